@@ -1,0 +1,2 @@
+//! The `pushctl` program.
+fn main() {}

@@ -1,0 +1,20 @@
+//! Wire constants that client and server both need (push-stream protocol reference, sections 1 to 12).
+
+/// Header that carries the reason of a refused or notable answer.
+pub const EXPLAIN: &str = "X-Nginx-PushStream-Explain";
+/// Request header that switches a subscriber location to polling or long-polling.
+pub const MODE: &str = "X-Nginx-PushStream-Mode";
+/// Publisher header: the id that an EventSource client sees as `id:`.
+pub const EVENT_ID: &str = "Event-Id";
+/// Publisher header: the type that an EventSource client sees as `event:`.
+pub const EVENT_TYPE: &str = "Event-Type";
+/// Subscriber header of an EventSource that reconnects.
+pub const LAST_EVENT_ID: &str = "Last-Event-ID";
+/// Id of a ping message.
+pub const PING_ID: i64 = -1;
+/// Id of the message that tells a subscriber that its channel was deleted.
+pub const DELETED_ID: i64 = -2;
+/// Id of the message that ends a long-poll which found nothing.
+pub const TIMEOUT_ID: i64 = -3;
+/// Address that `serve` listens on, and that the other commands talk to, when nothing else is said.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9080";

@@ -1,0 +1,224 @@
+//! The configuration: one model of typed locations, filled by several sources (built-in, nginx.conf).
+//!
+//! The model says *what* a location does; how it is done is the business of `publisher`, `subscriber` and `statistics`.
+//! Facts and defaults: push-stream protocol reference, section 15.
+
+pub mod builtin;
+pub mod expression;
+pub mod nginx;
+pub mod padding;
+pub mod pattern;
+pub mod template;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use expression::{Expression, Variables};
+pub use padding::Paddings;
+pub use pattern::{Captures, Pattern};
+pub use template::MessageFormat;
+
+/// Everything that `serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is listened on, each with the servers that answer there; never empty.
+    pub listeners: Vec<Listener>,
+    /// Number of shards (threads that hold connections); 0 = one per core.
+    pub shards: usize,
+    /// Bounds on what connections may use.
+    pub limits: ConnectionLimits,
+    /// Settings of the broker, the same for all locations.
+    pub broker: BrokerSettings,
+}
+
+/// An address and the servers behind it.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Where to listen.
+    pub address: ListenAddress,
+    /// Servers in the order of the file; the first is the default.
+    pub servers: Vec<Arc<VirtualServer>>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A TCP address; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// A `server` block: names and locations.
+#[derive(Debug, Default)]
+pub struct VirtualServer {
+    /// Names to match with the Host header; empty = any.
+    pub names: Vec<String>,
+    /// Locations, in the order of the file.
+    pub locations: Vec<Location>,
+    /// True for the built-in configuration: it also serves the welcome page.
+    pub welcome: bool,
+}
+
+/// A location: which requests it takes and what it does with them.
+#[derive(Debug)]
+pub struct Location {
+    /// The requests it takes.
+    pub pattern: Pattern,
+    /// What it is.
+    pub endpoint: Endpoint,
+    /// Its settings, inherited values included.
+    pub settings: Arc<LocationSettings>,
+}
+
+/// What a location is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// No push endpoint: answers 404.
+    None,
+    /// `push_stream_channels_statistics`
+    Statistics,
+    /// `push_stream_publisher`
+    Publisher {
+        /// True in `admin` mode, which may delete channels.
+        admin: bool,
+    },
+    /// `push_stream_subscriber`
+    Subscriber(SubscriberMode),
+}
+
+/// How a subscriber location delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscriberMode {
+    /// One endless response.
+    Streaming,
+    /// What is there, at once.
+    Polling,
+    /// What is there, or the next message.
+    LongPolling,
+    /// An endless `text/event-stream`.
+    EventSource,
+    /// RFC 6455 frames.
+    WebSocket,
+}
+
+/// Settings of a location (reference section 15, contexts H, S, L), resolved through all levels.
+#[derive(Clone, Debug)]
+pub struct LocationSettings {
+    /// `channels_path`; always present on the three endpoint types.
+    pub channels_path: Option<Expression>,
+    /// `store_messages`
+    pub store_messages: bool,
+    /// `channel_info_on_publish`
+    pub channel_info_on_publish: bool,
+    /// `authorized_channels_only`
+    pub authorized_channels_only: bool,
+    /// `header_template`; `None` = not given.
+    pub header_template: Option<Bytes>,
+    /// `message_template`, or the built-in JSON encoder.
+    pub message_format: MessageFormat,
+    /// `footer_template`; `None` = not given.
+    pub footer_template: Option<Bytes>,
+    /// `wildcard_channel_max_qtd`; `None` = unlimited.
+    pub wildcard_channel_max_qtd: Option<u64>,
+    /// `ping_message_interval`
+    pub ping_message_interval: Option<Duration>,
+    /// `subscriber_connection_ttl`
+    pub subscriber_connection_ttl: Option<Duration>,
+    /// `longpolling_connection_ttl`, with its default (`subscriber_connection_ttl`) applied.
+    pub longpolling_connection_ttl: Option<Duration>,
+    /// `websocket_allow_publish`
+    pub websocket_allow_publish: bool,
+    /// `last_received_message_time`; `None` = the request header. An empty value counts as set.
+    pub last_received_message_time: Option<Expression>,
+    /// `last_received_message_tag`, likewise.
+    pub last_received_message_tag: Option<Expression>,
+    /// `last_event_id`, likewise.
+    pub last_event_id: Option<Expression>,
+    /// If the three arguments above evaluate to nothing, the request header is used after all. Off for the module's
+    /// configurations (a set directive replaces its header), on for the built-in locations.
+    pub cursor_headers_as_fallback: bool,
+    /// `user_agent`; `None` = the request header.
+    pub user_agent: Option<Expression>,
+    /// `padding_by_user_agent`
+    pub paddings: Paddings,
+    /// `allowed_origins`
+    pub allowed_origins: Option<Expression>,
+    /// `allow_connections_to_events_channel`
+    pub allow_connections_to_events_channel: bool,
+    /// Content types of the response by extension of the request's path.
+    pub types: Arc<Types>,
+    /// Largest request body in bytes; 0 = unlimited by the location (the memory ceiling still holds).
+    pub client_max_body_size: u64,
+}
+
+/// nginx's `types` and `default_type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Types {
+    /// Extension in lower case, without dot, to content type.
+    pub by_extension: Vec<(String, Bytes)>,
+    /// For everything else.
+    pub default_type: Bytes,
+}
+
+/// Settings of the broker (reference section 15, context H).
+#[derive(Clone, Debug)]
+pub struct BrokerSettings {
+    /// `shared_memory_size` in bytes: bound on messages and channels together.
+    pub shared_memory_size: u64,
+    /// `channel_deleted_message_text`
+    pub channel_deleted_message_text: Bytes,
+    /// `channel_inactivity_time`
+    pub channel_inactivity_time: Duration,
+    /// `ping_message_text`
+    pub ping_message_text: Bytes,
+    /// `timeout_with_body`
+    pub timeout_with_body: bool,
+    /// `message_ttl`
+    pub message_ttl: Duration,
+    /// `max_subscribers_per_channel`; `None` = unlimited.
+    pub max_subscribers_per_channel: Option<u64>,
+    /// `max_messages_stored_per_channel`; `None` = unlimited.
+    pub max_messages_stored_per_channel: Option<u64>,
+    /// `max_channel_id_length` in bytes; `None` = unlimited.
+    pub max_channel_id_length: Option<u64>,
+    /// `max_number_of_channels`; `None` = unlimited.
+    pub max_number_of_channels: Option<u64>,
+    /// `max_number_of_wildcard_channels`; `None` = unlimited.
+    pub max_number_of_wildcard_channels: Option<u64>,
+    /// `wildcard_channel_prefix`; empty = there are no wildcard channels.
+    pub wildcard_channel_prefix: Bytes,
+    /// `events_channel_id`; empty = none.
+    pub events_channel_id: Bytes,
+    /// Number of workers that statistics show; 0 = one per shard.
+    pub workers: usize,
+}
+
+/// Bounds on what connections may use. Every one has an option of `serve`.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Most connections at once; further ones are closed at once.
+    pub max_connections: usize,
+    /// Most bytes of a request line and headers; more is answered 414 or 400.
+    pub max_header_bytes: usize,
+    /// Time from the first byte of a request to the end of its headers; then the connection is closed.
+    pub header_timeout: Duration,
+    /// Longest time without a byte of a request body; then the connection is closed.
+    pub body_timeout: Duration,
+    /// Longest time between two requests of a connection (nginx `keepalive_timeout`).
+    pub keepalive_timeout: Duration,
+    /// A follower whose socket takes nothing for so long is dropped (nginx `send_timeout`).
+    pub send_timeout: Duration,
+    /// Most bytes of one websocket message; more closes the connection with code 1009.
+    pub max_websocket_message_bytes: usize,
+    /// Most channels that one request may name.
+    pub max_channels_per_request: usize,
+    /// Most bytes kept per channel for live followers that are behind, beyond the stored messages.
+    pub max_lag_bytes: u64,
+    /// Time that open connections get at the end of the server.
+    pub grace: Duration,
+}

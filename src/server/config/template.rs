@@ -1,0 +1,102 @@
+//! Message templates: `push_stream_message_template` parsed once, rendered for every message (reference section 3.1).
+//!
+//! Inserted values are never scanned again and nothing is escaped: templates are as raw as in the module. The JSON
+//! encoder is ours ([`MessageFormat::Json`]); it lives in `fanout::encode`.
+
+use bytes::Bytes;
+
+/// How a location shows a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageFormat {
+    /// The module's template.
+    Template(Template),
+    /// `message_format = json`: one correct JSON object per message (an extension of ours).
+    Json,
+}
+
+/// A parsed message template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+    /// The template begins with `data: `, so EventSource takes it as it is.
+    pub has_data_prefix: bool,
+}
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text that stands for itself.
+    Literal(Bytes),
+    /// `~id~`
+    Id,
+    /// `~text~`
+    Text,
+    /// `~size~`: length of the inserted text in bytes.
+    Size,
+    /// `~channel~`
+    Channel,
+    /// `~time~`: HTTP date.
+    Time,
+    /// `~tag~`
+    Tag,
+    /// `~event-id~`
+    EventId,
+    /// `~event-type~`
+    EventType,
+}
+
+const TOKENS: [(&[u8], Part); 8] = [
+    (b"~id~", Part::Id),
+    (b"~text~", Part::Text),
+    (b"~size~", Part::Size),
+    (b"~channel~", Part::Channel),
+    (b"~time~", Part::Time),
+    (b"~tag~", Part::Tag),
+    (b"~event-id~", Part::EventId),
+    (b"~event-type~", Part::EventType),
+];
+
+impl Template {
+    /// Parses `source`; token names are not case-sensitive, anything that is no token is literal text.
+    #[must_use]
+    pub fn parse(source: &[u8]) -> Self {
+        let mut parts = Vec::new();
+        let mut literal = Vec::new();
+        let mut rest = source;
+        while let Some(first) = rest.first() {
+            let token = TOKENS.iter().find(|(name, _)| rest.len() >= name.len() && rest[..name.len()].eq_ignore_ascii_case(name));
+            if let Some((name, part)) = token {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(Bytes::from(std::mem::take(&mut literal))));
+                }
+                parts.push(part.clone());
+                rest = &rest[name.len()..];
+            } else {
+                literal.push(*first);
+                rest = &rest[1..];
+            }
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(Bytes::from(literal)));
+        }
+        Self { parts, has_data_prefix: source.starts_with(b"data: ") }
+    }
+
+    /// The pieces in their order.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_found_in_any_case_and_the_rest_is_literal() {
+        let template = Template::parse(b"<~ID~|~unknown~ ~text~~ ~");
+        let literal = |text: &'static [u8]| Part::Literal(Bytes::from_static(text));
+        assert_eq!(template.parts(), [literal(b"<"), Part::Id, literal(b"|~unknown~ "), Part::Text, literal(b"~ ~")]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The broker server.
+
+pub mod config;
