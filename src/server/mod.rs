@@ -1,3 +1,5 @@
 //! The broker server.
 
+pub mod broker;
 pub mod config;
+pub mod fanout;
