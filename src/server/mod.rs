@@ -1,3 +1,4 @@
 //! The broker server.
 
 pub mod config;
+pub mod dialect;
