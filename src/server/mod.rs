@@ -2,4 +2,5 @@
 
 pub mod broker;
 pub mod config;
+pub mod dialect;
 pub mod fanout;

@@ -1,0 +1,3 @@
+//! nginx-push-stream-module.
+
+pub mod channels_path;
