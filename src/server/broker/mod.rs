@@ -12,7 +12,7 @@ mod registry;
 mod trash;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -62,8 +62,14 @@ struct Counters {
     stored: AtomicI64,
     slow_subscribers: AtomicU64,
     missed_messages: AtomicU64,
-    /// Subscriber connections of each shard.
-    subscribers: Vec<AtomicU64>,
+    shards: Vec<ShardCounters>,
+}
+
+#[derive(Debug, Default)]
+struct ShardCounters {
+    thread_id: AtomicU32,
+    /// Subscriber connections.
+    subscribers: AtomicU64,
 }
 
 /// A message to be published.
@@ -116,10 +122,19 @@ pub struct Summary {
     pub channels_in_delete: u64,
     /// Channels removed in the last seconds.
     pub channels_in_trash: u64,
-    /// Subscriber connections of each shard.
-    pub subscribers: Vec<u64>,
+    /// What concerns the shards one by one.
+    pub shards: Vec<ShardSummary>,
     /// Time since the start.
     pub uptime: Duration,
+}
+
+/// The numbers of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardSummary {
+    /// Id of its thread; 0 until it runs.
+    pub thread_id: u32,
+    /// Its subscriber connections.
+    pub subscribers: u64,
 }
 
 impl Broker {
@@ -129,13 +144,13 @@ impl Broker {
     /// If the memory bound does not even hold the events channel.
     pub fn new(settings: BrokerSettings, shards: usize, max_lag_bytes: u64) -> Result<Self, CreateError> {
         let memory = MemoryMeter::new(settings.shared_memory_size);
-        let subscribers = (0..shards).map(|_| AtomicU64::new(0)).collect();
+        let shard_counters = (0..shards).map(|_| ShardCounters::default()).collect();
         let mut inner = Inner {
             max_lag_bytes,
             registry: Registry::new(),
             clock: PositionClock::default(),
             memory,
-            counters: Counters { subscribers, ..Counters::default() },
+            counters: Counters { shards: shard_counters, ..Counters::default() },
             trash: Mutex::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
@@ -299,9 +314,14 @@ impl Broker {
         Reader { channel: Arc::clone(channel), from: state.log.resolve(backtrack, cursor).unwrap_or(live_from), live_from }
     }
 
+    /// Notes the thread on which a shard runs.
+    pub fn note_thread(&self, shard: usize, thread_id: u32) {
+        self.0.counters.shards[shard].thread_id.store(thread_id, Ordering::Relaxed);
+    }
+
     /// Counts a subscriber connection of `shard`, or its end.
     pub fn count_subscriber(&self, shard: usize, opened: bool) {
-        let counter = &self.0.counters.subscribers[shard];
+        let counter = &self.0.counters.shards[shard].subscribers;
         if opened {
             counter.fetch_add(1, Ordering::Relaxed)
         } else {
@@ -334,7 +354,7 @@ impl Broker {
             messages_in_trash: trash.messages,
             channels_in_delete: trash.in_delete,
             channels_in_trash: trash.channels,
-            subscribers: counters.subscribers.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
+            shards: counters.shards.iter().map(ShardCounters::summary).collect(),
             uptime: self.0.started.elapsed(),
         }
     }
@@ -408,6 +428,12 @@ impl Broker {
         if self.append(events, &message, true).is_err() {
             tracing::debug!(event, "no memory for an event");
         }
+    }
+}
+
+impl ShardCounters {
+    fn summary(&self) -> ShardSummary {
+        ShardSummary { thread_id: self.thread_id.load(Ordering::Relaxed), subscribers: self.subscribers.load(Ordering::Relaxed) }
     }
 }
 
