@@ -136,7 +136,7 @@ impl Deref for Locations {
 
 impl Pattern {
     /// The path or prefix; empty for a regular expression.
-    fn text(&self) -> &[u8] {
+    pub(super) fn text(&self) -> &[u8] {
         match self {
             Pattern::Exact(path) => path,
             Pattern::Prefix { prefix, .. } => prefix,
