@@ -42,7 +42,7 @@ struct Draft {
 pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
     let mut captures = Vec::new();
     let mut largest_padding = 0;
-    visit(tree, &mut |directive| {
+    visit(&tree.directives, &mut |directive| {
         conditions::capture_names(directive, &mut captures);
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
@@ -53,11 +53,11 @@ pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
     Builder { report, captures, largest_padding, end_line: tree.end_line, has_endpoints: false, limits }.main(tree)
 }
 
-fn visit(block: &Block, see: &mut impl FnMut(&Directive)) {
-    for directive in &block.directives {
+fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
+    for directive in directives {
         see(directive);
         if let Some(block) = &directive.block {
-            visit(block, see);
+            visit(&block.directives, see);
         }
     }
 }
@@ -153,14 +153,11 @@ impl Builder<'_> {
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
     ) -> Result<(), String> {
         let name = directive.name.as_str();
-        let Some(rule) = directives::rule(name) else {
-            return self.unknown(directive, context);
+        let rule = match directives::rule(name) {
+            Some(rule) if name != "if" || context != SERVER => rule,
+            _ => return self.unknown(directive, context, scope),
         };
         if rule.contexts & context == 0 {
-            if name == "if" {
-                self.report.not_served(directive.line, "directive \"if\" outside of a location");
-                return Ok(());
-            }
             return Err(format!("\"{name}\" directive is not allowed here"));
         }
         if !rule.arguments.contains(&directive.arguments.len()) {
@@ -188,10 +185,19 @@ impl Builder<'_> {
     }
 
     /// A directive that is not in the table: a mistake if it can only be meant for the module.
-    fn unknown(&mut self, directive: &Directive, context: u8) -> Result<(), String> {
+    fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<(), String> {
         let name = directive.name.as_str();
         if name.starts_with("push_stream_") {
             return Err(format!("unknown directive \"{name}\""));
+        }
+        let mut guard = None;
+        visit(std::slice::from_ref(directive), &mut |inner| {
+            if directives::GUARDS.contains(&inner.name.as_str()) {
+                guard.get_or_insert_with(|| inner.name.clone());
+            }
+        });
+        if guard.is_some() {
+            scope.level.guard = guard;
         }
         if context != EVENTS {
             self.report.not_served(directive.line, &format!("directive \"{name}\""));

@@ -27,6 +27,9 @@ pub(super) fn http(scope: &Scope, line: usize, report: &mut Report) {
 
 /// Checks a location with an endpoint; `lines` = where the module reports it, and where the location is.
 pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSettings, lines: (usize, usize), report: &mut Report) {
+    if let Some(guard) = &level.guard {
+        report.mistake(lines.1, guarded(guard));
+    }
     let mut refuse = |text: &str| report.mistake_of_location(lines.0, lines.1, text);
     if level.channels_path.is_none() {
         refuse("push stream module: push_stream_channels_path must be set.");
@@ -56,6 +59,13 @@ pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSetting
     {
         refuse("push stream module: max number of wildcard channels cannot be smaller than value in push_stream_wildcard_channel_max_qtd.");
     }
+}
+
+/// A location that is guarded by something that is not served must not be opened to everybody.
+pub(super) fn guarded(guard: &str) -> String {
+    format!(
+        "directive \"{guard}\" keeps requests out of a push location and is not served by pushctl: without it the location is open to all"
+    )
 }
 
 fn cannot_be_zero(name: &str) -> String {

@@ -177,6 +177,10 @@ static DIRECTIVES: &[Rule] = &[
     one!("push_stream_allow_connections_to_events_channel", HSLI, |s, v| level.allow_connections_to_events_channel = v.flag()?),
 ];
 
+/// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
+pub(super) static GUARDS: &[&str] =
+    &["allow", "auth_basic", "auth_jwt", "auth_request", "deny", "internal", "limit_except", "return", "satisfy", "secure_link"];
+
 /// Directives of nginx that change nothing in what pushctl does: accepted wherever they stand.
 static IGNORED: &[&str] = &[
     "absolute_redirect",

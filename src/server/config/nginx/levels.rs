@@ -49,6 +49,8 @@ macro_rules! level {
 }
 
 level! {
+    // Name of a directive that keeps requests out and is not served.
+    guard: String,
     channels_path: Expression,
     store_messages: bool,
     channel_info_on_publish: bool,

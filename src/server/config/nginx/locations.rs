@@ -50,7 +50,7 @@ impl Builder<'_> {
         }
         let paddings = self.paddings(endpoint, &level, directive.line);
         let settings = level.settings(paddings.clone(), outer.broker);
-        let conditions = self.conditions(&blocks, &level, outer.broker, &paddings);
+        let conditions = self.conditions(&blocks, endpoint, &level, outer.broker, &paddings);
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
         let nested = self.locations(&blocks, &inner);
         Location { pattern, endpoint, settings, conditions, nested }
@@ -72,6 +72,7 @@ impl Builder<'_> {
     fn conditions(
         &mut self,
         blocks: &[Inner<'_>],
+        endpoint: Endpoint,
         outer: &Level,
         broker: &BrokerSettings,
         paddings: &Paddings,
@@ -79,6 +80,9 @@ impl Builder<'_> {
         let mut conditions = Vec::new();
         for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "if") {
             let (scope, _) = self.scope(block, IF);
+            if let (Some(guard), true) = (&scope.level.guard, endpoint != Endpoint::None) {
+                self.report.mistake(directive.line, checks::guarded(guard));
+            }
             match conditions::parse(&directive.arguments, &self.captures) {
                 Ok(Some(condition)) => {
                     let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);

@@ -129,6 +129,23 @@ fn what_is_not_served_is_told_with_its_line() {
 }
 
 #[test]
+fn a_guarded_push_location_is_not_opened_to_everybody() {
+    let push = "push_stream_publisher; push_stream_channels_path a;";
+    for (content, line, guard) in [
+        (format!("location /a {{ {push}\nallow 127.0.0.1; deny all; }}"), 5, "deny"),
+        (format!("auth_basic x;\nlocation /a {{ {push} }}"), 6, "auth_basic"),
+        (format!("location /a {{ {push}\nif ($arg_key != secret) {{ return 403; }} }}"), 6, "return"),
+        (format!("if ($arg_key != secret) {{\nreturn 403; }}\nlocation /a {{ {push} }}"), 7, "return"),
+        (format!("location /a {{ {push}\nlimit_except GET {{ deny all; }} }}"), 5, "limit_except"),
+    ] {
+        let found = mistakes(&in_server(&content));
+        let expected = format!("conf:{line}: directive \"{guard}\" keeps requests out of a push location");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{content}: {found:?}");
+    }
+    assert_eq!(loaded(&in_server("location ~ /\\.ht { deny all; }")).notices.len(), 1);
+}
+
+#[test]
 fn locations_are_chosen_as_by_nginx() {
     let publisher =
         |pattern: &str, path: &str| format!("location {pattern} {{ push_stream_publisher; push_stream_channels_path {path}; }}\n");
