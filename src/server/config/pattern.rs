@@ -136,7 +136,7 @@ impl Deref for Locations {
 
 impl Pattern {
     /// The path or prefix; empty for a regular expression.
-    fn text(&self) -> &[u8] {
+    pub(super) fn text(&self) -> &[u8] {
         match self {
             Pattern::Exact(path) => path,
             Pattern::Prefix { prefix, .. } => prefix,
@@ -194,5 +194,43 @@ impl VirtualServer {
     #[must_use]
     pub fn locate(&self, path: &[u8]) -> Option<(&Location, Captures)> {
         self.locations.locate(path).map(|found| (found.location, found.captures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(pattern: &str, ignore_case: bool, subject: &[u8]) -> Option<Captures> {
+        RegexPattern::new(pattern, ignore_case).expect("a valid pattern").captures(subject)
+    }
+
+    #[test]
+    fn captures_have_numbers_and_names() {
+        let captures = captured("^/(a)|/(?<ch>.+)/x", false, b"/b\xff/x").expect("a match");
+        assert_eq!((captures.get(0), captures.get(1)), (Some(&b"/b\xff/x"[..]), None));
+        assert_eq!((captures.get(2), captures.name("CH")), (Some(&b"b\xff"[..]), Some(&b"b\xff"[..])));
+        assert_eq!((captures.get(3), captures.name("other")), (None, None));
+    }
+
+    #[test]
+    fn classes_are_ascii_and_case_counts_unless_told() {
+        for (pattern, ignore_case, subject, matches) in [
+            (r"^\w$", false, "\u{e9}", false),
+            ("^é[а-я]$", false, "éж", true),
+            ("^/ab$", false, "/AB", false),
+            ("^/ab$", true, "/AB", true),
+            (r"\.html$", false, "/x.html", true),
+        ] {
+            assert_eq!(captured(pattern, ignore_case, subject.as_bytes()).is_some(), matches, "{pattern} {subject}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_told_in_one_line() {
+        for pattern in ["^/a(", "(?!x)", r"(.)\1"] {
+            let error = RegexPattern::new(pattern, false).expect_err(pattern).to_string();
+            assert!(error.starts_with(&format!("invalid regular expression \"{pattern}\": ")) && !error.contains('\n'), "{error}");
+        }
     }
 }
