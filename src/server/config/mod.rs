@@ -224,6 +224,8 @@ pub struct ConnectionLimits {
     pub send_timeout: Duration,
     /// Most bytes of one websocket message; more closes the connection with code 1009.
     pub max_websocket_message_bytes: usize,
+    /// Largest request body in every location; `None` = what the locations say.
+    pub max_body_bytes: Option<u64>,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages.

@@ -12,5 +12,5 @@ mod timers;
 
 pub use follower::{Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format};
-pub use outlet::Outlet;
-pub use shard::{ConnectionKey, FollowerEvent, RequestEvent, Shard};
+pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
+pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

@@ -4,7 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -34,6 +33,7 @@ struct Inner {
     send_timeout: Millis,
     started: Instant,
     earlier_deadline: Notify,
+    drained: Notify,
     stopping: Cell<bool>,
     state: RefCell<State>,
 }
@@ -75,13 +75,9 @@ pub(super) struct Member {
     pub(super) live_from: u64,
 }
 
-/// What a connection that serves requests waits for.
-#[derive(Debug)]
-pub enum RequestEvent {
-    /// There is something to read, or the end.
-    Readable,
-    /// The socket takes bytes.
-    Writable,
+/// Why a connection that serves requests must not wait on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
     /// The deadline is over.
     Expired,
     /// The server ends.
@@ -120,6 +116,7 @@ impl Shard {
             send_timeout: u64::try_from(send_timeout.as_millis()).unwrap_or(NEVER),
             started: Instant::now(),
             earlier_deadline: Notify::new(),
+            drained: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::new(State {
                 slots: Slab::new(),
@@ -186,9 +183,12 @@ impl Shard {
             state.leave(moment, key);
             state.slots.remove(key);
         });
+        if self.connections() == 0 {
+            self.0.drained.notify_one();
+        }
     }
 
-    /// Sets the time after which a connection that serves requests is woken with [`RequestEvent::Expired`].
+    /// Sets the time after which a connection that serves requests is woken with [`Interruption::Expired`].
     pub fn set_deadline(&self, key: ConnectionKey, after: Option<Duration>) {
         let due = after.map(|after| self.now().saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER)));
         let mut state = self.0.state.borrow_mut();
@@ -200,23 +200,17 @@ impl Shard {
         }
     }
 
-    /// Waits for what concerns a connection that serves requests; with `writing`, also for a socket that takes bytes.
-    pub fn poll_request(&self, key: ConnectionKey, outlet: &Outlet, writing: bool, cx: &mut Context<'_>) -> Poll<io::Result<RequestEvent>> {
+    /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`), the end of the server.
+    /// If there is nothing, the connection is woken when there is.
+    #[must_use]
+    pub fn interruption(&self, key: ConnectionKey, idle: bool, cx: &Context<'_>) -> Option<Interruption> {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
-        if slot.expired {
-            return Poll::Ready(Ok(RequestEvent::Expired));
-        }
-        if self.0.stopping.get() && !writing {
-            return Poll::Ready(Ok(RequestEvent::Stopping));
-        }
         slot.remember(cx);
-        let (ready, event) = if writing {
-            (outlet.poll_write_ready(cx), RequestEvent::Writable)
-        } else {
-            (outlet.poll_read_ready(cx), RequestEvent::Readable)
-        };
-        ready.map_ok(|()| event)
+        if slot.expired {
+            return Some(Interruption::Expired);
+        }
+        (idle && self.0.stopping.get()).then_some(Interruption::Stopping)
     }
 
     /// Turns a connection into a follower: subscribes it, writes the head and the backlog.
@@ -290,6 +284,13 @@ impl Shard {
         for key in keys {
             self.end(key, Ending::Shutdown);
             self.0.state.borrow_mut().slots[key].wake();
+        }
+    }
+
+    /// Waits until there are no connections.
+    pub async fn drained(&self) {
+        while self.connections() > 0 {
+            self.0.drained.notified().await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a websocket client sends: fragments are joined, rules are held, the rest is told to the connection.
 
+use bytes::{Buf, BytesMut};
+
 use super::frame::{self, Frame, Opcode, Parsed};
 
 /// Bytes that came, and the fragments of a message that is not complete.
@@ -27,13 +29,13 @@ const TOO_LARGE: u16 = 1009;
 
 impl Inbound {
     /// Takes what is complete from the front of `buffer`; `None` = more bytes are needed.
-    pub fn next(&mut self, buffer: &mut Vec<u8>, max_message: usize) -> Option<Event> {
+    pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Event> {
         loop {
             match frame::parse(buffer, max_message) {
                 Parsed::Incomplete => return None,
                 Parsed::TooLarge => return Some(Event::Close(frame::close(TOO_LARGE, "message too large"))),
                 Parsed::Complete(frame, taken) => {
-                    buffer.drain(..taken);
+                    buffer.advance(taken);
                     if let Some(event) = self.judge(frame, max_message) {
                         return Some(event);
                     }
@@ -102,10 +104,9 @@ mod tests {
     use super::*;
 
     fn events(frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
-        let mut buffer = Vec::new();
+        let mut buffer = BytesMut::new();
         for (fin, opcode, payload) in frames {
-            buffer.push(u8::from(*fin) << 7 | opcode);
-            buffer.push(payload.len() as u8);
+            buffer.extend_from_slice(&[u8::from(*fin) << 7 | opcode, payload.len() as u8]);
             buffer.extend_from_slice(payload);
         }
         let mut inbound = Inbound::default();
