@@ -71,6 +71,7 @@ impl Default for ConnectionLimits {
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             send_timeout: SEND_TIMEOUT,
             max_websocket_message_bytes: MAX_WEBSOCKET_MESSAGE_BYTES,
+            max_body_bytes: None,
             max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
             max_lag_bytes: MAX_LAG_BYTES,
             grace: GRACE,
