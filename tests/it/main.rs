@@ -1,2 +1,5 @@
-//! it
-fn main() {}
+//! The one integration test binary: the built program from outside, over real sockets.
+//!
+//! Every test starts its own server on a port of its own; `support` holds the harness.
+
+mod support;
