@@ -2,4 +2,5 @@
 //!
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
+mod golden;
 mod support;

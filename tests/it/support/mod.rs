@@ -9,6 +9,7 @@ mod server;
 mod socket;
 mod websocket;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use connection::{Connection, Head, Response};
@@ -23,6 +24,13 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The two header lines that every answer of a publisher or a subscriber carries.
 pub(crate) const NO_CACHE: &str = "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache, no-store, must-revalidate\r\n";
+
+/// Takes a turn among the tests that load the machine or count on its being idle.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A failed test leaves nothing behind that the next one could see.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Asks `condition` until it holds.
 ///

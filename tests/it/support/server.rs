@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{Connection, DEADLINE, Directory, Response, Socket, wait_until};
 
 /// A running server. It is killed when this value goes; [`Server::stop`] also checks how it ends.
@@ -118,6 +120,11 @@ impl Server {
         connect(&self.addresses[number])
     }
 
+    /// A socket connected to the first address.
+    pub(crate) fn try_socket(&self) -> Result<Socket, String> {
+        socket(&self.addresses[0])
+    }
+
     /// GET on a connection of its own.
     pub(crate) fn get(&self, path: &str) -> Response {
         self.connect().request("GET", path, &[], None)
@@ -152,8 +159,12 @@ impl Server {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM)
-            .expect("the server still runs");
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the server is our child and not waited for");
     }
 
     /// Waits for the end of the process.
@@ -198,15 +209,17 @@ fn authority(url: &str) -> &str {
 }
 
 fn connect(address: &str) -> Connection {
-    let socket = match address.strip_prefix("unix:") {
-        Some(path) => Socket::Unix(UnixStream::connect(path).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"))),
-        None => {
-            let stream = TcpStream::connect(authority(address)).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
-            stream.set_nodelay(true).expect("a TCP option");
-            Socket::Tcp(stream)
-        }
-    };
-    Connection::new(socket)
+    Connection::new(socket(address).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn socket(address: &str) -> Result<Socket, String> {
+    let failed = |error| format!("cannot connect to {address}: {error}");
+    if let Some(path) = address.strip_prefix("unix:") {
+        return UnixStream::connect(path).map(Socket::Unix).map_err(failed);
+    }
+    let stream = TcpStream::connect(authority(address)).map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(Socket::Tcp(stream))
 }
 
 /// A port of the loopback that was free a moment ago.
