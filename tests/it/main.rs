@@ -3,4 +3,5 @@
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
 mod golden;
+mod imports;
 mod support;
