@@ -2,6 +2,9 @@
 //!
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
+mod endings;
 mod golden;
 mod imports;
 mod support;
+mod texts;
+mod wire;

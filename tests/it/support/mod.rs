@@ -44,6 +44,11 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A configuration with directives at the http level and with locations.
+pub(crate) fn conf(http: &str, locations: &str) -> String {
+    format!("events {{}}\nhttp {{\n{http}\nserver {{\nlisten 127.0.0.1:{{{{PORT}}}};\n{locations}\n}}\n}}\n")
+}
+
 /// Bytes as readable text, for messages of failed tests.
 pub(crate) fn show(bytes: &[u8]) -> String {
     const MOST: usize = 2000;
