@@ -2,6 +2,8 @@
 //!
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
+mod bad_clients;
+mod bad_input;
 mod endings;
 mod golden;
 mod imports;

@@ -247,10 +247,10 @@ impl Connection {
         assert!(rest.is_empty(), "bytes before the end of the connection: {}", show(&rest));
     }
 
-    /// Takes what arrived already and what arrives until nothing comes for `idle`, at most for `most`.
-    pub(crate) fn read_raw_until_idle(&mut self, idle: Duration) -> Vec<u8> {
-        while self.receive_within(idle) {}
-        std::mem::take(&mut self.buffer)
+    /// Whether the server closes the connection within that time; bytes that come meanwhile are kept.
+    pub(crate) fn closed_within(&mut self, time: Duration) -> bool {
+        while self.receive_within(time) {}
+        self.closed
     }
 
     /// Closes the sending direction.

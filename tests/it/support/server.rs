@@ -1,7 +1,7 @@
 //! `pushctl serve` as a child process.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -113,6 +113,16 @@ impl Server {
     /// Connects to the first address.
     pub(crate) fn connect(&self) -> Connection {
         connect(&self.addresses[0])
+    }
+
+    /// Connects with a small receive buffer, so that the server soon cannot send to a client that does not read.
+    pub(crate) fn connect_with_small_window(&self) -> Connection {
+        const SMALL: usize = 8192;
+        let address: SocketAddr = self.address().parse().expect("an address with a port");
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(SMALL).expect("a small receive buffer");
+        socket.connect(&address.into()).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        Connection::new(Socket::Tcp(socket.into()))
     }
 
     /// Connects to the address of that number.
