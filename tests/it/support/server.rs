@@ -18,7 +18,7 @@ pub(crate) struct Server {
     child: Child,
     /// What it says it listens on, without `listening on `: `http://127.0.0.1:PORT` or `unix:PATH`.
     addresses: Vec<String>,
-    stdout: Receiver<String>,
+    stdout: Mutex<Receiver<String>>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: Option<JoinHandle<()>>,
     directory: Directory,
@@ -70,10 +70,10 @@ impl Server {
             .spawn()
             .expect("the built binary can be started");
         let (stderr, reader) = collect(child.stderr.take().expect("stderr is piped"));
-        let stdout = lines(child.stdout.take().expect("stdout is piped"));
+        let stdout = Mutex::new(lines(child.stdout.take().expect("stdout is piped")));
         let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), directory };
         while server.addresses.len() < listens {
-            let Ok(line) = server.stdout.recv_timeout(DEADLINE) else {
+            let Some(line) = server.stdout_line() else {
                 let _ = server.child.kill();
                 let status = server.wait();
                 return Err(format!("serve {args:?} does not listen: {status}\nstderr: {}", server.stderr()));
@@ -83,6 +83,11 @@ impl Server {
             }
         }
         Ok(server)
+    }
+
+    /// The next line that it prints to stdout; `None` when it has closed stdout or prints nothing more.
+    pub(crate) fn stdout_line(&self) -> Option<String> {
+        self.stdout.lock().expect("nobody panics with the lock").recv_timeout(DEADLINE).ok()
     }
 
     /// What it listens on, in the order of the arguments.
