@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::bad_input::Scene;
-use crate::support::{Connection, Message, frame, frame_with, opcode};
+use crate::support::{Connection, Frame, Message, frame, frame_with, opcode};
 
 /// Reads to the end of a websocket and returns the payload of the close frame, if there was one; nothing else may come.
 fn close_payload(websocket: &mut Connection, what: &str) -> Option<Vec<u8>> {
@@ -75,6 +75,19 @@ fn a_websocket_that_stops_in_a_frame_harms_nobody() {
         drop(websocket);
         scene.server.wait_for_subscribers("c", 1);
     }
+    scene.end();
+}
+
+#[test]
+fn websocket_pings_are_answered_and_pongs_ignored() {
+    let mut scene = Scene::new(&[]);
+    let mut websocket = scene.server.websocket("/ws/c", &[]);
+    websocket.send(frame(opcode::PONG, b"unasked"));
+    websocket.send(frame(opcode::PING, b""));
+    assert_eq!(websocket.read_frame(), Frame { header: vec![0x80 | opcode::PONG, 0], payload: Vec::new() });
+    scene.server.wait_for_subscribers("c", 2);
+    scene.check();
+    assert_eq!(websocket.next_text().map(|message| message.id), Some(2));
     scene.end();
 }
 

@@ -7,6 +7,7 @@ mod bad_input;
 mod endings;
 mod golden;
 mod imports;
+mod ledger;
 mod seeds;
 mod support;
 mod texts;

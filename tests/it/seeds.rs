@@ -106,7 +106,7 @@ fn curl(arguments: &[&str]) -> String {
 #[test]
 fn the_tutorials_curl_session() {
     let server = Server::with_conf(&conf(TUTORIAL_HTTP, TUTORIAL));
-    let url = |path: &str| format!("http://{}{path}", server.address());
+    let url = |path: &str| format!("{}{path}", server.url());
     let publish = || curl(&[&url("/pub?id=ch1"), "-d", "发布消息测试"]);
 
     // In one terminal `curl http://localhost:8080/lp/ch1`, in the other `curl http://localhost:8080/pub?id=ch1 -d "发布消息测试"`.
@@ -156,7 +156,7 @@ fn the_tutorials_browser_clients() {
 #[test]
 fn the_introductions_curl_session() {
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 32M;", INTRODUCTION));
-    let url = |path: &str| format!("http://{}{path}", server.address());
+    let url = |path: &str| format!("{}{path}", server.url());
     let statistics = |channels: u64, published: u64, subscribers: u64| {
         let text = curl(&[&url("/channels-stats")]);
         let value = object(text.as_bytes());

@@ -39,8 +39,6 @@ pub(crate) struct Head {
     pub(crate) raw: String,
     /// Status code.
     pub(crate) status: u16,
-    /// What follows the status code.
-    pub(crate) reason: String,
     /// Names and values in the order sent.
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -82,17 +80,16 @@ impl Head {
         let raw = String::from_utf8(raw.to_vec()).unwrap_or_else(|_| panic!("a head that is not UTF-8: {}", show(raw)));
         let mut lines = raw.split("\r\n");
         let status_line = lines.next().unwrap_or_default();
-        let (status, reason) = status_line
+        let status = status_line
             .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.split_at_checked(3))
+            .and_then(|rest| rest.get(..3)?.parse().ok())
             .unwrap_or_else(|| panic!("a malformed status line: {status_line:?}"));
         let headers = lines
             .take_while(|line| !line.is_empty())
             .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("a malformed header line: {line:?}")))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let status = status.parse().unwrap_or_else(|_| panic!("a malformed status line: {status_line:?}"));
-        Self { status, reason: reason.trim_start().to_owned(), headers, raw: raw.clone() }
+        Self { status, headers, raw: raw.clone() }
     }
 
     fn framing(&self) -> Framing {
@@ -112,11 +109,6 @@ impl Connection {
     /// A client on a connected socket.
     pub(crate) fn new(socket: Socket) -> Self {
         Self { socket, buffer: Vec::new(), content: Vec::new(), framing: Framing::Ended, closed: false }
-    }
-
-    /// The socket, for what only it can do.
-    pub(crate) fn socket(&mut self) -> &mut Socket {
-        &mut self.socket
     }
 
     /// Sends bytes as they are.
@@ -199,22 +191,6 @@ impl Connection {
             }
             self.read_piece("more of the body");
         }
-    }
-
-    /// Reads that many bytes of content.
-    pub(crate) fn read_content(&mut self, count: usize) -> Vec<u8> {
-        while self.content.len() < count {
-            assert_ne!(self.framing, Framing::Ended, "the body ended before {count} bytes: {}", show(&self.content));
-            self.read_piece("more of the body");
-        }
-        self.content.drain(..count).collect()
-    }
-
-    /// Reads one chunk as it was sent; `None` for the last chunk.
-    pub(crate) fn read_chunk(&mut self) -> Option<Vec<u8>> {
-        assert_eq!(self.framing, Framing::Chunked, "not in a chunked body");
-        self.read_piece("a chunk");
-        if self.framing == Framing::Ended { None } else { Some(std::mem::take(&mut self.content)) }
     }
 
     /// Reads one websocket frame.

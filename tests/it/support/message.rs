@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::{Connection, show};
 
+/// Id of pings.
+const PING: i64 = -1;
+
 /// A message as a subscriber sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
@@ -17,6 +20,8 @@ pub(crate) struct Message {
     pub(crate) tag: String,
     /// Its time, an HTTP date.
     pub(crate) time: String,
+    /// Event id, empty if it has none.
+    pub(crate) event_id: String,
 }
 
 impl Message {
@@ -28,7 +33,14 @@ impl Message {
         let value = object(bytes);
         let text = |key: &str| value[key].as_str().unwrap_or_else(|| panic!("no string {key:?} in {}", show(bytes))).to_owned();
         let id = value["id"].as_i64().unwrap_or_else(|| panic!("no number \"id\" in {}", show(bytes)));
-        Self { id, channel: text("channel"), text: text("text"), tag: text("tag"), time: text("time") }
+        Self {
+            id,
+            channel: text("channel"),
+            text: text("text"),
+            tag: text("tag"),
+            time: text("time"),
+            event_id: value["eventid"].as_str().unwrap_or_default().to_owned(),
+        }
     }
 }
 
@@ -38,9 +50,15 @@ pub(crate) fn object(bytes: &[u8]) -> Value {
 }
 
 impl Connection {
-    /// The next message of a built-in streaming, long-polling or polling location; `None` at the end of the body.
+    /// The next message of a built-in streaming, long-polling or polling location; pings are skipped. `None` at the end
+    /// of the body.
     pub(crate) fn next_line(&mut self) -> Option<Message> {
-        self.try_read_until(b"\n").map(|line| Message::parse(&line))
+        loop {
+            let message = Message::parse(&self.try_read_until(b"\n")?);
+            if message.id != PING {
+                return Some(message);
+            }
+        }
     }
 
     /// The next message of the built-in eventsource location; comments are skipped. `None` at the end of the body.

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -21,7 +20,8 @@ pub(crate) struct Server {
     stdout: Mutex<Receiver<String>>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: Option<JoinHandle<()>>,
-    directory: Directory,
+    /// Where it runs; it goes with the server.
+    _directory: Directory,
 }
 
 impl Server {
@@ -71,7 +71,7 @@ impl Server {
             .expect("the built binary can be started");
         let (stderr, reader) = collect(child.stderr.take().expect("stderr is piped"));
         let stdout = Mutex::new(lines(child.stdout.take().expect("stdout is piped")));
-        let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), directory };
+        let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), _directory: directory };
         while server.addresses.len() < listens {
             let Some(line) = server.stdout_line() else {
                 let _ = server.child.kill();
@@ -103,16 +103,6 @@ impl Server {
     /// Its (first) `ADDRESS:PORT`.
     pub(crate) fn address(&self) -> &str {
         authority(&self.addresses[0])
-    }
-
-    /// The directory that it runs in.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Connects to the first address.
@@ -238,7 +228,7 @@ fn socket(address: &str) -> Result<Socket, String> {
 }
 
 /// A port of the loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }
