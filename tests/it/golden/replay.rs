@@ -15,7 +15,7 @@ const OWN: [&str; 2] = ["server", "date"];
 /// Runs the case; the error says which step differed and how.
 pub(super) fn run(case: &Value) -> Result<(), String> {
     let header_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/push-stream/header.txt");
-    let conf = text(&case["nginx_conf"]).replace("{{HEADER_FILE}}", header_file);
+    let conf = format!("# {}\n{}", text(&case["name"]), text(&case["nginx_conf"]).replace("{{HEADER_FILE}}", header_file));
     let server = Server::try_with_conf(&conf, &[])?;
     let steps = case["steps"].as_array().ok_or("a case without steps")?;
     let strict = steps.iter().any(|step| step["op"] == "align_second");

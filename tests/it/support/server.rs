@@ -1,5 +1,6 @@
 //! `pushctl serve` as a child process.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -60,7 +61,7 @@ impl Server {
     }
 
     fn spawn(args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pushctl"))
+        let mut child = Command::new(program())
             .arg("serve")
             .args(args)
             .current_dir(directory.path())
@@ -207,6 +208,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The built program; `PUSHCTL_BIN` names another build to test, such as a release.
+fn program() -> OsString {
+    std::env::var_os("PUSHCTL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_pushctl").into())
 }
 
 fn authority(url: &str) -> &str {
