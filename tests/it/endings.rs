@@ -1,8 +1,10 @@
 //! What `serve` listens on, and how it ends: signals, and what clients see of them.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 
-use crate::support::{Server, conf, opcode};
+use crate::support::{Directory, Server, conf, opcode, program};
 
 #[test]
 fn sigterm_ends_every_subscriber_properly() {
@@ -61,6 +63,31 @@ fn a_client_that_does_not_go_cannot_keep_the_server() {
 }
 
 #[test]
+fn the_first_lines_can_be_pasted_to_publish_and_to_follow() {
+    let server = Server::start(&[]);
+    let (mut publish, mut follow) = (None, None);
+    while publish.is_none() || follow.is_none() {
+        let line = server.stdout_line().unwrap_or_else(|| panic!("publish: {publish:?}, follow: {follow:?}, and no more lines"));
+        let is_about = |words: &[&str]| line.contains(server.address()) && words.iter().any(|word| line.contains(word));
+        if is_about(&["/pub?id=", " pub "]) {
+            publish = Some(line.clone());
+        } else if is_about(&["/sub/", "/ev/", " sub "]) {
+            follow = Some(line.clone());
+        }
+    }
+    let publish = publish.expect("the loop found it");
+    let command = publish.find("curl ").or_else(|| publish.find("pushctl ")).map(|start| publish[start..].to_owned());
+    let command = command.unwrap_or_else(|| panic!("no command in {publish:?}"));
+    let program = std::path::PathBuf::from(program());
+    let path = format!("{}:{}", program.parent().unwrap_or(&program).display(), std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("sh").args(["-c", &command]).env("PATH", path).output().expect("a shell");
+    assert!(output.status.success(), "{command}: {output:?}");
+    let statistics = crate::support::object(&server.get("/channels-stats").body);
+    assert_eq!(statistics["published_messages"], 1, "after {command}: {statistics}");
+    server.stop();
+}
+
+#[test]
 fn several_addresses_share_the_channels() {
     let server = Server::start(&["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
     assert_ne!(server.addresses()[0], server.addresses()[1]);
@@ -75,7 +102,7 @@ fn several_addresses_share_the_channels() {
 
 #[test]
 fn a_unix_socket_is_served() {
-    let directory = crate::support::Directory::new("unix");
+    let directory = Directory::new("unix");
     let address = format!("unix:{}", directory.path().join("pushctl.sock").display());
     let server = Server::start(&["--listen", &address, "--listen", "127.0.0.1:0"]);
     assert_eq!(server.addresses()[0], address);
@@ -97,10 +124,7 @@ fn a_unix_socket_is_served() {
 #[test]
 fn an_address_in_use_is_a_clear_error() {
     let server = Server::start(&[]);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pushctl"))
-        .args(["serve", "--listen", server.address()])
-        .output()
-        .expect("the built binary can be started");
+    let output = Command::new(program()).args(["serve", "--listen", server.address()]).output().expect("the built binary can be started");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "a second server on {} ended with {}", server.address(), output.status);
     assert!(stderr.contains(server.address()) && stderr.contains("in use"), "{stderr}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) use connection::{Connection, Head, Response};
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, program};
 pub(crate) use socket::Socket;
 pub(crate) use websocket::{Frame, frame, frame_with, opcode};
 

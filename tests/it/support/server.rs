@@ -211,7 +211,7 @@ impl Drop for Server {
 }
 
 /// The built program; `PUSHCTL_BIN` names another build to test, such as a release.
-fn program() -> OsString {
+pub(crate) fn program() -> OsString {
     std::env::var_os("PUSHCTL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_pushctl").into())
 }
 
