@@ -1,1 +1,50 @@
-//! The client side.
+//! The client side: publishing, following and statistics over HTTP, against this server or the original module.
+//!
+//! ```text
+//! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─> Message ─ cursor: new or repeated? ─> caller
+//!       └ asks retry how long to wait, cursor what to send
+//! publish, statistics: one request each         lean: the bare sockets of `bench`
+//! ```
+//!
+//! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` go through the one HTTP stack of [`http`].
+//! Nothing here knows the command line or prints.
+
+pub mod cursor;
+pub mod endpoint;
+pub mod error;
+pub mod ev;
+pub mod http;
+pub mod lean;
+pub mod lp;
+pub mod message;
+pub mod parse;
+pub mod publish;
+pub mod retry;
+pub mod statistics;
+pub mod stream;
+pub mod subscription;
+pub mod ws;
+
+pub use endpoint::Endpoints;
+pub use error::Error;
+pub use http::Http;
+pub use message::Message;
+pub use subscription::{Event, Subscription};
+
+/// Most bytes of one message, or of one long-polling answer, that we take from a server.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// How messages are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Long-polling: one request per message
+    Lp,
+    /// WebSocket
+    Ws,
+    /// EventSource (server-sent events)
+    Ev,
+    /// One endless response
+    Stream,
+    /// Ask again and again
+    Poll,
+}

@@ -1,1 +1,93 @@
-//! The subcommands.
+//! The command line: one file per subcommand with its arguments and its run.
+//!
+//! Errors become one line on stderr here, and exit codes in [`exit`]. Everything that talks to a server is in
+//! [`crate::client`].
+
+pub mod args;
+pub mod bench;
+pub mod completions;
+pub mod exit;
+pub mod output;
+pub mod publish;
+pub mod serve;
+pub mod stats;
+pub mod sub;
+pub mod table;
+
+use std::future::Future;
+
+use clap::{Parser, Subcommand};
+use exit::Code;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// An HTTP push broker and the tools around it
+///
+/// `serve` runs a broker that speaks the protocol of nginx-push-stream-module; `pub`, `sub`, `stats` and `bench` talk to it,
+/// or to the original module.
+#[derive(Debug, Parser)]
+#[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
+pub struct Cli {
+    /// Server to talk to; a path in it is a prefix of all paths
+    #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = "http://127.0.0.1:9080")]
+    pub url: String,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a push broker
+    Serve(serve::Args),
+    /// Publish a message
+    Pub(publish::Args),
+    /// Follow channels and print their messages
+    Sub(sub::Args),
+    /// Show the counters of a server or of channels
+    Stats(stats::Args),
+    /// Measure a server with many subscribers, and prove that it loses nothing
+    Bench(bench::Args),
+    /// Print the completion script of a shell
+    Completions(completions::Args),
+}
+
+/// Runs the subcommand; what went wrong is on stderr when this returns.
+#[must_use]
+pub fn run(cli: Cli) -> Code {
+    let url = cli.url;
+    let result = match cli.command {
+        Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
+        Command::Pub(args) => block_on(publish::run(args, &url)),
+        Command::Sub(args) => block_on(sub::run(args, &url)),
+        Command::Stats(args) => block_on(stats::run(args, &url)),
+        Command::Bench(args) => block_on(bench::run(args, &url)),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            let code = exit::of(&error);
+            if code != Code::Success {
+                eprintln!("pushctl: {error:#}");
+            }
+            code
+        }
+    }
+}
+
+/// Runs a client command on one thread, until it is done or interrupted.
+fn block_on(command: impl Future<Output = anyhow::Result<Code>>) -> anyhow::Result<Code> {
+    use anyhow::Context as _;
+    // An error means that somebody installed a provider before; that one is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+        tokio::select! {
+            result = command => result,
+            _ = tokio::signal::ctrl_c() => Ok(Code::Interrupted),
+            _ = terminate.recv() => Ok(Code::Interrupted),
+        }
+    })
+}

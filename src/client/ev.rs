@@ -1,0 +1,151 @@
+//! EventSource: the request is made by our own HTTP stack, `eventsource-client` reads the events.
+//!
+//! Its transport is handed the response that is already open, so that TLS, proxies, statuses and the cursor's headers are
+//! the same as in the other modes, and its reconnecting is off, because the cursor is more than a last event id.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use eventsource_client::{BoxStream, Client as _, ClientBuilder, ReconnectOptions, SSE};
+use futures_util::{Stream, StreamExt as _};
+use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFuture, TransportError};
+use parking_lot::Mutex;
+use reqwest::{Response, Url};
+
+use super::stream::Body;
+use super::{Error, MAX_MESSAGE_BYTES, Message, parse};
+
+/// An open event stream.
+pub struct Connection {
+    events: BoxStream<eventsource_client::Result<SSE>>,
+    url: Url,
+}
+
+impl Connection {
+    pub(super) fn new(response: Response, url: Url) -> Result<Self, Error> {
+        let refuse = |error: eventsource_client::Error| Error::Protocol { url: url.to_string(), reason: error.to_string() };
+        let opened = Opened(Arc::new(Mutex::new(Some(response))));
+        let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
+        let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
+        let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
+        Ok(Self { events, url })
+    }
+
+    /// The next message, or none for a comment; `None` when the server ended the stream.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event stream.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
+        match self.events.next().await {
+            Some(Ok(SSE::Event(event))) => {
+                let mut message = parse::event(&event.data);
+                message.event_id = message.event_id.or(event.id.filter(|id| !id.is_empty()));
+                message.event_type = Some(event.event_type).filter(|kind| kind != "message");
+                Ok(Some(vec![message]))
+            }
+            // Comments are the header and the pings (protocol reference, section 11).
+            Some(Ok(SSE::Comment(_) | SSE::Connected(_))) => Ok(Some(Vec::new())),
+            None | Some(Err(eventsource_client::Error::Eof)) => Ok(None),
+            Some(Err(error)) => Err(self.failure(&error)),
+        }
+    }
+
+    fn failure(&self, error: &eventsource_client::Error) -> Error {
+        let url = self.url.to_string();
+        match error {
+            eventsource_client::Error::InvalidLine(_) | eventsource_client::Error::InvalidEvent => {
+                Error::Protocol { url, reason: error.to_string() }
+            }
+            eventsource_client::Error::UnexpectedEof => Error::Broken { url, reason: "it ended within an event".to_owned() },
+            eventsource_client::Error::Transport(cause) => match cause.inner().downcast_ref::<reqwest::Error>() {
+                Some(error) => Error::from_http(error, &self.url, None),
+                None => Error::Broken { url, reason: cause.inner().to_string() },
+            },
+            other => Error::Broken { url, reason: other.to_string() },
+        }
+    }
+}
+
+/// A transport that gives out one response, once.
+#[derive(Clone)]
+struct Opened(Arc<Mutex<Option<Response>>>);
+
+impl HttpTransport for Opened {
+    fn request(&self, _request: Request<Option<Bytes>>) -> ResponseFuture {
+        let response = self.0.lock().take();
+        Box::pin(std::future::ready(match response {
+            Some(response) => {
+                let body = Lines { body: Mutex::new(Box::pin(response.bytes_stream())), held: Vec::new(), line_bytes: 0 };
+                Ok(launchdarkly_sdk_transport::Response::new(Box::pin(body) as ByteStream))
+            }
+            None => Err(TransportError::new(std::io::Error::other("the response was read before"))),
+        }))
+    }
+}
+
+/// The body made fit for the parser, which gives up at bytes that are not UTF-8 and keeps lines of any length: such bytes
+/// become U+FFFD, and an overlong line ends the stream. The mutex is there because the trait wants `Sync`; nobody waits for it.
+struct Lines {
+    body: Mutex<Body>,
+    /// Start of a character whose rest is yet to come.
+    held: Vec<u8>,
+    line_bytes: usize,
+}
+
+impl Lines {
+    fn fit(&mut self, bytes: &[u8]) -> Result<Bytes, TransportError> {
+        self.line_bytes = match memchr::memrchr(b'\n', bytes) {
+            Some(at) => bytes.len() - at,
+            None => self.line_bytes + bytes.len(),
+        };
+        if self.line_bytes > MAX_MESSAGE_BYTES {
+            return Err(TransportError::new(std::io::Error::other(format!("a line is longer than {} MiB", MAX_MESSAGE_BYTES >> 20))));
+        }
+        let mut bytes = [self.held.as_slice(), bytes].concat();
+        let cut = incomplete_tail(&bytes);
+        self.held = bytes.split_off(bytes.len() - cut);
+        Ok(match String::from_utf8(bytes) {
+            Ok(text) => Bytes::from(text),
+            Err(error) => Bytes::from(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        })
+    }
+}
+
+/// Length of an unfinished character at the end of `bytes`.
+fn incomplete_tail(bytes: &[u8]) -> usize {
+    let from = bytes.len().saturating_sub(3);
+    let start = (from..bytes.len()).rev().find(|at| bytes[*at] >= 0xc0);
+    match start.map(|at| (at, std::str::from_utf8(&bytes[at..]))) {
+        Some((at, Err(error))) if error.error_len().is_none() => bytes.len() - at,
+        _ => 0,
+    }
+}
+
+impl Stream for Lines {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.body.get_mut().as_mut().poll_next(context);
+        polled.map(|item| item.map(|bytes| bytes.map_err(TransportError::new).and_then(|bytes| self.fit(&bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_survive_cuts_and_other_bytes_become_marks() {
+        let text = "data: äöü€😀\n\n".as_bytes();
+        for size in 1..text.len() {
+            let mut lines = Lines { body: Mutex::new(Box::pin(futures_util::stream::empty())), held: Vec::new(), line_bytes: 0 };
+            let fitted: Vec<u8> = text.chunks(size).flat_map(|piece| lines.fit(piece).expect("short lines").to_vec()).collect();
+            assert_eq!(fitted, text, "{size}");
+        }
+        let mut lines = Lines { body: Mutex::new(Box::pin(futures_util::stream::empty())), held: Vec::new(), line_bytes: 0 };
+        assert_eq!(lines.fit(b"a\xff\xc3").expect("short lines"), "a\u{fffd}");
+        assert_eq!(lines.fit(b"(b").expect("short lines"), "\u{fffd}(b");
+    }
+}

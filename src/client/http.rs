@@ -1,0 +1,114 @@
+//! The one HTTP stack of the client: a `reqwest` client with the user's headers, and errors sorted into ours.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response, Url};
+
+use super::Error;
+use crate::protocol::EXPLAIN;
+
+/// Time that a connection may take to come up, so that a silent host does not hold us for minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that vanished without a word is noticed after about three of these.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Most bytes of an answer that is read whole (statistics of many channels are large).
+const MAX_ANSWER_BYTES: usize = super::MAX_MESSAGE_BYTES;
+
+/// A client for one server.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+impl Http {
+    /// A client that sends `headers` with every request.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the TLS stack cannot be set up.
+    pub fn new(headers: HeaderMap) -> Result<Self, Error> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(KEEPALIVE)
+            .build()
+            .map_err(|error| Error::Request(format!("cannot set up the http client: {error}")))?;
+        Ok(Self { client })
+    }
+
+    /// Asks for `url` and returns the answer, whatever its status. `timeout` covers the whole exchange, body included.
+    ///
+    /// # Errors
+    /// Everything but [`Error::Status`].
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Option<Vec<u8>>,
+        timeout: Option<Duration>,
+    ) -> Result<Response, Error> {
+        let mut request = self.client.request(method, url.clone()).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        request.send().await.map_err(|error| Error::from_http(&error, url, timeout))
+    }
+}
+
+/// Reads a header given as `Name: value`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| "a header is written 'Name: value'".to_owned())?;
+    let name = name.trim().parse().map_err(|_| format!("'{}' is no header name", name.trim()))?;
+    let value = HeaderValue::from_str(value.trim()).map_err(|_| "the value has characters that a header cannot carry".to_owned())?;
+    Ok((name, value))
+}
+
+/// `value` as a header value; what a header cannot carry (line breaks in an event id) is a wrong request.
+///
+/// # Errors
+/// [`Error::Request`], naming `what`.
+pub fn header_value(what: &str, value: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(value).map_err(|_| Error::Request(format!("cannot send {what}: it has characters that a header cannot carry")))
+}
+
+/// The answer's header `name`, if it is there and text.
+#[must_use]
+pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The server's clock in unix seconds, from the `Date` header.
+#[must_use]
+pub fn date(response: &Response) -> Option<u64> {
+    response.headers().get("date").and_then(|value| crate::message::parse_http_date(value.as_bytes()))
+}
+
+/// The answer as an error.
+#[must_use]
+pub fn status_error(response: &Response, url: &Url) -> Error {
+    let explain = header(response, EXPLAIN).filter(|text| !text.is_empty()).map(str::to_owned);
+    Error::Status { url: url.to_string(), status: response.status().as_u16(), explain }
+}
+
+/// Reads the whole body, as far as it is reasonable.
+///
+/// # Errors
+/// [`Error::Broken`], [`Error::TimedOut`], or [`Error::Protocol`] if the body has no end.
+pub async fn body(mut response: Response, url: &Url, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Error::from_http(&error, url, timeout))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(Error::Protocol { url: url.to_string(), reason: format!("it is larger than {} MiB", MAX_ANSWER_BYTES >> 20) });
+        }
+    }
+    Ok(body)
+}

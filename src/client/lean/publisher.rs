@@ -1,0 +1,74 @@
+//! A publisher of `bench`: one keep-alive connection, one message at a time.
+
+use reqwest::Url;
+use tokio::net::TcpStream;
+
+use super::response::{Decoder, Head, Piece};
+use super::{Buffer, Target, broken, read, write};
+use crate::client::Error;
+
+/// An open connection to publish over.
+#[derive(Debug)]
+pub struct Publisher {
+    target: Target,
+    socket: Option<TcpStream>,
+}
+
+impl Publisher {
+    /// A publisher that connects with its first message.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self { target, socket: None }
+    }
+
+    /// Posts `text` to `url` and waits for the answer.
+    ///
+    /// # Errors
+    /// Any [`Error`]; it is not sent again.
+    pub async fn post(&mut self, url: &Url, text: &[u8], buffer: &Buffer) -> Result<(), Error> {
+        let mut socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => self.target.connect().await?,
+        };
+        let mut request = self.target.request("POST", url, &format!("Content-Length: {}\r\n", text.len())).into_bytes();
+        request.extend_from_slice(text);
+        write(&mut socket, &request).await.map_err(|error| broken(url, &error))?;
+        let head = answer(&mut socket, url, buffer).await?;
+        if head.status != 200 {
+            return Err(Error::Status { url: url.to_string(), status: head.status, explain: head.explain });
+        }
+        if !head.closes {
+            self.socket = Some(socket);
+        }
+        Ok(())
+    }
+}
+
+async fn answer(socket: &mut TcpStream, url: &Url, buffer: &Buffer) -> Result<Head, Error> {
+    let (mut decoder, mut head, mut ended, mut wrong) = (Decoder::default(), None, false, None);
+    while !ended {
+        let take = |mut bytes: &[u8]| loop {
+            match decoder.next(&mut bytes) {
+                Ok(Piece::More) => break,
+                Ok(Piece::Head(found)) if found.status >= 200 => head = Some(found),
+                Ok(Piece::Head(_) | Piece::Data(_)) => {}
+                Ok(Piece::End) => {
+                    ended = true;
+                    break;
+                }
+                Err(reason) => {
+                    wrong = Some(reason);
+                    break;
+                }
+            }
+        };
+        let length = read(socket, buffer, take).await.map_err(|error| broken(url, &error))?;
+        if let Some(reason) = wrong {
+            return Err(Error::Protocol { url: url.to_string(), reason });
+        }
+        if length == 0 {
+            break;
+        }
+    }
+    head.ok_or_else(|| Error::Broken { url: url.to_string(), reason: "closed without an answer".to_owned() })
+}

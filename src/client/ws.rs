@@ -1,0 +1,84 @@
+//! WebSocket: the handshake goes through our own HTTP stack (one TLS and proxy configuration for all modes), the frames of
+//! the upgraded connection through tungstenite, which also answers pings.
+
+use futures_util::StreamExt as _;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode, Upgraded, Url};
+use serde_json::Value;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+
+use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
+
+type Frame = tokio_tungstenite::tungstenite::Message;
+
+/// An open websocket.
+pub struct Connection {
+    frames: WebSocketStream<Upgraded>,
+    url: Url,
+}
+
+/// Adds the headers of the handshake and returns the key that the server has to answer.
+pub(super) fn ask(headers: &mut HeaderMap) -> String {
+    let key = generate_key();
+    headers.insert("Connection", HeaderValue::from_static("Upgrade"));
+    headers.insert("Upgrade", HeaderValue::from_static("websocket"));
+    headers.insert("Sec-WebSocket-Version", HeaderValue::from_static("13"));
+    if let Ok(value) = HeaderValue::from_str(&key) {
+        headers.insert("Sec-WebSocket-Key", value);
+    }
+    key
+}
+
+impl Connection {
+    pub(super) async fn new(response: Response, url: Url, key: &str) -> Result<Self, Error> {
+        let wrong = |reason: &str| Error::Protocol { url: url.to_string(), reason: reason.to_owned() };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(wrong("it is no websocket"));
+        }
+        if http::header(&response, "Sec-WebSocket-Accept") != Some(&derive_accept_key(key.as_bytes())) {
+            return Err(wrong("its Sec-WebSocket-Accept does not fit our key"));
+        }
+        let upgraded = response.upgrade().await.map_err(|error| Error::from_http(&error, &url, None))?;
+        let mut config = WebSocketConfig::default();
+        config.max_message_size = Some(MAX_MESSAGE_BYTES);
+        config.max_frame_size = Some(MAX_MESSAGE_BYTES);
+        let frames = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
+        Ok(Self { frames, url })
+    }
+
+    /// The next message, or none for a ping; `None` when the server closed the connection.
+    ///
+    /// # Errors
+    /// [`Error::Status`] when the server closed it as refused, [`Error::Broken`] when it broke.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
+        match self.frames.next().await {
+            Some(Ok(Frame::Text(text))) => Ok(Some(vec![parse::framed(text.as_bytes())])),
+            Some(Ok(Frame::Binary(bytes))) => Ok(Some(vec![parse::framed(&bytes)])),
+            Some(Ok(Frame::Close(frame))) => self.closed(frame.as_ref()),
+            Some(Ok(_)) => Ok(Some(Vec::new())),
+            Some(Err(error)) => Err(Error::Broken { url: self.url.to_string(), reason: super::error::lower_first(&error.to_string()) }),
+            None => Ok(None),
+        }
+    }
+
+    /// The module accepts every handshake and tells a refusal in the close frame (protocol reference, section 12).
+    fn closed(&self, frame: Option<&CloseFrame>) -> Result<Option<Vec<Message>>, Error> {
+        let url = self.url.to_string();
+        let Some(frame) = frame else { return Ok(None) };
+        if let Ok(Value::Object(reason)) = serde_json::from_str(&frame.reason)
+            && let Some(status) = reason.get("http_status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok())
+        {
+            let explain = reason.get("explain").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+            return Err(Error::Status { url, status, explain });
+        }
+        match frame.code {
+            CloseCode::Normal | CloseCode::Away | CloseCode::Status => Ok(None),
+            code => {
+                Err(Error::Broken { url, reason: format!("closed with code {} {}", u16::from(code), frame.reason).trim_end().to_owned() })
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Arguments that several commands have, and the forms in which values are written.
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::client::{Endpoints, Error, Http, http};
+use crate::message::parse_http_date;
+
+/// How the server is reached.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub struct Server {
+    /// Header to send with every request (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = http::parse_header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub pub_path: Option<String>,
+    /// Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub sub_path: Option<String>,
+    /// Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub stats_path: Option<String>,
+}
+
+impl Server {
+    /// The URLs of the server at `url`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if `url` is none.
+    pub fn endpoints(&self, url: &str) -> Result<Endpoints, Error> {
+        Endpoints::new(url, self.pub_path.as_deref(), self.sub_path.as_deref(), self.stats_path.as_deref())
+    }
+
+    /// The user's headers.
+    #[must_use]
+    pub fn header_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.append(name.clone(), value.clone());
+        }
+        headers
+    }
+
+    /// The HTTP client.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if it cannot be set up.
+    pub fn client(&self) -> Result<Http, Error> {
+        Http::new(self.header_map())
+    }
+}
+
+/// Reads `500ms`, `5s`, `1m 30s`, or a plain number of seconds.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+    }
+    humantime::parse_duration(text).map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
+}
+
+/// Reads a point in time into unix seconds: RFC 3339, an HTTP date, unix seconds, or a duration before `now`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn since(text: &str, now: u64) -> Result<u64, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map_err(|_| "the number of seconds is too large".to_owned());
+    }
+    if let Some(seconds) = parse_http_date(text.as_bytes()) {
+        return Ok(seconds);
+    }
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(now.saturating_sub(ago.as_secs()));
+    }
+    let moment = humantime::parse_rfc3339_weak(text).map_err(|_| {
+        "it is no time (write for example 2026-11-21T08:00:00Z, an HTTP date, unix seconds, or 5m for five minutes ago)".to_owned()
+    })?;
+    moment.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).map_err(|_| "it is before 1970".to_owned())
+}
+
+/// [`since`], measured from the clock of this machine.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn since_now(text: &str) -> Result<u64, String> {
+    since(text, crate::message::unix_now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_four_forms() {
+        for text in ["1994-11-06T08:49:37Z", "1994-11-06 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT", "784111777"] {
+            assert_eq!(since(text, 0), Ok(784_111_777), "{text}");
+        }
+        assert_eq!(since("5m", 1000), Ok(700));
+        assert_eq!(since("5m", 10), Ok(0));
+        for text in ["", "yesterday", "-5", "99999999999999999999999"] {
+            assert!(since(text, 0).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_may_be_plain_seconds() {
+        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for text in ["", "-1", "inf", "NaN", "5 bananas"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `pushctl bench`: many subscribers against one server, with proof that every message arrived once and in order.
+//!
+//! `run` does the work, `state` is what its tasks share, `stamp` marks the messages, `ledger` keeps the books, `report`
+//! shows the result.
+
+pub mod ledger;
+pub mod report;
+mod run;
+pub mod stamp;
+mod state;
+
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+
+use super::exit::{Code, Usage};
+use super::{args, output};
+use crate::client::Mode;
+
+/// Arguments of `bench`.
+///
+/// All subscribers connect and the server confirms them before the first message is published. Latency counts from the moment
+/// at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http is spoken;
+/// the open files are raised as far as the system allows.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages 1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500"
+)]
+pub struct Args {
+    /// Subscribers
+    #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    subscribers: usize,
+    /// How messages are delivered
+    #[arg(short, long, default_value = "ev", value_parser = mode)]
+    mode: Mode,
+    /// Channels over which the subscribers are spread
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    channels: usize,
+    /// Messages per channel
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    messages: u32,
+    /// Messages per second over all publishers; as fast as the server answers if absent
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+    /// Bytes of a message
+    #[arg(long, value_name = "BYTES", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(stamp::STAMP_BYTES as u64..=16 << 20))]
+    size: usize,
+    /// Publishers, each with one message in flight
+    #[arg(long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    publishers: usize,
+    /// Time for all to connect, and again for all to be delivered
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
+    timeout: Duration,
+    /// Print the result as one line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: args::Server,
+}
+
+/// The modes that can be measured: a poller only measures its own interval.
+fn mode(text: &str) -> Result<Mode, String> {
+    let mode = <Mode as clap::ValueEnum>::from_str(text, false)?;
+    if mode == Mode::Poll { Err("polling only measures its own interval (use lp, ws, ev or stream)".to_owned()) } else { Ok(mode) }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e9 => Ok(rate),
+        _ => Err("it is no number of messages per second".to_owned()),
+    }
+}
+
+/// Measures and prints the result.
+///
+/// # Errors
+/// When the run could not be made; a faulty server is no error but [`Code::Faulty`].
+pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
+    if args.channels > args.subscribers {
+        return Err(
+            Usage(format!("cannot spread {} subscribers over {} channels (see --channels)", args.subscribers, args.channels)).into()
+        );
+    }
+    let report = tokio::task::LocalSet::new().run_until(run::run(&args, url)).await?;
+    if args.json {
+        output::line(report.to_json().as_bytes())?;
+    } else {
+        output::text(report.to_text().as_bytes())?;
+    }
+    Ok(if report.is_faultless() { Code::Success } else { Code::Faulty })
+}

@@ -1,0 +1,299 @@
+//! The course of a run: connect all, wait until the server has them, publish, wait for the deliveries.
+
+use std::io::IsTerminal as _;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reqwest::Url;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{sleep, timeout};
+
+use super::Args;
+use super::report::Report;
+use super::stamp::Stamp;
+use super::state::{Entry, State};
+use crate::client::lean::Target;
+use crate::client::lean::follow::follow;
+use crate::client::lean::publisher::Publisher;
+use crate::client::statistics::{self, Report as Statistics};
+use crate::client::{Endpoints, Error, Http, Mode};
+use crate::cmd::exit::Usage;
+
+/// Connections that are made at once: more overflow the listen queue of most servers.
+const CONNECTING: usize = 128;
+/// How often the display and the confirmation look.
+const TICK: Duration = Duration::from_millis(50);
+/// When everything is published and nothing arrives for so long, nothing more will.
+const QUIET: Duration = Duration::from_secs(5);
+
+struct Run<'a> {
+    args: &'a Args,
+    endpoints: Endpoints,
+    target: Target,
+    client: Http,
+    prefix: String,
+    state: Rc<State>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When subscribers cannot connect in time, or a message is refused.
+pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Report> {
+    raise_open_files(args.subscribers + args.publishers)?;
+    let endpoints = args.server.endpoints(url)?;
+    let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()).await?;
+    let prefix = format!("bench-{}-{:x}-", std::process::id(), crate::message::unix_now());
+    let state = Rc::new(State::new(args.subscribers, u64::from(args.messages)));
+    let run = Run { args, endpoints, target, client: args.server.client()?, prefix, state };
+
+    let mut subscribers = JoinSet::new();
+    run.connect(&mut subscribers).await?;
+    let connect_seconds = run.state.start.elapsed().as_secs_f64();
+    let first = run.state.start.elapsed();
+    run.publish(first).await?;
+    let publish_seconds = (run.state.start.elapsed() - first).as_secs_f64();
+    run.finish().await;
+    subscribers.abort_all();
+    Ok(run.report(connect_seconds, publish_seconds, first))
+}
+
+impl Run<'_> {
+    fn channel(&self, number: usize) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
+    /// Starts the subscribers and returns when the server has all of them.
+    async fn connect(&self, subscribers: &mut JoinSet<()>) -> anyhow::Result<()> {
+        let turns = Rc::new(Semaphore::new(CONNECTING));
+        let urls: Result<Vec<Url>, Error> =
+            (0..self.args.channels).map(|number| self.endpoints.subscribe(self.args.mode, &self.channel(number))).collect();
+        let urls: Rc<[Url]> = urls?.into();
+        let target = Rc::new(self.target.clone());
+        for number in 0..self.args.subscribers {
+            let (state, turns, urls, target, mode) =
+                (Rc::clone(&self.state), Rc::clone(&turns), Rc::clone(&urls), Rc::clone(&target), self.args.mode);
+            subscribers.spawn_local(async move {
+                let mut entry = Turn { entry: Entry::new(&state, number), turn: turns.acquire().await.ok() };
+                let url = &urls[number % urls.len()];
+                if let Err(error) = follow(&target, url, mode, &mut entry, &state.buffer).await {
+                    state.failed(error);
+                }
+            });
+        }
+        let bar = bar("connecting", self.args.subscribers as u64);
+        let confirmed = timeout(self.args.timeout, self.confirm(&bar)).await;
+        bar.finish_and_clear();
+        match confirmed {
+            Ok(result) => result,
+            Err(_) => Err(Error::TimedOut { url: self.endpoints.base().to_owned(), after: self.args.timeout }.into()),
+        }
+    }
+
+    /// Waits until the statistics count all subscribers. A server without statistics must have answered all of them, which
+    /// long-polling cannot show.
+    async fn confirm(&self, bar: &ProgressBar) -> anyhow::Result<()> {
+        let url = self.endpoints.statistics(Some(&format!("{}*", self.prefix)))?;
+        let wanted = self.args.subscribers;
+        let mut has_statistics = true;
+        loop {
+            if let Some(error) = self.state.take_failure() {
+                return Err(error.into());
+            }
+            let (asked, answered) = (self.state.asked.get(), self.state.answered.get());
+            bar.set_position(asked as u64);
+            if asked == wanted && has_statistics {
+                match self.count(&url).await? {
+                    Some(count) if count >= wanted as u64 => return Ok(()),
+                    Some(_) => {}
+                    None => has_statistics = false,
+                }
+            }
+            if !has_statistics && asked == wanted && (answered == wanted || self.args.mode == Mode::Lp) {
+                eprintln!("pushctl: {url} shows no statistics, so the server's count of subscribers is not checked (see --stats-path)");
+                return Ok(());
+            }
+            sleep(TICK).await;
+        }
+    }
+
+    async fn count(&self, url: &Url) -> anyhow::Result<Option<u64>> {
+        let body = match statistics::fetch(&self.client, url, self.args.timeout).await {
+            Ok(body) => body,
+            Err(Error::Status { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(match Statistics::from_json(&body) {
+            Some(Statistics::Channels(infos)) => Some(infos.iter().map(|info| info.subscribers).sum()),
+            _ => None,
+        })
+    }
+
+    /// Publishes everything; the first refusal ends the run.
+    async fn publish(&self, first: Duration) -> anyhow::Result<()> {
+        let urls: Result<Vec<Url>, Error> = (0..self.args.channels).map(|number| self.endpoints.publish(&self.channel(number))).collect();
+        let urls: Rc<[Url]> = urls?.into();
+        let mut publishers = JoinSet::new();
+        for number in 0..self.args.publishers {
+            let task = publish_share(self.args.clone(), number, self.target.clone(), Rc::clone(&urls), Rc::clone(&self.state), first);
+            publishers.spawn_local(task);
+        }
+        let bar = self.delivery_bar();
+        while let Some(result) = publishers.join_next().await {
+            if let Err(error) = result.unwrap_or_else(|error| Err(Error::Request(format!("a publisher failed: {error}")))) {
+                bar.finish_and_clear();
+                return Err(error.into());
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Waits until all is delivered, or nothing more comes.
+    async fn finish(&self) {
+        let bar = self.delivery_bar();
+        let end = Instant::now() + self.args.timeout;
+        let mut delivered = self.state.delivered.get();
+        let mut last_news = Instant::now();
+        while !self.state.is_complete() && Instant::now() < end && last_news.elapsed() < QUIET {
+            // A time-out here only means to look again.
+            let _ = timeout(TICK, self.state.changed.notified()).await;
+            if self.state.delivered.get() != delivered {
+                delivered = self.state.delivered.get();
+                last_news = Instant::now();
+            }
+        }
+        bar.finish_and_clear();
+    }
+
+    /// A display that follows the deliveries until it is cleared.
+    fn delivery_bar(&self) -> ProgressBar {
+        let bar = bar("delivering", u64::from(self.args.messages) * self.args.subscribers as u64);
+        if !bar.is_hidden() {
+            let (state, bar) = (Rc::clone(&self.state), bar.clone());
+            spawn_local(async move {
+                while !bar.is_finished() {
+                    bar.set_position(state.delivered.get());
+                    sleep(TICK).await;
+                }
+            });
+        }
+        bar
+    }
+
+    fn report(&self, connect_seconds: f64, publish_seconds: f64, first: Duration) -> Report {
+        let state = &self.state;
+        let (lost, duplicated, reordered) = state.faults();
+        let delivered = state.delivered.get();
+        let seconds = state.last_delivery.get().saturating_sub(first).as_secs_f64();
+        let args = self.args;
+        Report {
+            mode: match args.mode {
+                Mode::Lp => "lp",
+                Mode::Ws => "ws",
+                Mode::Ev => "ev",
+                Mode::Stream => "stream",
+                Mode::Poll => "poll",
+            },
+            subscribers: args.subscribers,
+            channels: args.channels,
+            publishers: args.publishers,
+            size: args.size,
+            rate: args.rate,
+            connect_seconds,
+            published: state.published.get(),
+            publish_seconds,
+            expected: u64::from(args.messages) * args.subscribers as u64,
+            delivered,
+            seconds,
+            deliveries_per_second: if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 },
+            latency_ms: state.latency(),
+            lost,
+            duplicated,
+            reordered,
+            disconnected: state.disconnected.get(),
+        }
+    }
+}
+
+/// Publishes one publisher's share: of each channel's messages every `publishers`-th, the channels in turn.
+async fn publish_share(args: Args, number: usize, target: Target, urls: Rc<[Url]>, state: Rc<State>, first: Duration) -> Result<(), Error> {
+    let mut publisher = Publisher::new(target);
+    let share = (args.messages as usize + args.publishers - 1 - number) / args.publishers;
+    let mut sent = 0_u64;
+    for sequence in 0..share {
+        for url in urls.iter() {
+            let turn = sent * args.publishers as u64 + number as u64;
+            sent += 1;
+            let due_nanos = match args.rate.map(|rate| first + Duration::from_secs_f64(turn as f64 / rate)) {
+                Some(due) => {
+                    tokio::time::sleep_until((state.start + due).into()).await;
+                    u64::try_from(due.as_nanos()).unwrap_or(u64::MAX)
+                }
+                None => state.now_nanos(),
+            };
+            let stamp = Stamp { publisher: number as u16, sequence: sequence as u32, due_nanos };
+            publisher.post(url, &stamp.text(args.size), &state.buffer).await?;
+            state.published.set(state.published.get() + 1);
+        }
+    }
+    Ok(())
+}
+
+/// Gives the turn to the next subscriber as soon as this one's request is on its way.
+struct Turn<'a> {
+    entry: Entry<'a>,
+    turn: Option<tokio::sync::SemaphorePermit<'a>>,
+}
+
+impl crate::client::lean::follow::Sink for Turn<'_> {
+    fn asked(&mut self) {
+        self.turn = None;
+        self.entry.asked();
+    }
+
+    fn answered(&mut self) {
+        self.entry.answered();
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        self.entry.data(bytes);
+    }
+
+    fn boundary(&mut self) {
+        self.entry.boundary();
+    }
+}
+
+fn bar(what: &'static str, length: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} {per_sec} {eta}") {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")).with_message(what),
+        Err(_) => bar,
+    }
+}
+
+/// Raises the soft limit of open files as far as needed and possible.
+fn raise_open_files(connections: usize) -> Result<(), Usage> {
+    // Standard streams, the runtime's own files, and the statistics connection.
+    let needed = connections as u64 + 64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit { current: Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed))), maximum: limit.maximum };
+    let possible = setrlimit(Resource::Nofile, raised).is_ok() && raised.current >= Some(needed);
+    if possible {
+        return Ok(());
+    }
+    let maximum = limit.maximum.unwrap_or(0);
+    Err(Usage(format!(
+        "{connections} connections need {needed} open files, but the system allows {maximum} (see 'ulimit -Hn' and --subscribers)"
+    )))
+}

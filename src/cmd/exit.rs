@@ -1,0 +1,116 @@
+//! Exit codes: the only place that knows them.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use crate::client::Error;
+
+/// The codes, for `pushctl --help` and the man page.
+pub const TABLE: &str = "\
+Exit codes:
+    0  success, also when the reader of a pipe went away
+    1  another failure
+    2  wrong usage
+    3  the server cannot be reached
+    4  refused (401, 403)
+    5  not found (404)
+    6  timed out
+    7  another HTTP error, or an answer that makes no sense
+    8  bench: messages were lost, duplicated or reordered
+  130  interrupted";
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// All is well.
+    Success = 0,
+    /// Something without a code of its own.
+    Failure = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// No connection, or it broke for good.
+    Unreachable = 3,
+    /// 401 or 403.
+    Refused = 4,
+    /// 404.
+    NotFound = 5,
+    /// Not done in time.
+    TimedOut = 6,
+    /// Any other HTTP error.
+    Http = 7,
+    /// `bench` found messages lost, duplicated or reordered.
+    Faulty = 8,
+    /// Ended by a signal.
+    Interrupted = 130,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// A mistake in the use of a command that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// The code of an error: that of the first cause which has one.
+#[must_use]
+pub fn of(error: &anyhow::Error) -> Code {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return of_client(error);
+        }
+        if cause.is::<Usage>() {
+            return Code::Usage;
+        }
+        if cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+            return Code::Success;
+        }
+    }
+    Code::Failure
+}
+
+fn of_client(error: &Error) -> Code {
+    match error {
+        Error::Unreachable { .. } | Error::Broken { .. } => Code::Unreachable,
+        Error::Status { status: 401 | 403, .. } => Code::Refused,
+        Error::Status { status: 404, .. } => Code::NotFound,
+        Error::Status { .. } | Error::Protocol { .. } => Code::Http,
+        Error::TimedOut { .. } => Code::TimedOut,
+        Error::Request(_) => Code::Usage,
+    }
+}
+
+/// Prints what clap has to say (an error, the help, the version) and returns its code.
+#[must_use]
+pub fn of_usage(error: &clap::Error) -> Code {
+    // Nobody is left to hear that printing failed.
+    let _ = error.print();
+    if error.use_stderr() { Code::Usage } else { Code::Success }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_table() {
+        use Code::{Failure, Faulty, Http, Interrupted, NotFound, Refused, Success, TimedOut, Unreachable, Usage};
+        for code in [Success, Failure, Usage, Unreachable, Refused, NotFound, TimedOut, Http, Faulty, Interrupted] {
+            let start = format!("{:>5}  ", code as u8);
+            assert!(TABLE.lines().any(|line| line.starts_with(&start)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn causes_are_found_below_their_context() {
+        let error = anyhow::Error::new(Error::Request("x".to_owned())).context("cannot do it");
+        assert_eq!(of(&error), Code::Usage);
+        let pipe = anyhow::Error::new(std::io::Error::from(ErrorKind::BrokenPipe)).context("cannot write");
+        assert_eq!(of(&pipe), Code::Success);
+        assert_eq!(of(&anyhow::anyhow!("x")), Code::Failure);
+    }
+}

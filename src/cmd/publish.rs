@@ -1,0 +1,106 @@
+//! `pushctl pub`: posts one message and prints what the server tells about the channel.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::exit::{Code, Usage};
+use super::{args, output};
+use crate::client::MAX_MESSAGE_BYTES;
+use crate::client::publish::{Publication, publish};
+use crate::client::statistics::{self, Report};
+
+/// Arguments of `pub`.
+///
+/// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is not sent again, because the
+/// server may have taken it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  pushctl pub news 'hello'\n  date | pushctl pub news\n  pushctl pub news -f report.json --event-type report"
+)]
+pub struct Args {
+    /// Channel to publish to; several are separated by '/'
+    #[arg(value_name = "CHANNEL")]
+    channel: String,
+    /// Message; standard input if it is absent or '-'
+    #[arg(value_name = "TEXT", conflicts_with = "file")]
+    text: Option<String>,
+    /// Send the content of this file
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Event id, with which an EventSource resumes
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+    /// Event type, by which an EventSource sorts events
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Content type of the message
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Time to wait for the answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = args::duration)]
+    timeout: Duration,
+    /// Print the server's answer as one line of JSON
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+    /// Print nothing
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    server: args::Server,
+}
+
+/// Publishes.
+///
+/// # Errors
+/// When the message cannot be read or was not taken.
+pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
+    let endpoints = args.server.endpoints(url)?;
+    let publication =
+        Publication { text: message(&args)?, event_id: args.event_id, event_type: args.event_type, content_type: args.content_type };
+    let client = args.server.client()?;
+    let answer = publish(&client, &endpoints.publish(&args.channel)?, publication, args.timeout).await?;
+    if args.json {
+        output::line(&statistics::one_line(&answer))?;
+    } else if !args.quiet {
+        output::text(describe(&answer, &args.channel).as_bytes())?;
+    }
+    Ok(Code::Success)
+}
+
+fn message(args: &Args) -> anyhow::Result<Vec<u8>> {
+    match (&args.file, args.text.as_deref()) {
+        (Some(path), _) if path != Path::new("-") => {
+            let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+            read(file).with_context(|| format!("cannot read {}", path.display()))
+        }
+        (None, Some(text)) if text != "-" => Ok(text.as_bytes().to_vec()),
+        _ => read(std::io::stdin().lock()).context("cannot read standard input"),
+    }
+}
+
+fn read(source: impl std::io::Read) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    source.take(MAX_MESSAGE_BYTES as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MAX_MESSAGE_BYTES {
+        return Err(Usage(format!("the message is larger than {} MiB", MAX_MESSAGE_BYTES >> 20)).into());
+    }
+    Ok(text)
+}
+
+fn describe(answer: &[u8], channel: &str) -> String {
+    let infos = match Report::from_json(answer) {
+        Some(Report::Channels(infos)) => infos,
+        // A location may be configured to tell nothing.
+        _ if answer.trim_ascii().is_empty() => return format!("published to {channel}\n"),
+        _ => return format!("{}\n", String::from_utf8_lossy(answer).trim_end()),
+    };
+    let line = |info: &statistics::ChannelInfo| {
+        let (published, stored, subscribers) = (info.published_messages, info.stored_messages, info.subscribers);
+        let plural = if subscribers == 1 { "" } else { "s" };
+        format!("{}: {published} published, {stored} stored, {subscribers} subscriber{plural}\n", info.channel)
+    };
+    infos.iter().map(line).collect()
+}
