@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::support::show;
 
+/// Bytes that are shown before the first that differs.
+const CONTEXT: usize = 100;
+
 /// What the placeholders of a case stand for.
 pub(super) struct Bindings {
     values: HashMap<String, String>,
@@ -71,7 +74,11 @@ impl Bindings {
                 self.values.extend(bound);
                 Ok(())
             }
-            Err(at) => Err(format!("{what}: differs at byte {at}:\n   want {}\n   got  {}", show(want.as_bytes()), show(got))),
+            Err(at) => {
+                let (from, context) = if at > CONTEXT { (at - CONTEXT, "...") } else { (0, "") };
+                let (want, rest) = (show(want.as_bytes()), show(&got[from..]));
+                Err(format!("{what}: differs at byte {at}:\n   want {want}\n   got  {context}{rest}"))
+            }
         }
     }
 
