@@ -1,0 +1,37 @@
+//! A directory of a test below the system's temporary directory, removed at the end.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An empty directory; it goes with this value.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    /// Makes a directory whose name shows the process and `name`.
+    pub(crate) fn new(name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pushctl-{}-{number}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory below the temporary directory");
+        Self(path)
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file in it and returns its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a file in the test's directory");
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left behind harms nobody: it lies in the temporary directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

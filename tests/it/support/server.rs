@@ -1,0 +1,265 @@
+//! `pushctl serve` as a child process.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Connection, DEADLINE, Directory, Response, Socket, wait_until};
+
+/// A running server. It is killed when this value goes; [`Server::stop`] also checks how it ends.
+pub(crate) struct Server {
+    child: Child,
+    /// What it says it listens on, without `listening on `: `http://127.0.0.1:PORT` or `unix:PATH`.
+    addresses: Vec<String>,
+    stdout: Mutex<Receiver<String>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    stderr_reader: Option<JoinHandle<()>>,
+    /// Where it runs; it goes with the server.
+    _directory: Directory,
+}
+
+impl Server {
+    /// Starts `pushctl serve` with `args`; without a `--listen` among them it listens on a free port of the loopback.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let listens = args.iter().filter(|arg| **arg == "--listen").count();
+        let mut all = args.to_vec();
+        if listens == 0 {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        Self::spawn(&all, listens.max(1), Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts `pushctl serve --nginx-conf FILE` with `text` in the file, where `{{PORT}}` is a free port.
+    pub(crate) fn with_conf(text: &str) -> Self {
+        Self::try_with_conf(text, &[]).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same with further arguments; the error says why the server does not listen.
+    pub(crate) fn try_with_conf(text: &str, args: &[&str]) -> Result<Self, String> {
+        const TRIES: usize = 5;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let directory = Directory::new("conf");
+            let port = free_port().to_string();
+            let file = directory.write("nginx.conf", &text.replace("{{PORT}}", &port));
+            let mut all = vec!["--nginx-conf", file.to_str().expect("a temporary directory with a name in UTF-8")];
+            all.extend(args);
+            match Self::spawn(&all, 1, directory) {
+                // Somebody else took the port between our looking for it and the server's binding it.
+                Err(error) if tries < TRIES && error.contains("in use") => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn spawn(args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
+        let mut child = Command::new(program())
+            .arg("serve")
+            .args(args)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built binary can be started");
+        let (stderr, reader) = collect(child.stderr.take().expect("stderr is piped"));
+        let stdout = Mutex::new(lines(child.stdout.take().expect("stdout is piped")));
+        let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), _directory: directory };
+        while server.addresses.len() < listens {
+            let Some(line) = server.stdout_line() else {
+                let _ = server.child.kill();
+                let status = server.wait();
+                return Err(format!("serve {args:?} does not listen: {status}\nstderr: {}", server.stderr()));
+            };
+            if let Some(address) = line.strip_prefix("listening on ") {
+                server.addresses.push(address.trim_end().to_owned());
+            }
+        }
+        Ok(server)
+    }
+
+    /// The next line that it prints to stdout; `None` when it has closed stdout or prints nothing more.
+    pub(crate) fn stdout_line(&self) -> Option<String> {
+        self.stdout.lock().expect("nobody panics with the lock").recv_timeout(DEADLINE).ok()
+    }
+
+    /// What it listens on, in the order of the arguments.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Its (first) URL without a slash at the end, for `--url`.
+    pub(crate) fn url(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    /// Its (first) `ADDRESS:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        authority(&self.addresses[0])
+    }
+
+    /// Connects to the first address.
+    pub(crate) fn connect(&self) -> Connection {
+        connect(&self.addresses[0])
+    }
+
+    /// Connects with a small receive buffer, so that the server soon cannot send to a client that does not read.
+    pub(crate) fn connect_with_small_window(&self) -> Connection {
+        const SMALL: usize = 8192;
+        let address: SocketAddr = self.address().parse().expect("an address with a port");
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(SMALL).expect("a small receive buffer");
+        socket.connect(&address.into()).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        Connection::new(Socket::Tcp(socket.into()))
+    }
+
+    /// Connects to the address of that number.
+    pub(crate) fn connect_to(&self, number: usize) -> Connection {
+        connect(&self.addresses[number])
+    }
+
+    /// A socket connected to the first address.
+    pub(crate) fn try_socket(&self) -> Result<Socket, String> {
+        socket(&self.addresses[0])
+    }
+
+    /// GET on a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.connect().request("GET", path, &[], None)
+    }
+
+    /// Publishes on the built-in location, which must succeed.
+    pub(crate) fn publish(&self, channel: &str, text: impl AsRef<[u8]>) -> Response {
+        let answer = self.connect().request("POST", &format!("/pub?id={channel}"), &[], Some(text.as_ref()));
+        assert_eq!(answer.head.status, 200, "publish to {channel}: {answer:?}");
+        answer
+    }
+
+    /// Starts a subscription on a connection of its own and returns it with its head read, which must say 200.
+    pub(crate) fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Connection {
+        let mut connection = self.connect();
+        connection.send_request("GET", path, headers, None);
+        let head = connection.read_head();
+        assert_eq!(head.status, 200, "{path}: {head:?}");
+        connection
+    }
+
+    /// Waits until `/channels-stats` shows that many subscribers of the channel.
+    pub(crate) fn wait_for_subscribers(&self, channel: &str, count: u64) {
+        wait_until(&format!("channel {channel} has {count} subscribers"), || self.subscribers(channel) == count);
+    }
+
+    /// The number of subscribers of a channel as `/channels-stats` shows it; 0 when there is no such channel.
+    pub(crate) fn subscribers(&self, channel: &str) -> u64 {
+        let answer = self.get(&format!("/channels-stats?id={channel}"));
+        if answer.head.status == 404 { 0 } else { super::object(&answer.body)["subscribers"].as_u64().expect("subscribers is a number") }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the server is our child and not waited for");
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the server exits", || {
+            status = self.child.try_wait().expect("the server is our child");
+            status.is_some()
+        });
+        if let Some(reader) = self.stderr_reader.take() {
+            reader.join().expect("the reader of stderr does not panic");
+        }
+        status.expect("wait_until saw a status")
+    }
+
+    /// Ends the server with SIGTERM and checks that it exits with status 0.
+    pub(crate) fn stop(mut self) {
+        self.terminate();
+        let status = self.wait();
+        assert!(status.success(), "after SIGTERM: {status}\nstderr: {}", self.stderr());
+    }
+
+    /// Everything that it wrote to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().expect("nobody panics with the lock")).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- stderr of serve ({}):\n{}---", self.addresses.join(", "), self.stderr());
+        }
+        // It may have exited already; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The built program; `PUSHCTL_BIN` names another build to test, such as a release.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("PUSHCTL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_pushctl").into())
+}
+
+fn authority(url: &str) -> &str {
+    url.strip_prefix("http://").expect("an address on TCP")
+}
+
+fn connect(address: &str) -> Connection {
+    Connection::new(socket(address).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn socket(address: &str) -> Result<Socket, String> {
+    let failed = |error| format!("cannot connect to {address}: {error}");
+    if let Some(path) = address.strip_prefix("unix:") {
+        return UnixStream::connect(path).map(Socket::Unix).map_err(failed);
+    }
+    let stream = TcpStream::connect(authority(address)).map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(Socket::Tcp(stream))
+}
+
+/// A port of the loopback that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Passes on the lines of a stream until it ends.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // The test may be gone; the pipe is still to be emptied.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Collects what a stream brings until it ends.
+fn collect(mut stream: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, JoinHandle<()>) {
+    let collected = Arc::new(Mutex::new(Vec::new()));
+    let target = Arc::clone(&collected);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            target.lock().expect("nobody panics with the lock").extend_from_slice(&buffer[..count]);
+        }
+    });
+    (collected, reader)
+}
