@@ -13,9 +13,6 @@ use crate::client::publish::{Publication, publish};
 use crate::client::statistics::{self, Report};
 
 /// Arguments of `pub`.
-///
-/// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is not sent again, because the
-/// server may have taken it.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  pushctl pub news 'hello'\n  date | pushctl pub news\n  pushctl pub news -f report.json --event-type report"

@@ -18,10 +18,6 @@ use super::{args, output};
 use crate::client::Mode;
 
 /// Arguments of `bench`.
-///
-/// All subscribers connect and the server confirms them before the first message is published. Latency counts from the moment
-/// at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http is spoken;
-/// the open files are raised as far as the system allows.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages 1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500"
