@@ -95,7 +95,12 @@ impl Fake {
 
     /// Starts the program with `--url` of this server.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
-        command(&[&["--url", self.url.as_str()], args].concat()).stdin(Stdio::null()).spawn().expect("the program starts")
+        self.command(args).stdin(Stdio::null()).spawn().expect("the program starts")
+    }
+
+    /// The program with `--url` of this server, not started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        command(&[&["--url", self.url.as_str()], args].concat())
     }
 }
 

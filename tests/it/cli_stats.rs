@@ -71,3 +71,11 @@ fn stats_watch_goes_on_until_nobody_reads() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()), "a broken pipe is success");
 }
+
+#[test]
+fn plain_http_needs_no_certificates() {
+    let fake = Fake::always(&ok("", GROUP));
+    let mut command = fake.command(&["stats", "ALL", "--json"]);
+    let output = command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent").output().expect("the program starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}

@@ -23,7 +23,7 @@ fn man_pages_are_fresh() {
     for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
         render(command, &format!("pushctl-{}", command.get_name()), &mut files);
     }
-    check("man", files);
+    check("man", &files);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn completions_are_fresh() {
         clap_complete::generate(shell, &mut Cli::command(), "pushctl", &mut script);
         files.insert(PathBuf::from("completions").join(name), script);
     }
-    check("completions", files);
+    check("completions", &files);
 }
 
 fn render(command: &Command, name: &str, files: &mut Files) {
@@ -47,12 +47,12 @@ fn render(command: &Command, name: &str, files: &mut Files) {
 }
 
 /// Compares `expected` with all files in `directory`, or writes them.
-fn check(directory: &str, expected: Files) {
+fn check(directory: &str, expected: &Files) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("PUSHCTL_BLESS").is_some_and(|value| value == "1") {
         let _ = fs::remove_dir_all(root.join(directory));
         fs::create_dir_all(root.join(directory)).expect("the repository can be written");
-        for (path, content) in &expected {
+        for (path, content) in expected {
             fs::write(root.join(path), content).expect("the repository can be written");
         }
         return;
