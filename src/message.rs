@@ -89,7 +89,7 @@ fn seconds(year: u64, month: &str, day: u64, clock: &str) -> Option<u64> {
     let month = MONTHS.iter().position(|name| *name == month)?;
     let mut fields = clock.split(':');
     let (hour, minute, second) = (two_digits(fields.next()?)?, two_digits(fields.next()?)?, two_digits(fields.next()?)?);
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let days_in_month = DAYS[month] + u64::from(leap && month == 1);
     if fields.next().is_some() || hour > 23 || minute > 59 || second > 59 || day == 0 || day > days_in_month || year < 1970 {
         return None;

@@ -68,7 +68,7 @@ pub enum Command {
 pub fn run(cli: Cli) -> Code {
     let url = cli.url;
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args).map(|_| Code::Success),
+        Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
         Command::Pub(args) => block_on(publish::run(args, &url)),
         Command::Sub(args) => block_on(sub::run(args, &url)),
         Command::Stats(args) => block_on(stats::run(args, &url)),

@@ -1,13 +1,238 @@
-//! `pushctl serve`.
+//! `pushctl serve`: runs a broker until it is told to end.
 
-/// Arguments of `serve`.
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use crate::server::Server;
+use crate::server::config::{Config, ListenAddress, Listener, nginx};
+
+/// Arguments of `serve`. Limits that are not given are those of the configuration.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times
+    ///
+    /// Replaces the addresses of the configuration. [default: 127.0.0.1:9080]
+    #[arg(long, short, value_name = "ADDR", value_parser = listen_address)]
+    listen: Vec<ListenAddress>,
+    /// Serve the push locations of this nginx configuration instead of the built-in ones
+    ///
+    /// Directives that pushctl does not serve are listed on stderr, with file and line.
+    #[arg(long, value_name = "FILE")]
+    nginx_conf: Option<PathBuf>,
+    /// Threads that hold connections [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: Option<u16>,
+    /// Memory for messages and channels together; when it is used up, publishing is answered with 500 [default: 512m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// Time that a stored message is kept [default: 30m]
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
+    message_ttl: Option<Duration>,
+    /// Messages stored per channel; the oldest go when there are more [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_stored_messages: Option<u64>,
+    /// Time without messages, publishing and subscribers after which a channel is forgotten [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    channel_inactivity: Option<Duration>,
+    /// Channels at once; another one is answered with 403 [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_channels: Option<u64>,
+    /// Bytes of a channel id; a longer one is answered with 400 [default: 1024]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    max_channel_id_length: Option<u64>,
+    /// Channels in one request; more are answered with 400 [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_channels_per_request: Option<u32>,
+    /// Subscriptions per channel; a further one is answered with 403 [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_subscribers_per_channel: Option<u64>,
+    /// Bytes of a published message; a larger one is answered with 413 [default: 1m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_body_size: Option<u64>,
+    /// Bytes of a websocket message from a client; a larger one closes with 1009 [default: 1m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_websocket_message_size: Option<u64>,
+    /// Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_header_size: Option<u64>,
+    /// Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_lag: Option<u64>,
+    /// Connections at once; a further one is closed [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: Option<u32>,
+    /// Time for the headers of a request; then the connection is closed [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    header_timeout: Option<Duration>,
+    /// Time between two reads of a request's body; then the connection is closed [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    body_timeout: Option<Duration>,
+    /// Time between two requests of a connection; then it is closed [default: 75s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    keepalive_timeout: Option<Duration>,
+    /// Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    send_timeout: Option<Duration>,
+    /// Time that open connections get when the server ends [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    grace: Option<Duration>,
+    /// What is logged on stderr: off, error, warn, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "PUSHCTL_LOG")]
+    log_level: LevelFilter,
+}
 
-/// Runs a broker.
+/// Runs a broker until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When it cannot start.
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no server")
+/// When the configuration is wrong or an address cannot be listened on.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(std::io::stderr).with_target(false).init();
+    let is_builtin = args.nginx_conf.is_none();
+    let mut config = load(args)?;
+    args.apply(&mut config);
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let server = Server::bind(config)?;
+        announce(&server, is_builtin)?;
+        let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
+        let stop = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            tracing::info!("ending: telling subscribers, then closing");
+        };
+        Ok(server.run(stop).await?)
+    })
+}
+
+fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> {
+    signal(kind).context("cannot wait for signals")
+}
+
+fn load(args: &Args) -> anyhow::Result<Config> {
+    let Some(path) = &args.nginx_conf else { return Ok(Config::builtin()) };
+    let loaded = nginx::load(path).map_err(|mistakes| super::exit::Usage(mistakes.to_string()))?;
+    for notice in &loaded.notices {
+        tracing::warn!("{notice}");
+    }
+    Ok(loaded.config)
+}
+
+impl Args {
+    /// Puts what was given on the command line in the place of what the configuration says.
+    fn apply(&self, config: &mut Config) {
+        fn set<T, U: TryFrom<T>>(target: &mut U, value: Option<T>) {
+            if let Some(value) = value.and_then(|value| U::try_from(value).ok()) {
+                *target = value;
+            }
+        }
+        if !self.listen.is_empty() {
+            let servers = config.listeners.first().map(|listener| listener.servers.clone()).unwrap_or_default();
+            let listener = |address: &ListenAddress| Listener { address: address.clone(), servers: servers.clone() };
+            config.listeners = self.listen.iter().map(listener).collect();
+        }
+        set(&mut config.shards, self.shards);
+        let broker = &mut config.broker;
+        set(&mut broker.shared_memory_size, self.memory);
+        set(&mut broker.message_ttl, self.message_ttl);
+        set(&mut broker.channel_inactivity_time, self.channel_inactivity);
+        broker.max_messages_stored_per_channel = self.max_stored_messages.or(broker.max_messages_stored_per_channel);
+        broker.max_number_of_channels = self.max_channels.or(broker.max_number_of_channels);
+        broker.max_channel_id_length = self.max_channel_id_length.or(broker.max_channel_id_length);
+        broker.max_subscribers_per_channel = self.max_subscribers_per_channel.or(broker.max_subscribers_per_channel);
+        let limits = &mut config.limits;
+        limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
+        set(&mut limits.max_channels_per_request, self.max_channels_per_request);
+        set(&mut limits.max_websocket_message_bytes, self.max_websocket_message_size);
+        set(&mut limits.max_header_bytes, self.max_header_size);
+        set(&mut limits.max_lag_bytes, self.max_lag);
+        set(&mut limits.max_connections, self.max_connections);
+        set(&mut limits.header_timeout, self.header_timeout);
+        set(&mut limits.body_timeout, self.body_timeout);
+        set(&mut limits.keepalive_timeout, self.keepalive_timeout);
+        set(&mut limits.send_timeout, self.send_timeout);
+        set(&mut limits.grace, self.grace);
+    }
+}
+
+/// Says on stdout where the server listens and, for the built-in locations, what to paste to try it.
+fn announce(server: &Server, is_builtin: bool) -> anyhow::Result<()> {
+    let mut text = String::new();
+    let addresses = server.addresses().context("cannot ask for the address")?;
+    for address in &addresses {
+        text += &format!("listening on {address}\n");
+    }
+    if let (true, Some(address)) = (is_builtin, addresses.first()) {
+        let (option, base) = match address {
+            ListenAddress::Tcp(_) => (String::new(), address.to_string()),
+            ListenAddress::Unix(path) => (format!("--unix-socket {} ", path.display()), "http://localhost".to_owned()),
+        };
+        text += &format!("publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\nfollow:   curl {option}-N {base}/sub/ch1\n");
+        if option.is_empty() {
+            text += &format!("try it:   {base}/ in a browser\n");
+        }
+    }
+    let mut stdout = std::io::stdout().lock();
+    // Nobody may be reading, which is no reason not to serve.
+    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    Ok(())
+}
+
+/// Every subscriber takes a descriptor, so as many as the system allows are wanted.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        tracing::warn!(?current, ?maximum, "cannot raise the limit of open files");
+    }
+    let limit = getrlimit(Resource::Nofile).current;
+    tracing::info!(open_files = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string()), "starting");
+}
+
+fn listen_address(text: &str) -> Result<ListenAddress, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.is_empty() { Err("the path of the socket is missing after 'unix:'".to_owned()) } else { Ok(ListenAddress::Unix(path.into())) };
+    }
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], port))));
+    }
+    let text = text.replacen("localhost:", "127.0.0.1:", 1).replacen("*:", "0.0.0.0:", 1);
+    text.parse().map(ListenAddress::Tcp).map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
+}
+
+/// A size in bytes, with k, m or g for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1_u64),
+    };
+    let number = digits.parse::<u64>().ok().filter(|number| *number > 0).and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
+}
+
+/// A time such as `500ms`, `30s` or `1m 30s`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    parsed.ok_or_else(|| "expected a time such as 500ms, 30s, 5m or 2h".to_owned())
+}
+
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.as_secs() == 0 || duration.subsec_nanos() > 0 {
+        return Err("expected a time of whole seconds, at least 1s".to_owned());
+    }
+    Ok(duration)
 }

@@ -1,4 +1,7 @@
 //! Directive values with variables, such as `$arg_id` or `"test_$1"`.
+//!
+//! Parsed once when the configuration is read, evaluated for every request. Where the values come from is the business
+//! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
 use std::borrow::Cow;
 
@@ -14,8 +17,45 @@ pub trait Variables {
     fn capture(&self, number: usize) -> Option<&[u8]>;
     /// A named capture.
     fn named_capture(&self, name: &str) -> Option<&[u8]>;
-    /// Any other variable that the server knows (`uri`, `request_uri`, `args`, `remote_addr`, `host`, ...).
+    /// Any other variable that the server knows: one of [`BUILTIN_VARIABLES`].
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+}
+
+/// Names that [`Variables::builtin`] is asked for. `uri` is the decoded, normalised path of the request.
+pub const BUILTIN_VARIABLES: [&str; 19] = [
+    "args",
+    "connection",
+    "document_uri",
+    "host",
+    "hostname",
+    "is_args",
+    "msec",
+    "pid",
+    "query_string",
+    "remote_addr",
+    "remote_port",
+    "request_method",
+    "request_uri",
+    "scheme",
+    "server_addr",
+    "server_name",
+    "server_port",
+    "time_iso8601",
+    "uri",
+];
+
+/// Why a text is no expression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// nginx does not know it either.
+    #[error("unknown \"{0}\" variable")]
+    UnknownVariable(String),
+    /// A `$` without a name.
+    #[error("invalid variable name")]
+    InvalidName,
+    /// A `${` without `}`.
+    #[error("the closing bracket in \"{0}\" variable is missing")]
+    MissingBracket(String),
 }
 
 /// A text with variables in it, parsed.
@@ -32,9 +72,60 @@ enum Part {
     Capture(usize),
     NamedCapture(String),
     Builtin(String),
+    /// The normalised path without its first bytes: what a prefix location leaves for the channels.
+    PathAfter(usize),
 }
 
 impl Expression {
+    /// Parses a text in which no named captures can occur.
+    ///
+    /// # Errors
+    /// A variable that does not exist, or a `$` that names none.
+    pub fn parse(text: &[u8]) -> Result<Self, ExpressionError> {
+        Self::parse_with_captures(text, &[])
+    }
+
+    /// Parses a text that may name the captures `named` of regular expressions somewhere in the configuration.
+    ///
+    /// # Errors
+    /// A variable that does not exist, or a `$` that names none.
+    pub fn parse_with_captures(text: &[u8], named: &[String]) -> Result<Self, ExpressionError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(dollar) = memchr::memchr(b'$', rest) {
+            push_literal(&mut parts, &rest[..dollar]);
+            let (part, after) = variable(&rest[dollar + 1..], named)?;
+            parts.push(part);
+            rest = after;
+        }
+        push_literal(&mut parts, rest);
+        Ok(Self { parts })
+    }
+
+    /// The query argument `name`, as `$arg_name`.
+    #[must_use]
+    pub fn argument(name: &str) -> Self {
+        Self { parts: vec![Part::Argument(Bytes::from(name.to_ascii_lowercase()))] }
+    }
+
+    /// A fixed text.
+    #[must_use]
+    pub fn literal(text: impl Into<Bytes>) -> Self {
+        Self { parts: vec![Part::Literal(text.into())] }
+    }
+
+    /// The normalised path after its first `prefix_bytes` bytes: what follows the prefix of a location.
+    #[must_use]
+    pub fn path_after(prefix_bytes: usize) -> Self {
+        Self { parts: vec![Part::PathAfter(prefix_bytes)] }
+    }
+
+    /// True if the text is empty, whatever the request says: a directive that was set to `""`.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Evaluates for one request; an absent variable is empty. Borrows when the expression is a single part.
     #[must_use]
     pub fn evaluate<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
@@ -58,7 +149,121 @@ impl Part {
             Part::Capture(number) => variables.capture(*number),
             Part::NamedCapture(name) => variables.named_capture(name),
             Part::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
+            Part::PathAfter(length) => return skip(variables.builtin("uri").unwrap_or_default(), *length),
         };
         Cow::Borrowed(found.unwrap_or_default())
+    }
+}
+
+fn skip(path: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
+    match path {
+        Cow::Borrowed(path) => Cow::Borrowed(path.get(length..).unwrap_or_default()),
+        Cow::Owned(path) => Cow::Owned(path.get(length..).unwrap_or_default().to_vec()),
+    }
+}
+
+fn push_literal(parts: &mut Vec<Part>, text: &[u8]) {
+    if !text.is_empty() {
+        parts.push(Part::Literal(Bytes::copy_from_slice(text)));
+    }
+}
+
+/// Reads the variable after a `$`; returns it with the rest of the text.
+fn variable<'a>(text: &'a [u8], named: &[String]) -> Result<(Part, &'a [u8]), ExpressionError> {
+    if let [digit @ b'1'..=b'9', rest @ ..] = text {
+        return Ok((Part::Capture(usize::from(digit - b'0')), rest));
+    }
+    let (name, rest) = name(text)?;
+    // Names of variables are not case-sensitive.
+    let name = name.to_ascii_lowercase();
+    let part = if let Some(argument) = name.strip_prefix("arg_") {
+        Part::Argument(Bytes::copy_from_slice(argument.as_bytes()))
+    } else if let Some(header) = name.strip_prefix("http_") {
+        Part::Header(header.replace('_', "-"))
+    } else if named.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+        Part::NamedCapture(name)
+    } else if BUILTIN_VARIABLES.contains(&name.as_str()) {
+        Part::Builtin(name)
+    } else {
+        return Err(ExpressionError::UnknownVariable(name));
+    };
+    Ok((part, rest))
+}
+
+fn name(text: &[u8]) -> Result<(&str, &[u8]), ExpressionError> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let bracket = text.first() == Some(&b'{');
+    let text = if bracket { &text[1..] } else { text };
+    let length = text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len());
+    let name = std::str::from_utf8(&text[..length]).map_err(|_| ExpressionError::InvalidName)?;
+    let mut rest = &text[length..];
+    if bracket {
+        rest = rest.strip_prefix(b"}").ok_or_else(|| ExpressionError::MissingBracket(name.to_owned()))?;
+    }
+    if name.is_empty() { Err(ExpressionError::InvalidName) } else { Ok((name, rest)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Request;
+
+    impl Variables for Request {
+        fn argument(&self, name: &[u8]) -> Option<&[u8]> {
+            (name == b"id").then_some(b"a%20b".as_slice())
+        }
+        fn header(&self, name: &str) -> Option<&[u8]> {
+            (name == "x-real-ip").then_some(b"::1".as_slice())
+        }
+        fn capture(&self, number: usize) -> Option<&[u8]> {
+            (number == 2).then_some(b"two".as_slice())
+        }
+        fn named_capture(&self, name: &str) -> Option<&[u8]> {
+            (name == "ch").then_some(b"named".as_slice())
+        }
+        fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+            (name == "uri").then_some(Cow::Borrowed(b"/sub/a/b"))
+        }
+    }
+
+    fn evaluated(text: &str) -> Result<String, ExpressionError> {
+        let expression = Expression::parse_with_captures(text.as_bytes(), &["ch".to_owned()])?;
+        Ok(String::from_utf8_lossy(&expression.evaluate(&Request)).into_owned())
+    }
+
+    #[test]
+    fn variables_are_replaced_and_absent_ones_are_empty() {
+        for (text, expected) in [
+            ("", ""),
+            ("none", "none"),
+            ("$arg_id", "a%20b"),
+            ("$ARG_ID", "a%20b"),
+            ("<${arg_id}x>", "<a%20bx>"),
+            ("$arg_other", ""),
+            ("$2/$1", "two/"),
+            ("$21", "two1"),
+            ("test_$2", "test_two"),
+            ("$http_x_real_ip", "::1"),
+            ("$ch-$uri", "named-/sub/a/b"),
+            ("$args", ""),
+        ] {
+            assert_eq!(evaluated(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_variables_are_refused_in_the_words_of_nginx() {
+        assert_eq!(evaluated("$foo").expect_err("no such variable").to_string(), "unknown \"foo\" variable");
+        assert_eq!(Expression::parse(b"$ch"), Err(ExpressionError::UnknownVariable("ch".to_owned())));
+        assert_eq!(evaluated("5 $"), Err(ExpressionError::InvalidName));
+        assert_eq!(evaluated("$-a"), Err(ExpressionError::InvalidName));
+        assert_eq!(evaluated("${arg_id"), Err(ExpressionError::MissingBracket("arg_id".to_owned())));
+    }
+
+    #[test]
+    fn the_rest_of_the_path_follows_the_prefix() {
+        assert_eq!(Expression::path_after(5).evaluate(&Request).as_ref(), b"a/b");
+        assert_eq!(Expression::path_after(50).evaluate(&Request).as_ref(), b"");
     }
 }

@@ -4,9 +4,12 @@
 //! Facts and defaults: push-stream protocol reference, section 15.
 
 pub mod builtin;
+pub mod condition;
+pub mod defaults;
 pub mod expression;
 pub mod nginx;
 pub mod padding;
+pub mod path;
 pub mod pattern;
 pub mod template;
 
@@ -17,9 +20,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use condition::{Choice, Condition};
 pub use expression::{Expression, Variables};
-pub use padding::Paddings;
-pub use pattern::{Captures, Pattern};
+pub use padding::{Padding, Paddings};
+pub use path::normalise;
+pub use pattern::{Captures, Locations, Pattern};
 pub use template::MessageFormat;
 
 /// Everything that `serve` needs to know.
@@ -58,8 +63,8 @@ pub enum ListenAddress {
 pub struct VirtualServer {
     /// Names to match with the Host header; empty = any.
     pub names: Vec<String>,
-    /// Locations, in the order of the file.
-    pub locations: Vec<Location>,
+    /// Locations, in the order of the file; see [`VirtualServer::locate`].
+    pub locations: Locations,
     /// True for the built-in configuration: it also serves the welcome page.
     pub welcome: bool,
 }
@@ -73,6 +78,10 @@ pub struct Location {
     pub endpoint: Endpoint,
     /// Its settings, inherited values included.
     pub settings: Arc<LocationSettings>,
+    /// `if` blocks in their order; see [`Location::choose`].
+    pub conditions: Vec<(Condition, Arc<LocationSettings>)>,
+    /// Locations inside this one.
+    pub nested: Locations,
 }
 
 /// What a location is.
@@ -215,6 +224,8 @@ pub struct ConnectionLimits {
     pub send_timeout: Duration,
     /// Most bytes of one websocket message; more closes the connection with code 1009.
     pub max_websocket_message_bytes: usize,
+    /// Largest request body in every location; `None` = what the locations say.
+    pub max_body_bytes: Option<u64>,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages.

@@ -1,0 +1,312 @@
+//! A channel: its log, its subscriptions, and which shards have to hear of news.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use super::log::{Cursor, Log, Message, Slice, Window};
+use super::memory::Charge;
+use crate::message::Position;
+
+/// Most shards that a broker can serve: a channel keeps one bit for each.
+pub const MAX_SHARDS: usize = 64;
+
+/// A channel. Lives as long as anybody holds it; the broker's registry says whether it is still *the* channel of its id.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its id, as clients wrote it after decoding.
+    pub id: Bytes,
+    /// Its id begins with the wildcard prefix.
+    pub wildcard: bool,
+    /// It is the events channel.
+    pub events: bool,
+    /// Number of its creation: order of listings and, with several channels, of locking.
+    pub(super) number: u64,
+    /// One bit for each shard in whose inbox the channel stands.
+    dirty: AtomicU64,
+    state: Mutex<State>,
+    _charge: Charge,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) log: Log,
+    pub(super) subscriptions: u64,
+    /// Latest of creation, publication and subscription.
+    pub(super) active_at: Instant,
+    pub(super) fate: Fate,
+    interest: SmallVec<[Interest; 2]>,
+}
+
+/// What has become of a channel.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It is in the registry.
+    Alive,
+    /// It was collected; nobody followed it.
+    Collected,
+    /// It was deleted; its followers are told with this text.
+    Deleted(Bytes, #[allow(dead_code, reason = "held for its drop")] Charge),
+}
+
+/// Followers of the channel on one shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Interest {
+    followers: u32,
+    /// Every follower of the shard has had the messages up to this id.
+    floor: u64,
+}
+
+/// The numbers that publisher and statistics answers show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Channel id.
+    pub id: Bytes,
+    /// Messages ever published; also the id of the newest.
+    pub published: u64,
+    /// Messages kept.
+    pub stored: u64,
+    /// Subscriptions open now.
+    pub subscribers: u64,
+}
+
+/// A new subscription's place in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment {
+    /// Messages after this id are due.
+    pub from: u64,
+    /// Up to this id only stored ones (they are backlog), after it all.
+    pub live_from: u64,
+}
+
+/// The channel was deleted or collected since it was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// What one appended message changed.
+pub(super) struct Appended {
+    pub(super) info: ChannelInfo,
+    /// Stored messages that went to make room.
+    pub(super) dropped: usize,
+    /// Shards with followers, as bits.
+    pub(super) followed_on: u64,
+}
+
+impl Channel {
+    pub(super) fn new(id: Bytes, number: u64, kind: (bool, bool), charge: Charge) -> Self {
+        let (wildcard, events) = kind;
+        let state =
+            State { log: Log::default(), subscriptions: 0, active_at: Instant::now(), fate: Fate::Alive, interest: SmallVec::new() };
+        Self { id, wildcard, events, number, dirty: AtomicU64::new(0), state: Mutex::new(state), _charge: charge }
+    }
+
+    pub(super) fn footprint(id: &Bytes) -> u64 {
+        // The registry's entry and the allocation headers.
+        (std::mem::size_of::<Self>() + id.len() + 96) as u64
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Number of its creation; no two channels of a broker have the same.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The numbers of the channel now.
+    #[must_use]
+    pub fn info(&self) -> ChannelInfo {
+        self.lock().info(&self.id)
+    }
+
+    /// True if at least one message is kept.
+    #[must_use]
+    pub fn has_stored_messages(&self) -> bool {
+        self.lock().log.stored_count() > 0
+    }
+
+    /// Number of subscriptions open now.
+    #[must_use]
+    pub fn subscriptions(&self) -> u64 {
+        self.lock().subscriptions
+    }
+
+    /// Appends a message made by `make` from its id; the position is taken while the channel is locked, so that
+    /// positions and ids agree.
+    pub(super) fn append(&self, mut window: Window, make: impl FnOnce(u64) -> Message) -> Result<Appended, Gone> {
+        let mut state = self.lock();
+        if !matches!(state.fate, Fate::Alive) {
+            return Err(Gone);
+        }
+        let followed_on = state.followed_on();
+        window.keep_live = followed_on != 0;
+        let message = Arc::new(make(state.log.last_id() + 1));
+        let dropped = state.log.append(message, &window);
+        state.active_at = Instant::now();
+        Ok(Appended { info: state.info(&self.id), dropped, followed_on })
+    }
+
+    /// Notes that the channel has news for `shard`; true if it was not noted already.
+    pub(super) fn mark_dirty(&self, shard: usize) -> bool {
+        let bit = 1 << shard;
+        self.dirty.fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// Called by a shard before it reads: news from now on is noted again.
+    pub fn clear_dirty(&self, shard: usize) {
+        self.dirty.fetch_and(!(1 << shard), Ordering::AcqRel);
+    }
+
+    pub(super) fn attach(&self, shard: usize, backtrack: u32, cursor: &Cursor, most: u64) -> Result<Option<Attachment>, Gone> {
+        let mut state = self.lock();
+        if !matches!(state.fate, Fate::Alive) {
+            return Err(Gone);
+        }
+        if state.subscriptions >= most {
+            return Ok(None);
+        }
+        let live_from = state.log.last_id();
+        let from = state.log.resolve(backtrack, cursor).unwrap_or(live_from);
+        state.subscriptions += 1;
+        state.active_at = Instant::now();
+        if state.interest.len() <= shard {
+            state.interest.resize(shard + 1, Interest::default());
+        }
+        let interest = &mut state.interest[shard];
+        if interest.followers == 0 {
+            interest.floor = live_from;
+        }
+        interest.followers += 1;
+        Ok(Some(Attachment { from, live_from }))
+    }
+
+    pub(super) fn detach(&self, shard: usize) {
+        let mut state = self.lock();
+        state.subscriptions -= 1;
+        state.interest[shard].followers -= 1;
+        state.release_live();
+    }
+
+    /// Called by a shard after a round: all its followers have had the messages up to `floor`.
+    pub fn served(&self, shard: usize, floor: u64) {
+        let mut state = self.lock();
+        if let Some(interest) = state.interest.get_mut(shard) {
+            interest.floor = interest.floor.max(floor);
+        }
+        state.release_live();
+    }
+
+    /// Reads messages for a follower: see [`Slice`].
+    #[must_use]
+    pub fn read(&self, from: u64, live_from: u64, max_bytes: usize) -> Slice {
+        self.lock().log.read(from, live_from, max_bytes)
+    }
+
+    /// Id of the newest message.
+    #[must_use]
+    pub fn last_id(&self) -> u64 {
+        self.lock().log.last_id()
+    }
+
+    /// The farewell text, if the channel was deleted.
+    #[must_use]
+    pub fn deleted(&self) -> Option<Bytes> {
+        match &self.lock().fate {
+            Fate::Deleted(text, _) => Some(text.clone()),
+            Fate::Alive | Fate::Collected => None,
+        }
+    }
+}
+
+impl State {
+    /// Shards with followers, as bits.
+    pub(super) fn followed_on(&self) -> u64 {
+        let followed = self.interest.iter().enumerate().filter(|(_, interest)| interest.followers > 0);
+        followed.fold(0, |bits, (shard, _)| bits | 1 << shard)
+    }
+
+    fn info(&self, id: &Bytes) -> ChannelInfo {
+        ChannelInfo {
+            id: id.clone(),
+            published: self.log.last_id(),
+            stored: self.log.stored_count() as u64,
+            subscribers: self.subscriptions,
+        }
+    }
+
+    fn release_live(&mut self) {
+        let floor = self.interest.iter().filter(|interest| interest.followers > 0).map(|interest| interest.floor).min();
+        self.log.release_live(floor.unwrap_or(u64::MAX));
+    }
+}
+
+/// A channel, and where a reader of it stands.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The channel.
+    pub channel: Arc<Channel>,
+    /// Messages after this id are due.
+    pub from: u64,
+    /// Up to this id only stored ones.
+    pub live_from: u64,
+}
+
+/// Messages of several channels up to one common horizon.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// One slice for each reader.
+    pub slices: Vec<Slice>,
+    /// Every message of these channels up to here is in the slices or was served before, none after it is.
+    pub horizon: Position,
+}
+
+/// Reads several channels at one moment.
+///
+/// All of them are locked together. Positions are given out under the channel's lock, so no message with a position
+/// below the horizon can turn up later: the horizon is a cursor that loses nothing and repeats nothing.
+#[must_use]
+pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
+    let mut order: SmallVec<[&Arc<Channel>; 4]> = readers.iter().map(|reader| &reader.channel).collect();
+    order.sort_by_key(|channel| channel.number);
+    order.dedup_by_key(|channel| channel.number);
+    let guards: SmallVec<[MutexGuard<'_, State>; 4]> = order.iter().map(|channel| channel.lock()).collect();
+    let mut snapshot = Snapshot::default();
+    let mut cut: Option<Position> = None;
+    for reader in readers {
+        let Ok(index) = order.binary_search_by_key(&reader.channel.number, |channel| channel.number) else { continue };
+        let log = &guards[index].log;
+        let slice = log.read(reader.from, reader.live_from, max_bytes);
+        if slice.is_cut {
+            cut = Some(cut.map_or(slice.horizon, |cut| cut.min(slice.horizon)));
+        }
+        if !slice.messages.is_empty() {
+            snapshot.horizon = snapshot.horizon.max(slice.horizon);
+        }
+        snapshot.slices.push(slice);
+    }
+    if let Some(cut) = cut {
+        snapshot.cut(cut);
+    }
+    snapshot
+}
+
+impl Snapshot {
+    /// Withholds all messages beyond `horizon`.
+    fn cut(&mut self, horizon: Position) {
+        for slice in &mut self.slices {
+            let kept = slice.messages.partition_point(|message| message.position <= horizon);
+            if let Some(first_withheld) = slice.messages.get(kept) {
+                slice.up_to = first_withheld.id - 1;
+                slice.is_cut = true;
+            }
+            slice.messages.truncate(kept);
+        }
+        self.horizon = horizon;
+    }
+}

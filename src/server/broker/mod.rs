@@ -1,0 +1,477 @@
+//! The broker: channels, their logs, limits, life cycle and counters. No HTTP, no sockets, no dialects.
+//!
+//! Lock order: a part of the registry, then channels in the order of their creation, then an inbox or the trash.
+//! Locks are held for a few instructions, never across an await, and are released before anybody is woken.
+
+mod channel;
+mod clock;
+mod inbox;
+mod log;
+mod memory;
+mod registry;
+mod trash;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Reader, Snapshot, read_together};
+pub use inbox::Inbox;
+pub use log::{Cursor, Message, Slice};
+pub use memory::OutOfMemory;
+
+use super::config::BrokerSettings;
+use crate::message::unix_now;
+use channel::Fate;
+use clock::PositionClock;
+use log::Window;
+use memory::MemoryMeter;
+use registry::Registry;
+use trash::Trash;
+
+/// Messages expire and idle channels are collected at ticks of this period, as in the module (reference, section 3).
+pub const TICK: Duration = Duration::from_secs(4);
+
+/// A handle to the broker.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: BrokerSettings,
+    max_lag_bytes: u64,
+    registry: Registry,
+    clock: PositionClock,
+    memory: Arc<MemoryMeter>,
+    counters: Counters,
+    trash: Mutex<Trash>,
+    inboxes: Vec<Arc<Inbox>>,
+    events: Option<Arc<Channel>>,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    channels: AtomicU64,
+    wildcard_channels: AtomicU64,
+    created: AtomicU64,
+    published: AtomicU64,
+    stored: AtomicI64,
+    slow_subscribers: AtomicU64,
+    missed_messages: AtomicU64,
+    shards: Vec<ShardCounters>,
+}
+
+#[derive(Debug, Default)]
+struct ShardCounters {
+    thread_id: AtomicU32,
+    /// Subscriber connections.
+    subscribers: AtomicU64,
+}
+
+/// A message to be published.
+#[derive(Clone, Debug, Default)]
+pub struct NewMessage {
+    /// The bytes of the message.
+    pub text: Bytes,
+    /// `Event-Id` of the publisher.
+    pub event_id: Option<Bytes>,
+    /// `Event-Type` of the publisher.
+    pub event_type: Option<Bytes>,
+}
+
+/// Why a channel cannot be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// `max_number_of_channels` or `max_number_of_wildcard_channels` is reached.
+    #[error("number of channels exceeded")]
+    TooManyChannels,
+    /// The memory bound is reached.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
+}
+
+/// Why a subscription is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// The channel could not be created again after it went away.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// `max_subscribers_per_channel` is reached.
+    #[error("subscribers limit per channel exceeded")]
+    TooManySubscribers,
+}
+
+/// The numbers of the whole server.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Channels, without wildcard ones.
+    pub channels: u64,
+    /// Wildcard channels.
+    pub wildcard_channels: u64,
+    /// Messages published since the start, without events.
+    pub published: u64,
+    /// Messages stored now, without events.
+    pub stored: u64,
+    /// Messages removed in the last seconds.
+    pub messages_in_trash: u64,
+    /// Deleted channels that wait for the next tick.
+    pub channels_in_delete: u64,
+    /// Channels removed in the last seconds.
+    pub channels_in_trash: u64,
+    /// What concerns the shards one by one.
+    pub shards: Vec<ShardSummary>,
+    /// Time since the start.
+    pub uptime: Duration,
+}
+
+/// The numbers of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardSummary {
+    /// Id of its thread; 0 until it runs.
+    pub thread_id: u32,
+    /// Its subscriber connections.
+    pub subscribers: u64,
+}
+
+impl Broker {
+    /// A broker for `shards` shards that holds `max_lag_bytes` of each channel for followers that are behind.
+    ///
+    /// # Errors
+    /// If the memory bound does not even hold the events channel.
+    pub fn new(settings: BrokerSettings, shards: usize, max_lag_bytes: u64) -> Result<Self, CreateError> {
+        let memory = MemoryMeter::new(settings.shared_memory_size);
+        let shard_counters = (0..shards).map(|_| ShardCounters::default()).collect();
+        let mut inner = Inner {
+            max_lag_bytes,
+            registry: Registry::new(),
+            clock: PositionClock::default(),
+            memory,
+            counters: Counters { shards: shard_counters, ..Counters::default() },
+            trash: Mutex::default(),
+            inboxes: (0..shards).map(|_| Arc::default()).collect(),
+            events: None,
+            started: Instant::now(),
+            settings,
+        };
+        if !inner.settings.events_channel_id.is_empty() {
+            let id = inner.settings.events_channel_id.clone();
+            inner.events = Some(inner.registry.find_or_insert(&id, || inner.make_channel(&id))?.0);
+        }
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &BrokerSettings {
+        &self.0.settings
+    }
+
+    /// The inbox of a shard.
+    #[must_use]
+    pub fn inbox(&self, shard: usize) -> Arc<Inbox> {
+        Arc::clone(&self.0.inboxes[shard])
+    }
+
+    /// The channel with this id, if there is one.
+    #[must_use]
+    pub fn find(&self, id: &[u8]) -> Option<Arc<Channel>> {
+        self.0.registry.find(id)
+    }
+
+    /// True if `id` is one of a wildcard channel.
+    #[must_use]
+    pub fn is_wildcard(&self, id: &[u8]) -> bool {
+        self.0.is_wildcard(id)
+    }
+
+    /// True if `id` is the events channel's.
+    #[must_use]
+    pub fn is_events_channel(&self, id: &[u8]) -> bool {
+        !id.is_empty() && self.0.settings.events_channel_id == id
+    }
+
+    /// The channel with this id, made if there is none.
+    ///
+    /// # Errors
+    /// When a limit on channels or memory is reached.
+    pub fn find_or_create(&self, id: &Bytes) -> Result<Arc<Channel>, CreateError> {
+        let (channel, created) = self.0.registry.find_or_insert(id, || self.0.make_channel(id))?;
+        if created {
+            self.emit("channel_created", id);
+        }
+        Ok(channel)
+    }
+
+    /// Publishes to `channel`; if that was deleted meanwhile, to its successor of the same id.
+    ///
+    /// # Errors
+    /// When a limit on channels or memory is reached; then nothing was published and no id is used up.
+    pub fn publish(&self, channel: &Arc<Channel>, message: &NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
+        let info = self.append(channel, message, store)?;
+        self.0.counters.published.fetch_add(1, Ordering::Relaxed);
+        if store {
+            self.0.counters.stored.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.0.trash.lock().add_messages(1);
+        }
+        Ok(info)
+    }
+
+    fn append(&self, channel: &Arc<Channel>, message: &NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
+        let NewMessage { text, event_id, event_type } = message;
+        let window = Window {
+            store,
+            keep_live: false,
+            max_stored: self
+                .0
+                .settings
+                .max_messages_stored_per_channel
+                .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            max_live_bytes: self.0.max_lag_bytes,
+        };
+        let mut successor = None;
+        loop {
+            let channel = successor.as_ref().unwrap_or(channel);
+            let charge = self.0.memory.charge(Message::footprint(text, event_id.as_ref(), event_type.as_ref()))?;
+            let appended = channel.append(window, |id| Message {
+                id,
+                position: self.0.clock.next(),
+                text: text.clone(),
+                event_id: event_id.clone(),
+                event_type: event_type.clone(),
+                charge,
+            });
+            if let Ok(appended) = appended {
+                self.0.tell(channel, appended.followed_on);
+                if appended.dropped > 0 && !channel.events {
+                    self.0.counters.stored.fetch_sub(appended.dropped as i64, Ordering::Relaxed);
+                    self.0.trash.lock().add_messages(appended.dropped as u64);
+                }
+                return Ok(appended.info);
+            }
+            successor = Some(self.find_or_create(&channel.id)?);
+        }
+    }
+
+    /// Removes a channel and tells its followers with `text`, or with the configured farewell. False if there is none.
+    ///
+    /// # Errors
+    /// When the text does not fit into memory; the channel stays.
+    pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
+        let text = text.unwrap_or_else(|| self.0.settings.channel_deleted_message_text.clone());
+        let charge = self.0.memory.charge(text.len() as u64)?;
+        let Some(channel) = self.0.registry.remove_if(id, |channel| !channel.events) else { return Ok(false) };
+        let (stored, followed_on) = {
+            let mut state = channel.lock();
+            state.fate = Fate::Deleted(text, charge);
+            (state.log.stored_count(), state.followed_on())
+        };
+        self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
+        self.0.trash.lock().add_deleted_channel(channel.id.clone(), stored);
+        self.0.tell(&channel, followed_on);
+        Ok(true)
+    }
+
+    /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its successor, which then
+    /// takes its place.
+    ///
+    /// # Errors
+    /// When the limit of subscribers or, for a successor, of channels is reached.
+    pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, backtrack: u32, cursor: &Cursor) -> Result<Attachment, AttachError> {
+        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX);
+        loop {
+            match channel.attach(shard, backtrack, cursor, most) {
+                Ok(Some(attachment)) => {
+                    self.emit_for(channel, "client_subscribed");
+                    return Ok(attachment);
+                }
+                Ok(None) => return Err(AttachError::TooManySubscribers),
+                Err(_gone) => *channel = self.find_or_create(&channel.id)?,
+            }
+        }
+    }
+
+    /// Ends a subscription that [`Broker::attach`] opened.
+    pub fn detach(&self, channel: &Arc<Channel>, shard: usize) {
+        channel.detach(shard);
+        self.emit_for(channel, "client_unsubscribed");
+    }
+
+    /// Lets a further round of `shard` come to the channel.
+    pub fn revisit(&self, channel: &Arc<Channel>, shard: usize) {
+        self.0.tell(channel, 1 << shard);
+    }
+
+    /// Resolves where a reader that does not wait stands: as [`Broker::attach`], without a subscription.
+    #[must_use]
+    pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> Reader {
+        let state = channel.lock();
+        let live_from = state.log.last_id();
+        Reader { channel: Arc::clone(channel), from: state.log.resolve(backtrack, cursor).unwrap_or(live_from), live_from }
+    }
+
+    /// Notes the thread on which a shard runs.
+    pub fn note_thread(&self, shard: usize, thread_id: u32) {
+        self.0.counters.shards[shard].thread_id.store(thread_id, Ordering::Relaxed);
+    }
+
+    /// Counts a subscriber connection of `shard`, or its end.
+    pub fn count_subscriber(&self, shard: usize, opened: bool) {
+        let counter = &self.0.counters.shards[shard].subscribers;
+        if opened {
+            counter.fetch_add(1, Ordering::Relaxed)
+        } else {
+            counter.fetch_sub(1, Ordering::Relaxed)
+        };
+    }
+
+    /// Counts a subscriber that was dropped because it was too slow, and the messages it missed.
+    pub fn count_slow_subscriber(&self, missed: u64) {
+        self.0.counters.slow_subscribers.fetch_add(1, Ordering::Relaxed);
+        self.0.counters.missed_messages.fetch_add(missed, Ordering::Relaxed);
+    }
+
+    /// The channels whose id begins with `prefix`, in the order of their creation.
+    #[must_use]
+    pub fn list(&self, prefix: &[u8]) -> Vec<ChannelInfo> {
+        self.0.registry.list(|channel| channel.id.starts_with(prefix)).iter().map(|channel| channel.info()).collect()
+    }
+
+    /// The numbers of the whole server.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let counters = &self.0.counters;
+        let trash = self.0.trash.lock().counts();
+        Summary {
+            channels: counters.channels.load(Ordering::Relaxed),
+            wildcard_channels: counters.wildcard_channels.load(Ordering::Relaxed),
+            published: counters.published.load(Ordering::Relaxed),
+            stored: counters.stored.load(Ordering::Relaxed).max(0).unsigned_abs(),
+            messages_in_trash: trash.messages,
+            channels_in_delete: trash.in_delete,
+            channels_in_trash: trash.channels,
+            shards: counters.shards.iter().map(ShardCounters::summary).collect(),
+            uptime: self.0.started.elapsed(),
+        }
+    }
+
+    /// Bytes that messages and channels take from the memory bound now.
+    #[must_use]
+    pub fn memory_used(&self) -> u64 {
+        self.0.memory.used()
+    }
+
+    /// Slow subscribers dropped, and messages they missed, since the start.
+    #[must_use]
+    pub fn slow_subscribers(&self) -> (u64, u64) {
+        let counters = &self.0.counters;
+        (counters.slow_subscribers.load(Ordering::Relaxed), counters.missed_messages.load(Ordering::Relaxed))
+    }
+
+    /// Housekeeping, to be called every [`TICK`]: empties the trash, expires messages, collects idle channels.
+    pub fn tick(&self) {
+        let deleted = self.0.trash.lock().sweep();
+        for (id, stored) in deleted {
+            self.0.counters.stored.fetch_sub(stored as i64, Ordering::Relaxed);
+            self.emit("channel_destroyed", &id);
+        }
+        let newest_expired = unix_now().saturating_sub(self.0.settings.message_ttl.as_secs());
+        for channel in self.0.registry.list(|_| true) {
+            self.sweep(&channel, newest_expired);
+        }
+    }
+
+    fn sweep(&self, channel: &Arc<Channel>, newest_expired: u64) {
+        let (expired, idle) = {
+            let mut state = channel.lock();
+            (state.log.expire(newest_expired), self.0.is_idle(&state))
+        };
+        if expired > 0 && !channel.events {
+            self.0.counters.stored.fetch_sub(expired as i64, Ordering::Relaxed);
+            self.0.trash.lock().add_messages(expired as u64);
+        }
+        if !idle || channel.events {
+            return;
+        }
+        let collected = self.0.registry.remove_if(&channel.id, |current| {
+            let mut state = current.lock();
+            let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
+            if idle {
+                state.fate = Fate::Collected;
+            }
+            idle
+        });
+        if collected.is_some() {
+            self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
+            self.0.trash.lock().add_channel();
+            self.emit("channel_destroyed", &channel.id);
+        }
+    }
+
+    fn emit_for(&self, channel: &Channel, event: &'static str) {
+        if !channel.events {
+            self.emit(event, &channel.id);
+        }
+    }
+
+    /// Publishes an event on the events channel (reference section 13), if there is one.
+    fn emit(&self, event: &'static str, id: &[u8]) {
+        let Some(events) = &self.0.events else { return };
+        let mut text = format!("{{\"type\": \"{event}\", \"channel\": \"").into_bytes();
+        text.extend_from_slice(id);
+        text.extend_from_slice(b"\"}");
+        let message = NewMessage { text: Bytes::from(text), event_id: None, event_type: Some(Bytes::from_static(event.as_bytes())) };
+        if self.append(events, &message, true).is_err() {
+            tracing::debug!(event, "no memory for an event");
+        }
+    }
+}
+
+impl ShardCounters {
+    fn summary(&self) -> ShardSummary {
+        ShardSummary { thread_id: self.thread_id.load(Ordering::Relaxed), subscribers: self.subscribers.load(Ordering::Relaxed) }
+    }
+}
+
+impl Inner {
+    fn is_wildcard(&self, id: &[u8]) -> bool {
+        let prefix = &self.settings.wildcard_channel_prefix;
+        !prefix.is_empty() && id.starts_with(prefix)
+    }
+
+    fn channel_counter(&self, wildcard: bool) -> &AtomicU64 {
+        if wildcard { &self.counters.wildcard_channels } else { &self.counters.channels }
+    }
+
+    fn make_channel(&self, id: &Bytes) -> Result<Channel, CreateError> {
+        let wildcard = self.is_wildcard(id);
+        let charge = self.memory.charge(Channel::footprint(id))?;
+        let most = if wildcard { self.settings.max_number_of_wildcard_channels } else { self.settings.max_number_of_channels };
+        let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
+        if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            return Err(CreateError::TooManyChannels);
+        }
+        let number = self.counters.created.fetch_add(1, Ordering::Relaxed);
+        // A copy: the id may be a slice of a whole request.
+        let id = Bytes::copy_from_slice(id);
+        let events = id == self.settings.events_channel_id && !id.is_empty();
+        Ok(Channel::new(id, number, (wildcard, events), charge))
+    }
+
+    /// Puts the channel into the inboxes of these shards.
+    fn tell(&self, channel: &Arc<Channel>, shards: u64) {
+        for shard in (0..self.inboxes.len()).filter(|shard| shards & (1 << shard) != 0) {
+            if channel.mark_dirty(shard) {
+                self.inboxes[shard].push(Arc::clone(channel));
+            }
+        }
+    }
+
+    fn is_idle(&self, state: &channel::State) -> bool {
+        state.subscriptions == 0 && state.log.stored_count() == 0 && state.active_at.elapsed() > self.settings.channel_inactivity_time
+    }
+}

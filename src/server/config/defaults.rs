@@ -1,0 +1,140 @@
+//! Every default, named: those of the module, those of nginx, and the bounds of the built-in configuration.
+//!
+//! Where the module is unlimited by default, an nginx.conf that sets no limit stays unlimited; the built-in
+//! configuration then has a bound that protects memory. Bounds on connections hold for both.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::template::Template;
+use super::{BrokerSettings, ConnectionLimits, LocationSettings, MessageFormat, Paddings, Types};
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// Bound on messages and channels together, in bytes: an empty server uses none of it, a full one must fit a small machine.
+pub const SHARED_MEMORY_SIZE: u64 = 512 * MEBIBYTE;
+/// Stored messages per channel: with the default body limit, more would let one channel take all the memory.
+pub const MAX_MESSAGES_STORED_PER_CHANNEL: u64 = 10_000;
+/// Bytes of a channel id; ids are repeated in every statistics answer.
+pub const MAX_CHANNEL_ID_LENGTH: u64 = 1024;
+/// Channels; any subscriber can create one.
+pub const MAX_NUMBER_OF_CHANNELS: u64 = 100_000;
+/// Subscribers of one channel: as many as there may be connections.
+pub const MAX_SUBSCRIBERS_PER_CHANNEL: u64 = 100_000;
+
+/// `push_stream_message_ttl` of the module.
+pub const MESSAGE_TTL: Duration = Duration::from_secs(30 * 60);
+/// `push_stream_channel_inactivity_time` of the module.
+pub const CHANNEL_INACTIVITY_TIME: Duration = Duration::from_secs(30);
+/// `push_stream_channel_deleted_message_text` of the module.
+pub const CHANNEL_DELETED_MESSAGE_TEXT: &[u8] = b"Channel deleted";
+/// `push_stream_ping_message_text` of the module: one space.
+pub const PING_MESSAGE_TEXT: &[u8] = b" ";
+/// `push_stream_message_template` of the module.
+pub const MESSAGE_TEMPLATE: &[u8] = b"~text~";
+/// `client_max_body_size` of nginx, in bytes.
+pub const CLIENT_MAX_BODY_SIZE: u64 = MEBIBYTE;
+/// `default_type` of nginx.
+pub const DEFAULT_TYPE: &[u8] = b"text/plain";
+/// `types` of nginx: extension and content type.
+pub const TYPES: [(&str, &[u8]); 3] = [("html", b"text/html"), ("gif", b"image/gif"), ("jpg", b"image/jpeg")];
+
+/// Connections at once: 2 to 3 KiB each when idle, so below 300 MiB.
+pub const MAX_CONNECTIONS: usize = 100_000;
+/// Bytes of a request head: nginx's `large_client_header_buffers 4 8k`.
+pub const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// `client_header_timeout` of nginx.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// `client_body_timeout` of nginx.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// `keepalive_timeout` of nginx.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+/// `send_timeout` of nginx.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a websocket message: as much as a posted body.
+pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Channels of one request; a request line of 8 KiB has no room for many more.
+pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
+/// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
+pub const MAX_LAG_BYTES: u64 = 4 * MEBIBYTE;
+/// Time that open connections get at the end of the server.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: MAX_CONNECTIONS,
+            max_header_bytes: MAX_HEADER_BYTES,
+            header_timeout: HEADER_TIMEOUT,
+            body_timeout: BODY_TIMEOUT,
+            keepalive_timeout: KEEPALIVE_TIMEOUT,
+            send_timeout: SEND_TIMEOUT,
+            max_websocket_message_bytes: MAX_WEBSOCKET_MESSAGE_BYTES,
+            max_body_bytes: None,
+            max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
+            max_lag_bytes: MAX_LAG_BYTES,
+            grace: GRACE,
+        }
+    }
+}
+
+/// The module's defaults: unlimited where it is unlimited. It has none for the memory size; ours is taken.
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            shared_memory_size: SHARED_MEMORY_SIZE,
+            channel_deleted_message_text: Bytes::from_static(CHANNEL_DELETED_MESSAGE_TEXT),
+            channel_inactivity_time: CHANNEL_INACTIVITY_TIME,
+            ping_message_text: Bytes::from_static(PING_MESSAGE_TEXT),
+            timeout_with_body: false,
+            message_ttl: MESSAGE_TTL,
+            max_subscribers_per_channel: None,
+            max_messages_stored_per_channel: None,
+            max_channel_id_length: None,
+            max_number_of_channels: None,
+            max_number_of_wildcard_channels: None,
+            wildcard_channel_prefix: Bytes::new(),
+            events_channel_id: Bytes::new(),
+            workers: 0,
+        }
+    }
+}
+
+/// The module's defaults.
+impl Default for LocationSettings {
+    fn default() -> Self {
+        Self {
+            channels_path: None,
+            store_messages: false,
+            channel_info_on_publish: true,
+            authorized_channels_only: false,
+            header_template: None,
+            message_format: MessageFormat::Template(Template::parse(MESSAGE_TEMPLATE)),
+            footer_template: None,
+            wildcard_channel_max_qtd: None,
+            ping_message_interval: None,
+            subscriber_connection_ttl: None,
+            longpolling_connection_ttl: None,
+            websocket_allow_publish: false,
+            last_received_message_time: None,
+            last_received_message_tag: None,
+            last_event_id: None,
+            cursor_headers_as_fallback: false,
+            user_agent: None,
+            paddings: Paddings::default(),
+            allowed_origins: None,
+            allow_connections_to_events_channel: false,
+            types: Types::default().into(),
+            client_max_body_size: CLIENT_MAX_BODY_SIZE,
+        }
+    }
+}
+
+/// nginx's built-in table.
+impl Default for Types {
+    fn default() -> Self {
+        let by_extension = TYPES.iter().map(|(extension, kind)| ((*extension).to_owned(), Bytes::from_static(kind))).collect();
+        Self { by_extension, default_type: Bytes::from_static(DEFAULT_TYPE) }
+    }
+}

@@ -1,0 +1,223 @@
+//! The walk through the tree of an nginx.conf: every block becomes a scope, `http` and its servers become a [`Config`].
+//!
+//! Locations are built in `locations`. The simple directives of a block are read before its inner blocks, so that
+//! their order in the file does not matter, as in nginx.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::{Config, ConnectionLimits, ListenAddress, Listener, Paddings, VirtualServer};
+use super::Report;
+use super::checks;
+use super::conditions;
+use super::directives::{self, EVENTS, Effect, HTTP, LOCATION, MAIN, SERVER, Value};
+use super::levels::Scope;
+use super::listen::{self, Listen};
+use super::parser::{Block, Directive};
+
+/// What the whole walk needs.
+#[derive(Debug)]
+pub(super) struct Builder<'a> {
+    pub(super) report: &'a mut Report,
+    /// Names of captures anywhere in the file: variables everywhere.
+    pub(super) captures: Vec<String>,
+    /// Largest padding anywhere in the file.
+    pub(super) largest_padding: usize,
+    /// Line of the end of `http`, where the module checks.
+    pub(super) end_line: usize,
+    /// There is a location with one of the three endpoint types.
+    pub(super) has_endpoints: bool,
+    limits: ConnectionLimits,
+}
+
+/// A `server` that is not yet behind its addresses.
+#[derive(Debug)]
+struct Draft {
+    line: usize,
+    listens: Vec<Listen>,
+    server: Arc<VirtualServer>,
+}
+
+/// Builds the configuration; `None` or mistakes in the report = it is wrong.
+pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
+    let mut captures = Vec::new();
+    let mut largest_padding = 0;
+    visit(&tree.directives, &mut |directive| {
+        conditions::capture_names(directive, &mut captures);
+        if directive.name == "push_stream_padding_by_user_agent" {
+            let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
+            largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
+        }
+    });
+    let limits = ConnectionLimits::default();
+    Builder { report, captures, largest_padding, end_line: tree.end_line, has_endpoints: false, limits }.main(tree)
+}
+
+fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
+    for directive in directives {
+        see(directive);
+        if let Some(block) = &directive.block {
+            visit(&block.directives, see);
+        }
+    }
+}
+
+impl Builder<'_> {
+    fn main(mut self, tree: &Block) -> Option<Config> {
+        let (scope, blocks) = self.scope(tree, MAIN);
+        let mut config = None;
+        for (name, directive, block) in blocks {
+            match name {
+                "http" if config.is_some() => self.report.mistake(directive.line, "\"http\" directive is duplicate"),
+                "http" => config = Some(self.http(block, scope.workers)),
+                _ => drop(self.scope(block, EVENTS)),
+            }
+        }
+        if config.as_ref().is_none_or(|config| config.listeners.is_empty()) {
+            self.report.mistake(self.end_line, "no \"server\" in an \"http\" block: there is nothing to listen on");
+        }
+        config
+    }
+
+    fn http(&mut self, block: &Block, workers: usize) -> Config {
+        self.end_line = block.end_line;
+        let (mut scope, blocks) = self.scope(block, HTTP);
+        scope.broker.workers = workers;
+        let mut drafts = Vec::new();
+        for (_, directive, block) in blocks {
+            drafts.push(self.server(directive.line, block, &scope));
+        }
+        if self.has_endpoints {
+            checks::http(&scope, self.end_line, self.report);
+        }
+        let listeners = self.listeners(drafts);
+        Config { listeners, shards: 0, limits: self.limits.clone(), broker: scope.broker }
+    }
+
+    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> Draft {
+        let (scope, blocks) = self.scope(block, SERVER);
+        let level = scope.level.inherit(&http.level);
+        let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
+        let locations = self.locations(&blocks, &outer);
+        let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
+        Draft { line, listens, server: Arc::new(VirtualServer { names: scope.names, locations, welcome: false }) }
+    }
+
+    /// One listener per address, with its servers in the order of the file and the default one first.
+    fn listeners(&mut self, drafts: Vec<Draft>) -> Vec<Listener> {
+        let mut listeners: Vec<Listener> = Vec::new();
+        let mut with_default: Vec<ListenAddress> = Vec::new();
+        for Draft { line, listens, server } in drafts {
+            for listen in listens {
+                for option in &listen.not_served {
+                    self.report.not_served(line, &format!("parameter \"{option}\" of \"listen {}\"", listen.text));
+                }
+                let at = listeners.iter().position(|listener| listener.address == listen.address).unwrap_or(listeners.len());
+                if at == listeners.len() {
+                    listeners.push(Listener { address: listen.address.clone(), servers: Vec::new() });
+                }
+                let place = if listen.is_default { 0 } else { listeners[at].servers.len() };
+                listeners[at].servers.insert(place, Arc::clone(&server));
+                if listen.is_default && with_default.contains(&listen.address) {
+                    self.report.mistake(line, format!("a duplicate default server for {}", listen.text));
+                } else if listen.is_default {
+                    with_default.push(listen.address);
+                }
+            }
+        }
+        listeners
+    }
+
+    /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.
+    pub(super) fn scope<'t>(&mut self, block: &'t Block, context: u8) -> (Scope, Vec<(&'static str, &'t Directive, &'t Block)>) {
+        let mut scope = Scope { limits: self.limits.clone(), ..Scope::default() };
+        let mut seen = HashSet::new();
+        let mut blocks = Vec::new();
+        for directive in &block.directives {
+            if let Err(text) = self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
+                self.report.mistake(directive.line, text);
+            }
+        }
+        if context & (HTTP | SERVER) != 0 {
+            self.limits = scope.limits.clone();
+        }
+        (scope, blocks)
+    }
+
+    fn directive<'t>(
+        &mut self,
+        directive: &'t Directive,
+        context: u8,
+        scope: &mut Scope,
+        seen: &mut HashSet<&'t str>,
+        blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
+    ) -> Result<(), String> {
+        let name = directive.name.as_str();
+        let rule = match directives::rule(name) {
+            Some(rule) if name != "if" || context != SERVER => rule,
+            _ => return self.unknown(directive, context, scope),
+        };
+        if rule.contexts & context == 0 {
+            return Err(format!("\"{name}\" directive is not allowed here"));
+        }
+        if !rule.arguments.contains(&directive.arguments.len()) {
+            return Err(format!("invalid number of arguments in \"{name}\" directive"));
+        }
+        let value = Value { name, arguments: &directive.arguments, captures: &self.captures };
+        let is_repeated = !seen.insert(name);
+        match (&rule.effect, &directive.block) {
+            (Effect::Ignored, _) => Ok(()),
+            (Effect::Block, None) => Err(format!("directive \"{name}\" has no opening \"{{\"")),
+            (Effect::Once(_) | Effect::Many(_), Some(_)) => Err(format!("directive \"{name}\" is not terminated by \";\"")),
+            (Effect::Block, Some(block)) if name == "types" => self.types(block, scope),
+            (Effect::Block, Some(block)) => {
+                blocks.push((rule.name, directive, block));
+                Ok(())
+            }
+            (Effect::Once(_), None) if is_repeated => Err(format!("\"{name}\" directive is duplicate")),
+            (Effect::Once(apply) | Effect::Many(apply), None) => {
+                if context == LOCATION && matches!(name, "keepalive_timeout" | "client_body_timeout" | "send_timeout") {
+                    self.report.notice(directive.line, format!("\"{name}\" has an effect in http and server blocks only"));
+                }
+                apply(scope, &value)
+            }
+        }
+    }
+
+    /// A directive that is not in the table: a mistake if it can only be meant for the module.
+    fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<(), String> {
+        let name = directive.name.as_str();
+        if name.starts_with("push_stream_") {
+            return Err(format!("unknown directive \"{name}\""));
+        }
+        let mut guard = None;
+        visit(std::slice::from_ref(directive), &mut |inner| {
+            if directives::GUARDS.contains(&inner.name.as_str()) {
+                guard.get_or_insert_with(|| inner.name.clone());
+            }
+        });
+        if guard.is_some() {
+            scope.level.guard = guard;
+        }
+        if context != EVENTS {
+            self.report.not_served(directive.line, &format!("directive \"{name}\""));
+        }
+        Ok(())
+    }
+
+    /// `types { text/html html htm; }`
+    fn types(&mut self, block: &Block, scope: &mut Scope) -> Result<(), String> {
+        let types = scope.level.types.get_or_insert_default();
+        for directive in &block.directives {
+            if !directive.name.contains('/') || directive.block.is_some() {
+                self.report.not_served(directive.line, &format!("directive \"{}\" in \"types\"", directive.name));
+                continue;
+            }
+            for extension in &directive.arguments {
+                let extension = String::from_utf8_lossy(extension).to_ascii_lowercase();
+                types.push((extension, directive.name.clone().into()));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! The module's rules about a configuration as a whole (push-stream protocol reference, section 16). They hold only
+//! where a location has one of the three endpoint types.
+
+use super::super::{BrokerSettings, Endpoint, SubscriberMode};
+use super::Report;
+use super::levels::{Level, Scope};
+
+/// Checks what `http` says, once, if there is any endpoint.
+pub(super) fn http(scope: &Scope, line: usize, report: &mut Report) {
+    let broker = &scope.broker;
+    if scope.zones.is_empty() {
+        report.mistake(line, "push stream module: push_stream_shared_memory_size must be set.");
+    }
+    for (name, is_zero) in [
+        ("push_stream_message_ttl", broker.message_ttl.is_zero()),
+        ("push_stream_max_subscribers_per_channel", broker.max_subscribers_per_channel == Some(0)),
+        ("push_stream_max_messages_stored_per_channel", broker.max_messages_stored_per_channel == Some(0)),
+        ("push_stream_max_channel_id_length", broker.max_channel_id_length == Some(0)),
+        ("push_stream_max_number_of_channels", broker.max_number_of_channels == Some(0)),
+        ("push_stream_max_number_of_wildcard_channels", broker.max_number_of_wildcard_channels == Some(0)),
+    ] {
+        if is_zero {
+            report.mistake(line, cannot_be_zero(name));
+        }
+    }
+}
+
+/// Checks a location with an endpoint; `lines` = where the module reports it, and where the location is.
+pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSettings, lines: (usize, usize), report: &mut Report) {
+    if let Some(guard) = &level.guard {
+        report.mistake(lines.1, guarded(guard));
+    }
+    let mut refuse = |text: &str| report.mistake_of_location(lines.0, lines.1, text);
+    if level.channels_path.is_none() {
+        refuse("push stream module: push_stream_channels_path must be set.");
+    }
+    for (name, is_zero) in [
+        ("push_stream_ping_message_interval", level.ping_message_interval.is_some_and(|time| time.is_zero())),
+        ("push_stream_subscriber_connection_ttl", level.subscriber_connection_ttl.is_some_and(|time| time.is_zero())),
+        ("push_stream_longpolling_connection_ttl", level.longpolling_connection_ttl.is_some_and(|time| time.is_zero())),
+        ("push_stream_wildcard_channel_max_qtd", level.wildcard_channel_max_qtd == Some(0)),
+    ] {
+        if is_zero {
+            refuse(&cannot_be_zero(name));
+        }
+    }
+    let is_blank = level.message_template.as_ref().is_some_and(|template| template.is_empty());
+    if is_blank && endpoint != Endpoint::Subscriber(SubscriberMode::EventSource) {
+        refuse("push stream module: push_stream_message_template cannot be blank.");
+    }
+    let most = broker.max_number_of_wildcard_channels;
+    let wildcards = level.wildcard_channel_max_qtd.or(most);
+    if wildcards.is_some_and(|number| number > 0) && broker.wildcard_channel_prefix.is_empty() {
+        refuse("push stream module: cannot set wildcard channel max qtd if push_stream_wildcard_channel_prefix is not set or blank.");
+    }
+    if let (Some(wildcards), Some(most)) = (wildcards, most)
+        && most > 0
+        && wildcards > most
+    {
+        refuse("push stream module: max number of wildcard channels cannot be smaller than value in push_stream_wildcard_channel_max_qtd.");
+    }
+}
+
+/// A location that is guarded by something that is not served must not be opened to everybody.
+pub(super) fn guarded(guard: &str) -> String {
+    format!(
+        "directive \"{guard}\" keeps requests out of a push location and is not served by pushctl: without it the location is open to all"
+    )
+}
+
+fn cannot_be_zero(name: &str) -> String {
+    format!("push stream module: {name} cannot be zero.")
+}

@@ -1,0 +1,96 @@
+//! The condition of an `if`, and the names of captures that become variables of the whole file.
+
+use super::super::pattern::RegexPattern;
+use super::super::{Condition, Expression};
+use super::parser::Directive;
+
+/// Reads the arguments of `if`; `None` = a test that is not served (files and directories).
+pub(super) fn parse(arguments: &[Vec<u8>], captures: &[String]) -> Result<Option<Condition>, String> {
+    let words = inside(arguments).ok_or_else(|| invalid(arguments.first()))?;
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let expression = |text| Expression::parse_with_captures(text, captures).map_err(|error| error.to_string());
+    match words.as_slice() {
+        [first, ..] if matches!(first.strip_prefix(b"!").unwrap_or(first), b"-f" | b"-d" | b"-e" | b"-x") => Ok(None),
+        [variable] if variable.starts_with(b"$") => Ok(Some(Condition::True(expression(variable)?))),
+        [variable, operator, right] if variable.starts_with(b"$") => {
+            let left = expression(variable)?;
+            let negated = operator.starts_with(b"!");
+            match *operator {
+                b"=" | b"!=" => Ok(Some(Condition::Equal { left, right: expression(right)?, negated })),
+                b"~" | b"!~" | b"~*" | b"!~*" => {
+                    let text = std::str::from_utf8(right).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
+                    let pattern = RegexPattern::new(text, operator.ends_with(b"*")).map_err(|error| error.to_string())?;
+                    Ok(Some(Condition::Match { subject: left, pattern, negated }))
+                }
+                _ => Err(format!("unexpected \"{}\" in condition", String::from_utf8_lossy(operator))),
+            }
+        }
+        _ => Err(invalid(words.first().copied())),
+    }
+}
+
+fn invalid(word: Option<impl AsRef<[u8]>>) -> String {
+    let word = word.map(|word| String::from_utf8_lossy(word.as_ref()).into_owned());
+    format!("invalid condition \"{}\"", word.unwrap_or_default())
+}
+
+/// The words between the brackets, which may stick to the first and the last word.
+fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+    let mut words = arguments.to_vec();
+    let first = words.first_mut()?;
+    *first = first.strip_prefix(b"(")?.to_vec();
+    let last = words.last_mut()?;
+    *last = last.strip_suffix(b")")?.to_vec();
+    if words.len() > 1 && words.last().is_some_and(Vec::is_empty) {
+        words.pop();
+    }
+    if words.first().is_some_and(Vec::is_empty) {
+        words.remove(0);
+    }
+    Some(words)
+}
+
+/// Adds the names of captures in the regular expressions of a `location` or `if`.
+pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
+    if !matches!(directive.name.as_str(), "location" | "if") {
+        return;
+    }
+    for argument in &directive.arguments {
+        let text = String::from_utf8_lossy(argument);
+        for (place, opening) in text.match_indices("(?<").chain(text.match_indices("(?P<")) {
+            let rest = &text[place + opening.len()..];
+            let name = rest.split('>').next().unwrap_or_default();
+            if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                names.push(name.to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Option<Condition>, String> {
+        parse(&words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(), &[])
+    }
+
+    #[test]
+    fn brackets_may_stick_to_the_words() {
+        for words in
+            [&["($arg_a", "=", "on", ")"][..], &["($arg_a", "=", "on)"], &["(", "$arg_a", "=", "on", ")"], &["(", "$arg_a", "!=", "on)"]]
+        {
+            assert!(matches!(parsed(words), Ok(Some(Condition::Equal { .. }))), "{words:?}");
+        }
+        assert!(matches!(parsed(&["($arg_a)"]), Ok(Some(Condition::True(_)))));
+        assert!(matches!(parsed(&["($arg_a", "!~*", "^x$)"]), Ok(Some(Condition::Match { negated: true, .. }))));
+        assert!(matches!(parsed(&["(!-f", "$uri)"]), Ok(None)));
+    }
+
+    #[test]
+    fn other_conditions_are_refused() {
+        for words in [&["$arg_a"][..], &["($arg_a"], &["()"], &["(a)"], &["($arg_a", "==", "x)"], &["($arg_a", "=)"], &["($nonsense)"]] {
+            assert!(parsed(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The directives: where each is allowed, how many arguments it takes, and what it fills (push-stream protocol
+//! reference, section 15; nginx's own, section 17).
+//!
+//! A new directive is a line in [`DIRECTIVES`]. Blocks are entered by `build`, which also adds up the levels.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::{Endpoint, Expression, SubscriberMode};
+use super::levels::Scope;
+use super::{listen, units};
+
+/// The kinds of blocks, as bits.
+pub(super) const MAIN: u8 = 1;
+pub(super) const EVENTS: u8 = 2;
+pub(super) const HTTP: u8 = 4;
+pub(super) const SERVER: u8 = 8;
+pub(super) const LOCATION: u8 = 16;
+/// `if` in a location.
+pub(super) const IF: u8 = 32;
+const HSL: u8 = HTTP | SERVER | LOCATION;
+const HSLI: u8 = HSL | IF;
+const ANY: u8 = u8::MAX;
+
+/// What is known of a directive.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) name: &'static str,
+    pub(super) contexts: u8,
+    pub(super) arguments: std::ops::RangeInclusive<usize>,
+    pub(super) effect: Effect,
+}
+
+/// What a directive does.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Nothing here: log files, socket tuning and so on.
+    Ignored,
+    /// It has a block, which `build` enters.
+    Block,
+    /// It sets something, once in a block.
+    Once(Apply),
+    /// It may be repeated, or has rules of its own about it.
+    Many(Apply),
+}
+
+/// Fills the scope; the error is in nginx's words, without the place.
+type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
+
+/// The rule for a directive of this name.
+pub(super) fn rule(name: &str) -> Option<&'static Rule> {
+    static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };
+    DIRECTIVES.iter().find(|rule| rule.name == name).or_else(|| IGNORED.contains(&name).then_some(&IGNORED_RULE))
+}
+
+/// A directive with its arguments, as the functions of the table see it.
+#[derive(Debug)]
+pub(super) struct Value<'a> {
+    pub(super) name: &'a str,
+    pub(super) arguments: &'a [Vec<u8>],
+    /// Names of captures anywhere in the file.
+    pub(super) captures: &'a [String],
+}
+
+impl Value<'_> {
+    fn first(&self) -> &[u8] {
+        self.arguments.first().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn text(&self) -> Bytes {
+        Bytes::copy_from_slice(self.first())
+    }
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(self.first()).into_owned()
+    }
+
+    fn invalid(&self, what: &str) -> String {
+        format!("\"{}\" directive invalid {what}", self.name)
+    }
+
+    fn expression(&self) -> Result<Option<Expression>, String> {
+        Expression::parse_with_captures(self.first(), self.captures).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn flag(&self) -> Result<Option<bool>, String> {
+        match self.first().to_ascii_lowercase().as_slice() {
+            b"on" => Ok(Some(true)),
+            b"off" => Ok(Some(false)),
+            _ => Err(format!("invalid value \"{}\" in \"{}\" directive, it must be \"on\" or \"off\"", self.shown(), self.name)),
+        }
+    }
+
+    fn number(&self) -> Result<Option<u64>, String> {
+        units::number(self.first()).map(Some).ok_or_else(|| self.invalid("number"))
+    }
+
+    fn seconds(&self) -> Result<Duration, String> {
+        units::time(self.first(), false).ok_or_else(|| self.invalid("value"))
+    }
+
+    fn milliseconds(&self) -> Result<Duration, String> {
+        units::time(self.first(), true).ok_or_else(|| self.invalid("value"))
+    }
+
+    fn duplicate(&self) -> String {
+        format!("\"{}\" directive is duplicate", self.name)
+    }
+}
+
+const fn rule_of(name: &'static str, contexts: u8, arguments: std::ops::RangeInclusive<usize>, effect: Effect) -> Rule {
+    Rule { name, contexts, arguments, effect }
+}
+
+/// Declares a directive with one argument.
+macro_rules! one {
+    ($name:literal, $contexts:expr, |$scope:ident, $value:ident| $($field:ident).+ = $read:expr) => {
+        rule_of($name, $contexts, 1..=1, Effect::Once(|$scope, $value| {
+            $scope.$($field).+ = $read;
+            Ok(())
+        }))
+    };
+}
+
+static DIRECTIVES: &[Rule] = &[
+    rule_of("events", MAIN, 0..=0, Effect::Block),
+    rule_of("http", MAIN, 0..=0, Effect::Block),
+    rule_of("server", HTTP, 0..=0, Effect::Block),
+    rule_of("location", SERVER | LOCATION, 1..=2, Effect::Block),
+    rule_of("if", LOCATION, 1..=usize::MAX, Effect::Block),
+    rule_of("types", HSL, 0..=0, Effect::Block),
+    rule_of("worker_processes", MAIN, 1..=1, Effect::Once(worker_processes)),
+    rule_of("listen", SERVER, 1..=usize::MAX, Effect::Many(listen_on)),
+    rule_of("server_name", SERVER, 1..=usize::MAX, Effect::Many(server_name)),
+    one!("default_type", HSL, |s, v| level.default_type = Some(v.text())),
+    rule_of("client_max_body_size", HSL, 1..=1, Effect::Once(client_max_body_size)),
+    rule_of("keepalive_timeout", HSL, 1..=2, Effect::Once(|s, v| v.milliseconds().map(|time| s.limits.keepalive_timeout = time))),
+    one!("client_header_timeout", HTTP | SERVER, |s, v| limits.header_timeout = v.milliseconds()?),
+    one!("client_body_timeout", HSL, |s, v| limits.body_timeout = v.milliseconds()?),
+    one!("send_timeout", HSL, |s, v| limits.send_timeout = v.milliseconds()?),
+    rule_of("push_stream_channels_statistics", LOCATION, 0..=0, Effect::Many(statistics)),
+    rule_of("push_stream_publisher", LOCATION, 0..=1, Effect::Many(publisher)),
+    rule_of("push_stream_subscriber", LOCATION, 0..=1, Effect::Many(subscriber)),
+    rule_of("push_stream_shared_memory_size", HTTP, 1..=2, Effect::Many(shared_memory_size)),
+    one!("push_stream_channel_deleted_message_text", HTTP, |s, v| broker.channel_deleted_message_text = v.text()),
+    one!("push_stream_channel_inactivity_time", HTTP, |s, v| broker.channel_inactivity_time = v.seconds()?),
+    one!("push_stream_ping_message_text", HTTP, |s, v| broker.ping_message_text = v.text()),
+    one!("push_stream_timeout_with_body", HTTP, |s, v| broker.timeout_with_body = v.flag()?.unwrap_or_default()),
+    one!("push_stream_message_ttl", HTTP, |s, v| broker.message_ttl = v.seconds()?),
+    one!("push_stream_max_subscribers_per_channel", HTTP, |s, v| broker.max_subscribers_per_channel = v.number()?),
+    one!("push_stream_max_messages_stored_per_channel", HTTP, |s, v| broker.max_messages_stored_per_channel = v.number()?),
+    one!("push_stream_max_channel_id_length", HTTP, |s, v| broker.max_channel_id_length = v.number()?),
+    one!("push_stream_max_number_of_channels", HTTP, |s, v| broker.max_number_of_channels = v.number()?),
+    one!("push_stream_max_number_of_wildcard_channels", HTTP, |s, v| broker.max_number_of_wildcard_channels = v.number()?),
+    one!("push_stream_wildcard_channel_prefix", HTTP, |s, v| broker.wildcard_channel_prefix = v.text()),
+    one!("push_stream_events_channel_id", HTTP, |s, v| broker.events_channel_id = v.text()),
+    one!("push_stream_channels_path", HSLI, |s, v| level.channels_path = v.expression()?),
+    one!("push_stream_store_messages", HSLI, |s, v| level.store_messages = v.flag()?),
+    one!("push_stream_channel_info_on_publish", HSL, |s, v| level.channel_info_on_publish = v.flag()?),
+    one!("push_stream_authorized_channels_only", HSL, |s, v| level.authorized_channels_only = v.flag()?),
+    rule_of("push_stream_header_template", HSL, 1..=1, Effect::Many(header_template)),
+    rule_of("push_stream_header_template_file", HSL, 1..=1, Effect::Many(header_template_file)),
+    one!("push_stream_message_template", HSL, |s, v| level.message_template = Some(v.text())),
+    one!("push_stream_footer_template", HSL, |s, v| level.footer_template = Some(v.text())),
+    one!("push_stream_wildcard_channel_max_qtd", HSL, |s, v| level.wildcard_channel_max_qtd = v.number()?),
+    one!("push_stream_ping_message_interval", HSL, |s, v| level.ping_message_interval = Some(v.milliseconds()?)),
+    one!("push_stream_subscriber_connection_ttl", HSL, |s, v| level.subscriber_connection_ttl = Some(v.milliseconds()?)),
+    one!("push_stream_longpolling_connection_ttl", HSL, |s, v| level.longpolling_connection_ttl = Some(v.milliseconds()?)),
+    one!("push_stream_websocket_allow_publish", HSL, |s, v| level.websocket_allow_publish = v.flag()?),
+    one!("push_stream_last_received_message_time", HSLI, |s, v| level.last_received_message_time = v.expression()?),
+    one!("push_stream_last_received_message_tag", HSLI, |s, v| level.last_received_message_tag = v.expression()?),
+    one!("push_stream_last_event_id", HSLI, |s, v| level.last_event_id = v.expression()?),
+    one!("push_stream_user_agent", HSL, |s, v| level.user_agent = v.expression()?),
+    one!("push_stream_padding_by_user_agent", HSL, |s, v| level.padding_by_user_agent = Some(v.text())),
+    one!("push_stream_allowed_origins", HSL, |s, v| level.allowed_origins = v.expression()?),
+    one!("push_stream_allow_connections_to_events_channel", HSLI, |s, v| level.allow_connections_to_events_channel = v.flag()?),
+];
+
+/// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
+pub(super) static GUARDS: &[&str] =
+    &["allow", "auth_basic", "auth_jwt", "auth_request", "deny", "internal", "limit_except", "return", "satisfy", "secure_link"];
+
+/// Directives of nginx that change nothing in what pushctl does: accepted wherever they stand.
+static IGNORED: &[&str] = &[
+    "absolute_redirect",
+    "accept_mutex",
+    "accept_mutex_delay",
+    "access_log",
+    "chunked_transfer_encoding",
+    "client_body_buffer_size",
+    "client_body_in_file_only",
+    "client_body_in_single_buffer",
+    "client_body_temp_path",
+    "client_header_buffer_size",
+    "connection_pool_size",
+    "daemon",
+    "debug_connection",
+    "debug_points",
+    "env",
+    "error_log",
+    "ignore_invalid_headers",
+    "keepalive_disable",
+    "keepalive_requests",
+    "large_client_header_buffers",
+    "lingering_close",
+    "lingering_time",
+    "lingering_timeout",
+    "load_module",
+    "lock_file",
+    "log_format",
+    "log_not_found",
+    "log_subrequest",
+    "map_hash_bucket_size",
+    "map_hash_max_size",
+    "master_process",
+    "multi_accept",
+    "open_log_file_cache",
+    "output_buffers",
+    "pcre_jit",
+    "pid",
+    "port_in_redirect",
+    "postpone_output",
+    "request_pool_size",
+    "reset_timedout_connection",
+    "send_lowat",
+    "sendfile",
+    "sendfile_max_chunk",
+    "server_name_in_redirect",
+    "server_names_hash_bucket_size",
+    "server_names_hash_max_size",
+    "server_tokens",
+    "tcp_nodelay",
+    "tcp_nopush",
+    "thread_pool",
+    "timer_resolution",
+    "types_hash_bucket_size",
+    "types_hash_max_size",
+    "underscores_in_headers",
+    "use",
+    "user",
+    "variables_hash_bucket_size",
+    "variables_hash_max_size",
+    "worker_aio_requests",
+    "worker_connections",
+    "worker_cpu_affinity",
+    "worker_priority",
+    "worker_rlimit_core",
+    "worker_rlimit_nofile",
+    "worker_shutdown_timeout",
+    "working_directory",
+];
+
+fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    if value.first() == b"auto" {
+        return Ok(());
+    }
+    let workers = value.number()?.and_then(|number| usize::try_from(number).ok()).filter(|workers| *workers > 0);
+    scope.workers = workers.ok_or_else(|| value.invalid("number"))?;
+    Ok(())
+}
+
+fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let listen = listen::parse(value.arguments)?;
+    if scope.listens.iter().any(|earlier| earlier.address == listen.address) {
+        return Err(format!("a duplicate listen {}", listen.text));
+    }
+    scope.listens.push(listen);
+    Ok(())
+}
+
+fn server_name(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let names = value.arguments.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
+    scope.names.extend(names);
+    Ok(())
+}
+
+fn client_max_body_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    scope.level.client_max_body_size = Some(units::size(value.first(), true).ok_or_else(|| value.invalid("value"))?);
+    Ok(())
+}
+
+/// Never complains of another endpoint before it, and replaces it.
+fn statistics(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
+    scope.endpoint = Some(Endpoint::Statistics);
+    Ok(())
+}
+
+fn publisher(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let admin = match value.first().to_ascii_lowercase().as_slice() {
+        b"normal" => false,
+        b"" if value.arguments.is_empty() => false,
+        b"admin" => true,
+        _ => return Err(invalid_mode(value, "normal, admin")),
+    };
+    set_endpoint(scope, value, Endpoint::Publisher { admin })
+}
+
+fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let mode = match value.first().to_ascii_lowercase().as_slice() {
+        b"streaming" => SubscriberMode::Streaming,
+        b"" if value.arguments.is_empty() => SubscriberMode::Streaming,
+        b"polling" => SubscriberMode::Polling,
+        b"long-polling" => SubscriberMode::LongPolling,
+        b"eventsource" => SubscriberMode::EventSource,
+        b"websocket" => SubscriberMode::WebSocket,
+        _ => return Err(invalid_mode(value, "streaming, polling, long-polling, eventsource, websocket")),
+    };
+    set_endpoint(scope, value, Endpoint::Subscriber(mode))
+}
+
+fn invalid_mode(value: &Value<'_>, accepted: &str) -> String {
+    format!("push stream module: invalid {} mode value: {}, accepted values ({accepted})", value.name, value.shown())
+}
+
+fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), String> {
+    if scope.endpoint.is_some() {
+        return Err(value.duplicate());
+    }
+    scope.endpoint = Some(endpoint);
+    Ok(())
+}
+
+/// Rounded up to pages, as nginx does before it compares with the minimum.
+fn shared_memory_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    const PAGE: u64 = 4096;
+    const LEAST: u64 = 32 * PAGE;
+    let size = units::size(value.first(), false).and_then(|size| size.checked_next_multiple_of(PAGE)).filter(|size| *size >= LEAST);
+    let size = size.ok_or("The push_stream_shared_memory_size value must be at least 128KiB")?;
+    let zone = value.arguments.get(1).map_or(Bytes::from_static(b"push_stream_module"), |name| Bytes::copy_from_slice(name));
+    if scope.zones.contains(&zone) {
+        return Err(format!("duplicate zone \"{}\"", String::from_utf8_lossy(&zone)));
+    }
+    scope.zones.push(zone);
+    scope.broker.shared_memory_size = size;
+    Ok(())
+}
+
+fn header_template(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    if scope.level.header_template.is_some() {
+        return Err(value.duplicate());
+    }
+    scope.level.header_template = Some(value.text());
+    Ok(())
+}
+
+fn header_template_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    if scope.level.header_template.is_some() {
+        return Err(format!("{} or template set by 'push_stream_header_template'", value.duplicate()));
+    }
+    let path = value.shown();
+    let cannot_open = |_| format!("push stream module: unable to open file \"{path}\" for header template");
+    scope.level.header_template = Some(std::fs::read(&path).map_err(cannot_open)?.into());
+    Ok(())
+}

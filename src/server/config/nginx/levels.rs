@@ -1,0 +1,118 @@
+//! What the directives of one block say, and how inner blocks inherit from outer ones: the nearest value wins, and an
+//! empty text counts as set (push-stream protocol reference, section 15).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::template::Template;
+use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, Types};
+use super::listen::Listen;
+
+/// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    pub(super) level: Level,
+    /// Of a location.
+    pub(super) endpoint: Option<Endpoint>,
+    /// Of `http`.
+    pub(super) broker: BrokerSettings,
+    /// Names of the shared memory zones of `http`.
+    pub(super) zones: Vec<Bytes>,
+    /// Of `http` and `server`: they hold for the whole process.
+    pub(super) limits: ConnectionLimits,
+    /// Of a `server`.
+    pub(super) listens: Vec<Listen>,
+    /// Of a `server`.
+    pub(super) names: Vec<String>,
+    /// Of the file.
+    pub(super) workers: usize,
+}
+
+/// Declares [`Level`] with its inheritance, so that no directive can be forgotten in one of them.
+macro_rules! level {
+    ($($name:ident: $kind:ty,)*) => {
+        /// The directives that are inherited; `None` = not given.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct Level {
+            $(pub(super) $name: Option<$kind>,)*
+        }
+
+        impl Level {
+            /// Takes what is not given here from the block around it.
+            pub(super) fn inherit(self, outer: &Level) -> Level {
+                Level { $($name: self.$name.or_else(|| outer.$name.clone()),)* }
+            }
+        }
+    };
+}
+
+level! {
+    // Name of a directive that keeps requests out and is not served.
+    guard: String,
+    channels_path: Expression,
+    store_messages: bool,
+    channel_info_on_publish: bool,
+    authorized_channels_only: bool,
+    header_template: Bytes,
+    message_template: Bytes,
+    footer_template: Bytes,
+    wildcard_channel_max_qtd: u64,
+    ping_message_interval: Duration,
+    subscriber_connection_ttl: Duration,
+    longpolling_connection_ttl: Duration,
+    websocket_allow_publish: bool,
+    last_received_message_time: Expression,
+    last_received_message_tag: Expression,
+    last_event_id: Expression,
+    user_agent: Expression,
+    padding_by_user_agent: Bytes,
+    allowed_origins: Expression,
+    allow_connections_to_events_channel: bool,
+    types: Vec<(String, Bytes)>,
+    default_type: Bytes,
+    client_max_body_size: u64,
+}
+
+impl Level {
+    /// The settings of a location, with the defaults of the module and of nginx.
+    pub(super) fn settings(&self, paddings: Paddings, broker: &BrokerSettings) -> Arc<LocationSettings> {
+        let level = self.clone();
+        let defaults = LocationSettings::default();
+        let message_format = match &level.message_template {
+            // An empty template is refused except for eventsource, where it is the default.
+            Some(template) if !template.is_empty() => MessageFormat::Template(Template::parse(template)),
+            _ => defaults.message_format,
+        };
+        Arc::new(LocationSettings {
+            channels_path: level.channels_path,
+            store_messages: level.store_messages.unwrap_or(defaults.store_messages),
+            channel_info_on_publish: level.channel_info_on_publish.unwrap_or(defaults.channel_info_on_publish),
+            authorized_channels_only: level.authorized_channels_only.unwrap_or(defaults.authorized_channels_only),
+            header_template: level.header_template,
+            message_format,
+            footer_template: level.footer_template,
+            wildcard_channel_max_qtd: level.wildcard_channel_max_qtd.or(broker.max_number_of_wildcard_channels),
+            ping_message_interval: level.ping_message_interval,
+            subscriber_connection_ttl: level.subscriber_connection_ttl,
+            longpolling_connection_ttl: level.longpolling_connection_ttl.or(level.subscriber_connection_ttl),
+            websocket_allow_publish: level.websocket_allow_publish.unwrap_or(defaults.websocket_allow_publish),
+            last_received_message_time: level.last_received_message_time,
+            last_received_message_tag: level.last_received_message_tag,
+            last_event_id: level.last_event_id,
+            cursor_headers_as_fallback: false,
+            user_agent: level.user_agent,
+            paddings,
+            allowed_origins: level.allowed_origins,
+            allow_connections_to_events_channel: level.allow_connections_to_events_channel.unwrap_or(false),
+            types: Arc::new(types(level.types, level.default_type)),
+            client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
+        })
+    }
+}
+
+fn types(by_extension: Option<Vec<(String, Bytes)>>, default_type: Option<Bytes>) -> Types {
+    let defaults = Types::default();
+    Types { by_extension: by_extension.unwrap_or(defaults.by_extension), default_type: default_type.unwrap_or(defaults.default_type) }
+}

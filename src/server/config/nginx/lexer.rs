@@ -1,0 +1,214 @@
+//! Words and punctuation of an nginx.conf (push-stream protocol reference, section 17: structure and quoting).
+//!
+//! Knows nothing of directives; a `}` or `;` in the wrong place is the parser's business.
+
+/// A piece of the file and the line on which it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) line: usize,
+}
+
+/// What a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A name or argument, unquoted and unescaped.
+    Word(Vec<u8>),
+    /// `;`
+    Semicolon,
+    /// `{`
+    Open,
+    /// `}`
+    Close,
+    /// The end of the file; with `in_word`, in the middle of a word or quotes.
+    End {
+        /// A word or quote was not finished.
+        in_word: bool,
+    },
+}
+
+/// Text behind a closing quote: the line and the byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TextAfterQuote {
+    pub(super) line: usize,
+    pub(super) byte: u8,
+}
+
+/// Reads a file token by token.
+#[derive(Debug)]
+pub(super) struct Lexer<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text), at: 0, line: 1 }
+    }
+
+    /// The next token; `Kind::End` forever at the end.
+    pub(super) fn next(&mut self) -> Result<Token, TextAfterQuote> {
+        self.skip_blanks();
+        let kind = match self.peek() {
+            None => Kind::End { in_word: false },
+            Some(b';') => self.punctuation(Kind::Semicolon),
+            Some(b'{') => self.punctuation(Kind::Open),
+            Some(b'}') => self.punctuation(Kind::Close),
+            Some(quote @ (b'"' | b'\'')) => {
+                self.bump();
+                self.quoted(quote)?
+            }
+            Some(_) => self.unquoted(),
+        };
+        Ok(Token { kind, line: self.line })
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn bump(&mut self) {
+        if self.peek() == Some(b'\n') {
+            self.line += 1;
+        }
+        self.at += 1;
+    }
+
+    fn punctuation(&mut self, kind: Kind) -> Kind {
+        self.bump();
+        kind
+    }
+
+    fn skip_blanks(&mut self) {
+        while let Some(byte) = self.peek() {
+            if byte == b'#' {
+                while self.peek().is_some_and(|byte| byte != b'\n') {
+                    self.bump();
+                }
+            } else if !is_blank(byte) {
+                break;
+            }
+            if self.at < self.text.len() {
+                self.bump();
+            }
+        }
+    }
+
+    fn quoted(&mut self, quote: u8) -> Result<Kind, TextAfterQuote> {
+        let start = self.at;
+        while let Some(byte) = self.peek() {
+            if byte == quote {
+                let word = unescape(&self.text[start..self.at]);
+                self.bump();
+                return match self.peek() {
+                    // A `)` begins a word of its own: the end of an `if` condition.
+                    None | Some(b';' | b'{' | b')') => Ok(Kind::Word(word)),
+                    Some(byte) if is_blank(byte) => Ok(Kind::Word(word)),
+                    Some(byte) => Err(TextAfterQuote { line: self.line, byte }),
+                };
+            }
+            self.bump_escaped(byte);
+        }
+        Ok(Kind::End { in_word: true })
+    }
+
+    fn unquoted(&mut self) -> Kind {
+        let start = self.at;
+        let mut previous = 0;
+        while let Some(byte) = self.peek() {
+            // `${` is the beginning of a variable, not of a block.
+            if is_blank(byte) || byte == b';' || (byte == b'{' && previous != b'$') {
+                return Kind::Word(unescape(&self.text[start..self.at]));
+            }
+            self.bump_escaped(byte);
+            previous = byte;
+        }
+        Kind::End { in_word: true }
+    }
+
+    /// Goes over a byte, and with a backslash over the byte that it escapes.
+    fn bump_escaped(&mut self, byte: u8) {
+        self.bump();
+        if byte == b'\\' && self.at < self.text.len() {
+            self.bump();
+        }
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// `\n \r \t \" \' \\` are unescaped, any other backslash stays.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut word = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let escaped = match (byte, after.first()) {
+            (b'\\', Some(b'n')) => Some(b'\n'),
+            (b'\\', Some(b'r')) => Some(b'\r'),
+            (b'\\', Some(b't')) => Some(b'\t'),
+            (b'\\', Some(byte @ (b'"' | b'\'' | b'\\'))) => Some(*byte),
+            _ => None,
+        };
+        if escaped.is_some() {
+            rest = &after[1..];
+        }
+        word.push(escaped.unwrap_or(*byte));
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        let mut lexer = Lexer::new(text.as_bytes());
+        let mut words = Vec::new();
+        loop {
+            match lexer.next().expect("no text after a quote").kind {
+                Kind::Word(word) => words.push(String::from_utf8(word).expect("text")),
+                Kind::Semicolon => words.push(";".to_owned()),
+                Kind::Open => words.push("{".to_owned()),
+                Kind::Close => words.push("}".to_owned()),
+                Kind::End { .. } => return words,
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_split_unquoted_and_unescaped() {
+        for (text, expected) in [
+            ("a b;", &["a", "b", ";"][..]),
+            ("a{b}", &["a", "{"]),
+            ("a { b; }", &["a", "{", "b", ";", "}"]),
+            ("# c { \n a;# d\n", &["a", ";"]),
+            ("a#b;", &["a#b", ";"]),
+            (r#"a 'b "c" \'d\'' "e 'f'";"#, &["a", "b \"c\" 'd'", "e 'f'", ";"]),
+            (r#""t\tn\nr\rq\"s\\d\d$x#h;{}";"#, &["t\tn\nr\rq\"s\\d\\d$x#h;{}", ";"]),
+            (r"a~text~\;b;", &["a~text~\\;b", ";"]),
+            ("\"two\nlines\";", &["two\nlines", ";"]),
+            ("${a}b{", &["${a}b", "{"]),
+            (r#"if ($a = "on") {"#, &["if", "($a", "=", "on", ")", "{"]),
+            ("\u{feff}a;", &["a", ";"]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_after_a_quote_is_refused_with_its_line() {
+        let mut lexer = Lexer::new(b"\n\"abc\"def;");
+        assert_eq!(lexer.next(), Err(TextAfterQuote { line: 2, byte: b'd' }));
+    }
+
+    #[test]
+    fn the_end_says_whether_a_word_is_open() {
+        for (text, in_word) in [("", false), (" # c", false), ("a", true), ("\"a;\n}", true)] {
+            assert_eq!(Lexer::new(text.as_bytes()).next().expect("a token").kind, Kind::End { in_word }, "{text}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The `listen` directive: addresses, ports, unix sockets and their options.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::super::ListenAddress;
+
+/// Port of an address without one.
+const DEFAULT_PORT: u16 = 80;
+/// Port of a server without `listen` if the process may not use the default one.
+const UNPRIVILEGED_PORT: u16 = 8000;
+/// Options that change nothing here: socket tuning is left to the system.
+const IGNORED_OPTIONS: [&str; 11] =
+    ["backlog", "bind", "reuseport", "deferred", "rcvbuf", "sndbuf", "fastopen", "so_keepalive", "ipv6only", "accept_filter", "setfib"];
+/// Options that stand for something that is not served.
+const OPTIONS_NOT_SERVED: [&str; 5] = ["ssl", "http2", "quic", "spdy", "proxy_protocol"];
+
+/// One `listen` directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listen {
+    pub(super) address: ListenAddress,
+    /// The address as it was written, for messages.
+    pub(super) text: String,
+    pub(super) is_default: bool,
+    /// Options that are not served.
+    pub(super) not_served: Vec<String>,
+}
+
+/// Reads the arguments of `listen`.
+pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
+    let (address, options) = arguments.split_first().ok_or("no address in \"listen\" directive")?;
+    let text = String::from_utf8_lossy(address).into_owned();
+    let mut listen = Listen { address: self::address(&text)?, text, is_default: false, not_served: Vec::new() };
+    for option in options {
+        let option = String::from_utf8_lossy(option);
+        let name = option.split('=').next().unwrap_or_default();
+        if matches!(name, "default_server" | "default") {
+            listen.is_default = true;
+        } else if OPTIONS_NOT_SERVED.contains(&name) {
+            listen.not_served.push(name.to_owned());
+        } else if !IGNORED_OPTIONS.contains(&name) {
+            return Err(format!("invalid parameter \"{option}\""));
+        }
+    }
+    Ok(listen)
+}
+
+/// What a server without `listen` listens on: port 80, or 8000 without privileges, as in nginx.
+pub(super) fn fallback() -> Listen {
+    let port = if rustix::process::geteuid().is_root() { DEFAULT_PORT } else { UNPRIVILEGED_PORT };
+    let address = ListenAddress::Tcp((Ipv4Addr::UNSPECIFIED, port).into());
+    Listen { address, text: format!("*:{port}"), is_default: false, not_served: Vec::new() }
+}
+
+fn address(text: &str) -> Result<ListenAddress, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(format!("no path in the unix domain socket \"{text}\""));
+        }
+        return Ok(ListenAddress::Unix(PathBuf::from(path)));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(ListenAddress::Tcp((Ipv4Addr::UNSPECIFIED, port(text, text)?).into()));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, digits)) if !digits.ends_with(']') => (host, port(digits, text)?),
+        _ => (text, DEFAULT_PORT),
+    };
+    let not_found = || format!("host not found in \"{text}\" of the \"listen\" directive");
+    let address: SocketAddr = if host == "*" {
+        (Ipv4Addr::UNSPECIFIED, port).into()
+    } else if let Some(host) = host.strip_prefix('[') {
+        let host: Ipv6Addr = host.strip_suffix(']').and_then(|host| host.parse().ok()).ok_or_else(not_found)?;
+        (host, port).into()
+    } else {
+        (host, port).to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(not_found)?
+    };
+    Ok(ListenAddress::Tcp(address))
+}
+
+fn port(digits: &str, text: &str) -> Result<u16, String> {
+    let port = digits.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("invalid port in \"{text}\" of the \"listen\" directive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Listen, String> {
+        parse(&text.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn addresses_have_many_forms() {
+        for (text, expected) in [
+            ("127.0.0.1:9103", "127.0.0.1:9103"),
+            ("8080", "0.0.0.0:8080"),
+            ("*:8080", "0.0.0.0:8080"),
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("[::]", "[::]:80"),
+            ("127.0.0.1:1 backlog=64 reuseport", "127.0.0.1:1"),
+        ] {
+            let address = parsed(text).map(|listen| listen.address);
+            assert_eq!(address, Ok(ListenAddress::Tcp(expected.parse().expect("an address"))), "{text}");
+        }
+        let unix = parsed("unix:/run/push.sock default_server").expect("valid");
+        assert_eq!((unix.address, unix.is_default), (ListenAddress::Unix("/run/push.sock".into()), true));
+        assert_eq!(parsed("443 ssl").expect("valid").not_served, ["ssl"]);
+    }
+
+    #[test]
+    fn wrong_addresses_are_refused() {
+        for text in ["0", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x", "[::1:80", "unix:", "80 nonsense"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+}

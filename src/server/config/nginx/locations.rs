@@ -1,0 +1,141 @@
+//! `location` blocks: their patterns, nested ones, `if` blocks, and the settings they end up with.
+
+use std::sync::Arc;
+
+use super::super::pattern::RegexPattern;
+use super::super::{BrokerSettings, Condition, Endpoint, Location, LocationSettings, Locations, Paddings, Pattern};
+use super::build::Builder;
+use super::checks;
+use super::conditions;
+use super::directives::{IF, LOCATION};
+use super::levels::Level;
+use super::parser::{Block, Directive};
+
+/// What stands around a location.
+#[derive(Debug)]
+pub(super) struct Outer<'a> {
+    pub(super) level: &'a Level,
+    pub(super) broker: &'a BrokerSettings,
+    /// Of the location around it.
+    pub(super) pattern: Option<&'a Pattern>,
+}
+
+/// A block in a scope: name, directive, content.
+type Inner<'t> = (&'static str, &'t Directive, &'t Block);
+
+impl Builder<'_> {
+    /// Builds the locations among `blocks`.
+    pub(super) fn locations(&mut self, blocks: &[Inner<'_>], outer: &Outer<'_>) -> Locations {
+        let mut locations: Vec<Location> = Vec::new();
+        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "location") {
+            if directive.arguments.first().is_some_and(|name| name.starts_with(b"@")) {
+                self.report.not_served(directive.line, "a named location");
+                continue;
+            }
+            match pattern(&directive.arguments).and_then(|pattern| fits(pattern, &locations, outer)) {
+                Ok(pattern) => locations.push(self.location(pattern, directive, block, outer)),
+                Err(text) => self.report.mistake(directive.line, text),
+            }
+        }
+        locations.into()
+    }
+
+    fn location(&mut self, pattern: Pattern, directive: &Directive, block: &Block, outer: &Outer<'_>) -> Location {
+        let (scope, blocks) = self.scope(block, LOCATION);
+        let level = scope.level.inherit(outer.level);
+        let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
+        if endpoint != Endpoint::None {
+            self.has_endpoints = true;
+            checks::location(endpoint, &level, outer.broker, (self.end_line, directive.line), self.report);
+        }
+        let paddings = self.paddings(endpoint, &level, directive.line);
+        let settings = level.settings(paddings.clone(), outer.broker);
+        let conditions = self.conditions(&blocks, endpoint, &level, outer.broker, &paddings);
+        let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
+        let nested = self.locations(&blocks, &inner);
+        Location { pattern, endpoint, settings, conditions, nested }
+    }
+
+    /// Paddings mean something to subscribers only, and are not even read elsewhere.
+    fn paddings(&mut self, endpoint: Endpoint, level: &Level, line: usize) -> Paddings {
+        let (Endpoint::Subscriber(_), Some(text)) = (endpoint, &level.padding_by_user_agent) else {
+            return Paddings::default();
+        };
+        let parsed = Paddings::parse(text).map_err(|error| {
+            let second = "push stream module: push stream module: unable to parse paddings by user agent";
+            self.report.mistake_of_location(self.end_line, line, format!("push stream module: {error}"));
+            self.report.mistake_of_location(self.end_line, line, second);
+        });
+        parsed.unwrap_or_default().with_largest(self.largest_padding)
+    }
+
+    fn conditions(
+        &mut self,
+        blocks: &[Inner<'_>],
+        endpoint: Endpoint,
+        outer: &Level,
+        broker: &BrokerSettings,
+        paddings: &Paddings,
+    ) -> Vec<(Condition, Arc<LocationSettings>)> {
+        let mut conditions = Vec::new();
+        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "if") {
+            let (scope, _) = self.scope(block, IF);
+            if let (Some(guard), true) = (&scope.level.guard, endpoint != Endpoint::None) {
+                self.report.mistake(directive.line, checks::guarded(guard));
+            }
+            match conditions::parse(&directive.arguments, &self.captures) {
+                Ok(Some(condition)) => {
+                    let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);
+                    conditions.push((condition, settings));
+                }
+                Ok(None) => self.report.not_served(directive.line, "a test of files in \"if\""),
+                Err(text) => self.report.mistake(directive.line, text),
+            }
+        }
+        conditions
+    }
+}
+
+/// Reads the arguments of `location`; the modifier may stick to the path.
+fn pattern(arguments: &[Vec<u8>]) -> Result<Pattern, String> {
+    let (modifier, text): (&[u8], &[u8]) = match arguments {
+        [modifier, text] => (modifier, text),
+        [text] => {
+            let modifiers: [&[u8]; 4] = [b"=", b"^~", b"~*", b"~"];
+            let modifier = modifiers.into_iter().find(|modifier| text.starts_with(modifier)).unwrap_or_default();
+            (modifier, &text[modifier.len()..])
+        }
+        _ => return Err("invalid number of arguments in \"location\" directive".to_owned()),
+    };
+    match modifier {
+        b"" | b"^~" => Ok(Pattern::Prefix { prefix: text.to_vec(), stops_regexes: modifier == b"^~" }),
+        b"=" => Ok(Pattern::Exact(text.to_vec())),
+        b"~" | b"~*" => {
+            let text = std::str::from_utf8(text).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
+            RegexPattern::new(text, modifier == b"~*").map(Pattern::Regex).map_err(|error| error.to_string())
+        }
+        _ => Err(format!("invalid location modifier \"{}\"", String::from_utf8_lossy(modifier))),
+    }
+}
+
+/// Holds nginx's rules about locations beside and around each other.
+fn fits(pattern: Pattern, beside: &[Location], outer: &Outer<'_>) -> Result<Pattern, String> {
+    let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let is_same = |other: &Pattern| match (&pattern, other) {
+        (Pattern::Exact(one), Pattern::Exact(other)) => one == other,
+        (Pattern::Prefix { prefix: one, .. }, Pattern::Prefix { prefix: other, .. }) => one == other,
+        _ => false,
+    };
+    if beside.iter().any(|other| is_same(&other.pattern)) {
+        return Err(format!("duplicate location \"{}\"", shown(pattern.text())));
+    }
+    match outer.pattern {
+        Some(Pattern::Exact(around)) => {
+            Err(format!("location \"{}\" cannot be inside the exact location \"{}\"", shown(pattern.text()), shown(around)))
+        }
+        Some(Pattern::Prefix { prefix, .. }) if !matches!(pattern, Pattern::Regex(_)) && !pattern.text().starts_with(prefix) => {
+            Err(format!("location \"{}\" is outside location \"{}\"", shown(pattern.text()), shown(prefix)))
+        }
+        _ => Ok(pattern),
+    }
+}

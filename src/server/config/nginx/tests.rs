@@ -1,0 +1,343 @@
+//! Whole configurations, as a user would write them.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::pattern::Captures;
+use super::super::{Endpoint, ListenAddress, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
+use super::*;
+
+/// A configuration around the content of a `server`.
+fn in_server(content: &str) -> String {
+    format!("events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:9103;\n{content}\n}}\n}}\n")
+}
+
+fn loaded(text: &str) -> Loaded {
+    parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"))
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    parse("conf", text.as_bytes()).expect_err("a mistake").0.iter().map(ToString::to_string).collect()
+}
+
+/// A request for a raw path and query.
+struct Request<'a> {
+    query: &'a str,
+    captures: Captures,
+}
+
+impl Variables for Request<'_> {
+    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut arguments = self.query.split('&').filter_map(|argument| argument.split_once('='));
+        arguments.find(|(known, _)| known.as_bytes() == name).map(|(_, value)| value.as_bytes())
+    }
+    fn header(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+    fn capture(&self, number: usize) -> Option<&[u8]> {
+        self.captures.get(number)
+    }
+    fn named_capture(&self, name: &str) -> Option<&[u8]> {
+        self.captures.name(name)
+    }
+    fn builtin(&self, _name: &str) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+}
+
+/// The channels path of a request in the way of the server: locate, choose, evaluate.
+fn channels_path(config: &Config, target: &str) -> Option<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = normalise(path.as_bytes()).ok()?;
+    let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
+    let mut request = Request { query, captures };
+    let choice = location.choose(&request);
+    let settings = std::sync::Arc::clone(choice.settings);
+    if let Some(captures) = choice.captures {
+        request.captures = captures;
+    }
+    let value = settings.channels_path.as_ref()?.evaluate(&request);
+    Some(String::from_utf8_lossy(&value).into_owned())
+}
+
+fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
+    let (location, _) = config.listeners[0].servers[0].locate(path.as_bytes()).expect("a location");
+    std::sync::Arc::clone(&location.settings)
+}
+
+#[test]
+fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
+    /// Cases that agree at least; all do.
+    const FLOOR: usize = 106;
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/push-stream");
+    let cases = std::fs::read(folder.join("config-errors.json")).expect("the recorded configurations");
+    let cases: Vec<serde_json::Value> = serde_json::from_slice(&cases).expect("JSON");
+    let field = |case: &serde_json::Value, name: &str| case[name].as_str().expect("a text").to_owned();
+    let mut disagreeing = Vec::new();
+    let mut other_texts = Vec::new();
+    for case in &cases {
+        let header_file = folder.join("header.txt").display().to_string();
+        let conf = field(case, "conf").replace("{{PORT}}", "9103").replace("{{HEADER_FILE}}", &header_file);
+        let result = parse("{{CONF}}", conf.as_bytes());
+        if case["accepted"].as_bool() != Some(result.is_ok()) {
+            disagreeing.push(field(case, "name"));
+        }
+        let found = result.err().map(|mistakes| mistakes.0).unwrap_or_default();
+        let found: Vec<_> = found.iter().map(|mistake| format!("{} in {}:{}", mistake.text, mistake.file, mistake.line)).collect();
+        let expected = field(case, "stderr");
+        let told = |line: &str| found.iter().any(|text| text.starts_with(line.split_once("] ").map_or(line, |(_, text)| text)));
+        if !expected.lines().all(told) {
+            other_texts.push(field(case, "name"));
+        }
+    }
+    let agreeing = cases.len() - disagreeing.len();
+    eprintln!("{agreeing} of {} configurations agree; not: {disagreeing:?}; other texts: {other_texts:?}", cases.len());
+    assert!(agreeing >= FLOOR, "disagreeing: {disagreeing:?}");
+    assert_eq!(other_texts, ["bad regex location"], "texts and lines");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_lines() {
+    let text =
+        in_server("location /a {\npush_stream_subscriber foo;\npush_stream_store_messages yes;\n}\nlocation /b { push_stream_publisher; }");
+    assert_eq!(
+        mistakes(&text),
+        [
+            "conf:6: push stream module: invalid push_stream_subscriber mode value: foo, accepted values (streaming, polling, \
+             long-polling, eventsource, websocket)",
+            "conf:7: invalid value \"yes\" in \"push_stream_store_messages\" directive, it must be \"on\" or \"off\"",
+            "conf:11: push stream module: push_stream_channels_path must be set. (in the location of line 9)",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_served_is_told_with_its_line() {
+    let text = in_server("location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { return 200; }\nlocation @y {}");
+    let notices: Vec<_> = loaded(&text).notices.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notices,
+        [
+            "conf:6: directive \"proxy_pass\" is not served by pushctl",
+            "conf:9: directive \"return\" is not served by pushctl",
+            "conf:10: a named location is not served by pushctl"
+        ]
+    );
+}
+
+#[test]
+fn a_guarded_push_location_is_not_opened_to_everybody() {
+    let push = "push_stream_publisher; push_stream_channels_path a;";
+    for (content, line, guard) in [
+        (format!("location /a {{ {push}\nallow 127.0.0.1; deny all; }}"), 5, "deny"),
+        (format!("auth_basic x;\nlocation /a {{ {push} }}"), 6, "auth_basic"),
+        (format!("location /a {{ {push}\nif ($arg_key != secret) {{ return 403; }} }}"), 6, "return"),
+        (format!("if ($arg_key != secret) {{\nreturn 403; }}\nlocation /a {{ {push} }}"), 7, "return"),
+        (format!("location /a {{ {push}\nlimit_except GET {{ deny all; }} }}"), 5, "limit_except"),
+    ] {
+        let found = mistakes(&in_server(&content));
+        let expected = format!("conf:{line}: directive \"{guard}\" keeps requests out of a push location");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{content}: {found:?}");
+    }
+    assert_eq!(loaded(&in_server("location ~ /\\.ht { deny all; }")).notices.len(), 1);
+}
+
+#[test]
+fn locations_are_chosen_as_by_nginx() {
+    let publisher =
+        |pattern: &str, path: &str| format!("location {pattern} {{ push_stream_publisher; push_stream_channels_path {path}; }}\n");
+    let locations = [
+        ("= /exact", "exact"),
+        ("/pre", "pre"),
+        ("/pre/long", "prelong"),
+        ("^~ /stop", "stop"),
+        ("~ ^/re/(.*)$", "$1"),
+        (r"~* ^/ci/(\w+)/(\w+)$", "\"$2/$1\""),
+        ("~ sub/(.*)", "any_$1"),
+        ("~ ^/named/(?<ch>.+)$", "$ch"),
+        ("/", "root"),
+    ];
+    let text: String = locations.iter().map(|(pattern, path)| publisher(pattern, path)).collect();
+    let config = loaded(&in_server(&text)).config;
+    for (target, expected) in [
+        ("/exact", "exact"),
+        ("/exact/", "root"),
+        ("/exact?x=1", "exact"),
+        ("/pre", "pre"),
+        ("/prefix", "pre"),
+        ("/pre/longer", "prelong"),
+        ("/stop/sub/x", "stop"),
+        ("/pre/sub/x", "any_x"),
+        ("/re/a/b", "a/b"),
+        ("/re/", ""),
+        ("/CI/x/y", "y/x"),
+        ("/RE/a", "root"),
+        ("/zzz/sub/q", "any_q"),
+        ("/named/foo", "foo"),
+        ("/re/%C3%A9", "é"),
+        ("//re/./a%20b", "a b"),
+        ("/nothing", "root"),
+    ] {
+        assert_eq!(channels_path(&config, target).as_deref(), Some(expected), "{target}");
+    }
+}
+
+#[test]
+fn nested_locations_are_tried_within_the_outer_one() {
+    let push = |path: &str| format!("push_stream_publisher; push_stream_channels_path {path};");
+    let text = format!(
+        "location /a {{ {} location /a/b {{ {} }} location ~ in/(.*) {{ {} }} }}\nlocation ~ /b/(.*) {{ {} }}\n\
+         location ^~ /stop {{ {} location ~ x$ {{ {} }} }}",
+        push("a"),
+        push("ab"),
+        push("in_$1"),
+        push("outer_$1"),
+        push("stop"),
+        push("stopx"),
+    );
+    let config = loaded(&in_server(&text)).config;
+    for (target, expected) in [
+        ("/a", Some("a")),
+        ("/a/bc", Some("ab")),
+        ("/a/b/in/1", Some("in_1")),
+        ("/a/b/1", Some("outer_1")),
+        ("/c/in/1", None),
+        ("/stop/b/1", Some("stop")),
+        ("/stop/x", Some("stopx")),
+    ] {
+        assert_eq!(channels_path(&config, target).as_deref(), expected, "{target}");
+    }
+    let outside = in_server("location /a { location /b { } }");
+    assert_eq!(mistakes(&outside), ["conf:5: location \"/b\" is outside location \"/a\""]);
+    let inside_exact = in_server("location = /a { location /a/b { } }");
+    assert_eq!(mistakes(&inside_exact), ["conf:5: location \"/a/b\" cannot be inside the exact location \"/a\""]);
+}
+
+#[test]
+fn the_last_true_condition_supplies_all_settings() {
+    let text = in_server(
+        "location ~ ^/pub/(.*)$ {
+           push_stream_publisher;
+           push_stream_channels_path \"none\";
+           if ($arg_a = on) { push_stream_channels_path \"eq_$1\"; push_stream_store_messages on; }
+           if ($arg_b != \"x\") { push_stream_channels_path \"none2\"; }
+           if ($arg_c) { push_stream_channels_path \"truthy\"; }
+         }
+         location /re {
+           push_stream_publisher;
+           push_stream_channels_path \"none\";
+           if ($arg_d ~ \"^v(.)$\") { push_stream_channels_path \"re_$1\"; }
+         }
+         location /ci {
+           push_stream_publisher;
+           push_stream_channels_path \"none\";
+           if ($arg_d ~ \"^v(.)$\") { push_stream_channels_path \"re_$1\"; }
+           if ($arg_e ~* ^on$) { push_stream_channels_path \"ci\"; }
+         }",
+    );
+    let config = loaded(&text).config;
+    for (target, expected) in [
+        ("/pub/z?b=x", "none"),
+        ("/pub/z?a=on&b=x", "eq_z"),
+        ("/pub/z?a=ON&b=x", "none"),
+        ("/pub/z", "none2"),
+        ("/pub/z?b=x&c=0", "none"),
+        ("/pub/z?b=x&c=", "none"),
+        ("/pub/z?a=on&b=x&c=1", "truthy"),
+        ("/re?d=vz", "re_z"),
+        ("/ci?d=vz", "re_"),
+        ("/ci?d=vz&e=ON", "ci"),
+    ] {
+        assert_eq!(channels_path(&config, target).as_deref(), Some(expected), "{target}");
+    }
+}
+
+#[test]
+fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
+    let text = "events {}\nhttp { server { listen 9103;
+          location /plain { push_stream_subscriber; }
+          location /own { push_stream_subscriber long-polling; push_stream_header_template \"\"; push_stream_message_template a;
+             push_stream_longpolling_connection_ttl 500ms; default_type application/json; }
+          push_stream_subscriber_connection_ttl 1m30s; client_max_body_size 2g; }
+        push_stream_store_messages on; push_stream_header_template H; push_stream_channels_path $arg_id;
+        push_stream_shared_memory_size 127k; types { text/x-a a A1; } keepalive_timeout 5s 6s; send_timeout 7; }
+        worker_processes 3;";
+    let config = loaded(text).config;
+    let (plain, own) = (settings(&config, "/plain"), settings(&config, "/own"));
+    assert_eq!((plain.header_template.as_deref(), own.header_template.as_deref()), (Some(&b"H"[..]), Some(&b""[..])));
+    assert!(plain.store_messages && own.store_messages);
+    assert_eq!(plain.longpolling_connection_ttl, Some(Duration::from_secs(90)));
+    assert_eq!(own.longpolling_connection_ttl, Some(Duration::from_millis(500)));
+    assert_ne!(plain.message_format, own.message_format);
+    assert!(matches!(plain.message_format, MessageFormat::Template(_)));
+    assert_eq!((plain.types.default_type.as_ref(), own.types.default_type.as_ref()), (&b"text/plain"[..], &b"application/json"[..]));
+    assert_eq!(own.types.by_extension, [("a", "text/x-a"), ("a1", "text/x-a")].map(|(name, kind)| (name.to_owned(), Bytes::from(kind))));
+    assert_eq!(plain.client_max_body_size, 2 << 30);
+    assert_eq!((config.broker.shared_memory_size, config.broker.workers), (128 * 1024, 3));
+    assert_eq!((config.limits.keepalive_timeout, config.limits.send_timeout), (Duration::from_secs(5), Duration::from_secs(7)));
+    assert_eq!(config.broker.max_number_of_channels, None);
+}
+
+#[test]
+fn servers_share_addresses_and_the_default_one_is_first() {
+    let text = "events {}\nhttp { server { listen 9103; server_name A.example; } \
+                server { listen *:9103 default_server; listen [::1]:9104; listen unix:/x.sock; server_name b c; } }";
+    let config = loaded(text).config;
+    let found: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| (listener.address.clone(), listener.servers.iter().map(|server| server.names.join(" ")).collect::<Vec<_>>()))
+        .collect();
+    let tcp = |text: &str| ListenAddress::Tcp(text.parse().expect("an address"));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        found,
+        [
+            (tcp("0.0.0.0:9103"), names(&["b c", "a.example"])),
+            (tcp("[::1]:9104"), names(&["b c"])),
+            (ListenAddress::Unix("/x.sock".into()), names(&["b c"])),
+        ]
+    );
+    assert_eq!(mistakes("events {}\nhttp {}\n").len(), 1);
+}
+
+#[test]
+fn the_largest_padding_of_the_file_counts_everywhere() {
+    let subscriber = |path: &str, padding: &str| {
+        format!("location {path} {{ push_stream_subscriber; push_stream_channels_path a; push_stream_padding_by_user_agent {padding}; }}\n")
+    };
+    let config = loaded(&in_server(&format!("{}{}", subscriber("/a", "x,250,250"), subscriber("/b", "x,0,545")))).config;
+    let padding = settings(&config, "/a").paddings.for_user_agent(b"x").expect("a padding");
+    assert_eq!(padding.streaming_message(2).len(), 300);
+}
+
+#[test]
+fn endpoints_have_their_modes() {
+    let text = in_server(
+        "push_stream_channels_path $arg_id;\nlocation /s { push_stream_channels_statistics; }\nlocation /p { push_stream_publisher ADMIN; }
+         location /n { push_stream_publisher; }\nlocation /l { push_stream_subscriber Long-Polling; }\nlocation /x { }
+         location /t { push_stream_publisher; push_stream_channels_statistics; }",
+    );
+    let config = loaded(&text).config;
+    let endpoints: Vec<_> = config.listeners[0].servers[0].locations.iter().map(|location| location.endpoint).collect();
+    assert_eq!(
+        endpoints,
+        [
+            Endpoint::Statistics,
+            Endpoint::Publisher { admin: true },
+            Endpoint::Publisher { admin: false },
+            Endpoint::Subscriber(SubscriberMode::LongPolling),
+            Endpoint::None,
+            Endpoint::Statistics,
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_mistake() {
+    let mistakes = load(Path::new("/nonexistent/nginx.conf")).expect_err("no such file");
+    assert!(mistakes.to_string().starts_with("/nonexistent/nginx.conf: cannot read the configuration: "), "{mistakes}");
+}

@@ -1,0 +1,3 @@
+//! The dialects: what the protocols that we speak make of a request.
+
+pub mod push_stream;

@@ -1,0 +1,88 @@
+//! Where a subscriber goes on: its headers, or the directives that replace them (reference section 7.1).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::message::parse_http_date;
+use crate::protocol::LAST_EVENT_ID;
+use crate::server::broker::Cursor;
+use crate::server::config::{Expression, LocationSettings, Variables};
+
+/// Reads the cursor of a request.
+#[must_use]
+pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cursor {
+    let value = |directive: &Option<Expression>, header: &str| -> Option<Vec<u8>> {
+        let Some(expression) = directive else { return variables.header(header).map(<[u8]>::to_vec) };
+        let value = percent_decode(&expression.evaluate(variables)).into_owned();
+        if value.is_empty() && settings.cursor_headers_as_fallback {
+            return variables.header(header).map(<[u8]>::to_vec);
+        }
+        Some(value)
+    };
+    let present = |text: Option<Vec<u8>>| text.filter(|text| !text.is_empty());
+    Cursor {
+        time: present(value(&settings.last_received_message_time, "If-Modified-Since")).and_then(|text| parse_http_date(&text)),
+        tag: present(value(&settings.last_received_message_tag, "If-None-Match")).and_then(|text| parse_tag(&text)),
+        event_id: present(value(&settings.last_event_id, LAST_EVENT_ID)).map(Bytes::from),
+    }
+}
+
+/// `W/5` or `5`; anything else is none.
+fn parse_tag(text: &[u8]) -> Option<u64> {
+    let digits = text.strip_prefix(b"W/").unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Decodes `%XX`; anything else, `+` too, stays as it is.
+#[must_use]
+pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        match (byte, after) {
+            (b'%', [high, low, after @ ..]) if digit(high).is_some() && digit(low).is_some() => {
+                decoded.push((digit(high).unwrap_or_default() * 16 + digit(low).unwrap_or_default()) as u8);
+                rest = after;
+            }
+            _ => {
+                decoded.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_decimal_with_an_optional_weak_mark() {
+        for (text, tag) in [
+            ("W/5", Some(5)),
+            ("5", Some(5)),
+            ("0", Some(0)),
+            ("\"5\"", None),
+            ("-1", None),
+            ("", None),
+            ("W/", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(parse_tag(text.as_bytes()), tag, "{text}");
+        }
+    }
+
+    #[test]
+    fn percent_sequences_are_decoded_and_the_rest_kept() {
+        assert_eq!(percent_decode(b"a%20b+c%zz%4").as_ref(), b"a b+c%zz%4");
+    }
+}

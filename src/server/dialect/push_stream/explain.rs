@@ -1,0 +1,85 @@
+//! Refusals and what the dialect says of them (reference sections 4 and 7).
+
+use std::borrow::Cow;
+
+use crate::protocol::EXPLAIN;
+use crate::server::response::{NO_CACHE, Response, Status};
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The path names no channel.
+    NoChannelId,
+    /// `ALL`, or an id with `*`.
+    ForbiddenId,
+    /// The id is longer than `max_channel_id_length`.
+    IdTooLong,
+    /// The request names more channels than one request may.
+    TooManyIds,
+    /// Another channel would be too many.
+    TooManyChannels,
+    /// The events channel is not for publishers.
+    EventsChannel,
+    /// A message without text.
+    EmptyBody,
+    /// `authorized_channels_only`
+    NotAuthorized,
+    /// `max_subscribers_per_channel`
+    TooManySubscribers,
+    /// `allow_connections_to_events_channel`
+    EventsSubscription,
+    /// `wildcard_channel_max_qtd`
+    TooManyWildcards,
+    /// No memory for a channel, on a publisher location.
+    OutOfMemory,
+    /// No memory for a channel, on a subscriber location.
+    OutOfMemoryForSubscriber,
+}
+
+impl Refusal {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> Status {
+        match self {
+            Refusal::NoChannelId | Refusal::IdTooLong | Refusal::EmptyBody | Refusal::TooManyIds => Status::BAD_REQUEST,
+            Refusal::OutOfMemory | Refusal::OutOfMemoryForSubscriber => Status::INTERNAL,
+            _ => Status::FORBIDDEN,
+        }
+    }
+
+    /// The text of the explain header; `None` = the header is not sent.
+    #[must_use]
+    pub fn text(self) -> Option<&'static str> {
+        Some(match self {
+            Refusal::NoChannelId => "No channel id provided.",
+            Refusal::ForbiddenId => "Channel id not authorized for this method.",
+            Refusal::IdTooLong => "Channel id is too large.",
+            Refusal::TooManyIds => "Too many channels in one request.",
+            Refusal::TooManyChannels => "Number of channels were exceeded.",
+            Refusal::EventsChannel => "Only internal routines can change events channel.",
+            Refusal::EmptyBody => "Empty post requests are not allowed.",
+            Refusal::NotAuthorized => "Subscriber could not create channels.",
+            Refusal::TooManySubscribers => "Subscribers limit per channel has been exceeded.",
+            Refusal::EventsSubscription => "Subscription to events channel is not allowed.",
+            Refusal::TooManyWildcards => "Subscribed too much wildcard channels.",
+            Refusal::OutOfMemory => return None,
+            Refusal::OutOfMemoryForSubscriber => "",
+        })
+    }
+
+    /// The header-only answer; `cors` are header lines that stand before (`cors_first`) or after the cache headers.
+    #[must_use]
+    pub fn response(self, cors: &[u8], cors_first: bool) -> Response {
+        let mut lines = if cors_first { [cors, NO_CACHE].concat() } else { [NO_CACHE, cors].concat() };
+        if let Some(text) = self.text() {
+            lines.extend_from_slice(explain_line(text).as_bytes());
+        }
+        Response::header_only(self.status(), lines)
+    }
+}
+
+/// The explain header as a complete line.
+#[must_use]
+pub fn explain_line(text: &str) -> Cow<'static, str> {
+    Cow::Owned(format!("{EXPLAIN}: {text}\r\n"))
+}

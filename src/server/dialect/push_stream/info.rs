@@ -1,0 +1,185 @@
+//! Channel info bodies of publisher and statistics (reference section 5). Nothing is escaped, as in the module.
+
+use std::io::Write;
+
+use crate::message::unix_now;
+use crate::server::broker::{ChannelInfo, Summary};
+use crate::server::{hostname, iso_time};
+
+/// The notation of an info body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// `text/plain`
+    Plain,
+    /// `application/json`
+    Json,
+    /// `text/x-json`
+    XJson,
+    /// `application/yaml`
+    Yaml,
+    /// `text/x-yaml`
+    XYaml,
+    /// `application/xml`
+    Xml,
+}
+
+impl Notation {
+    /// Chooses by the Accept header: whatever follows a `/` first among the known names, types and q-values ignored.
+    #[must_use]
+    pub fn accepted(accept: Option<&[u8]>) -> Self {
+        const NAMES: [(&[u8], Notation); 6] = [
+            (b"plain", Notation::Plain),
+            (b"json", Notation::Json),
+            (b"yaml", Notation::Yaml),
+            (b"xml", Notation::Xml),
+            (b"x-json", Notation::XJson),
+            (b"x-yaml", Notation::XYaml),
+        ];
+        let accept = accept.unwrap_or_default();
+        let after_slashes = memchr::memchr_iter(b'/', accept).map(|slash| &accept[slash + 1..]);
+        let known = after_slashes.filter_map(|rest| NAMES.iter().find(|(name, _)| rest.starts_with(name)));
+        known.map(|(_, notation)| *notation).next().unwrap_or(Notation::Json)
+    }
+
+    /// The Content-Type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Notation::Plain => "text/plain",
+            Notation::Json => "application/json",
+            Notation::XJson => "text/x-json",
+            Notation::Yaml => "application/yaml",
+            Notation::XYaml => "text/x-yaml",
+            Notation::Xml => "application/xml",
+        }
+    }
+
+    /// The body for one channel.
+    #[must_use]
+    pub fn single(self, info: &ChannelInfo) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96 + info.id.len());
+        match self {
+            Notation::Plain => self.item(info, b"", b"\r\n", &mut out),
+            Notation::Json | Notation::XJson => self.item(info, b"", b"\r\n", &mut out),
+            Notation::Yaml | Notation::XYaml => self.item(info, b"  ", b"", &mut out),
+            Notation::Xml => {
+                out.extend_from_slice(XML_DECLARATION);
+                self.item(info, b"", b"\r\n", &mut out);
+            }
+        }
+        out
+    }
+
+    /// The body for any number of channels.
+    #[must_use]
+    pub fn group(self, infos: &[ChannelInfo], summary: &Summary) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256 + infos.len() * 96);
+        let (host, time) = (hostname(), iso_time(unix_now()));
+        let Summary { channels, wildcard_channels, uptime, .. } = summary;
+        let uptime = uptime.as_secs();
+        // Writing to a Vec cannot fail.
+        drop(match self {
+            Notation::Json | Notation::XJson => write!(
+                out,
+                "{{\"hostname\": \"{host}\", \"time\": \"{time}\", \"channels\": {channels}, \"wildcard_channels\": {wildcard_channels}, \"uptime\": {uptime}, \"infos\": [\r\n"
+            ),
+            Notation::Plain => write!(
+                out,
+                "hostname: {host}, time: {time}, channels: {channels}, wildcard_channels: {wildcard_channels}, uptime: {uptime}, infos: \r\n"
+            ),
+            Notation::Yaml | Notation::XYaml => write!(
+                out,
+                "hostname: {host}\r\ntime: {time}\r\nchannels: {channels}\r\nwildcard_channels: {wildcard_channels}\r\nuptime: {uptime}\r\ninfos: \r\n"
+            ),
+            Notation::Xml => write!(
+                out,
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  <channels>{channels}</channels>\r\n  <wildcard_channels>{wildcard_channels}</wildcard_channels>\r\n  <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
+            ),
+        });
+        for (index, info) in infos.iter().enumerate() {
+            let is_last = index + 1 == infos.len();
+            match self {
+                Notation::Json | Notation::XJson | Notation::Plain => {
+                    self.item(info, b"", if is_last { b"\r\n" } else { b",\r\n" }, &mut out)
+                }
+                Notation::Yaml | Notation::XYaml => {
+                    out.extend_from_slice(b" -\r\n");
+                    self.item(info, b"  ", b"", &mut out);
+                }
+                Notation::Xml => self.item(info, b"", b"", &mut out),
+            }
+        }
+        match self {
+            Notation::Json | Notation::XJson => out.extend_from_slice(b"]}\r\n"),
+            Notation::Plain | Notation::Yaml | Notation::XYaml if infos.is_empty() => out.extend_from_slice(b"\r\n"),
+            Notation::Plain | Notation::Yaml | Notation::XYaml => {}
+            Notation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
+        }
+        out
+    }
+
+    /// One channel; `indent` stands before each line of YAML, `end` after the last value.
+    fn item(self, info: &ChannelInfo, indent: &[u8], end: &[u8], out: &mut Vec<u8>) {
+        let ChannelInfo { id, published, stored, subscribers } = info;
+        match self {
+            Notation::Json | Notation::XJson => {
+                out.extend_from_slice(b"{\"channel\": \"");
+                out.extend_from_slice(id);
+                drop(write!(
+                    out,
+                    "\", \"published_messages\": {published}, \"stored_messages\": {stored}, \"subscribers\": {subscribers}}}"
+                ));
+            }
+            Notation::Plain => {
+                out.extend_from_slice(b"channel: ");
+                out.extend_from_slice(id);
+                drop(write!(out, "\r\npublished_messages: {published}\r\nstored_messages: {stored}\r\nactive_subscribers: {subscribers}"));
+            }
+            Notation::Yaml | Notation::XYaml => {
+                for (name, value) in [("published_messages", published), ("stored_messages", stored), ("subscribers", subscribers)] {
+                    if name == "published_messages" {
+                        out.extend_from_slice(indent);
+                        out.extend_from_slice(b"channel: ");
+                        out.extend_from_slice(id);
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    out.extend_from_slice(indent);
+                    drop(write!(out, "{name}: {value}\r\n"));
+                }
+            }
+            Notation::Xml => {
+                out.extend_from_slice(b"<channel>\r\n  <name>");
+                out.extend_from_slice(id);
+                drop(write!(
+                    out,
+                    "</name>\r\n  <published_messages>{published}</published_messages>\r\n  <stored_messages>{stored}</stored_messages>\r\n  <subscribers>{subscribers}</subscribers>\r\n</channel>\r\n"
+                ));
+            }
+        }
+        out.extend_from_slice(end);
+    }
+}
+
+/// First line of XML bodies.
+pub(super) const XML_DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_name_after_a_slash_decides() {
+        for (accept, notation) in [
+            ("text/html, text/plain;q=0.1", Notation::Plain),
+            ("application/plain", Notation::Plain),
+            ("text/xml, application/json", Notation::Xml),
+            ("application/jsonp", Notation::Json),
+            ("text/x-yaml", Notation::XYaml),
+            ("APPLICATION/XML", Notation::Json),
+            ("*/*", Notation::Json),
+            ("xml", Notation::Json),
+        ] {
+            assert_eq!(Notation::accepted(Some(accept.as_bytes())), notation, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Our own message format: one correct JSON object per message, in the shape that the module's JavaScript client expects.
+//!
+//! The module pastes texts into templates unescaped, which breaks its JSON at the first quote or line break.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::io::Write;
+
+use super::render::Shown;
+use crate::message::Position;
+
+/// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
+/// `"base64"` in the place of `"text"`.
+pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
+    let Position { tag, .. } = message.position;
+    // Writing to a Vec cannot fail.
+    drop(write!(out, "{{\"id\":{},\"channel\":", message.id));
+    push_string(&String::from_utf8_lossy(message.channel), out);
+    match std::str::from_utf8(message.text) {
+        Ok(text) => {
+            out.extend_from_slice(b",\"text\":");
+            push_string(text, out);
+        }
+        Err(_) => drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text))),
+    }
+    drop(write!(out, ",\"tag\":\"{tag}\",\"time\":\"{}\",\"eventid\":", message.position.http_date()));
+    push_string(&String::from_utf8_lossy(message.event_id.unwrap_or_default()), out);
+    out.push(b'}');
+}
+
+/// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript source, where older engines
+/// take them for line ends.
+fn push_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        let (escape, length): (&[u8], usize) = match byte {
+            b'"' => (b"\\\"", 1),
+            b'\\' => (b"\\\\", 1),
+            b'\n' => (b"\\n", 1),
+            b'\r' => (b"\\r", 1),
+            b'\t' => (b"\\t", 1),
+            0..0x20 | 0x7f => {
+                out.extend_from_slice(&bytes[copied..at]);
+                drop(write!(out, "\\u{byte:04x}"));
+                copied = at + 1;
+                continue;
+            }
+            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa8]) => (b"\\u2028", 3),
+            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa9]) => (b"\\u2029", 3),
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[copied..at]);
+        out.extend_from_slice(escape);
+        copied = at + length;
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &[u8]) -> String {
+        let mut out = Vec::new();
+        let position = Position::new(784_111_777, 3);
+        push(&Shown { id: 1, channel: b"c\"h", text, position, event_id: Some(b"e\\1"), event_type: None }, &mut out);
+        String::from_utf8(out).expect("the encoder writes UTF-8")
+    }
+
+    #[test]
+    fn every_text_survives() {
+        for text in ["", "plain", "\"quotes\" and \\", "a\r\nb\tc\u{0}\u{1f}\u{7f}", "\u{2028}|\u{2029}|\u{202a}|\u{1f600}", "\u{e2}"] {
+            let value: serde_json::Value = serde_json::from_str(&json(text.as_bytes())).expect("the encoder writes JSON");
+            assert_eq!(value["text"], text);
+            assert_eq!((&value["channel"], &value["eventid"]), (&"c\"h".into(), &"e\\1".into()));
+        }
+        assert!(!json("\u{2028}".as_bytes()).contains('\u{2028}'));
+    }
+
+    #[test]
+    fn the_shape_is_fixed() {
+        let rest = r#""tag":"3","time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":"e\\1"}"#;
+        assert_eq!(json(b"x\ny"), format!(r#"{{"id":1,"channel":"c\"h","text":"x\ny",{rest}"#));
+        assert_eq!(json(b"\xff\x00"), format!(r#"{{"id":1,"channel":"c\"h","base64":"/wA=",{rest}"#));
+    }
+}

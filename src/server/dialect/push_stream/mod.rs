@@ -1,0 +1,9 @@
+//! The push-stream dialect: statuses, header spellings, bodies and cursor syntax of nginx-push-stream-module 0.6.0.
+
+pub mod channels_path;
+pub mod cursor;
+pub mod explain;
+pub mod info;
+pub mod json;
+pub mod render;
+pub mod summary;

@@ -1,0 +1,215 @@
+//! How a location shows messages: templates, EventSource lines, header and footer (reference sections 3.1 and 3.2).
+//!
+//! Gives the bytes of a piece; chunks and websocket frames are put around them by the subscriber modes.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::json;
+use crate::message::Position;
+use crate::server::broker::Message;
+use crate::server::config::template::{Part, Template};
+use crate::server::config::{LocationSettings, MessageFormat};
+
+/// A message as a template sees it; also the special ones, which are never in a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Id; negative for special messages.
+    pub id: i64,
+    /// Channel id; empty for pings and time-outs.
+    pub channel: &'a [u8],
+    /// Text.
+    pub text: &'a [u8],
+    /// Time and tag; zero for special messages.
+    pub position: Position,
+    /// `Event-Id` of the publisher.
+    pub event_id: Option<&'a [u8]>,
+    /// `Event-Type` of the publisher.
+    pub event_type: Option<&'a [u8]>,
+}
+
+impl<'a> Shown<'a> {
+    /// A published message.
+    #[must_use]
+    pub fn published(channel: &'a [u8], message: &'a Message) -> Self {
+        Self {
+            id: i64::try_from(message.id).unwrap_or(i64::MAX),
+            channel,
+            text: &message.text,
+            position: message.position,
+            event_id: message.event_id.as_deref(),
+            event_type: message.event_type.as_deref(),
+        }
+    }
+
+    /// A special message: ping, channel deleted, timed out.
+    #[must_use]
+    pub fn special(id: i64, channel: &'a [u8], text: &'a [u8]) -> Self {
+        Self { id, channel, text, position: Position::default(), event_id: None, event_type: None }
+    }
+}
+
+/// What a location's messages look like.
+#[derive(Clone, Debug)]
+pub struct Renderer {
+    settings: Arc<LocationSettings>,
+    style: Style,
+}
+
+/// The surroundings of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Style {
+    /// As the template says; JSON objects end in a line break, so that they can be read line by line.
+    Lines,
+    /// As the template says, nothing around it: websocket frames, JSONP.
+    Bare,
+    /// `text/event-stream`.
+    EventSource,
+}
+
+impl Renderer {
+    /// The renderer of a location.
+    #[must_use]
+    pub fn new(settings: Arc<LocationSettings>, style: Style) -> Self {
+        Self { settings, style }
+    }
+
+    /// True if the messages are JSON objects of our own.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.settings.message_format == MessageFormat::Json
+    }
+
+    /// Appends a message. Returns the length of its data part, which is what padding counts.
+    pub fn message(&self, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        match (self.style, &self.settings.message_format) {
+            (Style::EventSource, format) => return event(format, shown, out),
+            (_, MessageFormat::Template(template)) => fill(template, shown, shown.text, out),
+            (Style::Lines, MessageFormat::Json) => {
+                json::push(shown, out);
+                out.push(b'\n');
+            }
+            (Style::Bare, MessageFormat::Json) => json::push(shown, out),
+        }
+        out.len() - start
+    }
+
+    /// What is sent before the messages; may be empty.
+    #[must_use]
+    pub fn header(&self) -> Bytes {
+        match (self.style, &self.settings.header_template) {
+            (Style::EventSource, None) => Bytes::from_static(b": \n"),
+            (Style::EventSource, Some(template)) => comment(template),
+            (_, template) => template.clone().unwrap_or_default(),
+        }
+    }
+
+    /// What is sent after the messages; may be empty.
+    #[must_use]
+    pub fn footer(&self) -> Bytes {
+        let template = self.settings.footer_template.clone().unwrap_or_default();
+        if self.style == Style::EventSource { comment(&template) } else { template }
+    }
+}
+
+/// Makes comment lines of a template, unless it is one already.
+fn comment(template: &Bytes) -> Bytes {
+    if template.starts_with(b": ") {
+        return template.clone();
+    }
+    let mut out = Vec::with_capacity(template.len() + 8);
+    for line in lines(template) {
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    Bytes::from(out)
+}
+
+fn event(format: &MessageFormat, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize {
+    for (field, value) in [("id", shown.event_id), ("event", shown.event_type)] {
+        if let Some(value) = value {
+            out.extend_from_slice(field.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.push(b'\n');
+        }
+    }
+    let start = out.len();
+    match format {
+        MessageFormat::Json => {
+            out.extend_from_slice(b"data: ");
+            json::push(shown, out);
+            out.push(b'\n');
+        }
+        MessageFormat::Template(template) => {
+            for line in lines(shown.text) {
+                if template.has_data_prefix {
+                    fill(template, shown, line, out);
+                } else {
+                    out.extend_from_slice(b"data: ");
+                    fill(template, shown, line, out);
+                    out.push(b'\n');
+                }
+            }
+        }
+    }
+    out.push(b'\n');
+    out.len() - start
+}
+
+/// The lines of a text, without empty ones. A carriage return ends a line only where a line feed follows somewhere.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let last_feed = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
+    let (fed, rest) = text.split_at(last_feed);
+    fed.split(|byte| matches!(byte, b'\r' | b'\n')).chain(std::iter::once(rest)).filter(|line| !line.is_empty())
+}
+
+fn fill(template: &Template, shown: &Shown<'_>, text: &[u8], out: &mut Vec<u8>) {
+    for part in template.parts() {
+        // Writing to a Vec cannot fail.
+        match part {
+            Part::Literal(literal) => out.extend_from_slice(literal),
+            Part::Id => drop(write!(out, "{}", shown.id)),
+            Part::Text => out.extend_from_slice(text),
+            Part::Size => drop(write!(out, "{}", text.len())),
+            Part::Channel => out.extend_from_slice(shown.channel),
+            Part::Time => out.extend_from_slice(shown.position.http_date().as_bytes()),
+            Part::Tag => drop(write!(out, "{}", shown.position.tag)),
+            Part::EventId => out.extend_from_slice(shown.event_id.unwrap_or_default()),
+            Part::EventType => out.extend_from_slice(shown.event_type.unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(template: &[u8], text: &[u8]) -> String {
+        let format = MessageFormat::Template(Template::parse(template));
+        let mut out = Vec::new();
+        event(&format, &Shown { event_id: Some(b"1"), ..Shown::special(7, b"ch", text) }, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn eventsource_lines_follow_the_reference() {
+        assert_eq!(rendered(b"~text~", b"a\r\n\nb"), "id: 1\ndata: a\ndata: b\n\n");
+        assert_eq!(rendered(b"~text~", b"a\rb"), "id: 1\ndata: a\rb\n\n");
+        assert_eq!(rendered(b"~text~", b"a\rb\nc"), "id: 1\ndata: a\ndata: b\ndata: c\n\n");
+        assert_eq!(rendered(b"~text~", b"a\nb\rc"), "id: 1\ndata: a\ndata: b\rc\n\n");
+        assert_eq!(rendered(b"~text~", b"\n\n"), "id: 1\n\n");
+        assert_eq!(rendered(b"data: ~id~ ~size~ ~text~\n", b"a\nbc"), "id: 1\ndata: 7 1 a\ndata: 7 2 bc\n\n");
+    }
+
+    #[test]
+    fn headers_become_comments() {
+        assert_eq!(comment(&Bytes::from("one\n\ntwo")), ": one\n: two\n");
+        assert_eq!(comment(&Bytes::from(": as it is")), ": as it is");
+        assert_eq!(comment(&Bytes::new()), "");
+    }
+}

@@ -1,0 +1,187 @@
+//! A follower: a connection that gets what is published. A cursor for each of its channels and, while its socket is
+//! full, the rest of what was being written; never a queue of messages.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::format::Format;
+use super::outlet::Outlet;
+use super::timers::{Millis, NEVER};
+use crate::server::broker::{Channel, Cursor};
+
+/// Most bytes of control answers (pongs) that wait for a full socket; more ends the connection.
+const MAX_PENDING_REPLY_BYTES: usize = 16 * 1024;
+
+/// What a subscriber wants, resolved from its request.
+pub struct Subscription {
+    /// The channels, in the order of the request; a channel may stand here twice.
+    pub channels: SmallVec<[Wanted; 1]>,
+    /// Where it goes on.
+    pub cursor: Cursor,
+    /// What its bytes look like.
+    pub format: Rc<dyn Format>,
+    /// What is written first: the head of the response and the header template.
+    pub head: Vec<u8>,
+    /// Ends after this time.
+    pub time_to_live: Option<Duration>,
+    /// Pinged when nothing was sent for so long.
+    pub ping_interval: Option<Duration>,
+    /// Stored messages of several channels are merged by position, so that every message is a cursor for all of them;
+    /// otherwise each channel's come in one piece, in the order of the request.
+    pub merges_backlog: bool,
+}
+
+/// A channel that a subscriber wants.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The channel.
+    pub channel: Arc<Channel>,
+    /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
+    pub backtrack: u32,
+}
+
+/// How a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All was sent; the connection may serve another request.
+    Finished,
+    /// All was sent; the connection is to be closed.
+    Closed,
+    /// The connection is broken or was given up; it is to be closed at once.
+    Dropped,
+}
+
+/// One channel of a follower: its entry in the shard's channels, and its place among the members there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Membership {
+    pub(super) channel: u32,
+    pub(super) place: u32,
+}
+
+/// A follower of a shard.
+pub(super) struct Follower {
+    pub(super) outlet: Rc<Outlet>,
+    pub(super) format: Rc<dyn Format>,
+    pub(super) memberships: SmallVec<[Membership; 1]>,
+    pub(super) ttl_at: Millis,
+    pub(super) ping_every: Millis,
+    pub(super) last_sent: Millis,
+    /// Since when the socket has taken nothing; `NEVER` while it takes all.
+    pub(super) stalled_since: Millis,
+    /// The last bytes were written or are pending; nothing may follow.
+    pub(super) ended: bool,
+    pub(super) outcome: Option<Outcome>,
+    pending: Option<Box<Pending>>,
+}
+
+#[derive(Default)]
+struct Pending {
+    parts: VecDeque<Rc<Vec<u8>>>,
+    /// Bytes of the first part that are written.
+    offset: usize,
+}
+
+impl Follower {
+    pub(super) fn new(outlet: Rc<Outlet>, subscription: &Subscription, now: Millis) -> Self {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
+        Self {
+            outlet,
+            format: Rc::clone(&subscription.format),
+            memberships: SmallVec::new(),
+            ttl_at: subscription.time_to_live.map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
+            ping_every: subscription.ping_interval.map_or(NEVER, millis),
+            last_sent: now,
+            stalled_since: NEVER,
+            ended: false,
+            outcome: None,
+            pending: None,
+        }
+    }
+
+    /// Nothing is in the way of a further message.
+    pub(super) fn takes_messages(&self) -> bool {
+        self.pending.is_none() && !self.ended
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Writes `bytes`, or as much as the socket takes and the rest when it is writable again.
+    pub(super) fn write(&mut self, bytes: &Rc<Vec<u8>>, now: Millis) {
+        self.last_sent = now;
+        if let Some(pending) = &mut self.pending {
+            pending.parts.push_back(Rc::clone(bytes));
+            return;
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        let written = match self.outlet.try_write(bytes) {
+            Ok(written) if written == bytes.len() => return,
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_broken) => return self.give_up(),
+        };
+        self.stalled_since = now;
+        self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written }));
+    }
+
+    /// As [`Follower::write`], for an answer to something that the client sent; too many of them end the connection.
+    pub(super) fn reply(&mut self, bytes: Vec<u8>, now: Millis) {
+        let waiting = self.pending.as_ref().map_or(0, |pending| pending.parts.iter().skip(1).map(|part| part.len()).sum());
+        if waiting + bytes.len() > MAX_PENDING_REPLY_BYTES {
+            return self.give_up();
+        }
+        self.write(&Rc::new(bytes), now);
+    }
+
+    /// Goes on writing after the socket became writable.
+    pub(super) fn flush(&mut self, now: Millis) {
+        let Some(pending) = &mut self.pending else { return };
+        while let Some(part) = pending.parts.front() {
+            match self.outlet.try_write(&part[pending.offset..]) {
+                Ok(written) => {
+                    self.stalled_since = now;
+                    pending.offset += written;
+                    if pending.offset < part.len() {
+                        return;
+                    }
+                    pending.parts.pop_front();
+                    pending.offset = 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_broken) => return self.give_up(),
+            }
+        }
+        self.pending = None;
+        self.stalled_since = NEVER;
+    }
+
+    /// Ends without sending anything more.
+    pub(super) fn give_up(&mut self) {
+        self.pending = None;
+        self.ended = true;
+        self.outcome = Some(Outcome::Dropped);
+    }
+
+    /// To be called when `ended` is set: sets the outcome as soon as all is written.
+    pub(super) fn settle(&mut self) {
+        if self.ended && self.pending.is_none() && self.outcome.is_none() {
+            self.outcome = Some(if self.format.keeps_connection() { Outcome::Finished } else { Outcome::Closed });
+        }
+    }
+
+    /// When something is to be done for it next.
+    pub(super) fn due(&self, send_timeout: Millis) -> Millis {
+        if self.is_blocked() {
+            return self.stalled_since.saturating_add(send_timeout);
+        }
+        self.ttl_at.min(self.last_sent.saturating_add(self.ping_every))
+    }
+}

@@ -1,0 +1,60 @@
+//! What a follower's bytes look like: the seam between the fan-out, which moves bytes, and the subscriber modes, which
+//! know what they mean.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::Position;
+use crate::server::broker::Message;
+
+/// A message on its way to a follower.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Id of the channel.
+    pub channel: Bytes,
+    /// The message.
+    pub message: Arc<Message>,
+}
+
+/// Messages that are sent together.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The messages, in the order in which they are sent; never empty.
+    pub deliveries: &'a [Delivery],
+    /// A cursor at this position misses nothing and repeats nothing.
+    pub horizon: Position,
+}
+
+/// Why a subscription ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time is over (`subscriber_connection_ttl`, `longpolling_connection_ttl`).
+    TimeToLive,
+    /// Its last channel was deleted.
+    Deleted,
+    /// The server ends.
+    Shutdown,
+}
+
+/// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
+/// format and stand at the same place, not once per follower.
+pub trait Format {
+    /// Appends the bytes of these messages; for a one-shot format the whole answer.
+    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>);
+
+    /// Appends a ping; nothing if the format has none.
+    fn ping(&self, out: &mut Vec<u8>);
+
+    /// Appends the news that a channel was deleted; for a one-shot format the whole answer.
+    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>);
+
+    /// Appends what ends the subscription.
+    fn end(&self, ending: Ending, out: &mut Vec<u8>);
+
+    /// The first messages end the subscription (long-polling).
+    fn is_one_shot(&self) -> bool;
+
+    /// After its end the connection serves further requests.
+    fn keeps_connection(&self) -> bool;
+}

@@ -1,0 +1,90 @@
+//! Encoded messages, shared by all followers that stand at the same place and look the same.
+
+use std::rc::Rc;
+
+use super::format::Format;
+
+/// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket has taken this one.
+pub(super) const MAX_FRAME_TEXT_BYTES: usize = 256 * 1024;
+
+/// Frames that are kept. A round needs one for each format and place; followers that come back one by one
+/// (long-polling) find the frames of the round before.
+const KEPT: usize = 8;
+
+/// Largest frame that is kept beyond its round.
+const MAX_KEPT_BYTES: usize = 1024 * 1024;
+
+/// What a follower needs to be sent the right frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameKey {
+    /// Number of the channel.
+    pub(super) channel: u64,
+    /// Address of the format; the frame holds the format, so that it cannot be another's.
+    pub(super) format: *const (),
+    /// Messages after this id.
+    pub(super) from: u64,
+    /// Up to here only stored messages; 0 where that makes no difference.
+    pub(super) live_from: u64,
+    /// The second in which it was encoded: heads of long-poll answers carry the date.
+    pub(super) second: u64,
+}
+
+/// Messages in the bytes of a format.
+pub(super) struct Frame {
+    pub(super) bytes: Rc<Vec<u8>>,
+    /// The follower's cursor after this frame.
+    pub(super) up_to: u64,
+    /// Messages that the follower should have had but that are gone.
+    pub(super) missed: u64,
+    is_cut: bool,
+    key: FrameKey,
+    _format: Rc<dyn Format>,
+}
+
+/// What a frame holds of its channel's log.
+pub(super) struct Content {
+    /// The follower's cursor after this frame.
+    pub(super) up_to: u64,
+    /// Messages that the follower should have had but that are gone.
+    pub(super) missed: u64,
+    /// The log went on when the frame was full.
+    pub(super) is_cut: bool,
+}
+
+/// The newest frames of a shard.
+#[derive(Default)]
+pub(super) struct Frames {
+    kept: Vec<Rc<Frame>>,
+    next: usize,
+}
+
+impl FrameKey {
+    pub(super) fn format_address(format: &Rc<dyn Format>) -> *const () {
+        Rc::as_ptr(format).cast()
+    }
+}
+
+impl Frames {
+    /// A frame with this key that was cut for its size, or goes up to the `head` of its channel.
+    pub(super) fn find(&self, key: FrameKey, head: u64) -> Option<&Rc<Frame>> {
+        self.kept.iter().find(|frame| frame.key == key && (frame.is_cut || frame.up_to >= head))
+    }
+
+    pub(super) fn keep(&mut self, key: FrameKey, format: &Rc<dyn Format>, bytes: Vec<u8>, content: Content) -> Rc<Frame> {
+        let Content { up_to, missed, is_cut } = content;
+        let too_large = bytes.len() > MAX_KEPT_BYTES;
+        let frame = Rc::new(Frame { bytes: Rc::new(bytes), up_to, missed, is_cut, key, _format: Rc::clone(format) });
+        if too_large {
+            return frame;
+        }
+        if let Some(same) = self.kept.iter_mut().find(|kept| kept.key == key) {
+            *same = Rc::clone(&frame);
+        } else if self.kept.len() < KEPT {
+            self.kept.push(Rc::clone(&frame));
+        } else {
+            self.kept[self.next] = Rc::clone(&frame);
+            self.next = (self.next + 1) % KEPT;
+        }
+        frame
+    }
+}

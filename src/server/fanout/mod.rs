@@ -1,0 +1,16 @@
+//! The fan-out: shards that bring their followers from their cursors to the heads of their channels.
+//!
+//! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
+
+mod follower;
+mod format;
+mod frames;
+mod outlet;
+mod round;
+mod shard;
+mod timers;
+
+pub use follower::{Outcome, Subscription, Wanted};
+pub use format::{Batch, Delivery, Ending, Format};
+pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
+pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

@@ -1,0 +1,84 @@
+//! The two halves of a plain socket: the inlet is the connection's own, the outlet is shared with its follower.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
+
+/// The reading half of a connection.
+#[derive(Debug)]
+pub enum Inlet {
+    /// Of a TCP connection.
+    Tcp(tcp::OwnedReadHalf),
+    /// Of a connection to a unix socket.
+    Unix(unix::OwnedReadHalf),
+}
+
+/// The writing half. TLS and HTTP/2 subscribers will get variants of their own.
+#[derive(Debug)]
+pub enum Outlet {
+    /// Of a TCP connection.
+    Tcp(tcp::OwnedWriteHalf),
+    /// Of a connection to a unix socket.
+    Unix(unix::OwnedWriteHalf),
+}
+
+/// Splits a TCP connection.
+#[must_use]
+pub fn split_tcp(stream: TcpStream) -> (Inlet, Outlet) {
+    let (read, write) = stream.into_split();
+    (Inlet::Tcp(read), Outlet::Tcp(write))
+}
+
+/// Splits a connection to a unix socket.
+#[must_use]
+pub fn split_unix(stream: UnixStream) -> (Inlet, Outlet) {
+    let (read, write) = stream.into_split();
+    (Inlet::Unix(read), Outlet::Unix(write))
+}
+
+impl Inlet {
+    /// Reads what is there into `buffer`; nothing at the end. A short read is taken as the last one, without asking again.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Inlet::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Inlet::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl Outlet {
+    /// Writes what the socket takes; `WouldBlock` if that is nothing.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Outlet::Tcp(stream) => stream.try_write(bytes),
+            Outlet::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Ready when there is something to read, or the end.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Outlet::Tcp(stream) => stream.as_ref().poll_read_ready(cx),
+            Outlet::Unix(stream) => stream.as_ref().poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when the socket takes bytes.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Outlet::Tcp(stream) => stream.as_ref().poll_write_ready(cx),
+            Outlet::Unix(stream) => stream.as_ref().poll_write_ready(cx),
+        }
+    }
+
+    /// Tells the client that nothing more will come; what it still sends can be read.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Outlet::Tcp(stream) => socket2::SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write),
+            Outlet::Unix(stream) => socket2::SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write),
+        }
+    }
+}

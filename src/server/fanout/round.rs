@@ -1,0 +1,347 @@
+//! Rounds: bringing followers from their cursors to the head of a channel.
+//!
+//! Backlog, live messages and what a slow socket could not take are all the same read of the channel's log.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::follower::Outcome;
+use super::format::{Batch, Delivery, Ending, Format};
+use super::frames::{Content, Frame, FrameKey, MAX_FRAME_TEXT_BYTES};
+use super::shard::{ConnectionKey, Moment, Shard, State};
+use crate::server::broker::{Channel, Reader, Slice, read_together};
+
+/// Followers served before a round lets others have the thread: at 2 to 3 µs each about half a millisecond.
+const FOLLOWERS_PER_TURN: usize = 256;
+
+/// Frames that one follower gets in a row; one with a longer way to go takes its next turn after the others.
+const FRAMES_PER_TURN: usize = 4;
+
+impl Shard {
+    /// Serves every follower of `channel` on this shard.
+    ///
+    /// Members are visited from the last to the first: one that leaves meanwhile is replaced by one that was served
+    /// already, and one that comes is served on its own.
+    pub(super) async fn round(&self, channel: &Arc<Channel>) {
+        channel.clear_dirty(self.index());
+        let head = channel.last_id();
+        let deleted = channel.deleted();
+        let mut unvisited = usize::MAX;
+        loop {
+            let (rest, blocked) = self.with(|state, moment| state.serve_members(moment, channel, (head, deleted.as_ref()), unvisited));
+            if blocked {
+                self.deadlines_changed();
+            }
+            if rest == 0 {
+                break;
+            }
+            unvisited = rest;
+            tokio::task::yield_now().await;
+        }
+        self.with(|state, moment| {
+            if let Some(local) = state.by_number.get(&channel.number()) {
+                let floor = state.channels[*local as usize].members.iter().map(|member| member.cursor.max(member.live_from)).min();
+                channel.served(moment.shard, floor.unwrap_or(head));
+            }
+        });
+    }
+}
+
+impl State {
+    /// Serves up to [`FOLLOWERS_PER_TURN`] members below place `unvisited`; returns how many are left, and whether a
+    /// socket was full.
+    fn serve_members(
+        &mut self,
+        moment: Moment<'_>,
+        channel: &Arc<Channel>,
+        news: (u64, Option<&Bytes>),
+        unvisited: usize,
+    ) -> (usize, bool) {
+        let number = channel.number();
+        let Some(local) = self.by_number.get(&number).copied() else { return (0, false) };
+        let mut blocked = false;
+        let mut place = self.channels[local as usize].members.len().min(unvisited);
+        let last = place.saturating_sub(FOLLOWERS_PER_TURN);
+        while place > last {
+            place -= 1;
+            // The channel leaves the shard with its last member.
+            let Some(channel) = self.channels.get(local as usize) else { return (0, blocked) };
+            let Some(member) = channel.members.get(place) else { continue };
+            let key = member.slot as usize;
+            blocked |= self.serve(moment, key, member.nth as usize, news);
+        }
+        (place, blocked)
+    }
+
+    /// Brings one follower up to `head` on one of its channels and tells it of the channel's end. True if its socket is
+    /// full.
+    fn serve(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, (head, deleted): (u64, Option<&Bytes>)) -> bool {
+        let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return false };
+        let membership = follower.memberships[nth];
+        let one_of_several = follower.memberships.len() > 1;
+        let member = self.channels[membership.channel as usize].members[membership.place as usize];
+        if member.cursor < head {
+            if one_of_several {
+                self.deliver_in_order(moment, key, nth);
+            } else {
+                self.deliver(moment, key, nth, head);
+            }
+        }
+        if let Some(text) = deleted {
+            self.tell_deleted(moment, key, nth, text);
+        }
+        self.after_write(moment, key)
+    }
+
+    /// Sends the messages of one channel, in frames that are shared with others.
+    fn deliver(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) {
+        for _ in 0..FRAMES_PER_TURN {
+            let Some(frame) = self.frame(moment, key, nth, head) else { return };
+            if !self.send_frame(moment, key, nth, &frame) {
+                return;
+            }
+        }
+        self.visit_again(moment, key, nth);
+    }
+
+    /// The next frame for a follower; `None` if it has everything, or cannot take any.
+    fn frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) -> Option<Rc<Frame>> {
+        let follower = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages())?;
+        let membership = follower.memberships.get(nth)?;
+        let local = &self.channels[membership.channel as usize];
+        let member = local.members[membership.place as usize];
+        if member.cursor >= head {
+            return None;
+        }
+        let frame_key = FrameKey {
+            channel: local.channel.number(),
+            format: FrameKey::format_address(&follower.format),
+            from: member.cursor,
+            live_from: if member.cursor < member.live_from { member.live_from } else { 0 },
+            second: moment.second,
+        };
+        if let Some(frame) = self.frames.find(frame_key, head) {
+            return Some(Rc::clone(frame));
+        }
+        let slice = local.channel.read(member.cursor, frame_key.live_from, MAX_FRAME_TEXT_BYTES);
+        let content = Content { up_to: slice.up_to, missed: slice.missed, is_cut: slice.is_cut };
+        let bytes = encode(&follower.format, &[(&local.channel.id, slice)]);
+        Some(self.frames.keep(frame_key, &follower.format, bytes, content))
+    }
+
+    /// Writes a frame and moves the cursor; false if the follower was given up.
+    fn send_frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, frame: &Rc<Frame>) -> bool {
+        if frame.missed > 0 {
+            self.drop_slow(moment, key, frame.missed);
+            return false;
+        }
+        let Some(follower) = self.slots[key].follower.as_mut() else { return false };
+        let membership = follower.memberships[nth];
+        self.channels[membership.channel as usize].members[membership.place as usize].cursor = frame.up_to;
+        if frame.bytes.is_empty() {
+            return true;
+        }
+        follower.write(&frame.bytes, moment.now);
+        if follower.format.is_one_shot() {
+            follower.ended = true;
+            self.detach(moment, key);
+            return false;
+        }
+        true
+    }
+
+    /// Sends the news of one of several channels so that all messages come in the order of their positions.
+    ///
+    /// Usually only this channel has news; then its frame is shared as ever. The frame is made before the others are
+    /// looked at: a message of theirs that precedes it is in their logs by then.
+    fn deliver_in_order(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+        let Some(frame) = self.frame(moment, key, nth, self.head_of(key, nth)) else { return };
+        let Some(follower) = &self.slots[key].follower else { return };
+        let quiet = (0..follower.memberships.len()).all(|other| other == nth || !self.is_behind(key, other));
+        if quiet {
+            if self.send_frame(moment, key, nth, &frame) {
+                self.visit_again_if_behind(moment, key, nth);
+            }
+            return;
+        }
+        self.deliver_merged(moment, key);
+    }
+
+    /// Sends the news of all channels of a follower, merged by position.
+    fn deliver_merged(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+        let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return };
+        let readers: Vec<Reader> = follower
+            .memberships
+            .iter()
+            .map(|membership| {
+                let local = &self.channels[membership.channel as usize];
+                let member = local.members[membership.place as usize];
+                Reader { channel: Arc::clone(&local.channel), from: member.cursor, live_from: member.live_from }
+            })
+            .collect();
+        let snapshot = read_together(&readers, MAX_FRAME_TEXT_BYTES);
+        let missed: u64 = snapshot.slices.iter().map(|slice| slice.missed).sum();
+        if missed > 0 {
+            return self.drop_slow(moment, key, missed);
+        }
+        let is_cut = snapshot.slices.iter().any(|slice| slice.is_cut);
+        let Some(follower) = self.slots[key].follower.as_mut() else { return };
+        for (membership, slice) in follower.memberships.iter().zip(&snapshot.slices) {
+            self.channels[membership.channel as usize].members[membership.place as usize].cursor = slice.up_to;
+        }
+        let parts: Vec<(&Bytes, Slice)> = readers.iter().map(|reader| &reader.channel.id).zip(snapshot.slices).collect();
+        let bytes = encode(&follower.format, &parts);
+        follower.write(&Rc::new(bytes), moment.now);
+        if follower.format.is_one_shot() {
+            follower.ended = true;
+            self.detach(moment, key);
+        } else if is_cut {
+            (0..readers.len()).for_each(|nth| self.visit_again_if_behind(moment, key, nth));
+        }
+    }
+
+    /// The first deliveries of a new follower.
+    pub(super) fn begin(&mut self, moment: Moment<'_>, key: ConnectionKey, merges: bool) {
+        let Some(follower) = &self.slots[key].follower else { return };
+        let one_shot = follower.format.is_one_shot();
+        let channels = follower.memberships.len();
+        if channels > 1 && (merges || one_shot) {
+            if (0..channels).any(|nth| self.is_behind(key, nth)) {
+                self.deliver_merged(moment, key);
+            }
+        } else {
+            for nth in 0..channels {
+                self.deliver(moment, key, nth, self.head_of(key, nth));
+            }
+        }
+        self.resume(moment, key);
+    }
+
+    /// Goes on with a follower: writes what is pending, then serves all its channels.
+    pub(super) fn resume(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+        let Some(follower) = self.follower(key) else { return };
+        follower.flush(moment.now);
+        // From the last: a deleted channel is taken out and another one may move to its place.
+        for nth in (0..follower.memberships.len()).rev() {
+            let Some(membership) = self.follower(key).and_then(|follower| follower.memberships.get(nth)).copied() else { continue };
+            let local = &self.channels[membership.channel as usize];
+            let was_behind = local.members[membership.place as usize].cursor < local.channel.last_id();
+            let channel = Arc::clone(&local.channel);
+            let deleted = channel.deleted();
+            self.serve(moment, key, nth, (channel.last_id(), deleted.as_ref()));
+            if was_behind {
+                // A round finds out that the log need not keep so much any more.
+                moment.broker.revisit(&channel, moment.shard);
+            }
+        }
+        self.after_write(moment, key);
+    }
+
+    fn tell_deleted(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, text: &[u8]) {
+        if self.is_behind(key, nth) {
+            return;
+        }
+        let Some(follower) = self.slots[key].follower.as_mut().filter(|follower| follower.takes_messages()) else { return };
+        let membership = follower.memberships[nth];
+        let channel = &self.channels[membership.channel as usize].channel;
+        let mut bytes = Vec::new();
+        follower.format.deleted(&channel.id, text, &mut bytes);
+        follower.write(&Rc::new(bytes), moment.now);
+        if follower.format.is_one_shot() {
+            follower.ended = true;
+            self.detach(moment, key);
+        } else if follower.memberships.len() == 1 {
+            self.end(moment, key, Ending::Deleted);
+        } else {
+            self.detach_one(moment, key, nth);
+        }
+    }
+
+    /// Ends a subscription with what its format sends for this reason.
+    pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
+        let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
+        let mut bytes = Vec::new();
+        follower.format.end(ending, &mut bytes);
+        self.end_with(moment, key, bytes);
+    }
+
+    /// Ends a subscription with these last bytes.
+    pub(super) fn end_with(&mut self, moment: Moment<'_>, key: ConnectionKey, bytes: Vec<u8>) {
+        let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
+        follower.write(&Rc::new(bytes), moment.now);
+        follower.ended = true;
+        self.detach(moment, key);
+        self.after_write(moment, key);
+    }
+
+    /// Gives up a follower that is too slow: its socket took nothing for too long, or it fell out of the log.
+    pub(super) fn drop_slow(&mut self, moment: Moment<'_>, key: ConnectionKey, missed: u64) {
+        let Some(follower) = self.follower(key) else { return };
+        follower.give_up();
+        moment.broker.count_slow_subscriber(missed);
+        tracing::debug!(missed, "a subscriber was too slow and is dropped");
+        self.after_write(moment, key);
+    }
+
+    /// To be called after writing to a follower: notices its end, or that its socket is full (then true).
+    pub(super) fn after_write(&mut self, moment: Moment<'_>, key: ConnectionKey) -> bool {
+        let slot = &mut self.slots[key];
+        let Some(follower) = &mut slot.follower else { return false };
+        follower.settle();
+        if follower.outcome.is_none() && !follower.is_blocked() {
+            return false;
+        }
+        let blocked = follower.is_blocked();
+        if follower.outcome == Some(Outcome::Dropped) {
+            self.detach(moment, key);
+        }
+        self.slots[key].wake();
+        blocked && self.arm(key, moment.send_timeout)
+    }
+
+    fn head_of(&self, key: ConnectionKey, nth: usize) -> u64 {
+        let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
+        membership.map_or(0, |membership| self.channels[membership.channel as usize].channel.last_id())
+    }
+
+    fn is_behind(&self, key: ConnectionKey, nth: usize) -> bool {
+        let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
+        membership.is_some_and(|membership| {
+            let local = &self.channels[membership.channel as usize];
+            local.members[membership.place as usize].cursor < local.channel.last_id()
+        })
+    }
+
+    fn visit_again_if_behind(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+        if self.is_behind(key, nth) {
+            self.visit_again(moment, key, nth);
+        }
+    }
+
+    /// Lets a further round come to the follower.
+    fn visit_again(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+        let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
+        if let Some(membership) = membership {
+            moment.broker.revisit(&self.channels[membership.channel as usize].channel, moment.shard);
+        }
+    }
+}
+
+/// The bytes of these messages in a format, ordered by position if they are of several channels; empty if there are none.
+fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)]) -> Vec<u8> {
+    let mut deliveries: Vec<Delivery> = Vec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
+    for (channel, slice) in parts {
+        deliveries.extend(slice.messages.iter().map(|message| Delivery { channel: Bytes::clone(channel), message: Arc::clone(message) }));
+    }
+    if parts.len() > 1 {
+        deliveries.sort_by_key(|delivery| delivery.message.position);
+    }
+    let mut bytes = Vec::new();
+    let horizon = parts.iter().filter(|(_, slice)| !slice.messages.is_empty()).map(|(_, slice)| slice.horizon).max();
+    if let Some(horizon) = horizon {
+        format.messages(Batch { deliveries: &deliveries, horizon }, &mut bytes);
+    }
+    bytes
+}

@@ -1,0 +1,37 @@
+//! Ordinary pages of the built-in configuration, which an axum router serves: `GET /` is a page to try the server with.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Html;
+use axum::routing::get;
+use futures_util::StreamExt;
+use tower::ServiceExt;
+
+use crate::server::response::{Response, Status};
+
+/// Largest page.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
+
+fn router() -> Router {
+    Router::new().route("/", get(async || Html(include_str!("welcome.html"))))
+}
+
+/// The page at `target`; nginx's 404 page if there is none.
+pub(super) async fn answer(target: &str) -> Response {
+    let Ok(request) = Request::builder().uri(target).body(Body::empty()) else { return Response::error_page(Status::BAD_REQUEST) };
+    let Ok(answered) = router().oneshot(request).await;
+    if answered.status() != StatusCode::OK {
+        return Response::error_page(Status::NOT_FOUND);
+    }
+    let content_type = answered.headers().get(header::CONTENT_TYPE).map(|value| bytes::Bytes::copy_from_slice(value.as_bytes()));
+    let mut page = Vec::new();
+    let mut body = answered.into_body().into_data_stream();
+    while let Some(Ok(piece)) = body.next().await {
+        if page.len() + piece.len() > MAX_PAGE_BYTES {
+            return Response::error_page(Status::INTERNAL);
+        }
+        page.extend_from_slice(&piece);
+    }
+    Response { content_type, ..Response::sized(Status::OK, "", &b""[..], page) }
+}

@@ -1,0 +1,147 @@
+//! From a request to its endpoint: server by name, location by path, settings by conditions.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::connection::Site;
+use super::head::BodyLength;
+use crate::server::config::{Endpoint, Location, LocationSettings, VirtualServer};
+use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::publisher::{self, Plan};
+use crate::server::request::{Request, RequestVariables};
+use crate::server::response::{Connection, Response, Status};
+use crate::server::subscriber::{self, websocket::Publishing};
+use crate::server::statistics;
+
+/// What the connection does next.
+pub(super) enum Next {
+    /// Send this response.
+    Respond(Response),
+    /// Read the body, up to this many bytes, and finish the plan with it.
+    Read(Box<Plan>, u64),
+    /// Send these bytes and close.
+    Last(Vec<u8>),
+    /// It follows now.
+    Follow(Option<Publishing>),
+    /// Let the pages answer this target.
+    Page(String),
+}
+
+/// A request's answer and what writing it needs.
+pub(super) struct Routed {
+    pub(super) next: Next,
+    pub(super) connection: Connection,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+    /// Largest body that is read to get rid of it.
+    pub(super) max_body: u64,
+}
+
+/// A connection, as far as routing needs it.
+pub(super) struct Router<'a> {
+    pub(super) site: &'a Site,
+    pub(super) shard: &'a Shard,
+    pub(super) key: ConnectionKey,
+    pub(super) outlet: &'a Rc<Outlet>,
+}
+
+impl Router<'_> {
+    /// Finds the answer to a request; a subscriber that is accepted is a follower afterwards.
+    pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
+        let server = self.server(request);
+        let (next, max_body) = match server.locate(&request.path) {
+            Some((location, captures)) => {
+                let variables = RequestVariables { request, captures: &captures };
+                let choice = location.choose(&variables);
+                let captures = choice.captures.as_ref().unwrap_or(&captures);
+                self.located(location, choice.settings, &RequestVariables { request, captures }, length)
+            }
+            None if server.welcome => (Next::Page(String::from_utf8_lossy(request.target).into_owned()), 0),
+            None => (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0),
+        };
+        let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
+        let connection = Connection { minor_version: request.minor_version, keep_alive: request.keep_alive && !self.shard.is_stopping() };
+        Routed { next, connection, expects_continue, max_body }
+    }
+
+    /// The server that the Host header names, else the first one.
+    fn server(&self, request: &Request<'_>) -> &Arc<VirtualServer> {
+        let servers = &self.site.servers;
+        if let [only] = servers.as_slice() {
+            return only;
+        }
+        let host = request.host().unwrap_or_default();
+        servers.iter().find(|server| server.names.iter().any(|name| matches_name(name, &host))).unwrap_or(&servers[0])
+    }
+
+    fn located(
+        &self,
+        location: &Location,
+        settings: &Arc<LocationSettings>,
+        variables: &RequestVariables<'_>,
+        length: BodyLength,
+    ) -> (Next, u64) {
+        let request = variables.request;
+        let max_body = match self.site.limits.max_body_bytes.unwrap_or(settings.client_max_body_size) {
+            0 => self.shard.broker().settings().shared_memory_size,
+            most => most,
+        };
+        if matches!(length, BodyLength::Bytes(announced) if announced > max_body) {
+            return (Next::Respond(Response::error_page(Status(413)).closing()), 0);
+        }
+        let next = match location.endpoint {
+            Endpoint::None => Next::Respond(Response::error_page(Status::NOT_FOUND)),
+            Endpoint::Statistics => Next::Respond(statistics::answer(request, variables, settings, self.shard.broker())),
+            Endpoint::Publisher { admin } => {
+                let broker = self.shard.broker();
+                let max_channels = self.site.limits.max_channels_per_request;
+                match (publisher::Call { request, variables, settings, admin, broker, max_channels }).answer() {
+                    publisher::Answer::Respond(response) => Next::Respond(response),
+                    publisher::Answer::Read(plan) => Next::Read(plan, max_body),
+                }
+            }
+            Endpoint::Subscriber(mode) => self.subscribe(&subscriber::Call {
+                request,
+                variables,
+                settings,
+                mode,
+                broker: self.shard.broker(),
+                formats: &self.site.formats,
+                max_channels: self.site.limits.max_channels_per_request,
+            }),
+        };
+        (next, max_body)
+    }
+
+    fn subscribe(&self, call: &subscriber::Call<'_>) -> Next {
+        use subscriber::Answer;
+        let answer = match call.answer() {
+            Answer::Follow(subscription) => match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                Ok(()) => return Next::Follow(None),
+                Err(error) => call.refused(&error),
+            },
+            Answer::FollowWebSocket(subscription, publishing) => {
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(()) => return Next::Follow(Some(publishing)),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            answer => answer,
+        };
+        match answer {
+            Answer::Respond(response) => Next::Respond(response),
+            Answer::Last(bytes) => Next::Last(bytes),
+            // A refusal never follows.
+            Answer::Follow(_) | Answer::FollowWebSocket(..) => Next::Respond(Response::error_page(Status::INTERNAL).closing()),
+        }
+    }
+}
+
+/// `server_name`: exact, or with a wildcard label at one end.
+fn matches_name(name: &str, host: &str) -> bool {
+    match (name.strip_prefix("*."), name.strip_suffix(".*")) {
+        (Some(domain), _) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
+        (_, Some(label)) => host.strip_prefix(label).is_some_and(|rest| rest.starts_with('.')),
+        _ => name.strip_prefix('.').map_or(name == host, |domain| host == domain || host.ends_with(name)),
+    }
+}

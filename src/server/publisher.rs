@@ -1,0 +1,202 @@
+//! Publisher locations (reference section 4), and what is made of a message that comes in.
+//!
+//! | method | normal | admin |
+//! |---|---|---|
+//! | GET | 200 channel info, 404 | the same |
+//! | POST, PUT | 200 published; 400, 403, 413, 500 | the same |
+//! | DELETE | 405 | 200 deleted, 404 |
+//! | OPTIONS | 200 | 200 |
+//! | any other | 405 | 405 |
+//!
+//! A request that needs its body is answered in two steps, because channels are made before the body is read.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::broker::{Broker, Channel, ChannelInfo, CreateError, NewMessage};
+use super::config::{LocationSettings, Variables};
+use super::dialect::push_stream::channels_path::{self, ChannelRef};
+use super::dialect::push_stream::explain::{Refusal, explain_line};
+use super::dialect::push_stream::info::Notation;
+use super::request::Request;
+use super::response::{NO_CACHE, Response, Status};
+use super::subscriber::cors_lines;
+use crate::protocol::{EVENT_ID, EVENT_TYPE};
+
+/// What a publisher's request comes to.
+pub enum Answer {
+    /// A response; the body of the request does not matter.
+    Respond(Response),
+    /// The body is wanted.
+    Read(Box<Plan>),
+}
+
+/// What is done with the body of a request.
+pub struct Plan {
+    action: Action,
+    notation: Notation,
+    shows_info: bool,
+    headers: Cow<'static, [u8]>,
+}
+
+enum Action {
+    Publish { channels: SmallVec<[Arc<Channel>; 1]>, event_id: Option<Bytes>, event_type: Option<Bytes>, store: bool },
+    Delete { ids: SmallVec<[ChannelRef; 1]> },
+}
+
+/// A request at a publisher location.
+pub struct Call<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its variables.
+    pub variables: &'a dyn Variables,
+    /// The settings of the location, after its conditions.
+    pub settings: &'a LocationSettings,
+    /// `admin` mode.
+    pub admin: bool,
+    /// The broker.
+    pub broker: &'a Broker,
+    /// Most channels that one request may name.
+    pub max_channels: usize,
+}
+
+impl Call<'_> {
+    /// Answers the request, as far as that is possible without its body.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let headers = self.headers();
+        match self.request.method {
+            "OPTIONS" => return Answer::Respond(Response::header_only(Status::OK, headers)),
+            "GET" | "POST" | "PUT" => {}
+            "DELETE" if self.admin => {}
+            _ => {
+                let allow: &[u8] = if self.admin { b"Allow: GET, POST, PUT, DELETE\r\n" } else { b"Allow: GET, POST, PUT\r\n" };
+                return Answer::Respond(Response::header_only(Status::NOT_ALLOWED, headers).with_headers(allow));
+            }
+        }
+        match self.act(&headers) {
+            Ok(answer) => answer,
+            Err(refusal) => Answer::Respond(refusal.response(&headers[NO_CACHE.len()..], false)),
+        }
+    }
+
+    fn act(&self, headers: &Cow<'static, [u8]>) -> Result<Answer, Refusal> {
+        let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
+        let ids = channels_path::parse(&path);
+        if ids.is_empty() {
+            return Err(Refusal::NoChannelId);
+        }
+        if ids.len() > self.max_channels {
+            return Err(Refusal::TooManyIds);
+        }
+        let publishes = matches!(self.request.method, "POST" | "PUT");
+        let mut channels = SmallVec::new();
+        for ChannelRef { id, .. } in &ids {
+            self.may_change(id)?;
+            if publishes {
+                channels.push(self.broker.find_or_create(id).map_err(refusal_of)?);
+            }
+            if self.request.method != "GET" && self.broker.is_events_channel(id) {
+                return Err(Refusal::EventsChannel);
+            }
+        }
+        let notation = Notation::accepted(self.request.header("accept"));
+        if self.request.method == "GET" {
+            return Ok(Answer::Respond(self.info(&ids, notation, headers)));
+        }
+        let header = |name| self.request.header(name).map(Bytes::copy_from_slice);
+        let action = if publishes {
+            Action::Publish { channels, event_id: header(EVENT_ID), event_type: header(EVENT_TYPE), store: self.settings.store_messages }
+        } else {
+            Action::Delete { ids }
+        };
+        let shows_info = self.settings.channel_info_on_publish;
+        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, headers: headers.clone() })))
+    }
+
+    fn may_change(&self, id: &[u8]) -> Result<(), Refusal> {
+        if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
+            return Err(Refusal::ForbiddenId);
+        }
+        if self.broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+            return Err(Refusal::IdTooLong);
+        }
+        Ok(())
+    }
+
+    fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &Cow<'static, [u8]>) -> Response {
+        let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
+        info_response(self.broker, notation, &found, headers.clone())
+    }
+
+    /// The cache headers, then CORS.
+    fn headers(&self) -> Cow<'static, [u8]> {
+        let methods = if self.admin { "GET, POST, PUT, DELETE" } else { "GET, POST, PUT" };
+        let cors = cors_lines(self.settings, self.variables, methods);
+        if cors.is_empty() { Cow::Borrowed(NO_CACHE) } else { Cow::Owned([NO_CACHE, &cors].concat()) }
+    }
+}
+
+impl Plan {
+    /// Answers the request with its body.
+    #[must_use]
+    pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {
+        match &self.action {
+            Action::Delete { ids } => self.delete(broker, ids, &body),
+            Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.headers[NO_CACHE.len()..], false),
+            Action::Publish { channels, event_id, event_type, store } => {
+                let message = NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone() };
+                self.publish(broker, channels, &message, *store)
+            }
+        }
+    }
+
+    fn publish(&self, broker: &Broker, channels: &[Arc<Channel>], message: &NewMessage, store: bool) -> Response {
+        let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
+        for channel in channels {
+            match broker.publish(channel, message, store) {
+                Ok(info) => infos.push(info),
+                Err(_no_room) => return Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing(),
+            }
+        }
+        if !self.shows_info {
+            return Response::header_only(Status::OK, self.headers.clone());
+        }
+        info_response(broker, self.notation, &infos, self.headers.clone())
+    }
+
+    fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {
+        let text = Some(body).filter(|body| !body.is_empty());
+        let mut deleted = false;
+        for id in ids {
+            match broker.delete(&id.id, text.cloned()) {
+                Ok(removed) => deleted |= removed,
+                Err(_no_room) => return Response::header_only(Status::INTERNAL, self.headers.clone()),
+            }
+        }
+        if deleted {
+            return Response::header_only(Status::OK, self.headers.clone()).with_headers(explain_line("Channel deleted.").as_bytes());
+        }
+        Response::header_only(Status::NOT_FOUND, self.headers.clone())
+    }
+}
+
+/// The info of these channels: none, one or a group.
+pub(super) fn info_response(broker: &Broker, notation: Notation, infos: &[ChannelInfo], headers: Cow<'static, [u8]>) -> Response {
+    let body = match infos {
+        [] => return Response::header_only(Status::NOT_FOUND, headers),
+        [info] => notation.single(info),
+        infos => notation.group(infos, &broker.summary()),
+    };
+    Response::sized(Status::OK, notation.content_type(), headers, body)
+}
+
+fn refusal_of(error: CreateError) -> Refusal {
+    match error {
+        CreateError::TooManyChannels => Refusal::TooManyChannels,
+        CreateError::OutOfMemory(_) => Refusal::OutOfMemory,
+    }
+}

@@ -1,0 +1,302 @@
+//! Response heads on the wire: order and spelling as nginx and the module send them (push-stream protocol reference,
+//! section 1).
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use bytes::Bytes;
+
+use crate::message::{http_date, unix_now};
+
+/// What every answer of the module carries.
+pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache, no-store, must-revalidate\r\n";
+
+/// A status with nginx's reason phrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Status {
+    /// 200
+    pub const OK: Status = Status(200);
+    /// 304
+    pub const NOT_MODIFIED: Status = Status(304);
+    /// 400
+    pub const BAD_REQUEST: Status = Status(400);
+    /// 403
+    pub const FORBIDDEN: Status = Status(403);
+    /// 404
+    pub const NOT_FOUND: Status = Status(404);
+    /// 405
+    pub const NOT_ALLOWED: Status = Status(405);
+    /// 500
+    pub const INTERNAL: Status = Status(500);
+
+    /// The reason phrase.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self.0 {
+            200 => "OK",
+            304 => "Not Modified",
+            400 => "Bad Request",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Not Allowed",
+            408 => "Request Time-out",
+            412 => "Precondition Failed",
+            413 => "Request Entity Too Large",
+            414 => "Request-URI Too Large",
+            417 => "Expectation Failed",
+            501 => "Not Implemented",
+            503 => "Service Temporarily Unavailable",
+            505 => "HTTP Version Not Supported",
+            500 => "Internal Server Error",
+            _ => "Unknown",
+        }
+    }
+}
+
+/// The body of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Sent with its length.
+    Sized(Bytes),
+    /// Sent in pieces, each a chunk of its own; for HTTP/1.0 up to the end of the connection.
+    Pieces(Vec<Bytes>),
+}
+
+/// A complete response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Its status.
+    pub status: Status,
+    /// `Content-Type`.
+    pub content_type: Option<Bytes>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+    /// Further headers, as complete lines, in the order in which they are sent.
+    pub headers: Cow<'static, [u8]>,
+    /// Its body.
+    pub body: Body,
+    /// Ends the connection.
+    pub close: bool,
+}
+
+impl Response {
+    /// A response without body and Content-Type.
+    #[must_use]
+    pub fn header_only(status: Status, headers: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self { status, content_type: None, last_modified: None, headers: headers.into(), body: Body::Sized(Bytes::new()), close: false }
+    }
+
+    /// A response with a body of known length.
+    #[must_use]
+    pub fn sized(status: Status, content_type: &'static str, headers: impl Into<Cow<'static, [u8]>>, body: Vec<u8>) -> Self {
+        let content_type = Some(Bytes::from_static(content_type.as_bytes()));
+        Self { content_type, body: Body::Sized(Bytes::from(body)), ..Self::header_only(status, headers) }
+    }
+
+    /// One of nginx's own error pages, with its status line as title.
+    #[must_use]
+    pub fn error_page(status: Status) -> Self {
+        Self::titled_error_page(status, &format!("{} {}", status.0, status.reason()))
+    }
+
+    /// One of nginx's own error pages.
+    #[must_use]
+    pub fn titled_error_page(status: Status, title: &str) -> Self {
+        let body = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n</html>\r\n",
+            super::SERVER
+        );
+        Self::sized(status, "text/html", Cow::Borrowed(&b""[..]), body.into_bytes())
+    }
+
+    /// The same response as the last of its connection.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// Adds further header lines.
+    #[must_use]
+    pub fn with_headers(mut self, lines: &[u8]) -> Self {
+        self.headers.to_mut().extend_from_slice(lines);
+        self
+    }
+
+    /// Appends the response to `out`; returns whether the connection can serve another request.
+    pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
+        let (length, framing) = match &self.body {
+            Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
+            Body::Pieces(_) => (None, Framing::of(request.minor_version)),
+        };
+        // Without a length only the end of the connection ends an HTTP/1.0 response.
+        let keep_alive = request.keep_alive && !self.close && (length.is_some() || framing == Framing::Chunked);
+        Head {
+            status: self.status,
+            content_type: self.content_type.as_deref(),
+            content_length: length,
+            last_modified: self.last_modified.as_deref(),
+            chunked: framing == Framing::Chunked,
+            keep_alive,
+            headers: &self.headers,
+        }
+        .write(out);
+        match &self.body {
+            Body::Sized(body) => out.extend_from_slice(body),
+            Body::Pieces(pieces) => {
+                pieces.iter().for_each(|piece| framing.piece(piece, out));
+                framing.last(out);
+            }
+        }
+        keep_alive
+    }
+}
+
+/// What a response must know of its request's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// HTTP/1.0 or HTTP/1.1.
+    pub minor_version: u8,
+    /// Another request may follow.
+    pub keep_alive: bool,
+}
+
+/// How a body without known length is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// HTTP/1.1 chunks.
+    Chunked,
+    /// As it is; the end of the connection is its end.
+    Raw,
+}
+
+impl Framing {
+    /// The framing that a client of this version understands.
+    #[must_use]
+    pub fn of(minor_version: u8) -> Self {
+        if minor_version == 0 { Framing::Raw } else { Framing::Chunked }
+    }
+
+    /// Appends a piece; an empty one is left out, because it would end a chunked body.
+    pub fn piece(self, piece: &[u8], out: &mut Vec<u8>) {
+        if piece.is_empty() {
+            return;
+        }
+        if self == Framing::Raw {
+            return out.extend_from_slice(piece);
+        }
+        push_hex(piece.len(), out);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(piece);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the end of the body.
+    pub fn last(self, out: &mut Vec<u8>) {
+        if self == Framing::Chunked {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+}
+
+fn push_hex(number: usize, out: &mut Vec<u8>) {
+    let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (digit * 4)) & 15]));
+}
+
+/// A response head.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// Its status.
+    pub status: Status,
+    /// `Content-Type`
+    pub content_type: Option<&'a [u8]>,
+    /// `Content-Length`
+    pub content_length: Option<u64>,
+    /// `Last-Modified`
+    pub last_modified: Option<&'a str>,
+    /// `Transfer-Encoding: chunked`
+    pub chunked: bool,
+    /// `Connection: keep-alive` or `close`
+    pub keep_alive: bool,
+    /// Further headers as complete lines.
+    pub headers: &'a [u8],
+}
+
+impl Head<'_> {
+    /// Appends the head to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        use std::io::Write;
+        match self.status {
+            Status::OK => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+            // Writing to a Vec cannot fail.
+            status => drop(write!(out, "HTTP/1.1 {} {}\r\n", status.0, status.reason())),
+        }
+        out.extend_from_slice(b"Server: ");
+        out.extend_from_slice(super::SERVER.as_bytes());
+        out.extend_from_slice(b"\r\nDate: ");
+        push_date(out);
+        out.extend_from_slice(b"\r\n");
+        if let Some(content_type) = self.content_type {
+            push_line(b"Content-Type: ", content_type, out);
+        }
+        if let Some(length) = self.content_length {
+            drop(write!(out, "Content-Length: {length}\r\n"));
+        }
+        if let Some(date) = self.last_modified {
+            push_line(b"Last-Modified: ", date.as_bytes(), out);
+        }
+        if self.chunked {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        out.extend_from_slice(if self.keep_alive { b"Connection: keep-alive\r\n" } else { b"Connection: close\r\n" });
+        out.extend_from_slice(self.headers);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends `name value CRLF`; control bytes of the value are left out, so that it cannot add headers of its own.
+pub fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend(value.iter().filter(|byte| **byte >= b' ' || **byte == b'\t'));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the present HTTP date; formatted once per second and thread.
+fn push_date(out: &mut Vec<u8>) {
+    thread_local! {
+        static DATE: Cell<(u64, [u8; 29])> = const { Cell::new((u64::MAX, [b' '; 29])) };
+    }
+    let now = unix_now();
+    let (mut second, mut text) = DATE.get();
+    if second != now {
+        second = now;
+        let date = http_date(now);
+        text.iter_mut().zip(date.bytes()).for_each(|(to, from)| *to = from);
+        DATE.set((second, text));
+    }
+    out.extend_from_slice(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_chunks_and_empty_ones_none() {
+        let mut out = Vec::new();
+        Framing::Chunked.piece(b"", &mut out);
+        Framing::Chunked.piece(&[b'x'; 26], &mut out);
+        Framing::Chunked.last(&mut out);
+        assert_eq!(out, [&b"1a\r\n"[..], &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
+    }
+
+    #[test]
+    fn a_header_value_cannot_add_a_header() {
+        let mut out = Vec::new();
+        push_line(b"Access-Control-Allow-Origin: ", b"a\r\nSet-Cookie: b\0", &mut out);
+        assert_eq!(out, b"Access-Control-Allow-Origin: aSet-Cookie: b\r\n");
+    }
+}

@@ -1,0 +1,56 @@
+//! Statistics locations: `GET /channels-stats[?id=…]` (reference section 6). 200, 400, 404; 405 for other methods.
+
+use std::borrow::Cow;
+
+use super::broker::{Broker, ChannelInfo, Summary};
+use super::config::{LocationSettings, Variables};
+use super::dialect::push_stream::channels_path;
+use super::dialect::push_stream::explain::Refusal;
+use super::dialect::push_stream::info::Notation;
+use super::dialect::push_stream::summary::Worker;
+use super::publisher::info_response;
+use super::request::Request;
+use super::response::{NO_CACHE, Response, Status};
+
+/// What release 0.6.0 of the module sends; monitoring may look at it.
+const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\nX-Nginx-PushStream-Commit: 3bc016f811d50374251960db091557571dfd7393\r\n";
+
+/// Answers a request at a statistics location.
+#[must_use]
+pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &LocationSettings, broker: &Broker) -> Response {
+    if request.method != "GET" {
+        return Response::header_only(Status::NOT_ALLOWED, [NO_CACHE, b"Allow: GET\r\n"].concat());
+    }
+    let notation = Notation::accepted(request.header("accept"));
+    let headers: Cow<'static, [u8]> = Cow::Owned([NO_CACHE, VERSION_LINES].concat());
+    let path = settings.channels_path.as_ref().map(|path| path.evaluate(variables)).unwrap_or_default();
+    let ids = channels_path::parse(&path);
+    if ids.is_empty() {
+        let summary = broker.summary();
+        let body = notation.summary(&summary, &workers(&summary));
+        return Response::sized(Status::OK, notation.content_type(), headers, body);
+    }
+    let group = |prefix: &[u8]| {
+        let body = notation.group(&broker.list(prefix), &broker.summary());
+        Response::sized(Status::OK, notation.content_type(), headers.clone(), body)
+    };
+    let mut found: Vec<ChannelInfo> = Vec::new();
+    for id in ids.iter().map(|channel| &channel.id) {
+        if broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+            return Refusal::IdTooLong.response(VERSION_LINES, false);
+        }
+        if let Some(star) = memchr::memchr(b'*', id) {
+            return group(&id[..star]);
+        }
+        if id == "ALL" {
+            return group(b"");
+        }
+        found.extend(broker.find(id).map(|channel| channel.info()));
+    }
+    info_response(broker, notation, &found, headers)
+}
+
+fn workers(summary: &Summary) -> Vec<Worker> {
+    let uptime = summary.uptime.as_secs();
+    summary.shards.iter().map(|shard| Worker { pid: shard.thread_id, subscribers: shard.subscribers, uptime }).collect()
+}

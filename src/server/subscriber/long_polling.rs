@@ -1,0 +1,126 @@
+//! Long-polling: what is there, or the next message (reference section 10).
+//!
+//! When several messages come in one moment they are all in the answer, whose cursor is that of the last one.
+
+use bytes::Bytes;
+
+use super::formats::{Key, Kind};
+use super::polling::{self, JAVASCRIPT};
+use super::{Answer, Call, Channels};
+use crate::message::{Position, unix_now};
+use crate::protocol::{DELETED_ID, TIMEOUT_ID};
+use crate::server::broker::Cursor;
+use crate::server::config::SubscriberMode;
+use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::fanout::{Batch, Ending, Format, Subscription};
+use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
+
+/// The text of a time-out that is answered with a body.
+const TIMED_OUT: &[u8] = b"Timed out";
+
+/// The answers of waiting long-polls that look the same.
+struct LongPollFormat {
+    renderer: Renderer,
+    connection: Connection,
+    content_type: Bytes,
+    headers: Vec<u8>,
+    callback: Option<Bytes>,
+    timeout_with_body: bool,
+}
+
+pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
+    if let Some(response) = polling::immediate(call, &channels, &cursor) {
+        return Answer::Respond(response);
+    }
+    let framing = Framing::of(call.request.minor_version);
+    let is_eventsource = call.mode == SubscriberMode::EventSource;
+    let callback = call.callback();
+    let content_type = match &callback {
+        _ if is_eventsource => Bytes::from_static(b"text/event-stream; charset=utf-8"),
+        Some(_) => Bytes::from_static(JAVASCRIPT),
+        None => call.content_type(),
+    };
+    let cors = call.cors();
+    let kind = if is_eventsource { Kind::EventSourceLongPolling } else { Kind::LongPolling };
+    let keep_alive = call.request.keep_alive;
+    let key = Key {
+        cors: cors.clone(),
+        callback: callback.clone(),
+        content_type: content_type.clone(),
+        ..Key::new(call.settings, kind, framing, keep_alive)
+    };
+    let format = call.formats.shared(key, call.settings, || {
+        let style = match &callback {
+            _ if is_eventsource => Style::EventSource,
+            Some(_) => Style::Bare,
+            None => Style::Lines,
+        };
+        LongPollFormat {
+            renderer: Renderer::new(call.settings.clone(), style),
+            connection: Connection { minor_version: call.request.minor_version, keep_alive },
+            content_type,
+            headers: [&cors[..], NO_CACHE].concat(),
+            callback,
+            timeout_with_body: call.broker.settings().timeout_with_body,
+        }
+    });
+    Answer::Follow(Box::new(Subscription {
+        channels,
+        cursor,
+        format,
+        head: Vec::new(),
+        time_to_live: call.settings.longpolling_connection_ttl,
+        ping_interval: None,
+        merges_backlog: false,
+    }))
+}
+
+impl LongPollFormat {
+    fn response<'a>(&self, messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
+        let pieces = polling::pieces(&self.renderer, messages, self.callback.as_ref());
+        let body = Body::Pieces(pieces);
+        self.head(Status::OK, position, body).write(self.connection, out);
+    }
+
+    fn head(&self, status: Status, position: Position, body: Body) -> Response {
+        Response {
+            status,
+            content_type: Some(self.content_type.clone()),
+            last_modified: Some(position.http_date()),
+            headers: [&self.headers[..], format!("Etag: W/{}\r\n", position.tag).as_bytes()].concat().into(),
+            body,
+            close: false,
+        }
+    }
+}
+
+impl Format for LongPollFormat {
+    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        let shown = batch.deliveries.iter().map(|delivery| Shown::published(&delivery.channel, &delivery.message));
+        self.response(shown, batch.horizon, out);
+    }
+
+    fn ping(&self, _: &mut Vec<u8>) {}
+
+    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
+        self.response(std::iter::once(Shown::special(DELETED_ID, channel, text)), Position::new(unix_now(), 0), out);
+    }
+
+    fn end(&self, ending: Ending, out: &mut Vec<u8>) {
+        let now = Position::new(unix_now(), 0);
+        if self.timeout_with_body {
+            return self.response(std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), now, out);
+        }
+        let mut response = self.head(Status::NOT_MODIFIED, now, Body::Sized(Bytes::new()));
+        response.close = ending == Ending::Shutdown || !self.keeps_connection();
+        response.write(self.connection, out);
+    }
+
+    fn is_one_shot(&self) -> bool {
+        true
+    }
+
+    fn keeps_connection(&self) -> bool {
+        self.connection.keep_alive && self.connection.minor_version > 0
+    }
+}

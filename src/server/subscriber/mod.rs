@@ -1,0 +1,217 @@
+//! Subscriber locations: what a request asks for and what it gets (reference sections 7 to 12).
+//!
+//! | method | answer |
+//! |---|---|
+//! | GET | 200, a stream or messages; 304, nothing there; 101, websocket; 400, 403, 500 with an explain header |
+//! | OPTIONS | 200 (405 on websocket locations) |
+//! | any other | 405 |
+//!
+//! One file per mode; `mod` has what they share: who is allowed, and where reading starts.
+
+mod formats;
+mod long_polling;
+mod polling;
+mod streaming;
+pub mod websocket;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+pub use formats::Formats;
+
+use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
+use super::config::{LocationSettings, SubscriberMode, Variables};
+use super::dialect::push_stream::channels_path::{self, ChannelRef};
+use super::dialect::push_stream::cursor;
+use super::dialect::push_stream::explain::Refusal;
+use super::fanout::{Subscription, Wanted};
+use super::request::{Request, RequestVariables};
+use super::response::{NO_CACHE, Response, Status, push_line};
+use crate::protocol::MODE;
+
+/// What a subscriber's request comes to.
+pub enum Answer {
+    /// A response; the connection goes on as usual.
+    Respond(Response),
+    /// These bytes, then the end of the connection (a refused websocket).
+    Last(Vec<u8>),
+    /// The connection follows.
+    Follow(Box<Subscription>),
+    /// The connection follows and speaks websocket frames.
+    FollowWebSocket(Box<Subscription>, websocket::Publishing),
+}
+
+/// A request at a subscriber location.
+pub struct Call<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its variables.
+    pub variables: &'a RequestVariables<'a>,
+    /// The settings of the location, after its conditions.
+    pub settings: &'a Arc<LocationSettings>,
+    /// The mode of the location.
+    pub mode: SubscriberMode,
+    /// The broker.
+    pub broker: &'a Broker,
+    /// The formats of the shard.
+    pub formats: &'a Formats,
+    /// Most channels that one request may name.
+    pub max_channels: usize,
+}
+
+impl Call<'_> {
+    /// Answers the request.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let mode = self.requested_mode();
+        if mode == SubscriberMode::WebSocket {
+            return websocket::answer(self);
+        }
+        if let Some(response) = self.method_answer() {
+            return Answer::Respond(response);
+        }
+        let channels = match self.channels() {
+            Ok(channels) => channels,
+            Err(refusal) => return Answer::Respond(refusal.response(&self.cors(), true)),
+        };
+        let cursor = self.cursor();
+        match mode {
+            SubscriberMode::Polling => Answer::Respond(polling::answer(self, &channels, &cursor)),
+            SubscriberMode::LongPolling => long_polling::answer(self, channels, cursor),
+            _ => streaming::answer(self, channels, cursor),
+        }
+    }
+
+    /// The answer when a follower could not be attached after all.
+    #[must_use]
+    pub fn refused(&self, error: &AttachError) -> Answer {
+        if self.requested_mode() == SubscriberMode::WebSocket {
+            return Answer::Last(websocket::refused(self, error));
+        }
+        Answer::Respond(refusal_of(error).response(&self.cors(), true))
+    }
+
+    /// The location's mode, or what the mode header makes of it (reference section 10.1).
+    fn requested_mode(&self) -> SubscriberMode {
+        if !matches!(self.mode, SubscriberMode::Streaming | SubscriberMode::EventSource | SubscriberMode::Polling) {
+            return self.mode;
+        }
+        match self.request.header(MODE) {
+            Some(mode) if mode.eq_ignore_ascii_case(b"long-polling") => SubscriberMode::LongPolling,
+            Some(mode) if mode.eq_ignore_ascii_case(b"polling") => SubscriberMode::Polling,
+            _ => self.mode,
+        }
+    }
+
+    fn method_answer(&self) -> Option<Response> {
+        match self.request.method {
+            "GET" => None,
+            "OPTIONS" => Some(Response::header_only(Status::OK, self.cors())),
+            _ => Some(Response::header_only(Status::NOT_ALLOWED, [&self.cors()[..], NO_CACHE, b"Allow: GET\r\n"].concat())),
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        cursor::of_request(self.settings, self.variables)
+    }
+
+    /// CORS header lines of the answer; empty without `allowed_origins`.
+    fn cors(&self) -> Vec<u8> {
+        cors_lines(self.settings, self.variables, "GET")
+    }
+
+    /// The channels of the request, made where they are missing, if all rules allow it.
+    fn channels(&self) -> Result<Channels, Refusal> {
+        let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
+        let wanted = channels_path::parse(&path);
+        if wanted.is_empty() {
+            return Err(Refusal::NoChannelId);
+        }
+        if wanted.len() > self.max_channels {
+            return Err(Refusal::TooManyIds);
+        }
+        for channel in &wanted {
+            self.may_subscribe(&channel.id)?;
+        }
+        let wildcards = wanted.iter().filter(|channel| self.broker.is_wildcard(&channel.id)).count();
+        if self.settings.wildcard_channel_max_qtd.is_some_and(|most| wildcards as u64 > most || wildcards == wanted.len()) {
+            return Err(Refusal::TooManyWildcards);
+        }
+        wanted.into_iter().map(|ChannelRef { id, backtrack }| self.wanted(&id, backtrack)).collect()
+    }
+
+    fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<Wanted, Refusal> {
+        let channel = self.broker.find_or_create(id).map_err(|error| refusal_of(&AttachError::Create(error)))?;
+        Ok(Wanted { channel, backtrack: backtrack.unwrap_or(0) })
+    }
+
+    fn may_subscribe(&self, id: &[u8]) -> Result<(), Refusal> {
+        let limits = self.broker.settings();
+        if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
+            return Err(Refusal::ForbiddenId);
+        }
+        if limits.max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+            return Err(Refusal::IdTooLong);
+        }
+        let channel = self.broker.find(id);
+        let is_authorized = || channel.as_deref().is_some_and(Channel::has_stored_messages);
+        if self.settings.authorized_channels_only && !self.broker.is_wildcard(id) && !is_authorized() {
+            return Err(Refusal::NotAuthorized);
+        }
+        let most = limits.max_subscribers_per_channel.unwrap_or(u64::MAX);
+        if channel.as_deref().is_some_and(|channel| channel.subscriptions() >= most) {
+            return Err(Refusal::TooManySubscribers);
+        }
+        if self.broker.is_events_channel(id) && !self.settings.allow_connections_to_events_channel {
+            return Err(Refusal::EventsSubscription);
+        }
+        Ok(())
+    }
+
+    /// Content-Type by the extension of the request's path (reference section 8).
+    fn content_type(&self) -> Bytes {
+        let types = &self.settings.types;
+        let name = self.request.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let extension = memchr::memrchr(b'.', name).map(|dot| &name[dot + 1..]);
+        let known =
+            extension.and_then(|extension| types.by_extension.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension)));
+        known.map_or_else(|| types.default_type.clone(), |(_, content_type)| content_type.clone())
+    }
+
+    /// The JSONP callback, if there is one.
+    fn callback(&self) -> Option<Bytes> {
+        let callback = self.request.argument(b"callback").filter(|callback| !callback.is_empty())?;
+        Some(Bytes::from(cursor::percent_decode(callback).into_owned()))
+    }
+}
+
+/// The channels of a request.
+type Channels = SmallVec<[Wanted; 1]>;
+
+/// CORS header lines (reference section 4); empty without `allowed_origins`.
+#[must_use]
+pub fn cors_lines(settings: &LocationSettings, variables: &dyn Variables, methods: &str) -> Vec<u8> {
+    let mut lines = Vec::new();
+    let origins = settings.allowed_origins.as_ref().map(|origins| origins.evaluate(variables)).unwrap_or_default();
+    if !origins.is_empty() {
+        push_line(b"Access-Control-Allow-Origin: ", &cursor::percent_decode(&origins), &mut lines);
+        push_line(b"Access-Control-Allow-Methods: ", methods.as_bytes(), &mut lines);
+        lines
+            .extend_from_slice(b"Access-Control-Allow-Headers: If-Modified-Since,If-None-Match,Etag,Event-Id,Event-Type,Last-Event-Id\r\n");
+    }
+    lines
+}
+
+fn refusal_of(error: &AttachError) -> Refusal {
+    match error {
+        AttachError::TooManySubscribers => Refusal::TooManySubscribers,
+        AttachError::Create(CreateError::TooManyChannels) => Refusal::TooManyChannels,
+        AttachError::Create(CreateError::OutOfMemory(_)) => Refusal::OutOfMemoryForSubscriber,
+    }
+}
+
+/// A format behind a pointer that many followers share.
+type SharedFormat = Rc<dyn super::fanout::Format>;

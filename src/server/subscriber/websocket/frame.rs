@@ -1,0 +1,155 @@
+//! Websocket frames (RFC 6455, section 5): taken apart and put together. Pure functions over bytes.
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// A further fragment.
+    Continuation,
+    /// Text.
+    Text,
+    /// Bytes.
+    Binary,
+    /// The end of the connection.
+    Close,
+    /// To be answered with a pong.
+    Ping,
+    /// The answer to a ping.
+    Pong,
+    /// None of them.
+    Reserved,
+}
+
+impl Opcode {
+    fn of(bits: u8) -> Self {
+        match bits {
+            0 => Opcode::Continuation,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => Opcode::Reserved,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Opcode::Continuation => 0,
+            Opcode::Text => 1,
+            Opcode::Binary => 2,
+            Opcode::Close => 8,
+            Opcode::Ping => 9,
+            Opcode::Pong => 10,
+            Opcode::Reserved => 15,
+        }
+    }
+
+    /// Control frames may stand between fragments and have at most 125 bytes.
+    #[must_use]
+    pub fn is_control(self) -> bool {
+        matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
+    }
+}
+
+/// A frame as it came, unmasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The last fragment of its message.
+    pub fin: bool,
+    /// What it is.
+    pub opcode: Opcode,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// What the beginning of a buffer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Not all of a frame yet.
+    Incomplete,
+    /// A frame, and how many bytes it took.
+    Complete(Frame, usize),
+    /// A frame whose payload is larger than allowed.
+    TooLarge,
+}
+
+/// Takes the first frame from `buffer`; its payload may have `max_payload` bytes.
+#[must_use]
+pub fn parse(buffer: &[u8], max_payload: usize) -> Parsed {
+    let [first, second, rest @ ..] = buffer else { return Parsed::Incomplete };
+    let (length, rest) = match (second & 0x7f, rest) {
+        (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
+        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest),
+        (126 | 127, _) => return Parsed::Incomplete,
+        (length, rest) => (u64::from(length), rest),
+    };
+    if length > max_payload as u64 {
+        return Parsed::TooLarge;
+    }
+    let length = length as usize;
+    let (mask, rest) = match (second & 0x80 != 0, rest) {
+        (false, rest) => ([0; 4], rest),
+        (true, [a, b, c, d, rest @ ..]) => ([*a, *b, *c, *d], rest),
+        (true, _) => return Parsed::Incomplete,
+    };
+    let Some(payload) = rest.get(..length) else { return Parsed::Incomplete };
+    let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    let taken = buffer.len() - rest.len() + length;
+    Parsed::Complete(Frame { fin: first & 0x80 != 0, opcode: Opcode::of(first & 0x0f), payload }, taken)
+}
+
+/// Appends a whole message in one frame, unmasked, as servers send it.
+pub fn push(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(0x80 | opcode.bits());
+    match payload.len() {
+        length @ 0..=125 => out.push(length as u8),
+        length @ 126..=0xffff => {
+            out.push(126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(payload);
+}
+
+/// A close frame with a code and a reason, which is cut to what a control frame holds.
+#[must_use]
+pub fn close(code: u16, reason: &str) -> Vec<u8> {
+    let mut payload = code.to_be_bytes().to_vec();
+    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(123)]);
+    let mut out = Vec::with_capacity(payload.len() + 2);
+    push(Opcode::Close, &payload, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_a_round_trip_at_every_length_form() {
+        for length in [0, 1, 125, 126, 127, 65535, 65536] {
+            let payload = vec![7; length];
+            let mut bytes = Vec::new();
+            push(Opcode::Text, &payload, &mut bytes);
+            for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+                assert_eq!(parse(&bytes[..cut], 1 << 20), Parsed::Incomplete, "{length} cut at {cut}");
+            }
+            let taken = bytes.len();
+            bytes.push(0x81);
+            assert_eq!(parse(&bytes, 1 << 20), Parsed::Complete(Frame { fin: true, opcode: Opcode::Text, payload }, taken));
+        }
+    }
+
+    #[test]
+    fn payloads_are_unmasked_and_bounded() {
+        let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]; // RFC 6455, section 5.7
+        let Parsed::Complete(frame, 11) = parse(&hello, 5) else { panic!("the frame is complete") };
+        assert_eq!(frame.payload, b"Hello");
+        assert_eq!(parse(&hello[..2], 4), Parsed::TooLarge, "known from the first bytes");
+        assert_eq!(parse(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], usize::MAX - 1), Parsed::TooLarge);
+    }
+}

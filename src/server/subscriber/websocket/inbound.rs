@@ -1,0 +1,159 @@
+//! What a websocket client sends: fragments are joined, rules are held, the rest is told to the connection.
+
+use bytes::{Buf, BytesMut};
+
+use super::frame::{self, Frame, Opcode, Parsed};
+
+/// Bytes that came, and the fragments of a message that is not complete.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    fragments: Option<Vec<u8>>,
+}
+
+/// What the connection has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Publish this text.
+    Text(Vec<u8>),
+    /// Send these bytes.
+    Reply(Vec<u8>),
+    /// Send these bytes and close.
+    Close(Vec<u8>),
+}
+
+/// Close codes of RFC 6455, section 7.4.1.
+const PROTOCOL_ERROR: u16 = 1002;
+const UNSUPPORTED: u16 = 1003;
+const INVALID_TEXT: u16 = 1007;
+const TOO_LARGE: u16 = 1009;
+
+impl Inbound {
+    /// Takes what is complete from the front of `buffer`; `None` = more bytes are needed.
+    pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Event> {
+        loop {
+            match frame::parse(buffer, max_message) {
+                Parsed::Incomplete => return None,
+                Parsed::TooLarge => return Some(Event::Close(frame::close(TOO_LARGE, "message too large"))),
+                Parsed::Complete(frame, taken) => {
+                    buffer.advance(taken);
+                    if let Some(event) = self.judge(frame, max_message) {
+                        return Some(event);
+                    }
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {
+        let close = |code, reason| Some(Event::Close(frame::close(code, reason)));
+        let Frame { fin, opcode, payload } = frame;
+        if opcode.is_control() && (!fin || payload.len() > 125) {
+            return close(PROTOCOL_ERROR, "malformed control frame");
+        }
+        match opcode {
+            Opcode::Ping => {
+                let mut pong = Vec::with_capacity(payload.len() + 2);
+                frame::push(Opcode::Pong, &payload, &mut pong);
+                Some(Event::Reply(pong))
+            }
+            Opcode::Pong => None,
+            Opcode::Close => Some(Event::Close(closing(&payload))),
+            Opcode::Binary => close(UNSUPPORTED, "only text is accepted"),
+            Opcode::Reserved => close(PROTOCOL_ERROR, "unknown opcode"),
+            Opcode::Text if self.fragments.is_some() => close(PROTOCOL_ERROR, "a fragmented message is not complete"),
+            Opcode::Continuation if self.fragments.is_none() => close(PROTOCOL_ERROR, "nothing to continue"),
+            Opcode::Text | Opcode::Continuation => {
+                let mut text = self.fragments.take().unwrap_or_default();
+                if text.len() + payload.len() > max_message {
+                    return close(TOO_LARGE, "message too large");
+                }
+                text.extend_from_slice(&payload);
+                if !fin {
+                    self.fragments = Some(text);
+                    return None;
+                }
+                if std::str::from_utf8(&text).is_err() {
+                    return close(INVALID_TEXT, "text is not UTF-8");
+                }
+                Some(Event::Text(text))
+            }
+        }
+    }
+}
+
+/// The answer to a close frame: its code, without the reason; an empty one to one that carries none.
+fn closing(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    match payload {
+        [] => frame::push(Opcode::Close, b"", &mut out),
+        [high, low, reason @ ..] if is_allowed(u16::from_be_bytes([*high, *low])) && std::str::from_utf8(reason).is_ok() => {
+            frame::push(Opcode::Close, &[*high, *low], &mut out);
+        }
+        _ => return frame::close(PROTOCOL_ERROR, "malformed close frame"),
+    }
+    out
+}
+
+/// Codes that may stand in a close frame (RFC 6455, section 7.4).
+fn is_allowed(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
+        let mut buffer = BytesMut::new();
+        for (fin, opcode, payload) in frames {
+            buffer.extend_from_slice(&[u8::from(*fin) << 7 | opcode, payload.len() as u8]);
+            buffer.extend_from_slice(payload);
+        }
+        let mut inbound = Inbound::default();
+        let mut events = Vec::new();
+        while let Some(event) = inbound.next(&mut buffer, 20) {
+            let is_close = matches!(event, Event::Close(_));
+            events.push(event);
+            if is_close {
+                break;
+            }
+        }
+        events
+    }
+
+    fn code(event: Option<&Event>) -> Option<u16> {
+        match event {
+            Some(Event::Close(bytes)) if bytes.len() >= 4 => Some(u16::from_be_bytes([bytes[2], bytes[3]])),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn fragments_are_joined_and_control_frames_may_stand_between() {
+        let text = |text: &str| Event::Text(text.as_bytes().to_vec());
+        assert_eq!(events(&[(true, 1, b"a"), (true, 1, b"b")]), [text("a"), text("b")]);
+        let pong = Event::Reply(vec![0x8a, 1, b'p']);
+        assert_eq!(events(&[(false, 1, b"a"), (true, 9, b"p"), (false, 0, b"b"), (true, 0, b"")]), [pong, text("ab")]);
+        // A character may be split over two fragments.
+        assert_eq!(events(&[(false, 1, b"\xc3"), (true, 0, b"\xa9")]), [text("\u{e9}")]);
+    }
+
+    #[test]
+    fn broken_rules_close_with_their_code() {
+        let cases: [(&[(bool, u8, &[u8])], u16); 9] = [
+            (&[(true, 0, b"x")], 1002),
+            (&[(false, 1, b"x"), (true, 1, b"y")], 1002),
+            (&[(true, 3, b"")], 1002),
+            (&[(false, 9, b"")], 1002),
+            (&[(true, 2, b"x")], 1003),
+            (&[(true, 1, b"\xff")], 1007),
+            (&[(false, 1, b"0123456789"), (true, 0, b"0123456789x")], 1009),
+            (&[(true, 8, b"\x03\xe8bye")], 1000),
+            (&[(true, 8, b"\x03\xed")], 1002),
+        ];
+        for (frames, expected) in cases {
+            assert_eq!(code(events(frames).last()), Some(expected), "{frames:?}");
+        }
+        assert_eq!(events(&[(true, 8, b"")]), [Event::Close(vec![0x88, 0])]);
+    }
+}

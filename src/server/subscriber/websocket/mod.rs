@@ -1,0 +1,181 @@
+//! WebSocket: the handshake, refusals, and the frames of a follower (reference section 12).
+//!
+//! What the client sends is taken apart by `frame` and judged by `inbound`.
+
+pub mod frame;
+pub mod inbound;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use smallvec::SmallVec;
+
+use super::formats::{Key, Kind};
+use super::{Answer, Call, refusal_of};
+use crate::protocol::{DELETED_ID, EXPLAIN};
+use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
+use crate::server::dialect::push_stream::explain::Refusal;
+use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::fanout::{Batch, Ending, Format, Subscription};
+use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
+use frame::Opcode;
+
+/// RFC 6455, section 1.3.
+const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Close code of a refused subscription (RFC 6455, section 7.4.1: policy violation).
+const REFUSED: u16 = 1008;
+
+/// What becomes of the texts that a client sends.
+#[derive(Clone, Debug)]
+pub struct Publishing {
+    /// The channels that they are published to; empty where publishing is not allowed.
+    channels: SmallVec<[Arc<Channel>; 1]>,
+    store: bool,
+}
+
+impl Publishing {
+    /// Publishes `text` to every channel of the connection.
+    ///
+    /// # Errors
+    /// When a limit on memory or channels is reached; the connection is to be closed.
+    pub fn publish(&self, broker: &Broker, text: Vec<u8>) -> Result<(), CreateError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let message = NewMessage { text: text.into(), ..NewMessage::default() };
+        for channel in &self.channels {
+            broker.publish(channel, &message, self.store)?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of websocket followers.
+struct WebSocketFormat {
+    renderer: Renderer,
+}
+
+pub(super) fn answer(call: &Call<'_>) -> Answer {
+    let accept = match handshake(call) {
+        Ok(accept) => accept,
+        Err(response) => return Answer::Respond(response.closing()),
+    };
+    let mut head = Vec::with_capacity(320);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    head.extend_from_slice(NO_CACHE);
+    head.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
+    push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut head);
+    head.extend_from_slice(b"\r\n");
+    let channels = match call.channels() {
+        Ok(channels) => channels,
+        // The original says nothing at all in this case.
+        Err(Refusal::NoChannelId) => return Answer::Last(head),
+        Err(refusal) => {
+            push_refusal(refusal, &mut head);
+            return Answer::Last(head);
+        }
+    };
+    let allowed = call.settings.websocket_allow_publish;
+    let own = channels.iter().map(|wanted| &wanted.channel).filter(|channel| allowed && !channel.events);
+    let publishing = Publishing { channels: own.cloned().collect(), store: call.settings.store_messages };
+    let renderer = Renderer::new(call.settings.clone(), Style::Bare);
+    let header = renderer.header();
+    if !header.is_empty() {
+        frame::push(Opcode::Text, &header, &mut head);
+    }
+    let merges_backlog = renderer.is_json();
+    let key = Key::new(call.settings, Kind::WebSocket, Framing::Raw, false);
+    let subscription = Subscription {
+        channels,
+        cursor: call.cursor(),
+        format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer }),
+        head,
+        time_to_live: call.settings.subscriber_connection_ttl,
+        ping_interval: call.settings.ping_message_interval,
+        merges_backlog,
+    };
+    Answer::FollowWebSocket(Box::new(subscription), publishing)
+}
+
+/// The answer to a follower that could not be attached after the handshake was accepted.
+pub(super) fn refused(call: &Call<'_>, error: &AttachError) -> Vec<u8> {
+    // The handshake was checked before; the head is the one that the follower would have got.
+    let Answer::FollowWebSocket(subscription, _) = answer(call) else { return Vec::new() };
+    let mut head = subscription.head;
+    let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
+    head.truncate(end);
+    push_refusal(refusal_of(error), &mut head);
+    head
+}
+
+fn push_refusal(refusal: Refusal, out: &mut Vec<u8>) {
+    let status = refusal.status().0;
+    let reason = format!("{{\"http_status\": {status}, \"explain\":\"{}\"}}", refusal.text().unwrap_or_default());
+    out.extend_from_slice(&frame::close(REFUSED, &reason));
+}
+
+/// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
+fn handshake(call: &Call<'_>) -> Result<String, Response> {
+    let explained = |headers: &str, text: &str| {
+        Response::header_only(Status::BAD_REQUEST, [NO_CACHE, headers.as_bytes(), format!("{EXPLAIN}: {text}\r\n").as_bytes()].concat())
+    };
+    if call.request.method != "GET" {
+        return Err(Response::header_only(Status::NOT_ALLOWED, &b"Allow: GET\r\n"[..]));
+    }
+    let header = |name| call.request.header(name);
+    let (Some(key), Some(version), true) =
+        (header("sec-websocket-key"), header("sec-websocket-version"), header("upgrade").is_some() && header("connection").is_some())
+    else {
+        let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, Sec-WebSocket-Key and Sec-WebSocket-Version";
+        return Err(explained("", text));
+    };
+    if !matches!(version, b"8" | b"13") {
+        return Err(explained("Sec-WebSocket-Version: 8, 13\r\n", "Version not supported. Supported versions: 8, 13"));
+    }
+    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize();
+    Ok(STANDARD.encode(digest))
+}
+
+impl WebSocketFormat {
+    fn text(&self, shown: &Shown<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+        scratch.clear();
+        self.renderer.message(shown, scratch);
+        frame::push(Opcode::Text, scratch, out);
+    }
+}
+
+impl Format for WebSocketFormat {
+    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        let mut scratch = Vec::new();
+        for delivery in batch.deliveries {
+            self.text(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
+        }
+    }
+
+    fn ping(&self, out: &mut Vec<u8>) {
+        frame::push(Opcode::Ping, b"", out);
+    }
+
+    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
+        self.text(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
+    }
+
+    fn end(&self, _: Ending, out: &mut Vec<u8>) {
+        let footer = self.renderer.footer();
+        if !footer.is_empty() {
+            frame::push(Opcode::Text, &footer, out);
+        }
+        frame::push(Opcode::Close, b"", out);
+    }
+
+    fn is_one_shot(&self) -> bool {
+        false
+    }
+
+    fn keeps_connection(&self) -> bool {
+        false
+    }
+}
