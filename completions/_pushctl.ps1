@@ -36,9 +36,32 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             break
         }
         'pushctl;serve' {
+            [CompletionResult]::new('-l', '-l', [CompletionResultType]::ParameterName, 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times')
+            [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times')
+            [CompletionResult]::new('--nginx-conf', '--nginx-conf', [CompletionResultType]::ParameterName, 'Serve the push locations of this nginx configuration instead of the built-in ones')
+            [CompletionResult]::new('--shards', '--shards', [CompletionResultType]::ParameterName, 'Threads that hold connections [default: one per core]')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Memory for messages and channels together; when it is used up, publishing is answered with 500 [default: 512m]')
+            [CompletionResult]::new('--message-ttl', '--message-ttl', [CompletionResultType]::ParameterName, 'Time that a stored message is kept [default: 30m]')
+            [CompletionResult]::new('--max-stored-messages', '--max-stored-messages', [CompletionResultType]::ParameterName, 'Messages stored per channel; the oldest go when there are more [default: 10000]')
+            [CompletionResult]::new('--channel-inactivity', '--channel-inactivity', [CompletionResultType]::ParameterName, 'Time without messages, publishing and subscribers after which a channel is forgotten [default: 30s]')
+            [CompletionResult]::new('--max-channels', '--max-channels', [CompletionResultType]::ParameterName, 'Channels at once; another one is answered with 403 [default: 100000]')
+            [CompletionResult]::new('--max-channel-id-length', '--max-channel-id-length', [CompletionResultType]::ParameterName, 'Bytes of a channel id; a longer one is answered with 400 [default: 1024]')
+            [CompletionResult]::new('--max-channels-per-request', '--max-channels-per-request', [CompletionResultType]::ParameterName, 'Channels in one request; more are answered with 400 [default: 1000]')
+            [CompletionResult]::new('--max-subscribers-per-channel', '--max-subscribers-per-channel', [CompletionResultType]::ParameterName, 'Subscriptions per channel; a further one is answered with 403 [default: 100000]')
+            [CompletionResult]::new('--max-body-size', '--max-body-size', [CompletionResultType]::ParameterName, 'Bytes of a published message; a larger one is answered with 413 [default: 1m]')
+            [CompletionResult]::new('--max-websocket-message-size', '--max-websocket-message-size', [CompletionResultType]::ParameterName, 'Bytes of a websocket message from a client; a larger one closes with 1009 [default: 1m]')
+            [CompletionResult]::new('--max-header-size', '--max-header-size', [CompletionResultType]::ParameterName, 'Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]')
+            [CompletionResult]::new('--max-lag', '--max-lag', [CompletionResultType]::ParameterName, 'Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]')
+            [CompletionResult]::new('--max-connections', '--max-connections', [CompletionResultType]::ParameterName, 'Connections at once; a further one is closed [default: 100000]')
+            [CompletionResult]::new('--header-timeout', '--header-timeout', [CompletionResultType]::ParameterName, 'Time for the headers of a request; then the connection is closed [default: 60s]')
+            [CompletionResult]::new('--body-timeout', '--body-timeout', [CompletionResultType]::ParameterName, 'Time between two reads of a request''s body; then the connection is closed [default: 60s]')
+            [CompletionResult]::new('--keepalive-timeout', '--keepalive-timeout', [CompletionResultType]::ParameterName, 'Time between two requests of a connection; then it is closed [default: 75s]')
+            [CompletionResult]::new('--send-timeout', '--send-timeout', [CompletionResultType]::ParameterName, 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]')
+            [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'Time that open connections get when the server ends [default: 5s]')
+            [CompletionResult]::new('--log-level', '--log-level', [CompletionResultType]::ParameterName, 'What is logged on stderr: off, error, warn, info or debug')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'Server to talk to; a path in it is a prefix of all paths')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'pushctl;pub' {

@@ -34,8 +34,30 @@ complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "stats" -d 'Show the
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "bench" -d 'Measure a server with many subscribers, and prove that it loses nothing'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s l -l listen -d 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 'Serve the push locations of this nginx configuration instead of the built-in ones' -r -F
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages and channels together; when it is used up, publishing is answered with 500 [default: 512m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-stored-messages -d 'Messages stored per channel; the oldest go when there are more [default: 10000]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l channel-inactivity -d 'Time without messages, publishing and subscribers after which a channel is forgotten [default: 30s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channels -d 'Channels at once; another one is answered with 403 [default: 100000]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channel-id-length -d 'Bytes of a channel id; a longer one is answered with 400 [default: 1024]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channels-per-request -d 'Channels in one request; more are answered with 400 [default: 1000]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-subscribers-per-channel -d 'Subscriptions per channel; a further one is answered with 403 [default: 100000]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-body-size -d 'Bytes of a published message; a larger one is answered with 413 [default: 1m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-websocket-message-size -d 'Bytes of a websocket message from a client; a larger one closes with 1009 [default: 1m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-header-size -d 'Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-lag -d 'Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-connections -d 'Connections at once; a further one is closed [default: 100000]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l header-timeout -d 'Time for the headers of a request; then the connection is closed [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l body-timeout -d 'Time between two reads of a request\'s body; then the connection is closed [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l keepalive-timeout -d 'Time between two requests of a connection; then it is closed [default: 75s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l send-timeout -d 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l grace -d 'Time that open connections get when the server ends [default: 5s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l log-level -d 'What is logged on stderr: off, error, warn, info or debug' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l url -d 'Server to talk to; a path in it is a prefix of all paths' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s f -l file -d 'Send the content of this file' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-id -d 'Event id, with which an EventSource resumes' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-type -d 'Event type, by which an EventSource sorts events' -r
