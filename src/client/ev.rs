@@ -14,6 +14,7 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFut
 use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
+use super::error::shown;
 use super::stream::Body;
 use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
 
@@ -30,11 +31,11 @@ impl Connection {
         let kind = http::header(&response, "Content-Type").unwrap_or("text/event-stream").to_ascii_lowercase();
         if !kind.starts_with("text/event-stream") {
             return Err(Error::Protocol {
-                url: url.to_string(),
+                url: shown(&url),
                 reason: format!("it is no event stream but {kind} (see --mode and --sub-path)"),
             });
         }
-        let refuse = |error: eventsource_client::Error| Error::Protocol { url: url.to_string(), reason: error.to_string() };
+        let refuse = |error: eventsource_client::Error| Error::Protocol { url: shown(&url), reason: error.to_string() };
         let opened = Opened(Arc::new(Mutex::new(Some(response))));
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
         let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
@@ -65,7 +66,7 @@ impl Connection {
     }
 
     fn failure(&self, error: &eventsource_client::Error) -> Error {
-        let url = self.url.to_string();
+        let url = shown(&self.url);
         match error {
             eventsource_client::Error::InvalidLine(_) | eventsource_client::Error::InvalidEvent => {
                 Error::Protocol { url, reason: error.to_string() }

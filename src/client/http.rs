@@ -6,6 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, Url};
 
 use super::Error;
+use super::error::shown;
 use crate::protocol::EXPLAIN;
 
 /// Time that a connection may take to come up, so that a silent host does not hold us for minutes.
@@ -98,7 +99,7 @@ pub fn date(response: &Response) -> Option<u64> {
 #[must_use]
 pub fn status_error(response: &Response, url: &Url) -> Error {
     let explain = header(response, EXPLAIN).filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::Status { url: url.to_string(), status: response.status().as_u16(), explain }
+    Error::Status { url: shown(url), status: response.status().as_u16(), explain }
 }
 
 /// Reads the whole body, as far as it is reasonable.
@@ -110,7 +111,7 @@ pub async fn body(mut response: Response, url: &Url, timeout: Option<Duration>) 
     while let Some(chunk) = response.chunk().await.map_err(|error| Error::from_http(&error, url, timeout))? {
         body.extend_from_slice(&chunk);
         if body.len() > MAX_ANSWER_BYTES {
-            return Err(Error::Protocol { url: url.to_string(), reason: format!("it is larger than {} MiB", MAX_ANSWER_BYTES >> 20) });
+            return Err(Error::Protocol { url: shown(url), reason: format!("it is larger than {} MiB", MAX_ANSWER_BYTES >> 20) });
         }
     }
     Ok(body)

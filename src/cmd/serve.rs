@@ -199,13 +199,19 @@ fn raise_descriptor_limit() {
 
 fn listen_address(text: &str) -> Result<ListenAddress, String> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return if path.is_empty() { Err("the path of the socket is missing after 'unix:'".to_owned()) } else { Ok(ListenAddress::Unix(path.into())) };
+        return if path.is_empty() {
+            Err("the path of the socket is missing after 'unix:'".to_owned())
+        } else {
+            Ok(ListenAddress::Unix(path.into()))
+        };
     }
     if let Ok(port) = text.parse::<u16>() {
         return Ok(ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], port))));
     }
     let text = text.replacen("localhost:", "127.0.0.1:", 1).replacen("*:", "0.0.0.0:", 1);
-    text.parse().map(ListenAddress::Tcp).map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
+    text.parse()
+        .map(ListenAddress::Tcp)
+        .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
 }
 
 /// A size in bytes, with k, m or g for powers of 1024.

@@ -4,6 +4,7 @@ mod cli_bench;
 mod cli_errors;
 mod cli_fake;
 mod cli_publish;
+mod cli_resume;
 mod cli_stats;
 mod cli_sub;
 mod generated;

@@ -73,7 +73,9 @@ fn is_http(buffer: &[u8]) -> bool {
     let buffer = buffer.trim_ascii_start();
     let line = &buffer[..memchr::memchr(b'\n', buffer).unwrap_or(buffer.len())];
     let version = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    version.strip_prefix(b"HTTP/").is_some_and(|number| number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') && number.len() > 2)
+    version
+        .strip_prefix(b"HTTP/")
+        .is_some_and(|number| number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') && number.len() > 2)
 }
 
 /// Checks what was parsed; the error is a status.
@@ -108,9 +110,9 @@ fn origin_form(target: &[u8]) -> Option<&[u8]> {
     if target.first() == Some(&b'/') {
         return Some(target);
     }
-    let scheme = ["http://", "https://"].iter().find(|scheme| {
-        target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-    })?;
+    let scheme = ["http://", "https://"]
+        .iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes())))?;
     let rest = &target[scheme.len()..];
     Some(memchr::memchr(b'/', rest).map_or(b"/", |slash| &rest[slash..]))
 }

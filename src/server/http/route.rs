@@ -10,8 +10,8 @@ use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::publisher::{self, Plan};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
-use crate::server::subscriber::{self, websocket::Publishing};
 use crate::server::statistics;
+use crate::server::subscriber::{self, websocket::Publishing};
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -120,12 +120,10 @@ impl Router<'_> {
                 Ok(()) => return Next::Follow(None),
                 Err(error) => call.refused(&error),
             },
-            Answer::FollowWebSocket(subscription, publishing) => {
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(()) => return Next::Follow(Some(publishing)),
-                    Err(error) => call.refused(&error),
-                }
-            }
+            Answer::FollowWebSocket(subscription, publishing) => match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                Ok(()) => return Next::Follow(Some(publishing)),
+                Err(error) => call.refused(&error),
+            },
             answer => answer,
         };
         match answer {
