@@ -98,11 +98,11 @@ _pushctl() {
                     return 0
                     ;;
                 --mode)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "lp ws ev stream" -- "${cur}"))
                     return 0
                     ;;
                 -m)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "lp ws ev stream" -- "${cur}"))
                     return 0
                     ;;
                 --channels)

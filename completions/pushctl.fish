@@ -97,9 +97,12 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l sub-path -d 'P
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l url -d 'Server to talk to; a path in it is a prefix of all paths' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l json -d 'Print the server\'s own JSON on one line'
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s h -l help -d 'Print help'
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s n -l subscribers -d 'Subscribers' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s m -l mode -d 'How messages are delivered' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s m -l mode -d 'How messages are delivered' -r -f -a "lp\t''
+ws\t''
+ev\t''
+stream\t''"
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s c -l channels -d 'Channels over which the subscribers are spread' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l messages -d 'Messages per channel' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l rate -d 'Messages per second over all publishers; as fast as the server answers if absent' -r
@@ -114,7 +117,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l url -d 'Server
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l json -d 'Print the result as one line of JSON'
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand completions" -l url -d 'Server to talk to; a path in it is a prefix of all paths' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c pushctl -n "__fish_pushctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench completions help" -f -a "serve" -d 'Run a push broker'
 complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench completions help" -f -a "pub" -d 'Publish a message'
 complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench completions help" -f -a "sub" -d 'Follow channels and print their messages'

@@ -236,8 +236,12 @@ impl Subscription {
 
     async fn ask_for_clock(&mut self) -> Result<(), Error> {
         let url = self.endpoints.statistics(None)?;
-        let response = self.client.request(Method::HEAD, &url, HeaderMap::new(), None, None).await?;
-        self.note_clock(&response);
+        match self.client.request(Method::HEAD, &url, HeaderMap::new(), None, None).await {
+            Ok(response) => self.note_clock(&response),
+            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            // A server that will not tell may still be followed.
+            Err(_) => {}
+        }
         Ok(())
     }
 

@@ -28,6 +28,8 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
 pub struct Cli {
     /// Server to talk to; a path in it is a prefix of all paths
+    ///
+    /// The environment variable PUSHCTL_URL sets it for all commands.
     #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = "http://127.0.0.1:9080")]
     pub url: String,
     /// What to do

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::cli_fake::{Fake, Outcome, Reply, chunked, ok, refused};
+use super::cli_fake::{Fake, Outcome, Reply, chunked, ok, refused, run};
+use super::cli_resume::Server;
 
 /// What the server does wrong with the message of that id, for its first subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,4 +121,34 @@ fn bench_ends_when_a_subscriber_is_refused() {
     let outcome = fake.run(&["bench", "-n", "2", "--mode", "lp"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
     assert!(outcome.stderr.ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"), "{}", outcome.stderr);
+}
+
+#[test]
+fn bench_finds_no_fault_in_our_own_server() {
+    let server = Server::start();
+    for mode in ["ev", "ws", "lp", "stream"] {
+        let args = [
+            "bench",
+            "--url",
+            &server.address,
+            "--mode",
+            mode,
+            "-n",
+            "100",
+            "--channels",
+            "3",
+            "--messages",
+            "40",
+            "--publishers",
+            "4",
+            "--json",
+        ];
+        let outcome = run(&args, b"");
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{mode}: {}", outcome.stdout);
+        let report: Value = serde_json::from_str(&outcome.stdout).expect("one object");
+        for (key, value) in [("published", 120), ("delivered", 4000), ("lost", 0), ("duplicated", 0), ("reordered", 0), ("disconnected", 0)]
+        {
+            assert_eq!(report[key], value, "{mode}: {key}");
+        }
+    }
 }

@@ -39,6 +39,7 @@ fn pub_quiet_prints_nothing_and_a_silent_location_is_no_error() {
     let fake = Fake::always(&ok("", ""));
     assert_eq!(fake.run(&["pub", "a", "x", "--quiet"]).stdout, "");
     assert_eq!(fake.run(&["pub", "a", "x"]).stdout, "published to a\n");
+    assert_eq!(fake.run(&["pub", "a", "x", "--json"]).stdout, "");
 }
 
 #[test]

@@ -16,13 +16,15 @@ const PER_CHANNEL: usize = 200;
 const BURST: usize = 8;
 
 /// A real server; it ends with this value.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    /// `ADDRESS:PORT`
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start() -> Self {
+    /// Starts it on a free port.
+    pub(crate) fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pushctl"));
         command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");

@@ -11,7 +11,7 @@ mod state;
 
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 
 use super::exit::{Code, Usage};
 use super::{args, output};
@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     subscribers: usize,
     /// How messages are delivered
-    #[arg(short, long, default_value = "ev", value_parser = mode)]
+    #[arg(short, long, default_value = "ev", value_parser = modes())]
     mode: Mode,
     /// Channels over which the subscribers are spread
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
@@ -55,9 +55,8 @@ pub struct Args {
 }
 
 /// The modes that can be measured: a poller only measures its own interval.
-fn mode(text: &str) -> Result<Mode, String> {
-    let mode = <Mode as clap::ValueEnum>::from_str(text, false)?;
-    if mode == Mode::Poll { Err("polling only measures its own interval (use lp, ws, ev or stream)".to_owned()) } else { Ok(mode) }
+fn modes() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["lp", "ws", "ev", "stream"]).try_map(|name| <Mode as clap::ValueEnum>::from_str(&name, false))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -203,13 +203,13 @@ impl Run<'_> {
             publishers: args.publishers,
             size: args.size,
             rate: args.rate,
-            connect_seconds,
+            connect_seconds: rounded(connect_seconds),
             published: state.published.get(),
-            publish_seconds,
+            publish_seconds: rounded(publish_seconds),
             expected: u64::from(args.messages) * args.subscribers as u64,
             delivered,
-            seconds,
-            deliveries_per_second: if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 },
+            seconds: rounded(seconds),
+            deliveries_per_second: if seconds > 0.0 { rounded(delivered as f64 / seconds) } else { 0.0 },
             latency_ms: state.latency(),
             lost,
             duplicated,
@@ -241,6 +241,11 @@ async fn publish_share(args: Args, number: usize, target: Target, urls: Rc<[Url]
         }
     }
     Ok(())
+}
+
+/// `number` to six places: no clock is better than that.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
 }
 
 /// Gives the turn to the next subscriber as soon as this one's request is on its way.
