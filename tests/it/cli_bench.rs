@@ -36,6 +36,9 @@ fn broker(fault: Fault) -> Fake {
                 ),
             ));
         }
+        if request.line.starts_with("DELETE /pub?id=bench-") {
+            return Reply::Send(refused("200 OK", "Channel deleted."));
+        }
         assert!(request.line.starts_with("POST /pub?id=bench-"), "{}", request.line);
         let mut messages = messages.lock().expect("no test fails with the lock");
         let id = messages.len() + 1;
@@ -91,6 +94,15 @@ fn bench_tells_lost_repeated_and_reordered_messages() {
         assert_eq!([&report["lost"], &report["duplicated"], &report["reordered"]], expected);
         assert_eq!(outcome.code, 8);
     }
+}
+
+#[test]
+fn bench_leaves_no_channel_behind() {
+    let fake = broker(Fault::None);
+    assert_eq!(fake.run(&["bench", "-n", "2", "--messages", "3"]).code, 0);
+    let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
+    let channel = lines.iter().find_map(|line| line.strip_prefix("GET /ev/")).expect("somebody subscribes");
+    assert_eq!(lines.last(), Some(&format!("DELETE /pub?id={channel}")));
 }
 
 #[test]
