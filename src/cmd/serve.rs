@@ -56,7 +56,7 @@ pub struct Args {
     /// Bytes of a published message; a larger one is answered with 413 [default: 1m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_body_size: Option<u64>,
-    /// Bytes of a websocket message from a client; a larger one closes with 1009 [default: 1m]
+    /// Bytes of a websocket message from a client; a larger one closes with 1009 [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_websocket_message_size: Option<u64>,
     /// Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]

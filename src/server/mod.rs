@@ -25,8 +25,11 @@ use config::{Config, ListenAddress};
 use http::{Accepted, Bound};
 use shard_thread::ShardThread;
 
-/// What the `Server` header and error pages say.
+/// What the `Server` header says.
 pub const SERVER: &str = concat!("pushctl/", env!("CARGO_PKG_VERSION"));
+
+/// What error pages say. As long as `nginx/1.26.3`, so that the pages are as long as recorded ones.
+pub const SERVER_ON_PAGES: &str = concat!("pushctl v", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
 /// A server that listens but does not accept yet.
 #[derive(Debug)]
@@ -147,7 +150,7 @@ impl Shards {
             tracing::debug!(limit = self.max_connections, "too many connections: a new one is closed (--max-connections)");
             return;
         }
-        let emptiest = (0..counts.len()).min_by_key(|index| counts[*index]).unwrap_or(0);
+        let emptiest = (0..counts.len()).rev().min_by_key(|index| counts[*index]).unwrap_or(0);
         self.connections[emptiest].fetch_add(1, Ordering::Relaxed);
         self.threads[emptiest].give(accepted, listener).await;
     }

@@ -165,6 +165,10 @@ impl Plan {
         if !self.shows_info {
             return Response::header_only(Status::OK, self.headers.clone());
         }
+        if channels.len() > 1 {
+            // A channel may be there twice: all counts are those after the last message.
+            infos = channels.iter().map(|channel| channel.info()).collect();
+        }
         info_response(broker, self.notation, &infos, self.headers.clone())
     }
 

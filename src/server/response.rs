@@ -106,7 +106,7 @@ impl Response {
     pub fn titled_error_page(status: Status, title: &str) -> Self {
         let body = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n</html>\r\n",
-            super::SERVER
+            super::SERVER_ON_PAGES
         );
         Self::sized(status, "text/html", Cow::Borrowed(&b""[..]), body.into_bytes())
     }

@@ -53,7 +53,7 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `send_timeout` of nginx.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a websocket message: as much as a posted body.
-pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
+pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Channels of one request; a request line of 8 KiB has no room for many more.
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
 /// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
@@ -96,7 +96,6 @@ impl Default for BrokerSettings {
             max_number_of_wildcard_channels: None,
             wildcard_channel_prefix: Bytes::new(),
             events_channel_id: Bytes::new(),
-            workers: 0,
         }
     }
 }

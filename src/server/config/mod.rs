@@ -203,8 +203,6 @@ pub struct BrokerSettings {
     pub wildcard_channel_prefix: Bytes,
     /// `events_channel_id`; empty = none.
     pub events_channel_id: Bytes,
-    /// Number of workers that statistics show; 0 = one per shard.
-    pub workers: usize,
 }
 
 /// Bounds on what connections may use. Every one has an option of `serve`.

@@ -429,12 +429,13 @@ impl State {
             moment.broker.count_subscriber(moment.shard, false);
         }
         // Places move while members are removed, so each one is looked up when its turn comes.
-        let mut rest = memberships;
-        while let Some(membership) = rest.pop() {
-            if let Some((moved, place)) = self.remove_member(moment, membership) {
-                match moved.slot as usize == key {
-                    true => rest[moved.nth as usize].place = place,
-                    false => self.move_member(moved, place),
+        let mut memberships = memberships;
+        for nth in 0..memberships.len() {
+            if let Some((moved, place)) = self.remove_member(moment, memberships[nth]) {
+                if moved.slot as usize == key {
+                    memberships[moved.nth as usize].place = place;
+                } else {
+                    self.move_member(moved, place);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Long-polling: what is there, or the next message (reference section 10).
 //!
-//! When several messages come in one moment they are all in the answer, whose cursor is that of the last one.
+//! When several messages come in one moment, JSON objects are all in the answer, whose cursor is that of the last one; of
+//! templates it is the first one, as in the module.
 
 use bytes::Bytes;
 
@@ -96,8 +97,13 @@ impl LongPollFormat {
 
 impl Format for LongPollFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let shown = batch.deliveries.iter().map(|delivery| Shown::published(&delivery.channel, &delivery.message));
-        self.response(shown, batch.horizon, out);
+        if self.renderer.is_json() {
+            let all = batch.deliveries.iter().map(|delivery| Shown::published(&delivery.channel, &delivery.message));
+            return self.response(all, batch.horizon, out);
+        }
+        // Templates may have nothing between two messages, so the module sends one; the cursor leads to the others.
+        let Some(first) = batch.deliveries.first() else { return };
+        self.response(std::iter::once(Shown::published(&first.channel, &first.message)), first.message.position, out);
     }
 
     fn ping(&self, _: &mut Vec<u8>) {}

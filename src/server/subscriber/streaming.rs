@@ -5,6 +5,7 @@ use super::{Answer, Call, Channels};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
 use crate::server::config::{Padding, SubscriberMode};
+use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Batch, Ending, Format, Subscription};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
@@ -60,8 +61,8 @@ pub(super) fn renderer(call: &Call<'_>) -> Renderer {
 
 fn padding(call: &Call<'_>) -> Option<Padding> {
     let user_agent = match &call.settings.user_agent {
-        Some(expression) => expression.evaluate(call.variables),
-        None => call.request.header("user-agent").unwrap_or_default().into(),
+        Some(expression) => percent_decode(&expression.evaluate(call.variables)).into_owned(),
+        None => call.request.header("user-agent").unwrap_or_default().to_vec(),
     };
     call.settings.paddings.for_user_agent(&user_agent)
 }

@@ -62,6 +62,9 @@ fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
     }
 }
 
+/// What nginx takes without `worker_processes`.
+const NGINX_WORKERS: usize = 1;
+
 impl Builder<'_> {
     fn main(mut self, tree: &Block) -> Option<Config> {
         let (scope, blocks) = self.scope(tree, MAIN);
@@ -69,7 +72,7 @@ impl Builder<'_> {
         for (name, directive, block) in blocks {
             match name {
                 "http" if config.is_some() => self.report.mistake(directive.line, "\"http\" directive is duplicate"),
-                "http" => config = Some(self.http(block, scope.workers)),
+                "http" => config = Some(self.http(block, scope.workers.unwrap_or(NGINX_WORKERS))),
                 _ => drop(self.scope(block, EVENTS)),
             }
         }
@@ -81,8 +84,7 @@ impl Builder<'_> {
 
     fn http(&mut self, block: &Block, workers: usize) -> Config {
         self.end_line = block.end_line;
-        let (mut scope, blocks) = self.scope(block, HTTP);
-        scope.broker.workers = workers;
+        let (scope, blocks) = self.scope(block, HTTP);
         let mut drafts = Vec::new();
         for (_, directive, block) in blocks {
             drafts.push(self.server(directive.line, block, &scope));
@@ -91,7 +93,7 @@ impl Builder<'_> {
             checks::http(&scope, self.end_line, self.report);
         }
         let listeners = self.listeners(drafts);
-        Config { listeners, shards: 0, limits: self.limits.clone(), broker: scope.broker }
+        Config { listeners, shards: workers, limits: self.limits.clone(), broker: scope.broker }
     }
 
     fn server(&mut self, line: usize, block: &Block, http: &Scope) -> Draft {

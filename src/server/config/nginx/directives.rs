@@ -253,10 +253,11 @@ static IGNORED: &[&str] = &[
 
 fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first() == b"auto" {
+        scope.workers = Some(0);
         return Ok(());
     }
     let workers = value.number()?.and_then(|number| usize::try_from(number).ok()).filter(|workers| *workers > 0);
-    scope.workers = workers.ok_or_else(|| value.invalid("number"))?;
+    scope.workers = Some(workers.ok_or_else(|| value.invalid("number"))?);
     Ok(())
 }
 

@@ -26,8 +26,8 @@ pub(super) struct Scope {
     pub(super) listens: Vec<Listen>,
     /// Of a `server`.
     pub(super) names: Vec<String>,
-    /// Of the file.
-    pub(super) workers: usize,
+    /// `worker_processes` of the file; 0 = `auto`.
+    pub(super) workers: Option<usize>,
 }
 
 /// Declares [`Level`] with its inheritance, so that no directive can be forgotten in one of them.

@@ -276,7 +276,7 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
     assert_eq!((plain.types.default_type.as_ref(), own.types.default_type.as_ref()), (&b"text/plain"[..], &b"application/json"[..]));
     assert_eq!(own.types.by_extension, [("a", "text/x-a"), ("a1", "text/x-a")].map(|(name, kind)| (name.to_owned(), Bytes::from(kind))));
     assert_eq!(plain.client_max_body_size, 2 << 30);
-    assert_eq!((config.broker.shared_memory_size, config.broker.workers), (128 * 1024, 3));
+    assert_eq!((config.broker.shared_memory_size, config.shards), (128 * 1024, 3));
     assert_eq!((config.limits.keepalive_timeout, config.limits.send_timeout), (Duration::from_secs(5), Duration::from_secs(7)));
     assert_eq!(config.broker.max_number_of_channels, None);
 }

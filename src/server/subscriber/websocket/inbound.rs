@@ -21,10 +21,8 @@ pub enum Event {
     Close(Vec<u8>),
 }
 
-/// Close codes of RFC 6455, section 7.4.1.
-const PROTOCOL_ERROR: u16 = 1002;
-const UNSUPPORTED: u16 = 1003;
-const INVALID_TEXT: u16 = 1007;
+/// Close code of RFC 6455, section 7.4.1, for a message that is too large. Broken rules close without a code, as in the
+/// module.
 const TOO_LARGE: u16 = 1009;
 
 impl Inbound {
@@ -45,10 +43,10 @@ impl Inbound {
     }
 
     fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {
-        let close = |code, reason| Some(Event::Close(frame::close(code, reason)));
+        let broken = || Some(Event::Close(empty_close()));
         let Frame { fin, opcode, payload } = frame;
         if opcode.is_control() && (!fin || payload.len() > 125) {
-            return close(PROTOCOL_ERROR, "malformed control frame");
+            return broken();
         }
         match opcode {
             Opcode::Ping => {
@@ -58,14 +56,13 @@ impl Inbound {
             }
             Opcode::Pong => None,
             Opcode::Close => Some(Event::Close(closing(&payload))),
-            Opcode::Binary => close(UNSUPPORTED, "only text is accepted"),
-            Opcode::Reserved => close(PROTOCOL_ERROR, "unknown opcode"),
-            Opcode::Text if self.fragments.is_some() => close(PROTOCOL_ERROR, "a fragmented message is not complete"),
-            Opcode::Continuation if self.fragments.is_none() => close(PROTOCOL_ERROR, "nothing to continue"),
+            Opcode::Binary | Opcode::Reserved => broken(),
+            Opcode::Text if self.fragments.is_some() => broken(),
+            Opcode::Continuation if self.fragments.is_none() => broken(),
             Opcode::Text | Opcode::Continuation => {
                 let mut text = self.fragments.take().unwrap_or_default();
                 if text.len() + payload.len() > max_message {
-                    return close(TOO_LARGE, "message too large");
+                    return Some(Event::Close(frame::close(TOO_LARGE, "message too large")));
                 }
                 text.extend_from_slice(&payload);
                 if !fin {
@@ -73,7 +70,7 @@ impl Inbound {
                     return None;
                 }
                 if std::str::from_utf8(&text).is_err() {
-                    return close(INVALID_TEXT, "text is not UTF-8");
+                    return Some(Event::Close(Vec::new()));
                 }
                 Some(Event::Text(text))
             }
@@ -89,8 +86,14 @@ fn closing(payload: &[u8]) -> Vec<u8> {
         [high, low, reason @ ..] if is_allowed(u16::from_be_bytes([*high, *low])) && std::str::from_utf8(reason).is_ok() => {
             frame::push(Opcode::Close, &[*high, *low], &mut out);
         }
-        _ => return frame::close(PROTOCOL_ERROR, "malformed close frame"),
+        _ => return empty_close(),
     }
+    out
+}
+
+fn empty_close() -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::push(Opcode::Close, b"", &mut out);
     out
 }
 
@@ -121,13 +124,6 @@ mod tests {
         events
     }
 
-    fn code(event: Option<&Event>) -> Option<u16> {
-        match event {
-            Some(Event::Close(bytes)) if bytes.len() >= 4 => Some(u16::from_be_bytes([bytes[2], bytes[3]])),
-            _ => None,
-        }
-    }
-
     #[test]
     fn fragments_are_joined_and_control_frames_may_stand_between() {
         let text = |text: &str| Event::Text(text.as_bytes().to_vec());
@@ -139,20 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn broken_rules_close_with_their_code() {
-        let cases: [(&[(bool, u8, &[u8])], u16); 9] = [
-            (&[(true, 0, b"x")], 1002),
-            (&[(false, 1, b"x"), (true, 1, b"y")], 1002),
-            (&[(true, 3, b"")], 1002),
-            (&[(false, 9, b"")], 1002),
-            (&[(true, 2, b"x")], 1003),
-            (&[(true, 1, b"\xff")], 1007),
-            (&[(false, 1, b"0123456789"), (true, 0, b"0123456789x")], 1009),
-            (&[(true, 8, b"\x03\xe8bye")], 1000),
-            (&[(true, 8, b"\x03\xed")], 1002),
+    fn broken_rules_close() {
+        let cases: [(&[(bool, u8, &[u8])], &[u8]); 9] = [
+            (&[(true, 0, b"x")], b"\x88\x00"),
+            (&[(false, 1, b"x"), (true, 1, b"y")], b"\x88\x00"),
+            (&[(true, 3, b"")], b"\x88\x00"),
+            (&[(false, 9, b"")], b"\x88\x00"),
+            (&[(true, 2, b"x")], b"\x88\x00"),
+            (&[(true, 1, b"\xff")], b""),
+            (&[(false, 1, b"0123456789"), (true, 0, b"0123456789x")], b"\x88\x13\x03\xf1message too large"),
+            (&[(true, 8, b"\x03\xe8bye")], b"\x88\x02\x03\xe8"),
+            (&[(true, 8, b"\x03\xed")], b"\x88\x00"),
         ];
         for (frames, expected) in cases {
-            assert_eq!(code(events(frames).last()), Some(expected), "{frames:?}");
+            assert_eq!(events(frames).last(), Some(&Event::Close(expected.to_vec())), "{frames:?}");
         }
         assert_eq!(events(&[(true, 8, b"")]), [Event::Close(vec![0x88, 0])]);
     }

@@ -132,7 +132,8 @@ fn handshake(call: &Call<'_>) -> Result<String, Response> {
         let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, Sec-WebSocket-Key and Sec-WebSocket-Version";
         return Err(explained("", text));
     };
-    if !matches!(version, b"8" | b"13") {
+    let version = std::str::from_utf8(version).ok().and_then(|version| version.parse::<u64>().ok());
+    if !matches!(version, Some(8 | 13)) {
         return Err(explained("Sec-WebSocket-Version: 8, 13\r\n", "Version not supported. Supported versions: 8, 13"));
     }
     let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize();
