@@ -83,18 +83,18 @@ impl Cursor {
         self.send(oldest)
     }
 
-    /// What to send with the next long-polling or polling request: the headers of the last answer. If a proxy swallowed
-    /// them, the newest message's position; the oldest needed one would bring the same answer for ever.
+    /// What to send with the next long-polling or polling request: the headers of the last answer. If it had no `Etag` (an
+    /// old server, or a proxy that swallows it), the newest message's position; the oldest needed one would bring the same
+    /// answer for ever.
     pub fn for_request(&mut self) -> Sent {
-        if let Some(Answer { last_modified, etag: Some(etag) }) = &self.answer {
-            self.resumed = true;
-            return Sent { time: Some(last_modified.clone()), tag: Some(etag.clone()), event_id: self.event_id.clone() };
+        let newest = self.channels.values().filter_map(|last| last.position).max();
+        match (&self.answer, newest) {
+            (Some(Answer { last_modified, etag }), newest) if etag.is_some() || newest.is_none() => {
+                self.resumed = true;
+                Sent { time: Some(last_modified.clone()), tag: etag.clone(), event_id: self.event_id.clone() }
+            }
+            _ => self.send(newest.or(self.base)),
         }
-        let newest = self.channels.values().filter_map(|last| last.position).max().or(self.base);
-        if let (Some(answer), None) = (&self.answer, newest) {
-            return Sent { time: Some(answer.last_modified.clone()), tag: None, event_id: self.event_id.clone() };
-        }
-        self.send(newest)
     }
 
     fn send(&mut self, position: Option<Position>) -> Sent {
@@ -192,6 +192,15 @@ mod tests {
         assert!(cursor.take(&message(1, 100, 3), Some("b"), None));
         cursor.answered(Some(&http_date(100)), None);
         assert_eq!(cursor.for_request(), at(100, 3));
+    }
+
+    #[test]
+    fn without_etag_and_positions_the_time_alone_goes_back() {
+        let mut cursor = Cursor::default();
+        cursor.answered_at(90);
+        assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(101)));
+        cursor.answered(Some(&http_date(100)), None);
+        assert_eq!(cursor.for_request(), Sent { tag: None, ..at(100, 0) });
     }
 
     #[test]

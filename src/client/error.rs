@@ -70,7 +70,7 @@ impl Error {
         let reason = deepest_reason(error);
         if error.is_timeout() {
             return match timeout {
-                Some(after) => Self::TimedOut { url: url.to_string(), after },
+                Some(after) => Self::TimedOut { url: shown(url), after },
                 None => Self::Unreachable { url: origin(url), reason: "connection timed out".to_owned() },
             };
         }
@@ -80,8 +80,17 @@ impl Error {
         if error.is_builder() {
             return Self::Request(format!("cannot ask for {url}: {reason}"));
         }
-        Self::Broken { url: url.to_string(), reason }
+        Self::Broken { url: shown(url), reason }
     }
+}
+
+/// `url` for a message to the user: without the cursor, which is long and not theirs.
+#[must_use]
+pub fn shown(url: &reqwest::Url) -> String {
+    let Some((path, query)) = url.as_str().split_once('?') else { return url.to_string() };
+    let is_cursor = |pair: &&str| ["time=", "tag=", "eventid="].iter().any(|name| pair.starts_with(name));
+    let kept: Vec<&str> = query.split('&').filter(|pair| !is_cursor(pair)).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
 }
 
 /// Scheme, host and port of `url`, as a user would give it.
@@ -158,6 +167,17 @@ mod tests {
     fn the_servers_words_are_part_of_the_text() {
         let text = status(403, Some("Subscriber could not create channels.")).to_string();
         assert_eq!(text, "http://h/pub answered 403 Forbidden: subscriber could not create channels");
+    }
+
+    #[test]
+    fn the_cursor_is_not_shown() {
+        for (url, expected) in [
+            ("http://h/lp/a?time=x&tag=1", "http://h/lp/a"),
+            ("http://h/lp?id=a&time=x&tag=1&eventid=e", "http://h/lp?id=a"),
+            ("http://h/lp/a", "http://h/lp/a"),
+        ] {
+            assert_eq!(shown(&url.parse().expect("a url")), expected);
+        }
     }
 
     #[test]

@@ -14,23 +14,33 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFut
 use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
+use super::error::shown;
 use super::stream::Body;
-use super::{Error, MAX_MESSAGE_BYTES, Message, parse};
+use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
 
 /// An open event stream.
 pub struct Connection {
     events: BoxStream<eventsource_client::Result<SSE>>,
     url: Url,
+    /// The id of the last event. An event without one inherits it, so only another one is the event's own.
+    last_id: Option<String>,
 }
 
 impl Connection {
     pub(super) fn new(response: Response, url: Url) -> Result<Self, Error> {
-        let refuse = |error: eventsource_client::Error| Error::Protocol { url: url.to_string(), reason: error.to_string() };
+        let kind = http::header(&response, "Content-Type").unwrap_or("text/event-stream").to_ascii_lowercase();
+        if !kind.starts_with("text/event-stream") {
+            return Err(Error::Protocol {
+                url: shown(&url),
+                reason: format!("it is no event stream but {kind} (see --mode and --sub-path)"),
+            });
+        }
+        let refuse = |error: eventsource_client::Error| Error::Protocol { url: shown(&url), reason: error.to_string() };
         let opened = Opened(Arc::new(Mutex::new(Some(response))));
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
         let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
         let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
-        Ok(Self { events, url })
+        Ok(Self { events, url, last_id: None })
     }
 
     /// The next message, or none for a comment; `None` when the server ended the stream.
@@ -41,7 +51,10 @@ impl Connection {
         match self.events.next().await {
             Some(Ok(SSE::Event(event))) => {
                 let mut message = parse::event(&event.data);
-                message.event_id = message.event_id.or(event.id.filter(|id| !id.is_empty()));
+                if event.id != self.last_id {
+                    self.last_id.clone_from(&event.id);
+                    message.event_id = message.event_id.or(event.id.filter(|id| !id.is_empty()));
+                }
                 message.event_type = Some(event.event_type).filter(|kind| kind != "message");
                 Ok(Some(vec![message]))
             }
@@ -53,7 +66,7 @@ impl Connection {
     }
 
     fn failure(&self, error: &eventsource_client::Error) -> Error {
-        let url = self.url.to_string();
+        let url = shown(&self.url);
         match error {
             eventsource_client::Error::InvalidLine(_) | eventsource_client::Error::InvalidEvent => {
                 Error::Protocol { url, reason: error.to_string() }

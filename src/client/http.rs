@@ -6,6 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, Url};
 
 use super::Error;
+use super::error::shown;
 use crate::protocol::EXPLAIN;
 
 /// Time that a connection may take to come up, so that a silent host does not hold us for minutes.
@@ -26,14 +27,17 @@ impl Http {
     ///
     /// # Errors
     /// [`Error::Request`] if the TLS stack cannot be set up.
-    pub fn new(headers: HeaderMap) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(KEEPALIVE)
-            .build()
-            .map_err(|error| Error::Request(format!("cannot set up the http client: {error}")))?;
+    pub fn new(headers: &HeaderMap) -> Result<Self, Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("pushctl/", env!("CARGO_PKG_VERSION")))
+                .default_headers(headers.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_keepalive(KEEPALIVE)
+        };
+        // A machine without certificates (an empty container) can still speak plain http; https then trusts nobody.
+        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let client = client.map_err(|error| Error::Request(format!("cannot set up the http client: {error}")))?;
         Ok(Self { client })
     }
 
@@ -95,7 +99,7 @@ pub fn date(response: &Response) -> Option<u64> {
 #[must_use]
 pub fn status_error(response: &Response, url: &Url) -> Error {
     let explain = header(response, EXPLAIN).filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::Status { url: url.to_string(), status: response.status().as_u16(), explain }
+    Error::Status { url: shown(url), status: response.status().as_u16(), explain }
 }
 
 /// Reads the whole body, as far as it is reasonable.
@@ -107,7 +111,7 @@ pub async fn body(mut response: Response, url: &Url, timeout: Option<Duration>) 
     while let Some(chunk) = response.chunk().await.map_err(|error| Error::from_http(&error, url, timeout))? {
         body.extend_from_slice(&chunk);
         if body.len() > MAX_ANSWER_BYTES {
-            return Err(Error::Protocol { url: url.to_string(), reason: format!("it is larger than {} MiB", MAX_ANSWER_BYTES >> 20) });
+            return Err(Error::Protocol { url: shown(url), reason: format!("it is larger than {} MiB", MAX_ANSWER_BYTES >> 20) });
         }
     }
     Ok(body)

@@ -14,6 +14,9 @@ use super::retry::{Backoff, random};
 use super::{Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
 use crate::protocol::LAST_EVENT_ID;
 
+/// A connection that was up for so long was a good one, even if nothing came.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// What to follow and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -74,6 +77,8 @@ pub struct Subscription {
     answered: bool,
     /// The server's clock when it first answered, and ours.
     clock: Option<(u64, Instant)>,
+    /// When the current connection came up.
+    up_since: Option<Instant>,
     /// True if something new came from the current connection.
     fruitful: bool,
 }
@@ -94,6 +99,7 @@ impl Subscription {
             asked: false,
             answered: false,
             clock: None,
+            up_since: None,
             fruitful: false,
         }
     }
@@ -142,6 +148,7 @@ impl Subscription {
 
     /// The connection came to its regular end.
     fn ended(&mut self) {
+        self.fruitful |= self.settled();
         let endless = !matches!(self.connection.take(), Some(Connection::Answer));
         self.pause = match self.settings.mode {
             Mode::Poll => Some(self.settings.interval),
@@ -152,7 +159,17 @@ impl Subscription {
         };
     }
 
+    /// Notes the end of a connection; true if it had been good.
+    fn settled(&mut self) -> bool {
+        let settled = self.up_since.take().is_some_and(|since| since.elapsed() >= SETTLED);
+        if settled {
+            self.backoff.succeeded();
+        }
+        settled
+    }
+
     fn failed(&mut self, error: Error) -> Result<Event, Error> {
+        self.settled();
         let delay = self.backoff.failed(random());
         let allowed = self.settings.retries.unwrap_or(if self.answered { u32::MAX } else { 0 });
         if error.is_final() || self.backoff.failures() > allowed {
@@ -167,7 +184,11 @@ impl Subscription {
         let only = if self.settings.channels.len() == 1 { self.settings.channels.first() } else { None };
         let channel = message.channel.clone().or_else(|| only.map(|channel| channel.id.clone()));
         match message.kind() {
-            Kind::Ping | Kind::Timeout => None,
+            Kind::Ping => None,
+            Kind::Timeout => {
+                self.fruitful = true;
+                None
+            }
             Kind::Deleted => {
                 let channel = channel?;
                 self.cursor.forget(&channel);
@@ -212,6 +233,7 @@ impl Subscription {
         self.note_clock(&response);
         self.connection = Some(self.open(response, url, key).await?);
         self.answered = true;
+        self.up_since = Some(Instant::now());
         Ok(())
     }
 
@@ -236,8 +258,12 @@ impl Subscription {
 
     async fn ask_for_clock(&mut self) -> Result<(), Error> {
         let url = self.endpoints.statistics(None)?;
-        let response = self.client.request(Method::HEAD, &url, HeaderMap::new(), None, None).await?;
-        self.note_clock(&response);
+        match self.client.request(Method::HEAD, &url, HeaderMap::new(), None, None).await {
+            Ok(response) => self.note_clock(&response),
+            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            // A server that will not tell may still be followed.
+            Err(_) => {}
+        }
         Ok(())
     }
 

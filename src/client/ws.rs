@@ -10,8 +10,10 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use super::error::{lower_first, shown};
 use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
 
+type WsError = tokio_tungstenite::tungstenite::Error;
 type Frame = tokio_tungstenite::tungstenite::Message;
 
 /// An open websocket.
@@ -34,7 +36,7 @@ pub(super) fn ask(headers: &mut HeaderMap) -> String {
 
 impl Connection {
     pub(super) async fn new(response: Response, url: Url, key: &str) -> Result<Self, Error> {
-        let wrong = |reason: &str| Error::Protocol { url: url.to_string(), reason: reason.to_owned() };
+        let wrong = |reason: &str| Error::Protocol { url: shown(&url), reason: reason.to_owned() };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(wrong("it is no websocket"));
         }
@@ -59,14 +61,21 @@ impl Connection {
             Some(Ok(Frame::Binary(bytes))) => Ok(Some(vec![parse::framed(&bytes)])),
             Some(Ok(Frame::Close(frame))) => self.closed(frame.as_ref()),
             Some(Ok(_)) => Ok(Some(Vec::new())),
-            Some(Err(error)) => Err(Error::Broken { url: self.url.to_string(), reason: super::error::lower_first(&error.to_string()) }),
+            Some(Err(error)) => {
+                let reason = match &error {
+                    WsError::Protocol(error) => error.to_string(),
+                    WsError::Io(error) => error.kind().to_string(),
+                    other => other.to_string(),
+                };
+                Err(Error::Broken { url: shown(&self.url), reason: lower_first(&reason) })
+            }
             None => Ok(None),
         }
     }
 
     /// The module accepts every handshake and tells a refusal in the close frame (protocol reference, section 12).
     fn closed(&self, frame: Option<&CloseFrame>) -> Result<Option<Vec<Message>>, Error> {
-        let url = self.url.to_string();
+        let url = shown(&self.url);
         let Some(frame) = frame else { return Ok(None) };
         if let Ok(Value::Object(reason)) = serde_json::from_str(&frame.reason)
             && let Some(status) = reason.get("http_status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok())

@@ -50,7 +50,7 @@ impl Server {
     /// # Errors
     /// [`Error::Request`] if it cannot be set up.
     pub fn client(&self) -> Result<Http, Error> {
-        Http::new(self.header_map())
+        Http::new(&self.header_map())
     }
 }
 

@@ -28,6 +28,8 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
 pub struct Cli {
     /// Server to talk to; a path in it is a prefix of all paths
+    ///
+    /// The environment variable PUSHCTL_URL sets it for all commands.
     #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = "http://127.0.0.1:9080")]
     pub url: String,
     /// What to do
@@ -41,12 +43,23 @@ pub enum Command {
     /// Run a push broker
     Serve(serve::Args),
     /// Publish a message
+    ///
+    /// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is not sent again, because
+    /// the server may have taken it.
     Pub(publish::Args),
     /// Follow channels and print their messages
+    ///
+    /// Prints new messages, one per line and as they come (a text with line breaks takes several lines; --json keeps one
+    /// line per message). Reconnects when the connection ends, and neither loses nor repeats what the server still has.
+    /// Ends when the last channel was deleted.
     Sub(sub::Args),
     /// Show the counters of a server or of channels
     Stats(stats::Args),
     /// Measure a server with many subscribers, and prove that it loses nothing
+    ///
+    /// All subscribers connect and the server confirms them before the first message is published. Latency counts from the
+    /// moment at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http
+    /// is spoken; the limit of open files is raised as far as the system allows.
     Bench(bench::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),

@@ -10,10 +10,6 @@ use crate::client::subscription::{Channel, Settings};
 use crate::client::{Event, Message, Mode, Subscription};
 
 /// Arguments of `sub`.
-///
-/// Prints new messages, one per line and as they come (a text with line breaks takes several lines; --json keeps one line
-/// per message). Reconnects when the connection ends, and neither loses nor repeats what the server still has. Ends when the
-/// last channel was deleted.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  pushctl sub news\n  pushctl sub news sport --backlog 10 --json\n  pushctl sub jobs --mode lp --count 1 --timeout 30s"

@@ -4,7 +4,15 @@
 
 mod bad_clients;
 mod bad_input;
+mod cli_bench;
+mod cli_errors;
+mod cli_fake;
+mod cli_publish;
+mod cli_resume;
+mod cli_stats;
+mod cli_sub;
 mod endings;
+mod generated;
 mod golden;
 mod imports;
 mod ledger;

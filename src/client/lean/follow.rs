@@ -67,7 +67,10 @@ async fn websocket(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Bu
                 upgraded = true;
                 sink.answered();
             }
-            while upgraded {
+            if !upgraded {
+                return;
+            }
+            loop {
                 match frames.next(&mut bytes) {
                     frames::Piece::More => break,
                     frames::Piece::Data(data) => sink.data(data),

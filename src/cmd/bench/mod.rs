@@ -11,17 +11,13 @@ mod state;
 
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 
 use super::exit::{Code, Usage};
 use super::{args, output};
 use crate::client::Mode;
 
 /// Arguments of `bench`.
-///
-/// All subscribers connect and the server confirms them before the first message is published. Latency counts from the moment
-/// at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http is spoken;
-/// the open files are raised as far as the system allows.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages 1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500"
@@ -31,7 +27,7 @@ pub struct Args {
     #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     subscribers: usize,
     /// How messages are delivered
-    #[arg(short, long, default_value = "ev", value_parser = mode)]
+    #[arg(short, long, default_value = "ev", value_parser = modes())]
     mode: Mode,
     /// Channels over which the subscribers are spread
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
@@ -59,9 +55,8 @@ pub struct Args {
 }
 
 /// The modes that can be measured: a poller only measures its own interval.
-fn mode(text: &str) -> Result<Mode, String> {
-    let mode = <Mode as clap::ValueEnum>::from_str(text, false)?;
-    if mode == Mode::Poll { Err("polling only measures its own interval (use lp, ws, ev or stream)".to_owned()) } else { Ok(mode) }
+fn modes() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["lp", "ws", "ev", "stream"]).try_map(|name| <Mode as clap::ValueEnum>::from_str(&name, false))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

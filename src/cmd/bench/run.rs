@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reqwest::Url;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_local};
@@ -28,6 +29,11 @@ const CONNECTING: usize = 128;
 const TICK: Duration = Duration::from_millis(50);
 /// When everything is published and nothing arrives for so long, nothing more will.
 const QUIET: Duration = Duration::from_secs(5);
+
+/// Tidying up is not worth a longer wait.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Channels in one request to delete them, so that its line stays short.
+const DELETED_TOGETHER: usize = 50;
 
 struct Run<'a> {
     args: &'a Args,
@@ -57,7 +63,8 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Report> {
     run.publish(first).await?;
     let publish_seconds = (run.state.start.elapsed() - first).as_secs_f64();
     run.finish().await;
-    subscribers.abort_all();
+    subscribers.shutdown().await;
+    run.delete_channels().await;
     Ok(run.report(connect_seconds, publish_seconds, first))
 }
 
@@ -169,6 +176,18 @@ impl Run<'_> {
         bar.finish_and_clear();
     }
 
+    /// Leaves no messages behind, as far as the server lets us: a publisher location need not be an admin's.
+    async fn delete_channels(&self) {
+        let channels: Vec<String> = (0..self.args.channels).map(|number| self.channel(number)).collect();
+        for some in channels.chunks(DELETED_TOGETHER) {
+            let Ok(url) = self.endpoints.publish(&some.join("/")) else { return };
+            let answer = self.client.request(Method::DELETE, &url, HeaderMap::new(), None, Some(DELETE_TIMEOUT)).await;
+            if !answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+        }
+    }
+
     /// A display that follows the deliveries until it is cleared.
     fn delivery_bar(&self) -> ProgressBar {
         let bar = bar("delivering", u64::from(self.args.messages) * self.args.subscribers as u64);
@@ -203,13 +222,13 @@ impl Run<'_> {
             publishers: args.publishers,
             size: args.size,
             rate: args.rate,
-            connect_seconds,
+            connect_seconds: rounded(connect_seconds),
             published: state.published.get(),
-            publish_seconds,
+            publish_seconds: rounded(publish_seconds),
             expected: u64::from(args.messages) * args.subscribers as u64,
             delivered,
-            seconds,
-            deliveries_per_second: if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 },
+            seconds: rounded(seconds),
+            deliveries_per_second: if seconds > 0.0 { rounded(delivered as f64 / seconds) } else { 0.0 },
             latency_ms: state.latency(),
             lost,
             duplicated,
@@ -243,6 +262,11 @@ async fn publish_share(args: Args, number: usize, target: Target, urls: Rc<[Url]
     Ok(())
 }
 
+/// `number` to six places: no clock is better than that.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
+}
+
 /// Gives the turn to the next subscriber as soon as this one's request is on its way.
 struct Turn<'a> {
     entry: Entry<'a>,
@@ -273,7 +297,7 @@ fn bar(what: &'static str, length: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} {per_sec} {eta}") {
+    match ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} {eta}") {
         Ok(style) => bar.with_style(style.progress_chars("=> ")).with_message(what),
         Err(_) => bar,
     }

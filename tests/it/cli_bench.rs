@@ -1,0 +1,166 @@
+//! `pushctl bench` from outside, against a small server that can be made to lose, repeat and reorder.
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::cli_fake::{Fake, Outcome, Reply, chunked, ok, refused, run};
+use super::cli_resume::Server;
+
+/// What the server does wrong with the message of that id, for its first subscriber.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    Lose(usize),
+    Repeat(usize),
+    /// Sends it after the next one.
+    Delay(usize),
+}
+
+/// A broker of eventsource messages with one channel.
+fn broker(fault: Fault) -> Fake {
+    let subscribers = Arc::new(Mutex::new(Vec::new()));
+    let messages = Mutex::new(Vec::<String>::new());
+    Fake::start(move |request, _| {
+        if request.line.starts_with("GET /ev/") {
+            return Reply::Keep(chunked(&[": \n"]), Arc::clone(&subscribers));
+        }
+        let mut sockets = subscribers.lock().expect("no test fails with the lock");
+        if request.line.starts_with("GET /channels-stats?id=bench-") {
+            let count = sockets.len();
+            return Reply::Send(ok(
+                "",
+                &format!(
+                    "{{\"channels\": 1, \"infos\": [\r\n{{\"channel\": \"x\", \"published_messages\": 0, \"stored_messages\": 0, \"subscribers\": {count}}}\r\n]}}\r\n"
+                ),
+            ));
+        }
+        if request.line.starts_with("DELETE /pub?id=bench-") {
+            return Reply::Send(refused("200 OK", "Channel deleted."));
+        }
+        assert!(request.line.starts_with("POST /pub?id=bench-"), "{}", request.line);
+        let mut messages = messages.lock().expect("no test fails with the lock");
+        let id = messages.len() + 1;
+        let text = String::from_utf8(request.body.clone()).expect("texts of bench are ascii");
+        let data = format!("data: {{\"id\":{id},\"channel\":\"x\",\"text\":\"{text}\"}}\n\n");
+        messages.push(format!("{:x}\r\n{data}\r\n", data.len()));
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            let which: Vec<usize> = match fault {
+                Fault::Lose(bad) if number == 0 && id == bad => vec![],
+                Fault::Repeat(bad) if number == 0 && id == bad => vec![id, id],
+                Fault::Delay(bad) if number == 0 && id == bad => vec![],
+                Fault::Delay(bad) if number == 0 && id == bad + 1 => vec![id, bad],
+                _ => vec![id],
+            };
+            for id in which {
+                socket.write_all(messages[id - 1].as_bytes()).expect("bench reads");
+            }
+        }
+        Reply::Send(ok("", ""))
+    })
+}
+
+fn bench(fault: Fault, args: &[&str]) -> (Outcome, Value) {
+    let outcome = broker(fault).run(&[&["bench", "-n", "3", "--messages", "10", "--json"], args].concat());
+    let report = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+    (outcome, report)
+}
+
+#[test]
+fn bench_reports_a_faultless_run() {
+    for args in [["--publishers", "1"], ["--publishers", "4"], ["--rate", "1000"], ["--size", "5000"]] {
+        let (outcome, report) = bench(Fault::None, &args);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{args:?}");
+        assert_eq!(outcome.stdout.lines().count(), 1);
+        for (key, value) in
+            [("published", 10), ("expected", 30), ("delivered", 30), ("lost", 0), ("duplicated", 0), ("reordered", 0), ("subscribers", 3)]
+        {
+            assert_eq!(report[key], value, "{args:?}: {key}");
+        }
+        assert!(report["deliveries_per_second"].as_f64() > Some(0.0));
+        let latency: Vec<f64> =
+            ["p50", "p90", "p99", "p99.9", "max"].iter().map(|key| report["latency_ms"][key].as_f64().expect("a number")).collect();
+        assert!(latency[0] > 0.0 && latency.is_sorted(), "{latency:?}");
+    }
+}
+
+#[test]
+fn bench_tells_lost_repeated_and_reordered_messages() {
+    for (fault, expected) in
+        [(Fault::Lose(4), [1, 0, 0]), (Fault::Lose(10), [1, 0, 0]), (Fault::Repeat(4), [0, 1, 0]), (Fault::Delay(4), [0, 0, 1])]
+    {
+        let (outcome, report) = bench(fault, &["--timeout", "2s"]);
+        assert_eq!([&report["lost"], &report["duplicated"], &report["reordered"]], expected);
+        assert_eq!(outcome.code, 8);
+    }
+}
+
+#[test]
+fn bench_leaves_no_channel_behind() {
+    let fake = broker(Fault::None);
+    assert_eq!(fake.run(&["bench", "-n", "2", "--messages", "3"]).code, 0);
+    let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
+    let channel = lines.iter().find_map(|line| line.strip_prefix("GET /ev/")).expect("somebody subscribes");
+    assert_eq!(lines.last(), Some(&format!("DELETE /pub?id={channel}")));
+}
+
+#[test]
+fn bench_prints_a_table_for_people() {
+    let outcome = broker(Fault::None).run(&["bench", "-n", "2", "--messages", "3"]);
+    assert_eq!(outcome.code, 0);
+    let names: Vec<_> = outcome.stdout.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    let expected = [
+        "mode",
+        "subscribers",
+        "channels",
+        "publishers",
+        "connected in",
+        "published",
+        "delivered",
+        "deliveries per second",
+        "latency p50",
+        "latency p90",
+    ];
+    assert_eq!(names[..10], expected);
+    let width = outcome.stdout.lines().next().map(str::len);
+    assert!(outcome.stdout.lines().all(|line| Some(line.len()) == width), "{}", outcome.stdout);
+}
+
+#[test]
+fn bench_ends_when_a_subscriber_is_refused() {
+    let fake = Fake::always(&refused("403 Forbidden", "Subscribers limit per channel has been exceeded."));
+    let outcome = fake.run(&["bench", "-n", "2", "--mode", "lp"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
+    assert!(outcome.stderr.ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"), "{}", outcome.stderr);
+}
+
+#[test]
+fn bench_finds_no_fault_in_our_own_server() {
+    let server = Server::start();
+    for mode in ["ev", "ws", "lp", "stream"] {
+        let args = [
+            "bench",
+            "--url",
+            &server.address,
+            "--mode",
+            mode,
+            "-n",
+            "100",
+            "--channels",
+            "3",
+            "--messages",
+            "40",
+            "--publishers",
+            "4",
+            "--json",
+        ];
+        let outcome = run(&args, b"");
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{mode}: {}", outcome.stdout);
+        let report: Value = serde_json::from_str(&outcome.stdout).expect("one object");
+        for (key, value) in [("published", 120), ("delivered", 4000), ("lost", 0), ("duplicated", 0), ("reordered", 0), ("disconnected", 0)]
+        {
+            assert_eq!(report[key], value, "{mode}: {key}");
+        }
+    }
+}

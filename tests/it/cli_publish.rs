@@ -1,0 +1,103 @@
+//! `pushctl pub` from outside.
+
+use super::cli_fake::{Fake, Reply, ok, refused, run, status};
+
+const INFO: &str = "{\"channel\": \"ch1\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}\r\n";
+const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:12:27\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"b\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
+
+#[test]
+fn pub_posts_the_text_and_tells_the_channel_info() {
+    let fake = Fake::always(&ok("", INFO));
+    let args = ["pub", "ch1", "hello wörld", "--event-id", "e1", "--event-type", "tt", "--content-type", "text/x", "-H", "X-Key: k"];
+    let outcome = fake.run(&args);
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "ch1: 3 published, 2 stored, 1 subscriber\n", ""));
+    let request = &fake.requests()[0];
+    assert_eq!(request.line, "POST /pub?id=ch1");
+    assert_eq!(request.body, "hello wörld".as_bytes());
+    for (name, value) in [("Event-Id", "e1"), ("Event-Type", "tt"), ("Content-Type", "text/x"), ("X-Key", "k")] {
+        assert_eq!(request.header(name), Some(value));
+    }
+}
+
+#[test]
+fn pub_tells_every_channel_of_a_group() {
+    let fake = Fake::always(&ok("", GROUP));
+    let outcome = fake.run(&["pub", "a/b", "x"]);
+    assert_eq!(outcome.stdout, "a: 1 published, 1 stored, 0 subscribers\nb: 2 published, 1 stored, 2 subscribers\n");
+    assert_eq!(fake.requests()[0].line, "POST /pub?id=a/b");
+}
+
+#[test]
+fn pub_json_is_the_servers_object_on_one_line() {
+    let outcome = Fake::always(&ok("", GROUP)).run(&["pub", "a/b", "x", "--json"]);
+    assert_eq!(outcome.stdout, format!("{}\n", GROUP.replace("\r\n", "")));
+    assert_eq!(outcome.code, 0);
+}
+
+#[test]
+fn pub_quiet_prints_nothing_and_a_silent_location_is_no_error() {
+    let fake = Fake::always(&ok("", ""));
+    assert_eq!(fake.run(&["pub", "a", "x", "--quiet"]).stdout, "");
+    assert_eq!(fake.run(&["pub", "a", "x"]).stdout, "published to a\n");
+    assert_eq!(fake.run(&["pub", "a", "x", "--json"]).stdout, "");
+}
+
+#[test]
+fn pub_reads_standard_input_and_files_as_they_are() {
+    let fake = Fake::always(&ok("", INFO));
+    let text = [0xff, 0, b'\r', b'\n', b'\n'];
+    let path = std::env::temp_dir().join(format!("pushctl-cli-publish-{}", std::process::id()));
+    std::fs::write(&path, text).expect("a temporary file");
+    let file = path.to_str().expect("a path in UTF-8");
+    assert_eq!(run(&["pub", "--url", &fake.url, "ch1"], &text).code, 0);
+    assert_eq!(run(&["pub", "--url", &fake.url, "ch1", "-"], &text).code, 0);
+    assert_eq!(run(&["pub", "--url", &fake.url, "ch1", "-f", file], b"not this").code, 0);
+    std::fs::remove_file(&path).expect("it is ours");
+    let bodies: Vec<_> = fake.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, vec![text.to_vec(); 3]);
+}
+
+#[test]
+fn pub_escapes_channel_ids_and_uses_foreign_paths() {
+    let fake = Fake::always(&ok("", ""));
+    fake.run(&["pub", "50% of a&b", "x", "--pub-path", "/push/send?key=1&ch={channel}"]);
+    assert_eq!(fake.requests()[0].line, "POST /push/send?key=1&ch=50%25%20of%20a%26b");
+}
+
+#[test]
+fn pub_tells_why_it_was_refused() {
+    let cases = [
+        (
+            refused("403 Forbidden", "Channel id not authorized for this method."),
+            4,
+            "403 Forbidden: channel id not authorized for this method",
+        ),
+        (refused("400 Bad Request", "Empty post requests are not allowed."), 7, "400 Bad Request: empty post requests are not allowed"),
+        (status("401 Unauthorized", ""), 4, "401 Unauthorized (the server wants other credentials or another channel, see --header)"),
+        (status("404 Not Found", ""), 5, "404 Not Found (no such channel or location, see --url and the --…-path options)"),
+        (status("413 Request Entity Too Large", ""), 7, "413 Payload Too Large (the message is too large for this server)"),
+        (status("500 Internal Server Error", ""), 7, "500 Internal Server Error"),
+    ];
+    for (answer, code, text) in cases {
+        let fake = Fake::always(&answer);
+        let outcome = fake.run(&["pub", "ALL", "x"]);
+        assert_eq!(outcome.stderr, format!("pushctl: {}/pub?id=ALL answered {text}\n", fake.url));
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (code, ""));
+    }
+}
+
+#[test]
+fn pub_never_sends_a_message_twice() {
+    let fake = Fake::start(|_, _| Reply::Close(String::new()));
+    let outcome = fake.run(&["pub", "a", "x"]);
+    assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+    assert_eq!(fake.requests().len(), 1);
+}
+
+#[test]
+fn pub_gives_up_after_its_timeout() {
+    let fake = Fake::start(|_, _| Reply::Hold(String::new()));
+    let outcome = fake.run(&["pub", "a", "x", "--timeout", "100ms"]);
+    assert_eq!(outcome.stderr, format!("pushctl: no answer from {}/pub?id=a within 100ms (see --timeout)\n", fake.url));
+    assert_eq!(outcome.code, 6);
+}

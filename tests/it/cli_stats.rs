@@ -1,0 +1,81 @@
+//! `pushctl stats` from outside.
+
+use std::io::{BufRead as _, BufReader};
+
+use super::cli_fake::{Fake, ok, status};
+
+const SUMMARY: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:25:18\", \"channels\": 2, \"wildcard_channels\": 0, \"published_messages\": 12, \"stored_messages\": 2, \"messages_in_trash\": 0, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \"subscribers\": 1, \"uptime\": 3661, \"by_worker\": [\r\n{\"pid\": \"30209\", \"subscribers\": 0, \"uptime\": 3661},\r\n{\"pid\": \"30210\", \"subscribers\": 1, \"uptime\": 0}\r\n]}\r\n";
+const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"news/today\", \"published_messages\": 2000, \"stored_messages\": 10, \"subscribers\": 12}\r\n]}\r\n";
+
+#[test]
+fn stats_shows_the_summary() {
+    let fake = Fake::always(&ok("", SUMMARY));
+    let expected = "\
+hostname                             vm
+time                2026-11-21T00:25:18
+uptime                         1h 1m 1s
+channels                              2
+wildcard channels                     0
+subscribers                           1
+published messages                   12
+stored messages                       2
+messages in trash                     0
+channels in delete                    0
+channels in trash                     0
+
+worker  subscribers    uptime
+30209             0  1h 1m 1s
+30210             1        0s
+";
+    let outcome = fake.run(&["stats"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected, ""));
+    assert_eq!(fake.requests()[0].line, "GET /channels-stats");
+}
+
+#[test]
+fn stats_shows_channels_aligned() {
+    let fake = Fake::always(&ok("", GROUP));
+    let outcome = fake.run(&["stats", "n*"]);
+    let expected = "channel     published  stored  subscribers\na                   1       1            0\nnews/today       2000      10           12\n";
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, expected));
+    assert_eq!(fake.requests()[0].line, "GET /channels-stats?id=n*");
+}
+
+#[test]
+fn stats_json_is_the_servers_object_on_one_line() {
+    let outcome = Fake::always(&ok("", SUMMARY)).run(&["stats", "--json"]);
+    assert_eq!(outcome.stdout, format!("{}\n", SUMMARY.replace("\r\n", "")));
+}
+
+#[test]
+fn stats_tells_a_missing_channel_from_a_strange_answer() {
+    let fake = Fake::always(&status("404 Not Found", ""));
+    let outcome = fake.run(&["stats", "nope"]);
+    assert_eq!(outcome.code, 5);
+    assert!(
+        outcome.stderr.starts_with(&format!("pushctl: {}/channels-stats?id=nope answered 404 Not Found (", fake.url)),
+        "{}",
+        outcome.stderr
+    );
+
+    let outcome = Fake::always(&ok("", "<html>")).run(&["stats"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""));
+}
+
+#[test]
+fn stats_watch_goes_on_until_nobody_reads() {
+    let fake = Fake::always(&ok("", GROUP));
+    let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=1ms"]);
+    let lines: Vec<_> = BufReader::new(child.stdout.take().expect("it is piped")).lines().take(3).map(Result::unwrap_or_default).collect();
+    assert_eq!(lines, vec![GROUP.replace("\r\n", ""); 3]);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()), "a broken pipe is success");
+}
+
+#[test]
+fn plain_http_needs_no_certificates() {
+    let fake = Fake::always(&ok("", GROUP));
+    let mut command = fake.command(&["stats", "ALL", "--json"]);
+    let output = command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent").output().expect("the program starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
