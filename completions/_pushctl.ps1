@@ -49,7 +49,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--max-channels-per-request', '--max-channels-per-request', [CompletionResultType]::ParameterName, 'Channels in one request; more are answered with 400 [default: 1000]')
             [CompletionResult]::new('--max-subscribers-per-channel', '--max-subscribers-per-channel', [CompletionResultType]::ParameterName, 'Subscriptions per channel; a further one is answered with 403 [default: 100000]')
             [CompletionResult]::new('--max-body-size', '--max-body-size', [CompletionResultType]::ParameterName, 'Bytes of a published message; a larger one is answered with 413 [default: 1m]')
-            [CompletionResult]::new('--max-websocket-message-size', '--max-websocket-message-size', [CompletionResultType]::ParameterName, 'Bytes of a websocket message from a client; a larger one closes with 1009 [default: 1m]')
+            [CompletionResult]::new('--max-websocket-message-size', '--max-websocket-message-size', [CompletionResultType]::ParameterName, 'Bytes of a websocket message from a client; a larger one closes with 1009 [default: 4m]')
             [CompletionResult]::new('--max-header-size', '--max-header-size', [CompletionResultType]::ParameterName, 'Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]')
             [CompletionResult]::new('--max-lag', '--max-lag', [CompletionResultType]::ParameterName, 'Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]')
             [CompletionResult]::new('--max-connections', '--max-connections', [CompletionResultType]::ParameterName, 'Connections at once; a further one is closed [default: 100000]')

@@ -46,7 +46,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channel-id
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channels-per-request -d 'Channels in one request; more are answered with 400 [default: 1000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-subscribers-per-channel -d 'Subscriptions per channel; a further one is answered with 403 [default: 100000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-body-size -d 'Bytes of a published message; a larger one is answered with 413 [default: 1m]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-websocket-message-size -d 'Bytes of a websocket message from a client; a larger one closes with 1009 [default: 1m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-websocket-message-size -d 'Bytes of a websocket message from a client; a larger one closes with 1009 [default: 4m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-header-size -d 'Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-lag -d 'Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-connections -d 'Connections at once; a further one is closed [default: 100000]' -r
