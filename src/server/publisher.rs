@@ -19,11 +19,11 @@ use smallvec::SmallVec;
 use super::broker::{Broker, Channel, ChannelInfo, CreateError, NewMessage};
 use super::config::{LocationSettings, Variables};
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
+use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::explain::{Refusal, explain_line};
 use super::dialect::push_stream::info::Notation;
 use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
-use super::subscriber::cors_lines;
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 
 /// What a publisher's request comes to.
@@ -77,13 +77,13 @@ impl Call<'_> {
                 return Answer::Respond(Response::header_only(Status::NOT_ALLOWED, headers).with_headers(allow));
             }
         }
-        match self.act(&headers) {
+        match self.act(headers.clone()) {
             Ok(answer) => answer,
             Err(refusal) => Answer::Respond(refusal.response(&headers[NO_CACHE.len()..], false)),
         }
     }
 
-    fn act(&self, headers: &Cow<'static, [u8]>) -> Result<Answer, Refusal> {
+    fn act(&self, headers: Cow<'static, [u8]>) -> Result<Answer, Refusal> {
         let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
         let ids = channels_path::parse(&path);
         if ids.is_empty() {
@@ -105,7 +105,7 @@ impl Call<'_> {
         }
         let notation = Notation::accepted(self.request.header("accept"));
         if self.request.method == "GET" {
-            return Ok(Answer::Respond(self.info(&ids, notation, headers)));
+            return Ok(Answer::Respond(self.info(&ids, notation, &headers)));
         }
         let header = |name| self.request.header(name).map(Bytes::copy_from_slice);
         let action = if publishes {
@@ -114,7 +114,7 @@ impl Call<'_> {
             Action::Delete { ids }
         };
         let shows_info = self.settings.channel_info_on_publish;
-        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, headers: headers.clone() })))
+        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, headers })))
     }
 
     fn may_change(&self, id: &[u8]) -> Result<(), Refusal> {
@@ -127,9 +127,9 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &Cow<'static, [u8]>) -> Response {
+    fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
         let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
-        info_response(self.broker, notation, &found, headers.clone())
+        notation.response(&found, self.broker, headers.to_vec())
     }
 
     /// The cache headers, then CORS.
@@ -169,7 +169,7 @@ impl Plan {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        info_response(broker, self.notation, &infos, self.headers.clone())
+        self.notation.response(&infos, broker, self.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {
@@ -186,16 +186,6 @@ impl Plan {
         }
         Response::header_only(Status::NOT_FOUND, self.headers.clone())
     }
-}
-
-/// The info of these channels: none, one or a group.
-pub(super) fn info_response(broker: &Broker, notation: Notation, infos: &[ChannelInfo], headers: Cow<'static, [u8]>) -> Response {
-    let body = match infos {
-        [] => return Response::header_only(Status::NOT_FOUND, headers),
-        [info] => notation.single(info),
-        infos => notation.group(infos, &broker.summary()),
-    };
-    Response::sized(Status::OK, notation.content_type(), headers, body)
 }
 
 fn refusal_of(error: CreateError) -> Refusal {

@@ -8,7 +8,6 @@ use super::dialect::push_stream::channels_path;
 use super::dialect::push_stream::explain::Refusal;
 use super::dialect::push_stream::info::Notation;
 use super::dialect::push_stream::summary::Worker;
-use super::publisher::info_response;
 use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
 
@@ -47,7 +46,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
-    info_response(broker, notation, &found, headers)
+    notation.response(&found, broker, headers)
 }
 
 fn workers(summary: &Summary) -> Vec<Worker> {

@@ -5,28 +5,31 @@
 
 mod channel;
 mod clock;
+mod counters;
 mod inbox;
+mod life;
 mod log;
 mod memory;
 mod registry;
 mod trash;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Reader, Snapshot, read_together};
+pub use counters::{ShardSummary, Summary};
 pub use inbox::Inbox;
 pub use log::{Cursor, Message, Slice};
 pub use memory::OutOfMemory;
 
 use super::config::BrokerSettings;
-use crate::message::unix_now;
 use channel::Fate;
 use clock::PositionClock;
+use counters::{Counters, ShardCounters};
 use log::Window;
 use memory::MemoryMeter;
 use registry::Registry;
@@ -51,25 +54,6 @@ struct Inner {
     inboxes: Vec<Arc<Inbox>>,
     events: Option<Arc<Channel>>,
     started: Instant,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    channels: AtomicU64,
-    wildcard_channels: AtomicU64,
-    created: AtomicU64,
-    published: AtomicU64,
-    stored: AtomicI64,
-    slow_subscribers: AtomicU64,
-    missed_messages: AtomicU64,
-    shards: Vec<ShardCounters>,
-}
-
-#[derive(Debug, Default)]
-struct ShardCounters {
-    thread_id: AtomicU32,
-    /// Subscriber connections.
-    subscribers: AtomicU64,
 }
 
 /// A message to be published.
@@ -103,38 +87,6 @@ pub enum AttachError {
     /// `max_subscribers_per_channel` is reached.
     #[error("subscribers limit per channel exceeded")]
     TooManySubscribers,
-}
-
-/// The numbers of the whole server.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// Channels, without wildcard ones.
-    pub channels: u64,
-    /// Wildcard channels.
-    pub wildcard_channels: u64,
-    /// Messages published since the start, without events.
-    pub published: u64,
-    /// Messages stored now, without events.
-    pub stored: u64,
-    /// Messages removed in the last seconds.
-    pub messages_in_trash: u64,
-    /// Deleted channels that wait for the next tick.
-    pub channels_in_delete: u64,
-    /// Channels removed in the last seconds.
-    pub channels_in_trash: u64,
-    /// What concerns the shards one by one.
-    pub shards: Vec<ShardSummary>,
-    /// Time since the start.
-    pub uptime: Duration,
-}
-
-/// The numbers of a shard.
-#[derive(Clone, Copy, Debug)]
-pub struct ShardSummary {
-    /// Id of its thread; 0 until it runs.
-    pub thread_id: u32,
-    /// Its subscriber connections.
-    pub subscribers: u64,
 }
 
 impl Broker {
@@ -314,126 +266,10 @@ impl Broker {
         Reader { channel: Arc::clone(channel), from: state.log.resolve(backtrack, cursor).unwrap_or(live_from), live_from }
     }
 
-    /// Notes the thread on which a shard runs.
-    pub fn note_thread(&self, shard: usize, thread_id: u32) {
-        self.0.counters.shards[shard].thread_id.store(thread_id, Ordering::Relaxed);
-    }
-
-    /// Counts a subscriber connection of `shard`, or its end.
-    pub fn count_subscriber(&self, shard: usize, opened: bool) {
-        let counter = &self.0.counters.shards[shard].subscribers;
-        if opened {
-            counter.fetch_add(1, Ordering::Relaxed)
-        } else {
-            counter.fetch_sub(1, Ordering::Relaxed)
-        };
-    }
-
-    /// Counts a subscriber that was dropped because it was too slow, and the messages it missed.
-    pub fn count_slow_subscriber(&self, missed: u64) {
-        self.0.counters.slow_subscribers.fetch_add(1, Ordering::Relaxed);
-        self.0.counters.missed_messages.fetch_add(missed, Ordering::Relaxed);
-    }
-
     /// The channels whose id begins with `prefix`, in the order of their creation.
     #[must_use]
     pub fn list(&self, prefix: &[u8]) -> Vec<ChannelInfo> {
         self.0.registry.list(|channel| channel.id.starts_with(prefix)).iter().map(|channel| channel.info()).collect()
-    }
-
-    /// The numbers of the whole server.
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        let counters = &self.0.counters;
-        let trash = self.0.trash.lock().counts();
-        Summary {
-            channels: counters.channels.load(Ordering::Relaxed),
-            wildcard_channels: counters.wildcard_channels.load(Ordering::Relaxed),
-            published: counters.published.load(Ordering::Relaxed),
-            stored: counters.stored.load(Ordering::Relaxed).max(0).unsigned_abs(),
-            messages_in_trash: trash.messages,
-            channels_in_delete: trash.in_delete,
-            channels_in_trash: trash.channels,
-            shards: counters.shards.iter().map(ShardCounters::summary).collect(),
-            uptime: self.0.started.elapsed(),
-        }
-    }
-
-    /// Bytes that messages and channels take from the memory bound now.
-    #[must_use]
-    pub fn memory_used(&self) -> u64 {
-        self.0.memory.used()
-    }
-
-    /// Slow subscribers dropped, and messages they missed, since the start.
-    #[must_use]
-    pub fn slow_subscribers(&self) -> (u64, u64) {
-        let counters = &self.0.counters;
-        (counters.slow_subscribers.load(Ordering::Relaxed), counters.missed_messages.load(Ordering::Relaxed))
-    }
-
-    /// Housekeeping, to be called every [`TICK`]: empties the trash, expires messages, collects idle channels.
-    pub fn tick(&self) {
-        let deleted = self.0.trash.lock().sweep();
-        for (id, stored) in deleted {
-            self.0.counters.stored.fetch_sub(stored as i64, Ordering::Relaxed);
-            self.emit("channel_destroyed", &id);
-        }
-        let newest_expired = unix_now().saturating_sub(self.0.settings.message_ttl.as_secs());
-        for channel in self.0.registry.list(|_| true) {
-            self.sweep(&channel, newest_expired);
-        }
-    }
-
-    fn sweep(&self, channel: &Arc<Channel>, newest_expired: u64) {
-        let (expired, idle) = {
-            let mut state = channel.lock();
-            (state.log.expire(newest_expired), self.0.is_idle(&state))
-        };
-        if expired > 0 && !channel.events {
-            self.0.counters.stored.fetch_sub(expired as i64, Ordering::Relaxed);
-            self.0.trash.lock().add_messages(expired as u64);
-        }
-        if !idle || channel.events {
-            return;
-        }
-        let collected = self.0.registry.remove_if(&channel.id, |current| {
-            let mut state = current.lock();
-            let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
-            if idle {
-                state.fate = Fate::Collected;
-            }
-            idle
-        });
-        if collected.is_some() {
-            self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
-            self.0.trash.lock().add_channel();
-            self.emit("channel_destroyed", &channel.id);
-        }
-    }
-
-    fn emit_for(&self, channel: &Channel, event: &'static str) {
-        if !channel.events {
-            self.emit(event, &channel.id);
-        }
-    }
-
-    /// Publishes an event on the events channel (reference section 13), if there is one.
-    fn emit(&self, event: &'static str, id: &[u8]) {
-        let Some(events) = &self.0.events else { return };
-        let mut text = format!("{{\"type\": \"{event}\", \"channel\": \"").into_bytes();
-        text.extend_from_slice(id);
-        text.extend_from_slice(b"\"}");
-        let message = NewMessage { text: Bytes::from(text), event_id: None, event_type: Some(Bytes::from_static(event.as_bytes())) };
-        if self.append(events, &message, true).is_err() {
-            tracing::debug!(event, "no memory for an event");
-        }
-    }
-}
-
-impl ShardCounters {
-    fn summary(&self) -> ShardSummary {
-        ShardSummary { thread_id: self.thread_id.load(Ordering::Relaxed), subscribers: self.subscribers.load(Ordering::Relaxed) }
     }
 }
 
@@ -469,9 +305,5 @@ impl Inner {
                 self.inboxes[shard].push(Arc::clone(channel));
             }
         }
-    }
-
-    fn is_idle(&self, state: &channel::State) -> bool {
-        state.subscriptions == 0 && state.log.stored_count() == 0 && state.active_at.elapsed() > self.settings.channel_inactivity_time
     }
 }

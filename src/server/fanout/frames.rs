@@ -42,6 +42,7 @@ pub(super) struct Frame {
 }
 
 /// What a frame holds of its channel's log.
+#[derive(Clone, Copy)]
 pub(super) struct Content {
     /// The follower's cursor after this frame.
     pub(super) up_to: u64,

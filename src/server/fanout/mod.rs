@@ -8,6 +8,7 @@ mod frames;
 mod outlet;
 mod round;
 mod shard;
+mod state;
 mod timers;
 
 pub use follower::{Outcome, Subscription, Wanted};

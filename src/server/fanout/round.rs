@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::follower::Outcome;
 use super::format::{Batch, Delivery, Ending, Format};
 use super::frames::{Content, Frame, FrameKey, MAX_FRAME_TEXT_BYTES};
-use super::shard::{ConnectionKey, Moment, Shard, State};
+use super::shard::{ConnectionKey, Shard};
+use super::state::{Moment, State};
 use crate::server::broker::{Channel, Reader, Slice, read_together};
 
 /// Followers served before a round lets others have the thread: at 2 to 3 µs each about half a millisecond.

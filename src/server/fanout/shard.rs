@@ -3,21 +3,19 @@
 //! Connections ask here for their deadlines and wait here for what concerns them; `round` moves the messages.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use slab::Slab;
 use tokio::sync::Notify;
 
-use super::follower::{Follower, Membership, Outcome, Subscription};
+use super::follower::{Outcome, Subscription};
 use super::format::Ending;
-use super::frames::Frames;
 use super::outlet::Outlet;
-use super::timers::{Millis, NEVER, Timers};
-use crate::server::broker::{AttachError, Broker, Channel, Inbox};
+use super::state::{Moment, Slot, State};
+use super::timers::{Millis, NEVER};
+use crate::server::broker::{AttachError, Broker, Inbox};
 
 /// A connection of a shard.
 pub type ConnectionKey = usize;
@@ -36,43 +34,6 @@ struct Inner {
     drained: Notify,
     stopping: Cell<bool>,
     state: RefCell<State>,
-}
-
-/// Connections, followers, and the channels that are followed here.
-pub(super) struct State {
-    pub(super) slots: Slab<Slot>,
-    pub(super) channels: Slab<LocalChannel>,
-    pub(super) by_number: HashMap<u64, u32>,
-    pub(super) frames: Frames,
-    timers: Timers,
-}
-
-/// A connection, between requests or following.
-#[derive(Default)]
-pub(super) struct Slot {
-    waker: Option<Waker>,
-    /// Of a connection between or in requests.
-    deadline: Option<Millis>,
-    expired: bool,
-    pub(super) follower: Option<Follower>,
-}
-
-/// A channel with followers on this shard.
-pub(super) struct LocalChannel {
-    pub(super) channel: Arc<Channel>,
-    pub(super) members: Vec<Member>,
-}
-
-/// A follower of a channel and where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Member {
-    pub(super) slot: u32,
-    /// Which of the follower's memberships this is.
-    pub(super) nth: u32,
-    /// It has had everything up to this id.
-    pub(super) cursor: u64,
-    /// Up to this id it is due stored messages only.
-    pub(super) live_from: u64,
 }
 
 /// Why a connection that serves requests must not wait on.
@@ -95,16 +56,6 @@ pub enum FollowerEvent {
     Ended(Outcome),
 }
 
-/// What the deliveries of one moment have in common.
-#[derive(Clone, Copy)]
-pub(super) struct Moment<'a> {
-    pub(super) broker: &'a Broker,
-    pub(super) shard: usize,
-    pub(super) now: Millis,
-    pub(super) second: u64,
-    pub(super) send_timeout: Millis,
-}
-
 impl Shard {
     /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped.
     #[must_use]
@@ -118,13 +69,7 @@ impl Shard {
             earlier_deadline: Notify::new(),
             drained: Notify::new(),
             stopping: Cell::new(false),
-            state: RefCell::new(State {
-                slots: Slab::new(),
-                channels: Slab::new(),
-                by_number: HashMap::new(),
-                frames: Frames::default(),
-                timers: Timers::default(),
-            }),
+            state: RefCell::default(),
         }))
     }
 
@@ -343,170 +288,6 @@ impl Shard {
             let Some(key) = self.0.state.borrow_mut().timers.pop(now) else { return };
             self.with(|state, moment| state.expire(moment, key));
             self.0.state.borrow_mut().arm(key, self.0.send_timeout);
-        }
-    }
-}
-
-impl Slot {
-    fn remember(&mut self, cx: &Context<'_>) {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => self.waker = Some(cx.waker().clone()),
-        }
-    }
-
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-impl State {
-    pub(super) fn follower(&mut self, key: ConnectionKey) -> Option<&mut Follower> {
-        self.slots.get_mut(key)?.follower.as_mut()
-    }
-
-    /// Enters the connection's next deadline; true if it is the earliest of all.
-    pub(super) fn arm(&mut self, key: ConnectionKey, send_timeout: Millis) -> bool {
-        let Some(slot) = self.slots.get(key) else { return false };
-        let due = match &slot.follower {
-            Some(follower) if follower.outcome.is_none() => follower.due(send_timeout),
-            Some(_) => NEVER,
-            None => slot.deadline.filter(|_| !slot.expired).unwrap_or(NEVER),
-        };
-        self.timers.arm(key, due)
-    }
-
-    fn attach(
-        &mut self,
-        moment: Moment<'_>,
-        key: ConnectionKey,
-        outlet: Rc<Outlet>,
-        mut subscription: Subscription,
-    ) -> Result<(), AttachError> {
-        let mut follower = Follower::new(outlet, &subscription, moment.now);
-        let mut places = Vec::with_capacity(subscription.channels.len());
-        for wanted in &mut subscription.channels {
-            match moment.broker.attach(&mut wanted.channel, moment.shard, wanted.backtrack, &subscription.cursor) {
-                Ok(attachment) => places.push((Arc::clone(&wanted.channel), attachment)),
-                Err(error) => {
-                    places.iter().for_each(|(channel, _)| moment.broker.detach(channel, moment.shard));
-                    return Err(error);
-                }
-            }
-        }
-        for (nth, (channel, attachment)) in places.into_iter().enumerate() {
-            let local = self.local_channel(channel);
-            let members = &mut self.channels[local as usize].members;
-            follower.memberships.push(Membership { channel: local, place: members.len() as u32 });
-            members.push(Member { slot: key as u32, nth: nth as u32, cursor: attachment.from, live_from: attachment.live_from });
-        }
-        moment.broker.count_subscriber(moment.shard, true);
-        if !subscription.head.is_empty() {
-            follower.write(&Rc::new(std::mem::take(&mut subscription.head)), moment.now);
-        }
-        self.slots[key].follower = Some(follower);
-        self.begin(moment, key, subscription.merges_backlog);
-        Ok(())
-    }
-
-    fn local_channel(&mut self, channel: Arc<Channel>) -> u32 {
-        let number = channel.number();
-        if let Some(local) = self.by_number.get(&number) {
-            return *local;
-        }
-        let local = self.channels.insert(LocalChannel { channel, members: Vec::new() }) as u32;
-        self.by_number.insert(number, local);
-        local
-    }
-
-    /// Takes a follower off all its channels; it gets nothing more.
-    pub(super) fn detach(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(follower) = self.follower(key) else { return };
-        let memberships = std::mem::take(&mut follower.memberships);
-        if !memberships.is_empty() {
-            moment.broker.count_subscriber(moment.shard, false);
-        }
-        // Places move while members are removed, so each one is looked up when its turn comes.
-        let mut memberships = memberships;
-        for nth in 0..memberships.len() {
-            if let Some((moved, place)) = self.remove_member(moment, memberships[nth]) {
-                if moved.slot as usize == key {
-                    memberships[moved.nth as usize].place = place;
-                } else {
-                    self.move_member(moved, place);
-                }
-            }
-        }
-    }
-
-    /// Takes a follower off one of its channels, of several.
-    pub(super) fn detach_one(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
-        let Some(follower) = self.follower(key) else { return };
-        let membership = follower.memberships.swap_remove(nth);
-        if let Some(renumbered) = follower.memberships.get(nth).copied() {
-            self.channels[renumbered.channel as usize].members[renumbered.place as usize].nth = nth as u32;
-        }
-        if let Some((moved, place)) = self.remove_member(moment, membership) {
-            self.move_member(moved, place);
-        }
-    }
-
-    fn move_member(&mut self, moved: Member, place: u32) {
-        if let Some(follower) = self.follower(moved.slot as usize) {
-            follower.memberships[moved.nth as usize].place = place;
-        }
-    }
-
-    /// Removes a member of a channel; returns the member that took its place.
-    fn remove_member(&mut self, moment: Moment<'_>, membership: Membership) -> Option<(Member, u32)> {
-        let local = &mut self.channels[membership.channel as usize];
-        let member = local.members.swap_remove(membership.place as usize);
-        let moved = local.members.get(membership.place as usize).copied();
-        let channel = Arc::clone(&local.channel);
-        moment.broker.detach(&channel, moment.shard);
-        if local.members.is_empty() {
-            self.by_number.remove(&channel.number());
-            self.channels.remove(membership.channel as usize);
-        } else if member.cursor < channel.last_id() {
-            // What was kept for this follower alone can be let go.
-            moment.broker.revisit(&channel, moment.shard);
-        }
-        moved.map(|moved| (moved, membership.place))
-    }
-
-    /// Removes all of a subscription.
-    fn leave(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        self.detach(moment, key);
-        let slot = &mut self.slots[key];
-        slot.follower = None;
-        slot.deadline = None;
-        slot.expired = false;
-    }
-
-    /// What is due: a connection's deadline, a follower's end, ping or time-out.
-    fn expire(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
-        let Some(follower) = &mut slot.follower else {
-            if slot.deadline.is_some_and(|deadline| deadline <= moment.now) {
-                slot.expired = true;
-                slot.wake();
-            }
-            return;
-        };
-        if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now {
-            return;
-        }
-        if follower.is_blocked() {
-            self.drop_slow(moment, key, 0);
-        } else if follower.ttl_at <= moment.now {
-            self.end(moment, key, Ending::TimeToLive);
-        } else {
-            let mut ping = Vec::new();
-            follower.format.ping(&mut ping);
-            follower.write(&Rc::new(ping), moment.now);
-            self.after_write(moment, key);
         }
     }
 }

@@ -23,17 +23,26 @@ enum State {
     Done,
 }
 
-/// The body is not chunked as it should be.
+/// Why a chunked body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) enum ChunkError {
+    /// It is not chunked as it should be.
+    Malformed,
+    /// It is larger than allowed, or says that it will be.
+    TooLarge,
+}
 
 impl ChunkedReader {
-    /// Takes what it can from `input` and appends data to `body`; returns how many bytes it took.
-    pub(super) fn read(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, Malformed> {
+    /// Takes what it can from `input` and appends data to `body`, up to `most` bytes; returns how many bytes it took.
+    pub(super) fn read(&mut self, input: &[u8], body: &mut Vec<u8>, most: u64) -> Result<usize, ChunkError> {
+        use ChunkError::{Malformed, TooLarge};
         let mut rest = input;
         loop {
             match &mut self.state {
+                // `httparse` takes a line without digits for the size 0.
+                State::Size if rest.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => return Err(Malformed),
                 State::Size => match httparse::parse_chunk_size(rest) {
+                    Ok(httparse::Status::Complete((_, size))) if size > most.saturating_sub(body.len() as u64) => return Err(TooLarge),
                     Ok(httparse::Status::Complete((taken, size))) => {
                         rest = &rest[taken..];
                         self.state = if size == 0 { State::Trailer } else { State::Data(size) };
@@ -92,11 +101,11 @@ impl ChunkedReader {
 mod tests {
     use super::*;
 
-    fn read(input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), Malformed> {
+    fn read(input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), ChunkError> {
         let (mut reader, mut body, mut pending, mut taken) = (ChunkedReader::default(), Vec::new(), Vec::new(), 0);
         for piece in input.chunks(step) {
             pending.extend_from_slice(piece);
-            let used = reader.read(&pending, &mut body)?;
+            let used = reader.read(&pending, &mut body, 16)?;
             pending.drain(..used);
             taken += used;
         }
@@ -113,9 +122,16 @@ mod tests {
 
     #[test]
     fn malformed_chunks_are_refused() {
-        for input in [&b"x\r\n"[..], b"5\r\nhelloX\r\n", b"fffffffffffffffff\r\n", b"-1\r\n", b"5\nhello"] {
-            assert_eq!(read(input, 1).err(), Some(Malformed), "{input:?}");
+        for input in [&b"x\r\n"[..], b"5\r\nhelloX\r\n", b"fffffffffffffffff\r\n", b"-1\r\n", b"5\nhello", b"\r\n\r\n", b";x\r\n"] {
+            assert_eq!(read(input, 1).err(), Some(ChunkError::Malformed), "{input:?}");
         }
-        assert_eq!(read(&[b'1'; 5000], 5000).err(), Some(Malformed));
+        assert_eq!(read(b"1; ".repeat(2000).as_slice(), 6000).err(), Some(ChunkError::Malformed), "a line without end");
+    }
+
+    #[test]
+    fn a_body_that_will_be_too_large_is_refused_at_once() {
+        for input in [&b"11\r\n"[..], b"ffffffffffffffff\r\n", b"10\r\n0123456789abcdef\r\n1\r\n"] {
+            assert_eq!(read(input, 1).err(), Some(ChunkError::TooLarge), "{input:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
-use super::body::ChunkedReader;
+use super::body::{ChunkError, ChunkedReader};
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
 use super::route::{Next, Routed, Router};
@@ -253,12 +253,10 @@ impl<'a> Requests<'a> {
         let mut reader = ChunkedReader::default();
         let mut body = Vec::new();
         loop {
-            match reader.read(&self.connection.buffer, &mut body) {
+            match reader.read(&self.connection.buffer, &mut body, most) {
                 Ok(taken) => self.connection.buffer.advance(taken),
-                Err(_malformed) => return Ok(Err(Response::error_page(Status::BAD_REQUEST).closing())),
-            }
-            if body.len() as u64 > most {
-                return Ok(Err(too_large()));
+                Err(ChunkError::Malformed) => return Ok(Err(Response::error_page(Status::BAD_REQUEST).closing())),
+                Err(ChunkError::TooLarge) => return Ok(Err(too_large())),
             }
             if reader.is_done() {
                 return Ok(Ok(Bytes::from(body)));

@@ -40,7 +40,7 @@ pub(super) fn parse<T>(
     let mut parsed = httparse::Request::new(&mut headers);
     let taken = match parsed.parse(&buffer[..buffer.len().min(max_bytes)]) {
         Ok(httparse::Status::Complete(taken)) => taken,
-        Ok(httparse::Status::Partial) if buffer.len() >= max_bytes => return Parsed::Bad(too_large(buffer)),
+        Ok(httparse::Status::Partial) if buffer.len() >= max_bytes => return Parsed::Bad(too_large(&buffer[..max_bytes])),
         Ok(httparse::Status::Partial) => return Parsed::Incomplete,
         Err(httparse::Error::TooManyHeaders) => return Parsed::Bad(headers_too_large()),
         Err(httparse::Error::Version) if is_http(buffer) => return Parsed::Bad(page(505)),
@@ -63,9 +63,9 @@ fn headers_too_large() -> Response {
     Response::titled_error_page(Status::BAD_REQUEST, "400 Request Header Or Cookie Too Large").closing()
 }
 
-/// The request line, or the headers, are more than they may be.
-fn too_large(buffer: &[u8]) -> Response {
-    if memchr::memchr(b'\n', buffer.trim_ascii_start()).is_some() { headers_too_large() } else { page(414) }
+/// The request line, or the headers, are more than what may be read.
+fn too_large(read: &[u8]) -> Response {
+    if memchr::memchr(b'\n', read.trim_ascii_start()).is_some() { headers_too_large() } else { page(414) }
 }
 
 /// The request line ends in some version of HTTP, though not in one that is known.
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn heads_are_understood_or_refused() {
-        let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(300));
+        let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(300));
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(300));
         for (bytes, expected) in [
             ("GET /a%20b?id=1#f HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a b id=1 None"),

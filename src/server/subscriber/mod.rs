@@ -23,13 +23,14 @@ use smallvec::SmallVec;
 pub use formats::Formats;
 
 use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
-use super::config::{LocationSettings, SubscriberMode, Variables};
+use super::config::{LocationSettings, SubscriberMode};
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
+use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
 use super::dialect::push_stream::explain::Refusal;
 use super::fanout::{Subscription, Wanted};
 use super::request::{Request, RequestVariables};
-use super::response::{NO_CACHE, Response, Status, push_line};
+use super::response::{NO_CACHE, Response, Status};
 use crate::protocol::MODE;
 
 /// What a subscriber's request comes to.
@@ -190,20 +191,6 @@ impl Call<'_> {
 
 /// The channels of a request.
 type Channels = SmallVec<[Wanted; 1]>;
-
-/// CORS header lines (reference section 4); empty without `allowed_origins`.
-#[must_use]
-pub fn cors_lines(settings: &LocationSettings, variables: &dyn Variables, methods: &str) -> Vec<u8> {
-    let mut lines = Vec::new();
-    let origins = settings.allowed_origins.as_ref().map(|origins| origins.evaluate(variables)).unwrap_or_default();
-    if !origins.is_empty() {
-        push_line(b"Access-Control-Allow-Origin: ", &cursor::percent_decode(&origins), &mut lines);
-        push_line(b"Access-Control-Allow-Methods: ", methods.as_bytes(), &mut lines);
-        lines
-            .extend_from_slice(b"Access-Control-Allow-Headers: If-Modified-Since,If-None-Match,Etag,Event-Id,Event-Type,Last-Event-Id\r\n");
-    }
-    lines
-}
 
 fn refusal_of(error: &AttachError) -> Refusal {
     match error {

@@ -1,9 +1,11 @@
 //! Channel info bodies of publisher and statistics (reference section 5). Nothing is escaped, as in the module.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use crate::message::unix_now;
-use crate::server::broker::{ChannelInfo, Summary};
+use crate::server::broker::{Broker, ChannelInfo, Summary};
+use crate::server::response::{Response, Status};
 use crate::server::{hostname, iso_time};
 
 /// The notation of an info body.
@@ -116,6 +118,17 @@ impl Notation {
             Notation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
         }
         out
+    }
+
+    /// The answer with the info of these channels: none (404), one or a group.
+    #[must_use]
+    pub fn response(self, infos: &[ChannelInfo], broker: &Broker, headers: impl Into<Cow<'static, [u8]>>) -> Response {
+        let body = match infos {
+            [] => return Response::header_only(Status::NOT_FOUND, headers),
+            [info] => self.single(info),
+            infos => self.group(infos, &broker.summary()),
+        };
+        Response::sized(Status::OK, self.content_type(), headers, body)
     }
 
     /// One channel; `indent` stands before each line of YAML, `end` after the last value.

@@ -1,6 +1,7 @@
 //! The push-stream dialect: statuses, header spellings, bodies and cursor syntax of nginx-push-stream-module 0.6.0.
 
 pub mod channels_path;
+pub mod cors;
 pub mod cursor;
 pub mod explain;
 pub mod info;

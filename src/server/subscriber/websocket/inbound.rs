@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn broken_rules_close() {
-        let cases: [(&[(bool, u8, &[u8])], &[u8]); 9] = [
+        type Frames = [(bool, u8, &'static [u8])];
+        let cases: [(&Frames, &[u8]); 9] = [
             (&[(true, 0, b"x")], b"\x88\x00"),
             (&[(false, 1, b"x"), (true, 1, b"y")], b"\x88\x00"),
             (&[(true, 3, b"")], b"\x88\x00"),

@@ -1,0 +1,117 @@
+//! The numbers of the server: counted without locks, read by statistics.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Broker;
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) channels: AtomicU64,
+    pub(super) wildcard_channels: AtomicU64,
+    pub(super) created: AtomicU64,
+    pub(super) published: AtomicU64,
+    pub(super) stored: AtomicI64,
+    pub(super) slow_subscribers: AtomicU64,
+    pub(super) missed_messages: AtomicU64,
+    pub(super) shards: Vec<ShardCounters>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ShardCounters {
+    pub(super) thread_id: AtomicU32,
+    /// Subscriber connections.
+    pub(super) subscribers: AtomicU64,
+}
+
+/// The numbers of the whole server.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Channels, without wildcard ones.
+    pub channels: u64,
+    /// Wildcard channels.
+    pub wildcard_channels: u64,
+    /// Messages published since the start, without events.
+    pub published: u64,
+    /// Messages stored now, without events.
+    pub stored: u64,
+    /// Messages removed in the last seconds.
+    pub messages_in_trash: u64,
+    /// Deleted channels that wait for the next tick.
+    pub channels_in_delete: u64,
+    /// Channels removed in the last seconds.
+    pub channels_in_trash: u64,
+    /// What concerns the shards one by one.
+    pub shards: Vec<ShardSummary>,
+    /// Time since the start.
+    pub uptime: Duration,
+}
+
+/// The numbers of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardSummary {
+    /// Id of its thread; 0 until it runs.
+    pub thread_id: u32,
+    /// Its subscriber connections.
+    pub subscribers: u64,
+}
+
+impl Broker {
+    /// Notes the thread on which a shard runs.
+    pub fn note_thread(&self, shard: usize, thread_id: u32) {
+        self.0.counters.shards[shard].thread_id.store(thread_id, Ordering::Relaxed);
+    }
+
+    /// Counts a subscriber connection of `shard`, or its end.
+    pub fn count_subscriber(&self, shard: usize, opened: bool) {
+        let counter = &self.0.counters.shards[shard].subscribers;
+        if opened {
+            counter.fetch_add(1, Ordering::Relaxed)
+        } else {
+            counter.fetch_sub(1, Ordering::Relaxed)
+        };
+    }
+
+    /// Counts a subscriber that was dropped because it was too slow, and the messages it missed.
+    pub fn count_slow_subscriber(&self, missed: u64) {
+        self.0.counters.slow_subscribers.fetch_add(1, Ordering::Relaxed);
+        self.0.counters.missed_messages.fetch_add(missed, Ordering::Relaxed);
+    }
+
+    /// The numbers of the whole server.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let counters = &self.0.counters;
+        let trash = self.0.trash.lock().counts();
+        Summary {
+            channels: counters.channels.load(Ordering::Relaxed),
+            wildcard_channels: counters.wildcard_channels.load(Ordering::Relaxed),
+            published: counters.published.load(Ordering::Relaxed),
+            stored: counters.stored.load(Ordering::Relaxed).max(0).unsigned_abs(),
+            messages_in_trash: trash.messages,
+            channels_in_delete: trash.in_delete,
+            channels_in_trash: trash.channels,
+            shards: counters.shards.iter().map(ShardCounters::summary).collect(),
+            uptime: self.0.started.elapsed(),
+        }
+    }
+
+    /// Bytes that messages and channels take from the memory bound now.
+    #[must_use]
+    pub fn memory_used(&self) -> u64 {
+        self.0.memory.used()
+    }
+
+    /// Slow subscribers dropped, and messages they missed, since the start.
+    #[must_use]
+    pub fn slow_subscribers(&self) -> (u64, u64) {
+        let counters = &self.0.counters;
+        (counters.slow_subscribers.load(Ordering::Relaxed), counters.missed_messages.load(Ordering::Relaxed))
+    }
+}
+
+impl ShardCounters {
+    fn summary(&self) -> ShardSummary {
+        ShardSummary { thread_id: self.thread_id.load(Ordering::Relaxed), subscribers: self.subscribers.load(Ordering::Relaxed) }
+    }
+}

@@ -1,0 +1,76 @@
+//! The life of channels and messages: expiry, collection, the trash, and the events that tell of them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::channel::{Channel, Fate, State};
+use super::{Broker, Inner, NewMessage};
+use crate::message::unix_now;
+
+impl Broker {
+    /// Housekeeping, to be called every [`TICK`]: empties the trash, expires messages, collects idle channels.
+    pub fn tick(&self) {
+        let deleted = self.0.trash.lock().sweep();
+        for (id, stored) in deleted {
+            self.0.counters.stored.fetch_sub(stored as i64, Ordering::Relaxed);
+            self.emit("channel_destroyed", &id);
+        }
+        let newest_expired = unix_now().saturating_sub(self.0.settings.message_ttl.as_secs());
+        for channel in self.0.registry.list(|_| true) {
+            self.sweep(&channel, newest_expired);
+        }
+    }
+
+    fn sweep(&self, channel: &Arc<Channel>, newest_expired: u64) {
+        let (expired, idle) = {
+            let mut state = channel.lock();
+            (state.log.expire(newest_expired), self.0.is_idle(&state))
+        };
+        if expired > 0 && !channel.events {
+            self.0.counters.stored.fetch_sub(expired as i64, Ordering::Relaxed);
+            self.0.trash.lock().add_messages(expired as u64);
+        }
+        if !idle || channel.events {
+            return;
+        }
+        let collected = self.0.registry.remove_if(&channel.id, |current| {
+            let mut state = current.lock();
+            let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
+            if idle {
+                state.fate = Fate::Collected;
+            }
+            idle
+        });
+        if collected.is_some() {
+            self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
+            self.0.trash.lock().add_channel();
+            self.emit("channel_destroyed", &channel.id);
+        }
+    }
+
+    pub(super) fn emit_for(&self, channel: &Channel, event: &'static str) {
+        if !channel.events {
+            self.emit(event, &channel.id);
+        }
+    }
+
+    /// Publishes an event on the events channel (reference section 13), if there is one.
+    pub(super) fn emit(&self, event: &'static str, id: &[u8]) {
+        let Some(events) = &self.0.events else { return };
+        let mut text = format!("{{\"type\": \"{event}\", \"channel\": \"").into_bytes();
+        text.extend_from_slice(id);
+        text.extend_from_slice(b"\"}");
+        let message = NewMessage { text: Bytes::from(text), event_id: None, event_type: Some(Bytes::from_static(event.as_bytes())) };
+        if self.append(events, &message, true).is_err() {
+            tracing::debug!(event, "no memory for an event");
+        }
+    }
+}
+
+impl Inner {
+    fn is_idle(&self, state: &State) -> bool {
+        state.subscriptions == 0 && state.log.stored_count() == 0 && state.active_at.elapsed() > self.settings.channel_inactivity_time
+    }
+}
