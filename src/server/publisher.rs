@@ -141,6 +141,12 @@ impl Call<'_> {
 }
 
 impl Plan {
+    /// Header lines that every answer of the location carries.
+    #[must_use]
+    pub fn headers(&self) -> &[u8] {
+        &self.headers
+    }
+
     /// Answers the request with its body.
     #[must_use]
     pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {

@@ -186,7 +186,7 @@ impl<'a> Requests<'a> {
             }
             Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
                 Ok(body) => plan.finish(self.connection.shard.broker(), body),
-                Err(response) => response,
+                Err(response) => response.with_headers(plan.headers()),
             },
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(target) => {

@@ -9,6 +9,11 @@ use serde_json::Value;
 
 use crate::support::show;
 
+/// The footer of recorded error pages, and of ours.
+const RECORDED_FOOTER: &str = "<hr><center>nginx/1.26.3</center>";
+const OUR_FOOTER: &str =
+    concat!("<hr><center>pushctl v", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"), "</center>");
+
 /// Bytes that are shown before the first that differs.
 const CONTEXT: usize = 100;
 
@@ -67,8 +72,12 @@ impl Bindings {
         if fits { Ok(()) } else { Err(format!("{what}:\n   want {want}\n   got  {}", show(got))) }
     }
 
-    /// Compares text with placeholders.
+    /// Compares text with placeholders. Servers name themselves in the footer of error pages, as in the Server header;
+    /// everything else of a page is compared.
     pub(super) fn check_text(&mut self, want: &str, got: &[u8], what: &str) -> Result<(), String> {
+        let want = &workers_in_order(&want.replace(RECORDED_FOOTER, OUR_FOOTER));
+        let got = std::str::from_utf8(got).map_or_else(|_| got.to_vec(), |got| workers_in_order(got).into_bytes());
+        let got = got.as_slice();
         match self.matches(want, got) {
             Ok(bound) => {
                 self.values.extend(bound);
@@ -105,6 +114,16 @@ impl Bindings {
         }
         if at == got.len() { Ok(bound) } else { Err(at) }
     }
+}
+
+/// JSON statistics with the workers in the order of their subscribers: which worker accepts a connection is chance.
+fn workers_in_order(text: &str) -> String {
+    const START: &str = "\"by_worker\": [\r\n";
+    let Some((before, rest)) = text.split_once(START) else { return text.to_owned() };
+    let Some((workers, after)) = rest.split_once("\r\n]") else { return text.to_owned() };
+    let mut workers: Vec<&str> = workers.split(",\r\n").collect();
+    workers.sort_by_key(|worker| worker.split_once("\"subscribers\"").map(|(_, subscribers)| subscribers));
+    format!("{before}{START}{}\r\n]{after}", workers.join(",\r\n"))
 }
 
 /// The length of `literal` if `rest` begins with it, else how many bytes are the same.
