@@ -39,6 +39,7 @@ pub struct Plan {
     action: Action,
     notation: Notation,
     shows_info: bool,
+    escapes_ids: bool,
     headers: Cow<'static, [u8]>,
 }
 
@@ -114,7 +115,7 @@ impl Call<'_> {
             Action::Delete { ids }
         };
         let shows_info = self.settings.channel_info_on_publish;
-        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, headers })))
+        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, escapes_ids: self.settings.is_json(), headers })))
     }
 
     fn may_change(&self, id: &[u8]) -> Result<(), Refusal> {
@@ -129,7 +130,7 @@ impl Call<'_> {
 
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
         let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
-        notation.response(&found, self.broker, headers.to_vec())
+        notation.response(&found, self.broker, self.settings.is_json(), headers.to_vec())
     }
 
     /// The cache headers, then CORS.
@@ -175,7 +176,7 @@ impl Plan {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.notation.response(&infos, broker, self.headers.clone())
+        self.notation.response(&infos, broker, self.escapes_ids, self.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {

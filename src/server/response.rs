@@ -144,6 +144,7 @@ impl Response {
         }
         .write(out);
         match &self.body {
+            _ if request.is_head => {}
             Body::Sized(body) => out.extend_from_slice(body),
             Body::Pieces(pieces) => {
                 pieces.iter().for_each(|piece| framing.piece(piece, out));
@@ -161,6 +162,8 @@ pub struct Connection {
     pub minor_version: u8,
     /// Another request may follow.
     pub keep_alive: bool,
+    /// The request was HEAD: its answer has the head of a body and no body.
+    pub is_head: bool,
 }
 
 /// How a body without known length is sent.

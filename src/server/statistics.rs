@@ -30,7 +30,11 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         return Response::sized(Status::OK, notation.content_type(), headers, body);
     }
     let group = |prefix: &[u8]| {
-        let body = notation.group(&broker.list(prefix), &broker.summary());
+        let mut infos = broker.list(prefix);
+        if settings.is_json() {
+            infos.iter_mut().for_each(|info| info.id = notation.escaped(&info.id));
+        }
+        let body = notation.group(&infos, &broker.summary());
         Response::sized(Status::OK, notation.content_type(), headers.clone(), body)
     };
     let mut found: Vec<ChannelInfo> = Vec::new();
@@ -46,7 +50,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
-    notation.response(&found, broker, headers)
+    notation.response(&found, broker, settings.is_json(), headers)
 }
 
 fn workers(summary: &Summary) -> Vec<Worker> {

@@ -10,7 +10,6 @@ use smallvec::SmallVec;
 
 use super::log::{Cursor, Log, Message, Slice, Window};
 use super::memory::Charge;
-use crate::message::Position;
 
 /// Most shards that a broker can serve: a channel keeps one bit for each.
 pub const MAX_SHARDS: usize = 64;
@@ -243,70 +242,5 @@ impl State {
     fn release_live(&mut self) {
         let floor = self.interest.iter().filter(|interest| interest.followers > 0).map(|interest| interest.floor).min();
         self.log.release_live(floor.unwrap_or(u64::MAX));
-    }
-}
-
-/// A channel, and where a reader of it stands.
-#[derive(Clone, Debug)]
-pub struct Reader {
-    /// The channel.
-    pub channel: Arc<Channel>,
-    /// Messages after this id are due.
-    pub from: u64,
-    /// Up to this id only stored ones.
-    pub live_from: u64,
-}
-
-/// Messages of several channels up to one common horizon.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// One slice for each reader.
-    pub slices: Vec<Slice>,
-    /// Every message of these channels up to here is in the slices or was served before, none after it is.
-    pub horizon: Position,
-}
-
-/// Reads several channels at one moment.
-///
-/// All of them are locked together. Positions are given out under the channel's lock, so no message with a position
-/// below the horizon can turn up later: the horizon is a cursor that loses nothing and repeats nothing.
-#[must_use]
-pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
-    let mut order: SmallVec<[&Arc<Channel>; 4]> = readers.iter().map(|reader| &reader.channel).collect();
-    order.sort_by_key(|channel| channel.number);
-    order.dedup_by_key(|channel| channel.number);
-    let guards: SmallVec<[MutexGuard<'_, State>; 4]> = order.iter().map(|channel| channel.lock()).collect();
-    let mut snapshot = Snapshot::default();
-    let mut cut: Option<Position> = None;
-    for reader in readers {
-        let Ok(index) = order.binary_search_by_key(&reader.channel.number, |channel| channel.number) else { continue };
-        let log = &guards[index].log;
-        let slice = log.read(reader.from, reader.live_from, max_bytes);
-        if slice.is_cut {
-            cut = Some(cut.map_or(slice.horizon, |cut| cut.min(slice.horizon)));
-        }
-        if !slice.messages.is_empty() {
-            snapshot.horizon = snapshot.horizon.max(slice.horizon);
-        }
-        snapshot.slices.push(slice);
-    }
-    if let Some(cut) = cut {
-        snapshot.cut(cut);
-    }
-    snapshot
-}
-
-impl Snapshot {
-    /// Withholds all messages beyond `horizon`.
-    fn cut(&mut self, horizon: Position) {
-        for slice in &mut self.slices {
-            let kept = slice.messages.partition_point(|message| message.position <= horizon);
-            if let Some(first_withheld) = slice.messages.get(kept) {
-                slice.up_to = first_withheld.id - 1;
-                slice.is_cut = true;
-            }
-            slice.messages.truncate(kept);
-        }
-        self.horizon = horizon;
     }
 }

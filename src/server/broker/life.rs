@@ -13,9 +13,11 @@ impl Broker {
     /// Housekeeping, to be called every [`TICK`]: empties the trash, expires messages, collects idle channels.
     pub fn tick(&self) {
         let deleted = self.0.trash.lock().sweep();
-        for (id, stored) in deleted {
-            self.0.counters.stored.fetch_sub(stored as i64, Ordering::Relaxed);
-            self.emit("channel_destroyed", &id);
+        for channel in deleted {
+            self.0.counters.stored.fetch_sub(channel.stored as i64, Ordering::Relaxed);
+            if let Some((id, _charge)) = channel.id {
+                self.emit("channel_destroyed", &id);
+            }
         }
         let newest_expired = unix_now().saturating_sub(self.0.settings.message_ttl.as_secs());
         for channel in self.0.registry.list(|_| true) {

@@ -137,34 +137,24 @@ impl Log {
     ///
     /// A follower that came when the newest id was `live_from` is due stored messages up to there, and all after it.
     pub(super) fn read(&self, from: u64, live_from: u64, max_bytes: usize) -> Slice {
+        let mut reading = self.reading(from, live_from);
+        let mut bytes = 0;
+        while bytes < max_bytes && reading.next_position().is_some() {
+            bytes += reading.take();
+        }
+        reading.finish()
+    }
+
+    /// Begins to read as [`Log::read`] does, message by message.
+    pub(super) fn reading(&self, from: u64, live_from: u64) -> Reading<'_> {
         let first_live = self.live.front().map_or(self.last_id + 1, |message| message.id);
         // What is not in the live window any more (or was never meant to be) comes from the stored messages.
         let stored_up_to = (first_live - 1).max(live_from);
         let start = self.stored.partition_point(|message| message.id <= from);
-        let from_store = self.stored.range(start..).take_while(|message| message.id <= stored_up_to);
+        let from_store = self.stored.range(start..).take_while(move |message| message.id <= stored_up_to);
         let start = self.live.partition_point(|message| message.id <= from.max(stored_up_to));
-        let due = from_store.chain(self.live.range(start..));
-        let mut slice = Slice { messages: Vec::new(), up_to: self.last_id, missed: 0, is_cut: false, horizon: self.last_position };
-        let mut bytes = 0;
-        let mut expected = from.max(live_from) + 1;
-        for message in due {
-            if bytes >= max_bytes {
-                slice.up_to = message.id - 1;
-                slice.is_cut = true;
-                slice.horizon = slice.messages.last().map(|last| last.position).unwrap_or_default();
-                break;
-            }
-            bytes += message.text.len() + 64;
-            if message.id > live_from {
-                slice.missed += message.id - expected;
-                expected = message.id + 1;
-            }
-            slice.messages.push(Arc::clone(message));
-        }
-        if slice.up_to == self.last_id && expected <= self.last_id {
-            slice.missed += self.last_id + 1 - expected;
-        }
-        slice
+        let due: Due<'_> = Box::new(from_store.chain(self.live.range(start..)));
+        Reading { due: due.peekable(), log: self, live_from, expected: from.max(live_from) + 1, slice: Slice::default() }
     }
 
     /// Resolves where a new subscriber starts: the id *after* which stored messages are sent; `None` = none of them.
@@ -197,6 +187,52 @@ impl Log {
         let message = self.stored.get(index)?;
         let seen = message.position.time == time && tag == Some(u64::from(message.position.tag));
         Some(if seen { message.id } else { message.id - 1 })
+    }
+}
+
+type Due<'a> = Box<dyn Iterator<Item = &'a Arc<Message>> + 'a>;
+
+/// A reader on its way through a log.
+pub(super) struct Reading<'a> {
+    due: std::iter::Peekable<Due<'a>>,
+    log: &'a Log,
+    live_from: u64,
+    /// The live message that must come next, if none is missed.
+    expected: u64,
+    slice: Slice,
+}
+
+impl Reading<'_> {
+    /// Position of the next message that is due.
+    pub(super) fn next_position(&mut self) -> Option<Position> {
+        self.due.peek().map(|message| message.position)
+    }
+
+    /// Takes the next message; returns about how many bytes it has.
+    pub(super) fn take(&mut self) -> usize {
+        let Some(message) = self.due.next() else { return 0 };
+        if message.id > self.live_from {
+            self.slice.missed += message.id - self.expected;
+            self.expected = message.id + 1;
+        }
+        self.slice.messages.push(Arc::clone(message));
+        message.text.len() + 64
+    }
+
+    /// What was read; it is cut if there is more.
+    pub(super) fn finish(mut self) -> Slice {
+        if let Some(next) = self.due.peek() {
+            self.slice.up_to = next.id - 1;
+            self.slice.is_cut = true;
+            self.slice.horizon = self.slice.messages.last().map(|last| last.position).unwrap_or_default();
+            return self.slice;
+        }
+        self.slice.up_to = self.log.last_id;
+        self.slice.horizon = self.log.last_position;
+        if self.expected <= self.log.last_id {
+            self.slice.missed += self.log.last_id + 1 - self.expected;
+        }
+        self.slice
     }
 }
 

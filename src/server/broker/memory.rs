@@ -48,6 +48,36 @@ impl Charge {
     }
 }
 
+/// A changing share of the memory bound, for bytes that come in from outside: bodies and websocket messages that are not
+/// complete.
+#[derive(Debug)]
+pub struct Reservation {
+    meter: Arc<MemoryMeter>,
+    charge: Option<Charge>,
+}
+
+/// So much may come in without being counted: most requests are small, and connections are limited themselves.
+const FREE_BYTES: u64 = 64 * 1024;
+
+impl Reservation {
+    pub(super) fn new(meter: &Arc<MemoryMeter>) -> Self {
+        Self { meter: Arc::clone(meter), charge: None }
+    }
+
+    /// Sees to it that `bytes` are covered.
+    ///
+    /// # Errors
+    /// When the memory bound is reached; then nothing is covered any more.
+    pub fn cover(&mut self, bytes: u64) -> Result<(), OutOfMemory> {
+        let wanted = if bytes <= FREE_BYTES { 0 } else { bytes.div_ceil(FREE_BYTES).saturating_mul(FREE_BYTES) };
+        if self.charge.as_ref().map_or(0, Charge::bytes) != wanted {
+            self.charge = None;
+            self.charge = if wanted > 0 { Some(self.meter.charge(wanted)?) } else { None };
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.meter.used.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -57,6 +87,16 @@ impl Drop for Charge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reservation_covers_what_is_more_than_a_little() {
+        let meter = MemoryMeter::new(200_000);
+        let mut reservation = Reservation::new(&meter);
+        for (bytes, used) in [(10, 0), (65_536, 0), (65_537, 131_072), (140_000, 196_608), (10, 0)] {
+            assert_eq!((reservation.cover(bytes), meter.used()), (Ok(()), used), "{bytes}");
+        }
+        assert_eq!((reservation.cover(200_001), meter.used()), (Err(OutOfMemory), 0));
+    }
 
     #[test]
     fn a_charge_comes_back_when_dropped() {

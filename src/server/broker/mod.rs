@@ -11,6 +11,7 @@ mod life;
 mod log;
 mod memory;
 mod registry;
+mod snapshot;
 mod trash;
 
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Reader, Snapshot, read_together};
+pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS};
 pub use counters::{ShardSummary, Summary};
 pub use inbox::Inbox;
 pub use log::{Cursor, Message, Slice};
-pub use memory::OutOfMemory;
+pub use memory::{OutOfMemory, Reservation};
+pub use snapshot::{Reader, Snapshot, read_together};
 
 use super::config::BrokerSettings;
 use channel::Fate;
@@ -223,18 +225,32 @@ impl Broker {
             (state.log.stored_count(), state.followed_on())
         };
         self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
-        self.0.trash.lock().add_deleted_channel(channel.id.clone(), stored);
+        // Ids wait in the trash until the next tick. If there is no room for that, the event is what is left out.
+        let charge = self.0.memory.charge(Channel::footprint(&channel.id)).ok();
+        self.0.trash.lock().add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
         self.0.tell(&channel, followed_on);
         Ok(true)
     }
 
+    /// A share of the memory bound for bytes that are coming in.
+    #[must_use]
+    pub fn reservation(&self) -> Reservation {
+        Reservation::new(&self.0.memory)
+    }
+
     /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its successor, which then
-    /// takes its place.
+    /// takes its place. `own` are subscriptions of the same request on this channel, which its limit does not count.
     ///
     /// # Errors
     /// When the limit of subscribers or, for a successor, of channels is reached.
-    pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, backtrack: u32, cursor: &Cursor) -> Result<Attachment, AttachError> {
-        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX);
+    pub fn attach(
+        &self,
+        channel: &mut Arc<Channel>,
+        shard: usize,
+        (backtrack, own): (u32, u64),
+        cursor: &Cursor,
+    ) -> Result<Attachment, AttachError> {
+        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(own);
         loop {
             match channel.attach(shard, backtrack, cursor, most) {
                 Ok(Some(attachment)) => {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::memory::Charge;
+
 /// Time that things stay in the trash; they leave at the first tick after it.
 const STAY: Duration = Duration::from_secs(10);
 
@@ -16,8 +18,17 @@ const STAY: Duration = Duration::from_secs(10);
 pub(super) struct Trash {
     messages: Counted,
     channels: Counted,
-    /// Deleted channels that wait for the next tick, with the number of their stored messages.
-    in_delete: Vec<(Bytes, usize)>,
+    /// Deleted channels that wait for the next tick.
+    in_delete: Vec<Deleted>,
+}
+
+/// A deleted channel.
+#[derive(Debug)]
+pub(super) struct Deleted {
+    /// Its id, and what that takes from the memory bound; `None` if there was no room for it.
+    pub(super) id: Option<(Bytes, Charge)>,
+    /// Number of its stored messages.
+    pub(super) stored: usize,
 }
 
 /// The numbers in the trash.
@@ -64,18 +75,18 @@ impl Trash {
         self.channels.add(1);
     }
 
-    pub(super) fn add_deleted_channel(&mut self, id: Bytes, stored: usize) {
-        self.in_delete.push((id, stored));
+    pub(super) fn add_deleted_channel(&mut self, id: Option<(Bytes, Charge)>, stored: usize) {
+        self.in_delete.push(Deleted { id, stored });
     }
 
     /// Frees what has stayed long enough, then takes over the deleted channels, which are returned.
-    pub(super) fn sweep(&mut self) -> Vec<(Bytes, usize)> {
+    pub(super) fn sweep(&mut self) -> Vec<Deleted> {
         self.messages.sweep();
         self.channels.sweep();
         let deleted = std::mem::take(&mut self.in_delete);
-        for (_, stored) in &deleted {
+        for channel in &deleted {
             self.add_channel();
-            self.add_messages(*stored as u64);
+            self.add_messages(channel.stored as u64);
         }
         deleted
     }

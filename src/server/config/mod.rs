@@ -165,6 +165,14 @@ pub struct LocationSettings {
     pub client_max_body_size: u64,
 }
 
+impl LocationSettings {
+    /// Messages are JSON objects of our own, so everything around them is escaped as it should be, too.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.message_format == MessageFormat::Json
+    }
+}
+
 /// nginx's `types` and `default_type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Types {

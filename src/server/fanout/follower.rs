@@ -70,9 +70,13 @@ pub(super) struct Follower {
     pub(super) memberships: SmallVec<[Membership; 1]>,
     pub(super) ttl_at: Millis,
     pub(super) ping_every: Millis,
+    /// Until when the client has to complete what it began to send.
+    pub(super) receive_by: Millis,
     pub(super) last_sent: Millis,
     /// Since when the socket has taken nothing; `NEVER` while it takes all.
     pub(super) stalled_since: Millis,
+    /// Its channels' backlogs are still to be sent, one after the other.
+    pub(super) has_backlog_in_path_order: bool,
     /// The last bytes were written or are pending; nothing may follow.
     pub(super) ended: bool,
     pub(super) outcome: Option<Outcome>,
@@ -95,8 +99,10 @@ impl Follower {
             memberships: SmallVec::new(),
             ttl_at: subscription.time_to_live.map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
             ping_every: subscription.ping_interval.map_or(NEVER, millis),
+            receive_by: NEVER,
             last_sent: now,
             stalled_since: NEVER,
+            has_backlog_in_path_order: false,
             ended: false,
             outcome: None,
             pending: None,
@@ -180,8 +186,8 @@ impl Follower {
     /// When something is to be done for it next.
     pub(super) fn due(&self, send_timeout: Millis) -> Millis {
         if self.is_blocked() {
-            return self.stalled_since.saturating_add(send_timeout);
+            return self.stalled_since.saturating_add(send_timeout).min(self.receive_by);
         }
-        self.ttl_at.min(self.last_sent.saturating_add(self.ping_every))
+        self.ttl_at.min(self.receive_by).min(self.last_sent.saturating_add(self.ping_every))
     }
 }

@@ -1,6 +1,6 @@
 //! Encoded messages, shared by all followers that stand at the same place and look the same.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::format::Format;
 
@@ -11,8 +11,8 @@ pub(super) const MAX_FRAME_TEXT_BYTES: usize = 256 * 1024;
 /// (long-polling) find the frames of the round before.
 const KEPT: usize = 8;
 
-/// Largest frame that is kept beyond its round.
-const MAX_KEPT_BYTES: usize = 1024 * 1024;
+/// Largest frame that is held beyond its round. A larger one can still be found while a slow socket holds it.
+const MAX_HELD_BYTES: usize = 512 * 1024;
 
 /// What a follower needs to be sent the right frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,15 +30,13 @@ pub(super) struct FrameKey {
 }
 
 /// Messages in the bytes of a format.
+#[derive(Clone)]
 pub(super) struct Frame {
     pub(super) bytes: Rc<Vec<u8>>,
     /// The follower's cursor after this frame.
     pub(super) up_to: u64,
     /// Messages that the follower should have had but that are gone.
     pub(super) missed: u64,
-    is_cut: bool,
-    key: FrameKey,
-    _format: Rc<dyn Format>,
 }
 
 /// What a frame holds of its channel's log.
@@ -55,8 +53,17 @@ pub(super) struct Content {
 /// The newest frames of a shard.
 #[derive(Default)]
 pub(super) struct Frames {
-    kept: Vec<Rc<Frame>>,
+    kept: Vec<Kept>,
     next: usize,
+}
+
+struct Kept {
+    key: FrameKey,
+    content: Content,
+    bytes: Weak<Vec<u8>>,
+    /// Holds the bytes, unless they are many and their round is over.
+    held: Option<Rc<Vec<u8>>>,
+    _format: Rc<dyn Format>,
 }
 
 impl FrameKey {
@@ -67,25 +74,31 @@ impl FrameKey {
 
 impl Frames {
     /// A frame with this key that was cut for its size, or goes up to the `head` of its channel.
-    pub(super) fn find(&self, key: FrameKey, head: u64) -> Option<&Rc<Frame>> {
-        self.kept.iter().find(|frame| frame.key == key && (frame.is_cut || frame.up_to >= head))
+    pub(super) fn find(&self, key: FrameKey, head: u64) -> Option<Frame> {
+        let kept = self.kept.iter().find(|kept| kept.key == key && (kept.content.is_cut || kept.content.up_to >= head))?;
+        let bytes = kept.bytes.upgrade()?;
+        Some(Frame { bytes, up_to: kept.content.up_to, missed: kept.content.missed })
     }
 
-    pub(super) fn keep(&mut self, key: FrameKey, format: &Rc<dyn Format>, bytes: Vec<u8>, content: Content) -> Rc<Frame> {
-        let Content { up_to, missed, is_cut } = content;
-        let too_large = bytes.len() > MAX_KEPT_BYTES;
-        let frame = Rc::new(Frame { bytes: Rc::new(bytes), up_to, missed, is_cut, key, _format: Rc::clone(format) });
-        if too_large {
-            return frame;
-        }
+    /// Keeps an encoded frame for the followers that come next.
+    pub(super) fn keep(&mut self, key: FrameKey, format: &Rc<dyn Format>, bytes: Vec<u8>, content: Content) -> Frame {
+        let bytes = Rc::new(bytes);
+        let kept = Kept { key, content, bytes: Rc::downgrade(&bytes), held: Some(Rc::clone(&bytes)), _format: Rc::clone(format) };
         if let Some(same) = self.kept.iter_mut().find(|kept| kept.key == key) {
-            *same = Rc::clone(&frame);
+            *same = kept;
         } else if self.kept.len() < KEPT {
-            self.kept.push(Rc::clone(&frame));
+            self.kept.push(kept);
         } else {
-            self.kept[self.next] = Rc::clone(&frame);
+            self.kept[self.next] = kept;
             self.next = (self.next + 1) % KEPT;
         }
-        frame
+        Frame { bytes, up_to: content.up_to, missed: content.missed }
+    }
+
+    /// Lets go of large frames; to be called at the end of a round.
+    pub(super) fn release_large(&mut self) {
+        for kept in &mut self.kept {
+            kept.held.take_if(|bytes| bytes.len() > MAX_HELD_BYTES);
+        }
     }
 }

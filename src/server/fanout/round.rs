@@ -11,11 +11,17 @@ use super::follower::Outcome;
 use super::format::{Batch, Delivery, Ending, Format};
 use super::frames::{Content, Frame, FrameKey, MAX_FRAME_TEXT_BYTES};
 use super::shard::{ConnectionKey, Shard};
-use super::state::{Moment, State};
+use super::state::{Member, Moment, State};
 use crate::server::broker::{Channel, Reader, Slice, read_together};
 
 /// Followers served before a round lets others have the thread: at 2 to 3 µs each about half a millisecond.
 const FOLLOWERS_PER_TURN: usize = 256;
+
+/// Bytes written to sockets before a round lets others have the thread: the kernel copies them, at about 5 GB/s.
+const BYTES_PER_TURN: usize = 2 * 1024 * 1024;
+
+/// The newest id of a channel and, if it was deleted, its farewell.
+type News<'a> = (u64, Option<&'a Bytes>);
 
 /// Frames that one follower gets in a row; one with a longer way to go takes its next turn after the others.
 const FRAMES_PER_TURN: usize = 4;
@@ -31,10 +37,7 @@ impl Shard {
         let deleted = channel.deleted();
         let mut unvisited = usize::MAX;
         loop {
-            let (rest, blocked) = self.with(|state, moment| state.serve_members(moment, channel, (head, deleted.as_ref()), unvisited));
-            if blocked {
-                self.deadlines_changed();
-            }
+            let rest = self.with(|state, moment| state.serve_members(moment, channel, (head, deleted.as_ref()), unvisited));
             if rest == 0 {
                 break;
             }
@@ -46,42 +49,37 @@ impl Shard {
                 let floor = state.channels[*local as usize].members.iter().map(|member| member.cursor.max(member.live_from)).min();
                 channel.served(moment.shard, floor.unwrap_or(head));
             }
+            state.frames.release_large();
         });
     }
 }
 
 impl State {
-    /// Serves up to [`FOLLOWERS_PER_TURN`] members below place `unvisited`; returns how many are left, and whether a
-    /// socket was full.
-    fn serve_members(
-        &mut self,
-        moment: Moment<'_>,
-        channel: &Arc<Channel>,
-        news: (u64, Option<&Bytes>),
-        unvisited: usize,
-    ) -> (usize, bool) {
-        let number = channel.number();
-        let Some(local) = self.by_number.get(&number).copied() else { return (0, false) };
-        let mut blocked = false;
+    /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
+    fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
+        let Some(local) = self.by_number.get(&channel.number()).copied() else { return 0 };
         let mut place = self.channels[local as usize].members.len().min(unvisited);
         let last = place.saturating_sub(FOLLOWERS_PER_TURN);
-        while place > last {
+        self.turn_bytes = 0;
+        while place > last && self.turn_bytes < BYTES_PER_TURN {
             place -= 1;
             // The channel leaves the shard with its last member.
-            let Some(channel) = self.channels.get(local as usize) else { return (0, blocked) };
+            let Some(channel) = self.channels.get(local as usize) else { return 0 };
             let Some(member) = channel.members.get(place) else { continue };
-            let key = member.slot as usize;
-            blocked |= self.serve(moment, key, member.nth as usize, news);
+            let (key, nth) = (member.slot as usize, member.nth as usize);
+            self.serve(moment, key, nth, news);
         }
-        (place, blocked)
+        place
     }
 
-    /// Brings one follower up to `head` on one of its channels and tells it of the channel's end. True if its socket is
-    /// full.
-    fn serve(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, (head, deleted): (u64, Option<&Bytes>)) -> bool {
-        let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return false };
+    /// Brings one follower up to `head` on one of its channels and tells it of the channel's end.
+    fn serve(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, (head, deleted): News<'_>) {
+        let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let one_of_several = follower.memberships.len() > 1;
+        if follower.has_backlog_in_path_order && !self.deliver_backlog_in_path_order(moment, key) {
+            return self.after_write(moment, key);
+        }
         let member = self.channels[membership.channel as usize].members[membership.place as usize];
         if member.cursor < head {
             if one_of_several {
@@ -93,7 +91,30 @@ impl State {
         if let Some(text) = deleted {
             self.tell_deleted(moment, key, nth, text);
         }
-        self.after_write(moment, key)
+        self.after_write(moment, key);
+    }
+
+    /// Sends the backlogs of several channels one after the other, as the module does; true when all of it is sent.
+    fn deliver_backlog_in_path_order(&mut self, moment: Moment<'_>, key: ConnectionKey) -> bool {
+        for nth in 0.. {
+            let Some(member) = self.member(key, nth) else { break };
+            if member.cursor < member.live_from {
+                self.deliver(moment, key, nth, member.live_from);
+                if self.member(key, nth).is_none_or(|member| member.cursor < member.live_from) {
+                    return false;
+                }
+            }
+        }
+        if let Some(follower) = self.follower(key) {
+            follower.has_backlog_in_path_order = false;
+        }
+        true
+    }
+
+    /// The follower's membership number `nth`, as its channel knows it.
+    fn member(&self, key: ConnectionKey, nth: usize) -> Option<Member> {
+        let membership = self.slots[key].follower.as_ref()?.memberships.get(nth)?;
+        Some(self.channels[membership.channel as usize].members[membership.place as usize])
     }
 
     /// Sends the messages of one channel, in frames that are shared with others.
@@ -108,7 +129,7 @@ impl State {
     }
 
     /// The next frame for a follower; `None` if it has everything, or cannot take any.
-    fn frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) -> Option<Rc<Frame>> {
+    fn frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) -> Option<Frame> {
         let follower = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages())?;
         let membership = follower.memberships.get(nth)?;
         let local = &self.channels[membership.channel as usize];
@@ -124,7 +145,7 @@ impl State {
             second: moment.second,
         };
         if let Some(frame) = self.frames.find(frame_key, head) {
-            return Some(Rc::clone(frame));
+            return Some(frame);
         }
         let slice = local.channel.read(member.cursor, frame_key.live_from, MAX_FRAME_TEXT_BYTES);
         let content = Content { up_to: slice.up_to, missed: slice.missed, is_cut: slice.is_cut };
@@ -133,7 +154,7 @@ impl State {
     }
 
     /// Writes a frame and moves the cursor; false if the follower was given up.
-    fn send_frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, frame: &Rc<Frame>) -> bool {
+    fn send_frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, frame: &Frame) -> bool {
         if frame.missed > 0 {
             self.drop_slow(moment, key, frame.missed);
             return false;
@@ -144,6 +165,7 @@ impl State {
         if frame.bytes.is_empty() {
             return true;
         }
+        self.turn_bytes += frame.bytes.len();
         follower.write(&frame.bytes, moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
@@ -194,8 +216,11 @@ impl State {
         }
         let parts: Vec<(&Bytes, Slice)> = readers.iter().map(|reader| &reader.channel.id).zip(snapshot.slices).collect();
         let bytes = encode(&follower.format, &parts);
+        self.turn_bytes += bytes.len();
+        // All that was new may have been unstored messages from before this follower's time.
+        let is_answer = !bytes.is_empty() && follower.format.is_one_shot();
         follower.write(&Rc::new(bytes), moment.now);
-        if follower.format.is_one_shot() {
+        if is_answer {
             follower.ended = true;
             self.detach(moment, key);
         } else if is_cut {
@@ -207,17 +232,15 @@ impl State {
     pub(super) fn begin(&mut self, moment: Moment<'_>, key: ConnectionKey, merges: bool) {
         let Some(follower) = &self.slots[key].follower else { return };
         let one_shot = follower.format.is_one_shot();
-        let channels = follower.memberships.len();
-        if channels > 1 && (merges || one_shot) {
-            if (0..channels).any(|nth| self.is_behind(key, nth)) {
-                self.deliver_merged(moment, key);
+        let several = follower.memberships.len() > 1;
+        if several && !merges && !one_shot {
+            if let Some(follower) = self.follower(key) {
+                follower.has_backlog_in_path_order = true;
             }
-        } else {
-            for nth in 0..channels {
-                self.deliver(moment, key, nth, self.head_of(key, nth));
-            }
+            self.deliver_backlog_in_path_order(moment, key);
         }
         self.resume(moment, key);
+        self.frames.release_large();
     }
 
     /// Goes on with a follower: writes what is pending, then serves all its channels.
@@ -286,20 +309,19 @@ impl State {
         self.after_write(moment, key);
     }
 
-    /// To be called after writing to a follower: notices its end, or that its socket is full (then true).
-    pub(super) fn after_write(&mut self, moment: Moment<'_>, key: ConnectionKey) -> bool {
+    /// To be called after writing to a follower: notices its end, or that its socket is full.
+    pub(super) fn after_write(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         let slot = &mut self.slots[key];
-        let Some(follower) = &mut slot.follower else { return false };
+        let Some(follower) = &mut slot.follower else { return };
         follower.settle();
         if follower.outcome.is_none() && !follower.is_blocked() {
-            return false;
+            return;
         }
-        let blocked = follower.is_blocked();
         if follower.outcome == Some(Outcome::Dropped) {
             self.detach(moment, key);
         }
         self.slots[key].wake();
-        blocked && self.arm(key, moment.send_timeout)
+        self.arm(key, moment.send_timeout);
     }
 
     fn head_of(&self, key: ConnectionKey, nth: usize) -> u64 {

@@ -136,13 +136,12 @@ impl Shard {
     /// Sets the time after which a connection that serves requests is woken with [`Interruption::Expired`].
     pub fn set_deadline(&self, key: ConnectionKey, after: Option<Duration>) {
         let due = after.map(|after| self.now().saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER)));
-        let mut state = self.0.state.borrow_mut();
-        let slot = &mut state.slots[key];
-        slot.deadline = due;
-        slot.expired = false;
-        if state.timers.arm(key, due.unwrap_or(NEVER)) {
-            self.0.earlier_deadline.notify_one();
-        }
+        self.with(|state, moment| {
+            let slot = &mut state.slots[key];
+            slot.deadline = due;
+            slot.expired = false;
+            state.arm(key, moment.send_timeout);
+        });
     }
 
     /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`), the end of the server.
@@ -163,16 +162,19 @@ impl Shard {
     /// # Errors
     /// When a limit is reached; then there is no subscription at all and nothing was written.
     pub fn attach(&self, key: ConnectionKey, outlet: Rc<Outlet>, subscription: Subscription) -> Result<(), AttachError> {
-        self.with(|state, moment| state.attach(moment, key, outlet, subscription))?;
+        self.with(|state, moment| {
+            let attached = state.attach(moment, key, outlet, subscription);
+            state.arm(key, moment.send_timeout);
+            attached
+        })?;
         if self.0.stopping.get() {
             self.end(key, Ending::Shutdown);
         }
-        self.arm(key);
         Ok(())
     }
 
-    /// Waits for what concerns a follower. With `reading` off, what the client sends is left in the socket.
-    pub fn poll_follower(&self, key: ConnectionKey, reading: bool, cx: &mut Context<'_>) -> Poll<FollowerEvent> {
+    /// Waits for what concerns a follower.
+    pub fn poll_follower(&self, key: ConnectionKey, cx: &mut Context<'_>) -> Poll<FollowerEvent> {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.remember(cx);
@@ -183,7 +185,7 @@ impl Shard {
         if follower.is_blocked() && follower.outlet.poll_write_ready(cx).is_ready() {
             return Poll::Ready(FollowerEvent::Writable);
         }
-        if reading && follower.outlet.poll_read_ready(cx).is_ready() {
+        if follower.outlet.poll_read_ready(cx).is_ready() {
             return Poll::Ready(FollowerEvent::Readable);
         }
         Poll::Pending
@@ -191,8 +193,21 @@ impl Shard {
 
     /// Goes on with a follower whose socket takes bytes again.
     pub fn resume(&self, key: ConnectionKey) {
-        self.with(|state, moment| state.resume(moment, key));
-        self.arm(key);
+        self.with(|state, moment| {
+            state.resume(moment, key);
+            state.arm(key, moment.send_timeout);
+        });
+    }
+
+    /// Sets the time within which a follower has to complete what it began to send; then it is dropped.
+    pub fn expect_more(&self, key: ConnectionKey, within: Option<Duration>) {
+        self.with(|state, moment| {
+            if let Some(follower) = state.follower(key) {
+                follower.receive_by =
+                    within.map_or(NEVER, |within| moment.now.saturating_add(u64::try_from(within.as_millis()).unwrap_or(NEVER)));
+            }
+            state.arm(key, moment.send_timeout);
+        });
     }
 
     /// Sends an answer to something that a follower sent.
@@ -201,20 +216,25 @@ impl Shard {
             if let Some(follower) = state.follower(key).filter(|follower| !follower.ended) {
                 follower.reply(bytes, moment.now);
             }
+            state.after_write(moment, key);
+            state.arm(key, moment.send_timeout);
         });
-        self.arm(key);
     }
 
     /// Ends a subscription from the server's side, with these last bytes.
     pub fn end_with(&self, key: ConnectionKey, bytes: Vec<u8>) {
-        self.with(|state, moment| state.end_with(moment, key, bytes));
-        self.arm(key);
+        self.with(|state, moment| {
+            state.end_with(moment, key, bytes);
+            state.arm(key, moment.send_timeout);
+        });
     }
 
     /// Ends a subscription with what its format sends for this reason.
     pub fn end(&self, key: ConnectionKey, ending: Ending) {
-        self.with(|state, moment| state.end(moment, key, ending));
-        self.arm(key);
+        self.with(|state, moment| {
+            state.end(moment, key, ending);
+            state.arm(key, moment.send_timeout);
+        });
     }
 
     /// Ends what is left of a subscription; the connection serves requests again.
@@ -268,26 +288,22 @@ impl Shard {
             second: crate::message::unix_now(),
             send_timeout: self.0.send_timeout,
         };
-        work(&mut self.0.state.borrow_mut(), moment)
-    }
-
-    fn arm(&self, key: ConnectionKey) {
-        if self.0.state.borrow_mut().arm(key, self.0.send_timeout) {
+        let mut state = self.0.state.borrow_mut();
+        let result = work(&mut state, moment);
+        if std::mem::take(&mut state.deadline_moved) {
             self.0.earlier_deadline.notify_one();
         }
-    }
-
-    /// To be called when a round blocked followers: their send time-outs may be the next deadline.
-    pub(super) fn deadlines_changed(&self) {
-        self.0.earlier_deadline.notify_one();
+        result
     }
 
     fn expire(&self) {
         let now = self.now();
         loop {
             let Some(key) = self.0.state.borrow_mut().timers.pop(now) else { return };
-            self.with(|state, moment| state.expire(moment, key));
-            self.0.state.borrow_mut().arm(key, self.0.send_timeout);
+            self.with(|state, moment| {
+                state.expire(moment, key);
+                state.arm(key, moment.send_timeout);
+            });
         }
     }
 }

@@ -24,7 +24,11 @@ pub(super) struct State {
     pub(super) channels: Slab<LocalChannel>,
     pub(super) by_number: HashMap<u64, u32>,
     pub(super) frames: Frames,
+    /// Bytes written in the present turn of a round.
+    pub(super) turn_bytes: usize,
     pub(super) timers: Timers,
+    /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to be told.
+    pub(super) deadline_moved: bool,
 }
 
 /// A connection, between requests or following.
@@ -85,15 +89,15 @@ impl State {
         self.slots.get_mut(key)?.follower.as_mut()
     }
 
-    /// Enters the connection's next deadline; true if it is the earliest of all.
-    pub(super) fn arm(&mut self, key: ConnectionKey, send_timeout: Millis) -> bool {
-        let Some(slot) = self.slots.get(key) else { return false };
+    /// Enters the connection's next deadline.
+    pub(super) fn arm(&mut self, key: ConnectionKey, send_timeout: Millis) {
+        let Some(slot) = self.slots.get(key) else { return };
         let due = match &slot.follower {
             Some(follower) if follower.outcome.is_none() => follower.due(send_timeout),
             Some(_) => NEVER,
             None => slot.deadline.filter(|_| !slot.expired).unwrap_or(NEVER),
         };
-        self.timers.arm(key, due)
+        self.deadline_moved |= self.timers.arm(key, due);
     }
 
     pub(super) fn attach(
@@ -106,7 +110,10 @@ impl State {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
         let mut places = Vec::with_capacity(subscription.channels.len());
         for wanted in &mut subscription.channels {
-            match moment.broker.attach(&mut wanted.channel, moment.shard, wanted.backtrack, &subscription.cursor) {
+            match {
+                let own = places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
+                moment.broker.attach(&mut wanted.channel, moment.shard, (wanted.backtrack, own), &subscription.cursor)
+            } {
                 Ok(attachment) => places.push((Arc::clone(&wanted.channel), attachment)),
                 Err(error) => {
                     places.iter().for_each(|(channel, _)| moment.broker.detach(channel, moment.shard));
@@ -216,7 +223,10 @@ impl State {
         if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now {
             return;
         }
-        if follower.is_blocked() {
+        if follower.receive_by <= moment.now {
+            follower.give_up();
+            self.after_write(moment, key);
+        } else if follower.is_blocked() {
             self.drop_slow(moment, key, 0);
         } else if follower.ttl_at <= moment.now {
             self.end(moment, key, Ending::TimeToLive);

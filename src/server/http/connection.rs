@@ -17,12 +17,13 @@ use tokio::io::ReadBuf;
 use super::body::{ChunkError, ChunkedReader};
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
-use super::route::{Next, Routed, Router};
+use super::route::{Following, Next, Routed, Router};
+use crate::server::broker::Reservation;
 use crate::server::config::{ConnectionLimits, VirtualServer};
 use crate::server::fanout::{ConnectionKey, Inlet, Interruption, Outlet, Shard};
 use crate::server::request::Endpoints;
 use crate::server::response::{self, Response, Status};
-use crate::server::subscriber::{Formats, websocket::Publishing};
+use crate::server::subscriber::Formats;
 
 /// Most bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -62,6 +63,8 @@ pub(in crate::server) struct Connection {
     pub(super) peer: Box<Peer>,
     /// Read, but not yet understood.
     pub(super) buffer: BytesMut,
+    /// It has followed before, so that it waits for a further request.
+    pub(super) has_followed: bool,
 }
 
 /// The connection is over.
@@ -70,7 +73,7 @@ pub(super) struct Over;
 
 /// What serving requests led to.
 enum Served {
-    Follow(Option<Publishing>),
+    Follow(Following),
     Over,
 }
 
@@ -78,7 +81,7 @@ impl Connection {
     /// Enters a connection into its shard.
     pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
         let key = shard.open();
-        Self { shard, key, inlet, outlet: Rc::new(outlet), site, peer: Box::new(peer), buffer: BytesMut::new() }
+        Self { shard, key, inlet, outlet: Rc::new(outlet), site, peer: Box::new(peer), buffer: BytesMut::new(), has_followed: false }
     }
 
     /// Serves the connection until it ends.
@@ -88,8 +91,8 @@ impl Connection {
             let served = Box::pin(Requests::new(&mut self).serve()).await;
             match served {
                 Served::Over => break,
-                Served::Follow(publishing) => {
-                    if !self.follow(publishing).await {
+                Served::Follow(following) => {
+                    if !self.follow(following).await {
                         break;
                     }
                 }
@@ -123,11 +126,14 @@ struct Requests<'a> {
     out: Vec<u8>,
     /// When the first byte of an incomplete head came.
     head_since: Option<Instant>,
+    /// This is not the first request, so that waiting for it is keep-alive.
+    served_any: bool,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection) -> Self {
-        Self { connection, out: Vec::new(), head_since: None }
+        let served_any = connection.has_followed;
+        Self { connection, out: Vec::new(), head_since: None, served_any }
     }
 
     async fn serve(mut self) -> Served {
@@ -160,7 +166,7 @@ impl<'a> Requests<'a> {
                 Ok(None)
             }
             Parsed::Bad(response) => {
-                let connection = response::Connection { minor_version: 1, keep_alive: false };
+                let connection = response::Connection { minor_version: 1, keep_alive: false, is_head: false };
                 response.write(connection, &mut self.out);
                 self.flush().await?;
                 self.linger().await;
@@ -168,16 +174,18 @@ impl<'a> Requests<'a> {
             }
             Parsed::Complete(taken, length, routed) => {
                 self.head_since = None;
-                self.connection.buffer.advance(taken);
-                self.perform(routed, length).await
+                self.served_any = true;
+                let head = self.connection.buffer.split_to(taken);
+                self.perform(routed, length, &head).await
             }
         }
     }
 
-    async fn perform(&mut self, routed: Routed, length: BodyLength) -> Result<Option<Served>, Over> {
+    async fn perform(&mut self, routed: Routed, length: BodyLength, head: &[u8]) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body } = routed;
         let response = match next {
-            Next::Follow(publishing) => return Ok(Some(Served::Follow(publishing))),
+            Next::Follow(following) => return Ok(Some(Served::Follow(following))),
+            Next::Discard => return self.discard_and_route(head, length, (max_body, expects_continue)).await,
             Next::Last(bytes) => {
                 self.out.extend_from_slice(&bytes);
                 self.flush().await?;
@@ -189,8 +197,8 @@ impl<'a> Requests<'a> {
                 Err(response) => response.with_headers(plan.headers()),
             },
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
-            Next::Page(target) => {
-                let response = pages::answer(&target).await;
+            Next::Page(method, target) => {
+                let response = pages::answer(&method, &target).await;
                 self.without_body(response, length, (max_body, expects_continue)).await?
             }
         };
@@ -200,6 +208,27 @@ impl<'a> Requests<'a> {
         self.flush().await?;
         self.linger().await;
         Err(Over)
+    }
+
+    /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
+    async fn discard_and_route(
+        &mut self,
+        head: &[u8],
+        length: BodyLength,
+        (max_body, expects): (u64, bool),
+    ) -> Result<Option<Served>, Over> {
+        if let Err(response) = self.read_body(length, max_body, expects).await? {
+            response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
+            self.flush().await?;
+            self.linger().await;
+            return Err(Over);
+        }
+        self.flush().await?;
+        let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
+        let router = Router { site, shard, key: *key, outlet };
+        let parsed = head::parse(head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
+        let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
+        Box::pin(self.perform(routed, BodyLength::None, head)).await
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
@@ -237,19 +266,23 @@ impl<'a> Requests<'a> {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.flush().await?;
+        let mut reservation = self.connection.shard.broker().reservation();
         match wanted {
             Some(wanted) => {
                 while self.connection.buffer.len() < wanted {
                     self.fill_body().await?;
+                    if reservation.cover(self.connection.buffer.len() as u64).is_err() {
+                        return Ok(Err(no_memory()));
+                    }
                 }
                 // A copy of its own size: the buffer's memory is larger, and the limit on memory would not know.
                 Ok(Ok(Bytes::copy_from_slice(&self.connection.buffer.split_to(wanted))))
             }
-            None => self.read_chunked(most).await,
+            None => self.read_chunked(most, reservation).await,
         }
     }
 
-    async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Over> {
+    async fn read_chunked(&mut self, most: u64, mut reservation: Reservation) -> Result<Result<Bytes, Response>, Over> {
         let mut reader = ChunkedReader::default();
         let mut body = Vec::new();
         loop {
@@ -260,6 +293,9 @@ impl<'a> Requests<'a> {
             }
             if reader.is_done() {
                 return Ok(Ok(Bytes::from(body)));
+            }
+            if reservation.cover((body.len() + self.connection.buffer.len()) as u64).is_err() {
+                return Ok(Err(no_memory()));
             }
             self.fill_body().await?;
         }
@@ -275,7 +311,8 @@ impl<'a> Requests<'a> {
         // The memory of large requests is not kept.
         self.connection.buffer = BytesMut::new();
         self.out = Vec::new();
-        let timeout = self.connection.site.limits.keepalive_timeout;
+        let limits = &self.connection.site.limits;
+        let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
         self.fill(timeout, true).await
     }
 
@@ -365,6 +402,11 @@ impl<'a> Requests<'a> {
             }
         }
     }
+}
+
+/// There is no room for the body while it comes in.
+fn no_memory() -> Response {
+    Response::error_page(Status::INTERNAL).closing()
 }
 
 fn too_large() -> Response {

@@ -6,21 +6,36 @@ use std::task::Poll;
 use bytes::BytesMut;
 
 use super::connection::{Connection, Over};
+use super::route::Following;
+use crate::server::broker::Reservation;
 use crate::server::fanout::{FollowerEvent, Outcome};
 use crate::server::subscriber::websocket::Publishing;
 use crate::server::subscriber::websocket::inbound::{Event, Inbound};
 
-/// Most bytes that a client may send ahead while it waits for a long-poll answer or a stream; they are read as requests
-/// afterwards. More stay in its socket.
+/// Most bytes of requests that a client may send ahead while it waits for a long-poll answer; with more the connection
+/// ends. (They cannot be left in the socket, where they would hide that the client went away.)
 const MAX_PIPELINED_BYTES: usize = 16 * 1024;
+
+/// What is done with what the client sends.
+enum Incoming {
+    Ignore,
+    KeepRequests,
+    Frames(Box<WebSocket>),
+}
 
 /// The websocket of a follower.
 struct WebSocket {
     publishing: Publishing,
     inbound: Inbound,
+    /// Memory for a message that is not complete.
+    reservation: Reservation,
+    /// A message has begun and has to be completed in time.
+    is_expecting: bool,
+    /// Nothing of what still comes is looked at.
+    is_over: bool,
 }
 
-/// What a follower's connection does next.
+/// What woke a follower's connection.
 enum Woken {
     Writable,
     Received,
@@ -30,16 +45,34 @@ enum Woken {
 
 impl Connection {
     /// Follows until the subscription ends; true if the connection serves requests again.
-    pub(super) async fn follow(&mut self, publishing: Option<Publishing>) -> bool {
-        let mut websocket = publishing.map(|publishing| Box::new(WebSocket { publishing, inbound: Inbound::default() }));
+    pub(super) async fn follow(&mut self, following: Following) -> bool {
+        self.has_followed = true;
+        let mut incoming = match following {
+            Following::Stream => Incoming::Ignore,
+            Following::LongPoll => Incoming::KeepRequests,
+            Following::WebSocket(publishing) => Incoming::Frames(Box::new(WebSocket {
+                publishing,
+                inbound: Inbound::default(),
+                reservation: self.shard.broker().reservation(),
+                is_expecting: false,
+                is_over: false,
+            })),
+        };
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
+        let mut requests = self.buffer.len();
         let outcome = loop {
-            if let Some(websocket) = &mut websocket {
-                self.receive(websocket);
+            match &mut incoming {
+                // Requests that came with the one that follows are served afterwards, as nginx does.
+                Incoming::Ignore => self.buffer.truncate(requests),
+                Incoming::KeepRequests => requests = self.buffer.len(),
+                Incoming::Frames(websocket) => self.receive(websocket),
             }
-            match self.woken(websocket.is_some()).await {
+            if requests > MAX_PIPELINED_BYTES {
+                break Outcome::Dropped;
+            }
+            match self.woken().await {
                 Woken::Writable => self.shard.resume(self.key),
                 Woken::Received => {}
                 Woken::Left => break Outcome::Dropped,
@@ -50,41 +83,51 @@ impl Connection {
         outcome == Outcome::Finished
     }
 
-    async fn woken(&mut self, is_websocket: bool) -> Woken {
-        poll_fn(|cx| {
-            // A websocket's buffer is bounded by its largest message, for which `receive` sees to it.
-            let reading = is_websocket || self.buffer.len() < MAX_PIPELINED_BYTES;
-            match std::task::ready!(self.shard.poll_follower(self.key, reading, cx)) {
-                FollowerEvent::Ended(outcome) => Poll::Ready(Woken::Ended(outcome)),
-                FollowerEvent::Writable => Poll::Ready(Woken::Writable),
-                FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
-                    Ok(_) => Woken::Received,
-                    Err(Over) => Woken::Left,
-                }),
-            }
+    async fn woken(&mut self) -> Woken {
+        poll_fn(|cx| match std::task::ready!(self.shard.poll_follower(self.key, cx)) {
+            FollowerEvent::Ended(outcome) => Poll::Ready(Woken::Ended(outcome)),
+            FollowerEvent::Writable => Poll::Ready(Woken::Writable),
+            FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
+                Ok(_) => Woken::Received,
+                Err(Over) => Woken::Left,
+            }),
         })
         .await
     }
 
     /// Handles the websocket frames in the buffer.
     fn receive(&mut self, websocket: &mut WebSocket) {
-        while let Some(event) = websocket.inbound.next(&mut self.buffer, self.site.limits.max_websocket_message_bytes) {
-            match event {
-                Event::Text(text) => {
+        let most = self.site.limits.max_websocket_message_bytes;
+        while !websocket.is_over {
+            match websocket.inbound.next(&mut self.buffer, most) {
+                None => break,
+                Some(Event::Text(text)) => {
                     if websocket.publishing.publish(self.shard.broker(), text).is_err() {
-                        self.shard.end_with(self.key, Vec::new());
+                        self.hang_up(websocket, Vec::new());
                     }
                 }
-                Event::Reply(bytes) => self.shard.reply(self.key, bytes),
-                Event::Close(bytes) => {
-                    self.shard.end_with(self.key, bytes);
-                    self.buffer = BytesMut::new();
-                    return;
-                }
+                Some(Event::Reply(bytes)) => self.shard.reply(self.key, bytes),
+                Some(Event::Close(bytes)) => self.hang_up(websocket, bytes),
             }
         }
-        if self.buffer.is_empty() {
+        let pending = self.buffer.len() + websocket.inbound.pending_bytes();
+        if !websocket.is_over && websocket.reservation.cover(pending as u64).is_err() {
+            self.hang_up(websocket, Vec::new());
+        }
+        if websocket.is_over || self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
+        let is_expecting = pending > 0 && !websocket.is_over;
+        if is_expecting != websocket.is_expecting {
+            websocket.is_expecting = is_expecting;
+            self.shard.expect_more(self.key, is_expecting.then_some(self.site.limits.body_timeout));
+        }
+    }
+
+    /// Ends a websocket with these last bytes; what the client still sends is read and thrown away.
+    fn hang_up(&mut self, websocket: &mut WebSocket, bytes: Vec<u8>) {
+        websocket.is_over = true;
+        websocket.inbound = Inbound::default();
+        self.shard.end_with(self.key, bytes);
     }
 }

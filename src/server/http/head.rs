@@ -44,7 +44,15 @@ pub(super) fn parse<T>(
         Ok(httparse::Status::Partial) => return Parsed::Incomplete,
         Err(httparse::Error::TooManyHeaders) => return Parsed::Bad(headers_too_large()),
         Err(httparse::Error::Version) if is_http(buffer) => return Parsed::Bad(page(505)),
-        Err(_) => return Parsed::Bad(page(400)),
+        Err(_) => {
+            return match encoded_line(buffer) {
+                Some(encoded) => match parse(&encoded, max_bytes, endpoints, work) {
+                    Parsed::Complete(taken, length, made) => Parsed::Complete(taken + buffer.len() - encoded.len(), length, made),
+                    other => other,
+                },
+                None => Parsed::Bad(page(400)),
+            };
+        }
     };
     match request(&parsed, endpoints) {
         Ok((request, length)) => {
@@ -53,6 +61,25 @@ pub(super) fn parse<T>(
         }
         Err(status) => Parsed::Bad(page(status)),
     }
+}
+
+/// The buffer with the bytes of the request line that are not ASCII percent-encoded, if there are any: `httparse` takes
+/// UTF-8 only, but channel ids are bytes.
+fn encoded_line(buffer: &[u8]) -> Option<Vec<u8>> {
+    let end = memchr::memchr(b'\n', buffer)?;
+    if buffer[..end].is_ascii() {
+        return None;
+    }
+    let mut encoded = Vec::with_capacity(buffer.len() + 64);
+    for byte in &buffer[..end] {
+        if byte.is_ascii() {
+            encoded.push(*byte);
+        } else {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    encoded.extend_from_slice(&buffer[end..]);
+    Some(encoded)
 }
 
 fn page(status: u16) -> Response {

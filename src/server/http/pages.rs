@@ -17,12 +17,18 @@ fn router() -> Router {
     Router::new().route("/", get(async || Html(include_str!("welcome.html"))))
 }
 
-/// The page at `target`; nginx's 404 page if there is none.
-pub(super) async fn answer(target: &str) -> Response {
-    let Ok(request) = Request::builder().uri(target).body(Body::empty()) else { return Response::error_page(Status::BAD_REQUEST) };
+/// The page at `target`; nginx's error page if there is none, or none for this method.
+pub(super) async fn answer(method: &str, target: &str) -> Response {
+    // The head of the answer to HEAD is that to GET; its body is left out when it is written.
+    let method = if method == "HEAD" { "GET" } else { method };
+    let Ok(request) = Request::builder().method(method).uri(target).body(Body::empty()) else {
+        return Response::error_page(Status::BAD_REQUEST);
+    };
     let Ok(answered) = router().oneshot(request).await;
-    if answered.status() != StatusCode::OK {
-        return Response::error_page(Status::NOT_FOUND);
+    match answered.status() {
+        StatusCode::OK => {}
+        StatusCode::METHOD_NOT_ALLOWED => return Response::error_page(Status::NOT_ALLOWED).with_headers(b"Allow: GET, HEAD\r\n"),
+        _ => return Response::error_page(Status::NOT_FOUND),
     }
     let content_type = answered.headers().get(header::CONTENT_TYPE).map(|value| bytes::Bytes::copy_from_slice(value.as_bytes()));
     let mut page = Vec::new();

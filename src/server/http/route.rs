@@ -22,9 +22,21 @@ pub(super) enum Next {
     /// Send these bytes and close.
     Last(Vec<u8>),
     /// It follows now.
-    Follow(Option<Publishing>),
-    /// Let the pages answer this target.
-    Page(String),
+    Follow(Following),
+    /// Read the body, which nobody wants, and route the request again: a follower has no place for it.
+    Discard,
+    /// Let the pages answer this method and target.
+    Page(String, String),
+}
+
+/// How a connection follows.
+pub(super) enum Following {
+    /// An endless response: what the client sends is ignored.
+    Stream,
+    /// One answer: what the client sends are further requests.
+    LongPoll,
+    /// Websocket frames.
+    WebSocket(Publishing),
 }
 
 /// A request's answer and what writing it needs.
@@ -56,11 +68,12 @@ impl Router<'_> {
                 let captures = choice.captures.as_ref().unwrap_or(&captures);
                 self.located(location, choice.settings, &RequestVariables { request, captures }, length)
             }
-            None if server.welcome => (Next::Page(String::from_utf8_lossy(request.target).into_owned()), 0),
+            None if server.welcome => (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0),
             None => (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0),
         };
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
-        let connection = Connection { minor_version: request.minor_version, keep_alive: request.keep_alive && !self.shard.is_stopping() };
+        let keep_alive = request.keep_alive && !self.shard.is_stopping() && !self.site.limits.keepalive_timeout.is_zero();
+        let connection = Connection { minor_version: request.minor_version, keep_alive, is_head: request.method == "HEAD" };
         Routed { next, connection, expects_continue, max_body }
     }
 
@@ -100,6 +113,7 @@ impl Router<'_> {
                     publisher::Answer::Read(plan) => Next::Read(plan, max_body),
                 }
             }
+            Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
             Endpoint::Subscriber(mode) => self.subscribe(&subscriber::Call {
                 request,
                 variables,
@@ -116,12 +130,15 @@ impl Router<'_> {
     fn subscribe(&self, call: &subscriber::Call<'_>) -> Next {
         use subscriber::Answer;
         let answer = match call.answer() {
-            Answer::Follow(subscription) => match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                Ok(()) => return Next::Follow(None),
-                Err(error) => call.refused(&error),
-            },
+            Answer::Follow(subscription) => {
+                let following = if subscription.format.is_one_shot() { Following::LongPoll } else { Following::Stream };
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(()) => return Next::Follow(following),
+                    Err(error) => call.refused(&error),
+                }
+            }
             Answer::FollowWebSocket(subscription, publishing) => match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                Ok(()) => return Next::Follow(Some(publishing)),
+                Ok(()) => return Next::Follow(Following::WebSocket(publishing)),
                 Err(error) => call.refused(&error),
             },
             answer => answer,

@@ -58,7 +58,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         };
         LongPollFormat {
             renderer: Renderer::new(call.settings.clone(), style),
-            connection: Connection { minor_version: call.request.minor_version, keep_alive },
+            connection: Connection { minor_version: call.request.minor_version, keep_alive, is_head: false },
             content_type,
             headers: [&cors[..], NO_CACHE].concat(),
             callback,

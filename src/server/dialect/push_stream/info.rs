@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use bytes::Bytes;
+
 use crate::message::unix_now;
 use crate::server::broker::{Broker, ChannelInfo, Summary};
 use crate::server::response::{Response, Status};
@@ -120,15 +122,45 @@ impl Notation {
         out
     }
 
-    /// The answer with the info of these channels: none (404), one or a group.
+    /// The answer with the info of these channels: none (404), one or a group. With `escaped` their ids are escaped for
+    /// the notation, which the module does not do.
     #[must_use]
-    pub fn response(self, infos: &[ChannelInfo], broker: &Broker, headers: impl Into<Cow<'static, [u8]>>) -> Response {
+    pub fn response(self, infos: &[ChannelInfo], broker: &Broker, escaped: bool, headers: impl Into<Cow<'static, [u8]>>) -> Response {
+        let clean: Vec<ChannelInfo>;
+        let infos = if escaped {
+            clean = infos.iter().map(|info| ChannelInfo { id: self.escaped(&info.id), ..info.clone() }).collect();
+            &clean
+        } else {
+            infos
+        };
         let body = match infos {
             [] => return Response::header_only(Status::NOT_FOUND, headers),
             [info] => self.single(info),
             infos => self.group(infos, &broker.summary()),
         };
         Response::sized(Status::OK, self.content_type(), headers, body)
+    }
+
+    /// A channel id as this notation can hold it.
+    #[must_use]
+    pub fn escaped(self, id: &Bytes) -> Bytes {
+        let is_plain = |byte: &u8| (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+        if id.iter().all(is_plain) {
+            return id.clone();
+        }
+        let text = String::from_utf8_lossy(id);
+        let escaped = match self {
+            Notation::Json | Notation::XJson => {
+                let mut quoted = Vec::new();
+                super::json::push_string(&text, &mut quoted);
+                return Bytes::copy_from_slice(&quoted[1..quoted.len() - 1]);
+            }
+            Notation::Xml => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+            Notation::Plain | Notation::Yaml | Notation::XYaml => text.into_owned(),
+        };
+        // Whatever would break the line or is not allowed in XML becomes visible.
+        let visible: String = escaped.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect();
+        Bytes::from(visible)
     }
 
     /// One channel; `indent` stands before each line of YAML, `end` after the last value.

@@ -30,7 +30,7 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
 
 /// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript source, where older engines
 /// take them for line ends.
-fn push_string(text: &str, out: &mut Vec<u8>) {
+pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut copied = 0;

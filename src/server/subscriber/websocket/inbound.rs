@@ -42,6 +42,12 @@ impl Inbound {
         }
     }
 
+    /// Bytes of the fragments that wait for their last one.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.fragments.as_ref().map_or(0, Vec::len)
+    }
+
     fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {
         let broken = || Some(Event::Close(empty_close()));
         let Frame { fin, opcode, payload } = frame;

@@ -46,7 +46,8 @@ impl Publishing {
             return Ok(());
         }
         let message = NewMessage { text: text.into(), ..NewMessage::default() };
-        for channel in &self.channels {
+        // A channel that was deleted is no longer one of the connection's.
+        for channel in self.channels.iter().filter(|channel| channel.deleted().is_none()) {
             broker.publish(channel, &message, self.store)?;
         }
         Ok(())
