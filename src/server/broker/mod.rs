@@ -51,6 +51,8 @@ struct Inner {
     registry: Registry,
     clock: PositionClock,
     memory: Arc<MemoryMeter>,
+    /// As much again for what is coming in: a full store must not keep requests from being answered.
+    incoming: Arc<MemoryMeter>,
     counters: Counters,
     trash: Mutex<Trash>,
     inboxes: Vec<Arc<Inbox>>,
@@ -104,6 +106,7 @@ impl Broker {
             registry: Registry::new(),
             clock: PositionClock::default(),
             memory,
+            incoming: MemoryMeter::new(settings.shared_memory_size),
             counters: Counters { shards: shard_counters, ..Counters::default() },
             trash: Mutex::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
@@ -232,10 +235,10 @@ impl Broker {
         Ok(true)
     }
 
-    /// A share of the memory bound for bytes that are coming in.
+    /// A share of what bodies and websocket messages that are coming in may take: as much as messages and channels.
     #[must_use]
     pub fn reservation(&self) -> Reservation {
-        Reservation::new(&self.0.memory)
+        Reservation::new(&self.0.incoming)
     }
 
     /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its successor, which then

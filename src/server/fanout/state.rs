@@ -110,10 +110,11 @@ impl State {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
         let mut places = Vec::with_capacity(subscription.channels.len());
         for wanted in &mut subscription.channels {
-            match {
+            let attached = {
                 let own = places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
                 moment.broker.attach(&mut wanted.channel, moment.shard, (wanted.backtrack, own), &subscription.cursor)
-            } {
+            };
+            match attached {
                 Ok(attachment) => places.push((Arc::clone(&wanted.channel), attachment)),
                 Err(error) => {
                     places.iter().for_each(|(channel, _)| moment.broker.detach(channel, moment.shard));

@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod following;
 mod head;
+mod intake;
 mod listener;
 mod pages;
 mod route;
