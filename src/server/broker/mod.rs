@@ -40,6 +40,9 @@ use trash::Trash;
 /// Messages expire and idle channels are collected at ticks of this period, as in the module (reference, section 3).
 pub const TICK: Duration = Duration::from_secs(4);
 
+/// Bodies and websocket messages that are coming in may take at least this, however small the store is.
+const MIN_INCOMING_BYTES: u64 = 8 * 1024 * 1024;
+
 /// A handle to the broker.
 #[derive(Clone, Debug)]
 pub struct Broker(Arc<Inner>);
@@ -106,7 +109,7 @@ impl Broker {
             registry: Registry::new(),
             clock: PositionClock::default(),
             memory,
-            incoming: MemoryMeter::new(settings.shared_memory_size),
+            incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
             trash: Mutex::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
@@ -235,7 +238,8 @@ impl Broker {
         Ok(true)
     }
 
-    /// A share of what bodies and websocket messages that are coming in may take: as much as messages and channels.
+    /// A share of what bodies and websocket messages that are coming in may take: as much as messages and channels, and at
+    /// least 8 MiB.
     #[must_use]
     pub fn reservation(&self) -> Reservation {
         Reservation::new(&self.0.incoming)
