@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use super::broker::Broker;
 use super::config::Config;
@@ -78,14 +78,8 @@ async fn run(index: usize, config: Config, broker: Broker, connections: Arc<Vec<
         Rc::new(Site { servers: listener.servers.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats) })
     };
     let sites: Vec<Rc<Site>> = config.listeners.iter().map(site).collect();
-    let deliver = tokio::task::spawn_local({
-        let shard = shard.clone();
-        async move { shard.deliver().await }
-    });
-    let keep_time = tokio::task::spawn_local({
-        let shard = shard.clone();
-        async move { shard.keep_time().await }
-    });
+    let deliver = keep_running(&shard, "delivery", async |shard: Shard| shard.deliver().await);
+    let keep_time = keep_running(&shard, "time-keeping", async |shard: Shard| shard.keep_time().await);
     loop {
         tokio::select! {
             arrived = arrivals.recv() => {
@@ -108,4 +102,22 @@ async fn run(index: usize, config: Config, broker: Broker, connections: Arc<Vec<
     }
     deliver.abort();
     keep_time.abort();
+}
+
+/// Runs a task of the shard until it is aborted. If it panics, that is logged and it starts again: a mistake in one
+/// round must not end all that come after it.
+fn keep_running(shard: &Shard, what: &'static str, task: impl AsyncFn(Shard) + 'static) -> JoinHandle<()> {
+    let shard = shard.clone();
+    let task = Rc::new(task);
+    tokio::task::spawn_local(async move {
+        loop {
+            let (task, worker) = (Rc::clone(&task), shard.clone());
+            let ended = tokio::task::spawn_local(async move { task(worker).await }).await;
+            if !ended.is_err_and(|error| error.is_panic()) {
+                break;
+            }
+            tracing::error!("{what} panicked and starts again; please report this");
+            shard.revisit_all();
+        }
+    })
 }

@@ -98,6 +98,16 @@ impl Shard {
         }
     }
 
+    /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.
+    pub fn revisit_all(&self) {
+        self.with(|state, moment| {
+            for (_, local) in &state.channels {
+                local.channel.clear_dirty(moment.shard);
+                moment.broker.revisit(&local.channel, moment.shard);
+            }
+        });
+    }
+
     /// Keeps the deadlines until the future is dropped. To be run once.
     pub async fn keep_time(&self) {
         loop {
