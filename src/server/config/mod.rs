@@ -11,6 +11,7 @@ pub mod nginx;
 pub mod padding;
 pub mod path;
 pub mod pattern;
+pub mod regex_pattern;
 pub mod template;
 
 use std::net::SocketAddr;
@@ -24,7 +25,8 @@ pub use condition::{Choice, Condition};
 pub use expression::{Expression, Variables};
 pub use padding::{Padding, Paddings};
 pub use path::normalise;
-pub use pattern::{Captures, Locations, Pattern};
+pub use pattern::{Locations, Pattern};
+pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
 
 /// Everything that `serve` needs to know.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::pattern::Captures;
-use super::super::{Endpoint, ListenAddress, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
+use super::super::{Captures, Endpoint, ListenAddress, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
 use super::*;
 
 /// A configuration around the content of a `server`.
