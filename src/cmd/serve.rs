@@ -120,11 +120,14 @@ fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> 
 
 fn load(args: &Args) -> anyhow::Result<Config> {
     let Some(path) = &args.nginx_conf else { return Ok(Config::builtin()) };
-    let loaded = nginx::load(path).map_err(|mistakes| super::exit::Usage(mistakes.to_string()))?;
-    for notice in &loaded.notices {
+    let (loaded, notices) = match nginx::load(path) {
+        Ok(loaded) => (Ok(loaded.config), loaded.notices),
+        Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
+    };
+    for notice in &notices {
         tracing::warn!("{notice}");
     }
-    Ok(loaded.config)
+    Ok(loaded?)
 }
 
 impl Args {

@@ -138,6 +138,7 @@ impl Builder<'_> {
         for directive in &block.directives {
             if let Err(text) = self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
                 self.report.mistake(directive.line, text);
+                scope.take_as_given(&directive.name);
             }
         }
         if context & (HTTP | SERVER) != 0 {

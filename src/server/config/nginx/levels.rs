@@ -30,6 +30,17 @@ pub(super) struct Scope {
     pub(super) workers: Option<usize>,
 }
 
+impl Scope {
+    /// Notes that a directive is there although it is wrong: that it is missing would be a second, false mistake.
+    pub(super) fn take_as_given(&mut self, name: &str) {
+        match name {
+            "push_stream_channels_path" => drop(self.level.channels_path.get_or_insert_with(|| Expression::literal(""))),
+            "push_stream_shared_memory_size" if self.zones.is_empty() => self.zones.push(Bytes::new()),
+            _ => {}
+        }
+    }
+}
+
 /// Declares [`Level`] with its inheritance, so that no directive can be forgotten in one of them.
 macro_rules! level {
     ($($name:ident: $kind:ty,)*) => {
