@@ -14,6 +14,7 @@ use super::directives::{self, EVENTS, Effect, HTTP, LOCATION, MAIN, SERVER, Valu
 use super::levels::Scope;
 use super::listen::{self, Listen};
 use super::parser::{Block, Directive};
+use super::timeouts::{self, Timeouts};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Builder<'a> {
     pub(super) end_line: usize,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
+    /// Of `http`.
     limits: ConnectionLimits,
 }
 
@@ -85,24 +87,29 @@ impl Builder<'_> {
     fn http(&mut self, block: &Block, workers: usize) -> Config {
         self.end_line = block.end_line;
         let (scope, blocks) = self.scope(block, HTTP);
-        let mut drafts = Vec::new();
+        let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
         for (_, directive, block) in blocks {
-            drafts.push(self.server(directive.line, block, &scope));
+            let (draft, limits) = self.server(directive.line, block, &scope);
+            drafts.push(draft);
+            timeouts.push(Timeouts::new(block, limits));
         }
         if self.has_endpoints {
             checks::http(&scope, self.end_line, self.report);
         }
         let listeners = self.listeners(drafts);
-        Config { listeners, shards: workers, limits: self.limits.clone(), broker: scope.broker }
+        let limits = timeouts::shared(scope.limits, timeouts, self.report);
+        Config { listeners, shards: workers, limits, broker: scope.broker }
     }
 
-    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> Draft {
+    /// A server and its limits.
+    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
         let (scope, blocks) = self.scope(block, SERVER);
         let level = scope.level.inherit(&http.level);
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
         let locations = self.locations(&blocks, &outer);
         let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
-        Draft { line, listens, server: Arc::new(VirtualServer { names: scope.names, locations, welcome: false }) }
+        let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false });
+        (Draft { line, listens, server }, scope.limits)
     }
 
     /// One listener per address, with its servers in the order of the file and the default one first.
@@ -141,7 +148,7 @@ impl Builder<'_> {
                 scope.take_as_given(&directive.name);
             }
         }
-        if context & (HTTP | SERVER) != 0 {
+        if context == HTTP {
             self.limits = scope.limits.clone();
         }
         (scope, blocks)
@@ -179,9 +186,7 @@ impl Builder<'_> {
             }
             (Effect::Once(_), None) if is_repeated => Err(format!("\"{name}\" directive is duplicate")),
             (Effect::Once(apply) | Effect::Many(apply), None) => {
-                if context == LOCATION && matches!(name, "keepalive_timeout" | "client_body_timeout" | "send_timeout") {
-                    self.report.notice(directive.line, format!("\"{name}\" has an effect in http and server blocks only"));
-                }
+                timeouts::check(directive, context == LOCATION, self.report);
                 apply(scope, &value)
             }
         }

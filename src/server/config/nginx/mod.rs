@@ -13,6 +13,7 @@ mod lexer;
 mod listen;
 mod locations;
 mod parser;
+mod timeouts;
 mod units;
 
 use std::fmt;
