@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -138,9 +139,8 @@ impl Args {
                 *target = value;
             }
         }
-        if !self.listen.is_empty() {
-            let servers = config.listeners.first().map(|listener| listener.servers.clone()).unwrap_or_default();
-            let listener = |address: &ListenAddress| Listener { address: address.clone(), servers: servers.clone() };
+        if let (false, Some(first)) = (self.listen.is_empty(), config.listeners.first()) {
+            let listener = |address: &ListenAddress| Listener::new(address.clone(), Arc::clone(&first.servers));
             config.listeners = self.listen.iter().map(listener).collect();
         }
         set(&mut config.shards, self.shards);

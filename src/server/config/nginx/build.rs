@@ -6,13 +6,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::{Config, ConnectionLimits, ListenAddress, Listener, Paddings, VirtualServer};
+use super::super::{Config, ConnectionLimits, Paddings, VirtualServer};
 use super::Report;
 use super::checks;
 use super::conditions;
 use super::directives::{self, EVENTS, Effect, HTTP, LOCATION, MAIN, SERVER, Value};
 use super::levels::Scope;
-use super::listen::{self, Listen};
+use super::listen;
+use super::listeners::{Draft, listeners};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
 
@@ -30,14 +31,6 @@ pub(super) struct Builder<'a> {
     pub(super) has_endpoints: bool,
     /// Of `http`.
     limits: ConnectionLimits,
-}
-
-/// A `server` that is not yet behind its addresses.
-#[derive(Debug)]
-struct Draft {
-    line: usize,
-    listens: Vec<Listen>,
-    server: Arc<VirtualServer>,
 }
 
 /// Builds the configuration; `None` or mistakes in the report = it is wrong.
@@ -96,9 +89,8 @@ impl Builder<'_> {
         if self.has_endpoints {
             checks::http(&scope, self.end_line, self.report);
         }
-        let listeners = self.listeners(drafts);
         let limits = timeouts::shared(scope.limits, timeouts, self.report);
-        Config { listeners, shards: workers, limits, broker: scope.broker }
+        Config { listeners: listeners(drafts, self.report), shards: workers, limits, broker: scope.broker }
     }
 
     /// A server and its limits.
@@ -110,31 +102,6 @@ impl Builder<'_> {
         let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
         let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false });
         (Draft { line, listens, server }, scope.limits)
-    }
-
-    /// One listener per address, with its servers in the order of the file and the default one first.
-    fn listeners(&mut self, drafts: Vec<Draft>) -> Vec<Listener> {
-        let mut listeners: Vec<Listener> = Vec::new();
-        let mut with_default: Vec<ListenAddress> = Vec::new();
-        for Draft { line, listens, server } in drafts {
-            for listen in listens {
-                for option in &listen.not_served {
-                    self.report.not_served(line, &format!("parameter \"{option}\" of \"listen {}\"", listen.text));
-                }
-                let at = listeners.iter().position(|listener| listener.address == listen.address).unwrap_or(listeners.len());
-                if at == listeners.len() {
-                    listeners.push(Listener { address: listen.address.clone(), servers: Vec::new() });
-                }
-                let place = if listen.is_default { 0 } else { listeners[at].servers.len() };
-                listeners[at].servers.insert(place, Arc::clone(&server));
-                if listen.is_default && with_default.contains(&listen.address) {
-                    self.report.mistake(line, format!("a duplicate default server for {}", listen.text));
-                } else if listen.is_default {
-                    with_default.push(listen.address);
-                }
-            }
-        }
-        listeners
     }
 
     /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Endpoint, Expression, SubscriberMode};
+use super::super::{Endpoint, Expression, ServerName, SubscriberMode};
 use super::levels::Scope;
 use super::{listen, units};
 
@@ -271,8 +271,9 @@ fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn server_name(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let names = value.arguments.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
-    scope.names.extend(names);
+    for name in value.arguments {
+        scope.names.extend(ServerName::parse(&String::from_utf8_lossy(name))?);
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::template::Template;
-use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, Types};
+use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, Types};
 use super::listen::Listen;
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
@@ -25,7 +25,7 @@ pub(super) struct Scope {
     /// Of a `server`.
     pub(super) listens: Vec<Listen>,
     /// Of a `server`.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<ServerName>,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
 }

@@ -1,8 +1,9 @@
 //! Configuration from an existing nginx.conf (push-stream protocol reference, sections 15 to 17).
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
-//! tree and fills the model; `checks` are the module's rules about the whole. Directives of nginx that stand for
-//! something else (proxies, static files, includes) are not served: they become notices.
+//! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
+//! Directives of nginx that stand for something else (proxies, static files, includes) are not served: they become
+//! notices.
 
 mod build;
 mod checks;
@@ -11,6 +12,7 @@ mod directives;
 mod levels;
 mod lexer;
 mod listen;
+mod listeners;
 mod locations;
 mod parser;
 mod timeouts;

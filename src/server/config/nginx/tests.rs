@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Captures, Endpoint, ListenAddress, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
+use super::super::{Captures, Endpoint, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
 use super::*;
 
 /// A configuration around the content of a `server`.
@@ -278,29 +278,6 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
     assert_eq!((config.broker.shared_memory_size, config.shards), (128 * 1024, 3));
     assert_eq!((config.limits.keepalive_timeout, config.limits.send_timeout), (Duration::from_secs(5), Duration::from_secs(7)));
     assert_eq!(config.broker.max_number_of_channels, None);
-}
-
-#[test]
-fn servers_share_addresses_and_the_default_one_is_first() {
-    let text = "events {}\nhttp { server { listen 9103; server_name A.example; } \
-                server { listen *:9103 default_server; listen [::1]:9104; listen unix:/x.sock; server_name b c; } }";
-    let config = loaded(text).config;
-    let found: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|listener| (listener.address.clone(), listener.servers.iter().map(|server| server.names.join(" ")).collect::<Vec<_>>()))
-        .collect();
-    let tcp = |text: &str| ListenAddress::Tcp(text.parse().expect("an address"));
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        found,
-        [
-            (tcp("0.0.0.0:9103"), names(&["b c", "a.example"])),
-            (tcp("[::1]:9104"), names(&["b c"])),
-            (ListenAddress::Unix("/x.sock".into()), names(&["b c"])),
-        ]
-    );
-    assert_eq!(mistakes("events {}\nhttp {}\n").len(), 1);
 }
 
 #[test]
