@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -120,11 +121,14 @@ fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> 
 
 fn load(args: &Args) -> anyhow::Result<Config> {
     let Some(path) = &args.nginx_conf else { return Ok(Config::builtin()) };
-    let loaded = nginx::load(path).map_err(|mistakes| super::exit::Usage(mistakes.to_string()))?;
-    for notice in &loaded.notices {
+    let (loaded, notices) = match nginx::load(path) {
+        Ok(loaded) => (Ok(loaded.config), loaded.notices),
+        Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
+    };
+    for notice in &notices {
         tracing::warn!("{notice}");
     }
-    Ok(loaded.config)
+    Ok(loaded?)
 }
 
 impl Args {
@@ -135,9 +139,8 @@ impl Args {
                 *target = value;
             }
         }
-        if !self.listen.is_empty() {
-            let servers = config.listeners.first().map(|listener| listener.servers.clone()).unwrap_or_default();
-            let listener = |address: &ListenAddress| Listener { address: address.clone(), servers: servers.clone() };
+        if let (false, Some(first)) = (self.listen.is_empty(), config.listeners.first()) {
+            let listener = |address: &ListenAddress| Listener::new(address.clone(), Arc::clone(&first.servers));
             config.listeners = self.listen.iter().map(listener).collect();
         }
         set(&mut config.shards, self.shards);

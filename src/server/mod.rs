@@ -78,7 +78,7 @@ impl Server {
         }
         let broker = Broker::new(config.broker.clone(), config.shards, config.limits.max_lag_bytes)?;
         let bind = |listener: &config::Listener| {
-            Bound::bind(&listener.address).map_err(|source| ServerError::Bind { address: listener.address.clone(), source })
+            Bound::bind(listener).map_err(|source| ServerError::Bind { address: listener.address.clone(), source })
         };
         let bound = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { config, bound, broker })

@@ -214,7 +214,7 @@ fn push_hex(number: usize, out: &mut Vec<u8>) {
 pub struct Head<'a> {
     /// Its status.
     pub status: Status,
-    /// `Content-Type`
+    /// `Content-Type`; an empty one (`default_type ""`) is not sent, as by nginx.
     pub content_type: Option<&'a [u8]>,
     /// `Content-Length`
     pub content_length: Option<u64>,
@@ -242,7 +242,7 @@ impl Head<'_> {
         out.extend_from_slice(b"\r\nDate: ");
         push_date(out);
         out.extend_from_slice(b"\r\n");
-        if let Some(content_type) = self.content_type {
+        if let Some(content_type) = self.content_type.filter(|content_type| !content_type.is_empty()) {
             push_line(b"Content-Type: ", content_type, out);
         }
         if let Some(length) = self.content_length {
@@ -294,6 +294,14 @@ mod tests {
         Framing::Chunked.piece(&[b'x'; 26], &mut out);
         Framing::Chunked.last(&mut out);
         assert_eq!(out, [&b"1a\r\n"[..], &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
+    }
+
+    #[test]
+    fn an_empty_content_type_is_left_out() {
+        let mut out = Vec::new();
+        let response = Response { content_type: Some(Bytes::new()), ..Response::header_only(Status::OK, &b""[..]) };
+        response.write(Connection { minor_version: 1, keep_alive: true }, &mut out);
+        assert!(!out.windows(12).any(|part| part == b"Content-Type"), "{}", String::from_utf8_lossy(&out));
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn run(index: usize, config: Config, broker: Broker, connections: Arc<Vec<
     let shard = Shard::new(index, broker, config.limits.send_timeout);
     let formats = Rc::new(Formats::default());
     let site = |listener: &super::config::Listener| {
-        Rc::new(Site { servers: listener.servers.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats) })
+        Rc::new(Site { listener: listener.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats) })
     };
     let sites: Vec<Rc<Site>> = config.listeners.iter().map(site).collect();
     let deliver = keep_running(&shard, "delivery", async |shard: Shard| shard.deliver().await);

@@ -17,6 +17,7 @@ mod golden;
 mod imports;
 mod ledger;
 mod seeds;
+mod servers;
 mod support;
 mod texts;
 mod wire;

@@ -10,7 +10,7 @@ use super::{Broker, Inner, NewMessage};
 use crate::message::unix_now;
 
 impl Broker {
-    /// Housekeeping, to be called every [`TICK`]: empties the trash, expires messages, collects idle channels.
+    /// Housekeeping, to be called every [`super::TICK`]: empties the trash, expires messages, collects idle channels.
     pub fn tick(&self) {
         let deleted = self.0.trash.lock().sweep();
         for channel in deleted {

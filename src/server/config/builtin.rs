@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::template::Template;
 use super::{
     BrokerSettings, Config, ConnectionLimits, Endpoint, Expression, ListenAddress, Listener, Location, LocationSettings, Locations,
-    MessageFormat, Pattern, SubscriberMode, Types, VirtualServer, defaults,
+    MessageFormat, Pattern, Servers, SubscriberMode, Types, VirtualServer, defaults,
 };
 use crate::protocol;
 
@@ -57,7 +57,7 @@ impl Config {
         let address = protocol::DEFAULT_LISTEN.parse().expect("the default address is valid");
         let server = VirtualServer { names: Vec::new(), locations: locations(), welcome: true };
         Self {
-            listeners: vec![Listener { address: ListenAddress::Tcp(address), servers: vec![Arc::new(server)] }],
+            listeners: vec![Listener::new(ListenAddress::Tcp(address), Arc::new(Servers::new(vec![Arc::new(server)], 0)))],
             shards: 0,
             limits: ConnectionLimits::default(),
             broker: broker(),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pattern::{Captures, RegexPattern};
-use super::{Expression, Location, LocationSettings, Variables};
+use super::{Captures, Expression, Location, LocationSettings, RegexPattern, Variables};
 
 /// The condition of an `if` block.
 #[derive(Clone, Debug)]

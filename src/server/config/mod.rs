@@ -7,13 +7,15 @@ pub mod builtin;
 pub mod condition;
 pub mod defaults;
 pub mod expression;
+pub mod names;
 pub mod nginx;
 pub mod padding;
 pub mod path;
 pub mod pattern;
+pub mod regex_pattern;
 pub mod template;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +24,11 @@ use bytes::Bytes;
 
 pub use condition::{Choice, Condition};
 pub use expression::{Expression, Variables};
+pub use names::{ServerName, Servers};
 pub use padding::{Padding, Paddings};
 pub use path::normalise;
-pub use pattern::{Captures, Locations, Pattern};
+pub use pattern::{Locations, Pattern};
+pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
 
 /// Everything that `serve` needs to know.
@@ -40,13 +44,25 @@ pub struct Config {
     pub broker: BrokerSettings,
 }
 
-/// An address and the servers behind it.
+/// An address and the servers behind it; see [`Listener::server`].
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Where to listen.
     pub address: ListenAddress,
-    /// Servers in the order of the file; the first is the default.
-    pub servers: Vec<Arc<VirtualServer>>,
+    /// On `[::]`, takes IPv4 connections too (`ipv6only=off`).
+    pub accepts_ipv4: bool,
+    /// The servers.
+    pub servers: Arc<Servers>,
+    /// Of a listener on all addresses: the servers of those that have their own.
+    pub overrides: Vec<(IpAddr, Arc<Servers>)>,
+}
+
+impl Listener {
+    /// A listener with the same servers for all connections.
+    #[must_use]
+    pub fn new(address: ListenAddress, servers: Arc<Servers>) -> Self {
+        Self { address, accepts_ipv4: false, servers, overrides: Vec::new() }
+    }
 }
 
 /// An address to listen on.
@@ -61,8 +77,8 @@ pub enum ListenAddress {
 /// A `server` block: names and locations.
 #[derive(Debug, Default)]
 pub struct VirtualServer {
-    /// Names to match with the Host header; empty = any.
-    pub names: Vec<String>,
+    /// Names to match with the Host header; empty = requests without one.
+    pub names: Vec<ServerName>,
     /// Locations, in the order of the file; see [`VirtualServer::locate`].
     pub locations: Locations,
     /// True for the built-in configuration: it also serves the welcome page.

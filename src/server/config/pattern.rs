@@ -3,13 +3,9 @@
 //!
 //! Works on the normalised path (`path::normalise`); which server of a listener is asked is decided before.
 
-use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::ops::Deref;
 
-use bytes::Bytes;
-use regex::bytes::{Regex, RegexBuilder};
-use smallvec::SmallVec;
-
+use super::regex_pattern::{Captures, RegexPattern};
 use super::{Location, VirtualServer};
 
 /// The pattern of a location.
@@ -26,80 +22,6 @@ pub enum Pattern {
     },
     /// `~ re` and `~* re`
     Regex(RegexPattern),
-}
-
-/// A regular expression that is not supported, with the reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid regular expression \"{pattern}\": {reason}")]
-pub struct BadRegex {
-    /// The expression as it was written.
-    pub pattern: String,
-    /// What is wrong with it, in one line.
-    pub reason: String,
-}
-
-/// A regular expression with the names of its groups.
-#[derive(Clone, Debug)]
-pub struct RegexPattern {
-    regex: Regex,
-    names: Arc<[(String, usize)]>,
-}
-
-impl RegexPattern {
-    /// Compiles `pattern` in the syntax that nginx (PCRE) and the `regex` crate share; look-around and back-references
-    /// do not belong to it. Classes such as `\w` are ASCII, as in nginx, unless the expression itself needs Unicode.
-    ///
-    /// # Errors
-    /// The expression is wrong or not supported.
-    pub fn new(pattern: &str, ignore_case: bool) -> Result<Self, BadRegex> {
-        let compile = |unicode| RegexBuilder::new(pattern).case_insensitive(ignore_case).unicode(unicode).build();
-        let regex = compile(false).or_else(|_| compile(true)).map_err(|error| BadRegex {
-            pattern: pattern.to_owned(),
-            reason: error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
-        })?;
-        let names = regex.capture_names().enumerate().filter_map(|(number, name)| Some((name?.to_owned(), number))).collect();
-        Ok(Self { regex, names })
-    }
-
-    /// Names of the named groups.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|(name, _)| name.as_str())
-    }
-
-    /// Searches `subject`; captures if it matches.
-    #[must_use]
-    pub fn captures(&self, subject: &[u8]) -> Option<Captures> {
-        if self.regex.captures_len() == 1 {
-            return self.regex.is_match(subject).then(Captures::default);
-        }
-        let found = self.regex.captures(subject)?;
-        let groups = found.iter().map(|group| group.map(|group| group.range())).collect();
-        Some(Captures { subject: Bytes::copy_from_slice(subject), groups, names: Some(Arc::clone(&self.names)) })
-    }
-}
-
-/// Captures of a regular-expression location: one copy of the subject and the places of the groups in it. Nothing is
-/// allocated when there are no groups.
-#[derive(Clone, Debug, Default)]
-pub struct Captures {
-    subject: Bytes,
-    groups: SmallVec<[Option<Range<usize>>; 4]>,
-    names: Option<Arc<[(String, usize)]>>,
-}
-
-impl Captures {
-    /// `$1` and so on; 0 is the whole match.
-    #[must_use]
-    pub fn get(&self, number: usize) -> Option<&[u8]> {
-        self.groups.get(number)?.as_ref().and_then(|range| self.subject.get(range.clone()))
-    }
-
-    /// A named capture; names are compared without case, as all variables are.
-    #[must_use]
-    pub fn name(&self, name: &str) -> Option<&[u8]> {
-        let (_, number) = self.names.as_ref()?.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        self.get(*number)
-    }
 }
 
 /// The locations of one level, with what makes the choice among them quick.
@@ -194,43 +116,5 @@ impl VirtualServer {
     #[must_use]
     pub fn locate(&self, path: &[u8]) -> Option<(&Location, Captures)> {
         self.locations.locate(path).map(|found| (found.location, found.captures))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn captured(pattern: &str, ignore_case: bool, subject: &[u8]) -> Option<Captures> {
-        RegexPattern::new(pattern, ignore_case).expect("a valid pattern").captures(subject)
-    }
-
-    #[test]
-    fn captures_have_numbers_and_names() {
-        let captures = captured("^/(a)|/(?<ch>.+)/x", false, b"/b\xff/x").expect("a match");
-        assert_eq!((captures.get(0), captures.get(1)), (Some(&b"/b\xff/x"[..]), None));
-        assert_eq!((captures.get(2), captures.name("CH")), (Some(&b"b\xff"[..]), Some(&b"b\xff"[..])));
-        assert_eq!((captures.get(3), captures.name("other")), (None, None));
-    }
-
-    #[test]
-    fn classes_are_ascii_and_case_counts_unless_told() {
-        for (pattern, ignore_case, subject, matches) in [
-            (r"^\w$", false, "\u{e9}", false),
-            ("^é[а-я]$", false, "éж", true),
-            ("^/ab$", false, "/AB", false),
-            ("^/ab$", true, "/AB", true),
-            (r"\.html$", false, "/x.html", true),
-        ] {
-            assert_eq!(captured(pattern, ignore_case, subject.as_bytes()).is_some(), matches, "{pattern} {subject}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_supported_is_told_in_one_line() {
-        for pattern in ["^/a(", "(?!x)", r"(.)\1"] {
-            let error = RegexPattern::new(pattern, false).expect_err(pattern).to_string();
-            assert!(error.starts_with(&format!("invalid regular expression \"{pattern}\": ")) && !error.contains('\n'), "{error}");
-        }
     }
 }

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use tokio::io::ReadBuf;
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
 use super::route::{Following, Next, Routed, Router};
-use crate::server::config::{ConnectionLimits, VirtualServer};
+use crate::server::config::{ConnectionLimits, Listener};
 use crate::server::fanout::{ConnectionKey, Inlet, Outlet, Shard};
 use crate::server::request::Endpoints;
 use crate::server::response::{self, Response};
@@ -40,8 +39,8 @@ thread_local! {
 
 /// What the connections of a shard behind one listener have in common.
 pub(in crate::server) struct Site {
-    /// The servers behind the listener; never empty.
-    pub(in crate::server) servers: Vec<Arc<VirtualServer>>,
+    /// The listener.
+    pub(in crate::server) listener: Listener,
     /// Limits.
     pub(in crate::server) limits: ConnectionLimits,
     /// The formats of the shard's followers.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::server::config::ListenAddress;
+use crate::server::config::{ListenAddress, Listener};
 use crate::server::fanout::{Inlet, Outlet, split_tcp, split_unix};
 use crate::server::request::Endpoints;
 
@@ -44,10 +44,10 @@ pub(in crate::server) enum Accepted {
 }
 
 impl Bound {
-    /// Binds `address`. The file of a unix socket that nobody listens on any more is replaced.
-    pub(in crate::server) fn bind(address: &ListenAddress) -> io::Result<Self> {
-        match address {
-            ListenAddress::Tcp(address) => bind_tcp(*address).map(Bound::Tcp),
+    /// Binds the address of `listener`. The file of a unix socket that nobody listens on any more is replaced.
+    pub(in crate::server) fn bind(listener: &Listener) -> io::Result<Self> {
+        match &listener.address {
+            ListenAddress::Tcp(address) => bind_tcp(*address, listener.accepts_ipv4).map(Bound::Tcp),
             ListenAddress::Unix(path) => bind_unix(path).map(|listener| Bound::Unix(listener, UnixPath(path.clone()))),
         }
     }
@@ -108,11 +108,11 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset)
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, accepts_ipv4: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(!accepts_ipv4)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -152,6 +152,26 @@ impl Accepted {
                 let endpoints = Endpoints { remote_address: "unix:".to_owned(), local_address: "unix:".to_owned(), ..Endpoints::default() };
                 Ok((split_unix(UnixStream::from_std(stream)?), endpoints))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::server::config::Config;
+
+    #[test]
+    fn all_ipv6_addresses_take_ipv4_connections_only_if_told() {
+        for accepts_ipv4 in [true, false] {
+            let servers = Config::builtin().listeners.remove(0).servers;
+            let address = ListenAddress::Tcp((Ipv6Addr::UNSPECIFIED, 0).into());
+            let bound = Bound::bind(&Listener { accepts_ipv4, ..Listener::new(address, servers) }).expect("a bound address");
+            let Ok(ListenAddress::Tcp(address)) = bound.address() else { panic!("no address of {bound:?}") };
+            let connected = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, address.port()));
+            assert_eq!(connected.is_ok(), accepts_ipv4, "{connected:?}");
         }
     }
 }

@@ -77,14 +77,9 @@ impl Router<'_> {
         Routed { next, connection, expects_continue, max_body }
     }
 
-    /// The server that the Host header names, else the first one.
+    /// The server that the connection's address and the Host header choose.
     fn server(&self, request: &Request<'_>) -> &Arc<VirtualServer> {
-        let servers = &self.site.servers;
-        if let [only] = servers.as_slice() {
-            return only;
-        }
-        let host = request.host().unwrap_or_default();
-        servers.iter().find(|server| server.names.iter().any(|name| matches_name(name, &host))).unwrap_or(&servers[0])
+        self.site.listener.server(&request.endpoints.local_address, || request.host().unwrap_or_default())
     }
 
     fn located(
@@ -149,14 +144,5 @@ impl Router<'_> {
             // A refusal never follows.
             Answer::Follow(_) | Answer::FollowWebSocket(..) => Next::Respond(Response::error_page(Status::INTERNAL).closing()),
         }
-    }
-}
-
-/// `server_name`: exact, or with a wildcard label at one end.
-fn matches_name(name: &str, host: &str) -> bool {
-    match (name.strip_prefix("*."), name.strip_suffix(".*")) {
-        (Some(domain), _) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
-        (_, Some(label)) => host.strip_prefix(label).is_some_and(|rest| rest.starts_with('.')),
-        _ => name.strip_prefix('.').map_or(name == host, |domain| host == domain || host.ends_with(name)),
     }
 }

@@ -6,14 +6,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::{Config, ConnectionLimits, ListenAddress, Listener, Paddings, VirtualServer};
+use super::super::{Config, ConnectionLimits, Paddings, VirtualServer};
 use super::Report;
 use super::checks;
 use super::conditions;
 use super::directives::{self, EVENTS, Effect, HTTP, LOCATION, MAIN, SERVER, Value};
 use super::levels::Scope;
-use super::listen::{self, Listen};
+use super::listen;
+use super::listeners::{Draft, listeners};
 use super::parser::{Block, Directive};
+use super::timeouts::{self, Timeouts};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -27,15 +29,8 @@ pub(super) struct Builder<'a> {
     pub(super) end_line: usize,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
+    /// Of `http`.
     limits: ConnectionLimits,
-}
-
-/// A `server` that is not yet behind its addresses.
-#[derive(Debug)]
-struct Draft {
-    line: usize,
-    listens: Vec<Listen>,
-    server: Arc<VirtualServer>,
 }
 
 /// Builds the configuration; `None` or mistakes in the report = it is wrong.
@@ -85,49 +80,28 @@ impl Builder<'_> {
     fn http(&mut self, block: &Block, workers: usize) -> Config {
         self.end_line = block.end_line;
         let (scope, blocks) = self.scope(block, HTTP);
-        let mut drafts = Vec::new();
+        let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
         for (_, directive, block) in blocks {
-            drafts.push(self.server(directive.line, block, &scope));
+            let (draft, limits) = self.server(directive.line, block, &scope);
+            drafts.push(draft);
+            timeouts.push(Timeouts::new(block, limits));
         }
         if self.has_endpoints {
             checks::http(&scope, self.end_line, self.report);
         }
-        let listeners = self.listeners(drafts);
-        Config { listeners, shards: workers, limits: self.limits.clone(), broker: scope.broker }
+        let limits = timeouts::shared(scope.limits, timeouts, self.report);
+        Config { listeners: listeners(drafts, self.report), shards: workers, limits, broker: scope.broker }
     }
 
-    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> Draft {
+    /// A server and its limits.
+    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
         let (scope, blocks) = self.scope(block, SERVER);
         let level = scope.level.inherit(&http.level);
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
         let locations = self.locations(&blocks, &outer);
         let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
-        Draft { line, listens, server: Arc::new(VirtualServer { names: scope.names, locations, welcome: false }) }
-    }
-
-    /// One listener per address, with its servers in the order of the file and the default one first.
-    fn listeners(&mut self, drafts: Vec<Draft>) -> Vec<Listener> {
-        let mut listeners: Vec<Listener> = Vec::new();
-        let mut with_default: Vec<ListenAddress> = Vec::new();
-        for Draft { line, listens, server } in drafts {
-            for listen in listens {
-                for option in &listen.not_served {
-                    self.report.not_served(line, &format!("parameter \"{option}\" of \"listen {}\"", listen.text));
-                }
-                let at = listeners.iter().position(|listener| listener.address == listen.address).unwrap_or(listeners.len());
-                if at == listeners.len() {
-                    listeners.push(Listener { address: listen.address.clone(), servers: Vec::new() });
-                }
-                let place = if listen.is_default { 0 } else { listeners[at].servers.len() };
-                listeners[at].servers.insert(place, Arc::clone(&server));
-                if listen.is_default && with_default.contains(&listen.address) {
-                    self.report.mistake(line, format!("a duplicate default server for {}", listen.text));
-                } else if listen.is_default {
-                    with_default.push(listen.address);
-                }
-            }
-        }
-        listeners
+        let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false });
+        (Draft { line, listens, server }, scope.limits)
     }
 
     /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.
@@ -138,9 +112,10 @@ impl Builder<'_> {
         for directive in &block.directives {
             if let Err(text) = self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
                 self.report.mistake(directive.line, text);
+                scope.take_as_given(&directive.name);
             }
         }
-        if context & (HTTP | SERVER) != 0 {
+        if context == HTTP {
             self.limits = scope.limits.clone();
         }
         (scope, blocks)
@@ -178,9 +153,7 @@ impl Builder<'_> {
             }
             (Effect::Once(_), None) if is_repeated => Err(format!("\"{name}\" directive is duplicate")),
             (Effect::Once(apply) | Effect::Many(apply), None) => {
-                if context == LOCATION && matches!(name, "keepalive_timeout" | "client_body_timeout" | "send_timeout") {
-                    self.report.notice(directive.line, format!("\"{name}\" has an effect in http and server blocks only"));
-                }
+                timeouts::check(directive, context == LOCATION, self.report);
                 apply(scope, &value)
             }
         }

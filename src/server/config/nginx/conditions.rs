@@ -1,7 +1,6 @@
 //! The condition of an `if`, and the names of captures that become variables of the whole file.
 
-use super::super::pattern::RegexPattern;
-use super::super::{Condition, Expression};
+use super::super::{Condition, Expression, RegexPattern};
 use super::parser::Directive;
 
 /// Reads the arguments of `if`; `None` = a test that is not served (files and directories).

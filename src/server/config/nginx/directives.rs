@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Endpoint, Expression, SubscriberMode};
+use super::super::{Endpoint, Expression, ServerName, SubscriberMode};
 use super::levels::Scope;
 use super::{listen, units};
 
@@ -135,7 +135,7 @@ static DIRECTIVES: &[Rule] = &[
     rule_of("server_name", SERVER, 1..=usize::MAX, Effect::Many(server_name)),
     one!("default_type", HSL, |s, v| level.default_type = Some(v.text())),
     rule_of("client_max_body_size", HSL, 1..=1, Effect::Once(client_max_body_size)),
-    rule_of("keepalive_timeout", HSL, 1..=2, Effect::Once(|s, v| v.milliseconds().map(|time| s.limits.keepalive_timeout = time))),
+    rule_of("keepalive_timeout", HSL, 1..=2, Effect::Once(keepalive_timeout)),
     one!("client_header_timeout", HTTP | SERVER, |s, v| limits.header_timeout = v.milliseconds()?),
     one!("client_body_timeout", HSL, |s, v| limits.body_timeout = v.milliseconds()?),
     one!("send_timeout", HSL, |s, v| limits.send_timeout = v.milliseconds()?),
@@ -271,8 +271,18 @@ fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn server_name(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let names = value.arguments.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
-    scope.names.extend(names);
+    for name in value.arguments {
+        scope.names.extend(ServerName::parse(&String::from_utf8_lossy(name))?);
+    }
+    Ok(())
+}
+
+/// The second argument is for a header that is not sent.
+fn keepalive_timeout(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    if value.arguments.get(1).is_some_and(|header| units::time(header, false).is_none()) {
+        return Err(value.invalid("value"));
+    }
+    scope.limits.keepalive_timeout = value.milliseconds()?;
     Ok(())
 }
 

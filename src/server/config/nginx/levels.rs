@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::template::Template;
-use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, Types};
+use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, Types};
 use super::listen::Listen;
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
@@ -25,9 +25,20 @@ pub(super) struct Scope {
     /// Of a `server`.
     pub(super) listens: Vec<Listen>,
     /// Of a `server`.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<ServerName>,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
+}
+
+impl Scope {
+    /// Notes that a directive is there although it is wrong: that it is missing would be a second, false mistake.
+    pub(super) fn take_as_given(&mut self, name: &str) {
+        match name {
+            "push_stream_channels_path" => drop(self.level.channels_path.get_or_insert_with(|| Expression::literal(""))),
+            "push_stream_shared_memory_size" if self.zones.is_empty() => self.zones.push(Bytes::new()),
+            _ => {}
+        }
+    }
 }
 
 /// Declares [`Level`] with its inheritance, so that no directive can be forgotten in one of them.

@@ -10,8 +10,8 @@ const DEFAULT_PORT: u16 = 80;
 /// Port of a server without `listen` if the process may not use the default one.
 const UNPRIVILEGED_PORT: u16 = 8000;
 /// Options that change nothing here: socket tuning is left to the system.
-const IGNORED_OPTIONS: [&str; 11] =
-    ["backlog", "bind", "reuseport", "deferred", "rcvbuf", "sndbuf", "fastopen", "so_keepalive", "ipv6only", "accept_filter", "setfib"];
+const IGNORED_OPTIONS: [&str; 10] =
+    ["backlog", "bind", "reuseport", "deferred", "rcvbuf", "sndbuf", "fastopen", "so_keepalive", "accept_filter", "setfib"];
 /// Options that stand for something that is not served.
 const OPTIONS_NOT_SERVED: [&str; 5] = ["ssl", "http2", "quic", "spdy", "proxy_protocol"];
 
@@ -22,6 +22,8 @@ pub(super) struct Listen {
     /// The address as it was written, for messages.
     pub(super) text: String,
     pub(super) is_default: bool,
+    /// `ipv6only=off`
+    pub(super) accepts_ipv4: bool,
     /// Options that are not served.
     pub(super) not_served: Vec<String>,
 }
@@ -30,12 +32,18 @@ pub(super) struct Listen {
 pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
     let (address, options) = arguments.split_first().ok_or("no address in \"listen\" directive")?;
     let text = String::from_utf8_lossy(address).into_owned();
-    let mut listen = Listen { address: self::address(&text)?, text, is_default: false, not_served: Vec::new() };
+    let mut listen = Listen { address: self::address(&text)?, text, is_default: false, accepts_ipv4: false, not_served: Vec::new() };
     for option in options {
         let option = String::from_utf8_lossy(option);
         let name = option.split('=').next().unwrap_or_default();
         if matches!(name, "default_server" | "default") {
             listen.is_default = true;
+        } else if name == "ipv6only" {
+            listen.accepts_ipv4 = match option.as_ref() {
+                "ipv6only=on" => false,
+                "ipv6only=off" => true,
+                _ => return Err(format!("invalid ipv6only flags \"{}\"", option.trim_start_matches("ipv6only="))),
+            };
         } else if OPTIONS_NOT_SERVED.contains(&name) {
             listen.not_served.push(name.to_owned());
         } else if !IGNORED_OPTIONS.contains(&name) {
@@ -49,7 +57,7 @@ pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
 pub(super) fn fallback() -> Listen {
     let port = if rustix::process::geteuid().is_root() { DEFAULT_PORT } else { UNPRIVILEGED_PORT };
     let address = ListenAddress::Tcp((Ipv4Addr::UNSPECIFIED, port).into());
-    Listen { address, text: format!("*:{port}"), is_default: false, not_served: Vec::new() }
+    Listen { address, text: format!("*:{port}"), is_default: false, accepts_ipv4: false, not_served: Vec::new() }
 }
 
 fn address(text: &str) -> Result<ListenAddress, String> {
@@ -107,12 +115,14 @@ mod tests {
         }
         let unix = parsed("unix:/run/push.sock default_server").expect("valid");
         assert_eq!((unix.address, unix.is_default), (ListenAddress::Unix("/run/push.sock".into()), true));
+        assert!(parsed("[::]:80 ipv6only=off").is_ok_and(|listen| listen.accepts_ipv4));
+        assert!(parsed("[::]:80 ipv6only=on").is_ok_and(|listen| !listen.accepts_ipv4));
         assert_eq!(parsed("443 ssl").expect("valid").not_served, ["ssl"]);
     }
 
     #[test]
     fn wrong_addresses_are_refused() {
-        for text in ["0", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x", "[::1:80", "unix:", "80 nonsense"] {
+        for text in ["0", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x", "[::1:80", "unix:", "80 nonsense", "[::]:80 ipv6only=maybe"] {
             assert!(parsed(text).is_err(), "{text}");
         }
     }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::pattern::RegexPattern;
-use super::super::{BrokerSettings, Condition, Endpoint, Location, LocationSettings, Locations, Paddings, Pattern};
+use super::super::{BrokerSettings, Condition, Endpoint, Location, LocationSettings, Locations, Paddings, Pattern, RegexPattern};
 use super::build::Builder;
 use super::checks;
 use super::conditions;

@@ -1,8 +1,9 @@
 //! Configuration from an existing nginx.conf (push-stream protocol reference, sections 15 to 17).
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
-//! tree and fills the model; `checks` are the module's rules about the whole. Directives of nginx that stand for
-//! something else (proxies, static files, includes) are not served: they become notices.
+//! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
+//! Directives of nginx that stand for something else (proxies, static files, includes) are not served: they become
+//! notices.
 
 mod build;
 mod checks;
@@ -11,8 +12,10 @@ mod directives;
 mod levels;
 mod lexer;
 mod listen;
+mod listeners;
 mod locations;
 mod parser;
+mod timeouts;
 mod units;
 
 use std::fmt;
@@ -25,7 +28,7 @@ use super::Config;
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What the file asks for and does not get.
+    /// What the file asks for and does not get, in the order of its lines.
     pub notices: Vec<Notice>,
 }
 
@@ -45,9 +48,14 @@ pub struct Remark {
 /// Something that the file asks for and does not get.
 pub type Notice = Remark;
 
-/// Everything that is wrong with a file, in the order of its lines; never empty.
+/// A file that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes(pub Vec<Remark>);
+pub struct Mistakes {
+    /// Everything that is wrong with it, in the order of its lines; never empty.
+    pub mistakes: Vec<Remark>,
+    /// What it asks for and would not get even so.
+    pub notices: Vec<Notice>,
+}
 
 impl fmt::Display for Remark {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +69,7 @@ impl fmt::Display for Remark {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, mistake) in self.0.iter().enumerate() {
+        for (number, mistake) in self.mistakes.iter().enumerate() {
             let end = if number == 0 { "" } else { "\n" };
             write!(out, "{end}{mistake}")?;
         }
@@ -81,7 +89,7 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
         Ok(text) => parse(&file, &text),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
-            Err(Mistakes(vec![Remark { file, line: 0, text, location_line: None }]))
+            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location_line: None }], notices: Vec::new() })
         }
     }
 }
@@ -99,10 +107,12 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
             None
         }
     };
-    report.mistakes.sort_by_key(|mistake| mistake.line);
+    let Report { mut mistakes, mut notices, .. } = report;
+    mistakes.sort_by_key(|mistake| mistake.line);
+    notices.sort_by_key(|notice| notice.line);
     match config {
-        Some(config) if report.mistakes.is_empty() => Ok(Loaded { config, notices: report.notices }),
-        _ => Err(Mistakes(report.mistakes)),
+        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices }),
+        _ => Err(Mistakes { mistakes, notices }),
     }
 }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::pattern::Captures;
-use super::super::{Endpoint, ListenAddress, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
+use super::super::{Captures, Endpoint, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
 use super::*;
 
 /// A configuration around the content of a `server`.
@@ -20,7 +19,7 @@ fn loaded(text: &str) -> Loaded {
 }
 
 fn mistakes(text: &str) -> Vec<String> {
-    parse("conf", text.as_bytes()).expect_err("a mistake").0.iter().map(ToString::to_string).collect()
+    parse("conf", text.as_bytes()).expect_err("a mistake").mistakes.iter().map(ToString::to_string).collect()
 }
 
 /// A request for a raw path and query.
@@ -85,7 +84,7 @@ fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
         if case["accepted"].as_bool() != Some(result.is_ok()) {
             disagreeing.push(field(case, "name"));
         }
-        let found = result.err().map(|mistakes| mistakes.0).unwrap_or_default();
+        let found = result.err().map(|error| error.mistakes).unwrap_or_default();
         let found: Vec<_> = found.iter().map(|mistake| format!("{} in {}:{}", mistake.text, mistake.file, mistake.line)).collect();
         let expected = field(case, "stderr");
         let told = |line: &str| found.iter().any(|text| text.starts_with(line.split_once("] ").map_or(line, |(_, text)| text)));
@@ -282,26 +281,17 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
 }
 
 #[test]
-fn servers_share_addresses_and_the_default_one_is_first() {
-    let text = "events {}\nhttp { server { listen 9103; server_name A.example; } \
-                server { listen *:9103 default_server; listen [::1]:9104; listen unix:/x.sock; server_name b c; } }";
-    let config = loaded(text).config;
-    let found: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|listener| (listener.address.clone(), listener.servers.iter().map(|server| server.names.join(" ")).collect::<Vec<_>>()))
-        .collect();
-    let tcp = |text: &str| ListenAddress::Tcp(text.parse().expect("an address"));
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    assert_eq!(
-        found,
-        [
-            (tcp("0.0.0.0:9103"), names(&["b c", "a.example"])),
-            (tcp("[::1]:9104"), names(&["b c"])),
-            (ListenAddress::Unix("/x.sock".into()), names(&["b c"])),
-        ]
-    );
-    assert_eq!(mistakes("events {}\nhttp {}\n").len(), 1);
+fn one_mistake_is_told_once_and_the_notices_with_it() {
+    let text = "events {}\nhttp { push_stream_shared_memory_size 10m;\nserver { proxy_buffering off;\npush_stream_channels_path $nonsense;\n\
+                location /a { push_stream_publisher; }\nlocation /b { push_stream_publisher; push_stream_channels_path; } } }";
+    let error = parse("conf", text.as_bytes()).expect_err("mistakes");
+    let expected =
+        ["conf:4: unknown \"nonsense\" variable", "conf:6: invalid number of arguments in \"push_stream_channels_path\" directive"];
+    assert_eq!(error.to_string(), expected.join("\n"));
+    let notices: Vec<_> = error.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(notices, ["conf:3: directive \"proxy_buffering\" is not served by pushctl"]);
+    let small = text.replace("10m", "1k").replace("$nonsense", "a").replace("push_stream_channels_path; ", "");
+    assert_eq!(mistakes(&small), ["conf:2: The push_stream_shared_memory_size value must be at least 128KiB"]);
 }
 
 #[test]

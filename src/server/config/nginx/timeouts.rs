@@ -1,0 +1,103 @@
+//! The times that nginx has for each server and pushctl once for the process: which value counts, and a notice where a
+//! file expects more.
+
+use std::time::Duration;
+
+use super::super::ConnectionLimits;
+use super::Report;
+use super::parser::{Block, Directive};
+
+/// Where a time is kept.
+type Timeout = fn(&mut ConnectionLimits) -> &mut Duration;
+
+/// The directives and what they set.
+const TIMEOUTS: [(&str, Timeout); 4] = [
+    ("client_header_timeout", |limits| &mut limits.header_timeout),
+    ("client_body_timeout", |limits| &mut limits.body_timeout),
+    ("keepalive_timeout", |limits| &mut limits.keepalive_timeout),
+    ("send_timeout", |limits| &mut limits.send_timeout),
+];
+
+/// The times of one server.
+#[derive(Debug)]
+pub(super) struct Timeouts {
+    /// Its limits, those of `http` included.
+    limits: ConnectionLimits,
+    /// Lines of its own directives, in the order of [`TIMEOUTS`].
+    lines: [Option<usize>; TIMEOUTS.len()],
+}
+
+impl Timeouts {
+    /// The times of the server with this block.
+    pub(super) fn new(block: &Block, limits: ConnectionLimits) -> Self {
+        let line = |name| block.directives.iter().find(|directive| directive.name == name).map(|directive| directive.line);
+        Self { limits, lines: TIMEOUTS.map(|(name, _)| line(name)) }
+    }
+}
+
+/// The limits of the process: those of `http`, and what the last server sets that sets it.
+pub(super) fn shared(http: ConnectionLimits, mut servers: Vec<Timeouts>, report: &mut Report) -> ConnectionLimits {
+    let mut limits = http;
+    for (number, (name, timeout)) in TIMEOUTS.iter().enumerate() {
+        let last = servers.iter_mut().rev().find_map(|server| Some((server.lines[number]?, *timeout(&mut server.limits))));
+        let Some((line, time)) = last else { continue };
+        *timeout(&mut limits) = time;
+        if servers.iter_mut().any(|server| *timeout(&mut server.limits) != time) {
+            report.notice(line, format!("\"{name}\" is one for all servers in pushctl: this value holds, not those of other servers"));
+        }
+    }
+    limits
+}
+
+/// Tells what a directive says in vain.
+pub(super) fn check(directive: &Directive, in_location: bool, report: &mut Report) {
+    let name = directive.name.as_str();
+    if !TIMEOUTS.iter().any(|(known, _)| *known == name) {
+        return;
+    }
+    if in_location {
+        report.notice(directive.line, format!("\"{name}\" has an effect in http and server blocks only"));
+    } else if directive.arguments.len() > 1 {
+        report.notice(directive.line, format!("the second argument of \"{name}\" has no effect: no header \"Keep-Alive\" is sent"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    /// The `send_timeout` of the process in seconds, and the notices.
+    fn told(http: &str, servers: &[&str]) -> (u64, Vec<String>) {
+        let servers: String = servers.iter().map(|content| format!("server {{ listen 9103;\n{content} }}\n")).collect();
+        let loaded = parse("conf", format!("events {{}} http {{ {http}\n{servers}}}").as_bytes()).expect("a valid configuration");
+        (loaded.config.limits.send_timeout.as_secs(), loaded.notices.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn servers_with_different_times_are_told_that_there_is_one() {
+        let text = "\"send_timeout\" is one for all servers in pushctl: this value holds, not those of other servers";
+        let at = |line: usize| vec![format!("conf:{line}: {text}")];
+        for (http, servers, expected) in [
+            ("", &["send_timeout 5s;", "send_timeout 6s;"][..], (6, at(5))),
+            ("", &["send_timeout 5s;", ""], (5, at(3))),
+            ("send_timeout 7s;", &["send_timeout 5s;", ""], (5, at(3))),
+            ("send_timeout 7s;", &["send_timeout 5s;"], (5, vec![])),
+            ("send_timeout 7s;", &["", ""], (7, vec![])),
+            ("send_timeout 7s;", &["send_timeout 7s;", ""], (7, vec![])),
+            ("", &["send_timeout 5s;", "send_timeout 5000ms;"], (5, vec![])),
+        ] {
+            assert_eq!(told(http, servers), expected, "{http} {servers:?}");
+        }
+        let names = ["client_header_timeout", "client_body_timeout", "keepalive_timeout"];
+        let (one, other) = (names.map(|name| format!("{name} 1s;")).concat(), names.map(|name| format!("{name} 2s;")).concat());
+        assert_eq!(told("", &[&one, &other]).1.len(), names.len());
+    }
+
+    #[test]
+    fn the_second_time_of_keepalive_timeout_has_no_effect() {
+        let text = "conf:1: the second argument of \"keepalive_timeout\" has no effect: no header \"Keep-Alive\" is sent";
+        assert_eq!(told("keepalive_timeout 20s 15s;", &[""]).1, [text]);
+        assert!(told("keepalive_timeout 20s;", &[""]).1.is_empty());
+        assert!(parse("conf", b"events {} http { keepalive_timeout 20s x; server { listen 9103; } }").is_err());
+    }
+}
