@@ -300,7 +300,7 @@ mod tests {
     fn an_empty_content_type_is_left_out() {
         let mut out = Vec::new();
         let response = Response { content_type: Some(Bytes::new()), ..Response::header_only(Status::OK, &b""[..]) };
-        response.write(Connection { minor_version: 1, keep_alive: true }, &mut out);
+        response.write(Connection { minor_version: 1, keep_alive: true, is_head: false }, &mut out);
         assert!(!out.windows(12).any(|part| part == b"Content-Type"), "{}", String::from_utf8_lossy(&out));
     }
 
