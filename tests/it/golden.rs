@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::support::turn;
 
 /// Cases at a time: they mostly wait.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 6;
 /// Recorded cases.
 const CASES: usize = 168;
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use regex::{Captures, Regex};
 use serde_json::Value;
 
 use crate::support::show;
@@ -116,14 +117,16 @@ impl Bindings {
     }
 }
 
-/// JSON statistics with the workers in the order of their subscribers: which worker accepts a connection is chance.
+/// Statistics, in any notation, with the workers' subscribers sorted: which worker accepts a connection is chance.
 fn workers_in_order(text: &str) -> String {
-    const START: &str = "\"by_worker\": [\r\n";
-    let Some((before, rest)) = text.split_once(START) else { return text.to_owned() };
-    let Some((workers, after)) = rest.split_once("\r\n]") else { return text.to_owned() };
-    let mut workers: Vec<&str> = workers.split(",\r\n").collect();
-    workers.sort_by_key(|worker| worker.split_once("\"subscribers\"").map(|(_, subscribers)| subscribers));
-    format!("{before}{START}{}\r\n]{after}", workers.join(",\r\n"))
+    let Some(start) = text.find("by_worker") else { return text.to_owned() };
+    let subscribers = Regex::new(r"(subscribers\D{1,4})(\d+)").expect("the expression is right");
+    let (before, workers) = text.split_at(start);
+    let mut counts: Vec<&str> = subscribers.captures_iter(workers).filter_map(|found| found.get(2)).map(|count| count.as_str()).collect();
+    counts.sort_unstable();
+    let mut sorted = counts.into_iter();
+    let workers = subscribers.replace_all(workers, |found: &Captures<'_>| format!("{}{}", &found[1], sorted.next().unwrap_or_default()));
+    format!("{before}{workers}")
 }
 
 /// The length of `literal` if `rest` begins with it, else how many bytes are the same.
