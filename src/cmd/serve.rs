@@ -72,7 +72,8 @@ pub struct Args {
     /// Time for the headers of a request; then the connection is closed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     header_timeout: Option<Duration>,
-    /// Time between two reads of a request's body; then the connection is closed [default: 60s]
+    /// Time between two reads of a request's body, and for the whole of a websocket message; then the connection is closed
+    /// [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     body_timeout: Option<Duration>,
     /// Time between two requests of a connection; then it is closed [default: 75s]

@@ -98,10 +98,12 @@ impl Connection {
     /// Handles the websocket frames in the buffer.
     fn receive(&mut self, websocket: &mut WebSocket) {
         let most = self.site.limits.max_websocket_message_bytes;
+        let mut completed_any = false;
         while !websocket.is_over {
             match websocket.inbound.next(&mut self.buffer, most) {
                 None => break,
                 Some(Event::Text(text)) => {
+                    completed_any = true;
                     if websocket.publishing.publish(self.shard.broker(), text).is_err() {
                         self.hang_up(websocket, Vec::new());
                     }
@@ -118,7 +120,8 @@ impl Connection {
             self.buffer = BytesMut::new();
         }
         let is_expecting = pending > 0 && !websocket.is_over;
-        if is_expecting != websocket.is_expecting {
+        // The time is that of one message: the next one, if it has begun, gets its own.
+        if is_expecting != websocket.is_expecting || (is_expecting && completed_any) {
             websocket.is_expecting = is_expecting;
             self.shard.expect_more(self.key, is_expecting.then_some(self.site.limits.body_timeout));
         }
