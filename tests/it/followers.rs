@@ -90,7 +90,7 @@ fn a_large_backlog_of_several_channels_comes_in_path_order() {
 }
 
 /// What a client may send without being asked.
-const UNASKED: [u8; 40_000] = [b'x'; 40_000];
+static UNASKED: [u8; 40_000] = [b'x'; 40_000];
 
 #[test]
 fn a_stream_ignores_what_its_client_sends_and_notices_that_it_left() {

@@ -1,5 +1,7 @@
 //! What clients send through websockets, where it once went to the wrong place or was kept for ever.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Server, find, frame, frame_with, object, opcode};
 
 /// The beginning of a frame that is larger than [`MOST`].
@@ -91,6 +93,27 @@ fn an_unfinished_websocket_message_is_ended_by_the_body_timeout() {
     for text in ["first", "second"] {
         idle.send(frame(opcode::TEXT, text.as_bytes()));
         assert_eq!(idle.next_text().map(|message| message.text).as_deref(), Some(text));
+    }
+    server.stop();
+}
+
+#[test]
+fn the_body_timeout_is_that_of_one_websocket_message_and_not_of_many() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let server = Server::start(&["--body-timeout", "1s"]);
+    let mut websocket = server.websocket("/ws/c", &[]);
+    let whole = frame(opcode::TEXT, b"one of many");
+    let (first, second) = whole.split_at(whole.len() / 2);
+    let end_and_begin = [second, first].concat();
+    websocket.send(first);
+    // A message is always under way, but each of them for a short time only.
+    let begun = Instant::now();
+    let mut number = 0;
+    while begun.elapsed() < TIMEOUT * 2 {
+        number += 1;
+        websocket.send(&end_and_begin);
+        let message = websocket.next_text().map(|message| message.id);
+        assert_eq!(message, Some(number), "the websocket was dropped after {:?}", begun.elapsed());
     }
     server.stop();
 }
