@@ -4,6 +4,7 @@
 
 mod bad_clients;
 mod bad_input;
+mod bodies;
 mod cli_bench;
 mod cli_errors;
 mod cli_fake;
@@ -12,12 +13,16 @@ mod cli_resume;
 mod cli_stats;
 mod cli_sub;
 mod endings;
+mod followers;
 mod generated;
 mod golden;
 mod imports;
 mod ledger;
+mod memory;
+mod requests;
 mod seeds;
 mod servers;
 mod support;
 mod texts;
+mod websockets;
 mod wire;

@@ -163,6 +163,14 @@ impl Server {
         if answer.head.status == 404 { 0 } else { super::object(&answer.body)["subscribers"].as_u64().expect("subscribers is a number") }
     }
 
+    /// Bytes of memory that the process has, as `/proc` shows it: `VmRSS` now, `VmHWM` at its peak.
+    pub(crate) fn memory(&self, key: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+        value.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {key} in {status}")) * 1024
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);

@@ -1,0 +1,127 @@
+//! Followers of every mode in the situations in which one was once forgotten, dropped or served in the wrong order.
+
+use crate::support::{Connection, Server, conf, object};
+
+/// Every subscriber mode with a plain template, and publishers that store and that do not.
+const LOCATIONS: &str = r#"
+    location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+    location /pubn { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages off; }
+    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "<~text~>"; }
+    location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
+    location ~ ^/ws/(.*)$ { push_stream_subscriber websocket; push_stream_channels_path $1; }
+    location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }
+    location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; }"#;
+
+fn server(args: &[&str]) -> Server {
+    let text = conf("push_stream_shared_memory_size 100m;", LOCATIONS);
+    Server::try_with_conf(&text, args).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_long_poll_that_finds_only_unstored_messages_waits_for_the_next() {
+    let server = server(&[]);
+    for (publisher, channel) in [("/pub", "b"), ("/pub", "a"), ("/pubn", "b"), ("/pubn", "a")] {
+        server.publish("a", "stored");
+        let seen = server.get("/poll/a.b1");
+        let unstored = server.connect().request("POST", "/pubn?id=a", &[], Some(b"unstored"));
+        assert_eq!(unstored.head.status, 200);
+        let mut waiting = server.connect();
+        waiting.send_request("GET", "/lp/a/b", &seen.head.cursor(), None);
+        server.wait_for_subscribers("a", 1);
+        server.wait_for_subscribers("b", 1);
+        let next = format!("{publisher} {channel}");
+        let published = server.connect().request("POST", &format!("{publisher}?id={channel}"), &[], Some(next.as_bytes()));
+        assert_eq!(object(&published.body)["subscribers"], 1, "{next}");
+        assert_eq!(waiting.read_response().text(), next);
+    }
+    server.stop();
+}
+
+#[test]
+fn a_follower_whose_socket_is_full_from_the_start_is_dropped() {
+    const MESSAGES: usize = 20;
+    // Nothing else is due that could wake whoever looks after deadlines: no pings, and no other thread.
+    let server = server(&["--send-timeout", "1s", "--shards", "1"]);
+    let text = vec![b'x'; 1_000_000];
+    for _ in 0..MESSAGES {
+        server.publish("big", &text);
+    }
+    for mode in ["sub", "ev", "ws"] {
+        let path = format!("/{mode}/big.b{MESSAGES}");
+        let mut deaf = server.connect_with_small_window();
+        if mode == "ws" {
+            deaf.upgrade(&path, &[]);
+        } else {
+            deaf.send_request("GET", &path, &[], None);
+            deaf.read_head();
+        }
+        server.wait_for_subscribers("big", 0);
+    }
+    server.stop();
+}
+
+#[test]
+fn a_large_backlog_of_several_channels_comes_in_path_order() {
+    const LARGE: usize = 60;
+    let server = server(&[]);
+    let text = |name: &str| format!("{name} {}", "x".repeat(50_000));
+    let mut wanted: Vec<String> = (1..=LARGE).map(|number| text(&format!("a{number}"))).collect();
+    server.publish("b", "b1");
+    for (number, text) in (1..).zip(&wanted) {
+        server.publish("a", text);
+        if number == LARGE / 2 {
+            server.publish("b", "b2");
+        }
+    }
+    let mut slow = server.connect_with_small_window();
+    slow.send_request("GET", "/sub/a.b999/b.b999", &[], None);
+    slow.read_head();
+    // Published while most of the backlog is still to be sent: their turn comes after it.
+    server.publish("b", "b3");
+    server.publish("a", "a61");
+    wanted.extend(["b1", "b2", "b3", "a61"].map(str::to_owned));
+    for text in wanted {
+        let got = String::from_utf8(slow.read_until(b">")).expect("the text is ASCII");
+        let name = |text: &str| text.split(' ').next().map(str::to_owned);
+        assert!(got == format!("<{text}>"), "got {:?}, want {:?}", name(&got), name(&text));
+    }
+    server.stop();
+}
+
+/// What a client may send without being asked.
+static UNASKED: [u8; 40_000] = [b'x'; 40_000];
+
+#[test]
+fn a_stream_ignores_what_its_client_sends_and_notices_that_it_left() {
+    let server = Server::start(&[]);
+    let next_event: fn(&mut Connection) -> _ = Connection::next_event;
+    for (path, next) in [("/sub/a", Connection::next_line as fn(&mut Connection) -> _), ("/ev/a", next_event)] {
+        let mut follower = server.follow(path, &[]);
+        server.wait_for_subscribers("a", 1);
+        follower.send(UNASKED);
+        server.publish("a", path);
+        assert_eq!(next(&mut follower).map(|message| message.text).as_deref(), Some(path));
+        drop(follower);
+        server.wait_for_subscribers("a", 0);
+    }
+    server.stop();
+}
+
+#[test]
+fn a_long_poll_ends_when_its_client_sends_too_much() {
+    let server = Server::start(&[]);
+    let mut waiting = server.connect();
+    waiting.send_request("GET", "/lp/a", &[], None);
+    server.wait_for_subscribers("a", 1);
+    waiting.try_send(UNASKED);
+    server.wait_for_subscribers("a", 0);
+    waiting.expect_close();
+    let mut waiting = server.connect();
+    waiting.send_request("GET", "/lp/a", &[], None);
+    server.wait_for_subscribers("a", 1);
+    waiting.try_send(UNASKED);
+    drop(waiting);
+    server.wait_for_subscribers("a", 0);
+    server.stop();
+}

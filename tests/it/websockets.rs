@@ -1,0 +1,119 @@
+//! What clients send through websockets, where it once went to the wrong place or was kept for ever.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Server, find, frame, frame_with, object, opcode};
+
+/// The beginning of a frame that is larger than [`MOST`].
+const OVERSIZED: [u8; 8] = [0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0];
+const MOST: &str = "1000";
+/// Payload of the close frame after it begins so.
+const TOO_BIG: &[u8] = &[0x03, 0xf1];
+
+fn published(server: &Server, channel: &str) -> u64 {
+    object(&server.get(&format!("/pub?id={channel}")).body)["published_messages"].as_u64().expect("a number")
+}
+
+#[test]
+fn nothing_behind_an_oversized_frame_is_taken_for_frames() {
+    let server = Server::start(&["--max-websocket-message-size", MOST]);
+    let forged = frame(opcode::TEXT, b"forged").repeat(100);
+    for together in [true, false] {
+        let mut websocket = server.websocket("/ws/c", &[]);
+        if together {
+            websocket.try_send([&OVERSIZED[..], &forged].concat());
+        } else {
+            websocket.try_send(OVERSIZED);
+            websocket.try_send(&forged);
+        }
+        let close = websocket.read_frame();
+        assert_eq!((close.opcode(), close.payload.starts_with(TOO_BIG)), (opcode::CLOSE, true), "{close:?}");
+        websocket.try_send(&forged);
+        websocket.expect_close();
+        server.wait_for_subscribers("c", 0);
+        assert_eq!(published(&server, "c"), 0, "the payload of a refused frame was published");
+    }
+    server.stop();
+}
+
+#[test]
+fn nothing_behind_an_oversized_frame_is_taken_for_frames_while_the_socket_is_full() {
+    const MESSAGES: u64 = 10;
+    /// More than the buffers between client and server hold: when all is sent, most of it was read.
+    const FORGED_BYTES: usize = 16 << 20;
+    let server = Server::start(&["--max-websocket-message-size", MOST, "--max-lag", "100m"]);
+    let mut websocket = server.connect_with_small_window();
+    websocket.upgrade("/ws/c", &[]);
+    server.wait_for_subscribers("c", 1);
+    for _ in 0..MESSAGES {
+        server.publish("c", vec![b'x'; 1_000_000]);
+    }
+    websocket.send(OVERSIZED);
+    let forged = frame(opcode::TEXT, &[b'f'; 900]);
+    let forged = forged.repeat(FORGED_BYTES / forged.len());
+    websocket.send(&forged);
+    assert_eq!(published(&server, "c"), MESSAGES, "the payload of a refused frame was published");
+    let rest = websocket.read_to_close();
+    assert!(find(&rest, b"\"fff").is_none(), "a forged message was delivered");
+    server.wait_for_subscribers("c", 0);
+    assert_eq!(published(&server, "c"), MESSAGES);
+    server.stop();
+}
+
+#[test]
+fn a_websocket_does_not_publish_to_a_channel_that_was_deleted_under_it() {
+    let server = Server::start(&[]);
+    let mut follower = server.follow("/sub/b", &[]);
+    let mut websocket = server.websocket("/ws/a/b", &[]);
+    server.wait_for_subscribers("b", 2);
+    assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);
+    for text in ["first", "second"] {
+        websocket.send(frame(opcode::TEXT, text.as_bytes()));
+        assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some(text));
+    }
+    assert_eq!(server.get("/pub?id=a").head.status, 404, "the deleted channel is back");
+    assert_eq!(published(&server, "b"), 2);
+    server.stop();
+}
+
+#[test]
+fn an_unfinished_websocket_message_is_ended_by_the_body_timeout() {
+    let server = Server::start(&["--body-timeout", "1s"]);
+    let mut idle = server.websocket("/ws/c", &[]);
+    let begun = frame_with(opcode::TEXT, b"never ", Some([0; 4]));
+    let half = frame(opcode::TEXT, b"complete");
+    for unfinished in [&begun[..], &half[..9], &half[..1]] {
+        let mut websocket = server.websocket("/ws/c", &[]);
+        server.wait_for_subscribers("c", 2);
+        websocket.send(unfinished);
+        server.wait_for_subscribers("c", 1);
+        websocket.read_to_close();
+    }
+    // One that has begun nothing may be silent for as long as it wants, also after a complete message.
+    for text in ["first", "second"] {
+        idle.send(frame(opcode::TEXT, text.as_bytes()));
+        assert_eq!(idle.next_text().map(|message| message.text).as_deref(), Some(text));
+    }
+    server.stop();
+}
+
+#[test]
+fn the_body_timeout_is_that_of_one_websocket_message_and_not_of_many() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let server = Server::start(&["--body-timeout", "1s"]);
+    let mut websocket = server.websocket("/ws/c", &[]);
+    let whole = frame(opcode::TEXT, b"one of many");
+    let (first, second) = whole.split_at(whole.len() / 2);
+    let end_and_begin = [second, first].concat();
+    websocket.send(first);
+    // A message is always under way, but each of them for a short time only.
+    let begun = Instant::now();
+    let mut number = 0;
+    while begun.elapsed() < TIMEOUT * 2 {
+        number += 1;
+        websocket.send(&end_and_begin);
+        let message = websocket.next_text().map(|message| message.id);
+        assert_eq!(message, Some(number), "the websocket was dropped after {:?}", begun.elapsed());
+    }
+    server.stop();
+}
