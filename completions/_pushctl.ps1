@@ -54,7 +54,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--max-lag', '--max-lag', [CompletionResultType]::ParameterName, 'Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]')
             [CompletionResult]::new('--max-connections', '--max-connections', [CompletionResultType]::ParameterName, 'Connections at once; a further one is closed [default: 100000]')
             [CompletionResult]::new('--header-timeout', '--header-timeout', [CompletionResultType]::ParameterName, 'Time for the headers of a request; then the connection is closed [default: 60s]')
-            [CompletionResult]::new('--body-timeout', '--body-timeout', [CompletionResultType]::ParameterName, 'Time between two reads of a request''s body; then the connection is closed [default: 60s]')
+            [CompletionResult]::new('--body-timeout', '--body-timeout', [CompletionResultType]::ParameterName, 'Time between two reads of a request''s body, and for the whole of a websocket message; then the connection is closed [default: 60s]')
             [CompletionResult]::new('--keepalive-timeout', '--keepalive-timeout', [CompletionResultType]::ParameterName, 'Time between two requests of a connection; then it is closed [default: 75s]')
             [CompletionResult]::new('--send-timeout', '--send-timeout', [CompletionResultType]::ParameterName, 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]')
             [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'Time that open connections get when the server ends [default: 5s]')

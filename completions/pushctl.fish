@@ -51,7 +51,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-header-siz
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-lag -d 'Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-connections -d 'Connections at once; a further one is closed [default: 100000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l header-timeout -d 'Time for the headers of a request; then the connection is closed [default: 60s]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l body-timeout -d 'Time between two reads of a request\'s body; then the connection is closed [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l body-timeout -d 'Time between two reads of a request\'s body, and for the whole of a websocket message; then the connection is closed [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l keepalive-timeout -d 'Time between two requests of a connection; then it is closed [default: 75s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l send-timeout -d 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l grace -d 'Time that open connections get when the server ends [default: 5s]' -r
