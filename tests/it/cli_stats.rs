@@ -65,7 +65,7 @@ fn stats_tells_a_missing_channel_from_a_strange_answer() {
 #[test]
 fn stats_watch_goes_on_until_nobody_reads() {
     let fake = Fake::always(&ok("", GROUP));
-    let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=1ms"]);
+    let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=100ms"]);
     let lines: Vec<_> = BufReader::new(child.stdout.take().expect("it is piped")).lines().take(3).map(Result::unwrap_or_default).collect();
     assert_eq!(lines, vec![GROUP.replace("\r\n", ""); 3]);
     let output = child.wait_with_output().expect("it ends");

@@ -139,7 +139,7 @@ fn polling_starts_at_the_servers_clock_and_asks_again() {
         1 => Reply::Send(status("304 Not Modified", &format!("Last-Modified: {DATE}\r\nEtag: W/0\r\n"))),
         _ => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:21 GMT\r\nEtag: W/1\r\n", &object(1, "a", "m1", 21, 1))),
     });
-    let outcome = fake.run(&["sub", "a", "--mode", "poll", "--interval", "1ms", "--count", "1", "--timeout", "20s"]);
+    let outcome = fake.run(&["sub", "a", "--mode", "poll", "--interval", "100ms", "--count", "1", "--timeout", "20s"]);
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "m1\n", ""));
     let requests = fake.requests();
     assert_eq!(cursor(&requests[0]), (None, None, ""));
@@ -158,7 +158,7 @@ fn backlog_and_since_say_where_to_start() {
     assert_eq!(fake.run(&["sub", "a", "--since", "2026-11-21T00:19:30Z", "--count", "1", "--timeout", "20s"]).code, 0);
     let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
     assert_eq!(lines[0], "GET /ev/a.b5/b.b2");
-    assert_eq!(lines[1], "GET /ev/a/b?time=Sat,%2021%20Nov%202026%2000:19:20%20GMT&tag=0", "a backlog is asked for once");
+    assert_eq!(lines[1], lines[0], "nothing of the backlogs has come yet");
     assert_eq!(lines[2], "GET /ev/a?time=Sat,%2021%20Nov%202026%2000:19:30%20GMT&tag=0");
     assert_eq!(lines[3], lines[2]);
 }
