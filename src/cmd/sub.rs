@@ -62,7 +62,7 @@ pub struct Args {
 }
 
 /// Time for a line under way when --timeout ends the run.
-const LAST_LINE: Duration = Duration::from_secs(1);
+const LAST_LINE: Duration = Duration::from_millis(250);
 
 /// Follows until the end that the arguments ask for.
 ///
