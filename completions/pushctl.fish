@@ -63,7 +63,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-id -d 'Eve
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-type -d 'Event type, by which an EventSource sorts events' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l content-type -d 'Content type of the message' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l timeout -d 'Time to wait for the answer' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s H -l header -d 'Header to send with every request (repeatable)' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
@@ -81,17 +81,17 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s s -l since -d 'S
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s n -l count -d 'Stop after N messages' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s t -l timeout -d 'Stop after this time' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l retries -d 'Failed attempts in a row after which to give up [default: 0 before the first connection, then unlimited]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l interval -d 'Time between two requests of mode poll' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s H -l header -d 'Header to send with every request (repeatable)' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l interval -d 'Time between two requests of mode poll, at least 100ms' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l url -d 'Server to talk to; a path in it is a prefix of all paths' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l json -d 'Print all known fields of each message as one line of JSON'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s w -l watch -d 'Show it again and again, until interrupted or for the time of --timeout' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s w -l watch -d 'Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with \'=\')' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l timeout -d 'Time to wait for the answer; with --watch, the time after which to stop' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s H -l header -d 'Header to send with every request (repeatable)' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
@@ -108,8 +108,8 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l messages -d 'M
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l rate -d 'Messages per second over all publishers; as fast as the server answers if absent' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l size -d 'Bytes of a message' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l publishers -d 'Publishers, each with one message in flight' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l timeout -d 'Time for all to connect, and again for all to be delivered' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s H -l header -d 'Header to send with every request (repeatable)' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l timeout -d 'Time for all to connect, for the answer to each message, and again for all to be delivered' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r

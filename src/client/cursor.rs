@@ -8,7 +8,9 @@
 //!
 //! A subscription to new messages only has no position before the first message. It then starts from the server's `Date`
 //! when the subscription was answered, with tag 0: nothing is lost, and at worst a reconnect before the first message also
-//! brings the messages of that same second. Messages that carry neither position nor id (a bare template) cannot be told
+//! brings the messages of that same second. A channel that was asked for with a backlog is asked for with it again until
+//! it has given something, or the backlog is known to have come whole: what is older than the start is wanted there.
+//! Messages that carry neither position nor id (a bare template) cannot be told
 //! apart, so a reconnect may repeat those of the last second. Pure.
 
 use std::collections::HashMap;
@@ -25,6 +27,10 @@ pub struct Cursor {
     resumed: bool,
     channels: HashMap<String, Last>,
     answer: Option<Answer>,
+    /// True if an answer was cut off, so that the last one's headers do not tell where all channels stand.
+    is_cut: bool,
+    /// Channels that have not given their backlog yet, and its length.
+    backlogs: HashMap<String, u64>,
     event_id: Option<String>,
 }
 
@@ -58,6 +64,26 @@ impl Cursor {
         Self { base: Some(Position::new(since, 0)), resumed: true, ..Self::default() }
     }
 
+    /// The same cursor, with stored messages to get before the new ones of some channels.
+    #[must_use]
+    pub fn with_backlogs(mut self, backlogs: impl IntoIterator<Item = (String, u64)>) -> Self {
+        self.backlogs.extend(backlogs);
+        self
+    }
+
+    /// The stored messages that `channel` is still to start with.
+    #[must_use]
+    pub fn backlog(&self, channel: &str) -> Option<u64> {
+        self.backlogs.get(channel).copied()
+    }
+
+    /// All backlogs have come: the messages of an answer were taken, or the connection was up for a good while.
+    pub fn backlogs_came(&mut self) {
+        if !self.is_cut {
+            self.backlogs.clear();
+        }
+    }
+
     /// The server's clock when it answered the first request; it matters only as long as nothing better is known.
     pub fn answered_at(&mut self, date: u64) {
         self.base.get_or_insert(Position::new(date, 0));
@@ -69,8 +95,14 @@ impl Cursor {
         self.base.is_none() && self.answer.is_none() && self.channels.is_empty()
     }
 
+    /// A long-polling or polling answer was cut off: its messages count, its headers do not.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
     /// The headers of a long-polling or polling answer. An answer without `Last-Modified` changes nothing.
     pub fn answered(&mut self, last_modified: Option<&str>, etag: Option<&str>) {
+        self.is_cut = false;
         if let Some(last_modified) = last_modified {
             self.answer = Some(Answer { last_modified: last_modified.to_owned(), etag: etag.map(str::to_owned) });
         }
@@ -79,14 +111,18 @@ impl Cursor {
     /// What to send for an endless connection to `channels`.
     pub fn for_stream(&mut self, channels: &[String]) -> Sent {
         let needed = |channel: &String| self.channels.get(channel).and_then(|last| last.position).or(self.base);
-        let oldest = channels.iter().filter_map(needed).min();
+        // A backtrack goes before the cursor (protocol reference, section 7.1).
+        let oldest = channels.iter().filter(|channel| !self.backlogs.contains_key(*channel)).filter_map(needed).min();
         self.send(oldest)
     }
 
     /// What to send with the next long-polling or polling request: the headers of the last answer. If it had no `Etag` (an
     /// old server, or a proxy that swallows it), the newest message's position; the oldest needed one would bring the same
-    /// answer for ever.
-    pub fn for_request(&mut self) -> Sent {
+    /// answer for ever. If the last answer was cut off, some of `channels` may stand behind others.
+    pub fn for_request(&mut self, channels: &[String]) -> Sent {
+        if self.is_cut {
+            return self.for_stream(channels);
+        }
         let newest = self.channels.values().filter_map(|last| last.position).max();
         match (&self.answer, newest) {
             (Some(Answer { last_modified, etag }), newest) if etag.is_some() || newest.is_none() => {
@@ -116,12 +152,15 @@ impl Cursor {
         let Some(channel) = channel else {
             // Nobody knows whose it is, so it can only move the common start.
             self.base = self.base.max(position);
+            self.backlogs.clear();
             return true;
         };
         let last = self.channels.get(channel).copied().unwrap_or_default();
-        if is_repeated(message, last) || self.is_before_start(message, last) {
+        let is_backlog = self.backlogs.contains_key(channel);
+        if is_repeated(message, last) || (!is_backlog && self.is_before_start(message, last)) {
             return false;
         }
+        self.backlogs.remove(channel);
         if position.is_none() && message.id.is_none() {
             let second_ago = now.map(|now| Position::new(now.saturating_sub(1), 0));
             self.base = self.base.max(second_ago);
@@ -143,6 +182,7 @@ impl Cursor {
     /// Forgets a deleted channel: if it comes back, it counts from 1 again.
     pub fn forget(&mut self, channel: &str) {
         self.channels.remove(channel);
+        self.backlogs.remove(channel);
     }
 }
 
@@ -177,12 +217,12 @@ mod tests {
     #[test]
     fn headers_go_back_as_they_came() {
         let mut cursor = Cursor::default();
-        assert_eq!(cursor.for_request(), Sent::default());
+        assert_eq!(cursor.for_request(&[]), Sent::default());
         cursor.answered(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some("W/7"));
         let sent = Sent { time: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()), tag: Some("W/7".to_owned()), event_id: None };
-        assert_eq!(cursor.for_request(), sent);
+        assert_eq!(cursor.for_request(&[]), sent);
         cursor.answered(None, None);
-        assert_eq!(cursor.for_request(), sent);
+        assert_eq!(cursor.for_request(&[]), sent);
     }
 
     #[test]
@@ -191,7 +231,7 @@ mod tests {
         assert!(cursor.take(&message(1, 100, 2), Some("a"), None));
         assert!(cursor.take(&message(1, 100, 3), Some("b"), None));
         cursor.answered(Some(&http_date(100)), None);
-        assert_eq!(cursor.for_request(), at(100, 3));
+        assert_eq!(cursor.for_request(&[]), at(100, 3));
     }
 
     #[test]
@@ -200,7 +240,7 @@ mod tests {
         cursor.answered_at(90);
         assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(101)));
         cursor.answered(Some(&http_date(100)), None);
-        assert_eq!(cursor.for_request(), Sent { tag: None, ..at(100, 0) });
+        assert_eq!(cursor.for_request(&[]), Sent { tag: None, ..at(100, 0) });
     }
 
     #[test]
@@ -247,6 +287,33 @@ mod tests {
         assert!(cursor.take(&bare(2, "y"), Some("a"), None));
         let sent = cursor.for_stream(&channels(&["a"]));
         assert_eq!(sent, Sent { event_id: Some("y".to_owned()), ..at(10, 0) });
+    }
+
+    #[test]
+    fn a_backlog_is_wanted_until_its_channel_has_given_something() {
+        let mut cursor = Cursor::default().with_backlogs([("a".to_owned(), 5), ("b".to_owned(), 5)]);
+        let both = channels(&["a", "b"]);
+        cursor.answered_at(100);
+        assert_eq!(cursor.for_stream(&both), Sent::default(), "the backtracks say it all");
+        assert!(cursor.take(&message(1, 50, 1), Some("a"), None));
+        assert_eq!((cursor.backlog("a"), cursor.backlog("b")), (None, Some(5)));
+        assert_eq!(cursor.for_stream(&both), at(50, 1));
+        assert!(cursor.take(&message(1, 40, 1), Some("b"), None), "its backlog is older than the start");
+        cursor.backlogs_came();
+        assert_eq!(cursor.for_stream(&both), at(40, 1));
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_off_moves_only_the_channels_that_gave_something() {
+        let mut cursor = Cursor::default();
+        let both = channels(&["a", "b"]);
+        cursor.answered(Some(&http_date(90)), Some("W/1"));
+        cursor.answered_at(80);
+        assert!(cursor.take(&message(1, 100, 1), Some("a"), None));
+        cursor.cut();
+        assert_eq!(cursor.for_request(&both), at(80, 0));
+        cursor.answered(Some(&http_date(110)), Some("W/1"));
+        assert_eq!(cursor.for_request(&both), at(110, 1));
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! Does not talk to anybody.
 
+use std::fmt;
+
 use reqwest::Url;
 
+use super::error::{shown, shown_text};
 use super::{Error, Mode};
 
 /// Path template of the publisher: the built-in location, and that of the module's sample configuration.
@@ -11,13 +14,19 @@ pub const PUBLISH_PATH: &str = "/pub?id={channel}";
 /// Path template of statistics.
 pub const STATISTICS_PATH: &str = "/channels-stats?id={channel}";
 
-/// The URLs of one server.
-#[derive(Clone, Debug)]
+/// The URLs of one server. They may carry credentials, so debugging output shows none of them.
+#[derive(Clone)]
 pub struct Endpoints {
     base: String,
     publish: String,
     subscribe: Option<String>,
     statistics: String,
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Endpoints").field("base", &self.base()).finish_non_exhaustive()
+    }
 }
 
 impl Endpoints {
@@ -32,14 +41,15 @@ impl Endpoints {
             Some(("wss", rest)) => format!("https://{rest}"),
             _ => full,
         };
+        let seen = shown_text(base);
         let url =
-            Url::parse(&full).map_err(|error| Error::Request(format!("cannot read the server's url '{base}': {error} (see --url)")))?;
+            Url::parse(&full).map_err(|error| Error::Request(format!("cannot read the server's url '{seen}': {error} (see --url)")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(Error::Request(format!("cannot use the server's url '{base}': it is not http or https (see --url)")));
+            return Err(Error::Request(format!("cannot use the server's url '{seen}': it is not http or https (see --url)")));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Error::Request(format!(
-                "cannot use the server's url '{base}': it has arguments (see --url and the --…-path options)"
+                "cannot use the server's url '{seen}': it has arguments (see --url and the --…-path options)"
             )));
         }
         let template = |given: Option<&str>, default: &str| with_channel(given.unwrap_or(default));
@@ -53,17 +63,18 @@ impl Endpoints {
         })
     }
 
-    /// The server as given, for messages to the user.
+    /// The server as given but without credentials, for messages to the user.
     #[must_use]
-    pub fn base(&self) -> &str {
-        &self.base
+    pub fn base(&self) -> String {
+        Url::parse(&self.base).map_or_else(|_| shown_text(&self.base), |url| shown(&url).trim_end_matches('/').to_owned())
     }
 
     /// Where messages for `channels` (several separated by `/`) are posted to.
     ///
     /// # Errors
-    /// [`Error::Request`] if the template makes no URL.
+    /// [`Error::Request`] if the template makes no URL, or these cannot be channel ids.
     pub fn publish(&self, channels: &str) -> Result<Url, Error> {
+        check_ids(channels)?;
         self.expand(&self.publish, channels)
     }
 
@@ -79,6 +90,7 @@ impl Endpoints {
             Mode::Poll => "/poll/{channel}",
             Mode::Stream => "/sub/{channel}",
         };
+        check_ids(channels)?;
         self.expand(self.subscribe.as_deref().unwrap_or(built_in), channels)
     }
 
@@ -88,7 +100,10 @@ impl Endpoints {
     /// [`Error::Request`] if the template makes no URL.
     pub fn statistics(&self, channels: Option<&str>) -> Result<Url, Error> {
         match channels {
-            Some(channels) => self.expand(&self.statistics, channels),
+            Some(channels) => {
+                check_ids(channels)?;
+                self.expand(&self.statistics, channels)
+            }
             None => {
                 let mut url = self.expand(&self.statistics, "")?;
                 // The summary is what a server tells when no channel is named.
@@ -104,9 +119,41 @@ impl Endpoints {
     fn expand(&self, template: &str, channels: &str) -> Result<Url, Error> {
         let (before, after) = template.split_once("{channel}").unwrap_or((template, ""));
         let slash = if before.starts_with('/') { "" } else { "/" };
-        let channels = encode(channels, before.contains('?'));
+        let in_query = before.contains('?');
+        let ids = channels.split('/').map(|id| if is_dots(id) && !in_query { format!("{id}.b0") } else { id.to_owned() });
+        let channels = encode(&ids.collect::<Vec<_>>().join("/"), in_query);
         let text = format!("{}{slash}{before}{channels}{after}", self.base);
-        Url::parse(&text).map_err(|error| Error::Request(format!("cannot use '{text}': {error} (see --url and the --…-path options)")))
+        let refuse = |error| Error::Request(format!("cannot use '{}': {error} (see --url and the --…-path options)", shown_text(&text)));
+        Url::parse(&text).map_err(refuse)
+    }
+}
+
+/// Refuses what the protocol cannot carry (its reference, section 2): it cuts ids at a question mark, and drops the slashes
+/// that an empty id needs.
+fn check_ids(channels: &str) -> Result<(), Error> {
+    let problem = if channels.split('/').any(|id| split_backtrack(id).0.is_empty()) {
+        "a channel id is empty"
+    } else if channels.contains('?') {
+        "servers cut a channel id at its question mark"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Request(format!("cannot use the channel '{channels}': {problem}")))
+}
+
+/// URLs are normalised on their way: these ids would leave the path, so they get a backtrack of none behind them.
+fn is_dots(id: &str) -> bool {
+    matches!(id, "." | "..")
+}
+
+/// A channel as written in a path: its id and its backtrack, `x.b5` (protocol reference, section 2).
+#[must_use]
+pub fn split_backtrack(name: &str) -> (&str, Option<u64>) {
+    match name.rsplit_once(".b") {
+        Some((id, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (id, Some(digits.parse().unwrap_or(u64::from(u32::MAX))))
+        }
+        _ => (name, None),
     }
 }
 
@@ -170,6 +217,36 @@ mod tests {
         assert_eq!(here.subscribe(Mode::Ws, "a").expect("url").as_str(), "https://h/activity?ch=a");
         assert_eq!(here.statistics(Some("a")).expect("url").as_str(), "https://h/s?x=1&id=a");
         assert_eq!(here.statistics(None).expect("url").as_str(), "https://h/s?x=1");
+    }
+
+    #[test]
+    fn dots_stay_in_their_path() {
+        let here = endpoints("h");
+        for (id, path) in [(".", "/ev/..b0"), ("..", "/ev/...b0"), ("a/../b", "/ev/a/...b0/b"), ("..b5", "/ev/..b5"), ("...", "/ev/...")] {
+            assert_eq!(here.subscribe(Mode::Ev, id).expect("url").path(), path);
+        }
+        assert_eq!(here.publish("..").expect("url").as_str(), "http://h/pub?id=..");
+    }
+
+    #[test]
+    fn ids_that_no_path_can_carry_are_usage_errors() {
+        let here = endpoints("h");
+        for id in ["a?", "a/b?c", "", "a//b", "/a", ".b5", "a/"] {
+            assert!(matches!(here.publish(id), Err(Error::Request(_))), "{id}");
+            assert!(matches!(here.subscribe(Mode::Lp, id), Err(Error::Request(_))), "{id}");
+            assert!(matches!(here.statistics(Some(id)), Err(Error::Request(_))), "{id}");
+        }
+    }
+
+    #[test]
+    fn credentials_stay_in_the_requests() {
+        let here = endpoints("http://me:secret@h:1/p/");
+        assert_eq!((here.base().as_str(), here.publish("a").expect("url").as_str()), ("http://h:1/p", "http://me:secret@h:1/p/pub?id=a"));
+        assert!(!format!("{here:?}").contains("secret"));
+        for base in ["http://me:sec/ret@h/", "http://me:secret@h?key=secret", "ftp://me:secret@h", "http://me:secret@"] {
+            let error = Endpoints::new(base, None, None, None).expect_err("a wrong url").to_string();
+            assert!(!error.contains("secret") && !error.contains("sec/"), "{error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use reqwest::Url;
+
 /// A failed request or connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -32,6 +34,19 @@ pub enum Error {
         /// The server's own words, if any.
         explain: Option<String>,
     },
+    /// The server sent us elsewhere. Nobody goes there by itself: a POST would become a GET on most redirects, and the
+    /// user's headers would go to a stranger.
+    #[error("{url} answered {}{}", status_text(*.status), direction(.location.as_deref(), .server.as_deref()))]
+    Moved {
+        /// What was asked for.
+        url: String,
+        /// Status code.
+        status: u16,
+        /// Where to, for the user's eyes.
+        location: Option<String>,
+        /// The server to name with `--url`, if the path there is the same.
+        server: Option<String>,
+    },
     /// No answer in time.
     #[error("no answer from {url} within {} (see --timeout)", humantime::format_duration(*.after))]
     TimedOut {
@@ -59,14 +74,25 @@ impl Error {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Status { status, .. } => (400..500).contains(status) && !matches!(status, 408 | 409 | 429),
-            Self::Request(_) => true,
+            Self::Request(_) | Self::Moved { .. } => true,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => false,
         }
     }
 
+    /// The error of an answer to `url`, with what it says about itself.
+    #[must_use]
+    pub fn of_status(url: &Url, status: u16, explain: Option<String>, location: Option<&str>) -> Self {
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+            return Self::Status { url: shown(url), status, explain };
+        }
+        let target = location.and_then(|location| url.join(location).ok());
+        let server = target.as_ref().filter(|target| target.path() == url.path()).map(origin);
+        Self::Moved { url: shown(url), status, location: target.as_ref().map(shown), server }
+    }
+
     /// Sorts an error of the HTTP stack that came up while asking for `url`.
     #[must_use]
-    pub fn from_http(error: &reqwest::Error, url: &reqwest::Url, timeout: Option<Duration>) -> Self {
+    pub fn from_http(error: &reqwest::Error, url: &Url, timeout: Option<Duration>) -> Self {
         let reason = deepest_reason(error);
         if error.is_timeout() {
             return match timeout {
@@ -78,27 +104,64 @@ impl Error {
             return Self::Unreachable { url: origin(url), reason };
         }
         if error.is_builder() {
-            return Self::Request(format!("cannot ask for {url}: {reason}"));
+            return Self::Request(format!("cannot ask for {}: {reason}", shown(url)));
+        }
+        // The HTTP stack has no kind for it that can be asked; bytes of another protocol are its usual cause.
+        if reason.starts_with("invalid HTTP") {
+            return Self::Protocol { url: shown(url), reason: format!("it is no http response: {reason}") };
         }
         Self::Broken { url: shown(url), reason }
     }
 }
 
-/// `url` for a message to the user: without the cursor, which is long and not theirs.
+/// Arguments whose values are shown: those that usually name channels.
+const CHANNEL_ARGUMENTS: [&str; 5] = ["id", "ch", "chan", "channel", "channels"];
+/// Arguments that are left out: the cursor is long and not the user's.
+const CURSOR_ARGUMENTS: [&str; 3] = ["time", "tag", "eventid"];
+
+/// `url` for a message to the user: without credentials and cursor, and of the arguments only those that name channels
+/// with their values, because others may be keys.
 #[must_use]
-pub fn shown(url: &reqwest::Url) -> String {
-    let Some((path, query)) = url.as_str().split_once('?') else { return url.to_string() };
-    let is_cursor = |pair: &&str| ["time=", "tag=", "eventid="].iter().any(|name| pair.starts_with(name));
-    let kept: Vec<&str> = query.split('&').filter(|pair| !is_cursor(pair)).collect();
+pub fn shown(url: &Url) -> String {
+    let text = without_user(url).to_string();
+    let Some((path, query)) = text.split_once('?') else { return text };
+    let kept: Vec<String> = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(name, _)| !CURSOR_ARGUMENTS.contains(name))
+        .map(|(name, value)| match CHANNEL_ARGUMENTS.contains(&name) || value.is_empty() {
+            true => format!("{name}={value}"),
+            false => format!("{name}=..."),
+        })
+        .collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
 }
 
+/// What the user gave as a URL but is none, without what may be credentials or a key.
+#[must_use]
+pub fn shown_text(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split_once('?').map_or_else(|| rest.to_owned(), |(path, _)| format!("{path}?..."));
+    if scheme.is_empty() { rest } else { format!("{scheme}://{rest}") }
+}
+
 /// Scheme, host and port of `url`, as a user would give it.
-fn origin(url: &reqwest::Url) -> String {
-    let text = url.as_str();
-    let host_at = text.find("://").map_or(0, |at| at + 3);
-    let end = text[host_at..].find(['/', '?']).map_or(text.len(), |at| host_at + at);
-    text[..end].to_owned()
+#[must_use]
+pub fn origin(url: &Url) -> String {
+    let mut url = without_user(url);
+    url.set_path("");
+    url.set_query(None);
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+fn without_user(url: &Url) -> Url {
+    let mut url = url.clone();
+    // They fail for URLs without host, which have no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+    url
 }
 
 /// The innermost cause, in our style: lower case, without error number.
@@ -134,6 +197,14 @@ fn status_text(status: u16) -> String {
     }
 }
 
+fn direction(location: Option<&str>, server: Option<&str>) -> String {
+    match (location, server) {
+        (Some(location), Some(server)) => format!(" to {location} (use --url {server})"),
+        (Some(location), None) => format!(" to {location} (see --url and the --…-path options)"),
+        (None, _) => " (see --url and the --…-path options)".to_owned(),
+    }
+}
+
 fn explanation(status: u16, explain: Option<&str>) -> String {
     match (explain, status) {
         (Some(text), _) => format!(": {}", lower_first(text.trim_end_matches('.'))),
@@ -158,7 +229,7 @@ mod tests {
         for code in [400, 401, 403, 404, 405, 410, 413] {
             assert!(status(code, None).is_final(), "{code}");
         }
-        for code in [302, 408, 409, 429, 500, 502, 503, 504] {
+        for code in [408, 409, 429, 500, 502, 503, 504] {
             assert!(!status(code, None).is_final(), "{code}");
         }
     }
@@ -181,8 +252,37 @@ mod tests {
     }
 
     #[test]
+    fn credentials_and_keys_are_not_shown() {
+        for (url, expected) in [
+            ("http://me:secret@h:1/pub?id=a", "http://h:1/pub?id=a"),
+            ("http://secret@h/pub?key=secret&ch=a%20b&x=", "http://h/pub?key=...&ch=a%20b&x="),
+            ("http://h/ev/a@b", "http://h/ev/a@b"),
+        ] {
+            assert_eq!(shown(&url.parse().expect("a url")), expected);
+        }
+        assert_eq!(shown_text("http://me:sec/ret@h:x/?key=secret"), "http://h:x/?...");
+        assert_eq!(shown_text("me:secret@[::1"), "[::1");
+    }
+
+    #[test]
+    fn a_redirect_tells_where_to_and_what_to_do() {
+        let url: Url = "http://u:p@h/pub?id=a".parse().expect("a url");
+        let text = |location| Error::of_status(&url, 301, None, location).to_string();
+        assert_eq!(
+            text(Some("https://h/pub?id=a")),
+            "http://h/pub?id=a answered 301 Moved Permanently to https://h/pub?id=a (use --url https://h)"
+        );
+        assert_eq!(
+            text(Some("/login")),
+            "http://h/pub?id=a answered 301 Moved Permanently to http://h/login (see --url and the --…-path options)"
+        );
+        assert_eq!(text(None), "http://h/pub?id=a answered 301 Moved Permanently (see --url and the --…-path options)");
+        assert!(Error::of_status(&url, 302, None, None).is_final());
+    }
+
+    #[test]
     fn an_origin_has_no_path() {
-        for url in ["http://h:1/a/b?c", "http://h:1/?c", "http://h:1/"] {
+        for url in ["http://h:1/a/b?c", "http://h:1/?c", "http://h:1/", "http://u:p@h:1/a"] {
             assert_eq!(origin(&url.parse().expect("a url")), "http://h:1");
         }
     }

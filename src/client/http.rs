@@ -34,6 +34,7 @@ impl Http {
                 .default_headers(headers.clone())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .tcp_keepalive(KEEPALIVE)
+                .redirect(reqwest::redirect::Policy::none())
         };
         // A machine without certificates (an empty container) can still speak plain http; https then trusts nobody.
         let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
@@ -64,14 +65,15 @@ impl Http {
     }
 }
 
-/// Reads a header given as `Name: value`.
+/// Reads a header given as `Name: value`. It is marked as sensitive, so that no debugging output shows it.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or_else(|| "a header is written 'Name: value'".to_owned())?;
-    let name = name.trim().parse().map_err(|_| format!("'{}' is no header name", name.trim()))?;
-    let value = HeaderValue::from_str(value.trim()).map_err(|_| "the value has characters that a header cannot carry".to_owned())?;
+    let name = name.trim().parse().map_err(|_| "what is before the colon is no header name".to_owned())?;
+    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "the value has characters that a header cannot carry".to_owned())?;
+    value.set_sensitive(true);
     Ok((name, value))
 }
 
@@ -99,7 +101,14 @@ pub fn date(response: &Response) -> Option<u64> {
 #[must_use]
 pub fn status_error(response: &Response, url: &Url) -> Error {
     let explain = header(response, EXPLAIN).filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::Status { url: shown(url), status: response.status().as_u16(), explain }
+    Error::of_status(url, response.status().as_u16(), explain, header(response, "Location"))
+}
+
+/// True if the end of the answer's body can be told from a connection that broke (RFC 9112, section 6.3).
+#[must_use]
+pub fn is_framed(response: &Response) -> bool {
+    let has = |name: &str| response.headers().contains_key(name);
+    response.version() > reqwest::Version::HTTP_11 || has("content-length") || has("transfer-encoding")
 }
 
 /// Reads the whole body, as far as it is reasonable.

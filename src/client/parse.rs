@@ -50,6 +50,15 @@ pub struct Splitter {
     tried: usize,
 }
 
+/// What was left at the end of a body.
+#[derive(Debug)]
+pub struct Rest {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// True if there was a piece of a message.
+    pub is_cut: bool,
+}
+
 impl Splitter {
     /// Takes the next bytes of the body and returns the messages that they complete.
     ///
@@ -59,15 +68,18 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
         let mut messages = self.cut(false);
         if self.buffer.len() > MAX_MESSAGE_BYTES {
-            messages.extend(self.finish());
+            messages.extend(self.finish(true).messages);
         }
         messages
     }
 
-    /// The body has ended: returns what is left.
-    pub fn finish(&mut self) -> Vec<Message> {
+    /// The body has ended: returns what is left. If it was not `framed`, an object without an end was cut off and is none.
+    pub fn finish(&mut self, framed: bool) -> Rest {
         self.tried = 0;
-        self.cut(true)
+        let messages = self.cut(framed);
+        let is_cut = !self.buffer.is_empty();
+        self.buffer.clear();
+        Rest { messages, is_cut }
     }
 
     fn cut(&mut self, at_end: bool) -> Vec<Message> {
@@ -226,7 +238,7 @@ mod tests {
         for size in 1..body.len() {
             let mut splitter = Splitter::default();
             let mut messages: Vec<Message> = body.as_bytes().chunks(size).flat_map(|piece| splitter.push(piece)).collect();
-            messages.extend(splitter.finish());
+            messages.extend(splitter.finish(true).messages);
             // A brace at the end of a piece may end a broken object; the good ones must be whole whatever the cut.
             let texts = texts(&messages);
             assert_eq!((texts.first().map(String::as_str), texts.last().map(String::as_str)), (Some("a}{b"), Some("z")), "{size}");
@@ -239,6 +251,19 @@ mod tests {
         assert_eq!(texts(&splitter.push([object(1, "a"), object(2, r#""b""#), object(3, "c")].concat().as_bytes())), ["a", "\"b\"", "c"]);
         assert_eq!(texts(&splitter.push(b"x\r\ny\n\nz")), ["x", "y", "z"]);
         assert!(splitter.push(b"{\"id\":4,").is_empty());
-        assert_eq!(texts(&splitter.finish()), ["{\"id\":4,"]);
+        assert_eq!(texts(&splitter.finish(true).messages), ["{\"id\":4,"]);
+    }
+
+    #[test]
+    fn objects_cut_off_by_an_end_without_framing_are_no_messages() {
+        for piece in [r#"{"id":2,"channel":"c","te"#, r#"{"id":2,"channel":"c","text":"say "h"#] {
+            let mut splitter = Splitter::default();
+            assert_eq!(texts(&splitter.push([&object(1, "a"), piece].concat().as_bytes())), ["a"]);
+            let rest = splitter.finish(false);
+            assert!(rest.messages.is_empty() && rest.is_cut, "{piece}");
+        }
+        let mut splitter = Splitter::default();
+        assert_eq!(texts(&splitter.push(object(1, "a").as_bytes())), ["a"]);
+        assert!(!splitter.finish(false).is_cut);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | status | meaning |
 //! |---|---|
-//! | 200 | taken; the body is the channel info, or empty if the location does not tell |
+//! | 200 | taken; the body is the channel info, or empty if the location does not tell (or the rest of the answer did not come) |
+//! | 301, 302, … | sent elsewhere, and not followed |
 //! | 400, 403, 413, … | refused, with the reason in `X-Nginx-PushStream-Explain` |
 
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub struct Publication {
     pub content_type: Option<String>,
 }
 
-/// Posts to `url` and returns the server's channel info (JSON, as it came).
+/// Posts to `url` and returns the server's channel info (as it came).
 ///
 /// # Errors
 /// Any [`Error`]; whether the message was taken is unknown after [`Error::Broken`] and [`Error::TimedOut`].
@@ -45,5 +46,6 @@ pub async fn publish(client: &Http, url: &Url, publication: Publication, timeout
     if !response.status().is_success() {
         return Err(http::status_error(&response, url));
     }
-    http::body(response, url, Some(timeout)).await
+    // It is published, whatever happens to the rest of the answer.
+    Ok(http::body(response, url, Some(timeout)).await.unwrap_or_default())
 }

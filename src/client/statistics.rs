@@ -1,7 +1,10 @@
 //! Statistics and channel infos: asking for them and reading the JSON of the server.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use regex::{Captures, Regex};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -86,6 +89,7 @@ impl Report {
     /// Reads any of the three JSON forms (protocol reference, sections 5 and 6).
     #[must_use]
     pub fn from_json(body: &[u8]) -> Option<Self> {
+        let body = &repaired(body)?[..];
         if let Ok(group) = serde_json::from_slice::<Group>(body) {
             return Some(Self::Channels(group.infos));
         }
@@ -110,11 +114,28 @@ pub async fn fetch(client: &Http, url: &Url, timeout: Duration) -> Result<Vec<u8
     http::body(response, url, Some(timeout)).await
 }
 
-/// The server's JSON on one line. The module breaks lines between the objects of a list; nothing else is touched, so that
-/// fields we do not know stay.
+/// The server's JSON on one line, or `None` if it is none. The module breaks lines between the objects of a list; nothing
+/// else is touched, so that fields we do not know stay.
 #[must_use]
-pub fn one_line(body: &[u8]) -> Vec<u8> {
-    body.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
+pub fn one_line(body: &[u8]) -> Option<Vec<u8>> {
+    Some(repaired(body)?.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
+}
+
+/// `body` as JSON. The module does not escape channel ids, so one strange id breaks the statistics of all: then what is
+/// between `"channel": "` and the counters is escaped.
+fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
+    static INFO: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?s)(\{\s*"channel"\s*:\s*)"(.*?)"(\s*,\s*"published(?:_messages)?"\s*:\s*"?\d+"?\s*,\s*"stored(?:_messages)?"\s*:)"#)
+            .expect("the pattern is constant and valid")
+    });
+    let is_json = |body: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    if is_json(body) {
+        return Some(Cow::Borrowed(body));
+    }
+    let text = String::from_utf8_lossy(body);
+    let escaped = INFO.replace_all(&text, |info: &Captures<'_>| format!("{}{}{}", &info[1], serde_json::Value::from(&info[2]), &info[3]));
+    let escaped = escaped.into_owned().into_bytes();
+    is_json(&escaped).then_some(Cow::Owned(escaped))
 }
 
 #[cfg(test)]
@@ -131,6 +152,19 @@ mod tests {
         assert_eq!(Report::from_json(group), Some(Report::Channels(Vec::new())));
         assert!(matches!(Report::from_json(summary), Some(Report::Summary(summary)) if summary.by_worker[0].pid == "21117"));
         assert_eq!(Report::from_json(b"<html>"), None);
-        assert!(!one_line(summary).contains(&b'\n'));
+        assert!(!one_line(summary).expect("it is JSON").contains(&b'\n'));
+    }
+
+    #[test]
+    fn channel_ids_that_break_the_json_are_recovered() {
+        for id in [r#"a"b"#, r"a\", "a\nb", "a\u{1}"] {
+            let body = format!(
+                "{{\"hostname\": \"h\", \"infos\": [\r\n{{\"channel\": \"good\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 1}},\r\n{{\"channel\": \"{id}\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 0}}\r\n]}}"
+            );
+            let Some(Report::Channels(infos)) = Report::from_json(body.as_bytes()) else { panic!("{id:?} is not recovered") };
+            assert_eq!((infos[0].channel.as_str(), infos[1].channel.as_str(), infos[1].published_messages), ("good", id, 2));
+            assert!(one_line(body.as_bytes()).is_some());
+        }
+        assert_eq!(one_line(b"<html>"), None);
     }
 }

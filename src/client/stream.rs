@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::{Response, Url};
 
 use super::parse::Splitter;
-use super::{Error, Message};
+use super::{Error, Message, http};
 
 /// The bytes of a response.
 pub(super) type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
@@ -16,12 +16,14 @@ pub(super) type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>
 pub struct Connection {
     body: Body,
     splitter: Splitter,
+    is_framed: bool,
     url: Url,
 }
 
 impl Connection {
     pub(super) fn new(response: Response, url: Url) -> Self {
-        Self { body: Box::pin(response.bytes_stream()), splitter: Splitter::default(), url }
+        let is_framed = http::is_framed(&response);
+        Self { is_framed, body: Box::pin(response.bytes_stream()), splitter: Splitter::default(), url }
     }
 
     /// The next messages; `None` when the server ended the response.
@@ -33,7 +35,8 @@ impl Connection {
             Some(Ok(bytes)) => return Ok(Some(self.splitter.push(&bytes))),
             // What was complete stays valid; the rest comes again after the reconnect.
             Some(Err(error)) => return Err(Error::from_http(&error, &self.url, None)),
-            None => self.splitter.finish(),
+            // Without framing a broken connection looks like an end: what was under way comes again, too.
+            None => self.splitter.finish(self.is_framed).messages,
         };
         Ok((!messages.is_empty()).then_some(messages))
     }

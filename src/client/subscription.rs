@@ -9,6 +9,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::cursor::{Cursor, Sent};
+use super::endpoint::split_backtrack;
 use super::message::Kind;
 use super::retry::{Backoff, random};
 use super::{Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
@@ -16,6 +17,9 @@ use crate::protocol::LAST_EVENT_ID;
 
 /// A connection that was up for so long was a good one, even if nothing came.
 const SETTLED: Duration = Duration::from_secs(5);
+/// A long-polling answer without messages that took so long is the server's time-out; a quicker one is none, and must not be
+/// asked for in a circle.
+const WAITED: Duration = Duration::from_secs(1);
 
 /// What to follow and how.
 #[derive(Clone, Debug)]
@@ -81,6 +85,8 @@ pub struct Subscription {
     up_since: Option<Instant>,
     /// True if something new came from the current connection.
     fruitful: bool,
+    /// When the last subscription was asked for.
+    asked_at: Instant,
 }
 
 impl Subscription {
@@ -90,7 +96,7 @@ impl Subscription {
         Self {
             client,
             endpoints,
-            cursor: settings.since.map(Cursor::since).unwrap_or_default(),
+            cursor: start(&settings),
             settings,
             backoff: Backoff::default(),
             connection: None,
@@ -101,6 +107,7 @@ impl Subscription {
             clock: None,
             up_since: None,
             fruitful: false,
+            asked_at: Instant::now(),
         }
     }
 
@@ -150,6 +157,9 @@ impl Subscription {
     fn ended(&mut self) {
         self.fruitful |= self.settled();
         let endless = !matches!(self.connection.take(), Some(Connection::Answer));
+        if !endless {
+            self.cursor.backlogs_came();
+        }
         self.pause = match self.settings.mode {
             Mode::Poll => Some(self.settings.interval),
             // A server that only ever hangs up, or answers the same again, must not be asked in a circle.
@@ -163,6 +173,7 @@ impl Subscription {
     fn settled(&mut self) -> bool {
         let settled = self.up_since.take().is_some_and(|since| since.elapsed() >= SETTLED);
         if settled {
+            self.cursor.backlogs_came();
             self.backoff.succeeded();
         }
         settled
@@ -186,7 +197,7 @@ impl Subscription {
         match message.kind() {
             Kind::Ping => None,
             Kind::Timeout => {
-                self.fruitful = true;
+                self.fruitful |= self.has_waited();
                 None
             }
             Kind::Deleted => {
@@ -218,13 +229,14 @@ impl Subscription {
         let ids: Vec<String> = self.settings.channels.iter().map(|channel| channel.id.clone()).collect();
         let sent = match self.settings.mode {
             _ if !self.asked && self.settings.since.is_none() => Sent::default(),
-            Mode::Lp | Mode::Poll => self.cursor.for_request(),
+            Mode::Lp | Mode::Poll => self.cursor.for_request(&ids),
             Mode::Ev | Mode::Ws | Mode::Stream => self.cursor.for_stream(&ids),
         };
         let url = self.url(&sent)?;
         let mut headers = self.headers(&sent)?;
         let key = (self.settings.mode == Mode::Ws).then(|| ws::ask(&mut headers));
         self.asked = true;
+        self.asked_at = Instant::now();
         self.fruitful = false;
         let response = self.client.request(Method::GET, &url, headers, None, None).await?;
         if !matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS) {
@@ -244,16 +256,24 @@ impl Subscription {
             (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url)),
             (Mode::Lp | Mode::Poll, _) => {
                 // A 304 after a wait is the server's time-out and as good as a message: ask again at once.
-                self.fruitful = response.status() == StatusCode::NOT_MODIFIED;
+                self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
                 if self.fruitful {
                     self.backoff.succeeded();
                 }
                 let answer = lp::Answer::read(response, &url).await?;
-                self.cursor.answered(answer.last_modified.as_deref(), answer.etag.as_deref());
                 self.received.extend(answer.messages);
+                if answer.is_cut {
+                    self.cursor.cut();
+                } else {
+                    self.cursor.answered(answer.last_modified.as_deref(), answer.etag.as_deref());
+                }
                 Connection::Answer
             }
         })
+    }
+
+    fn has_waited(&self) -> bool {
+        self.asked_at.elapsed() >= WAITED
     }
 
     async fn ask_for_clock(&mut self) -> Result<(), Error> {
@@ -274,15 +294,17 @@ impl Subscription {
         }
     }
 
-    /// The channels with their backtracks, which only count on the first connection: later ones go on from the cursor.
+    /// The channels, with their backtracks as long as those are wanted.
     fn url(&self, sent: &Sent) -> Result<Url, Error> {
         let path: Vec<String> = self
             .settings
             .channels
             .iter()
-            .map(|channel| match channel.backlog {
-                Some(backlog) if !self.answered => format!("{}.b{backlog}", channel.id),
-                _ => channel.id.clone(),
+            .map(|channel| match self.cursor.backlog(&channel.id) {
+                Some(backlog) => format!("{}.b{backlog}", channel.id),
+                // What looks like a backtrack is part of the name here.
+                None if split_backtrack(&channel.id).1.is_some() => format!("{}.b0", channel.id),
+                None => channel.id.clone(),
             })
             .collect();
         let mut url = self.endpoints.subscribe(self.settings.mode, &path.join("/"))?;
@@ -320,6 +342,13 @@ impl Subscription {
         }
         Ok(headers)
     }
+}
+
+/// The cursor of a new subscription.
+fn start(settings: &Settings) -> Cursor {
+    let backlogs =
+        settings.channels.iter().filter_map(|channel| Some((channel.id.clone(), channel.backlog.filter(|backlog| *backlog > 0)?)));
+    settings.since.map(Cursor::since).unwrap_or_default().with_backlogs(backlogs)
 }
 
 fn bare_tag(tag: &str) -> &str {

@@ -1,9 +1,10 @@
 //! Arguments that several commands have, and the forms in which values are written.
 
+use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 
 use crate::client::{Endpoints, Error, Http, http};
 use crate::message::parse_http_date;
@@ -12,9 +13,11 @@ use crate::message::parse_http_date;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Server {
-    /// Header to send with every request (repeatable)
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = http::parse_header)]
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Header to send with every request, or @FILE with one header per line (repeatable)
+    ///
+    /// Other users can see the command line of a process: keep passwords and tokens in a file.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE|@FILE")]
+    pub headers: Vec<HeaderArgument>,
     /// Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]
     #[arg(long, value_name = "TEMPLATE")]
     pub pub_path: Option<String>,
@@ -24,6 +27,22 @@ pub struct Server {
     /// Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]
     #[arg(long, value_name = "TEMPLATE")]
     pub stats_path: Option<String>,
+}
+
+/// A header as given. It may be a secret, so debugging output does not show it.
+#[derive(Clone)]
+pub struct HeaderArgument(String);
+
+impl From<String> for HeaderArgument {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for HeaderArgument {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HeaderArgument(..)")
+    }
 }
 
 impl Server {
@@ -36,13 +55,28 @@ impl Server {
     }
 
     /// The user's headers.
-    #[must_use]
-    pub fn header_map(&self) -> HeaderMap {
+    ///
+    /// # Errors
+    /// [`Error::Request`] if one is none, or a file cannot be read.
+    pub fn header_map(&self) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            headers.append(name.clone(), value.clone());
+        let mut add = |text: &str, place: &str| {
+            let (name, value) = http::parse_header(text).map_err(|reason| Error::Request(format!("cannot use {place}: {reason}")))?;
+            headers.append(name, value);
+            Ok(())
+        };
+        for HeaderArgument(argument) in &self.headers {
+            let Some(path) = argument.strip_prefix('@') else {
+                add(argument, "the header of --header")?;
+                continue;
+            };
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Error::Request(format!("cannot read the headers in '{path}': {error} (see --header)")))?;
+            for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                add(line, &format!("the header in '{path}', line {}", number + 1))?;
+            }
         }
-        headers
+        Ok(headers)
     }
 
     /// The HTTP client.
@@ -50,7 +84,7 @@ impl Server {
     /// # Errors
     /// [`Error::Request`] if it cannot be set up.
     pub fn client(&self) -> Result<Http, Error> {
-        Http::new(&self.header_map())
+        Http::new(&self.header_map()?)
     }
 }
 
@@ -63,6 +97,21 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
     }
     humantime::parse_duration(text).map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
+}
+
+/// Shortest time between two requests of the same thing: shorter ones are an attack on the server.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Reads a duration of at least 100 ms.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < SHORTEST_INTERVAL {
+        return Err(format!("the shortest is {}", humantime::format_duration(SHORTEST_INTERVAL)));
+    }
+    Ok(interval)
 }
 
 /// Reads a point in time into unix seconds: RFC 3339, an HTTP date, unix seconds, or a duration before `now`.

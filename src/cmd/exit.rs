@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use crate::client::Error;
 
-/// The codes, for `pushctl --help` and the man page.
-pub const TABLE: &str = "\
+/// The text of [`TABLE`], a macro so that commands can put it behind their examples.
+macro_rules! exit_codes {
+    () => {
+        "\
 Exit codes:
     0  success, also when the reader of a pipe went away
     1  another failure
@@ -16,8 +18,14 @@ Exit codes:
     5  not found (404)
     6  timed out
     7  another HTTP error, or an answer that makes no sense
-    8  bench: messages were lost, duplicated or reordered
-  130  interrupted";
+    8  bench: messages were lost, duplicated, reordered or damaged
+  130  interrupted"
+    };
+}
+pub(crate) use exit_codes;
+
+/// The codes, for `pushctl --help` and the man page.
+pub const TABLE: &str = exit_codes!();
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +47,7 @@ pub enum Code {
     TimedOut = 6,
     /// Any other HTTP error.
     Http = 7,
-    /// `bench` found messages lost, duplicated or reordered.
+    /// `bench` found messages lost, duplicated, reordered or damaged.
     Faulty = 8,
     /// Ended by a signal.
     Interrupted = 130,
@@ -78,7 +86,7 @@ fn of_client(error: &Error) -> Code {
         Error::Unreachable { .. } | Error::Broken { .. } => Code::Unreachable,
         Error::Status { status: 401 | 403, .. } => Code::Refused,
         Error::Status { status: 404, .. } => Code::NotFound,
-        Error::Status { .. } | Error::Protocol { .. } => Code::Http,
+        Error::Status { .. } | Error::Moved { .. } | Error::Protocol { .. } => Code::Http,
         Error::TimedOut { .. } => Code::TimedOut,
         Error::Request(_) => Code::Usage,
     }

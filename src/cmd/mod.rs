@@ -16,9 +16,13 @@ pub mod table;
 
 use std::future::Future;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use exit::Code;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// The server that is talked to if none is named.
+const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 
 /// An HTTP push broker and the tools around it
 ///
@@ -29,8 +33,8 @@ use tokio::signal::unix::{SignalKind, signal};
 pub struct Cli {
     /// Server to talk to; a path in it is a prefix of all paths
     ///
-    /// The environment variable PUSHCTL_URL sets it for all commands.
-    #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = "http://127.0.0.1:9080")]
+    /// The environment variable PUSHCTL_URL sets it for all commands, if it is not empty.
+    #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = DEFAULT_URL)]
     pub url: String,
     /// What to do
     #[command(subcommand)]
@@ -68,12 +72,13 @@ pub enum Command {
 /// Runs the subcommand; what went wrong is on stderr when this returns.
 #[must_use]
 pub fn run(cli: Cli) -> Code {
-    let url = cli.url;
+    let is_unset = cli.url.is_empty() && std::env::var_os("PUSHCTL_URL").is_some_and(|url| url.is_empty());
+    let url = if is_unset { DEFAULT_URL.to_owned() } else { cli.url };
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
-        Command::Pub(args) => block_on(publish::run(args, &url)),
-        Command::Sub(args) => block_on(sub::run(args, &url)),
-        Command::Stats(args) => block_on(stats::run(args, &url)),
+        Command::Pub(args) => publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run()))),
+        Command::Sub(args) => block_on(interruptible(sub::run(args, &url))),
+        Command::Stats(args) => block_on(interruptible(stats::run(args, &url))),
         Command::Bench(args) => block_on(bench::run(args, &url)),
         Command::Completions(args) => completions::run(&args),
     };
@@ -82,25 +87,41 @@ pub fn run(cli: Cli) -> Code {
         Err(error) => {
             let code = exit::of(&error);
             if code != Code::Success {
-                eprintln!("pushctl: {error:#}");
+                output::note(format_args!("{error:#}"));
             }
             code
         }
     }
 }
 
-/// Runs a client command on one thread, until it is done or interrupted.
+/// Runs a client command on one thread.
 fn block_on(command: impl Future<Output = anyhow::Result<Code>>) -> anyhow::Result<Code> {
-    use anyhow::Context as _;
     // An error means that somebody installed a provider before; that one is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-        tokio::select! {
-            result = command => result,
-            _ = tokio::signal::ctrl_c() => Ok(Code::Interrupted),
-            _ = terminate.recv() => Ok(Code::Interrupted),
-        }
-    })
+    let result = runtime.block_on(command);
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs a command that leaves nothing to tidy up until it is done or interrupted.
+async fn interruptible(command: impl Future<Output = anyhow::Result<Code>>) -> anyhow::Result<Code> {
+    tokio::select! {
+        result = command => result,
+        result = interrupted() => result.map(|()| Code::Interrupted),
+    }
+}
+
+/// Returns when SIGINT or SIGTERM comes.
+///
+/// # Errors
+/// When the system does not let us wait for them.
+async fn interrupted() -> anyhow::Result<()> {
+    let listen = |kind| signal(kind).context("cannot wait for signals");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
 }

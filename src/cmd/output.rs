@@ -1,24 +1,99 @@
-//! Standard output: whole lines, written at once, so that a reader of a pipe sees each as soon as it is there.
+//! Standard output and standard error.
+//!
+//! Results are whole lines, written at once, so that a reader of a pipe sees each as soon as it is there. A command that
+//! talks to a server writes through [`Stdout`]: a reader that stalls must not stop signals and time-outs from being seen.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
-/// Writes `line` and a line break.
-///
-/// # Errors
-/// That of the file; a broken pipe becomes success in [`super::exit`].
-pub fn line(line: &[u8]) -> io::Result<()> {
-    let mut whole = Vec::with_capacity(line.len() + 1);
-    whole.extend_from_slice(line);
-    whole.push(b'\n');
-    text(&whole)
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot};
+
+/// Standard output behind a thread that does the waiting.
+#[derive(Debug)]
+pub struct Stdout {
+    jobs: mpsc::Sender<Job>,
 }
 
-/// Writes `text` as it is.
+#[derive(Debug)]
+struct Job {
+    bytes: Vec<u8>,
+    done: oneshot::Sender<io::Result<()>>,
+}
+
+impl Stdout {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread for us.
+    pub fn start() -> anyhow::Result<Self> {
+        // One job at a time: whoever writes waits until it is done.
+        let (jobs, mut queue) = mpsc::channel::<Job>(1);
+        let write = move || {
+            while let Some(job) = queue.blocking_recv() {
+                // Whoever asked may have been interrupted meanwhile.
+                let _ = job.done.send(write(&job.bytes));
+            }
+        };
+        std::thread::Builder::new().name("stdout".to_owned()).spawn(write).context("cannot start a thread for standard output")?;
+        Ok(Self { jobs })
+    }
+
+    /// Writes `line` and a line break, and returns when they are written.
+    ///
+    /// # Errors
+    /// That of the file; a broken pipe becomes success in [`super::exit`].
+    pub async fn line(&self, line: &[u8]) -> anyhow::Result<()> {
+        self.bytes([line, b"\n"].concat()).await
+    }
+
+    /// Writes `text` as it is, and returns when it is written.
+    ///
+    /// # Errors
+    /// That of the file.
+    pub async fn text(&self, text: &[u8]) -> anyhow::Result<()> {
+        self.bytes(text.to_vec()).await
+    }
+
+    /// Waits until a line under way is written, but no longer than `limit`.
+    pub async fn settle(&self, limit: Duration) {
+        // A failure was told to whoever wrote, and a stalled reader is what the limit is for.
+        let _ = tokio::time::timeout(limit, self.bytes(Vec::new())).await;
+    }
+
+    async fn bytes(&self, bytes: Vec<u8>) -> anyhow::Result<()> {
+        let (done, result) = oneshot::channel();
+        let ended = || anyhow::anyhow!("cannot write standard output: its thread ended");
+        self.jobs.send(Job { bytes, done }).await.map_err(|_| ended())?;
+        result.await.map_err(|_| ended())?.context(WRITING)
+    }
+}
+
+const WRITING: &str = "cannot write standard output";
+
+/// Writes `text` as it is; for commands that wait for nothing else.
 ///
 /// # Errors
 /// That of the file.
-pub fn text(text: &[u8]) -> io::Result<()> {
+pub fn text(text: &[u8]) -> anyhow::Result<()> {
+    write(text).context(WRITING)
+}
+
+fn write(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text)?;
+    stdout.write_all(bytes)?;
     stdout.flush()
+}
+
+/// Tells the user something on stderr. Nobody is left to hear it if that fails.
+pub fn note(text: impl Display) {
+    let lines: Vec<String> = text.to_string().lines().map(printable).collect();
+    let _ = writeln!(io::stderr(), "pushctl: {}", lines.join("\n"));
+}
+
+/// `text` without what would move the cursor: channel ids and answers are bytes of strangers.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().flat_map(|letter| if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }).collect()
 }

@@ -6,19 +6,29 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::exit::{Code, Usage};
+use super::exit::{Code, Usage, exit_codes};
+use super::output::printable;
 use super::{args, output};
 use crate::client::MAX_MESSAGE_BYTES;
 use crate::client::publish::{Publication, publish};
 use crate::client::statistics::{self, Report};
 
+macro_rules! examples {
+    () => {
+        "Examples:\n  pushctl pub news 'hello'\n  date | pushctl pub news\n  pushctl pub news -f report.json --event-type report"
+    };
+}
+
 /// Arguments of `pub`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pushctl pub news 'hello'\n  date | pushctl pub news\n  pushctl pub news -f report.json --event-type report"
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
     /// Channel to publish to; several are separated by '/'
+    ///
+    /// Servers drop an ending '.b' with digits from a name (a backtrack, see 'pushctl sub').
     #[arg(value_name = "CHANNEL")]
     channel: String,
     /// Message; standard input if it is absent or '-'
@@ -49,26 +59,44 @@ pub struct Args {
     server: args::Server,
 }
 
-/// Publishes.
+/// A message to publish, read.
+pub struct Prepared {
+    args: Args,
+    text: Vec<u8>,
+    url: reqwest::Url,
+}
+
+/// Reads the message. This waits for as long as its source takes, so it comes before signals are taken over.
 ///
 /// # Errors
-/// When the message cannot be read or was not taken.
-pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
-    let endpoints = args.server.endpoints(url)?;
-    let publication =
-        Publication { text: message(&args)?, event_id: args.event_id, event_type: args.event_type, content_type: args.content_type };
-    let client = args.server.client()?;
-    let answer = publish(&client, &endpoints.publish(&args.channel)?, publication, args.timeout).await?;
-    if args.json {
+/// When the arguments are wrong or the message cannot be read.
+pub fn prepare(args: Args, url: &str) -> anyhow::Result<Prepared> {
+    let url = args.server.endpoints(url)?.publish(&args.channel)?;
+    let text = message(&args)?;
+    Ok(Prepared { args, text, url })
+}
+
+impl Prepared {
+    /// Publishes.
+    ///
+    /// # Errors
+    /// When the message was not taken.
+    pub async fn run(self) -> anyhow::Result<Code> {
+        let Self { args, text, url } = self;
+        let stdout = output::Stdout::start()?;
+        let client = args.server.client()?;
+        let publication = Publication { text, event_id: args.event_id, event_type: args.event_type, content_type: args.content_type };
+        let answer = publish(&client, &url, publication, args.timeout).await?;
         // A location may be configured to tell nothing.
-        if answer.trim_ascii().is_empty() {
-            return Ok(Code::Success);
+        let is_silent = answer.trim_ascii().is_empty();
+        match statistics::one_line(&answer) {
+            _ if args.quiet || (args.json && is_silent) => {}
+            Some(line) if args.json => stdout.line(&line).await?,
+            None if args.json => output::note("the message was published, but the server's answer is no JSON"),
+            _ => stdout.text(describe(&answer, &args.channel).as_bytes()).await?,
         }
-        output::line(&statistics::one_line(&answer))?;
-    } else if !args.quiet {
-        output::text(describe(&answer, &args.channel).as_bytes())?;
+        Ok(Code::Success)
     }
-    Ok(Code::Success)
 }
 
 fn message(args: &Args) -> anyhow::Result<Vec<u8>> {
@@ -95,13 +123,13 @@ fn describe(answer: &[u8], channel: &str) -> String {
     let infos = match Report::from_json(answer) {
         Some(Report::Channels(infos)) => infos,
         // A location may be configured to tell nothing.
-        _ if answer.trim_ascii().is_empty() => return format!("published to {channel}\n"),
-        _ => return format!("{}\n", String::from_utf8_lossy(answer).trim_end()),
+        _ if answer.trim_ascii().is_empty() => return format!("published to {}\n", printable(channel)),
+        _ => return format!("{}\n", printable(String::from_utf8_lossy(answer).trim_end())),
     };
     let line = |info: &statistics::ChannelInfo| {
         let (published, stored, subscribers) = (info.published_messages, info.stored_messages, info.subscribers);
         let plural = if subscribers == 1 { "" } else { "s" };
-        format!("{}: {published} published, {stored} stored, {subscribers} subscriber{plural}\n", info.channel)
+        format!("{}: {published} published, {stored} stored, {subscribers} subscriber{plural}\n", printable(&info.channel))
     };
     infos.iter().map(line).collect()
 }

@@ -5,23 +5,33 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::exit::Code;
+use super::exit::{Code, exit_codes};
 use super::table::Table;
 use super::{args, output};
 use crate::client::Error;
+use crate::client::error::shown;
 use crate::client::statistics::{self, ChannelInfo, Report, Summary};
+
+macro_rules! examples {
+    () => {
+        "Examples:\n  pushctl stats\n  pushctl stats 'news*' --watch=1s\n  pushctl stats ALL --json | jq .infos[].subscribers"
+    };
+}
 
 /// Arguments of `stats`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pushctl stats\n  pushctl stats 'news*' --watch=1s\n  pushctl stats ALL --json | jq .infos[].subscribers"
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
     /// Channel, `prefix*`, or ALL; the whole server if absent
     #[arg(value_name = "CHANNEL")]
     channel: Option<String>,
-    /// Show it again and again, until interrupted or for the time of --timeout
-    #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = args::duration)]
+    /// Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with '=')
+    ///
+    /// The shortest interval is 100ms. When the server cannot be reached any more, that is told and tried again.
+    #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = args::interval)]
     watch: Option<Duration>,
     /// Time to wait for the answer; with --watch, the time after which to stop
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
@@ -43,45 +53,53 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let endpoints = args.server.endpoints(url)?;
     let client = args.server.client()?;
     let url = endpoints.statistics(args.channel.as_deref())?;
+    let stdout = output::Stdout::start()?;
     let start = Instant::now();
-    let Some(interval) = args.watch else {
-        let body = statistics::fetch(&client, &url, args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
-        show(&body, &args, &url)?;
-        return Ok(Code::Success);
-    };
-    let is_over = |ahead| args.timeout.is_some_and(|timeout| start.elapsed() + ahead >= timeout);
+    let mut has_shown = false;
     loop {
-        let body = statistics::fetch(&client, &url, DEFAULT_TIMEOUT).await?;
-        if std::io::stdout().is_terminal() && !args.json {
-            // Home and clear: the table stays in place.
-            output::text(b"\x1b[H\x1b[2J")?;
+        let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| match args.watch {
+            Some(_) => timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT),
+            None => timeout,
+        });
+        match statistics::fetch(&client, &url, left).await.and_then(|body| render(&body, &args, &url)) {
+            Ok(text) => {
+                // Home and clear: the table stays in place.
+                let clears = args.watch.is_some() && !args.json && std::io::stdout().is_terminal();
+                stdout.text(&[if clears { b"\x1b[H\x1b[2J".as_slice() } else { b"" }, &text].concat()).await?;
+                has_shown = true;
+            }
+            // A server that comes back is watched on.
+            Err(error) if has_shown => output::note(error),
+            Err(error) => return Err(explained(error, &args)),
         }
-        show(&body, &args, &url)?;
-        if is_over(interval) {
-            return Ok(Code::Success);
+        match args.watch {
+            Some(interval) if args.timeout.is_none_or(|timeout| start.elapsed() + interval < timeout) => sleep(interval).await,
+            _ => return Ok(Code::Success),
         }
-        sleep(interval).await;
     }
 }
 
-fn show(body: &[u8], args: &Args, url: &reqwest::Url) -> anyhow::Result<()> {
-    if args.json {
-        output::line(&statistics::one_line(body))?;
-        return Ok(());
-    }
-    let text = match Report::from_json(body) {
-        Some(Report::Summary(summary)) => describe_summary(&summary),
-        Some(Report::Channels(infos)) => describe_channels(&infos),
-        None => {
-            return Err(Error::Protocol {
-                url: url.to_string(),
-                reason: "it is no JSON of channel statistics (see it with --json)".to_owned(),
-            }
-            .into());
+/// `--watch 1s` is easily written for `--watch=1s`; then the interval is a channel that nobody knows.
+fn explained(error: Error, args: &Args) -> anyhow::Error {
+    match &args.channel {
+        Some(channel) if args.watch.is_some() && args::duration(channel).is_ok() && matches!(error, Error::Status { status: 404, .. }) => {
+            anyhow::Error::new(error).context(format!("'{channel}' was taken for a channel (an interval is written --watch={channel})"))
         }
-    };
-    output::text(text.as_bytes())?;
-    Ok(())
+        _ => error.into(),
+    }
+}
+
+fn render(body: &[u8], args: &Args, url: &reqwest::Url) -> Result<Vec<u8>, Error> {
+    let strange = || Error::Protocol { url: shown(url), reason: "it is no JSON of channel statistics".to_owned() };
+    if args.json {
+        let mut line = statistics::one_line(body).ok_or_else(strange)?;
+        line.push(b'\n');
+        return Ok(line);
+    }
+    Ok(match Report::from_json(body).ok_or_else(strange)? {
+        Report::Summary(summary) => describe_summary(&summary).into_bytes(),
+        Report::Channels(infos) => describe_channels(&infos).into_bytes(),
+    })
 }
 
 fn describe_channels(infos: &[ChannelInfo]) -> String {

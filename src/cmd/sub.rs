@@ -4,18 +4,29 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::exit::{Code, Usage};
+use super::exit::{Code, Usage, exit_codes};
 use super::{args, output};
+use crate::client::endpoint::split_backtrack;
 use crate::client::subscription::{Channel, Settings};
-use crate::client::{Event, Message, Mode, Subscription};
+use crate::client::{Event, Mode, Subscription};
+
+macro_rules! examples {
+    () => {
+        "Examples:\n  pushctl sub news\n  pushctl sub news sport --backlog 10 --json\n  pushctl sub jobs --mode lp --count 1 --timeout 30s"
+    };
+}
 
 /// Arguments of `sub`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pushctl sub news\n  pushctl sub news sport --backlog 10 --json\n  pushctl sub jobs --mode lp --count 1 --timeout 30s"
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
     /// Channels to follow; several may also be separated by '/'
+    ///
+    /// A name that ends in '.b' and digits has a backlog of its own: 'news.b5' is 'news' with its last 5 messages. To
+    /// follow a channel whose own name ends so, add '.b0'.
     #[arg(value_name = "CHANNEL", required = true)]
     channels: Vec<String>,
     /// How messages are delivered
@@ -43,12 +54,15 @@ pub struct Args {
     /// A refusal (401, 403, 404 and most others of 400 to 499) is never tried again.
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// Time between two requests of mode poll
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = args::duration)]
+    /// Time between two requests of mode poll, at least 100ms
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = args::interval)]
     interval: Duration,
     #[command(flatten)]
     server: args::Server,
 }
+
+/// Time for a line under way when --timeout ends the run.
+const LAST_LINE: Duration = Duration::from_millis(250);
 
 /// Follows until the end that the arguments ask for.
 ///
@@ -63,44 +77,51 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         retries: args.retries,
         interval: args.interval,
     };
+    // Refuses channels before anything else does.
+    endpoints.subscribe(args.mode, &args.channels.join("/"))?;
     let mut subscription = Subscription::new(args.server.client()?, endpoints, settings);
-    let follow = follow(&mut subscription, args.count, args.json);
+    let stdout = output::Stdout::start()?;
+    let follow = follow(&mut subscription, &args, &stdout);
     let Some(timeout) = args.timeout else { return follow.await };
     let deadline = Instant::now().checked_add(timeout).ok_or_else(|| Usage("the time of --timeout is too long".to_owned()))?;
     match timeout_at(deadline, follow).await {
         Ok(result) => result,
-        Err(_) if args.count.is_none() => Ok(Code::Success),
         Err(_) => {
-            eprintln!("pushctl: fewer messages than --count within {}", humantime::format_duration(timeout));
+            stdout.settle(LAST_LINE).await;
+            if args.count.is_none() {
+                return Ok(Code::Success);
+            }
+            output::note(format_args!("fewer messages than --count within {}", humantime::format_duration(timeout)));
             Ok(Code::TimedOut)
         }
     }
 }
 
-async fn follow(subscription: &mut Subscription, count: Option<u64>, json: bool) -> anyhow::Result<Code> {
-    let mut missing = count;
+async fn follow(subscription: &mut Subscription, args: &Args, stdout: &output::Stdout) -> anyhow::Result<Code> {
+    let mut missing = args.count;
     while let Some(event) = subscription.next().await? {
         match event {
-            Event::Message(message) => print(&message, json)?,
+            Event::Message(message) if args.json => stdout.line(message.to_json().as_bytes()).await?,
+            Event::Message(message) => stdout.line(&message.text).await?,
             Event::Deleted(channel) => {
-                eprintln!("pushctl: channel '{channel}' was deleted");
+                output::note(format_args!("channel '{channel}' was deleted"));
                 continue;
             }
             Event::Retrying(error, delay) => {
-                eprintln!("pushctl: {error}; trying again in {:.1} s", delay.as_secs_f32());
+                output::note(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f32()));
                 continue;
             }
         }
         missing = missing.map(|missing| missing - 1);
         if missing == Some(0) {
-            break;
+            return Ok(Code::Success);
         }
     }
+    if let Some(missing) = missing {
+        output::note(format_args!("the last channel was deleted {missing} messages before --count"));
+        return Ok(Code::Failure);
+    }
     Ok(Code::Success)
-}
-
-fn print(message: &Message, json: bool) -> std::io::Result<()> {
-    if json { output::line(message.to_json().as_bytes()) } else { output::line(&message.text) }
 }
 
 /// The channels, each once: a channel that is named twice would deliver every message twice. A backtrack in the module's
@@ -117,15 +138,6 @@ fn channels(names: &[String], backlog: Option<u64>) -> Result<Vec<Channel>, Usag
         }
     }
     Ok(channels)
-}
-
-fn split_backtrack(name: &str) -> (&str, Option<u64>) {
-    match name.rsplit_once(".b") {
-        Some((id, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            (id, Some(digits.parse().unwrap_or(u64::from(u32::MAX))))
-        }
-        _ => (name, None),
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use colored::Colorize as _;
 
+use super::output::printable;
+
 /// A table whose first column is left-aligned and whose others are right-aligned.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -46,11 +48,6 @@ impl Table {
         }
         text
     }
-}
-
-/// Channel ids are bytes of strangers: what would move the cursor is shown escaped.
-fn printable(cell: &str) -> String {
-    cell.chars().flat_map(|letter| if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }).collect()
 }
 
 #[cfg(test)]

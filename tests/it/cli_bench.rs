@@ -16,6 +16,14 @@ enum Fault {
     Repeat(usize),
     /// Sends it after the next one.
     Delay(usize),
+    /// Changes a letter of it.
+    Damage(usize),
+    /// Leaves out its first letter.
+    Shorten(usize),
+    /// Hangs up instead of sending it, to all subscribers.
+    HangUp(usize),
+    /// Does not take it, and does not answer.
+    Silence(usize),
 }
 
 /// A broker of eventsource messages with one channel.
@@ -44,6 +52,12 @@ fn broker(fault: Fault) -> Fake {
         let id = messages.len() + 1;
         let text = String::from_utf8(request.body.clone()).expect("texts of bench are ascii");
         let data = format!("data: {{\"id\":{id},\"channel\":\"x\",\"text\":\"{text}\"}}\n\n");
+        if fault == Fault::Silence(id) {
+            return Reply::Hold(String::new());
+        }
+        if fault == Fault::HangUp(id) {
+            sockets.clear();
+        }
         messages.push(format!("{:x}\r\n{data}\r\n", data.len()));
         for (number, socket) in sockets.iter_mut().enumerate() {
             let which: Vec<usize> = match fault {
@@ -54,7 +68,15 @@ fn broker(fault: Fault) -> Fake {
                 _ => vec![id],
             };
             for id in which {
-                socket.write_all(messages[id - 1].as_bytes()).expect("bench reads");
+                let message = match fault {
+                    Fault::Damage(bad) if number == 0 && id == bad => messages[id - 1].replacen("xx", "xy", 1),
+                    // The chunk keeps its length.
+                    Fault::Shorten(bad) if number == 0 && id == bad => {
+                        messages[id - 1].replacen("data: ", "data:  ", 1).replacen("xx", "x", 1)
+                    }
+                    _ => messages[id - 1].clone(),
+                };
+                socket.write_all(message.as_bytes()).expect("bench reads");
             }
         }
         Reply::Send(ok("", ""))
@@ -163,4 +185,47 @@ fn bench_finds_no_fault_in_our_own_server() {
             assert_eq!(report[key], value, "{mode}: {key}");
         }
     }
+}
+
+#[test]
+fn bench_tells_damaged_texts() {
+    for fault in [Fault::Damage(4), Fault::Shorten(10)] {
+        let (outcome, report) = bench(fault, &["--timeout", "2s"]);
+        assert_eq!([&report["corrupt"], &report["lost"], &report["delivered"]], [1, 0, 30]);
+        assert_eq!(outcome.code, 8);
+    }
+}
+
+#[test]
+fn bench_tells_why_subscribers_left() {
+    let (outcome, report) = bench(Fault::HangUp(4), &["--timeout", "20s"]);
+    assert_eq!((outcome.code, &report["lost"], &report["disconnected"]), (8, &21.into(), &3.into()));
+    assert!(
+        outcome.stderr.starts_with("pushctl: 3 of 3 subscribers were disconnected; the first one: the connection to "),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn bench_does_not_wait_for_ever_for_an_answer() {
+    let fake = broker(Fault::Silence(4));
+    let outcome = fake.run(&["bench", "-n", "3", "--messages", "10", "--json", "--timeout", "1s"]);
+    let report: Value = serde_json::from_str(&outcome.stdout).expect("what was done is reported");
+    assert_eq!((outcome.code, &report["published"], &report["delivered"], &report["lost"]), (6, &3.into(), &9.into(), &0.into()));
+    assert!(outcome.stderr.ends_with(" within 1s (see --timeout)\n"), "{}", outcome.stderr);
+    assert!(fake.requests().last().is_some_and(|request| request.line.starts_with("DELETE ")));
+}
+
+#[test]
+fn bench_tidies_up_when_interrupted() {
+    let fake = broker(Fault::None);
+    let child = fake.spawn(&["bench", "-n", "2", "--rate", "5", "--messages", "1000"]);
+    // Two subscribers, at least one count of them, and a message.
+    let is_post = |request: &super::cli_fake::Request| request.line.starts_with("POST ");
+    super::support::wait_until("a message is published", || fake.requests().iter().any(is_post));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), b"".as_slice()));
+    assert!(fake.requests().last().is_some_and(|request| request.line.starts_with("DELETE ")));
 }

@@ -1,14 +1,25 @@
 //! Usage errors, unreachable servers and interruptions: what is on stderr, and the exit codes.
 
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
-use super::cli_fake::{Fake, Reply, chunked, run};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::cli_fake::{Fake, Reply, chunked, object, ok, run, status};
+use super::support::{DEADLINE, Directory, wait_until};
 
 #[test]
 fn exit_codes_are_in_the_help() {
     let outcome = run(&["--help"], b"");
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     assert!(outcome.stdout.contains("    6  timed out\n"), "{}", outcome.stdout);
+    for command in ["pub", "sub", "stats", "bench"] {
+        let outcome = run(&[command, "--help"], b"");
+        assert!(outcome.stdout.contains("    6  timed out\n"), "{command}: {}", outcome.stdout);
+    }
 }
 
 #[test]
@@ -30,6 +41,13 @@ fn wrong_usage_is_told_with_its_option() {
         (&["bench", "--size", "5"], "--size"),
         (&["bench", "--rate", "0"], "--rate"),
         (&["bench", "--url", "https://127.0.0.1:1"], "--url"),
+        (&["pub", "a?b", "x"], "question mark"),
+        (&["sub", "a?b"], "question mark"),
+        (&["stats", "a?b"], "question mark"),
+        (&["pub", "", "x"], "a channel id is empty"),
+        (&["stats", ""], "a channel id is empty"),
+        (&["sub", "a", "--mode", "poll", "--interval", "1ms"], "100ms"),
+        (&["stats", "--watch=1ms"], "100ms"),
         (&["frobnicate"], "frobnicate"),
     ];
     for (args, mention) in cases {
@@ -64,4 +82,128 @@ fn an_interrupted_subscription_has_a_code_of_its_own() {
         let output = child.wait_with_output().expect("it ends");
         assert_eq!((output.status.code(), output.stdout.as_slice(), output.stderr.as_slice()), (Some(130), b"".as_slice(), b"".as_slice()));
     }
+}
+
+/// Waits for the end of a program that a bug would keep running.
+fn ending(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            return status;
+        }
+        if Instant::now() > end {
+            child.kill().expect("it is ours");
+            panic!("it does not end");
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_message_that_is_still_being_read_can_be_interrupted() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut child = Fake::always("").command(&["pub", "a"]).stdin(Stdio::piped()).spawn().expect("the program starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // More than a pipe holds: when this returns, it is being read.
+        stdin.write_all(&[b'x'; 300_000]).expect("it reads");
+        kill_process(Pid::from_child(&child), signal).expect("it runs");
+        assert_eq!(ending(&mut child).signal(), Some(signal.as_raw()));
+    }
+}
+
+#[test]
+fn a_reader_that_stalls_stops_neither_signals_nor_time_outs() {
+    let many: String = (1..=2000).map(|id| format!("data: {}\n\n", object(id, "a", &"x".repeat(1000), 21, 1))).collect();
+    let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &many])));
+    for (args, code) in [(["sub", "a", "--timeout", "1h"], 130), (["sub", "a", "--timeout", "500ms"], 0)] {
+        let mut child = fake.spawn(&args);
+        let stdout = child.stdout.take().expect("it is piped");
+        wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).expect("a pipe") > 60_000);
+        if code == 130 {
+            kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+        }
+        assert_eq!(ending(&mut child).code(), Some(code), "{args:?}");
+    }
+}
+
+#[test]
+fn nobody_on_stderr_is_no_reason_to_panic() {
+    let fake = Fake::always(&status("500 Internal Server Error", ""));
+    for (args, code) in [(&["stats"][..], 7), (&["sub", "a", "--retries", "1"], 7), (&["pub", "a?", "x"], 2), (&["bench", "-n", "1"], 7)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut child = fake.command(args).stdin(Stdio::null()).stderr(writer).spawn().expect("the program starts");
+        assert_eq!(ending(&mut child).code(), Some(code), "{args:?}");
+    }
+}
+
+#[test]
+fn credentials_are_sent_but_never_shown() {
+    let fake = Fake::always(&status("500 Internal Server Error", ""));
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").to_string();
+    let commands: &[&[&str]] = &[
+        &["pub", "a", "x", "--pub-path", "/pub?key=hidden&id={channel}"],
+        &["stats", "a", "--stats-path", "/stats?key=hidden&id={channel}"],
+        &["sub", "a", "--sub-path", "/sub?key=hidden&id={channel}"],
+        &["sub", "a", "-m", "ws"],
+        &["sub", "a", "-m", "lp"],
+        &["bench", "-n", "1", "--sub-path", "/sub?key=hidden&id={channel}"],
+    ];
+    for args in commands {
+        for server in [fake.url.trim_start_matches("http://"), &closed, "[::1", "127.0.0.1?x=hidden"] {
+            let url = format!("http://me:hid%64en@{server}");
+            let outcome = run(&[&["--url", url.as_str()], *args].concat(), b"");
+            assert_ne!(outcome.code, 0);
+            assert!(!outcome.stderr.contains("hidden") && !outcome.stderr.contains("hid%64en"), "{args:?}: {}", outcome.stderr);
+        }
+    }
+    for request in fake.requests() {
+        assert_eq!(request.header("Authorization"), Some("Basic bWU6aGlkZGVu"), "{}", request.line);
+    }
+}
+
+#[test]
+fn headers_come_from_files_too() {
+    let directory = Directory::new("headers");
+    let file = directory.write("headers", "X-Key: k\n\nX-Other: o: p\r\n");
+    let argument = format!("@{}", file.display());
+    let fake = Fake::always(&ok("", ""));
+    assert_eq!(fake.run(&["pub", "a", "x", "-H", &argument, "-H", "X-Third: t"]).code, 0);
+    let request = &fake.requests()[0];
+    assert_eq!(["X-Key", "X-Other", "X-Third"].map(|name| request.header(name)), [Some("k"), Some("o: p"), Some("t")]);
+    let file = directory.write("wrong", "X-Key: k\nsecret\n");
+    let outcome = fake.run(&["stats", "-H", &format!("@{}", file.display())]);
+    assert_eq!(
+        outcome.stderr,
+        format!("pushctl: cannot use the header in '{}', line 2: a header is written 'Name: value'\n", file.display())
+    );
+    assert_eq!(outcome.code, 2);
+}
+
+#[test]
+fn an_empty_environment_variable_names_no_server() {
+    let mut command = Fake::always("").command(&[]);
+    // Without `--url`: only the wrong channel is told.
+    let program = command.get_program().to_owned();
+    command = Command::new(program);
+    let output = command.args(["pub", "a?", "x"]).env("PUSHCTL_URL", "").output().expect("the program starts");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("question mark"), "{output:?}");
+}
+
+#[test]
+fn another_protocol_has_one_exit_code() {
+    let fake = Fake::start(|_, _| Reply::Close("SSH-2.0-OpenSSH_9\r\n".to_owned()));
+    for args in [&["pub", "a", "x"][..], &["stats"], &["sub", "a"], &["sub", "a", "-m", "poll"], &["bench", "-n", "1"]] {
+        let outcome = fake.run(args);
+        assert_eq!(outcome.code, 7, "{args:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_with_what_was_written() {
+    let fake = Fake::always(&ok("", ""));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = fake.command(&["pub", "a", "x"]).stdout(full).output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("pushctl: cannot write standard output: "), "{output:?}");
 }

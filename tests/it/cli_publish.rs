@@ -101,3 +101,46 @@ fn pub_gives_up_after_its_timeout() {
     assert_eq!(outcome.stderr, format!("pushctl: no answer from {}/pub?id=a within 100ms (see --timeout)\n", fake.url));
     assert_eq!(outcome.code, 6);
 }
+
+#[test]
+fn a_redirect_is_told_and_not_followed() {
+    let target = Fake::always(&ok("", INFO));
+    let location = target.url.clone();
+    let fake = Fake::start(move |request, number| {
+        let path = request.line.split_once(' ').map_or("", |(_, path)| path);
+        let line = ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect"][number % 4];
+        Reply::Send(status(line, &format!("Location: {location}{path}\r\n")))
+    });
+    let commands: &[&[&str]] = &[
+        &["pub", "ch1", "x"],
+        &["pub", "ch1", "x"],
+        &["pub", "ch1", "x"],
+        &["pub", "ch1", "x"],
+        &["stats"],
+        &["sub", "a", "--retries", "5"],
+    ];
+    for (number, args) in commands.iter().enumerate() {
+        let outcome = fake.run(args);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "{args:?}");
+        assert!(outcome.stderr.ends_with(&format!(" (use --url {})\n", target.url)), "{}", outcome.stderr);
+        assert_eq!(fake.requests().len(), number + 1, "{args:?}");
+    }
+    assert!(target.requests().is_empty());
+    let outcome = fake.run(&["bench", "-n", "1"]);
+    assert!(outcome.code == 7 && outcome.stderr.ends_with(&format!(" (use --url {})\n", target.url)), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_published_message_is_success_whatever_the_answer_looks_like() {
+    let strange = INFO.replace("ch1", "a\"b\u{1b}[2J");
+    let fake = Fake::always(&ok("", &strange));
+    let outcome = fake.run(&["pub", "x", "y"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "a\"b\\u{1b}[2J: 3 published, 2 stored, 1 subscriber\n"));
+    let outcome = fake.run(&["pub", "x", "y", "--json"]);
+    let info: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!((outcome.code, &info["channel"]), (0, &"a\"b\u{1b}[2J".into()));
+    let broken = Fake::start(|_, _| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{".to_owned()));
+    assert_eq!(broken.run(&["pub", "x", "y"]).code, 0);
+    let outcome = Fake::always(&ok("", "<html>")).run(&["pub", "x", "y", "--json"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""));
+}

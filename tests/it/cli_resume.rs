@@ -135,7 +135,7 @@ fn follow_through_cuts(server: &Server, mode: &str) {
         vec!["sub", &first, &second, "--url", &url, "--mode", mode, "--json", "--count", &count, "--timeout", "60s", "--retries", "100"];
     if mode == "poll" {
         // Nobody can see a poller wait, so it starts in the past.
-        args.extend(["--since", "1h", "--interval", "20ms"]);
+        args.extend(["--since", "1h", "--interval", "100ms"]);
     }
     let outcome = std::thread::scope(|scope| {
         let subscriber = scope.spawn(|| run(&args, b""));

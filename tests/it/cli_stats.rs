@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 
-use super::cli_fake::{Fake, ok, status};
+use super::cli_fake::{Fake, Reply, ok, status};
 
 const SUMMARY: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:25:18\", \"channels\": 2, \"wildcard_channels\": 0, \"published_messages\": 12, \"stored_messages\": 2, \"messages_in_trash\": 0, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \"subscribers\": 1, \"uptime\": 3661, \"by_worker\": [\r\n{\"pid\": \"30209\", \"subscribers\": 0, \"uptime\": 3661},\r\n{\"pid\": \"30210\", \"subscribers\": 1, \"uptime\": 0}\r\n]}\r\n";
 const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"news/today\", \"published_messages\": 2000, \"stored_messages\": 10, \"subscribers\": 12}\r\n]}\r\n";
@@ -65,7 +65,7 @@ fn stats_tells_a_missing_channel_from_a_strange_answer() {
 #[test]
 fn stats_watch_goes_on_until_nobody_reads() {
     let fake = Fake::always(&ok("", GROUP));
-    let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=1ms"]);
+    let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=100ms"]);
     let lines: Vec<_> = BufReader::new(child.stdout.take().expect("it is piped")).lines().take(3).map(Result::unwrap_or_default).collect();
     assert_eq!(lines, vec![GROUP.replace("\r\n", ""); 3]);
     let output = child.wait_with_output().expect("it ends");
@@ -78,4 +78,38 @@ fn plain_http_needs_no_certificates() {
     let mut command = fake.command(&["stats", "ALL", "--json"]);
     let output = command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent").output().expect("the program starts");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn one_strange_channel_does_not_hide_the_others() {
+    let fake = Fake::always(&ok("", &GROUP.replace("news/today", "a\"b\\c\u{1b}")));
+    let outcome = fake.run(&["stats", "ALL"]);
+    let names: Vec<_> = outcome.stdout.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+    assert_eq!((outcome.code, names), (0, vec!["channel", "a", "a\"b\\c\\u{1b}"]));
+    let outcome = fake.run(&["stats", "ALL", "--json"]);
+    let group: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    assert_eq!((outcome.code, &group["infos"][1]["channel"]), (0, &"a\"b\\c\u{1b}".into()));
+    let outcome = Fake::always(&ok("", "<html>")).run(&["stats", "--json"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "only JSON is printed as JSON");
+}
+
+#[test]
+fn stats_watch_goes_on_after_a_failure() {
+    let fake = Fake::start(|_, number| match number {
+        1 => Reply::Send(status("502 Bad Gateway", "")),
+        _ => Reply::Send(ok("", GROUP)),
+    });
+    let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=100ms"]);
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().take(3).map_while(Result::ok).count();
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((lines, told), (3, format!("pushctl: {}/channels-stats?id=ALL answered 502 Bad Gateway\n", fake.url)));
+}
+
+#[test]
+fn an_interval_that_was_taken_for_a_channel_is_told() {
+    let fake = Fake::always(&status("404 Not Found", ""));
+    let outcome = fake.run(&["stats", "--watch", "1s"]);
+    assert_eq!(outcome.code, 5);
+    assert!(outcome.stderr.contains("--watch=1s"), "{}", outcome.stderr);
 }

@@ -139,7 +139,7 @@ fn polling_starts_at_the_servers_clock_and_asks_again() {
         1 => Reply::Send(status("304 Not Modified", &format!("Last-Modified: {DATE}\r\nEtag: W/0\r\n"))),
         _ => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:21 GMT\r\nEtag: W/1\r\n", &object(1, "a", "m1", 21, 1))),
     });
-    let outcome = fake.run(&["sub", "a", "--mode", "poll", "--interval", "1ms", "--count", "1", "--timeout", "20s"]);
+    let outcome = fake.run(&["sub", "a", "--mode", "poll", "--interval", "100ms", "--count", "1", "--timeout", "20s"]);
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "m1\n", ""));
     let requests = fake.requests();
     assert_eq!(cursor(&requests[0]), (None, None, ""));
@@ -158,7 +158,7 @@ fn backlog_and_since_say_where_to_start() {
     assert_eq!(fake.run(&["sub", "a", "--since", "2026-11-21T00:19:30Z", "--count", "1", "--timeout", "20s"]).code, 0);
     let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
     assert_eq!(lines[0], "GET /ev/a.b5/b.b2");
-    assert_eq!(lines[1], "GET /ev/a/b?time=Sat,%2021%20Nov%202026%2000:19:20%20GMT&tag=0", "a backlog is asked for once");
+    assert_eq!(lines[1], lines[0], "nothing of the backlogs has come yet");
     assert_eq!(lines[2], "GET /ev/a?time=Sat,%2021%20Nov%202026%2000:19:30%20GMT&tag=0");
     assert_eq!(lines[3], lines[2]);
 }
@@ -254,4 +254,94 @@ fn a_page_is_no_event_stream() {
     let outcome = fake.run(&["sub", "a"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""));
     assert!(outcome.stderr.contains("it is no event stream but text/html"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_backlog_is_asked_for_until_its_channel_has_given_something() {
+    for mode in ["ev", "stream", "ws"] {
+        let fake = Fake::start(move |_, number| {
+            let objects = match number {
+                0 => vec![],
+                1 => vec![object(1, "a", "a1", 10, 1)],
+                _ => vec![object(2, "a", "a2", 11, 1), object(7, "b", "b7", 9, 1)],
+            };
+            match mode {
+                "ws" => Reply::Upgrade(objects.iter().flat_map(|object| frame(1, object.as_bytes())).collect()),
+                "ev" => Reply::Close(
+                    chunked(&[": \n", &objects.iter().map(|object| event(object)).collect::<String>()]).replace("0\r\n\r\n", ""),
+                ),
+                _ => Reply::Close(chunked(&["\n", &objects.concat(), "\n"]).replace("0\r\n\r\n", "")),
+            }
+        });
+        let outcome = fake.run(&["sub", "a", "b", "-m", mode, "--backlog", "5", "--count", "3", "--timeout", "20s"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "a1\na2\nb7\n"), "{mode}: {}", outcome.stderr);
+        let paths: Vec<_> =
+            fake.requests().iter().map(|request| request.line.split(['/', '?']).skip(2).take(2).collect::<Vec<_>>().join("/")).collect();
+        assert_eq!(paths, ["a.b5/b.b5", "a.b5/b.b5", "a/b.b5"], "{mode}");
+    }
+}
+
+#[test]
+fn a_backlog_of_long_polling_is_asked_for_until_an_answer_came_whole() {
+    let fake = Fake::start(|_, number| match number {
+        0 => Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n".to_owned() + &object(1, "a", "a1", 10, 1)),
+        1 => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:10 GMT\r\nEtag: W/1\r\n", &object(1, "a", "a1", 10, 1))),
+        _ => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:30 GMT\r\nEtag: W/1\r\n", &object(2, "a", "a2", 30, 1))),
+    });
+    let outcome = fake.run(&["sub", "a", "b", "-m", "lp", "--backlog", "5", "--count", "2", "--timeout", "20s", "--retries", "3"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "a1\na2\n"));
+    let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(lines[0], "GET /lp/a.b5/b.b5");
+    assert!(lines[1].starts_with("GET /lp/a.b5/b.b5") && lines[2].starts_with("GET /lp/a/b?"), "{lines:?}");
+}
+
+#[test]
+fn quick_empty_answers_of_long_polling_are_not_asked_for_in_a_circle() {
+    for answer in [status("304 Not Modified", ""), ok("", &object(-3, "", "Timed out", 0, 0))] {
+        let fake = Fake::always(&answer);
+        assert_eq!(fake.run(&["sub", "a", "-m", "lp", "--timeout", "1s"]).code, 0);
+        assert!(fake.requests().len() < 10, "{} requests", fake.requests().len());
+    }
+}
+
+#[test]
+fn a_message_cut_off_by_an_end_without_framing_is_not_printed() {
+    let (first, second) = (object(1, "a", "m1", 26, 1), object(2, "a", "m2", 26, 2));
+    let cut = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nLast-Modified: Sat, 21 Nov 2026 00:19:26 GMT\r\nEtag: W/2\r\n\r\n{first}{}",
+        &second[..30]
+    );
+    for mode in ["stream", "lp", "poll"] {
+        let (cut, second) = (cut.clone(), second.clone());
+        let fake = Fake::start(move |_, number| match number {
+            0 => Reply::Close(cut.clone()),
+            _ => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:26 GMT\r\nEtag: W/2\r\n", &second)),
+        });
+        let outcome = fake.run(&["sub", "a", "-m", mode, "--interval", "100ms", "--count", "2", "--timeout", "20s"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "m1\nm2\n"), "{mode}");
+        assert_eq!(cursor(&fake.requests()[1]).1, Some("W/1"), "{mode}");
+    }
+}
+
+#[test]
+fn a_count_that_a_deletion_prevents_is_a_failure() {
+    let events = event(&object(1, "a", "m1", 21, 1)) + &event(&object(-2, "a", "Channel deleted", 0, 0));
+    let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
+    let outcome = fake.run(&["sub", "a", "--count", "3"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (1, "m1\n"));
+    assert!(outcome.stderr.ends_with("pushctl: the last channel was deleted 2 messages before --count\n"), "{}", outcome.stderr);
+}
+
+#[test]
+fn names_that_look_like_something_else_stay_the_same_after_a_reconnect() {
+    for (name, path) in [("x.b5.b0", "/ev/x.b5.b0"), (".", "/ev/..b0"), ("a/..", "/ev/a/...b0")] {
+        let fake = Fake::start(|_, number| match number {
+            0 => Reply::Close(chunked(&[": \n"]) + END),
+            _ => Reply::Hold(chunked(&[": \n", "data: m\n\n"])),
+        });
+        assert_eq!(fake.run(&["sub", name, "--count", "1", "--timeout", "20s"]).code, 0);
+        for request in fake.requests() {
+            assert_eq!(request.line.split('?').next(), Some(format!("GET {path}").as_str()));
+        }
+    }
 }

@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 
 use super::response::{Decoder, Head, Piece};
 use super::{Buffer, Target, broken, frames, read, write};
+use crate::client::error::shown;
 use crate::client::{Error, Mode};
 
 /// What takes the bytes.
@@ -156,12 +157,12 @@ fn piece<'a>(decoder: &mut Decoder, bytes: &mut &'a [u8], url: &Url, good: u16, 
     }
     match decoder.next(bytes) {
         Ok(Piece::Head(head)) if head.status != good && head.status != 304 => {
-            *failure = Some(Error::Status { url: url.to_string(), status: head.status, explain: head.explain });
+            *failure = Some(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
             None
         }
         Ok(piece) => Some(piece),
         Err(reason) => {
-            *failure = Some(Error::Protocol { url: url.to_string(), reason });
+            *failure = Some(Error::Protocol { url: shown(url), reason });
             None
         }
     }
@@ -177,14 +178,14 @@ fn finish(length: std::io::Result<usize>, failure: Failure, url: &Url) -> Result
 }
 
 fn ended(url: &Url) -> Error {
-    Error::Broken { url: url.to_string(), reason: "the server ended it".to_owned() }
+    Error::Broken { url: shown(url), reason: "the server ended it".to_owned() }
 }
 
 /// The module tells a refusal in the close frame (protocol reference, section 12).
 fn refusal(url: &Url, reason: &[u8]) -> Error {
     let json: Value = serde_json::from_slice(reason).unwrap_or_default();
     match json["http_status"].as_u64().and_then(|status| u16::try_from(status).ok()) {
-        Some(status) => Error::Status { url: url.to_string(), status, explain: json["explain"].as_str().map(str::to_owned) },
+        Some(status) => Error::Status { url: shown(url), status, explain: json["explain"].as_str().map(str::to_owned) },
         None => ended(url),
     }
 }

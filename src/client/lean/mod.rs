@@ -9,17 +9,20 @@ pub mod publisher;
 pub mod response;
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Error;
+use super::error::shown;
 
 /// Size of the read buffer that all sockets of a thread share.
 pub const BUFFER_BYTES: usize = 64 << 10;
@@ -27,37 +30,50 @@ pub const BUFFER_BYTES: usize = 64 << 10;
 /// A buffer to read into; its content does not outlive one read.
 pub type Buffer = RefCell<Vec<u8>>;
 
-/// A server, resolved once.
-#[derive(Clone, Debug)]
+/// A server, resolved once. Its headers may carry credentials, so debugging output does not show them.
+#[derive(Clone)]
 pub struct Target {
-    address: SocketAddr,
+    /// Tried in this order.
+    addresses: Vec<SocketAddr>,
     /// `Host` and the user's headers, each with its line break.
     headers: String,
     origin: String,
 }
 
+impl fmt::Debug for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Target").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
 impl Target {
-    /// Resolves the server of `url`; `headers` go with every request.
+    /// Resolves the server of `url`; `headers` go with every request, and so do the credentials of `url` unless they have some.
     ///
     /// # Errors
     /// [`Error::Request`] if it is not plain HTTP, [`Error::Unreachable`] if the name cannot be resolved.
     pub async fn resolve(url: &Url, headers: &HeaderMap) -> Result<Self, Error> {
         let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
-            return Err(Error::Request(format!("cannot measure {url}: only plain http is measured (see --url)")));
+            return Err(Error::Request(format!("cannot measure {}: only plain http is measured (see --url)", shown(url))));
         };
         let origin = format!("http://{host}:{port}");
         let unreachable = |reason: String| Error::Unreachable { url: origin.clone(), reason };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses =
+        let addresses =
             tokio::net::lookup_host((bare, port)).await.map_err(|error| unreachable(super::error::lower_first(&error.to_string())))?;
-        let address = addresses.next().ok_or_else(|| unreachable("the name has no address".to_owned()))?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        if addresses.is_empty() {
+            return Err(unreachable("the name has no address".to_owned()));
+        }
         let mut lines = format!("Host: {host}:{port}\r\n");
         for (name, value) in headers {
             let value =
                 value.to_str().map_err(|_| Error::Request(format!("cannot send the header '{name}': it is not ascii (see --header)")))?;
             write!(lines, "{name}: {value}\r\n").expect("a string takes everything");
         }
-        Ok(Self { address, headers: lines, origin })
+        if let Some(credentials) = credentials(url).filter(|_| !headers.contains_key("authorization")) {
+            write!(lines, "Authorization: Basic {}\r\n", STANDARD.encode(credentials)).expect("a string takes everything");
+        }
+        Ok(Self { addresses, headers: lines, origin })
     }
 
     /// Connects.
@@ -69,7 +85,7 @@ impl Target {
             let reason = if error.raw_os_error().is_some() { error.kind().to_string() } else { error.to_string() };
             Error::Unreachable { url: self.origin.clone(), reason }
         };
-        let socket = TcpStream::connect(self.address).await.map_err(failed)?;
+        let socket = TcpStream::connect(self.addresses.as_slice()).await.map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         Ok(socket)
     }
@@ -80,6 +96,29 @@ impl Target {
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         format!("{method} {}{query} HTTP/1.1\r\n{}{extra}\r\n", url.path(), self.headers)
     }
+}
+
+/// User and password of `url` as Basic authentication wants them (RFC 7617, section 2).
+fn credentials(url: &Url) -> Option<Vec<u8>> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    Some([percent_decoded(url.username()).as_slice(), b":", &percent_decoded(url.password().unwrap_or(""))].concat())
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or("").as_bytes().to_vec();
+    for piece in pieces {
+        match piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&piece.as_bytes()[2..]);
+            }
+            None => bytes.extend_from_slice(format!("%{piece}").as_bytes()),
+        }
+    }
+    bytes
 }
 
 /// Reads once into the shared buffer and gives the bytes to `take`; returns how many they were, 0 at the end.
@@ -101,5 +140,5 @@ async fn write(socket: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn broken(url: &Url, error: &std::io::Error) -> Error {
-    Error::Broken { url: url.to_string(), reason: error.kind().to_string() }
+    Error::Broken { url: shown(url), reason: error.kind().to_string() }
 }

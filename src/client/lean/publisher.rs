@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 use super::response::{Decoder, Head, Piece};
 use super::{Buffer, Target, broken, read, write};
 use crate::client::Error;
+use crate::client::error::shown;
 
 /// An open connection to publish over.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Publisher {
         write(&mut socket, &request).await.map_err(|error| broken(url, &error))?;
         let head = answer(&mut socket, url, buffer).await?;
         if head.status != 200 {
-            return Err(Error::Status { url: url.to_string(), status: head.status, explain: head.explain });
+            return Err(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
         }
         if !head.closes {
             self.socket = Some(socket);
@@ -64,11 +65,11 @@ async fn answer(socket: &mut TcpStream, url: &Url, buffer: &Buffer) -> Result<He
         };
         let length = read(socket, buffer, take).await.map_err(|error| broken(url, &error))?;
         if let Some(reason) = wrong {
-            return Err(Error::Protocol { url: url.to_string(), reason });
+            return Err(Error::Protocol { url: shown(url), reason });
         }
         if length == 0 {
             break;
         }
     }
-    head.ok_or_else(|| Error::Broken { url: url.to_string(), reason: "closed without an answer".to_owned() })
+    head.ok_or_else(|| Error::Broken { url: shown(url), reason: "closed without an answer".to_owned() })
 }

@@ -14,6 +14,8 @@ pub struct Head {
     pub last_modified: Option<String>,
     /// `Etag`
     pub etag: Option<String>,
+    /// `Location`
+    pub location: Option<String>,
     /// The server's words about an error.
     pub explain: Option<String>,
     /// True if the connection ends with this response.
@@ -174,6 +176,8 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), Str
             head.last_modified = Some(value);
         } else if is("Etag") {
             head.etag = Some(value);
+        } else if is("Location") {
+            head.location = Some(value);
         } else if is(EXPLAIN) {
             head.explain = Some(value).filter(|text| !text.is_empty());
         } else if is("Connection") {

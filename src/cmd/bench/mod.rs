@@ -13,14 +13,21 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 
-use super::exit::{Code, Usage};
-use super::{args, output};
+use super::exit::{Code, Usage, exit_codes};
+use super::{args, interrupted, output};
 use crate::client::Mode;
+
+macro_rules! examples {
+    () => {
+        "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages 1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500"
+    };
+}
 
 /// Arguments of `bench`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages 1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500"
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
     /// Subscribers
@@ -44,7 +51,10 @@ pub struct Args {
     /// Publishers, each with one message in flight
     #[arg(long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     publishers: usize,
-    /// Time for all to connect, and again for all to be delivered
+    /// Time for all to connect, for the answer to each message, and again for all to be delivered
+    ///
+    /// Messages that have not come by then are reported as lost. When an answer does not come, what was measured until then
+    /// is reported, and the exit code is 6.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
     timeout: Duration,
     /// Print the result as one line of JSON
@@ -76,11 +86,17 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
             Usage(format!("cannot spread {} subscribers over {} channels (see --channels)", args.subscribers, args.channels)).into()
         );
     }
-    let report = tokio::task::LocalSet::new().run_until(run::run(&args, url)).await?;
-    if args.json {
-        output::line(report.to_json().as_bytes())?;
-    } else {
-        output::text(report.to_text().as_bytes())?;
+    let Some(outcome) = tokio::task::LocalSet::new().run_until(run::run(&args, url)).await? else { return Ok(Code::Interrupted) };
+    let report = outcome.report;
+    let text = if args.json { report.to_json() + "\n" } else { report.to_text() };
+    let stdout = output::Stdout::start()?;
+    tokio::select! {
+        written = stdout.text(text.as_bytes()) => written?,
+        result = interrupted() => return result.map(|()| Code::Interrupted),
+    }
+    if let Some(error) = outcome.unanswered {
+        output::note(&error);
+        return Ok(Code::TimedOut);
     }
     Ok(if report.is_faultless() { Code::Success } else { Code::Faulty })
 }

@@ -25,7 +25,7 @@ pub struct Report {
     pub published: u64,
     /// Time from the first publish to the last acknowledgement.
     pub publish_seconds: f64,
-    /// Messages times their subscribers.
+    /// Acknowledged messages times their subscribers.
     pub expected: u64,
     /// Different messages that arrived, over all subscribers.
     pub delivered: u64,
@@ -41,6 +41,8 @@ pub struct Report {
     pub duplicated: u64,
     /// Messages that arrived after a later one.
     pub reordered: u64,
+    /// Messages that arrived, but with another text than was published.
+    pub corrupt: u64,
     /// Subscribers whose connection ended.
     pub disconnected: u64,
 }
@@ -62,10 +64,10 @@ pub struct Latency {
 }
 
 impl Report {
-    /// True if every subscriber got every message once and in order.
+    /// True if every subscriber got every message once, whole and in order.
     #[must_use]
     pub fn is_faultless(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.reordered == 0
+        self.lost == 0 && self.duplicated == 0 && self.reordered == 0 && self.corrupt == 0
     }
 
     /// One line of JSON.
@@ -96,6 +98,7 @@ impl Report {
             ("lost", self.lost.to_string()),
             ("duplicated", self.duplicated.to_string()),
             ("reordered", self.reordered.to_string()),
+            ("corrupt", self.corrupt.to_string()),
             ("disconnected", self.disconnected.to_string()),
         ];
         for (name, value) in rows {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::header::HeaderMap;
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_local};
@@ -16,20 +16,20 @@ use super::Args;
 use super::report::Report;
 use super::stamp::Stamp;
 use super::state::{Entry, State};
+use crate::client::error::shown;
 use crate::client::lean::Target;
 use crate::client::lean::follow::follow;
 use crate::client::lean::publisher::Publisher;
 use crate::client::statistics::{self, Report as Statistics};
 use crate::client::{Endpoints, Error, Http, Mode};
 use crate::cmd::exit::Usage;
+use crate::cmd::interrupted;
+use crate::cmd::output::note;
 
 /// Connections that are made at once: more overflow the listen queue of most servers.
 const CONNECTING: usize = 128;
 /// How often the display and the confirmation look.
 const TICK: Duration = Duration::from_millis(50);
-/// When everything is published and nothing arrives for so long, nothing more will.
-const QUIET: Duration = Duration::from_secs(5);
-
 /// Tidying up is not worth a longer wait.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Channels in one request to delete them, so that its line stays short.
@@ -44,31 +44,57 @@ struct Run<'a> {
     state: Rc<State>,
 }
 
-/// Measures.
+/// What came out of a run.
+pub(super) struct Outcome {
+    pub(super) report: Report,
+    /// The publication that was not answered in time, which ended the run.
+    pub(super) unanswered: Option<Error>,
+}
+
+/// Measures, and tidies up however that ends; `None` if it was interrupted.
 ///
 /// # Errors
 /// When subscribers cannot connect in time, or a message is refused.
-pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Report> {
+pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome>> {
     raise_open_files(args.subscribers + args.publishers)?;
     let endpoints = args.server.endpoints(url)?;
-    let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()).await?;
+    let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
     let prefix = format!("bench-{}-{:x}-", std::process::id(), crate::message::unix_now());
-    let state = Rc::new(State::new(args.subscribers, u64::from(args.messages)));
+    let state = Rc::new(State::new(args.subscribers, args.channels, args.size));
     let run = Run { args, endpoints, target, client: args.server.client()?, prefix, state };
-
-    let mut subscribers = JoinSet::new();
-    run.connect(&mut subscribers).await?;
-    let connect_seconds = run.state.start.elapsed().as_secs_f64();
-    let first = run.state.start.elapsed();
-    run.publish(first).await?;
-    let publish_seconds = (run.state.start.elapsed() - first).as_secs_f64();
-    run.finish().await;
-    subscribers.shutdown().await;
-    run.delete_channels().await;
-    Ok(run.report(connect_seconds, publish_seconds, first))
+    let outcome = tokio::select! {
+        outcome = run.measure() => outcome.map(Some),
+        result = interrupted() => result.map(|()| None),
+    };
+    tokio::select! {
+        // Whoever interrupts again does not want to wait for it.
+        _ = interrupted() => {}
+        _ = timeout(DELETE_TIMEOUT, run.delete_channels()) => {}
+    }
+    outcome
 }
 
 impl Run<'_> {
+    async fn measure(&self) -> anyhow::Result<Outcome> {
+        let mut subscribers = JoinSet::new();
+        self.connect(&mut subscribers).await?;
+        let connect_seconds = self.state.start.elapsed().as_secs_f64();
+        let first = self.state.start.elapsed();
+        let unanswered = match self.publish(first).await {
+            Ok(()) => None,
+            Err(error @ Error::TimedOut { .. }) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        let publish_seconds = (self.state.start.elapsed() - first).as_secs_f64();
+        self.finish().await;
+        subscribers.shutdown().await;
+        let report = self.report(connect_seconds, publish_seconds, first);
+        if let Some(error) = self.state.take_failure() {
+            note(format_args!("{} of {} subscribers were disconnected; the first one: {error}", report.disconnected, report.subscribers));
+        }
+        Ok(Outcome { report, unanswered })
+    }
+
     fn channel(&self, number: usize) -> String {
         format!("{}{number}", self.prefix)
     }
@@ -96,7 +122,7 @@ impl Run<'_> {
         bar.finish_and_clear();
         match confirmed {
             Ok(result) => result,
-            Err(_) => Err(Error::TimedOut { url: self.endpoints.base().to_owned(), after: self.args.timeout }.into()),
+            Err(_) => Err(Error::TimedOut { url: self.endpoints.base(), after: self.args.timeout }.into()),
         }
     }
 
@@ -120,7 +146,10 @@ impl Run<'_> {
                 }
             }
             if !has_statistics && asked == wanted && (answered == wanted || self.args.mode == Mode::Lp) {
-                eprintln!("pushctl: {url} shows no statistics, so the server's count of subscribers is not checked (see --stats-path)");
+                note(format_args!(
+                    "{} shows no statistics, so the server's count of subscribers is not checked (see --stats-path)",
+                    shown(&url)
+                ));
                 return Ok(());
             }
             sleep(TICK).await;
@@ -139,8 +168,8 @@ impl Run<'_> {
         })
     }
 
-    /// Publishes everything; the first refusal ends the run.
-    async fn publish(&self, first: Duration) -> anyhow::Result<()> {
+    /// Publishes everything; the first failure ends it.
+    async fn publish(&self, first: Duration) -> Result<(), Error> {
         let urls: Result<Vec<Url>, Error> = (0..self.args.channels).map(|number| self.endpoints.publish(&self.channel(number))).collect();
         let urls: Rc<[Url]> = urls?.into();
         let mut publishers = JoinSet::new();
@@ -152,26 +181,20 @@ impl Run<'_> {
         while let Some(result) = publishers.join_next().await {
             if let Err(error) = result.unwrap_or_else(|error| Err(Error::Request(format!("a publisher failed: {error}")))) {
                 bar.finish_and_clear();
-                return Err(error.into());
+                return Err(error);
             }
         }
         bar.finish_and_clear();
         Ok(())
     }
 
-    /// Waits until all is delivered, or nothing more comes.
+    /// Waits until all is delivered, or the time is over.
     async fn finish(&self) {
         let bar = self.delivery_bar();
-        let end = Instant::now() + self.args.timeout;
-        let mut delivered = self.state.delivered.get();
-        let mut last_news = Instant::now();
-        while !self.state.is_complete() && Instant::now() < end && last_news.elapsed() < QUIET {
+        let start = Instant::now();
+        while !self.state.is_over() && start.elapsed() < self.args.timeout {
             // A time-out here only means to look again.
             let _ = timeout(TICK, self.state.changed.notified()).await;
-            if self.state.delivered.get() != delivered {
-                delivered = self.state.delivered.get();
-                last_news = Instant::now();
-            }
         }
         bar.finish_and_clear();
     }
@@ -182,7 +205,8 @@ impl Run<'_> {
         for some in channels.chunks(DELETED_TOGETHER) {
             let Ok(url) = self.endpoints.publish(&some.join("/")) else { return };
             let answer = self.client.request(Method::DELETE, &url, HeaderMap::new(), None, Some(DELETE_TIMEOUT)).await;
-            if !answer.is_ok_and(|answer| answer.status().is_success()) {
+            // Some may never have come to be.
+            if !answer.is_ok_and(|answer| answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND) {
                 return;
             }
         }
@@ -223,9 +247,9 @@ impl Run<'_> {
             size: args.size,
             rate: args.rate,
             connect_seconds: rounded(connect_seconds),
-            published: state.published.get(),
+            published: state.published(),
             publish_seconds: rounded(publish_seconds),
-            expected: u64::from(args.messages) * args.subscribers as u64,
+            expected: state.expected(),
             delivered,
             seconds: rounded(seconds),
             deliveries_per_second: if seconds > 0.0 { rounded(delivered as f64 / seconds) } else { 0.0 },
@@ -233,6 +257,7 @@ impl Run<'_> {
             lost,
             duplicated,
             reordered,
+            corrupt: state.corrupt.get(),
             disconnected: state.disconnected.get(),
         }
     }
@@ -244,7 +269,7 @@ async fn publish_share(args: Args, number: usize, target: Target, urls: Rc<[Url]
     let share = (args.messages as usize + args.publishers - 1 - number) / args.publishers;
     let mut sent = 0_u64;
     for sequence in 0..share {
-        for url in urls.iter() {
+        for (channel, url) in urls.iter().enumerate() {
             let turn = sent * args.publishers as u64 + number as u64;
             sent += 1;
             let due_nanos = match args.rate.map(|rate| first + Duration::from_secs_f64(turn as f64 / rate)) {
@@ -255,8 +280,9 @@ async fn publish_share(args: Args, number: usize, target: Target, urls: Rc<[Url]
                 None => state.now_nanos(),
             };
             let stamp = Stamp { publisher: number as u16, sequence: sequence as u32, due_nanos };
-            publisher.post(url, &stamp.text(args.size), &state.buffer).await?;
-            state.published.set(state.published.get() + 1);
+            let answered = timeout(args.timeout, publisher.post(url, &stamp.text(args.size), &state.buffer)).await;
+            answered.unwrap_or_else(|_| Err(Error::TimedOut { url: shown(url), after: args.timeout }))?;
+            state.acknowledged(channel);
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 use memchr::memmem;
 
 const MARK: &[u8] = b"@@";
+const PADDING: u8 = b'x';
 /// Bytes of a stamp: two marks around publisher (4), sequence (8) and time (16) in hexadecimal.
 pub const STAMP_BYTES: usize = 2 + 4 + 8 + 16 + 2;
 
@@ -22,7 +23,7 @@ impl Stamp {
     /// The message: padding, then the stamp, so that a complete stamp means a complete text.
     #[must_use]
     pub fn text(&self, size: usize) -> Vec<u8> {
-        let mut text = vec![b'x'; size.saturating_sub(STAMP_BYTES)];
+        let mut text = vec![PADDING; size.saturating_sub(STAMP_BYTES)];
         text.extend_from_slice(format!("@@{:04x}{:08x}{:016x}@@", self.publisher, self.sequence, self.due_nanos).as_bytes());
         text
     }
@@ -40,23 +41,41 @@ impl Stamp {
     }
 }
 
-/// Finds stamps in bytes that may be cut anywhere.
+/// A message that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it carries.
+    pub stamp: Stamp,
+    /// The server's id of the message, if the template shows it.
+    pub id: Option<u64>,
+    /// True if the padding is what was published.
+    pub is_intact: bool,
+}
+
+/// Finds messages of one size in bytes that may be cut anywhere.
 #[derive(Debug, Default)]
 pub struct Scanner {
+    size: usize,
     held: Vec<u8>,
 }
 
 impl Scanner {
-    /// Takes the next bytes; `found` gets each stamp and the server's id of the message, if the template shows it.
-    pub fn scan(&mut self, bytes: &[u8], mut found: impl FnMut(Stamp, Option<u64>)) {
+    /// A scanner for messages of `size` bytes.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        Self { size, held: Vec::new() }
+    }
+
+    /// Takes the next bytes; `found` gets each message.
+    pub fn scan(&mut self, bytes: &[u8], mut found: impl FnMut(Found)) {
         if self.held.is_empty() {
-            let rest = scan_all(bytes, &mut found);
+            let rest = scan_all(bytes, self.size, &mut found);
             hold(&mut self.held, &bytes[rest..]);
             return;
         }
         let mut whole = std::mem::take(&mut self.held);
         whole.extend_from_slice(bytes);
-        let rest = scan_all(&whole, &mut found);
+        let rest = scan_all(&whole, self.size, &mut found);
         hold(&mut self.held, &whole[rest..]);
     }
 
@@ -66,8 +85,8 @@ impl Scanner {
     }
 }
 
-/// Reports the stamps and returns where the rest begins.
-fn scan_all(bytes: &[u8], found: &mut impl FnMut(Stamp, Option<u64>)) -> usize {
+/// Reports the messages and returns where the rest begins.
+fn scan_all(bytes: &[u8], size: usize, found: &mut impl FnMut(Found)) -> usize {
     let mut rest = 0;
     let mut from = 0;
     while let Some(at) = memmem::find(&bytes[from..], MARK).map(|at| from + at) {
@@ -76,7 +95,8 @@ fn scan_all(bytes: &[u8], found: &mut impl FnMut(Stamp, Option<u64>)) -> usize {
         }
         match Stamp::parse(&bytes[at..]) {
             Some(stamp) => {
-                found(stamp, message_id(&bytes[rest..at]));
+                let lead = &bytes[rest..at];
+                found(Found { stamp, id: message_id(lead), is_intact: is_padded(lead, size.saturating_sub(STAMP_BYTES)) });
                 rest = at + STAMP_BYTES;
                 from = rest;
             }
@@ -91,6 +111,12 @@ fn hold(held: &mut Vec<u8>, rest: &[u8]) {
     if !matches!(rest.last(), None | Some(b'}' | b'\n')) {
         held.extend_from_slice(rest);
     }
+}
+
+/// True if `lead` ends in exactly so many bytes of padding. (A template that has one right before the text is not seen.)
+fn is_padded(lead: &[u8], length: usize) -> bool {
+    let Some(start) = lead.len().checked_sub(length) else { return false };
+    lead[start..].iter().all(|byte| *byte == PADDING) && !lead[..start].ends_with(&[PADDING])
 }
 
 fn message_id(lead: &[u8]) -> Option<u64> {
@@ -116,12 +142,26 @@ mod tests {
             })
             .collect();
         for size in 1..wire.len() {
-            let (mut scanner, mut found) = (Scanner::default(), Vec::new());
+            let (mut scanner, mut found) = (Scanner::new(100), Vec::new());
             for bytes in wire.chunks(size) {
-                scanner.scan(bytes, |stamp, id| found.push((stamp, id)));
+                scanner.scan(bytes, |message| found.push(message));
             }
-            let expected: Vec<_> = stamps.iter().copied().zip((7..).map(Some)).collect();
+            let expected: Vec<_> =
+                stamps.iter().zip(7..).map(|(stamp, id)| Found { stamp: *stamp, id: Some(id), is_intact: true }).collect();
             assert_eq!(found, expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn damaged_padding_is_seen() {
+        let text = Stamp { publisher: 1, sequence: 2, due_nanos: 3 }.text(100);
+        let other = [&text[..10], b"y", &text[11..]].concat();
+        for (text, is_intact) in
+            [(text.clone(), true), (other, false), (text[1..].to_vec(), false), ([b"x", text.as_slice()].concat(), false)]
+        {
+            let (mut scanner, mut found) = (Scanner::new(100), Vec::new());
+            scanner.scan(&[b"data: \"", text.as_slice()].concat(), |message| found.push(message.is_intact));
+            assert_eq!(found, [is_intact]);
         }
     }
 

@@ -23,36 +23,37 @@ pub(super) struct State {
     pub(super) buffer: Buffer,
     latency: RefCell<Histogram<u64>>,
     ledgers: RefCell<Vec<Ledger>>,
-    /// Messages that each subscriber should get.
-    expected: u64,
-    complete: Cell<usize>,
+    size: usize,
+    /// Acknowledged messages of each channel; subscriber `n` follows channel `n % channels`.
+    published: RefCell<Vec<u64>>,
+    /// Messages that arrived damaged.
+    pub(super) corrupt: Cell<u64>,
     pub(super) asked: Cell<usize>,
     pub(super) answered: Cell<usize>,
     pub(super) delivered: Cell<u64>,
-    pub(super) published: Cell<u64>,
     pub(super) disconnected: Cell<u64>,
     /// When the last message arrived, since `start`.
     pub(super) last_delivery: Cell<Duration>,
     /// The first error of a subscriber.
     failure: RefCell<Option<Error>>,
-    /// Told when something ended: a subscriber is complete or failed.
+    /// Told when a subscriber failed.
     pub(super) changed: Notify,
 }
 
 impl State {
-    pub(super) fn new(subscribers: usize, expected: u64) -> Self {
+    pub(super) fn new(subscribers: usize, channels: usize, size: usize) -> Self {
         let histogram = Histogram::new_with_max(u64::try_from(MAX_LATENCY.as_nanos()).unwrap_or(u64::MAX), 3);
         Self {
             start: Instant::now(),
             buffer: RefCell::new(vec![0; BUFFER_BYTES]),
             latency: RefCell::new(histogram.expect("three digits of an hour in nanoseconds are representable")),
             ledgers: RefCell::new(vec![Ledger::default(); subscribers]),
-            expected,
-            complete: Cell::new(0),
+            size,
+            published: RefCell::new(vec![0; channels]),
+            corrupt: Cell::new(0),
             asked: Cell::new(0),
             answered: Cell::new(0),
             delivered: Cell::new(0),
-            published: Cell::new(0),
             disconnected: Cell::new(0),
             last_delivery: Cell::new(Duration::ZERO),
             failure: RefCell::new(None),
@@ -72,22 +73,41 @@ impl State {
         self.changed.notify_one();
     }
 
+    /// Notes that the server took a message for a channel.
+    pub(super) fn acknowledged(&self, channel: usize) {
+        if let Some(count) = self.published.borrow_mut().get_mut(channel) {
+            *count += 1;
+        }
+    }
+
+    /// Acknowledged messages.
+    pub(super) fn published(&self) -> u64 {
+        self.published.borrow().iter().sum()
+    }
+
+    /// Acknowledged messages times their subscribers.
+    pub(super) fn expected(&self) -> u64 {
+        let (published, subscribers) = (self.published.borrow(), self.ledgers.borrow().len());
+        (0..subscribers).map(|number| published[number % published.len()]).sum()
+    }
+
     /// The first error of a subscriber, once.
     pub(super) fn take_failure(&self) -> Option<Error> {
         self.failure.borrow_mut().take()
     }
 
-    /// True when every subscriber has everything.
-    pub(super) fn is_complete(&self) -> bool {
-        let ledgers = self.ledgers.borrow().len();
-        self.complete.get() == ledgers
+    /// True when everything has arrived, or nobody is left to whom it could.
+    pub(super) fn is_over(&self) -> bool {
+        self.delivered.get() >= self.expected() || self.disconnected.get() == self.ledgers.borrow().len() as u64
     }
 
-    /// Lost (when `expected` per subscriber were published), duplicated and reordered messages.
+    /// Lost, duplicated and reordered messages.
     pub(super) fn faults(&self) -> (u64, u64, u64) {
         let ledgers = self.ledgers.borrow();
         let sum = |count: fn(&Ledger) -> u64| ledgers.iter().map(count).sum::<u64>();
-        let lost = ledgers.iter().map(|ledger| self.expected.saturating_sub(ledger.received())).sum();
+        let published = self.published.borrow();
+        let due = |number: usize| published[number % published.len()];
+        let lost = ledgers.iter().enumerate().map(|(number, ledger)| due(number).saturating_sub(ledger.received())).sum();
         (lost, sum(Ledger::duplicated), sum(Ledger::reordered))
     }
 
@@ -108,7 +128,7 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn new(state: &'a State, number: usize) -> Self {
-        Self { state, number, scanner: Scanner::default() }
+        Self { state, number, scanner: Scanner::new(state.size) }
     }
 }
 
@@ -127,20 +147,15 @@ impl Sink for Entry<'_> {
         let (mut latency, mut ledgers) = (state.latency.borrow_mut(), state.ledgers.borrow_mut());
         let ledger = &mut ledgers[self.number];
         let before = ledger.received();
-        self.scanner.scan(bytes, |stamp, id| {
-            ledger.enter(usize::from(stamp.publisher), stamp.sequence, id);
-            latency.saturating_record(now.saturating_sub(stamp.due_nanos));
+        self.scanner.scan(bytes, |found| {
+            ledger.enter(usize::from(found.stamp.publisher), found.stamp.sequence, found.id);
+            latency.saturating_record(now.saturating_sub(found.stamp.due_nanos));
+            state.corrupt.set(state.corrupt.get() + u64::from(!found.is_intact));
         });
         let new = ledger.received() - before;
         if new > 0 {
             state.delivered.set(state.delivered.get() + new);
             state.last_delivery.set(Duration::from_nanos(now));
-            if ledger.received() == state.expected {
-                state.complete.set(state.complete.get() + 1);
-                if state.complete.get() == ledgers.len() {
-                    state.changed.notify_one();
-                }
-            }
         }
     }
 
