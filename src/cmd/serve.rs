@@ -95,7 +95,12 @@ pub struct Args {
 /// # Errors
 /// When the configuration is wrong or an address cannot be listened on.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_max_level(args.log_level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
     let is_builtin = args.nginx_conf.is_none();
     let mut config = load(args)?;
     args.apply(&mut config);
