@@ -38,7 +38,6 @@ const WAITING: &[(&str, &str)] = &[
     ("publisher.unread_body_on_error", "[quirk] an unread body is discarded, not parsed as the next request"),
     ("publisher.url_encoding", "[quirk] a NUL byte in an id does not cut it in outputs"),
     ("streaming.gzip", "gzip"),
-    ("streaming.ttl_without_any_byte", "nothing: the head is sent at once, so the replay looks for the end too early"),
     ("websocket.close_from_client", "[quirk] a close with a usual code is answered with a close frame"),
     ("websocket.fragments", "[quirk] an empty last fragment does not lose the message"),
     ("websocket.fragment_errors", "[quirk] a text frame within a fragmented message closes, also if it is not final"),
