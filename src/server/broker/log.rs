@@ -222,6 +222,10 @@ impl Reading<'_> {
     /// What was read; it is cut if there is more.
     pub(super) fn finish(mut self) -> Slice {
         if let Some(next) = self.due.peek() {
+            // A gap right before the next message is jumped over here and nowhere else.
+            if next.id > self.live_from {
+                self.slice.missed += next.id - self.expected;
+            }
             self.slice.up_to = next.id - 1;
             self.slice.is_cut = true;
             self.slice.horizon = self.slice.messages.last().map(|last| last.position).unwrap_or_default();
@@ -309,6 +313,15 @@ mod tests {
         log.expire(5000);
         let slice = log.read(3, 0, 1000);
         assert_eq!((ids(&slice), slice.missed, slice.up_to), (vec![], 6, 9));
+    }
+
+    #[test]
+    fn a_gap_before_a_cut_is_counted() {
+        let log = log(9, Window { max_stored: 2, max_live_bytes: 300, ..ALL });
+        let slice = log.reading(1, 0).finish();
+        assert_eq!((ids(&slice), slice.missed, slice.up_to, slice.is_cut), (vec![], 5, 6, true), "2 to 6 are gone");
+        let slice = log.reading(6, 0).finish();
+        assert_eq!((slice.missed, slice.up_to, slice.is_cut), (0, 6, true));
     }
 
     #[test]

@@ -20,7 +20,7 @@ const MAX_PENDING_REPLY_BYTES: usize = 16 * 1024;
 /// What a subscriber wants, resolved from its request.
 pub struct Subscription {
     /// The channels, in the order of the request; a channel may stand here twice.
-    pub channels: SmallVec<[Wanted; 1]>,
+    pub channels: Channels,
     /// Where it goes on.
     pub cursor: Cursor,
     /// What its bytes look like.
@@ -35,6 +35,9 @@ pub struct Subscription {
     /// otherwise each channel's come in one piece, in the order of the request.
     pub merges_backlog: bool,
 }
+
+/// The channels of a subscriber; a channel may stand here twice.
+pub type Channels = SmallVec<[Wanted; 1]>;
 
 /// A channel that a subscriber wants.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ mod shard;
 mod state;
 mod timers;
 
-pub use follower::{Outcome, Subscription, Wanted};
+pub use follower::{Channels, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format};
 pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
 pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

@@ -11,14 +11,9 @@ use super::follower::Outcome;
 use super::format::{Batch, Delivery, Ending, Format};
 use super::frames::{Content, Frame, FrameKey, MAX_FRAME_TEXT_BYTES};
 use super::shard::{ConnectionKey, Shard};
-use super::state::{Member, Moment, State};
+use super::state::{Member, Moment, State, Turn};
+use crate::message::Position;
 use crate::server::broker::{Channel, Reader, Slice, read_together};
-
-/// Followers served before a round lets others have the thread: at 2 to 3 µs each about half a millisecond.
-const FOLLOWERS_PER_TURN: usize = 256;
-
-/// Bytes written to sockets before a round lets others have the thread: the kernel copies them, at about 5 GB/s.
-const BYTES_PER_TURN: usize = 2 * 1024 * 1024;
 
 /// The newest id of a channel and, if it was deleted, its farewell.
 type News<'a> = (u64, Option<&'a Bytes>);
@@ -42,7 +37,7 @@ impl Shard {
                 break;
             }
             unvisited = rest;
-            tokio::task::yield_now().await;
+            self.next_turn().await;
         }
         self.with(|state, moment| {
             if let Some(local) = state.by_number.get(&channel.number()) {
@@ -59,10 +54,9 @@ impl State {
     fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
         let Some(local) = self.by_number.get(&channel.number()).copied() else { return 0 };
         let mut place = self.channels[local as usize].members.len().min(unvisited);
-        let last = place.saturating_sub(FOLLOWERS_PER_TURN);
-        self.turn_bytes = 0;
-        while place > last && self.turn_bytes < BYTES_PER_TURN {
+        while place > 0 && !self.turn.is_over() {
             place -= 1;
+            self.turn.followers += 1;
             // The channel leaves the shard with its last member.
             let Some(channel) = self.channels.get(local as usize) else { return 0 };
             let Some(member) = channel.members.get(place) else { continue };
@@ -94,19 +88,27 @@ impl State {
         self.after_write(moment, key);
     }
 
-    /// Sends the backlogs of several channels one after the other, as the module does; true when all of it is sent.
+    /// Sends the backlogs of several channels one after the other, as the module does, each with what was published to
+    /// its channel meanwhile; true when all of it is sent.
     fn deliver_backlog_in_path_order(&mut self, moment: Moment<'_>, key: ConnectionKey) -> bool {
         for nth in 0.. {
             let Some(member) = self.member(key, nth) else { break };
             if member.cursor < member.live_from {
+                if self.turn.is_over() {
+                    self.visit_again(moment, key, nth);
+                    return false;
+                }
                 self.deliver(moment, key, nth, member.live_from);
                 if self.member(key, nth).is_none_or(|member| member.cursor < member.live_from) {
                     return false;
                 }
             }
         }
-        if let Some(follower) = self.follower(key) {
-            follower.has_backlog_in_path_order = false;
+        let Some(follower) = self.follower(key) else { return false };
+        follower.has_backlog_in_path_order = false;
+        // Rounds of the other channels came to nothing meanwhile: their news, or their end, is still to be told.
+        for nth in 0..follower.memberships.len() {
+            self.visit_again(moment, key, nth);
         }
         true
     }
@@ -149,7 +151,8 @@ impl State {
         }
         let slice = local.channel.read(member.cursor, frame_key.live_from, MAX_FRAME_TEXT_BYTES);
         let content = Content { up_to: slice.up_to, missed: slice.missed, is_cut: slice.is_cut };
-        let bytes = encode(&follower.format, &[(&local.channel.id, slice)]);
+        let horizon = slice.horizon;
+        let bytes = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
         Some(self.frames.keep(frame_key, &follower.format, bytes, content))
     }
 
@@ -165,7 +168,7 @@ impl State {
         if frame.bytes.is_empty() {
             return true;
         }
-        self.turn_bytes += frame.bytes.len();
+        self.turn.bytes += frame.bytes.len();
         follower.write(&frame.bytes, moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
@@ -215,8 +218,8 @@ impl State {
             self.channels[membership.channel as usize].members[membership.place as usize].cursor = slice.up_to;
         }
         let parts: Vec<(&Bytes, Slice)> = readers.iter().map(|reader| &reader.channel.id).zip(snapshot.slices).collect();
-        let bytes = encode(&follower.format, &parts);
-        self.turn_bytes += bytes.len();
+        let bytes = encode(&follower.format, &parts, snapshot.horizon);
+        self.turn.bytes += bytes.len();
         // All that was new may have been unstored messages from before this follower's time.
         let is_answer = !bytes.is_empty() && follower.format.is_one_shot();
         follower.write(&Rc::new(bytes), moment.now);
@@ -245,11 +248,16 @@ impl State {
 
     /// Goes on with a follower: writes what is pending, then serves all its channels.
     pub(super) fn resume(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+        self.turn = Turn::default();
         let Some(follower) = self.follower(key) else { return };
         follower.flush(moment.now);
         // From the last: a deleted channel is taken out and another one may move to its place.
         for nth in (0..follower.memberships.len()).rev() {
             let Some(membership) = self.follower(key).and_then(|follower| follower.memberships.get(nth)).copied() else { continue };
+            if self.turn.is_over() {
+                self.visit_again(moment, key, nth);
+                continue;
+            }
             let local = &self.channels[membership.channel as usize];
             let was_behind = local.members[membership.place as usize].cursor < local.channel.last_id();
             let channel = Arc::clone(&local.channel);
@@ -353,7 +361,8 @@ impl State {
 }
 
 /// The bytes of these messages in a format, ordered by position if they are of several channels; empty if there are none.
-fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)]) -> Vec<u8> {
+/// A cursor at `horizon` leads to what comes after them.
+fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> Vec<u8> {
     let mut deliveries: Vec<Delivery> = Vec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
     for (channel, slice) in parts {
         deliveries.extend(slice.messages.iter().map(|message| Delivery { channel: Bytes::clone(channel), message: Arc::clone(message) }));
@@ -362,8 +371,7 @@ fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)]) -> Vec<u8> {
         deliveries.sort_by_key(|delivery| delivery.message.position);
     }
     let mut bytes = Vec::new();
-    let horizon = parts.iter().filter(|(_, slice)| !slice.messages.is_empty()).map(|(_, slice)| slice.horizon).max();
-    if let Some(horizon) = horizon {
+    if !deliveries.is_empty() {
         format.messages(Batch { deliveries: &deliveries, horizon }, &mut bytes);
     }
     bytes

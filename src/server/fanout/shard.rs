@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::follower::{Outcome, Subscription};
+use super::follower::{Channels, Outcome, Subscription};
 use super::format::Ending;
 use super::outlet::Outlet;
-use super::state::{Moment, Slot, State};
+use super::state::{Moment, Slot, State, Turn};
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{AttachError, Broker, Inbox};
 
@@ -91,11 +91,20 @@ impl Shard {
                 }
                 for channel in dirty.drain(..) {
                     self.round(&channel).await;
+                    if self.0.state.borrow().turn.is_over() {
+                        self.next_turn().await;
+                    }
                 }
                 // Lets publishers in: what they publish meanwhile goes out in one write.
-                tokio::task::yield_now().await;
+                self.next_turn().await;
             }
         }
+    }
+
+    /// Lets others have the thread, then begins a new turn.
+    pub(super) async fn next_turn(&self) {
+        tokio::task::yield_now().await;
+        self.0.state.borrow_mut().turn = Turn::default();
     }
 
     /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.
@@ -167,12 +176,13 @@ impl Shard {
         (idle && self.0.stopping.get()).then_some(Interruption::Stopping)
     }
 
-    /// Turns a connection into a follower: subscribes it, writes the head and the backlog.
+    /// Turns a connection into a follower: subscribes it, writes the head and the backlog. Returns the channels that it
+    /// follows: successors where a channel went away meanwhile.
     ///
     /// # Errors
     /// When a limit is reached; then there is no subscription at all and nothing was written.
-    pub fn attach(&self, key: ConnectionKey, outlet: Rc<Outlet>, subscription: Subscription) -> Result<(), AttachError> {
-        self.with(|state, moment| {
+    pub fn attach(&self, key: ConnectionKey, outlet: Rc<Outlet>, subscription: Subscription) -> Result<Channels, AttachError> {
+        let channels = self.with(|state, moment| {
             let attached = state.attach(moment, key, outlet, subscription);
             state.arm(key, moment.send_timeout);
             attached
@@ -180,7 +190,7 @@ impl Shard {
         if self.0.stopping.get() {
             self.end(key, Ending::Shutdown);
         }
-        Ok(())
+        Ok(channels)
     }
 
     /// Waits for what concerns a follower.

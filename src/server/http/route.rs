@@ -128,12 +128,12 @@ impl Router<'_> {
             Answer::Follow(subscription) => {
                 let following = if subscription.format.is_one_shot() { Following::LongPoll } else { Following::Stream };
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(()) => return Next::Follow(following),
+                    Ok(_) => return Next::Follow(following),
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowWebSocket(subscription, publishing) => match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                Ok(()) => return Next::Follow(Following::WebSocket(publishing)),
+                Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
                 Err(error) => call.refused(&error),
             },
             answer => answer,

@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use super::formats::{Key, Kind};
 use super::polling::{self, JAVASCRIPT};
-use super::{Answer, Call, Channels};
+use super::{Answer, Call};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::Cursor;
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, Subscription};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
 
 /// The text of a time-out that is answered with a body.

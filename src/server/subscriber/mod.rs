@@ -18,7 +18,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 pub use formats::Formats;
 
@@ -28,7 +27,7 @@ use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
 use super::dialect::push_stream::explain::Refusal;
-use super::fanout::{Subscription, Wanted};
+use super::fanout::{Channels, Subscription, Wanted};
 use super::request::{Request, RequestVariables};
 use super::response::{NO_CACHE, Response, Status};
 use crate::protocol::MODE;
@@ -188,9 +187,6 @@ impl Call<'_> {
         Some(Bytes::from(cursor::percent_decode(callback).into_owned()))
     }
 }
-
-/// The channels of a request.
-type Channels = SmallVec<[Wanted; 1]>;
 
 fn refusal_of(error: &AttachError) -> Refusal {
     match error {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Call;
 use super::streaming::renderer;
-use super::{Call, Channels};
 use crate::message::{Position, http_date};
 use crate::server::broker::{Broker, Cursor, Message, Reader, read_together};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::fanout::Channels;
 use crate::server::response::{Body, NO_CACHE, Response, Status};
 
 /// Most bytes of message text in one answer; the cursor of the answer leads to the rest.

@@ -1,13 +1,13 @@
 //! Streaming and EventSource: one endless response (reference sections 8 and 11).
 
 use super::formats::{Key, Kind};
-use super::{Answer, Call, Channels};
+use super::{Answer, Call};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, Subscription};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
 /// The bytes of streaming and EventSource followers.

@@ -18,7 +18,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, Subscription};
+use crate::server::fanout::{Batch, Ending, Format, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
 
@@ -31,12 +31,21 @@ const REFUSED: u16 = 1008;
 /// What becomes of the texts that a client sends.
 #[derive(Clone, Debug)]
 pub struct Publishing {
-    /// The channels that they are published to; empty where publishing is not allowed.
+    is_allowed: bool,
+    /// The channels that they are published to; empty until the connection follows them.
     channels: SmallVec<[Arc<Channel>; 1]>,
     store: bool,
 }
 
 impl Publishing {
+    /// Publishes to these channels, if publishing is allowed; never to the events channel.
+    #[must_use]
+    pub fn to(mut self, channels: &[Wanted]) -> Self {
+        let own = channels.iter().map(|wanted| &wanted.channel).filter(|channel| self.is_allowed && !channel.events);
+        self.channels = own.cloned().collect();
+        self
+    }
+
     /// Publishes `text` to every channel of the connection.
     ///
     /// # Errors
@@ -79,9 +88,8 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
             return Answer::Last(head);
         }
     };
-    let allowed = call.settings.websocket_allow_publish;
-    let own = channels.iter().map(|wanted| &wanted.channel).filter(|channel| allowed && !channel.events);
-    let publishing = Publishing { channels: own.cloned().collect(), store: call.settings.store_messages };
+    let publishing =
+        Publishing { is_allowed: call.settings.websocket_allow_publish, channels: SmallVec::new(), store: call.settings.store_messages };
     let renderer = Renderer::new(call.settings.clone(), Style::Bare);
     let header = renderer.header();
     if !header.is_empty() {
