@@ -89,6 +89,56 @@ fn a_large_backlog_of_several_channels_comes_in_path_order() {
     server.stop();
 }
 
+#[test]
+fn news_of_a_channel_is_not_swallowed_by_the_backlog_of_another() {
+    const LARGE: usize = 300;
+    // Several attempts: what is published has to fall into the time in which the backlog is sent.
+    const ATTEMPTS: usize = 6;
+    let server = server(&["--shards", "1"]);
+    for _ in 0..LARGE {
+        server.publish("a", "x".repeat(60_000));
+    }
+    for attempt in 0..ATTEMPTS {
+        let other = format!("b{attempt}");
+        let mut follower = server.connect();
+        follower.send_request("GET", &format!("/sub/a.b{LARGE}/{other}"), &[], None);
+        let reader = std::thread::spawn(move || {
+            follower.read_head();
+            (0..=LARGE).map(|_| follower.read_until(b">")).last()
+        });
+        server.wait_for_subscribers(&other, 1);
+        if attempt % 2 == 0 {
+            server.publish(&other, "news");
+        } else {
+            assert_eq!(server.connect().request("DELETE", &format!("/pub?id={other}"), &[], None).head.status, 200);
+        }
+        let last = reader.join().expect("the follower gets the news of both channels");
+        let wanted: &[u8] = if attempt % 2 == 0 { b"<news>" } else { b"<Channel deleted>" };
+        assert!(last.as_deref() == Some(wanted), "the backlog comes before it");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_follower_of_several_channels_that_misses_messages_is_dropped() {
+    let server = Server::start(&["--shards", "1", "--max-lag", "2m", "--max-stored-messages", "8"]);
+    let mut slow = server.connect_with_small_window();
+    slow.send_request("GET", "/sub/a/b", &[], None);
+    slow.read_head();
+    server.wait_for_subscribers("b", 1);
+    for _ in 0..8 {
+        server.publish("b", "x".repeat(900_000));
+    }
+    // More than is kept for those who are behind: the first ones are gone.
+    for _ in 0..30 {
+        server.publish("a", "x".repeat(100_000));
+    }
+    // It may get what is there, but nothing behind a gap.
+    let got = String::from_utf8(slow.read_to_close()).expect("the messages are ASCII");
+    assert!(!got.contains(r#","channel":"a","#) || got.contains(r#"{"id":1,"channel":"a","#), "messages behind a gap were sent");
+    server.stop();
+}
+
 /// What a client may send without being asked.
 static UNASKED: [u8; 40_000] = [b'x'; 40_000];
 
