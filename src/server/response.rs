@@ -156,7 +156,7 @@ impl Response {
 }
 
 /// What a response must know of its request's connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// HTTP/1.0 or HTTP/1.1.
     pub minor_version: u8,

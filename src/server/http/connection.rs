@@ -183,11 +183,13 @@ impl<'a> Requests<'a> {
         let response = match next {
             Next::Follow(following) => return Ok(Some(Served::Follow(following))),
             Next::Discard => return self.discard_and_route(head, length, (max_body, expects_continue)).await,
+            Next::Prepared(bytes, keeps) => {
+                self.out.extend_from_slice(&bytes);
+                return if keeps { Ok(None) } else { self.close().await };
+            }
             Next::Last(bytes) => {
                 self.out.extend_from_slice(&bytes);
-                self.flush().await?;
-                self.linger().await;
-                return Err(Over);
+                return self.close().await;
             }
             Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
                 Ok(body) => plan.finish(self.connection.shard.broker(), body),
@@ -202,6 +204,13 @@ impl<'a> Requests<'a> {
         if response.write(connection, &mut self.out) {
             return Ok(None);
         }
+        self.flush().await?;
+        self.linger().await;
+        Err(Over)
+    }
+
+    /// Writes what there is and ends the connection.
+    async fn close(&mut self) -> Result<Option<Served>, Over> {
         self.flush().await?;
         self.linger().await;
         Err(Over)

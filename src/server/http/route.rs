@@ -19,6 +19,8 @@ pub(super) enum Next {
     Respond(Response),
     /// Read the body, up to this many bytes, and finish the plan with it.
     Read(Box<Plan>, u64),
+    /// Send these bytes, a response; the connection goes on or not.
+    Prepared(Rc<Vec<u8>>, bool),
     /// Send these bytes and close.
     Last(Vec<u8>),
     /// It follows now.
@@ -72,14 +74,18 @@ impl Router<'_> {
             None => (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0),
         };
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
-        let keep_alive = request.keep_alive && !self.shard.is_stopping() && !self.site.limits.keepalive_timeout.is_zero();
-        let connection = Connection { minor_version: request.minor_version, keep_alive, is_head: request.method == "HEAD" };
+        let connection = self.connection(request);
         Routed { next, connection, expects_continue, max_body }
     }
 
     /// The server that the connection's address and the Host header choose.
     fn server(&self, request: &Request<'_>) -> &Arc<VirtualServer> {
         self.site.listener.server(&request.endpoints.local_address, || request.host().unwrap_or_default())
+    }
+
+    fn connection(&self, request: &Request<'_>) -> Connection {
+        let keep_alive = request.keep_alive && !self.shard.is_stopping() && !self.site.limits.keepalive_timeout.is_zero();
+        Connection { minor_version: request.minor_version, keep_alive, is_head: request.method == "HEAD" }
     }
 
     fn located(
@@ -117,6 +123,7 @@ impl Router<'_> {
                 broker: self.shard.broker(),
                 formats: &self.site.formats,
                 max_channels: self.site.limits.max_channels_per_request,
+                connection: self.connection(request),
             }),
         };
         (next, max_body)
@@ -140,6 +147,7 @@ impl Router<'_> {
         };
         match answer {
             Answer::Respond(response) => Next::Respond(response),
+            Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps),
             Answer::Last(bytes) => Next::Last(bytes),
             // A refusal never follows.
             Answer::Follow(_) | Answer::FollowWebSocket(..) => Next::Respond(Response::error_page(Status::INTERNAL).closing()),

@@ -1,7 +1,7 @@
 //! The formats of a shard's followers: followers that look the same share one, so that they share encoded frames.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::SharedFormat;
 use crate::server::config::LocationSettings;
 use crate::server::fanout::Format;
-use crate::server::response::Framing;
+use crate::server::response::{Connection, Framing};
 
 /// Formats that are remembered; when there are more (every origin or callback makes one) all are forgotten, which costs
 /// sharing and nothing else.
@@ -48,14 +48,59 @@ impl Key {
     }
 }
 
-/// The formats that are in use.
+/// The formats that are in use, and the newest answers to polls.
 #[derive(Default)]
-pub struct Formats(RefCell<HashMap<Key, (Arc<LocationSettings>, SharedFormat)>>);
+pub struct Formats {
+    formats: RefCell<HashMap<Key, (Arc<LocationSettings>, SharedFormat)>>,
+    answers: RefCell<VecDeque<(AnswerKey, Arc<LocationSettings>, PreparedAnswer)>>,
+}
+
+/// A response as bytes, and whether its connection goes on.
+pub(super) type PreparedAnswer = (Rc<Vec<u8>>, bool);
+
+/// Answers to polls that are remembered: many clients poll from the same place in the same second.
+const MOST_ANSWERS: usize = 8;
+
+/// Largest answer that is remembered.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// What makes answers to polls differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AnswerKey {
+    pub(super) settings: *const LocationSettings,
+    pub(super) is_eventsource: bool,
+    pub(super) connection: Connection,
+    pub(super) content_type: Bytes,
+    /// Number of the channel, the id after which messages are sent, and the newest one.
+    pub(super) messages: (u64, u64, u64),
+    /// The second of its Date.
+    pub(super) second: u64,
+}
 
 impl Formats {
+    /// The answer of `key`, made by `make` where there is none.
+    pub(super) fn answer(
+        &self,
+        key: AnswerKey,
+        settings: &Arc<LocationSettings>,
+        make: impl FnOnce() -> Option<PreparedAnswer>,
+    ) -> Option<PreparedAnswer> {
+        let mut known = self.answers.borrow_mut();
+        if let Some((_, _, answer)) = known.iter().find(|(other, ..)| *other == key) {
+            return Some(answer.clone());
+        }
+        let answer = make()?;
+        if answer.0.len() <= MAX_ANSWER_BYTES {
+            known.truncate(MOST_ANSWERS - 1);
+            // The settings are held, so that their address stays theirs.
+            known.push_front((key, Arc::clone(settings), answer.clone()));
+        }
+        Some(answer)
+    }
+
     /// The format of `key`, made by `make` where there is none.
     pub(super) fn shared<F: Format + 'static>(&self, key: Key, settings: &Arc<LocationSettings>, make: impl FnOnce() -> F) -> SharedFormat {
-        let mut known = self.0.borrow_mut();
+        let mut known = self.formats.borrow_mut();
         if let Some((_, format)) = known.get(&key) {
             return Rc::clone(format);
         }

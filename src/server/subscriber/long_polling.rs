@@ -3,14 +3,17 @@
 //! When several messages come in one moment, JSON objects are all in the answer, whose cursor is that of the last one; of
 //! templates it is the first one, as in the module.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::formats::{Key, Kind};
+use super::formats::{AnswerKey, Key, Kind, PreparedAnswer};
 use super::polling::{self, JAVASCRIPT};
 use super::{Answer, Call};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
-use crate::server::broker::Cursor;
+use crate::server::broker::{Broker, Cursor};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Batch, Channels, Ending, Format, Subscription};
@@ -30,6 +33,9 @@ struct LongPollFormat {
 }
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
+    if let Some((bytes, keeps)) = prepared(call, &channels, &cursor) {
+        return Answer::Prepared(bytes, keeps);
+    }
     if let Some(response) = polling::immediate(call, &channels, &cursor) {
         return Answer::Respond(response);
     }
@@ -74,6 +80,34 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         ping_interval: None,
         merges_backlog: false,
     }))
+}
+
+/// The answer to one of many clients that poll from the same place: as [`polling::immediate`], written once for all.
+fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<PreparedAnswer> {
+    let [wanted] = channels.as_slice() else { return None };
+    // Then everything that the answer depends on is in the key.
+    let is_plain = wanted.backtrack == 0 && cursor.event_id.is_none() && call.settings.allowed_origins.is_none();
+    if !is_plain || call.callback().is_some() {
+        return None;
+    }
+    let reader = Broker::reader(&wanted.channel, 0, cursor);
+    if reader.from >= reader.live_from {
+        return None;
+    }
+    let key = AnswerKey {
+        settings: Arc::as_ptr(call.settings),
+        is_eventsource: call.mode == SubscriberMode::EventSource,
+        connection: call.connection,
+        content_type: call.content_type(),
+        messages: (wanted.channel.number(), reader.from, reader.live_from),
+        second: unix_now(),
+    };
+    call.formats.answer(key, call.settings, || {
+        let response = polling::immediate(call, channels, cursor)?;
+        let mut bytes = Vec::new();
+        let keeps = response.write(call.connection, &mut bytes);
+        Some((Rc::new(bytes), keeps))
+    })
 }
 
 impl LongPollFormat {

@@ -29,13 +29,15 @@ use super::dialect::push_stream::cursor;
 use super::dialect::push_stream::explain::Refusal;
 use super::fanout::{Channels, Subscription, Wanted};
 use super::request::{Request, RequestVariables};
-use super::response::{NO_CACHE, Response, Status};
+use super::response::{Connection, NO_CACHE, Response, Status};
 use crate::protocol::MODE;
 
 /// What a subscriber's request comes to.
 pub enum Answer {
     /// A response; the connection goes on as usual.
     Respond(Response),
+    /// A response that is written already, and whether the connection goes on after it.
+    Prepared(Rc<Vec<u8>>, bool),
     /// These bytes, then the end of the connection (a refused websocket).
     Last(Vec<u8>),
     /// The connection follows.
@@ -60,6 +62,8 @@ pub struct Call<'a> {
     pub formats: &'a Formats,
     /// Most channels that one request may name.
     pub max_channels: usize,
+    /// The connection of the request.
+    pub connection: Connection,
 }
 
 impl Call<'_> {
