@@ -41,13 +41,15 @@ fn nothing_behind_an_oversized_frame_is_taken_for_frames_while_the_socket_is_ful
     const MESSAGES: u64 = 10;
     /// More than the buffers between client and server hold: when all is sent, most of it was read.
     const FORGED_BYTES: usize = 16 << 20;
-    let server = Server::start(&["--max-websocket-message-size", MOST, "--max-lag", "100m"]);
+    // On one shard a message is on its way when the next publication is answered, so the socket is full at the end.
+    let server = Server::start(&["--shards", "1", "--max-websocket-message-size", MOST, "--max-lag", "100m"]);
     let mut websocket = server.connect_with_small_window();
     websocket.upgrade("/ws/c", &[]);
     server.wait_for_subscribers("c", 1);
     for _ in 0..MESSAGES {
         server.publish("c", vec![b'x'; 1_000_000]);
     }
+    assert_eq!(published(&server, "c"), MESSAGES);
     websocket.send(OVERSIZED);
     let forged = frame(opcode::TEXT, &[b'f'; 900]);
     let forged = forged.repeat(FORGED_BYTES / forged.len());
