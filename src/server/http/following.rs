@@ -51,8 +51,8 @@ impl Connection {
             Following::Stream => Incoming::Ignore,
             Following::LongPoll => Incoming::KeepRequests,
             Following::WebSocket(publishing) => Incoming::Frames(Box::new(WebSocket {
+                inbound: publishing.inbound(),
                 publishing,
-                inbound: Inbound::default(),
                 reservation: self.shard.broker().reservation(),
                 is_expecting: false,
                 is_over: false,

@@ -8,6 +8,8 @@ use super::frame::{self, Frame, Opcode, Parsed};
 #[derive(Debug, Default)]
 pub struct Inbound {
     fragments: Option<Vec<u8>>,
+    /// Pings and control frames between fragments are treated as the module does it, not as RFC 6455 wants it.
+    as_module: bool,
 }
 
 /// What the connection has to do.
@@ -42,6 +44,12 @@ impl Inbound {
         }
     }
 
+    /// For a location of the module's (`as_module`), or one of ours.
+    #[must_use]
+    pub fn new(as_module: bool) -> Self {
+        Self { as_module, ..Self::default() }
+    }
+
     /// Bytes of the fragments that wait for their last one.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
@@ -51,13 +59,17 @@ impl Inbound {
     fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {
         let broken = || Some(Event::Close(empty_close()));
         let Frame { fin, opcode, payload } = frame;
-        if opcode.is_control() && (!fin || payload.len() > 125) {
+        if opcode.is_control() && (!fin || (payload.len() > 125 && !self.as_module)) {
+            return broken();
+        }
+        if opcode.is_control() && self.as_module && self.fragments.is_some() {
             return broken();
         }
         match opcode {
             Opcode::Ping => {
+                let payload = if self.as_module { &[][..] } else { &payload };
                 let mut pong = Vec::with_capacity(payload.len() + 2);
-                frame::push(Opcode::Pong, &payload, &mut pong);
+                frame::push(Opcode::Pong, payload, &mut pong);
                 Some(Event::Reply(pong))
             }
             Opcode::Pong => None,

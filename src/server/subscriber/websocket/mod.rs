@@ -32,6 +32,7 @@ const REFUSED: u16 = 1008;
 #[derive(Clone, Debug)]
 pub struct Publishing {
     is_allowed: bool,
+    as_module: bool,
     /// The channels that they are published to; empty until the connection follows them.
     channels: SmallVec<[Arc<Channel>; 1]>,
     store: bool,
@@ -44,6 +45,12 @@ impl Publishing {
         let own = channels.iter().map(|wanted| &wanted.channel).filter(|channel| self.is_allowed && !channel.events);
         self.channels = own.cloned().collect();
         self
+    }
+
+    /// What takes the client's frames apart.
+    #[must_use]
+    pub fn inbound(&self) -> inbound::Inbound {
+        inbound::Inbound::new(self.as_module)
     }
 
     /// Publishes `text` to every channel of the connection.
@@ -88,8 +95,12 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
             return Answer::Last(head);
         }
     };
-    let publishing =
-        Publishing { is_allowed: call.settings.websocket_allow_publish, channels: SmallVec::new(), store: call.settings.store_messages };
+    let publishing = Publishing {
+        is_allowed: call.settings.websocket_allow_publish,
+        as_module: !call.settings.is_json(),
+        channels: SmallVec::new(),
+        store: call.settings.store_messages,
+    };
     let renderer = Renderer::new(call.settings.clone(), Style::Bare);
     let header = renderer.header();
     if !header.is_empty() {
