@@ -65,6 +65,9 @@ impl Inbound {
         if opcode.is_control() && self.as_module && self.fragments.is_some() {
             return broken();
         }
+        if self.as_module && matches!(opcode, Opcode::Ping | Opcode::Pong) && std::str::from_utf8(&payload).is_err() {
+            return Some(Event::Close(Vec::new()));
+        }
         match opcode {
             Opcode::Ping => {
                 let payload = if self.as_module { &[][..] } else { &payload };
