@@ -18,7 +18,11 @@ Exit codes:
     5  not found (404)
     6  timed out
     7  another HTTP error, or an answer that makes no sense
-    8  bench: messages were lost, duplicated, reordered or damaged
+    8  an assertion failed (--assert), or bench saw messages lost, duplicated, reordered or damaged
+    9  a message matched --fail-on, or a command of --exec failed
+   10  messages were missed: the server had dropped them before they could be read
+   11  a followed channel was deleted
+   12  fewer subscribers than --require-subscribers
   130  interrupted"
     };
 }
@@ -47,8 +51,16 @@ pub enum Code {
     TimedOut = 6,
     /// Any other HTTP error.
     Http = 7,
-    /// `bench` found messages lost, duplicated, reordered or damaged.
+    /// `--assert` does not hold, or `bench` found messages lost, duplicated, reordered or damaged.
     Faulty = 8,
+    /// A message matched `--fail-on`, or a command of `--exec` failed.
+    Failed = 9,
+    /// Messages were missed: the server had dropped them before they could be read.
+    Gap = 10,
+    /// A followed channel was deleted.
+    Deleted = 11,
+    /// Fewer subscribers than `--require-subscribers`.
+    TooFewSubscribers = 12,
     /// Ended by a signal.
     Interrupted = 130,
 }
@@ -106,8 +118,9 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_table() {
-        use Code::{Failure, Faulty, Http, Interrupted, NotFound, Refused, Success, TimedOut, Unreachable, Usage};
-        for code in [Success, Failure, Usage, Unreachable, Refused, NotFound, TimedOut, Http, Faulty, Interrupted] {
+        use Code::*;
+        let plain = [Success, Failure, Usage, Unreachable, Refused, NotFound, TimedOut, Http];
+        for code in plain.into_iter().chain([Faulty, Failed, Gap, Deleted, TooFewSubscribers, Interrupted]) {
             let start = format!("{:>5}  ", code as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&start)), "{code:?}");
         }

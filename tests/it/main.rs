@@ -5,13 +5,8 @@
 mod bad_clients;
 mod bad_input;
 mod bodies;
-mod cli_bench;
-mod cli_errors;
-mod cli_fake;
-mod cli_publish;
-mod cli_resume;
-mod cli_stats;
-mod cli_sub;
+#[path = "../cli/mod.rs"]
+mod cli;
 mod endings;
 mod followers;
 mod generated;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use super::cli_fake::{Fake, Outcome, Reply, chunked, ok, refused, run};
-use super::cli_resume::Server;
+use super::fake::{Fake, Outcome, Reply, chunked, ok, refused, run};
+use super::resume::Server;
 
 /// What the server does wrong with the message of that id, for its first subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -222,8 +222,8 @@ fn bench_tidies_up_when_interrupted() {
     let fake = broker(Fault::None);
     let child = fake.spawn(&["bench", "-n", "2", "--rate", "5", "--messages", "1000"]);
     // Two subscribers, at least one count of them, and a message.
-    let is_post = |request: &super::cli_fake::Request| request.line.starts_with("POST ");
-    super::support::wait_until("a message is published", || fake.requests().iter().any(is_post));
+    let is_post = |request: &super::fake::Request| request.line.starts_with("POST ");
+    crate::support::wait_until("a message is published", || fake.requests().iter().any(is_post));
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), b"".as_slice()));

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 
-use super::cli_fake::{DATE, Fake, Reply, Request, chunked, frame, object, ok, refused, status};
+use super::fake::{DATE, Fake, Reply, Request, chunked, frame, object, ok, refused, status};
 
 const END: &str = "0\r\n\r\n";
 

@@ -1,6 +1,6 @@
 //! `pushctl pub` from outside.
 
-use super::cli_fake::{Fake, Reply, ok, refused, run, status};
+use super::fake::{Fake, Reply, ok, refused, run, status};
 
 const INFO: &str = "{\"channel\": \"ch1\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}\r\n";
 const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:12:27\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"b\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::cli_fake::{Fake, Reply, chunked, object, ok, run, status};
-use super::support::{DEADLINE, Directory, wait_until};
+use super::fake::{Fake, Reply, chunked, object, ok, run, status};
+use crate::support::{DEADLINE, Directory, wait_until};
 
 #[test]
 fn exit_codes_are_in_the_help() {

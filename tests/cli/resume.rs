@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cli_fake::run;
+use super::fake::run;
 
 const PER_CHANNEL: usize = 200;
 const BURST: usize = 8;
