@@ -158,7 +158,7 @@ fn far_behind_the_number_is_a_lower_bound() {
     let answer = resume(&server, "/poll/a", &first.headers());
     // 498 is the truth.
     let count = missed(&answer).and_then(|text| text.strip_suffix('+')).and_then(|text| text.parse::<u64>().ok());
-    assert!(count.is_some_and(|count| (300..498).contains(&count)), "{:?}", missed(&answer));
+    assert!(count.is_some_and(|count| (249..498).contains(&count)), "{:?}", missed(&answer));
     let gap = object(answer.text().lines().next().unwrap_or_default().as_bytes());
     assert_eq!((gap["missed"].as_u64(), &gap["at_least"]), (count, &true.into()));
     server.stop();

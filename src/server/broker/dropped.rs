@@ -12,9 +12,13 @@ use super::log::{Cursor, Message};
 use super::memory::{Charge, MemoryMeter};
 use crate::message::Position;
 
-/// Most dropped messages of a channel whose places are remembered (3 KiB). When there are more, every second one of the
-/// older half is forgotten: newest cursors are counted exactly, older ones get a bound that is about right.
+/// Most dropped messages of a channel whose places are remembered (4 KiB). When there are more, older ones are thinned out:
+/// the newest cursors are counted exactly, older ones get a lower bound that is at least two thirds of the truth or so.
 pub(super) const MOST_MARKS: usize = 128;
+
+/// The newest marks that are never thinned out. Of the older ones each is a quarter further away than the one after it, so
+/// that 96 of them reach back over 10^10 messages.
+const EXACT_MARKS: u64 = 32;
 
 /// Marks that a record grows by, so that a channel that drops little takes little.
 const MARKS_AT_ONCE: usize = 16;
@@ -130,12 +134,18 @@ impl Dropped {
     }
 
     fn thin_out(&mut self) {
-        let half = self.marks.len() / 2;
-        let mut index = 0;
-        self.marks.retain(|_| {
-            index += 1;
-            index > half || index % 2 == 1
+        let (total, oldest) = (self.total, self.marks.front().map_or(0, |mark| mark.ordinal));
+        let mut kept_age = 0;
+        self.marks.make_contiguous().reverse();
+        self.marks.retain(|mark| {
+            let age = total - mark.ordinal;
+            let is_kept = age <= EXACT_MARKS || age >= kept_age + kept_age / 4 || mark.ordinal == oldest;
+            if is_kept {
+                kept_age = age;
+            }
+            is_kept
         });
+        self.marks.make_contiguous().reverse();
     }
 
     /// Makes room for further marks, if all records together do not take too much.
@@ -209,7 +219,8 @@ mod tests {
             let truth = COUNT - id;
             let (count, at_least) = missed(&dropped, position(id).time, Some(u64::from(position(id).tag)));
             assert!(count <= truth && (at_least || count == truth), "{id}: {count} of {truth}");
-            assert!(truth >= 64 || !at_least, "{id} is among the newest");
+            assert!(truth >= 32 || !at_least, "{id} is among the newest");
+            assert!(count >= truth / 2, "{id}: {count} is far from {truth}");
         }
         assert_eq!(missed(&dropped, 5, None), (COUNT, false), "the first mark stays");
     }

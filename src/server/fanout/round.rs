@@ -158,6 +158,7 @@ impl State {
 
     /// The first deliveries of a new follower.
     pub(super) fn begin(&mut self, moment: Moment<'_>, key: ConnectionKey, merges: bool) {
+        self.turn = Turn::default();
         let Some(follower) = &self.slots[key].follower else { return };
         let one_shot = follower.format.is_one_shot();
         let several = follower.memberships.len() > 1;
@@ -167,13 +168,17 @@ impl State {
             }
             self.deliver_backlog_in_path_order(moment, key);
         }
-        self.resume(moment, key);
+        self.go_on(moment, key);
         self.frames.release_large();
     }
 
     /// Goes on with a follower: writes what is pending, then serves all its channels.
     pub(super) fn resume(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         self.turn = Turn::default();
+        self.go_on(moment, key);
+    }
+
+    fn go_on(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         let Some(follower) = self.follower(key) else { return };
         follower.flush(moment.now);
         // From the last: a deleted channel is taken out and another one may move to its place.
