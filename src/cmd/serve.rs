@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::server::Server;
-use crate::server::config::{Config, ListenAddress, Listener, nginx};
+use crate::server::config::{Config, ListenAddress, Listener, SlowPolicy, nginx};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
 #[derive(Debug, clap::Args)]
@@ -63,9 +63,15 @@ pub struct Args {
     /// Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_header_size: Option<u64>,
-    /// Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]
+    /// Bytes kept per channel for followers that are behind, beyond the stored messages [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_lag: Option<u64>,
+    /// What becomes of a follower that is further behind than that: it is dropped (disconnect), or it goes on with the
+    /// oldest message that is kept (skip) or with the newest (latest) and is told how many it missed [default: disconnect]
+    ///
+    /// For the built-in locations; in an nginx.conf the directive is pushctl_slow_consumer.
+    #[arg(long, value_name = "POLICY", value_parser = slow_policy, conflicts_with = "nginx_conf")]
+    slow_consumer: Option<SlowPolicy>,
     /// Connections at once; a further one is closed [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
@@ -126,7 +132,7 @@ fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> 
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
-    let Some(path) = &args.nginx_conf else { return Ok(Config::builtin()) };
+    let Some(path) = &args.nginx_conf else { return Ok(Config::builtin_with(args.slow_consumer.unwrap_or_default())) };
     let (loaded, notices) = match nginx::load(path) {
         Ok(loaded) => (Ok(loaded.config), loaded.notices),
         Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
@@ -221,6 +227,10 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
     text.parse()
         .map(ListenAddress::Tcp)
         .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
+}
+
+fn slow_policy(text: &str) -> Result<SlowPolicy, String> {
+    SlowPolicy::named(text).ok_or_else(|| format!("expected {}", SlowPolicy::NAMES.map(|(name, _)| name).join(", ")))
 }
 
 /// A size in bytes, with k, m or g for powers of 1024.

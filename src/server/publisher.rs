@@ -130,7 +130,7 @@ impl Call<'_> {
 
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
         let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
-        notation.response(&found, self.broker, self.settings.is_json(), headers.to_vec())
+        notation.response(&found, self.broker, (self.settings.is_json(), false), headers.to_vec())
     }
 
     /// The cache headers, then CORS.
@@ -176,7 +176,7 @@ impl Plan {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.notation.response(&infos, broker, self.escapes_ids, self.headers.clone())
+        self.notation.response(&infos, broker, (self.escapes_ids, false), self.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {

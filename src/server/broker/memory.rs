@@ -29,6 +29,11 @@ impl MemoryMeter {
         }
     }
 
+    /// The bound.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Bytes taken now.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)

@@ -6,10 +6,12 @@
 mod channel;
 mod clock;
 mod counters;
+mod dropped;
 mod inbox;
 mod life;
 mod log;
 mod memory;
+mod reading;
 mod registry;
 mod snapshot;
 mod trash;
@@ -21,18 +23,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS};
-pub use counters::{ShardSummary, Summary};
+pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Wish};
+pub use counters::{ShardSummary, Slowness, Summary};
+pub use dropped::Missed;
 pub use inbox::Inbox;
-pub use log::{Cursor, Message, Slice};
+pub use log::{Cursor, Message, Place};
 pub use memory::{OutOfMemory, Reservation};
+pub use reading::Slice;
 pub use snapshot::{Reader, Snapshot, read_together};
 
 use super::config::BrokerSettings;
 use channel::Fate;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
-use log::Window;
+use log::{LogAccounts, Window};
 use memory::MemoryMeter;
 use registry::Registry;
 use trash::Trash;
@@ -54,6 +58,7 @@ struct Inner {
     registry: Registry,
     clock: PositionClock,
     memory: Arc<MemoryMeter>,
+    accounts: Arc<LogAccounts>,
     /// As much again for what is coming in: a full store must not keep requests from being answered.
     incoming: Arc<MemoryMeter>,
     counters: Counters,
@@ -108,6 +113,7 @@ impl Broker {
             max_lag_bytes,
             registry: Registry::new(),
             clock: PositionClock::default(),
+            accounts: LogAccounts::new(&memory),
             memory,
             incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
@@ -122,6 +128,12 @@ impl Broker {
             inner.events = Some(inner.registry.find_or_insert(&id, || inner.make_channel(&id))?.0);
         }
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Bytes that followers may be behind where their location says nothing else.
+    #[must_use]
+    pub fn max_lag_bytes(&self) -> u64 {
+        self.0.max_lag_bytes
     }
 
     /// The settings it was made with.
@@ -191,7 +203,7 @@ impl Broker {
                 .settings
                 .max_messages_stored_per_channel
                 .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
-            max_live_bytes: self.0.max_lag_bytes,
+            max_live_bytes: 0,
         };
         let mut successor = None;
         loop {
@@ -246,20 +258,14 @@ impl Broker {
     }
 
     /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its successor, which then
-    /// takes its place. `own` are subscriptions of the same request on this channel, which its limit does not count.
+    /// takes its place.
     ///
     /// # Errors
     /// When the limit of subscribers or, for a successor, of channels is reached.
-    pub fn attach(
-        &self,
-        channel: &mut Arc<Channel>,
-        shard: usize,
-        (backtrack, own): (u32, u64),
-        cursor: &Cursor,
-    ) -> Result<Attachment, AttachError> {
-        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(own);
+    pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, wish: Wish<'_>) -> Result<Attachment, AttachError> {
+        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(wish.own);
         loop {
-            match channel.attach(shard, backtrack, cursor, most) {
+            match channel.attach(shard, wish, most) {
                 Ok(Some(attachment)) => {
                     self.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
@@ -270,9 +276,9 @@ impl Broker {
         }
     }
 
-    /// Ends a subscription that [`Broker::attach`] opened.
-    pub fn detach(&self, channel: &Arc<Channel>, shard: usize) {
-        channel.detach(shard);
+    /// Ends a subscription that [`Broker::attach`] opened with this bound.
+    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, max_lag: u64) {
+        channel.detach(shard, max_lag);
         self.emit_for(channel, "client_unsubscribed");
     }
 
@@ -281,12 +287,11 @@ impl Broker {
         self.0.tell(channel, 1 << shard);
     }
 
-    /// Resolves where a reader that does not wait stands: as [`Broker::attach`], without a subscription.
+    /// Resolves where a reader that does not wait stands, and what it misses: as [`Broker::attach`], without a subscription.
     #[must_use]
-    pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> Reader {
-        let state = channel.lock();
-        let live_from = state.log.last_id();
-        Reader { channel: Arc::clone(channel), from: state.log.resolve(backtrack, cursor).unwrap_or(live_from), live_from }
+    pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> (Reader, Missed) {
+        let (place, missed) = channel.lock().log.resolve(backtrack, cursor);
+        (Reader { channel: Arc::clone(channel), place, max_lag: u64::MAX }, missed)
     }
 
     /// The channels whose id begins with `prefix`, in the order of their creation.
@@ -318,7 +323,7 @@ impl Inner {
         // A copy: the id may be a slice of a whole request.
         let id = Bytes::copy_from_slice(id);
         let events = id == self.settings.events_channel_id && !id.is_empty();
-        Ok(Channel::new(id, number, (wildcard, events), charge))
+        Ok(Channel::new(id, number, (wildcard, events), charge, Arc::clone(&self.accounts)))
     }
 
     /// Puts the channel into the inboxes of these shards.

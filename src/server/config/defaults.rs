@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::template::Template;
-use super::{BrokerSettings, ConnectionLimits, LocationSettings, MessageFormat, Paddings, Types};
+use super::{BrokerSettings, ConnectionLimits, LocationSettings, MessageFormat, Paddings, SlowPolicy, Types};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -126,6 +126,9 @@ impl Default for LocationSettings {
             allow_connections_to_events_channel: false,
             types: Types::default().into(),
             client_max_body_size: CLIENT_MAX_BODY_SIZE,
+            slow_consumer: SlowPolicy::Disconnect,
+            slow_consumer_bytes: None,
+            gap_notice: false,
         }
     }
 }

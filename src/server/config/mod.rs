@@ -179,6 +179,36 @@ pub struct LocationSettings {
     pub types: Arc<Types>,
     /// Largest request body in bytes; 0 = unlimited by the location (the memory ceiling still holds).
     pub client_max_body_size: u64,
+    /// `pushctl_slow_consumer`: what becomes of followers that are too far behind.
+    pub slow_consumer: SlowPolicy,
+    /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
+    pub slow_consumer_bytes: Option<u64>,
+    /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
+    pub gap_notice: bool,
+}
+
+/// What becomes of a follower that falls out of what is kept for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// It is dropped; coming back with its cursor is its own business.
+    #[default]
+    Disconnect,
+    /// It goes on with the oldest message that is kept.
+    Skip,
+    /// It goes on with the newest message.
+    Latest,
+}
+
+impl SlowPolicy {
+    /// The names, as they are written in configurations.
+    pub const NAMES: [(&'static str, SlowPolicy); 3] =
+        [("disconnect", SlowPolicy::Disconnect), ("skip", SlowPolicy::Skip), ("latest", SlowPolicy::Latest)];
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy)
+    }
 }
 
 impl LocationSettings {
@@ -250,7 +280,8 @@ pub struct ConnectionLimits {
     pub max_body_bytes: Option<u64>,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
-    /// Most bytes kept per channel for live followers that are behind, beyond the stored messages.
+    /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says
+    /// nothing else.
     pub max_lag_bytes: u64,
     /// Time that open connections get at the end of the server.
     pub grace: Duration,

@@ -78,8 +78,8 @@ pub(super) struct Follower {
     pub(super) last_sent: Millis,
     /// Since when the socket has taken nothing; `NEVER` while it takes all.
     pub(super) stalled_since: Millis,
-    /// Its channels' backlogs are still to be sent, one after the other.
-    pub(super) has_backlog_in_path_order: bool,
+    /// Its channels' backlogs are sent one after the other; the one of this membership is next.
+    pub(super) backlog_in_path_order: Option<u32>,
     /// The last bytes were written or are pending; nothing may follow.
     pub(super) ended: bool,
     pub(super) outcome: Option<Outcome>,
@@ -105,7 +105,7 @@ impl Follower {
             receive_by: NEVER,
             last_sent: now,
             stalled_since: NEVER,
-            has_backlog_in_path_order: false,
+            backlog_in_path_order: None,
             ended: false,
             outcome: None,
             pending: None,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::message::Position;
-use crate::server::broker::Message;
+use crate::server::broker::{Message, Missed};
+use crate::server::config::SlowPolicy;
 
 /// A message on its way to a follower.
 #[derive(Clone, Debug)]
@@ -20,10 +21,32 @@ pub struct Delivery {
 /// Messages that are sent together.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The messages, in the order in which they are sent; never empty.
+    /// What is missing before them.
+    pub gaps: &'a [Gap],
+    /// The messages, in the order in which they are sent; empty only where there are gaps.
     pub deliveries: &'a [Delivery],
     /// A cursor at this position misses nothing and repeats nothing.
     pub horizon: Position,
+}
+
+/// Messages of a channel that a follower should have had and that are gone.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// Id of the channel.
+    pub channel: Bytes,
+    /// How many.
+    pub missed: Missed,
+    /// Right before the next message: a cursor here repeats nothing and misses nothing more.
+    pub position: Position,
+}
+
+/// What becomes of followers that are too far behind.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowConsumers {
+    /// When one falls out of what is kept for it.
+    pub policy: SlowPolicy,
+    /// Bytes that one may be behind, beyond the stored messages.
+    pub max_lag: u64,
 }
 
 /// Why a subscription ends.
@@ -40,7 +63,8 @@ pub enum Ending {
 /// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
 /// format and stand at the same place, not once per follower.
 pub trait Format {
-    /// Appends the bytes of these messages; for a one-shot format the whole answer.
+    /// Appends the bytes of these gaps and messages; for a one-shot format the whole answer. Nothing, if there are only
+    /// gaps and followers are not told of them.
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>);
 
     /// Appends a ping; nothing if the format has none.
@@ -51,6 +75,9 @@ pub trait Format {
 
     /// Appends what ends the subscription.
     fn end(&self, ending: Ending, out: &mut Vec<u8>);
+
+    /// How its followers are treated when they are too far behind.
+    fn slow_consumers(&self) -> SlowConsumers;
 
     /// The first messages end the subscription (long-polling).
     fn is_one_shot(&self) -> bool;

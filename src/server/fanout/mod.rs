@@ -7,11 +7,13 @@ mod format;
 mod frames;
 mod outlet;
 mod round;
+mod several;
 mod shard;
+mod slow;
 mod state;
 mod timers;
 
 pub use follower::{Channels, Outcome, Subscription, Wanted};
-pub use format::{Batch, Delivery, Ending, Format};
+pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers};
 pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
 pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

@@ -16,7 +16,7 @@ use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Cursor};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, Gap, SlowConsumers, Subscription};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
 
 /// The text of a time-out that is answered with a body.
@@ -30,6 +30,7 @@ struct LongPollFormat {
     headers: Vec<u8>,
     callback: Option<Bytes>,
     timeout_with_body: bool,
+    slow: SlowConsumers,
 }
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
@@ -69,6 +70,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             headers: [&cors[..], NO_CACHE].concat(),
             callback,
             timeout_with_body: call.broker.settings().timeout_with_body,
+            slow: call.slow_consumers(),
         }
     });
     Answer::Follow(Box::new(Subscription {
@@ -90,8 +92,8 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
     if !is_plain || call.callback().is_some() {
         return None;
     }
-    let reader = Broker::reader(&wanted.channel, 0, cursor);
-    if reader.from >= reader.live_from {
+    let (reader, missed) = Broker::reader(&wanted.channel, 0, cursor);
+    if !reader.place.is_in_backlog() || missed.count > 0 {
         return None;
     }
     let key = AnswerKey {
@@ -99,7 +101,7 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
         is_eventsource: call.mode == SubscriberMode::EventSource,
         connection: call.connection,
         content_type: call.content_type(),
-        messages: (wanted.channel.number(), reader.from, reader.live_from),
+        messages: (wanted.channel.number(), reader.place.cursor, reader.place.live_from),
         second: unix_now(),
     };
     call.formats.answer(key, call.settings, || {
@@ -111,18 +113,18 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
 }
 
 impl LongPollFormat {
-    fn response<'a>(&self, messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
-        let pieces = polling::pieces(&self.renderer, messages, self.callback.as_ref());
+    fn response<'a>(&self, gaps: &[Gap], messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
+        let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = Body::Pieces(pieces);
-        self.head(Status::OK, position, body).write(self.connection, out);
+        self.head(Status::OK, (gaps, position), body).write(self.connection, out);
     }
 
-    fn head(&self, status: Status, position: Position, body: Body) -> Response {
+    fn head(&self, status: Status, (gaps, position): (&[Gap], Position), body: Body) -> Response {
         Response {
             status,
             content_type: Some(self.content_type.clone()),
             last_modified: Some(position.http_date()),
-            headers: [&self.headers[..], format!("Etag: W/{}\r\n", position.tag).as_bytes()].concat().into(),
+            headers: [&self.headers[..], format!("Etag: W/{}\r\n", position.tag).as_bytes(), &polling::missed_line(gaps)].concat().into(),
             body,
             close: false,
         }
@@ -131,29 +133,41 @@ impl LongPollFormat {
 
 impl Format for LongPollFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        if self.renderer.is_json() {
+        let gaps = if self.renderer.tells_gaps() { batch.gaps } else { &[] };
+        if self.renderer.is_json() && !(gaps.is_empty() && batch.deliveries.is_empty()) {
             let all = batch.deliveries.iter().map(|delivery| Shown::published(&delivery.channel, &delivery.message));
-            return self.response(all, batch.horizon, out);
+            return self.response(gaps, all, batch.horizon, out);
         }
         // Templates may have nothing between two messages, so the module sends one; the cursor leads to the others.
-        let Some(first) = batch.deliveries.first() else { return };
-        self.response(std::iter::once(Shown::published(&first.channel, &first.message)), first.message.position, out);
+        match batch.deliveries.first() {
+            Some(first) => {
+                let shown = Shown::published(&first.channel, &first.message);
+                self.response(gaps, std::iter::once(shown), first.message.position, out);
+            }
+            None if gaps.is_empty() => {}
+            // Nothing can be shown of a gap but its header.
+            None => drop(self.head(Status::NOT_MODIFIED, (gaps, batch.horizon), Body::Sized(Bytes::new())).write(self.connection, out)),
+        }
     }
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
     fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
-        self.response(std::iter::once(Shown::special(DELETED_ID, channel, text)), Position::new(unix_now(), 0), out);
+        self.response(&[], std::iter::once(Shown::special(DELETED_ID, channel, text)), Position::new(unix_now(), 0), out);
     }
 
     fn end(&self, ending: Ending, out: &mut Vec<u8>) {
         let now = Position::new(unix_now(), 0);
         if self.timeout_with_body {
-            return self.response(std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), now, out);
+            return self.response(&[], std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), now, out);
         }
-        let mut response = self.head(Status::NOT_MODIFIED, now, Body::Sized(Bytes::new()));
+        let mut response = self.head(Status::NOT_MODIFIED, (&[], now), Body::Sized(Bytes::new()));
         response.close = ending == Ending::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
     }
 
     fn is_one_shot(&self) -> bool {

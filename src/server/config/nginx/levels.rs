@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::template::Template;
-use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, Types};
+use super::super::{
+    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy, Types,
+};
 use super::listen::Listen;
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
@@ -84,6 +86,9 @@ level! {
     types: Vec<(String, Bytes)>,
     default_type: Bytes,
     client_max_body_size: u64,
+    slow_consumer: SlowPolicy,
+    slow_consumer_bytes: u64,
+    gap_notice: bool,
 }
 
 impl Level {
@@ -119,6 +124,9 @@ impl Level {
             allow_connections_to_events_channel: level.allow_connections_to_events_channel.unwrap_or(false),
             types: Arc::new(types(level.types, level.default_type)),
             client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
+            slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
+            slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
+            gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
         })
     }
 }

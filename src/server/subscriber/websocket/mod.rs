@@ -18,7 +18,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, Subscription, Wanted};
+use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
 
@@ -73,6 +73,7 @@ impl Publishing {
 /// The bytes of websocket followers.
 struct WebSocketFormat {
     renderer: Renderer,
+    slow: SlowConsumers,
 }
 
 pub(super) fn answer(call: &Call<'_>) -> Answer {
@@ -111,7 +112,7 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
     let subscription = Subscription {
         channels,
         cursor: call.cursor(),
-        format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer }),
+        format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer, slow: call.slow_consumers() }),
         head,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
@@ -171,6 +172,11 @@ impl WebSocketFormat {
 impl Format for WebSocketFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
         let mut scratch = Vec::new();
+        for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
+            scratch.clear();
+            self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
+            frame::push(Opcode::Text, &scratch, out);
+        }
         for delivery in batch.deliveries {
             self.text(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
         }
@@ -190,6 +196,10 @@ impl Format for WebSocketFormat {
             frame::push(Opcode::Text, &footer, out);
         }
         frame::push(Opcode::Close, b"", out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
     }
 
     fn is_one_shot(&self) -> bool {
