@@ -8,6 +8,8 @@
 mod body;
 mod connection;
 mod following;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod intake;
 mod listener;
