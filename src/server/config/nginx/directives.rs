@@ -175,6 +175,7 @@ static DIRECTIVES: &[Rule] = &[
     one!("push_stream_padding_by_user_agent", HSL, |s, v| level.padding_by_user_agent = Some(v.text())),
     one!("push_stream_allowed_origins", HSL, |s, v| level.allowed_origins = v.expression()?),
     one!("push_stream_allow_connections_to_events_channel", HSLI, |s, v| level.allow_connections_to_events_channel = v.flag()?),
+    one!("pushctl_batch", HSL, |s, v| level.batch = v.flag()?),
 ];
 
 /// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
