@@ -10,6 +10,8 @@ pub const EVENT_ID: &str = "Event-Id";
 pub const EVENT_TYPE: &str = "Event-Type";
 /// Subscriber header of an EventSource that reconnects.
 pub const LAST_EVENT_ID: &str = "Last-Event-ID";
+/// Content type of a batch of messages, one JSON object per line (an extension of ours).
+pub const BATCH_TYPE: &str = "application/x-ndjson";
 /// Id of a ping message.
 pub const PING_ID: i64 = -1;
 /// Id of the message that tells a subscriber that its channel was deleted.

@@ -13,6 +13,8 @@ pub mod cursor;
 pub mod endpoint;
 pub mod error;
 pub mod ev;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod lean;
 pub mod lp;

@@ -128,7 +128,8 @@ fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
         Regex::new(r#"(?s)(\{\s*"channel"\s*:\s*)"(.*?)"(\s*,\s*"published(?:_messages)?"\s*:\s*"?\d+"?\s*,\s*"stored(?:_messages)?"\s*:)"#)
             .expect("the pattern is constant and valid")
     });
-    let is_json = |body: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    // What is ignored is not looked at, so that strings which are not UTF-8 need a look of their own.
+    let is_json = |body: &[u8]| std::str::from_utf8(body).is_ok_and(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok());
     if is_json(body) {
         return Some(Cow::Borrowed(body));
     }
@@ -166,5 +167,13 @@ mod tests {
             assert!(one_line(body.as_bytes()).is_some());
         }
         assert_eq!(one_line(b"<html>"), None);
+    }
+
+    #[test]
+    fn channel_ids_that_are_not_utf8_become_marks() {
+        let body = b"{\"channel\": \"a\xff\", \"published_messages\": 1, \"stored_messages\": 2, \"subscribers\": 3}";
+        let Some(Report::Channels(infos)) = Report::from_json(body) else { panic!("the id spoils the report") };
+        assert_eq!(infos[0].channel, "a\u{fffd}");
+        assert!(one_line(body).is_some_and(|line| std::str::from_utf8(&line).is_ok()));
     }
 }

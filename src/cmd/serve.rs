@@ -57,6 +57,10 @@ pub struct Args {
     /// Bytes of a published message; a larger one is answered with 413 [default: 1m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_body_size: Option<u64>,
+    /// Bytes of a batch of messages in one request, each of at most --max-body-size; a larger one is answered with 413
+    /// [default: 64m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_batch_size: Option<u64>,
     /// Bytes of a websocket message from a client; a larger one closes with 1009 [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_websocket_message_size: Option<u64>,
@@ -166,6 +170,7 @@ impl Args {
         broker.max_subscribers_per_channel = self.max_subscribers_per_channel.or(broker.max_subscribers_per_channel);
         let limits = &mut config.limits;
         limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
+        set(&mut limits.max_batch_bytes, self.max_batch_size);
         set(&mut limits.max_channels_per_request, self.max_channels_per_request);
         set(&mut limits.max_websocket_message_bytes, self.max_websocket_message_size);
         set(&mut limits.max_header_bytes, self.max_header_size);

@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 
 use broker::{Broker, CreateError, MAX_SHARDS, TICK};
 use config::{Config, ListenAddress};
+#[cfg(fuzzing)]
+pub use http::fuzzing;
 use http::{Accepted, Bound};
 use shard_thread::ShardThread;
 

@@ -4,6 +4,7 @@
 
 mod bad_clients;
 mod bad_input;
+mod batches;
 mod bodies;
 #[path = "../cli/mod.rs"]
 mod cli;

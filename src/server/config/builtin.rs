@@ -131,6 +131,7 @@ fn common(channels_path: Expression, content_type: &'static [u8]) -> LocationSet
         message_format: MessageFormat::Json,
         longpolling_connection_ttl: Some(LONGPOLLING_CONNECTION_TTL),
         websocket_allow_publish: true,
+        batch: true,
         last_received_message_time: Some(Expression::argument("time")),
         last_received_message_tag: Some(Expression::argument("tag")),
         last_event_id: Some(Expression::argument("eventid")),

@@ -54,6 +54,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a websocket message: as much as a posted body.
 pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a batch of messages: it takes no memory but that of its messages, so that it bounds the time of a request.
+pub const MAX_BATCH_BYTES: u64 = 64 * MEBIBYTE;
 /// Channels of one request; a request line of 8 KiB has no room for many more.
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
 /// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
@@ -72,6 +74,7 @@ impl Default for ConnectionLimits {
             send_timeout: SEND_TIMEOUT,
             max_websocket_message_bytes: MAX_WEBSOCKET_MESSAGE_BYTES,
             max_body_bytes: None,
+            max_batch_bytes: MAX_BATCH_BYTES,
             max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
             max_lag_bytes: MAX_LAG_BYTES,
             grace: GRACE,
@@ -123,6 +126,7 @@ impl Default for LocationSettings {
             user_agent: None,
             paddings: Paddings::default(),
             allowed_origins: None,
+            batch: false,
             allow_connections_to_events_channel: false,
             types: Types::default().into(),
             client_max_body_size: CLIENT_MAX_BODY_SIZE,

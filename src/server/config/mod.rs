@@ -173,6 +173,8 @@ pub struct LocationSettings {
     pub paddings: Paddings,
     /// `allowed_origins`
     pub allowed_origins: Option<Expression>,
+    /// `pushctl_batch` (an extension of ours): bodies of [`crate::protocol::BATCH_TYPE`] are many messages.
+    pub batch: bool,
     /// `allow_connections_to_events_channel`
     pub allow_connections_to_events_channel: bool,
     /// Content types of the response by extension of the request's path.
@@ -278,6 +280,8 @@ pub struct ConnectionLimits {
     pub max_websocket_message_bytes: usize,
     /// Largest request body in every location; `None` = what the locations say.
     pub max_body_bytes: Option<u64>,
+    /// Largest batch of messages in one request.
+    pub max_batch_bytes: u64,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says

@@ -95,7 +95,11 @@ impl Shard {
                         self.next_turn().await;
                     }
                 }
-                // Lets publishers in: what they publish meanwhile goes out in one write.
+                // Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A turn of its own
+                // would ask the system for events once more for each message.
+                if self.0.inbox.is_empty() {
+                    break;
+                }
                 self.next_turn().await;
             }
         }

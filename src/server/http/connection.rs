@@ -191,6 +191,7 @@ impl<'a> Requests<'a> {
                 self.out.extend_from_slice(&bytes);
                 return self.close().await;
             }
+            Next::ReadBatch(mut batch) => return self.take_batch(&mut batch, length, connection, expects_continue).await.map(|()| None),
             Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
                 Ok(body) => plan.finish(self.connection.shard.broker(), body),
                 Err(response) => response.with_headers(plan.headers()),
@@ -288,7 +289,7 @@ impl<'a> Requests<'a> {
 
     /// Tells the client that this was the last response and reads on for a while: closing a socket with unread bytes
     /// would throw the response away.
-    async fn linger(&mut self) {
+    pub(super) async fn linger(&mut self) {
         if self.connection.outlet.shutdown_write().is_err() {
             return;
         }

@@ -92,7 +92,7 @@ impl Requests<'_> {
     }
 
     /// Waits for more of a body.
-    async fn fill_body(&mut self) -> Result<(), Over> {
+    pub(super) async fn fill_body(&mut self) -> Result<(), Over> {
         self.fill(self.connection.site.limits.body_timeout, false).await
     }
 

@@ -179,6 +179,7 @@ static DIRECTIVES: &[Rule] = &[
     rule_of("pushctl_slow_consumer", HSL, 1..=1, Effect::Once(slow_consumer)),
     rule_of("pushctl_slow_consumer_bytes", HSL, 1..=1, Effect::Once(slow_consumer_bytes)),
     one!("pushctl_gap_notice", HSL, |s, v| level.gap_notice = v.flag()?),
+    one!("pushctl_batch", HSL, |s, v| level.batch = v.flag()?),
 ];
 
 /// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
@@ -381,6 +382,11 @@ fn header_template_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), Stri
     }
     let path = value.shown();
     let cannot_open = |_| format!("push stream module: unable to open file \"{path}\" for header template");
+    if cfg!(fuzzing) {
+        // A fuzzer must not read files.
+        scope.level.header_template = Some(path.clone().into());
+        return Ok(());
+    }
     scope.level.header_template = Some(std::fs::read(&path).map_err(cannot_open)?.into());
     Ok(())
 }

@@ -83,6 +83,8 @@ level! {
     padding_by_user_agent: Bytes,
     allowed_origins: Expression,
     allow_connections_to_events_channel: bool,
+    // Ours: not a directive of the module.
+    batch: bool,
     types: Vec<(String, Bytes)>,
     default_type: Bytes,
     client_max_body_size: u64,
@@ -122,6 +124,7 @@ impl Level {
             paddings,
             allowed_origins: level.allowed_origins,
             allow_connections_to_events_channel: level.allow_connections_to_events_channel.unwrap_or(false),
+            batch: level.batch.unwrap_or(false),
             types: Arc::new(types(level.types, level.default_type)),
             client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),

@@ -10,6 +10,7 @@ use super::render::Shown;
 use crate::message::Position;
 use crate::protocol::GAP_ID;
 use crate::server::broker::Missed;
+use crate::server::response::push_date;
 
 /// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
 /// `"base64"` in the place of `"text"`.
@@ -25,7 +26,9 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
         }
         Err(_) => drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text))),
     }
-    drop(write!(out, ",\"tag\":\"{tag}\",\"time\":\"{}\",\"eventid\":", message.position.http_date()));
+    drop(write!(out, ",\"tag\":\"{tag}\",\"time\":\""));
+    push_date(message.position.time, out);
+    out.extend_from_slice(b"\",\"eventid\":");
     push_string(&String::from_utf8_lossy(message.event_id.unwrap_or_default()), out);
     out.push(b'}');
 }
@@ -41,6 +44,20 @@ pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: 
     drop(write!(out, ",\"text\":\"{count} messages missed\",\"missed\":{count}{at_least}"));
     drop(write!(out, ",\"tag\":\"{}\",\"time\":\"{}\",\"eventid\":\"\"}}", position.tag, position.http_date()));
 }
+/// Bytes that begin what is escaped; all others are copied in one go.
+const MAY_BE_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        table[control] = true;
+        control += 1;
+    }
+    table[0x7f] = true;
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[0xe2] = true;
+    table
+};
 
 /// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript source, where older engines
 /// take them for line ends.
@@ -48,7 +65,11 @@ pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut copied = 0;
-    for (at, byte) in bytes.iter().enumerate() {
+    let mut next = 0;
+    while let Some(skipped) = bytes[next..].iter().position(|byte| MAY_BE_ESCAPED[usize::from(*byte)]) {
+        let at = next + skipped;
+        let byte = &bytes[at];
+        next = at + 1;
         let (escape, length): (&[u8], usize) = match byte {
             b'"' => (b"\\\"", 1),
             b'\\' => (b"\\\\", 1),
