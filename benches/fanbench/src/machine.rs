@@ -22,7 +22,7 @@ pub fn pin(core: usize) {
     let mut set = CpuSet::new();
     set.set(core);
     // Where that is not allowed the figures say so themselves: load and server disturb each other.
-    drop(sched_setaffinity(None, &set));
+    let _ = sched_setaffinity(None, &set);
 }
 
 /// One line of notes: CPU, cores, memory, kernel, versions.

@@ -13,7 +13,7 @@ const MAX_MARK_BYTES: usize = 43;
 /// Appends a message of `size` bytes, or a bare mark if that is longer.
 pub fn message(out: &mut String, due_nanos: u64, number: u64, size: usize) {
     let start = out.len();
-    drop(write!(out, "T{due_nanos}#{number}@"));
+    let _ = write!(out, "T{due_nanos}#{number}@");
     while out.len() - start < size {
         out.push('x');
     }

@@ -159,5 +159,5 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Option<usize> {
 /// Makes `close` reset the connection instead of ending it in order.
 pub fn reset_on_close(fd: impl AsFd) {
     // A connection that is gone already needs no reset.
-    drop(sockopt::set_socket_linger(fd, Some(Duration::ZERO)));
+    let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
 }

@@ -152,7 +152,7 @@ impl Drop for Server {
             && self.is_running()
         {
             // If it ended meanwhile there is nothing to do.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let start = Instant::now();
         while self.is_running() && start.elapsed() < STOP_TIMEOUT {

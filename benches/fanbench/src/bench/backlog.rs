@@ -16,10 +16,10 @@ pub struct Options {
     #[arg(long, default_value_t = 10_000)]
     stored: u64,
     /// Subscribers that come together
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     subs: usize,
     /// How often they come in each measurement
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     waves: u32,
     /// Bytes of a message
     #[arg(long, default_value_t = 100)]

@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, default_value_t = 100)]
     stuck: usize,
     /// Messages per second
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 100.0)]
     rate: f64,
     /// Bytes of a message
     #[arg(long, default_value_t = 1000)]

@@ -31,7 +31,7 @@ impl Publisher {
             (plan.publish_path.replace("{ch}", &format!("{}{channel}", plan.channel)), "text/plain")
         } else {
             for (channel, number) in messages {
-                drop(write!(body, "{{\"channel\":\"{}{channel}\",\"text\":\"", plan.channel));
+                let _ = write!(body, "{{\"channel\":\"{}{channel}\",\"text\":\"", plan.channel);
                 mark::message(&mut body, due_nanos, *number, plan.size);
                 body.push_str("\"}\n");
             }
