@@ -35,8 +35,6 @@ impl Interest {
 pub struct Ready {
     /// What the socket was registered with.
     pub token: u64,
-    /// There is something to read.
-    pub readable: bool,
     /// It takes bytes.
     pub writable: bool,
     /// The other side is gone.
@@ -101,7 +99,6 @@ impl Net {
             let flags = event.flags;
             Ready {
                 token: event.data.u64(),
-                readable: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
                 writable: flags.contains(EventFlags::OUT),
                 hangup: flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
             }

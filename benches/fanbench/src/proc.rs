@@ -75,8 +75,6 @@ pub struct Kernel {
     pub slab_kib: u64,
     /// Buffers of TCP sockets.
     pub tcp_buffers_kib: u64,
-    /// TCP sockets in use.
-    pub tcp_sockets: u64,
 }
 
 impl Kernel {
@@ -87,7 +85,7 @@ impl Kernel {
         let sockets = read_to_string("/proc/net/sockstat").unwrap_or_default();
         let tcp: Vec<&str> = sockets.lines().find(|line| line.starts_with("TCP:")).unwrap_or_default().split_whitespace().collect();
         let of = |name| tcp.iter().position(|word| *word == name).and_then(|at| tcp.get(at + 1)?.parse::<u64>().ok()).unwrap_or(0);
-        Self { slab_kib: kib(&memory, "Slab:"), tcp_buffers_kib: of("mem") * 4, tcp_sockets: of("inuse") }
+        Self { slab_kib: kib(&memory, "Slab:"), tcp_buffers_kib: of("mem") * 4 }
     }
 }
 
