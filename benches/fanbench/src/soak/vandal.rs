@@ -82,7 +82,7 @@ impl Vandal {
         let channel = self.random.u8(0..8);
         let text = |text: &str| text.as_bytes().to_vec();
         let websocket = format!(
-            "GET /ws/s{channel} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\
+            "GET /ws/bad{channel} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\
 Sec-WebSocket-Version: 13\r\n\r\n"
         );
         match self.random.u8(0..16) {
@@ -105,7 +105,7 @@ Sec-WebSocket-Version: 13\r\n\r\n"
         }
     }
 
-    /// A websocket frame that is wrong in some way; never a whole text frame, which would be published.
+    /// A websocket frame that is wrong in some way, or not masked, which the module takes.
     fn frame(&mut self) -> Vec<u8> {
         match self.random.u8(0..6) {
             0 => vec![0x81, 0x05, b'h', b'e', b'l', b'l', b'o'],
