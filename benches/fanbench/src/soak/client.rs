@@ -347,8 +347,12 @@ impl Client {
                 }
                 Item::Message(wire) if wire.id < 0 => {
                     self.note(format!("got the special message {}: {:?}", wire.id, wire.text));
-                    // The channel was deleted; one of the same name is another one.
-                    if wire.id == DELETED_ID && !self.mode.polls() {
+                    if wire.id == DELETED_ID && self.mode.polls() {
+                        // The cursor of this answer is the beginning of the present second, as the module's is: right for
+                        // the channel that is gone, but other channels may have had messages in that second.
+                        self.answer = self.answer.take().filter(|_| self.channels.len() == 1);
+                    } else if wire.id == DELETED_ID {
+                        // A channel of the same name is another one, which this connection does not follow.
                         self.stay_away();
                         return Ok(());
                     }
