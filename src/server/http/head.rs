@@ -70,12 +70,20 @@ pub(super) fn parse<T>(
 /// The buffer holds a method, a space, and not yet the end of the line. Other protocols, TLS above all, begin otherwise and
 /// are refused at once.
 fn is_in_request_line(buffer: &[u8]) -> bool {
-    begins_with_method(buffer) && memchr::memchr(b'\n', buffer.trim_ascii_start()).is_none()
+    let line = after_empty_lines(buffer);
+    begins_with_method(line) && memchr::memchr(b'\n', line).is_none()
 }
 
-/// The buffer begins with a word (RFC 9110, section 5.6.2: token) and a space.
-fn begins_with_method(buffer: &[u8]) -> bool {
-    let line = buffer.trim_ascii_start();
+/// The buffer without the empty lines that may precede a request (RFC 9112, section 2.2).
+fn after_empty_lines(mut buffer: &[u8]) -> &[u8] {
+    while let Some(rest) = buffer.strip_prefix(b"\r\n").or_else(|| buffer.strip_prefix(b"\n")) {
+        buffer = rest;
+    }
+    buffer
+}
+
+/// The line begins with a word (RFC 9110, section 5.6.2: token) and a space.
+fn begins_with_method(line: &[u8]) -> bool {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let word = line.iter().take_while(|byte| is_token(byte)).count();
     word > 0 && line.get(word) == Some(&b' ')
@@ -84,8 +92,9 @@ fn begins_with_method(buffer: &[u8]) -> bool {
 /// The buffer with the bytes of the request line that are not ASCII percent-encoded, if there are any: `httparse` takes
 /// UTF-8 only, but channel ids are bytes.
 fn encoded_line(buffer: &[u8]) -> Option<Vec<u8>> {
-    let end = memchr::memchr(b'\n', buffer)?;
-    if buffer[..end].is_ascii() || !begins_with_method(buffer) {
+    let line = after_empty_lines(buffer);
+    let end = buffer.len() - line.len() + memchr::memchr(b'\n', line)?;
+    if buffer[..end].is_ascii() || !begins_with_method(line) {
         return None;
     }
     let mut encoded = Vec::with_capacity(buffer.len() + 64);
@@ -234,6 +243,8 @@ mod tests {
             ("GET / HTTP/2", "incomplete"),
             ("GET /ä", "incomplete"),
             ("\u{16}\u{3}\u{1}", "400"),
+            ("\n\r GET /x", "400"),
+            ("\r\nGET /ä HTTP/1.1\r\nHost: a\r\n\r\n", "GET /ä  None"),
             ("GÄT /x HTTP/2.0\r\nHost: a\r\n\r\n", "400"),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "400"),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n", "400"),
