@@ -72,6 +72,11 @@ impl Broker {
         };
     }
 
+    /// Sets the number of subscriber connections of `shard`, which a panic may have left wrong.
+    pub fn set_subscribers(&self, shard: usize, count: u64) {
+        self.0.counters.shards[shard].subscribers.store(count, Ordering::Relaxed);
+    }
+
     /// Counts a subscriber that was dropped because it was too slow, and the messages it missed.
     pub fn count_slow_subscriber(&self, missed: u64) {
         self.0.counters.slow_subscribers.fetch_add(1, Ordering::Relaxed);

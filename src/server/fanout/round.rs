@@ -13,7 +13,8 @@ use super::frames::{Content, Frame, FrameKey, MAX_FRAME_TEXT_BYTES};
 use super::shard::{ConnectionKey, Shard};
 use super::state::{Member, Moment, State, Turn};
 use crate::message::Position;
-use crate::server::broker::{Channel, Reader, Slice, read_together};
+use crate::server::broker::{Channel, Incident, Reader, Slice, read_together};
+use crate::server::faults;
 
 /// The newest id of a channel and, if it was deleted, its farewell.
 type News<'a> = (u64, Option<&'a Bytes>);
@@ -61,7 +62,7 @@ impl State {
             let Some(channel) = self.channels.get(local as usize) else { return 0 };
             let Some(member) = channel.members.get(place) else { continue };
             let (key, nth) = (member.slot as usize, member.nth as usize);
-            self.serve(moment, key, nth, news);
+            self.isolated(moment, key, |state| state.serve(moment, key, nth, news));
         }
         place
     }
@@ -75,6 +76,7 @@ impl State {
             return self.after_write(moment, key);
         }
         let member = self.channels[membership.channel as usize].members[membership.place as usize];
+        faults::point("delivery");
         if member.cursor < head {
             if one_of_several {
                 self.deliver_in_order(moment, key, nth);
@@ -322,6 +324,11 @@ impl State {
         let slot = &mut self.slots[key];
         let Some(follower) = &mut slot.follower else { return };
         follower.settle();
+        if follower.is_blocked() && follower.cover_pending(&mut self.pending_shares, moment.broker).is_err() {
+            tracing::debug!("a subscriber is dropped: the memory bound has no room for what it does not take (--memory)");
+            moment.broker.count(Incident::NoMemoryForPending);
+            follower.give_up();
+        }
         if follower.outcome.is_none() && !follower.is_blocked() {
             return;
         }

@@ -13,9 +13,11 @@ use super::follower::{Channels, Follower, Membership, Subscription};
 use super::format::Ending;
 use super::frames::Frames;
 use super::outlet::Outlet;
+use super::pending::PendingShares;
 use super::shard::ConnectionKey;
 use super::timers::{Millis, NEVER, Timers};
-use crate::server::broker::{AttachError, Broker, Channel};
+use crate::server::broker::{AttachError, Attachment, Broker, Channel, Incident};
+use crate::server::faults;
 
 /// Connections, followers, and the channels that are followed here.
 #[derive(Default)]
@@ -26,6 +28,7 @@ pub(super) struct State {
     pub(super) frames: Frames,
     /// What was done since others had the thread.
     pub(super) turn: Turn,
+    pub(super) pending_shares: PendingShares,
     pub(super) timers: Timers,
     /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to be told.
     pub(super) deadline_moved: bool,
@@ -79,6 +82,18 @@ pub(super) struct Member {
     pub(super) live_from: u64,
 }
 
+/// Subscriptions that no member stands for yet: given back where it does not come to that.
+struct Opened<'a> {
+    moment: Moment<'a>,
+    places: Vec<(Arc<Channel>, Attachment)>,
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.places.iter().for_each(|(channel, _)| self.moment.broker.detach(channel, self.moment.shard));
+    }
+}
+
 /// What the deliveries of one moment have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
@@ -87,6 +102,7 @@ pub(super) struct Moment<'a> {
     pub(super) now: Millis,
     pub(super) second: u64,
     pub(super) send_timeout: Millis,
+    pub(super) ping_timeout: Millis,
 }
 
 impl Slot {
@@ -128,27 +144,24 @@ impl State {
         mut subscription: Subscription,
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
-        let mut places = Vec::with_capacity(subscription.channels.len());
+        let mut opened = Opened { moment, places: Vec::with_capacity(subscription.channels.len()) };
         for wanted in &mut subscription.channels {
             let attached = {
-                let own = places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
+                let own = opened.places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
                 moment.broker.attach(&mut wanted.channel, moment.shard, (wanted.backtrack, own), &subscription.cursor)
             };
-            match attached {
-                Ok(attachment) => places.push((Arc::clone(&wanted.channel), attachment)),
-                Err(error) => {
-                    places.iter().for_each(|(channel, _)| moment.broker.detach(channel, moment.shard));
-                    return Err(error);
-                }
-            }
+            opened.places.push((Arc::clone(&wanted.channel), attached?));
         }
-        for (nth, (channel, attachment)) in places.into_iter().enumerate() {
+        opened.places.reverse();
+        for nth in 0.. {
+            let Some((channel, attachment)) = opened.places.pop() else { break };
             let local = self.local_channel(channel);
             let members = &mut self.channels[local as usize].members;
             follower.memberships.push(Membership { channel: local, place: members.len() as u32 });
-            members.push(Member { slot: key as u32, nth: nth as u32, cursor: attachment.from, live_from: attachment.live_from });
+            members.push(Member { slot: key as u32, nth, cursor: attachment.from, live_from: attachment.live_from });
         }
         moment.broker.count_subscriber(moment.shard, true);
+        faults::point("attaching");
         if !subscription.head.is_empty() {
             follower.write(&Rc::new(std::mem::take(&mut subscription.head)), moment.now);
         }
@@ -207,6 +220,7 @@ impl State {
 
     /// Removes a member of a channel; returns the member that took its place.
     fn remove_member(&mut self, moment: Moment<'_>, membership: Membership) -> Option<(Member, u32)> {
+        faults::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
         let member = local.members.swap_remove(membership.place as usize);
         let moved = local.members.get(membership.place as usize).copied();
@@ -244,7 +258,12 @@ impl State {
         if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now {
             return;
         }
-        if follower.receive_by <= moment.now {
+        if follower.answer_by <= moment.now {
+            tracing::debug!("a subscriber did not answer a ping and is dropped");
+            moment.broker.count(Incident::UnansweredPing);
+            follower.give_up();
+            self.after_write(moment, key);
+        } else if follower.receive_by <= moment.now {
             follower.give_up();
             self.after_write(moment, key);
         } else if follower.is_blocked() {
@@ -252,9 +271,13 @@ impl State {
         } else if follower.ttl_at <= moment.now {
             self.end(moment, key, Ending::TimeToLive);
         } else {
+            faults::point("ping");
             let mut ping = Vec::new();
             follower.format.ping(&mut ping);
             follower.write(&Rc::new(ping), moment.now);
+            if follower.format.expects_pongs() && follower.answer_by == NEVER {
+                follower.answer_by = moment.now.saturating_add(moment.ping_timeout);
+            }
             self.after_write(moment, key);
         }
     }
