@@ -5,13 +5,16 @@
 mod bad_clients;
 mod bad_input;
 mod bodies;
+mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod defence;
 mod endings;
 mod followers;
 mod generated;
 mod golden;
 mod imports;
+mod isolation;
 mod ledger;
 mod memory;
 mod requests;
