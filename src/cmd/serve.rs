@@ -11,8 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use crate::server::Server;
 use crate::server::config::{Config, ListenAddress, Listener, SlowPolicy, nginx};
+use crate::server::{Server, panics};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,11 @@ pub struct Args {
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
-    /// Memory for messages and channels together; when it is used up, publishing is answered with 500 [default: 512m]
+    /// Memory for messages, channels, subscribers and connections together [default: 512m]
+    ///
+    /// When it is used up, publishing and subscribing are answered with 500 until there is room again. Connections that do
+    /// not subscribe may go beyond it by a sixteenth (at least 1m), so that statistics can be read and channels deleted.
+    /// Requests that are coming in may take as much again, and at least 8m.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
     /// Time that a stored message is kept [default: 30m]
@@ -61,7 +65,7 @@ pub struct Args {
     /// [default: 64m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_batch_size: Option<u64>,
-    /// Bytes of a websocket message from a client; a larger one closes with 1009 [default: 4m]
+    /// Bytes of a websocket message, or frame, from a client; a larger one closes with 1009 [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_websocket_message_size: Option<u64>,
     /// Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]
@@ -76,22 +80,50 @@ pub struct Args {
     /// For the built-in locations; in an nginx.conf the directive is pushctl_slow_consumer.
     #[arg(long, value_name = "POLICY", value_parser = slow_policy, conflicts_with = "nginx_conf")]
     slow_consumer: Option<SlowPolicy>,
-    /// Connections at once; a further one is closed [default: 100000]
+    /// Connections at once; a further one is answered with 503 and closed [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
-    /// Time for the headers of a request; then the connection is closed [default: 60s]
+    /// Connections of one address at once; a further one is answered with 503 and closed; 0: no limit [default: 0]
+    ///
+    /// A /64 network of IPv6 counts as one address. Unix sockets do not count. Behind a proxy all connections come from
+    /// its address.
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<u32>,
+    /// Time for all headers of a request; then the connection is closed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     header_timeout: Option<Duration>,
     /// Time between two reads of a request's body, and for the whole of a websocket message; then the connection is closed
     /// [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     body_timeout: Option<Duration>,
+    /// Bytes per second of a request's body, on average after the first --body-timeout; a slower one is cut off; 0: no limit
+    /// [default: 512]
+    #[arg(long, value_name = "SIZE", value_parser = size_or_none)]
+    min_body_rate: Option<u64>,
     /// Time between two requests of a connection; then it is closed [default: 75s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keepalive_timeout: Option<Duration>,
     /// Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     send_timeout: Option<Duration>,
+    /// Time after a ping within which something has to come from a websocket; then it is dropped; 0: never [default: 60s]
+    ///
+    /// Not in locations with a message template, which do as the module does.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    ping_timeout: Option<Duration>,
+    /// Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    tcp_keepalive: Option<Duration>,
+    /// Time between two such questions [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    tcp_keepalive_interval: Option<Duration>,
+    /// Questions without an answer after which a connection is broken [default: 6]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=127))]
+    tcp_keepalive_probes: Option<u32>,
+    /// Time within which a client has to acknowledge what was sent; then the connection is broken; 0: as the system does
+    /// [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    tcp_user_timeout: Option<Duration>,
     /// Time that open connections get when the server ends [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     grace: Option<Duration>,
@@ -114,7 +146,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let is_builtin = args.nginx_conf.is_none();
     let mut config = load(args)?;
     args.apply(&mut config);
-    raise_descriptor_limit();
+    panics::log_panics();
+    raise_descriptor_limit(config.limits.max_connections, args.max_connections.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let server = Server::bind(config)?;
@@ -176,10 +209,17 @@ impl Args {
         set(&mut limits.max_header_bytes, self.max_header_size);
         set(&mut limits.max_lag_bytes, self.max_lag);
         set(&mut limits.max_connections, self.max_connections);
+        set(&mut limits.max_connections_per_address, self.max_connections_per_address);
         set(&mut limits.header_timeout, self.header_timeout);
         set(&mut limits.body_timeout, self.body_timeout);
+        set(&mut limits.min_body_rate, self.min_body_rate);
         set(&mut limits.keepalive_timeout, self.keepalive_timeout);
         set(&mut limits.send_timeout, self.send_timeout);
+        set(&mut limits.ping_timeout, self.ping_timeout);
+        set(&mut limits.tcp.keepalive, self.tcp_keepalive);
+        set(&mut limits.tcp.keepalive_interval, self.tcp_keepalive_interval);
+        set(&mut limits.tcp.keepalive_probes, self.tcp_keepalive_probes);
+        set(&mut limits.tcp.user_timeout, self.tcp_user_timeout);
         set(&mut limits.grace, self.grace);
     }
 }
@@ -207,14 +247,26 @@ fn announce(server: &Server, is_builtin: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every subscriber takes a descriptor, so as many as the system allows are wanted.
-fn raise_descriptor_limit() {
+/// Descriptors that the server needs for itself: listeners, runtimes, the log, a spare one.
+const OWN_DESCRIPTORS: u64 = 32;
+
+/// Every connection takes a descriptor, so as many as the system allows are wanted. Says how many connections that makes,
+/// and warns if somebody asked for more.
+fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
         tracing::warn!(?current, ?maximum, "cannot raise the limit of open files");
     }
-    let limit = getrlimit(Resource::Nofile).current;
-    tracing::info!(open_files = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string()), "starting");
+    let open_files = getrlimit(Resource::Nofile).current;
+    let room = open_files.map_or(u64::MAX, |limit| limit.saturating_sub(OWN_DESCRIPTORS));
+    let open_files = open_files.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let connections = room.min(max_connections as u64);
+    tracing::info!(open_files, "starting: can hold about {connections} connections");
+    if is_given && room < max_connections as u64 {
+        tracing::warn!(
+            "--max-connections {max_connections} is more than the limit of open files allows (ulimit -n): further ones are refused"
+        );
+    }
 }
 
 fn listen_address(text: &str) -> Result<ListenAddress, String> {
@@ -248,6 +300,16 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number = digits.parse::<u64>().ok().filter(|number| *number > 0).and_then(|number| number.checked_mul(factor));
     number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
+}
+
+/// As [`size`], or 0.
+fn size_or_none(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+/// A time of at least a second, which is what the kernel counts in.
+fn seconds(text: &str) -> Result<Duration, String> {
+    duration(text).ok().filter(|time| time.as_secs() > 0).ok_or_else(|| "expected a time of at least 1s".to_owned())
 }
 
 /// A time such as `500ms`, `30s` or `1m 30s`; a bare number is seconds.

@@ -6,14 +6,17 @@ mod bad_clients;
 mod bad_input;
 mod batches;
 mod bodies;
+mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod defence;
 mod endings;
 mod followers;
 mod gaps;
 mod generated;
 mod golden;
 mod imports;
+mod isolation;
 mod ledger;
 mod memory;
 mod requests;

@@ -109,6 +109,11 @@ impl Broker {
         self.0.counters.missed_at_resume.fetch_add(missed, Ordering::Relaxed);
     }
 
+    /// Sets the number of subscriber connections of `shard`, which a panic may have left wrong.
+    pub fn set_subscribers(&self, shard: usize, count: u64) {
+        self.0.counters.shards[shard].subscribers.store(count, Ordering::Relaxed);
+    }
+
     /// The numbers of the whole server.
     #[must_use]
     pub fn summary(&self) -> Summary {
@@ -141,7 +146,14 @@ impl Broker {
         ];
         let mut details: Vec<_> = counted.iter().map(|(name, counter)| (*name, counter.load(Ordering::Relaxed))).collect();
         details.extend([("memory_used", self.0.memory.used()), ("memory_limit", self.0.memory.limit())]);
+        details.extend(self.incidents());
         details
+    }
+
+    /// Bytes that are taken from the memory bound now.
+    #[must_use]
+    pub fn memory_used(&self) -> u64 {
+        self.0.memory.used()
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::dropped::{Dropped, Missed, RecordMeters};
-use super::memory::{Charge, MemoryMeter};
+use super::memory::{Charge, MemoryMeter, allocated};
 use super::reading::{Reading, Slice};
 use crate::message::Position;
 
@@ -36,9 +36,9 @@ pub struct Message {
 impl Message {
     /// Bytes that a message with these parts takes from the memory bound.
     pub(super) fn footprint(text: &Bytes, event_id: Option<&Bytes>, event_type: Option<&Bytes>) -> u64 {
-        let parts = text.len() + event_id.map_or(0, Bytes::len) + event_type.map_or(0, Bytes::len);
-        // Two reference counters, two queue slots, and the headers of up to three allocations.
-        (parts + std::mem::size_of::<Self>() + 96) as u64
+        let of = |part: Option<&Bytes>| part.map_or(0, |part| allocated(part.len()));
+        // Two reference counters, and its slots in two queues, which are up to twice as long as what is in them.
+        of(Some(text)) + of(event_id) + of(event_type) + allocated(std::mem::size_of::<Self>() + 16) + 32
     }
 }
 

@@ -8,6 +8,7 @@ mod clock;
 mod counters;
 mod dropped;
 mod inbox;
+mod incidents;
 mod life;
 mod log;
 mod memory;
@@ -28,14 +29,16 @@ pub use counters::{ShardSummary, Slowness, Summary};
 pub use dropped::Missed;
 pub use inbox::Inbox;
 pub use log::{Cursor, Message, Place};
-pub use memory::{OutOfMemory, Reservation};
 pub use reading::Slice;
+pub use incidents::Incident;
+pub use memory::{Charge, OutOfMemory, Reservation};
 pub use snapshot::{Reader, Snapshot, read_together};
 
 use super::config::BrokerSettings;
 use channel::Fate;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
+use incidents::Incidents;
 use log::{LogAccounts, Window};
 use memory::MemoryMeter;
 use registry::Registry;
@@ -62,6 +65,7 @@ struct Inner {
     /// As much again for what is coming in: a full store must not keep requests from being answered.
     incoming: Arc<MemoryMeter>,
     counters: Counters,
+    incidents: Incidents,
     trash: Mutex<Trash>,
     inboxes: Vec<Arc<Inbox>>,
     events: Option<Arc<Channel>>,
@@ -117,6 +121,7 @@ impl Broker {
             memory,
             incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
+            incidents: Incidents::default(),
             trash: Mutex::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
@@ -208,7 +213,7 @@ impl Broker {
         let mut successor = None;
         loop {
             let channel = successor.as_ref().unwrap_or(channel);
-            let charge = self.0.memory.charge(Message::footprint(text, event_id.as_ref(), event_type.as_ref()))?;
+            let charge = self.0.charge(Message::footprint(text, event_id.as_ref(), event_type.as_ref()))?;
             let appended = channel.append(window, |id| Message {
                 id,
                 position: self.0.clock.next(),
@@ -232,10 +237,17 @@ impl Broker {
     /// Removes a channel and tells its followers with `text`, or with the configured farewell. False if there is none.
     ///
     /// # Errors
-    /// When the text does not fit into memory; the channel stays.
+    /// When the text does not fit into memory; the channel stays. The configured farewell always fits: deleting is how
+    /// memory becomes free.
     pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
-        let text = text.unwrap_or_else(|| self.0.settings.channel_deleted_message_text.clone());
-        let charge = self.0.memory.charge(text.len() as u64)?;
+        let (text, charge) = match text {
+            Some(text) => {
+                let charge = self.0.charge(memory::allocated(text.len()))?;
+                (text, charge)
+            }
+            // It is shared by all channels.
+            None => (self.0.settings.channel_deleted_message_text.clone(), self.0.memory.charge(0)?),
+        };
         let Some(channel) = self.0.registry.remove_if(id, |channel| !channel.events) else { return Ok(false) };
         let (stored, followed_on) = {
             let mut state = channel.lock();
@@ -313,7 +325,7 @@ impl Inner {
 
     fn make_channel(&self, id: &Bytes) -> Result<Channel, CreateError> {
         let wildcard = self.is_wildcard(id);
-        let charge = self.memory.charge(Channel::footprint(id))?;
+        let charge = self.charge(Channel::footprint(id))?;
         let most = if wildcard { self.settings.max_number_of_wildcard_channels } else { self.settings.max_number_of_channels };
         let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
         if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
@@ -324,6 +336,11 @@ impl Inner {
         let id = Bytes::copy_from_slice(id);
         let events = id == self.settings.events_channel_id && !id.is_empty();
         Ok(Channel::new(id, number, (wildcard, events), charge, Arc::clone(&self.accounts)))
+    }
+
+    /// A share of the memory bound; a lack of it is counted.
+    fn charge(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
+        self.memory.charge(bytes).inspect_err(|_| self.incidents.count(Incident::NoMemory))
     }
 
     /// Puts the channel into the inboxes of these shards.

@@ -84,4 +84,14 @@ pub trait Format {
 
     /// After its end the connection serves further requests.
     fn keeps_connection(&self) -> bool;
+
+    /// A follower answers its pings.
+    fn expects_pongs(&self) -> bool {
+        false
+    }
+
+    /// Bytes that it keeps of the request for which it was made.
+    fn own_bytes(&self) -> usize {
+        0
+    }
 }

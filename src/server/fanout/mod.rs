@@ -6,6 +6,8 @@ mod follower;
 mod format;
 mod frames;
 mod outlet;
+mod pending;
+mod repair;
 mod round;
 mod several;
 mod shard;

@@ -14,7 +14,8 @@ use super::shard::{ConnectionKey, Shard};
 use super::slow;
 use super::state::{Member, Moment, State, Turn};
 use crate::message::Position;
-use crate::server::broker::{Channel, Place, Slice};
+use crate::server::broker::{Channel, Incident, Place, Slice};
+use crate::server::faults;
 
 /// The newest id of a channel and, if it was deleted, its farewell.
 type News<'a> = (u64, Option<&'a Bytes>);
@@ -68,7 +69,7 @@ impl State {
             let Some(channel) = self.channels.get(local as usize) else { return 0 };
             let Some(member) = channel.members.get(place) else { continue };
             let (key, nth) = (member.slot as usize, member.nth as usize);
-            self.serve(moment, key, nth, news);
+            self.isolated(moment, key, |state| state.serve(moment, key, nth, news));
         }
         place
     }
@@ -82,6 +83,7 @@ impl State {
             return self.after_write(moment, key);
         }
         let member = self.channels[membership.channel as usize].members[membership.place as usize];
+        faults::point("delivery");
         if member.place.cursor < head {
             if one_of_several {
                 self.deliver_in_order(moment, key, nth);
@@ -248,6 +250,11 @@ impl State {
         let slot = &mut self.slots[key];
         let Some(follower) = &mut slot.follower else { return };
         follower.settle();
+        if follower.is_blocked() && follower.cover_pending(&mut self.pending_shares, moment.broker).is_err() {
+            tracing::debug!("a subscriber is dropped: the memory bound has no room for what it does not take (--memory)");
+            moment.broker.count(Incident::NoMemoryForPending);
+            follower.give_up();
+        }
         if follower.outcome.is_none() && !follower.is_blocked() {
             return;
         }

@@ -13,10 +13,12 @@ use super::follower::{Channels, Follower, Membership, Subscription};
 use super::format::Ending;
 use super::frames::Frames;
 use super::outlet::Outlet;
+use super::pending::PendingShares;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
-use crate::server::broker::{AttachError, Broker, Channel, Place, Slowness, Wish};
+use crate::server::broker::{AttachError, Attachment, Broker, Channel, Incident, Place, Slowness, Wish};
+use crate::server::faults;
 
 /// Connections, followers, and the channels that are followed here.
 #[derive(Default)]
@@ -27,6 +29,7 @@ pub(super) struct State {
     pub(super) frames: Frames,
     /// What was done since others had the thread.
     pub(super) turn: Turn,
+    pub(super) pending_shares: PendingShares,
     pub(super) timers: Timers,
     /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to be told.
     pub(super) deadline_moved: bool,
@@ -83,6 +86,19 @@ pub(super) struct Member {
     pub(super) place: Place,
 }
 
+/// Subscriptions that no member stands for yet: given back where it does not come to that.
+struct Opened<'a> {
+    moment: Moment<'a>,
+    max_lag: u64,
+    places: Vec<(Arc<Channel>, Attachment)>,
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.places.iter().for_each(|(channel, _)| self.moment.broker.detach(channel, self.moment.shard, self.max_lag));
+    }
+}
+
 /// What the deliveries of one moment have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
@@ -91,6 +107,7 @@ pub(super) struct Moment<'a> {
     pub(super) now: Millis,
     pub(super) second: u64,
     pub(super) send_timeout: Millis,
+    pub(super) ping_timeout: Millis,
 }
 
 impl Slot {
@@ -133,29 +150,26 @@ impl State {
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
         let max_lag = subscription.format.slow_consumers().max_lag;
-        let mut places = Vec::with_capacity(subscription.channels.len());
+        let mut opened = Opened { moment, max_lag, places: Vec::with_capacity(subscription.channels.len()) };
         for wanted in &mut subscription.channels {
             let attached = {
-                let own = places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
+                let own = opened.places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
                 let wish = Wish { backtrack: wanted.backtrack, cursor: &subscription.cursor, max_lag, own };
                 moment.broker.attach(&mut wanted.channel, moment.shard, wish)
             };
-            match attached {
-                Ok(attachment) => places.push((Arc::clone(&wanted.channel), attachment)),
-                Err(error) => {
-                    places.iter().for_each(|(channel, _)| moment.broker.detach(channel, moment.shard, max_lag));
-                    return Err(error);
-                }
-            }
+            opened.places.push((Arc::clone(&wanted.channel), attached?));
         }
-        let gaps = slow::gaps_at_attach(moment, &places, max_lag);
-        for (nth, (channel, attachment)) in places.into_iter().enumerate() {
+        let gaps = slow::gaps_at_attach(moment, &opened.places, max_lag);
+        opened.places.reverse();
+        for nth in 0.. {
+            let Some((channel, attachment)) = opened.places.pop() else { break };
             let local = self.local_channel(channel);
             let members = &mut self.channels[local as usize].members;
             follower.memberships.push(Membership { channel: local, place: members.len() as u32 });
-            members.push(Member { slot: key as u32, nth: nth as u32, place: attachment.place });
+            members.push(Member { slot: key as u32, nth, place: attachment.place });
         }
         moment.broker.count_subscriber(moment.shard, true);
+        faults::point("attaching");
         let mut head = std::mem::take(&mut subscription.head);
         let is_answer = slow::tell(&follower.format, &gaps, &mut head) && follower.format.is_one_shot();
         if !head.is_empty() {
@@ -224,6 +238,7 @@ impl State {
 
     /// Removes a member of a channel; returns the member that took its place.
     fn remove_member(&mut self, moment: Moment<'_>, membership: Membership, max_lag: u64) -> Option<(Member, u32)> {
+        faults::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
         let member = local.members.swap_remove(membership.place as usize);
         let moved = local.members.get(membership.place as usize).copied();
@@ -261,7 +276,12 @@ impl State {
         if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now {
             return;
         }
-        if follower.receive_by <= moment.now {
+        if follower.answer_by <= moment.now {
+            tracing::debug!("a subscriber did not answer a ping and is dropped");
+            moment.broker.count(Incident::UnansweredPing);
+            follower.give_up();
+            self.after_write(moment, key);
+        } else if follower.receive_by <= moment.now {
             follower.give_up();
             self.after_write(moment, key);
         } else if follower.is_blocked() {
@@ -269,9 +289,13 @@ impl State {
         } else if follower.ttl_at <= moment.now {
             self.end(moment, key, Ending::TimeToLive);
         } else {
+            faults::point("ping");
             let mut ping = Vec::new();
             follower.format.ping(&mut ping);
             follower.write(&Rc::new(ping), moment.now);
+            if follower.format.expects_pongs() && follower.answer_by == NEVER {
+                follower.answer_by = moment.now.saturating_add(moment.ping_timeout);
+            }
             self.after_write(moment, key);
         }
     }

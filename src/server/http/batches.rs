@@ -84,13 +84,13 @@ impl Requests<'_> {
                 }
             }
             let held = batch.pending_bytes() + self.connection.buffer.len();
-            if reservation.cover(held as u64).is_err() {
+            if reservation.cover(held).is_err() {
                 batch.fail_next_line();
                 return Ok(Err(Failure::new(500, "no memory left for the line (the bound is set by --memory)")));
             }
             // Others have their turn even while this client sends faster than we read.
             tokio::task::yield_now().await;
-            self.fill_body().await?;
+            self.fill_batch().await?;
         }
     }
 }

@@ -7,6 +7,7 @@ use super::connection::Site;
 use super::head::BodyLength;
 use crate::server::config::{Endpoint, Location, LocationSettings, VirtualServer};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::faults;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
@@ -64,6 +65,7 @@ pub(super) struct Router<'a> {
 impl Router<'_> {
     /// Finds the answer to a request; a subscriber that is accepted is a follower afterwards.
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
+        faults::point("request");
         let server = self.server(request);
         let (next, max_body) = match server.locate(&request.path) {
             Some((location, captures)) => {

@@ -174,6 +174,10 @@ impl Format for LongPollFormat {
         true
     }
 
+    fn own_bytes(&self) -> usize {
+        self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
+    }
+
     fn keeps_connection(&self) -> bool {
         self.connection.keep_alive && self.connection.minor_version > 0
     }

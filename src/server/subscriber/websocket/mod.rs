@@ -61,7 +61,8 @@ impl Publishing {
         if text.is_empty() {
             return Ok(());
         }
-        let message = NewMessage { text: text.into(), ..NewMessage::default() };
+        // Without the room that a text of many fragments has at its end, of which the memory bound would not know.
+        let message = NewMessage { text: text.into_boxed_slice().into(), ..NewMessage::default() };
         // A channel that was deleted is no longer one of the connection's.
         for channel in self.channels.iter().filter(|channel| channel.deleted().is_none()) {
             broker.publish(channel, &message, self.store)?;
@@ -208,5 +209,10 @@ impl Format for WebSocketFormat {
 
     fn keeps_connection(&self) -> bool {
         false
+    }
+
+    /// The module sends pings and looks for no answer.
+    fn expects_pongs(&self) -> bool {
+        self.renderer.is_json()
     }
 }
