@@ -8,6 +8,7 @@ pub mod bench;
 pub mod completions;
 pub mod exit;
 pub mod output;
+pub mod profile;
 pub mod publish;
 pub mod serve;
 pub mod stats;
@@ -21,9 +22,6 @@ use clap::{Parser, Subcommand};
 use exit::Code;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The server that is talked to if none is named.
-const DEFAULT_URL: &str = "http://127.0.0.1:9080";
-
 /// An HTTP push broker and the tools around it
 ///
 /// `serve` runs a broker that speaks the protocol of nginx-push-stream-module; `pub`, `sub`, `stats` and `bench` talk to it,
@@ -31,11 +29,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 #[derive(Debug, Parser)]
 #[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
 pub struct Cli {
-    /// Server to talk to; a path in it is a prefix of all paths
-    ///
-    /// The environment variable PUSHCTL_URL sets it for all commands, if it is not empty.
-    #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = DEFAULT_URL)]
-    pub url: String,
+    #[command(flatten)]
+    choice: args::Choice,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -72,17 +67,7 @@ pub enum Command {
 /// Runs the subcommand; what went wrong is on stderr when this returns.
 #[must_use]
 pub fn run(cli: Cli) -> Code {
-    let is_unset = cli.url.is_empty() && std::env::var_os("PUSHCTL_URL").is_some_and(|url| url.is_empty());
-    let url = if is_unset { DEFAULT_URL.to_owned() } else { cli.url };
-    let result = match cli.command {
-        Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
-        Command::Pub(args) => publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run()))),
-        Command::Sub(args) => block_on(interruptible(sub::run(args, &url))),
-        Command::Stats(args) => block_on(interruptible(stats::run(args, &url))),
-        Command::Bench(args) => block_on(bench::run(args, &url)),
-        Command::Completions(args) => completions::run(&args),
-    };
-    match result {
+    match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
             let code = exit::of(&error);
@@ -92,6 +77,39 @@ pub fn run(cli: Cli) -> Code {
             code
         }
     }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Code> {
+    let outer = cli.choice;
+    match cli.command {
+        Command::Serve(args) => alone(&outer).and_then(|()| serve::run(&args)).map(|()| Code::Success),
+        Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
+        Command::Pub(mut args) => {
+            let url = args.server.settle(&outer)?;
+            publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run())))
+        }
+        Command::Sub(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(sub::run(args, &url)))
+        }
+        Command::Stats(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(stats::run(args, &url)))
+        }
+        Command::Bench(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(bench::run(args, &url))
+        }
+    }
+}
+
+/// Refuses options that name a server, for a command that talks to none.
+fn alone(choice: &args::Choice) -> anyhow::Result<()> {
+    if choice.is_empty() {
+        return Ok(());
+    }
+    Err(exit::Usage("this command talks to no server: leave --url, --server and --config-file out (see --listen of 'serve')".to_owned())
+        .into())
 }
 
 /// Runs a client command on one thread.

@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
-    server: args::Server,
+    pub(super) server: args::Server,
 }
 
 /// A message to publish, read.
