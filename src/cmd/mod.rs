@@ -86,7 +86,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
         Command::Pub(mut args) => {
             let url = args.server.settle(&outer)?;
-            publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run())))
+            publish::prepare(args, &url).and_then(|prepared| block_on(prepared.run()))
         }
         Command::Sub(mut args) => {
             let url = args.server.settle(&outer)?;
