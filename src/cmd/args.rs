@@ -90,6 +90,12 @@ impl fmt::Debug for HeaderArgument {
 }
 
 impl Server {
+    /// The server that `choice` names, for who has no command line of its own.
+    #[must_use]
+    pub fn of(choice: Choice, stats_path: Option<String>) -> Self {
+        Self { choice, headers: Vec::new(), pub_path: None, sub_path: None, stats_path, settled: Settled::default() }
+    }
+
     /// Finds out which server is meant and what the environment and the configuration file say about it, and returns its
     /// URL. What the command line says stays.
     ///

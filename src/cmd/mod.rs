@@ -10,12 +10,17 @@ pub mod exit;
 pub mod output;
 pub mod profile;
 pub mod publish;
+pub mod rm;
 pub mod serve;
+pub mod servers;
 pub mod stats;
 pub mod sub;
 pub mod table;
+pub mod wait;
+pub mod with_server;
 
 use std::future::Future;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -60,23 +65,58 @@ pub enum Command {
     /// moment at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http
     /// is spoken; the limit of open files is raised as far as the system allows.
     Bench(bench::Args),
+    /// Wait until a server answers, or until its counters are as wanted
+    ///
+    /// Asks again and again, at first fast and then every --interval; a server that cannot be reached yet is waited for. A
+    /// refusal (401, 403 and the like) ends it.
+    Wait(wait::Args),
+    /// Delete channels
+    ///
+    /// Their subscribers get a farewell. The publisher location must be in mode 'admin', as the built-in one is.
+    Rm(rm::Args),
+    /// Run a command with a broker of its own
+    ///
+    /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and ends the broker whatever happens.
+    /// Signals are passed on to the command.
+    WithServer(with_server::Args),
+    /// List the named servers of the configuration file
+    ///
+    /// The file is ~/.config/pushctl/config.toml ($XDG_CONFIG_HOME, --config-file and PUSHCTL_CONFIG change that):
+    ///
+    ///     default = "staging"
+    ///     [servers.staging]
+    ///     url = "https://push.example/live"
+    ///     token_file = "staging.token"
+    ///
+    /// Instead of token_file there may be token = "..." or token_command = ["pass", "show", "push"]; further keys are headers
+    /// = { Name = "value" }, pub_path, sub_path, stats_path and mode. The token is sent as 'Authorization: Bearer', and only
+    /// to this url. The command line counts before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN), that before
+    /// the file.
+    #[command(verbatim_doc_comment)]
+    Servers(servers::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
+    /// Print names for a completion script
+    #[command(hide = true)]
+    Complete(completions::Complete),
 }
 
 /// Runs the subcommand; what went wrong is on stderr when this returns.
 #[must_use]
-pub fn run(cli: Cli) -> Code {
-    match dispatch(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            let code = exit::of(&error);
-            if code != Code::Success {
-                output::note(format_args!("{error:#}"));
-            }
-            code
+pub fn run(cli: Cli) -> ExitCode {
+    let told = |error: &anyhow::Error| {
+        let code = exit::of(error);
+        if code != Code::Success {
+            output::note(format_args!("{error:#}"));
         }
+        code
+    };
+    // The one command whose codes are not ours.
+    if let Command::WithServer(args) = cli.command {
+        let result = alone(&cli.choice).and_then(|()| block_on(with_server::run(args)));
+        return result.map_or_else(|error| told(&error).into(), ExitCode::from);
     }
+    dispatch(cli).unwrap_or_else(|error| told(&error)).into()
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Code> {
@@ -84,6 +124,17 @@ fn dispatch(cli: Cli) -> anyhow::Result<Code> {
     match cli.command {
         Command::Serve(args) => alone(&outer).and_then(|()| serve::run(&args)).map(|()| Code::Success),
         Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
+        Command::Complete(args) => block_on(async { Ok(completions::complete(args).await) }),
+        Command::Servers(args) => servers::run(&args, &outer),
+        Command::WithServer(_) => unreachable!("it is run by itself"),
+        Command::Wait(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(wait::run(args, &url)))
+        }
+        Command::Rm(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(rm::run(args, &url)))
+        }
         Command::Pub(mut args) => {
             let url = args.server.settle(&outer)?;
             publish::prepare(args, &url).and_then(|prepared| block_on(prepared.run()))
@@ -113,7 +164,7 @@ fn alone(choice: &args::Choice) -> anyhow::Result<()> {
 }
 
 /// Runs a client command on one thread.
-fn block_on(command: impl Future<Output = anyhow::Result<Code>>) -> anyhow::Result<Code> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     // An error means that somebody installed a provider before; that one is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
