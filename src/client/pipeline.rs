@@ -6,6 +6,9 @@
 //! such a word, what was sent and not answered stays unknown, or is sent again if [`Limits::resends`] says so.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -45,6 +48,7 @@ pub struct Pipeline {
     target: Target,
     limits: Limits,
     connection: Option<Connection>,
+    connecting: Option<Connecting>,
     /// Not sent yet.
     waiting: VecDeque<Request>,
     /// Requests per connection that the server answered before it closed the last one.
@@ -53,6 +57,15 @@ pub struct Pipeline {
     /// What ended it, to be told behind the answers that came before.
     failure: Option<Error>,
     buffer: Vec<u8>,
+}
+
+/// A connection that is being made: kept, so that being dropped and asked again does not begin anew.
+struct Connecting(Pin<Box<dyn Future<Output = Result<TcpStream, Error>>>>);
+
+impl fmt::Debug for Connecting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Connecting")
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +100,17 @@ impl Pipeline {
     #[must_use]
     pub fn new(target: Target, limits: Limits) -> Self {
         let buffer = vec![0; BUFFER_BYTES];
-        Self { target, limits, connection: None, waiting: VecDeque::new(), most_per_connection: None, breaks: 0, failure: None, buffer }
+        Self {
+            target,
+            limits,
+            connection: None,
+            connecting: None,
+            waiting: VecDeque::new(),
+            most_per_connection: None,
+            breaks: 0,
+            failure: None,
+            buffer,
+        }
     }
 
     /// True if another message may be given to it.
@@ -177,9 +200,17 @@ impl Pipeline {
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
-        let url = self.waiting.front().map(|request| shown(&request.url)).unwrap_or_default();
-        let socket = timeout_at(Instant::now() + CONNECT_TIMEOUT, self.target.connect()).await;
-        let socket = socket.map_err(|_| Error::Unreachable { url, reason: "connection timed out".to_owned() })??;
+        let connecting = self.connecting.get_or_insert_with(|| {
+            let url = self.waiting.front().map(|request| shown(&request.url)).unwrap_or_default();
+            let target = self.target.clone();
+            Connecting(Box::pin(async move {
+                let socket = timeout_at(Instant::now() + CONNECT_TIMEOUT, target.connect()).await;
+                socket.map_err(|_| Error::Unreachable { url, reason: "connection timed out".to_owned() })?
+            }))
+        });
+        let socket = (&mut connecting.0).await;
+        self.connecting = None;
+        let socket = socket?;
         self.connection = Some(Connection {
             socket,
             decoder: Decoder::default(),

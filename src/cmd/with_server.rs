@@ -43,15 +43,27 @@ Exit codes: that of the command, 128+N when signal N ended it, and besides
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = concat!(examples!(), "\n\n", codes!()),
-    override_usage = "pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS]"
+    override_usage = "pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS]..."
 )]
 pub struct Args {
-    /// Options of 'pushctl serve'; without --listen a free port of 127.0.0.1 is taken
-    #[arg(value_name = "OPTIONS OF SERVE", allow_hyphen_values = true)]
-    options: Vec<OsString>,
-    /// Command to run, with PUSHCTL_URL in its environment
-    #[arg(value_name = "COMMAND", last = true, required = true)]
-    command: Vec<OsString>,
+    /// Options of 'pushctl serve' (without --listen a free port of 127.0.0.1 is taken), '--', and the command to run, with
+    /// PUSHCTL_URL in its environment
+    #[arg(value_name = "[OPTIONS OF SERVE --] COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl Args {
+    /// The options of the broker, and the command. A command never begins with a hyphen, options always do.
+    fn split(&self) -> Result<(&[OsString], &[OsString]), Usage> {
+        if self.words.first().is_some_and(|word| !word.as_encoded_bytes().starts_with(b"-")) {
+            return Ok((&[], &self.words));
+        }
+        let end = self.words.iter().position(|word| word == "--").unwrap_or(self.words.len());
+        match self.words.get(end + 1..) {
+            Some(command) if !command.is_empty() => Ok((&self.words[..end], command)),
+            _ => Err(Usage("there is no COMMAND (write: pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS])".to_owned())),
+        }
+    }
 }
 
 /// The broker could not be started, or ended too early.
@@ -69,19 +81,20 @@ const BROKER_END: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the options are wrong.
 pub async fn run(args: Args) -> anyhow::Result<u8> {
+    let (options, command) = args.split()?;
     let mut words: Vec<OsString> = vec!["pushctl".into(), "serve".into()];
-    words.extend(args.options.iter().cloned());
+    words.extend(options.iter().cloned());
     // The broker would say the same, but later.
     Cli::try_parse_from(&words).map_err(|error| Usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned()))?;
     let mut signals = Forwarded::new()?;
-    let (mut broker, url) = match start(&args.options) {
+    let (mut broker, url) = match start(options) {
         Ok(started) => started,
         Err(error) => {
             output::note(format_args!("{error:#}"));
             return Ok(BROKER_FAILED);
         }
     };
-    let (program, arguments) = args.command.split_first().expect("clap requires a command");
+    let (program, arguments) = command.split_first().expect("it was looked for");
     let code = match Command::new(program).args(arguments).env("PUSHCTL_URL", &url).spawn() {
         Ok(mut child) => code_of(signals.wait(&mut child).await?),
         Err(error) => {

@@ -139,7 +139,7 @@ impl<'a> Work<'a> {
         let (mut settles, mut is_interrupted) = (None, false);
         loop {
             if let Err(error) = self.give() {
-                self.stop(error.into());
+                self.wrong(error.into());
             }
             if self.is_over && self.entries.is_empty() && self.publisher.is_idle() {
                 break;
@@ -155,7 +155,7 @@ impl<'a> Work<'a> {
                 },
                 batch = self.input.recv(), if self.entries.is_empty() && !self.is_over => match batch {
                     Some(Ok(entries)) => self.entries = entries.into(),
-                    Some(Err(error)) => self.stop(error),
+                    Some(Err(error)) => self.wrong(error),
                     None => self.is_over = true,
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
@@ -257,6 +257,15 @@ impl<'a> Work<'a> {
     /// Something went wrong; the first thing counts.
     fn stop(&mut self, error: anyhow::Error) {
         self.end();
+        self.failure.get_or_insert(error);
+    }
+
+    /// The input is wrong from here on; what came before is still sent.
+    fn wrong(&mut self, error: anyhow::Error) {
+        self.tally.next.get_or_insert(self.tally.last_sent + 1);
+        self.entries.clear();
+        self.is_over = true;
+        self.input.close();
         self.failure.get_or_insert(error);
     }
 

@@ -53,7 +53,7 @@ pub struct Args {
     #[arg(value_name = "TEXT", conflicts_with_all = ["file", "lines", "ndjson"])]
     text: Option<String>,
     /// Another channel to publish to (repeatable); all get the message with one request
-    #[arg(short, long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
+    #[arg(short = 'c', long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
     more_channels: Vec<String>,
     /// Send the content of this file
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
