@@ -81,17 +81,20 @@ pub enum Command {
     WithServer(with_server::Args),
     /// List the named servers of the configuration file
     ///
-    /// The file is ~/.config/pushctl/config.toml ($XDG_CONFIG_HOME, --config-file and PUSHCTL_CONFIG change that):
+    /// The file is ~/.config/pushctl/config.toml; $XDG_CONFIG_HOME,
+    /// PUSHCTL_CONFIG and --config-file change that. It looks like this:
     ///
     ///     default = "staging"
     ///     [servers.staging]
     ///     url = "https://push.example/live"
     ///     token_file = "staging.token"
     ///
-    /// Instead of token_file there may be token = "..." or token_command = ["pass", "show", "push"]; further keys are headers
-    /// = { Name = "value" }, pub_path, sub_path, stats_path and mode. The token is sent as 'Authorization: Bearer', and only
-    /// to this url. The command line counts before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN), that before
-    /// the file.
+    /// Instead of token_file there may be token = "..." or token_command =
+    /// ["pass", "show", "push"]; further keys are headers = { Name = "value" },
+    /// pub_path, sub_path, stats_path and mode. The token is sent as
+    /// 'Authorization: Bearer', and only to this url. The command line counts
+    /// before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN),
+    /// and that before the file.
     #[command(verbatim_doc_comment)]
     Servers(servers::Args),
     /// Print the completion script of a shell

@@ -16,6 +16,11 @@ use crate::server::config::{Config, ListenAddress, Listener, nginx};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pushctl serve
+  pushctl serve --listen 0.0.0.0:9080 --memory 2g --max-connections 500000
+  pushctl serve --listen 127.0.0.1:0 --ready-file ready
+  pushctl serve --nginx-conf /etc/nginx/nginx.conf")]
 pub struct Args {
     /// Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times
     ///

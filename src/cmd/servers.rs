@@ -9,7 +9,11 @@ use crate::client::error::shown_text;
 
 /// Arguments of `servers`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  pushctl servers\n  pushctl pub news hello --server staging")]
 pub struct Args {
+    /// Configuration file to look into
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config_file: Option<std::path::PathBuf>,
     /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -20,6 +24,7 @@ pub struct Args {
 /// # Errors
 /// When the file is wrong.
 pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
+    let choice = &args::Choice { config_file: args.config_file.clone(), ..args::Choice::default() }.within(choice);
     let servers = profile::list(choice)?;
     if servers.is_empty() {
         let path = profile::path(choice).map_or_else(|| "no file".to_owned(), |path| path.display().to_string());

@@ -162,6 +162,9 @@ fn servers_are_listed() {
     let expected =
         "{\"default\":false,\"server\":\"a\",\"url\":\"http://h\"}\n{\"default\":true,\"server\":\"b\",\"url\":\"https://i/p\"}\n";
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, expected, ""));
+    let file = directory.path().join("pushctl/config.toml");
+    let file = file.to_str().expect("UTF-8");
+    assert_eq!(run(&["servers", "--json", "--config-file", file], b"").stdout, expected);
     let (_, stdout, _) = with(Some(directory.path()), &[], &["servers"]);
     assert!(stdout.contains("b (default)") && !stdout.contains("hidden"), "{stdout}");
 }
