@@ -249,11 +249,8 @@ impl Pipeline {
     fn closed(&mut self, reason: &str) -> Result<(), Error> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let is_announced = connection.is_ending();
-        let url = match connection.sent.front() {
-            // Nothing is open, as when an idle connection is closed.
-            None => None,
-            Some((request, _)) => Some(shown(&request.url)),
-        };
+        // Nothing is open when an idle connection is closed.
+        let url = connection.sent.front().map(|(request, _)| shown(&request.url));
         if let Some(url) = url.filter(|_| !is_announced) {
             self.breaks += 1;
             if !self.limits.resends || self.breaks > MAX_BREAKS {
