@@ -8,6 +8,9 @@ use crate::support::Directory;
 
 const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}\r\n";
 
+/// Variables of the environment.
+type Words<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs the program with a configuration and further variables; exit code, standard output, standard error.
 fn with(config: Option<&Path>, variables: &[(&str, &str)], args: &[&str]) -> (i32, String, String) {
     let mut command = command(args);
@@ -35,7 +38,7 @@ fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
     let directory = configured(&format!("default = \"one\"\n[servers.one]\nurl = \"{}\"\n[servers.two]\nurl = \"{}\"\n", url(1), url(2)));
     let config = Some(directory.path());
     let both = [("PUSHCTL_URL", url(3)), ("PUSHCTL_SERVER", "two")];
-    let cases: &[(&[(&str, &str)], &[&str], usize)] = &[
+    let cases: &[(Words<'_>, &[&str], usize)] = &[
         (&[], &["pub", "a", "x"], 1),
         (&[("PUSHCTL_SERVER", "two")], &["pub", "a", "x"], 2),
         (&[("PUSHCTL_SERVER", ""), ("PUSHCTL_URL", "")], &["pub", "a", "x"], 1),
@@ -68,7 +71,7 @@ fn a_server_has_its_own_token_headers_and_paths() {
     let token = directory.write("pushctl/x.token", "from-file\n");
     std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     let config = Some(directory.path());
-    let cases: &[(&[(&str, &str)], &[&str], &str, Option<&str>, Option<&str>)] = &[
+    let cases: &[(Words<'_>, &[&str], &str, Option<&str>, Option<&str>)] = &[
         (&[], &[], "POST /publish?ch=a", Some("Bearer from-file"), Some("web")),
         (&[("PUSHCTL_TOKEN", "from-environment")], &[], "POST /publish?ch=a", Some("Bearer from-environment"), Some("web")),
         (&[], &["-H", "Authorization: Basic eDp5", "-H", "X-Team: me"], "POST /publish?ch=a", Some("Basic eDp5"), Some("me")),
