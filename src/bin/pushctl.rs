@@ -7,7 +7,7 @@ use pushctl::cmd::{self, Cli};
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => cmd::run(cli).into(),
+        Ok(cli) => cmd::run(cli),
         Err(error) => cmd::exit::of_usage(&error).into(),
     }
 }

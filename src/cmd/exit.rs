@@ -83,6 +83,9 @@ pub fn of(error: &anyhow::Error) -> Code {
         if let Some(error) = cause.downcast_ref::<Error>() {
             return of_client(error);
         }
+        if cause.is::<super::publish::TooFew>() {
+            return Code::TooFewSubscribers;
+        }
         if cause.is::<Usage>() {
             return Code::Usage;
         }

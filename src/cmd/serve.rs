@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
@@ -16,6 +16,11 @@ use crate::server::{Server, panics};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pushctl serve
+  pushctl serve --listen 0.0.0.0:9080 --memory 2g --max-connections 500000
+  pushctl serve --listen 127.0.0.1:0 --ready-file ready
+  pushctl serve --nginx-conf /etc/nginx/nginx.conf")]
 pub struct Args {
     /// Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times
     ///
@@ -127,6 +132,14 @@ pub struct Args {
     /// Time that open connections get when the server ends [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     grace: Option<Duration>,
+    /// Write the addresses to this file once they are listened on, each on a line; it is removed at the end
+    ///
+    /// The file appears whole: whoever sees it can connect.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// End when this process, which must be our parent, does
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<i32>,
     /// What is logged on stderr: off, error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "PUSHCTL_LOG")]
     log_level: LevelFilter,
@@ -143,6 +156,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+    if let Some(parent) = args.parent {
+        follow_parent(parent)?;
+    }
     let is_builtin = args.nginx_conf.is_none();
     let mut config = load(args)?;
     args.apply(&mut config);
@@ -151,6 +167,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         let server = Server::bind(config)?;
+        let _ready = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &server)).transpose()?;
         announce(&server, is_builtin)?;
         let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
         let stop = async move {
@@ -162,6 +179,40 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         Ok(server.run(stop).await?)
     })
+}
+
+/// A file that is there while the server listens.
+struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    fn write(path: &Path, server: &Server) -> anyhow::Result<Self> {
+        let addresses = server.addresses().context("cannot ask for the address")?;
+        let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        let mut name = path.file_name().context("cannot write --ready-file: it has no name")?.to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let result = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+        if result.is_err() {
+            drop(std::fs::remove_file(&temporary));
+        }
+        result.with_context(|| format!("cannot write {} (see --ready-file)", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        // Somebody else may have removed it.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// The kernel ends us with our parent, whatever ends that.
+fn follow_parent(parent: i32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the parent process")?;
+    // It may have ended before that.
+    anyhow::ensure!(getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent), "the parent process is gone");
+    Ok(())
 }
 
 fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> {

@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: args::Server,
+    pub(super) server: args::Server,
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

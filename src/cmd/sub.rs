@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = args::interval)]
     interval: Duration,
     #[command(flatten)]
-    server: args::Server,
+    pub(super) server: args::Server,
 }
 
 /// Time for a line under way when --timeout ends the run.

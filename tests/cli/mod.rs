@@ -1,11 +1,18 @@
 //! The command line from outside: a file per command, with real processes, exit codes and outputs byte by byte.
 //!
-//! `fake` is a server that answers what a test wants; `resume` follows a real one through restarts.
+//! `fake` is a server that answers what a test wants; `many` publishes much at once; `resume` follows a real one through
+//! restarts; `pipeline` runs a script as CI would.
 
 mod bench;
 mod errors;
 mod fake;
+mod many;
+mod pipeline;
+mod profiles;
 mod publish;
 mod resume;
+mod rm;
 mod stats;
 mod sub;
+mod wait;
+mod with_server;

@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: args::Server,
+    pub(super) server: args::Server,
 }
 
 /// The modes that can be measured: a poller only measures its own interval.

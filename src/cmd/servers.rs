@@ -1,0 +1,48 @@
+//! `pushctl servers`: the named servers of the configuration file.
+
+use serde_json::json;
+
+use super::exit::Code;
+use super::table::Table;
+use super::{args, output, profile};
+use crate::client::error::shown_text;
+
+/// Arguments of `servers`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  pushctl servers\n  pushctl pub news hello --server staging")]
+pub struct Args {
+    /// Configuration file to look into
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config_file: Option<std::path::PathBuf>,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists them; tokens are not even read.
+///
+/// # Errors
+/// When the file is wrong.
+pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
+    let choice = &args::Choice { config_file: args.config_file.clone(), ..args::Choice::default() }.within(choice);
+    let servers = profile::list(choice)?;
+    if servers.is_empty() {
+        let path = profile::path(choice).map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
+        output::note(format_args!("no servers are configured in {path} (see 'pushctl help servers')"));
+    }
+    let mut text = String::new();
+    let mut table = Table::new(&["server", "url"]);
+    for server in &servers {
+        let url = shown_text(&server.url);
+        if args.json {
+            text += &json!({"server": server.name, "url": url, "default": server.is_default}).to_string();
+            text.push('\n');
+        }
+        table.row(&[format!("{}{}", server.name, if server.is_default { " (default)" } else { "" }), url]);
+    }
+    if !args.json && !servers.is_empty() {
+        text = table.render();
+    }
+    output::text(text.as_bytes())?;
+    Ok(Code::Success)
+}
