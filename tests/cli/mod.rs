@@ -1,11 +1,16 @@
 //! The command line from outside: a file per command, with real processes, exit codes and outputs byte by byte.
 //!
-//! `fake` is a server that answers what a test wants; `resume` follows a real one through restarts.
+//! `fake` is a server that answers what a test wants; `resume` follows a real one through restarts; `terminal`
+//! is a pseudo terminal to look at.
 
 mod bench;
+mod bench_nchan;
+mod bench_report;
 mod errors;
 mod fake;
 mod publish;
 mod resume;
 mod stats;
+mod stats_watch;
 mod sub;
+mod terminal;

@@ -5,6 +5,10 @@ use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
 use crate::cmd::assertion::{Conditions, Value};
 use crate::cmd::exit::Usage;
 use crate::cmd::figures::Kind;
+use crate::cmd::output::printable;
+
+/// Failures that are told one by one: with thousands of channels nobody reads them all.
+const MAX_TOLD: usize = 10;
 
 /// Names and values.
 type Fields = Vec<(String, f64)>;
@@ -28,8 +32,11 @@ pub(super) fn failures(conditions: &Conditions, report: &Report, selection: &Sel
     for number in picked {
         let info = &infos[number];
         let failed = compare(conditions, &of_channel(info))?;
-        failures.extend(failed.into_iter().map(|failure| format!("{}: {failure}", info.channel)));
+        failures.extend(failed.into_iter().map(|failure| format!("{}: {failure}", printable(&info.channel))));
     }
+    let untold = failures.len().saturating_sub(MAX_TOLD);
+    failures.truncate(MAX_TOLD);
+    failures.extend((untold > 0).then(|| format!("{untold} more do not hold")));
     Ok(failures)
 }
 

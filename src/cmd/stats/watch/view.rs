@@ -80,7 +80,8 @@ impl Theme {
 
     fn block(self, title: Line<'static>) -> Block<'static> {
         let set = if self.unicode { border::ROUNDED } else { ASCII_BORDER };
-        Block::bordered().border_set(set).border_style(self.dim()).title(title)
+        // A title would be as dim as the border that it stands on.
+        Block::bordered().border_set(set).border_style(self.dim()).title(title).title_style(Style::new().remove_modifier(Modifier::DIM))
     }
 }
 
