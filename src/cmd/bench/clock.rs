@@ -1,14 +1,14 @@
-//! The clock of a run: nanoseconds of the system's monotonic clock, the same in all its processes, and an alarm that goes off
-//! at one of them. The runtime's own timers are exact to a millisecond only, which would show as latency.
+//! The clock of a run: nanoseconds of the system's monotonic clock, the same in all its processes, and alarms that go off at
+//! one of them. The runtime's own timers are exact to a millisecond only, which would show as latency; a thread's are not.
 
-use std::os::fd::OwnedFd;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create, timerfd_settime,
-};
-use tokio::io::unix::AsyncFd;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -31,21 +31,28 @@ pub(super) fn seconds(nanos: u64) -> f64 {
     nanos as f64 / SECOND as f64
 }
 
-/// Wakes a task at an exact moment.
-#[derive(Debug)]
+/// Wakes tasks at exact moments. Its thread ends with the last clone.
+#[derive(Clone, Debug)]
 pub(super) struct Alarm {
-    timer: AsyncFd<OwnedFd>,
+    requests: Sender<Request>,
+}
+
+/// Who wants to be woken, and when.
+#[derive(Debug)]
+struct Request {
+    moment: u64,
+    wake: oneshot::Sender<()>,
 }
 
 impl Alarm {
-    /// An alarm that is not set.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the system has no timer for us.
+    /// When the system has no thread for us.
     pub(super) fn new() -> anyhow::Result<Self> {
-        let timer =
-            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).context("cannot make a timer")?;
-        Ok(Self { timer: AsyncFd::register(timer).context("cannot wait for a timer")? })
+        let (requests, received) = channel();
+        std::thread::Builder::new().name("alarm".to_owned()).spawn(move || keep(&received)).context("cannot start a thread for alarms")?;
+        Ok(Self { requests })
     }
 
     /// Returns at `moment` of [`now`]; at once if it is over.
@@ -53,17 +60,34 @@ impl Alarm {
         if moment <= now() {
             return;
         }
-        let value = Timespec { tv_sec: (moment / SECOND) as _, tv_nsec: (moment % SECOND) as _ };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        if timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &once).is_err() {
-            return;
+        let (wake, woken) = oneshot::channel();
+        if self.requests.send(Request { moment, wake }).is_ok() {
+            // It only fails when the thread is gone, and then nobody is to wait.
+            let _ = woken.await;
         }
-        loop {
-            let Ok(mut ready) = self.timer.readable().await else { return };
-            match rustix::io::read(self.timer.get_ref(), &mut [0_u8; 8]) {
-                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                _ => return,
+    }
+}
+
+/// The thread: the earliest moment is waited for, unless an earlier one is asked for. There is one request per publisher at
+/// most.
+fn keep(received: &Receiver<Request>) {
+    let (mut moments, mut waiting) = (BinaryHeap::new(), std::collections::HashMap::<u64, Vec<oneshot::Sender<()>>>::new());
+    loop {
+        while let Some(Reverse(moment)) = moments.peek().copied().filter(|Reverse(moment)| *moment <= now()) {
+            moments.pop();
+            for wake in waiting.remove(&moment).unwrap_or_default() {
+                // A publisher may have been given up meanwhile.
+                let _ = wake.send(());
             }
+        }
+        let pause = moments.peek().map_or(Duration::MAX, |Reverse(moment)| Duration::from_nanos(moment.saturating_sub(now())));
+        match received.recv_timeout(pause) {
+            Ok(Request { moment, wake }) => {
+                moments.push(Reverse(moment));
+                waiting.entry(moment).or_default().push(wake);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

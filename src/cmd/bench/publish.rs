@@ -88,13 +88,14 @@ impl Posted {
 /// What the first failing publisher met.
 pub(super) async fn publish(load: &Load, target: &Target, urls: &Rc<[Url]>, posted: &Rc<Posted>) -> anyhow::Result<()> {
     let buffer: Rc<Buffer> = Rc::new(RefCell::new(vec![0; BUFFER_BYTES]));
+    let alarm = load.rate.map(|_| Alarm::new()).transpose()?;
     let mut publishers = JoinSet::new();
     for number in 0..load.publishers {
         let task = Task {
             load: load.clone(),
             number,
             publisher: Publisher::new(target.clone()),
-            alarm: load.rate.map(|_| Alarm::new()).transpose()?,
+            alarm: alarm.clone(),
             urls: Rc::clone(urls),
             posted: Rc::clone(posted),
             buffer: Rc::clone(&buffer),
