@@ -74,7 +74,10 @@ mod tests {
         table.row(&["ä\u{1b}".to_owned(), "1".to_owned()]);
         table.row(&["long name".to_owned(), "1000000".to_owned()]);
         table.row(&["日本\u{202e}".to_owned(), "2".to_owned()]);
-        assert_eq!(table.within(None, true), "channel       stored\nä\\u{1b}            1\nlong name    1000000\n日本\\u{202e}        2\n");
+        assert_eq!(
+            table.within(None, true),
+            "channel        stored\nä\\u{1b}             1\nlong name     1000000\n日本\\u{202e}        2\n"
+        );
     }
 
     #[test]

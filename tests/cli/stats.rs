@@ -223,17 +223,16 @@ fn two_saved_answers_are_compared() {
         .replace("\"subscribers\": 1, \"uptime\": 3661", "\"subscribers\": 0, \"uptime\": 3671");
     let (old, new) = (path("old.json", SUMMARY), path("new.json", &newer));
     let outcome = super::fake::run(&["stats", "--diff", &old, &new], b"");
-    let expected = "\
-                          old        new  change  per second
-uptime               1h 1m 1s  1h 1m 11s    +10s
-channels                    2          2       0
-wildcard channels           0          0       0
-subscribers                 1          0      -1
-published messages         12      2,012  +2,000         200
-stored messages             2          2       0
-messages in trash           0          0       0
-channels in delete          0          0       0
-channels in trash           0          0       0
+    let expected = "                         old        new  change  per second
+uptime              1h 1m 1s  1h 1m 11s    +10s
+channels                   2          2       0
+wildcard channels          0          0       0
+subscribers                1          0      -1
+published messages        12      2,012  +2,000         200
+stored messages            2          2       0
+messages in trash          0          0       0
+channels in delete         0          0       0
+channels in trash          0          0       0
 ";
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected, ""));
     let channels = FIVE.replace("\"news/1\"", "\"news/3\"").replace("12345", "12300");

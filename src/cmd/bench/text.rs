@@ -58,7 +58,7 @@ fn latencies(report: &Report, unicode: bool) -> String {
         table.row(&[name.to_owned(), milliseconds(deliver, unicode), milliseconds(connect, unicode)]);
     }
     if report.rate.is_some() {
-        table.row(&["sent late by up to".to_owned(), milliseconds(report.behind_ms, unicode), String::new()]);
+        table.row(&["sent late (max)".to_owned(), milliseconds(report.behind_ms, unicode), String::new()]);
     }
     table.render()
 }
@@ -75,7 +75,7 @@ fn bars(report: &Report, unicode: bool) -> String {
     }
     let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let (names, counts) = (rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0), grouped(most).len());
-    let room = COLUMNS.saturating_sub(names + counts + 2 + 9);
+    let room = COLUMNS.saturating_sub(names + counts + 12);
     let mut text = String::new();
     for (name, count) in rows {
         let share = count as f64 * 100.0 / report.delivered.max(1) as f64;
@@ -116,8 +116,8 @@ fn verdict(report: &Report, unicode: bool) -> String {
         (false, true) => ("✘ ", false),
         (good, false) => ("", good),
     };
-    let line = format!("{mark}{expected}: {faults}");
-    format!("{}\n", if is_good { line.green().bold() } else { line.red().bold() })
+    let line = format!("{mark}{expected}");
+    format!("{}\n{faults}\n", if is_good { line.green().bold() } else { line.red().bold() })
 }
 
 #[cfg(test)]
