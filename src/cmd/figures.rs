@@ -121,7 +121,7 @@ impl Kind {
         match self {
             Self::Count => grouped_f64(number),
             Self::Bytes => bytes(number),
-            Self::Seconds if number >= 0.0 && number < 1e12 && number.fract() == 0.0 => uptime(number as u64),
+            Self::Seconds if (0.0..1e12).contains(&number) && number.fract() == 0.0 => uptime(number as u64),
             Self::Seconds => format!("{} s", grouped_f64(number)),
             Self::Milliseconds => format!("{} ms", grouped_f64(number)),
         }

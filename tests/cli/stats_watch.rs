@@ -136,6 +136,18 @@ fn no_colour_and_no_utf8_are_honoured() {
 }
 
 #[test]
+fn the_view_comes_back_after_ctrl_z() {
+    let fake = server(&Arc::default());
+    let terminal = watch(&fake, 24, 80, &[]);
+    // Without a shell nothing stops the program, so it gives the terminal back and takes it again at once.
+    terminal.send("\u{1a}s");
+    terminal.wait_for("msg/s▼");
+    terminal.wait("the alternate screen", |screen| screen.alternate_screen() && screen.hide_cursor());
+    terminal.send("q");
+    assert_eq!(terminal.end().0, 0);
+}
+
+#[test]
 fn a_lost_server_is_told_and_found_again() {
     let fails = Arc::default();
     let fake = server(&fails);

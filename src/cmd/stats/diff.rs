@@ -26,7 +26,7 @@ pub(super) fn run(old: &Path, new: &Path, selection: &Selection, json: bool) -> 
         (Report::Summary(old), Report::Summary(new)) if json => format!("{}\n", json!({"summary": object(&changes(&old, &new))})),
         (Report::Summary(old), Report::Summary(new)) => summaries(&old, &new),
         (Report::Channels(old), Report::Channels(new)) => {
-            let listed = Channels::compare(old, new, selection);
+            let listed = Channels::compare(old, &new, selection);
             if json { format!("{}\n", listed.to_json()) } else { listed.to_text() }
         }
         _ => {
@@ -112,11 +112,11 @@ struct Channels {
 }
 
 impl Channels {
-    fn compare(old: Vec<ChannelInfo>, new: Vec<ChannelInfo>, selection: &Selection) -> Self {
+    fn compare(old: Vec<ChannelInfo>, new: &[ChannelInfo], selection: &Selection) -> Self {
         let mut before: BTreeMap<String, ChannelInfo> =
             old.into_iter().filter(|info| selection.takes(info)).map(|info| (info.channel.clone(), info)).collect();
         let mut all = Self { gone: Vec::new(), new: Vec::new(), changed: Vec::new(), unchanged: 0 };
-        for number in selection.pick(&new) {
+        for number in selection.pick(new) {
             let info = &new[number];
             match before.remove(&info.channel) {
                 None => all.new.push(info.clone()),

@@ -156,8 +156,10 @@ impl Screen {
     fn suspend(&mut self) -> anyhow::Result<()> {
         ratatui::restore();
         kill_process(getpid(), Signal::TSTP).context("cannot suspend")?;
+        // A new one draws everything again. (Clearing the old one would ask the terminal where its cursor is, and the keyboard
+        // thread would eat the answer.)
         self.terminal = ratatui::try_init().context("cannot draw on this terminal")?;
-        self.terminal.clear().context("cannot draw on the terminal")
+        Ok(())
     }
 }
 

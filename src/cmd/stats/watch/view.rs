@@ -70,18 +70,18 @@ impl Theme {
         if self.color { Style::new().fg(color) } else { Style::new() }
     }
 
-    fn dim(self) -> Style {
+    fn dim() -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    fn bold(self) -> Style {
+    fn bold() -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
     fn block(self, title: Line<'static>) -> Block<'static> {
         let set = if self.unicode { border::ROUNDED } else { ASCII_BORDER };
         // A title would be as dim as the border that it stands on.
-        Block::bordered().border_set(set).border_style(self.dim()).title(title).title_style(Style::new().remove_modifier(Modifier::DIM))
+        Block::bordered().border_set(set).border_style(Self::dim()).title(title).title_style(Style::new().remove_modifier(Modifier::DIM))
     }
 }
 
@@ -110,7 +110,7 @@ fn header(state: &State, theme: Theme, columns: usize) -> Line<'static> {
     let (right, style) = match (&state.lost, state.is_paused) {
         (Some(_), _) => ("LOST".to_owned(), theme.color(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED)),
         (None, true) => ("PAUSED".to_owned(), theme.color(Color::Yellow).add_modifier(Modifier::BOLD | Modifier::REVERSED)),
-        (None, false) => (every, theme.dim()),
+        (None, false) => (every, Theme::dim()),
     };
     let mut facts = Vec::new();
     if let Some(summary) = state.history.last.as_ref().and_then(|last| last.summary.as_ref()) {
@@ -127,7 +127,7 @@ fn header(state: &State, theme: Theme, columns: usize) -> Line<'static> {
     let gap = columns.saturating_sub(8 + width(&server) + width(&rest) + width(&right));
     Line::from(vec![
         Span::styled("pushctl ", theme.color(Color::Cyan).add_modifier(Modifier::BOLD)),
-        Span::styled(server, theme.bold()),
+        Span::styled(server, Theme::bold()),
         Span::raw(rest),
         Span::raw(" ".repeat(gap)),
         Span::styled(right, style),
@@ -149,7 +149,7 @@ fn draw_curves(frame: &mut Frame<'_>, state: &State, theme: Theme, area: Rect) {
     ];
     for ((name, value, curve, color), area) in curves.into_iter().zip(thirds) {
         let heading =
-            Line::from(vec![Span::raw(format!(" {name} ")), Span::styled(format!("{value} "), theme.color(color).patch(theme.bold()))]);
+            Line::from(vec![Span::raw(format!(" {name} ")), Span::styled(format!("{value} "), theme.color(color).patch(Theme::bold()))]);
         let block = theme.block(heading);
         let columns = usize::from(block.inner(area).width);
         // The newest value is at the right edge, and the left one is empty until there are enough.
@@ -194,7 +194,7 @@ fn facts(state: &State, theme: Theme, columns: usize) -> Vec<Line<'static>> {
 
 fn named(name: &str, text: &str, theme: Theme, columns: usize) -> Line<'static> {
     let text = fit(&printable(text), columns.saturating_sub(10), theme.unicode);
-    Line::from(vec![Span::styled(format!(" {}", pad(name, 9, false)), theme.dim()), Span::raw(text)])
+    Line::from(vec![Span::styled(format!(" {}", pad(name, 9, false)), Theme::dim()), Span::raw(text)])
 }
 
 fn workers(summary: &Summary) -> String {
@@ -229,7 +229,7 @@ fn draw_channels(frame: &mut Frame<'_>, state: &mut State, theme: Theme, area: R
     }
     if infos.is_empty() {
         let why = if state.selection.is_given() { "no channel matches (Esc clears the filter)" } else { "no channels" };
-        lines.push(Line::styled(format!(" {why}"), theme.dim()));
+        lines.push(Line::styled(format!(" {why}"), Theme::dim()));
     }
     frame.render_widget(Paragraph::new(lines), area);
 }
@@ -257,7 +257,7 @@ fn titles(state: &State, count: usize, theme: Theme, name_width: usize) -> Line<
 fn channel(info: &ChannelInfo, rate: f64, theme: Theme, name_width: usize) -> Line<'static> {
     let name = fit(&printable(&info.channel), name_width, theme.unicode);
     let cell = |text: String, width: usize, color: Color| {
-        let style = if text == "0" { theme.dim() } else { theme.color(color) };
+        let style = if text == "0" { Theme::dim() } else { theme.color(color) };
         Span::styled(pad(&text, width, true), style)
     };
     let [subscribers, rates, published, stored] = COLUMNS.map(|(_, _, width)| width);
@@ -277,7 +277,7 @@ fn footer(state: &State, theme: Theme, columns: usize) -> Line<'static> {
         let typed = fit(&printable(typed), columns.saturating_sub(12), theme.unicode);
         let rest = fit(&printable(&mistake), columns.saturating_sub(10 + width(&typed)), theme.unicode);
         return Line::from(vec![
-            Span::styled(" filter: ", theme.bold()),
+            Span::styled(" filter: ", Theme::bold()),
             Span::raw(typed),
             Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)),
             Span::styled(rest, theme.color(Color::Red)),
@@ -285,14 +285,14 @@ fn footer(state: &State, theme: Theme, columns: usize) -> Line<'static> {
     }
     if let Some((reason, since)) = &state.lost {
         let text = format!(" no answer for {}: {}; trying again", figures::uptime(since.elapsed().as_secs()), printable(reason));
-        return Line::styled(fit(&text, columns, theme.unicode), theme.color(Color::Red).patch(theme.bold()));
+        return Line::styled(fit(&text, columns, theme.unicode), theme.color(Color::Red).patch(Theme::bold()));
     }
     let filter = state.selection.filter.as_ref().map(|filter| format!("filter {}", printable(&filter.text()))).unwrap_or_default();
     let keys = [("q", "quit"), ("s", "sort"), ("r", "reverse"), ("/", "filter"), ("p", "pause"), ("?", "help")];
     let mut spans = vec![Span::raw(" ")];
     for (key, what) in keys {
-        spans.push(Span::styled(key, theme.color(Color::Cyan).patch(theme.bold())));
-        spans.push(Span::styled(format!(" {what}  "), theme.dim()));
+        spans.push(Span::styled(key, theme.color(Color::Cyan).patch(Theme::bold())));
+        spans.push(Span::styled(format!(" {what}  "), Theme::dim()));
     }
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
     spans.push(Span::styled(fit(&filter, columns.saturating_sub(used), theme.unicode), theme.color(Color::Yellow)));
@@ -313,7 +313,7 @@ fn draw_help(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
     ];
     let lines: Vec<Line<'_>> = keys
         .iter()
-        .map(|(key, what)| Line::from(vec![Span::styled(format!(" {}", pad(key, 19, false)), theme.bold()), Span::raw(*what)]))
+        .map(|(key, what)| Line::from(vec![Span::styled(format!(" {}", pad(key, 19, false)), Theme::bold()), Span::raw(*what)]))
         .collect();
     let (columns, rows) = (area.width.min(80), area.height.min(lines.len() as u16 + 2));
     let popup = Rect::new((area.width - columns) / 2, (area.height - rows) / 2, columns, rows);
