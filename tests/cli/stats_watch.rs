@@ -175,6 +175,7 @@ fn signals_leave_the_terminal_clean() {
 #[test]
 fn a_server_that_is_not_there_is_an_ordinary_error() {
     let terminal = Terminal::start(24, 80, &["--url", "http://127.0.0.1:1", "stats", "--watch"], &[]);
+    terminal.wait_for("pushctl: cannot reach http://127.0.0.1:1");
     let (code, text) = terminal.end();
     assert!(code == 3 && text.starts_with("pushctl: cannot reach http://127.0.0.1:1"), "{code} {text}");
 }
