@@ -4,9 +4,11 @@
 //! [`crate::client`].
 
 pub mod args;
+pub mod assertion;
 pub mod bench;
 pub mod completions;
 pub mod exit;
+pub mod figures;
 pub mod output;
 pub mod profile;
 pub mod publish;

@@ -92,8 +92,15 @@ pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "pushctl: {}", lines.join("\n"));
 }
 
-/// `text` without what would move the cursor: channel ids and answers are bytes of strangers.
+/// `text` without what would move the cursor or turn the line around: channel ids and answers are bytes of strangers.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|letter| if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }).collect()
+    let is_unsafe = |letter: char| letter.is_control() || is_direction(letter);
+    let show = |letter: char| if is_unsafe(letter) { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] };
+    text.chars().flat_map(show).collect()
+}
+
+/// Marks, overrides and isolates of the bidirectional algorithm (UAX #9, section 2), which reorder what stands around them.
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

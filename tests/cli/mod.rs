@@ -1,9 +1,11 @@
 //! The command line from outside: a file per command, with real processes, exit codes and outputs byte by byte.
 //!
 //! `fake` is a server that answers what a test wants; `many` publishes much at once; `resume` follows a real one through
-//! restarts; `pipeline` runs a script as CI would.
+//! restarts; `pipeline` runs a script as CI would; `terminal` is a pseudo terminal to look at.
 
 mod bench;
+mod bench_nchan;
+mod bench_report;
 mod errors;
 mod fake;
 mod many;
@@ -13,6 +15,8 @@ mod publish;
 mod resume;
 mod rm;
 mod stats;
+mod stats_watch;
 mod sub;
+mod terminal;
 mod wait;
 mod with_server;
