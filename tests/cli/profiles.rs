@@ -10,6 +10,8 @@ const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_mes
 
 /// Variables of the environment.
 type Words<'a> = &'a [(&'a str, &'a str)];
+/// Request line, Authorization, X-Team.
+type Sent<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
 /// Runs the program with a configuration and further variables; exit code, standard output, standard error.
 fn with(config: Option<&Path>, variables: &[(&str, &str)], args: &[&str]) -> (i32, String, String) {
@@ -71,26 +73,22 @@ fn a_server_has_its_own_token_headers_and_paths() {
     let token = directory.write("pushctl/x.token", "from-file\n");
     std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     let config = Some(directory.path());
-    let cases: &[(Words<'_>, &[&str], &str, Option<&str>, Option<&str>)] = &[
-        (&[], &[], "POST /publish?ch=a", Some("Bearer from-file"), Some("web")),
-        (&[("PUSHCTL_TOKEN", "from-environment")], &[], "POST /publish?ch=a", Some("Bearer from-environment"), Some("web")),
-        (&[], &["-H", "Authorization: Basic eDp5", "-H", "X-Team: me"], "POST /publish?ch=a", Some("Basic eDp5"), Some("me")),
-        (&[], &["--pub-path", "/p?id={channel}"], "POST /p?id=a", Some("Bearer from-file"), Some("web")),
-        (&[], &["--server", "y"], "POST /pub?id=a", Some("Bearer from-command"), None),
+    let cases: &[(Words<'_>, &[&str], Sent<'_>)] = &[
+        (&[], &[], ("POST /publish?ch=a", Some("Bearer from-file"), Some("web"))),
+        (&[("PUSHCTL_TOKEN", "from-environment")], &[], ("POST /publish?ch=a", Some("Bearer from-environment"), Some("web"))),
+        (&[], &["-H", "Authorization: Basic eDp5", "-H", "X-Team: me"], ("POST /publish?ch=a", Some("Basic eDp5"), Some("me"))),
+        (&[], &["--pub-path", "/p?id={channel}"], ("POST /p?id=a", Some("Bearer from-file"), Some("web"))),
+        (&[], &["--server", "y"], ("POST /pub?id=a", Some("Bearer from-command"), None)),
         // Nothing of the file goes to a server that it does not name.
-        (&[], &["--url", &fake.url], "POST /pub?id=a", None, None),
-        (&[("PUSHCTL_URL", &fake.url)], &[], "POST /pub?id=a", None, None),
-        (&[("PUSHCTL_TOKEN", "t")], &["--url", &fake.url], "POST /pub?id=a", Some("Bearer t"), None),
+        (&[], &["--url", &fake.url], ("POST /pub?id=a", None, None)),
+        (&[("PUSHCTL_URL", &fake.url)], &[], ("POST /pub?id=a", None, None)),
+        (&[("PUSHCTL_TOKEN", "t")], &["--url", &fake.url], ("POST /pub?id=a", Some("Bearer t"), None)),
     ];
-    for (number, (variables, args, line, authorization, team)) in cases.iter().enumerate() {
+    for (number, (variables, args, sent)) in cases.iter().enumerate() {
         let (code, _, stderr) = with(config, variables, &[&["pub", "a", "x"], *args].concat());
         assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
         let request = &fake.requests()[number];
-        assert_eq!(
-            (request.line.as_str(), request.header("Authorization"), request.header("X-Team")),
-            (*line, *authorization, *team),
-            "{args:?}"
-        );
+        assert_eq!((request.line.as_str(), request.header("Authorization"), request.header("X-Team")), *sent, "{args:?}");
     }
 }
 
