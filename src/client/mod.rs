@@ -18,6 +18,7 @@ pub mod lean;
 pub mod lp;
 pub mod message;
 pub mod parse;
+pub mod proxy;
 pub mod publish;
 pub mod retry;
 pub mod statistics;
