@@ -18,3 +18,5 @@ pub const DELETED_ID: i64 = -2;
 pub const TIMEOUT_ID: i64 = -3;
 /// Address that `serve` listens on, and that the other commands talk to, when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9080";
+/// Header of our long-polling and polling answers: how many messages were dropped before they could be given, `N` or `N+`.
+pub const MISSED: &str = "X-Pushctl-Missed";

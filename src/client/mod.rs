@@ -16,6 +16,7 @@ pub mod ev;
 pub mod http;
 pub mod lean;
 pub mod lp;
+pub mod marks;
 pub mod message;
 pub mod parse;
 pub mod proxy;

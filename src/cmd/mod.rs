@@ -77,7 +77,7 @@ pub fn run(cli: Cli) -> Code {
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
         Command::Pub(args) => publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run()))),
-        Command::Sub(args) => block_on(interruptible(sub::run(args, &url))),
+        Command::Sub(args) => block_on(sub::run(args, &url)),
         Command::Stats(args) => block_on(interruptible(stats::run(args, &url))),
         Command::Bench(args) => block_on(bench::run(args, &url)),
         Command::Completions(args) => completions::run(&args),
