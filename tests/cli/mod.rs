@@ -9,3 +9,6 @@ mod publish;
 mod resume;
 mod stats;
 mod sub;
+mod sub_cursor;
+mod sub_ends;
+mod sub_kill;

@@ -9,7 +9,7 @@ use crate::message::Position;
 
 /// A mode, or the first that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ModeChoice {
+pub(super) enum ModeChoice {
     /// The first of ws, ev and lp that works
     Auto,
     /// Long-polling: one request per message
@@ -50,7 +50,7 @@ pub(super) fn modes(first: ModeChoice, fallback: &[ModeChoice]) -> Vec<Mode> {
 
 /// A value of `--since`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Since {
+pub(super) enum Since {
     /// `-N`: the last so many messages of each channel.
     Last(u64),
     /// Anything else.

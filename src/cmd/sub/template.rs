@@ -65,7 +65,7 @@ enum Part {
 
 /// A template that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub(super) struct Template(Vec<Part>);
 
 impl Template {
     /// Reads a template.
