@@ -148,15 +148,18 @@ impl Error {
         Self::Broken { url: shown_with_proxy(url), reason }
     }
 
+    fn not_https(url: String) -> Self {
+        let reason = format!("it does not speak https (use --url {})", url.replacen("https", "http", 1));
+        Self::Protocol { url, reason }
+    }
+
     /// Sorts an error of making a connection.
     fn unconnected(error: &reqwest::Error, url: &Url, reason: String) -> Self {
         let url_text = origin(url);
         match tls_error(error) {
             Some(rustls::Error::InvalidCertificate(error)) => return Self::Untrusted { url: url_text, reason: distrust(error) },
-            Some(rustls::Error::InvalidMessage(_)) => {
-                let reason = format!("it does not speak https (use --url {})", url_text.replacen("https", "http", 1));
-                return Self::Protocol { url: url_text, reason };
-            }
+            Some(rustls::Error::InvalidMessage(_)) => return Self::not_https(url_text),
+            None if reason == "tls handshake eof" => return Self::not_https(url_text),
             _ => {}
         }
         match proxy::of(url) {

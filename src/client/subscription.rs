@@ -134,6 +134,12 @@ impl Subscription {
         }
     }
 
+    /// True if the next event is there already.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Reads from the connection, or makes one.
     async fn advance(&mut self) -> Result<(), Error> {
         let read = match &mut self.connection {

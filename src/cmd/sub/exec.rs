@@ -60,8 +60,11 @@ impl Runner<'_> {
         let mut end: Option<anyhow::Result<End>> = None;
         loop {
             let takes_more = end.is_none() && running.len() < self.jobs;
-            if end.is_some() && running.is_empty() {
-                break;
+            if end.is_some() {
+                queue.close();
+                if running.is_empty() {
+                    break;
+                }
             }
             tokio::select! {
                 Some(ended) = running.next(), if !running.is_empty() => {

@@ -246,6 +246,7 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
 async fn fed<T>(feed: queue::Feed, subscription: Subscription, worker: impl Future<Output = T>) -> T {
     let mut worker = std::pin::pin!(worker);
     tokio::select! {
+        biased;
         end = &mut worker => return end,
         () = feed.read(subscription) => {}
     }

@@ -65,6 +65,9 @@ impl Printer<'_> {
                         return Err(error.into());
                     }
                 };
+                if end.is_some() {
+                    queue.close();
+                }
                 if end.is_some() || batch.bytes.len() >= BATCH_BYTES {
                     self.flush(&mut batch).await?;
                 }

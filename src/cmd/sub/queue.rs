@@ -42,7 +42,8 @@ pub(super) fn queue(idle: Option<Duration>) -> (Feed, Queue) {
 impl Feed {
     /// Reads the subscription to its end.
     pub(super) async fn read(self, mut subscription: Subscription) {
-        loop {
+        // Nobody asks a server for more than is wanted: whoever takes sees what is there before the next read.
+        while !self.items.is_closed() {
             let item = subscription.next().await;
             let is_last = !matches!(item, Ok(Some(_)));
             if let Ok(permit) = self.room.acquire_many(weight(&item)).await {
@@ -51,11 +52,19 @@ impl Feed {
             if self.items.send(item).await.is_err() || is_last {
                 return;
             }
+            if !subscription.has_ready() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
 
 impl Queue {
+    /// Nothing more is wanted.
+    pub(super) fn close(&mut self) {
+        self.items.close();
+    }
+
     /// Takes what is there, up to `most` items, or waits for the next; nothing if no message came for too long.
     pub(super) async fn take(&mut self, most: usize) -> Vec<Item> {
         let mut items = Vec::new();
