@@ -16,7 +16,7 @@ step "the broker answers"
 "$pushctl" wait --ready --timeout 20s
 
 step "a follower waits for the end of the build"
-"$pushctl" sub build --count 1003 --timeout 60s > "$work/followed" &
+"$pushctl" sub build --until 'build done' --timeout 60s > "$work/followed" &
 follower=$!
 "$pushctl" wait --channel build --subscribers '>=1' --timeout 20s
 
@@ -33,6 +33,7 @@ cmp "$work/expected" "$work/followed" || fail "the follower saw something else"
 
 step "the statistics are right"
 "$pushctl" wait --channel build --published '==1003' --stored '==1003' --subscribers '==0' --timeout 20s
+"$pushctl" stats build --assert 'published=1003,stored=1003,subscribers=0' > "$work/told" || fail "$(cat "$work/told")"
 
 step "nobody listens any more, and that can be told"
 code=0

@@ -32,7 +32,7 @@ impl Connection {
         if !kind.starts_with("text/event-stream") {
             return Err(Error::Protocol {
                 url: shown(&url),
-                reason: format!("it is no event stream but {kind} (see --mode and --sub-path)"),
+                reason: format!("it is no event stream but {kind} (something else is there? see --url, --mode and --sub-path)"),
             });
         }
         let refuse = |error: eventsource_client::Error| Error::Protocol { url: shown(&url), reason: error.to_string() };

@@ -117,7 +117,7 @@ pub fn of(error: &anyhow::Error) -> Code {
 
 fn of_client(error: &Error) -> Code {
     match error {
-        Error::Unreachable { .. } | Error::Broken { .. } => Code::Unreachable,
+        Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::Broken { .. } => Code::Unreachable,
         Error::Status { status: 401 | 403, .. } => Code::Refused,
         Error::Status { status: 404, .. } => Code::NotFound,
         Error::Status { .. } | Error::Moved { .. } | Error::Protocol { .. } => Code::Http,

@@ -146,7 +146,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         }
         Command::Sub(mut args) => {
             let url = args.server.settle(&outer)?;
-            block_on(interruptible(sub::run(args, &url)))
+            block_on(sub::run(args, &url))
         }
         Command::Stats(mut args) => {
             let url = args.server.settle(&outer)?;

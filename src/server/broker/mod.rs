@@ -28,10 +28,10 @@ pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Wish};
 pub use counters::{ShardSummary, Slowness, Summary};
 pub use dropped::Missed;
 pub use inbox::Inbox;
-pub use log::{Cursor, Message, Place};
-pub use reading::Slice;
 pub use incidents::Incident;
+pub use log::{Cursor, Message, Place};
 pub use memory::{Charge, OutOfMemory, Reservation};
+pub use reading::Slice;
 pub use snapshot::{Reader, Snapshot, read_together};
 
 use super::config::BrokerSettings;

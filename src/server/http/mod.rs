@@ -5,8 +5,8 @@
 //! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library offers; the parsing of
 //! heads is `httparse`'s, and ordinary pages are axum's (`pages`).
 
-mod batches;
 mod accept;
+mod batches;
 mod body;
 mod connection;
 mod following;
