@@ -166,7 +166,8 @@ fn what_slow_subscribers_do_not_take_counts_against_the_memory() {
     let server = Server::start(&["--memory", "8m", "--shards", "1"]);
     let mut healthy = server.follow("/sub/c", &[]);
     let before = server.memory("VmRSS");
-    let text = vec![b'x'; 600_000];
+    // Six bytes of JSON for each.
+    let text = vec![1; 300_000];
     let slow: Vec<Connection> = (0..SLOW)
         .map(|number| {
             let mut connection = server.connect_with_small_window();
@@ -177,15 +178,15 @@ fn what_slow_subscribers_do_not_take_counts_against_the_memory() {
         .collect();
     server.wait_for_subscribers("c", SLOW + 1);
     for number in 0..SLOW {
-        // Two at a time: the socket takes the first and the second waits, as far as there is room.
-        for _ in 0..8 {
+        // The socket takes some, and one waits, as far as there is room.
+        for _ in 0..5 {
             server.connect().request("POST", &format!("/pub?id=s{number}"), &[], Some(&text));
         }
         delete(&server, &format!("s{number}"));
     }
     wait_until("some are dropped", || server.subscribers("c") < SLOW + 1);
     let growth = server.memory("VmHWM").saturating_sub(before);
-    assert!(growth < 60_000_000, "memory grew by {growth} bytes");
+    assert!(growth < 40_000_000, "memory grew by {growth} bytes");
     drop(slow);
     server.wait_for_subscribers("c", 1);
     server.publish("c", "healthy");
@@ -199,7 +200,10 @@ fn heads_that_are_not_complete_count_against_the_memory() {
     let server = Server::start(&["--memory", "4m", "--header-timeout", "1h"]);
     let head = format!("GET /pub?id=a HTTP/1.1\r\nX: {}", "x".repeat(30_000));
     let mut connections: Vec<Connection> = (0..HEADS).map(|_| server.connect()).collect();
-    connections.iter_mut().for_each(|connection| drop(connection.try_send(&head)));
+    for connection in &mut connections {
+        // Some are refused meanwhile.
+        let _ = connection.try_send(&head);
+    }
     // 8 MiB may be coming in.
     let mut closed = [false; HEADS];
     wait_until("those without room are closed", || {

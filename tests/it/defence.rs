@@ -60,7 +60,7 @@ fn a_body_may_be_slow_where_no_rate_is_asked_for() {
 
 #[test]
 fn connections_of_one_address_are_limited() {
-    let mut scene = Scene::new(&["--max-connections-per-address", "5"]);
+    let scene = Scene::new(&["--max-connections-per-address", "5"]);
     let mut held: Vec<Connection> = (0..3).map(|_| scene.server.follow("/sub/x", &[])).collect();
     let last = scene.server.connect();
     assert_eq!(refusal(scene.server.connect()), REFUSED);

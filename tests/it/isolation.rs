@@ -15,15 +15,17 @@ fn faulty(fault: &str) -> Option<Server> {
 
 const FOLLOWERS: usize = 8;
 
-/// Followers of several modes, on one channel or two.
+/// A follower over HTTP/1.0, whose stream just ends when the connection does.
+fn follow(server: &Server, path: &str) -> Connection {
+    let mut connection = server.connect();
+    connection.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+    assert_eq!(connection.read_head().status, 200, "{path}");
+    connection
+}
+
+/// Followers on one channel or two.
 fn followers(server: &Server) -> Vec<Connection> {
-    let followers = (0..FOLLOWERS)
-        .map(|number| match number % 3 {
-            0 => server.follow("/sub/a/b", &[]),
-            1 => server.follow("/sub/a", &[]),
-            _ => server.follow("/sub/b/a", &[]),
-        })
-        .collect();
+    let followers = (0..FOLLOWERS).map(|number| follow(server, ["/sub/a/b", "/sub/a", "/sub/b/a"][number % 3])).collect();
     server.wait_for_subscribers("a", FOLLOWERS as u64);
     followers
 }
@@ -55,6 +57,7 @@ fn check(server: Server, mut followers: Vec<Connection>, descriptors: usize, los
     wait_until("all descriptors are closed", || server.descriptors() <= descriptors);
     let statistics = object(&server.get("/channels-stats").body);
     assert_eq!(statistics["subscribers"], 0);
+    wait_until("the panic is logged", || server.stderr().contains("panic: fault at"));
     let log = server.stderr();
     let panics: Vec<&str> = log.lines().filter(|line| line.contains("panic: fault at")).collect();
     assert_eq!(panics.len(), 1, "{log}");

@@ -245,8 +245,8 @@ impl Broker {
                 let charge = self.0.charge(memory::allocated(text.len()))?;
                 (text, charge)
             }
-            // It is shared by all channels.
-            None => (self.0.settings.channel_deleted_message_text.clone(), self.0.memory.charge(0)?),
+            // It is shared by all channels, and takes nothing however full the server is.
+            None => (self.0.settings.channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
         };
         let Some(channel) = self.0.registry.remove_if(id, |channel| !channel.events) else { return Ok(false) };
         let (stored, followed_on) = {
