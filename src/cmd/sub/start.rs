@@ -97,19 +97,21 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
             if let Some(count) = text.strip_prefix('-') {
                 return count.parse().ok().filter(|count| *count > 0).map(Since::Last).ok_or_else(refuse);
             }
-            match (args::since(text, now), position(text, now)) {
-                (Ok(since), _) => Start::Since(since),
-                (Err(_), Some(position)) => Start::After(position),
-                (Err(_), None) => return Err(refuse()),
+            match position(text, now) {
+                Some(position) => Start::After(position),
+                None => Start::Since(args::since(text, now).map_err(|_| refuse())?),
             }
         }
     };
     Ok(Since::Start(start))
 }
 
-/// Reads `TIME:TAG`.
+/// Reads `TIME:TAG`. The minutes and seconds of a time without zone are no tag.
 fn position(text: &str, now: u64) -> Option<Position> {
     let (time, tag) = text.rsplit_once(':')?;
+    if !(time.ends_with('Z') || time.ends_with("GMT") || time.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
     Some(Position::new(args::since(time, now).ok()?, tag.parse().ok()?))
 }
 
