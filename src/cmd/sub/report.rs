@@ -3,7 +3,7 @@
 use crate::client::message::Gap;
 use crate::client::{Error, Event, Message, Mode};
 use crate::cmd::output::note;
-use crate::protocol::TIMEOUT_ID;
+use crate::protocol::GAP_ID;
 
 /// Tells the user about an event that is no message.
 pub(super) fn tell(event: &Event) {
@@ -33,5 +33,5 @@ fn fallen(error: &Error, mode: Mode) {
 /// A gap in the shape of the server's own object.
 pub(super) fn gap_line(message: &Message, gap: Gap) -> String {
     let text = if message.text.is_empty() { gap.to_string().into_bytes() } else { message.text.clone() };
-    Message { id: Some(TIMEOUT_ID), text, gap: Some(gap), event_type: None, event_id: None, ..message.clone() }.to_json()
+    Message { id: Some(GAP_ID), text, gap: Some(gap), event_type: None, event_id: None, ..message.clone() }.to_json()
 }
