@@ -94,6 +94,11 @@ impl Frames {
         Frame { bytes, content }
     }
 
+    /// Bytes that are held here.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.kept.iter().filter_map(|kept| kept.held.as_ref()).map(|bytes| bytes.len()).sum()
+    }
+
     /// Lets go of large frames; to be called at the end of a round.
     pub(super) fn release_large(&mut self) {
         for kept in &mut self.kept {

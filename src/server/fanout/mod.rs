@@ -7,6 +7,7 @@ mod format;
 mod frames;
 mod outlet;
 mod round;
+mod rounds;
 mod several;
 mod shard;
 mod slow;

@@ -1,4 +1,4 @@
-//! Rounds: bringing followers from their cursors to the head of a channel.
+//! Rounds: bringing followers from their cursors to the head of a channel; `rounds` says which channel's turn it is.
 //!
 //! Backlog, live messages and what a slow socket could not take are all the same read of the channel's log.
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::follower::Outcome;
 use super::format::{Batch, Delivery, Ending, Format};
 use super::frames::{Content, Frame, FrameKey};
-use super::shard::{ConnectionKey, Shard};
+use super::shard::ConnectionKey;
 use super::slow;
 use super::state::{Member, Moment, State, Turn};
 use crate::message::Position;
@@ -27,38 +27,12 @@ const ROOM_FOR_FIELDS: usize = 160;
 /// What the head of a long-poll answer takes.
 const ROOM_FOR_HEAD: usize = 400;
 
-impl Shard {
-    /// Serves every follower of `channel` on this shard.
+impl State {
+    /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
     ///
     /// Members are visited from the last to the first: one that leaves meanwhile is replaced by one that was served
     /// already, and one that comes is served on its own.
-    pub(super) async fn round(&self, channel: &Arc<Channel>) {
-        channel.clear_dirty(self.index());
-        let head = channel.last_id();
-        let deleted = channel.deleted();
-        let mut unvisited = usize::MAX;
-        loop {
-            let rest = self.with(|state, moment| state.serve_members(moment, channel, (head, deleted.as_ref()), unvisited));
-            if rest == 0 {
-                break;
-            }
-            unvisited = rest;
-            self.next_turn().await;
-        }
-        self.with(|state, moment| {
-            if let Some(local) = state.by_number.get(&channel.number()) {
-                let floor =
-                    state.channels[*local as usize].members.iter().map(|member| member.place.cursor.max(member.place.live_from)).min();
-                channel.served(moment.shard, floor.unwrap_or(head));
-            }
-            state.frames.release_large();
-        });
-    }
-}
-
-impl State {
-    /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
-    fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
+    pub(super) fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
         let Some(local) = self.by_number.get(&channel.number()).copied() else { return 0 };
         let mut place = self.channels[local as usize].members.len().min(unvisited);
         while place > 0 && !self.turn.is_over() {

@@ -1,6 +1,6 @@
 //! The state of a shard: its connections and followers, and which channels they follow.
 //!
-//! `round` delivers to them; `shard` is the handle through which connections come here.
+//! `rounds` and `round` deliver to them; `shard` is the handle through which connections come here.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use super::follower::{Channels, Follower, Membership, Subscription};
 use super::format::Ending;
 use super::frames::Frames;
 use super::outlet::Outlet;
+use super::rounds::Rounds;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
@@ -25,6 +26,7 @@ pub(super) struct State {
     pub(super) channels: Slab<LocalChannel>,
     pub(super) by_number: HashMap<u64, u32>,
     pub(super) frames: Frames,
+    pub(super) rounds: Rounds,
     /// What was done since others had the thread.
     pub(super) turn: Turn,
     pub(super) timers: Timers,
