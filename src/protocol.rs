@@ -18,9 +18,8 @@ pub const PING_ID: i64 = -1;
 pub const DELETED_ID: i64 = -2;
 /// Id of the message that ends a long-poll which found nothing.
 pub const TIMEOUT_ID: i64 = -3;
-/// Id of the object that tells a subscriber how many messages it missed (`missed` says how many). It is also
-/// [`TIMEOUT_ID`], which has no `missed`.
-pub const GAP_ID: i64 = -3;
+/// Id of the object that tells a subscriber how many messages it missed (`missed` says how many).
+pub const GAP_ID: i64 = -4;
 /// Type of the event that tells an EventSource the same.
 pub const GAP_EVENT: &str = "gap";
 /// Header of answers to polls that tells the same: a number, with `+` behind it if there may be more.

@@ -117,9 +117,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
+        // Whoever has read where it listens may end it properly.
+        let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
         let server = Server::bind(config)?;
         announce(&server, is_builtin)?;
-        let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::follower::Outcome;
-use super::format::{Batch, Delivery, Ending, Format};
+use super::follower::{Membership, Outcome};
+use super::format::{Batch, Delivery, Ending, Format, Standing};
 use super::frames::{Content, Frame, FrameKey};
 use super::shard::ConnectionKey;
 use super::slow;
@@ -180,15 +180,33 @@ impl State {
         self.after_write(moment, key);
     }
 
+    /// Where a follower stands that is to be answered without messages. The newest positions are read first: what is
+    /// published meanwhile is newer, so either it is seen as due or it comes after all of them.
+    fn standing(&self, moment: Moment<'_>, key: ConnectionKey) -> Standing {
+        let follower = self.slots.get(key).and_then(|slot| slot.follower.as_ref());
+        let Some(follower) = follower.filter(|follower| follower.format.is_one_shot()) else { return Standing::default() };
+        let max_lag = follower.format.slow_consumers().max_lag;
+        let positions = |membership: &Membership| {
+            let local = &self.channels[membership.channel as usize];
+            local.channel.positions(local.members[membership.place as usize].place, max_lag)
+        };
+        let newest = follower.memberships.iter().map(|membership| positions(membership).1).max().unwrap_or_default();
+        let next = follower.memberships.iter().filter_map(|membership| positions(membership).0).min();
+        let second = moment.second;
+        let newest = if newest == Position::default() { Position::new(second, 0) } else { newest };
+        Standing { second, newest, before_next: next.map(slow::before) }
+    }
+
     fn tell_deleted(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, text: &[u8]) {
         if self.is_behind(key, nth) {
             return;
         }
+        let standing = self.standing(moment, key);
         let Some(follower) = self.slots[key].follower.as_mut().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let channel = &self.channels[membership.channel as usize].channel;
         let mut bytes = Vec::new();
-        follower.format.deleted(&channel.id, text, &mut bytes);
+        follower.format.deleted(&channel.id, text, standing, &mut bytes);
         follower.write(&Rc::new(bytes), moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
@@ -202,9 +220,10 @@ impl State {
 
     /// Ends a subscription with what its format sends for this reason.
     pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
+        let standing = self.standing(moment, key);
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
         let mut bytes = Vec::new();
-        follower.format.end(ending, &mut bytes);
+        follower.format.end(ending, standing, &mut bytes);
         self.end_with(moment, key, bytes);
     }
 

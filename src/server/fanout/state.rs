@@ -269,6 +269,8 @@ impl State {
         } else if follower.is_blocked() {
             self.drop_slow(moment, key, Slowness::TimedOut, 0);
         } else if follower.ttl_at <= moment.now {
+            // What was published before the end comes before it: its round may still be under way.
+            self.resume(moment, key);
             self.end(moment, key, Ending::TimeToLive);
         } else {
             let mut ping = Vec::new();

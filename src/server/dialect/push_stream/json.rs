@@ -123,8 +123,8 @@ mod tests {
             String::from_utf8(out).expect("the encoder writes UTF-8")
         };
         let rest = r#""tag":"0","time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":""}"#;
-        assert_eq!(gap(false), format!(r#"{{"id":-3,"channel":"c\"h","text":"17 messages missed","missed":17,{rest}"#));
-        assert_eq!(gap(true), format!(r#"{{"id":-3,"channel":"c\"h","text":"17 messages missed","missed":17,"at_least":true,{rest}"#));
+        assert_eq!(gap(false), format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,{rest}"#));
+        assert_eq!(gap(true), format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,"at_least":true,{rest}"#));
     }
 
     #[test]
