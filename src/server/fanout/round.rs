@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::follower::{Membership, Outcome};
 use super::format::{Batch, Delivery, Ending, Format, Standing};
@@ -158,6 +159,7 @@ impl State {
     }
 
     fn go_on(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+        let before = self.cursors(key);
         let Some(follower) = self.follower(key) else { return };
         follower.flush(moment.now);
         // From the last: a deleted channel is taken out and another one may move to its place.
@@ -167,17 +169,27 @@ impl State {
                 self.visit_again(moment, key, nth);
                 continue;
             }
-            let local = &self.channels[membership.channel as usize];
-            let was_behind = local.members[membership.place as usize].place.cursor < local.channel.last_id();
-            let channel = Arc::clone(&local.channel);
+            let channel = Arc::clone(&self.channels[membership.channel as usize].channel);
             let deleted = channel.deleted();
             self.serve(moment, key, nth, (channel.last_id(), deleted.as_ref()));
-            if was_behind {
-                // A round finds out that the log need not keep so much any more.
-                moment.broker.revisit(&channel, moment.shard);
-            }
         }
         self.after_write(moment, key);
+        // Where it went on, a round finds out that the log need not keep so much any more.
+        for (nth, (before, after)) in before.into_iter().zip(self.cursors(key)).enumerate() {
+            if before != after {
+                self.visit_again(moment, key, nth);
+            }
+        }
+    }
+
+    /// The channels of a follower and its cursors there.
+    fn cursors(&self, key: ConnectionKey) -> SmallVec<[(u32, u64); 1]> {
+        let Some(follower) = &self.slots[key].follower else { return SmallVec::new() };
+        let cursor = |membership: &Membership| {
+            let local = &self.channels[membership.channel as usize];
+            (membership.channel, local.members[membership.place as usize].place.cursor)
+        };
+        follower.memberships.iter().map(cursor).collect()
     }
 
     /// Where a follower stands that is to be answered without messages. The newest positions are read first: what is

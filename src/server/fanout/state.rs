@@ -136,14 +136,21 @@ impl State {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
         let max_lag = subscription.format.slow_consumers().max_lag;
         let mut places = Vec::with_capacity(subscription.channels.len());
+        // A request may name thousands of channels, so they are not compared with each other.
+        let (is_several, mut own_on) = (subscription.channels.len() > 1, HashMap::new());
         for wanted in &mut subscription.channels {
             let attached = {
-                let own = places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
+                let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
                 let wish = Wish { backtrack: wanted.backtrack, cursor: &subscription.cursor, max_lag, own };
                 moment.broker.attach(&mut wanted.channel, moment.shard, wish)
             };
             match attached {
-                Ok(attachment) => places.push((Arc::clone(&wanted.channel), attachment)),
+                Ok(attachment) => {
+                    if is_several {
+                        *own_on.entry(wanted.channel.number()).or_default() += 1;
+                    }
+                    places.push((Arc::clone(&wanted.channel), attachment));
+                }
                 Err(error) => {
                     places.iter().for_each(|(channel, _)| moment.broker.detach(channel, moment.shard, max_lag));
                     return Err(error);
