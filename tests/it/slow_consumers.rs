@@ -213,7 +213,7 @@ fn in_every_mode_the_gap_comes_before_the_next_message_with_a_cursor_to_it() {
 #[test]
 fn a_backlog_that_goes_while_it_is_read_is_a_gap() {
     const STORED: i64 = 200;
-    let server = Server::start(&["--slow-consumer", "skip", "--max-lag", "300k", "--max-stored-messages", "200"]);
+    let server = Server::start(&["--shards", "1", "--slow-consumer", "skip", "--max-lag", "300k", "--max-stored-messages", "200"]);
     flood(&server, "/pub?id=a", STORED);
     let mut slow = deaf(&server, "/sub/a.b999");
     server.wait_for_subscribers("a", 1);

@@ -25,7 +25,8 @@ pub(super) struct FrameKey {
     /// Where the follower stands; only its cursor where there is no backlog. Followers of one format may all be equally far
     /// behind.
     pub(super) place: Place,
-    /// The second in which it was encoded: heads of long-poll answers carry the date.
+    /// The second in which it was encoded, of one-shots: heads of their answers carry the date. A stream's frames stay as they
+    /// are, however long a round takes.
     pub(super) second: u64,
 }
 

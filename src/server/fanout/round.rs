@@ -100,7 +100,7 @@ impl State {
             channel: local.channel.number(),
             format: FrameKey::format_address(&follower.format),
             place: if member.place.is_in_backlog() { member.place } else { Place { cursor: member.place.cursor, ..Place::default() } },
-            second: moment.second,
+            second: if follower.format.is_one_shot() { moment.second } else { 0 },
         };
         if let Some(frame) = self.frames.find(frame_key, head) {
             return Some(frame);
