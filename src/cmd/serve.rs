@@ -166,10 +166,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_descriptor_limit(config.limits.max_connections, args.max_connections.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
+        // Whoever has read where it listens may end it properly.
+        let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
         let server = Server::bind(config)?;
         let _ready = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &server)).transpose()?;
         announce(&server, is_builtin)?;
-        let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}

@@ -36,8 +36,36 @@ pub struct Gap {
     pub channel: Bytes,
     /// How many.
     pub missed: Missed,
-    /// Right before the next message: a cursor here repeats nothing and misses nothing more.
+    /// Right before the next message of all channels: a cursor here repeats no message and passes over none. A gap of
+    /// another channel that comes later is told again.
     pub position: Position,
+}
+
+/// Where a follower stands when it is told something else than messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The present second.
+    pub second: u64,
+    /// Of the newest message that its channels have had; the beginning of the present second if there was none.
+    pub newest: Position,
+    /// Right before the next message that it is still due, if there is one.
+    pub before_next: Option<Position>,
+}
+
+impl Standing {
+    /// A cursor that misses nothing, and repeats nothing unless one channel has been served further than another.
+    #[must_use]
+    pub fn own(self) -> Position {
+        self.before_next.map_or(self.newest, |next| next.min(self.newest))
+    }
+
+    /// The beginning of the present second, which is what the module gives (reference section 10): its messages may be
+    /// repeated. Never beyond what the follower is still due.
+    #[must_use]
+    pub fn this_second(self) -> Position {
+        let second = Position::new(self.second, 0);
+        self.before_next.map_or(second, |next| next.min(second))
+    }
 }
 
 /// What becomes of followers that are too far behind.
@@ -71,10 +99,10 @@ pub trait Format {
     fn ping(&self, out: &mut Vec<u8>);
 
     /// Appends the news that a channel was deleted; for a one-shot format the whole answer.
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>);
+    fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>);
 
     /// Appends what ends the subscription.
-    fn end(&self, ending: Ending, out: &mut Vec<u8>);
+    fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>);
 
     /// How its followers are treated when they are too far behind.
     fn slow_consumers(&self) -> SlowConsumers;

@@ -25,7 +25,8 @@ pub(super) struct FrameKey {
     /// Where the follower stands; only its cursor where there is no backlog. Followers of one format may all be equally far
     /// behind.
     pub(super) place: Place,
-    /// The second in which it was encoded: heads of long-poll answers carry the date.
+    /// The second in which it was encoded, of one-shots: heads of their answers carry the date. A stream's frames stay as they
+    /// are, however long a round takes.
     pub(super) second: u64,
 }
 
@@ -92,6 +93,11 @@ impl Frames {
             self.next = (self.next + 1) % KEPT;
         }
         Frame { bytes, content }
+    }
+
+    /// Bytes that are held here.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.kept.iter().filter_map(|kept| kept.held.as_ref()).map(|bytes| bytes.len()).sum()
     }
 
     /// Lets go of large frames; to be called at the end of a round.

@@ -1,4 +1,4 @@
-//! Rounds: bringing followers from their cursors to the head of a channel.
+//! Rounds: bringing followers from their cursors to the head of a channel; `rounds` says which channel's turn it is.
 //!
 //! Backlog, live messages and what a slow socket could not take are all the same read of the channel's log.
 
@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use super::follower::Outcome;
-use super::format::{Batch, Delivery, Ending, Format};
+use super::follower::{Membership, Outcome};
+use super::format::{Batch, Delivery, Ending, Format, Standing};
 use super::frames::{Content, Frame, FrameKey};
-use super::shard::{ConnectionKey, Shard};
+use super::shard::ConnectionKey;
 use super::slow;
 use super::state::{Member, Moment, State, Turn};
 use crate::message::Position;
@@ -28,38 +29,12 @@ const ROOM_FOR_FIELDS: usize = 160;
 /// What the head of a long-poll answer takes.
 const ROOM_FOR_HEAD: usize = 400;
 
-impl Shard {
-    /// Serves every follower of `channel` on this shard.
+impl State {
+    /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
     ///
     /// Members are visited from the last to the first: one that leaves meanwhile is replaced by one that was served
     /// already, and one that comes is served on its own.
-    pub(super) async fn round(&self, channel: &Arc<Channel>) {
-        channel.clear_dirty(self.index());
-        let head = channel.last_id();
-        let deleted = channel.deleted();
-        let mut unvisited = usize::MAX;
-        loop {
-            let rest = self.with(|state, moment| state.serve_members(moment, channel, (head, deleted.as_ref()), unvisited));
-            if rest == 0 {
-                break;
-            }
-            unvisited = rest;
-            self.next_turn().await;
-        }
-        self.with(|state, moment| {
-            if let Some(local) = state.by_number.get(&channel.number()) {
-                let floor =
-                    state.channels[*local as usize].members.iter().map(|member| member.place.cursor.max(member.place.live_from)).min();
-                channel.served(moment.shard, floor.unwrap_or(head));
-            }
-            state.frames.release_large();
-        });
-    }
-}
-
-impl State {
-    /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
-    fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
+    pub(super) fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
         let Some(local) = self.by_number.get(&channel.number()).copied() else { return 0 };
         let mut place = self.channels[local as usize].members.len().min(unvisited);
         while place > 0 && !self.turn.is_over() {
@@ -127,7 +102,7 @@ impl State {
             channel: local.channel.number(),
             format: FrameKey::format_address(&follower.format),
             place: if member.place.is_in_backlog() { member.place } else { Place { cursor: member.place.cursor, ..Place::default() } },
-            second: moment.second,
+            second: if follower.format.is_one_shot() { moment.second } else { 0 },
         };
         if let Some(frame) = self.frames.find(frame_key, head) {
             return Some(frame);
@@ -186,6 +161,7 @@ impl State {
     }
 
     fn go_on(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+        let before = self.cursors(key);
         let Some(follower) = self.follower(key) else { return };
         follower.flush(moment.now);
         // From the last: a deleted channel is taken out and another one may move to its place.
@@ -195,28 +171,56 @@ impl State {
                 self.visit_again(moment, key, nth);
                 continue;
             }
-            let local = &self.channels[membership.channel as usize];
-            let was_behind = local.members[membership.place as usize].place.cursor < local.channel.last_id();
-            let channel = Arc::clone(&local.channel);
+            let channel = Arc::clone(&self.channels[membership.channel as usize].channel);
             let deleted = channel.deleted();
             self.serve(moment, key, nth, (channel.last_id(), deleted.as_ref()));
-            if was_behind {
-                // A round finds out that the log need not keep so much any more.
-                moment.broker.revisit(&channel, moment.shard);
-            }
         }
         self.after_write(moment, key);
+        // Where it went on, a round finds out that the log need not keep so much any more.
+        for (nth, (before, after)) in before.into_iter().zip(self.cursors(key)).enumerate() {
+            if before != after {
+                self.visit_again(moment, key, nth);
+            }
+        }
+    }
+
+    /// The channels of a follower and its cursors there.
+    fn cursors(&self, key: ConnectionKey) -> SmallVec<[(u32, u64); 1]> {
+        let Some(follower) = &self.slots[key].follower else { return SmallVec::new() };
+        let cursor = |membership: &Membership| {
+            let local = &self.channels[membership.channel as usize];
+            (membership.channel, local.members[membership.place as usize].place.cursor)
+        };
+        follower.memberships.iter().map(cursor).collect()
+    }
+
+    /// Where a follower stands that is to be answered without messages. The newest positions are read first: what is
+    /// published meanwhile is newer, so either it is seen as due or it comes after all of them.
+    fn standing(&self, moment: Moment<'_>, key: ConnectionKey) -> Standing {
+        let follower = self.slots.get(key).and_then(|slot| slot.follower.as_ref());
+        let Some(follower) = follower.filter(|follower| follower.format.is_one_shot()) else { return Standing::default() };
+        let max_lag = follower.format.slow_consumers().max_lag;
+        let positions = |membership: &Membership| {
+            let local = &self.channels[membership.channel as usize];
+            local.channel.positions(local.members[membership.place as usize].place, max_lag)
+        };
+        let newest = follower.memberships.iter().map(|membership| positions(membership).1).max().unwrap_or_default();
+        let next = follower.memberships.iter().filter_map(|membership| positions(membership).0).min();
+        let second = moment.second;
+        let newest = if newest == Position::default() { Position::new(second, 0) } else { newest };
+        Standing { second, newest, before_next: next.map(slow::before) }
     }
 
     fn tell_deleted(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, text: &[u8]) {
         if self.is_behind(key, nth) {
             return;
         }
+        let standing = self.standing(moment, key);
         let Some(follower) = self.slots[key].follower.as_mut().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let channel = &self.channels[membership.channel as usize].channel;
         let mut bytes = Vec::new();
-        follower.format.deleted(&channel.id, text, &mut bytes);
+        follower.format.deleted(&channel.id, text, standing, &mut bytes);
         follower.write(&Rc::new(bytes), moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
@@ -230,9 +234,10 @@ impl State {
 
     /// Ends a subscription with what its format sends for this reason.
     pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
+        let standing = self.standing(moment, key);
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
         let mut bytes = Vec::new();
-        follower.format.end(ending, &mut bytes);
+        follower.format.end(ending, standing, &mut bytes);
         self.end_with(moment, key, bytes);
     }
 

@@ -86,34 +86,27 @@ impl Shard {
 
     /// Delivers what is published until the future is dropped. To be run once.
     pub async fn deliver(&self) {
-        let mut dirty = Vec::new();
         loop {
-            self.0.inbox.news().await;
-            loop {
-                self.0.inbox.take(&mut dirty);
-                if dirty.is_empty() {
-                    break;
-                }
-                for channel in dirty.drain(..) {
-                    self.round(&channel).await;
-                    if self.0.state.borrow().turn.is_over() {
-                        self.next_turn().await;
-                    }
-                }
-                // Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A turn of its own
-                // would ask the system for events once more for each message.
-                if self.0.inbox.is_empty() {
-                    break;
-                }
-                self.next_turn().await;
+            if self.deliver_turn() {
+                self.0.inbox.news().await;
+            } else {
+                // Lets others have the thread.
+                tokio::task::yield_now().await;
+                self.0.state.borrow_mut().turn = Turn::default();
             }
         }
     }
 
-    /// Lets others have the thread, then begins a new turn.
-    pub(super) async fn next_turn(&self) {
-        tokio::task::yield_now().await;
-        self.0.state.borrow_mut().turn = Turn::default();
+    /// Serves the rounds of one turn; true if there is nothing more to do.
+    ///
+    /// Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A turn of its own would ask
+    /// the system for events once more for each message.
+    pub(super) fn deliver_turn(&self) -> bool {
+        self.with(|state, moment| {
+            state.rounds.enter(&self.0.inbox);
+            state.serve_rounds(moment);
+            state.rounds.is_empty() && self.0.inbox.is_empty()
+        })
     }
 
     /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.
@@ -314,10 +307,6 @@ impl Shard {
 
     fn now(&self) -> Millis {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(NEVER)
-    }
-
-    pub(super) fn index(&self) -> usize {
-        self.0.index
     }
 
     /// Works on the state; nothing in `work` may wait or call back into the shard.

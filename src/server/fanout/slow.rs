@@ -91,6 +91,6 @@ pub(super) fn tell(format: &Rc<dyn Format>, gaps: &[Gap], out: &mut Vec<u8>) -> 
 }
 
 /// The cursor that leads to a message and nothing before it. Tags begin with 1.
-fn before(position: Position) -> Position {
+pub(super) fn before(position: Position) -> Position {
     Position { tag: position.tag.saturating_sub(1), ..position }
 }

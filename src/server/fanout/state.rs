@@ -1,6 +1,6 @@
 //! The state of a shard: its connections and followers, and which channels they follow.
 //!
-//! `round` delivers to them; `shard` is the handle through which connections come here.
+//! `rounds` and `round` deliver to them; `shard` is the handle through which connections come here.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use super::format::Ending;
 use super::frames::Frames;
 use super::outlet::Outlet;
 use super::pending::PendingShares;
+use super::rounds::Rounds;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) channels: Slab<LocalChannel>,
     pub(super) by_number: HashMap<u64, u32>,
     pub(super) frames: Frames,
+    pub(super) rounds: Rounds,
     /// What was done since others had the thread.
     pub(super) turn: Turn,
     pub(super) pending_shares: PendingShares,
@@ -151,13 +153,16 @@ impl State {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
         let max_lag = subscription.format.slow_consumers().max_lag;
         let mut opened = Opened { moment, max_lag, places: Vec::with_capacity(subscription.channels.len()) };
+        // A request may name thousands of channels, so they are not compared with each other.
+        let (is_several, mut own_on) = (subscription.channels.len() > 1, HashMap::new());
         for wanted in &mut subscription.channels {
-            let attached = {
-                let own = opened.places.iter().filter(|(channel, _)| Arc::ptr_eq(channel, &wanted.channel)).count() as u64;
-                let wish = Wish { backtrack: wanted.backtrack, cursor: &subscription.cursor, max_lag, own };
-                moment.broker.attach(&mut wanted.channel, moment.shard, wish)
-            };
-            opened.places.push((Arc::clone(&wanted.channel), attached?));
+            let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
+            let wish = Wish { backtrack: wanted.backtrack, cursor: &subscription.cursor, max_lag, own };
+            let attachment = moment.broker.attach(&mut wanted.channel, moment.shard, wish)?;
+            if is_several {
+                *own_on.entry(wanted.channel.number()).or_default() += 1;
+            }
+            opened.places.push((Arc::clone(&wanted.channel), attachment));
         }
         let gaps = slow::gaps_at_attach(moment, &opened.places, max_lag);
         opened.places.reverse();
@@ -287,6 +292,8 @@ impl State {
         } else if follower.is_blocked() {
             self.drop_slow(moment, key, Slowness::TimedOut, 0);
         } else if follower.ttl_at <= moment.now {
+            // What was published before the end comes before it: its round may still be under way.
+            self.resume(moment, key);
             self.end(moment, key, Ending::TimeToLive);
         } else {
             faults::point("ping");

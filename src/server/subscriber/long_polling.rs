@@ -1,7 +1,8 @@
 //! Long-polling: what is there, or the next message (reference section 10).
 //!
 //! When several messages come in one moment, JSON objects are all in the answer, whose cursor is that of the last one; of
-//! templates it is the first one, as in the module.
+//! templates it is the first one, as in the module. An answer without messages (a time-out, a deleted channel) has the present
+//! second as its cursor in the module, which may repeat messages; JSON locations give the place where the client stands.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Cursor};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, Gap, SlowConsumers, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
 
 /// The text of a time-out that is answered with a body.
@@ -119,6 +120,11 @@ impl LongPollFormat {
         self.head(Status::OK, (gaps, position), body).write(self.connection, out);
     }
 
+    /// The cursor of an answer without messages.
+    fn cursor(&self, standing: Standing) -> Position {
+        if self.renderer.is_json() { standing.own() } else { standing.this_second() }
+    }
+
     fn head(&self, status: Status, (gaps, position): (&[Gap], Position), body: Body) -> Response {
         Response {
             status,
@@ -152,16 +158,16 @@ impl Format for LongPollFormat {
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
-        self.response(&[], std::iter::once(Shown::special(DELETED_ID, channel, text)), Position::new(unix_now(), 0), out);
+    fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>) {
+        self.response(&[], std::iter::once(Shown::special(DELETED_ID, channel, text)), self.cursor(standing), out);
     }
 
-    fn end(&self, ending: Ending, out: &mut Vec<u8>) {
-        let now = Position::new(unix_now(), 0);
+    fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>) {
+        let cursor = self.cursor(standing);
         if self.timeout_with_body {
-            return self.response(&[], std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), now, out);
+            return self.response(&[], std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), cursor, out);
         }
-        let mut response = self.head(Status::NOT_MODIFIED, (&[], now), Body::Sized(Bytes::new()));
+        let mut response = self.head(Status::NOT_MODIFIED, (&[], cursor), Body::Sized(Bytes::new()));
         response.close = ending == Ending::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);
     }

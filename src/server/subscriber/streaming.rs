@@ -7,7 +7,7 @@ use crate::server::broker::Cursor;
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, SlowConsumers, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, SlowConsumers, Standing, Subscription};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
 /// The bytes of streaming and EventSource followers.
@@ -129,11 +129,11 @@ impl Format for StreamFormat {
         }
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
         self.piece(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
     }
 
-    fn end(&self, _: Ending, out: &mut Vec<u8>) {
+    fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
         self.framing.piece(&self.renderer.footer(), out);
         self.framing.last(out);
     }

@@ -18,7 +18,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Subscription, Wanted};
+use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
 
@@ -187,11 +187,11 @@ impl Format for WebSocketFormat {
         frame::push(Opcode::Ping, b"", out);
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
         self.text(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
     }
 
-    fn end(&self, _: Ending, out: &mut Vec<u8>) {
+    fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
         let footer = self.renderer.footer();
         if !footer.is_empty() {
             frame::push(Opcode::Text, &footer, out);
