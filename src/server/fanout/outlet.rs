@@ -81,4 +81,13 @@ impl Outlet {
             Outlet::Unix(stream) => socket2::SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write),
         }
     }
+
+    /// Lets the end of the connection throw away what its client has not taken. Otherwise the kernel would keep that, up to some
+    /// MB, for a client that takes nothing, and the client would never hear of the end.
+    pub fn reset_on_close(&self) {
+        if let Outlet::Tcp(stream) = self {
+            // If it fails the connection ends as others do.
+            let _ = socket2::SockRef::from(stream.as_ref()).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
 }

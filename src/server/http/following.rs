@@ -83,6 +83,9 @@ impl Connection {
             }
         };
         self.shard.release(self.key);
+        if outcome == Outcome::Dropped {
+            self.outlet.reset_on_close();
+        }
         outcome == Outcome::Finished
     }
 
