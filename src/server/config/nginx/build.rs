@@ -10,6 +10,7 @@ use super::super::{Config, ConnectionLimits, Paddings, VirtualServer};
 use super::Report;
 use super::checks;
 use super::conditions;
+use super::files::Place;
 use super::directives::{self, EVENTS, Effect, HTTP, LOCATION, MAIN, SERVER, Value};
 use super::levels::Scope;
 use super::listen;
@@ -25,8 +26,8 @@ pub(super) struct Builder<'a> {
     pub(super) captures: Vec<String>,
     /// Largest padding anywhere in the file.
     pub(super) largest_padding: usize,
-    /// Line of the end of `http`, where the module checks.
-    pub(super) end_line: usize,
+    /// Place of the end of `http`, where the module checks.
+    pub(super) end: Place,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
     /// Of `http`.
@@ -45,7 +46,7 @@ pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
         }
     });
     let limits = ConnectionLimits::default();
-    Builder { report, captures, largest_padding, end_line: tree.end_line, has_endpoints: false, limits }.main(tree)
+    Builder { report, captures, largest_padding, end: tree.end, has_endpoints: false, limits }.main(tree)
 }
 
 fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
@@ -66,42 +67,42 @@ impl Builder<'_> {
         let mut config = None;
         for (name, directive, block) in blocks {
             match name {
-                "http" if config.is_some() => self.report.mistake(directive.line, "\"http\" directive is duplicate"),
+                "http" if config.is_some() => self.report.mistake(directive.place, "\"http\" directive is duplicate"),
                 "http" => config = Some(self.http(block, scope.workers.unwrap_or(NGINX_WORKERS))),
                 _ => drop(self.scope(block, EVENTS)),
             }
         }
         if config.as_ref().is_none_or(|config| config.listeners.is_empty()) {
-            self.report.mistake(self.end_line, "no \"server\" in an \"http\" block: there is nothing to listen on");
+            self.report.mistake(self.end, "no \"server\" in an \"http\" block: there is nothing to listen on");
         }
         config
     }
 
     fn http(&mut self, block: &Block, workers: usize) -> Config {
-        self.end_line = block.end_line;
+        self.end = block.end;
         let (scope, blocks) = self.scope(block, HTTP);
         let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
         for (_, directive, block) in blocks {
-            let (draft, limits) = self.server(directive.line, block, &scope);
+            let (draft, limits) = self.server(directive.place, block, &scope);
             drafts.push(draft);
             timeouts.push(Timeouts::new(block, limits));
         }
         if self.has_endpoints {
-            checks::http(&scope, self.end_line, self.report);
+            checks::http(&scope, self.end, self.report);
         }
         let limits = timeouts::shared(scope.limits, timeouts, self.report);
         Config { listeners: listeners(drafts, self.report), shards: workers, limits, broker: scope.broker }
     }
 
     /// A server and its limits.
-    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
+    fn server(&mut self, place: Place, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
         let (scope, blocks) = self.scope(block, SERVER);
         let level = scope.level.inherit(&http.level);
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
         let locations = self.locations(&blocks, &outer);
         let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
         let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false });
-        (Draft { line, listens, server }, scope.limits)
+        (Draft { place, listens, server }, scope.limits)
     }
 
     /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.
@@ -111,7 +112,7 @@ impl Builder<'_> {
         let mut blocks = Vec::new();
         for directive in &block.directives {
             if let Err(text) = self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
-                self.report.mistake(directive.line, text);
+                self.report.mistake(directive.place, text);
                 scope.take_as_given(&directive.name);
             }
         }
@@ -175,7 +176,7 @@ impl Builder<'_> {
             scope.level.guard = guard;
         }
         if context != EVENTS {
-            self.report.not_served(directive.line, &format!("directive \"{name}\""));
+            self.report.not_served(directive.place, &format!("directive \"{name}\""));
         }
         Ok(())
     }
@@ -185,7 +186,7 @@ impl Builder<'_> {
         let types = scope.level.types.get_or_insert_default();
         for directive in &block.directives {
             if !directive.name.contains('/') || directive.block.is_some() {
-                self.report.not_served(directive.line, &format!("directive \"{}\" in \"types\"", directive.name));
+                self.report.not_served(directive.place, &format!("directive \"{}\" in \"types\"", directive.name));
                 continue;
             }
             for extension in &directive.arguments {

@@ -7,6 +7,7 @@ use super::build::Builder;
 use super::checks;
 use super::conditions;
 use super::directives::{IF, LOCATION};
+use super::files::Place;
 use super::levels::Level;
 use super::parser::{Block, Directive};
 
@@ -28,12 +29,12 @@ impl Builder<'_> {
         let mut locations: Vec<Location> = Vec::new();
         for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "location") {
             if directive.arguments.first().is_some_and(|name| name.starts_with(b"@")) {
-                self.report.not_served(directive.line, "a named location");
+                self.report.not_served(directive.place, "a named location");
                 continue;
             }
             match pattern(&directive.arguments).and_then(|pattern| fits(pattern, &locations, outer)) {
                 Ok(pattern) => locations.push(self.location(pattern, directive, block, outer)),
-                Err(text) => self.report.mistake(directive.line, text),
+                Err(text) => self.report.mistake(directive.place, text),
             }
         }
         locations.into()
@@ -45,9 +46,9 @@ impl Builder<'_> {
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
         if endpoint != Endpoint::None {
             self.has_endpoints = true;
-            checks::location(endpoint, &level, outer.broker, (self.end_line, directive.line), self.report);
+            checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
         }
-        let paddings = self.paddings(endpoint, &level, directive.line);
+        let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
         let conditions = self.conditions(&blocks, endpoint, &level, outer.broker, &paddings);
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
@@ -56,14 +57,14 @@ impl Builder<'_> {
     }
 
     /// Paddings mean something to subscribers only, and are not even read elsewhere.
-    fn paddings(&mut self, endpoint: Endpoint, level: &Level, line: usize) -> Paddings {
+    fn paddings(&mut self, endpoint: Endpoint, level: &Level, place: Place) -> Paddings {
         let (Endpoint::Subscriber(_), Some(text)) = (endpoint, &level.padding_by_user_agent) else {
             return Paddings::default();
         };
         let parsed = Paddings::parse(text).map_err(|error| {
             let second = "push stream module: push stream module: unable to parse paddings by user agent";
-            self.report.mistake_of_location(self.end_line, line, format!("push stream module: {error}"));
-            self.report.mistake_of_location(self.end_line, line, second);
+            self.report.mistake_of_location(self.end, place, format!("push stream module: {error}"));
+            self.report.mistake_of_location(self.end, place, second);
         });
         parsed.unwrap_or_default().with_largest(self.largest_padding)
     }
@@ -80,15 +81,15 @@ impl Builder<'_> {
         for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "if") {
             let (scope, _) = self.scope(block, IF);
             if let (Some(guard), true) = (&scope.level.guard, endpoint != Endpoint::None) {
-                self.report.mistake(directive.line, checks::guarded(guard));
+                self.report.mistake(directive.place, checks::guarded(guard));
             }
             match conditions::parse(&directive.arguments, &self.captures) {
                 Ok(Some(condition)) => {
                     let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);
                     conditions.push((condition, settings));
                 }
-                Ok(None) => self.report.not_served(directive.line, "a test of files in \"if\""),
-                Err(text) => self.report.mistake(directive.line, text),
+                Ok(None) => self.report.not_served(directive.place, "a test of files in \"if\""),
+                Err(text) => self.report.mistake(directive.place, text),
             }
         }
         conditions

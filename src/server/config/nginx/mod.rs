@@ -2,13 +2,14 @@
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
 //! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
-//! Directives of nginx that stand for something else (proxies, static files, includes) are not served: they become
-//! notices.
+//! `files` resolves `include`. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
+//! they become notices.
 
 mod build;
 mod checks;
 mod conditions;
 mod directives;
+mod files;
 mod levels;
 mod lexer;
 mod listen;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Config;
+use files::{Files, Place};
 
 /// A configuration that was read.
 #[derive(Debug)]
@@ -41,8 +43,8 @@ pub struct Remark {
     pub line: usize,
     /// What there is to say.
     pub text: String,
-    /// For a mistake that shows at the end of a block: the line of the location that has it.
-    pub location_line: Option<usize>,
+    /// For a mistake that shows at the end of a block: file and line of the location that has it.
+    pub location: Option<(String, usize)>,
 }
 
 /// Something that the file asks for and does not get.
@@ -63,7 +65,11 @@ impl fmt::Display for Remark {
             0 => write!(out, "{}: {}", self.file, self.text)?,
             line => write!(out, "{}:{line}: {}", self.file, self.text)?,
         }
-        self.location_line.map_or(Ok(()), |line| write!(out, " (in the location of line {line})"))
+        match &self.location {
+            None => Ok(()),
+            Some((file, line)) if *file == self.file => write!(out, " (in the location of line {line})"),
+            Some((file, line)) => write!(out, " (in the location of {file}:{line})"),
+        }
     }
 }
 
@@ -79,7 +85,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Reads the file at `path`.
+/// Reads the file at `path` and those that it includes.
 ///
 /// # Errors
 /// All mistakes at once; only the first one if the file is not well-formed.
@@ -89,7 +95,7 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
         Ok(text) => parse(&file, &text),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
-            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location_line: None }], notices: Vec::new() })
+            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location: None }], notices: Vec::new() })
         }
     }
 }
@@ -99,17 +105,17 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
 /// # Errors
 /// As [`load`].
 pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
-    let mut report = Report { file: file.to_owned(), mistakes: Vec::new(), notices: Vec::new() };
-    let config = match parser::parse(text) {
+    let mut files = Files::new(file);
+    let tree = parser::parse(text, 0, &mut files);
+    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new() };
+    let config = match tree {
         Ok(tree) => build::build(&tree, &mut report),
         Err(error) => {
-            report.mistake(error.line, error.text);
+            report.mistake(error.place, error.text);
             None
         }
     };
-    let Report { mut mistakes, mut notices, .. } = report;
-    mistakes.sort_by_key(|mistake| mistake.line);
-    notices.sort_by_key(|notice| notice.line);
+    let (mistakes, notices) = report.remarks();
     match config {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices }),
         _ => Err(Mistakes { mistakes, notices }),
@@ -119,26 +125,49 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
 /// What is found on the way through a file.
 #[derive(Debug)]
 struct Report {
-    file: String,
-    mistakes: Vec<Remark>,
-    notices: Vec<Remark>,
+    files: Files,
+    mistakes: Vec<Found>,
+    notices: Vec<Found>,
+}
+
+/// Something to say about a place.
+#[derive(Debug)]
+struct Found {
+    place: Place,
+    text: String,
+    location: Option<Place>,
 }
 
 impl Report {
-    fn mistake(&mut self, line: usize, text: impl Into<String>) {
-        self.mistakes.push(Remark { file: self.file.clone(), line, text: text.into(), location_line: None });
+    fn mistake(&mut self, place: Place, text: impl Into<String>) {
+        self.mistakes.push(Found { place, text: text.into(), location: None });
     }
 
-    fn mistake_of_location(&mut self, line: usize, location_line: usize, text: impl Into<String>) {
-        self.mistakes.push(Remark { file: self.file.clone(), line, text: text.into(), location_line: Some(location_line) });
+    fn mistake_of_location(&mut self, place: Place, location: Place, text: impl Into<String>) {
+        self.mistakes.push(Found { place, text: text.into(), location: Some(location) });
     }
 
-    fn notice(&mut self, line: usize, text: impl Into<String>) {
-        self.notices.push(Remark { file: self.file.clone(), line, text: text.into(), location_line: None });
+    fn notice(&mut self, place: Place, text: impl Into<String>) {
+        self.notices.push(Found { place, text: text.into(), location: None });
     }
 
-    fn not_served(&mut self, line: usize, what: &str) {
-        self.notice(line, format!("{what} is not served by pushctl"));
+    fn not_served(&mut self, place: Place, what: &str) {
+        self.notice(place, format!("{what} is not served by pushctl"));
+    }
+
+    /// Mistakes and notices, each in the order of the files and lines.
+    fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
+        let Self { files, mut mistakes, mut notices } = self;
+        let remarks = |found: &mut Vec<Found>| {
+            found.sort_by_key(|found| found.place);
+            let name = |place: Place| (files.name(place.file).to_owned(), place.line);
+            let remark = |Found { place, text, location }: Found| {
+                let (file, line) = name(place);
+                Remark { file, line, text, location: location.map(name) }
+            };
+            std::mem::take(found).into_iter().map(remark).collect()
+        };
+        (remarks(&mut mistakes), remarks(&mut notices))
     }
 }
 
