@@ -124,6 +124,7 @@ impl Server {
         };
         accepting.shutdown().await;
         shards.stop().await;
+        http::flush_access_logs();
         result
     }
 }

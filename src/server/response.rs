@@ -31,26 +31,48 @@ impl Status {
     /// 500
     pub const INTERNAL: Status = Status(500);
 
-    /// The reason phrase.
+    /// The reason phrase; empty where nginx has none.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self.0 {
             200 => "OK",
+            201 => "Created",
+            202 => "Accepted",
+            204 => "No Content",
+            206 => "Partial Content",
+            301 => "Moved Permanently",
+            302 => "Moved Temporarily",
+            303 => "See Other",
             304 => "Not Modified",
+            307 => "Temporary Redirect",
+            308 => "Permanent Redirect",
             400 => "Bad Request",
+            401 => "Unauthorized",
+            402 => "Payment Required",
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Not Allowed",
+            406 => "Not Acceptable",
             408 => "Request Time-out",
+            409 => "Conflict",
+            410 => "Gone",
+            411 => "Length Required",
             412 => "Precondition Failed",
             413 => "Request Entity Too Large",
             414 => "Request-URI Too Large",
+            415 => "Unsupported Media Type",
+            416 => "Requested Range Not Satisfiable",
             417 => "Expectation Failed",
+            421 => "Misdirected Request",
+            429 => "Too Many Requests",
+            502 => "Bad Gateway",
+            504 => "Gateway Time-out",
+            507 => "Insufficient Storage",
             501 => "Not Implemented",
             503 => "Service Temporarily Unavailable",
             505 => "HTTP Version Not Supported",
             500 => "Internal Server Error",
-            _ => "Unknown",
+            _ => "",
         }
     }
 }
@@ -58,10 +80,30 @@ impl Status {
 /// The body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
+    /// None, and no length: of 204 and 304.
+    Absent,
     /// Sent with its length.
     Sized(Bytes),
     /// Sent in pieces, each a chunk of its own; for HTTP/1.0 up to the end of the connection.
     Pieces(Vec<Bytes>),
+}
+
+impl Body {
+    /// Its length, without the framing of pieces.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Absent => 0,
+            Body::Sized(body) => body.len() as u64,
+            Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+        }
+    }
+
+    /// There is none, or an empty one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A complete response.
@@ -129,10 +171,11 @@ impl Response {
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
         let (length, framing) = match &self.body {
             Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
+            Body::Absent => (None, Framing::Raw),
             Body::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
-        let keep_alive = request.keep_alive && !self.close && (length.is_some() || framing == Framing::Chunked);
+        let keep_alive = request.keep_alive && !self.close && (self.body == Body::Absent || length.is_some() || framing == Framing::Chunked);
         Head {
             status: self.status,
             content_type: self.content_type.as_deref(),
@@ -145,6 +188,7 @@ impl Response {
         .write(out);
         match &self.body {
             _ if request.is_head => {}
+            Body::Absent => {}
             Body::Sized(body) => out.extend_from_slice(body),
             Body::Pieces(pieces) => {
                 pieces.iter().for_each(|piece| framing.piece(piece, out));

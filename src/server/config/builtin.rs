@@ -55,7 +55,7 @@ impl Config {
     #[must_use]
     pub fn builtin() -> Self {
         let address = protocol::DEFAULT_LISTEN.parse().expect("the default address is valid");
-        let server = VirtualServer { names: Vec::new(), locations: locations(), welcome: true };
+        let server = VirtualServer { names: Vec::new(), locations: locations(), welcome: true, ..VirtualServer::default() };
         Self {
             listeners: vec![Listener::new(ListenAddress::Tcp(address), Arc::new(Servers::new(vec![Arc::new(server)], 0)))],
             shards: 0,
@@ -110,7 +110,7 @@ fn locations() -> Locations {
 }
 
 fn location(pattern: Pattern, endpoint: Endpoint, settings: Arc<LocationSettings>) -> Location {
-    Location { pattern, endpoint, settings, conditions: Vec::new(), nested: Locations::default() }
+    Location { pattern, endpoint, settings, steps: Vec::new(), nested: Locations::default() }
 }
 
 fn common(channels_path: Expression, content_type: &'static [u8]) -> LocationSettings {

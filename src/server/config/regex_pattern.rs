@@ -53,6 +53,15 @@ impl RegexPattern {
         Ok(Self { engine, names })
     }
 
+    /// The expression as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match &self.engine {
+            Engine::Linear(regex) => regex.as_str(),
+            Engine::Backtracking(regex) => regex.as_str(),
+        }
+    }
+
     /// Names of the named groups.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|(name, _)| name.as_str())

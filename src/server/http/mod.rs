@@ -3,16 +3,24 @@
 //! `listener` accepts and spreads connections over the shards; `connection` runs one of them: it reads requests with
 //! `head` and `body`, lets `route` find the answer, and hands followers to the fan-out until their subscription ends.
 //! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library offers; the parsing of
-//! heads is `httparse`'s, and ordinary pages are axum's (`pages`).
+//! heads is `httparse`'s, ordinary pages are axum's (`pages`), and files are read by `tower-http` (`files`). `web` and `auth` let
+//! requests in or not, `access_log` notes them.
 
+mod access_log;
+mod auth;
 mod body;
 mod connection;
+mod files;
 mod following;
 mod head;
 mod intake;
 mod listener;
 mod pages;
 mod route;
+mod sending;
+mod web;
 
+pub(super) use access_log::{flush as flush_access_logs, reopen as reopen_access_logs};
+pub(super) use auth::pair as basic_pair;
 pub(super) use connection::{Connection, Site};
 pub(super) use listener::{Accepted, Bound};

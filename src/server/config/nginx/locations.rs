@@ -1,14 +1,13 @@
 //! `location` blocks: their patterns, nested ones, `if` blocks, and the settings they end up with.
 
-use std::sync::Arc;
-
-use super::super::{BrokerSettings, Condition, Endpoint, Location, LocationSettings, Locations, Paddings, Pattern, RegexPattern};
+use super::super::web::Root;
+use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step};
 use super::build::Builder;
 use super::checks;
 use super::conditions;
 use super::directives::{IF, LOCATION};
 use super::files::Place;
-use super::levels::Level;
+use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
 
 /// What stands around a location.
@@ -41,8 +40,12 @@ impl Builder<'_> {
     }
 
     fn location(&mut self, pattern: Pattern, directive: &Directive, block: &Block, outer: &Outer<'_>) -> Location {
-        let (scope, blocks) = self.scope(block, LOCATION);
+        let (mut scope, blocks) = self.scope(block, LOCATION);
+        if let Some(Root { alias: Some(length), .. }) = &mut scope.level.root {
+            *length = if matches!(pattern, Pattern::Regex(_)) { None } else { Some(pattern.text().len()) };
+        }
         let level = scope.level.inherit(outer.level);
+        self.check_access(&level, directive.place);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
         if endpoint != Endpoint::None {
             self.has_endpoints = true;
@@ -50,10 +53,10 @@ impl Builder<'_> {
         }
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
-        let conditions = self.conditions(&blocks, endpoint, &level, outer.broker, &paddings);
+        let steps = self.steps(scope.steps, &blocks, endpoint, (&level, outer.broker, &paddings));
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
         let nested = self.locations(&blocks, &inner);
-        Location { pattern, endpoint, settings, conditions, nested }
+        Location { pattern, endpoint, settings, steps, nested }
     }
 
     /// Paddings mean something to subscribers only, and are not even read elsewhere.
@@ -69,30 +72,45 @@ impl Builder<'_> {
         parsed.unwrap_or_default().with_largest(self.largest_padding)
     }
 
-    fn conditions(
+    /// The steps of a location: its `if` blocks in their places.
+    fn steps(
         &mut self,
+        drafts: Vec<StepDraft>,
         blocks: &[Inner<'_>],
         endpoint: Endpoint,
-        outer: &Level,
-        broker: &BrokerSettings,
-        paddings: &Paddings,
-    ) -> Vec<(Condition, Arc<LocationSettings>)> {
-        let mut conditions = Vec::new();
-        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "if") {
+        (outer, broker, paddings): (&Level, &BrokerSettings, &Paddings),
+    ) -> Vec<Step> {
+        let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        let mut steps = Vec::new();
+        for draft in drafts {
+            let (directive, block) = match draft {
+                StepDraft::Step(step) => {
+                    steps.push(step);
+                    continue;
+                }
+                StepDraft::If => match ifs.next() {
+                    Some((_, directive, block)) => (directive, block),
+                    None => continue,
+                },
+            };
             let (scope, _) = self.scope(block, IF);
             if let (Some(guard), true) = (&scope.level.guard, endpoint != Endpoint::None) {
                 self.report.mistake(directive.place, checks::guarded(guard));
             }
-            match conditions::parse(&directive.arguments, &self.captures) {
-                Ok(Some(condition)) => {
+            let inner = scope.steps.into_iter().filter_map(|step| match step {
+                StepDraft::Step(step) => Some(step),
+                StepDraft::If => None,
+            });
+            let inner = inner.collect();
+            match conditions::parse(&directive.arguments, &self.names) {
+                Ok(condition) => {
                     let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);
-                    conditions.push((condition, settings));
+                    steps.push(Step::If { condition, settings, steps: inner });
                 }
-                Ok(None) => self.report.not_served(directive.place, "a test of files in \"if\""),
                 Err(text) => self.report.mistake(directive.place, text),
             }
         }
-        conditions
+        steps
     }
 }
 

@@ -10,14 +10,18 @@ mod checks;
 mod conditions;
 mod directives;
 mod files;
+mod ignored;
 mod levels;
 mod lexer;
 mod listen;
 mod listeners;
 mod locations;
+mod maps;
+mod names;
 mod parser;
 mod timeouts;
 mod units;
+mod web;
 
 use std::fmt;
 use std::path::Path;
@@ -32,6 +36,36 @@ pub struct Loaded {
     pub config: Config,
     /// What the file asks for and does not get, in the order of its lines.
     pub notices: Vec<Notice>,
+    /// Every directive of the file.
+    pub directives: Vec<Treated>,
+}
+
+/// A directive and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Treated {
+    /// The file as it was named.
+    pub file: String,
+    /// Number of the line.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does what it does in nginx.
+    Served,
+    /// A line of a `map` or `types`.
+    Part,
+    /// It has no effect, and needs none, for this reason.
+    Ignored(&'static str),
+    /// It has no effect, and would have one in nginx.
+    NotServed,
+    /// It is wrong.
+    Refused,
 }
 
 /// Something to say about a place in the file.
@@ -57,6 +91,8 @@ pub struct Mistakes {
     pub mistakes: Vec<Remark>,
     /// What it asks for and would not get even so.
     pub notices: Vec<Notice>,
+    /// Every directive that was looked at.
+    pub directives: Vec<Treated>,
 }
 
 impl fmt::Display for Remark {
@@ -95,7 +131,7 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
         Ok(text) => parse(&file, &text),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
-            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location: None }], notices: Vec::new() })
+            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location: None }], notices: Vec::new(), directives: Vec::new() })
         }
     }
 }
@@ -107,7 +143,7 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
 pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
     let tree = parser::parse(text, 0, &mut files);
-    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new() };
+    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new() };
     let config = match tree {
         Ok(tree) => build::build(&tree, &mut report),
         Err(error) => {
@@ -115,10 +151,11 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
             None
         }
     };
+    let directives = report.directives();
     let (mistakes, notices) = report.remarks();
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices }),
-        _ => Err(Mistakes { mistakes, notices }),
+        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives }),
+        _ => Err(Mistakes { mistakes, notices, directives }),
     }
 }
 
@@ -128,6 +165,7 @@ struct Report {
     files: Files,
     mistakes: Vec<Found>,
     notices: Vec<Found>,
+    treated: Vec<(Place, String, Verdict)>,
 }
 
 /// Something to say about a place.
@@ -155,9 +193,19 @@ impl Report {
         self.notice(place, format!("{what} is not served by pushctl"));
     }
 
+    fn treated(&mut self, directive: &parser::Directive, verdict: Verdict) {
+        self.treated.push((directive.place, directive.name.clone(), verdict));
+    }
+
+    fn directives(&mut self) -> Vec<Treated> {
+        self.treated.sort_by_key(|(place, ..)| *place);
+        let all = std::mem::take(&mut self.treated).into_iter();
+        all.map(|(place, name, verdict)| Treated { file: self.files.name(place.file).to_owned(), line: place.line, name, verdict }).collect()
+    }
+
     /// Mistakes and notices, each in the order of the files and lines.
     fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
-        let Self { files, mut mistakes, mut notices } = self;
+        let Self { files, mut mistakes, mut notices, .. } = self;
         let remarks = |found: &mut Vec<Found>| {
             found.sort_by_key(|found| found.place);
             let name = |place: Place| (files.name(place.file).to_owned(), place.line);
