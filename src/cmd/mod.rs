@@ -5,6 +5,8 @@
 
 pub mod args;
 pub mod bench;
+pub mod check;
+mod check_front;
 pub mod completions;
 pub mod exit;
 pub mod output;
@@ -46,6 +48,10 @@ pub struct Cli {
 pub enum Command {
     /// Run a push broker
     Serve(serve::Args),
+    /// Say what of a configuration is served, ignored, not served or wrong
+    ///
+    /// Reads an nginx.conf with all that it includes, or a configuration in TOML. Exit code 2 if there are mistakes.
+    Check(check::Args),
     /// Publish a message
     ///
     /// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is not sent again, because
@@ -76,6 +82,7 @@ pub fn run(cli: Cli) -> Code {
     let url = if is_unset { DEFAULT_URL.to_owned() } else { cli.url };
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
+        Command::Check(args) => check::run(&args),
         Command::Pub(args) => publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run()))),
         Command::Sub(args) => block_on(interruptible(sub::run(args, &url))),
         Command::Stats(args) => block_on(interruptible(stats::run(args, &url))),

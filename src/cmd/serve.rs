@@ -27,6 +27,11 @@ pub struct Args {
     /// Directives that pushctl does not serve are listed on stderr, with file and line.
     #[arg(long, value_name = "FILE")]
     nginx_conf: Option<PathBuf>,
+    /// Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)
+    ///
+    /// What is given on the command line goes before the environment, and both before the file.
+    #[arg(long, short, value_name = "FILE", env = "PUSHCTL_CONFIG", conflicts_with = "nginx_conf")]
+    config: Option<PathBuf>,
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
@@ -101,7 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    let is_builtin = args.nginx_conf.is_none();
+    let is_builtin = args.file().is_none();
     let mut config = load(args)?;
     args.apply(&mut config);
     raise_descriptor_limit();
@@ -117,8 +122,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
             tracing::info!("ending: telling subscribers, then closing");
         };
+        reopen_logs_when_told()?;
         Ok(server.run(stop).await?)
     })
+}
+
+/// Opens the files of access logs anew on SIGUSR1, as log rotation wants it.
+fn reopen_logs_when_told() -> anyhow::Result<()> {
+    let mut told = stop_signal(SignalKind::user_defined1())?;
+    tokio::spawn(async move {
+        while told.recv().await.is_some() {
+            crate::server::reopen_access_logs();
+            tracing::info!("access logs are opened anew");
+        }
+    });
+    Ok(())
 }
 
 fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> {
@@ -126,7 +144,7 @@ fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> 
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
-    let Some(path) = &args.nginx_conf else { return Ok(Config::builtin()) };
+    let Some(path) = args.file() else { return Ok(Config::builtin()) };
     let (loaded, notices) = match nginx::load(path) {
         Ok(loaded) => (Ok(loaded.config), loaded.notices),
         Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
@@ -138,6 +156,11 @@ fn load(args: &Args) -> anyhow::Result<Config> {
 }
 
 impl Args {
+    /// The file of the configuration, if one is given.
+    fn file(&self) -> Option<&PathBuf> {
+        self.nginx_conf.as_ref().or(self.config.as_ref())
+    }
+
     /// Puts what was given on the command line in the place of what the configuration says.
     fn apply(&self, config: &mut Config) {
         fn set<T, U: TryFrom<T>>(target: &mut U, value: Option<T>) {

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use broker::{Broker, CreateError, MAX_SHARDS, TICK};
 use config::{Config, ListenAddress};
+pub use http::reopen_access_logs;
 use http::{Accepted, Bound};
 use shard_thread::ShardThread;
 

@@ -175,7 +175,8 @@ impl Response {
             Body::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
-        let keep_alive = request.keep_alive && !self.close && (self.body == Body::Absent || length.is_some() || framing == Framing::Chunked);
+        let keep_alive =
+            request.keep_alive && !self.close && (self.body == Body::Absent || length.is_some() || framing == Framing::Chunked);
         Head {
             status: self.status,
             content_type: self.content_type.as_deref(),

@@ -3,6 +3,7 @@
 //! `fake` is a server that answers what a test wants; `resume` follows a real one through restarts.
 
 mod bench;
+mod check;
 mod errors;
 mod fake;
 mod publish;

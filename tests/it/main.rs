@@ -2,6 +2,7 @@
 //!
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
+mod around;
 mod bad_clients;
 mod bad_input;
 mod bodies;
@@ -9,6 +10,7 @@ mod bodies;
 mod cli;
 mod endings;
 mod followers;
+mod front;
 mod generated;
 mod golden;
 mod imports;

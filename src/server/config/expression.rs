@@ -4,6 +4,7 @@
 //! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -206,6 +207,21 @@ impl Expression {
             text.extend_from_slice(&part.value(variables));
         }
         Cow::Owned(text)
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => out.write_str(&String::from_utf8_lossy(text)),
+            Part::Argument(name) => write!(out, "$arg_{}", String::from_utf8_lossy(name)),
+            Part::Header(name) => write!(out, "$http_{}", name.replace('-', "_")),
+            Part::Capture(number) => write!(out, "${number}"),
+            Part::NamedCapture(name) | Part::Assigned(_, name) | Part::Builtin(name) => write!(out, "${name}"),
+            Part::Map(_) => out.write_str("$(map)"),
+            Part::Cookie(name) => write!(out, "$cookie_{}", String::from_utf8_lossy(name)),
+            Part::PathAfter(_) => out.write_str("(rest of the path)"),
+        })
     }
 }
 

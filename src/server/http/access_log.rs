@@ -121,7 +121,9 @@ impl Drop for Entry {
                 match piece {
                     Piece::Text(text) => line.extend_from_slice(&text),
                     Piece::Status => line.extend_from_slice(self.status.to_string().as_bytes()),
-                    Piece::BodyBytes => line.extend_from_slice(self.body_bytes.map_or("-".to_owned(), |bytes| bytes.to_string()).as_bytes()),
+                    Piece::BodyBytes => {
+                        line.extend_from_slice(self.body_bytes.map_or("-".to_owned(), |bytes| bytes.to_string()).as_bytes())
+                    }
                     Piece::RequestTime => {
                         line.extend_from_slice(format!("{}.{:03}", took.as_secs(), took.subsec_millis()).as_bytes());
                     }
@@ -146,11 +148,11 @@ fn writer() -> &'static SyncSender<Order> {
     })
 }
 
-/// Opens the files anew: they were moved away.
-pub(in crate::server) fn reopen() {
+/// Opens the files of access logs anew: they were moved away.
+pub fn reopen() {
     if let Some(writer) = WRITER.get() {
-        // The thread is gone only with the process.
-        drop(writer.send(Order::Reopen));
+        // A queue that is full now is written first; the next signal will do.
+        drop(writer.try_send(Order::Reopen));
     }
 }
 
@@ -159,7 +161,7 @@ pub(in crate::server) fn flush() {
     let Some(writer) = WRITER.get() else { return };
     let (done, wait) = sync_channel(1);
     if writer.try_send(Order::Flush(done)).is_ok() {
-        drop(wait.recv_timeout(FLUSH_TIME));
+        let _ = wait.recv_timeout(FLUSH_TIME);
     }
 }
 
@@ -195,7 +197,7 @@ fn write_all(orders: &Receiver<Order>) {
             Order::Flush(done) => {
                 flush_all(&mut files);
                 // Nobody may be waiting any more.
-                drop(done.try_send(()));
+                let _ = done.try_send(());
             }
         }
     }

@@ -102,7 +102,11 @@ impl Credentials {
             if error.kind() == std::io::ErrorKind::NotFound { Verdict::NoFile } else { Verdict::Unreadable }
         };
         let text = match std::fs::metadata(&self.users).and_then(|found| {
-            if found.is_file() && found.len() <= MAX_FILE_BYTES { std::fs::read(&self.users) } else { Err(std::io::ErrorKind::InvalidData.into()) }
+            if found.is_file() && found.len() <= MAX_FILE_BYTES {
+                std::fs::read(&self.users)
+            } else {
+                Err(std::io::ErrorKind::InvalidData.into())
+            }
         }) {
             Ok(text) => text,
             Err(error) => return failed(&error),
@@ -183,7 +187,8 @@ fn apr1(password: &[u8], salt: &[u8]) -> String {
     let mut digest = first.finalize();
     for round in 0..1000 {
         let mut next = Md5::new();
-        let (odd, even): (&[u8], &[u8]) = (if round & 1 == 1 { password } else { &digest }, if round & 1 == 1 { &digest } else { password });
+        let (odd, even): (&[u8], &[u8]) =
+            (if round & 1 == 1 { password } else { &digest }, if round & 1 == 1 { &digest } else { password });
         next.update(odd);
         if round % 3 != 0 {
             next.update(salt);

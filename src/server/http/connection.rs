@@ -83,7 +83,17 @@ impl Connection {
     /// Enters a connection into its shard.
     pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
         let key = shard.open();
-        Self { shard, key, inlet, outlet: Rc::new(outlet), site, peer: Box::new(peer), buffer: BytesMut::new(), has_followed: false, log: None }
+        Self {
+            shard,
+            key,
+            inlet,
+            outlet: Rc::new(outlet),
+            site,
+            peer: Box::new(peer),
+            buffer: BytesMut::new(),
+            has_followed: false,
+            log: None,
+        }
     }
 
     /// Serves the connection until it ends.

@@ -159,7 +159,9 @@ impl Job {
         let length = served.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let range_line = content_range.map(|range| format!("Content-Range: {range}\r\n")).unwrap_or_default();
         match (served.status().as_u16(), length) {
-            (200, Some(length)) => Answer::Stream(head(Status::OK, etag_line + "Accept-Ranges: bytes\r\n"), length, Body::new(served.into_body())),
+            (200, Some(length)) => {
+                Answer::Stream(head(Status::OK, etag_line + "Accept-Ranges: bytes\r\n"), length, Body::new(served.into_body()))
+            }
             (206, Some(length)) => Answer::Stream(head(Status(206), etag_line + &range_line), length, Body::new(served.into_body())),
             (416, _) => Answer::Respond(Response::error_page(Status(416)).with_headers(range_line.as_bytes())),
             // It went away meanwhile.
@@ -173,7 +175,8 @@ impl Conditions {
     fn status(&self, etag: &str, last_modified: &str, modified: u64) -> Option<Status> {
         let same = |header: &[u8]| header == last_modified.as_bytes();
         let is_later = |header: &Vec<u8>| crate::message::parse_http_date(header).is_some_and(|time| modified > time);
-        if self.if_unmodified_since.as_ref().is_some_and(is_later) || self.if_match.as_ref().is_some_and(|tags| !has_tag(tags, etag, false)) {
+        if self.if_unmodified_since.as_ref().is_some_and(is_later) || self.if_match.as_ref().is_some_and(|tags| !has_tag(tags, etag, false))
+        {
             return Some(Status(412));
         }
         if self.if_modified_since.is_none() && self.if_none_match.is_none() {

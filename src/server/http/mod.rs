@@ -20,7 +20,8 @@ mod route;
 mod sending;
 mod web;
 
-pub(super) use access_log::{flush as flush_access_logs, reopen as reopen_access_logs};
+pub(super) use access_log::flush as flush_access_logs;
+pub use access_log::reopen as reopen_access_logs;
 pub(super) use auth::pair as basic_pair;
 pub(super) use connection::{Connection, Site};
 pub(super) use listener::{Accepted, Bound};

@@ -190,17 +190,20 @@ impl Router<'_> {
                 }
             }
             Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
-            Endpoint::Subscriber(mode) => self.subscribe(&subscriber::Call {
-                request,
-                variables,
-                settings,
-                mode,
-                broker: self.shard.broker(),
-                formats: &self.site.formats,
-                max_channels: self.site.limits.max_channels_per_request,
-                connection: self.connection(request),
-                added: &added.good,
-            }, added),
+            Endpoint::Subscriber(mode) => self.subscribe(
+                &subscriber::Call {
+                    request,
+                    variables,
+                    settings,
+                    mode,
+                    broker: self.shard.broker(),
+                    formats: &self.site.formats,
+                    max_channels: self.site.limits.max_channels_per_request,
+                    connection: self.connection(request),
+                    added: &added.good,
+                },
+                added,
+            ),
         };
         (next, max_body)
     }

@@ -45,7 +45,17 @@ impl Key {
     /// The key of a plain format of these settings.
     pub(super) fn new(settings: &Arc<LocationSettings>, kind: Kind, framing: Framing, keep_alive: bool) -> Self {
         let settings = Arc::as_ptr(settings);
-        Self { settings, kind, framing, keep_alive, content_type: Bytes::new(), cors: Vec::new(), callback: None, padding: None, added: Vec::new() }
+        Self {
+            settings,
+            kind,
+            framing,
+            keep_alive,
+            content_type: Bytes::new(),
+            cors: Vec::new(),
+            callback: None,
+            padding: None,
+            added: Vec::new(),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ fn invalid(word: Option<impl AsRef<[u8]>>) -> String {
 }
 
 /// The words between the brackets, which may stick to the first and the last word.
-fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     let mut words = arguments.to_vec();
     let first = words.first_mut()?;
     *first = first.strip_prefix(b"(")?.to_vec();

@@ -188,8 +188,7 @@ static DIRECTIVES: &[Rule] = &[
 ];
 
 /// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
-pub(super) static GUARDS: &[&str] =
-    &["auth_jwt", "auth_request", "limit_except", "secure_link"];
+pub(super) static GUARDS: &[&str] = &["auth_jwt", "auth_request", "limit_except", "secure_link"];
 
 fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first() == b"auto" {

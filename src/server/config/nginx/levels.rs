@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::template::Template;
 use super::super::condition::Step;
+use super::super::template::Template;
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
-use super::super::{BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, Types, WebSettings};
+use super::super::{
+    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, Types, WebSettings,
+};
 use super::listen::Listen;
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.

@@ -1,4 +1,4 @@
-//! Configuration from an existing nginx.conf (push-stream protocol reference, sections 15 to 17).
+//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream protocol reference, sections 15 to 17).
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
 //! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
@@ -10,6 +10,7 @@ mod checks;
 mod conditions;
 mod directives;
 mod files;
+mod from_toml;
 mod ignored;
 mod levels;
 mod lexer;
@@ -20,6 +21,7 @@ mod maps;
 mod names;
 mod parser;
 mod timeouts;
+mod to_toml;
 mod units;
 mod web;
 
@@ -142,12 +144,12 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
 /// As [`load`].
 pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
-    let tree = parser::parse(text, 0, &mut files);
+    let tree = tree(text, &mut files);
     let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new() };
     let config = match tree {
         Ok(tree) => build::build(&tree, &mut report),
-        Err(error) => {
-            report.mistake(error.place, error.text);
+        Err(errors) => {
+            errors.into_iter().for_each(|error| report.mistake(error.place, error.text));
             None
         }
     };
@@ -157,6 +159,27 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives }),
         _ => Err(Mistakes { mistakes, notices, directives }),
     }
+}
+
+/// The text of an nginx.conf, whose name in messages is `file`, in TOML.
+///
+/// # Errors
+/// What TOML cannot hold, or that the file is not well-formed.
+pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
+    let mut files = Files::new(file);
+    match tree(text, &mut files) {
+        Ok(tree) => to_toml::write(&tree, &files),
+        Err(errors) => Err(errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+    }
+}
+
+/// The directives of a file: TOML if its name ends so, nginx's notation otherwise.
+fn tree(text: &[u8], files: &mut Files) -> Result<parser::Block, Vec<parser::SyntaxError>> {
+    if !files.name(0).ends_with(".toml") {
+        return parser::parse(text, 0, files).map_err(|error| vec![error]);
+    }
+    let whole = |text: &str| vec![parser::SyntaxError { place: Place::default(), text: text.to_owned() }];
+    from_toml::parse(std::str::from_utf8(text).map_err(|_| whole("the file is not UTF-8"))?)
 }
 
 /// What is found on the way through a file.
@@ -200,7 +223,8 @@ impl Report {
     fn directives(&mut self) -> Vec<Treated> {
         self.treated.sort_by_key(|(place, ..)| *place);
         let all = std::mem::take(&mut self.treated).into_iter();
-        all.map(|(place, name, verdict)| Treated { file: self.files.name(place.file).to_owned(), line: place.line, name, verdict }).collect()
+        all.map(|(place, name, verdict)| Treated { file: self.files.name(place.file).to_owned(), line: place.line, name, verdict })
+            .collect()
     }
 
     /// Mistakes and notices, each in the order of the files and lines.

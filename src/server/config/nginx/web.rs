@@ -162,7 +162,11 @@ fn root(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if let Some(earlier) = &scope.level.root {
         let is_same = earlier.alias.is_some() == is_alias;
         let earlier = if earlier.alias.is_some() { "alias" } else { "root" };
-        return Err(if is_same { value.duplicate() } else { format!("\"{}\" directive is duplicate, \"{earlier}\" directive was specified earlier", value.name) });
+        return Err(if is_same {
+            value.duplicate()
+        } else {
+            format!("\"{}\" directive is duplicate, \"{earlier}\" directive was specified earlier", value.name)
+        });
     }
     let path = expression(value, value.first())?;
     // Which part of the path an alias replaces is known only with the location's pattern.
