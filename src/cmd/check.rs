@@ -8,7 +8,7 @@ use super::check_front;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nginx::{self, Treated, Verdict};
-use crate::server::config::{Config, Endpoint, Location, LocationSettings, SubscriberMode, VirtualServer};
+use crate::server::config::{Config, Endpoint, Location, LocationSettings, Step, SubscriberMode, VirtualServer};
 
 /// Address at which pushctl listens behind nginx.
 const BEHIND: &str = "127.0.0.1:9080";
@@ -207,7 +207,8 @@ fn rows(config: &Config) -> Vec<Row> {
             add_rows(&mut rows, location, (&name, &listens.join(" ")));
         }
         if server.locations.is_empty() {
-            rows.push([name, listens.join(" "), String::new(), "nothing".to_owned(), String::new(), files(&server)]);
+            let kind = if server.steps.is_empty() { "files" } else { "answer" };
+            rows.push([name, listens.join(" "), String::new(), kind.to_owned(), String::new(), files(&server)]);
         }
     }
     rows
@@ -225,7 +226,9 @@ fn add_rows(rows: &mut Vec<Row>, location: &Location, (server, listen): (&str, &
 }
 
 fn endpoint(location: &Location) -> (&'static str, &'static str) {
+    let always_returns = location.steps.iter().any(|step| matches!(step, Step::Return(_)));
     match location.endpoint {
+        Endpoint::None if always_returns => ("answer", ""),
         Endpoint::None if location.settings.web.root.is_some() => ("files", ""),
         Endpoint::None if !location.steps.is_empty() => ("answer", ""),
         Endpoint::None => ("nothing", ""),

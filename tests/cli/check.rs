@@ -120,17 +120,18 @@ fn a_file_of_a_real_site_gets_a_report_that_can_be_acted_on() {
     let (code, text) = report(&[], &real_life());
     assert_eq!(code, Some(0), "{text}");
     for expected in [
-        "FILE:49: not served ssl_protocols: TLS stays with nginx, in front of pushctl (see --front)",
-        "FILE:67: not served gzip: answers are not compressed; nginx in front can do it (see --front)",
-        "FILE:104: not served upstream: keep nginx in front for it (see --front)",
-        "FILE:106: not served server: keep nginx in front for it (see --front)",
-        "FILE:123: served return",
-        "FILE:143: not served try_files: paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)",
-        "FILE:130:",
-        "  push.shop.example  127.0.0.1:8081  ~ ^/ev/(.+)$         subscriber  eventsource   channels=$1 ping=15s origins=$(map)",
-        "  push.shop.example  127.0.0.1:8081  = /pub               publisher   admin         channels=$channel store=on access=3rules",
-        "  push.shop.example  127.0.0.1:8081  /admin/              files                     root=/var/www/admin password",
-        "  shop.example       0.0.0.0:443     ~ \\.php$             nothing",
+        "FILE:45: not served ssl_protocols: TLS stays with nginx, in front of pushctl (see --front)",
+        "FILE:62: not served gzip: answers are not compressed; nginx in front can do it (see --front)",
+        "FILE:100: not served upstream: keep nginx in front for it (see --front)",
+        "FILE:102: not served server: keep nginx in front for it (see --front)",
+        "FILE:120: served return",
+        "FILE:139: not served try_files: paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)",
+        "FILE:130: not served ssl_certificate_key:",
+        "  push.shop.example  127.0.0.1:8081  ~ ^/ev/(.+)$              subscriber  eventsource   channels=$1 ping=15s origins=$(map)",
+        "  push.shop.example  127.0.0.1:8081  = /pub                    publisher   admin         channels=$channel store=on access=3rules",
+        "  push.shop.example  127.0.0.1:8081  /admin/                   files                     root=/var/www/admin password",
+        "  shop.example       0.0.0.0:443     ~ \\.php$                  nothing\n",
+        "  shop.example       0.0.0.0:443     = /health                 answer ",
         "parameter \"ssl\" of \"listen 443\" is not served by pushctl",
     ] {
         assert!(text.contains(expected), "{expected}\nis not in\n{text}");

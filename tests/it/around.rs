@@ -186,7 +186,7 @@ fn a_push_location_with_a_password_needs_it_in_every_mode() {
     poll.send_request("GET", "/lp?a=1", &[authorization], None);
     wait_until("the long-poll waits", || {
         let stats = server.connect().request("GET", "/stats", &[authorization], None);
-        stats.text().contains("\"subscribers\": 1,")
+        stats.text().contains("\"subscribers\": 1")
     });
     let published = server.connect().request("POST", "/pub?a=2", &[authorization], Some(b"hi"));
     let polled = poll.read_response();

@@ -69,13 +69,17 @@ pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
         return;
     }
     for argument in &directive.arguments {
-        let text = String::from_utf8_lossy(argument);
-        for (place, opening) in text.match_indices("(?<").chain(text.match_indices("(?P<")) {
-            let rest = &text[place + opening.len()..];
-            let name = rest.split('>').next().unwrap_or_default();
-            if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                names.push(name.to_owned());
-            }
+        names_in(&String::from_utf8_lossy(argument), names);
+    }
+}
+
+/// Adds the names of captures in a regular expression.
+pub(super) fn names_in(text: &str, names: &mut Vec<String>) {
+    for (place, opening) in text.match_indices("(?<").chain(text.match_indices("(?P<")) {
+        let rest = &text[place + opening.len()..];
+        let name = rest.split('>').next().unwrap_or_default();
+        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            names.push(name.to_owned());
         }
     }
 }

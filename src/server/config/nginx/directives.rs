@@ -94,7 +94,7 @@ impl Value<'_> {
         Expression::parse_with(self.first(), self.names).map(Some).map_err(|error| error.to_string())
     }
 
-    fn flag(&self) -> Result<Option<bool>, String> {
+    pub(super) fn flag(&self) -> Result<Option<bool>, String> {
         match self.first().to_ascii_lowercase().as_slice() {
             b"on" => Ok(Some(true)),
             b"off" => Ok(Some(false)),

@@ -40,6 +40,8 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
                 if let Some(name) = variable(name) {
                     names.maps.push((name, MapVariable::default()));
                 }
+                let keys = directive.block.iter().flat_map(|block| &block.directives).map(|line| &line.name);
+                keys.filter(|key| key.starts_with('~')).for_each(|key| conditions::names_in(key, &mut names.captures));
             }
             _ => {}
         }

@@ -34,6 +34,9 @@ impl Writer<'_> {
     fn block(&mut self, block: &Block, path: &str) -> Result<(), String> {
         let all: Vec<&Directive> = block.directives.iter().collect();
         self.simple(&all)?;
+        if !path.is_empty() && all.iter().any(|directive| blocks_files(directive)) {
+            self.line(format_args!("files = false"));
+        }
         self.rules(&all)?;
         for directive in all {
             let Some(inner) = &directive.block else { continue };
@@ -135,6 +138,11 @@ fn is_rule(directive: &Directive) -> bool {
     RULES.contains(&directive.name.as_str()) && directives::rule(&directive.name).is_some()
 }
 
+/// Because of it no files are served, which must not be lost with it.
+fn blocks_files(directive: &Directive) -> bool {
+    directives::rule(&directive.name).is_none() && super::web::blocks_files(&directive.name)
+}
+
 /// A rule as an array, or an `if` as a table in one line.
 fn rule(directive: &Directive) -> Result<String, String> {
     let Some(block) = &directive.block else {
@@ -144,6 +152,9 @@ fn rule(directive: &Directive) -> Result<String, String> {
     let condition = conditions::inside(&directive.arguments).ok_or("a condition has brackets")?;
     let mut parts = vec![format!("if = {}", words(&condition)?)];
     let (rules, others): (Vec<&Directive>, Vec<&Directive>) = block.directives.iter().partition(|inner| is_rule(inner));
+    if others.iter().any(|inner| blocks_files(inner)) {
+        parts.push("files = false".to_owned());
+    }
     let mut done: Vec<&str> = Vec::new();
     for inner in others.iter().filter(|inner| directives::rule(&inner.name).is_some_and(|rule| !matches!(rule.effect, Effect::Ignored))) {
         if !done.contains(&inner.name.as_str()) {

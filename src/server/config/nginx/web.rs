@@ -26,6 +26,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("auth_basic", HSL, 1..=1, Effect::Once(auth_basic)),
     rule_of("auth_basic_user_file", HSL, 1..=1, Effect::Once(auth_basic_user_file)),
     rule_of("internal", LOCATION, 0..=0, Effect::Once(internal)),
+    rule_of("pushctl_files", HSL | IF | SERVER_IF, 1..=1, Effect::Once(files)),
     rule_of("root", HSL | IF, 1..=1, Effect::Many(root)),
     rule_of("alias", LOCATION, 1..=1, Effect::Many(root)),
     rule_of("index", HSL, 1..=usize::MAX, Effect::Many(index)),
@@ -154,6 +155,14 @@ fn auth_basic_user_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), Stri
 
 fn internal(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
     scope.level.internal = Some(true);
+    Ok(())
+}
+
+/// `off`: no files are served here, as where a directive stands that is not served.
+fn files(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    if value.flag()? == Some(false) {
+        scope.level.files_blocked = Some(value.name.to_owned());
+    }
     Ok(())
 }
 
