@@ -80,8 +80,6 @@ impl Status {
 /// The body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// None, and no length: of 204 and 304.
-    Absent,
     /// Sent with its length.
     Sized(Bytes),
     /// Sent in pieces, each a chunk of its own; for HTTP/1.0 up to the end of the connection.
@@ -93,7 +91,6 @@ impl Body {
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
-            Body::Absent => 0,
             Body::Sized(body) => body.len() as u64,
             Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
         }
@@ -119,6 +116,8 @@ pub struct Response {
     pub headers: Cow<'static, [u8]>,
     /// Its body.
     pub body: Body,
+    /// There is no body, and no length: of 204 and 304.
+    pub bodiless: bool,
     /// Ends the connection.
     pub close: bool,
 }
@@ -127,7 +126,15 @@ impl Response {
     /// A response without body and Content-Type.
     #[must_use]
     pub fn header_only(status: Status, headers: impl Into<Cow<'static, [u8]>>) -> Self {
-        Self { status, content_type: None, last_modified: None, headers: headers.into(), body: Body::Sized(Bytes::new()), close: false }
+        Self {
+            status,
+            content_type: None,
+            last_modified: None,
+            headers: headers.into(),
+            body: Body::Sized(Bytes::new()),
+            bodiless: false,
+            close: false,
+        }
     }
 
     /// A response with a body of known length.
@@ -171,12 +178,11 @@ impl Response {
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
         let (length, framing) = match &self.body {
             Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
-            Body::Absent => (None, Framing::Raw),
+            _ if self.bodiless => (None, Framing::Raw),
             Body::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
-        let keep_alive =
-            request.keep_alive && !self.close && (self.body == Body::Absent || length.is_some() || framing == Framing::Chunked);
+        let keep_alive = request.keep_alive && !self.close && (self.bodiless || length.is_some() || framing == Framing::Chunked);
         Head {
             status: self.status,
             content_type: self.content_type.as_deref(),
@@ -188,8 +194,7 @@ impl Response {
         }
         .write(out);
         match &self.body {
-            _ if request.is_head => {}
-            Body::Absent => {}
+            _ if request.is_head || self.bodiless => {}
             Body::Sized(body) => out.extend_from_slice(body),
             Body::Pieces(pieces) => {
                 pieces.iter().for_each(|piece| framing.piece(piece, out));

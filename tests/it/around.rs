@@ -3,6 +3,9 @@
 
 use super::support::{Connection, Directory, Nginx, Response, Server, conf, wait_until};
 
+/// Method, target and headers of a request.
+type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// Headers that every server has its own of.
 const OWN: [&str; 2] = ["server", "date"];
 
@@ -22,14 +25,14 @@ fn comparable(response: &Response, port: &str) -> String {
 }
 
 /// Sends a request; a HEAD's answer has no body.
-fn answer(connection: &mut Connection, (method, target, headers): (&str, &str, &[(&str, &str)])) -> Response {
+fn answer(connection: &mut Connection, (method, target, headers): Asked<'_>) -> Response {
     let body = matches!(method, "POST" | "PUT").then_some(&b"x"[..]);
     connection.send_request(method, target, headers, body);
     if method == "HEAD" { Response { head: connection.read_head(), body: Vec::new() } } else { connection.read_response() }
 }
 
 /// Asks both servers, each request on a connection of its own.
-fn compare(http: &str, requests: &[(&str, &str, &[(&str, &str)])]) {
+fn compare(http: &str, requests: &[Asked<'_>]) {
     let nginx = Nginx::start(http);
     let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
     let port = server.address().rsplit(':').next().expect("a port").to_owned();
@@ -64,7 +67,7 @@ fn returns_and_variables_are_those_of_nginx() {
             location /break { set $y 1; break; return 404; }
         }"#;
     let x: &[(&str, &str)] = &[];
-    let mut requests: Vec<(&str, &str, &[(&str, &str)])> = Vec::new();
+    let mut requests: Vec<Asked<'_>> = Vec::new();
     for target in [
         "/r200",
         "/r204",
@@ -119,7 +122,7 @@ fn hostnames_in_a_map_are_those_of_nginx() {
     let targets =
         ["a.example", "x.a.example", "x.b.example", "b.example", "c.d", "c", "www.b.example", "WWW.B.EXAMPLE.", "", "y.x.b.example"];
     let targets = targets.map(|host| format!("/?h={host}"));
-    let requests: Vec<(&str, &str, &[(&str, &str)])> = targets.iter().map(|target| ("GET", target.as_str(), &[][..])).collect();
+    let requests: Vec<Asked<'_>> = targets.iter().map(|target| ("GET", target.as_str(), &[][..])).collect();
     compare(http, &requests);
 }
 
@@ -149,7 +152,7 @@ fn access_is_that_of_nginx() {
     let wrong = ["Basic YW5uOnNlY3JldHQ=", "Basic bm9ib2R5OnNlY3JldA==", "Basic !!!", "Bearer x", "Basic YW5uOg=="];
     let mut headers: Vec<Vec<(&str, &str)>> = vec![Vec::new()];
     headers.extend(basic.iter().chain(&wrong).map(|value| vec![("Authorization", *value)]));
-    let mut requests: Vec<(&str, &str, &[(&str, &str)])> = Vec::new();
+    let mut requests: Vec<Asked<'_>> = Vec::new();
     for target in ["/all", "/net", "/not", "/both", "/any", "/in", "/off", "/none", "/internal"] {
         requests.extend(headers[..2].iter().map(|headers| ("GET", target, headers.as_slice())));
     }
@@ -225,7 +228,7 @@ fn files_are_served_as_by_nginx() {
         directory.path().display()
     );
     let x: &[(&str, &str)] = &[];
-    let mut requests: Vec<(&str, &str, &[(&str, &str)])> = Vec::new();
+    let mut requests: Vec<Asked<'_>> = Vec::new();
     for target in [
         "/",
         "/a.txt",

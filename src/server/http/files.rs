@@ -27,7 +27,7 @@ use super::web;
 use crate::message::http_date;
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::request::Request;
-use crate::server::response::{Body as ResponseBody, Response, Status};
+use crate::server::response::{Response, Status};
 
 /// What a request for a file needs when the file is looked for.
 pub(super) struct Job {
@@ -145,7 +145,7 @@ impl Job {
         let etag_line = format!("ETag: {etag}\r\n");
         if let Some(status) = self.conditions.status(&etag, &last_modified, modified) {
             return Answer::Respond(match status {
-                Status::NOT_MODIFIED => Response { content_type: None, body: ResponseBody::Absent, ..head(status, etag_line) },
+                Status::NOT_MODIFIED => Response { content_type: None, bodiless: true, ..head(status, etag_line) },
                 status => Response::error_page(status),
             });
         }

@@ -219,13 +219,13 @@ impl Router<'_> {
                     Err(error) => call.refused(&error),
                 }
             }
-            Answer::FollowWebSocket(mut subscription, publishing) => match {
+            Answer::FollowWebSocket(mut subscription, publishing) => {
                 insert_lines(&mut subscription.head, &added.any);
-                self.shard.attach(self.key, Rc::clone(self.outlet), *subscription)
-            } {
-                Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
-                Err(error) => call.refused(&error),
-            },
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
+                    Err(error) => call.refused(&error),
+                }
+            }
             answer => answer,
         };
         match answer {

@@ -128,6 +128,7 @@ impl LongPollFormat {
             last_modified: Some(position.http_date()),
             headers: [&self.headers[..], format!("Etag: W/{}\r\n", position.tag).as_bytes(), &self.added].concat().into(),
             body,
+            bodiless: false,
             close: false,
         }
     }

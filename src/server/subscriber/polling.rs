@@ -51,6 +51,7 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
         last_modified: Some(position.http_date()),
         headers: [&call.cors()[..], NO_CACHE, format!("Etag: W/{}\r\n", position.tag).as_bytes()].concat().into(),
         body: Body::Pieces(pieces(&renderer, shown, callback.as_ref())),
+        bodiless: false,
         close: false,
     })
 }
