@@ -177,8 +177,8 @@ impl Response {
     /// Appends the response to `out`; returns whether the connection can serve another request.
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
         let (length, framing) = match &self.body {
-            Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
             _ if self.bodiless => (None, Framing::Raw),
+            Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
             Body::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
