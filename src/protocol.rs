@@ -10,11 +10,19 @@ pub const EVENT_ID: &str = "Event-Id";
 pub const EVENT_TYPE: &str = "Event-Type";
 /// Subscriber header of an EventSource that reconnects.
 pub const LAST_EVENT_ID: &str = "Last-Event-ID";
+/// Content type of a batch of messages, one JSON object per line (an extension of ours).
+pub const BATCH_TYPE: &str = "application/x-ndjson";
 /// Id of a ping message.
 pub const PING_ID: i64 = -1;
 /// Id of the message that tells a subscriber that its channel was deleted.
 pub const DELETED_ID: i64 = -2;
 /// Id of the message that ends a long-poll which found nothing.
 pub const TIMEOUT_ID: i64 = -3;
+/// Id of the object that tells a subscriber how many messages it missed (`missed` says how many).
+pub const GAP_ID: i64 = -4;
+/// Type of the event that tells an EventSource the same.
+pub const GAP_EVENT: &str = "gap";
+/// Header of answers to polls that tells the same: a number, with `+` behind it if there may be more.
+pub const MISSED: &str = "X-Pushctl-Missed";
 /// Address that `serve` listens on, and that the other commands talk to, when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9080";

@@ -16,7 +16,8 @@
 use std::collections::HashMap;
 
 use super::Message;
-use crate::message::{Position, http_date};
+use super::marks::{Mark, Marks, Step};
+use crate::message::{Position, http_date, parse_http_date};
 
 /// The state of one subscription.
 #[derive(Clone, Debug, Default)]
@@ -25,25 +26,36 @@ pub struct Cursor {
     base: Option<Position>,
     /// True once a connection was made from `base`: older messages are then none that we asked for.
     resumed: bool,
-    channels: HashMap<String, Last>,
+    channels: HashMap<String, Mark>,
     answer: Option<Answer>,
+    /// Where the last whole answer left all channels.
+    stands: Option<Position>,
+    /// True if messages came by another way than by answers since the last one, so that its headers are old.
+    is_outrun: bool,
     /// True if an answer was cut off, so that the last one's headers do not tell where all channels stand.
     is_cut: bool,
     /// Channels that have not given their backlog yet, and its length.
     backlogs: HashMap<String, u64>,
     event_id: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    position: Option<Position>,
-    id: Option<i64>,
+    /// It begins after an event id: messages from before the start are wanted.
+    begins_at_event: bool,
+    /// The start was handed out as a step.
+    start_told: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Answer {
     last_modified: String,
     etag: Option<String>,
+}
+
+/// A message that is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// How it moves the marks.
+    pub step: Step,
+    /// How many messages of its channel should have come before it.
+    pub missed: u64,
 }
 
 /// What to send when connecting.
@@ -61,7 +73,50 @@ impl Cursor {
     /// A cursor that starts with the messages of second `since`.
     #[must_use]
     pub fn since(since: u64) -> Self {
-        Self { base: Some(Position::new(since, 0)), resumed: true, ..Self::default() }
+        Self::after(Position::new(since, 0))
+    }
+
+    /// A cursor that starts behind `position`.
+    #[must_use]
+    pub fn after(position: Position) -> Self {
+        Self { base: Some(position), resumed: true, ..Self::default() }
+    }
+
+    /// A cursor that starts behind the message with this event id.
+    #[must_use]
+    pub fn after_event(event_id: String) -> Self {
+        Self { event_id: Some(event_id), begins_at_event: true, ..Self::default() }
+    }
+
+    /// A cursor that goes on at `marks`.
+    #[must_use]
+    pub fn at(marks: Marks) -> Self {
+        Self {
+            base: marks.start,
+            resumed: true,
+            is_outrun: true,
+            start_told: marks.start.is_some(),
+            begins_at_event: marks.start.is_none() && marks.channels.is_empty() && marks.event_id.is_some(),
+            channels: marks.channels.into_iter().collect(),
+            event_id: marks.event_id,
+            ..Self::default()
+        }
+    }
+
+    /// True if the first request has to say where to start.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.resumed || self.begins_at_event
+    }
+
+    /// The start, once it is known and no backlog is outstanding; once.
+    pub fn start(&mut self) -> Option<Step> {
+        if self.start_told || self.begins_at_event || !self.backlogs.is_empty() {
+            return None;
+        }
+        let start = self.base?;
+        self.start_told = true;
+        Some(Step::Start(start))
     }
 
     /// The same cursor, with stored messages to get before the new ones of some channels.
@@ -92,7 +147,7 @@ impl Cursor {
     /// True if there is nothing that a reconnect could start from.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        self.base.is_none() && self.answer.is_none() && self.channels.is_empty()
+        self.base.is_none() && self.answer.is_none() && self.channels.is_empty() && !self.begins_at_event
     }
 
     /// A long-polling or polling answer was cut off: its messages count, its headers do not.
@@ -100,17 +155,33 @@ impl Cursor {
         self.is_cut = true;
     }
 
+    /// Messages come from an endless connection now.
+    pub fn outrun(&mut self) {
+        self.is_outrun = true;
+    }
+
+    /// True if a request says where all channels stand, and not only where the oldest does.
+    #[must_use]
+    pub fn is_common(&self) -> bool {
+        !self.is_cut && !self.is_outrun
+    }
+
     /// The headers of a long-polling or polling answer. An answer without `Last-Modified` changes nothing.
-    pub fn answered(&mut self, last_modified: Option<&str>, etag: Option<&str>) {
+    pub fn answered(&mut self, last_modified: Option<&str>, etag: Option<&str>) -> Option<Step> {
         self.is_cut = false;
-        if let Some(last_modified) = last_modified {
-            self.answer = Some(Answer { last_modified: last_modified.to_owned(), etag: etag.map(str::to_owned) });
-        }
+        let last_modified = last_modified?;
+        self.is_outrun = false;
+        self.answer = Some(Answer { last_modified: last_modified.to_owned(), etag: etag.map(str::to_owned) });
+        let tag = etag?.trim_start_matches("W/").parse().ok()?;
+        let position = Position::new(parse_http_date(last_modified.as_bytes())?, tag);
+        self.stands = Some(position);
+        Some(Step::All(position))
     }
 
     /// What to send for an endless connection to `channels`.
     pub fn for_stream(&mut self, channels: &[String]) -> Sent {
-        let needed = |channel: &String| self.channels.get(channel).and_then(|last| last.position).or(self.base);
+        let own = |channel: &String| self.channels.get(channel).and_then(|last| last.position).or(self.base);
+        let needed = |channel: &String| own(channel).max(self.stands);
         // A backtrack goes before the cursor (protocol reference, section 7.1).
         let oldest = channels.iter().filter(|channel| !self.backlogs.contains_key(*channel)).filter_map(needed).min();
         self.send(oldest)
@@ -120,7 +191,7 @@ impl Cursor {
     /// old server, or a proxy that swallows it), the newest message's position; the oldest needed one would bring the same
     /// answer for ever. If the last answer was cut off, some of `channels` may stand behind others.
     pub fn for_request(&mut self, channels: &[String]) -> Sent {
-        if self.is_cut {
+        if !self.is_common() {
             return self.for_stream(channels);
         }
         let newest = self.channels.values().filter_map(|last| last.position).max();
@@ -142,9 +213,8 @@ impl Cursor {
         }
     }
 
-    /// Notes a message of `channel`, received when the server's clock showed about `now`. Returns false if it was seen
-    /// before.
-    pub fn take(&mut self, message: &Message, channel: Option<&str>, now: Option<u64>) -> bool {
+    /// Notes a message of `channel`, received when the server's clock showed about `now`; `None` if it was seen before.
+    pub fn take(&mut self, message: &Message, channel: Option<&str>, now: Option<u64>) -> Option<Taken> {
         if let Some(event_id) = &message.event_id {
             self.event_id = Some(event_id.clone());
         }
@@ -153,28 +223,48 @@ impl Cursor {
             // Nobody knows whose it is, so it can only move the common start.
             self.base = self.base.max(position);
             self.backlogs.clear();
-            return true;
+            return Some(Taken { step: Step::Raise(position), missed: 0 });
         };
         let last = self.channels.get(channel).copied().unwrap_or_default();
         let is_backlog = self.backlogs.contains_key(channel);
         if is_repeated(message, last) || (!is_backlog && self.is_before_start(message, last)) {
-            return false;
+            return None;
         }
         self.backlogs.remove(channel);
         if position.is_none() && message.id.is_none() {
             let second_ago = now.map(|now| Position::new(now.saturating_sub(1), 0));
             self.base = self.base.max(second_ago);
-        } else {
-            let last = Last { position: position.or(last.position), id: message.id.or(last.id) };
-            self.channels.insert(channel.to_owned(), last);
+            return Some(Taken { step: Step::Raise(second_ago), missed: 0 });
         }
-        true
+        // The ids of a channel are consecutive.
+        let missed = message.id.zip(last.id).map_or(0, |(new, old)| u64::try_from(new.saturating_sub(old).saturating_sub(1)).unwrap_or(0));
+        let mark = Mark { position: position.or(last.position), id: message.id.or(last.id) };
+        self.channels.insert(channel.to_owned(), mark);
+        Some(Taken { step: Step::Message(channel.to_owned(), mark, message.event_id.clone()), missed })
     }
 
-    fn is_before_start(&self, message: &Message, last: Last) -> bool {
+    /// Notes that the server has dropped messages of `channel` up to `position`; `None` if none of them was still needed.
+    /// The next message is then no sign of a further gap.
+    pub fn skip(&mut self, channel: &str, position: Option<Position>) -> Option<Step> {
+        let last = self.channels.get(channel).copied().unwrap_or_default();
+        // Where several channels stand apart, the server was asked for the oldest place.
+        if position.is_some_and(|position| last.position.or(self.base).is_some_and(|own| position <= own)) {
+            return None;
+        }
+        let mark = Mark { position: position.or(last.position), id: None };
+        self.channels.insert(channel.to_owned(), mark);
+        Some(Step::Message(channel.to_owned(), mark, None))
+    }
+
+    /// As [`Cursor::skip`], when it is not known which channels have a gap.
+    pub fn skip_somewhere(&mut self) {
+        self.channels.values_mut().for_each(|last| last.id = None);
+    }
+
+    fn is_before_start(&self, message: &Message, last: Mark) -> bool {
         let unseen = last.position.is_none() && last.id.is_none();
         match (message.position(), self.base) {
-            (Some(position), Some(base)) => self.resumed && unseen && position < base,
+            (Some(position), Some(base)) => self.resumed && !self.begins_at_event && unseen && position <= base,
             _ => false,
         }
     }
@@ -188,7 +278,7 @@ impl Cursor {
 
 /// A channel that was deleted and came back has newer positions but smaller ids; a clock that was set back gives older
 /// positions to larger ids. Only what is behind in both was seen before.
-fn is_repeated(message: &Message, last: Last) -> bool {
+fn is_repeated(message: &Message, last: Mark) -> bool {
     let position = message.position().zip(last.position).map(|(new, old)| new <= old);
     let id = message.id.zip(last.id).map(|(new, old)| new <= old);
     match (position, id) {
@@ -199,128 +289,4 @@ fn is_repeated(message: &Message, last: Last) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(id: i64, time: u64, tag: u32) -> Message {
-        Message { id: Some(id), time: Some(time), tag: Some(tag), ..Message::raw(b"x") }
-    }
-
-    fn channels(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    fn at(time: u64, tag: u32) -> Sent {
-        Sent { time: Some(http_date(time)), tag: Some(format!("W/{tag}")), event_id: None }
-    }
-
-    #[test]
-    fn headers_go_back_as_they_came() {
-        let mut cursor = Cursor::default();
-        assert_eq!(cursor.for_request(&[]), Sent::default());
-        cursor.answered(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some("W/7"));
-        let sent = Sent { time: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()), tag: Some("W/7".to_owned()), event_id: None };
-        assert_eq!(cursor.for_request(&[]), sent);
-        cursor.answered(None, None);
-        assert_eq!(cursor.for_request(&[]), sent);
-    }
-
-    #[test]
-    fn without_etag_the_newest_message_tells_the_tag() {
-        let mut cursor = Cursor::default();
-        assert!(cursor.take(&message(1, 100, 2), Some("a"), None));
-        assert!(cursor.take(&message(1, 100, 3), Some("b"), None));
-        cursor.answered(Some(&http_date(100)), None);
-        assert_eq!(cursor.for_request(&[]), at(100, 3));
-    }
-
-    #[test]
-    fn without_etag_and_positions_the_time_alone_goes_back() {
-        let mut cursor = Cursor::default();
-        cursor.answered_at(90);
-        assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(101)));
-        cursor.answered(Some(&http_date(100)), None);
-        assert_eq!(cursor.for_request(&[]), Sent { tag: None, ..at(100, 0) });
-    }
-
-    #[test]
-    fn a_stream_resumes_at_the_oldest_position_and_drops_what_it_had() {
-        let mut cursor = Cursor::default();
-        cursor.answered_at(90);
-        let both = channels(&["a", "b"]);
-        assert!(cursor.take(&message(1, 100, 1), Some("a"), None));
-        assert!(cursor.take(&message(2, 100, 2), Some("a"), None));
-        assert_eq!(cursor.for_stream(&both), at(90, 0));
-        assert!(cursor.take(&message(1, 99, 5), Some("b"), None));
-        assert_eq!(cursor.for_stream(&both), at(99, 5));
-        assert!(!cursor.take(&message(1, 100, 1), Some("a"), None));
-        assert!(!cursor.take(&message(2, 100, 2), Some("a"), None));
-        assert!(cursor.take(&message(3, 100, 3), Some("a"), None));
-        assert_eq!(cursor.for_stream(&channels(&["a"])), at(100, 3));
-    }
-
-    #[test]
-    fn a_backlog_before_the_start_is_shown_but_not_after_a_reconnect() {
-        let mut cursor = Cursor::default();
-        cursor.answered_at(100);
-        assert!(cursor.take(&message(4, 50, 1), Some("a"), None));
-        assert_eq!(cursor.for_stream(&channels(&["a", "b"])), at(50, 1));
-        assert!(cursor.take(&message(5, 60, 1), Some("a"), None));
-        assert!(!cursor.take(&message(9, 60, 2), Some("b"), None), "b was asked for new messages only");
-        assert!(cursor.take(&message(10, 100, 1), Some("b"), None));
-    }
-
-    #[test]
-    fn a_channel_that_came_back_and_a_clock_set_back_lose_nothing() {
-        let mut cursor = Cursor::default();
-        assert!(cursor.take(&message(8, 100, 1), Some("a"), None));
-        assert!(cursor.take(&message(1, 101, 1), Some("a"), None));
-        assert!(cursor.take(&message(2, 99, 1), Some("a"), None));
-    }
-
-    #[test]
-    fn ids_alone_recognise_repeats_and_event_ids_are_sent() {
-        let mut cursor = Cursor::since(10);
-        let bare = |id, event: &str| Message { id: Some(id), event_id: Some(event.to_owned()), ..Message::default() };
-        assert!(cursor.take(&bare(1, "x"), Some("a"), None));
-        assert!(!cursor.take(&bare(1, "x"), Some("a"), None));
-        assert!(cursor.take(&bare(2, "y"), Some("a"), None));
-        let sent = cursor.for_stream(&channels(&["a"]));
-        assert_eq!(sent, Sent { event_id: Some("y".to_owned()), ..at(10, 0) });
-    }
-
-    #[test]
-    fn a_backlog_is_wanted_until_its_channel_has_given_something() {
-        let mut cursor = Cursor::default().with_backlogs([("a".to_owned(), 5), ("b".to_owned(), 5)]);
-        let both = channels(&["a", "b"]);
-        cursor.answered_at(100);
-        assert_eq!(cursor.for_stream(&both), Sent::default(), "the backtracks say it all");
-        assert!(cursor.take(&message(1, 50, 1), Some("a"), None));
-        assert_eq!((cursor.backlog("a"), cursor.backlog("b")), (None, Some(5)));
-        assert_eq!(cursor.for_stream(&both), at(50, 1));
-        assert!(cursor.take(&message(1, 40, 1), Some("b"), None), "its backlog is older than the start");
-        cursor.backlogs_came();
-        assert_eq!(cursor.for_stream(&both), at(40, 1));
-    }
-
-    #[test]
-    fn an_answer_that_was_cut_off_moves_only_the_channels_that_gave_something() {
-        let mut cursor = Cursor::default();
-        let both = channels(&["a", "b"]);
-        cursor.answered(Some(&http_date(90)), Some("W/1"));
-        cursor.answered_at(80);
-        assert!(cursor.take(&message(1, 100, 1), Some("a"), None));
-        cursor.cut();
-        assert_eq!(cursor.for_request(&both), at(80, 0));
-        cursor.answered(Some(&http_date(110)), Some("W/1"));
-        assert_eq!(cursor.for_request(&both), at(110, 1));
-    }
-
-    #[test]
-    fn bare_texts_move_the_start() {
-        let mut cursor = Cursor::default();
-        cursor.answered_at(100);
-        assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(130)));
-        assert_eq!(cursor.for_stream(&channels(&["a"])), at(129, 0));
-    }
-}
+mod tests;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::proxy;
+
 /// A failed request or connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,26 @@ pub enum Error {
         /// The server, without path.
         url: String,
         /// Why.
+        reason: String,
+    },
+    /// No connection could be made through the proxy of the environment.
+    #[error("cannot reach {url} through the proxy {proxy} of {variable}: {reason} (unset {variable}, or add the host to NO_PROXY)")]
+    Behind {
+        /// The server, without path.
+        url: String,
+        /// The proxy, without credentials.
+        proxy: String,
+        /// The environment variable that names it.
+        variable: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The server's certificate does not show that it is the one that was meant.
+    #[error("cannot trust the certificate of {url}: {reason}")]
+    Untrusted {
+        /// The server, without path.
+        url: String,
+        /// Why, and what to do.
         reason: String,
     },
     /// A connection ended before its time.
@@ -74,8 +96,8 @@ impl Error {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Status { status, .. } => (400..500).contains(status) && !matches!(status, 408 | 409 | 429),
-            Self::Request(_) | Self::Moved { .. } => true,
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => false,
+            Self::Request(_) | Self::Moved { .. } | Self::Untrusted { .. } => true,
+            Self::Unreachable { .. } | Self::Behind { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => false,
         }
     }
 
@@ -83,11 +105,23 @@ impl Error {
     #[must_use]
     pub fn of_status(url: &Url, status: u16, explain: Option<String>, location: Option<&str>) -> Self {
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Self::Status { url: shown(url), status, explain };
+            return Self::Status { url: shown_with_proxy(url), status, explain };
         }
         let target = location.and_then(|location| url.join(location).ok());
         let server = target.as_ref().filter(|target| target.path() == url.path()).map(origin);
         Self::Moved { url: shown(url), status, location: target.as_ref().map(shown), server }
+    }
+
+    /// The same error; if there is nothing at a location (404, 405), with the option that names another one.
+    #[must_use]
+    pub fn at(self, option: &str) -> Self {
+        match self {
+            Self::Status { url, status: status @ (404 | 405), explain: None } => {
+                let explain = format!("no such location (name the server's own with {option}, or another server with --url)");
+                Self::Status { url, status, explain: Some(explain) }
+            }
+            other => other,
+        }
     }
 
     /// Sorts an error of the HTTP stack that came up while asking for `url`.
@@ -97,20 +131,41 @@ impl Error {
         if error.is_timeout() {
             return match timeout {
                 Some(after) => Self::TimedOut { url: shown(url), after },
-                None => Self::Unreachable { url: origin(url), reason: "connection timed out".to_owned() },
+                None => Self::unconnected(error, url, "connection timed out".to_owned()),
             };
         }
         if error.is_connect() {
-            return Self::Unreachable { url: origin(url), reason };
+            return Self::unconnected(error, url, reason);
         }
         if error.is_builder() {
             return Self::Request(format!("cannot ask for {}: {reason}", shown(url)));
         }
         // The HTTP stack has no kind for it that can be asked; bytes of another protocol are its usual cause.
         if reason.starts_with("invalid HTTP") {
-            return Self::Protocol { url: shown(url), reason: format!("it is no http response: {reason}") };
+            let reason = format!("it is no http response: {reason} (another service there, or one that wants https?)");
+            return Self::Protocol { url: shown_with_proxy(url), reason };
         }
-        Self::Broken { url: shown(url), reason }
+        Self::Broken { url: shown_with_proxy(url), reason }
+    }
+
+    fn not_https(url: String) -> Self {
+        let reason = format!("it does not speak https (use --url {})", url.replacen("https", "http", 1));
+        Self::Protocol { url, reason }
+    }
+
+    /// Sorts an error of making a connection.
+    fn unconnected(error: &reqwest::Error, url: &Url, reason: String) -> Self {
+        let url_text = origin(url);
+        match tls_error(error) {
+            Some(rustls::Error::InvalidCertificate(error)) => return Self::Untrusted { url: url_text, reason: distrust(error) },
+            Some(rustls::Error::InvalidMessage(_)) => return Self::not_https(url_text),
+            None if reason == "tls handshake eof" => return Self::not_https(url_text),
+            _ => {}
+        }
+        match proxy::of(url) {
+            Some(proxy) => Self::Behind { url: url_text, proxy: proxy.url, variable: proxy.variable, reason },
+            None => Self::Unreachable { url: url_text, reason },
+        }
     }
 }
 
@@ -135,6 +190,14 @@ pub fn shown(url: &Url) -> String {
         })
         .collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
+/// As [`shown`], with the proxy that the answer may have come from.
+fn shown_with_proxy(url: &Url) -> String {
+    match proxy::of(url) {
+        Some(proxy) => format!("{} (through the proxy {} of {})", shown(url), proxy.url, proxy.variable),
+        None => shown(url),
+    }
 }
 
 /// What the user gave as a URL but is none, without what may be credentials or a key.
@@ -162,6 +225,39 @@ fn without_user(url: &Url) -> Url {
     let _ = url.set_password(None);
     url.set_fragment(None);
     url
+}
+
+/// The error of the TLS stack that is behind `error`. It hides in an I/O error, which does not show it as its source.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(inner) = cause {
+        let hidden = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = inner.downcast_ref().or_else(|| hidden.and_then(|hidden| hidden.downcast_ref()));
+        if found.is_some() {
+            return found;
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+/// What is wrong with a certificate, and what to do.
+fn distrust(error: &rustls::CertificateError) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+    };
+    match error {
+        Expired | ExpiredContext { .. } => "it has expired (renew it, or set the clock of this machine)".to_owned(),
+        NotValidYet | NotValidYetContext { .. } => "it is not valid yet (set the clock of this machine)".to_owned(),
+        NotValidForName | NotValidForNameContext { .. } => "it is for another name (use that one with --url)".to_owned(),
+        other => {
+            let reason = match other {
+                UnknownIssuer => "nobody here knows its issuer".to_owned(),
+                other => lower_first(&other.to_string()),
+            };
+            format!("{reason} (if it is your own, put its issuer's certificate into a file and set SSL_CERT_FILE to that)")
+        }
+    }
 }
 
 /// The innermost cause, in our style: lower case, without error number.

@@ -32,7 +32,7 @@ impl Connection {
         if !kind.starts_with("text/event-stream") {
             return Err(Error::Protocol {
                 url: shown(&url),
-                reason: format!("it is no event stream but {kind} (see --mode and --sub-path)"),
+                reason: format!("it is no event stream but {kind} (something else is there? see --url, --mode and --sub-path)"),
             });
         }
         let refuse = |error: eventsource_client::Error| Error::Protocol { url: shown(&url), reason: error.to_string() };
@@ -90,7 +90,7 @@ impl HttpTransport for Opened {
         let response = self.0.lock().take();
         Box::pin(std::future::ready(match response {
             Some(response) => {
-                let body = Lines { body: Mutex::new(Box::pin(response.bytes_stream())), held: Vec::new(), line_bytes: 0 };
+                let body = Lines::new(Box::pin(response.bytes_stream()));
                 Ok(launchdarkly_sdk_transport::Response::new(Box::pin(body) as ByteStream))
             }
             None => Err(TransportError::new(std::io::Error::other("the response was read before"))),
@@ -99,15 +99,52 @@ impl HttpTransport for Opened {
 }
 
 /// The body made fit for the parser, which gives up at bytes that are not UTF-8 and keeps lines of any length: such bytes
-/// become U+FFFD, and an overlong line ends the stream. The mutex is there because the trait wants `Sync`; nobody waits for it.
+/// become U+FFFD, and an overlong line ends the stream. It also gives up, and forgets the events before, at events without
+/// a field that it knows, which the standard ignores: so every event gets one that has no effect here.
+/// The mutex is there because the trait wants `Sync`; nobody waits for it.
 struct Lines {
     body: Mutex<Body>,
     /// Start of a character whose rest is yet to come.
     held: Vec<u8>,
     line_bytes: usize,
+    /// Nothing has come yet.
+    is_first: bool,
+    /// The next byte begins a line.
+    at_line_start: bool,
+    /// The field without effect was added to the event.
+    in_event: bool,
 }
 
+/// A field that makes an event known to the parser; times of reconnecting are our own.
+const FIELD_WITHOUT_EFFECT: &[u8] = b"retry: 1\n";
+
 impl Lines {
+    fn new(body: Body) -> Self {
+        Self { body: Mutex::new(body), held: Vec::new(), line_bytes: 0, is_first: true, at_line_start: true, in_event: false }
+    }
+
+    /// Adds the field to each event that begins in `text`.
+    fn with_fields(&mut self, mut text: &[u8]) -> Bytes {
+        if !text.is_empty() && std::mem::take(&mut self.is_first) {
+            text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        }
+        let mut out = Vec::with_capacity(text.len() + 4 * FIELD_WITHOUT_EFFECT.len());
+        for line in text.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
+            // The second half of a CR LF looks like an empty line, too: a field too many does no harm.
+            match (self.at_line_start, line) {
+                (true, b"\r" | b"\n") => self.in_event = false,
+                (true, _) if !self.in_event => {
+                    out.extend_from_slice(FIELD_WITHOUT_EFFECT);
+                    self.in_event = true;
+                }
+                _ => {}
+            }
+            out.extend_from_slice(line);
+            self.at_line_start = line.ends_with(b"\r") || line.ends_with(b"\n");
+        }
+        Bytes::from(out)
+    }
+
     fn fit(&mut self, bytes: &[u8]) -> Result<Bytes, TransportError> {
         self.line_bytes = match memchr::memrchr(b'\n', bytes) {
             Some(at) => bytes.len() - at,
@@ -119,10 +156,7 @@ impl Lines {
         let mut bytes = [self.held.as_slice(), bytes].concat();
         let cut = incomplete_tail(&bytes);
         self.held = bytes.split_off(bytes.len() - cut);
-        Ok(match String::from_utf8(bytes) {
-            Ok(text) => Bytes::from(text),
-            Err(error) => Bytes::from(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        })
+        Ok(self.with_fields(String::from_utf8_lossy(&bytes).as_bytes()))
     }
 }
 
@@ -149,16 +183,32 @@ impl Stream for Lines {
 mod tests {
     use super::*;
 
+    fn lines() -> Lines {
+        Lines::new(Box::pin(futures_util::stream::empty()))
+    }
+
+    fn fitted(text: &[u8], size: usize) -> Vec<u8> {
+        let mut lines = lines();
+        text.chunks(size).flat_map(|piece| lines.fit(piece).expect("short lines").to_vec()).collect()
+    }
+
     #[test]
     fn characters_survive_cuts_and_other_bytes_become_marks() {
         let text = "data: äöü€😀\n\n".as_bytes();
         for size in 1..text.len() {
-            let mut lines = Lines { body: Mutex::new(Box::pin(futures_util::stream::empty())), held: Vec::new(), line_bytes: 0 };
-            let fitted: Vec<u8> = text.chunks(size).flat_map(|piece| lines.fit(piece).expect("short lines").to_vec()).collect();
-            assert_eq!(fitted, text, "{size}");
+            assert_eq!(fitted(text, size), [FIELD_WITHOUT_EFFECT, text].concat(), "{size}");
         }
-        let mut lines = Lines { body: Mutex::new(Box::pin(futures_util::stream::empty())), held: Vec::new(), line_bytes: 0 };
-        assert_eq!(lines.fit(b"a\xff\xc3").expect("short lines"), "a\u{fffd}");
+        let mut lines = lines();
+        assert_eq!(lines.fit(b"a\xff\xc3").expect("short lines"), "retry: 1\na\u{fffd}");
         assert_eq!(lines.fit(b"(b").expect("short lines"), "\u{fffd}(b");
+    }
+
+    #[test]
+    fn every_event_gets_a_field_without_effect() {
+        let text = "\u{feff}unknown\n\ndata: a\nid: 1\n\n\n: c\n\n";
+        let expected = "retry: 1\nunknown\n\nretry: 1\ndata: a\nid: 1\n\n\nretry: 1\n: c\n\n";
+        for size in 1..text.len() {
+            assert_eq!(String::from_utf8(fitted(text.as_bytes(), size)).as_deref(), Ok(expected), "{size}");
+        }
     }
 }

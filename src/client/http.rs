@@ -65,6 +65,12 @@ impl Http {
     }
 }
 
+/// True if the environment names a proxy for plain http, which the HTTP stack may use and a bare socket cannot.
+#[must_use]
+pub fn may_use_proxy() -> bool {
+    ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// Reads a header given as `Name: value`. It is marked as sensitive, so that no debugging output shows it.
 ///
 /// # Errors

@@ -7,8 +7,11 @@
 
 use reqwest::{Response, StatusCode, Url};
 
+use super::error::shown;
+use super::message::Gap;
 use super::parse::Splitter;
 use super::{Error, Message, http};
+use crate::protocol::MISSED;
 
 /// An answer that has been read.
 pub struct Answer {
@@ -20,21 +23,35 @@ pub struct Answer {
     pub etag: Option<String>,
     /// True if the body ended within a message, so that the headers tell of more than there is.
     pub is_cut: bool,
+    /// Messages that the server could not give us any more.
+    pub gap: Option<Gap>,
 }
 
 impl Answer {
     pub(super) async fn read(response: Response, url: &Url) -> Result<Self, Error> {
         let own = |name| http::header(&response, name).map(str::to_owned);
         let (last_modified, etag) = (own("Last-Modified"), own("Etag"));
+        let gap = http::header(&response, MISSED).and_then(Gap::from_header);
         if response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(Self { messages: Vec::new(), last_modified, etag, is_cut: false });
+            return Ok(Self { messages: Vec::new(), last_modified, etag, is_cut: false, gap });
         }
         let is_framed = http::is_framed(&response);
+        let is_html = http::header(&response, "Content-Type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
         let body = http::body(response, url, None).await?;
+        if is_html && is_page(&body) {
+            let reason = "it is an HTML page of something else (see --url and --sub-path)".to_owned();
+            return Err(Error::Protocol { url: shown(url), reason });
+        }
         let mut splitter = Splitter::default();
         let mut messages = splitter.push(&body);
         let rest = splitter.finish(is_framed);
         messages.extend(rest.messages);
-        Ok(Self { messages, last_modified, etag, is_cut: rest.is_cut })
+        Ok(Self { messages, last_modified, etag, is_cut: rest.is_cut, gap })
     }
+}
+
+/// True if this is no message but a document.
+fn is_page(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    [&b"<!doctype html"[..], b"<html"].iter().any(|mark| start.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::message::{Position, http_date, parse_http_date};
-use crate::protocol::{DELETED_ID, PING_ID, TIMEOUT_ID};
+use crate::protocol::{DELETED_ID, GAP_ID, PING_ID, TIMEOUT_ID};
 
 /// A received message; what the server's template does not tell is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,39 @@ pub struct Message {
     pub event_id: Option<String>,
     /// The publisher's event type (eventsource only).
     pub event_type: Option<String>,
+    /// How many messages the server says that we missed; on messages of that kind only.
+    pub gap: Option<Gap>,
+}
+
+/// A number of messages that can no longer be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// How many.
+    pub missed: u64,
+    /// There may have been more.
+    pub at_least: bool,
+}
+
+impl Gap {
+    /// Reads `N` or `N+`, the value of the header of long-polling and polling answers.
+    #[must_use]
+    pub fn from_header(value: &str) -> Option<Self> {
+        let (digits, at_least) = value.strip_suffix('+').map_or((value, false), |digits| (digits, true));
+        digits.trim().parse().ok().filter(|missed| *missed > 0 || at_least).map(|missed| Self { missed, at_least })
+    }
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = match (self.missed, self.at_least) {
+            (0, _) => return formatter.write_str("messages were missed"),
+            (1, false) => "message was missed",
+            (1, true) => "message at least was missed",
+            (_, false) => "messages were missed",
+            (_, true) => "messages at least were missed",
+        };
+        write!(formatter, "{} {words}", self.missed)
+    }
 }
 
 /// What a message is for.
@@ -38,6 +71,8 @@ pub enum Kind {
     Deleted,
     /// Ends a long-poll that found nothing.
     Timeout,
+    /// Tells that messages before the next one are gone.
+    Gap(Gap),
 }
 
 impl Message {
@@ -69,7 +104,10 @@ impl Message {
         });
         let tag = fields.get("tag").and_then(integer).and_then(|tag| u32::try_from(tag).ok());
         let string = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        Some(Self { id, channel, text, time, tag, event_id: string("eventid"), event_type: string("eventtype") })
+        let missed = fields.get("missed").and_then(Value::as_u64).filter(|_| id == Some(GAP_ID));
+        let at_least = fields.get("at_least").and_then(Value::as_bool).unwrap_or(false);
+        let gap = missed.map(|missed| Gap { missed, at_least });
+        Some(Self { id, channel, text, time, tag, event_id: string("eventid"), event_type: string("eventtype"), gap })
     }
 
     /// Time and tag, if both are known.
@@ -85,6 +123,7 @@ impl Message {
             Some(PING_ID) => Kind::Ping,
             Some(DELETED_ID) => Kind::Deleted,
             Some(TIMEOUT_ID) => Kind::Timeout,
+            Some(GAP_ID) => Kind::Gap(self.gap.unwrap_or(Gap { missed: 0, at_least: true })),
             _ => Kind::Data,
         }
     }
@@ -97,6 +136,8 @@ impl Message {
             id: self.id,
             channel: self.channel.as_deref(),
             text,
+            missed: self.gap.map(|gap| gap.missed),
+            at_least: self.gap.filter(|gap| gap.at_least).map(|_| true),
             base64: text.is_none().then(|| STANDARD.encode(&self.text)),
             tag: self.tag,
             time: self.time.map(http_date),
@@ -116,6 +157,10 @@ struct Line<'a> {
     channel: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,21 +3,26 @@
 //! ```text
 //! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─> Message ─ cursor: new or repeated? ─> caller
 //!       └ asks retry how long to wait, cursor what to send
-//! publish, statistics: one request each         lean: the bare sockets of `bench`
+//! publish, statistics: one request each         pipeline: many messages     lean: the bare sockets of `bench`
 //! ```
 //!
-//! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` go through the one HTTP stack of [`http`].
+//! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` and `pipeline` go through the one HTTP stack of [`http`].
 //! Nothing here knows the command line or prints.
 
 pub mod cursor;
 pub mod endpoint;
 pub mod error;
 pub mod ev;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod lean;
 pub mod lp;
+pub mod marks;
 pub mod message;
 pub mod parse;
+pub mod pipeline;
+pub mod proxy;
 pub mod publish;
 pub mod retry;
 pub mod statistics;

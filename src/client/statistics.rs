@@ -1,6 +1,10 @@
-//! Statistics and channel infos: asking for them and reading the JSON of the server.
+//! Statistics and channel infos: asking for them and reading the answer of the server.
+//!
+//! Answers are the JSON of the protocol (reference, sections 5 and 6) or the plain text of nchan's `nchan_stub_status`, which is
+//! turned into the same JSON first. Numbers under names that are not known here are kept as details.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -8,60 +12,62 @@ use regex::{Captures, Regex};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
 
 use super::{Error, Http, http};
 
+/// Numbers that a server tells and this program has no name for; those of nested objects are called `outer.inner`.
+pub type Details = BTreeMap<String, Number>;
+
 /// Counters of one channel.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelInfo {
     /// Channel id.
     pub channel: String,
     /// Messages published so far; the id of the last one.
-    #[serde(alias = "published")]
     pub published_messages: u64,
     /// Messages that a new subscriber could still get.
-    #[serde(alias = "stored")]
     pub stored_messages: u64,
     /// Subscriptions.
     pub subscribers: u64,
+    /// Whatever else the server counts.
+    pub details: Details,
 }
 
 /// Counters of the whole server.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The server's name.
     pub hostname: String,
-    /// The server's clock, UTC.
+    /// The server's clock, UTC; empty if it does not tell.
     pub time: String,
     /// Channels, those with the wildcard prefix not counted.
     pub channels: u64,
     /// Channels with the wildcard prefix.
-    #[serde(default)]
     pub wildcard_channels: u64,
     /// Messages published so far.
     pub published_messages: u64,
     /// Messages stored now.
     pub stored_messages: u64,
     /// Messages removed but not yet freed.
-    #[serde(default)]
     pub messages_in_trash: u64,
     /// Channels being deleted.
-    #[serde(default)]
     pub channels_in_delete: u64,
     /// Channels removed but not yet freed.
-    #[serde(default)]
     pub channels_in_trash: u64,
     /// Open subscriber connections.
     pub subscribers: u64,
     /// Seconds since the start.
     pub uptime: u64,
     /// The same per worker.
-    #[serde(default)]
     pub by_worker: Vec<Worker>,
+    /// Whatever else the server counts.
+    pub details: Details,
 }
 
 /// Counters of one worker.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Worker {
     /// Process (or shard) number.
     pub pid: String,
@@ -80,24 +86,110 @@ pub enum Report {
     Channels(Vec<ChannelInfo>),
 }
 
-#[derive(Deserialize)]
-struct Group {
-    infos: Vec<ChannelInfo>,
-}
-
 impl Report {
-    /// Reads any of the three JSON forms (protocol reference, sections 5 and 6).
+    /// Reads any of the three JSON forms (protocol reference, sections 5 and 6), or the text of `nchan_stub_status`.
     #[must_use]
     pub fn from_json(body: &[u8]) -> Option<Self> {
-        let body = &repaired(body)?[..];
-        if let Ok(group) = serde_json::from_slice::<Group>(body) {
-            return Some(Self::Channels(group.infos));
+        let Value::Object(object) = serde_json::from_slice(&repaired(body)?).ok()? else { return None };
+        if let Some(infos) = object.get("infos") {
+            return infos.as_array()?.iter().map(|info| ChannelInfo::read(info.as_object()?)).collect::<Option<_>>().map(Self::Channels);
         }
-        if let Ok(info) = serde_json::from_slice::<ChannelInfo>(body) {
-            return Some(Self::Channels(vec![info]));
+        if object.contains_key("channel") {
+            return ChannelInfo::read(&object).map(|info| Self::Channels(vec![info]));
         }
-        serde_json::from_slice(body).ok().map(Self::Summary)
+        Summary::read(&object).map(Self::Summary)
     }
+}
+
+impl ChannelInfo {
+    fn read(object: &Map<String, Value>) -> Option<Self> {
+        const KNOWN: [&str; 6] = ["channel", "published_messages", "published", "stored_messages", "stored", "subscribers"];
+        Some(Self {
+            channel: object.get("channel")?.as_str()?.to_owned(),
+            published_messages: number(object, "published_messages").or_else(|| number(object, "published"))?,
+            stored_messages: number(object, "stored_messages").or_else(|| number(object, "stored"))?,
+            subscribers: number(object, "subscribers")?,
+            details: details(object, &KNOWN),
+        })
+    }
+}
+
+impl Summary {
+    /// The names of the counters, with their values.
+    #[must_use]
+    pub fn counters(&self) -> [(&'static str, u64); 8] {
+        [
+            ("channels", self.channels),
+            ("wildcard_channels", self.wildcard_channels),
+            ("subscribers", self.subscribers),
+            ("published_messages", self.published_messages),
+            ("stored_messages", self.stored_messages),
+            ("messages_in_trash", self.messages_in_trash),
+            ("channels_in_delete", self.channels_in_delete),
+            ("channels_in_trash", self.channels_in_trash),
+        ]
+    }
+
+    fn read(object: &Map<String, Value>) -> Option<Self> {
+        const KNOWN: [&str; 10] = [
+            "channels",
+            "wildcard_channels",
+            "subscribers",
+            "published_messages",
+            "stored_messages",
+            "messages_in_trash",
+            "channels_in_delete",
+            "channels_in_trash",
+            "uptime",
+            "by_worker",
+        ];
+        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let optional = |name: &str| number(object, name).unwrap_or(0);
+        let worker = |value: &Value| {
+            let worker = value.as_object()?;
+            let pid = worker.get("pid").map(|pid| pid.as_str().map_or_else(|| pid.to_string(), str::to_owned))?;
+            Some(Worker { pid, subscribers: number(worker, "subscribers")?, uptime: number(worker, "uptime").unwrap_or(0) })
+        };
+        let workers = object.get("by_worker").and_then(Value::as_array).map(|list| list.iter().map(worker).collect::<Option<_>>());
+        Some(Self {
+            hostname: text("hostname"),
+            time: text("time"),
+            channels: number(object, "channels")?,
+            wildcard_channels: optional("wildcard_channels"),
+            published_messages: number(object, "published_messages")?,
+            stored_messages: number(object, "stored_messages")?,
+            messages_in_trash: optional("messages_in_trash"),
+            channels_in_delete: optional("channels_in_delete"),
+            channels_in_trash: optional("channels_in_trash"),
+            subscribers: number(object, "subscribers")?,
+            uptime: optional("uptime"),
+            by_worker: workers.unwrap_or_else(|| Some(Vec::new()))?,
+            details: details(object, &KNOWN),
+        })
+    }
+}
+
+/// A count; old releases of the module write them as strings.
+fn number(object: &Map<String, Value>, name: &str) -> Option<u64> {
+    let value = object.get(name)?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// The numbers of `object` that are not among the `known` names.
+fn details(object: &Map<String, Value>, known: &[&str]) -> Details {
+    let mut found = Details::new();
+    for (name, value) in object.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        match value {
+            Value::Number(number) => {
+                found.insert(name.clone(), number.clone());
+            }
+            Value::Object(inner) => {
+                found.extend(details(inner, &[]).into_iter().map(|(inner, number)| (format!("{name}.{inner}"), number)))
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Asks for `url` and returns the body as it came.
@@ -121,6 +213,24 @@ pub fn one_line(body: &[u8]) -> Option<Vec<u8>> {
     Some(repaired(body)?.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
 }
 
+/// A line of [`one_line`] with these of its channels, in this order; what is around the list stays as it is.
+#[must_use]
+pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Group<'a> {
+        #[serde(borrow)]
+        infos: Vec<&'a RawValue>,
+    }
+    let line = str::from_utf8(line).ok()?;
+    let group: Group<'_> = serde_json::from_str(line).ok()?;
+    let (Some(first), Some(last)) = (group.infos.first(), group.infos.last()) else { return Some(line.as_bytes().to_vec()) };
+    // The values are pieces of the line, so where they are tells where the list begins and ends.
+    let start = first.get().as_ptr() as usize - line.as_ptr() as usize;
+    let end = last.get().as_ptr() as usize - line.as_ptr() as usize + last.get().len();
+    let kept: Vec<&str> = numbers.iter().filter_map(|number| group.infos.get(*number).map(|info| info.get())).collect();
+    Some([&line[..start], kept.join(",").as_str(), &line[end..]].concat().into_bytes())
+}
+
 /// `body` as JSON. The module does not escape channel ids, so one strange id breaks the statistics of all: then what is
 /// between `"channel": "` and the counters is escaped.
 fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -128,14 +238,34 @@ fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
         Regex::new(r#"(?s)(\{\s*"channel"\s*:\s*)"(.*?)"(\s*,\s*"published(?:_messages)?"\s*:\s*"?\d+"?\s*,\s*"stored(?:_messages)?"\s*:)"#)
             .expect("the pattern is constant and valid")
     });
-    let is_json = |body: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    // What is ignored is not looked at, so that strings which are not UTF-8 need a look of their own.
+    let is_json = |body: &[u8]| std::str::from_utf8(body).is_ok_and(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok());
     if is_json(body) {
         return Some(Cow::Borrowed(body));
     }
     let text = String::from_utf8_lossy(body);
-    let escaped = INFO.replace_all(&text, |info: &Captures<'_>| format!("{}{}{}", &info[1], serde_json::Value::from(&info[2]), &info[3]));
+    if let Some(summary) = stub_status(&text) {
+        return Some(Cow::Owned(summary));
+    }
+    let escaped = INFO.replace_all(&text, |info: &Captures<'_>| format!("{}{}{}", &info[1], Value::from(&info[2]), &info[3]));
     let escaped = escaped.into_owned().into_bytes();
     is_json(&escaped).then_some(Cow::Owned(escaped))
+}
+
+/// The text of `nchan_stub_status` (`key: value`, memory in KiB) as JSON in the module's names.
+fn stub_status(text: &str) -> Option<Vec<u8>> {
+    let mut summary = Map::new();
+    for (key, value) in text.lines().map(|line| line.split_once(':')).collect::<Option<Vec<_>>>()? {
+        let (key, value) = (key.trim().replace(' ', "_"), value.trim());
+        let (key, value) = match (key.as_str(), value.strip_suffix('K')) {
+            ("nchan_version", _) => ("hostname".to_owned(), Value::from(format!("nchan {value}"))),
+            ("total_published_messages", _) => ("published_messages".to_owned(), Value::Number(value.parse().ok()?)),
+            (_, Some(kibibytes)) => (format!("{key}_bytes"), Value::from(kibibytes.parse::<u64>().ok()? << 10)),
+            (_, None) => (key, Value::Number(value.parse().ok()?)),
+        };
+        summary.insert(key, value);
+    }
+    summary.contains_key("stored_messages").then(|| Value::Object(summary).to_string().into_bytes())
 }
 
 #[cfg(test)]
@@ -166,5 +296,41 @@ mod tests {
             assert!(one_line(body.as_bytes()).is_some());
         }
         assert_eq!(one_line(b"<html>"), None);
+    }
+
+    #[test]
+    fn channel_ids_that_are_not_utf8_become_marks() {
+        let body = b"{\"channel\": \"a\xff\", \"published_messages\": 1, \"stored_messages\": 2, \"subscribers\": 3}";
+        let Some(Report::Channels(infos)) = Report::from_json(body) else { panic!("the id spoils the report") };
+        assert_eq!(infos[0].channel, "a\u{fffd}");
+        assert!(one_line(body).is_some_and(|line| std::str::from_utf8(&line).is_ok()));
+    }
+
+    #[test]
+    fn unknown_numbers_are_kept_as_details() {
+        let body = br#"{"hostname": "h", "channels": "1", "published_messages": 2, "stored_messages": 0, "subscribers": 3, "memory": {"used": 5, "limit": 9}, "load": 0.5, "note": "x"}"#;
+        let Some(Report::Summary(summary)) = Report::from_json(body) else { panic!("it is a summary") };
+        let details: Vec<_> = summary.details.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!((summary.channels, details.join(" ").as_str()), (1, "load=0.5 memory.limit=9 memory.used=5"));
+        assert_eq!(Report::from_json(br#"{"error": 1}"#), None);
+    }
+
+    #[test]
+    fn the_text_of_nchan_is_read() {
+        let body = b"total published messages: 7\nstored messages: 3\nshared memory used: 16K\nchannels: 2\nsubscribers: 5\nnchan version: 1.3.6\n";
+        let Some(Report::Summary(summary)) = Report::from_json(body) else { panic!("it is a summary") };
+        assert_eq!((summary.hostname.as_str(), summary.published_messages, summary.subscribers), ("nchan 1.3.6", 7, 5));
+        assert_eq!(summary.details["shared_memory_used_bytes"], Number::from(16384));
+        assert!(one_line(body).is_some());
+    }
+
+    #[test]
+    fn channels_are_taken_out_of_a_line_as_they_are() {
+        let line = br#"{"hostname": "h", "infos": [{"channel": "a", "x":1},{"channel": "b"},{"channel": "c"}], "more": 1}"#;
+        let picked = with_channels(line, &[2, 0]).expect("a list");
+        assert_eq!(
+            String::from_utf8_lossy(&picked),
+            r#"{"hostname": "h", "infos": [{"channel": "c"},{"channel": "a", "x":1}], "more": 1}"#
+        );
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! Every mode is the same loop here; how bytes become messages is the business of the modes' own files.
 
+mod asking;
+mod settings;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::cursor::{Cursor, Sent};
-use super::endpoint::split_backtrack;
-use super::message::Kind;
+use super::error::shown;
+use super::marks::Step;
+use super::message::{Gap, Kind};
 use super::retry::{Backoff, random};
 use super::{Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
-use crate::protocol::LAST_EVENT_ID;
+
+pub use settings::{Channel, Settings, Start};
 
 /// A connection that was up for so long was a good one, even if nothing came.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -21,39 +26,24 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// asked for in a circle.
 const WAITED: Duration = Duration::from_secs(1);
 
-/// What to follow and how.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How messages are delivered.
-    pub mode: Mode,
-    /// Channel ids, in the user's order, each once.
-    pub channels: Vec<Channel>,
-    /// Start with the messages of this unix second; `None` = with new ones.
-    pub since: Option<u64>,
-    /// Attempts in a row that may fail; `None` = none before the first connection is up, any number after it.
-    pub retries: Option<u32>,
-    /// Time between two requests of polling.
-    pub interval: Duration,
-}
+/// A mode that worked and then failed so often in a row, without a message, gives way to the next one.
+const MODE_FAILURES: u32 = 3;
 
-/// One channel to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Channel {
-    /// Channel id.
-    pub id: String,
-    /// Stored messages to start with.
-    pub backlog: Option<u64>,
-}
-
-/// What happened.
+/// What happened, and how it moves the [`Marks`](super::marks::Marks) of whoever keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new message.
-    Message(Message),
+    Message(Message, Step),
+    /// Messages of a channel (of one of them, if none is named) can no longer be had. The message has the server's words.
+    Missed(Message, Gap, Option<Step>),
     /// A channel was deleted; the others continue.
-    Deleted(String),
+    Deleted(String, Step),
+    /// Only the marks move.
+    Moved(Step),
     /// The connection failed and is tried again after the delay.
     Retrying(Error, Duration),
+    /// The mode does not work, and this one is tried.
+    Falling(Error, Mode),
 }
 
 enum Connection {
@@ -72,7 +62,16 @@ pub struct Subscription {
     cursor: Cursor,
     backoff: Backoff,
     connection: Option<Connection>,
-    received: VecDeque<Message>,
+    ready: VecDeque<Event>,
+    /// The mode in use: a place in the list.
+    mode: usize,
+    /// Modes that failed one after the other, and the error of the first.
+    fallen: usize,
+    first_error: Option<Error>,
+    /// True once the mode in use has answered.
+    mode_works: bool,
+    /// Failures of the mode in use since it last brought something.
+    mode_failures: u32,
     /// Time to wait before the next attempt.
     pause: Option<Duration>,
     /// True once a subscription was asked for: from then on nothing may be missed.
@@ -96,11 +95,16 @@ impl Subscription {
         Self {
             client,
             endpoints,
-            cursor: start(&settings),
+            cursor: settings.cursor(),
             settings,
             backoff: Backoff::default(),
             connection: None,
-            received: VecDeque::new(),
+            ready: VecDeque::new(),
+            mode: 0,
+            fallen: 0,
+            first_error: None,
+            mode_works: false,
+            mode_failures: 0,
             pause: None,
             asked: false,
             answered: false,
@@ -117,10 +121,8 @@ impl Subscription {
     /// The error that ended the subscription: a final one, or one too many.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            while let Some(message) = self.received.pop_front() {
-                if let Some(event) = self.accept(message) {
-                    return Ok(Some(event));
-                }
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
             }
             if self.settings.channels.is_empty() {
                 return Ok(None);
@@ -130,6 +132,12 @@ impl Subscription {
                 return self.failed(error).map(Some);
             }
         }
+    }
+
+    /// True if the next event is there already.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Reads from the connection, or makes one.
@@ -147,26 +155,40 @@ impl Subscription {
             Some(Connection::Answer) => None,
         };
         match read {
-            Some(messages) => self.received.extend(messages),
-            None => self.ended(),
+            Some(messages) => self.accept(messages),
+            None => return self.ended(),
         }
         Ok(())
     }
 
+    fn mode(&self) -> Mode {
+        self.settings.modes[self.mode]
+    }
+
     /// The connection came to its regular end.
-    fn ended(&mut self) {
+    fn ended(&mut self) -> Result<(), Error> {
         self.fruitful |= self.settled();
+        let works_not = !self.fruitful && self.mode_failures + 1 >= MODE_FAILURES && self.settings.modes.len() > 1;
         let endless = !matches!(self.connection.take(), Some(Connection::Answer));
         if !endless {
             self.cursor.backlogs_came();
+            self.tell_start();
         }
-        self.pause = match self.settings.mode {
+        if works_not {
+            let url = shown(&self.url(&Sent::default())?);
+            return Err(Error::Broken { url, reason: "it ends again and again without a message".to_owned() });
+        }
+        if !self.fruitful {
+            self.mode_failures += 1;
+        }
+        self.pause = match self.mode() {
             Mode::Poll => Some(self.settings.interval),
             // A server that only ever hangs up, or answers the same again, must not be asked in a circle.
             _ if !self.fruitful => Some(self.backoff.failed(random())),
             _ if endless => Some(Backoff::default().failed(random())),
             _ => None,
         };
+        Ok(())
     }
 
     /// Notes the end of a connection; true if it had been good.
@@ -174,13 +196,33 @@ impl Subscription {
         let settled = self.up_since.take().is_some_and(|since| since.elapsed() >= SETTLED);
         if settled {
             self.cursor.backlogs_came();
-            self.backoff.succeeded();
+            self.tell_start();
+            self.succeeded();
         }
         settled
     }
 
+    fn succeeded(&mut self) {
+        self.backoff.succeeded();
+        self.mode_failures = 0;
+    }
+
     fn failed(&mut self, error: Error) -> Result<Event, Error> {
         self.settled();
+        self.mode_failures += 1;
+        let mut error = error;
+        if self.is_of_the_mode(&error) {
+            self.mode = (self.mode + 1) % self.settings.modes.len();
+            (self.mode_works, self.mode_failures) = (false, 0);
+            self.fallen += 1;
+            if self.fallen < self.settings.modes.len() {
+                self.first_error.get_or_insert_with(|| error.clone());
+                return Ok(Event::Falling(error, self.mode()));
+            }
+            // None of them works: what the preferred one said counts.
+            self.fallen = 0;
+            error = self.first_error.take().unwrap_or(error);
+        }
         let delay = self.backoff.failed(random());
         let allowed = self.settings.retries.unwrap_or(if self.answered { u32::MAX } else { 0 });
         if error.is_final() || self.backoff.failures() > allowed {
@@ -190,67 +232,98 @@ impl Subscription {
         Ok(Event::Retrying(error, delay))
     }
 
+    /// True if another mode may help: the server is there and takes us, but not like this.
+    fn is_of_the_mode(&self, error: &Error) -> bool {
+        let may_help = match error {
+            Error::Status { status, .. } => !matches!(status, 401 | 403),
+            Error::Protocol { .. } | Error::Broken { .. } | Error::TimedOut { .. } => true,
+            Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::Moved { .. } | Error::Request(_) => false,
+        };
+        may_help && self.settings.modes.len() > 1 && (!self.mode_works || self.mode_failures >= MODE_FAILURES)
+    }
+
+    fn accept(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            self.sort(message);
+        }
+        self.tell_start();
+    }
+
+    fn tell_start(&mut self) {
+        self.ready.extend(self.cursor.start().map(Event::Moved));
+    }
+
     /// Sorts a received message; pings, time-outs and repetitions are nobody's business.
-    fn accept(&mut self, message: Message) -> Option<Event> {
+    fn sort(&mut self, message: Message) {
         let only = if self.settings.channels.len() == 1 { self.settings.channels.first() } else { None };
         let channel = message.channel.clone().or_else(|| only.map(|channel| channel.id.clone()));
         match message.kind() {
-            Kind::Ping => None,
-            Kind::Timeout => {
-                self.fruitful |= self.has_waited();
-                None
+            Kind::Ping => {}
+            Kind::Timeout => self.fruitful |= self.has_waited(),
+            Kind::Gap(gap) => {
+                let step = channel.as_deref().map(|channel| self.cursor.skip(channel, message.position()));
+                if step != Some(None) {
+                    self.ready.push_back(Event::Missed(Message { channel, ..message }, gap, step.flatten()));
+                }
             }
             Kind::Deleted => {
-                let channel = channel?;
+                let Some(channel) = channel else { return };
                 self.cursor.forget(&channel);
                 let before = self.settings.channels.len();
                 self.settings.channels.retain(|other| other.id != channel);
                 self.fruitful = true;
-                (self.settings.channels.len() < before).then_some(Event::Deleted(channel))
+                if self.settings.channels.len() < before {
+                    self.ready.push_back(Event::Deleted(channel.clone(), Step::Forget(channel)));
+                }
             }
             Kind::Data => {
                 let now = self.clock.map(|(date, at)| date + at.elapsed().as_secs());
-                let is_new = self.cursor.take(&message, channel.as_deref(), now);
-                if is_new {
-                    self.fruitful = true;
-                    self.backoff.succeeded();
+                let Some(taken) = self.cursor.take(&message, channel.as_deref(), now) else { return };
+                self.fruitful = true;
+                self.succeeded();
+                if taken.missed > 0 {
+                    self.ready.push_back(Event::Missed(missed(channel), Gap { missed: taken.missed, at_least: false }, None));
                 }
-                is_new.then_some(Event::Message(message))
+                self.ready.push_back(Event::Message(message, taken.step));
             }
         }
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
         // These modes may show no header before the first message, if ever: so ask for the server's clock beforehand.
-        let silent = matches!(self.settings.mode, Mode::Ws | Mode::Stream | Mode::Lp);
-        if silent && self.clock.is_none() && self.cursor.is_unknown() && self.settings.since.is_none() {
+        let mode = self.mode();
+        let silent = matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp);
+        if silent && self.clock.is_none() && self.cursor.is_unknown() {
             self.ask_for_clock().await?;
         }
         let ids: Vec<String> = self.settings.channels.iter().map(|channel| channel.id.clone()).collect();
-        let sent = match self.settings.mode {
-            _ if !self.asked && self.settings.since.is_none() => Sent::default(),
+        let sent = match mode {
+            _ if !self.asked && !self.cursor.is_set() => Sent::default(),
             Mode::Lp | Mode::Poll => self.cursor.for_request(&ids),
             Mode::Ev | Mode::Ws | Mode::Stream => self.cursor.for_stream(&ids),
         };
         let url = self.url(&sent)?;
         let mut headers = self.headers(&sent)?;
-        let key = (self.settings.mode == Mode::Ws).then(|| ws::ask(&mut headers));
+        let key = (mode == Mode::Ws).then(|| ws::ask(&mut headers));
+        let is_common = self.cursor.is_common();
         self.asked = true;
         self.asked_at = Instant::now();
         self.fruitful = false;
         let response = self.client.request(Method::GET, &url, headers, None, None).await?;
         if !matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS) {
-            return Err(http::status_error(&response, &url));
+            return Err(http::status_error(&response, &url).at("--sub-path"));
         }
         self.note_clock(&response);
-        self.connection = Some(self.open(response, url, key).await?);
-        self.answered = true;
+        self.connection = Some(self.open(response, url, key, is_common).await?);
+        (self.answered, self.mode_works, self.fallen, self.first_error) = (true, true, 0, None);
+        self.tell_start();
         self.up_since = Some(Instant::now());
         Ok(())
     }
 
-    async fn open(&mut self, response: Response, url: Url, key: Option<String>) -> Result<Connection, Error> {
-        Ok(match (self.settings.mode, key) {
+    async fn open(&mut self, response: Response, url: Url, key: Option<String>, is_common: bool) -> Result<Connection, Error> {
+        let mode = self.mode();
+        let connection = match (mode, key) {
             (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key).await?)),
             (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url)?),
             (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url)),
@@ -258,18 +331,31 @@ impl Subscription {
                 // A 304 after a wait is the server's time-out and as good as a message: ask again at once.
                 self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
                 if self.fruitful {
-                    self.backoff.succeeded();
+                    self.succeeded();
                 }
-                let answer = lp::Answer::read(response, &url).await?;
-                self.received.extend(answer.messages);
-                if answer.is_cut {
-                    self.cursor.cut();
-                } else {
-                    self.cursor.answered(answer.last_modified.as_deref(), answer.etag.as_deref());
-                }
-                Connection::Answer
+                self.take_answer(lp::Answer::read(response, &url).await?, is_common);
+                return Ok(Connection::Answer);
             }
-        })
+        };
+        self.cursor.outrun();
+        Ok(connection)
+    }
+
+    /// Takes the messages of an answer, and where it leaves the channels.
+    fn take_answer(&mut self, answer: lp::Answer, is_common: bool) {
+        // Where channels stood apart it tells of messages that we had; then their ids tell the truth.
+        if let Some(gap) = answer.gap.filter(|_| is_common) {
+            let channel = if self.settings.channels.len() == 1 { self.settings.channels.first() } else { None };
+            self.cursor.skip_somewhere();
+            self.ready.push_back(Event::Missed(missed(channel.map(|channel| channel.id.clone())), gap, None));
+        }
+        self.accept(answer.messages);
+        if answer.is_cut {
+            self.cursor.cut();
+        } else {
+            let step = self.cursor.answered(answer.last_modified.as_deref(), answer.etag.as_deref());
+            self.ready.extend(step.map(Event::Moved));
+        }
     }
 
     fn has_waited(&self) -> bool {
@@ -280,7 +366,7 @@ impl Subscription {
         let url = self.endpoints.statistics(None)?;
         match self.client.request(Method::HEAD, &url, HeaderMap::new(), None, None).await {
             Ok(response) => self.note_clock(&response),
-            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            Err(error @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. })) => return Err(error),
             // A server that will not tell may still be followed.
             Err(_) => {}
         }
@@ -293,64 +379,9 @@ impl Subscription {
             self.cursor.answered_at(date);
         }
     }
-
-    /// The channels, with their backtracks as long as those are wanted.
-    fn url(&self, sent: &Sent) -> Result<Url, Error> {
-        let path: Vec<String> = self
-            .settings
-            .channels
-            .iter()
-            .map(|channel| match self.cursor.backlog(&channel.id) {
-                Some(backlog) => format!("{}.b{backlog}", channel.id),
-                // What looks like a backtrack is part of the name here.
-                None if split_backtrack(&channel.id).1.is_some() => format!("{}.b0", channel.id),
-                None => channel.id.clone(),
-            })
-            .collect();
-        let mut url = self.endpoints.subscribe(self.settings.mode, &path.join("/"))?;
-        let arguments = [("time", sent.time.as_deref()), ("tag", sent.tag.as_deref().map(bare_tag)), ("eventid", sent.event_id.as_deref())];
-        for (name, value) in arguments {
-            if let Some(value) = value {
-                // Spaces as %20: servers do not read '+' as one here (protocol reference, section 7.1).
-                let value = value.replace('%', "%25").replace('&', "%26").replace('#', "%23").replace('+', "%2B").replace(' ', "%20");
-                let query = url.query().map(|query| format!("{query}&")).unwrap_or_default();
-                url.set_query(Some(&format!("{query}{name}={value}")));
-            }
-        }
-        Ok(url)
-    }
-
-    fn headers(&self, sent: &Sent) -> Result<HeaderMap, Error> {
-        let mut headers = HeaderMap::new();
-        if self.settings.mode == Mode::Ev {
-            headers.insert("Accept", HeaderValue::from_static("text/event-stream"));
-            headers.insert("Cache-Control", HeaderValue::from_static("no-cache"));
-        }
-        if let Some(time) = &sent.time {
-            headers.insert("If-Modified-Since", http::header_value("the last message's time", time)?);
-        }
-        if let Some(tag) = &sent.tag {
-            headers.insert("If-None-Match", http::header_value("the last message's tag", tag)?);
-        }
-        if let Some(event_id) = &sent.event_id {
-            let name = reqwest::header::HeaderName::from_static("last-event-id");
-            debug_assert!(LAST_EVENT_ID.eq_ignore_ascii_case(name.as_str()));
-            // An event id that no header can carry still goes as an argument.
-            if let Ok(value) = HeaderValue::from_str(event_id) {
-                headers.insert(name, value);
-            }
-        }
-        Ok(headers)
-    }
 }
 
-/// The cursor of a new subscription.
-fn start(settings: &Settings) -> Cursor {
-    let backlogs =
-        settings.channels.iter().filter_map(|channel| Some((channel.id.clone(), channel.backlog.filter(|backlog| *backlog > 0)?)));
-    settings.since.map(Cursor::since).unwrap_or_default().with_backlogs(backlogs)
-}
-
-fn bare_tag(tag: &str) -> &str {
-    tag.strip_prefix("W/").unwrap_or(tag)
+/// A gap that the server did not put into words of its own.
+fn missed(channel: Option<String>) -> Message {
+    Message { channel, ..Message::default() }
 }

@@ -1,18 +1,59 @@
 //! Arguments that several commands have, and the forms in which values are written.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use reqwest::header::HeaderMap;
 
-use crate::client::{Endpoints, Error, Http, http};
+use super::profile::{self, Settled};
+use crate::client::{Endpoints, Error, Http, Mode, http};
 use crate::message::parse_http_date;
+
+/// Which server: before the command or behind it.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Server")]
+pub struct Choice {
+    /// Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]
+    #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub url: Option<String>,
+    /// Server of this name in the configuration file [env: PUSHCTL_SERVER]
+    ///
+    /// What is given on the command line counts before the environment, and that before the file: --url or --server,
+    /// PUSHCTL_URL, PUSHCTL_SERVER, the 'default' of the file. A token in PUSHCTL_TOKEN counts before that of the file.
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    pub server: Option<String>,
+    /// Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config_file: Option<PathBuf>,
+}
+
+impl Choice {
+    /// What is chosen here, and for the rest what `outer` says.
+    #[must_use]
+    pub fn within(&self, outer: &Self) -> Self {
+        let named = if self.url.is_some() || self.server.is_some() { self } else { outer };
+        Self {
+            url: named.url.clone(),
+            server: named.server.clone(),
+            config_file: self.config_file.clone().or_else(|| outer.config_file.clone()),
+        }
+    }
+
+    /// True if nothing was given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.url.is_none() && self.server.is_none() && self.config_file.is_none()
+    }
+}
 
 /// How the server is reached.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Server {
+    #[command(flatten)]
+    choice: Choice,
     /// Header to send with every request, or @FILE with one header per line (repeatable)
     ///
     /// Other users can see the command line of a process: keep passwords and tokens in a file.
@@ -27,6 +68,9 @@ pub struct Server {
     /// Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]
     #[arg(long, value_name = "TEMPLATE")]
     pub stats_path: Option<String>,
+    /// What the environment and the configuration file add; see [`Server::settle`].
+    #[arg(skip)]
+    settled: Settled,
 }
 
 /// A header as given. It may be a secret, so debugging output does not show it.
@@ -46,6 +90,36 @@ impl fmt::Debug for HeaderArgument {
 }
 
 impl Server {
+    /// The server that `choice` names, for who has no command line of its own.
+    #[must_use]
+    pub fn of(choice: Choice, stats_path: Option<String>) -> Self {
+        Self { choice, headers: Vec::new(), pub_path: None, sub_path: None, stats_path, settled: Settled::default() }
+    }
+
+    /// Finds out which server is meant and what the environment and the configuration file say about it, and returns its
+    /// URL. What the command line says stays.
+    ///
+    /// # Errors
+    /// When the configuration file is wrong, or a token cannot be had.
+    pub fn settle(&mut self, outer: &Choice) -> anyhow::Result<String> {
+        let settled = profile::settle(&self.choice.within(outer))?;
+        let paths =
+            [(&mut self.pub_path, &settled.pub_path), (&mut self.sub_path, &settled.sub_path), (&mut self.stats_path, &settled.stats_path)];
+        for (given, settled) in paths {
+            if given.is_none() {
+                given.clone_from(settled);
+            }
+        }
+        self.settled = settled;
+        Ok(self.settled.url.clone())
+    }
+
+    /// The mode that the configuration file names for the server, for commands that have none on their command line.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        self.settled.mode
+    }
+
     /// The URLs of the server at `url`.
     ///
     /// # Errors
@@ -54,7 +128,7 @@ impl Server {
         Endpoints::new(url, self.pub_path.as_deref(), self.sub_path.as_deref(), self.stats_path.as_deref())
     }
 
-    /// The user's headers.
+    /// The user's headers: those of the command line, and of the configuration those that it does not name, and the token.
     ///
     /// # Errors
     /// [`Error::Request`] if one is none, or a file cannot be read.
@@ -76,6 +150,7 @@ impl Server {
                 add(line, &format!("the header in '{path}', line {}", number + 1))?;
             }
         }
+        self.settled.add_headers(&mut headers);
         Ok(headers)
     }
 
@@ -86,6 +161,20 @@ impl Server {
     pub fn client(&self) -> Result<Http, Error> {
         Http::new(&self.header_map()?)
     }
+}
+
+/// How a command waits for answers and tells them.
+#[derive(Clone, Debug, Args)]
+pub struct Answer {
+    /// Time to wait for an answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Print the result as JSON, one object per line
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+    /// Print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 /// Reads `500ms`, `5s`, `1m 30s`, or a plain number of seconds.

@@ -8,7 +8,7 @@ use super::check_front;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nginx::{self, Treated, Verdict};
-use crate::server::config::{Config, Endpoint, Location, LocationSettings, Step, SubscriberMode, VirtualServer};
+use crate::server::config::{Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer};
 
 /// Address at which pushctl listens behind nginx.
 const BEHIND: &str = "127.0.0.1:9080";
@@ -252,12 +252,17 @@ fn settings(settings: &LocationSettings, endpoint: Endpoint) -> String {
         add(true, format!("channels={path}"));
     }
     add(matches!(endpoint, Endpoint::Publisher { .. }), format!("store={}", if settings.store_messages { "on" } else { "off" }));
+    add(matches!(endpoint, Endpoint::Publisher { .. }) && settings.batch, "batch=on".to_owned());
     if let Endpoint::Subscriber(mode) = endpoint {
         settings.ping_message_interval.into_iter().for_each(|interval| add(true, format!("ping={}", time(interval))));
         let ttl =
             if mode == SubscriberMode::LongPolling { settings.longpolling_connection_ttl } else { settings.subscriber_connection_ttl };
         ttl.into_iter().for_each(|ttl| add(true, format!("ttl={}", time(ttl))));
         add(mode == SubscriberMode::WebSocket && settings.websocket_allow_publish, "publish=on".to_owned());
+        let policy = SlowPolicy::NAMES.iter().find(|(_, policy)| *policy == settings.slow_consumer).map_or("", |(name, _)| name);
+        add(settings.slow_consumer != SlowPolicy::default(), format!("slow={policy}"));
+        settings.slow_consumer_bytes.into_iter().for_each(|bytes| add(true, format!("slow_bytes={bytes}")));
+        add(settings.gap_notice, "gap_notice=on".to_owned());
         settings.allowed_origins.iter().for_each(|origins| add(true, format!("origins={origins}")));
     }
     let web = &settings.web;

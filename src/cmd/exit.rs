@@ -65,6 +65,12 @@ pub enum Code {
     Interrupted = 130,
 }
 
+/// All of them.
+const ALL: [Code; 14] = {
+    use Code::*;
+    [Success, Failure, Usage, Unreachable, Refused, NotFound, TimedOut, Http, Faulty, Failed, Gap, Deleted, TooFewSubscribers, Interrupted]
+};
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         Self::from(code as u8)
@@ -76,12 +82,28 @@ impl From<Code> for ExitCode {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// What another process of this program met: its words and its code.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Told {
+    /// Its exit code.
+    pub code: u8,
+    /// The message.
+    pub text: String,
+}
+
 /// The code of an error: that of the first cause which has one.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> Code {
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<Error>() {
             return of_client(error);
+        }
+        if cause.is::<super::publish::TooFew>() {
+            return Code::TooFewSubscribers;
+        }
+        if let Some(told) = cause.downcast_ref::<Told>() {
+            return ALL.into_iter().find(|code| *code as u8 == told.code).unwrap_or(Code::Failure);
         }
         if cause.is::<Usage>() {
             return Code::Usage;
@@ -95,7 +117,7 @@ pub fn of(error: &anyhow::Error) -> Code {
 
 fn of_client(error: &Error) -> Code {
     match error {
-        Error::Unreachable { .. } | Error::Broken { .. } => Code::Unreachable,
+        Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::Broken { .. } => Code::Unreachable,
         Error::Status { status: 401 | 403, .. } => Code::Refused,
         Error::Status { status: 404, .. } => Code::NotFound,
         Error::Status { .. } | Error::Moved { .. } | Error::Protocol { .. } => Code::Http,
@@ -118,9 +140,7 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_table() {
-        use Code::*;
-        let plain = [Success, Failure, Usage, Unreachable, Refused, NotFound, TimedOut, Http];
-        for code in plain.into_iter().chain([Faulty, Failed, Gap, Deleted, TooFewSubscribers, Interrupted]) {
+        for code in ALL {
             let start = format!("{:>5}  ", code as u8);
             assert!(TABLE.lines().any(|line| line.starts_with(&start)), "{code:?}");
         }

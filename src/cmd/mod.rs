@@ -4,27 +4,32 @@
 //! [`crate::client`].
 
 pub mod args;
+pub mod assertion;
 pub mod bench;
 pub mod check;
 mod check_front;
 pub mod completions;
 pub mod exit;
+pub mod figures;
 pub mod output;
+pub mod profile;
 pub mod publish;
+pub mod rm;
 pub mod serve;
+pub mod servers;
 pub mod stats;
 pub mod sub;
 pub mod table;
+pub mod wait;
+pub mod with_server;
 
 use std::future::Future;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use exit::Code;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// The server that is talked to if none is named.
-const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 
 /// An HTTP push broker and the tools around it
 ///
@@ -33,11 +38,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 #[derive(Debug, Parser)]
 #[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
 pub struct Cli {
-    /// Server to talk to; a path in it is a prefix of all paths
-    ///
-    /// The environment variable PUSHCTL_URL sets it for all commands, if it is not empty.
-    #[arg(long, global = true, env = "PUSHCTL_URL", hide_env_values = true, default_value = DEFAULT_URL)]
-    pub url: String,
+    #[command(flatten)]
+    choice: args::Choice,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -71,38 +73,95 @@ pub enum Command {
     /// moment at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http
     /// is spoken; the limit of open files is raised as far as the system allows.
     Bench(bench::Args),
+    /// Wait until a server answers, or until its counters are as wanted
+    ///
+    /// Asks again and again, at first fast and then every --interval; a server that cannot be reached yet is waited for. A
+    /// refusal (401, 403 and the like) ends it.
+    Wait(wait::Args),
+    /// Delete channels
+    ///
+    /// Their subscribers get a farewell. The publisher location must be in mode 'admin', as the built-in one is.
+    Rm(rm::Args),
+    /// Run a command with a broker of its own
+    ///
+    /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and ends the broker whatever happens.
+    /// Signals are passed on to the command.
+    WithServer(with_server::Args),
+    /// List the named servers of the configuration file
+    #[command(long_about = servers::ABOUT)]
+    Servers(servers::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
+    /// Print names for a completion script
+    #[command(hide = true)]
+    Complete(completions::Complete),
 }
 
 /// Runs the subcommand; what went wrong is on stderr when this returns.
 #[must_use]
-pub fn run(cli: Cli) -> Code {
-    let is_unset = cli.url.is_empty() && std::env::var_os("PUSHCTL_URL").is_some_and(|url| url.is_empty());
-    let url = if is_unset { DEFAULT_URL.to_owned() } else { cli.url };
-    let result = match cli.command {
-        Command::Serve(args) => serve::run(&args).map(|()| Code::Success),
-        Command::Check(args) => check::run(&args),
-        Command::Pub(args) => publish::prepare(args, &url).and_then(|prepared| block_on(interruptible(prepared.run()))),
-        Command::Sub(args) => block_on(interruptible(sub::run(args, &url))),
-        Command::Stats(args) => block_on(interruptible(stats::run(args, &url))),
-        Command::Bench(args) => block_on(bench::run(args, &url)),
-        Command::Completions(args) => completions::run(&args),
+pub fn run(cli: Cli) -> ExitCode {
+    let told = |error: &anyhow::Error| {
+        let code = exit::of(error);
+        if code != Code::Success {
+            output::note(format_args!("{error:#}"));
+        }
+        code
     };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            let code = exit::of(&error);
-            if code != Code::Success {
-                output::note(format_args!("{error:#}"));
-            }
-            code
+    // The one command whose codes are not ours.
+    if let Command::WithServer(args) = cli.command {
+        let result = alone(&cli.choice).and_then(|()| block_on(with_server::run(args)));
+        return result.map_or_else(|error| told(&error).into(), ExitCode::from);
+    }
+    dispatch(cli).unwrap_or_else(|error| told(&error)).into()
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Code> {
+    let outer = cli.choice;
+    match cli.command {
+        Command::Serve(args) => alone(&outer).and_then(|()| serve::run(&args)).map(|()| Code::Success),
+        Command::Check(args) => alone(&outer).and_then(|()| check::run(&args)),
+        Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
+        Command::Complete(args) => block_on(async { Ok(completions::complete(args).await) }),
+        Command::Servers(args) => servers::run(&args, &outer),
+        Command::WithServer(_) => unreachable!("it is run by itself"),
+        Command::Wait(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(wait::run(args, &url)))
+        }
+        Command::Rm(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(rm::run(args, &url)))
+        }
+        Command::Pub(mut args) => {
+            let url = args.server.settle(&outer)?;
+            publish::prepare(args, &url).and_then(|prepared| block_on(prepared.run()))
+        }
+        Command::Sub(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(sub::run(args, &url))
+        }
+        Command::Stats(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(interruptible(stats::run(args, &url)))
+        }
+        Command::Bench(mut args) => {
+            let url = args.server.settle(&outer)?;
+            block_on(bench::run(args, &url))
         }
     }
 }
 
+/// Refuses options that name a server, for a command that talks to none.
+fn alone(choice: &args::Choice) -> anyhow::Result<()> {
+    if choice.is_empty() {
+        return Ok(());
+    }
+    Err(exit::Usage("this command talks to no server: leave --url, --server and --config-file out (see --listen of 'serve')".to_owned())
+        .into())
+}
+
 /// Runs a client command on one thread.
-fn block_on(command: impl Future<Output = anyhow::Result<Code>>) -> anyhow::Result<Code> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     // An error means that somebody installed a provider before; that one is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;

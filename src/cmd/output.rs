@@ -11,16 +11,18 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 /// Standard output behind a thread that does the waiting.
-#[derive(Debug)]
 pub struct Stdout {
     jobs: mpsc::Sender<Job>,
 }
 
-#[derive(Debug)]
 struct Job {
     bytes: Vec<u8>,
-    done: oneshot::Sender<io::Result<()>>,
+    then: Option<Then>,
+    done: oneshot::Sender<anyhow::Result<()>>,
 }
+
+/// What is done when bytes were accepted, on the thread that wrote them.
+pub type Then = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
 impl Stdout {
     /// Starts the thread.
@@ -33,7 +35,8 @@ impl Stdout {
         let write = move || {
             while let Some(job) = queue.blocking_recv() {
                 // Whoever asked may have been interrupted meanwhile.
-                let _ = job.done.send(write(&job.bytes));
+                let written = write(&job.bytes).context(WRITING);
+                let _ = job.done.send(written.and_then(|()| job.then.map_or(Ok(()), |then| then())));
             }
         };
         std::thread::Builder::new().name("stdout".to_owned()).spawn(write).context("cannot start a thread for standard output")?;
@@ -56,6 +59,14 @@ impl Stdout {
         self.bytes(text.to_vec()).await
     }
 
+    /// Writes `bytes` as they are and then does `then`, also when the caller has gone meanwhile; returns when both are done.
+    ///
+    /// # Errors
+    /// That of the file, or of `then`.
+    pub async fn write_then(&self, bytes: Vec<u8>, then: Then) -> anyhow::Result<()> {
+        self.submit(bytes, Some(then)).await
+    }
+
     /// Waits until a line under way is written, but no longer than `limit`.
     pub async fn settle(&self, limit: Duration) {
         // A failure was told to whoever wrote, and a stalled reader is what the limit is for.
@@ -63,10 +74,14 @@ impl Stdout {
     }
 
     async fn bytes(&self, bytes: Vec<u8>) -> anyhow::Result<()> {
+        self.submit(bytes, None).await
+    }
+
+    async fn submit(&self, bytes: Vec<u8>, then: Option<Then>) -> anyhow::Result<()> {
         let (done, result) = oneshot::channel();
         let ended = || anyhow::anyhow!("cannot write standard output: its thread ended");
-        self.jobs.send(Job { bytes, done }).await.map_err(|_| ended())?;
-        result.await.map_err(|_| ended())?.context(WRITING)
+        self.jobs.send(Job { bytes, then, done }).await.map_err(|_| ended())?;
+        result.await.map_err(|_| ended())?
     }
 }
 
@@ -92,8 +107,15 @@ pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "pushctl: {}", lines.join("\n"));
 }
 
-/// `text` without what would move the cursor: channel ids and answers are bytes of strangers.
+/// `text` without what would move the cursor or turn the line around: channel ids and answers are bytes of strangers.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|letter| if letter.is_control() { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] }).collect()
+    let is_unsafe = |letter: char| letter.is_control() || is_direction(letter);
+    let show = |letter: char| if is_unsafe(letter) { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] };
+    text.chars().flat_map(show).collect()
+}
+
+/// Marks, overrides and isolates of the bidirectional algorithm (UAX #9, section 2), which reorder what stands around them.
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,5 +1,7 @@
 //! `pushctl serve`: runs a broker until it is told to end.
 
+mod ready_file;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,15 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use crate::server::Server;
-use crate::server::config::{Config, ListenAddress, Listener, nginx};
+use ready_file::ReadyFile;
+
+use crate::server::config::{Config, ListenAddress, Listener, SlowPolicy, nginx};
+use crate::server::{Server, panics};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pushctl serve
+  pushctl serve --listen 0.0.0.0:9080 --memory 2g --max-connections 500000
+  pushctl serve --listen 127.0.0.1:0 --ready-file ready
+  pushctl serve --nginx-conf /etc/nginx/nginx.conf")]
 pub struct Args {
     /// Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times
     ///
@@ -30,12 +39,16 @@ pub struct Args {
     /// Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)
     ///
     /// What is given on the command line goes before the environment, and both before the file.
-    #[arg(long, short, value_name = "FILE", env = "PUSHCTL_CONFIG", conflicts_with = "nginx_conf")]
+    #[arg(long, short, value_name = "FILE", env = "PUSHCTL_SERVE_CONFIG", conflicts_with = "nginx_conf")]
     config: Option<PathBuf>,
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
-    /// Memory for messages and channels together; when it is used up, publishing is answered with 500 [default: 512m]
+    /// Memory for messages, channels, subscribers and connections together [default: 512m]
+    ///
+    /// When it is used up, publishing and subscribing are answered with 500 until there is room again. Connections that do
+    /// not subscribe may go beyond it by a sixteenth (at least 1m), so that statistics can be read and channels deleted.
+    /// Requests that are coming in may take as much again, and at least 8m.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
     /// Time that a stored message is kept [default: 30m]
@@ -62,34 +75,80 @@ pub struct Args {
     /// Bytes of a published message; a larger one is answered with 413 [default: 1m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_body_size: Option<u64>,
-    /// Bytes of a websocket message from a client; a larger one closes with 1009 [default: 4m]
+    /// Bytes of a batch of messages in one request, each of at most --max-body-size; a larger one is answered with 413
+    /// [default: 64m]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_batch_size: Option<u64>,
+    /// Bytes of a websocket message, or frame, from a client; a larger one closes with 1009 [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_websocket_message_size: Option<u64>,
     /// Bytes of a request line with headers; more are answered with 400 or 414 [default: 32k]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_header_size: Option<u64>,
-    /// Bytes kept per channel for followers that are behind; one that is further behind is dropped [default: 4m]
+    /// Bytes kept per channel for followers that are behind, beyond the stored messages [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_lag: Option<u64>,
-    /// Connections at once; a further one is closed [default: 100000]
+    /// What becomes of a follower that is further behind than that: it is dropped (disconnect), or it goes on with the
+    /// oldest message that is kept (skip) or with the newest (latest) and is told how many it missed [default: disconnect]
+    ///
+    /// For the built-in locations; in a configuration the directive is pushctl_slow_consumer.
+    #[arg(long, value_name = "POLICY", value_parser = slow_policy, conflicts_with_all = ["nginx_conf", "config"])]
+    slow_consumer: Option<SlowPolicy>,
+    /// Connections at once; a further one is answered with 503 and closed [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: Option<u32>,
-    /// Time for the headers of a request; then the connection is closed [default: 60s]
+    /// Connections of one address at once; a further one is answered with 503 and closed; 0: no limit [default: 0]
+    ///
+    /// A /64 network of IPv6 counts as one address. Unix sockets do not count. Behind a proxy all connections come from
+    /// its address.
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<u32>,
+    /// Time for all headers of a request; then the connection is closed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     header_timeout: Option<Duration>,
     /// Time between two reads of a request's body, and for the whole of a websocket message; then the connection is closed
     /// [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     body_timeout: Option<Duration>,
+    /// Bytes per second of a request's body, on average after the first --body-timeout; a slower one is cut off; 0: no limit
+    /// [default: 512]
+    #[arg(long, value_name = "SIZE", value_parser = size_or_none)]
+    min_body_rate: Option<u64>,
     /// Time between two requests of a connection; then it is closed [default: 75s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keepalive_timeout: Option<Duration>,
     /// Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     send_timeout: Option<Duration>,
+    /// Time after a ping within which something has to come from a websocket; then it is dropped; 0: never [default: 60s]
+    ///
+    /// Not in locations with a message template, which do as the module does.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    ping_timeout: Option<Duration>,
+    /// Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    tcp_keepalive: Option<Duration>,
+    /// Time between two such questions [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    tcp_keepalive_interval: Option<Duration>,
+    /// Questions without an answer after which a connection is broken [default: 6]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=127))]
+    tcp_keepalive_probes: Option<u32>,
+    /// Time within which a client has to acknowledge what was sent; then the connection is broken; 0: as the system does
+    /// [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    tcp_user_timeout: Option<Duration>,
     /// Time that open connections get when the server ends [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     grace: Option<Duration>,
+    /// Write the addresses to this file once they are listened on, each on a line; it is removed at the end
+    ///
+    /// The file appears whole: whoever sees it can connect.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// End when this process, which must be our parent, does
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<i32>,
     /// What is logged on stderr: off, error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "PUSHCTL_LOG")]
     log_level: LevelFilter,
@@ -106,15 +165,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+    if let Some(parent) = args.parent {
+        follow_parent(parent)?;
+    }
     let is_builtin = args.file().is_none();
     let mut config = load(args)?;
     args.apply(&mut config);
-    raise_descriptor_limit();
+    panics::log_panics();
+    raise_descriptor_limit(config.limits.max_connections, args.max_connections.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
-        let server = Server::bind(config)?;
-        announce(&server, is_builtin)?;
+        // Whoever has read where it listens may end it properly.
         let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
+        reopen_logs_when_told()?;
+        let server = Server::bind(config)?;
+        let _ready = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &server)).transpose()?;
+        announce(&server, is_builtin)?;
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -122,7 +188,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
             tracing::info!("ending: telling subscribers, then closing");
         };
-        reopen_logs_when_told()?;
         Ok(server.run(stop).await?)
     })
 }
@@ -139,12 +204,20 @@ fn reopen_logs_when_told() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The kernel ends us with our parent, whatever ends that.
+fn follow_parent(parent: i32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the parent process")?;
+    // It may have ended before that.
+    anyhow::ensure!(getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent), "the parent process is gone");
+    Ok(())
+}
+
 fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> {
     signal(kind).context("cannot wait for signals")
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
-    let Some(path) = args.file() else { return Ok(Config::builtin()) };
+    let Some(path) = args.file() else { return Ok(Config::builtin_with(args.slow_consumer.unwrap_or_default())) };
     let (loaded, notices) = match nginx::load(path) {
         Ok(loaded) => (Ok(loaded.config), loaded.notices),
         Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
@@ -183,15 +256,23 @@ impl Args {
         broker.max_subscribers_per_channel = self.max_subscribers_per_channel.or(broker.max_subscribers_per_channel);
         let limits = &mut config.limits;
         limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
+        set(&mut limits.max_batch_bytes, self.max_batch_size);
         set(&mut limits.max_channels_per_request, self.max_channels_per_request);
         set(&mut limits.max_websocket_message_bytes, self.max_websocket_message_size);
         set(&mut limits.max_header_bytes, self.max_header_size);
         set(&mut limits.max_lag_bytes, self.max_lag);
         set(&mut limits.max_connections, self.max_connections);
+        set(&mut limits.max_connections_per_address, self.max_connections_per_address);
         set(&mut limits.header_timeout, self.header_timeout);
         set(&mut limits.body_timeout, self.body_timeout);
+        set(&mut limits.min_body_rate, self.min_body_rate);
         set(&mut limits.keepalive_timeout, self.keepalive_timeout);
         set(&mut limits.send_timeout, self.send_timeout);
+        set(&mut limits.ping_timeout, self.ping_timeout);
+        set(&mut limits.tcp.keepalive, self.tcp_keepalive);
+        set(&mut limits.tcp.keepalive_interval, self.tcp_keepalive_interval);
+        set(&mut limits.tcp.keepalive_probes, self.tcp_keepalive_probes);
+        set(&mut limits.tcp.user_timeout, self.tcp_user_timeout);
         set(&mut limits.grace, self.grace);
     }
 }
@@ -219,14 +300,26 @@ fn announce(server: &Server, is_builtin: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every subscriber takes a descriptor, so as many as the system allows are wanted.
-fn raise_descriptor_limit() {
+/// Descriptors that the server needs for itself: listeners, runtimes, the log, a spare one.
+const OWN_DESCRIPTORS: u64 = 32;
+
+/// Every connection takes a descriptor, so as many as the system allows are wanted. Says how many connections that makes,
+/// and warns if somebody asked for more.
+fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
         tracing::warn!(?current, ?maximum, "cannot raise the limit of open files");
     }
-    let limit = getrlimit(Resource::Nofile).current;
-    tracing::info!(open_files = limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string()), "starting");
+    let open_files = getrlimit(Resource::Nofile).current;
+    let room = open_files.map_or(u64::MAX, |limit| limit.saturating_sub(OWN_DESCRIPTORS));
+    let open_files = open_files.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let connections = room.min(max_connections as u64);
+    tracing::info!(open_files, "starting: can hold about {connections} connections");
+    if is_given && room < max_connections as u64 {
+        tracing::warn!(
+            "--max-connections {max_connections} is more than the limit of open files allows (ulimit -n): further ones are refused"
+        );
+    }
 }
 
 fn listen_address(text: &str) -> Result<ListenAddress, String> {
@@ -246,6 +339,10 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
         .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
 }
 
+fn slow_policy(text: &str) -> Result<SlowPolicy, String> {
+    SlowPolicy::named(text).ok_or_else(|| format!("expected {}", SlowPolicy::NAMES.map(|(name, _)| name).join(", ")))
+}
+
 /// A size in bytes, with k, m or g for powers of 1024.
 fn size(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.char_indices().last() {
@@ -256,6 +353,16 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number = digits.parse::<u64>().ok().filter(|number| *number > 0).and_then(|number| number.checked_mul(factor));
     number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
+}
+
+/// As [`size`], or 0.
+fn size_or_none(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+/// A time of at least a second, which is what the kernel counts in.
+fn seconds(text: &str) -> Result<Duration, String> {
+    duration(text).ok().filter(|time| time.as_secs() > 0).ok_or_else(|| "expected a time of at least 1s".to_owned())
 }
 
 /// A time such as `500ms`, `30s` or `1m 30s`; a bare number is seconds.

@@ -2,7 +2,11 @@
 
 use colored::Colorize as _;
 
+use super::figures::{fit, is_unicode, pad, terminal_columns, width};
 use super::output::printable;
+
+/// Columns that a name keeps when the terminal is too narrow.
+const NARROWEST: usize = 8;
 
 /// A table whose first column is left-aligned and whose others are right-aligned.
 #[derive(Debug, Default)]
@@ -23,27 +27,36 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
-    /// The lines, each with its line break. Titles (or names, in a table without titles) are bold on a terminal.
+    /// The lines for standard output, as [`Self::within`] makes them: on a terminal they are no wider than it.
     #[must_use]
     pub fn render(&self) -> String {
-        let columns = self.rows.iter().chain([&self.head]).map(Vec::len).max().unwrap_or(0);
-        let width =
-            |column: usize| self.rows.iter().chain([&self.head]).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        self.within(terminal_columns(), is_unicode())
+    }
+
+    /// The lines, each with its line break. On a terminal titles (or names, in a table without titles) are bold and zeros dim.
+    /// What would go past `columns` is cut off the first column.
+    #[must_use]
+    pub fn within(&self, columns: Option<usize>, unicode: bool) -> String {
+        let count = self.rows.iter().chain([&self.head]).map(Vec::len).max().unwrap_or(0);
+        let widest = |column: usize| self.rows.iter().chain([&self.head]).filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
+        let mut widths: Vec<usize> = (0..count).map(|column| widest(column).unwrap_or(0)).collect();
+        if let (Some(columns), Some((first, others))) = (columns, widths.split_first_mut()) {
+            let others: usize = others.iter().map(|width| width + 2).sum();
+            *first = (*first).min(columns.saturating_sub(others).max(NARROWEST));
+        }
         let mut text = String::new();
         let titles = (!self.head.is_empty()).then_some(&self.head);
         for (number, row) in titles.into_iter().chain(&self.rows).enumerate() {
             let is_title = titles.is_some() && number == 0;
-            let cells: Vec<String> = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(column, (cell, width))| {
-                    let padded = if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
-                    if is_title || (titles.is_none() && column == 0) { padded.bold().to_string() } else { padded }
-                })
-                .collect();
-            text.push_str(cells.join("  ").trim_end());
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+                let padded = if column == 0 { pad(&fit(cell, *width, unicode), *width, false) } else { pad(cell, *width, true) };
+                match (is_title || (titles.is_none() && column == 0), column > 0 && cell == "0") {
+                    (true, _) => padded.bold().to_string(),
+                    (false, true) => padded.dimmed().to_string(),
+                    (false, false) => padded,
+                }
+            });
+            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
             text.push('\n');
         }
         text
@@ -60,6 +73,20 @@ mod tests {
         let mut table = Table::new(&["channel", "stored"]);
         table.row(&["ä\u{1b}".to_owned(), "1".to_owned()]);
         table.row(&["long name".to_owned(), "1000000".to_owned()]);
-        assert_eq!(table.render(), "channel     stored\nä\\u{1b}          1\nlong name  1000000\n");
+        table.row(&["日本\u{202e}".to_owned(), "2".to_owned()]);
+        assert_eq!(
+            table.within(None, true),
+            "channel        stored\nä\\u{1b}             1\nlong name     1000000\n日本\\u{202e}        2\n"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_names() {
+        colored::control::set_override(false);
+        let mut table = Table::new(&["channel", "stored"]);
+        table.row(&["a-very-long-name-of-a-channel".to_owned(), "1".to_owned()]);
+        assert_eq!(table.within(Some(20), true), "channel       stored\na-very-long…       1\n");
+        assert_eq!(table.within(Some(20), false), "channel       stored\na-very-long~       1\n");
+        assert_eq!(table.within(Some(3), true), "channel   stored\na-very-…       1\n");
     }
 }

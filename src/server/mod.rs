@@ -1,10 +1,13 @@
 //! The broker server: wires listeners, shards and the broker together. Owns no policy.
 
+mod admission;
 pub mod broker;
 pub mod config;
 pub mod dialect;
 pub mod fanout;
+mod faults;
 mod http;
+pub mod panics;
 pub mod publisher;
 pub mod request;
 pub mod response;
@@ -15,13 +18,15 @@ pub mod subscriber;
 use std::future::Future;
 use std::io;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::task::JoinSet;
 
+use admission::Admission;
 use broker::{Broker, CreateError, MAX_SHARDS, TICK};
 use config::{Config, ListenAddress};
+#[cfg(fuzzing)]
+pub use http::fuzzing;
 pub use http::reopen_access_logs;
 use http::{Accepted, Bound};
 use shard_thread::ShardThread;
@@ -79,7 +84,7 @@ impl Server {
         }
         let broker = Broker::new(config.broker.clone(), config.shards, config.limits.max_lag_bytes)?;
         let bind = |listener: &config::Listener| {
-            Bound::bind(listener).map_err(|source| ServerError::Bind { address: listener.address.clone(), source })
+            Bound::bind(listener, &config.limits.tcp).map_err(|source| ServerError::Bind { address: listener.address.clone(), source })
         };
         let bound = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { config, bound, broker })
@@ -108,7 +113,7 @@ impl Server {
         let mut accepting = JoinSet::new();
         for (listener, bound) in self.bound.into_iter().enumerate() {
             let shards = Arc::clone(&shards);
-            accepting.spawn(bound.accept_all(async move |accepted| shards.place(accepted, listener).await));
+            accepting.spawn(bound.accept_all(self.broker.clone(), async move |accepted| shards.place(accepted, listener).await));
         }
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
         let mut stop = std::pin::pin!(stop);
@@ -133,28 +138,22 @@ impl Server {
 /// The shards and how full they are.
 struct Shards {
     threads: Vec<ShardThread>,
-    connections: Arc<Vec<AtomicUsize>>,
-    max_connections: usize,
+    admission: Arc<Admission>,
 }
 
 impl Shards {
     fn start(config: &Config, broker: &Broker) -> Result<Arc<Self>, ServerError> {
-        let connections: Arc<Vec<AtomicUsize>> = Arc::new((0..config.shards).map(|_| AtomicUsize::new(0)).collect());
-        let start = |index| ShardThread::start(index, config.clone(), broker.clone(), Arc::clone(&connections)).map_err(ServerError::Shard);
+        let start = |index| ShardThread::start(index, config.clone(), broker.clone()).map_err(ServerError::Shard);
         let threads = (0..config.shards).map(start).collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(Self { threads, connections, max_connections: config.limits.max_connections }))
+        Ok(Arc::new(Self { threads, admission: Admission::new(config.shards, &config.limits, broker.clone()) }))
     }
 
-    /// Gives a connection to the shard with the fewest; closes it if there are too many.
+    /// Gives a connection to its shard, or refuses it.
     async fn place(&self, accepted: Accepted, listener: usize) {
-        let counts: Vec<usize> = self.connections.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        if counts.iter().sum::<usize>() >= self.max_connections {
-            tracing::debug!(limit = self.max_connections, "too many connections: a new one is closed (--max-connections)");
-            return;
+        match self.admission.admit(accepted.source()) {
+            Ok(admitted) => self.threads[admitted.shard()].give((accepted, listener, admitted)).await,
+            Err(_counted) => accepted.refuse(),
         }
-        let emptiest = (0..counts.len()).rev().min_by_key(|index| counts[*index]).unwrap_or(0);
-        self.connections[emptiest].fetch_add(1, Ordering::Relaxed);
-        self.threads[emptiest].give(accepted, listener).await;
     }
 
     async fn stop(&self) {

@@ -8,7 +8,11 @@
 //! | OPTIONS | 200 | 200 |
 //! | any other | 405 | 405 |
 //!
+//! A POST or PUT of a batch ([`batch`]) is answered in its own way.
+//!
 //! A request that needs its body is answered in two steps, because channels are made before the body is read.
+
+pub mod batch;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,14 +21,15 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::broker::{Broker, Channel, ChannelInfo, CreateError, NewMessage};
-use super::config::{LocationSettings, Variables};
+use super::config::{Endpoint, LocationSettings, Variables};
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::explain::{Refusal, explain_line};
 use super::dialect::push_stream::info::Notation;
 use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
-use crate::protocol::{EVENT_ID, EVENT_TYPE};
+use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
+use batch::Batch;
 
 /// What a publisher's request comes to.
 pub enum Answer {
@@ -32,6 +37,8 @@ pub enum Answer {
     Respond(Response),
     /// The body is wanted.
     Read(Box<Plan>),
+    /// The body is wanted, line by line.
+    ReadBatch(Box<Batch>),
 }
 
 /// What is done with the body of a request.
@@ -62,6 +69,22 @@ pub struct Call<'a> {
     pub broker: &'a Broker,
     /// Most channels that one request may name.
     pub max_channels: usize,
+    /// What [`is_batch`] says of it.
+    pub is_batch: bool,
+    /// Most bytes of a message.
+    pub max_body: u64,
+}
+
+/// Whether the body of a request is a batch of messages.
+#[must_use]
+pub fn is_batch(request: &Request<'_>, settings: &LocationSettings, endpoint: Endpoint) -> bool {
+    settings.batch
+        && matches!(endpoint, Endpoint::Publisher { .. })
+        && matches!(request.method, "POST" | "PUT")
+        && request.header("content-type").is_some_and(|value| {
+            let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
+            media_type.trim_ascii().eq_ignore_ascii_case(BATCH_TYPE.as_bytes())
+        })
 }
 
 impl Call<'_> {
@@ -87,6 +110,10 @@ impl Call<'_> {
     fn act(&self, headers: Cow<'static, [u8]>) -> Result<Answer, Refusal> {
         let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
         let ids = channels_path::parse(&path);
+        if self.is_batch {
+            let limits = (self.max_channels, usize::try_from(self.max_body).unwrap_or(usize::MAX));
+            return Ok(Answer::ReadBatch(Box::new(Batch::new(ids, self.settings.store_messages, headers, limits))));
+        }
         if ids.is_empty() {
             return Err(Refusal::NoChannelId);
         }
@@ -96,7 +123,7 @@ impl Call<'_> {
         let publishes = matches!(self.request.method, "POST" | "PUT");
         let mut channels = SmallVec::new();
         for ChannelRef { id, .. } in &ids {
-            self.may_change(id)?;
+            may_change(self.broker, id)?;
             if publishes {
                 channels.push(self.broker.find_or_create(id).map_err(refusal_of)?);
             }
@@ -118,19 +145,9 @@ impl Call<'_> {
         Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, escapes_ids: self.settings.is_json(), headers })))
     }
 
-    fn may_change(&self, id: &[u8]) -> Result<(), Refusal> {
-        if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
-            return Err(Refusal::ForbiddenId);
-        }
-        if self.broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
-            return Err(Refusal::IdTooLong);
-        }
-        Ok(())
-    }
-
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
         let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
-        notation.response(&found, self.broker, self.settings.is_json(), headers.to_vec())
+        notation.response(&found, self.broker, (self.settings.is_json(), false), headers.to_vec())
     }
 
     /// The cache headers, then CORS.
@@ -176,7 +193,7 @@ impl Plan {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.notation.response(&infos, broker, self.escapes_ids, self.headers.clone())
+        self.notation.response(&infos, broker, (self.escapes_ids, false), self.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {
@@ -193,6 +210,16 @@ impl Plan {
         }
         Response::header_only(Status::NOT_FOUND, self.headers.clone())
     }
+}
+
+fn may_change(broker: &Broker, id: &[u8]) -> Result<(), Refusal> {
+    if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
+        return Err(Refusal::ForbiddenId);
+    }
+    if broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+        return Err(Refusal::IdTooLong);
+    }
+    Ok(())
 }
 
 fn refusal_of(error: CreateError) -> Refusal {

@@ -101,7 +101,18 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// About the bytes that it takes with its framing.
+    fn framed_len(&self) -> usize {
+        match self {
+            Body::Sized(body) => body.len(),
+            Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() + 8).sum(),
+        }
+    }
 }
+
+/// Bytes of a head but for its further headers.
+const USUAL_HEAD_BYTES: usize = 256;
 
 /// A complete response.
 #[derive(Clone, Debug)]
@@ -176,6 +187,8 @@ impl Response {
 
     /// Appends the response to `out`; returns whether the connection can serve another request.
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
+        // Growing step by step would cost more than the writing.
+        out.reserve(USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len());
         let (length, framing) = match &self.body {
             _ if self.bodiless => (None, Framing::Raw),
             Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
@@ -290,7 +303,7 @@ impl Head<'_> {
         out.extend_from_slice(b"Server: ");
         out.extend_from_slice(super::SERVER.as_bytes());
         out.extend_from_slice(b"\r\nDate: ");
-        push_date(out);
+        push_date(unix_now(), out);
         out.extend_from_slice(b"\r\n");
         if let Some(content_type) = self.content_type.filter(|content_type| !content_type.is_empty()) {
             push_line(b"Content-Type: ", content_type, out);
@@ -317,16 +330,15 @@ pub fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the present HTTP date; formatted once per second and thread.
-fn push_date(out: &mut Vec<u8>) {
+/// Appends an HTTP date; formatted once per second and thread, because most are of the present second.
+pub fn push_date(unix_seconds: u64, out: &mut Vec<u8>) {
     thread_local! {
         static DATE: Cell<(u64, [u8; 29])> = const { Cell::new((u64::MAX, [b' '; 29])) };
     }
-    let now = unix_now();
     let (mut second, mut text) = DATE.get();
-    if second != now {
-        second = now;
-        let date = http_date(now);
+    if second != unix_seconds {
+        second = unix_seconds;
+        let date = http_date(unix_seconds);
         text.iter_mut().zip(date.bytes()).for_each(|(to, from)| *to = from);
         DATE.set((second, text));
     }

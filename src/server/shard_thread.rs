@@ -1,14 +1,15 @@
 //! The thread of a shard: a runtime of its own, on which the shard's connections live.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
-use super::broker::Broker;
+use super::admission::Admitted;
+use super::broker::{Broker, Incident};
 use super::config::Config;
 use super::fanout::Shard;
 use super::http::{Accepted, Connection, Site};
@@ -19,26 +20,16 @@ const MAX_ARRIVING: usize = 1024;
 
 /// A handle to a shard's thread.
 pub(super) struct ShardThread {
-    arriving: mpsc::Sender<(Accepted, usize)>,
+    arriving: mpsc::Sender<Arrival>,
     stop: watch::Sender<bool>,
 }
 
-/// Counts a connection of a shard until it is dropped.
-struct Counted {
-    connections: Arc<Vec<AtomicUsize>>,
-    shard: usize,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.connections[self.shard].fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// A connection that came to the listener of that number.
+pub(super) type Arrival = (Accepted, usize, Admitted);
 
 impl ShardThread {
-    /// Starts shard number `index`. `connections` counts the connections of each shard; whoever gives one to the shard
-    /// counts it before.
-    pub(super) fn start(index: usize, config: Config, broker: Broker, connections: Arc<Vec<AtomicUsize>>) -> io::Result<Self> {
+    /// Starts shard number `index`.
+    pub(super) fn start(index: usize, config: Config, broker: Broker) -> io::Result<Self> {
         let (arriving, arrivals) = mpsc::channel(MAX_ARRIVING);
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -46,15 +37,15 @@ impl ShardThread {
             let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
             broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
             let local = LocalSet::new();
-            runtime.block_on(local.run_until(run(index, config, broker, connections, (arrivals, stopped))));
+            runtime.block_on(local.run_until(run(index, config, broker, (arrivals, stopped))));
         })?;
         Ok(Self { arriving, stop })
     }
 
-    /// Gives a connection that came to listener number `listener` to the shard.
-    pub(super) async fn give(&self, accepted: Accepted, listener: usize) {
+    /// Gives a connection to the shard.
+    pub(super) async fn give(&self, arrival: Arrival) {
         // A shard that has ended needs no connections.
-        drop(self.arriving.send((accepted, listener)).await);
+        drop(self.arriving.send(arrival).await);
     }
 
     /// Lets the shard end its connections and then itself.
@@ -68,11 +59,11 @@ impl ShardThread {
     }
 }
 
-type Orders = (mpsc::Receiver<(Accepted, usize)>, watch::Receiver<bool>);
+type Orders = (mpsc::Receiver<Arrival>, watch::Receiver<bool>);
 
-async fn run(index: usize, config: Config, broker: Broker, connections: Arc<Vec<AtomicUsize>>, orders: Orders) {
+async fn run(index: usize, config: Config, broker: Broker, orders: Orders) {
     let (mut arrivals, mut stopped) = orders;
-    let shard = Shard::new(index, broker, config.limits.send_timeout);
+    let shard = Shard::new(index, broker, (config.limits.send_timeout, config.limits.ping_timeout));
     let formats = Rc::new(Formats::default());
     let site = |listener: &super::config::Listener| {
         Rc::new(Site { listener: listener.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats) })
@@ -83,15 +74,11 @@ async fn run(index: usize, config: Config, broker: Broker, connections: Arc<Vec<
     loop {
         tokio::select! {
             arrived = arrivals.recv() => {
-                let Some((accepted, listener)) = arrived else { break };
-                let counted = Counted { connections: Arc::clone(&connections), shard: index };
+                let Some((accepted, listener, admitted)) = arrived else { break };
                 // A connection that is broken already needs no answer.
                 let Ok((halves, peer)) = accepted.open() else { continue };
                 let connection = Connection::new(shard.clone(), halves, Rc::clone(&sites[listener]), peer);
-                tokio::task::spawn_local(async move {
-                    let _counted = counted;
-                    connection.run().await;
-                });
+                tokio::task::spawn_local(serve(connection, admitted, shard.clone()));
             }
             _ = stopped.changed() => break,
         }
@@ -102,6 +89,14 @@ async fn run(index: usize, config: Config, broker: Broker, connections: Arc<Vec<
     }
     deliver.abort();
     keep_time.abort();
+}
+
+/// Serves a connection; a panic costs it alone, and what it had in the shard goes with it.
+async fn serve(connection: Connection, admitted: Admitted, shard: Shard) {
+    let _admitted = admitted;
+    if AssertUnwindSafe(connection.run()).catch_unwind().await.is_err() {
+        shard.broker().count(Incident::Panic);
+    }
 }
 
 /// Runs a task of the shard until it is aborted. If it panics, that is logged and it starts again: a mistake in one
@@ -116,7 +111,8 @@ fn keep_running(shard: &Shard, what: &'static str, task: impl AsyncFn(Shard) + '
             if !ended.is_err_and(|error| error.is_panic()) {
                 break;
             }
-            tracing::error!("{what} panicked and starts again; please report this");
+            shard.broker().count(Incident::Panic);
+            tracing::error!("{what} starts again after a panic");
             shard.revisit_all();
         }
     })

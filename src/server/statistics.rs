@@ -1,4 +1,6 @@
 //! Statistics locations: `GET /channels-stats[?id=…]` (reference section 6). 200, 400, 404; 405 for other methods.
+//!
+//! The built-in location shows further numbers; others do so with `?details=1`.
 
 use std::borrow::Cow;
 
@@ -21,12 +23,17 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         return Response::header_only(Status::NOT_ALLOWED, [NO_CACHE, b"Allow: GET\r\n"].concat());
     }
     let notation = Notation::accepted(request.header("accept"));
+    // What the module does not have is not put into the answers of its locations unasked.
+    let with_details = match request.argument(b"details") {
+        Some(wanted) => wanted != b"0",
+        None => settings.is_json(),
+    };
     let headers: Cow<'static, [u8]> = Cow::Owned([NO_CACHE, VERSION_LINES].concat());
     let path = settings.channels_path.as_ref().map(|path| path.evaluate(variables)).unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
         let summary = broker.summary();
-        let body = notation.summary(&summary, &workers(&summary));
+        let body = notation.summary(&summary, &workers(&summary), with_details);
         return Response::sized(Status::OK, notation.content_type(), headers, body);
     }
     let group = |prefix: &[u8]| {
@@ -34,7 +41,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         if settings.is_json() {
             infos.iter_mut().for_each(|info| info.id = notation.escaped(&info.id));
         }
-        let body = notation.group(&infos, &broker.summary());
+        let body = notation.group(&infos, &broker.summary(), with_details);
         Response::sized(Status::OK, notation.content_type(), headers.clone(), body)
     };
     let mut found: Vec<ChannelInfo> = Vec::new();
@@ -50,7 +57,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
-    notation.response(&found, broker, settings.is_json(), headers)
+    notation.response(&found, broker, (settings.is_json(), with_details), headers)
 }
 
 fn workers(summary: &Summary) -> Vec<Worker> {

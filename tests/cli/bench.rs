@@ -10,7 +10,7 @@ use super::resume::Server;
 
 /// What the server does wrong with the message of that id, for its first subscriber.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     None,
     Lose(usize),
     Repeat(usize),
@@ -24,10 +24,15 @@ enum Fault {
     HangUp(usize),
     /// Does not take it, and does not answer.
     Silence(usize),
+    /// Delivers it, and answers half a second later.
+    Stall(usize),
 }
 
+/// How long a stalling server takes; what is late because of it is later than most of this.
+const STALL: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// A broker of eventsource messages with one channel.
-fn broker(fault: Fault) -> Fake {
+pub(super) fn broker(fault: Fault) -> Fake {
     let subscribers = Arc::new(Mutex::new(Vec::new()));
     let messages = Mutex::new(Vec::<String>::new());
     Fake::start(move |request, _| {
@@ -79,6 +84,10 @@ fn broker(fault: Fault) -> Fake {
                 socket.write_all(message.as_bytes()).expect("bench reads");
             }
         }
+        if fault == Fault::Stall(id) {
+            drop((sockets, messages));
+            std::thread::sleep(STALL);
+        }
         Reply::Send(ok("", ""))
     })
 }
@@ -128,28 +137,6 @@ fn bench_leaves_no_channel_behind() {
 }
 
 #[test]
-fn bench_prints_a_table_for_people() {
-    let outcome = broker(Fault::None).run(&["bench", "-n", "2", "--messages", "3"]);
-    assert_eq!(outcome.code, 0);
-    let names: Vec<_> = outcome.stdout.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
-    let expected = [
-        "mode",
-        "subscribers",
-        "channels",
-        "publishers",
-        "connected in",
-        "published",
-        "delivered",
-        "deliveries per second",
-        "latency p50",
-        "latency p90",
-    ];
-    assert_eq!(names[..10], expected);
-    let width = outcome.stdout.lines().next().map(str::len);
-    assert!(outcome.stdout.lines().all(|line| Some(line.len()) == width), "{}", outcome.stdout);
-}
-
-#[test]
 fn bench_ends_when_a_subscriber_is_refused() {
     let fake = Fake::always(&refused("403 Forbidden", "Subscribers limit per channel has been exceeded."));
     let outcome = fake.run(&["bench", "-n", "2", "--mode", "lp"]);
@@ -180,6 +167,7 @@ fn bench_finds_no_fault_in_our_own_server() {
         let outcome = run(&args, b"");
         assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{mode}: {}", outcome.stdout);
         let report: Value = serde_json::from_str(&outcome.stdout).expect("one object");
+        assert_eq!(report["processes"], 1);
         for (key, value) in [("published", 120), ("delivered", 4000), ("lost", 0), ("duplicated", 0), ("reordered", 0), ("disconnected", 0)]
         {
             assert_eq!(report[key], value, "{mode}: {key}");
@@ -228,4 +216,71 @@ fn bench_tidies_up_when_interrupted() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), b"".as_slice()));
     assert!(fake.requests().last().is_some_and(|request| request.line.starts_with("DELETE ")));
+}
+
+#[test]
+fn a_stalling_server_makes_everything_behind_it_late() {
+    let (outcome, report) = bench(Fault::Stall(3), &["--rate", "200"]);
+    assert_eq!((outcome.code, &report["delivered"], &report["rate"]), (0, &30.into(), &200.0.into()));
+    // Seven of ten messages were due long before they could be sent, and say so.
+    assert!(report["latency_ms"]["p50"].as_f64() > Some(400.0), "{report}");
+    assert!(report["behind_ms"].as_f64() > Some(400.0), "{report}");
+}
+
+#[test]
+fn several_processes_add_up_to_one() {
+    for (fault, faults, code) in
+        [(Fault::None, [0, 0, 0], 0), (Fault::Lose(4), [1, 0, 0], 8), (Fault::Repeat(4), [0, 1, 0], 8), (Fault::Delay(4), [0, 0, 1], 8)]
+    {
+        let args = ["bench", "-n", "7", "--messages", "10", "--json", "--processes", "3", "--timeout", "5s", "--warm-up", "1ms"];
+        let fake = broker(fault);
+        let outcome = fake.run(&args);
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+        assert_eq!([&report["lost"], &report["duplicated"], &report["reordered"]], faults);
+        assert_eq!((outcome.code, &report["processes"], &report["expected"]), (code, &3.into(), &70.into()), "{}", outcome.stderr);
+        let counted: u64 = report["histogram"].as_array().expect("bars").iter().filter_map(|bar| bar["count"].as_u64()).sum();
+        let in_time: u64 = report["timeline"]["delivered"].as_array().expect("steps").iter().filter_map(Value::as_u64).sum();
+        assert_eq!(in_time, report["delivered"].as_u64().expect("a number"), "each delivery is in one step of time");
+        assert!(counted >= in_time, "{report}");
+    }
+}
+
+#[test]
+fn several_processes_find_no_fault_in_our_own_server() {
+    let server = Server::start();
+    let args = ["bench", "--url", &server.address, "-n", "90", "--channels", "4", "--messages", "25", "--processes", "3", "--json"];
+    let outcome = run(&args, b"");
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
+    for (key, value) in [("published", 100), ("expected", 2250), ("delivered", 2250), ("lost", 0), ("disconnected", 0), ("processes", 3)] {
+        assert_eq!(report[key], value, "{key}");
+    }
+}
+
+#[test]
+fn a_process_that_cannot_connect_tells_why() {
+    let fake = Fake::always(&refused("403 Forbidden", "Subscribers limit per channel has been exceeded."));
+    let outcome = fake.run(&["bench", "-n", "4", "--processes", "2"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
+    assert!(outcome.stderr.ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_warm_up_is_counted_but_not_measured() {
+    let (outcome, report) = bench(Fault::None, &["--warm-up", "50ms", "--rate", "100"]);
+    assert_eq!((outcome.code, &report["published"], &report["delivered"], &report["lost"]), (0, &10.into(), &30.into(), &0.into()));
+    let warmed = report["warm_up_published"].as_u64().expect("a number");
+    assert!((1..=5).contains(&warmed), "{warmed}");
+    let (outcome, report) = bench(Fault::Lose(1), &["--warm-up", "50ms", "--rate", "100", "--timeout", "1s"]);
+    assert_eq!((outcome.code, &report["delivered"], &report["lost"]), (8, &30.into(), &1.into()), "lost in the warm-up");
+}
+
+#[test]
+fn connections_come_at_once_or_at_a_rate() {
+    for args in [&["--storm"][..], &["--connect-rate", "500"]] {
+        let (outcome, report) = bench(Fault::None, args);
+        assert_eq!((outcome.code, &report["storm"]), (0, &(args.len() == 1).into()));
+        assert!(report["connect_ms"]["max"].as_f64() > Some(0.0), "{report}");
+    }
+    assert_eq!(run(&["bench", "--storm", "--connect-rate", "5"], b"").code, 2);
 }

@@ -163,7 +163,7 @@ fn mistakes_in_toml_have_their_lines() {
     let (code, text) = report(&[], &directory.write("pushctl.toml", text));
     assert_eq!(code, Some(2));
     for expected in [
-        "FILE:2: unknown key \"nonsense\" (keys are directives that pushctl serves, without \"push_stream_\")",
+        "FILE:2: unknown key \"nonsense\" (keys are directives that pushctl serves, without \"push_stream_\" or \"pushctl_\")",
         "FILE:4: expected a text, a number, true or false",
         "FILE:5: \"location\" needs the key \"match\"",
         "FILE:7: \"map\" needs the key \"source\"",
@@ -214,4 +214,62 @@ channels_path = "$arg_id"
     let polled = server.connect().request("GET", "/poll?id=c", &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None);
     assert_eq!(polled.text(), "<hi>");
     server.stop();
+}
+
+#[test]
+fn directives_of_our_own_are_served_in_both_notations() {
+    let directory = Directory::new("own");
+    let file = directory.write(
+        "nginx.conf",
+        "events {}\nhttp { push_stream_shared_memory_size 10m; server { listen 127.0.0.1:9103;\n\
+         location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on; }\n\
+         location /sub { push_stream_subscriber polling; push_stream_channels_path $arg_id; push_stream_message_template '<~text~>';\n\
+         pushctl_slow_consumer skip; pushctl_slow_consumer_bytes 64k; pushctl_gap_notice on; }\nlocation /a { pushctl_files on; } } }\n",
+    );
+    let (code, text) = report(&[], &file);
+    assert_eq!(code, Some(0), "{text}");
+    for expected in [
+        "FILE:3: served pushctl_batch\n",
+        "FILE:5: served pushctl_slow_consumer\n",
+        "FILE:5: served pushctl_slow_consumer_bytes\n",
+        "FILE:5: served pushctl_gap_notice\n",
+        "FILE:6: served pushctl_files\n",
+        "/pub      publisher   normal   channels=$arg_id store=off batch=on\n",
+        "/sub      subscriber  polling  channels=$arg_id slow=skip slow_bytes=65536 gap_notice=on\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    let toml = directory.write("pushctl.toml", &stdout(&check(&["--to-toml"], &file)));
+    let text = std::fs::read_to_string(&toml).expect("the file");
+    for key in ["slow_consumer = \"skip\"", "slow_consumer_bytes = \"64k\"", "gap_notice = true", "batch = true"] {
+        assert!(text.contains(key), "{key}\n{text}");
+    }
+    let locations = |text: String| text[text.find("locations:").expect("a table")..text.rfind("\n\n").expect("a sum")].to_owned();
+    assert_eq!(locations(report(&[], &toml).1), locations(report(&[], &file).1));
+    let server = Server::start(&["--config", toml.to_str().expect("a path in UTF-8")]);
+    let batch = server.connect().request("POST", "/pub?id=c", &[("Content-Type", "application/x-ndjson")], Some(b"{\"text\":\"x\"}\n"));
+    assert_eq!(batch.text(), "{\"published\":1}\r\n");
+    server.stop();
+}
+
+#[test]
+fn serve_finds_its_configuration_by_an_option_or_a_variable_of_its_own() {
+    let directory = Directory::new("variable");
+    let conf = "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"127.0.0.1:9103\"\n[[server.location]]\nmatch = \"/a\"\n";
+    let file = |name: &str| directory.write(name, &format!("{conf}rules = [[\"return\", 200, \"{name}\"]]\n"));
+    let (one, two, profiles) = (file("one.toml"), file("two.toml"), directory.write("profiles.toml", "[servers.a]\nurl = \"http://a\"\n"));
+    let path = |file: &Path| file.to_str().expect("a path in UTF-8").to_owned();
+    // The file of named servers is not for `serve`.
+    let variables = [("PUSHCTL_SERVE_CONFIG", path(&one)), ("PUSHCTL_CONFIG", path(&profiles))];
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let server = Server::with_environment(&variables, &[]);
+    assert_eq!(server.get("/a").text(), "one.toml");
+    server.stop();
+    let server = Server::with_environment(&variables, &["--config", &path(&two)]);
+    assert_eq!(server.get("/a").text(), "two.toml");
+    server.stop();
+    let refused = Command::new(program()).args(["serve", "--slow-consumer", "skip", "--config", &path(&two)]).output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
 }

@@ -80,7 +80,8 @@ fn an_interrupted_subscription_has_a_code_of_its_own() {
         fake.wait_for(before + 1);
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).expect("it runs");
         let output = child.wait_with_output().expect("it ends");
-        assert_eq!((output.status.code(), output.stdout.as_slice(), output.stderr.as_slice()), (Some(130), b"".as_slice(), b"".as_slice()));
+        let told = b"pushctl: interrupted after 0 messages\n".as_slice();
+        assert_eq!((output.status.code(), output.stdout.as_slice(), output.stderr.as_slice()), (Some(130), b"".as_slice(), told));
     }
 }
 

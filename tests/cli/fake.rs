@@ -234,10 +234,24 @@ pub(crate) fn run(args: &[&str], input: &[u8]) -> Outcome {
     }
 }
 
-fn command(args: &[&str]) -> Command {
+/// The program, not started, without anything of the environment that it looks at.
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pushctl"));
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["PUSHCTL_URL", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "CLICOLOR_FORCE"] {
+    // The configuration of whoever runs the tests must not matter.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
+    for name in [
+        "PUSHCTL_URL",
+        "PUSHCTL_SERVER",
+        "PUSHCTL_TOKEN",
+        "PUSHCTL_CONFIG",
+        "PUSHCTL_SERVE_CONFIG",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "CLICOLOR_FORCE",
+    ] {
         command.env_remove(name);
     }
     command

@@ -1,12 +1,26 @@
 //! The command line from outside: a file per command, with real processes, exit codes and outputs byte by byte.
 //!
-//! `fake` is a server that answers what a test wants; `resume` follows a real one through restarts.
+//! `fake` is a server that answers what a test wants; `many` publishes much at once; `resume` follows a real one through
+//! restarts; `pipeline` runs a script as CI would; `terminal` is a pseudo terminal to look at.
 
 mod bench;
+mod bench_nchan;
+mod bench_report;
 mod check;
 mod errors;
 mod fake;
+mod many;
+mod pipeline;
+mod profiles;
 mod publish;
 mod resume;
+mod rm;
 mod stats;
+mod stats_watch;
 mod sub;
+mod sub_cursor;
+mod sub_ends;
+mod sub_kill;
+mod terminal;
+mod wait;
+mod with_server;

@@ -172,7 +172,7 @@ fn a_deleted_channel_ends_and_the_last_one_ends_the_subscription() {
     ];
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events.concat()])));
     let outcome = fake.run(&["sub", "a", "b"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "still\n"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (11, "still\n"));
     assert_eq!(outcome.stderr, "pushctl: channel 'a' was deleted\npushctl: channel 'b' was deleted\n");
 }
 
@@ -328,7 +328,7 @@ fn a_count_that_a_deletion_prevents_is_a_failure() {
     let events = event(&object(1, "a", "m1", 21, 1)) + &event(&object(-2, "a", "Channel deleted", 0, 0));
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
     let outcome = fake.run(&["sub", "a", "--count", "3"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (1, "m1\n"));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (11, "m1\n"));
     assert!(outcome.stderr.ends_with("pushctl: the last channel was deleted 2 messages before --count\n"), "{}", outcome.stderr);
 }
 

@@ -1,6 +1,7 @@
 //! Followers of every mode in the situations in which one was once forgotten, dropped or served in the wrong order.
 
 use crate::support::{Connection, Server, conf, object};
+use serde_json::Value;
 
 /// Every subscriber mode with a plain template, and publishers that store and that do not.
 const LOCATIONS: &str = r#"
@@ -173,5 +174,40 @@ fn a_long_poll_ends_when_its_client_sends_too_much() {
     waiting.try_send(UNASKED);
     drop(waiting);
     server.wait_for_subscribers("a", 0);
+    server.stop();
+}
+
+#[test]
+fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects() {
+    let server = Server::start(&[]);
+    for (mode, is_news) in [("lp", true), ("lp", false), ("jsonp", true)] {
+        let (a, b) = (format!("{mode}{is_news}a"), format!("{mode}{is_news}b"));
+        let (path, poll) = (format!("/{mode}/{a}/{b}?callback=f"), format!("/poll/{a}/{b}"));
+        server.publish(&a, "one");
+        server.publish(&b, "two");
+        let seen = server.get(&format!("/poll/{a}.b1/{b}.b1"));
+        let mut waiting = server.connect();
+        waiting.send_request("GET", &path, &seen.head.cursor(), None);
+        server.wait_for_subscribers(&b, 1);
+        assert_eq!(server.connect().request("DELETE", &format!("/pub?id={b}"), &[], None).head.status, 200);
+        let told = waiting.read_response();
+        assert!(told.text().contains("\"id\":-2,"), "{told:?}");
+        if is_news {
+            server.publish(&a, "three");
+        }
+        let next = server.connect().request("GET", &poll, &told.head.cursor(), None);
+        let texts: Vec<Value> = next.text().lines().map(|line| object(line.as_bytes())["text"].clone()).collect();
+        assert_eq!(texts, if is_news { vec!["three"] } else { vec![] }, "{mode}");
+    }
+    // The end of the server is told like a time-out.
+    server.publish("a", "one");
+    let seen = server.get("/poll/a.b1");
+    let mut waiting = server.connect();
+    waiting.send_request("GET", "/lp/a", &seen.head.cursor(), None);
+    server.wait_for_subscribers("a", 1);
+    server.terminate();
+    let ended = waiting.read_response();
+    assert_eq!((ended.head.status, ended.head.cursor()[1]), (304, seen.head.cursor()[1]));
+    drop(waiting);
     server.stop();
 }

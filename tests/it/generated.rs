@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 use pushctl::cmd::Cli;
+use pushctl::cmd::completions::script;
 
 /// The files by path from the root of the repository.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -20,7 +21,7 @@ fn man_pages_are_fresh() {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     render(&root, "pushctl", &mut files);
-    for command in root.get_subcommands() {
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
         render(command, &format!("pushctl-{}", command.get_name()), &mut files);
     }
     check("man", &files);
@@ -32,9 +33,7 @@ fn completions_are_fresh() {
         [(Shell::Bash, "pushctl.bash"), (Shell::Zsh, "_pushctl"), (Shell::Fish, "pushctl.fish"), (Shell::PowerShell, "_pushctl.ps1")];
     let mut files = Files::new();
     for (shell, name) in shells {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "pushctl", &mut script);
-        files.insert(PathBuf::from("completions").join(name), script);
+        files.insert(PathBuf::from("completions").join(name), script(shell));
     }
     check("completions", &files);
 }

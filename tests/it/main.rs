@@ -5,20 +5,26 @@
 mod around;
 mod bad_clients;
 mod bad_input;
+mod batches;
 mod bodies;
+mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod defence;
 mod endings;
 mod followers;
 mod front;
+mod gaps;
 mod generated;
 mod golden;
 mod imports;
+mod isolation;
 mod ledger;
 mod memory;
 mod requests;
 mod seeds;
 mod servers;
+mod slow_consumers;
 mod support;
 mod texts;
 mod websockets;

@@ -10,7 +10,7 @@ pub mod response;
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::Error;
 use super::error::shown;
@@ -38,6 +38,8 @@ pub struct Target {
     /// `Host` and the user's headers, each with its line break.
     headers: String,
     origin: String,
+    /// Where connections come from, if that is not left to the system.
+    source: Option<IpAddr>,
 }
 
 impl fmt::Debug for Target {
@@ -73,7 +75,7 @@ impl Target {
         if let Some(credentials) = credentials(url).filter(|_| !headers.contains_key("authorization")) {
             write!(lines, "Authorization: Basic {}\r\n", STANDARD.encode(credentials)).expect("a string takes everything");
         }
-        Ok(Self { addresses, headers: lines, origin })
+        Ok(Self { addresses, headers: lines, origin, source: None })
     }
 
     /// Connects.
@@ -85,9 +87,38 @@ impl Target {
             let reason = if error.raw_os_error().is_some() { error.kind().to_string() } else { error.to_string() };
             Error::Unreachable { url: self.origin.clone(), reason }
         };
-        let socket = TcpStream::connect(self.addresses.as_slice()).await.map_err(failed)?;
+        let socket = match self.source {
+            None => TcpStream::connect(self.addresses.as_slice()).await,
+            Some(source) => self.connect_from(source).await,
+        };
+        let socket = socket.map_err(failed)?;
         socket.set_nodelay(true).map_err(failed)?;
         Ok(socket)
+    }
+
+    async fn connect_from(&self, source: IpAddr) -> std::io::Result<TcpStream> {
+        let mut result = Err(std::io::Error::other("the server has no address of the same family as --bind"));
+        for address in self.addresses.iter().filter(|address| address.is_ipv4() == source.is_ipv4()) {
+            let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.bind(SocketAddr::new(source, 0))?;
+            result = socket.connect(*address).await;
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// The same server, with connections that come from that address of this machine.
+    #[must_use]
+    pub fn from_source(self, source: Option<IpAddr>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// True if the server is on this machine, so that any address 127.x.y.z may be a source.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.addresses.iter().all(|address| matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()))
     }
 
     /// A request as it goes over the wire. `extra` are header lines with their line breaks.

@@ -35,7 +35,8 @@ impl Publisher {
         request.extend_from_slice(text);
         write(&mut socket, &request).await.map_err(|error| broken(url, &error))?;
         let head = answer(&mut socket, url, buffer).await?;
-        if head.status != 200 {
+        // nchan tells with 201 and 202 whether anybody follows.
+        if !(200..300).contains(&head.status) {
             return Err(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
         }
         if !head.closes {

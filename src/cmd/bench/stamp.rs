@@ -5,6 +5,8 @@ use memchr::memmem;
 
 const MARK: &[u8] = b"@@";
 const PADDING: u8 = b'x';
+/// The bit of the publisher's number that marks a message of the warm-up.
+const WARM_UP: u16 = 0x8000;
 /// Bytes of a stamp: two marks around publisher (4), sequence (8) and time (16) in hexadecimal.
 pub const STAMP_BYTES: usize = 2 + 4 + 8 + 16 + 2;
 
@@ -15,16 +17,25 @@ pub struct Stamp {
     pub publisher: u16,
     /// Number of the message among those of this publisher on this channel.
     pub sequence: u32,
-    /// When it was due, in nanoseconds since the start of the run.
+    /// When it was due, in nanoseconds of the run's clock.
     pub due_nanos: u64,
+    /// True if it is not measured but only counted.
+    pub is_warm_up: bool,
 }
 
 impl Stamp {
+    /// The line of a ledger that it belongs to: the warm-up is numbered on its own.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        usize::from(self.publisher) * 2 + usize::from(self.is_warm_up)
+    }
+
     /// The message: padding, then the stamp, so that a complete stamp means a complete text.
     #[must_use]
     pub fn text(&self, size: usize) -> Vec<u8> {
         let mut text = vec![PADDING; size.saturating_sub(STAMP_BYTES)];
-        text.extend_from_slice(format!("@@{:04x}{:08x}{:016x}@@", self.publisher, self.sequence, self.due_nanos).as_bytes());
+        let publisher = self.publisher | if self.is_warm_up { WARM_UP } else { 0 };
+        text.extend_from_slice(format!("@@{publisher:04x}{:08x}{:016x}@@", self.sequence, self.due_nanos).as_bytes());
         text
     }
 
@@ -33,8 +44,10 @@ impl Stamp {
         if bytes.get(STAMP_BYTES - 2..STAMP_BYTES)? != MARK {
             return None;
         }
+        let publisher = u16::from_str_radix(digits.get(..4)?, 16).ok()?;
         Some(Self {
-            publisher: u16::from_str_radix(&digits[..4], 16).ok()?,
+            publisher: publisher & !WARM_UP,
+            is_warm_up: publisher & WARM_UP != 0,
             sequence: u32::from_str_radix(digits.get(4..12)?, 16).ok()?,
             due_nanos: u64::from_str_radix(digits.get(12..)?, 16).ok()?,
         })
@@ -132,7 +145,8 @@ mod tests {
 
     #[test]
     fn stamps_are_found_wherever_the_bytes_were_cut() {
-        let stamps: Vec<Stamp> = (0..5).map(|n| Stamp { publisher: 3, sequence: n, due_nanos: u64::from(n) << 40 }).collect();
+        let stamps: Vec<Stamp> =
+            (0..5).map(|n| Stamp { publisher: 3, sequence: n, due_nanos: u64::from(n) << 40, is_warm_up: n % 2 == 0 }).collect();
         let wire: Vec<u8> = stamps
             .iter()
             .zip(7..)
@@ -154,7 +168,7 @@ mod tests {
 
     #[test]
     fn damaged_padding_is_seen() {
-        let text = Stamp { publisher: 1, sequence: 2, due_nanos: 3 }.text(100);
+        let text = Stamp { publisher: 1, sequence: 2, due_nanos: 3, is_warm_up: false }.text(100);
         let other = [&text[..10], b"y", &text[11..]].concat();
         for (text, is_intact) in
             [(text.clone(), true), (other, false), (text[1..].to_vec(), false), ([b"x", text.as_slice()].concat(), false)]
@@ -167,7 +181,7 @@ mod tests {
 
     #[test]
     fn texts_have_the_size_asked_for() {
-        let stamp = Stamp { publisher: 0, sequence: 0, due_nanos: 0 };
+        let stamp = Stamp { publisher: 0, sequence: 0, due_nanos: 0, is_warm_up: false };
         assert_eq!(stamp.text(100).len(), 100);
         assert_eq!(stamp.text(STAMP_BYTES).len(), STAMP_BYTES);
     }

@@ -1,94 +1,63 @@
-//! What the tasks of a run share. All of them run on one thread, so cells are enough.
+//! What the subscribers of a process share. All of them run on one thread, so cells are enough.
 
 use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use tokio::sync::Notify;
-
+use super::books::{Books, Latencies, Tally};
+use super::clock;
 use super::ledger::Ledger;
-use super::report::Latency;
+use super::series::Series;
 use super::stamp::Scanner;
 use crate::client::Error;
 use crate::client::lean::follow::Sink;
 use crate::client::lean::{BUFFER_BYTES, Buffer};
 
-/// Longest latency that is told apart from longer ones.
-const MAX_LATENCY: Duration = Duration::from_secs(3600);
-
-/// The books of a run.
+/// The books of a process while it runs.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) start: Instant,
+    /// When the run started, for all its processes.
+    start: u64,
     pub(super) buffer: Buffer,
-    latency: RefCell<Histogram<u64>>,
+    latency: RefCell<Latencies>,
+    connecting: RefCell<Latencies>,
+    series: RefCell<Series>,
     ledgers: RefCell<Vec<Ledger>>,
     size: usize,
-    /// Acknowledged messages of each channel; subscriber `n` follows channel `n % channels`.
-    published: RefCell<Vec<u64>>,
-    /// Messages that arrived damaged.
-    pub(super) corrupt: Cell<u64>,
-    pub(super) asked: Cell<usize>,
-    pub(super) answered: Cell<usize>,
-    pub(super) delivered: Cell<u64>,
-    pub(super) disconnected: Cell<u64>,
-    /// When the last message arrived, since `start`.
-    pub(super) last_delivery: Cell<Duration>,
+    corrupt: Cell<u64>,
+    asked: Cell<usize>,
+    answered: Cell<usize>,
+    delivered: Cell<u64>,
+    warmed: Cell<u64>,
+    disconnected: Cell<u64>,
+    last_delivery: Cell<u64>,
     /// The first error of a subscriber.
     failure: RefCell<Option<Error>>,
-    /// Told when a subscriber failed.
-    pub(super) changed: Notify,
 }
 
 impl State {
-    pub(super) fn new(subscribers: usize, channels: usize, size: usize) -> Self {
-        let histogram = Histogram::new_with_max(u64::try_from(MAX_LATENCY.as_nanos()).unwrap_or(u64::MAX), 3);
+    pub(super) fn new(subscribers: usize, size: usize, start: u64) -> Self {
         Self {
-            start: Instant::now(),
+            start,
             buffer: RefCell::new(vec![0; BUFFER_BYTES]),
-            latency: RefCell::new(histogram.expect("three digits of an hour in nanoseconds are representable")),
+            latency: RefCell::default(),
+            connecting: RefCell::default(),
+            series: RefCell::default(),
             ledgers: RefCell::new(vec![Ledger::default(); subscribers]),
             size,
-            published: RefCell::new(vec![0; channels]),
             corrupt: Cell::new(0),
             asked: Cell::new(0),
             answered: Cell::new(0),
             delivered: Cell::new(0),
+            warmed: Cell::new(0),
             disconnected: Cell::new(0),
-            last_delivery: Cell::new(Duration::ZERO),
+            last_delivery: Cell::new(0),
             failure: RefCell::new(None),
-            changed: Notify::new(),
         }
-    }
-
-    /// Nanoseconds since the start.
-    pub(super) fn now_nanos(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Notes that a subscriber's connection ended.
     pub(super) fn failed(&self, error: Error) {
         self.disconnected.set(self.disconnected.get() + 1);
         self.failure.borrow_mut().get_or_insert(error);
-        self.changed.notify_one();
-    }
-
-    /// Notes that the server took a message for a channel.
-    pub(super) fn acknowledged(&self, channel: usize) {
-        if let Some(count) = self.published.borrow_mut().get_mut(channel) {
-            *count += 1;
-        }
-    }
-
-    /// Acknowledged messages.
-    pub(super) fn published(&self) -> u64 {
-        self.published.borrow().iter().sum()
-    }
-
-    /// Acknowledged messages times their subscribers.
-    pub(super) fn expected(&self) -> u64 {
-        let (published, subscribers) = (self.published.borrow(), self.ledgers.borrow().len());
-        (0..subscribers).map(|number| published[number % published.len()]).sum()
     }
 
     /// The first error of a subscriber, once.
@@ -96,26 +65,33 @@ impl State {
         self.failure.borrow_mut().take()
     }
 
-    /// True when everything has arrived, or nobody is left to whom it could.
-    pub(super) fn is_over(&self) -> bool {
-        self.delivered.get() >= self.expected() || self.disconnected.get() == self.ledgers.borrow().len() as u64
+    /// How far it is.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            asked: self.asked.get(),
+            answered: self.answered.get(),
+            delivered: self.delivered.get(),
+            warmed: self.warmed.get(),
+            disconnected: self.disconnected.get(),
+        }
     }
 
-    /// Lost, duplicated and reordered messages.
-    pub(super) fn faults(&self) -> (u64, u64, u64) {
+    /// Closes the books. `due` tells how many messages the subscriber of that number should have got, the warm-up included.
+    pub(super) fn books(&self, due: impl Fn(usize) -> u64) -> Books {
         let ledgers = self.ledgers.borrow();
         let sum = |count: fn(&Ledger) -> u64| ledgers.iter().map(count).sum::<u64>();
-        let published = self.published.borrow();
-        let due = |number: usize| published[number % published.len()];
-        let lost = ledgers.iter().enumerate().map(|(number, ledger)| due(number).saturating_sub(ledger.received())).sum();
-        (lost, sum(Ledger::duplicated), sum(Ledger::reordered))
-    }
-
-    pub(super) fn latency(&self) -> Latency {
-        let histogram = self.latency.borrow();
-        let milliseconds = |nanos: u64| nanos as f64 / 1e6;
-        let at = |quantile| milliseconds(histogram.value_at_quantile(quantile));
-        Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p99_9: at(0.999), max: milliseconds(histogram.max()) }
+        Books {
+            delivered: self.delivered.get(),
+            lost: ledgers.iter().enumerate().map(|(number, ledger)| due(number).saturating_sub(ledger.received())).sum(),
+            duplicated: sum(Ledger::duplicated),
+            reordered: sum(Ledger::reordered),
+            corrupt: self.corrupt.get(),
+            disconnected: self.disconnected.get(),
+            last_delivery: self.last_delivery.get(),
+            latency: self.latency.borrow().clone(),
+            connecting: self.connecting.borrow().clone(),
+            series: self.series.borrow().clone(),
+        }
     }
 }
 
@@ -124,39 +100,60 @@ pub(super) struct Entry<'a> {
     state: &'a State,
     number: usize,
     scanner: Scanner,
+    /// When its connection was due; taken when that is entered.
+    started: Option<u64>,
+    /// Long-polling is answered with the first message only, so there the request counts.
+    is_asked_enough: bool,
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(state: &'a State, number: usize) -> Self {
-        Self { state, number, scanner: Scanner::new(state.size) }
+    pub(super) fn new(state: &'a State, number: usize, started: u64, is_asked_enough: bool) -> Self {
+        Self { state, number, scanner: Scanner::new(state.size), started: Some(started), is_asked_enough }
+    }
+
+    fn connected(&mut self) {
+        if let Some(started) = self.started.take() {
+            self.state.connecting.borrow_mut().record(clock::now().saturating_sub(started));
+        }
     }
 }
 
 impl Sink for Entry<'_> {
     fn asked(&mut self) {
         self.state.asked.set(self.state.asked.get() + 1);
+        if self.is_asked_enough {
+            self.connected();
+        }
     }
 
     fn answered(&mut self) {
         self.state.answered.set(self.state.answered.get() + 1);
+        self.connected();
     }
 
     fn data(&mut self, bytes: &[u8]) {
         let state = self.state;
-        let now = state.now_nanos();
-        let (mut latency, mut ledgers) = (state.latency.borrow_mut(), state.ledgers.borrow_mut());
+        let now = clock::now();
+        let (mut latencies, mut ledgers, mut series) = (state.latency.borrow_mut(), state.ledgers.borrow_mut(), state.series.borrow_mut());
         let ledger = &mut ledgers[self.number];
-        let before = ledger.received();
         self.scanner.scan(bytes, |found| {
-            ledger.enter(usize::from(found.stamp.publisher), found.stamp.sequence, found.id);
-            latency.saturating_record(now.saturating_sub(found.stamp.due_nanos));
+            let stamp = found.stamp;
+            let before = ledger.received();
+            ledger.enter(stamp.line(), stamp.sequence, found.id);
+            let new = ledger.received() - before;
             state.corrupt.set(state.corrupt.get() + u64::from(!found.is_intact));
+            if stamp.is_warm_up {
+                state.warmed.set(state.warmed.get() + new);
+                return;
+            }
+            let latency = now.saturating_sub(stamp.due_nanos);
+            latencies.record(latency);
+            if new > 0 {
+                series.enter(now.saturating_sub(state.start), latency);
+                state.delivered.set(state.delivered.get() + new);
+                state.last_delivery.set(now);
+            }
         });
-        let new = ledger.received() - before;
-        if new > 0 {
-            state.delivered.set(state.delivered.get() + new);
-            state.last_delivery.set(Duration::from_nanos(now));
-        }
     }
 
     fn boundary(&mut self) {

@@ -8,11 +8,18 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::log::{Cursor, Log, Message, Slice, Window};
-use super::memory::Charge;
+use super::dropped::Missed;
+use super::log::{Cursor, Log, LogAccounts, Message, Place, Window};
+use super::memory::{Charge, allocated};
+use super::reading::Slice;
+use crate::message::Position;
 
 /// Most shards that a broker can serve: a channel keeps one bit for each.
 pub const MAX_SHARDS: usize = 64;
+
+/// What a channel takes beside itself and its id: places in the registry, in inboxes, and on a shard. Measured: 500 bytes
+/// in all with a short id.
+const OTHER_BYTES: u64 = 160;
 
 /// A channel. Lives as long as anybody holds it; the broker's registry says whether it is still *the* channel of its id.
 #[derive(Debug)]
@@ -39,6 +46,8 @@ pub(super) struct State {
     pub(super) active_at: Instant,
     pub(super) fate: Fate,
     interest: SmallVec<[Interest; 2]>,
+    /// How far behind the followers may be, and how many there are with that bound.
+    lags: SmallVec<[(u64, u32); 1]>,
 }
 
 /// What has become of a channel.
@@ -71,15 +80,32 @@ pub struct ChannelInfo {
     pub stored: u64,
     /// Subscriptions open now.
     pub subscribers: u64,
+    /// Messages that were kept once and are gone.
+    pub dropped: u64,
+    /// Bytes kept for followers that are behind.
+    pub lag_bytes: u64,
+}
+
+/// What a new subscription asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
+    pub backtrack: u32,
+    /// Where it goes on.
+    pub cursor: &'a Cursor,
+    /// Bytes that it may be behind.
+    pub max_lag: u64,
+    /// Subscriptions of the same request on this channel, which its limit does not count.
+    pub own: u64,
 }
 
 /// A new subscription's place in the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Attachment {
-    /// Messages after this id are due.
-    pub from: u64,
-    /// Up to this id only stored ones (they are backlog), after it all.
-    pub live_from: u64,
+    /// Where it starts.
+    pub place: Place,
+    /// What is gone between its cursor and there.
+    pub missed: Missed,
 }
 
 /// The channel was deleted or collected since it was looked up.
@@ -96,16 +122,22 @@ pub(super) struct Appended {
 }
 
 impl Channel {
-    pub(super) fn new(id: Bytes, number: u64, kind: (bool, bool), charge: Charge) -> Self {
+    pub(super) fn new(id: Bytes, number: u64, kind: (bool, bool), charge: Charge, accounts: Arc<LogAccounts>) -> Self {
         let (wildcard, events) = kind;
-        let state =
-            State { log: Log::default(), subscriptions: 0, active_at: Instant::now(), fate: Fate::Alive, interest: SmallVec::new() };
+        let state = State {
+            log: Log::new(accounts),
+            subscriptions: 0,
+            active_at: Instant::now(),
+            fate: Fate::Alive,
+            interest: SmallVec::new(),
+            lags: SmallVec::new(),
+        };
         Self { id, wildcard, events, number, dirty: AtomicU64::new(0), state: Mutex::new(state), _charge: charge }
     }
 
     pub(super) fn footprint(id: &Bytes) -> u64 {
-        // The registry's entry and the allocation headers.
-        (std::mem::size_of::<Self>() + id.len() + 96) as u64
+        // The registry's entry, the id's handle, and its place on a shard where it is followed.
+        allocated(std::mem::size_of::<Self>()) + allocated(id.len()) + OTHER_BYTES
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,6 +177,7 @@ impl Channel {
         }
         let followed_on = state.followed_on();
         window.keep_live = followed_on != 0;
+        window.max_live_bytes = state.max_lag();
         let message = Arc::new(make(state.log.last_id() + 1));
         let dropped = state.log.append(message, &window);
         state.active_at = Instant::now();
@@ -162,7 +195,7 @@ impl Channel {
         self.dirty.fetch_and(!(1 << shard), Ordering::AcqRel);
     }
 
-    pub(super) fn attach(&self, shard: usize, backtrack: u32, cursor: &Cursor, most: u64) -> Result<Option<Attachment>, Gone> {
+    pub(super) fn attach(&self, shard: usize, wish: Wish<'_>, most: u64) -> Result<Option<Attachment>, Gone> {
         let mut state = self.lock();
         if !matches!(state.fate, Fate::Alive) {
             return Err(Gone);
@@ -170,8 +203,7 @@ impl Channel {
         if state.subscriptions >= most {
             return Ok(None);
         }
-        let live_from = state.log.last_id();
-        let from = state.log.resolve(backtrack, cursor).unwrap_or(live_from);
+        let (place, missed) = state.log.resolve(wish.backtrack, wish.cursor);
         state.subscriptions += 1;
         state.active_at = Instant::now();
         if state.interest.len() <= shard {
@@ -179,16 +211,38 @@ impl Channel {
         }
         let interest = &mut state.interest[shard];
         if interest.followers == 0 {
-            interest.floor = live_from;
+            interest.floor = place.live_from;
         }
         interest.followers += 1;
-        Ok(Some(Attachment { from, live_from }))
+        match state.lags.iter_mut().find(|(bytes, _)| *bytes == wish.max_lag) {
+            Some((_, followers)) => *followers += 1,
+            None => state.lags.push((wish.max_lag, 1)),
+        }
+        Ok(Some(Attachment { place, missed }))
     }
 
-    pub(super) fn detach(&self, shard: usize) {
+    pub(super) fn detach(&self, shard: usize, max_lag: u64) {
         let mut state = self.lock();
         state.subscriptions -= 1;
         state.interest[shard].followers -= 1;
+        if let Some(index) = state.lags.iter().position(|(bytes, _)| *bytes == max_lag) {
+            state.lags[index].1 -= 1;
+            if state.lags[index].1 == 0 {
+                state.lags.swap_remove(index);
+                let most = state.max_lag();
+                state.log.bound_live(most);
+            }
+        }
+        state.release_live();
+    }
+
+    /// Sets how many followers a shard has, which a panic may have left wrong.
+    pub fn set_followers(&self, shard: usize, count: usize) {
+        let mut state = self.lock();
+        if let Some(interest) = state.interest.get_mut(shard) {
+            interest.followers = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+        state.subscriptions = state.interest.iter().map(|interest| u64::from(interest.followers)).sum();
         state.release_live();
     }
 
@@ -201,10 +255,22 @@ impl Channel {
         state.release_live();
     }
 
-    /// Reads messages for a follower: see [`Slice`].
+    /// Reads messages for a follower that may be `max_lag` bytes behind: see [`Slice`].
     #[must_use]
-    pub fn read(&self, from: u64, live_from: u64, max_bytes: usize) -> Slice {
-        self.lock().log.read(from, live_from, max_bytes)
+    pub fn read(&self, place: Place, max_lag: u64, max_bytes: usize) -> Slice {
+        self.lock().log.read(place, max_lag, max_bytes)
+    }
+
+    /// The place right before the newest message that a follower is due, and how many it misses on the way there.
+    #[must_use]
+    pub fn jump_to_newest(&self, place: Place) -> (Place, u64) {
+        self.lock().log.jump_to_newest(place)
+    }
+
+    /// Positions of the next message that a follower is due, if there is one, and of the newest message.
+    #[must_use]
+    pub fn positions(&self, place: Place, max_lag: u64) -> (Option<Position>, Position) {
+        self.lock().log.positions(place, max_lag)
     }
 
     /// Id of the newest message.
@@ -236,7 +302,14 @@ impl State {
             published: self.log.last_id(),
             stored: self.log.stored_count() as u64,
             subscribers: self.subscriptions,
+            dropped: self.log.dropped_count(),
+            lag_bytes: self.log.live_bytes(),
         }
+    }
+
+    /// As far behind as any follower may be.
+    fn max_lag(&self) -> u64 {
+        self.lags.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0)
     }
 
     fn release_live(&mut self) {

@@ -12,8 +12,12 @@ pub(super) struct Counters {
     pub(super) created: AtomicU64,
     pub(super) published: AtomicU64,
     pub(super) stored: AtomicI64,
-    pub(super) slow_subscribers: AtomicU64,
-    pub(super) missed_messages: AtomicU64,
+    pub(super) slow_disconnected: AtomicU64,
+    pub(super) slow_skipped: AtomicU64,
+    pub(super) slow_latest: AtomicU64,
+    pub(super) slow_timed_out: AtomicU64,
+    pub(super) missed_live: AtomicU64,
+    pub(super) missed_at_resume: AtomicU64,
     pub(super) shards: Vec<ShardCounters>,
 }
 
@@ -22,6 +26,19 @@ pub(super) struct ShardCounters {
     pub(super) thread_id: AtomicU32,
     /// Subscriber connections.
     pub(super) subscribers: AtomicU64,
+}
+
+/// What became of a follower that was too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slowness {
+    /// It fell out of what is kept and was dropped.
+    Disconnected,
+    /// It went on with the oldest message that is kept.
+    Skipped,
+    /// It went on with the newest message.
+    Latest,
+    /// Its socket took nothing for the send time-out, and it was dropped.
+    TimedOut,
 }
 
 /// The numbers of the whole server.
@@ -45,6 +62,8 @@ pub struct Summary {
     pub shards: Vec<ShardSummary>,
     /// Time since the start.
     pub uptime: Duration,
+    /// Further numbers, by name, in the order in which they are shown. Names that were published once stay.
+    pub details: Vec<(&'static str, u64)>,
 }
 
 /// The numbers of a shard.
@@ -72,10 +91,27 @@ impl Broker {
         };
     }
 
-    /// Counts a subscriber that was dropped because it was too slow, and the messages it missed.
-    pub fn count_slow_subscriber(&self, missed: u64) {
-        self.0.counters.slow_subscribers.fetch_add(1, Ordering::Relaxed);
-        self.0.counters.missed_messages.fetch_add(missed, Ordering::Relaxed);
+    /// Counts a follower that was too slow, and the messages that it missed.
+    pub fn count_slow(&self, slowness: Slowness, missed: u64) {
+        let counters = &self.0.counters;
+        let followers = match slowness {
+            Slowness::Disconnected => &counters.slow_disconnected,
+            Slowness::Skipped => &counters.slow_skipped,
+            Slowness::Latest => &counters.slow_latest,
+            Slowness::TimedOut => &counters.slow_timed_out,
+        };
+        followers.fetch_add(1, Ordering::Relaxed);
+        counters.missed_live.fetch_add(missed, Ordering::Relaxed);
+    }
+
+    /// Counts messages that a subscriber missed because its cursor was older than what is kept.
+    pub fn count_missed_at_resume(&self, missed: u64) {
+        self.0.counters.missed_at_resume.fetch_add(missed, Ordering::Relaxed);
+    }
+
+    /// Sets the number of subscriber connections of `shard`, which a panic may have left wrong.
+    pub fn set_subscribers(&self, shard: usize, count: u64) {
+        self.0.counters.shards[shard].subscribers.store(count, Ordering::Relaxed);
     }
 
     /// The numbers of the whole server.
@@ -93,20 +129,31 @@ impl Broker {
             channels_in_trash: trash.channels,
             shards: counters.shards.iter().map(ShardCounters::summary).collect(),
             uptime: self.0.started.elapsed(),
+            details: self.details(),
         }
     }
 
-    /// Bytes that messages and channels take from the memory bound now.
+    fn details(&self) -> Vec<(&'static str, u64)> {
+        let Counters { slow_disconnected, slow_skipped, slow_latest, slow_timed_out, missed_live, missed_at_resume, .. } = &self.0.counters;
+        let counted = [
+            ("slow_disconnected", slow_disconnected),
+            ("slow_skipped", slow_skipped),
+            ("slow_latest", slow_latest),
+            ("slow_timed_out", slow_timed_out),
+            ("missed_live", missed_live),
+            ("missed_at_resume", missed_at_resume),
+            ("lag_bytes", &self.0.accounts.lag_bytes),
+        ];
+        let mut details: Vec<_> = counted.iter().map(|(name, counter)| (*name, counter.load(Ordering::Relaxed))).collect();
+        details.extend([("memory_used", self.0.memory.used()), ("memory_limit", self.0.memory.limit())]);
+        details.extend(self.incidents());
+        details
+    }
+
+    /// Bytes that are taken from the memory bound now.
     #[must_use]
     pub fn memory_used(&self) -> u64 {
         self.0.memory.used()
-    }
-
-    /// Slow subscribers dropped, and messages they missed, since the start.
-    #[must_use]
-    pub fn slow_subscribers(&self) -> (u64, u64) {
-        let counters = &self.0.counters;
-        (counters.slow_subscribers.load(Ordering::Relaxed), counters.missed_messages.load(Ordering::Relaxed))
     }
 }
 

@@ -33,6 +33,12 @@ impl Inbox {
         self.news.notified().await;
     }
 
+    /// True if no channel has news now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.channels.lock().is_empty()
+    }
+
     /// Takes all channels that have news, in exchange for an empty list whose memory is used again.
     pub fn take(&self, into: &mut Vec<Arc<Channel>>) {
         into.clear();

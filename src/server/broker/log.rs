@@ -3,13 +3,17 @@
 //! Two windows over the same messages. `stored` is what new subscribers may ask for; it is bounded by the length and
 //! time-to-live limits. `live` is what present followers have not had yet, stored or not; it is empty most of the time
 //! because rounds follow publishing closely, and bounded in bytes, so that a follower that does not read holds no memory.
+//! Each follower has a bound of its own: of the live window it may read as many of the newest bytes as that says.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::memory::Charge;
+use super::dropped::{Dropped, Missed, RecordMeters};
+use super::memory::{Charge, MemoryMeter, allocated};
+use super::reading::{Reading, Slice};
 use crate::message::Position;
 
 /// A published message.
@@ -32,9 +36,9 @@ pub struct Message {
 impl Message {
     /// Bytes that a message with these parts takes from the memory bound.
     pub(super) fn footprint(text: &Bytes, event_id: Option<&Bytes>, event_type: Option<&Bytes>) -> u64 {
-        let parts = text.len() + event_id.map_or(0, Bytes::len) + event_type.map_or(0, Bytes::len);
-        // Two reference counters, two queue slots, and the headers of up to three allocations.
-        (parts + std::mem::size_of::<Self>() + 96) as u64
+        let of = |part: Option<&Bytes>| part.map_or(0, |part| allocated(part.len()));
+        // Two reference counters, and its slots in two queues, which are up to twice as long as what is in them.
+        of(Some(text)) + of(event_id) + of(event_type) + allocated(std::mem::size_of::<Self>() + 16) + 32
     }
 }
 
@@ -47,35 +51,86 @@ pub struct Cursor {
     pub tag: Option<u64>,
     /// Event id of the last message seen.
     pub event_id: Option<Bytes>,
+    /// An event id whose message was dropped leads to the oldest stored message; otherwise, as in the module, to none.
+    pub finds_dropped: bool,
+}
+
+/// Where a reader stands in a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// It has had everything up to this id.
+    pub cursor: u64,
+    /// Up to this id it is due stored messages only (they are backlog), after it all.
+    pub live_from: u64,
+    /// Number of backlog messages that it is still due.
+    pub backlog: u32,
+}
+
+impl Place {
+    /// There may be backlog that it is still due.
+    #[must_use]
+    pub fn is_in_backlog(&self) -> bool {
+        self.cursor < self.live_from
+    }
+}
+
+/// What all logs of a broker share.
+#[derive(Debug)]
+pub(super) struct LogAccounts {
+    /// Bytes held in live windows.
+    pub(super) lag_bytes: AtomicU64,
+    /// The memory bound.
+    pub(super) memory: Arc<MemoryMeter>,
+    /// The part of it that may be taken by records of what was dropped.
+    pub(super) records: Arc<MemoryMeter>,
 }
 
 /// Messages of a channel, in the order of publication.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Log {
-    stored: VecDeque<Arc<Message>>,
-    live: VecDeque<Arc<Message>>,
+    pub(super) stored: VecDeque<Arc<Message>>,
+    pub(super) live: VecDeque<Live>,
     live_bytes: u64,
-    last_id: u64,
-    last_position: Position,
+    /// Bytes that ever went through the live window.
+    live_end: u64,
+    pub(super) last_id: u64,
+    pub(super) last_position: Position,
+    /// Made when something is dropped.
+    dropped: Option<Box<Dropped>>,
+    accounts: Arc<LogAccounts>,
 }
 
-/// Messages read from a log.
-#[derive(Debug, Default)]
-pub struct Slice {
-    /// The messages, oldest first.
-    pub messages: Vec<Arc<Message>>,
-    /// Id up to which the reader is now served (messages that it is not due are counted as served).
-    pub up_to: u64,
-    /// Number of messages that were due but are gone.
-    pub missed: u64,
-    /// The log goes on after this slice, which was cut for its size.
-    pub is_cut: bool,
-    /// Position up to which the reader is now served: of the newest message of the log, or, where the slice was cut for
-    /// its size, of its last message.
-    pub horizon: Position,
+/// A message in the live window.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) message: Arc<Message>,
+    /// Bytes that went through the window before it.
+    start: u64,
+}
+
+impl LogAccounts {
+    /// All records together may take so much of the memory bound: one part in 16.
+    pub(super) fn new(memory: &Arc<MemoryMeter>) -> Arc<Self> {
+        let records = MemoryMeter::new(memory.limit() / 16);
+        Arc::new(Self { lag_bytes: AtomicU64::new(0), memory: Arc::clone(memory), records })
+    }
 }
 
 impl Log {
+    /// An empty log.
+    pub(super) fn new(accounts: Arc<LogAccounts>) -> Self {
+        Self {
+            stored: VecDeque::new(),
+            live: VecDeque::new(),
+            live_bytes: 0,
+            live_end: 0,
+            last_id: 0,
+            last_position: Position::default(),
+            dropped: None,
+            accounts,
+        }
+    }
+
     /// Id of the newest message; 0 if there was none.
     pub(super) fn last_id(&self) -> u64 {
         self.last_id
@@ -86,95 +141,158 @@ impl Log {
         self.stored.len()
     }
 
+    /// Number of messages that were stored once and are gone.
+    pub(super) fn dropped_count(&self) -> u64 {
+        self.dropped.as_ref().map_or(0, |dropped| dropped.total())
+    }
+
+    /// Bytes in the live window.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
     /// Appends a message whose id is `last_id() + 1`. Returns how many stored messages were dropped for the bound.
     pub(super) fn append(&mut self, message: Arc<Message>, window: &Window) -> usize {
         debug_assert_eq!(message.id, self.last_id + 1, "ids are consecutive");
         self.last_id = message.id;
         self.last_position = message.position;
         if window.keep_live {
-            self.live_bytes += message.charge.bytes();
-            self.live.push_back(Arc::clone(&message));
-            while self.live_bytes > window.max_live_bytes && self.live.len() > 1 {
-                self.pop_live();
-            }
+            let bytes = message.charge.bytes();
+            self.live.push_back(Live { message: Arc::clone(&message), start: self.live_end });
+            self.live_end += bytes;
+            self.live_bytes += bytes;
+            self.accounts.lag_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.bound_live(window.max_live_bytes);
         }
         if !window.store {
             return 0;
         }
         self.stored.push_back(message);
         let excess = self.stored.len().saturating_sub(window.max_stored);
-        self.stored.drain(..excess);
+        self.drop_stored(excess);
         excess
     }
 
     /// Removes stored messages of second `newest_expired` and before; returns how many.
     pub(super) fn expire(&mut self, newest_expired: u64) -> usize {
         let expired = self.stored.iter().take_while(|message| message.position.time <= newest_expired).count();
-        self.stored.drain(..expired);
+        self.drop_stored(expired);
         if self.stored.is_empty() {
             self.stored.shrink_to_fit();
         }
         expired
     }
 
+    fn drop_stored(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let dropped = self.dropped.get_or_insert_default();
+        let meters = RecordMeters { memory: &self.accounts.memory, records: &self.accounts.records };
+        for message in self.stored.drain(..count) {
+            dropped.note(&message, meters);
+        }
+    }
+
     /// Forgets live messages up to id `floor`: every present follower has had them.
     pub(super) fn release_live(&mut self, floor: u64) {
-        while self.live.front().is_some_and(|message| message.id <= floor) {
+        let before = self.live_bytes;
+        while self.live.front().is_some_and(|live| live.message.id <= floor) {
             self.pop_live();
         }
+        self.account_release(before);
         if self.live.is_empty() && self.live.capacity() > 64 {
             self.live = VecDeque::new();
         }
     }
 
+    /// Forgets the oldest live messages beyond `max_bytes`; one stays.
+    pub(super) fn bound_live(&mut self, max_bytes: u64) {
+        let before = self.live_bytes;
+        while self.live_bytes > max_bytes && self.live.len() > 1 {
+            self.pop_live();
+        }
+        self.account_release(before);
+    }
+
     fn pop_live(&mut self) {
-        if let Some(message) = self.live.pop_front() {
-            self.live_bytes -= message.charge.bytes();
+        if let Some(live) = self.live.pop_front() {
+            self.live_bytes -= live.message.charge.bytes();
         }
     }
 
-    /// Reads the messages after id `from` that a follower is due, up to about `max_bytes` of text (at least one).
-    ///
-    /// A follower that came when the newest id was `live_from` is due stored messages up to there, and all after it.
-    pub(super) fn read(&self, from: u64, live_from: u64, max_bytes: usize) -> Slice {
-        let mut reading = self.reading(from, live_from);
+    fn account_release(&self, before: u64) {
+        if before > self.live_bytes {
+            self.accounts.lag_bytes.fetch_sub(before - self.live_bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Where the live window of a follower begins that may be `max_bytes` behind.
+    pub(super) fn live_start(&self, max_bytes: u64) -> usize {
+        if self.live_bytes <= max_bytes {
+            return 0;
+        }
+        let outside = self.live.partition_point(|live| self.live_end - live.start > max_bytes);
+        outside.min(self.live.len().saturating_sub(1))
+    }
+
+    /// Reads the messages that a reader at `place` is due, up to about `max_bytes` of text (at least one message) and not
+    /// beyond a gap. It may be `max_lag` bytes behind; what is older is only there if it is stored.
+    pub(super) fn read(&self, place: Place, max_lag: u64, max_bytes: usize) -> Slice {
+        let mut reading = Reading::new(self, place, max_lag);
         let mut bytes = 0;
-        while bytes < max_bytes && reading.next_position().is_some() {
+        while bytes < max_bytes && reading.next_position().is_some() && reading.may_go_on() {
             bytes += reading.take();
         }
         reading.finish()
     }
 
-    /// Begins to read as [`Log::read`] does, message by message.
-    pub(super) fn reading(&self, from: u64, live_from: u64) -> Reading<'_> {
-        let first_live = self.live.front().map_or(self.last_id + 1, |message| message.id);
-        // What is not in the live window any more (or was never meant to be) comes from the stored messages.
-        let stored_up_to = (first_live - 1).max(live_from);
-        let start = self.stored.partition_point(|message| message.id <= from);
-        let from_store = self.stored.range(start..).take_while(move |message| message.id <= stored_up_to);
-        let start = self.live.partition_point(|message| message.id <= from.max(stored_up_to));
-        let due: Due<'_> = Box::new(from_store.chain(self.live.range(start..)));
-        Reading { due: due.peekable(), log: self, live_from, expected: from.max(live_from) + 1, slice: Slice::default() }
+    /// The place right before the newest message that a reader at `place` is due, and how many come before it.
+    pub(super) fn jump_to_newest(&self, place: Place) -> (Place, u64) {
+        let newest_live = self.live.back().map_or(0, |live| live.message.id);
+        let newest_stored = self.stored.back().map_or(0, |message| message.id);
+        let newest = if newest_live > place.live_from { newest_live.max(newest_stored) } else { newest_stored };
+        if newest <= place.cursor {
+            return (place, 0);
+        }
+        let is_backlog = newest <= place.live_from;
+        let missed_backlog = u64::from(place.backlog) - u64::from(is_backlog && place.backlog > 0);
+        let missed_live = (newest - 1).saturating_sub(place.cursor.max(place.live_from));
+        let jumped = Place { cursor: newest - 1, backlog: u32::from(is_backlog), ..place };
+        (jumped, missed_backlog + missed_live)
     }
 
-    /// Resolves where a new subscriber starts: the id *after* which stored messages are sent; `None` = none of them.
-    pub(super) fn resolve(&self, backtrack: u32, cursor: &Cursor) -> Option<u64> {
-        if self.stored.is_empty() {
-            return None;
-        }
+    /// The position of the next message that a reader at `place` is due; `None` if there is none. And that of the newest
+    /// message, due or not.
+    pub(super) fn positions(&self, place: Place, max_lag: u64) -> (Option<Position>, Position) {
+        (Reading::new(self, place, max_lag).next_position(), self.last_position)
+    }
+
+    /// Resolves where a new reader starts, and how many messages between its cursor and the oldest stored one are gone.
+    pub(super) fn resolve(&self, backtrack: u32, cursor: &Cursor) -> (Place, Missed) {
+        let place = |from: u64| {
+            let due = self.stored.len() - self.stored.partition_point(|message| message.id <= from);
+            Place { cursor: from, live_from: self.last_id, backlog: u32::try_from(due).unwrap_or(u32::MAX) }
+        };
         if backtrack > 0 {
             let skipped = self.stored.len().saturating_sub(backtrack as usize);
-            return Some(self.stored[skipped].id - 1);
+            return (place(self.stored.get(skipped).map_or(self.last_id, |message| message.id - 1)), Missed::default());
         }
         let by_event_id = cursor
             .event_id
             .as_ref()
             .and_then(|event_id| self.stored.iter().find(|message| message.event_id.as_ref() == Some(event_id)).map(|message| message.id));
         let by_time = cursor.time.and_then(|time| self.first_after(time, cursor.tag));
-        match (by_event_id, by_time) {
+        let from = match (by_event_id, by_time) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
-        }
+        };
+        let Some(dropped) = self.dropped.as_ref().filter(|_| by_event_id.is_none()) else {
+            return (place(from.unwrap_or(self.last_id)), Missed::default());
+        };
+        let oldest = self.stored.front().filter(|_| cursor.finds_dropped && dropped.mark_of_event(cursor).is_some());
+        let from = from.or(oldest.map(|oldest| oldest.id - 1));
+        (place(from.unwrap_or(self.last_id)), dropped.missed(cursor))
     }
 
     /// Whatever matches first in the scan of section 7.1 decides: the id after which messages are sent.
@@ -190,53 +308,9 @@ impl Log {
     }
 }
 
-type Due<'a> = Box<dyn Iterator<Item = &'a Arc<Message>> + 'a>;
-
-/// A reader on its way through a log.
-pub(super) struct Reading<'a> {
-    due: std::iter::Peekable<Due<'a>>,
-    log: &'a Log,
-    live_from: u64,
-    /// The live message that must come next, if none is missed.
-    expected: u64,
-    slice: Slice,
-}
-
-impl Reading<'_> {
-    /// Position of the next message that is due.
-    pub(super) fn next_position(&mut self) -> Option<Position> {
-        self.due.peek().map(|message| message.position)
-    }
-
-    /// Takes the next message; returns about how many bytes it has.
-    pub(super) fn take(&mut self) -> usize {
-        let Some(message) = self.due.next() else { return 0 };
-        if message.id > self.live_from {
-            self.slice.missed += message.id - self.expected;
-            self.expected = message.id + 1;
-        }
-        self.slice.messages.push(Arc::clone(message));
-        message.text.len() + 64
-    }
-
-    /// What was read; it is cut if there is more.
-    pub(super) fn finish(mut self) -> Slice {
-        if let Some(next) = self.due.peek() {
-            // A gap right before the next message is jumped over here and nowhere else.
-            if next.id > self.live_from {
-                self.slice.missed += next.id - self.expected;
-            }
-            self.slice.up_to = next.id - 1;
-            self.slice.is_cut = true;
-            self.slice.horizon = self.slice.messages.last().map(|last| last.position).unwrap_or_default();
-            return self.slice;
-        }
-        self.slice.up_to = self.log.last_id;
-        self.slice.horizon = self.log.last_position;
-        if self.expected <= self.log.last_id {
-            self.slice.missed += self.log.last_id + 1 - self.expected;
-        }
-        self.slice
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.accounts.lag_bytes.fetch_sub(self.live_bytes, Ordering::Relaxed);
     }
 }
 
@@ -254,90 +328,4 @@ pub(super) struct Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::memory::MemoryMeter;
-    use super::*;
-
-    fn log(count: u64, window: Window) -> Log {
-        let meter = MemoryMeter::new(1 << 20);
-        let mut log = Log::default();
-        for id in 1..=count {
-            let charge = meter.charge(100).expect("the meter has room");
-            let position = Position::new(1000 + (id - 1) / 3, ((id - 1) % 3 + 1) as u32);
-            let event_id = Some(Bytes::from(format!("e{id}")));
-            log.append(Arc::new(Message { id, position, text: Bytes::from("x"), event_id, event_type: None, charge }), &window);
-        }
-        log
-    }
-
-    const ALL: Window = Window { store: true, keep_live: true, max_stored: 100, max_live_bytes: 1000 };
-
-    fn ids(slice: &Slice) -> Vec<u64> {
-        slice.messages.iter().map(|message| message.id).collect()
-    }
-
-    #[test]
-    fn cursors_resolve_as_the_reference_says() {
-        let log = log(9, ALL); // seconds 1000, 1001, 1002 with tags 1 to 3
-        let at = |time, tag, event: Option<&'static str>| log.resolve(0, &Cursor { time, tag, event_id: event.map(Bytes::from) });
-        assert_eq!(at(None, None, None), None);
-        assert_eq!(at(None, Some(1), None), None, "a tag without a time");
-        assert_eq!(at(Some(1000), None, None), Some(3), "later seconds only");
-        assert_eq!(at(Some(1000), Some(2), None), Some(2));
-        assert_eq!(at(Some(1000), Some(0), None), Some(0));
-        assert_eq!(at(Some(1000), Some(9), None), Some(3), "the tag is beyond that second");
-        assert_eq!(at(Some(0), None, None), Some(0));
-        assert_eq!(at(Some(1002), Some(3), None), Some(9));
-        assert_eq!(at(Some(1003), Some(1), None), None);
-        assert_eq!(at(None, None, Some("e4")), Some(4));
-        assert_eq!(at(None, None, Some("nobody")), None);
-        assert_eq!(at(Some(1000), Some(1), Some("e4")), Some(1), "whichever comes first");
-        assert_eq!(log.resolve(2, &Cursor::default()), Some(7));
-        assert_eq!(log.resolve(u32::MAX, &Cursor::default()), Some(0));
-    }
-
-    #[test]
-    fn a_slow_follower_reads_what_is_dropped_from_the_store() {
-        let log = log(5, Window { max_stored: 1, ..ALL });
-        let slice = log.read(0, 0, 1000);
-        assert_eq!((ids(&slice), slice.up_to, slice.missed), (vec![1, 2, 3, 4, 5], 5, 0));
-    }
-
-    #[test]
-    fn a_follower_beyond_both_windows_is_told_how_much_it_missed() {
-        let mut log = log(9, Window { max_stored: 2, max_live_bytes: 300, ..ALL });
-        assert_eq!((ids(&log.read(0, 0, 1000)), log.read(0, 0, 1000).missed), (vec![7, 8, 9], 6));
-        log.release_live(9);
-        let slice = log.read(3, 0, 1000);
-        assert_eq!((ids(&slice), slice.missed), (vec![8, 9], 4));
-        log.expire(5000);
-        let slice = log.read(3, 0, 1000);
-        assert_eq!((ids(&slice), slice.missed, slice.up_to), (vec![], 6, 9));
-    }
-
-    #[test]
-    fn a_gap_before_a_cut_is_counted() {
-        let log = log(9, Window { max_stored: 2, max_live_bytes: 300, ..ALL });
-        let slice = log.reading(1, 0).finish();
-        assert_eq!((ids(&slice), slice.missed, slice.up_to, slice.is_cut), (vec![], 5, 6, true), "2 to 6 are gone");
-        let slice = log.reading(6, 0).finish();
-        assert_eq!((slice.missed, slice.up_to, slice.is_cut), (0, 6, true));
-    }
-
-    #[test]
-    fn a_backlog_holds_stored_messages_only_and_misses_nothing() {
-        let log = log(5, Window { max_stored: 2, ..ALL });
-        let slice = log.read(0, 5, 1000);
-        assert_eq!((ids(&slice), slice.missed, slice.up_to), (vec![4, 5], 0, 5));
-        let slice = log.read(0, 4, 1000);
-        assert_eq!((ids(&slice), slice.missed), (vec![4, 5], 0), "4 is backlog, 5 is live");
-    }
-
-    #[test]
-    fn slices_are_bounded() {
-        let log = log(9, ALL);
-        let slice = log.read(0, 0, 100);
-        assert_eq!((ids(&slice), slice.up_to, slice.missed), (vec![1, 2], 2, 0));
-        assert_eq!(ids(&log.read(2, 0, 1)), [3]);
-    }
-}
+mod tests;

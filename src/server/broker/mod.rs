@@ -6,10 +6,13 @@
 mod channel;
 mod clock;
 mod counters;
+mod dropped;
 mod inbox;
+mod incidents;
 mod life;
 mod log;
 mod memory;
+mod reading;
 mod registry;
 mod snapshot;
 mod trash;
@@ -21,18 +24,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS};
-pub use counters::{ShardSummary, Summary};
+pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Wish};
+pub use counters::{ShardSummary, Slowness, Summary};
+pub use dropped::Missed;
 pub use inbox::Inbox;
-pub use log::{Cursor, Message, Slice};
-pub use memory::{OutOfMemory, Reservation};
+pub use incidents::Incident;
+pub use log::{Cursor, Message, Place};
+pub use memory::{Charge, OutOfMemory, Reservation};
+pub use reading::Slice;
 pub use snapshot::{Reader, Snapshot, read_together};
 
 use super::config::BrokerSettings;
 use channel::Fate;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
-use log::Window;
+use incidents::Incidents;
+use log::{LogAccounts, Window};
 use memory::MemoryMeter;
 use registry::Registry;
 use trash::Trash;
@@ -54,9 +61,11 @@ struct Inner {
     registry: Registry,
     clock: PositionClock,
     memory: Arc<MemoryMeter>,
+    accounts: Arc<LogAccounts>,
     /// As much again for what is coming in: a full store must not keep requests from being answered.
     incoming: Arc<MemoryMeter>,
     counters: Counters,
+    incidents: Incidents,
     trash: Mutex<Trash>,
     inboxes: Vec<Arc<Inbox>>,
     events: Option<Arc<Channel>>,
@@ -108,9 +117,11 @@ impl Broker {
             max_lag_bytes,
             registry: Registry::new(),
             clock: PositionClock::default(),
+            accounts: LogAccounts::new(&memory),
             memory,
             incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
+            incidents: Incidents::default(),
             trash: Mutex::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
@@ -122,6 +133,12 @@ impl Broker {
             inner.events = Some(inner.registry.find_or_insert(&id, || inner.make_channel(&id))?.0);
         }
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Bytes that followers may be behind where their location says nothing else.
+    #[must_use]
+    pub fn max_lag_bytes(&self) -> u64 {
+        self.0.max_lag_bytes
     }
 
     /// The settings it was made with.
@@ -191,12 +208,12 @@ impl Broker {
                 .settings
                 .max_messages_stored_per_channel
                 .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
-            max_live_bytes: self.0.max_lag_bytes,
+            max_live_bytes: 0,
         };
         let mut successor = None;
         loop {
             let channel = successor.as_ref().unwrap_or(channel);
-            let charge = self.0.memory.charge(Message::footprint(text, event_id.as_ref(), event_type.as_ref()))?;
+            let charge = self.0.charge(Message::footprint(text, event_id.as_ref(), event_type.as_ref()))?;
             let appended = channel.append(window, |id| Message {
                 id,
                 position: self.0.clock.next(),
@@ -220,10 +237,17 @@ impl Broker {
     /// Removes a channel and tells its followers with `text`, or with the configured farewell. False if there is none.
     ///
     /// # Errors
-    /// When the text does not fit into memory; the channel stays.
+    /// When the text does not fit into memory; the channel stays. The configured farewell always fits: deleting is how
+    /// memory becomes free.
     pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
-        let text = text.unwrap_or_else(|| self.0.settings.channel_deleted_message_text.clone());
-        let charge = self.0.memory.charge(text.len() as u64)?;
+        let (text, charge) = match text {
+            Some(text) => {
+                let charge = self.0.charge(memory::allocated(text.len()))?;
+                (text, charge)
+            }
+            // It is shared by all channels, and takes nothing however full the server is.
+            None => (self.0.settings.channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
+        };
         let Some(channel) = self.0.registry.remove_if(id, |channel| !channel.events) else { return Ok(false) };
         let (stored, followed_on) = {
             let mut state = channel.lock();
@@ -246,20 +270,14 @@ impl Broker {
     }
 
     /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its successor, which then
-    /// takes its place. `own` are subscriptions of the same request on this channel, which its limit does not count.
+    /// takes its place.
     ///
     /// # Errors
     /// When the limit of subscribers or, for a successor, of channels is reached.
-    pub fn attach(
-        &self,
-        channel: &mut Arc<Channel>,
-        shard: usize,
-        (backtrack, own): (u32, u64),
-        cursor: &Cursor,
-    ) -> Result<Attachment, AttachError> {
-        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(own);
+    pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, wish: Wish<'_>) -> Result<Attachment, AttachError> {
+        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(wish.own);
         loop {
-            match channel.attach(shard, backtrack, cursor, most) {
+            match channel.attach(shard, wish, most) {
                 Ok(Some(attachment)) => {
                     self.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
@@ -270,9 +288,9 @@ impl Broker {
         }
     }
 
-    /// Ends a subscription that [`Broker::attach`] opened.
-    pub fn detach(&self, channel: &Arc<Channel>, shard: usize) {
-        channel.detach(shard);
+    /// Ends a subscription that [`Broker::attach`] opened with this bound.
+    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, max_lag: u64) {
+        channel.detach(shard, max_lag);
         self.emit_for(channel, "client_unsubscribed");
     }
 
@@ -281,12 +299,11 @@ impl Broker {
         self.0.tell(channel, 1 << shard);
     }
 
-    /// Resolves where a reader that does not wait stands: as [`Broker::attach`], without a subscription.
+    /// Resolves where a reader that does not wait stands, and what it misses: as [`Broker::attach`], without a subscription.
     #[must_use]
-    pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> Reader {
-        let state = channel.lock();
-        let live_from = state.log.last_id();
-        Reader { channel: Arc::clone(channel), from: state.log.resolve(backtrack, cursor).unwrap_or(live_from), live_from }
+    pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> (Reader, Missed) {
+        let (place, missed) = channel.lock().log.resolve(backtrack, cursor);
+        (Reader { channel: Arc::clone(channel), place, max_lag: u64::MAX }, missed)
     }
 
     /// The channels whose id begins with `prefix`, in the order of their creation.
@@ -308,7 +325,7 @@ impl Inner {
 
     fn make_channel(&self, id: &Bytes) -> Result<Channel, CreateError> {
         let wildcard = self.is_wildcard(id);
-        let charge = self.memory.charge(Channel::footprint(id))?;
+        let charge = self.charge(Channel::footprint(id))?;
         let most = if wildcard { self.settings.max_number_of_wildcard_channels } else { self.settings.max_number_of_channels };
         let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
         if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
@@ -318,7 +335,12 @@ impl Inner {
         // A copy: the id may be a slice of a whole request.
         let id = Bytes::copy_from_slice(id);
         let events = id == self.settings.events_channel_id && !id.is_empty();
-        Ok(Channel::new(id, number, (wildcard, events), charge))
+        Ok(Channel::new(id, number, (wildcard, events), charge, Arc::clone(&self.accounts)))
+    }
+
+    /// A share of the memory bound; a lack of it is counted.
+    fn charge(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
+        self.memory.charge(bytes).inspect_err(|_| self.incidents.count(Incident::NoMemory))
     }
 
     /// Puts the channel into the inboxes of these shards.

@@ -8,7 +8,8 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::channel::{Channel, State};
-use super::log::{Reading, Slice};
+use super::log::Place;
+use super::reading::{Reading, Slice};
 use crate::message::Position;
 
 /// A channel, and where a reader of it stands.
@@ -16,10 +17,10 @@ use crate::message::Position;
 pub struct Reader {
     /// The channel.
     pub channel: Arc<Channel>,
-    /// Messages after this id are due.
-    pub from: u64,
-    /// Up to this id only stored ones.
-    pub live_from: u64,
+    /// Where.
+    pub place: Place,
+    /// Bytes that it may be behind.
+    pub max_lag: u64,
 }
 
 /// Messages of several channels up to one common horizon.
@@ -34,7 +35,8 @@ pub struct Snapshot {
 /// Reads several channels at one moment, up to about `max_bytes` of text in all (at least one message).
 ///
 /// All of them are locked together. Positions are given out under the channel's lock, so no message with a position
-/// below the horizon can turn up later: the horizon is a cursor that loses nothing and repeats nothing.
+/// below the horizon can turn up later: the horizon is a cursor that loses nothing and repeats nothing. Where messages are
+/// missing the snapshot ends, so that a gap comes right before the first message of the next one.
 #[must_use]
 pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
     let mut order: SmallVec<[&Arc<Channel>; 4]> = readers.iter().map(|reader| &reader.channel).collect();
@@ -44,7 +46,7 @@ pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
     let mut readings: Vec<Reading<'_>> = Vec::with_capacity(readers.len());
     for reader in readers {
         if let Ok(index) = order.binary_search_by_key(&reader.channel.number, |channel| channel.number) {
-            readings.push(guards[index].log.reading(reader.from, reader.live_from));
+            readings.push(Reading::new(&guards[index].log, reader.place, reader.max_lag));
         }
     }
     let last = merge(&mut readings, max_bytes);
@@ -66,7 +68,8 @@ fn merge(readings: &mut [Reading<'_>], max_bytes: usize) -> Position {
     }
     let (mut bytes, mut last) = (0, Position::default());
     while let Some(Reverse((position, index))) = next.pop() {
-        if bytes >= max_bytes {
+        let is_first = last == Position::default();
+        if bytes >= max_bytes || (!is_first && readings[index].is_at_gap()) {
             break;
         }
         last = position;

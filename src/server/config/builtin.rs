@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::template::Template;
 use super::{
     BrokerSettings, Config, ConnectionLimits, Endpoint, Expression, ListenAddress, Listener, Location, LocationSettings, Locations,
-    MessageFormat, Pattern, Servers, SubscriberMode, Types, VirtualServer, defaults,
+    MessageFormat, Pattern, Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, defaults,
 };
 use crate::protocol;
 
@@ -54,8 +54,17 @@ impl Config {
     /// Never: the default address is valid, which a test shows.
     #[must_use]
     pub fn builtin() -> Self {
+        Self::builtin_with(SlowPolicy::Disconnect)
+    }
+
+    /// The same with a policy for slow consumers.
+    ///
+    /// # Panics
+    /// Never, likewise.
+    #[must_use]
+    pub fn builtin_with(slow_consumer: SlowPolicy) -> Self {
         let address = protocol::DEFAULT_LISTEN.parse().expect("the default address is valid");
-        let server = VirtualServer { names: Vec::new(), locations: locations(), welcome: true, ..VirtualServer::default() };
+        let server = VirtualServer { names: Vec::new(), locations: locations(slow_consumer), welcome: true, ..VirtualServer::default() };
         Self {
             listeners: vec![Listener::new(ListenAddress::Tcp(address), Arc::new(Servers::new(vec![Arc::new(server)], 0)))],
             shards: 0,
@@ -76,7 +85,7 @@ fn broker() -> BrokerSettings {
     }
 }
 
-fn locations() -> Locations {
+fn locations(slow_consumer: SlowPolicy) -> Locations {
     use SubscriberMode::{EventSource, LongPolling, Polling, Streaming, WebSocket};
     let mut locations = Vec::new();
     for (path, endpoint) in [("/pub", Endpoint::Publisher { admin: true }), ("/channels-stats", Endpoint::Statistics)] {
@@ -94,11 +103,13 @@ fn locations() -> Locations {
         ("/jsonp/", LongPolling, JSON),
         ("/poll/", Polling, JSON),
     ] {
-        let mut settings = common(Expression::path_after(prefix.len()), content_type);
+        let mut settings = LocationSettings { slow_consumer, ..common(Expression::path_after(prefix.len()), content_type) };
         if matches!(mode, Streaming | EventSource | WebSocket) {
             settings.ping_message_interval = Some(PING_MESSAGE_INTERVAL);
         }
         if prefix == "/iframe/" {
+            // Its script knows nothing of gaps.
+            settings.gap_notice = false;
             settings.header_template = Some(Bytes::from_static(IFRAME_HEADER.as_bytes()));
             settings.message_format = MessageFormat::Template(Template::parse(IFRAME_MESSAGE));
             settings.footer_template = Some(Bytes::from_static(IFRAME_FOOTER));
@@ -120,10 +131,12 @@ fn common(channels_path: Expression, content_type: &'static [u8]) -> LocationSet
         message_format: MessageFormat::Json,
         longpolling_connection_ttl: Some(LONGPOLLING_CONNECTION_TTL),
         websocket_allow_publish: true,
+        batch: true,
         last_received_message_time: Some(Expression::argument("time")),
         last_received_message_tag: Some(Expression::argument("tag")),
         last_event_id: Some(Expression::argument("eventid")),
         cursor_headers_as_fallback: true,
+        gap_notice: true,
         types: Arc::new(Types { by_extension: Vec::new(), default_type: Bytes::from_static(content_type) }),
         ..LocationSettings::default()
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::template::Template;
-use super::{BrokerSettings, ConnectionLimits, LocationSettings, MessageFormat, Paddings, Types};
+use super::{BrokerSettings, ConnectionLimits, LocationSettings, MessageFormat, Paddings, SlowPolicy, TcpSettings, Types};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// Bound on messages and channels together, in bytes: an empty server uses none of it, a full one must fit a small machine.
+/// Bound on messages, channels, subscribers and connections together, in bytes: an empty server uses none of it, a full one must fit a small machine.
 pub const SHARED_MEMORY_SIZE: u64 = 512 * MEBIBYTE;
 /// Stored messages per channel: with the default body limit, more would let one channel take all the memory.
 pub const MAX_MESSAGES_STORED_PER_CHANNEL: u64 = 10_000;
@@ -43,18 +43,34 @@ pub const TYPES: [(&str, &[u8]); 3] = [("html", b"text/html"), ("gif", b"image/g
 
 /// Connections at once: 2 to 3 KiB each when idle, so below 300 MiB.
 pub const MAX_CONNECTIONS: usize = 100_000;
+/// Connections of one address: no limit, because behind a proxy all come from one.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 0;
 /// Bytes of a request head: nginx's `large_client_header_buffers 4 8k`.
 pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// `client_header_timeout` of nginx.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// `client_body_timeout` of nginx.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes per second of a body: ten times less than the slowest mobile network brings.
+pub const MIN_BODY_RATE: u64 = 512;
+/// A websocket has as long to answer a ping as a client has to take what is sent to it.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Idle connections are probed after this time, so that half-open ones are gone two minutes after the client.
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// Time between two probes.
+pub const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Probes without an answer.
+pub const TCP_KEEPALIVE_PROBES: u32 = 6;
+/// Unacknowledged bytes; later than `send_timeout`, which tells slow clients from dead ones.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// `keepalive_timeout` of nginx.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `send_timeout` of nginx.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a websocket message: as much as a posted body.
 pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a batch of messages: it takes no memory but that of its messages, so that it bounds the time of a request.
+pub const MAX_BATCH_BYTES: u64 = 64 * MEBIBYTE;
 /// Channels of one request; a request line of 8 KiB has no room for many more.
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
 /// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
@@ -66,16 +82,32 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             max_connections: MAX_CONNECTIONS,
+            max_connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
             max_header_bytes: MAX_HEADER_BYTES,
             header_timeout: HEADER_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
+            min_body_rate: MIN_BODY_RATE,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             send_timeout: SEND_TIMEOUT,
+            ping_timeout: PING_TIMEOUT,
+            tcp: TcpSettings::default(),
             max_websocket_message_bytes: MAX_WEBSOCKET_MESSAGE_BYTES,
             max_body_bytes: None,
+            max_batch_bytes: MAX_BATCH_BYTES,
             max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
             max_lag_bytes: MAX_LAG_BYTES,
             grace: GRACE,
+        }
+    }
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            keepalive: TCP_KEEPALIVE,
+            keepalive_interval: TCP_KEEPALIVE_INTERVAL,
+            keepalive_probes: TCP_KEEPALIVE_PROBES,
+            user_timeout: TCP_USER_TIMEOUT,
         }
     }
 }
@@ -124,10 +156,14 @@ impl Default for LocationSettings {
             user_agent: None,
             paddings: Paddings::default(),
             allowed_origins: None,
+            batch: false,
             allow_connections_to_events_channel: false,
             types: Types::default().into(),
             client_max_body_size: CLIENT_MAX_BODY_SIZE,
             web: Arc::default(),
+            slow_consumer: SlowPolicy::Disconnect,
+            slow_consumer_bytes: None,
+            gap_notice: false,
         }
     }
 }

@@ -181,6 +181,8 @@ pub struct LocationSettings {
     pub paddings: Paddings,
     /// `allowed_origins`
     pub allowed_origins: Option<Expression>,
+    /// `pushctl_batch` (an extension of ours): bodies of [`crate::protocol::BATCH_TYPE`] are many messages.
+    pub batch: bool,
     /// `allow_connections_to_events_channel`
     pub allow_connections_to_events_channel: bool,
     /// Content types of the response by extension of the request's path.
@@ -189,6 +191,36 @@ pub struct LocationSettings {
     pub client_max_body_size: u64,
     /// Access, added headers, files and logs.
     pub web: Arc<WebSettings>,
+    /// `pushctl_slow_consumer`: what becomes of followers that are too far behind.
+    pub slow_consumer: SlowPolicy,
+    /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
+    pub slow_consumer_bytes: Option<u64>,
+    /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
+    pub gap_notice: bool,
+}
+
+/// What becomes of a follower that falls out of what is kept for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// It is dropped; coming back with its cursor is its own business.
+    #[default]
+    Disconnect,
+    /// It goes on with the oldest message that is kept.
+    Skip,
+    /// It goes on with the newest message.
+    Latest,
+}
+
+impl SlowPolicy {
+    /// The names, as they are written in configurations.
+    pub const NAMES: [(&'static str, SlowPolicy); 3] =
+        [("disconnect", SlowPolicy::Disconnect), ("skip", SlowPolicy::Skip), ("latest", SlowPolicy::Latest)];
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy)
+    }
 }
 
 impl LocationSettings {
@@ -223,7 +255,7 @@ impl Types {
 /// Settings of the broker (reference section 15, context H).
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
-    /// `shared_memory_size` in bytes: bound on messages and channels together.
+    /// `shared_memory_size` in bytes: bound on messages, channels, subscribers and connections together.
     pub shared_memory_size: u64,
     /// `channel_deleted_message_text`
     pub channel_deleted_message_text: Bytes,
@@ -254,26 +286,51 @@ pub struct BrokerSettings {
 /// Bounds on what connections may use. Every one has an option of `serve`.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Most connections at once; further ones are closed at once.
+    /// Most connections at once; a further one is answered with 503 and closed.
     pub max_connections: usize,
+    /// Most connections of one address at once; 0 = no limit. Those to unix sockets do not count.
+    pub max_connections_per_address: usize,
     /// Most bytes of a request line and headers; more is answered 414 or 400.
     pub max_header_bytes: usize,
     /// Time from the first byte of a request to the end of its headers; then the connection is closed.
     pub header_timeout: Duration,
     /// Longest time without a byte of a request body; then the connection is closed.
     pub body_timeout: Duration,
+    /// Bytes per second that a body has to come with on average, after `body_timeout`; 0 = as slow as it likes.
+    pub min_body_rate: u64,
     /// Longest time between two requests of a connection (nginx `keepalive_timeout`).
     pub keepalive_timeout: Duration,
     /// A follower whose socket takes nothing for so long is dropped (nginx `send_timeout`).
     pub send_timeout: Duration,
-    /// Most bytes of one websocket message; more closes the connection with code 1009.
+    /// A websocket that sends nothing for so long after a ping is dropped; zero = never.
+    pub ping_timeout: Duration,
+    /// How the kernel notices that a client is gone.
+    pub tcp: TcpSettings,
+    /// Most bytes of one websocket message, or frame; more closes the connection with code 1009.
     pub max_websocket_message_bytes: usize,
     /// Largest request body in every location; `None` = what the locations say.
     pub max_body_bytes: Option<u64>,
+    /// Largest batch of messages in one request.
+    pub max_batch_bytes: u64,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
-    /// Most bytes kept per channel for live followers that are behind, beyond the stored messages.
+    /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says
+    /// nothing else.
     pub max_lag_bytes: u64,
     /// Time that open connections get at the end of the server.
     pub grace: Duration,
+}
+
+/// How the kernel notices that a client is gone without a word. Every one has an option of `serve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// A connection without traffic is probed after this time (TCP_KEEPIDLE); zero = never.
+    pub keepalive: Duration,
+    /// Time between two probes (TCP_KEEPINTVL).
+    pub keepalive_interval: Duration,
+    /// The connection is broken after so many probes without an answer (TCP_KEEPCNT).
+    pub keepalive_probes: u32,
+    /// The connection is broken when what was sent is not acknowledged for so long (TCP_USER_TIMEOUT); zero = the
+    /// system's own time.
+    pub user_timeout: Duration,
 }

@@ -11,8 +11,9 @@ use smallvec::SmallVec;
 
 use super::format::Format;
 use super::outlet::Outlet;
+use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
-use crate::server::broker::{Channel, Cursor};
+use crate::server::broker::{Broker, Channel, Charge, Cursor, OutOfMemory, Reservation};
 
 /// Most bytes of control answers (pongs) that wait for a full socket; more ends the connection.
 const MAX_PENDING_REPLY_BYTES: usize = 16 * 1024;
@@ -75,14 +76,18 @@ pub(super) struct Follower {
     pub(super) ping_every: Millis,
     /// Until when the client has to complete what it began to send.
     pub(super) receive_by: Millis,
+    /// Until when something has to come from the client, because it was pinged.
+    pub(super) answer_by: Millis,
     pub(super) last_sent: Millis,
     /// Since when the socket has taken nothing; `NEVER` while it takes all.
     pub(super) stalled_since: Millis,
-    /// Its channels' backlogs are still to be sent, one after the other.
-    pub(super) has_backlog_in_path_order: bool,
+    /// Its channels' backlogs are sent one after the other; the one of this membership is next.
+    pub(super) backlog_in_path_order: Option<u32>,
     /// The last bytes were written or are pending; nothing may follow.
     pub(super) ended: bool,
     pub(super) outcome: Option<Outcome>,
+    /// What it takes from the memory bound.
+    pub(super) share: Option<Charge>,
     pending: Option<Box<Pending>>,
 }
 
@@ -91,6 +96,8 @@ struct Pending {
     parts: VecDeque<Rc<Vec<u8>>>,
     /// Bytes of the first part that are written.
     offset: usize,
+    /// Shares of the memory bound: of the first part, which others may wait for, too, and of the rest.
+    shares: Option<(Rc<Charge>, Reservation)>,
 }
 
 impl Follower {
@@ -103,11 +110,13 @@ impl Follower {
             ttl_at: subscription.time_to_live.map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
             ping_every: subscription.ping_interval.map_or(NEVER, millis),
             receive_by: NEVER,
+            answer_by: NEVER,
             last_sent: now,
             stalled_since: NEVER,
-            has_backlog_in_path_order: false,
+            backlog_in_path_order: None,
             ended: false,
             outcome: None,
+            share: None,
             pending: None,
         }
     }
@@ -138,7 +147,7 @@ impl Follower {
             Err(_broken) => return self.give_up(),
         };
         self.stalled_since = now;
-        self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written }));
+        self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written, shares: None }));
     }
 
     /// As [`Follower::write`], for an answer to something that the client sent; too many of them end the connection.
@@ -162,6 +171,7 @@ impl Follower {
                         return;
                     }
                     pending.parts.pop_front();
+                    pending.shares = None;
                     pending.offset = 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -170,6 +180,23 @@ impl Follower {
         }
         self.pending = None;
         self.stalled_since = NEVER;
+    }
+
+    /// Sees to it that what waits for the socket is charged to the memory bound.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(super) fn cover_pending(&mut self, shares: &mut PendingShares, broker: &Broker) -> Result<(), OutOfMemory> {
+        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let Some(first) = pending.parts.front() else { return Ok(()) };
+        let rest = pending.parts.iter().skip(1).map(|part| part.capacity()).sum();
+        if let Some((_, reservation)) = &mut pending.shares {
+            return reservation.cover(rest);
+        }
+        let (share, mut reservation) = (shares.of(first, broker)?, broker.reservation_of_store());
+        reservation.cover(rest)?;
+        pending.shares = Some((share, reservation));
+        Ok(())
     }
 
     /// Ends without sending anything more.
@@ -189,8 +216,8 @@ impl Follower {
     /// When something is to be done for it next.
     pub(super) fn due(&self, send_timeout: Millis) -> Millis {
         if self.is_blocked() {
-            return self.stalled_since.saturating_add(send_timeout).min(self.receive_by);
+            return self.stalled_since.saturating_add(send_timeout).min(self.receive_by).min(self.answer_by);
         }
-        self.ttl_at.min(self.receive_by).min(self.last_sent.saturating_add(self.ping_every))
+        self.ttl_at.min(self.receive_by).min(self.answer_by).min(self.last_sent.saturating_add(self.ping_every))
     }
 }

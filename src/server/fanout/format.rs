@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::message::Position;
-use crate::server::broker::Message;
+use crate::server::broker::{Message, Missed};
+use crate::server::config::SlowPolicy;
 
 /// A message on its way to a follower.
 #[derive(Clone, Debug)]
@@ -20,10 +21,60 @@ pub struct Delivery {
 /// Messages that are sent together.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The messages, in the order in which they are sent; never empty.
+    /// What is missing before them.
+    pub gaps: &'a [Gap],
+    /// The messages, in the order in which they are sent; empty only where there are gaps.
     pub deliveries: &'a [Delivery],
     /// A cursor at this position misses nothing and repeats nothing.
     pub horizon: Position,
+}
+
+/// Messages of a channel that a follower should have had and that are gone.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// Id of the channel.
+    pub channel: Bytes,
+    /// How many.
+    pub missed: Missed,
+    /// Right before the next message of all channels: a cursor here repeats no message and passes over none. A gap of
+    /// another channel that comes later is told again.
+    pub position: Position,
+}
+
+/// Where a follower stands when it is told something else than messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The present second.
+    pub second: u64,
+    /// Of the newest message that its channels have had; the beginning of the present second if there was none.
+    pub newest: Position,
+    /// Right before the next message that it is still due, if there is one.
+    pub before_next: Option<Position>,
+}
+
+impl Standing {
+    /// A cursor that misses nothing, and repeats nothing unless one channel has been served further than another.
+    #[must_use]
+    pub fn own(self) -> Position {
+        self.before_next.map_or(self.newest, |next| next.min(self.newest))
+    }
+
+    /// The beginning of the present second, which is what the module gives (reference section 10): its messages may be
+    /// repeated. Never beyond what the follower is still due.
+    #[must_use]
+    pub fn this_second(self) -> Position {
+        let second = Position::new(self.second, 0);
+        self.before_next.map_or(second, |next| next.min(second))
+    }
+}
+
+/// What becomes of followers that are too far behind.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowConsumers {
+    /// When one falls out of what is kept for it.
+    pub policy: SlowPolicy,
+    /// Bytes that one may be behind, beyond the stored messages.
+    pub max_lag: u64,
 }
 
 /// Why a subscription ends.
@@ -40,21 +91,35 @@ pub enum Ending {
 /// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
 /// format and stand at the same place, not once per follower.
 pub trait Format {
-    /// Appends the bytes of these messages; for a one-shot format the whole answer.
+    /// Appends the bytes of these gaps and messages; for a one-shot format the whole answer. Nothing, if there are only
+    /// gaps and followers are not told of them.
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>);
 
     /// Appends a ping; nothing if the format has none.
     fn ping(&self, out: &mut Vec<u8>);
 
     /// Appends the news that a channel was deleted; for a one-shot format the whole answer.
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>);
+    fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>);
 
     /// Appends what ends the subscription.
-    fn end(&self, ending: Ending, out: &mut Vec<u8>);
+    fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>);
+
+    /// How its followers are treated when they are too far behind.
+    fn slow_consumers(&self) -> SlowConsumers;
 
     /// The first messages end the subscription (long-polling).
     fn is_one_shot(&self) -> bool;
 
     /// After its end the connection serves further requests.
     fn keeps_connection(&self) -> bool;
+
+    /// A follower answers its pings.
+    fn expects_pongs(&self) -> bool {
+        false
+    }
+
+    /// Bytes that it keeps of the request for which it was made.
+    fn own_bytes(&self) -> usize {
+        0
+    }
 }

@@ -3,6 +3,7 @@
 use std::rc::{Rc, Weak};
 
 use super::format::Format;
+use crate::server::broker::Place;
 
 /// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket has taken this one.
 pub(super) const MAX_FRAME_TEXT_BYTES: usize = 256 * 1024;
@@ -21,11 +22,11 @@ pub(super) struct FrameKey {
     pub(super) channel: u64,
     /// Address of the format; the frame holds the format, so that it cannot be another's.
     pub(super) format: *const (),
-    /// Messages after this id.
-    pub(super) from: u64,
-    /// Up to here only stored messages; 0 where that makes no difference.
-    pub(super) live_from: u64,
-    /// The second in which it was encoded: heads of long-poll answers carry the date.
+    /// Where the follower stands; only its cursor where there is no backlog. Followers of one format may all be equally far
+    /// behind.
+    pub(super) place: Place,
+    /// The second in which it was encoded, of one-shots: heads of their answers carry the date. A stream's frames stay as they
+    /// are, however long a round takes.
     pub(super) second: u64,
 }
 
@@ -33,10 +34,7 @@ pub(super) struct FrameKey {
 #[derive(Clone)]
 pub(super) struct Frame {
     pub(super) bytes: Rc<Vec<u8>>,
-    /// The follower's cursor after this frame.
-    pub(super) up_to: u64,
-    /// Messages that the follower should have had but that are gone.
-    pub(super) missed: u64,
+    pub(super) content: Content,
 }
 
 /// What a frame holds of its channel's log.
@@ -44,9 +42,11 @@ pub(super) struct Frame {
 pub(super) struct Content {
     /// The follower's cursor after this frame.
     pub(super) up_to: u64,
+    /// The backlog messages that it is still due then.
+    pub(super) backlog: u32,
     /// Messages that the follower should have had but that are gone.
     pub(super) missed: u64,
-    /// The log went on when the frame was full.
+    /// The log went on when the frame was full, or where messages are missing.
     pub(super) is_cut: bool,
 }
 
@@ -77,7 +77,7 @@ impl Frames {
     pub(super) fn find(&self, key: FrameKey, head: u64) -> Option<Frame> {
         let kept = self.kept.iter().find(|kept| kept.key == key && (kept.content.is_cut || kept.content.up_to >= head))?;
         let bytes = kept.bytes.upgrade()?;
-        Some(Frame { bytes, up_to: kept.content.up_to, missed: kept.content.missed })
+        Some(Frame { bytes, content: kept.content })
     }
 
     /// Keeps an encoded frame for the followers that come next.
@@ -92,7 +92,12 @@ impl Frames {
             self.kept[self.next] = kept;
             self.next = (self.next + 1) % KEPT;
         }
-        Frame { bytes, up_to: content.up_to, missed: content.missed }
+        Frame { bytes, content }
+    }
+
+    /// Bytes that are held here.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.kept.iter().filter_map(|kept| kept.held.as_ref()).map(|bytes| bytes.len()).sum()
     }
 
     /// Lets go of large frames; to be called at the end of a round.

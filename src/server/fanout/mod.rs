@@ -6,12 +6,20 @@ mod follower;
 mod format;
 mod frames;
 mod outlet;
+mod pending;
+mod repair;
 mod round;
+mod rounds;
+mod several;
 mod shard;
+mod slow;
 mod state;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 pub use follower::{Channels, Outcome, Subscription, Wanted};
-pub use format::{Batch, Delivery, Ending, Format};
+pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing};
 pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
 pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

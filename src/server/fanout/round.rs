@@ -1,4 +1,4 @@
-//! Rounds: bringing followers from their cursors to the head of a channel.
+//! Rounds: bringing followers from their cursors to the head of a channel; `rounds` says which channel's turn it is.
 //!
 //! Backlog, live messages and what a slow socket could not take are all the same read of the channel's log.
 
@@ -6,14 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use super::follower::Outcome;
-use super::format::{Batch, Delivery, Ending, Format};
-use super::frames::{Content, Frame, FrameKey, MAX_FRAME_TEXT_BYTES};
-use super::shard::{ConnectionKey, Shard};
+use super::follower::{Membership, Outcome};
+use super::format::{Batch, Delivery, Ending, Format, Standing};
+use super::frames::{Content, Frame, FrameKey};
+use super::shard::ConnectionKey;
+use super::slow;
 use super::state::{Member, Moment, State, Turn};
 use crate::message::Position;
-use crate::server::broker::{Channel, Reader, Slice, read_together};
+use crate::server::broker::{Channel, Incident, Place, Slice};
+use crate::server::faults;
 
 /// The newest id of a channel and, if it was deleted, its farewell.
 type News<'a> = (u64, Option<&'a Bytes>);
@@ -21,37 +24,17 @@ type News<'a> = (u64, Option<&'a Bytes>);
 /// Frames that one follower gets in a row; one with a longer way to go takes its next turn after the others.
 const FRAMES_PER_TURN: usize = 4;
 
-impl Shard {
-    /// Serves every follower of `channel` on this shard.
-    ///
-    /// Members are visited from the last to the first: one that leaves meanwhile is replaced by one that was served
-    /// already, and one that comes is served on its own.
-    pub(super) async fn round(&self, channel: &Arc<Channel>) {
-        channel.clear_dirty(self.index());
-        let head = channel.last_id();
-        let deleted = channel.deleted();
-        let mut unvisited = usize::MAX;
-        loop {
-            let rest = self.with(|state, moment| state.serve_members(moment, channel, (head, deleted.as_ref()), unvisited));
-            if rest == 0 {
-                break;
-            }
-            unvisited = rest;
-            self.next_turn().await;
-        }
-        self.with(|state, moment| {
-            if let Some(local) = state.by_number.get(&channel.number()) {
-                let floor = state.channels[*local as usize].members.iter().map(|member| member.cursor.max(member.live_from)).min();
-                channel.served(moment.shard, floor.unwrap_or(head));
-            }
-            state.frames.release_large();
-        });
-    }
-}
+/// What a message takes in a frame beyond its text and channel, most often: our JSON has 110 bytes of names, date and tag.
+const ROOM_FOR_FIELDS: usize = 160;
+/// What the head of a long-poll answer takes.
+const ROOM_FOR_HEAD: usize = 400;
 
 impl State {
     /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
-    fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
+    ///
+    /// Members are visited from the last to the first: one that leaves meanwhile is replaced by one that was served
+    /// already, and one that comes is served on its own.
+    pub(super) fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
         let Some(local) = self.by_number.get(&channel.number()).copied() else { return 0 };
         let mut place = self.channels[local as usize].members.len().min(unvisited);
         while place > 0 && !self.turn.is_over() {
@@ -61,7 +44,7 @@ impl State {
             let Some(channel) = self.channels.get(local as usize) else { return 0 };
             let Some(member) = channel.members.get(place) else { continue };
             let (key, nth) = (member.slot as usize, member.nth as usize);
-            self.serve(moment, key, nth, news);
+            self.isolated(moment, key, |state| state.serve(moment, key, nth, news));
         }
         place
     }
@@ -71,11 +54,12 @@ impl State {
         let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let one_of_several = follower.memberships.len() > 1;
-        if follower.has_backlog_in_path_order && !self.deliver_backlog_in_path_order(moment, key) {
+        if follower.backlog_in_path_order.is_some() && !self.deliver_backlog_in_path_order(moment, key) {
             return self.after_write(moment, key);
         }
         let member = self.channels[membership.channel as usize].members[membership.place as usize];
-        if member.cursor < head {
+        faults::point("delivery");
+        if member.place.cursor < head {
             if one_of_several {
                 self.deliver_in_order(moment, key, nth);
             } else {
@@ -88,39 +72,14 @@ impl State {
         self.after_write(moment, key);
     }
 
-    /// Sends the backlogs of several channels one after the other, as the module does, each with what was published to
-    /// its channel meanwhile; true when all of it is sent.
-    fn deliver_backlog_in_path_order(&mut self, moment: Moment<'_>, key: ConnectionKey) -> bool {
-        for nth in 0.. {
-            let Some(member) = self.member(key, nth) else { break };
-            if member.cursor < member.live_from {
-                if self.turn.is_over() {
-                    self.visit_again(moment, key, nth);
-                    return false;
-                }
-                self.deliver(moment, key, nth, member.live_from);
-                if self.member(key, nth).is_none_or(|member| member.cursor < member.live_from) {
-                    return false;
-                }
-            }
-        }
-        let Some(follower) = self.follower(key) else { return false };
-        follower.has_backlog_in_path_order = false;
-        // Rounds of the other channels came to nothing meanwhile: their news, or their end, is still to be told.
-        for nth in 0..follower.memberships.len() {
-            self.visit_again(moment, key, nth);
-        }
-        true
-    }
-
     /// The follower's membership number `nth`, as its channel knows it.
-    fn member(&self, key: ConnectionKey, nth: usize) -> Option<Member> {
+    pub(super) fn member(&self, key: ConnectionKey, nth: usize) -> Option<Member> {
         let membership = self.slots[key].follower.as_ref()?.memberships.get(nth)?;
         Some(self.channels[membership.channel as usize].members[membership.place as usize])
     }
 
     /// Sends the messages of one channel, in frames that are shared with others.
-    fn deliver(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) {
+    pub(super) fn deliver(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) {
         for _ in 0..FRAMES_PER_TURN {
             let Some(frame) = self.frame(moment, key, nth, head) else { return };
             if !self.send_frame(moment, key, nth, &frame) {
@@ -131,40 +90,41 @@ impl State {
     }
 
     /// The next frame for a follower; `None` if it has everything, or cannot take any.
-    fn frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) -> Option<Frame> {
+    pub(super) fn frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) -> Option<Frame> {
         let follower = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages())?;
         let membership = follower.memberships.get(nth)?;
         let local = &self.channels[membership.channel as usize];
         let member = local.members[membership.place as usize];
-        if member.cursor >= head {
+        if member.place.cursor >= head {
             return None;
         }
         let frame_key = FrameKey {
             channel: local.channel.number(),
             format: FrameKey::format_address(&follower.format),
-            from: member.cursor,
-            live_from: if member.cursor < member.live_from { member.live_from } else { 0 },
-            second: moment.second,
+            place: if member.place.is_in_backlog() { member.place } else { Place { cursor: member.place.cursor, ..Place::default() } },
+            second: if follower.format.is_one_shot() { moment.second } else { 0 },
         };
         if let Some(frame) = self.frames.find(frame_key, head) {
             return Some(frame);
         }
-        let slice = local.channel.read(member.cursor, frame_key.live_from, MAX_FRAME_TEXT_BYTES);
-        let content = Content { up_to: slice.up_to, missed: slice.missed, is_cut: slice.is_cut };
+        let slice = slow::read(&local.channel, frame_key.place, follower.format.slow_consumers());
+        let Place { cursor: up_to, backlog, .. } = slice.place;
+        let content = Content { up_to, backlog, missed: slice.missed, is_cut: slice.is_cut };
         let horizon = slice.horizon;
         let bytes = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
         Some(self.frames.keep(frame_key, &follower.format, bytes, content))
     }
 
     /// Writes a frame and moves the cursor; false if the follower was given up.
-    fn send_frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, frame: &Frame) -> bool {
-        if frame.missed > 0 {
-            self.drop_slow(moment, key, frame.missed);
+    pub(super) fn send_frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, frame: &Frame) -> bool {
+        let Content { up_to, backlog, missed, .. } = frame.content;
+        if missed > 0 && !self.survives_gap(moment, key, missed) {
             return false;
         }
         let Some(follower) = self.slots[key].follower.as_mut() else { return false };
         let membership = follower.memberships[nth];
-        self.channels[membership.channel as usize].members[membership.place as usize].cursor = frame.up_to;
+        let place = &mut self.channels[membership.channel as usize].members[membership.place as usize].place;
+        *place = Place { cursor: up_to, backlog, ..*place };
         if frame.bytes.is_empty() {
             return true;
         }
@@ -178,77 +138,30 @@ impl State {
         true
     }
 
-    /// Sends the news of one of several channels so that all messages come in the order of their positions.
-    ///
-    /// Usually only this channel has news; then its frame is shared as ever. The frame is made before the others are
-    /// looked at: a message of theirs that precedes it is in their logs by then.
-    fn deliver_in_order(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
-        let Some(frame) = self.frame(moment, key, nth, self.head_of(key, nth)) else { return };
-        let Some(follower) = &self.slots[key].follower else { return };
-        let quiet = (0..follower.memberships.len()).all(|other| other == nth || !self.is_behind(key, other));
-        if quiet {
-            if self.send_frame(moment, key, nth, &frame) {
-                self.visit_again_if_behind(moment, key, nth);
-            }
-            return;
-        }
-        self.deliver_merged(moment, key);
-    }
-
-    /// Sends the news of all channels of a follower, merged by position.
-    fn deliver_merged(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return };
-        let readers: Vec<Reader> = follower
-            .memberships
-            .iter()
-            .map(|membership| {
-                let local = &self.channels[membership.channel as usize];
-                let member = local.members[membership.place as usize];
-                Reader { channel: Arc::clone(&local.channel), from: member.cursor, live_from: member.live_from }
-            })
-            .collect();
-        let snapshot = read_together(&readers, MAX_FRAME_TEXT_BYTES);
-        let missed: u64 = snapshot.slices.iter().map(|slice| slice.missed).sum();
-        if missed > 0 {
-            return self.drop_slow(moment, key, missed);
-        }
-        let is_cut = snapshot.slices.iter().any(|slice| slice.is_cut);
-        let Some(follower) = self.slots[key].follower.as_mut() else { return };
-        for (membership, slice) in follower.memberships.iter().zip(&snapshot.slices) {
-            self.channels[membership.channel as usize].members[membership.place as usize].cursor = slice.up_to;
-        }
-        let parts: Vec<(&Bytes, Slice)> = readers.iter().map(|reader| &reader.channel.id).zip(snapshot.slices).collect();
-        let bytes = encode(&follower.format, &parts, snapshot.horizon);
-        self.turn.bytes += bytes.len();
-        // All that was new may have been unstored messages from before this follower's time.
-        let is_answer = !bytes.is_empty() && follower.format.is_one_shot();
-        follower.write(&Rc::new(bytes), moment.now);
-        if is_answer {
-            follower.ended = true;
-            self.detach(moment, key);
-        } else if is_cut {
-            (0..readers.len()).for_each(|nth| self.visit_again_if_behind(moment, key, nth));
-        }
-    }
-
     /// The first deliveries of a new follower.
     pub(super) fn begin(&mut self, moment: Moment<'_>, key: ConnectionKey, merges: bool) {
+        self.turn = Turn::default();
         let Some(follower) = &self.slots[key].follower else { return };
         let one_shot = follower.format.is_one_shot();
         let several = follower.memberships.len() > 1;
         if several && !merges && !one_shot {
             if let Some(follower) = self.follower(key) {
-                follower.has_backlog_in_path_order = true;
+                follower.backlog_in_path_order = Some(0);
             }
             self.deliver_backlog_in_path_order(moment, key);
         }
-        self.resume(moment, key);
+        self.go_on(moment, key);
         self.frames.release_large();
     }
 
     /// Goes on with a follower: writes what is pending, then serves all its channels.
     pub(super) fn resume(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         self.turn = Turn::default();
+        self.go_on(moment, key);
+    }
+
+    fn go_on(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+        let before = self.cursors(key);
         let Some(follower) = self.follower(key) else { return };
         follower.flush(moment.now);
         // From the last: a deleted channel is taken out and another one may move to its place.
@@ -258,28 +171,56 @@ impl State {
                 self.visit_again(moment, key, nth);
                 continue;
             }
-            let local = &self.channels[membership.channel as usize];
-            let was_behind = local.members[membership.place as usize].cursor < local.channel.last_id();
-            let channel = Arc::clone(&local.channel);
+            let channel = Arc::clone(&self.channels[membership.channel as usize].channel);
             let deleted = channel.deleted();
             self.serve(moment, key, nth, (channel.last_id(), deleted.as_ref()));
-            if was_behind {
-                // A round finds out that the log need not keep so much any more.
-                moment.broker.revisit(&channel, moment.shard);
-            }
         }
         self.after_write(moment, key);
+        // Where it went on, a round finds out that the log need not keep so much any more.
+        for (nth, (before, after)) in before.into_iter().zip(self.cursors(key)).enumerate() {
+            if before != after {
+                self.visit_again(moment, key, nth);
+            }
+        }
+    }
+
+    /// The channels of a follower and its cursors there.
+    fn cursors(&self, key: ConnectionKey) -> SmallVec<[(u32, u64); 1]> {
+        let Some(follower) = &self.slots[key].follower else { return SmallVec::new() };
+        let cursor = |membership: &Membership| {
+            let local = &self.channels[membership.channel as usize];
+            (membership.channel, local.members[membership.place as usize].place.cursor)
+        };
+        follower.memberships.iter().map(cursor).collect()
+    }
+
+    /// Where a follower stands that is to be answered without messages. The newest positions are read first: what is
+    /// published meanwhile is newer, so either it is seen as due or it comes after all of them.
+    fn standing(&self, moment: Moment<'_>, key: ConnectionKey) -> Standing {
+        let follower = self.slots.get(key).and_then(|slot| slot.follower.as_ref());
+        let Some(follower) = follower.filter(|follower| follower.format.is_one_shot()) else { return Standing::default() };
+        let max_lag = follower.format.slow_consumers().max_lag;
+        let positions = |membership: &Membership| {
+            let local = &self.channels[membership.channel as usize];
+            local.channel.positions(local.members[membership.place as usize].place, max_lag)
+        };
+        let newest = follower.memberships.iter().map(|membership| positions(membership).1).max().unwrap_or_default();
+        let next = follower.memberships.iter().filter_map(|membership| positions(membership).0).min();
+        let second = moment.second;
+        let newest = if newest == Position::default() { Position::new(second, 0) } else { newest };
+        Standing { second, newest, before_next: next.map(slow::before) }
     }
 
     fn tell_deleted(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, text: &[u8]) {
         if self.is_behind(key, nth) {
             return;
         }
+        let standing = self.standing(moment, key);
         let Some(follower) = self.slots[key].follower.as_mut().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let channel = &self.channels[membership.channel as usize].channel;
         let mut bytes = Vec::new();
-        follower.format.deleted(&channel.id, text, &mut bytes);
+        follower.format.deleted(&channel.id, text, standing, &mut bytes);
         follower.write(&Rc::new(bytes), moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
@@ -293,9 +234,10 @@ impl State {
 
     /// Ends a subscription with what its format sends for this reason.
     pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
+        let standing = self.standing(moment, key);
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
         let mut bytes = Vec::new();
-        follower.format.end(ending, &mut bytes);
+        follower.format.end(ending, standing, &mut bytes);
         self.end_with(moment, key, bytes);
     }
 
@@ -308,20 +250,16 @@ impl State {
         self.after_write(moment, key);
     }
 
-    /// Gives up a follower that is too slow: its socket took nothing for too long, or it fell out of the log.
-    pub(super) fn drop_slow(&mut self, moment: Moment<'_>, key: ConnectionKey, missed: u64) {
-        let Some(follower) = self.follower(key) else { return };
-        follower.give_up();
-        moment.broker.count_slow_subscriber(missed);
-        tracing::debug!(missed, "a subscriber was too slow and is dropped");
-        self.after_write(moment, key);
-    }
-
     /// To be called after writing to a follower: notices its end, or that its socket is full.
     pub(super) fn after_write(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         let slot = &mut self.slots[key];
         let Some(follower) = &mut slot.follower else { return };
         follower.settle();
+        if follower.is_blocked() && follower.cover_pending(&mut self.pending_shares, moment.broker).is_err() {
+            tracing::debug!("a subscriber is dropped: the memory bound has no room for what it does not take (--memory)");
+            moment.broker.count(Incident::NoMemoryForPending);
+            follower.give_up();
+        }
         if follower.outcome.is_none() && !follower.is_blocked() {
             return;
         }
@@ -332,27 +270,27 @@ impl State {
         self.arm(key, moment.send_timeout);
     }
 
-    fn head_of(&self, key: ConnectionKey, nth: usize) -> u64 {
+    pub(super) fn head_of(&self, key: ConnectionKey, nth: usize) -> u64 {
         let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
         membership.map_or(0, |membership| self.channels[membership.channel as usize].channel.last_id())
     }
 
-    fn is_behind(&self, key: ConnectionKey, nth: usize) -> bool {
+    pub(super) fn is_behind(&self, key: ConnectionKey, nth: usize) -> bool {
         let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
         membership.is_some_and(|membership| {
             let local = &self.channels[membership.channel as usize];
-            local.members[membership.place as usize].cursor < local.channel.last_id()
+            local.members[membership.place as usize].place.cursor < local.channel.last_id()
         })
     }
 
-    fn visit_again_if_behind(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+    pub(super) fn visit_again_if_behind(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
         if self.is_behind(key, nth) {
             self.visit_again(moment, key, nth);
         }
     }
 
     /// Lets a further round come to the follower.
-    fn visit_again(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+    pub(super) fn visit_again(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
         let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
         if let Some(membership) = membership {
             moment.broker.revisit(&self.channels[membership.channel as usize].channel, moment.shard);
@@ -360,9 +298,9 @@ impl State {
     }
 }
 
-/// The bytes of these messages in a format, ordered by position if they are of several channels; empty if there are none.
-/// A cursor at `horizon` leads to what comes after them.
-fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> Vec<u8> {
+/// The bytes of these messages in a format, ordered by position if they are of several channels, after what is missing
+/// before them; empty if there are none. A cursor at `horizon` leads to what comes after them.
+pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> Vec<u8> {
     let mut deliveries: Vec<Delivery> = Vec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
     for (channel, slice) in parts {
         deliveries.extend(slice.messages.iter().map(|message| Delivery { channel: Bytes::clone(channel), message: Arc::clone(message) }));
@@ -370,9 +308,13 @@ fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position)
     if parts.len() > 1 {
         deliveries.sort_by_key(|delivery| delivery.message.position);
     }
-    let mut bytes = Vec::new();
-    if !deliveries.is_empty() {
-        format.messages(Batch { deliveries: &deliveries, horizon }, &mut bytes);
+    let gaps = slow::gaps(parts, &deliveries);
+    if deliveries.is_empty() && gaps.is_empty() {
+        return Vec::new();
     }
+    // Growing step by step would cost more than the encoding.
+    let texts: usize = deliveries.iter().map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS).sum();
+    let mut bytes = Vec::with_capacity(texts + ROOM_FOR_HEAD);
+    format.messages(Batch { gaps: &gaps, deliveries: &deliveries, horizon }, &mut bytes);
     bytes
 }

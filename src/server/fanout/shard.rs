@@ -3,6 +3,7 @@
 //! Connections ask here for their deadlines and wait here for what concerns them; `round` moves the messages.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,6 +30,7 @@ struct Inner {
     broker: Broker,
     inbox: Arc<Inbox>,
     send_timeout: Millis,
+    ping_timeout: Millis,
     started: Instant,
     earlier_deadline: Notify,
     drained: Notify,
@@ -57,14 +59,17 @@ pub enum FollowerEvent {
 }
 
 impl Shard {
-    /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped.
+    /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped, and
+    /// those that do not answer a ping within `ping_timeout`, unless that is zero.
     #[must_use]
-    pub fn new(index: usize, broker: Broker, send_timeout: Duration) -> Self {
+    pub fn new(index: usize, broker: Broker, (send_timeout, ping_timeout): (Duration, Duration)) -> Self {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
         Self(Rc::new(Inner {
             index,
             inbox: broker.inbox(index),
             broker,
-            send_timeout: u64::try_from(send_timeout.as_millis()).unwrap_or(NEVER),
+            send_timeout: millis(send_timeout),
+            ping_timeout: if ping_timeout.is_zero() { NEVER } else { millis(ping_timeout) },
             started: Instant::now(),
             earlier_deadline: Notify::new(),
             drained: Notify::new(),
@@ -81,30 +86,27 @@ impl Shard {
 
     /// Delivers what is published until the future is dropped. To be run once.
     pub async fn deliver(&self) {
-        let mut dirty = Vec::new();
         loop {
-            self.0.inbox.news().await;
-            loop {
-                self.0.inbox.take(&mut dirty);
-                if dirty.is_empty() {
-                    break;
-                }
-                for channel in dirty.drain(..) {
-                    self.round(&channel).await;
-                    if self.0.state.borrow().turn.is_over() {
-                        self.next_turn().await;
-                    }
-                }
-                // Lets publishers in: what they publish meanwhile goes out in one write.
-                self.next_turn().await;
+            if self.deliver_turn() {
+                self.0.inbox.news().await;
+            } else {
+                // Lets others have the thread.
+                tokio::task::yield_now().await;
+                self.0.state.borrow_mut().turn = Turn::default();
             }
         }
     }
 
-    /// Lets others have the thread, then begins a new turn.
-    pub(super) async fn next_turn(&self) {
-        tokio::task::yield_now().await;
-        self.0.state.borrow_mut().turn = Turn::default();
+    /// Serves the rounds of one turn; true if there is nothing more to do.
+    ///
+    /// Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A turn of its own would ask
+    /// the system for events once more for each message.
+    pub(super) fn deliver_turn(&self) -> bool {
+        self.with(|state, moment| {
+            state.rounds.enter(&self.0.inbox);
+            state.serve_rounds(moment);
+            state.rounds.is_empty() && self.0.inbox.is_empty()
+        })
     }
 
     /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.
@@ -144,8 +146,8 @@ impl Shard {
     /// Removes a connection and ends its subscription.
     pub fn close(&self, key: ConnectionKey) {
         self.with(|state, moment| {
-            state.leave(moment, key);
-            state.slots.remove(key);
+            state.isolated(moment, key, |state| state.leave(moment, key));
+            state.slots.try_remove(key);
         });
         if self.connections() == 0 {
             self.0.drained.notify_one();
@@ -182,8 +184,13 @@ impl Shard {
     /// # Errors
     /// When a limit is reached; then there is no subscription at all and nothing was written.
     pub fn attach(&self, key: ConnectionKey, outlet: Rc<Outlet>, subscription: Subscription) -> Result<Channels, AttachError> {
+        let share = self.broker().subscription_share(subscription.channels.len(), subscription.format.own_bytes());
+        let share = share.map_err(|error| AttachError::Create(error.into()))?;
         let channels = self.with(|state, moment| {
             let attached = state.attach(moment, key, outlet, subscription);
+            if let Some(follower) = state.follower(key) {
+                follower.share = Some(share);
+            }
             state.arm(key, moment.send_timeout);
             attached
         })?;
@@ -217,6 +224,13 @@ impl Shard {
             state.resume(moment, key);
             state.arm(key, moment.send_timeout);
         });
+    }
+
+    /// Something came from a follower: it is there.
+    pub fn heard(&self, key: ConnectionKey) {
+        if let Some(follower) = self.0.state.borrow_mut().follower(key) {
+            follower.answer_by = NEVER;
+        }
     }
 
     /// Sets the time within which a follower has to complete what it began to send; then it is dropped.
@@ -295,10 +309,6 @@ impl Shard {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(NEVER)
     }
 
-    pub(super) fn index(&self) -> usize {
-        self.0.index
-    }
-
     /// Works on the state; nothing in `work` may wait or call back into the shard.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Moment<'_>) -> T) -> T {
         let moment = Moment {
@@ -307,13 +317,19 @@ impl Shard {
             now: self.now(),
             second: crate::message::unix_now(),
             send_timeout: self.0.send_timeout,
+            ping_timeout: self.0.ping_timeout,
         };
         let mut state = self.0.state.borrow_mut();
-        let result = work(&mut state, moment);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, moment)));
+        if result.is_err() {
+            state.repair(moment);
+        }
         if std::mem::take(&mut state.deadline_moved) {
             self.0.earlier_deadline.notify_one();
         }
-        result
+        drop(state);
+        // Whoever asked for the work ends with it.
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn expire(&self) {
@@ -321,7 +337,7 @@ impl Shard {
         loop {
             let Some(key) = self.0.state.borrow_mut().timers.pop(now) else { return };
             self.with(|state, moment| {
-                state.expire(moment, key);
+                state.isolated(moment, key, |state| state.expire(moment, key));
                 state.arm(key, moment.send_timeout);
             });
         }

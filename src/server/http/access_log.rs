@@ -1,6 +1,6 @@
 //! Logs of requests (`access_log`): lines are made on the shard and written by a thread of their own.
 //!
-//! The queue to that thread holds [`MAX_QUEUED`] lines. When it is full, because a disk is slow, lines are dropped and
+//! The queue to that thread holds [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is full, because a disk is slow, lines are dropped and
 //! counted, and the count is logged: a log never makes a client wait. A subscription is one line, when it ends; nothing is
 //! logged per message.
 
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use crate::server::config::{Variables, WebSettings};
 
 /// Lines that wait to be written.
 const MAX_QUEUED: usize = 16 * 1024;
+/// Their bytes; requests decide how long they are.
+const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait for the thread at the end of the server.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
@@ -32,6 +34,8 @@ enum Order {
 
 /// The thread, if there is one.
 static WRITER: OnceLock<SyncSender<Order>> = OnceLock::new();
+/// Bytes of the lines that wait.
+static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Lines that found no place in the queue.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -63,6 +67,12 @@ impl Entry {
         let line = |log: &Arc<AccessLog>| (Arc::clone(log), pieces(log, variables));
         let lines: Vec<_> = web.access_logs.iter().filter(is_wanted).map(line).collect();
         (!lines.is_empty()).then(|| Box::new(Self { lines, begin: Instant::now(), status: 499, body_bytes: Some(0) }))
+    }
+
+    /// Bytes that it keeps of its request.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let of = |piece: &Piece| size_of::<Piece>() + if let Piece::Text(text) = piece { text.capacity() } else { 0 };
+        self.lines.iter().flat_map(|(_, pieces)| pieces).map(of).sum()
     }
 
     /// Writes nothing: the request is routed again.
@@ -130,10 +140,17 @@ impl Drop for Entry {
                 }
             }
             line.push(b'\n');
-            if writer().try_send(Order::Line(log, line)).is_err() {
-                DROPPED.fetch_add(1, Ordering::Relaxed);
-            }
+            enqueue(log, line);
         }
+    }
+}
+
+fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
+    let bytes = line.len();
+    let has_room = QUEUED_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_QUEUED_BYTES;
+    if !has_room || writer().try_send(Order::Line(log, line)).is_err() {
+        QUEUED_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+        DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -184,6 +201,7 @@ fn write_all(orders: &Receiver<Order>) {
         };
         match order {
             Order::Line(log, line) => {
+                QUEUED_BYTES.fetch_sub(line.len(), Ordering::Relaxed);
                 let file = files.entry(log.path.clone()).or_insert_with(|| open(&log.path));
                 if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(&line)) {
                     tracing::error!(%error, path = %log.path.display(), "cannot write to the access log");

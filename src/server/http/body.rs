@@ -42,6 +42,8 @@ impl ChunkedReader {
                 // `httparse` takes a line without digits for the size 0.
                 State::Size if rest.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => return Err(Malformed),
                 State::Size => match httparse::parse_chunk_size(rest) {
+                    // The same limit as for a line that comes in pieces.
+                    Ok(httparse::Status::Complete((taken, _))) if taken > MAX_LINE_BYTES + 1 => return Err(Malformed),
                     Ok(httparse::Status::Complete((_, size))) if size > most.saturating_sub(body.len() as u64) => return Err(TooLarge),
                     Ok(httparse::Status::Complete((taken, size))) => {
                         rest = &rest[taken..];
@@ -75,6 +77,9 @@ impl ChunkedReader {
                         }
                         break;
                     };
+                    if feed > MAX_LINE_BYTES {
+                        return Err(Malformed);
+                    }
                     let line = rest[..feed].trim_ascii_end();
                     if line.is_empty() {
                         self.state = State::Done;
@@ -126,6 +131,11 @@ mod tests {
             assert_eq!(read(input, 1).err(), Some(ChunkError::Malformed), "{input:?}");
         }
         assert_eq!(read(b"1; ".repeat(2000).as_slice(), 6000).err(), Some(ChunkError::Malformed), "a line without end");
+        for long in [format!("1;{}\r\n", "x".repeat(5000)), format!("0\r\nT: {}\r\n\r\n", "x".repeat(5000))] {
+            for step in [100, 10_000] {
+                assert_eq!(read(long.as_bytes(), step).err(), Some(ChunkError::Malformed), "in pieces of {step}");
+            }
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::head::{self, BodyLength, Parsed};
 use super::pages;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
+use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::config::{ConnectionLimits, Listener};
 use crate::server::fanout::{ConnectionKey, Inlet, Outlet, Shard};
 use crate::server::request::Endpoints;
@@ -63,6 +64,8 @@ pub(in crate::server) struct Connection {
     pub(super) peer: Box<Peer>,
     /// Read, but not yet understood.
     pub(super) buffer: BytesMut,
+    /// Memory for what waits: in the buffer, in a body, or for the socket.
+    pub(super) waiting: Reservation,
     /// It has followed before, so that it waits for a further request.
     pub(super) has_followed: bool,
     /// What is logged when it has followed.
@@ -82,25 +85,17 @@ pub(super) enum Served {
 impl Connection {
     /// Enters a connection into its shard.
     pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
-        let key = shard.open();
-        Self {
-            shard,
-            key,
-            inlet,
-            outlet: Rc::new(outlet),
-            site,
-            peer: Box::new(peer),
-            buffer: BytesMut::new(),
-            has_followed: false,
-            log: None,
-        }
+        let (key, waiting) = (shard.open(), shard.broker().reservation());
+        let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
+        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, log: None }
     }
 
     /// Serves the connection until it ends.
     pub(in crate::server) async fn run(mut self) {
         loop {
             // Boxed, so that a connection that follows does not carry the state of one that serves requests.
-            let served = Box::pin(Requests::new(&mut self).serve()).await;
+            let Ok(share) = self.shard.broker().requests_share() else { break };
+            let served = Box::pin(Requests::new(&mut self, share).serve()).await;
             match served {
                 Served::Over => break,
                 Served::Follow(following) => {
@@ -125,6 +120,18 @@ impl Connection {
             Poll::Ready(Ok(read.filled().len()))
         })
     }
+
+    /// Before a wait: counts the memory of the buffer and `more`.
+    pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        let covered = self.waiting.cover(self.buffer.capacity() + more);
+        covered.inspect_err(|_| self.shard.broker().count(Incident::NoMemoryForIncoming))
+    }
+
+    /// Gives back what the buffer has beyond its bytes: one of which something was taken keeps all of its memory, whatever
+    /// its capacity says.
+    pub(super) fn compact(&mut self) {
+        self.buffer = BytesMut::from(&self.buffer[..]);
+    }
 }
 
 impl Drop for Connection {
@@ -142,12 +149,13 @@ pub(super) struct Requests<'a> {
     pub(super) head_since: Option<Instant>,
     /// This is not the first request, so that waiting for it is keep-alive.
     pub(super) served_any: bool,
+    _share: Charge,
 }
 
 impl<'a> Requests<'a> {
-    fn new(connection: &'a mut Connection) -> Self {
+    fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        Self { connection, out: Vec::new(), head_since: None, served_any }
+        Self { connection, out: Vec::new(), head_since: None, served_any, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -206,6 +214,8 @@ impl<'a> Requests<'a> {
                 return Ok(Some(Served::Follow(following)));
             }
             Next::Check(credentials) => {
+                // It may have to wait for the checks of others.
+                self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
                 let checked = Some(credentials.check().await);
                 return self.route_again(head, length, Again { checked, redirected: None }).await;
             }
@@ -230,6 +240,10 @@ impl<'a> Requests<'a> {
                 note(log.as_mut(), if bytes.is_empty() { 444 } else { 101 }, None);
                 self.out.extend_from_slice(&bytes);
                 return self.close().await;
+            }
+            Next::ReadBatch(mut batch) => {
+                let routed = (connection, &added, log);
+                return self.take_batch(&mut batch, length, routed, expects_continue).await.map(|()| None);
             }
             Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
                 Ok(body) => plan.finish(self.connection.shard.broker(), body),
@@ -316,6 +330,7 @@ impl<'a> Requests<'a> {
     }
 
     async fn writable(&mut self) -> Result<(), Over> {
+        self.connection.cover(self.out.capacity()).map_err(|_| Over)?;
         let Connection { shard, key, outlet, site, .. } = &*self.connection;
         shard.set_deadline(*key, Some(site.limits.send_timeout));
         let written = poll_fn(|cx| {

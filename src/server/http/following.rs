@@ -3,11 +3,8 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use bytes::BytesMut;
-
 use super::connection::{Connection, Over};
 use super::route::Following;
-use crate::server::broker::Reservation;
 use crate::server::fanout::{FollowerEvent, Outcome};
 use crate::server::subscriber::websocket::Publishing;
 use crate::server::subscriber::websocket::inbound::{Event, Inbound};
@@ -27,8 +24,6 @@ enum Incoming {
 struct WebSocket {
     publishing: Publishing,
     inbound: Inbound,
-    /// Memory for a message that is not complete.
-    reservation: Reservation,
     /// A message has begun and has to be completed in time.
     is_expecting: bool,
     /// Nothing of what still comes is looked at.
@@ -43,6 +38,16 @@ enum Woken {
     Ended(Outcome),
 }
 
+impl Incoming {
+    /// Bytes that are kept beside the connection's buffer.
+    fn pending_bytes(&self) -> usize {
+        match self {
+            Incoming::Ignore | Incoming::KeepRequests => 0,
+            Incoming::Frames(websocket) => websocket.inbound.pending_bytes(),
+        }
+    }
+}
+
 impl Connection {
     /// Follows until the subscription ends; true if the connection serves requests again.
     pub(super) async fn follow(&mut self, following: Following) -> bool {
@@ -50,31 +55,30 @@ impl Connection {
         let mut incoming = match following {
             Following::Stream => Incoming::Ignore,
             Following::LongPoll => Incoming::KeepRequests,
-            Following::WebSocket(publishing) => Incoming::Frames(Box::new(WebSocket {
-                inbound: publishing.inbound(),
-                publishing,
-                reservation: self.shard.broker().reservation(),
-                is_expecting: false,
-                is_over: false,
-            })),
+            Following::WebSocket(publishing) => {
+                Incoming::Frames(Box::new(WebSocket { inbound: publishing.inbound(), publishing, is_expecting: false, is_over: false }))
+            }
         };
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
+        self.compact();
         let mut requests = self.buffer.len();
+        let logged = self.log.as_ref().map(|log| self.shard.broker().pending_share(log.kept_bytes())).transpose();
         let outcome = loop {
             match &mut incoming {
                 // Requests that came with the one that follows are served afterwards, as nginx does.
-                Incoming::Ignore => self.buffer.truncate(requests),
+                Incoming::Ignore if self.buffer.len() > requests => {
+                    self.buffer.truncate(requests);
+                    self.compact();
+                }
+                Incoming::Ignore => {}
                 Incoming::KeepRequests => requests = self.buffer.len(),
                 Incoming::Frames(websocket) => self.receive(websocket),
             }
-            if requests > MAX_PIPELINED_BYTES {
+            if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
                 break Outcome::Dropped;
             }
             match self.woken().await {
                 Woken::Writable => self.shard.resume(self.key),
-                Woken::Received => {}
+                Woken::Received => self.shard.heard(self.key),
                 Woken::Left => break Outcome::Dropped,
                 Woken::Ended(outcome) => break outcome,
             }
@@ -98,6 +102,7 @@ impl Connection {
     /// Handles the websocket frames in the buffer.
     fn receive(&mut self, websocket: &mut WebSocket) {
         let most = self.site.limits.max_websocket_message_bytes;
+        let came = self.buffer.len();
         let mut completed_any = false;
         while !websocket.is_over {
             match websocket.inbound.next(&mut self.buffer, most) {
@@ -112,13 +117,13 @@ impl Connection {
                 Some(Event::Close(bytes)) => self.hang_up(websocket, bytes),
             }
         }
+        if websocket.is_over {
+            self.buffer.clear();
+        }
+        if self.buffer.len() < came {
+            self.compact();
+        }
         let pending = self.buffer.len() + websocket.inbound.pending_bytes();
-        if !websocket.is_over && websocket.reservation.cover(pending as u64).is_err() {
-            self.hang_up(websocket, Vec::new());
-        }
-        if websocket.is_over || self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
         let is_expecting = pending > 0 && !websocket.is_over;
         // The time is that of one message: the next one, if it has begun, gets its own.
         if is_expecting != websocket.is_expecting || (is_expecting && completed_any) {

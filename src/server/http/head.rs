@@ -36,12 +36,16 @@ pub(super) fn parse<T>(
     endpoints: &Endpoints,
     work: impl FnOnce(&Request<'_>, BodyLength) -> T,
 ) -> Parsed<T> {
+    let is_full = buffer.len() >= max_bytes;
+    let buffer = &buffer[..buffer.len().min(max_bytes)];
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
-    let taken = match parsed.parse(&buffer[..buffer.len().min(max_bytes)]) {
+    let taken = match parsed.parse(buffer) {
         Ok(httparse::Status::Complete(taken)) => taken,
-        Ok(httparse::Status::Partial) if buffer.len() >= max_bytes => return Parsed::Bad(too_large(&buffer[..max_bytes])),
+        Ok(httparse::Status::Partial) if is_full => return Parsed::Bad(too_large(buffer)),
         Ok(httparse::Status::Partial) => return Parsed::Incomplete,
+        // What is wrong with a request line shows at its end: the answer must not depend on how the bytes arrive.
+        Err(_) if is_in_request_line(buffer) => return if is_full { Parsed::Bad(too_large(buffer)) } else { Parsed::Incomplete },
         Err(httparse::Error::TooManyHeaders) => return Parsed::Bad(headers_too_large()),
         Err(httparse::Error::Version) if is_http(buffer) => return Parsed::Bad(page(505)),
         Err(_) => {
@@ -63,11 +67,34 @@ pub(super) fn parse<T>(
     }
 }
 
+/// The buffer holds a method, a space, and not yet the end of the line. Other protocols, TLS above all, begin otherwise and
+/// are refused at once.
+fn is_in_request_line(buffer: &[u8]) -> bool {
+    let line = after_empty_lines(buffer);
+    begins_with_method(line) && memchr::memchr(b'\n', line).is_none()
+}
+
+/// The buffer without the empty lines that may precede a request (RFC 9112, section 2.2).
+fn after_empty_lines(mut buffer: &[u8]) -> &[u8] {
+    while let Some(rest) = buffer.strip_prefix(b"\r\n").or_else(|| buffer.strip_prefix(b"\n")) {
+        buffer = rest;
+    }
+    buffer
+}
+
+/// The line begins with a word (RFC 9110, section 5.6.2: token) and a space.
+fn begins_with_method(line: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let word = line.iter().take_while(|byte| is_token(byte)).count();
+    word > 0 && line.get(word) == Some(&b' ')
+}
+
 /// The buffer with the bytes of the request line that are not ASCII percent-encoded, if there are any: `httparse` takes
 /// UTF-8 only, but channel ids are bytes.
 fn encoded_line(buffer: &[u8]) -> Option<Vec<u8>> {
-    let end = memchr::memchr(b'\n', buffer)?;
-    if buffer[..end].is_ascii() {
+    let line = after_empty_lines(buffer);
+    let end = buffer.len() - line.len() + memchr::memchr(b'\n', line)?;
+    if buffer[..end].is_ascii() || !begins_with_method(line) {
         return None;
     }
     let mut encoded = Vec::with_capacity(buffer.len() + 64);
@@ -213,6 +240,12 @@ mod tests {
             ("GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
             ("GET / FTP\r\n\r\n", "400"),
+            ("GET / HTTP/2", "incomplete"),
+            ("GET /ä", "incomplete"),
+            ("\u{16}\u{3}\u{1}", "400"),
+            ("\n\r GET /x", "400"),
+            ("\r\nGET /ä HTTP/1.1\r\nHost: a\r\n\r\n", "GET /ä  None"),
+            ("GÄT /x HTTP/2.0\r\nHost: a\r\n\r\n", "400"),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "400"),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n", "400"),
             ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),

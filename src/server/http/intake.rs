@@ -9,8 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Over, Requests};
 use super::head::BodyLength;
-use crate::server::broker::Reservation;
-use crate::server::fanout::Interruption;
+use crate::server::broker::Incident;
 use crate::server::response::{Response, Status};
 
 impl Requests<'_> {
@@ -38,25 +37,30 @@ impl Requests<'_> {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.flush().await?;
-        let mut reservation = self.connection.shard.broker().reservation();
-        match wanted {
-            Some(wanted) => {
-                while self.connection.buffer.len() < wanted {
-                    self.fill_body().await?;
-                    if reservation.cover(self.connection.buffer.len() as u64).is_err() {
-                        return Ok(Err(no_memory()));
-                    }
-                }
-                // A copy of its own size: the buffer's memory is larger, and the limit on memory would not know.
-                Ok(Ok(Bytes::copy_from_slice(&self.connection.buffer.split_to(wanted))))
-            }
-            None => self.read_chunked(most, reservation).await,
-        }
+        let body = match wanted {
+            Some(wanted) => self.read_sized(wanted).await,
+            None => self.read_chunked(most).await,
+        };
+        self.connection.waiting.release();
+        body
     }
 
-    async fn read_chunked(&mut self, most: u64, mut reservation: Reservation) -> Result<Result<Bytes, Response>, Over> {
+    async fn read_sized(&mut self, wanted: usize) -> Result<Result<Bytes, Response>, Over> {
+        let mut pace = Pace::default();
+        self.connection.compact();
+        while self.connection.buffer.len() < wanted {
+            if self.connection.cover(0).is_err() {
+                return Ok(Err(no_memory()));
+            }
+            self.fill_body(&mut pace).await?;
+        }
+        // A copy of its own size: the buffer's memory is larger, and the limit on memory would not know.
+        Ok(Ok(Bytes::copy_from_slice(&self.connection.buffer.split_to(wanted))))
+    }
+
+    async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Over> {
         let mut reader = ChunkedReader::default();
-        let mut body = Vec::new();
+        let (mut body, mut pace) = (Vec::new(), Pace::default());
         loop {
             match reader.read(&self.connection.buffer, &mut body, most) {
                 Ok(taken) => self.connection.buffer.advance(taken),
@@ -64,12 +68,13 @@ impl Requests<'_> {
                 Err(ChunkError::TooLarge) => return Ok(Err(too_large())),
             }
             if reader.is_done() {
-                return Ok(Ok(Bytes::from(body)));
+                return Ok(Ok(Bytes::from(body.into_boxed_slice())));
             }
-            if reservation.cover((body.len() + self.connection.buffer.len()) as u64).is_err() {
+            self.connection.compact();
+            if self.connection.cover(body.capacity()).is_err() {
                 return Ok(Err(no_memory()));
             }
-            self.fill_body().await?;
+            self.fill_body(&mut pace).await?;
         }
     }
 
@@ -77,6 +82,7 @@ impl Requests<'_> {
     pub(super) async fn fill_idle(&mut self) -> Result<(), Over> {
         // The memory of large requests is not kept.
         self.connection.buffer = BytesMut::new();
+        self.connection.waiting.release();
         self.out = Vec::new();
         let limits = &self.connection.site.limits;
         let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
@@ -86,14 +92,40 @@ impl Requests<'_> {
     /// Waits for more of a head.
     pub(super) async fn fill_head(&mut self) -> Result<(), Over> {
         self.flush().await?;
+        let is_first = self.head_since.is_none();
         let since = *self.head_since.get_or_insert_with(Instant::now);
         let left = self.connection.site.limits.header_timeout.saturating_sub(since.elapsed());
-        self.fill(left, false).await
+        if is_first {
+            self.connection.compact();
+        }
+        self.connection.cover(0).map_err(|_| Over)?;
+        self.fill_counted(left, Incident::HeadTimeout).await
     }
 
-    /// Waits for more of a body.
-    async fn fill_body(&mut self) -> Result<(), Over> {
-        self.fill(self.connection.site.limits.body_timeout, false).await
+    /// Waits for more of a batch. It may go on for as long as its publisher has something to say.
+    pub(super) async fn fill_batch(&mut self) -> Result<(), Over> {
+        self.fill_counted(self.connection.site.limits.body_timeout, Incident::BodyTimeout).await
+    }
+
+    /// Waits for more of a body that came with `pace` so far.
+    async fn fill_body(&mut self, pace: &mut Pace) -> Result<(), Over> {
+        let limits = &self.connection.site.limits;
+        let timeout = pace.left(limits.body_timeout, limits.min_body_rate);
+        let before = self.connection.buffer.len();
+        self.fill_counted(timeout, Incident::BodyTimeout).await?;
+        pace.received += (self.connection.buffer.len() - before) as u64;
+        Ok(())
+    }
+
+    /// As [`Requests::fill`]; if the time is over, that is an incident.
+    async fn fill_counted(&mut self, timeout: Duration, incident: Incident) -> Result<(), Over> {
+        let until = Instant::now() + timeout;
+        let filled = self.fill(timeout, false).await;
+        if filled.is_err() && Instant::now() >= until {
+            tracing::debug!(?incident, "a request took too long");
+            self.connection.shard.broker().count(incident);
+        }
+        filled
     }
 
     pub(super) async fn fill(&mut self, timeout: Duration, idle: bool) -> Result<(), Over> {
@@ -107,18 +139,35 @@ impl Requests<'_> {
                 has_deadline = true;
                 connection.shard.set_deadline(connection.key, Some(timeout));
             }
-            connection.shard.interruption(connection.key, idle, cx).map_or(Poll::Pending, |interruption| {
-                if interruption == Interruption::Expired && !idle {
-                    tracing::debug!("a request took too long");
-                }
-                Poll::Ready(Err(Over))
-            })
+            connection.shard.interruption(connection.key, idle, cx).map_or(Poll::Pending, |_| Poll::Ready(Err(Over)))
         });
         let filled = filled.await;
         if has_deadline {
             self.connection.shard.set_deadline(self.connection.key, None);
         }
         filled
+    }
+}
+
+/// How a body comes in.
+struct Pace {
+    since: Instant,
+    received: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { since: Instant::now(), received: 0 }
+    }
+}
+
+impl Pace {
+    /// How long the next bytes may take: `timeout`, and less if the body as a whole would be slower than `min_rate` bytes
+    /// per second, not counting the first `timeout`.
+    fn left(&self, timeout: Duration, min_rate: u64) -> Duration {
+        let Some(seconds) = self.received.checked_div(min_rate) else { return timeout };
+        let most = timeout.saturating_add(Duration::from_secs(seconds));
+        most.saturating_sub(self.since.elapsed()).min(timeout)
     }
 }
 

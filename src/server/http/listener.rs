@@ -1,22 +1,21 @@
-//! Listening: binds addresses and accepts connections, which are registered with a runtime only by their shard.
+//! Listening: binds addresses and opens connections, which are registered with a runtime only by their shard. Accepting
+//! is in `accept`.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::server::config::{ListenAddress, Listener};
+use super::refusal;
+use crate::server::config::{ListenAddress, Listener, TcpSettings};
 use crate::server::fanout::{Inlet, Outlet, split_tcp, split_unix};
 use crate::server::request::Endpoints;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 4096;
-
-/// Time until accepting is tried again when the system lacks something.
-const PAUSE_AFTER_ERROR: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// A bound address.
 #[derive(Debug)]
@@ -44,10 +43,11 @@ pub(in crate::server) enum Accepted {
 }
 
 impl Bound {
-    /// Binds the address of `listener`. The file of a unix socket that nobody listens on any more is replaced.
-    pub(in crate::server) fn bind(listener: &Listener) -> io::Result<Self> {
+    /// Binds the address of `listener`; connections get `settings`. The file of a unix socket that nobody listens on any
+    /// more is replaced.
+    pub(in crate::server) fn bind(listener: &Listener, settings: &TcpSettings) -> io::Result<Self> {
         match &listener.address {
-            ListenAddress::Tcp(address) => bind_tcp(*address, listener.accepts_ipv4).map(Bound::Tcp),
+            ListenAddress::Tcp(address) => bind_tcp(*address, listener.accepts_ipv4, settings).map(Bound::Tcp),
             ListenAddress::Unix(path) => bind_unix(path).map(|listener| Bound::Unix(listener, UnixPath(path.clone()))),
         }
     }
@@ -59,65 +59,32 @@ impl Bound {
             Bound::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),
         }
     }
-
-    /// Accepts connections for ever; gives each to `take`, in turn.
-    pub(in crate::server) async fn accept_all(self, mut take: impl AsyncFnMut(Accepted)) -> io::Result<()> {
-        let listener = match self {
-            Bound::Tcp(listener) => Listening::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            Bound::Unix(listener, path) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, path),
-        };
-        let mut complained = false;
-        loop {
-            match listener.accept().await {
-                Ok(accepted) => {
-                    complained = false;
-                    take(accepted).await;
-                }
-                // The client went away before it was accepted, or a signal came: not our concern.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => {
-                    // A lack of descriptors or memory is waited out, with one line in the log for each lack.
-                    if !complained {
-                        complained = true;
-                        tracing::warn!(%error, "cannot accept connections; trying again until it works");
-                    }
-                    tokio::time::sleep(PAUSE_AFTER_ERROR).await;
-                }
-            }
-        }
-    }
 }
 
-/// A listener that is registered with the accepting runtime.
-enum Listening {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener, #[allow(dead_code, reason = "held for its drop")] UnixPath),
-}
-
-impl Listening {
-    /// Accepts a connection and takes it from the accepting runtime again: it will live on a shard's.
-    async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Listening::Tcp(listener) => listener.accept().await?.0.into_std().map(Accepted::Tcp),
-            Listening::Unix(listener, _) => listener.accept().await?.0.into_std().map(Accepted::Unix),
-        }
-    }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset)
-}
-
-fn bind_tcp(address: SocketAddr, accepts_ipv4: bool) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, accepts_ipv4: bool, settings: &TcpSettings) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!accepts_ipv4)?;
     }
+    apply(settings, &socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Sets the options on a listening socket: accepted ones inherit them, without a call for each.
+fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
+    if !settings.keepalive.is_zero() {
+        let keepalive = TcpKeepalive::new().with_time(settings.keepalive).with_interval(settings.keepalive_interval);
+        socket.set_tcp_keepalive(&keepalive.with_retries(settings.keepalive_probes))?;
+    }
+    #[cfg(target_os = "linux")]
+    if !settings.user_timeout.is_zero() {
+        socket.set_tcp_user_timeout(Some(settings.user_timeout))?;
+    }
+    Ok(())
 }
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
@@ -134,6 +101,24 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Accepted {
+    /// The address of the client, for the limit on connections per address: an IPv6 network counts as one, because a
+    /// client may have all of its addresses. `None` of a unix socket.
+    pub(in crate::server) fn source(&self) -> Option<IpAddr> {
+        let Accepted::Tcp(stream) = self else { return None };
+        Some(match stream.peer_addr().ok()?.ip().to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+
+    /// Tells the client that there is no room for it, and closes the connection.
+    pub(in crate::server) fn refuse(self) {
+        match self {
+            Accepted::Tcp(stream) => refusal::send(&stream),
+            Accepted::Unix(stream) => refusal::send(&stream),
+        }
+    }
+
     /// Registers the connection with the runtime of the calling thread.
     pub(in crate::server) fn open(self) -> io::Result<((Inlet, Outlet), Endpoints)> {
         match self {
@@ -159,6 +144,7 @@ impl Accepted {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
 
     use super::*;
     use crate::server::config::Config;
@@ -168,10 +154,48 @@ mod tests {
         for accepts_ipv4 in [true, false] {
             let servers = Config::builtin().listeners.remove(0).servers;
             let address = ListenAddress::Tcp((Ipv6Addr::UNSPECIFIED, 0).into());
-            let bound = Bound::bind(&Listener { accepts_ipv4, ..Listener::new(address, servers) }).expect("a bound address");
+            let bound = Bound::bind(&Listener { accepts_ipv4, ..Listener::new(address, servers) }, &TcpSettings::default())
+                .expect("a bound address");
             let Ok(ListenAddress::Tcp(address)) = bound.address() else { panic!("no address of {bound:?}") };
             let connected = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, address.port()));
             assert_eq!(connected.is_ok(), accepts_ipv4, "{connected:?}");
         }
+    }
+
+    #[test]
+    fn accepted_connections_have_the_options_of_their_listener() {
+        let settings = TcpSettings {
+            keepalive: Duration::from_secs(33),
+            keepalive_interval: Duration::from_secs(7),
+            keepalive_probes: 4,
+            user_timeout: Duration::from_millis(45_500),
+        };
+        for set in [true, false] {
+            let none = TcpSettings { keepalive: Duration::ZERO, user_timeout: Duration::ZERO, ..settings };
+            let used = if set { settings } else { none };
+            let listener = bind_tcp((Ipv4Addr::LOCALHOST, 0).into(), false, &used).expect("a bound address");
+            let _client = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+            listener.set_nonblocking(false).expect("a listener that waits");
+            let accepted = Socket::from(listener.accept().expect("a connection").0);
+            assert_eq!(accepted.keepalive().ok(), Some(set));
+            if set {
+                assert_eq!(accepted.tcp_keepalive_time().ok(), Some(settings.keepalive));
+                assert_eq!(accepted.tcp_keepalive_interval().ok(), Some(settings.keepalive_interval));
+                assert_eq!(accepted.tcp_keepalive_retries().ok(), Some(settings.keepalive_probes));
+            }
+            #[cfg(target_os = "linux")]
+            assert_eq!(accepted.tcp_user_timeout().ok(), Some(Some(settings.user_timeout).filter(|_| set)));
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_source() {
+        let source = |address: IpAddr| {
+            let listener = TcpListener::bind((address, 0)).expect("a loopback");
+            let client = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+            Accepted::Tcp(client).source()
+        };
+        assert_eq!(source(Ipv4Addr::LOCALHOST.into()), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(source(Ipv6Addr::LOCALHOST.into()), Some(Ipv6Addr::UNSPECIFIED.into()));
     }
 }

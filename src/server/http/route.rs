@@ -12,7 +12,8 @@ use super::web::{self, Access};
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
-use crate::server::publisher::{self, Plan};
+use crate::server::faults;
+use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
@@ -24,6 +25,8 @@ pub(super) enum Next {
     Respond(Response),
     /// Read the body, up to this many bytes, and finish the plan with it.
     Read(Box<Plan>, u64),
+    /// Read the body line by line; each is a message.
+    ReadBatch(Box<Batch>),
     /// Send these bytes, a response; the connection goes on or not.
     Prepared(Rc<Vec<u8>>, bool),
     /// Send these bytes and close.
@@ -79,6 +82,7 @@ pub(super) struct Router<'a> {
 impl Router<'_> {
     /// Finds the answer to a request; a subscriber that is accepted is a follower afterwards.
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
+        faults::point("request");
         let server = self.server(request);
         let none = Captures::default();
         let mut frame = Frame::default();
@@ -175,7 +179,9 @@ impl Router<'_> {
             0 => self.shard.broker().settings().shared_memory_size,
             most => most,
         };
-        if matches!(length, BodyLength::Bytes(announced) if announced > max_body) {
+        // The limit is that of a message: a batch has its own.
+        let is_batch = publisher::is_batch(request, settings, location.endpoint);
+        if !is_batch && matches!(length, BodyLength::Bytes(announced) if announced > max_body) {
             return (Next::Respond(Response::error_page(Status(413)).closing()), 0);
         }
         let next = match location.endpoint {
@@ -184,9 +190,10 @@ impl Router<'_> {
             Endpoint::Publisher { admin } => {
                 let broker = self.shard.broker();
                 let max_channels = self.site.limits.max_channels_per_request;
-                match (publisher::Call { request, variables, settings, admin, broker, max_channels }).answer() {
+                match (publisher::Call { request, variables, settings, admin, broker, max_channels, is_batch, max_body }).answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
                     publisher::Answer::Read(plan) => Next::Read(plan, max_body),
+                    publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
             Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,

@@ -16,6 +16,9 @@ use crate::server::response::{Connection, Framing};
 /// sharing and nothing else.
 const MOST: usize = 256;
 
+/// A format that has more of its request than this is nobody else's, and not remembered.
+const MAX_KEY_BYTES: usize = 1024;
+
 /// What makes formats differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -56,6 +59,12 @@ impl Key {
             padding: None,
             added: Vec::new(),
         }
+    }
+}
+
+impl Key {
+    fn own_bytes(&self) -> usize {
+        self.content_type.len() + self.cors.len() + self.callback.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -115,10 +124,13 @@ impl Formats {
         if let Some((_, format)) = known.get(&key) {
             return Rc::clone(format);
         }
+        let format: SharedFormat = Rc::new(make());
+        if key.own_bytes() > MAX_KEY_BYTES {
+            return format;
+        }
         if known.len() >= MOST {
             known.clear();
         }
-        let format: SharedFormat = Rc::new(make());
         // The settings are held, so that their address stays theirs.
         known.insert(key, (Arc::clone(settings), Rc::clone(&format)));
         format

@@ -1,8 +1,10 @@
 //! Long-polling: what is there, or the next message (reference section 10).
 //!
 //! When several messages come in one moment, JSON objects are all in the answer, whose cursor is that of the last one; of
-//! templates it is the first one, as in the module.
+//! templates it is the first one, as in the module. An answer without messages (a time-out, a deleted channel) has the present
+//! second as its cursor in the module, which may repeat messages; JSON locations give the place where the client stands.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Cursor};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
 
 /// The text of a time-out that is answered with a body.
@@ -32,6 +34,7 @@ struct LongPollFormat {
     added: Vec<u8>,
     callback: Option<Bytes>,
     timeout_with_body: bool,
+    slow: SlowConsumers,
 }
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
@@ -73,6 +76,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             added: call.added.to_vec(),
             callback,
             timeout_with_body: call.broker.settings().timeout_with_body,
+            slow: call.slow_consumers(),
         }
     });
     Answer::Follow(Box::new(Subscription {
@@ -94,8 +98,8 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
     if !is_plain || !call.added.is_empty() || call.callback().is_some() {
         return None;
     }
-    let reader = Broker::reader(&wanted.channel, 0, cursor);
-    if reader.from >= reader.live_from {
+    let (reader, missed) = Broker::reader(&wanted.channel, 0, cursor);
+    if !reader.place.is_in_backlog() || missed.count > 0 {
         return None;
     }
     let key = AnswerKey {
@@ -103,7 +107,7 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
         is_eventsource: call.mode == SubscriberMode::EventSource,
         connection: call.connection,
         content_type: call.content_type(),
-        messages: (wanted.channel.number(), reader.from, reader.live_from),
+        messages: (wanted.channel.number(), reader.place.cursor, reader.place.live_from),
         second: unix_now(),
     };
     call.formats.answer(key, call.settings, || {
@@ -115,54 +119,80 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
 }
 
 impl LongPollFormat {
-    fn response<'a>(&self, messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
-        let pieces = polling::pieces(&self.renderer, messages, self.callback.as_ref());
+    fn response<'a>(&self, gaps: &[Gap], messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
+        let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = Body::Pieces(pieces);
-        self.head(Status::OK, position, body).write(self.connection, out);
+        self.head(Status::OK, (gaps, position), body).write(self.connection, out);
     }
 
-    fn head(&self, status: Status, position: Position, body: Body) -> Response {
+    /// The cursor of an answer without messages.
+    fn cursor(&self, standing: Standing) -> Position {
+        if self.renderer.is_json() { standing.own() } else { standing.this_second() }
+    }
+
+    fn head(&self, status: Status, (gaps, position): (&[Gap], Position), body: Body) -> Response {
         Response {
             status,
             content_type: Some(self.content_type.clone()),
             last_modified: Some(position.http_date()),
-            headers: [&self.headers[..], format!("Etag: W/{}\r\n", position.tag).as_bytes(), &self.added].concat().into(),
+            headers: self.headers(position, gaps),
             body,
             bodiless: false,
             close: false,
         }
     }
+
+    fn headers(&self, position: Position, gaps: &[Gap]) -> Cow<'static, [u8]> {
+        let etag = format!("Etag: W/{}\r\n", position.tag);
+        [&self.headers[..], etag.as_bytes(), &polling::missed_line(gaps), &self.added].concat().into()
+    }
 }
 
 impl Format for LongPollFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        if self.renderer.is_json() {
+        let gaps = if self.renderer.tells_gaps() { batch.gaps } else { &[] };
+        if self.renderer.is_json() && !(gaps.is_empty() && batch.deliveries.is_empty()) {
             let all = batch.deliveries.iter().map(|delivery| Shown::published(&delivery.channel, &delivery.message));
-            return self.response(all, batch.horizon, out);
+            return self.response(gaps, all, batch.horizon, out);
         }
         // Templates may have nothing between two messages, so the module sends one; the cursor leads to the others.
-        let Some(first) = batch.deliveries.first() else { return };
-        self.response(std::iter::once(Shown::published(&first.channel, &first.message)), first.message.position, out);
+        match batch.deliveries.first() {
+            Some(first) => {
+                let shown = Shown::published(&first.channel, &first.message);
+                self.response(gaps, std::iter::once(shown), first.message.position, out);
+            }
+            None if gaps.is_empty() => {}
+            // Nothing can be shown of a gap but its header.
+            None => drop(self.head(Status::NOT_MODIFIED, (gaps, batch.horizon), Body::Sized(Bytes::new())).write(self.connection, out)),
+        }
     }
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
-        self.response(std::iter::once(Shown::special(DELETED_ID, channel, text)), Position::new(unix_now(), 0), out);
+    fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>) {
+        self.response(&[], std::iter::once(Shown::special(DELETED_ID, channel, text)), self.cursor(standing), out);
     }
 
-    fn end(&self, ending: Ending, out: &mut Vec<u8>) {
-        let now = Position::new(unix_now(), 0);
+    fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>) {
+        let cursor = self.cursor(standing);
         if self.timeout_with_body {
-            return self.response(std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), now, out);
+            return self.response(&[], std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), cursor, out);
         }
-        let mut response = self.head(Status::NOT_MODIFIED, now, Body::Sized(Bytes::new()));
+        let mut response = self.head(Status::NOT_MODIFIED, (&[], cursor), Body::Sized(Bytes::new()));
         response.close = ending == Ending::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);
     }
 
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
+    }
+
     fn is_one_shot(&self) -> bool {
         true
+    }
+
+    fn own_bytes(&self) -> usize {
+        self.headers.len() + self.content_type.len() + self.callback.as_ref().map_or(0, Bytes::len)
     }
 
     fn keeps_connection(&self) -> bool {

@@ -27,7 +27,7 @@ use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
 use super::dialect::push_stream::explain::Refusal;
-use super::fanout::{Channels, Subscription, Wanted};
+use super::fanout::{Channels, SlowConsumers, Subscription, Wanted};
 use super::request::{Request, RequestVariables};
 use super::response::{Connection, NO_CACHE, Response, Status};
 use crate::protocol::MODE;
@@ -122,6 +122,12 @@ impl Call<'_> {
 
     fn cursor(&self) -> Cursor {
         cursor::of_request(self.settings, self.variables)
+    }
+
+    /// How followers of the location are treated when they are too far behind.
+    fn slow_consumers(&self) -> SlowConsumers {
+        let max_lag = self.settings.slow_consumer_bytes.unwrap_or_else(|| self.broker.max_lag_bytes());
+        SlowConsumers { policy: self.settings.slow_consumer, max_lag }
     }
 
     /// CORS header lines of the answer; empty without `allowed_origins`.

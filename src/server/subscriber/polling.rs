@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::Call;
 use super::streaming::renderer;
 use crate::message::{Position, http_date};
-use crate::server::broker::{Broker, Cursor, Message, Reader, read_together};
+use crate::protocol::MISSED;
+use crate::server::broker::{Broker, Cursor, Message, Missed, Reader, Slice, read_together};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::Channels;
+use crate::server::fanout::{Channels, Gap};
 use crate::server::response::{Body, NO_CACHE, Response, Status};
 
 /// Most bytes of message text in one answer; the cursor of the answer leads to the rest.
@@ -23,10 +24,11 @@ pub(super) fn answer(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> R
     immediate(call, channels, cursor).unwrap_or_else(|| nothing(call, cursor))
 }
 
-/// The answer with what is there; `None` if nothing is.
+/// The answer with what is there; `None` if nothing is, and nothing that the client is told of is missing.
 pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Response> {
-    let readers: Vec<Reader> = channels.iter().map(|wanted| Broker::reader(&wanted.channel, wanted.backtrack, cursor)).collect();
-    if readers.iter().all(|reader| reader.from >= reader.live_from) {
+    let (readers, missed): (Vec<Reader>, Vec<Missed>) =
+        channels.iter().map(|wanted| Broker::reader(&wanted.channel, wanted.backtrack, cursor)).unzip();
+    if readers.iter().all(|reader| !reader.place.is_in_backlog()) && missed.iter().all(|missed| missed.count == 0) {
         return None;
     }
     let snapshot = read_together(&readers, MAX_TEXT_BYTES);
@@ -35,25 +37,55 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
         .zip(&snapshot.slices)
         .flat_map(|(reader, slice)| slice.messages.iter().map(|message| (&reader.channel.id, message)))
         .collect();
-    if messages.is_empty() {
+    let gaps = gaps(&readers, &missed, &snapshot.slices);
+    let told = if call.settings.gap_notice { &gaps[..] } else { &[] };
+    if messages.is_empty() && told.is_empty() {
         return None;
     }
+    call.broker.count_missed_at_resume(gaps.iter().map(|gap| gap.missed.count).sum());
     let callback = call.callback();
     let renderer = if callback.is_some() { bare(call) } else { renderer(call) };
     let shown = messages.iter().map(|(channel, message)| Shown::published(channel, message));
     let content_type = if callback.is_some() { Bytes::from_static(JAVASCRIPT) } else { call.content_type() };
     // Whatever the client has seen already counts, too.
     let seen = Position::new(cursor.time.unwrap_or(0), u32::try_from(cursor.tag.unwrap_or(0)).unwrap_or(u32::MAX));
-    let position = if cursor.time.is_some() { snapshot.horizon.max(seen) } else { snapshot.horizon };
+    let reached = gaps.iter().map(|gap| gap.position).max().unwrap_or_default().max(snapshot.horizon);
+    let position = if cursor.time.is_some() { reached.max(seen) } else { reached };
+    // Nothing can be shown of a gap in a template but its header.
+    let is_empty = messages.is_empty() && !renderer.is_json();
     Some(Response {
-        status: Status::OK,
+        status: if is_empty { Status::NOT_MODIFIED } else { Status::OK },
         content_type: Some(content_type),
         last_modified: Some(position.http_date()),
-        headers: [&call.cors()[..], NO_CACHE, format!("Etag: W/{}\r\n", position.tag).as_bytes()].concat().into(),
-        body: Body::Pieces(pieces(&renderer, shown, callback.as_ref())),
+        headers: [&call.cors()[..], NO_CACHE, format!("Etag: W/{}\r\n", position.tag).as_bytes(), &missed_line(told)].concat().into(),
+        body: if is_empty { Body::Sized(Bytes::new()) } else { Body::Pieces(pieces(&renderer, told, shown, callback.as_ref())) },
         bodiless: false,
         close: false,
     })
+}
+
+/// What is missing before the messages of an answer. All of them were read at one moment, so that right before the first
+/// message, or at the newest position where there is none, nothing of any channel is passed over.
+fn gaps(readers: &[Reader], missed: &[Missed], slices: &[Slice]) -> Vec<Gap> {
+    let first = slices.iter().filter_map(|slice| slice.messages.first()).map(|message| message.position).min();
+    let mut gaps = Vec::new();
+    for ((reader, missed), slice) in readers.iter().zip(missed).zip(slices) {
+        let missed = missed.and(Missed { count: slice.missed, at_least: false });
+        if missed.count > 0 {
+            let position = first.map_or(slice.horizon, |first| Position { tag: first.tag.saturating_sub(1), ..first });
+            gaps.push(Gap { channel: reader.channel.id.clone(), missed, position });
+        }
+    }
+    gaps
+}
+
+/// The header line that tells of gaps; nothing if there are none.
+pub(super) fn missed_line(gaps: &[Gap]) -> Vec<u8> {
+    if gaps.is_empty() {
+        return Vec::new();
+    }
+    let Missed { count, at_least } = gaps.iter().fold(Missed::default(), |sum, gap| sum.and(gap.missed));
+    format!("{MISSED}: {count}{}\r\n", if at_least { "+" } else { "" }).into_bytes()
 }
 
 fn bare(call: &Call<'_>) -> Renderer {
@@ -61,18 +93,32 @@ fn bare(call: &Call<'_>) -> Renderer {
     Renderer::new(call.settings.clone(), style)
 }
 
-/// Header template, messages and footer; with a callback the messages are arguments of a call.
-pub(super) fn pieces<'a>(renderer: &Renderer, messages: impl Iterator<Item = Shown<'a>>, callback: Option<&Bytes>) -> Vec<Bytes> {
+/// Header template, messages and footer; with a callback the messages are arguments of a call. Where messages are JSON
+/// objects, what is missing comes before them in the same way.
+pub(super) fn pieces<'a>(
+    renderer: &Renderer,
+    gaps: &[Gap],
+    messages: impl Iterator<Item = Shown<'a>>,
+    callback: Option<&Bytes>,
+) -> Vec<Bytes> {
+    let gaps = gaps.iter().filter(|_| renderer.is_json()).map(|gap| {
+        let mut piece = Vec::new();
+        renderer.gap(&gap.channel, gap.missed, gap.position, &mut piece);
+        piece
+    });
+    let messages = messages.map(|shown| {
+        let mut piece = Vec::new();
+        renderer.message(&shown, &mut piece);
+        piece
+    });
     let mut pieces = vec![renderer.header()];
     if let Some(callback) = callback {
         pieces.push([&callback[..], b"(["].concat().into());
     }
-    for (index, shown) in messages.enumerate() {
+    for (index, piece) in gaps.chain(messages).enumerate() {
         if callback.is_some() && index > 0 {
             pieces.push(Bytes::from_static(b","));
         }
-        let mut piece = Vec::new();
-        renderer.message(&shown, &mut piece);
         pieces.push(Bytes::from(piece));
     }
     if callback.is_some() {

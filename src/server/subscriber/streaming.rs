@@ -7,7 +7,7 @@ use crate::server::broker::Cursor;
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, SlowConsumers, Standing, Subscription};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
 /// The bytes of streaming and EventSource followers.
@@ -18,6 +18,7 @@ struct StreamFormat {
     keep_alive: bool,
     padding: Option<Padding>,
     ping: Vec<u8>,
+    slow: SlowConsumers,
 }
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
@@ -41,7 +42,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         } else if !ping_text.is_empty() {
             renderer.message(&Shown::special(PING_ID, b"", ping_text), &mut ping);
         }
-        StreamFormat { renderer, is_eventsource, framing, keep_alive, padding, ping }
+        StreamFormat { renderer, is_eventsource, framing, keep_alive, padding, ping, slow: call.slow_consumers() }
     });
     Answer::Follow(Box::new(Subscription {
         channels,
@@ -96,7 +97,11 @@ impl StreamFormat {
     fn piece(&self, shown: &Shown<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
         let length = self.renderer.message(shown, scratch);
-        self.framing.piece(scratch, out);
+        self.padded(scratch, length, out);
+    }
+
+    fn padded(&self, piece: &[u8], length: usize, out: &mut Vec<u8>) {
+        self.framing.piece(piece, out);
         if let Some(padding) = &self.padding {
             let bytes = if self.is_eventsource { padding.eventsource_message(length) } else { padding.streaming_message(length) };
             self.framing.piece(&bytes, out);
@@ -107,6 +112,11 @@ impl StreamFormat {
 impl Format for StreamFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
         let mut scratch = Vec::new();
+        for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
+            scratch.clear();
+            let length = self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
+            self.padded(&scratch, length, out);
+        }
         for delivery in batch.deliveries {
             self.piece(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
         }
@@ -119,13 +129,17 @@ impl Format for StreamFormat {
         }
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
         self.piece(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
     }
 
-    fn end(&self, _: Ending, out: &mut Vec<u8>) {
+    fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
         self.framing.piece(&self.renderer.footer(), out);
         self.framing.last(out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
     }
 
     fn is_one_shot(&self) -> bool {

@@ -36,6 +36,22 @@ impl Server {
         Self::spawn(&all, listens.max(1), Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// As [`Server::start`], with these variables in its environment.
+    pub(crate) fn with_environment(variables: &[(&str, &str)], args: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.envs(variables.iter().copied());
+        let args = [args, &["--listen", "127.0.0.1:0"]].concat();
+        Self::spawn_command(command, &args, 1, Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`Server::start`], by a shell with that limit of open files.
+    pub(crate) fn with_descriptors(limit: u64, args: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(program());
+        let args = [args, &["--listen", "127.0.0.1:0"]].concat();
+        Self::spawn_command(command, &args, 1, Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Starts `pushctl serve --nginx-conf FILE` with `text` in the file, where `{{PORT}}` is a free port.
     pub(crate) fn with_conf(text: &str) -> Self {
         Self::try_with_conf(text, &[]).unwrap_or_else(|error| panic!("{error}"))
@@ -61,7 +77,11 @@ impl Server {
     }
 
     fn spawn(args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
-        let mut child = Command::new(program())
+        Self::spawn_command(Command::new(program()), args, listens, directory)
+    }
+
+    fn spawn_command(mut command: Command, args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
+        let mut child = command
             .arg("serve")
             .args(args)
             .current_dir(directory.path())
@@ -169,6 +189,19 @@ impl Server {
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
         let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
         value.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {key} in {status}")) * 1024
+    }
+
+    /// Hundredths of a second that the process has computed, as `/proc` counts them.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        let (_, fields) = stat.rsplit_once(')').expect("the name of the process is in brackets");
+        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number of ticks")).sum()
+    }
+
+    /// Descriptors that the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the process is ours").count()
     }
 
     /// Sends SIGTERM.

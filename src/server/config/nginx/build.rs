@@ -179,10 +179,10 @@ impl Builder<'_> {
         Ok(Verdict::Served)
     }
 
-    /// A directive that is not in the table: a mistake if it can only be meant for the module.
+    /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.
     fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        if name.starts_with("push_stream_") {
+        if name.starts_with("push_stream_") || name.starts_with("pushctl_") {
             return Err(format!("unknown directive \"{name}\""));
         }
         let mut guard = None;

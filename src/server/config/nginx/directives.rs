@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use std::path::Path;
 
-use super::super::{Endpoint, Expression, Names, ServerName, SubscriberMode};
+use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
 use super::names::LogFormats;
 use super::{ignored, listen, units, web};
@@ -185,6 +185,11 @@ static DIRECTIVES: &[Rule] = &[
     one!("push_stream_padding_by_user_agent", HSL, |s, v| level.padding_by_user_agent = Some(v.text())),
     one!("push_stream_allowed_origins", HSL, |s, v| level.allowed_origins = v.expression()?),
     one!("push_stream_allow_connections_to_events_channel", HSLI, |s, v| level.allow_connections_to_events_channel = v.flag()?),
+    // Ours: the module has nothing like them.
+    rule_of("pushctl_slow_consumer", HSL, 1..=1, Effect::Once(slow_consumer)),
+    rule_of("pushctl_slow_consumer_bytes", HSL, 1..=1, Effect::Once(slow_consumer_bytes)),
+    one!("pushctl_gap_notice", HSL, |s, v| level.gap_notice = v.flag()?),
+    one!("pushctl_batch", HSL, |s, v| level.batch = v.flag()?),
 ];
 
 /// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
@@ -227,6 +232,22 @@ fn keepalive_timeout(scope: &mut Scope, value: &Value<'_>) -> Result<(), String>
 
 fn client_max_body_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.client_max_body_size = Some(units::size(value.first(), true).ok_or_else(|| value.invalid("value"))?);
+    Ok(())
+}
+
+fn slow_consumer(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let policy = SlowPolicy::named(&value.shown());
+    let names = SlowPolicy::NAMES.map(|(name, _)| name).join(", ");
+    let unknown = || format!("invalid value \"{}\" in \"{}\" directive, accepted values ({names})", value.shown(), value.name);
+    scope.level.slow_consumer = Some(policy.ok_or_else(unknown)?);
+    Ok(())
+}
+
+fn slow_consumer_bytes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let bytes = units::size(value.first(), true).filter(|bytes| *bytes > 0);
+    let wrong =
+        || format!("invalid value \"{}\" in \"{}\" directive, it must be a size above zero such as 512k or 4m", value.shown(), value.name);
+    scope.level.slow_consumer_bytes = Some(bytes.ok_or_else(wrong)?);
     Ok(())
 }
 
@@ -300,6 +321,11 @@ fn header_template_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), Stri
     }
     let path = value.shown();
     let cannot_open = |_| format!("push stream module: unable to open file \"{path}\" for header template");
+    if cfg!(fuzzing) {
+        // A fuzzer must not read files.
+        scope.level.header_template = Some(path.clone().into());
+        return Ok(());
+    }
     scope.level.header_template = Some(std::fs::read(&path).map_err(cannot_open)?.into());
     Ok(())
 }

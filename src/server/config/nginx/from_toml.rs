@@ -1,6 +1,6 @@
 //! A configuration in TOML: the same directives in another notation.
 //!
-//! Keys are the names of directives, without `push_stream_`. A table is a block: `[[server]]`, `[[server.location]]` with
+//! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block: `[[server]]`, `[[server.location]]` with
 //! its pattern in `match`, `[types]`, `[[map]]`. What stands at the top is in `http`, or in the main block if it belongs
 //! there. A value is the argument, `true` and `false` are `on` and `off`; an array repeats a directive, or holds its
 //! arguments if it cannot be repeated; arrays in an array are the arguments of each repetition. Directives whose order
@@ -110,7 +110,10 @@ impl Reader<'_> {
 
     fn simple(&mut self, key: &str, span: Range<usize>, value: &Spanned<DeValue<'_>>) -> Vec<Directive> {
         let Some(name) = directive_name(key) else {
-            self.mistake(span, format!("unknown key \"{key}\" (keys are directives that pushctl serves, without \"push_stream_\")"));
+            self.mistake(
+                span,
+                format!("unknown key \"{key}\" (keys are directives that pushctl serves, without \"push_stream_\" or \"pushctl_\")"),
+            );
             return Vec::new();
         };
         let place = self.place(span);

@@ -11,7 +11,8 @@ use super::super::condition::Step;
 use super::super::template::Template;
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
 use super::super::{
-    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, Types, WebSettings,
+    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy, Types,
+    WebSettings,
 };
 use super::listen::Listen;
 
@@ -110,9 +111,14 @@ level! {
     padding_by_user_agent: Bytes,
     allowed_origins: Expression,
     allow_connections_to_events_channel: bool,
+    // Ours: not a directive of the module.
+    batch: bool,
     types: Vec<(String, Bytes)>,
     default_type: Bytes,
     client_max_body_size: u64,
+    slow_consumer: SlowPolicy,
+    slow_consumer_bytes: u64,
+    gap_notice: bool,
 }
 
 impl Level {
@@ -146,9 +152,13 @@ impl Level {
             paddings,
             allowed_origins: level.allowed_origins,
             allow_connections_to_events_channel: level.allow_connections_to_events_channel.unwrap_or(false),
+            batch: level.batch.unwrap_or(false),
             types: Arc::new(types(level.types, level.default_type)),
             client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
             web: self.web(),
+            slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
+            slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
+            gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
         })
     }
 

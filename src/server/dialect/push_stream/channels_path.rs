@@ -19,8 +19,12 @@ pub struct ChannelRef {
 /// Decodes `path` once and splits it at `/`. An empty result = the request has no channel id.
 #[must_use]
 pub fn parse(path: &[u8]) -> SmallVec<[ChannelRef; 1]> {
-    let decoded = decode(path);
-    let mut rest = decoded.clone();
+    split(decode(path))
+}
+
+/// Splits a path that needs no decoding.
+#[must_use]
+pub fn split(mut rest: Bytes) -> SmallVec<[ChannelRef; 1]> {
     let mut channels = SmallVec::new();
     while !rest.is_empty() {
         let piece = match memchr::memchr(b'/', &rest) {

@@ -25,6 +25,7 @@ pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cur
         time: present(value(&settings.last_received_message_time, "If-Modified-Since")).and_then(|text| parse_http_date(&text)),
         tag: present(value(&settings.last_received_message_tag, "If-None-Match")).and_then(|text| parse_tag(&text)),
         event_id: present(value(&settings.last_event_id, LAST_EVENT_ID)).map(Bytes::from),
+        finds_dropped: settings.gap_notice,
     }
 }
 

@@ -58,25 +58,25 @@ impl Notation {
         }
     }
 
-    /// The body for one channel.
+    /// The body for one channel, with our further numbers or exactly as the module has it.
     #[must_use]
-    pub fn single(self, info: &ChannelInfo) -> Vec<u8> {
+    pub fn single(self, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(96 + info.id.len());
         match self {
-            Notation::Plain => self.item(info, b"", b"\r\n", &mut out),
-            Notation::Json | Notation::XJson => self.item(info, b"", b"\r\n", &mut out),
-            Notation::Yaml | Notation::XYaml => self.item(info, b"  ", b"", &mut out),
+            Notation::Plain => self.item(info, with_details, (b"", b"\r\n"), &mut out),
+            Notation::Json | Notation::XJson => self.item(info, with_details, (b"", b"\r\n"), &mut out),
+            Notation::Yaml | Notation::XYaml => self.item(info, with_details, (b"  ", b""), &mut out),
             Notation::Xml => {
                 out.extend_from_slice(XML_DECLARATION);
-                self.item(info, b"", b"\r\n", &mut out);
+                self.item(info, with_details, (b"", b"\r\n"), &mut out);
             }
         }
         out
     }
 
-    /// The body for any number of channels.
+    /// The body for any number of channels; details as in [`Notation::single`].
     #[must_use]
-    pub fn group(self, infos: &[ChannelInfo], summary: &Summary) -> Vec<u8> {
+    pub fn group(self, infos: &[ChannelInfo], summary: &Summary, with_details: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + infos.len() * 96);
         let (host, time) = (hostname(), iso_time(unix_now()));
         let Summary { channels, wildcard_channels, uptime, .. } = summary;
@@ -104,13 +104,13 @@ impl Notation {
             let is_last = index + 1 == infos.len();
             match self {
                 Notation::Json | Notation::XJson | Notation::Plain => {
-                    self.item(info, b"", if is_last { b"\r\n" } else { b",\r\n" }, &mut out)
+                    self.item(info, with_details, (b"", if is_last { b"\r\n" } else { b",\r\n" }), &mut out)
                 }
                 Notation::Yaml | Notation::XYaml => {
                     out.extend_from_slice(b" -\r\n");
-                    self.item(info, b"  ", b"", &mut out);
+                    self.item(info, with_details, (b"  ", b""), &mut out);
                 }
-                Notation::Xml => self.item(info, b"", b"", &mut out),
+                Notation::Xml => self.item(info, with_details, (b"", b""), &mut out),
             }
         }
         match self {
@@ -123,9 +123,15 @@ impl Notation {
     }
 
     /// The answer with the info of these channels: none (404), one or a group. With `escaped` their ids are escaped for
-    /// the notation, which the module does not do.
+    /// the notation, which the module does not do, and `with_details` they have our further numbers.
     #[must_use]
-    pub fn response(self, infos: &[ChannelInfo], broker: &Broker, escaped: bool, headers: impl Into<Cow<'static, [u8]>>) -> Response {
+    pub fn response(
+        self,
+        infos: &[ChannelInfo],
+        broker: &Broker,
+        (escaped, with_details): (bool, bool),
+        headers: impl Into<Cow<'static, [u8]>>,
+    ) -> Response {
         let clean: Vec<ChannelInfo>;
         let infos = if escaped {
             clean = infos.iter().map(|info| ChannelInfo { id: self.escaped(&info.id), ..info.clone() }).collect();
@@ -135,8 +141,8 @@ impl Notation {
         };
         let body = match infos {
             [] => return Response::header_only(Status::NOT_FOUND, headers),
-            [info] => self.single(info),
-            infos => self.group(infos, &broker.summary()),
+            [info] => self.single(info, with_details),
+            infos => self.group(infos, &broker.summary(), with_details),
         };
         Response::sized(Status::OK, self.content_type(), headers, body)
     }
@@ -164,43 +170,40 @@ impl Notation {
     }
 
     /// One channel; `indent` stands before each line of YAML, `end` after the last value.
-    fn item(self, info: &ChannelInfo, indent: &[u8], end: &[u8], out: &mut Vec<u8>) {
-        let ChannelInfo { id, published, stored, subscribers } = info;
-        match self {
-            Notation::Json | Notation::XJson => {
-                out.extend_from_slice(b"{\"channel\": \"");
-                out.extend_from_slice(id);
-                drop(write!(
-                    out,
-                    "\", \"published_messages\": {published}, \"stored_messages\": {stored}, \"subscribers\": {subscribers}}}"
-                ));
-            }
-            Notation::Plain => {
-                out.extend_from_slice(b"channel: ");
-                out.extend_from_slice(id);
-                drop(write!(out, "\r\npublished_messages: {published}\r\nstored_messages: {stored}\r\nactive_subscribers: {subscribers}"));
-            }
-            Notation::Yaml | Notation::XYaml => {
-                for (name, value) in [("published_messages", published), ("stored_messages", stored), ("subscribers", subscribers)] {
-                    if name == "published_messages" {
-                        out.extend_from_slice(indent);
-                        out.extend_from_slice(b"channel: ");
-                        out.extend_from_slice(id);
-                        out.extend_from_slice(b"\r\n");
-                    }
-                    out.extend_from_slice(indent);
-                    drop(write!(out, "{name}: {value}\r\n"));
-                }
-            }
-            Notation::Xml => {
-                out.extend_from_slice(b"<channel>\r\n  <name>");
-                out.extend_from_slice(id);
-                drop(write!(
-                    out,
-                    "</name>\r\n  <published_messages>{published}</published_messages>\r\n  <stored_messages>{stored}</stored_messages>\r\n  <subscribers>{subscribers}</subscribers>\r\n</channel>\r\n"
-                ));
-            }
+    fn item(self, info: &ChannelInfo, with_details: bool, (indent, end): (&[u8], &[u8]), out: &mut Vec<u8>) {
+        let subscribers = if self == Notation::Plain { "active_subscribers" } else { "subscribers" };
+        let fields = [
+            ("published_messages", info.published),
+            ("stored_messages", info.stored),
+            (subscribers, info.subscribers),
+            ("dropped_messages", info.dropped),
+            ("lag_bytes", info.lag_bytes),
+        ];
+        let fields = if with_details { &fields[..] } else { &fields[..3] };
+        let (before, after): (&[u8], &[u8]) = match self {
+            Notation::Json | Notation::XJson => (b"{\"channel\": \"", b"\""),
+            Notation::Plain => (b"channel: ", b""),
+            Notation::Yaml | Notation::XYaml => (b"channel: ", b"\r\n"),
+            Notation::Xml => (b"<channel>\r\n  <name>", b"</name>\r\n"),
+        };
+        for piece in [indent, before, &info.id, after] {
+            out.extend_from_slice(piece);
         }
+        for (name, value) in fields {
+            // Writing to a Vec cannot fail.
+            drop(match self {
+                Notation::Json | Notation::XJson => write!(out, ", \"{name}\": {value}"),
+                Notation::Plain => write!(out, "\r\n{name}: {value}"),
+                Notation::Yaml | Notation::XYaml => out.write_all(indent).and_then(|()| write!(out, "{name}: {value}\r\n")),
+                Notation::Xml => write!(out, "  <{name}>{value}</{name}>\r\n"),
+            });
+        }
+        let closing: &[u8] = match self {
+            Notation::Json | Notation::XJson => b"}",
+            Notation::Xml => b"</channel>\r\n",
+            Notation::Plain | Notation::Yaml | Notation::XYaml => b"",
+        };
+        out.extend_from_slice(closing);
         out.extend_from_slice(end);
     }
 }

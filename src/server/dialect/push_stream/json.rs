@@ -8,6 +8,9 @@ use std::io::Write;
 
 use super::render::Shown;
 use crate::message::Position;
+use crate::protocol::GAP_ID;
+use crate::server::broker::Missed;
+use crate::server::response::push_date;
 
 /// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
 /// `"base64"` in the place of `"text"`.
@@ -23,10 +26,38 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
         }
         Err(_) => drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text))),
     }
-    drop(write!(out, ",\"tag\":\"{tag}\",\"time\":\"{}\",\"eventid\":", message.position.http_date()));
+    drop(write!(out, ",\"tag\":\"{tag}\",\"time\":\""));
+    push_date(message.position.time, out);
+    out.extend_from_slice(b"\",\"eventid\":");
     push_string(&String::from_utf8_lossy(message.event_id.unwrap_or_default()), out);
     out.push(b'}');
 }
+
+/// Appends the news that messages of a channel are missing, in the shape of a message: `position` is a cursor that leads
+/// to the next one.
+pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: &mut Vec<u8>) {
+    let Missed { count, at_least } = missed;
+    // Writing to a Vec cannot fail.
+    drop(write!(out, "{{\"id\":{GAP_ID},\"channel\":"));
+    push_string(&String::from_utf8_lossy(channel), out);
+    let at_least = if at_least { ",\"at_least\":true" } else { "" };
+    drop(write!(out, ",\"text\":\"{count} messages missed\",\"missed\":{count}{at_least}"));
+    drop(write!(out, ",\"tag\":\"{}\",\"time\":\"{}\",\"eventid\":\"\"}}", position.tag, position.http_date()));
+}
+/// Bytes that begin what is escaped; all others are copied in one go.
+const MAY_BE_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        table[control] = true;
+        control += 1;
+    }
+    table[0x7f] = true;
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[0xe2] = true;
+    table
+};
 
 /// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript source, where older engines
 /// take them for line ends.
@@ -34,7 +65,11 @@ pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut copied = 0;
-    for (at, byte) in bytes.iter().enumerate() {
+    let mut next = 0;
+    while let Some(skipped) = bytes[next..].iter().position(|byte| MAY_BE_ESCAPED[usize::from(*byte)]) {
+        let at = next + skipped;
+        let byte = &bytes[at];
+        next = at + 1;
         let (escape, length): (&[u8], usize) = match byte {
             b'"' => (b"\\\"", 1),
             b'\\' => (b"\\\\", 1),
@@ -78,6 +113,18 @@ mod tests {
             assert_eq!((&value["channel"], &value["eventid"]), (&"c\"h".into(), &"e\\1".into()));
         }
         assert!(!json("\u{2028}".as_bytes()).contains('\u{2028}'));
+    }
+
+    #[test]
+    fn the_shape_of_a_gap_is_fixed() {
+        let gap = |at_least| {
+            let mut out = Vec::new();
+            push_gap(b"c\"h", Missed { count: 17, at_least }, Position::new(784_111_777, 0), &mut out);
+            String::from_utf8(out).expect("the encoder writes UTF-8")
+        };
+        let rest = r#""tag":"0","time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":""}"#;
+        assert_eq!(gap(false), format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,{rest}"#));
+        assert_eq!(gap(true), format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,"at_least":true,{rest}"#));
     }
 
     #[test]

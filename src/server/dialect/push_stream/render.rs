@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::json;
 use crate::message::Position;
-use crate::server::broker::Message;
+use crate::protocol::{GAP_EVENT, GAP_ID};
+use crate::server::broker::{Message, Missed};
 use crate::server::config::template::{Part, Template};
 use crate::server::config::{LocationSettings, MessageFormat};
 
@@ -93,6 +94,40 @@ impl Renderer {
                 out.push(b'\n');
             }
             (Style::Bare, MessageFormat::Json) => json::push(shown, out),
+        }
+        out.len() - start
+    }
+
+    /// True if subscribers are told of messages that they miss.
+    #[must_use]
+    pub fn tells_gaps(&self) -> bool {
+        self.settings.gap_notice
+    }
+
+    /// Appends the news that messages of a channel are missing: our JSON object, for EventSource an event of its own type
+    /// (without an id, so that the browser keeps the last one), in a template a special message. Returns a length as
+    /// [`Renderer::message`] does.
+    pub fn gap(&self, channel: &[u8], missed: Missed, position: Position, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        match (self.style, &self.settings.message_format) {
+            (Style::EventSource, _) => {
+                out.extend_from_slice(format!("event: {GAP_EVENT}\n").as_bytes());
+                let data = out.len();
+                out.extend_from_slice(b"data: ");
+                json::push_gap(channel, missed, position, out);
+                out.extend_from_slice(b"\n\n");
+                return out.len() - data;
+            }
+            (_, MessageFormat::Template(template)) => {
+                let text = format!("{} messages missed", missed.count);
+                fill(template, &Shown { position, ..Shown::special(GAP_ID, channel, text.as_bytes()) }, text.as_bytes(), out);
+            }
+            (style, MessageFormat::Json) => {
+                json::push_gap(channel, missed, position, out);
+                if style == Style::Lines {
+                    out.push(b'\n');
+                }
+            }
         }
         out.len() - start
     }

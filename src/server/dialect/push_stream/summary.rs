@@ -19,11 +19,11 @@ pub struct Worker {
 }
 
 impl Notation {
-    /// The body for the whole server.
+    /// The body for the whole server, with the details of the summary or exactly as the module has it.
     #[must_use]
-    pub fn summary(self, summary: &Summary, workers: &[Worker]) -> Vec<u8> {
+    pub fn summary(self, summary: &Summary, workers: &[Worker], with_details: bool) -> Vec<u8> {
         let subscribers: u64 = workers.iter().map(|worker| worker.subscribers).sum();
-        let fields = [
+        let mut fields = vec![
             ("channels", summary.channels),
             ("wildcard_channels", summary.wildcard_channels),
             ("published_messages", summary.published),
@@ -34,6 +34,9 @@ impl Notation {
             ("subscribers", subscribers),
             ("uptime", summary.uptime.as_secs()),
         ];
+        if with_details {
+            fields.extend_from_slice(&summary.details);
+        }
         let (host, time) = (hostname(), iso_time(unix_now()));
         let mut out = Vec::with_capacity(512);
         // Writing to a Vec cannot fail.

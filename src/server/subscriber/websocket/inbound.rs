@@ -50,10 +50,10 @@ impl Inbound {
         Self { as_module, ..Self::default() }
     }
 
-    /// Bytes of the fragments that wait for their last one.
+    /// Memory of the fragments that wait for their last one, in bytes.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
-        self.fragments.as_ref().map_or(0, Vec::len)
+        self.fragments.as_ref().map_or(0, Vec::capacity)
     }
 
     fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {

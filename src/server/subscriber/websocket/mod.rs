@@ -18,7 +18,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, Subscription, Wanted};
+use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
 
@@ -61,7 +61,8 @@ impl Publishing {
         if text.is_empty() {
             return Ok(());
         }
-        let message = NewMessage { text: text.into(), ..NewMessage::default() };
+        // Without the room that a text of many fragments has at its end, of which the memory bound would not know.
+        let message = NewMessage { text: text.into_boxed_slice().into(), ..NewMessage::default() };
         // A channel that was deleted is no longer one of the connection's.
         for channel in self.channels.iter().filter(|channel| channel.deleted().is_none()) {
             broker.publish(channel, &message, self.store)?;
@@ -73,6 +74,7 @@ impl Publishing {
 /// The bytes of websocket followers.
 struct WebSocketFormat {
     renderer: Renderer,
+    slow: SlowConsumers,
 }
 
 pub(super) fn answer(call: &Call<'_>) -> Answer {
@@ -111,7 +113,7 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
     let subscription = Subscription {
         channels,
         cursor: call.cursor(),
-        format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer }),
+        format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer, slow: call.slow_consumers() }),
         head,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
@@ -171,6 +173,11 @@ impl WebSocketFormat {
 impl Format for WebSocketFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
         let mut scratch = Vec::new();
+        for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
+            scratch.clear();
+            self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
+            frame::push(Opcode::Text, &scratch, out);
+        }
         for delivery in batch.deliveries {
             self.text(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
         }
@@ -180,16 +187,20 @@ impl Format for WebSocketFormat {
         frame::push(Opcode::Ping, b"", out);
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
         self.text(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
     }
 
-    fn end(&self, _: Ending, out: &mut Vec<u8>) {
+    fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
         let footer = self.renderer.footer();
         if !footer.is_empty() {
             frame::push(Opcode::Text, &footer, out);
         }
         frame::push(Opcode::Close, b"", out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
     }
 
     fn is_one_shot(&self) -> bool {
@@ -198,5 +209,10 @@ impl Format for WebSocketFormat {
 
     fn keeps_connection(&self) -> bool {
         false
+    }
+
+    /// The module sends pings and looks for no answer.
+    fn expects_pongs(&self) -> bool {
+        self.renderer.is_json()
     }
 }

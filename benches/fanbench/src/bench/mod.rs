@@ -1,0 +1,13 @@
+//! The benches: one file each. Every one is bounded in count and time and ends the servers that it started.
+
+pub mod attach_storm;
+pub mod backlog;
+pub mod batch;
+pub mod fairness;
+pub mod fanout;
+pub mod hold;
+pub mod idle_memory;
+pub mod load;
+pub mod many_channels;
+pub mod publish;
+pub mod slow_consumers;

@@ -1,0 +1,93 @@
+//! What a run brought: counts and latencies.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::mark::Faults;
+
+/// Counts of a run.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Time of the run.
+    pub wall: Duration,
+    /// Messages sent.
+    pub published: u64,
+    /// Messages whose request was answered.
+    pub acknowledged: u64,
+    /// Requests that failed.
+    pub publish_errors: u64,
+    /// Messages that came.
+    pub delivered: u64,
+    /// Messages that should have come.
+    pub expected: u64,
+    /// What was wrong with the order.
+    pub faults: Faults,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Connections of subscribers that the server closed.
+    pub closed: u64,
+    /// Subscribers that were refused.
+    pub refused: u64,
+    /// Of stuck subscribers: how often one was dropped and came again.
+    pub returned: u64,
+    /// From when a message was due until it came, in microseconds.
+    pub latency: Histogram<u64>,
+    /// From when a publish was due until its answer, in microseconds.
+    pub publish_latency: Histogram<u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let histogram = || {
+            let mut histogram = Histogram::new_with_max(3_600_000_000, 2).expect("the bounds are valid");
+            histogram.auto(true);
+            histogram
+        };
+        Self {
+            wall: Duration::ZERO,
+            published: 0,
+            acknowledged: 0,
+            publish_errors: 0,
+            delivered: 0,
+            expected: 0,
+            faults: Faults::default(),
+            bytes: 0,
+            closed: 0,
+            refused: 0,
+            returned: 0,
+            latency: histogram(),
+            publish_latency: histogram(),
+        }
+    }
+}
+
+impl Tally {
+    /// A quantile of the latency in milliseconds.
+    #[must_use]
+    pub fn latency_ms(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1e3
+    }
+
+    /// A quantile of the publish latency in milliseconds.
+    #[must_use]
+    pub fn publish_ms(&self, quantile: f64) -> f64 {
+        self.publish_latency.value_at_quantile(quantile) as f64 / 1e3
+    }
+
+    /// What did not go as it must; empty if all did.
+    #[must_use]
+    pub fn faults(&self) -> String {
+        let missing = self.expected.saturating_sub(self.delivered);
+        let counts = [
+            (missing, "missing"),
+            (self.faults.lost, "lost"),
+            (self.faults.repeated, "repeated"),
+            (self.publish_errors, "publish errors"),
+            (self.refused, "refused"),
+            (self.closed, "closed"),
+        ];
+        let wrong: Vec<String> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        wrong.join(", ")
+    }
+}

@@ -1,0 +1,143 @@
+//! What clients read: message streams, event streams, long-polling answers, and the bare responses and frames of `bench`.
+#![no_main]
+
+use std::cell::RefCell;
+
+use libfuzzer_sys::fuzz_target;
+use pushctl::client::Message;
+use pushctl::client::cursor::Cursor;
+use pushctl::client::fuzzing::{Answer, messages};
+use pushctl::client::lean::{frames, response};
+use pushctl::client::parse::{self, Splitter};
+use pushctl_fuzz::cut;
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    static RUNTIME: RefCell<Runtime> = RefCell::new(Builder::new_current_thread().build().expect("a runtime"));
+}
+
+fn answer(kind: Answer, data: &[u8], seed: u64) -> Vec<Message> {
+    let pieces = cut(data, seed).map(<[u8]>::to_vec).collect();
+    RUNTIME.with_borrow(|runtime| runtime.block_on(messages(kind, pieces)))
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind % 6 {
+        0 => split(data),
+        1 => {
+            let whole = answer(Answer::EventSource, data, 2);
+            assert_eq!(answer(Answer::EventSource, data, 0), whole);
+            plausible(&whole, data.len());
+        }
+        2 => plausible(&answer(Answer::Streaming, data, 1), data.len()),
+        3 => assert_eq!(answer(Answer::LongPolling, data, 0), answer(Answer::LongPolling, data, 1)),
+        4 => bare_frames(data),
+        _ => bare_responses(data),
+    }
+});
+
+/// No more comes out than went in (a byte that is not UTF-8 may become three), and what comes out can be shown and noted.
+fn plausible(messages: &[Message], length: usize) {
+    let texts: usize = messages.iter().map(|message| message.text.len()).sum();
+    assert!(texts <= 3 * length);
+    let mut cursor = Cursor::default();
+    for message in messages {
+        let shown = message.to_json();
+        let back = Message::from_json(&serde_json::from_str(&shown).expect("we write JSON"));
+        if let Some(back) = back {
+            assert_eq!(back.text, message.text);
+        }
+        cursor.take(message, message.channel.as_deref(), Some(1_700_000_000));
+        assert!(message.id.is_none() || message.channel.is_none() || !cursor.take(message, message.channel.as_deref(), None));
+        let _ = (cursor.for_stream(&["a".to_owned()]), cursor.for_request(&["a".to_owned()]));
+    }
+}
+
+fn split(data: &[u8]) {
+    let mut splitter = Splitter::default();
+    let mut all: Vec<Message> = cut(data, 1).flat_map(|piece| splitter.push(piece)).collect();
+    all.extend(splitter.finish(true).messages);
+    plausible(&all, data.len());
+    plausible(&[parse::framed(data), parse::event(&String::from_utf8_lossy(data))], 2 * data.len());
+
+    // Good objects come out as they went in, wherever they are cut and whatever is between them.
+    let wanted: Vec<Message> = data
+        .split(|byte| *byte == 0)
+        .enumerate()
+        .map(|(number, text)| Message { id: Some(number as i64 + 1), channel: Some("c".to_owned()), ..Message::raw(text) })
+        .collect();
+    for gap in ["", "\n", "\r\n"] {
+        let wire: String = wanted.iter().map(|message| message.to_json() + gap).collect();
+        for seed in [0, 1] {
+            let mut splitter = Splitter::default();
+            let mut found: Vec<Message> = cut(wire.as_bytes(), seed).flat_map(|piece| splitter.push(piece)).collect();
+            let rest = splitter.finish(true);
+            found.extend(rest.messages);
+            assert!(found == wanted && !rest.is_cut, "{wire}");
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Data(Vec<u8>),
+    Head(response::Head),
+    End,
+    Ping,
+    Close,
+    Wrong,
+}
+
+fn push_data(seen: &mut Vec<Seen>, data: &[u8]) {
+    match seen.last_mut() {
+        Some(Seen::Data(before)) => before.extend_from_slice(data),
+        _ => seen.push(Seen::Data(data.to_vec())),
+    }
+}
+
+fn bare_frames(data: &[u8]) {
+    let read = |seed| {
+        let (mut decoder, mut seen) = (frames::Decoder::default(), Vec::new());
+        for mut bytes in cut(data, seed) {
+            loop {
+                match decoder.next(&mut bytes) {
+                    frames::Piece::More => break,
+                    frames::Piece::Data(data) => push_data(&mut seen, data),
+                    frames::Piece::End => seen.push(Seen::End),
+                    frames::Piece::Ping => seen.push(Seen::Ping),
+                    frames::Piece::Close(_) => {
+                        seen.push(Seen::Close);
+                        return seen;
+                    }
+                }
+            }
+            assert!(bytes.is_empty());
+        }
+        seen
+    };
+    assert_eq!(read(0), read(2));
+}
+
+fn bare_responses(data: &[u8]) {
+    let read = |seed| {
+        let (mut decoder, mut seen) = (response::Decoder::default(), Vec::new());
+        for mut bytes in cut(data, seed) {
+            loop {
+                match decoder.next(&mut bytes) {
+                    Ok(response::Piece::More) => break,
+                    Ok(response::Piece::Data(data)) => push_data(&mut seen, data),
+                    Ok(response::Piece::Head(head)) => seen.push(Seen::Head(head)),
+                    Ok(response::Piece::End) => seen.push(Seen::End),
+                    Err(_) => {
+                        seen.push(Seen::Wrong);
+                        return seen;
+                    }
+                }
+            }
+            assert!(bytes.is_empty());
+        }
+        seen
+    };
+    assert_eq!(read(0), read(2));
+}

@@ -1,0 +1,61 @@
+//! Frames of websocket clients: the same events however they arrive, within the limit on messages.
+#![no_main]
+
+use bytes::BytesMut;
+use libfuzzer_sys::fuzz_target;
+use pushctl::server::subscriber::websocket::frame::{self, Opcode, Parsed};
+use pushctl::server::subscriber::websocket::inbound::{Event, Inbound};
+use pushctl_fuzz::cut;
+
+const MAX_MESSAGE: usize = 300;
+
+/// The events up to the first close, and the bytes that wait for more.
+fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<Event>, usize, usize) {
+    let (mut inbound, mut buffer, mut events) = (Inbound::new(as_module), BytesMut::new(), Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        while let Some(event) = inbound.next(&mut buffer, MAX_MESSAGE) {
+            let is_over = matches!(event, Event::Close(_));
+            events.push(event);
+            if is_over {
+                return (events, 0, 0);
+            }
+        }
+        assert!(inbound.pending_bytes() <= MAX_MESSAGE);
+        assert!(buffer.len() <= MAX_MESSAGE + 14, "an incomplete frame has no more than its limit");
+    }
+    (events, buffer.len(), inbound.pending_bytes())
+}
+
+fuzz_target!(|data: &[u8]| {
+    for as_module in [false, true] {
+        let whole = read(std::iter::once(data), as_module);
+        for seed in [0, 1] {
+            assert_eq!(read(cut(data, seed), as_module), whole, "cut with seed {seed}");
+        }
+        let mut texts = 0;
+        for event in &whole.0 {
+            match event {
+                Event::Text(text) => {
+                    assert!(text.len() <= MAX_MESSAGE && std::str::from_utf8(text).is_ok());
+                    texts += text.len();
+                }
+                Event::Reply(bytes) => well_formed(bytes, Opcode::Pong),
+                Event::Close(bytes) if bytes.is_empty() => {}
+                Event::Close(bytes) => well_formed(bytes, Opcode::Close),
+            }
+        }
+        assert!(texts + whole.1 + whole.2 <= data.len());
+    }
+    let mut out = Vec::new();
+    frame::push(Opcode::Text, data, &mut out);
+    let Parsed::Complete(back, taken) = frame::parse(&out, data.len()) else { panic!("a frame that we wrote is complete") };
+    assert!(taken == out.len() && back.payload == data && back.fin && back.opcode == Opcode::Text);
+});
+
+/// One frame and nothing behind it, as a server may send it.
+fn well_formed(bytes: &[u8], opcode: Opcode) {
+    let Parsed::Complete(frame, taken) = frame::parse(bytes, MAX_MESSAGE) else { panic!("{bytes:?} is no frame") };
+    assert!(taken == bytes.len() && frame.opcode == opcode && bytes[1] & 0x80 == 0);
+    assert!(opcode != Opcode::Close || frame.payload.len() <= 125);
+}

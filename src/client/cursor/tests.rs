@@ -1,0 +1,125 @@
+//! What a cursor sends, and which messages it lets pass.
+
+use super::*;
+
+fn message(id: i64, time: u64, tag: u32) -> Message {
+    Message { id: Some(id), time: Some(time), tag: Some(tag), ..Message::raw(b"x") }
+}
+
+fn channels(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn at(time: u64, tag: u32) -> Sent {
+    Sent { time: Some(http_date(time)), tag: Some(format!("W/{tag}")), event_id: None }
+}
+
+#[test]
+fn headers_go_back_as_they_came() {
+    let mut cursor = Cursor::default();
+    assert_eq!(cursor.for_request(&[]), Sent::default());
+    cursor.answered(Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some("W/7"));
+    let sent = Sent { time: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()), tag: Some("W/7".to_owned()), event_id: None };
+    assert_eq!(cursor.for_request(&[]), sent);
+    cursor.answered(None, None);
+    assert_eq!(cursor.for_request(&[]), sent);
+}
+
+#[test]
+fn without_etag_the_newest_message_tells_the_tag() {
+    let mut cursor = Cursor::default();
+    assert!(cursor.take(&message(1, 100, 2), Some("a"), None).is_some());
+    assert!(cursor.take(&message(1, 100, 3), Some("b"), None).is_some());
+    cursor.answered(Some(&http_date(100)), None);
+    assert_eq!(cursor.for_request(&[]), at(100, 3));
+}
+
+#[test]
+fn without_etag_and_positions_the_time_alone_goes_back() {
+    let mut cursor = Cursor::default();
+    cursor.answered_at(90);
+    assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(101)).is_some());
+    cursor.answered(Some(&http_date(100)), None);
+    assert_eq!(cursor.for_request(&[]), Sent { tag: None, ..at(100, 0) });
+}
+
+#[test]
+fn a_stream_resumes_at_the_oldest_position_and_drops_what_it_had() {
+    let mut cursor = Cursor::default();
+    cursor.answered_at(90);
+    let both = channels(&["a", "b"]);
+    assert!(cursor.take(&message(1, 100, 1), Some("a"), None).is_some());
+    assert!(cursor.take(&message(2, 100, 2), Some("a"), None).is_some());
+    assert_eq!(cursor.for_stream(&both), at(90, 0));
+    assert!(cursor.take(&message(1, 99, 5), Some("b"), None).is_some());
+    assert_eq!(cursor.for_stream(&both), at(99, 5));
+    assert!(cursor.take(&message(1, 100, 1), Some("a"), None).is_none());
+    assert!(cursor.take(&message(2, 100, 2), Some("a"), None).is_none());
+    assert!(cursor.take(&message(3, 100, 3), Some("a"), None).is_some());
+    assert_eq!(cursor.for_stream(&channels(&["a"])), at(100, 3));
+}
+
+#[test]
+fn a_backlog_before_the_start_is_shown_but_not_after_a_reconnect() {
+    let mut cursor = Cursor::default();
+    cursor.answered_at(100);
+    assert!(cursor.take(&message(4, 50, 1), Some("a"), None).is_some());
+    assert_eq!(cursor.for_stream(&channels(&["a", "b"])), at(50, 1));
+    assert!(cursor.take(&message(5, 60, 1), Some("a"), None).is_some());
+    assert!(cursor.take(&message(9, 60, 2), Some("b"), None).is_none(), "b was asked for new messages only");
+    assert!(cursor.take(&message(10, 100, 1), Some("b"), None).is_some());
+}
+
+#[test]
+fn a_channel_that_came_back_and_a_clock_set_back_lose_nothing() {
+    let mut cursor = Cursor::default();
+    assert!(cursor.take(&message(8, 100, 1), Some("a"), None).is_some());
+    assert!(cursor.take(&message(1, 101, 1), Some("a"), None).is_some());
+    assert!(cursor.take(&message(2, 99, 1), Some("a"), None).is_some());
+}
+
+#[test]
+fn ids_alone_recognise_repeats_and_event_ids_are_sent() {
+    let mut cursor = Cursor::since(10);
+    let bare = |id, event: &str| Message { id: Some(id), event_id: Some(event.to_owned()), ..Message::default() };
+    assert!(cursor.take(&bare(1, "x"), Some("a"), None).is_some());
+    assert!(cursor.take(&bare(1, "x"), Some("a"), None).is_none());
+    assert!(cursor.take(&bare(2, "y"), Some("a"), None).is_some());
+    let sent = cursor.for_stream(&channels(&["a"]));
+    assert_eq!(sent, Sent { event_id: Some("y".to_owned()), ..at(10, 0) });
+}
+
+#[test]
+fn a_backlog_is_wanted_until_its_channel_has_given_something() {
+    let mut cursor = Cursor::default().with_backlogs([("a".to_owned(), 5), ("b".to_owned(), 5)]);
+    let both = channels(&["a", "b"]);
+    cursor.answered_at(100);
+    assert_eq!(cursor.for_stream(&both), Sent::default(), "the backtracks say it all");
+    assert!(cursor.take(&message(1, 50, 1), Some("a"), None).is_some());
+    assert_eq!((cursor.backlog("a"), cursor.backlog("b")), (None, Some(5)));
+    assert_eq!(cursor.for_stream(&both), at(50, 1));
+    assert!(cursor.take(&message(1, 40, 1), Some("b"), None).is_some(), "its backlog is older than the start");
+    cursor.backlogs_came();
+    assert_eq!(cursor.for_stream(&both), at(40, 1));
+}
+
+#[test]
+fn an_answer_that_was_cut_off_moves_only_the_channels_that_gave_something() {
+    let mut cursor = Cursor::default();
+    let both = channels(&["a", "b"]);
+    cursor.answered(Some(&http_date(90)), Some("W/1"));
+    cursor.answered_at(80);
+    assert!(cursor.take(&message(1, 100, 1), Some("a"), None).is_some());
+    cursor.cut();
+    assert_eq!(cursor.for_request(&both), at(90, 1), "the whole answer before it was for both");
+    cursor.answered(Some(&http_date(110)), Some("W/1"));
+    assert_eq!(cursor.for_request(&both), at(110, 1));
+}
+
+#[test]
+fn bare_texts_move_the_start() {
+    let mut cursor = Cursor::default();
+    cursor.answered_at(100);
+    assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(130)).is_some());
+    assert_eq!(cursor.for_stream(&channels(&["a"])), at(129, 0));
+}

@@ -1,0 +1,65 @@
+//! What a subscription asks for: the URL and the headers of a request.
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue};
+
+use super::Subscription;
+use crate::client::cursor::Sent;
+use crate::client::endpoint::split_backtrack;
+use crate::client::{Error, Mode, http};
+use crate::protocol::LAST_EVENT_ID;
+
+impl Subscription {
+    /// The channels, with their backtracks as long as those are wanted.
+    pub(super) fn url(&self, sent: &Sent) -> Result<Url, Error> {
+        let path: Vec<String> = self
+            .settings
+            .channels
+            .iter()
+            .map(|channel| match self.cursor.backlog(&channel.id) {
+                Some(backlog) => format!("{}.b{backlog}", channel.id),
+                // What looks like a backtrack is part of the name here.
+                None if split_backtrack(&channel.id).1.is_some() => format!("{}.b0", channel.id),
+                None => channel.id.clone(),
+            })
+            .collect();
+        let mut url = self.endpoints.subscribe(self.mode(), &path.join("/"))?;
+        let arguments = [("time", sent.time.as_deref()), ("tag", sent.tag.as_deref().map(bare_tag)), ("eventid", sent.event_id.as_deref())];
+        for (name, value) in arguments {
+            if let Some(value) = value {
+                // Spaces as %20: servers do not read '+' as one here (protocol reference, section 7.1).
+                let value = value.replace('%', "%25").replace('&', "%26").replace('#', "%23").replace('+', "%2B").replace(' ', "%20");
+                let query = url.query().map(|query| format!("{query}&")).unwrap_or_default();
+                url.set_query(Some(&format!("{query}{name}={value}")));
+            }
+        }
+        Ok(url)
+    }
+
+    pub(super) fn headers(&self, sent: &Sent) -> Result<HeaderMap, Error> {
+        let mut headers = HeaderMap::new();
+        if self.mode() == Mode::Ev {
+            headers.insert("Accept", HeaderValue::from_static("text/event-stream"));
+            headers.insert("Cache-Control", HeaderValue::from_static("no-cache"));
+        }
+        if let Some(time) = &sent.time {
+            headers.insert("If-Modified-Since", http::header_value("the last message's time", time)?);
+        }
+        if let Some(tag) = &sent.tag {
+            headers.insert("If-None-Match", http::header_value("the last message's tag", tag)?);
+        }
+        if let Some(event_id) = &sent.event_id {
+            let name = reqwest::header::HeaderName::from_static("last-event-id");
+            debug_assert!(LAST_EVENT_ID.eq_ignore_ascii_case(name.as_str()));
+            // An event id that no header can carry still goes as an argument.
+            if let Ok(value) = HeaderValue::from_str(event_id) {
+                headers.insert(name, value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+fn bare_tag(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}

@@ -1,0 +1,166 @@
+//! What one process has counted, in a form that can be sent to another one and added up exactly. Pure.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::series::Series;
+
+/// Longest latency that is told apart from longer ones: an hour.
+const MAX_NANOS: u64 = 3600 * 1_000_000_000;
+
+/// Latencies in nanoseconds, to three digits.
+#[derive(Clone, Debug)]
+pub(super) struct Latencies(Histogram<u64>);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self(Histogram::new_with_max(MAX_NANOS, 3).expect("three digits of an hour in nanoseconds are representable"))
+    }
+}
+
+impl Latencies {
+    pub(super) fn record(&mut self, nanos: u64) {
+        self.0.saturating_record(nanos);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms have the same bounds");
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Milliseconds at a quantile.
+    pub(super) fn at(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1e6
+    }
+
+    pub(super) fn min(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.min() as f64 / 1e6 }
+    }
+
+    pub(super) fn max(&self) -> f64 {
+        self.0.max() as f64 / 1e6
+    }
+
+    pub(super) fn mean(&self) -> f64 {
+        self.0.mean() / 1e6
+    }
+
+    /// How many there are of each value, in nanoseconds.
+    pub(super) fn counts(&self) -> Vec<(u64, u64)> {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+    }
+}
+
+/// The values with their counts: the bounds are the same everywhere, so nothing is lost on the way.
+impl Serialize for Latencies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.counts().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut latencies = Self::default();
+        for (nanos, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            latencies.0.saturating_record_n(nanos, count);
+        }
+        Ok(latencies)
+    }
+}
+
+/// The books of one process at the end, or of all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Books {
+    /// Different messages that arrived, without the warm-up.
+    pub(super) delivered: u64,
+    /// Messages that never arrived, with the warm-up.
+    pub(super) lost: u64,
+    /// Messages that came again.
+    pub(super) duplicated: u64,
+    /// Messages that came after a later one.
+    pub(super) reordered: u64,
+    /// Messages that arrived damaged.
+    pub(super) corrupt: u64,
+    /// Subscribers whose connection ended.
+    pub(super) disconnected: u64,
+    /// When the last message arrived, in nanoseconds of the run's clock.
+    pub(super) last_delivery: u64,
+    /// From when a message was due to its delivery.
+    pub(super) latency: Latencies,
+    /// From the start of a connection to the server's answer.
+    pub(super) connecting: Latencies,
+    /// Deliveries over time.
+    pub(super) series: Series,
+}
+
+impl Books {
+    /// Adds those of another process.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.corrupt += other.corrupt;
+        self.disconnected += other.disconnected;
+        self.last_delivery = self.last_delivery.max(other.last_delivery);
+        self.latency.merge(&other.latency);
+        self.connecting.merge(&other.connecting);
+        self.series.merge(other.series);
+    }
+}
+
+/// How far a process is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// Subscribers whose request is on its way.
+    pub(super) asked: usize,
+    /// Subscribers that the server has answered.
+    pub(super) answered: usize,
+    /// Different messages that arrived, without the warm-up.
+    pub(super) delivered: u64,
+    /// Different messages of the warm-up that arrived.
+    pub(super) warmed: u64,
+    /// Subscribers whose connection ended.
+    pub(super) disconnected: u64,
+}
+
+impl Tally {
+    /// The sum of two.
+    pub(super) fn plus(self, other: &Self) -> Self {
+        Self {
+            asked: self.asked + other.asked,
+            answered: self.answered + other.answered,
+            delivered: self.delivered + other.delivered,
+            warmed: self.warmed + other.warmed,
+            disconnected: self.disconnected + other.disconnected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_survive_the_way_between_processes() {
+        let (mut all, mut parts) = (Latencies::default(), [Latencies::default(), Latencies::default()]);
+        for n in 1..20_000_u64 {
+            let nanos = n * n * 7919 % 10_000_000_000;
+            all.record(nanos);
+            parts[(n % 2) as usize].record(nanos);
+        }
+        let mut merged = Latencies::default();
+        for part in parts {
+            let sent = serde_json::to_string(&part).expect("numbers make JSON");
+            merged.merge(&serde_json::from_str(&sent).expect("what was written is read"));
+        }
+        assert_eq!((merged.counts(), merged.len()), (all.counts(), all.len()));
+        for quantile in [0.0, 0.5, 0.99, 0.999, 1.0] {
+            assert_eq!(merged.at(quantile), all.at(quantile), "{quantile}");
+        }
+        assert_eq!((merged.max(), merged.min()), (all.max(), all.min()));
+    }
+}

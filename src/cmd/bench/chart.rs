@@ -1,0 +1,156 @@
+//! Charts as inline SVG, coloured by the page's style sheet. Pure.
+
+use std::fmt::Write as _;
+
+use super::html::escaped;
+
+/// Size of a chart in its own units; the page scales it.
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 250.0;
+/// Room for the labels at the left, below, above and at the right.
+const LEFT: f64 = 66.0;
+const BELOW: f64 = 40.0;
+const ABOVE: f64 = 14.0;
+const RIGHT: f64 = 14.0;
+
+/// A line of a chart.
+pub(super) struct Curve<'a> {
+    /// Its name in the legend.
+    pub(super) name: &'a str,
+    /// The class that colours it.
+    pub(super) class: &'a str,
+    /// True if the area below it is filled.
+    pub(super) is_filled: bool,
+    /// Its points; of several at one place the last one counts.
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// A mark at an axis.
+pub(super) struct Tick {
+    /// From 0 to 1 along the axis.
+    pub(super) at: f64,
+    pub(super) label: String,
+}
+
+/// A bar of a histogram.
+pub(super) struct Column {
+    /// What is at its right edge.
+    pub(super) label: String,
+    /// What is told about it.
+    pub(super) hint: String,
+    pub(super) value: f64,
+}
+
+/// Round numbers from 0 to at least `most`, about four of them.
+pub(super) fn steps(most: f64) -> Vec<f64> {
+    let raw = most.max(1e-9) / 4.0;
+    let power = 10_f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0].iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999).unwrap_or(raw);
+    (0..=(most / step).ceil() as usize).map(|n| n as f64 * step).collect()
+}
+
+/// Lines over an x axis with its own marks; `x` and `y` say where a value is, from 0 to 1.
+pub(super) fn lines(
+    curves: &[Curve<'_>],
+    x: impl Fn(f64) -> f64,
+    y: impl Fn(f64) -> f64,
+    x_ticks: &[Tick],
+    y_ticks: &[Tick],
+    unit: &str,
+) -> String {
+    let mut svg = frame(x_ticks, y_ticks, unit);
+    for curve in curves.iter().filter(|curve| !curve.points.is_empty()) {
+        let place = |(at, value): &(f64, f64)| format!("{:.1},{:.1}", across(x(*at)), down(y(*value)));
+        let points: Vec<String> = curve.points.iter().map(place).collect();
+        if curve.is_filled {
+            let (first, last) = (across(x(curve.points[0].0)), across(x(curve.points[curve.points.len() - 1].0)));
+            put(
+                &mut svg,
+                format_args!(
+                    r#"<polygon class="{} fill" points="{first:.1},{base:.1} {} {last:.1},{base:.1}"/>"#,
+                    curve.class,
+                    points.join(" "),
+                    base = down(0.0)
+                ),
+            );
+        }
+        put(&mut svg, format_args!(r#"<polyline class="{}" points="{}"/>"#, curve.class, points.join(" ")));
+        if curve.points.len() == 1 {
+            let (at, value) = curve.points[0];
+            put(&mut svg, format_args!(r#"<circle class="{}" cx="{:.1}" cy="{:.1}" r="3"/>"#, curve.class, across(x(at)), down(y(value))));
+        }
+    }
+    svg.push_str("</svg>");
+    let legend: String =
+        curves.iter().map(|curve| format!(r#"<span class="key {}">{}</span>"#, curve.class, escaped(curve.name))).collect();
+    format!("{svg}<p class=\"legend\">{legend}</p>")
+}
+
+/// Columns side by side.
+pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &str) -> String {
+    let width = 1.0 / columns.len().max(1) as f64;
+    // Labels that would touch each other are left out.
+    let every = columns.len().div_ceil(14).max(1);
+    let labelled = columns.iter().enumerate().filter(|(number, _)| (number + 1) % every == 0);
+    let ticks: Vec<Tick> = labelled.map(|(number, column)| Tick { at: (number + 1) as f64 * width, label: column.label.clone() }).collect();
+    let mut svg = frame(&ticks, y_ticks, unit);
+    for (number, column) in columns.iter().enumerate() {
+        let (left, right) = (across(number as f64 * width) + 1.0, across((number + 1) as f64 * width) - 1.0);
+        // Anything above nothing is seen.
+        let height = if column.value > 0.0 { ((column.value / most) * (down(0.0) - down(1.0))).max(1.5) } else { 0.0 };
+        let (x, y, width) = (left, down(0.0) - height, (right - left).max(1.0));
+        let hint = escaped(&column.hint);
+        put(
+            &mut svg,
+            format_args!(r#"<rect class="a" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{hint}</title></rect>"#),
+        );
+    }
+    svg + "</svg>"
+}
+
+fn across(part: f64) -> f64 {
+    LEFT + part.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+}
+
+fn down(part: f64) -> f64 {
+    HEIGHT - BELOW - part.clamp(0.0, 1.0) * (HEIGHT - BELOW - ABOVE)
+}
+
+/// The start of a chart: its axes and their marks.
+fn frame(x_ticks: &[Tick], y_ticks: &[Tick], unit: &str) -> String {
+    let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">"#);
+    for tick in y_ticks {
+        let y = down(tick.at);
+        put(&mut svg, format_args!(r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT));
+        put(&mut svg, format_args!(r#"<text class="end" x="{:.1}" y="{:.1}">{}</text>"#, LEFT - 7.0, y + 4.0, escaped(&tick.label)));
+    }
+    for tick in x_ticks {
+        let x = across(tick.at);
+        put(&mut svg, format_args!(r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{:.1}" y2="{:.1}"/>"#, down(0.0), down(0.0) + 4.0));
+        // The last label stays inside the picture.
+        let class = if x > WIDTH - 3.0 * RIGHT { "end" } else { "mid" };
+        let x = if class == "end" { WIDTH - 2.0 } else { x };
+        put(&mut svg, format_args!(r#"<text class="{class}" x="{x:.1}" y="{:.1}">{}</text>"#, down(0.0) + 17.0, escaped(&tick.label)));
+    }
+    put(&mut svg, format_args!(r#"<text class="mid unit" x="{:.1}" y="{:.1}">{}</text>"#, across(0.5), HEIGHT - 5.0, escaped(unit)));
+    svg
+}
+
+fn put(svg: &mut String, element: std::fmt::Arguments<'_>) {
+    svg.write_fmt(element).expect("a string takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_have_round_marks() {
+        assert_eq!(steps(10.0), [0.0, 2.5, 5.0, 7.5, 10.0]);
+        assert_eq!(steps(7300.0), [0.0, 2000.0, 4000.0, 6000.0, 8000.0]);
+        for most in [0.0, 1e-3, 1.0, 99.0, 1e9] {
+            let steps = steps(most);
+            assert!(steps.len() <= 7 && steps.last().is_some_and(|last| *last >= most * 0.999), "{most}: {steps:?}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `bench --assert`: the numbers of a report under their names. Pure.
+
+use super::report::Report;
+use crate::cmd::assertion::{Conditions, Value};
+use crate::cmd::exit::Usage;
+use crate::cmd::figures::Kind;
+
+/// What does not hold, one line for each.
+///
+/// # Errors
+/// [`Usage`] if there is no such field, or a unit does not suit it.
+pub(super) fn failures(conditions: &Conditions, report: &Report) -> Result<Vec<String>, Usage> {
+    let fields = fields(report);
+    let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();
+    conditions.failures(&names, |wanted| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value))
+}
+
+fn fields(report: &Report) -> Vec<(String, Value)> {
+    let mut fields = Vec::new();
+    let mut add = |name: &str, number: f64, kind| fields.push((name.to_owned(), Value { number, kind }));
+    for (name, milliseconds) in report.latency_ms.values() {
+        add(name, milliseconds, Kind::Milliseconds);
+    }
+    for (name, count) in [
+        ("lost", report.lost),
+        ("duplicated", report.duplicated),
+        ("reordered", report.reordered),
+        ("corrupt", report.corrupt),
+        ("disconnected", report.disconnected),
+        ("published", report.published),
+        ("expected", report.expected),
+        ("delivered", report.delivered),
+    ] {
+        add(name, count as f64, Kind::Count);
+    }
+    add("deliveries_per_second", report.deliveries_per_second, Kind::Count);
+    add("seconds", report.seconds, Kind::Seconds);
+    add("connect_seconds", report.connect_seconds, Kind::Seconds);
+    add("publish_seconds", report.publish_seconds, Kind::Seconds);
+    add("behind", report.behind_ms, Kind::Milliseconds);
+    for (name, milliseconds) in report.connect_ms.values() {
+        add(&format!("connect_{name}"), milliseconds, Kind::Milliseconds);
+    }
+    fields
+}

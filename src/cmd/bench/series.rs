@@ -1,0 +1,105 @@
+//! What happened when: counts in steps of time that grow with the length of the run. Pure.
+
+use serde::{Deserialize, Serialize};
+
+/// The first width of a step.
+const STEP_NANOS: u64 = 100_000_000;
+/// Steps that are kept; then two become one.
+const MAX_STEPS: usize = 600;
+
+/// One step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Step {
+    /// Things that happened in it.
+    pub(super) count: u64,
+    /// Their latencies together.
+    pub(super) sum_nanos: u64,
+    /// The longest of them.
+    pub(super) max_nanos: u64,
+}
+
+/// Steps from one moment on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Series {
+    pub(super) width_nanos: u64,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self { width_nanos: STEP_NANOS, steps: Vec::new() }
+    }
+}
+
+impl Step {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
+        self.max_nanos = self.max_nanos.max(other.max_nanos);
+    }
+}
+
+impl Series {
+    /// Enters one thing that happened `at` nanoseconds after the beginning.
+    pub(super) fn enter(&mut self, at: u64, latency_nanos: u64) {
+        while at / self.width_nanos >= MAX_STEPS as u64 {
+            self.widen();
+        }
+        let number = (at / self.width_nanos) as usize;
+        if self.steps.len() <= number {
+            self.steps.resize(number + 1, Step::default());
+        }
+        self.steps[number].add(Step { count: 1, sum_nanos: latency_nanos, max_nanos: latency_nanos });
+    }
+
+    /// Adds what another process saw, from the same beginning.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        while self.width_nanos < other.width_nanos {
+            self.widen();
+        }
+        while other.width_nanos < self.width_nanos {
+            other.widen();
+        }
+        if self.steps.len() < other.steps.len() {
+            self.steps.resize(other.steps.len(), Step::default());
+        }
+        self.steps.iter_mut().zip(other.steps).for_each(|(step, other)| step.add(other));
+    }
+
+    /// The same in steps of at least this width.
+    pub(super) fn widened(mut self, width_nanos: u64) -> Self {
+        while self.width_nanos < width_nanos {
+            self.widen();
+        }
+        self
+    }
+
+    fn widen(&mut self) {
+        self.width_nanos *= 2;
+        let join = |pair: &[Step]| {
+            let mut step = pair[0];
+            pair[1..].iter().for_each(|other| step.add(*other));
+            step
+        };
+        self.steps = self.steps.chunks(2).map(join).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_widen_and_merge_without_losing_anything() {
+        let (mut long, mut short) = (Series::default(), Series::default());
+        (0..5000).for_each(|n| long.enter(n * STEP_NANOS, n));
+        (0..7).for_each(|n| short.enter(n * STEP_NANOS, 9000 + n));
+        assert!(long.steps.len() <= MAX_STEPS && long.width_nanos > STEP_NANOS);
+        let mut other = short.clone();
+        other.merge(long.clone());
+        long.merge(short);
+        assert_eq!(long, other);
+        assert_eq!(long.steps.iter().map(|step| step.count).sum::<u64>(), 5007);
+        assert_eq!(long.steps.iter().map(|step| step.max_nanos).max(), Some(9006));
+    }
+}

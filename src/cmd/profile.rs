@@ -1,0 +1,283 @@
+//! Which server is meant: the command line, the environment, and the configuration file with named servers.
+//!
+//! ```toml
+//! default = "staging"
+//!
+//! [servers.staging]
+//! url = "https://push.example/live"
+//! token_file = "staging.token"        # or token = "…", or token_command = ["pass", "show", "push"]
+//! headers = { X-Team = "web" }
+//! pub_path = "/publish?id={channel}"  # and sub_path, stats_path, mode
+//! ```
+//!
+//! A token or a header of the file goes to the URL beside it and nowhere else: with `--url` or `PUSHCTL_URL` the file is not
+//! read at all.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use super::args::Choice;
+use super::exit::Usage;
+use super::output;
+use crate::client::Mode;
+
+/// The server that is talked to if none is named.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:9080";
+
+/// What is known about the server. Headers may be secrets, so debugging output does not show them.
+#[derive(Clone, Default)]
+pub struct Settled {
+    /// Its URL.
+    pub url: String,
+    /// Path template of the publisher.
+    pub pub_path: Option<String>,
+    /// Path template of the subscriber.
+    pub sub_path: Option<String>,
+    /// Path template of the statistics.
+    pub stats_path: Option<String>,
+    /// How its messages are followed.
+    pub mode: Option<Mode>,
+    headers: HeaderMap,
+}
+
+impl fmt::Debug for Settled {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Settled").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+impl Settled {
+    /// Adds the headers that are not there yet.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        let missing: Vec<_> = self.headers.keys().filter(|name| !headers.contains_key(*name)).collect();
+        for name in missing {
+            if let Some(value) = self.headers.get(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+}
+
+/// The configuration file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    default: Option<String>,
+    #[serde(default)]
+    servers: BTreeMap<String, Profile>,
+}
+
+/// A named server.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Profile {
+    url: String,
+    token: Option<String>,
+    token_file: Option<PathBuf>,
+    token_command: Option<Vec<String>>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    pub_path: Option<String>,
+    sub_path: Option<String>,
+    stats_path: Option<String>,
+    mode: Option<String>,
+}
+
+/// A server as `pushctl servers` lists it.
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its URL, as written.
+    pub url: String,
+    /// True if it is the one that is used when none is named.
+    pub is_default: bool,
+}
+
+/// Finds out which server is meant and everything about it.
+///
+/// # Errors
+/// When the configuration file is wrong or does not have the server, or a token cannot be had.
+pub fn settle(choice: &Choice) -> anyhow::Result<Settled> {
+    let plain = |url: String| Settled { url, ..Settled::default() };
+    let mut settled = match (&choice.url, &choice.server) {
+        (Some(url), _) => plain(url.clone()),
+        (None, Some(name)) => named(choice, Some(name), "--server")?.unwrap_or_default(),
+        (None, None) => match (variable("PUSHCTL_URL"), variable("PUSHCTL_SERVER")) {
+            (Some(url), _) => plain(url),
+            (None, Some(name)) => named(choice, Some(&name), "PUSHCTL_SERVER")?.unwrap_or_default(),
+            (None, None) => named(choice, None, "the key 'default'")?.unwrap_or_else(|| plain(DEFAULT_URL.to_owned())),
+        },
+    };
+    if let Some(token) = variable("PUSHCTL_TOKEN") {
+        settled.headers.insert(AUTHORIZATION, bearer(&token, "PUSHCTL_TOKEN")?);
+    }
+    // Two sorts of credentials would contradict each other: those in the URL were chosen for it.
+    if has_credentials(&settled.url) {
+        settled.headers.remove(AUTHORIZATION);
+    }
+    Ok(settled)
+}
+
+/// The servers of the configuration file, by name.
+///
+/// # Errors
+/// When the file is wrong.
+pub fn list(choice: &Choice) -> anyhow::Result<Vec<Listed>> {
+    let Some((_, file)) = load(choice)? else { return Ok(Vec::new()) };
+    let is_default = |name: &str| file.default.as_deref() == Some(name);
+    Ok(file
+        .servers
+        .iter()
+        .map(|(name, profile)| Listed { name: name.clone(), url: profile.url.clone(), is_default: is_default(name) })
+        .collect())
+}
+
+/// The file that is read.
+#[must_use]
+pub fn path(choice: &Choice) -> Option<PathBuf> {
+    let given = choice.config_file.clone().or_else(|| variable("PUSHCTL_CONFIG").map(PathBuf::from));
+    given.or_else(default_path)
+}
+
+/// The XDG base directory specification: `$XDG_CONFIG_HOME` if it is absolute, else `~/.config`.
+fn default_path() -> Option<PathBuf> {
+    let configured = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let directory = configured.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")))?;
+    Some(directory.join("pushctl/config.toml"))
+}
+
+/// A variable of the environment, if it is not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn load(choice: &Choice) -> anyhow::Result<Option<(PathBuf, File)>> {
+    let Some(path) = path(choice) else { return Ok(None) };
+    let is_wanted = choice.config_file.is_some() || variable("PUSHCTL_CONFIG").is_some();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_wanted => return Ok(None),
+        Err(error) => return Err(Usage(format!("cannot read the configuration {}: {error} (see --config-file)", path.display())).into()),
+    };
+    let file = toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+        Usage(format!("cannot use the configuration {}:{line}: {}", path.display(), without_values(error.message())))
+    })?;
+    Ok(Some((path, file)))
+}
+
+/// The parser's words without the strings that it quotes: one may be a token.
+fn without_values(message: &str) -> String {
+    let mut text = String::new();
+    for (number, piece) in message.lines().next().unwrap_or("").split('"').enumerate() {
+        text.push_str(if number % 2 == 0 { piece } else { "\"...\"" });
+    }
+    text
+}
+
+/// The server `name`, or the default one if there is one.
+fn named(choice: &Choice, name: Option<&str>, place: &str) -> anyhow::Result<Option<Settled>> {
+    let Some((path, file)) = load(choice)? else {
+        let Some(name) = name else { return Ok(None) };
+        let where_to = path(choice).map_or_else(|| "and no home directory".to_owned(), |path| path.display().to_string());
+        return Err(Usage(format!("there is no server '{name}': there is no configuration file {where_to} (see {place})")).into());
+    };
+    let Some(name) = name.or(file.default.as_deref()) else { return Ok(None) };
+    let Some(profile) = file.servers.get(name) else {
+        let known: Vec<_> = file.servers.keys().map(String::as_str).collect();
+        return Err(Usage(format!("there is no server '{name}' in {} (see {place}; it has: {})", path.display(), known.join(", "))).into());
+    };
+    profile.settle(name, &path).map(Some)
+}
+
+impl Profile {
+    fn settle(&self, name: &str, path: &Path) -> anyhow::Result<Settled> {
+        let wrong = |what: String| Usage(format!("cannot use the server '{name}' of {}: {what}", path.display()));
+        if [self.token.is_some(), self.token_file.is_some(), self.token_command.is_some()].iter().filter(|given| **given).count() > 1 {
+            return Err(wrong("it has several tokens (keep one of token, token_file and token_command)".to_owned()).into());
+        }
+        if self.token.is_some() || !self.headers.is_empty() || has_credentials(&self.url) {
+            warn_of_readers(path);
+        }
+        let mut headers = HeaderMap::new();
+        for (key, value) in &self.headers {
+            let header: HeaderName = key.parse().map_err(|_| wrong(format!("'{key}' is no header name")))?;
+            let mut value =
+                HeaderValue::from_str(value).map_err(|_| wrong(format!("the header '{key}' has characters that it cannot carry")))?;
+            value.set_sensitive(true);
+            headers.insert(header, value);
+        }
+        if let Some(token) = self.token(path).with_context(|| format!("cannot get the token of the server '{name}'"))? {
+            headers.insert(AUTHORIZATION, bearer(&token, &format!("the token of the server '{name}'"))?);
+        }
+        let mode = self.mode.as_deref().map(|mode| <Mode as clap::ValueEnum>::from_str(mode, false));
+        let mode = mode.transpose().map_err(|_| wrong(format!("there is no mode '{}'", self.mode.as_deref().unwrap_or(""))))?;
+        Ok(Settled {
+            url: self.url.clone(),
+            pub_path: self.pub_path.clone(),
+            sub_path: self.sub_path.clone(),
+            stats_path: self.stats_path.clone(),
+            mode,
+            headers,
+        })
+    }
+
+    /// The token, from wherever it is. When PUSHCTL_TOKEN is there, it is not looked for.
+    fn token(&self, config: &Path) -> anyhow::Result<Option<String>> {
+        if variable("PUSHCTL_TOKEN").is_some() {
+            return Ok(None);
+        }
+        if let Some(file) = &self.token_file {
+            let file = located(file, config);
+            let token = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            warn_of_readers(&file);
+            return Ok(Some(token.trim().to_owned()));
+        }
+        let Some((program, args)) = self.token_command.as_deref().and_then(<[String]>::split_first) else { return Ok(self.token.clone()) };
+        let output = Command::new(program)
+            .args(args)
+            .stdin(Stdio::inherit())
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot run '{program}'"))?;
+        anyhow::ensure!(output.status.success(), "'{program}' failed: {}", output.status);
+        let token = String::from_utf8(output.stdout).ok().context("it is no text")?;
+        Ok(Some(token.trim().to_owned()))
+    }
+}
+
+/// A path of the configuration: from the home directory with `~/`, else from the directory of the file.
+fn located(path: &Path, config: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), variable("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => config.parent().unwrap_or(Path::new("")).join(path),
+    }
+}
+
+fn bearer(token: &str, what: &str) -> Result<HeaderValue, Usage> {
+    let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+    let mut value = value.map_err(|_| Usage(format!("cannot send {what}: it has characters that a header cannot carry")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn has_credentials(url: &str) -> bool {
+    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    Url::parse(&full).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+}
+
+/// A file with secrets belongs to its owner alone.
+fn warn_of_readers(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0) {
+        let path = path.display();
+        output::note(format_args!("{path} holds a secret and can be read by other users (mend it with: chmod 600 {path})"));
+    }
+}

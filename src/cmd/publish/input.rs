@@ -1,0 +1,275 @@
+//! Many messages from a file or from standard input: lines, or one JSON object per line. Read by a thread, so that a source
+//! that stalls stops neither signals nor answers.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read as _, Seek as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::client::MAX_MESSAGE_BYTES;
+use crate::cmd::exit::Usage;
+
+/// Messages that the thread hands over at once at most; it does so earlier when its source has no more for the moment.
+const BATCH: usize = 256;
+/// Bytes after which it hands them over.
+const BATCH_BYTES: usize = 256 << 10;
+/// Batches that wait between the thread and the sender.
+const BATCHES: usize = 4;
+
+/// A message of a line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Line from 1, counted on over the rounds of `--repeat`.
+    pub number: u64,
+    /// Channel, if the line names one.
+    pub channel: Option<String>,
+    /// The message.
+    pub text: Vec<u8>,
+    /// `Event-Id`
+    pub event_id: Option<String>,
+    /// `Event-Type`
+    pub event_type: Option<String>,
+}
+
+/// Where messages come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The same text again and again.
+    Text(Vec<u8>),
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// How a line is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// It is the message.
+    Plain,
+    /// It is an object.
+    Json,
+}
+
+/// What comes from the thread.
+pub type Batch = anyhow::Result<Vec<Entry>>;
+
+/// Starts to read `rounds` times.
+///
+/// # Errors
+/// When the file cannot be opened, or the system has no thread for us.
+pub fn start(source: Source, form: Form, rounds: u64) -> anyhow::Result<mpsc::Receiver<Batch>> {
+    let (sender, receiver) = mpsc::channel(BATCHES);
+    let mut reader = Reader { form, number: 0, batch: Vec::new(), batch_bytes: 0, sender };
+    let work = move || {
+        // An error that nobody waits for any more is no error.
+        if let Err(Some(error)) = reader.run(&source, rounds) {
+            let _ = reader.sender.blocking_send(Err(error));
+        }
+    };
+    std::thread::Builder::new().name("input".to_owned()).spawn(work).context("cannot start a thread for the input")?;
+    Ok(receiver)
+}
+
+/// How many messages there are, if that can be known before.
+#[must_use]
+pub fn count(source: &Source, rounds: u64) -> Option<u64> {
+    let lines = match source {
+        Source::Text(_) => 1,
+        Source::File(path) => lines(&File::open(path).ok()?)?,
+        Source::Stdin => lines(&File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?))?,
+    };
+    lines.checked_mul(rounds)
+}
+
+/// The lines of a regular file that are not empty, from where it stands; it stays there.
+fn lines(mut file: &File) -> Option<u64> {
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let (mut at, mut lines, mut is_empty, mut buffer) = (file.stream_position().ok()?, 0, true, vec![0; 256 << 10]);
+    loop {
+        let length = file.read_at(&mut buffer, at).ok()?;
+        if length == 0 {
+            return Some(lines + u64::from(!is_empty));
+        }
+        at += length as u64;
+        for byte in &buffer[..length] {
+            match byte {
+                b'\n' => {
+                    lines += u64::from(!is_empty);
+                    is_empty = true;
+                }
+                // The whole line break is "\r\n" here.
+                b'\r' => {}
+                _ => is_empty = false,
+            }
+        }
+    }
+}
+
+struct Reader {
+    form: Form,
+    number: u64,
+    batch: Vec<Entry>,
+    batch_bytes: usize,
+    sender: mpsc::Sender<Batch>,
+}
+
+impl Reader {
+    /// Fails with `None` when nobody takes the messages any more.
+    fn run(&mut self, source: &Source, rounds: u64) -> Result<(), Option<anyhow::Error>> {
+        for _ in 0..rounds {
+            match source {
+                Source::Text(text) => {
+                    self.number += 1;
+                    self.add(Entry { number: self.number, text: text.clone(), ..Entry::default() })?;
+                }
+                Source::File(path) => {
+                    let name = path.display().to_string();
+                    let file = File::open(path).with_context(|| format!("cannot read {name}")).map_err(Some)?;
+                    self.read(BufReader::with_capacity(BATCH_BYTES, file), &name)?;
+                }
+                Source::Stdin => self.read(BufReader::with_capacity(BATCH_BYTES, std::io::stdin()), "standard input")?,
+            }
+        }
+        self.flush()
+    }
+
+    fn read<R: std::io::Read>(&mut self, mut reader: BufReader<R>, name: &str) -> Result<(), Option<anyhow::Error>> {
+        loop {
+            // What is there goes out before the source is waited for.
+            if !reader.buffer().contains(&b'\n') {
+                self.flush()?;
+            }
+            let mut line = Vec::new();
+            let length = (&mut reader).take(MAX_MESSAGE_BYTES as u64 + 2).read_until(b'\n', &mut line);
+            if length.with_context(|| format!("cannot read {name}")).map_err(Some)? == 0 {
+                return Ok(());
+            }
+            self.number += 1;
+            let number = self.number;
+            if line.last() == Some(&b'\n') {
+                line.pop();
+                line.pop_if(|byte| *byte == b'\r');
+            }
+            if line.len() > MAX_MESSAGE_BYTES {
+                let text = format!("line {number} of {name} is larger than {} MiB", MAX_MESSAGE_BYTES >> 20);
+                return Err(Some(Usage(text).into()));
+            }
+            // Servers refuse empty messages.
+            if line.is_empty() {
+                continue;
+            }
+            let entry = match self.form {
+                Form::Plain => Ok(Entry { number, text: line, ..Entry::default() }),
+                Form::Json => object(&line, number),
+            };
+            match entry {
+                Ok(entry) => self.add(entry)?,
+                Err(reason) => {
+                    self.flush()?;
+                    return Err(Some(Usage(format!("cannot use line {number} of {name}: {reason}")).into()));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<(), Option<anyhow::Error>> {
+        self.batch_bytes += entry.text.len();
+        self.batch.push(entry);
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Option<anyhow::Error>> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        self.sender.blocking_send(Ok(std::mem::take(&mut self.batch))).map_err(|_| None)
+    }
+}
+
+/// The fields of a line of `--ndjson`.
+const FIELDS: [&str; 5] = ["channel", "text", "base64", "event_id", "event_type"];
+
+/// Reads a line of `--ndjson`.
+///
+/// # Errors
+/// The field that is wrong, and how.
+fn object(line: &[u8], number: u64) -> Result<Entry, String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON (column {})", error.column()))?;
+    let Value::Object(object) = value else { return Err(r#"it is no JSON object (write {"channel":"…","text":"…"})"#.to_owned()) };
+    let mut entry = Entry { number, ..Entry::default() };
+    let (mut text, mut bytes) = (None, None);
+    for (name, value) in object {
+        if !FIELDS.contains(&name.as_str()) {
+            return Err(format!("there is no field '{name}' (there are {})", FIELDS.join(", ")));
+        }
+        let value = match value {
+            Value::String(value) => value,
+            // Absent, as many programs write it.
+            Value::Null => continue,
+            _ => return Err(format!("the field '{name}' is no string")),
+        };
+        match name.as_str() {
+            "channel" => entry.channel = Some(value),
+            "text" => text = Some(value.into_bytes()),
+            "base64" => bytes = Some(STANDARD.decode(value).map_err(|error| format!("the field 'base64' is no base64: {error}"))?),
+            "event_id" => entry.event_id = Some(value),
+            _ => entry.event_type = Some(value),
+        }
+    }
+    entry.text = match (text, bytes) {
+        (Some(text), None) | (None, Some(text)) => text,
+        (None, None) => return Err("there is neither a field 'text' nor 'base64'".to_owned()),
+        (Some(_), Some(_)) => return Err("there are both fields 'text' and 'base64'".to_owned()),
+    };
+    if entry.text.is_empty() {
+        return Err("the message is empty, which servers refuse".to_owned());
+    }
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_become_messages() {
+        let line = br#"{"channel":"c","text":"t","event_id":"i","event_type":"y"}"#;
+        let entry = Entry {
+            number: 7,
+            channel: Some("c".to_owned()),
+            text: b"t".to_vec(),
+            event_id: Some("i".to_owned()),
+            event_type: Some("y".to_owned()),
+        };
+        assert_eq!(object(line, 7), Ok(entry));
+        assert_eq!(object(br#"{"base64":"/wA=","event_id":null}"#, 1).map(|entry| entry.text), Ok(vec![0xff, 0]));
+    }
+
+    #[test]
+    fn wrong_objects_are_told_with_their_field() {
+        for (line, mention) in [
+            ("{", "column 1"),
+            ("[]", "no JSON object"),
+            (r#"{"txt":"x"}"#, "'txt'"),
+            (r#"{"text":1}"#, "'text'"),
+            (r#"{"base64":"*"}"#, "'base64'"),
+            (r#"{"channel":"a"}"#, "neither"),
+            (r#"{"text":"a","base64":"YQ=="}"#, "both"),
+            (r#"{"text":""}"#, "empty"),
+        ] {
+            let error = object(line.as_bytes(), 1).expect_err(line);
+            assert!(error.contains(mention), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Publishes many messages: takes them from the input, paces them, keeps the books, and stops in an orderly way.
+
+use std::collections::VecDeque;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reqwest::Url;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::input::{self, Batch, Entry, Form, Source};
+use super::tally::Tally;
+use super::template::{Random, Template};
+use super::{Args, TooFew, fewest_subscribers};
+use crate::client::pipeline::Limits;
+use crate::client::publish::{Answer, Posting, Publication, Publisher};
+use crate::client::{Endpoints, Error};
+use crate::cmd::exit::{Code, Usage};
+use crate::cmd::output;
+
+/// Time for the answers under way after a first signal.
+const SETTLE: Duration = Duration::from_secs(2);
+/// A run that takes less shows no progress.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Publishes everything that the arguments name.
+///
+/// # Errors
+/// When something was refused or the connection broke; what is known is part of the text.
+pub async fn run(args: &Args, source: Source, endpoints: &Endpoints, default: Option<Url>) -> anyhow::Result<Code> {
+    let stdout = output::Stdout::start()?;
+    let start = Instant::now();
+    let mut work = Work::new(args, source, endpoints, default).await?;
+    let end = work.run().await;
+    work.bar.finish_and_clear();
+    work.tally.unanswered = work.publisher.unanswered();
+    let (tally, time) = (&work.tally, start.elapsed());
+    let outcome = match end {
+        End::Done if tally.refused == 0 => Ok(Code::Success),
+        End::Done => {
+            let error = tally.refusals.first().map_or_else(|| Error::Request(String::new()), |(_, error)| error.clone());
+            Err(anyhow::Error::new(error).context(tally.story()))
+        }
+        End::Failed(error) => Err(error.context(tally.story())),
+        End::Interrupted => {
+            output::note(format_args!("{}; interrupted", tally.story()));
+            Ok(Code::Interrupted)
+        }
+    };
+    if args.answer.json {
+        let error = match &outcome {
+            Ok(Code::Interrupted) => Some("interrupted".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.root_cause().to_string()),
+        };
+        stdout.line(tally.to_json(time, error.as_deref()).as_bytes()).await?;
+    } else if outcome.as_ref().is_ok_and(|code| *code == Code::Success) && !args.answer.quiet {
+        stdout.line(tally.summary(time).as_bytes()).await?;
+    }
+    outcome
+}
+
+/// How the work ended.
+enum End {
+    /// Everything was sent and answered.
+    Done,
+    Failed(anyhow::Error),
+    Interrupted,
+}
+
+struct Work<'a> {
+    args: &'a Args,
+    endpoints: &'a Endpoints,
+    default: Option<Arc<Url>>,
+    channel: Option<Template>,
+    text: Option<Template>,
+    event_id: Option<Template>,
+    random: Random,
+    input: mpsc::Receiver<Batch>,
+    /// Read and not given to the publisher.
+    entries: VecDeque<Entry>,
+    publisher: Publisher,
+    tally: Tally,
+    bar: ProgressBar,
+    start: Instant,
+    /// Messages given to the publisher.
+    given: u64,
+    /// No more messages are wanted or there.
+    is_over: bool,
+    failure: Option<anyhow::Error>,
+}
+
+impl<'a> Work<'a> {
+    async fn new(args: &'a Args, source: Source, endpoints: &'a Endpoints, default: Option<Url>) -> anyhow::Result<Self> {
+        let base = match &default {
+            Some(url) => url.clone(),
+            None => endpoints.publish("x")?,
+        };
+        let limits = Limits { timeout: args.answer.timeout, in_flight: args.in_flight, resends: args.retry_unanswered };
+        let headers = args.server.header_map()?;
+        let publisher = Publisher::new(args.server.client()?, &headers, &base, limits).await?;
+        let form = if args.ndjson { Form::Json } else { Form::Plain };
+        let unit = if args.is_by_line() { "line" } else { "message" };
+        let tally = Tally { unit, total: input::count(&source, args.repeat), ..Tally::default() };
+        let template = |text: &Option<String>| text.as_deref().filter(|_| args.template).map(|text| Template::new(text.as_bytes()));
+        let text = match &source {
+            Source::Text(text) if args.template => Some(Template::new(text)),
+            _ => None,
+        };
+        Ok(Self {
+            args,
+            endpoints,
+            default: default.map(Arc::new),
+            channel: template(&args.channels()),
+            text,
+            event_id: template(&args.event_id),
+            random: Random::new(),
+            input: input::start(source, form, args.repeat)?,
+            entries: VecDeque::new(),
+            publisher,
+            bar: ProgressBar::hidden(),
+            tally,
+            start: Instant::now(),
+            given: 0,
+            is_over: false,
+            failure: None,
+        })
+    }
+
+    async fn run(&mut self) -> End {
+        let (mut interrupt, mut terminate) = match (listen(SignalKind::interrupt()), listen(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+            (Err(error), _) | (_, Err(error)) => return End::Failed(error),
+        };
+        let (mut settles, mut is_interrupted) = (None, false);
+        loop {
+            if let Err(error) = self.give() {
+                self.wrong(error.into());
+            }
+            if self.is_over && self.entries.is_empty() && self.publisher.is_idle() {
+                break;
+            }
+            let due = self.due().filter(|_| !self.entries.is_empty() && self.publisher.has_room());
+            tokio::select! {
+                answers = self.publisher.progress() => match answers {
+                    Ok(answers) => self.take(answers),
+                    Err(error) => {
+                        self.stop(error.into());
+                        break;
+                    }
+                },
+                batch = self.input.recv(), if self.entries.is_empty() && !self.is_over => match batch {
+                    Some(Ok(entries)) => self.entries = entries.into(),
+                    Some(Err(error)) => self.wrong(error),
+                    None => self.is_over = true,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                _ = interrupt.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
+                _ = terminate.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
+                () = sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => break,
+            }
+            self.show();
+        }
+        match self.failure.take() {
+            Some(error) => End::Failed(error),
+            None if is_interrupted => End::Interrupted,
+            None => End::Done,
+        }
+    }
+
+    /// The first signal stops the sending and waits for the answers under way; the second one ends everything.
+    fn interrupt(&mut self, settles: &mut Option<Instant>, is_interrupted: &mut bool) -> bool {
+        if *is_interrupted {
+            return true;
+        }
+        *is_interrupted = true;
+        *settles = Some(Instant::now() + SETTLE);
+        self.end();
+        false
+    }
+
+    /// When the next message may be sent.
+    fn due(&self) -> Option<Instant> {
+        self.args.rate.map(|rate| self.start + Duration::from_secs_f64(self.given as f64 / rate))
+    }
+
+    /// Gives messages to the publisher, as many as may be.
+    fn give(&mut self) -> Result<(), Error> {
+        while self.publisher.has_room() && self.due().is_none_or(|due| due <= Instant::now()) {
+            let Some(entry) = self.entries.pop_front() else { return Ok(()) };
+            let number = entry.number;
+            let posting = self.posting(entry).inspect_err(|_| self.tally.next = Some(number))?;
+            self.publisher.push(posting).inspect_err(|_| self.tally.next = Some(number))?;
+            self.given += 1;
+            self.tally.last_sent = number;
+        }
+        Ok(())
+    }
+
+    fn posting(&mut self, entry: Entry) -> Result<Posting, Error> {
+        let number = entry.number;
+        let mut expand = |template: &Template| template.expand(number, &mut self.random);
+        let mut words = |template: &Template| String::from_utf8_lossy(&expand(template)).into_owned();
+        let url = match (entry.channel, &self.channel, &self.default) {
+            (Some(channel), ..) if self.args.template => Arc::new(self.endpoints.publish(&words(&Template::new(channel.as_bytes())))?),
+            (Some(channel), ..) => Arc::new(self.endpoints.publish(&channel)?),
+            (None, Some(template), _) => Arc::new(self.endpoints.publish(&words(template))?),
+            (None, None, Some(url)) => Arc::clone(url),
+            (None, None, None) => {
+                let reason = "it has no field 'channel', and there is no CHANNEL on the command line";
+                return Err(Error::Request(format!("cannot publish line {number}: {reason}")));
+            }
+        };
+        let event_id = entry.event_id.or_else(|| match &self.event_id {
+            Some(template) => Some(words(template)),
+            None => self.args.event_id.clone(),
+        });
+        let text = match &self.text {
+            Some(template) => expand(template),
+            None if self.args.template => expand(&Template::new(&entry.text)),
+            None => entry.text,
+        };
+        let event_type = entry.event_type.or_else(|| self.args.event_type.clone());
+        let publication = Publication { text, event_id, event_type, content_type: self.args.content_type.clone() };
+        Ok(Posting { number, url, publication })
+    }
+
+    fn take(&mut self, answers: Vec<Answer>) {
+        for Answer { number, result } in answers {
+            match result {
+                Ok(body) => {
+                    self.tally.acknowledged += 1;
+                    if let Err(error) = self.check(&body) {
+                        self.stop(error.context(format!("{} {number}", self.tally.unit)));
+                    }
+                }
+                Err(error) => {
+                    self.tally.refuse(number, error);
+                    if !self.args.keep_going {
+                        self.end();
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&self, body: &[u8]) -> anyhow::Result<()> {
+        let Some(wanted) = self.args.require_subscribers else { return Ok(()) };
+        let found = fewest_subscribers(body)?;
+        if found < wanted { Err(TooFew { found, wanted }.into()) } else { Ok(()) }
+    }
+
+    /// Something went wrong; the first thing counts.
+    fn stop(&mut self, error: anyhow::Error) {
+        self.end();
+        self.failure.get_or_insert(error);
+    }
+
+    /// The input is wrong from here on; what came before is still sent.
+    fn wrong(&mut self, error: anyhow::Error) {
+        self.tally.next.get_or_insert(self.tally.last_sent + 1);
+        self.entries.clear();
+        self.is_over = true;
+        self.input.close();
+        self.failure.get_or_insert(error);
+    }
+
+    /// Sends nothing more.
+    fn end(&mut self) {
+        let taken_back = self.publisher.take_back();
+        if self.is_over && self.entries.is_empty() && taken_back.is_none() {
+            return;
+        }
+        let first = self.tally.next.or(taken_back).or_else(|| self.entries.front().map(|entry| entry.number));
+        // Whether there is another line is not known when none was read.
+        let knows_more = self.tally.total.is_none_or(|total| self.given < total);
+        self.tally.next = first.or_else(|| knows_more.then_some(self.tally.last_sent + 1));
+        self.entries.clear();
+        self.is_over = true;
+        self.input.close();
+    }
+
+    fn show(&mut self) {
+        if self.bar.is_hidden() && !self.args.answer.quiet && self.start.elapsed() > LONG && std::io::stderr().is_terminal() {
+            self.bar = match self.tally.total {
+                Some(total) => ProgressBar::new(total).with_style(style("{bar:30} {human_pos} of {human_len} ({per_sec}, {eta} left)")),
+                None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} ({per_sec})")),
+            };
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_position(self.tally.acknowledged);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is constant and valid")
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot wait for signals")
+}
+
+/// `100`, `100/s`, `5/m` or `3/h` as messages per second.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("write for example 100/s, 5/m or 3/h".to_owned()),
+    };
+    match number.parse::<f64>() {
+        // The slowest is one message in a day.
+        Ok(number) if number / seconds >= 1.0 / 86_400.0 && number / seconds <= 1e9 => Ok(number / seconds),
+        _ => Err("it is no number of messages per second (write for example 100/s, 5/m or 3/h)".to_owned()),
+    }
+}
+
+/// A wrong combination of options that clap cannot see.
+///
+/// # Errors
+/// What is wrong.
+pub fn check(args: &Args, source: &Source) -> Result<(), Usage> {
+    if args.repeat > 1 && args.is_by_line() && !matches!(source, Source::File(_)) {
+        return Err(Usage("cannot read standard input several times (--repeat with --lines or --ndjson needs --file)".to_owned()));
+    }
+    Ok(())
+}

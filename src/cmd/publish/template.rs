@@ -1,0 +1,155 @@
+//! Texts with counters, for testing: `{n}`, `{n:6}`, `{n%10}`, `{time}`, `{ms}`, `{random}`, `{random:100}`.
+//!
+//! Everything else in braces stays as it is, so that JSON can be a template.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Most digits or letters that one placeholder becomes.
+const MAX_WIDTH: usize = 1 << 20;
+
+/// A text with placeholders, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Bytes(Vec<u8>),
+    /// The number, with so many digits at least, of the remainder if there is a divisor.
+    Number {
+        digits: usize,
+        divisor: Option<u64>,
+    },
+    Time,
+    Milliseconds,
+    Random(usize),
+}
+
+impl Template {
+    /// Reads a text.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
+        let mut pieces = Vec::new();
+        let (mut plain, mut rest) = (Vec::new(), text);
+        while let Some((&byte, behind)) = rest.split_first() {
+            let closing = (byte == b'{').then(|| memchr::memchr(b'}', behind)).flatten();
+            if let Some((piece, end)) = closing.and_then(|end| placeholder(&behind[..end]).map(|piece| (piece, end))) {
+                pieces.push(Piece::Bytes(std::mem::take(&mut plain)));
+                pieces.push(piece);
+                rest = &behind[end + 1..];
+            } else {
+                plain.push(byte);
+                rest = behind;
+            }
+        }
+        pieces.push(Piece::Bytes(plain));
+        Self(pieces)
+    }
+
+    /// The text of message `number`.
+    pub fn expand(&self, number: u64, random: &mut Random) -> Vec<u8> {
+        let mut text = Vec::new();
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for piece in &self.0 {
+            let mut word = String::new();
+            match piece {
+                Piece::Bytes(bytes) => text.extend_from_slice(bytes),
+                Piece::Number { digits, divisor } => {
+                    let number = divisor.map_or(number, |divisor| number % divisor);
+                    write!(word, "{number:0digits$}").expect("a string takes everything");
+                }
+                Piece::Time => word = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(milliseconds(now()))).to_string(),
+                Piece::Milliseconds => word = milliseconds(now()).to_string(),
+                Piece::Random(width) => word.extend((0..*width).map(|_| random.letter())),
+            }
+            text.extend_from_slice(word.as_bytes());
+        }
+        text
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn placeholder(inner: &[u8]) -> Option<Piece> {
+    let width = |text: &str| text.parse().ok().filter(|width| (1..=MAX_WIDTH).contains(width));
+    let inner = std::str::from_utf8(inner).ok()?;
+    Some(match inner {
+        "n" => Piece::Number { digits: 1, divisor: None },
+        "time" => Piece::Time,
+        "ms" => Piece::Milliseconds,
+        "random" => Piece::Random(16),
+        _ => {
+            if let Some(digits) = inner.strip_prefix("n:") {
+                Piece::Number { digits: width(digits)?, divisor: None }
+            } else if let Some(divisor) = inner.strip_prefix("n%") {
+                Piece::Number { digits: 1, divisor: Some(divisor.parse().ok().filter(|divisor| *divisor > 0)?) }
+            } else {
+                Piece::Random(width(inner.strip_prefix("random:")?)?)
+            }
+        }
+    })
+}
+
+/// Letters and digits that differ from run to run; nothing for secrets.
+#[derive(Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// Starts somewhere else each time.
+    #[must_use]
+    pub fn new() -> Self {
+        use std::hash::{BuildHasher as _, Hasher as _};
+        // The standard library seeds its hash tables from the system's source of randomness.
+        Self(std::collections::hash_map::RandomState::new().build_hasher().finish())
+    }
+
+    fn letter(&mut self) -> char {
+        // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let index = (mixed >> 33) % 36;
+        char::from_digit(u32::try_from(index).expect("it is below 36"), 36).expect("it is below 36")
+    }
+}
+
+impl Default for Random {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(text: &str, number: u64) -> String {
+        String::from_utf8(Template::new(text.as_bytes()).expand(number, &mut Random(1))).expect("text")
+    }
+
+    #[test]
+    fn counters_are_put_in_and_everything_else_stays() {
+        for (text, expected) in [
+            ("a {n} b {n:4} {n%5}", "a 17 b 0017 2"),
+            (r#"{"n":{n},"x":{}}"#, r#"{"n":17,"x":{}}"#),
+            ("{m} {n:} {n:x} {n%0} {n", "{m} {n:} {n:x} {n%0} {n"),
+            ("{{n}}", "{17}"),
+            ("", ""),
+        ] {
+            assert_eq!(expanded(text, 17), expected, "{text}");
+        }
+        assert_eq!(Template::new(b"\xff{n}").expand(1, &mut Random(1)), b"\xff1");
+    }
+
+    #[test]
+    fn times_and_random_letters_have_their_form() {
+        let text = expanded("{time}|{ms}|{random}|{random:3}", 1);
+        let parts: Vec<_> = text.split('|').collect();
+        assert!(humantime::parse_rfc3339(parts[0]).is_ok() && parts[1].parse::<u64>().is_ok(), "{text}");
+        assert_eq!((parts[2].len(), parts[3].len()), (16, 3), "{text}");
+        assert_ne!(expanded("{random}{random}", 1)[..16], expanded("{random}{random}", 1)[16..]);
+    }
+}

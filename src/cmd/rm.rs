@@ -1,0 +1,78 @@
+//! `pushctl rm`: deletes channels.
+
+use clap::ValueHint;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde_json::json;
+
+use super::exit::{Code, exit_codes};
+use super::output::printable;
+use super::{args, output};
+use crate::client::{Error, http};
+
+macro_rules! examples {
+    () => {
+        "Examples:
+  pushctl rm news
+  pushctl rm jobs done --missing-ok
+  pushctl rm chat --farewell 'this room is closed'"
+    };
+}
+
+/// Arguments of `rm`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
+)]
+pub struct Args {
+    /// Channels to delete; several may also be separated by '/'
+    #[arg(value_name = "CHANNEL", required = true, value_hint = ValueHint::Other)]
+    channels: Vec<String>,
+    /// Last message to the subscribers, instead of that of the server
+    #[arg(long, value_name = "TEXT")]
+    farewell: Option<String>,
+    /// A channel that does not exist is no failure
+    #[arg(long)]
+    missing_ok: bool,
+    #[command(flatten)]
+    answer: args::Answer,
+    #[command(flatten)]
+    pub(super) server: args::Server,
+}
+
+/// Deletes the channels, one request for each, so that it is known which of them were missing.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
+    let endpoints = args.server.endpoints(url)?;
+    let ids: Vec<&str> = args.channels.iter().flat_map(|names| names.split('/')).collect();
+    // A wrong name is told before anything is deleted.
+    let urls = ids.iter().map(|id| Ok((*id, endpoints.publish(id)?))).collect::<Result<Vec<_>, Error>>()?;
+    let client = args.server.client()?;
+    let stdout = output::Stdout::start()?;
+    let mut code = Code::Success;
+    for (id, url) in urls {
+        let body = args.farewell.clone().map(String::into_bytes);
+        let response = client.request(Method::DELETE, &url, HeaderMap::new(), body, Some(args.answer.timeout)).await?;
+        let is_missing = response.status().as_u16() == 404;
+        if response.status().as_u16() == 405 {
+            let mend = "this location deletes nothing (push_stream_publisher must be 'admin' there, see --pub-path)";
+            return Err(anyhow::Error::new(http::status_error(&response, &url)).context(mend));
+        }
+        if !is_missing && !response.status().is_success() {
+            return Err(http::status_error(&response, &url).into());
+        }
+        if args.answer.json {
+            stdout.line(json!({"channel": id, "deleted": !is_missing}).to_string().as_bytes()).await?;
+        } else if !is_missing && !args.answer.quiet {
+            stdout.line(format!("deleted {}", printable(id)).as_bytes()).await?;
+        }
+        if is_missing && !args.missing_ok {
+            output::note(format_args!("channel '{id}' does not exist"));
+            code = Code::NotFound;
+        }
+    }
+    Ok(code)
+}

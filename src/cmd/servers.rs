@@ -1,0 +1,66 @@
+//! `pushctl servers`: the named servers of the configuration file.
+
+use serde_json::json;
+
+use super::exit::Code;
+use super::table::Table;
+use super::{args, output, profile};
+use crate::client::error::shown_text;
+
+/// What the help says. Not a doc comment: the example in it is no code of ours.
+pub(super) const ABOUT: &str = r#"List the named servers of the configuration file
+
+The file is ~/.config/pushctl/config.toml; $XDG_CONFIG_HOME,
+PUSHCTL_CONFIG and --config-file change that. It looks like this:
+
+    default = "staging"
+    [servers.staging]
+    url = "https://push.example/live"
+    token_file = "staging.token"
+
+Instead of token_file there may be token = "..." or token_command =
+["pass", "show", "push"]; further keys are headers = { Name = "value" },
+pub_path, sub_path, stats_path and mode. The token is sent as
+'Authorization: Bearer', and only to this url. The command line counts
+before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN),
+and that before the file."#;
+
+/// Arguments of `servers`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  pushctl servers\n  pushctl pub news hello --server staging")]
+pub struct Args {
+    /// Configuration file to look into
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    config_file: Option<std::path::PathBuf>,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists them; tokens are not even read.
+///
+/// # Errors
+/// When the file is wrong.
+pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
+    let choice = &args::Choice { config_file: args.config_file.clone(), ..args::Choice::default() }.within(choice);
+    let servers = profile::list(choice)?;
+    if servers.is_empty() {
+        let path = profile::path(choice).map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
+        output::note(format_args!("no servers are configured in {path} (see 'pushctl help servers')"));
+    }
+    let mut text = String::new();
+    let mut table = Table::new(&["server", "url"]);
+    for server in &servers {
+        let url = shown_text(&server.url);
+        if args.json {
+            text += &json!({"server": server.name, "url": url, "default": server.is_default}).to_string();
+            text.push('\n');
+        }
+        table.row(&[format!("{}{}", server.name, if server.is_default { " (default)" } else { "" }), url]);
+    }
+    if !args.json && !servers.is_empty() {
+        text = table.render();
+    }
+    output::text(text.as_bytes())?;
+    Ok(Code::Success)
+}

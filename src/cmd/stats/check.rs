@@ -1,0 +1,72 @@
+//! `stats --assert`: the numbers of an answer under their names. Pure.
+
+use super::select::Selection;
+use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
+use crate::cmd::assertion::{Conditions, Value};
+use crate::cmd::exit::Usage;
+use crate::cmd::figures::Kind;
+use crate::cmd::output::printable;
+
+/// Failures that are told one by one: with thousands of channels nobody reads them all.
+const MAX_TOLD: usize = 10;
+
+/// Names and values.
+type Fields = Vec<(String, f64)>;
+
+/// What does not hold, one line for each; with channels, each that is selected must hold.
+///
+/// # Errors
+/// [`Usage`] if there is no such field.
+pub(super) fn failures(conditions: &Conditions, report: &Report, selection: &Selection) -> Result<Vec<String>, Usage> {
+    let infos = match report {
+        Report::Summary(summary) => return compare(conditions, &of_summary(summary)),
+        Report::Channels(infos) => infos,
+    };
+    let picked = selection.pick(infos);
+    if picked.is_empty() {
+        // A wrong name is told even so.
+        compare(conditions, &of_channel(&ChannelInfo::default()))?;
+        return Ok(vec!["there is no such channel".to_owned()]);
+    }
+    let mut failures = Vec::new();
+    for number in picked {
+        let info = &infos[number];
+        let failed = compare(conditions, &of_channel(info))?;
+        failures.extend(failed.into_iter().map(|failure| format!("{}: {failure}", printable(&info.channel))));
+    }
+    let untold = failures.len().saturating_sub(MAX_TOLD);
+    failures.truncate(MAX_TOLD);
+    failures.extend((untold > 0).then(|| format!("{untold} more do not hold")));
+    Ok(failures)
+}
+
+fn compare(conditions: &Conditions, fields: &Fields) -> Result<Vec<String>, Usage> {
+    let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();
+    conditions.failures(&names, |wanted| {
+        let wanted = match wanted {
+            "published" => "published_messages",
+            "stored" => "stored_messages",
+            name => name,
+        };
+        let (name, number) = fields.iter().find(|(name, _)| name == wanted)?;
+        Some(Value { number: *number, kind: Kind::of(name) })
+    })
+}
+
+fn of_summary(summary: &Summary) -> Fields {
+    let mut fields: Fields = summary.counters().map(|(name, count)| (name.to_owned(), count as f64)).into();
+    fields.push(("uptime".to_owned(), summary.uptime as f64));
+    fields.push(("workers".to_owned(), summary.by_worker.len() as f64));
+    add(fields, &summary.details)
+}
+
+fn of_channel(info: &ChannelInfo) -> Fields {
+    let counts =
+        [("subscribers", info.subscribers), ("published_messages", info.published_messages), ("stored_messages", info.stored_messages)];
+    add(counts.map(|(name, count)| (name.to_owned(), count as f64)).into(), &info.details)
+}
+
+fn add(mut fields: Fields, details: &Details) -> Fields {
+    fields.extend(details.iter().filter_map(|(name, number)| Some((name.clone(), number.as_f64()?))));
+    fields
+}

@@ -1,0 +1,186 @@
+//! `pushctl stats`: the counters of a server or of channels.
+//!
+//! `select` sorts and filters channels, `show` makes the tables, `check` holds them against `--assert`, `diff` compares two
+//! saved answers, `watch` is the full-screen view.
+
+mod check;
+mod diff;
+mod select;
+mod show;
+mod watch;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use self::select::Selection;
+use super::assertion::{self, Conditions};
+use super::exit::{Code, exit_codes};
+use super::{args, output};
+use crate::client::error::shown;
+use crate::client::statistics::{self, Report};
+use crate::client::{Endpoints, Error, Http};
+
+macro_rules! examples {
+    () => {
+        "Examples:\n  pushctl stats\n  pushctl stats --sort subscribers --top 10\n  pushctl stats 'news*' --watch=1s\n  pushctl stats ch1 --assert 'subscribers>=1,stored=0'\n  pushctl stats ALL --json | jq .infos[].subscribers\n  pushctl stats --json > before.json; …; pushctl stats --json > after.json; pushctl stats --diff before.json after.json"
+    };
+}
+
+/// Arguments of `stats`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
+)]
+pub struct Args {
+    /// Channel, `prefix*`, or ALL; the whole server if absent
+    #[arg(value_name = "CHANNEL")]
+    channel: Option<String>,
+    /// Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with '=')
+    ///
+    /// On a terminal it is a full-screen view with rates and the top channels (press ? there for the keys), elsewhere and with
+    /// --json it is printed again each time. The shortest interval is 100ms. When the server cannot be reached any more, that
+    /// is told and tried again.
+    #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = args::interval)]
+    watch: Option<Duration>,
+    /// Time to wait for the answer; with --watch, the time after which to stop
+    #[arg(long, value_name = "DURATION", value_parser = args::duration)]
+    timeout: Option<Duration>,
+    /// Print the server's own JSON on one line
+    #[arg(long)]
+    json: bool,
+    /// Compare two saved --json answers (of the last lines of the files)
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["channel", "watch", "assert"])]
+    diff: Option<Vec<PathBuf>>,
+    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means 'and')
+    ///
+    /// With several channels they must hold for each that is shown. Fields are those of --json; published and stored are short
+    /// for published_messages and stored_messages.
+    #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse, conflicts_with = "watch")]
+    assert: Option<Conditions>,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    pub(super) server: args::Server,
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the numbers come from.
+#[derive(Clone, Debug)]
+struct Source {
+    client: Http,
+    endpoints: Endpoints,
+    /// What is asked for; the whole server if absent.
+    channel: Option<String>,
+}
+
+impl Source {
+    async fn body(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
+        statistics::fetch(&self.client, &self.endpoints.statistics(self.channel.as_deref())?, timeout).await
+    }
+
+    fn strange(&self) -> Error {
+        let url = self.endpoints.statistics(self.channel.as_deref()).map_or_else(|_| self.endpoints.base(), |url| shown(&url));
+        Error::Protocol { url, reason: "it is no JSON of channel statistics".to_owned() }
+    }
+
+    async fn report(&self, timeout: Duration) -> Result<Report, Error> {
+        Report::from_json(&self.body(timeout).await?).ok_or_else(|| self.strange())
+    }
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// When there is no answer, or no such channel.
+pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
+    if let Some([old, new]) = args.diff.as_deref() {
+        return diff::run(old, new, &args.selection, args.json);
+    }
+    // Whoever sorts or filters wants channels.
+    let channel = args.channel.clone().or_else(|| args.selection.is_given().then(|| "ALL".to_owned()));
+    let source = Source { client: args.server.client()?, endpoints: args.server.endpoints(url)?, channel };
+    match args.watch {
+        Some(interval) if !args.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => {
+            let settings = watch::Settings { interval, selection: args.selection.clone(), timeout: args.timeout };
+            watch::run(source, settings).await.map_err(|error| explained(error, &args))
+        }
+        Some(interval) => repeat(&source, &args, interval).await,
+        None => once(&source, &args).await,
+    }
+}
+
+async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
+    let asked = async {
+        let body = source.body(args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
+        let report = Report::from_json(&body).ok_or_else(|| source.strange())?;
+        Ok((render(&body, &report, args).ok_or_else(|| source.strange())?, report))
+    };
+    let (text, report) = asked.await.map_err(|error: Error| explained(error.into(), args))?;
+    let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| check::failures(conditions, &report, &args.selection))?;
+    output::Stdout::start()?.text(&text).await?;
+    for failure in &failures {
+        output::note(format_args!("assertion failed: {failure}"));
+    }
+    Ok(if failures.is_empty() { Code::Success } else { Code::Faulty })
+}
+
+/// Prints again and again, for files and pipes.
+async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Result<Code> {
+    let stdout = output::Stdout::start()?;
+    let start = Instant::now();
+    let mut has_shown = false;
+    loop {
+        let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT));
+        let answer = source.body(left).await.and_then(|body| {
+            let text = Report::from_json(&body).and_then(|report| render(&body, &report, args));
+            text.ok_or_else(|| source.strange())
+        });
+        match answer {
+            Ok(text) => {
+                let gap: &[u8] = if has_shown && !args.json { b"\n" } else { b"" };
+                stdout.text(&[gap, &text].concat()).await?;
+                has_shown = true;
+            }
+            // A server that comes back is watched on.
+            Err(error) if has_shown => output::note(error),
+            Err(error) => return Err(explained(error.into(), args)),
+        }
+        if args.timeout.is_some_and(|timeout| start.elapsed() + interval >= timeout) {
+            return Ok(Code::Success);
+        }
+        sleep(interval).await;
+    }
+}
+
+/// `--watch 1s` is easily written for `--watch=1s`; then the interval is a channel that nobody knows.
+fn explained(error: anyhow::Error, args: &Args) -> anyhow::Error {
+    let is_missing = matches!(error.downcast_ref(), Some(Error::Status { status: 404, .. }));
+    match &args.channel {
+        Some(channel) if args.watch.is_some() && args::duration(channel).is_ok() && is_missing => {
+            error.context(format!("'{channel}' was taken for a channel (an interval is written --watch={channel})"))
+        }
+        _ => error,
+    }
+}
+
+/// What goes to standard output; `None` if the answer makes no sense.
+fn render(body: &[u8], report: &Report, args: &Args) -> Option<Vec<u8>> {
+    if !args.json {
+        return Some(match report {
+            Report::Summary(summary) => show::summary(summary).into_bytes(),
+            Report::Channels(infos) => show::channels(infos, &args.selection).into_bytes(),
+        });
+    }
+    let mut line = statistics::one_line(body)?;
+    if let (Report::Channels(infos), true) = (report, args.selection.is_given()) {
+        // A single channel comes without a list around it.
+        line = statistics::with_channels(&line, &args.selection.pick(infos)).unwrap_or(line);
+    }
+    line.push(b'\n');
+    Some(line)
+}

@@ -1,0 +1,180 @@
+//! `--cursor-file`: where a subscription stands, kept over runs.
+//!
+//! One object of JSON on one line:
+//!
+//! ```json
+//! {"version":1,"server":"http://127.0.0.1:9080","channels":["a","b"],"start":"1795248000:0",
+//!  "seen":{"a":{"at":"1795248010:3","id":7}},"event_id":"e"}
+//! ```
+//!
+//! `seen` has the channels that gave something: time (unix seconds) and tag of the last message that was dealt with, and its
+//! id; the others start at `start`. A missing `start` means that backlogs of the first run are still outstanding.
+//!
+//! A new content is written to `FILE.tmp`, synced to the disk and renamed, so that the file is whole at any moment, also
+//! after a power failure; an old content is safe, it lets messages come twice. `FILE.lock` is locked while a run lasts and
+//! stays: removing it would let two runs lock two files.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::client::marks::{Mark, Marks};
+use crate::cmd::exit::Usage;
+use crate::message::Position;
+
+const VERSION: u32 = 1;
+
+/// A cursor file that this run holds.
+#[derive(Debug)]
+pub(super) struct CursorFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    syncs: bool,
+    head: Head,
+    written: Mutex<String>,
+    _lock: File,
+}
+
+/// What a file is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    version: u32,
+    server: String,
+    channels: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<String>,
+    #[serde(default)]
+    seen: BTreeMap<String, Seen>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Seen {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<i64>,
+}
+
+impl CursorFile {
+    /// Locks the file for this server and these channels and reads it; no marks if it is not there yet.
+    ///
+    /// # Errors
+    /// When another run has it, it is for something else, or is none.
+    pub(super) fn open(
+        path: &Path,
+        server: &str,
+        channels: impl Iterator<Item = String>,
+        syncs: bool,
+    ) -> anyhow::Result<(Self, Option<Marks>)> {
+        // Where it is a link, its target is replaced and not the link.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let beside = |ending: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        let lock = lock(&path, &beside(".lock"))?;
+        let mut channels: Vec<String> = channels.collect();
+        channels.sort();
+        let head = Head { version: VERSION, server: server.to_owned(), channels };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("cannot read the cursor file '{}'", path.display())),
+        };
+        let marks = text.as_deref().map(|text| read(text, &path, &head)).transpose()?;
+        let (temporary, written) = (beside(".tmp"), Mutex::new(text.unwrap_or_default()));
+        Ok((Self { path, temporary, syncs, head, written, _lock: lock }, marks))
+    }
+
+    /// Replaces the content, if it changed.
+    ///
+    /// # Errors
+    /// That of the file system.
+    pub(super) fn save(&self, marks: &Marks) -> anyhow::Result<()> {
+        let seen = |mark: &Mark| Seen { at: mark.position.map(place), id: mark.id };
+        let content = Content {
+            head: self.head.clone(),
+            start: marks.start.map(place),
+            seen: marks.channels.iter().map(|(channel, mark)| (channel.clone(), seen(mark))).collect(),
+            event_id: marks.event_id.clone(),
+        };
+        let text = serde_json::to_string(&content).expect("strings and numbers always make JSON") + "\n";
+        let mut written = self.written.lock();
+        if *written == text {
+            return Ok(());
+        }
+        self.replace(&text).with_context(|| format!("cannot write the cursor file '{}'", self.path.display()))?;
+        *written = text;
+        Ok(())
+    }
+
+    fn replace(&self, text: &str) -> std::io::Result<()> {
+        let mut file = File::create(&self.temporary)?;
+        file.write_all(text.as_bytes())?;
+        if self.syncs {
+            file.sync_data()?;
+        }
+        std::fs::rename(&self.temporary, &self.path)
+    }
+}
+
+fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
+    let open = OpenOptions::new().create(true).truncate(false).write(true).open(lock_path);
+    let lock = open.with_context(|| format!("cannot open the lock '{}' of --cursor-file", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            anyhow::bail!("the cursor file '{}' is in use by another run (end that one, or name another file)", path.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock '{}'", lock_path.display())),
+    }
+}
+
+fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
+    let path = path.display();
+    let damaged = |reason: String| Usage(format!("cannot use the cursor file '{path}': {reason} (remove it to start anew)"));
+    let content: Content = serde_json::from_str(text).map_err(|error| damaged(format!("it is no cursor: {error}")))?;
+    if content.head.version != VERSION {
+        return Err(damaged(format!("its version is {}, and this program knows {VERSION}", content.head.version)));
+    }
+    let mend = "name that one, use another file, or remove this one to start anew";
+    if content.head.server != head.server {
+        let (of, here) = (&content.head.server, &head.server);
+        return Err(Usage(format!("cannot use the cursor file '{path}': it is for the server {of}, not {here} ({mend})")));
+    }
+    if content.head.channels != head.channels {
+        let (of, here) = (content.head.channels.join(" "), head.channels.join(" "));
+        return Err(Usage(format!("cannot use the cursor file '{path}': it is for the channels '{of}', not '{here}' ({mend})")));
+    }
+    let position =
+        |text: Option<String>| text.map(|text| parse_place(&text).ok_or_else(|| damaged(format!("'{text}' is no TIME:TAG")))).transpose();
+    let mut channels = BTreeMap::new();
+    for (channel, seen) in content.seen {
+        channels.insert(channel, Mark { position: position(seen.at)?, id: seen.id });
+    }
+    Ok(Marks { start: position(content.start)?, channels, event_id: content.event_id })
+}
+
+/// A position as `--since` takes it.
+pub(super) fn place(position: Position) -> String {
+    format!("{}:{}", position.time, position.tag)
+}
+
+fn parse_place(text: &str) -> Option<Position> {
+    let (time, tag) = text.split_once(':')?;
+    Some(Position::new(time.parse().ok()?, tag.parse().ok()?))
+}

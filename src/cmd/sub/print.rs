@@ -1,0 +1,136 @@
+//! Printing messages. What came together is written together, and the cursor file follows once it was accepted.
+
+use std::sync::Arc;
+
+use super::cursor_file::CursorFile;
+use super::queue::Queue;
+use super::report;
+use super::template::Template;
+use super::watch::{End, Tally, Watch, place_of};
+use crate::client::marks::Marks;
+use crate::client::{Event, Message};
+use crate::cmd::output::Stdout;
+
+/// Bytes that are written at once; most events of a quiet channel come alone.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// How messages look.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    /// Text and a line break.
+    Text,
+    /// An object per line.
+    Json,
+    /// As the user says.
+    Template(Template),
+    /// Nothing but the text.
+    Raw,
+}
+
+/// Prints events until something ends the run.
+pub(super) struct Printer<'a> {
+    pub(super) form: &'a Form,
+    /// The channel, if one is followed.
+    pub(super) only: Option<&'a str>,
+    pub(super) stdout: &'a Stdout,
+    pub(super) tally: Arc<Tally>,
+    pub(super) file: Option<Arc<CursorFile>>,
+    pub(super) marks: Marks,
+    pub(super) fail_on_gap: bool,
+}
+
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    count: u64,
+    last: Option<String>,
+    /// The marks have moved.
+    moved: bool,
+}
+
+impl Printer<'_> {
+    pub(super) async fn run(mut self, queue: &mut Queue, watch: &mut Watch) -> anyhow::Result<End> {
+        let mut batch = Batch::default();
+        loop {
+            let items = queue.take(super::queue::MAX_EVENTS).await;
+            if items.is_empty() {
+                return Ok(End::Idle);
+            }
+            for item in items {
+                let end = match item {
+                    Ok(Some(event)) => self.handle(event, watch, &mut batch).await?,
+                    Ok(None) => Some(End::Deleted),
+                    Err(error) => {
+                        self.flush(&mut batch).await?;
+                        return Err(error.into());
+                    }
+                };
+                if end.is_some() {
+                    queue.close();
+                }
+                if end.is_some() || batch.bytes.len() >= BATCH_BYTES {
+                    self.flush(&mut batch).await?;
+                }
+                if let Some(end) = end {
+                    return Ok(end);
+                }
+            }
+            self.flush(&mut batch).await?;
+        }
+    }
+
+    async fn handle(&mut self, event: Event, watch: &mut Watch, batch: &mut Batch) -> anyhow::Result<Option<End>> {
+        if !matches!(event, Event::Message(..) | Event::Moved(_)) {
+            // What came before is on the screen before it.
+            self.flush(batch).await?;
+            report::tell(&event);
+        }
+        let (step, end) = match event {
+            Event::Message(message, step) => {
+                self.write(&message, &mut batch.bytes);
+                batch.count += 1;
+                batch.last = place_of(&message).or(batch.last.take());
+                (Some(step), watch.see(&message))
+            }
+            Event::Missed(message, gap, step) => {
+                if matches!(self.form, Form::Json) {
+                    batch.bytes.extend_from_slice(report::gap_line(&message, gap).as_bytes());
+                    batch.bytes.push(b'\n');
+                }
+                (step, self.fail_on_gap.then_some(End::Gap))
+            }
+            Event::Deleted(_, step) | Event::Moved(step) => (Some(step), None),
+            Event::Retrying(..) | Event::Falling(..) => (None, None),
+        };
+        if let (Some(step), Some(_)) = (step, &self.file) {
+            self.marks.note(step);
+            batch.moved = true;
+        }
+        Ok(end)
+    }
+
+    fn write(&self, message: &Message, out: &mut Vec<u8>) {
+        match self.form {
+            Form::Text => out.extend_from_slice(&message.text),
+            Form::Raw => return out.extend_from_slice(&message.text),
+            Form::Json => out.extend_from_slice(message.to_json().as_bytes()),
+            Form::Template(template) => return template.write(message, self.only, out),
+        }
+        out.push(b'\n');
+    }
+
+    /// Writes the batch; when it was accepted it counts, and the cursor moves behind it.
+    async fn flush(&self, batch: &mut Batch) -> anyhow::Result<()> {
+        let Batch { bytes, count, last, moved } = std::mem::take(batch);
+        if bytes.is_empty() && count == 0 && !moved {
+            return Ok(());
+        }
+        let save = self.file.as_ref().filter(|_| moved).map(|file| (Arc::clone(file), self.marks.clone()));
+        let tally = Arc::clone(&self.tally);
+        let accepted = move || {
+            tally.add(count, last);
+            save.map_or(Ok(()), |(file, marks)| file.save(&marks))
+        };
+        self.stdout.write_then(bytes, Box::new(accepted)).await
+    }
+}

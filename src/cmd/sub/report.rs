@@ -1,0 +1,37 @@
+//! What `sub` tells on stderr while it runs, and gaps as lines of JSON.
+
+use crate::client::message::Gap;
+use crate::client::{Error, Event, Message, Mode};
+use crate::cmd::output::note;
+use crate::protocol::GAP_ID;
+
+/// Tells the user about an event that is no message.
+pub(super) fn tell(event: &Event) {
+    match event {
+        Event::Message(..) | Event::Moved(_) => {}
+        Event::Missed(message, gap, _) => match &message.channel {
+            Some(channel) => note(format_args!("channel '{channel}': {gap}, the server had dropped them")),
+            None => note(format_args!("{gap}, the server had dropped them")),
+        },
+        Event::Deleted(channel, _) => note(format_args!("channel '{channel}' was deleted")),
+        Event::Retrying(error, delay) => note(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f32())),
+        Event::Falling(error, mode) => fallen(error, *mode),
+    }
+}
+
+fn fallen(error: &Error, mode: Mode) {
+    let name = match mode {
+        Mode::Ws => "ws",
+        Mode::Ev => "ev",
+        Mode::Lp => "lp",
+        Mode::Stream => "stream",
+        Mode::Poll => "poll",
+    };
+    note(format_args!("{error}; going on with mode {name}"));
+}
+
+/// A gap in the shape of the server's own object.
+pub(super) fn gap_line(message: &Message, gap: Gap) -> String {
+    let text = if message.text.is_empty() { gap.to_string().into_bytes() } else { message.text.clone() };
+    Message { id: Some(GAP_ID), text, gap: Some(gap), event_type: None, event_id: None, ..message.clone() }.to_json()
+}

@@ -1,0 +1,135 @@
+//! What ends a run: conditions on messages, the clock and the user; and the exit codes of these ends.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use regex::bytes::Regex;
+
+use super::Args;
+use super::cursor_file::place;
+use crate::client::Message;
+use crate::cmd::exit::Code;
+use crate::cmd::output::note;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// As many messages as asked for.
+    Count,
+    /// A message matched `--until`.
+    Until,
+    /// A message matched `--fail-on`.
+    FailOn,
+    /// Messages were missed, with `--fail-on-gap`.
+    Gap,
+    /// The last channel was deleted.
+    Deleted,
+    /// No message for the time of `--idle-timeout`.
+    Idle,
+    /// The time of `--timeout` is over.
+    TimedOut,
+    /// A signal.
+    Interrupted,
+    /// A command failed, with `--ack-on-success`.
+    CommandFailed,
+}
+
+/// What comes from outside to end a run.
+pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = anyhow::Result<End>> + 'a>>;
+
+/// The conditions on messages.
+pub(super) struct Watch {
+    missing: Option<u64>,
+    until: Option<Regex>,
+    fail_on: Option<Regex>,
+}
+
+impl Watch {
+    pub(super) fn new(args: &Args) -> Self {
+        Self { missing: args.count, until: args.until.clone(), fail_on: args.fail_on.clone() }
+    }
+
+    /// Counts a message; tells if it is the last.
+    pub(super) fn see(&mut self, message: &Message) -> Option<End> {
+        self.missing = self.missing.map(|missing| missing.saturating_sub(1));
+        let matches = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|pattern| pattern.is_match(&message.text));
+        if matches(&self.fail_on) {
+            return Some(End::FailOn);
+        }
+        if matches(&self.until) {
+            return Some(End::Until);
+        }
+        (self.missing == Some(0)).then_some(End::Count)
+    }
+
+    /// Tells the user why the run ended, where that is not plain, and returns the exit code.
+    pub(super) fn conclude(&self, args: &Args, end: End, tally: &Tally) -> Code {
+        let open = match (self.missing.filter(|missing| *missing > 0), &self.until) {
+            (Some(missing), _) => Some(format!("{missing} {} before --count", if missing == 1 { "message" } else { "messages" })),
+            (None, Some(_)) => Some("before a message matched --until".to_owned()),
+            (None, None) => None,
+        };
+        match end {
+            End::Count | End::Until => Code::Success,
+            End::FailOn => {
+                note("a message matched --fail-on");
+                Code::Failed
+            }
+            End::CommandFailed => Code::Failed,
+            End::Gap => Code::Gap,
+            End::Deleted => {
+                if let Some(open) = &open {
+                    note(format_args!("the last channel was deleted {open}"));
+                }
+                if args.deleted_ok && open.is_none() { Code::Success } else { Code::Deleted }
+            }
+            End::Idle | End::TimedOut => {
+                if open.is_none() {
+                    return Code::Success;
+                }
+                let wanted = if args.count.is_some() { "fewer messages than --count" } else { "no message matched --until" };
+                let time = |time: Option<Duration>| humantime::format_duration(time.unwrap_or_default());
+                if end == End::Idle {
+                    note(format_args!("{wanted}: none came for {}", time(args.idle_timeout)));
+                } else {
+                    note(format_args!("{wanted} within {}", time(args.timeout)));
+                }
+                Code::TimedOut
+            }
+            End::Interrupted => {
+                note(tally);
+                Code::Interrupted
+            }
+        }
+    }
+}
+
+/// What was dealt with.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Mutex<(u64, Option<String>)>);
+
+impl Tally {
+    /// Adds messages and where the last of them stands, if that is known.
+    pub(super) fn add(&self, count: u64, last: Option<String>) {
+        let mut tally = self.0.lock();
+        tally.0 += count;
+        tally.1 = last.or(tally.1.take());
+    }
+}
+
+/// Where a message stands, as `--since` takes it.
+pub(super) fn place_of(message: &Message) -> Option<String> {
+    message.position().map(place)
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (count, last) = &*self.0.lock();
+        write!(formatter, "interrupted after {count} {}", if *count == 1 { "message" } else { "messages" })?;
+        match last {
+            Some(last) => write!(formatter, ", the last at {last} (--since {last} goes on there)"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! `pushctl wait`: asks for statistics until they are as wanted.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueHint;
+use reqwest::{Method, Url};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::exit::{Code, Usage, exit_codes};
+use super::output::printable;
+use super::{args, output};
+use crate::client::statistics::{self, Report};
+use crate::client::{Error, Http};
+
+macro_rules! examples {
+    () => {
+        "Examples:
+  pushctl serve & pushctl wait --ready --timeout 10s
+  pushctl wait --channel news --subscribers '>=1' --timeout 30s && pushctl pub news hello
+  pushctl wait -c jobs -c mail --stored '==0' --timeout 5m"
+    };
+}
+
+/// Arguments of `wait`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = examples!(),
+    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
+)]
+pub struct Args {
+    /// Channel whose counters are meant (repeatable: the conditions must hold for each); the whole server if absent
+    ///
+    /// A channel that does not exist has counters of 0.
+    #[arg(short, long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
+    channels: Vec<String>,
+    /// Wait until the subscribers are so many: '>=1', '==0', '<5', '!=2'
+    #[arg(long, value_name = "CONDITION")]
+    subscribers: Option<Condition>,
+    /// Wait until so many messages are stored
+    #[arg(long, value_name = "CONDITION")]
+    stored: Option<Condition>,
+    /// Wait until so many messages were published
+    #[arg(long, value_name = "CONDITION")]
+    published: Option<Condition>,
+    /// Wait until the server answers; this is what is waited for if there is no condition
+    ///
+    /// Any answer will do, a refusal too, but not that of a proxy whose server is down (502, 503, 504).
+    #[arg(long, conflicts_with_all = ["subscribers", "stored", "published"])]
+    ready: bool,
+    /// Time after which to give up, with exit code 6 [default: none]
+    #[arg(short, long, value_name = "DURATION", value_parser = args::duration)]
+    timeout: Option<Duration>,
+    /// Longest time between two looks; the first ones come faster
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::interval)]
+    interval: Duration,
+    /// Print the counters seen last as JSON, one object per line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) server: args::Server,
+}
+
+/// Time between the first two looks; it doubles from one to the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// Time for one answer: a server that hangs is asked again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A comparison with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Condition {
+    operator: Operator,
+    number: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    AtLeast,
+    AtMost,
+    Above,
+    Below,
+    Equal,
+    Other,
+}
+
+/// Longer signs before those that they begin with.
+const OPERATORS: [(&str, Operator); 7] = [
+    (">=", Operator::AtLeast),
+    ("<=", Operator::AtMost),
+    ("==", Operator::Equal),
+    ("!=", Operator::Other),
+    (">", Operator::Above),
+    ("<", Operator::Below),
+    ("=", Operator::Equal),
+];
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let found = OPERATORS.iter().find_map(|(sign, operator)| text.strip_prefix(sign).map(|rest| (*operator, rest.trim())));
+        let Some((operator, number)) = found else {
+            return Err(format!("write for example '>={}', '==0' or '<5', in quotes", text.parse().unwrap_or(1_u64)));
+        };
+        let number = number.parse().map_err(|_| format!("'{number}' is no number (write for example '>=1', '==0' or '<5')"))?;
+        Ok(Self { operator, number })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = OPERATORS.iter().find(|(_, operator)| *operator == self.operator).map_or("", |(sign, _)| sign);
+        write!(formatter, "{sign}{}", self.number)
+    }
+}
+
+impl Condition {
+    fn holds(self, value: u64) -> bool {
+        match self.operator {
+            Operator::AtLeast => value >= self.number,
+            Operator::AtMost => value <= self.number,
+            Operator::Above => value > self.number,
+            Operator::Below => value < self.number,
+            Operator::Equal => value == self.number,
+            Operator::Other => value != self.number,
+        }
+    }
+}
+
+/// The counters of a channel or of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counters {
+    channel: Option<String>,
+    published: u64,
+    stored: u64,
+    subscribers: u64,
+}
+
+impl Counters {
+    fn to_json(&self) -> String {
+        let Self { channel, published, stored, subscribers } = self;
+        json!({"channel": channel, "published_messages": published, "stored_messages": stored, "subscribers": subscribers}).to_string()
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channel, published, stored, subscribers } = self;
+        let name = channel.as_deref().map_or_else(|| "the server".to_owned(), printable);
+        let plural = if *subscribers == 1 { "" } else { "s" };
+        write!(formatter, "{name}: {published} published, {stored} stored, {subscribers} subscriber{plural}")
+    }
+}
+
+/// Waits.
+///
+/// # Errors
+/// When the server refuses for good, or the time is over.
+pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
+    if let Some(channel) = args.channels.iter().find(|channel| channel.contains(['*', '/']) || *channel == "ALL") {
+        return Err(Usage(format!("cannot wait for '{channel}': name one channel (--channel may be given several times)")).into());
+    }
+    let endpoints = args.server.endpoints(url)?;
+    let channels: Vec<Option<&str>> =
+        if args.channels.is_empty() { vec![None] } else { args.channels.iter().map(|channel| Some(channel.as_str())).collect() };
+    let urls = channels.into_iter().map(|channel| Ok((channel, endpoints.statistics(channel)?))).collect::<Result<Vec<_>, Error>>()?;
+    let client = args.server.client()?;
+    let stdout = output::Stdout::start()?;
+    let mut last = Last::Nothing;
+    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let wait = wait(&args, &client, &urls, &mut last);
+    let is_done = match deadline {
+        Some(deadline) => timeout_at(deadline, wait).await.map_or(Ok(false), |result| result.map(|()| true))?,
+        None => wait.await.map(|()| true)?,
+    };
+    if let (true, Last::Seen(seen)) = (args.json, &last) {
+        for counters in seen {
+            stdout.line(counters.to_json().as_bytes()).await?;
+        }
+    }
+    if is_done {
+        return Ok(Code::Success);
+    }
+    let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
+    output::note(format_args!("timed out after {timeout}: {}", last.describe(&args)));
+    Ok(Code::TimedOut)
+}
+
+/// What was found at the last look.
+enum Last {
+    Nothing,
+    Failed(Error),
+    Seen(Vec<Counters>),
+}
+
+impl Last {
+    fn describe(&self, args: &Args) -> String {
+        match self {
+            Self::Nothing => "the server did not answer".to_owned(),
+            Self::Failed(error) => error.to_string(),
+            Self::Seen(seen) => {
+                let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
+                let named = [("subscribers", args.subscribers), ("stored", args.stored), ("published", args.published)];
+                let wanted: Vec<String> =
+                    named.iter().filter_map(|(name, condition)| condition.map(|condition| format!("{name} {condition}"))).collect();
+                format!("{} (wanted: {})", seen.join("; "), wanted.join(", "))
+            }
+        }
+    }
+}
+
+/// Looks until everything holds. What was seen last is in `last`, also when this is dropped.
+async fn wait(args: &Args, client: &Http, urls: &[(Option<&str>, Url)], last: &mut Last) -> Result<(), Error> {
+    let conditions = [args.subscribers, args.stored, args.published];
+    let only_ready = conditions.iter().all(Option::is_none);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match look(client, urls, only_ready).await {
+            Ok(seen) => {
+                let holds = |counters: &Counters| {
+                    let values = [counters.subscribers, counters.stored, counters.published];
+                    conditions.iter().zip(values).all(|(condition, value)| condition.is_none_or(|condition| condition.holds(value)))
+                };
+                let all = seen.iter().all(holds);
+                *last = Last::Seen(seen);
+                if all {
+                    return Ok(());
+                }
+            }
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => *last = Last::Failed(error),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(args.interval);
+    }
+}
+
+async fn look(client: &Http, urls: &[(Option<&str>, Url)], only_ready: bool) -> Result<Vec<Counters>, Error> {
+    let mut seen = Vec::new();
+    for (channel, url) in urls {
+        if only_ready {
+            let response = client.request(Method::GET, url, reqwest::header::HeaderMap::new(), None, Some(ANSWER_TIMEOUT)).await?;
+            if matches!(response.status().as_u16(), 502..=504) {
+                return Err(crate::client::http::status_error(&response, url));
+            }
+            continue;
+        }
+        let named = Counters { channel: channel.map(str::to_owned), ..Counters::default() };
+        let body = match statistics::fetch(client, url, ANSWER_TIMEOUT).await {
+            Ok(body) => body,
+            Err(Error::Status { status: 404, .. }) if channel.is_some() => {
+                seen.push(named);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        seen.push(match (Report::from_json(&body), channel) {
+            (Some(Report::Summary(summary)), None) => Counters {
+                published: summary.published_messages,
+                stored: summary.stored_messages,
+                subscribers: summary.subscribers,
+                ..named
+            },
+            (Some(Report::Channels(infos)), Some(_)) => match infos.first() {
+                Some(info) => {
+                    Counters { published: info.published_messages, stored: info.stored_messages, subscribers: info.subscribers, ..named }
+                }
+                None => named,
+            },
+            _ => {
+                let reason = "it is no JSON of channel statistics".to_owned();
+                return Err(Error::Protocol { url: crate::client::error::shown(url), reason });
+            }
+        });
+    }
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_compare() {
+        for (text, holding, failing) in
+            [(">=2", 2, 1), ("<=2", 2, 3), (">2", 3, 2), ("<2", 1, 2), ("==2", 2, 1), ("= 2", 2, 3), (" != 2 ", 1, 2)]
+        {
+            let condition: Condition = text.parse().expect(text);
+            assert!(condition.holds(holding) && !condition.holds(failing), "{text}");
+        }
+        assert_eq!("=2".parse::<Condition>().map(|condition| condition.to_string()), Ok("==2".to_owned()));
+    }
+
+    #[test]
+    fn a_number_alone_is_answered_with_what_to_write() {
+        assert!("3".parse::<Condition>().expect_err("no operator").contains("'>=3'"));
+        for text in ["", ">=", "=>1", ">=-1", ">=x"] {
+            assert!(text.parse::<Condition>().is_err(), "{text}");
+        }
+    }
+}

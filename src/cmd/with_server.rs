@@ -1,0 +1,226 @@
+//! `pushctl with-server`: a broker for as long as a command runs.
+//!
+//! The broker is a child process of the same program in a process group of its own, so that Ctrl-C in a terminal ends the
+//! command first. It is told to end when the command has ended, and by the kernel when we are gone (`serve --parent`).
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child as Broker, Command as Program, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
+use rustix::termios::tcgetpgrp;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+
+use super::exit::Usage;
+use super::{Cli, output};
+
+macro_rules! examples {
+    () => {
+        "Examples:
+  pushctl with-server -- ./integration-tests.sh
+  pushctl with-server --max-channels 10 -- sh -c 'pushctl pub a x && pushctl stats a'
+  pushctl with-server --nginx-conf push.conf --listen 127.0.0.1:0 -- pytest"
+    };
+}
+
+macro_rules! codes {
+    () => {
+        "\
+Exit codes: that of the command, 128+N when signal N ended it, and besides
+  125  the broker could not be started, or ended before the command
+  126  the command could not be started
+  127  there is no such command"
+    };
+}
+
+/// Arguments of `with-server`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = concat!(examples!(), "\n\n", codes!()),
+    override_usage = "pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS]..."
+)]
+pub struct Args {
+    /// Options of 'pushctl serve' (without --listen a free port of 127.0.0.1 is taken), '--', and the command to run, with
+    /// PUSHCTL_URL in its environment
+    #[arg(value_name = "[OPTIONS OF SERVE --] COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl Args {
+    /// The options of the broker, and the command. A command never begins with a hyphen, options always do.
+    fn split(&self) -> Result<(&[OsString], &[OsString]), Usage> {
+        if self.words.first().is_some_and(|word| !word.as_encoded_bytes().starts_with(b"-")) {
+            return Ok((&[], &self.words));
+        }
+        let end = self.words.iter().position(|word| word == "--").unwrap_or(self.words.len());
+        match self.words.get(end + 1..) {
+            Some(command) if !command.is_empty() => Ok((&self.words[..end], command)),
+            _ => Err(Usage("there is no COMMAND (write: pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS])".to_owned())),
+        }
+    }
+}
+
+/// The broker could not be started, or ended too early.
+const BROKER_FAILED: u8 = 125;
+/// As shells have it.
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+/// Added to the number of a signal.
+const BY_SIGNAL: u8 = 128;
+/// Time for the broker's orderly end, beyond its own grace.
+const BROKER_END: Duration = Duration::from_secs(10);
+
+/// Starts the broker, runs the command, ends the broker, and returns the code of the command.
+///
+/// # Errors
+/// When the options are wrong.
+pub async fn run(args: Args) -> anyhow::Result<u8> {
+    let (options, command) = args.split()?;
+    let mut words: Vec<OsString> = vec!["pushctl".into(), "serve".into()];
+    words.extend(options.iter().cloned());
+    // The broker would say the same, but later.
+    Cli::try_parse_from(&words).map_err(|error| Usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned()))?;
+    let mut signals = Forwarded::new()?;
+    let (mut broker, url) = match start(options) {
+        Ok(started) => started,
+        Err(error) => {
+            output::note(format_args!("{error:#}"));
+            return Ok(BROKER_FAILED);
+        }
+    };
+    let (program, arguments) = command.split_first().expect("it was looked for");
+    let code = match Command::new(program).args(arguments).env("PUSHCTL_URL", &url).spawn() {
+        Ok(mut child) => code_of(signals.wait(&mut child).await?),
+        Err(error) => {
+            output::note(format_args!("cannot run '{}': {error}", program.display()));
+            if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN }
+        }
+    };
+    let early = broker.try_wait().context("cannot look for the broker")?;
+    if let Some(status) = early {
+        output::note(format_args!("the broker ended before the command: {status}"));
+        return Ok(if code == 0 { BROKER_FAILED } else { code });
+    }
+    end(broker).await;
+    Ok(code)
+}
+
+fn code_of(status: ExitStatus) -> u8 {
+    let code = match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => i32::from(BY_SIGNAL) + signal,
+        (None, None) => 1,
+    };
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// Starts the broker and returns it with its URL.
+fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
+    use std::os::unix::process::CommandExt as _;
+    let has_listen = options.iter().any(|option| {
+        let option = option.to_string_lossy();
+        option.starts_with("--listen") || (option.starts_with("-l") && !option.starts_with("--"))
+    });
+    let program = std::env::current_exe().context("cannot find our own program")?;
+    let mut serve = Program::new(program);
+    serve.arg("serve").args(options).arg("--parent").arg(getpid().as_raw_nonzero().to_string());
+    if !has_listen {
+        serve.args(["--listen", "127.0.0.1:0"]);
+    }
+    // The command's output is what counts; an option of the user's or his environment still says otherwise.
+    if std::env::var_os("PUSHCTL_LOG").is_none() {
+        serve.env("PUSHCTL_LOG", "warn");
+    }
+    let mut broker = serve.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn().context("cannot start the broker")?;
+    let mut stdout = BufReader::new(broker.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).context("cannot read what the broker says")?;
+    // What it says next is for people; its pipe stays open and holds it.
+    broker.stdout = Some(stdout.into_inner());
+    match line.trim_end().strip_prefix("listening on ") {
+        Some(url) if url.starts_with("http") => Ok((broker, url.to_owned())),
+        Some(other) => {
+            let _ = kill(&broker, Signal::TERM);
+            let _ = broker.wait();
+            anyhow::bail!("the broker listens on {other} first, which no url can name (give a --listen ADDRESS:PORT before it)")
+        }
+        None => {
+            let status = broker.wait().context("cannot wait for the broker")?;
+            anyhow::bail!("the broker did not start: {status}")
+        }
+    }
+}
+
+fn kill(broker: &Broker, signal: Signal) -> std::io::Result<()> {
+    Ok(kill_process(Pid::from_child(broker), signal)?)
+}
+
+/// Ends the broker, in an orderly way if it can.
+async fn end(mut broker: Broker) {
+    // It may have ended meanwhile.
+    let _ = kill(&broker, Signal::TERM);
+    let ended = tokio::task::spawn_blocking({
+        let pid = Pid::from_child(&broker);
+        move || {
+            rustix::process::waitid(
+                rustix::process::WaitId::Pid(pid),
+                rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+            )
+        }
+    });
+    if tokio::time::timeout(BROKER_END, ended).await.is_err() {
+        let _ = broker.kill();
+    }
+    let _ = broker.wait();
+}
+
+/// Signals that are passed on to the command.
+struct Forwarded {
+    interrupt: Signals,
+    quit: Signals,
+    terminate: Signals,
+    hangup: Signals,
+}
+
+impl Forwarded {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            quit: listen(SignalKind::quit())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the end of `child`; meanwhile it gets the signals that we get.
+    async fn wait(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
+        loop {
+            let signal = tokio::select! {
+                status = child.wait() => return status.context("cannot wait for the command"),
+                _ = self.interrupt.recv() => Signal::INT,
+                _ = self.quit.recv() => Signal::QUIT,
+                _ = self.terminate.recv() => Signal::TERM,
+                _ = self.hangup.recv() => Signal::HUP,
+            };
+            // A terminal sends these to the whole group, so the command has them already.
+            if matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground() {
+                continue;
+            }
+            if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+}
+
+/// True if a terminal's Ctrl-C reaches us and the command alike.
+fn is_in_foreground() -> bool {
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
+}

@@ -1,0 +1,88 @@
+//! What the server had to defend itself against: counted without locks, listed for statistics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Broker;
+
+/// Something that was refused, given up or caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incident {
+    /// A connection beyond `--max-connections`.
+    TooManyConnections,
+    /// A connection beyond `--max-connections-per-address`.
+    TooManyFromAddress,
+    /// A connection for which the memory bound had no room.
+    NoMemoryForConnection,
+    /// A connection for which the system had no descriptor.
+    NoDescriptor,
+    /// Accepting failed for another reason.
+    AcceptFailed,
+    /// A message, a channel or a subscription for which the memory bound had no room.
+    NoMemory,
+    /// A subscriber that was given up because what waits for its socket had no room.
+    NoMemoryForPending,
+    /// Bytes of an incomplete request, a websocket message or an answer that had no room.
+    NoMemoryForIncoming,
+    /// A request whose head did not come in time.
+    HeadTimeout,
+    /// A body that did not come in time, or too slowly.
+    BodyTimeout,
+    /// A websocket that did not answer a ping.
+    UnansweredPing,
+    /// A mistake of the server's that cost a connection.
+    Panic,
+}
+
+/// The names of the counters, in the order of the variants.
+const NAMES: [&str; 12] = [
+    "refused_connections_total",
+    "refused_connections_address",
+    "refused_connections_memory",
+    "refused_connections_descriptors",
+    "accept_errors",
+    "refused_requests_memory",
+    "dropped_subscribers_memory",
+    "dropped_requests_memory",
+    "header_timeouts",
+    "body_timeouts",
+    "unanswered_pings",
+    "panics",
+];
+
+/// One counter for each kind of incident.
+#[derive(Debug, Default)]
+pub(super) struct Incidents([AtomicU64; NAMES.len()]);
+
+impl Incidents {
+    pub(super) fn count(&self, incident: Incident) {
+        self.0[incident as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Broker {
+    /// Counts an incident.
+    pub fn count(&self, incident: Incident) {
+        self.0.incidents.count(incident);
+    }
+
+    /// All incidents since the start: names for statistics, and how often each came.
+    #[must_use]
+    pub fn incidents(&self) -> Vec<(&'static str, u64)> {
+        NAMES.into_iter().zip(&self.0.incidents.0).map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_incident_has_the_counter_of_its_name() {
+        let incidents = Incidents::default();
+        incidents.count(Incident::TooManyConnections);
+        incidents.count(Incident::Panic);
+        let counts: Vec<u64> = incidents.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        assert_eq!((counts.first(), counts.last(), counts.iter().sum::<u64>()), (Some(&1), Some(&1), 2));
+        assert_eq!(NAMES[Incident::UnansweredPing as usize], "unanswered_pings");
+    }
+}

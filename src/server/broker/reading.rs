@@ -1,0 +1,127 @@
+//! Reading a log message by message, from a place up to its head or to the next gap.
+
+use std::sync::Arc;
+
+use super::log::{Log, Message, Place};
+use crate::message::Position;
+
+/// Messages read from a log, without a gap between them.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// The messages, oldest first.
+    pub messages: Vec<Arc<Message>>,
+    /// Where the reader stands after them (messages that it is not due are counted as served).
+    pub place: Place,
+    /// Number of messages before these that were due but are gone.
+    pub missed: u64,
+    /// The log goes on after this slice, which was cut for its size or ends at a gap.
+    pub is_cut: bool,
+    /// Position up to which the reader is now served: of the newest message of the log, or, where the slice was cut, of
+    /// its last message.
+    pub horizon: Position,
+}
+
+type Due<'a> = Box<dyn Iterator<Item = &'a Arc<Message>> + 'a>;
+
+/// A reader on its way through a log.
+pub(super) struct Reading<'a> {
+    due: std::iter::Peekable<Due<'a>>,
+    log: &'a Log,
+    place: Place,
+    /// Backlog messages that are not there any more. What is dropped from the store goes from its front, so they are
+    /// missing before the first one that is left.
+    missed_backlog: u64,
+    /// Backlog messages that are still there.
+    backlog: u32,
+    /// The live message that must come next, if none is missed.
+    expected: u64,
+    slice: Slice,
+}
+
+impl<'a> Reading<'a> {
+    /// Begins at `place`. The reader may be `max_lag` bytes behind.
+    pub(super) fn new(log: &'a Log, place: Place, max_lag: u64) -> Self {
+        let Place { cursor, live_from, .. } = place;
+        let live_start = log.live_start(max_lag);
+        let first_live = log.live.get(live_start).map_or(log.last_id + 1, |live| live.message.id);
+        // What is not in the live window any more (or was never meant to be) comes from the stored messages.
+        let stored_up_to = (first_live - 1).max(live_from);
+        let start = log.stored.partition_point(|message| message.id <= cursor);
+        let backlog = if cursor < live_from {
+            let end = log.stored.partition_point(|message| message.id <= live_from);
+            u32::try_from(end - start).unwrap_or(u32::MAX)
+        } else {
+            0
+        };
+        let from_store = log.stored.range(start..).take_while(move |message| message.id <= stored_up_to);
+        let start = log.live.partition_point(|live| live.message.id <= cursor.max(stored_up_to));
+        let from_live = log.live.range(start..).map(|live| &live.message);
+        let due: Due<'_> = Box::new(from_store.chain(from_live));
+        let missed_backlog = u64::from(place.backlog.saturating_sub(backlog));
+        let expected = cursor.max(live_from) + 1;
+        Reading { due: due.peekable(), log, place, missed_backlog, backlog, expected, slice: Slice::default() }
+    }
+
+    /// Position of the next message that is due.
+    pub(super) fn next_position(&mut self) -> Option<Position> {
+        self.due.peek().map(|message| message.position)
+    }
+
+    /// Number of messages that are missing right before the next one, or before the end.
+    fn gap(&mut self) -> u64 {
+        let live = match self.due.peek() {
+            Some(next) if next.id > self.place.live_from => next.id - self.expected,
+            Some(_) => 0,
+            None => (self.log.last_id + 1).saturating_sub(self.expected),
+        };
+        self.missed_backlog + live
+    }
+
+    /// True if the next message may be taken into the same slice: a gap stands at the beginning of a slice only.
+    pub(super) fn may_go_on(&mut self) -> bool {
+        self.slice.messages.is_empty() || self.gap() == 0
+    }
+
+    /// True if messages are missing right before the next one.
+    pub(super) fn is_at_gap(&mut self) -> bool {
+        self.gap() > 0
+    }
+
+    /// Takes the next message; returns about how many bytes it has.
+    pub(super) fn take(&mut self) -> usize {
+        self.slice.missed += self.gap();
+        self.missed_backlog = 0;
+        let Some(message) = self.due.next() else { return 0 };
+        if message.id > self.place.live_from {
+            self.expected = message.id + 1;
+        } else {
+            self.backlog = self.backlog.saturating_sub(1);
+        }
+        self.slice.messages.push(Arc::clone(message));
+        message.text.len() + 64
+    }
+
+    /// What was read; it is cut if there is more.
+    pub(super) fn finish(mut self) -> Slice {
+        let (is_empty, gap, live_from) = (self.slice.messages.is_empty(), self.gap(), self.place.live_from);
+        let next = self.due.peek().map(|next| next.id);
+        let cursor = match next {
+            // The gap is told together with the message after it.
+            Some(_) if is_empty && gap > 0 => self.place.cursor,
+            Some(next) if next <= live_from => next - 1,
+            Some(_) => self.expected - 1,
+            None if !is_empty && gap > 0 => self.expected - 1,
+            None => {
+                self.slice.missed += gap;
+                self.slice.place = Place { cursor: self.log.last_id, backlog: 0, ..self.place };
+                self.slice.horizon = self.log.last_position;
+                return self.slice;
+            }
+        };
+        let backlog = if cursor == self.place.cursor { self.place.backlog } else { self.backlog };
+        self.slice.place = Place { cursor, backlog, ..self.place };
+        self.slice.is_cut = true;
+        self.slice.horizon = self.slice.messages.last().map(|last| last.position).unwrap_or_default();
+        self.slice
+    }
+}

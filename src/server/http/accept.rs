@@ -1,0 +1,123 @@
+//! Accepting: for ever, whatever the system lacks. Without a descriptor a connection is refused with the help of a spare
+//! one; whatever else is lacking is waited out. Either is told once, and again when it is over.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use rustix::io::Errno;
+
+use super::listener::{Accepted, Bound, UnixPath};
+use crate::server::broker::{Broker, Incident};
+
+/// Time until accepting is tried again when the system lacks something that a spare descriptor does not mend.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// A lack is over when connections were accepted for so long: while they come and go at the limit it is one lack.
+const RECOVERED_AFTER: Duration = Duration::from_secs(2);
+
+impl Bound {
+    /// Accepts connections for ever; gives each to `take`, in turn.
+    pub(in crate::server) async fn accept_all(self, broker: Broker, mut take: impl AsyncFnMut(Accepted)) -> io::Result<()> {
+        let listener = match self {
+            Bound::Tcp(listener) => Listening::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Bound::Unix(listener, path) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, path),
+        };
+        let mut lack = Lack { broker, spare: spare(), last: None, shed: 0 };
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => {
+                    lack.accepted();
+                    take(accepted).await;
+                }
+                // The client went away before it was accepted, or a signal came: not our concern.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    let is_refused = is_descriptor_lack(&error) && lack.shed(&listener);
+                    lack.met(&error);
+                    if !is_refused {
+                        lack.broker.count(Incident::AcceptFailed);
+                        tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a lack of descriptors or memory.
+struct Lack {
+    broker: Broker,
+    /// Given up for a moment to accept a connection, which is refused and makes room for it again.
+    spare: Option<File>,
+    /// When it was felt last; `None` = there is no lack.
+    last: Option<Instant>,
+    /// Connections that were refused in it.
+    shed: u64,
+}
+
+impl Lack {
+    fn met(&mut self, error: &io::Error) {
+        if self.last.replace(Instant::now()).is_none() {
+            self.shed = 0;
+            tracing::warn!(%error, "cannot accept connections: further ones are refused until it works again");
+        }
+    }
+
+    fn accepted(&mut self) {
+        if self.last.is_some_and(|last| last.elapsed() >= RECOVERED_AFTER) {
+            self.last = None;
+            tracing::warn!(refused = self.shed, "connections are accepted again");
+        }
+    }
+
+    /// Refuses the connection that waits. False if that cannot be done: then nothing helps but time.
+    fn shed(&mut self, listener: &Listening) -> bool {
+        if self.spare.take().is_none() {
+            self.spare = spare();
+            return false;
+        }
+        // Dropped without waiting for anything: a client that went away meanwhile leaves nothing to refuse.
+        let refused = match listener.accept().now_or_never() {
+            Some(Ok(accepted)) => {
+                accepted.refuse();
+                self.shed += 1;
+                self.broker.count(Incident::NoDescriptor);
+                true
+            }
+            Some(Err(_)) | None => false,
+        };
+        self.spare = spare();
+        refused
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// A listener that is registered with the accepting runtime.
+enum Listening {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener, #[allow(dead_code, reason = "held for its drop")] UnixPath),
+}
+
+impl Listening {
+    /// Accepts a connection and takes it from the accepting runtime again: it will live on a shard's.
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Listening::Tcp(listener) => listener.accept().await?.0.into_std().map(Accepted::Tcp),
+            Listening::Unix(listener, _) => listener.accept().await?.0.into_std().map(Accepted::Unix),
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset)
+}
+
+/// The process, or the system, has no descriptor left.
+fn is_descriptor_lack(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}

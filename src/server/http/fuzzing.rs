@@ -1,0 +1,138 @@
+//! The reading half of a connection without its socket, for the targets in `fuzz/`. Not part of any build but theirs.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::body::{ChunkError, ChunkedReader};
+use super::head::{self, BodyLength, Parsed};
+use crate::server::request::Endpoints;
+
+/// What a client sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A request's head.
+    Head {
+        /// Method.
+        method: String,
+        /// Target as it came, or percent-encoded where it was not UTF-8.
+        target: Vec<u8>,
+        /// Decoded and normalised path.
+        path: Vec<u8>,
+        /// Query.
+        query: Vec<u8>,
+        /// Headers.
+        headers: Vec<(String, Vec<u8>)>,
+        /// The connection may go on.
+        keep_alive: bool,
+    },
+    /// The body that belongs to the last head.
+    Body(Bytes),
+    /// The status that ends the connection.
+    Bad(u16),
+}
+
+/// Reads requests as a connection does.
+#[derive(Debug)]
+pub struct Reader {
+    /// Most bytes of a head.
+    pub max_head: usize,
+    /// Most bytes of a body.
+    pub max_body: u64,
+    buffer: BytesMut,
+    pieces: Vec<Piece>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Length(usize),
+    Chunked(ChunkedReader, Vec<u8>),
+    Over,
+}
+
+impl Reader {
+    /// A reader with these limits.
+    #[must_use]
+    pub fn new(max_head: usize, max_body: u64) -> Self {
+        Self { max_head, max_body, buffer: BytesMut::new(), pieces: Vec::new(), state: State::Head }
+    }
+
+    /// Everything so far, and the bytes that wait for more.
+    #[must_use]
+    pub fn finish(self) -> (Vec<Piece>, usize) {
+        (self.pieces, self.buffer.len())
+    }
+
+    /// Bytes that are held: of an incomplete head or body.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let body = if let State::Chunked(_, body) = &self.state { body.len() } else { 0 };
+        self.buffer.len() + body
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        while self.step() {}
+    }
+
+    fn step(&mut self) -> bool {
+        let (piece, next) = match &mut self.state {
+            State::Over => {
+                self.buffer.clear();
+                return false;
+            }
+            State::Head if self.buffer.is_empty() => return false,
+            State::Head => return self.head(),
+            State::Length(length) if self.buffer.len() < *length => return false,
+            State::Length(length) => (Piece::Body(self.buffer.split_to(*length).freeze()), State::Head),
+            State::Chunked(reader, body) => match reader.read(&self.buffer, body, self.max_body) {
+                Ok(taken) => {
+                    self.buffer.advance(taken);
+                    if !reader.is_done() {
+                        return false;
+                    }
+                    (Piece::Body(Bytes::from(std::mem::take(body))), State::Head)
+                }
+                Err(ChunkError::Malformed) => (Piece::Bad(400), State::Over),
+                Err(ChunkError::TooLarge) => (Piece::Bad(413), State::Over),
+            },
+        };
+        self.pieces.push(piece);
+        self.state = next;
+        true
+    }
+
+    fn head(&mut self) -> bool {
+        let parsed = head::parse(&self.buffer, self.max_head, &Endpoints::default(), |request, _| Piece::Head {
+            method: request.method.to_owned(),
+            target: request.target.to_vec(),
+            path: request.path.to_vec(),
+            query: request.query.to_vec(),
+            headers: request.headers.iter().map(|header| (header.name.to_owned(), header.value.to_vec())).collect(),
+            keep_alive: request.keep_alive,
+        });
+        match parsed {
+            Parsed::Incomplete => return false,
+            Parsed::Bad(response) => {
+                self.pieces.push(Piece::Bad(response.status.0));
+                self.state = State::Over;
+            }
+            Parsed::Complete(taken, length, piece) => {
+                assert!(taken <= self.buffer.len() && taken <= self.max_head, "a head ends where it was read");
+                self.buffer.advance(taken);
+                self.pieces.push(piece);
+                self.state = match length {
+                    BodyLength::None => State::Head,
+                    BodyLength::Bytes(length) if length > self.max_body => {
+                        self.pieces.push(Piece::Bad(413));
+                        State::Over
+                    }
+                    BodyLength::Bytes(length) => State::Length(length as usize),
+                    BodyLength::Chunked => State::Chunked(ChunkedReader::default(), Vec::new()),
+                };
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,255 @@
+//! Subscribers that come back with a cursor older than what is kept are told how much they missed.
+
+use crate::support::{Connection, Head, Response, Server, conf, object};
+use serde_json::Value;
+
+/// Keeps two messages of each channel.
+fn server() -> Server {
+    Server::start(&["--max-stored-messages", "2"])
+}
+
+/// Publishes `count` messages with event ids `eN`; returns the cursor of each as headers.
+fn publish(server: &Server, channel: &str, count: usize) -> Vec<Cursor> {
+    let path = format!("/poll/{channel}.b1");
+    let one = |number| {
+        let event_id = format!("e{number}");
+        let answer = server.connect().request("POST", &format!("/pub?id={channel}"), &[("Event-Id", &event_id)], Some(b"x"));
+        assert_eq!(answer.head.status, 200);
+        Cursor::of(&server.get(&path).head)
+    };
+    (1..=count).map(one).collect()
+}
+
+/// A position, as the answers of polls carry it.
+#[derive(Clone)]
+struct Cursor {
+    time: String,
+    tag: String,
+}
+
+impl Cursor {
+    fn of(head: &Head) -> Self {
+        let [(_, time), (_, tag)] = head.cursor();
+        Self { time: time.to_owned(), tag: tag.to_owned() }
+    }
+
+    fn headers(&self) -> [(&str, &str); 2] {
+        [("If-Modified-Since", &self.time), ("If-None-Match", &self.tag)]
+    }
+}
+
+fn resume(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
+    server.connect().request("GET", path, headers, None)
+}
+
+/// Id and `missed` of each object of an answer.
+fn objects(answer: &Response) -> Vec<(i64, Option<u64>)> {
+    let pair = |line: &str| {
+        let value = object(line.as_bytes());
+        (value["id"].as_i64().expect("an id"), value["missed"].as_u64())
+    };
+    answer.text().lines().map(pair).collect()
+}
+
+fn missed(answer: &Response) -> Option<&str> {
+    answer.head.get("X-Pushctl-Missed")
+}
+
+fn next(connection: &mut Connection, mode: &str) -> Value {
+    if mode == "ws" {
+        return object(&connection.read_frame().payload);
+    }
+    loop {
+        let line = connection.read_until(b"\n");
+        match mode {
+            "ev" => {
+                if let Some(data) = line.strip_prefix(b"data: ") {
+                    return object(data);
+                }
+            }
+            _ => return object(&line),
+        }
+    }
+}
+
+#[test]
+fn every_mode_tells_what_was_dropped_since_the_cursor() {
+    let server = server();
+    let cursors = publish(&server, "a", 10);
+    for mode in ["sub", "ev", "ws"] {
+        for (seen, count) in [(3, 5), (7, 1), (8, 0)] {
+            let mut follower = server.connect();
+            let path = format!("/{mode}/a");
+            let headers = cursors[seen - 1].headers();
+            if mode == "ws" {
+                follower.upgrade(&path, &headers);
+            } else {
+                follower.send_request("GET", &path, &headers, None);
+                follower.read_head();
+            }
+            if count > 0 {
+                let gap = next(&mut follower, mode);
+                assert_eq!((&gap["id"], &gap["missed"], &gap["at_least"]), (&(-4).into(), &count.into(), &Value::Null), "{mode} {seen}");
+                let text = format!("{count} messages missed");
+                assert_eq!((&gap["channel"], &gap["text"], &gap["eventid"]), (&"a".into(), &text.into(), &"".into()));
+                let (time, tag) = (gap["time"].as_str().expect("a text"), gap["tag"].as_str().expect("a text"));
+                let again = resume(&server, "/poll/a", &[("If-Modified-Since", time), ("If-None-Match", tag)]);
+                assert_eq!((objects(&again), missed(&again)), (vec![(9, None), (10, None)], None), "a cursor that misses nothing more");
+            }
+            assert_eq!(next(&mut follower, mode)["id"], 9, "{mode} {seen}");
+            assert_eq!(next(&mut follower, mode)["id"], 10);
+        }
+    }
+    for mode in ["poll", "lp"] {
+        let answer = resume(&server, &format!("/{mode}/a"), &cursors[2].headers());
+        assert_eq!((objects(&answer), missed(&answer)), (vec![(-4, Some(5)), (9, None), (10, None)], Some("5")), "{mode}");
+        let again = resume(&server, "/poll/a", &answer.head.cursor());
+        assert_eq!((again.head.status, missed(&again)), (304, None), "{mode} tells it once");
+    }
+    let call = resume(&server, "/jsonp/a?callback=f", &cursors[2].headers());
+    let arguments = call.text().strip_prefix("f([").and_then(|rest| rest.strip_suffix("]);")).expect("a call");
+    let objects = object(format!("[{arguments}]").as_bytes());
+    assert_eq!((&objects[0]["missed"], &objects[1]["id"]), (&5.into(), &9.into()));
+    server.stop();
+}
+
+#[test]
+fn an_event_id_that_was_dropped_leads_to_the_oldest_message_and_the_gap() {
+    let server = server();
+    publish(&server, "a", 6);
+    let mut follower = server.follow("/ev/a", &[("Last-Event-ID", "e2")]);
+    let text = String::from_utf8(follower.read_until(b"id: e5\n")).expect("UTF-8");
+    assert!(text.contains("event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages missed\",\"missed\":2,\"tag\""), "{text}");
+    let answer = resume(&server, "/poll/a", &[("Last-Event-ID", "e5")]);
+    assert_eq!((objects(&answer), missed(&answer)), (vec![(6, None)], None));
+    let unknown = resume(&server, "/poll/a", &[("Last-Event-ID", "nobody's")]);
+    assert_eq!((unknown.head.status, missed(&unknown)), (304, None));
+    server.stop();
+}
+
+#[test]
+fn who_asks_for_all_or_for_news_or_for_a_number_misses_nothing() {
+    let server = server();
+    let cursors = publish(&server, "a", 6);
+    let all = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
+    for (path, headers, status) in [("/poll/a", &all[..], 200), ("/poll/a.b9", &[], 200), ("/poll/a", &[], 304)] {
+        let answer = resume(&server, path, headers);
+        assert_eq!((answer.head.status, missed(&answer)), (status, None), "{path}");
+    }
+    // A channel that has dropped nothing has no gaps, and one that is made anew neither.
+    server.publish("b", "x");
+    let answer = resume(&server, "/poll/b", &cursors[0].headers());
+    assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
+    assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);
+    server.publish("a", "x");
+    let answer = resume(&server, "/poll/a", &cursors[0].headers());
+    assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
+    server.stop();
+}
+
+#[test]
+fn far_behind_the_number_is_a_lower_bound() {
+    let server = server();
+    let first = publish(&server, "a", 2).remove(1);
+    let mut publisher = server.connect();
+    for _ in 0..500 {
+        assert_eq!(publisher.request("POST", "/pub?id=a", &[], Some(b"x")).head.status, 200);
+    }
+    let answer = resume(&server, "/poll/a", &first.headers());
+    // 498 is the truth.
+    let count = missed(&answer).and_then(|text| text.strip_suffix('+')).and_then(|text| text.parse::<u64>().ok());
+    assert!(count.is_some_and(|count| (249..498).contains(&count)), "{:?}", missed(&answer));
+    let gap = object(answer.text().lines().next().unwrap_or_default().as_bytes());
+    assert_eq!((gap["missed"].as_u64(), &gap["at_least"]), (count, &true.into()));
+    server.stop();
+}
+
+#[test]
+fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
+    let server = server();
+    let start = publish(&server, "c", 1).remove(0);
+    publish(&server, "a", 5);
+    publish(&server, "b", 4);
+    let answer = resume(&server, "/poll/a/b/c", &start.headers());
+    let ids = vec![(-4, Some(3)), (-4, Some(2)), (4, None), (5, None), (3, None), (4, None)];
+    assert_eq!((objects(&answer), missed(&answer)), (ids, Some("5")));
+    let mut follower = server.connect();
+    follower.send_request("GET", "/sub/a/b/c", &start.headers(), None);
+    follower.read_head();
+    for (channel, count) in [("a", 3), ("b", 2)] {
+        let gap = next(&mut follower, "sub");
+        assert_eq!((&gap["channel"], &gap["missed"]), (&channel.into(), &count.into()));
+        let (time, tag) = (gap["time"].as_str().expect("a text"), gap["tag"].as_str().expect("a text"));
+        let again = resume(&server, "/poll/a/b/c", &[("If-Modified-Since", time), ("If-None-Match", tag)]);
+        // The next message is one of `a`; the gap of `b` comes after it.
+        let rest = vec![(-4, Some(2)), (4, None), (5, None), (3, None), (4, None)];
+        assert_eq!((objects(&again), missed(&again)), (rest, Some("2")), "nothing is passed over");
+    }
+    let details = object(&server.get("/channels-stats").body);
+    assert_eq!(details["missed_at_resume"], 14);
+    assert_eq!(object(&server.get("/channels-stats?id=a").body)["dropped_messages"], 3);
+    server.stop();
+}
+
+#[test]
+fn where_nothing_is_left_the_gap_is_told_all_the_same_and_once() {
+    let server = Server::start(&["--message-ttl", "1s"]);
+    let cursors = publish(&server, "a", 3);
+    crate::support::wait_until("the messages expire", || object(&server.get("/channels-stats?id=a").body)["stored_messages"] == 0);
+    for mode in ["poll", "lp"] {
+        let answer = resume(&server, &format!("/{mode}/a"), &cursors[0].headers());
+        assert_eq!((answer.head.status, objects(&answer), missed(&answer)), (200, vec![(-4, Some(2))], Some("2")), "{mode}");
+        let again = resume(&server, "/poll/a", &answer.head.cursor());
+        assert_eq!((again.head.status, missed(&again)), (304, None));
+    }
+    let mut follower = server.connect();
+    follower.send_request("GET", "/sub/a", &cursors[1].headers(), None);
+    follower.read_head();
+    assert_eq!(next(&mut follower, "sub")["missed"], 1);
+    server.stop();
+}
+
+const LOCATIONS: &str = r#"
+    push_stream_store_messages on;
+    location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }
+    location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; }
+    location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~id~ ~text~\n"; }
+    location ~ ^/told/(.*)$ {
+        push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~id~ ~text~\n"; pushctl_gap_notice on;
+    }
+    location ~ ^/told-ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; pushctl_gap_notice on; }
+    location ~ ^/told-poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; pushctl_gap_notice on; }"#;
+
+#[test]
+fn locations_of_the_module_are_told_where_they_ask_for_it() {
+    let http = "push_stream_shared_memory_size 10m; push_stream_max_messages_stored_per_channel 1;";
+    let server = Server::with_conf(&conf(http, LOCATIONS));
+    let first = publish(&server, "a", 4).remove(0);
+    let follow = |path: &str| {
+        let mut follower = server.connect();
+        follower.send_request("GET", path, &first.headers(), None);
+        follower.read_head();
+        follower
+    };
+    assert_eq!(follow("/sub/a").read_until(b"\n"), b"4 x\n");
+    assert_eq!(follow("/told/a").read_until(b"4 x\n"), b"-4 2 messages missed\n4 x\n");
+    let event = String::from_utf8(follow("/told-ev/a").read_until(b"data: x\n")).expect("UTF-8");
+    assert!(event.contains("event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages missed\",\"missed\":2,"), "{event}");
+    let silent = resume(&server, "/poll/a", &first.headers());
+    assert_eq!((silent.text(), missed(&silent)), ("x", None));
+    let told = resume(&server, "/told-poll/a", &first.headers());
+    assert_eq!((told.text(), missed(&told)), ("x", Some("2")));
+    // The numbers of the module alone, unless they are asked for.
+    assert!(!server.get("/channels-stats").text().contains("missed_at_resume"));
+    for (accept, line) in [
+        ("application/json", "\"missed_at_resume\": 10"),
+        ("text/plain", "\r\nmissed_at_resume: 10\r\n"),
+        ("text/yaml", "\r\n  missed_at_resume: 10\r\n"),
+        ("text/xml", "\r\n  <missed_at_resume>10</missed_at_resume>\r\n"),
+    ] {
+        let answer = resume(&server, "/channels-stats?details=1", &[("Accept", accept)]);
+        assert!(answer.text().contains(line), "{accept}: {}", answer.text());
+    }
+    server.stop();
+}

@@ -1,0 +1,125 @@
+//! A mistake in the server, caused on purpose: it costs the connection that it concerns, and nobody else anything.
+
+use crate::support::{Connection, Server, object, wait_until};
+
+/// A server that panics where `fault` says; `None` where the build under test has no such thing.
+fn faulty(fault: &str) -> Option<Server> {
+    let has_faults = cfg!(debug_assertions) && std::env::var_os("PUSHCTL_BIN").is_none();
+    has_faults.then(|| {
+        let server = Server::with_environment(&[("PUSHCTL_FAULT", fault)], &["--shards", "1"]);
+        // From now on it has all descriptors of its own.
+        server.get("/channels-stats");
+        server
+    })
+}
+
+const FOLLOWERS: usize = 8;
+
+/// A follower over HTTP/1.0, whose stream just ends when the connection does.
+fn follow(server: &Server, path: &str) -> Connection {
+    let mut connection = server.connect();
+    connection.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+    assert_eq!(connection.read_head().status, 200, "{path}");
+    connection
+}
+
+/// Followers on one channel or two.
+fn followers(server: &Server) -> Vec<Connection> {
+    let followers = (0..FOLLOWERS).map(|number| follow(server, ["/sub/a/b", "/sub/a", "/sub/b/a"][number % 3])).collect();
+    server.wait_for_subscribers("a", FOLLOWERS as u64);
+    followers
+}
+
+/// The texts that a follower gets until `last`, or until it is closed.
+fn texts(connection: &mut Connection, last: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Some(message) = connection.next_line() {
+        texts.push(message.text);
+        if texts.last().is_some_and(|text| text == last) {
+            break;
+        }
+    }
+    texts
+}
+
+/// Checks that all but `lost` followers get everything, that numbers and descriptors are right, and that the log has one
+/// line of the panic.
+fn check(server: Server, mut followers: Vec<Connection>, descriptors: usize, lost: usize) {
+    server.publish("b", "one more");
+    server.publish("a", "last");
+    let ended: Vec<bool> = followers.iter_mut().map(|follower| texts(follower, "last").last().is_none_or(|text| text != "last")).collect();
+    assert_eq!(ended.iter().filter(|ended| **ended).count(), lost, "{ended:?}");
+    server.wait_for_subscribers("a", (followers.len() - lost) as u64);
+    drop(followers);
+    for channel in ["a", "b"] {
+        server.wait_for_subscribers(channel, 0);
+    }
+    wait_until("all descriptors are closed", || server.descriptors() <= descriptors);
+    let statistics = object(&server.get("/channels-stats").body);
+    assert_eq!(statistics["subscribers"], 0);
+    wait_until("the panic is logged", || server.stderr().contains("panic: fault at"));
+    let log = server.stderr();
+    let panics: Vec<&str> = log.lines().filter(|line| line.contains("panic: fault at")).collect();
+    assert_eq!(panics.len(), 1, "{log}");
+    assert!(panics[0].contains("its connection is dropped") && panics[0].contains("src/server/"), "{log}");
+    assert!(!log.contains("starts again"), "delivery and time-keeping were not touched: {log}");
+    server.stop();
+}
+
+#[test]
+fn a_panic_in_a_request_costs_its_connection() {
+    let Some(server) = faulty("request:20") else { return };
+    let descriptors = server.descriptors();
+    let mut followers = Vec::new();
+    for number in 0..4 {
+        followers.push(server.follow(if number % 2 == 0 { "/sub/a" } else { "/sub/a/b" }, &[]));
+    }
+    let mut failed = 0;
+    for _ in 0..20 {
+        let mut connection = server.connect();
+        connection.send_request("GET", "/channels-stats", &[], None);
+        failed += usize::from(connection.try_read_head().is_none());
+    }
+    assert_eq!(failed, 1);
+    check(server, followers, descriptors + 1, 0);
+}
+
+#[test]
+fn a_panic_in_a_delivery_costs_its_follower() {
+    // Thirteen passes are the beginnings of the followers.
+    for pass in ["14", "16", "21", "25"] {
+        let Some(server) = faulty(&format!("delivery:{pass}")) else { return };
+        let descriptors = server.descriptors();
+        let followers = followers(&server);
+        server.publish("a", "first");
+        server.publish("a", "second");
+        check(server, followers, descriptors + 1, 1);
+    }
+}
+
+#[test]
+fn a_panic_while_a_follower_comes_or_goes_costs_it_alone() {
+    for (fault, lost) in [("leaving:1", 0), ("leaving:2", 0), ("leaving:3", 0)] {
+        let Some(server) = faulty(fault) else { return };
+        let descriptors = server.descriptors();
+        let mut followers = followers(&server);
+        // In the middle, on two channels.
+        for number in [3, 0] {
+            drop(followers.remove(number));
+            server.wait_for_subscribers("a", followers.len() as u64);
+        }
+        check(server, followers, descriptors + 1, lost);
+    }
+    let Some(server) = faulty("attaching:3") else { return };
+    let descriptors = server.descriptors();
+    let mut followers = Vec::new();
+    for number in 0..6 {
+        let mut connection = server.connect();
+        connection.send_request("GET", "/sub/a/b", &[], None);
+        match connection.try_read_head() {
+            Some(_) => followers.push(connection),
+            None => assert_eq!(number, 2),
+        }
+    }
+    check(server, followers, descriptors + 1, 0);
+}
