@@ -30,6 +30,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Run a push broker')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Say what of a configuration is served, ignored, not served or wrong')
             [CompletionResult]::new('pub', 'pub', [CompletionResultType]::ParameterValue, 'Publish a message')
             [CompletionResult]::new('sub', 'sub', [CompletionResultType]::ParameterValue, 'Follow channels and print their messages')
             [CompletionResult]::new('stats', 'stats', [CompletionResultType]::ParameterValue, 'Show the counters of a server or of channels')
@@ -47,6 +48,8 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('-l', '-l', [CompletionResultType]::ParameterName, 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times')
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times')
             [CompletionResult]::new('--nginx-conf', '--nginx-conf', [CompletionResultType]::ParameterName, 'Serve the push locations of this nginx configuration instead of the built-in ones')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)')
             [CompletionResult]::new('--shards', '--shards', [CompletionResultType]::ParameterName, 'Threads that hold connections [default: one per core]')
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Memory for messages, channels, subscribers and connections together [default: 512m]')
             [CompletionResult]::new('--message-ttl', '--message-ttl', [CompletionResultType]::ParameterName, 'Time that a stored message is kept [default: 30m]')
@@ -78,6 +81,15 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--ready-file', '--ready-file', [CompletionResultType]::ParameterName, 'Write the addresses to this file once they are listened on, each on a line; it is removed at the end')
             [CompletionResult]::new('--parent', '--parent', [CompletionResultType]::ParameterName, 'End when this process, which must be our parent, does')
             [CompletionResult]::new('--log-level', '--log-level', [CompletionResultType]::ParameterName, 'What is logged on stderr: off, error, warn, info or debug')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'pushctl;check' {
+            [CompletionResult]::new('--front', '--front', [CompletionResultType]::ParameterName, 'Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object per line: directives, locations, mistakes')
+            [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Exit with 2 also if there are directives that are not served')
+            [CompletionResult]::new('--to-toml', '--to-toml', [CompletionResultType]::ParameterName, 'Print the configuration in TOML, for `serve --config`')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
@@ -286,6 +298,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
         }
         'pushctl;help' {
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Run a push broker')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Say what of a configuration is served, ignored, not served or wrong')
             [CompletionResult]::new('pub', 'pub', [CompletionResultType]::ParameterValue, 'Publish a message')
             [CompletionResult]::new('sub', 'sub', [CompletionResultType]::ParameterValue, 'Follow channels and print their messages')
             [CompletionResult]::new('stats', 'stats', [CompletionResultType]::ParameterValue, 'Show the counters of a server or of channels')
@@ -300,6 +313,9 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             break
         }
         'pushctl;help;serve' {
+            break
+        }
+        'pushctl;help;check' {
             break
         }
         'pushctl;help;pub' {

@@ -19,6 +19,9 @@ _pushctl() {
             pushctl,bench)
                 cmd="pushctl__subcmd__bench"
                 ;;
+            pushctl,check)
+                cmd="pushctl__subcmd__check"
+                ;;
             pushctl,complete)
                 cmd="pushctl__subcmd__complete"
                 ;;
@@ -54,6 +57,9 @@ _pushctl() {
                 ;;
             pushctl__subcmd__help,bench)
                 cmd="pushctl__subcmd__help__subcmd__bench"
+                ;;
+            pushctl__subcmd__help,check)
+                cmd="pushctl__subcmd__help__subcmd__check"
                 ;;
             pushctl__subcmd__help,complete)
                 cmd="pushctl__subcmd__help__subcmd__complete"
@@ -95,7 +101,7 @@ _pushctl() {
 
     case "${cmd}" in
         pushctl)
-            opts="-u -h -V --url --server --config-file --help --version serve pub sub stats bench wait rm with-server servers completions complete help"
+            opts="-u -h -V --url --server --config-file --help --version serve check pub sub stats bench wait rm with-server servers completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -268,6 +274,24 @@ _pushctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pushctl__subcmd__check)
+            opts="-h --json --strict --front --to-toml --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --front)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pushctl__subcmd__complete)
             opts="-h --help channels servers"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -297,7 +321,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__help)
-            opts="serve pub sub stats bench wait rm with-server servers completions complete help"
+            opts="serve check pub sub stats bench wait rm with-server servers completions complete help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -311,6 +335,20 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__help__subcmd__bench)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pushctl__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -685,7 +723,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__serve)
-            opts="-l -h --listen --nginx-conf --shards --memory --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-subscribers-per-channel --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --max-lag --slow-consumer --max-connections --max-connections-per-address --header-timeout --body-timeout --min-body-rate --keepalive-timeout --send-timeout --ping-timeout --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --grace --ready-file --parent --log-level --help"
+            opts="-l -c -h --listen --nginx-conf --config --shards --memory --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-subscribers-per-channel --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --max-lag --slow-consumer --max-connections --max-connections-per-address --header-timeout --body-timeout --min-body-rate --keepalive-timeout --send-timeout --ping-timeout --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --grace --ready-file --parent --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -700,6 +738,14 @@ _pushctl() {
                     return 0
                     ;;
                 --nginx-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -30,6 +30,7 @@ complete -c pushctl -n "__fish_pushctl_needs_command" -l config-file -d 'Configu
 complete -c pushctl -n "__fish_pushctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_needs_command" -s V -l version -d 'Print version'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "serve" -d 'Run a push broker'
+complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "check" -d 'Say what of a configuration is served, ignored, not served or wrong'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "pub" -d 'Publish a message'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "sub" -d 'Follow channels and print their messages'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "stats" -d 'Show the counters of a server or of channels'
@@ -43,6 +44,7 @@ complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "complete" -d 'Print
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s l -l listen -d 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 'Serve the push locations of this nginx configuration instead of the built-in ones' -r -F
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s c -l config -d 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages, channels, subscribers and connections together [default: 512m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r
@@ -75,6 +77,11 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ready-file -d 
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l parent -d 'End when this process, which must be our parent, does' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l log-level -d 'What is logged on stderr: off, error, warn, info or debug' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l front -d 'Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l json -d 'One JSON object per line: directives, locations, mistakes'
+complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l strict -d 'Exit with 2 also if there are directives that are not served'
+complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l to-toml -d 'Print the configuration in TOML, for `serve --config`'
+complete -c pushctl -n "__fish_pushctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s c -l channel -d 'Another channel to publish to (repeatable); all get the message with one request' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s f -l file -d 'Send the content of this file' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-id -d 'Event id, with which an EventSource resumes' -r
@@ -226,18 +233,19 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand servers" -l json -d 'Pri
 complete -c pushctl -n "__fish_pushctl_using_subcommand servers" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c pushctl -n "__fish_pushctl_using_subcommand complete" -s h -l help -d 'Print help'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "serve" -d 'Run a push broker'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "pub" -d 'Publish a message'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "sub" -d 'Follow channels and print their messages'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "stats" -d 'Show the counters of a server or of channels'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "bench" -d 'Measure a server with many subscribers, and prove that it loses nothing'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "wait" -d 'Wait until a server answers, or until its counters are as wanted'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "rm" -d 'Delete channels'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "with-server" -d 'Run a command with a broker of its own'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "servers" -d 'List the named servers of the configuration file'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "complete" -d 'Print names for a completion script'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve pub sub stats bench wait rm with-server servers completions complete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "serve" -d 'Run a push broker'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "check" -d 'Say what of a configuration is served, ignored, not served or wrong'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "pub" -d 'Publish a message'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "sub" -d 'Follow channels and print their messages'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "stats" -d 'Show the counters of a server or of channels'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "bench" -d 'Measure a server with many subscribers, and prove that it loses nothing'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "wait" -d 'Wait until a server answers, or until its counters are as wanted'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "rm" -d 'Delete channels'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "with-server" -d 'Run a command with a broker of its own'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "servers" -d 'List the named servers of the configuration file'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "complete" -d 'Print names for a completion script'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 
 function __fish_pushctl_names
     set -l words (commandline -opc)

@@ -29,7 +29,7 @@ const WAITED: Duration = Duration::from_secs(1);
 /// A mode that worked and then failed so often in a row, without a message, gives way to the next one.
 const MODE_FAILURES: u32 = 3;
 
-/// What happened, and how it moves the [`Marks`] of whoever keeps them.
+/// What happened, and how it moves the [`Marks`](super::marks::Marks) of whoever keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new message.

@@ -6,6 +6,8 @@
 pub mod args;
 pub mod assertion;
 pub mod bench;
+pub mod check;
+mod check_front;
 pub mod completions;
 pub mod exit;
 pub mod figures;
@@ -48,6 +50,10 @@ pub struct Cli {
 pub enum Command {
     /// Run a push broker
     Serve(serve::Args),
+    /// Say what of a configuration is served, ignored, not served or wrong
+    ///
+    /// Reads an nginx.conf with all that it includes, or a configuration in TOML. Exit code 2 if there are mistakes.
+    Check(check::Args),
     /// Publish a message
     ///
     /// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is not sent again, because
@@ -82,22 +88,7 @@ pub enum Command {
     /// Signals are passed on to the command.
     WithServer(with_server::Args),
     /// List the named servers of the configuration file
-    ///
-    /// The file is ~/.config/pushctl/config.toml; $XDG_CONFIG_HOME,
-    /// PUSHCTL_CONFIG and --config-file change that. It looks like this:
-    ///
-    ///     default = "staging"
-    ///     [servers.staging]
-    ///     url = "https://push.example/live"
-    ///     token_file = "staging.token"
-    ///
-    /// Instead of token_file there may be token = "..." or token_command =
-    /// ["pass", "show", "push"]; further keys are headers = { Name = "value" },
-    /// pub_path, sub_path, stats_path and mode. The token is sent as
-    /// 'Authorization: Bearer', and only to this url. The command line counts
-    /// before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN),
-    /// and that before the file.
-    #[command(verbatim_doc_comment)]
+    #[command(long_about = servers::ABOUT)]
     Servers(servers::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
@@ -128,6 +119,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Code> {
     let outer = cli.choice;
     match cli.command {
         Command::Serve(args) => alone(&outer).and_then(|()| serve::run(&args)).map(|()| Code::Success),
+        Command::Check(args) => alone(&outer).and_then(|()| check::run(&args)),
         Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
         Command::Complete(args) => block_on(async { Ok(completions::complete(args).await) }),
         Command::Servers(args) => servers::run(&args, &outer),

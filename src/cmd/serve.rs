@@ -1,8 +1,10 @@
 //! `pushctl serve`: runs a broker until it is told to end.
 
+mod ready_file;
+
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+
+use ready_file::ReadyFile;
 
 use crate::server::config::{Config, ListenAddress, Listener, SlowPolicy, nginx};
 use crate::server::{Server, panics};
@@ -32,6 +36,11 @@ pub struct Args {
     /// Directives that pushctl does not serve are listed on stderr, with file and line.
     #[arg(long, value_name = "FILE")]
     nginx_conf: Option<PathBuf>,
+    /// Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)
+    ///
+    /// What is given on the command line goes before the environment, and both before the file.
+    #[arg(long, short, value_name = "FILE", env = "PUSHCTL_SERVE_CONFIG", conflicts_with = "nginx_conf")]
+    config: Option<PathBuf>,
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
@@ -82,8 +91,8 @@ pub struct Args {
     /// What becomes of a follower that is further behind than that: it is dropped (disconnect), or it goes on with the
     /// oldest message that is kept (skip) or with the newest (latest) and is told how many it missed [default: disconnect]
     ///
-    /// For the built-in locations; in an nginx.conf the directive is pushctl_slow_consumer.
-    #[arg(long, value_name = "POLICY", value_parser = slow_policy, conflicts_with = "nginx_conf")]
+    /// For the built-in locations; in a configuration the directive is pushctl_slow_consumer.
+    #[arg(long, value_name = "POLICY", value_parser = slow_policy, conflicts_with_all = ["nginx_conf", "config"])]
     slow_consumer: Option<SlowPolicy>,
     /// Connections at once; a further one is answered with 503 and closed [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -159,7 +168,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(parent) = args.parent {
         follow_parent(parent)?;
     }
-    let is_builtin = args.nginx_conf.is_none();
+    let is_builtin = args.file().is_none();
     let mut config = load(args)?;
     args.apply(&mut config);
     panics::log_panics();
@@ -168,6 +177,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         // Whoever has read where it listens may end it properly.
         let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
+        reopen_logs_when_told()?;
         let server = Server::bind(config)?;
         let _ready = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &server)).transpose()?;
         announce(&server, is_builtin)?;
@@ -182,30 +192,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     })
 }
 
-/// A file that is there while the server listens.
-struct ReadyFile(PathBuf);
-
-impl ReadyFile {
-    fn write(path: &Path, server: &Server) -> anyhow::Result<Self> {
-        let addresses = server.addresses().context("cannot ask for the address")?;
-        let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-        let mut name = path.file_name().context("cannot write --ready-file: it has no name")?.to_owned();
-        name.push(format!(".{}", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let result = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
-        if result.is_err() {
-            drop(std::fs::remove_file(&temporary));
+/// Opens the files of access logs anew on SIGUSR1, as log rotation wants it.
+fn reopen_logs_when_told() -> anyhow::Result<()> {
+    let mut told = stop_signal(SignalKind::user_defined1())?;
+    tokio::spawn(async move {
+        while told.recv().await.is_some() {
+            crate::server::reopen_access_logs();
+            tracing::info!("access logs are opened anew");
         }
-        result.with_context(|| format!("cannot write {} (see --ready-file)", path.display()))?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for ReadyFile {
-    fn drop(&mut self) {
-        // Somebody else may have removed it.
-        drop(std::fs::remove_file(&self.0));
-    }
+    });
+    Ok(())
 }
 
 /// The kernel ends us with our parent, whatever ends that.
@@ -221,7 +217,7 @@ fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> 
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
-    let Some(path) = &args.nginx_conf else { return Ok(Config::builtin_with(args.slow_consumer.unwrap_or_default())) };
+    let Some(path) = args.file() else { return Ok(Config::builtin_with(args.slow_consumer.unwrap_or_default())) };
     let (loaded, notices) = match nginx::load(path) {
         Ok(loaded) => (Ok(loaded.config), loaded.notices),
         Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
@@ -233,6 +229,11 @@ fn load(args: &Args) -> anyhow::Result<Config> {
 }
 
 impl Args {
+    /// The file of the configuration, if one is given.
+    fn file(&self) -> Option<&PathBuf> {
+        self.nginx_conf.as_ref().or(self.config.as_ref())
+    }
+
     /// Puts what was given on the command line in the place of what the configuration says.
     fn apply(&self, config: &mut Config) {
         fn set<T, U: TryFrom<T>>(target: &mut U, value: Option<T>) {

@@ -7,6 +7,24 @@ use super::table::Table;
 use super::{args, output, profile};
 use crate::client::error::shown_text;
 
+/// What the help says. Not a doc comment: the example in it is no code of ours.
+pub(super) const ABOUT: &str = r#"List the named servers of the configuration file
+
+The file is ~/.config/pushctl/config.toml; $XDG_CONFIG_HOME,
+PUSHCTL_CONFIG and --config-file change that. It looks like this:
+
+    default = "staging"
+    [servers.staging]
+    url = "https://push.example/live"
+    token_file = "staging.token"
+
+Instead of token_file there may be token = "..." or token_command =
+["pass", "show", "push"]; further keys are headers = { Name = "value" },
+pub_path, sub_path, stats_path and mode. The token is sent as
+'Authorization: Bearer', and only to this url. The command line counts
+before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN),
+and that before the file."#;
+
 /// Arguments of `servers`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  pushctl servers\n  pushctl pub news hello --server staging")]

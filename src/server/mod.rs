@@ -27,6 +27,7 @@ use broker::{Broker, CreateError, MAX_SHARDS, TICK};
 use config::{Config, ListenAddress};
 #[cfg(fuzzing)]
 pub use http::fuzzing;
+pub use http::reopen_access_logs;
 use http::{Accepted, Bound};
 use shard_thread::ShardThread;
 
@@ -129,6 +130,7 @@ impl Server {
         };
         accepting.shutdown().await;
         shards.stop().await;
+        http::flush_access_logs();
         result
     }
 }

@@ -1,9 +1,13 @@
 //! A request as the endpoints see it: borrowed from the connection's buffer.
 
 use std::borrow::Cow;
+use std::os::unix::ffi::OsStringExt;
 
-use super::config::{Captures, Variables};
-use crate::message::unix_now;
+use bytes::Bytes;
+
+use super::config::web::Root;
+use super::config::{Captures, Variables, VirtualServer};
+use crate::message::{http_date, unix_now};
 
 /// The head of an HTTP/1.x request.
 #[derive(Debug)]
@@ -72,8 +76,16 @@ impl Request<'_> {
 pub struct RequestVariables<'a> {
     /// The request.
     pub request: &'a Request<'a>,
-    /// Captures of the location.
+    /// Captures of the location, or of a condition in it.
     pub captures: &'a Captures,
+    /// Captures of the location, for names that a condition does not capture.
+    pub location_captures: &'a Captures,
+    /// Variables that were `set`.
+    pub assigned: &'a [Option<Bytes>],
+    /// The server.
+    pub server: &'a VirtualServer,
+    /// Where files come from.
+    pub root: Option<&'a Root>,
 }
 
 impl Variables for RequestVariables<'_> {
@@ -90,29 +102,78 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.captures.name(name)
+        self.captures.name(name).or_else(|| self.location_captures.name(name))
+    }
+
+    fn assigned(&self, slot: usize) -> Option<&[u8]> {
+        self.assigned.get(slot)?.as_deref()
     }
 
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let Request { method, target, path, query, endpoints, .. } = self.request;
+        let Request { method, target, path, query, minor_version, endpoints, .. } = self.request;
         let text = |text: String| Some(Cow::Owned(text.into_bytes()));
+        let file = |path: std::path::PathBuf| Some(Cow::Owned(path.into_os_string().into_vec()));
         match name {
             "uri" | "document_uri" => Some(Cow::Borrowed(path.as_ref())),
             "request_uri" => Some(Cow::Borrowed(target)),
             "args" | "query_string" => Some(Cow::Borrowed(query)),
             "is_args" => Some(Cow::Borrowed(if query.is_empty() { b"" } else { b"?" })),
             "request_method" => Some(Cow::Borrowed(method.as_bytes())),
+            "request" => Some(Cow::Owned([method.as_bytes(), b" ", target, format!(" HTTP/1.{minor_version}").as_bytes()].concat())),
+            "server_protocol" => text(format!("HTTP/1.{minor_version}")),
             "scheme" => Some(Cow::Borrowed(b"http")),
-            "host" | "server_name" => text(self.request.host()?),
+            "host" => text(self.request.host().unwrap_or_else(|| self.server_name())),
+            "server_name" => text(self.server_name()),
             "hostname" => Some(Cow::Owned(super::hostname().as_bytes().to_vec())),
             "remote_addr" => Some(Cow::Borrowed(endpoints.remote_address.as_bytes())),
             "remote_port" => text(endpoints.remote_port.to_string()),
+            "remote_user" => self.request.user().map(Cow::Owned),
             "server_addr" => Some(Cow::Borrowed(endpoints.local_address.as_bytes())),
             "server_port" => text(endpoints.local_port.to_string()),
             "pid" => text(std::process::id().to_string()),
-            "msec" => text(format!("{}.000", unix_now())),
+            "msec" => text(milliseconds()),
             "time_iso8601" => text(format!("{}+00:00", super::iso_time(unix_now()))),
+            "time_local" => text(local_time(unix_now())),
+            "pipe" => Some(Cow::Borrowed(b".")),
+            "nginx_version" => Some(Cow::Borrowed(env!("CARGO_PKG_VERSION").as_bytes())),
+            "document_root" | "realpath_root" => file(self.root?.directory(&self.without_root())),
+            "request_filename" => file(self.root?.file(path, &self.without_root())),
             _ => None,
         }
+    }
+}
+
+impl RequestVariables<'_> {
+    /// For the path of a root: it cannot be made of itself.
+    fn without_root(&self) -> RequestVariables<'_> {
+        RequestVariables { root: None, ..*self }
+    }
+
+    fn server_name(&self) -> String {
+        self.server.names.first().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl Request<'_> {
+    /// The name of the user in `Authorization: Basic`, right or wrong.
+    fn user(&self) -> Option<Vec<u8>> {
+        let pair = super::http::basic_pair(self.header("authorization")?)?;
+        pair.split(|byte| *byte == b':').next().map(<[u8]>::to_vec)
+    }
+}
+
+/// Seconds and milliseconds since the Unix epoch.
+fn milliseconds() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{:03}", now.as_secs(), now.subsec_millis())
+}
+
+/// `21/Nov/2026:08:00:00 +0000`: of `Sat, 21 Nov 2026 08:00:00 GMT`.
+fn local_time(unix_seconds: u64) -> String {
+    let date = http_date(unix_seconds);
+    let parts: Vec<&str> = date.split(' ').collect();
+    match parts.as_slice() {
+        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
+        _ => date,
     }
 }

@@ -31,26 +31,48 @@ impl Status {
     /// 500
     pub const INTERNAL: Status = Status(500);
 
-    /// The reason phrase.
+    /// The reason phrase; empty where nginx has none.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self.0 {
             200 => "OK",
+            201 => "Created",
+            202 => "Accepted",
+            204 => "No Content",
+            206 => "Partial Content",
+            301 => "Moved Permanently",
+            302 => "Moved Temporarily",
+            303 => "See Other",
             304 => "Not Modified",
+            307 => "Temporary Redirect",
+            308 => "Permanent Redirect",
             400 => "Bad Request",
+            401 => "Unauthorized",
+            402 => "Payment Required",
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Not Allowed",
+            406 => "Not Acceptable",
             408 => "Request Time-out",
+            409 => "Conflict",
+            410 => "Gone",
+            411 => "Length Required",
             412 => "Precondition Failed",
             413 => "Request Entity Too Large",
             414 => "Request-URI Too Large",
+            415 => "Unsupported Media Type",
+            416 => "Requested Range Not Satisfiable",
             417 => "Expectation Failed",
+            421 => "Misdirected Request",
+            429 => "Too Many Requests",
+            502 => "Bad Gateway",
+            504 => "Gateway Time-out",
+            507 => "Insufficient Storage",
             501 => "Not Implemented",
             503 => "Service Temporarily Unavailable",
             505 => "HTTP Version Not Supported",
             500 => "Internal Server Error",
-            _ => "Unknown",
+            _ => "",
         }
     }
 }
@@ -65,8 +87,23 @@ pub enum Body {
 }
 
 impl Body {
-    /// Bytes without framing.
-    fn len(&self) -> usize {
+    /// Its length, without the framing of pieces.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Sized(body) => body.len() as u64,
+            Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+        }
+    }
+
+    /// There is none, or an empty one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About the bytes that it takes with its framing.
+    fn framed_len(&self) -> usize {
         match self {
             Body::Sized(body) => body.len(),
             Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() + 8).sum(),
@@ -90,6 +127,8 @@ pub struct Response {
     pub headers: Cow<'static, [u8]>,
     /// Its body.
     pub body: Body,
+    /// There is no body, and no length: of 204 and 304.
+    pub bodiless: bool,
     /// Ends the connection.
     pub close: bool,
 }
@@ -98,7 +137,15 @@ impl Response {
     /// A response without body and Content-Type.
     #[must_use]
     pub fn header_only(status: Status, headers: impl Into<Cow<'static, [u8]>>) -> Self {
-        Self { status, content_type: None, last_modified: None, headers: headers.into(), body: Body::Sized(Bytes::new()), close: false }
+        Self {
+            status,
+            content_type: None,
+            last_modified: None,
+            headers: headers.into(),
+            body: Body::Sized(Bytes::new()),
+            bodiless: false,
+            close: false,
+        }
     }
 
     /// A response with a body of known length.
@@ -141,13 +188,14 @@ impl Response {
     /// Appends the response to `out`; returns whether the connection can serve another request.
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
         // Growing step by step would cost more than the writing.
-        out.reserve(USUAL_HEAD_BYTES + self.headers.len() + self.body.len());
+        out.reserve(USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len());
         let (length, framing) = match &self.body {
+            _ if self.bodiless => (None, Framing::Raw),
             Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
             Body::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
-        let keep_alive = request.keep_alive && !self.close && (length.is_some() || framing == Framing::Chunked);
+        let keep_alive = request.keep_alive && !self.close && (self.bodiless || length.is_some() || framing == Framing::Chunked);
         Head {
             status: self.status,
             content_type: self.content_type.as_deref(),
@@ -159,7 +207,7 @@ impl Response {
         }
         .write(out);
         match &self.body {
-            _ if request.is_head => {}
+            _ if request.is_head || self.bodiless => {}
             Body::Sized(body) => out.extend_from_slice(body),
             Body::Pieces(pieces) => {
                 pieces.iter().for_each(|piece| framing.piece(piece, out));

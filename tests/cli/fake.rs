@@ -245,6 +245,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
         "PUSHCTL_SERVER",
         "PUSHCTL_TOKEN",
         "PUSHCTL_CONFIG",
+        "PUSHCTL_SERVE_CONFIG",
         "http_proxy",
         "HTTP_PROXY",
         "all_proxy",

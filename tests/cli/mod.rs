@@ -6,6 +6,7 @@
 mod bench;
 mod bench_nchan;
 mod bench_report;
+mod check;
 mod errors;
 mod fake;
 mod many;

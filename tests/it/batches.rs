@@ -1,6 +1,6 @@
 //! Batches: many messages in one request, one JSON object per line.
 
-use crate::support::{Connection, Response, Server, object, wait_until};
+use crate::support::{Connection, Directory, Response, Server, conf, object, wait_until};
 
 const NDJSON: (&str, &str) = ("Content-Type", "application/x-ndjson");
 const GOOD: &str = "{\"channel\":\"a\",\"text\":\"one\"}\n\r\n  {\"text\":\"two\"}\r\n{\"channel\":\"b\",\"base64\":\"dGhyZWU=\",\"event_id\":\"7\",\"event_type\":\"t\"}";
@@ -276,4 +276,28 @@ fn imported_locations_publish_the_body_as_it_is_unless_told_otherwise() {
         assert_eq!(server.get("/poll/d.b1").text(), expected, "{batch}");
         server.stop();
     }
+}
+
+#[test]
+fn a_batch_is_let_in_answered_and_logged_as_its_location_says() {
+    let directory = Directory::new("batch-log");
+    let log = directory.path().join("access.log");
+    let http = format!(
+        "push_stream_shared_memory_size 32m; log_format f '$request_method $uri $status $body_bytes_sent'; access_log {} f;",
+        log.display()
+    );
+    let location = "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on;
+        add_header X-Good g; add_header X-Any a always; if ($arg_key != k) { return 403; } }";
+    let server = Server::with_conf(&conf(&http, location));
+    assert_eq!(post(&server, "/pub?id=d", GOOD).head.status, 403);
+    let good = post(&server, "/pub?id=d&key=k", GOOD);
+    let bad = post(&server, "/pub?id=d&key=k", "nothing");
+    let headers = |answer: &Response| (answer.head.get("X-Good").is_some(), answer.head.get("X-Any").is_some());
+    assert_eq!((good.head.status, headers(&good)), (200, (true, true)));
+    assert_eq!((bad.head.status, headers(&bad)), (400, (false, true)));
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until("three lines are written", || read().lines().count() == 3);
+    let lines: Vec<String> = read().lines().skip(1).map(str::to_owned).collect();
+    assert_eq!(lines, [format!("POST /pub 200 {}", good.body.len()), format!("POST /pub 400 {}", bad.body.len())]);
+    server.stop();
 }

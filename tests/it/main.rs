@@ -2,6 +2,7 @@
 //!
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
+mod around;
 mod bad_clients;
 mod bad_input;
 mod batches;
@@ -12,6 +13,7 @@ mod cli;
 mod defence;
 mod endings;
 mod followers;
+mod front;
 mod gaps;
 mod generated;
 mod golden;

@@ -100,7 +100,9 @@ fn each_follower_of_a_channel_is_treated_by_its_own_policy_and_bound() {
         kept.push(last_run(&runs));
         gaps.push(runs.len() as u64 - 1);
     }
-    assert_eq!(kept, [300 * 1024 / (TEXT + 300), 1, 2048 * 1024 / (TEXT + 300)], "as much as the bounds hold");
+    // A message counts with what the allocator adds, which is a sixteenth.
+    let counted = TEXT + TEXT / 16 + 300;
+    assert_eq!(kept, [300 * 1024 / counted, 1, 2048 * 1024 / counted], "as much as the bounds hold");
     let got = String::from_utf8(dropped.read_to_close()).expect("ASCII");
     assert!(!got.contains(&format!("{PUBLISHED} a ")), "nothing behind a gap comes to one that is dropped");
     server.wait_for_subscribers("a", 3);

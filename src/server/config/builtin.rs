@@ -64,7 +64,7 @@ impl Config {
     #[must_use]
     pub fn builtin_with(slow_consumer: SlowPolicy) -> Self {
         let address = protocol::DEFAULT_LISTEN.parse().expect("the default address is valid");
-        let server = VirtualServer { names: Vec::new(), locations: locations(slow_consumer), welcome: true };
+        let server = VirtualServer { names: Vec::new(), locations: locations(slow_consumer), welcome: true, ..VirtualServer::default() };
         Self {
             listeners: vec![Listener::new(ListenAddress::Tcp(address), Arc::new(Servers::new(vec![Arc::new(server)], 0)))],
             shards: 0,
@@ -121,7 +121,7 @@ fn locations(slow_consumer: SlowPolicy) -> Locations {
 }
 
 fn location(pattern: Pattern, endpoint: Endpoint, settings: Arc<LocationSettings>) -> Location {
-    Location { pattern, endpoint, settings, conditions: Vec::new(), nested: Locations::default() }
+    Location { pattern, endpoint, settings, steps: Vec::new(), nested: Locations::default() }
 }
 
 fn common(channels_path: Expression, content_type: &'static [u8]) -> LocationSettings {

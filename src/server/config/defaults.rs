@@ -3,6 +3,7 @@
 //! Where the module is unlimited by default, an nginx.conf that sets no limit stays unlimited; the built-in
 //! configuration then has a bound that protects memory. Bounds on connections hold for both.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -159,6 +160,7 @@ impl Default for LocationSettings {
             allow_connections_to_events_channel: false,
             types: Types::default().into(),
             client_max_body_size: CLIENT_MAX_BODY_SIZE,
+            web: Arc::default(),
             slow_consumer: SlowPolicy::Disconnect,
             slow_consumer_bytes: None,
             gap_notice: false,

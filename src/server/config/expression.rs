@@ -4,8 +4,11 @@
 //! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
+
+use super::map::MapVariable;
 
 /// Where the variables of an expression come from: the request.
 pub trait Variables {
@@ -17,32 +20,70 @@ pub trait Variables {
     fn capture(&self, number: usize) -> Option<&[u8]>;
     /// A named capture.
     fn named_capture(&self, name: &str) -> Option<&[u8]>;
+    /// The variable of that number, if it was `set`.
+    fn assigned(&self, _slot: usize) -> Option<&[u8]> {
+        None
+    }
     /// Any other variable that the server knows: one of [`BUILTIN_VARIABLES`].
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 }
 
 /// Names that [`Variables::builtin`] is asked for. `uri` is the decoded, normalised path of the request.
-pub const BUILTIN_VARIABLES: [&str; 19] = [
+pub const BUILTIN_VARIABLES: [&str; 39] = [
     "args",
+    "binary_remote_addr",
+    "body_bytes_sent",
+    "bytes_sent",
     "connection",
+    "connection_requests",
+    "document_root",
     "document_uri",
     "host",
     "hostname",
+    "https",
     "is_args",
+    "limit_rate",
     "msec",
+    "nginx_version",
     "pid",
+    "pipe",
     "query_string",
+    "realpath_root",
     "remote_addr",
     "remote_port",
+    "remote_user",
+    "request",
+    "request_body",
+    "request_completion",
+    "request_filename",
+    "request_length",
     "request_method",
+    "request_time",
     "request_uri",
     "scheme",
     "server_addr",
     "server_name",
     "server_port",
+    "server_protocol",
+    "status",
     "time_iso8601",
+    "time_local",
     "uri",
 ];
+
+/// Variables of parts of nginx that are not served: known, and empty.
+const EMPTY_VARIABLES: [&str; 5] = ["upstream_", "ssl_", "proxy_", "sent_http_", "gzip_"];
+
+/// The variables that a configuration makes.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Named captures of regular expressions anywhere in it.
+    pub captures: Vec<String>,
+    /// Variables of `set`, in lower case, by number.
+    pub assigned: Vec<String>,
+    /// Variables of `map`, in lower case.
+    pub maps: Vec<(String, MapVariable)>,
+}
 
 /// Why a text is no expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +100,7 @@ pub enum ExpressionError {
 }
 
 /// A text with variables in it, parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expression {
     parts: Vec<Part>,
 }
@@ -71,6 +112,10 @@ enum Part {
     Header(String),
     Capture(usize),
     NamedCapture(String),
+    /// Set by `set`, or else a capture of that name.
+    Assigned(usize, String),
+    Map(MapVariable),
+    Cookie(Bytes),
     Builtin(String),
     /// The normalised path without its first bytes: what a prefix location leaves for the channels.
     PathAfter(usize),
@@ -82,19 +127,19 @@ impl Expression {
     /// # Errors
     /// A variable that does not exist, or a `$` that names none.
     pub fn parse(text: &[u8]) -> Result<Self, ExpressionError> {
-        Self::parse_with_captures(text, &[])
+        Self::parse_with(text, &Names::default())
     }
 
-    /// Parses a text that may name the captures `named` of regular expressions somewhere in the configuration.
+    /// Parses a text that may use the variables `names` of the configuration.
     ///
     /// # Errors
     /// A variable that does not exist, or a `$` that names none.
-    pub fn parse_with_captures(text: &[u8], named: &[String]) -> Result<Self, ExpressionError> {
+    pub fn parse_with(text: &[u8], names: &Names) -> Result<Self, ExpressionError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(dollar) = memchr::memchr(b'$', rest) {
             push_literal(&mut parts, &rest[..dollar]);
-            let (part, after) = variable(&rest[dollar + 1..], named)?;
+            let (part, after) = variable(&rest[dollar + 1..], names)?;
             parts.push(part);
             rest = after;
         }
@@ -120,6 +165,31 @@ impl Expression {
         Self { parts: vec![Part::PathAfter(prefix_bytes)] }
     }
 
+    /// Each piece of text and each variable as an expression of its own.
+    #[must_use]
+    pub fn split(self) -> Vec<Self> {
+        self.parts.into_iter().map(|part| Self { parts: vec![part] }).collect()
+    }
+
+    /// The text, if there is no variable in it.
+    #[must_use]
+    pub fn as_literal(&self) -> Option<&[u8]> {
+        match self.parts.as_slice() {
+            [] => Some(b""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The name, if this is one of [`BUILTIN_VARIABLES`] alone.
+    #[must_use]
+    pub fn as_builtin(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Builtin(name)] => Some(name),
+            _ => None,
+        }
+    }
+
     /// True if the text is empty, whatever the request says: a directive that was set to `""`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -140,6 +210,21 @@ impl Expression {
     }
 }
 
+impl fmt::Display for Expression {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => out.write_str(&String::from_utf8_lossy(text)),
+            Part::Argument(name) => write!(out, "$arg_{}", String::from_utf8_lossy(name)),
+            Part::Header(name) => write!(out, "$http_{}", name.replace('-', "_")),
+            Part::Capture(number) => write!(out, "${number}"),
+            Part::NamedCapture(name) | Part::Assigned(_, name) | Part::Builtin(name) => write!(out, "${name}"),
+            Part::Map(_) => out.write_str("$(map)"),
+            Part::Cookie(name) => write!(out, "$cookie_{}", String::from_utf8_lossy(name)),
+            Part::PathAfter(_) => out.write_str("(rest of the path)"),
+        })
+    }
+}
+
 impl Part {
     fn value<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         let found = match self {
@@ -148,6 +233,9 @@ impl Part {
             Part::Header(name) => variables.header(name),
             Part::Capture(number) => variables.capture(*number),
             Part::NamedCapture(name) => variables.named_capture(name),
+            Part::Assigned(slot, name) => variables.assigned(*slot).or_else(|| variables.named_capture(name)),
+            Part::Map(map) => return Cow::Owned(map.value(variables)),
+            Part::Cookie(name) => variables.header("cookie").and_then(|cookies| cookie(cookies, name)),
             Part::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
             Part::PathAfter(length) => return skip(variables.builtin("uri").unwrap_or_default(), *length),
         };
@@ -162,6 +250,14 @@ fn skip(path: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
     }
 }
 
+/// The cookie of that name, compared without case.
+fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    cookies.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii_start).find_map(|cookie| {
+        let (known, value) = cookie.split_at(memchr::memchr(b'=', cookie)?);
+        known.eq_ignore_ascii_case(name).then(|| &value[1..])
+    })
+}
+
 fn push_literal(parts: &mut Vec<Part>, text: &[u8]) {
     if !text.is_empty() {
         parts.push(Part::Literal(Bytes::copy_from_slice(text)));
@@ -169,7 +265,7 @@ fn push_literal(parts: &mut Vec<Part>, text: &[u8]) {
 }
 
 /// Reads the variable after a `$`; returns it with the rest of the text.
-fn variable<'a>(text: &'a [u8], named: &[String]) -> Result<(Part, &'a [u8]), ExpressionError> {
+fn variable<'a>(text: &'a [u8], names: &Names) -> Result<(Part, &'a [u8]), ExpressionError> {
     if let [digit @ b'1'..=b'9', rest @ ..] = text {
         return Ok((Part::Capture(usize::from(digit - b'0')), rest));
     }
@@ -180,9 +276,17 @@ fn variable<'a>(text: &'a [u8], named: &[String]) -> Result<(Part, &'a [u8]), Ex
         Part::Argument(Bytes::copy_from_slice(argument.as_bytes()))
     } else if let Some(header) = name.strip_prefix("http_") {
         Part::Header(header.replace('_', "-"))
-    } else if named.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+    } else if let Some(cookie) = name.strip_prefix("cookie_") {
+        Part::Cookie(Bytes::copy_from_slice(cookie.as_bytes()))
+    } else if let Some((_, map)) = names.maps.iter().find(|(known, _)| *known == name) {
+        Part::Map(map.clone())
+    } else if let Some(slot) = names.assigned.iter().position(|known| *known == name) {
+        Part::Assigned(slot, name)
+    } else if names.captures.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
         Part::NamedCapture(name)
-    } else if BUILTIN_VARIABLES.contains(&name.as_str()) {
+    } else if name == "content_type" || name == "content_length" {
+        Part::Header(name.replace('_', "-"))
+    } else if BUILTIN_VARIABLES.contains(&name.as_str()) || EMPTY_VARIABLES.iter().any(|prefix| name.starts_with(prefix)) {
         Part::Builtin(name)
     } else {
         return Err(ExpressionError::UnknownVariable(name));
@@ -228,7 +332,7 @@ mod tests {
     }
 
     fn evaluated(text: &str) -> Result<String, ExpressionError> {
-        let expression = Expression::parse_with_captures(text.as_bytes(), &["ch".to_owned()])?;
+        let expression = Expression::parse_with(text.as_bytes(), &Names { captures: vec!["ch".to_owned()], ..Names::default() })?;
         Ok(String::from_utf8_lossy(&expression.evaluate(&Request)).into_owned())
     }
 

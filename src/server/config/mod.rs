@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod condition;
 pub mod defaults;
 pub mod expression;
+pub mod map;
 pub mod names;
 pub mod nginx;
 pub mod padding;
@@ -14,6 +15,7 @@ pub mod path;
 pub mod pattern;
 pub mod regex_pattern;
 pub mod template;
+pub mod web;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -22,14 +24,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use condition::{Choice, Condition};
-pub use expression::{Expression, Variables};
+pub use condition::{Choice, Condition, Frame, Return, Step};
+pub use expression::{Expression, Names, Variables};
+pub use map::{Map, MapVariable};
 pub use names::{ServerName, Servers};
 pub use padding::{Padding, Paddings};
 pub use path::normalise;
 pub use pattern::{Locations, Pattern};
 pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
+pub use web::WebSettings;
 
 /// Everything that `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -83,6 +87,10 @@ pub struct VirtualServer {
     pub locations: Locations,
     /// True for the built-in configuration: it also serves the welcome page.
     pub welcome: bool,
+    /// `set`, `if` and `return` of the server, which come before its locations.
+    pub steps: Vec<Step>,
+    /// Of requests that no location takes.
+    pub settings: Arc<LocationSettings>,
 }
 
 /// A location: which requests it takes and what it does with them.
@@ -94,8 +102,8 @@ pub struct Location {
     pub endpoint: Endpoint,
     /// Its settings, inherited values included.
     pub settings: Arc<LocationSettings>,
-    /// `if` blocks in their order; see [`Location::choose`].
-    pub conditions: Vec<(Condition, Arc<LocationSettings>)>,
+    /// `set`, `if` and `return` in their order; see [`Location::choose`].
+    pub steps: Vec<Step>,
     /// Locations inside this one.
     pub nested: Locations,
 }
@@ -103,7 +111,7 @@ pub struct Location {
 /// What a location is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// No push endpoint: answers 404.
+    /// No push endpoint: answers with a file, or 404.
     None,
     /// `push_stream_channels_statistics`
     Statistics,
@@ -181,6 +189,8 @@ pub struct LocationSettings {
     pub types: Arc<Types>,
     /// Largest request body in bytes; 0 = unlimited by the location (the memory ceiling still holds).
     pub client_max_body_size: u64,
+    /// Access, added headers, files and logs.
+    pub web: Arc<WebSettings>,
     /// `pushctl_slow_consumer`: what becomes of followers that are too far behind.
     pub slow_consumer: SlowPolicy,
     /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
@@ -228,6 +238,18 @@ pub struct Types {
     pub by_extension: Vec<(String, Bytes)>,
     /// For everything else.
     pub default_type: Bytes,
+}
+
+impl Types {
+    /// The content type of a request for `path`, by the extension of its last part (reference section 8).
+    #[must_use]
+    pub fn of(&self, path: &[u8]) -> Bytes {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let extension = memchr::memrchr(b'.', name).map(|dot| &name[dot + 1..]);
+        let known =
+            extension.and_then(|extension| self.by_extension.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension)));
+        known.map_or_else(|| self.default_type.clone(), |(_, content_type)| content_type.clone())
+    }
 }
 
 /// Settings of the broker (reference section 15, context H).

@@ -54,6 +54,17 @@ impl ServerName {
     }
 }
 
+impl std::fmt::Display for ServerName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServerName::Exact(name) => out.write_str(name),
+            ServerName::Ending(ending) => write!(out, "*{ending}"),
+            ServerName::Beginning(beginning) => write!(out, "{beginning}*"),
+            ServerName::Regex(pattern) => write!(out, "~{}", pattern.text()),
+        }
+    }
+}
+
 /// The servers behind an address; never empty.
 #[derive(Debug)]
 pub struct Servers {

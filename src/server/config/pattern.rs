@@ -3,6 +3,7 @@
 //!
 //! Works on the normalised path (`path::normalise`); which server of a listener is asked is decided before.
 
+use std::fmt;
 use std::ops::Deref;
 
 use super::regex_pattern::{Captures, RegexPattern};
@@ -22,6 +23,17 @@ pub enum Pattern {
     },
     /// `~ re` and `~* re`
     Regex(RegexPattern),
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Exact(path) => write!(out, "= {}", String::from_utf8_lossy(path)),
+            Pattern::Prefix { prefix, stops_regexes: true } => write!(out, "^~ {}", String::from_utf8_lossy(prefix)),
+            Pattern::Prefix { prefix, .. } => out.write_str(&String::from_utf8_lossy(prefix)),
+            Pattern::Regex(regex) => write!(out, "{} {}", if regex.ignores_case() { "~*" } else { "~" }, regex.text()),
+        }
+    }
 }
 
 /// The locations of one level, with what makes the choice among them quick.

@@ -28,6 +28,7 @@ pub struct BadRegex {
 #[derive(Clone, Debug)]
 pub struct RegexPattern {
     engine: Engine,
+    ignores_case: bool,
     names: Arc<[(String, usize)]>,
 }
 
@@ -50,7 +51,22 @@ impl RegexPattern {
     pub fn new(pattern: &str, ignore_case: bool) -> Result<Self, BadRegex> {
         let engine = Engine::compile(pattern, ignore_case).map_err(|reason| BadRegex { pattern: pattern.to_owned(), reason })?;
         let names = engine.names();
-        Ok(Self { engine, names })
+        Ok(Self { engine, ignores_case: ignore_case, names })
+    }
+
+    /// The expression as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match &self.engine {
+            Engine::Linear(regex) => regex.as_str(),
+            Engine::Backtracking(regex) => regex.as_str(),
+        }
+    }
+
+    /// Case does not count: `~*`.
+    #[must_use]
+    pub fn ignores_case(&self) -> bool {
+        self.ignores_case
     }
 
     /// Names of the named groups.

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 
+use super::access_log::Entry;
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Over, Requests};
 use super::head::BodyLength;
+use super::sending::note;
+use crate::server::config::web::Added;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
 use crate::server::response::{Connection, Response};
 
@@ -22,13 +25,16 @@ impl Requests<'_> {
         &mut self,
         batch: &mut Batch,
         length: BodyLength,
-        connection: Connection,
+        (connection, added, mut log): (Connection, &Added, Option<Box<Entry>>),
         expects_continue: bool,
     ) -> Result<(), Over> {
         let response = match self.read_batch(batch, length, expects_continue).await? {
             Ok(()) => batch.response(None),
             Err(failure) => batch.response(Some(&failure)).closing(),
         };
+        let status = response.status.0;
+        let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        note(log.as_mut(), status, Some(response.body.len()));
         self.answer_batch(&response, connection).await
     }
 

@@ -13,9 +13,12 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::ReadBuf;
 
+use super::access_log::Entry;
+use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
 use super::route::{Following, Next, Routed, Router};
+use super::sending::{Again, note};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::config::{ConnectionLimits, Listener};
 use crate::server::fanout::{ConnectionKey, Inlet, Outlet, Shard};
@@ -65,6 +68,8 @@ pub(in crate::server) struct Connection {
     pub(super) waiting: Reservation,
     /// It has followed before, so that it waits for a further request.
     pub(super) has_followed: bool,
+    /// What is logged when it has followed.
+    pub(super) log: Option<Box<Entry>>,
 }
 
 /// The connection is over.
@@ -72,7 +77,7 @@ pub(in crate::server) struct Connection {
 pub(super) struct Over;
 
 /// What serving requests led to.
-enum Served {
+pub(super) enum Served {
     Follow(Following),
     Over,
 }
@@ -82,7 +87,7 @@ impl Connection {
     pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
-        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false }
+        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, log: None }
     }
 
     /// Serves the connection until it ends.
@@ -94,7 +99,9 @@ impl Connection {
             match served {
                 Served::Over => break,
                 Served::Follow(following) => {
-                    if !self.follow(following).await {
+                    let goes_on = self.follow(following).await;
+                    self.log = None;
+                    if !goes_on {
                         break;
                     }
                 }
@@ -174,7 +181,7 @@ impl<'a> Requests<'a> {
             self.fill_idle().await?;
             return Ok(None);
         }
-        let router = Router { site, shard, key: *key, outlet };
+        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
                 self.fill_head().await?;
@@ -196,20 +203,48 @@ impl<'a> Requests<'a> {
         }
     }
 
-    async fn perform(&mut self, routed: Routed, length: BodyLength, head: &[u8]) -> Result<Option<Served>, Over> {
-        let Routed { next, connection, expects_continue, max_body } = routed;
+    pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: &[u8]) -> Result<Option<Served>, Over> {
+        let Routed { next, connection, expects_continue, max_body, added, mut log } = routed;
         let response = match next {
-            Next::Follow(following) => return Ok(Some(Served::Follow(following))),
+            Next::Follow(following) => {
+                if let Some(log) = &mut log {
+                    (log.status, log.body_bytes) = (if matches!(following, Following::WebSocket(_)) { 101 } else { 200 }, None);
+                }
+                self.connection.log = log;
+                return Ok(Some(Served::Follow(following)));
+            }
+            Next::Check(credentials) => {
+                // It may have to wait for the checks of others.
+                self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
+                let checked = Some(credentials.check().await);
+                return self.route_again(head, length, Again { checked, redirected: None }).await;
+            }
+            Next::File(job) => match job.answer().await {
+                files::Answer::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+                files::Answer::Redirect(path) => {
+                    log.iter_mut().for_each(|log| log.forget());
+                    return self.route_again(head, length, Again { checked: None, redirected: Some(path) }).await;
+                }
+                files::Answer::Stream(response, content_length, body) => {
+                    let response = self.without_body(response, length, (max_body, expects_continue)).await?;
+                    return self.stream(response, (content_length, body), connection, (&added, log)).await;
+                }
+            },
             Next::Discard => return self.discard_and_route(head, length, (max_body, expects_continue)).await,
             Next::Prepared(bytes, keeps) => {
+                note(log.as_mut(), 200, None);
                 self.out.extend_from_slice(&bytes);
                 return if keeps { Ok(None) } else { self.close().await };
             }
             Next::Last(bytes) => {
+                note(log.as_mut(), if bytes.is_empty() { 444 } else { 101 }, None);
                 self.out.extend_from_slice(&bytes);
                 return self.close().await;
             }
-            Next::ReadBatch(mut batch) => return self.take_batch(&mut batch, length, connection, expects_continue).await.map(|()| None),
+            Next::ReadBatch(mut batch) => {
+                let routed = (connection, &added, log);
+                return self.take_batch(&mut batch, length, routed, expects_continue).await.map(|()| None);
+            }
             Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
                 Ok(body) => plan.finish(self.connection.shard.broker(), body),
                 Err(response) => response.with_headers(plan.headers()),
@@ -220,6 +255,9 @@ impl<'a> Requests<'a> {
                 self.without_body(response, length, (max_body, expects_continue)).await?
             }
         };
+        let status = response.status.0;
+        let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));
         if response.write(connection, &mut self.out) {
             return Ok(None);
         }
@@ -250,7 +288,7 @@ impl<'a> Requests<'a> {
         }
         self.flush().await?;
         let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet };
+        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
         let parsed = head::parse(head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
         let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
         Box::pin(self.perform(routed, BodyLength::None, head)).await

@@ -61,6 +61,7 @@ impl Connection {
         };
         self.compact();
         let mut requests = self.buffer.len();
+        let logged = self.log.as_ref().map(|log| self.shard.broker().pending_share(log.kept_bytes())).transpose();
         let outcome = loop {
             match &mut incoming {
                 // Requests that came with the one that follows are served afterwards, as nginx does.
@@ -72,7 +73,7 @@ impl Connection {
                 Incoming::KeepRequests => requests = self.buffer.len(),
                 Incoming::Frames(websocket) => self.receive(websocket),
             }
-            if requests > MAX_PIPELINED_BYTES || self.cover(incoming.pending_bytes()).is_err() {
+            if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
                 break Outcome::Dropped;
             }
             match self.woken().await {

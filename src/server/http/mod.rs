@@ -3,12 +3,16 @@
 //! `listener` binds, `accept` takes connections, which are spread over the shards; `refusal` is for those without room; `connection` runs one of them: it reads requests with
 //! `head` and `body`, lets `route` find the answer, and hands followers to the fan-out until their subscription ends.
 //! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library offers; the parsing of
-//! heads is `httparse`'s, and ordinary pages are axum's (`pages`).
+//! heads is `httparse`'s, ordinary pages are axum's (`pages`), and files are read by `tower-http` (`files`). `web` and `auth` let
+//! requests in or not, `access_log` notes them.
 
 mod accept;
+mod access_log;
+mod auth;
 mod batches;
 mod body;
 mod connection;
+mod files;
 mod following;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -18,6 +22,11 @@ mod listener;
 mod pages;
 mod refusal;
 mod route;
+mod sending;
+mod web;
 
+pub(super) use access_log::flush as flush_access_logs;
+pub use access_log::reopen as reopen_access_logs;
+pub(super) use auth::pair as basic_pair;
 pub(super) use connection::{Connection, Site};
 pub(super) use listener::{Accepted, Bound};

@@ -1,11 +1,16 @@
-//! From a request to its endpoint: server by name, location by path, settings by conditions.
+//! From a request to its endpoint: server by name, location by path, settings by conditions, then whether it may enter.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::access_log::Entry;
+use super::auth::{Credentials, Verdict};
 use super::connection::Site;
+use super::files;
 use super::head::BodyLength;
-use crate::server::config::{Endpoint, Location, LocationSettings, VirtualServer};
+use super::web::{self, Access};
+use crate::server::config::web::Added;
+use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::publisher::{self, Plan, batch::Batch};
@@ -32,6 +37,10 @@ pub(super) enum Next {
     Discard,
     /// Let the pages answer this method and target.
     Page(String, String),
+    /// Look for a file.
+    File(Box<files::Job>),
+    /// Check these credentials, and route the request again.
+    Check(Box<Credentials>),
 }
 
 /// How a connection follows.
@@ -52,6 +61,10 @@ pub(super) struct Routed {
     pub(super) expects_continue: bool,
     /// Largest body that is read to get rid of it.
     pub(super) max_body: u64,
+    /// Header lines for the response.
+    pub(super) added: Added,
+    /// What is logged of it.
+    pub(super) log: Option<Box<Entry>>,
 }
 
 /// A connection, as far as routing needs it.
@@ -60,6 +73,10 @@ pub(super) struct Router<'a> {
     pub(super) shard: &'a Shard,
     pub(super) key: ConnectionKey,
     pub(super) outlet: &'a Rc<Outlet>,
+    /// What came of checking the request's password.
+    pub(super) checked: Option<Verdict>,
+    /// The path that the request was led to instead of its own.
+    pub(super) redirected: Option<&'a [u8]>,
 }
 
 impl Router<'_> {
@@ -67,19 +84,77 @@ impl Router<'_> {
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
         faults::point("request");
         let server = self.server(request);
-        let (next, max_body) = match server.locate(&request.path) {
-            Some((location, captures)) => {
-                let variables = RequestVariables { request, captures: &captures };
-                let choice = location.choose(&variables);
-                let captures = choice.captures.as_ref().unwrap_or(&captures);
-                self.located(location, choice.settings, &RequestVariables { request, captures }, length)
+        let none = Captures::default();
+        let mut frame = Frame::default();
+        let first = RequestVariables {
+            request,
+            captures: &none,
+            location_captures: &none,
+            assigned: &[],
+            server,
+            root: server.settings.web.root.as_ref(),
+        };
+        let outcome = condition::run(&server.steps, &first, &mut frame);
+        let located = if outcome.returned.is_none() { server.locate(&request.path) } else { None };
+        let (location, location_captures) = match located {
+            Some((location, captures)) => (Some(location), captures),
+            None => (None, Captures::default()),
+        };
+        let (settings, returned) = match location {
+            Some(location) => {
+                // What a condition of the server captured is over, unless it was set.
+                frame.captures = None;
+                let root = location.settings.web.root.as_ref();
+                let second = RequestVariables { captures: &location_captures, location_captures: &location_captures, root, ..first };
+                let choice = location.choose(&second, &mut frame);
+                (choice.settings, choice.returned)
             }
-            None if server.welcome => (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0),
-            None => (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0),
+            None => (outcome.settings.unwrap_or(&server.settings), outcome.returned),
+        };
+        let variables = RequestVariables {
+            captures: frame.captures.as_ref().unwrap_or(&location_captures),
+            location_captures: &location_captures,
+            assigned: &frame.assigned,
+            root: settings.web.root.as_ref(),
+            ..first
+        };
+        let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
+        let (next, max_body) = match returned {
+            Some(answer) => (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0),
+            None => self.admitted(location, settings, &variables, (length, &added)),
         };
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
-        Routed { next, connection, expects_continue, max_body }
+        // A request that is routed again is logged then.
+        let is_final = !matches!(next, Next::Discard | Next::Check(_));
+        let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
+        Routed { next, connection, expects_continue, max_body, added, log }
+    }
+
+    /// The answer for a request that no `return` answers.
+    fn admitted(
+        &self,
+        location: Option<&Location>,
+        settings: &Arc<LocationSettings>,
+        variables: &RequestVariables<'_>,
+        (length, added): (BodyLength, &Added),
+    ) -> (Next, u64) {
+        let request = variables.request;
+        if settings.web.internal && self.redirected.is_none() {
+            return (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0);
+        }
+        match web::access(&settings.web, request, variables, self.checked) {
+            Access::Granted => {}
+            Access::Denied(response) => return (Next::Respond(response), 0),
+            Access::Check(credentials) => return (Next::Check(credentials), 0),
+        }
+        match location {
+            Some(location) => self.located(location, settings, variables, (length, added)),
+            None if variables.server.welcome => {
+                (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0)
+            }
+            None => (file(settings, variables), 0),
+        }
     }
 
     /// The server that the connection's address and the Host header choose.
@@ -97,7 +172,7 @@ impl Router<'_> {
         location: &Location,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        length: BodyLength,
+        (length, added): (BodyLength, &Added),
     ) -> (Next, u64) {
         let request = variables.request;
         let max_body = match self.site.limits.max_body_bytes.unwrap_or(settings.client_max_body_size) {
@@ -110,7 +185,7 @@ impl Router<'_> {
             return (Next::Respond(Response::error_page(Status(413)).closing()), 0);
         }
         let next = match location.endpoint {
-            Endpoint::None => Next::Respond(Response::error_page(Status::NOT_FOUND)),
+            Endpoint::None => file(settings, variables),
             Endpoint::Statistics => Next::Respond(statistics::answer(request, variables, settings, self.shard.broker())),
             Endpoint::Publisher { admin } => {
                 let broker = self.shard.broker();
@@ -122,34 +197,42 @@ impl Router<'_> {
                 }
             }
             Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
-            Endpoint::Subscriber(mode) => self.subscribe(&subscriber::Call {
-                request,
-                variables,
-                settings,
-                mode,
-                broker: self.shard.broker(),
-                formats: &self.site.formats,
-                max_channels: self.site.limits.max_channels_per_request,
-                connection: self.connection(request),
-            }),
+            Endpoint::Subscriber(mode) => self.subscribe(
+                &subscriber::Call {
+                    request,
+                    variables,
+                    settings,
+                    mode,
+                    broker: self.shard.broker(),
+                    formats: &self.site.formats,
+                    max_channels: self.site.limits.max_channels_per_request,
+                    connection: self.connection(request),
+                    added: &added.good,
+                },
+                added,
+            ),
         };
         (next, max_body)
     }
 
-    fn subscribe(&self, call: &subscriber::Call<'_>) -> Next {
+    fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added) -> Next {
         use subscriber::Answer;
         let answer = match call.answer() {
-            Answer::Follow(subscription) => {
+            Answer::Follow(mut subscription) => {
+                insert_lines(&mut subscription.head, &added.good);
                 let following = if subscription.format.is_one_shot() { Following::LongPoll } else { Following::Stream };
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
                     Ok(_) => return Next::Follow(following),
                     Err(error) => call.refused(&error),
                 }
             }
-            Answer::FollowWebSocket(subscription, publishing) => match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
-                Err(error) => call.refused(&error),
-            },
+            Answer::FollowWebSocket(mut subscription, publishing) => {
+                insert_lines(&mut subscription.head, &added.any);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
+                    Err(error) => call.refused(&error),
+                }
+            }
             answer => answer,
         };
         match answer {
@@ -159,5 +242,21 @@ impl Router<'_> {
             // A refusal never follows.
             Answer::Follow(_) | Answer::FollowWebSocket(..) => Next::Respond(Response::error_page(Status::INTERNAL).closing()),
         }
+    }
+}
+
+/// The answer of a location that is no endpoint.
+fn file(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Next {
+    files::Job::new(settings, variables.request, variables)
+        .map_or_else(|| Next::Respond(Response::error_page(Status::NOT_FOUND)), Next::File)
+}
+
+/// Puts header lines at the end of the head that `bytes` begin with; an empty one is written later.
+fn insert_lines(bytes: &mut Vec<u8>, lines: &[u8]) {
+    if lines.is_empty() {
+        return;
+    }
+    if let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") {
+        bytes.splice(end + 2..end + 2, lines.iter().copied());
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Key {
     pub(super) cors: Vec<u8>,
     pub(super) callback: Option<Bytes>,
     pub(super) padding: Option<(usize, usize)>,
+    pub(super) added: Vec<u8>,
 }
 
 /// The modes that have formats.
@@ -47,7 +48,17 @@ impl Key {
     /// The key of a plain format of these settings.
     pub(super) fn new(settings: &Arc<LocationSettings>, kind: Kind, framing: Framing, keep_alive: bool) -> Self {
         let settings = Arc::as_ptr(settings);
-        Self { settings, kind, framing, keep_alive, content_type: Bytes::new(), cors: Vec::new(), callback: None, padding: None }
+        Self {
+            settings,
+            kind,
+            framing,
+            keep_alive,
+            content_type: Bytes::new(),
+            cors: Vec::new(),
+            callback: None,
+            padding: None,
+            added: Vec::new(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! templates it is the first one, as in the module. An answer without messages (a time-out, a deleted channel) has the present
 //! second as its cursor in the module, which may repeat messages; JSON locations give the place where the client stands.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ struct LongPollFormat {
     connection: Connection,
     content_type: Bytes,
     headers: Vec<u8>,
+    /// Lines that the location adds.
+    added: Vec<u8>,
     callback: Option<Bytes>,
     timeout_with_body: bool,
     slow: SlowConsumers,
@@ -56,6 +59,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         cors: cors.clone(),
         callback: callback.clone(),
         content_type: content_type.clone(),
+        added: call.added.to_vec(),
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
@@ -69,6 +73,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             connection: Connection { minor_version: call.request.minor_version, keep_alive, is_head: false },
             content_type,
             headers: [&cors[..], NO_CACHE].concat(),
+            added: call.added.to_vec(),
             callback,
             timeout_with_body: call.broker.settings().timeout_with_body,
             slow: call.slow_consumers(),
@@ -90,7 +95,7 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
     let [wanted] = channels.as_slice() else { return None };
     // Then everything that the answer depends on is in the key.
     let is_plain = wanted.backtrack == 0 && cursor.event_id.is_none() && call.settings.allowed_origins.is_none();
-    if !is_plain || call.callback().is_some() {
+    if !is_plain || !call.added.is_empty() || call.callback().is_some() {
         return None;
     }
     let (reader, missed) = Broker::reader(&wanted.channel, 0, cursor);
@@ -130,10 +135,16 @@ impl LongPollFormat {
             status,
             content_type: Some(self.content_type.clone()),
             last_modified: Some(position.http_date()),
-            headers: [&self.headers[..], format!("Etag: W/{}\r\n", position.tag).as_bytes(), &polling::missed_line(gaps)].concat().into(),
+            headers: self.headers(position, gaps),
             body,
+            bodiless: false,
             close: false,
         }
+    }
+
+    fn headers(&self, position: Position, gaps: &[Gap]) -> Cow<'static, [u8]> {
+        let etag = format!("Etag: W/{}\r\n", position.tag);
+        [&self.headers[..], etag.as_bytes(), &polling::missed_line(gaps), &self.added].concat().into()
     }
 }
 

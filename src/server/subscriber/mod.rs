@@ -64,6 +64,8 @@ pub struct Call<'a> {
     pub max_channels: usize,
     /// The connection of the request.
     pub connection: Connection,
+    /// Header lines that the location adds to good answers; those of long-polls are written later.
+    pub added: &'a [u8],
 }
 
 impl Call<'_> {
@@ -183,12 +185,7 @@ impl Call<'_> {
 
     /// Content-Type by the extension of the request's path (reference section 8).
     fn content_type(&self) -> Bytes {
-        let types = &self.settings.types;
-        let name = self.request.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let extension = memchr::memrchr(b'.', name).map(|dot| &name[dot + 1..]);
-        let known =
-            extension.and_then(|extension| types.by_extension.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension)));
-        known.map_or_else(|| types.default_type.clone(), |(_, content_type)| content_type.clone())
+        self.settings.types.of(&self.request.path)
     }
 
     /// The JSONP callback, if there is one.

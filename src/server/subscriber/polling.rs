@@ -59,6 +59,7 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
         last_modified: Some(position.http_date()),
         headers: [&call.cors()[..], NO_CACHE, format!("Etag: W/{}\r\n", position.tag).as_bytes(), &missed_line(told)].concat().into(),
         body: if is_empty { Body::Sized(Bytes::new()) } else { Body::Pieces(pieces(&renderer, told, shown, callback.as_ref())) },
+        bodiless: false,
         close: false,
     })
 }

@@ -97,7 +97,7 @@ impl Head {
             Framing::Chunked
         } else if let Some(length) = self.get("Content-Length") {
             Framing::Length(length.parse().unwrap_or_else(|_| panic!("a malformed length: {self:?}")))
-        } else if self.status == 304 || self.status < 200 {
+        } else if matches!(self.status, 204 | 304) || self.status < 200 {
             Framing::Ended
         } else {
             Framing::UntilClose

@@ -5,6 +5,7 @@
 mod connection;
 mod directory;
 mod message;
+mod nginx;
 mod server;
 mod socket;
 mod websocket;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) use connection::{Connection, Head, Response};
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};
+pub(crate) use nginx::Nginx;
 pub(crate) use server::{Server, program};
 pub(crate) use socket::Socket;
 pub(crate) use websocket::{Frame, frame, frame_with, opcode};

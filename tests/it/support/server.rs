@@ -275,7 +275,7 @@ fn socket(address: &str) -> Result<Socket, String> {
 }
 
 /// A port of the loopback that was free a moment ago.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

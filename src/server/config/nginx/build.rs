@@ -4,29 +4,36 @@
 //! their order in the file does not matter, as in nginx.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::{Config, ConnectionLimits, Paddings, VirtualServer};
-use super::Report;
+use super::super::{Config, ConnectionLimits, LocationSettings, Names, Paddings, Step, VirtualServer};
 use super::checks;
 use super::conditions;
-use super::directives::{self, EVENTS, Effect, HTTP, LOCATION, MAIN, SERVER, Value};
-use super::levels::Scope;
+use super::directives::{self, EVENTS, Effect, HTTP, IF, LOCATION, MAIN, SERVER, SERVER_IF, Value};
+use super::files::Place;
+use super::levels::{Level, Scope, StepDraft};
 use super::listen;
 use super::listeners::{Draft, listeners};
+use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
+use super::{Report, Verdict, ignored, maps, web};
 
 /// What the whole walk needs.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     pub(super) report: &'a mut Report,
-    /// Names of captures anywhere in the file: variables everywhere.
-    pub(super) captures: Vec<String>,
+    /// The variables of the whole file.
+    pub(super) names: Names,
+    /// The formats of logs of the whole file.
+    log_formats: LogFormats,
+    /// Where relative paths begin.
+    base: PathBuf,
     /// Largest padding anywhere in the file.
     pub(super) largest_padding: usize,
-    /// Line of the end of `http`, where the module checks.
-    pub(super) end_line: usize,
+    /// Place of the end of `http`, where the module checks.
+    pub(super) end: Place,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
     /// Of `http`.
@@ -35,26 +42,17 @@ pub(super) struct Builder<'a> {
 
 /// Builds the configuration; `None` or mistakes in the report = it is wrong.
 pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
-    let mut captures = Vec::new();
+    let names = names::variables(&tree.directives);
+    let log_formats = names::log_formats(&tree.directives, &names);
     let mut largest_padding = 0;
-    visit(&tree.directives, &mut |directive| {
-        conditions::capture_names(directive, &mut captures);
+    names::visit(&tree.directives, &mut |directive| {
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
             largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
         }
     });
-    let limits = ConnectionLimits::default();
-    Builder { report, captures, largest_padding, end_line: tree.end_line, has_endpoints: false, limits }.main(tree)
-}
-
-fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
-    for directive in directives {
-        see(directive);
-        if let Some(block) = &directive.block {
-            visit(&block.directives, see);
-        }
-    }
+    let (limits, base) = (ConnectionLimits::default(), report.files.base().to_owned());
+    Builder { report, names, log_formats, base, largest_padding, end: tree.end, has_endpoints: false, limits }.main(tree)
 }
 
 /// What nginx takes without `worker_processes`.
@@ -66,42 +64,54 @@ impl Builder<'_> {
         let mut config = None;
         for (name, directive, block) in blocks {
             match name {
-                "http" if config.is_some() => self.report.mistake(directive.line, "\"http\" directive is duplicate"),
+                "http" if config.is_some() => self.report.mistake(directive.place, "\"http\" directive is duplicate"),
                 "http" => config = Some(self.http(block, scope.workers.unwrap_or(NGINX_WORKERS))),
                 _ => drop(self.scope(block, EVENTS)),
             }
         }
         if config.as_ref().is_none_or(|config| config.listeners.is_empty()) {
-            self.report.mistake(self.end_line, "no \"server\" in an \"http\" block: there is nothing to listen on");
+            self.report.mistake(self.end, "no \"server\" in an \"http\" block: there is nothing to listen on");
         }
         config
     }
 
     fn http(&mut self, block: &Block, workers: usize) -> Config {
-        self.end_line = block.end_line;
+        self.end = block.end;
         let (scope, blocks) = self.scope(block, HTTP);
         let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
-        for (_, directive, block) in blocks {
-            let (draft, limits) = self.server(directive.line, block, &scope);
+        for (name, directive, block) in blocks {
+            if name == "map" {
+                self.map(directive, block);
+                continue;
+            }
+            let (draft, limits) = self.server(directive.place, block, &scope);
             drafts.push(draft);
             timeouts.push(Timeouts::new(block, limits));
         }
         if self.has_endpoints {
-            checks::http(&scope, self.end_line, self.report);
+            checks::http(&scope, self.end, self.report);
         }
         let limits = timeouts::shared(scope.limits, timeouts, self.report);
         Config { listeners: listeners(drafts, self.report), shards: workers, limits, broker: scope.broker }
     }
 
     /// A server and its limits.
-    fn server(&mut self, line: usize, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
+    fn server(&mut self, place: Place, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
         let (scope, blocks) = self.scope(block, SERVER);
         let level = scope.level.inherit(&http.level);
+        self.check_access(&level, place);
+        let settings = level.settings(Paddings::default(), &http.broker);
+        let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        let steps = scope.steps.into_iter().filter_map(|step| match step {
+            StepDraft::Step(step) => Some(step),
+            StepDraft::If => ifs.next().and_then(|(_, directive, block)| self.server_if(directive, block, &settings)),
+        });
+        let steps = steps.collect();
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
         let locations = self.locations(&blocks, &outer);
         let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
-        let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false });
-        (Draft { line, listens, server }, scope.limits)
+        let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false, steps, settings });
+        (Draft { place, listens, server }, scope.limits)
     }
 
     /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.
@@ -110,9 +120,16 @@ impl Builder<'_> {
         let mut seen = HashSet::new();
         let mut blocks = Vec::new();
         for directive in &block.directives {
-            if let Err(text) = self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
-                self.report.mistake(directive.line, text);
-                scope.take_as_given(&directive.name);
+            match self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
+                Ok(verdict) => self.report.treated(directive, verdict),
+                Err(text) => {
+                    self.report.treated(directive, Verdict::Refused);
+                    self.report.mistake(directive.place, text);
+                    scope.take_as_given(&directive.name);
+                }
+            }
+            for notice in scope.notices.drain(..) {
+                self.report.notice(directive.place, notice);
             }
         }
         if context == HTTP {
@@ -128,11 +145,11 @@ impl Builder<'_> {
         scope: &mut Scope,
         seen: &mut HashSet<&'t str>,
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
-    ) -> Result<(), String> {
+    ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
         let rule = match directives::rule(name) {
-            Some(rule) if name != "if" || context != SERVER => rule,
-            _ => return self.unknown(directive, context, scope),
+            Some(rule) => rule,
+            None => return self.unknown(directive, context, scope),
         };
         if rule.contexts & context == 0 {
             return Err(format!("\"{name}\" directive is not allowed here"));
@@ -140,33 +157,36 @@ impl Builder<'_> {
         if !rule.arguments.contains(&directive.arguments.len()) {
             return Err(format!("invalid number of arguments in \"{name}\" directive"));
         }
-        let value = Value { name, arguments: &directive.arguments, captures: &self.captures };
+        let value = Value { name, arguments: &directive.arguments, names: &self.names, log_formats: &self.log_formats, base: &self.base };
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
-            (Effect::Ignored, _) => Ok(()),
-            (Effect::Block, None) => Err(format!("directive \"{name}\" has no opening \"{{\"")),
-            (Effect::Once(_) | Effect::Many(_), Some(_)) => Err(format!("directive \"{name}\" is not terminated by \";\"")),
+            (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),
+            (Effect::Block, None) => return Err(format!("directive \"{name}\" has no opening \"{{\"")),
+            (Effect::Once(_) | Effect::Many(_), Some(_)) => return Err(format!("directive \"{name}\" is not terminated by \";\"")),
             (Effect::Block, Some(block)) if name == "types" => self.types(block, scope),
             (Effect::Block, Some(block)) => {
+                if name == "if" {
+                    scope.steps.push(StepDraft::If);
+                }
                 blocks.push((rule.name, directive, block));
-                Ok(())
             }
-            (Effect::Once(_), None) if is_repeated => Err(format!("\"{name}\" directive is duplicate")),
+            (Effect::Once(_), None) if is_repeated => return Err(format!("\"{name}\" directive is duplicate")),
             (Effect::Once(apply) | Effect::Many(apply), None) => {
                 timeouts::check(directive, context == LOCATION, self.report);
-                apply(scope, &value)
+                apply(scope, &value)?;
             }
         }
+        Ok(Verdict::Served)
     }
 
     /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.
-    fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<(), String> {
+    fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<Verdict, String> {
         let name = directive.name.as_str();
         if name.starts_with("push_stream_") || name.starts_with("pushctl_") {
             return Err(format!("unknown directive \"{name}\""));
         }
         let mut guard = None;
-        visit(std::slice::from_ref(directive), &mut |inner| {
+        names::visit(std::slice::from_ref(directive), &mut |inner| {
             if directives::GUARDS.contains(&inner.name.as_str()) {
                 guard.get_or_insert_with(|| inner.name.clone());
             }
@@ -174,25 +194,72 @@ impl Builder<'_> {
         if guard.is_some() {
             scope.level.guard = guard;
         }
-        if context != EVENTS {
-            self.report.not_served(directive.line, &format!("directive \"{name}\""));
+        if web::blocks_files(name) && context & (SERVER | LOCATION | IF | SERVER_IF) != 0 {
+            scope.level.files_blocked = Some(name.to_owned());
         }
-        Ok(())
+        if context != EVENTS {
+            self.report.not_served(directive.place, &format!("directive \"{name}\""));
+        }
+        if let Some(block) = &directive.block {
+            names::visit(&block.directives, &mut |inner| self.report.treated(inner, Verdict::NotServed));
+        }
+        Ok(Verdict::NotServed)
+    }
+
+    /// An `if` of a server: what stands in it changes no settings.
+    fn server_if(&mut self, directive: &Directive, block: &Block, settings: &Arc<LocationSettings>) -> Option<Step> {
+        let (scope, _) = self.scope(block, SERVER_IF);
+        if let Some(guard) = &scope.level.guard {
+            self.report.mistake(directive.place, checks::guarded(guard));
+        }
+        let steps = scope.steps.into_iter().filter_map(|step| match step {
+            StepDraft::Step(step) => Some(step),
+            StepDraft::If => None,
+        });
+        let steps = steps.collect();
+        match conditions::parse(&directive.arguments, &self.names) {
+            Ok(condition) => Some(Step::If { condition, settings: Arc::clone(settings), steps }),
+            Err(text) => {
+                self.report.mistake(directive.place, text);
+                None
+            }
+        }
+    }
+
+    fn map(&mut self, directive: &Directive, block: &Block) {
+        names::visit(&block.directives, &mut |line| self.report.treated(line, Verdict::Part));
+        match maps::read(directive, block, &self.names, self.report) {
+            Ok(map) => {
+                let name = directive.arguments.get(1).and_then(|name| names::variable(name));
+                let variable = self.names.maps.iter().rfind(|(known, _)| Some(known) == name.as_ref());
+                if let Some((_, variable)) = variable {
+                    variable.define(map);
+                }
+            }
+            Err(text) => self.report.mistake(directive.place, text),
+        }
+    }
+
+    /// A password that is asked for without a file of passwords lets everybody in, which nobody means.
+    pub(super) fn check_access(&mut self, level: &Level, place: Place) {
+        if matches!(level.auth_realm, Some(Some(_))) && level.auth_users.is_none() {
+            self.report.mistake(place, "\"auth_basic\" without \"auth_basic_user_file\" lets everybody in");
+        }
     }
 
     /// `types { text/html html htm; }`
-    fn types(&mut self, block: &Block, scope: &mut Scope) -> Result<(), String> {
+    fn types(&mut self, block: &Block, scope: &mut Scope) {
         let types = scope.level.types.get_or_insert_default();
         for directive in &block.directives {
             if !directive.name.contains('/') || directive.block.is_some() {
-                self.report.not_served(directive.line, &format!("directive \"{}\" in \"types\"", directive.name));
+                self.report.not_served(directive.place, &format!("directive \"{}\" in \"types\"", directive.name));
                 continue;
             }
             for extension in &directive.arguments {
                 let extension = String::from_utf8_lossy(extension).to_ascii_lowercase();
                 types.push((extension, directive.name.clone().into()));
             }
+            self.report.treated(directive, Verdict::Part);
         }
-        Ok(())
     }
 }

@@ -3,13 +3,14 @@
 
 use super::super::{BrokerSettings, Endpoint, SubscriberMode};
 use super::Report;
+use super::files::Place;
 use super::levels::{Level, Scope};
 
 /// Checks what `http` says, once, if there is any endpoint.
-pub(super) fn http(scope: &Scope, line: usize, report: &mut Report) {
+pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
     let broker = &scope.broker;
     if scope.zones.is_empty() {
-        report.mistake(line, "push stream module: push_stream_shared_memory_size must be set.");
+        report.mistake(place, "push stream module: push_stream_shared_memory_size must be set.");
     }
     for (name, is_zero) in [
         ("push_stream_message_ttl", broker.message_ttl.is_zero()),
@@ -20,17 +21,17 @@ pub(super) fn http(scope: &Scope, line: usize, report: &mut Report) {
         ("push_stream_max_number_of_wildcard_channels", broker.max_number_of_wildcard_channels == Some(0)),
     ] {
         if is_zero {
-            report.mistake(line, cannot_be_zero(name));
+            report.mistake(place, cannot_be_zero(name));
         }
     }
 }
 
-/// Checks a location with an endpoint; `lines` = where the module reports it, and where the location is.
-pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSettings, lines: (usize, usize), report: &mut Report) {
+/// Checks a location with an endpoint; `places` = where the module reports it, and where the location is.
+pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSettings, places: (Place, Place), report: &mut Report) {
     if let Some(guard) = &level.guard {
-        report.mistake(lines.1, guarded(guard));
+        report.mistake(places.1, guarded(guard));
     }
-    let mut refuse = |text: &str| report.mistake_of_location(lines.0, lines.1, text);
+    let mut refuse = |text: &str| report.mistake_of_location(places.0, places.1, text);
     if level.channels_path.is_none() {
         refuse("push stream module: push_stream_channels_path must be set.");
     }

@@ -1,30 +1,44 @@
 //! The condition of an `if`, and the names of captures that become variables of the whole file.
 
-use super::super::{Condition, Expression, RegexPattern};
+use super::super::condition::FileTest;
+use super::super::{Condition, Expression, Names, RegexPattern};
 use super::parser::Directive;
 
-/// Reads the arguments of `if`; `None` = a test that is not served (files and directories).
-pub(super) fn parse(arguments: &[Vec<u8>], captures: &[String]) -> Result<Option<Condition>, String> {
+/// Reads the arguments of `if`.
+pub(super) fn parse(arguments: &[Vec<u8>], names: &Names) -> Result<Condition, String> {
     let words = inside(arguments).ok_or_else(|| invalid(arguments.first()))?;
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    let expression = |text| Expression::parse_with_captures(text, captures).map_err(|error| error.to_string());
+    let expression = |text| Expression::parse_with(text, names).map_err(|error| error.to_string());
     match words.as_slice() {
-        [first, ..] if matches!(first.strip_prefix(b"!").unwrap_or(first), b"-f" | b"-d" | b"-e" | b"-x") => Ok(None),
-        [variable] if variable.starts_with(b"$") => Ok(Some(Condition::True(expression(variable)?))),
+        [operator, path] if file_test(operator).is_some() => {
+            let test = file_test(operator).ok_or_else(|| invalid(Some(*operator)))?;
+            Ok(Condition::File { test, path: expression(path)?, negated: operator.starts_with(b"!") })
+        }
+        [variable] if variable.starts_with(b"$") => Ok(Condition::True(expression(variable)?)),
         [variable, operator, right] if variable.starts_with(b"$") => {
             let left = expression(variable)?;
             let negated = operator.starts_with(b"!");
             match *operator {
-                b"=" | b"!=" => Ok(Some(Condition::Equal { left, right: expression(right)?, negated })),
+                b"=" | b"!=" => Ok(Condition::Equal { left, right: expression(right)?, negated }),
                 b"~" | b"!~" | b"~*" | b"!~*" => {
                     let text = std::str::from_utf8(right).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
                     let pattern = RegexPattern::new(text, operator.ends_with(b"*")).map_err(|error| error.to_string())?;
-                    Ok(Some(Condition::Match { subject: left, pattern, negated }))
+                    Ok(Condition::Match { subject: left, pattern, negated })
                 }
                 _ => Err(format!("unexpected \"{}\" in condition", String::from_utf8_lossy(operator))),
             }
         }
         _ => Err(invalid(words.first().copied())),
+    }
+}
+
+fn file_test(operator: &[u8]) -> Option<FileTest> {
+    match operator.strip_prefix(b"!").unwrap_or(operator) {
+        b"-f" => Some(FileTest::File),
+        b"-d" => Some(FileTest::Directory),
+        b"-e" => Some(FileTest::Exists),
+        b"-x" => Some(FileTest::Executable),
+        _ => None,
     }
 }
 
@@ -34,7 +48,7 @@ fn invalid(word: Option<impl AsRef<[u8]>>) -> String {
 }
 
 /// The words between the brackets, which may stick to the first and the last word.
-fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     let mut words = arguments.to_vec();
     let first = words.first_mut()?;
     *first = first.strip_prefix(b"(")?.to_vec();
@@ -55,13 +69,17 @@ pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
         return;
     }
     for argument in &directive.arguments {
-        let text = String::from_utf8_lossy(argument);
-        for (place, opening) in text.match_indices("(?<").chain(text.match_indices("(?P<")) {
-            let rest = &text[place + opening.len()..];
-            let name = rest.split('>').next().unwrap_or_default();
-            if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                names.push(name.to_owned());
-            }
+        names_in(&String::from_utf8_lossy(argument), names);
+    }
+}
+
+/// Adds the names of captures in a regular expression.
+pub(super) fn names_in(text: &str, names: &mut Vec<String>) {
+    for (place, opening) in text.match_indices("(?<").chain(text.match_indices("(?P<")) {
+        let rest = &text[place + opening.len()..];
+        let name = rest.split('>').next().unwrap_or_default();
+        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            names.push(name.to_owned());
         }
     }
 }
@@ -70,8 +88,8 @@ pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
 mod tests {
     use super::*;
 
-    fn parsed(words: &[&str]) -> Result<Option<Condition>, String> {
-        parse(&words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(), &[])
+    fn parsed(words: &[&str]) -> Result<Condition, String> {
+        parse(&words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(), &Names::default())
     }
 
     #[test]
@@ -79,11 +97,11 @@ mod tests {
         for words in
             [&["($arg_a", "=", "on", ")"][..], &["($arg_a", "=", "on)"], &["(", "$arg_a", "=", "on", ")"], &["(", "$arg_a", "!=", "on)"]]
         {
-            assert!(matches!(parsed(words), Ok(Some(Condition::Equal { .. }))), "{words:?}");
+            assert!(matches!(parsed(words), Ok(Condition::Equal { .. })), "{words:?}");
         }
-        assert!(matches!(parsed(&["($arg_a)"]), Ok(Some(Condition::True(_)))));
-        assert!(matches!(parsed(&["($arg_a", "!~*", "^x$)"]), Ok(Some(Condition::Match { negated: true, .. }))));
-        assert!(matches!(parsed(&["(!-f", "$uri)"]), Ok(None)));
+        assert!(matches!(parsed(&["($arg_a)"]), Ok(Condition::True(_))));
+        assert!(matches!(parsed(&["($arg_a", "!~*", "^x$)"]), Ok(Condition::Match { negated: true, .. })));
+        assert!(matches!(parsed(&["(!-f", "$uri)"]), Ok(Condition::File { test: FileTest::File, negated: true, .. })));
     }
 
     #[test]

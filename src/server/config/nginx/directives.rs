@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Endpoint, Expression, ServerName, SlowPolicy, SubscriberMode};
+use std::path::Path;
+
+use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
-use super::{listen, units};
+use super::names::LogFormats;
+use super::{ignored, listen, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -19,6 +22,8 @@ pub(super) const SERVER: u8 = 8;
 pub(super) const LOCATION: u8 = 16;
 /// `if` in a location.
 pub(super) const IF: u8 = 32;
+/// `if` in a server.
+pub(super) const SERVER_IF: u8 = 64;
 const HSL: u8 = HTTP | SERVER | LOCATION;
 const HSLI: u8 = HSL | IF;
 const ANY: u8 = u8::MAX;
@@ -51,7 +56,8 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 /// The rule for a directive of this name.
 pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };
-    DIRECTIVES.iter().find(|rule| rule.name == name).or_else(|| IGNORED.contains(&name).then_some(&IGNORED_RULE))
+    let known = DIRECTIVES.iter().chain(web::DIRECTIVES).find(|rule| rule.name == name);
+    known.or_else(|| ignored::reason(name).map(|_| &IGNORED_RULE))
 }
 
 /// A directive with its arguments, as the functions of the table see it.
@@ -59,20 +65,24 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
 pub(super) struct Value<'a> {
     pub(super) name: &'a str,
     pub(super) arguments: &'a [Vec<u8>],
-    /// Names of captures anywhere in the file.
-    pub(super) captures: &'a [String],
+    /// The variables of the file.
+    pub(super) names: &'a Names,
+    /// The formats of logs of the file.
+    pub(super) log_formats: &'a LogFormats,
+    /// Where relative paths begin.
+    pub(super) base: &'a Path,
 }
 
 impl Value<'_> {
-    fn first(&self) -> &[u8] {
+    pub(super) fn first(&self) -> &[u8] {
         self.arguments.first().map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn text(&self) -> Bytes {
+    pub(super) fn text(&self) -> Bytes {
         Bytes::copy_from_slice(self.first())
     }
 
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         String::from_utf8_lossy(self.first()).into_owned()
     }
 
@@ -81,10 +91,10 @@ impl Value<'_> {
     }
 
     fn expression(&self) -> Result<Option<Expression>, String> {
-        Expression::parse_with_captures(self.first(), self.captures).map(Some).map_err(|error| error.to_string())
+        Expression::parse_with(self.first(), self.names).map(Some).map_err(|error| error.to_string())
     }
 
-    fn flag(&self) -> Result<Option<bool>, String> {
+    pub(super) fn flag(&self) -> Result<Option<bool>, String> {
         match self.first().to_ascii_lowercase().as_slice() {
             b"on" => Ok(Some(true)),
             b"off" => Ok(Some(false)),
@@ -104,12 +114,12 @@ impl Value<'_> {
         units::time(self.first(), true).ok_or_else(|| self.invalid("value"))
     }
 
-    fn duplicate(&self) -> String {
+    pub(super) fn duplicate(&self) -> String {
         format!("\"{}\" directive is duplicate", self.name)
     }
 }
 
-const fn rule_of(name: &'static str, contexts: u8, arguments: std::ops::RangeInclusive<usize>, effect: Effect) -> Rule {
+pub(super) const fn rule_of(name: &'static str, contexts: u8, arguments: std::ops::RangeInclusive<usize>, effect: Effect) -> Rule {
     Rule { name, contexts, arguments, effect }
 }
 
@@ -128,7 +138,7 @@ static DIRECTIVES: &[Rule] = &[
     rule_of("http", MAIN, 0..=0, Effect::Block),
     rule_of("server", HTTP, 0..=0, Effect::Block),
     rule_of("location", SERVER | LOCATION, 1..=2, Effect::Block),
-    rule_of("if", LOCATION, 1..=usize::MAX, Effect::Block),
+    rule_of("if", SERVER | LOCATION, 1..=usize::MAX, Effect::Block),
     rule_of("types", HSL, 0..=0, Effect::Block),
     rule_of("worker_processes", MAIN, 1..=1, Effect::Once(worker_processes)),
     rule_of("listen", SERVER, 1..=usize::MAX, Effect::Many(listen_on)),
@@ -183,78 +193,7 @@ static DIRECTIVES: &[Rule] = &[
 ];
 
 /// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
-pub(super) static GUARDS: &[&str] =
-    &["allow", "auth_basic", "auth_jwt", "auth_request", "deny", "internal", "limit_except", "return", "satisfy", "secure_link"];
-
-/// Directives of nginx that change nothing in what pushctl does: accepted wherever they stand.
-static IGNORED: &[&str] = &[
-    "absolute_redirect",
-    "accept_mutex",
-    "accept_mutex_delay",
-    "access_log",
-    "chunked_transfer_encoding",
-    "client_body_buffer_size",
-    "client_body_in_file_only",
-    "client_body_in_single_buffer",
-    "client_body_temp_path",
-    "client_header_buffer_size",
-    "connection_pool_size",
-    "daemon",
-    "debug_connection",
-    "debug_points",
-    "env",
-    "error_log",
-    "ignore_invalid_headers",
-    "keepalive_disable",
-    "keepalive_requests",
-    "large_client_header_buffers",
-    "lingering_close",
-    "lingering_time",
-    "lingering_timeout",
-    "load_module",
-    "lock_file",
-    "log_format",
-    "log_not_found",
-    "log_subrequest",
-    "map_hash_bucket_size",
-    "map_hash_max_size",
-    "master_process",
-    "multi_accept",
-    "open_log_file_cache",
-    "output_buffers",
-    "pcre_jit",
-    "pid",
-    "port_in_redirect",
-    "postpone_output",
-    "request_pool_size",
-    "reset_timedout_connection",
-    "send_lowat",
-    "sendfile",
-    "sendfile_max_chunk",
-    "server_name_in_redirect",
-    "server_names_hash_bucket_size",
-    "server_names_hash_max_size",
-    "server_tokens",
-    "tcp_nodelay",
-    "tcp_nopush",
-    "thread_pool",
-    "timer_resolution",
-    "types_hash_bucket_size",
-    "types_hash_max_size",
-    "underscores_in_headers",
-    "use",
-    "user",
-    "variables_hash_bucket_size",
-    "variables_hash_max_size",
-    "worker_aio_requests",
-    "worker_connections",
-    "worker_cpu_affinity",
-    "worker_priority",
-    "worker_rlimit_core",
-    "worker_rlimit_nofile",
-    "worker_shutdown_timeout",
-    "working_directory",
-];
+pub(super) static GUARDS: &[&str] = &["auth_jwt", "auth_request", "limit_except", "secure_link"];
 
 fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first() == b"auto" {

@@ -1,14 +1,18 @@
 //! What the directives of one block say, and how inner blocks inherit from outer ones: the nearest value wins, and an
 //! empty text counts as set (push-stream protocol reference, section 15).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::condition::Step;
 use super::super::template::Template;
+use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
 use super::super::{
     BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy, Types,
+    WebSettings,
 };
 use super::listen::Listen;
 
@@ -28,8 +32,20 @@ pub(super) struct Scope {
     pub(super) listens: Vec<Listen>,
     /// Of a `server`.
     pub(super) names: Vec<ServerName>,
+    /// Of a `server`, location or `if`: the rewrite phase.
+    pub(super) steps: Vec<StepDraft>,
+    /// What a directive that was just read has to say.
+    pub(super) notices: Vec<String>,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
+}
+
+/// A step whose `if` is not built yet.
+#[derive(Debug)]
+pub(super) enum StepDraft {
+    Step(Step),
+    /// The next `if` block of the scope.
+    If,
 }
 
 impl Scope {
@@ -64,6 +80,18 @@ macro_rules! level {
 level! {
     // Name of a directive that keeps requests out and is not served.
     guard: String,
+    // Name of a directive because of which no files are served.
+    files_blocked: String,
+    added_headers: Vec<AddedHeader>,
+    access: Vec<AccessRule>,
+    satisfy_any: bool,
+    internal: bool,
+    // An inner `None` is `off`.
+    auth_realm: Option<Expression>,
+    auth_users: PathBuf,
+    root: Root,
+    index: Vec<Expression>,
+    access_logs: Vec<Arc<AccessLog>>,
     channels_path: Expression,
     store_messages: bool,
     channel_info_on_publish: bool,
@@ -127,9 +155,29 @@ impl Level {
             batch: level.batch.unwrap_or(false),
             types: Arc::new(types(level.types, level.default_type)),
             client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
+            web: self.web(),
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
+        })
+    }
+
+    fn web(&self) -> Arc<WebSettings> {
+        let level = self.clone();
+        let authentication = match (level.auth_realm, level.auth_users) {
+            (Some(Some(realm)), Some(users)) => Some(Arc::new(Authentication { realm, users })),
+            _ => None,
+        };
+        let is_blocked = level.guard.is_some() || level.files_blocked.is_some();
+        Arc::new(WebSettings {
+            added_headers: level.added_headers.unwrap_or_default(),
+            access: level.access.unwrap_or_default(),
+            satisfy_any: level.satisfy_any.unwrap_or(false),
+            authentication,
+            internal: level.internal.unwrap_or(false),
+            root: level.root.filter(|_| !is_blocked),
+            index: level.index.unwrap_or_else(|| vec![Expression::literal("index.html")]),
+            access_logs: level.access_logs.unwrap_or_default(),
         })
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::super::{ListenAddress, Listener, Servers, VirtualServer};
 use super::Report;
+use super::files::Place;
 use super::listen::Listen;
 
 /// A `server` that is not yet behind its addresses.
 #[derive(Debug)]
 pub(super) struct Draft {
-    pub(super) line: usize,
+    pub(super) place: Place,
     pub(super) listens: Vec<Listen>,
     pub(super) server: Arc<VirtualServer>,
 }
@@ -65,10 +66,10 @@ fn all_addresses(address: SocketAddr) -> SocketAddr {
 
 fn groups(drafts: Vec<Draft>, report: &mut Report) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Draft { line, listens, server } in drafts {
+    for Draft { place, listens, server } in drafts {
         for listen in listens {
             for option in &listen.not_served {
-                report.not_served(line, &format!("parameter \"{option}\" of \"listen {}\"", listen.text));
+                report.not_served(place, &format!("parameter \"{option}\" of \"listen {}\"", listen.text));
             }
             let at = groups.iter().position(|group| group.address == listen.address).unwrap_or(groups.len());
             if at == groups.len() {
@@ -77,7 +78,7 @@ fn groups(drafts: Vec<Draft>, report: &mut Report) -> Vec<Group> {
             let group = &mut groups[at];
             group.accepts_ipv4 |= listen.accepts_ipv4;
             if listen.is_default && group.default.is_some() {
-                report.mistake(line, format!("a duplicate default server for {}", listen.text));
+                report.mistake(place, format!("a duplicate default server for {}", listen.text));
             } else if listen.is_default {
                 group.default = Some(group.servers.len());
             }

@@ -1,13 +1,13 @@
 //! `location` blocks: their patterns, nested ones, `if` blocks, and the settings they end up with.
 
-use std::sync::Arc;
-
-use super::super::{BrokerSettings, Condition, Endpoint, Location, LocationSettings, Locations, Paddings, Pattern, RegexPattern};
+use super::super::web::Root;
+use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step};
 use super::build::Builder;
 use super::checks;
 use super::conditions;
 use super::directives::{IF, LOCATION};
-use super::levels::Level;
+use super::files::Place;
+use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
 
 /// What stands around a location.
@@ -28,70 +28,89 @@ impl Builder<'_> {
         let mut locations: Vec<Location> = Vec::new();
         for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "location") {
             if directive.arguments.first().is_some_and(|name| name.starts_with(b"@")) {
-                self.report.not_served(directive.line, "a named location");
+                self.report.not_served(directive.place, "a named location");
                 continue;
             }
             match pattern(&directive.arguments).and_then(|pattern| fits(pattern, &locations, outer)) {
                 Ok(pattern) => locations.push(self.location(pattern, directive, block, outer)),
-                Err(text) => self.report.mistake(directive.line, text),
+                Err(text) => self.report.mistake(directive.place, text),
             }
         }
         locations.into()
     }
 
     fn location(&mut self, pattern: Pattern, directive: &Directive, block: &Block, outer: &Outer<'_>) -> Location {
-        let (scope, blocks) = self.scope(block, LOCATION);
+        let (mut scope, blocks) = self.scope(block, LOCATION);
+        if let Some(Root { alias: Some(length), .. }) = &mut scope.level.root {
+            *length = if matches!(pattern, Pattern::Regex(_)) { None } else { Some(pattern.text().len()) };
+        }
         let level = scope.level.inherit(outer.level);
+        self.check_access(&level, directive.place);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
         if endpoint != Endpoint::None {
             self.has_endpoints = true;
-            checks::location(endpoint, &level, outer.broker, (self.end_line, directive.line), self.report);
+            checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
         }
-        let paddings = self.paddings(endpoint, &level, directive.line);
+        let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
-        let conditions = self.conditions(&blocks, endpoint, &level, outer.broker, &paddings);
+        let steps = self.steps(scope.steps, &blocks, endpoint, (&level, outer.broker, &paddings));
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
         let nested = self.locations(&blocks, &inner);
-        Location { pattern, endpoint, settings, conditions, nested }
+        Location { pattern, endpoint, settings, steps, nested }
     }
 
     /// Paddings mean something to subscribers only, and are not even read elsewhere.
-    fn paddings(&mut self, endpoint: Endpoint, level: &Level, line: usize) -> Paddings {
+    fn paddings(&mut self, endpoint: Endpoint, level: &Level, place: Place) -> Paddings {
         let (Endpoint::Subscriber(_), Some(text)) = (endpoint, &level.padding_by_user_agent) else {
             return Paddings::default();
         };
         let parsed = Paddings::parse(text).map_err(|error| {
             let second = "push stream module: push stream module: unable to parse paddings by user agent";
-            self.report.mistake_of_location(self.end_line, line, format!("push stream module: {error}"));
-            self.report.mistake_of_location(self.end_line, line, second);
+            self.report.mistake_of_location(self.end, place, format!("push stream module: {error}"));
+            self.report.mistake_of_location(self.end, place, second);
         });
         parsed.unwrap_or_default().with_largest(self.largest_padding)
     }
 
-    fn conditions(
+    /// The steps of a location: its `if` blocks in their places.
+    fn steps(
         &mut self,
+        drafts: Vec<StepDraft>,
         blocks: &[Inner<'_>],
         endpoint: Endpoint,
-        outer: &Level,
-        broker: &BrokerSettings,
-        paddings: &Paddings,
-    ) -> Vec<(Condition, Arc<LocationSettings>)> {
-        let mut conditions = Vec::new();
-        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "if") {
+        (outer, broker, paddings): (&Level, &BrokerSettings, &Paddings),
+    ) -> Vec<Step> {
+        let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        let mut steps = Vec::new();
+        for draft in drafts {
+            let (directive, block) = match draft {
+                StepDraft::Step(step) => {
+                    steps.push(step);
+                    continue;
+                }
+                StepDraft::If => match ifs.next() {
+                    Some((_, directive, block)) => (directive, block),
+                    None => continue,
+                },
+            };
             let (scope, _) = self.scope(block, IF);
             if let (Some(guard), true) = (&scope.level.guard, endpoint != Endpoint::None) {
-                self.report.mistake(directive.line, checks::guarded(guard));
+                self.report.mistake(directive.place, checks::guarded(guard));
             }
-            match conditions::parse(&directive.arguments, &self.captures) {
-                Ok(Some(condition)) => {
+            let inner = scope.steps.into_iter().filter_map(|step| match step {
+                StepDraft::Step(step) => Some(step),
+                StepDraft::If => None,
+            });
+            let inner = inner.collect();
+            match conditions::parse(&directive.arguments, &self.names) {
+                Ok(condition) => {
                     let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);
-                    conditions.push((condition, settings));
+                    steps.push(Step::If { condition, settings, steps: inner });
                 }
-                Ok(None) => self.report.not_served(directive.line, "a test of files in \"if\""),
-                Err(text) => self.report.mistake(directive.line, text),
+                Err(text) => self.report.mistake(directive.place, text),
             }
         }
-        conditions
+        steps
     }
 }
 

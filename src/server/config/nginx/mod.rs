@@ -1,27 +1,35 @@
-//! Configuration from an existing nginx.conf (push-stream protocol reference, sections 15 to 17).
+//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream protocol reference, sections 15 to 17).
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
 //! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
-//! Directives of nginx that stand for something else (proxies, static files, includes) are not served: they become
-//! notices.
+//! `files` resolves `include`. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
+//! they become notices.
 
 mod build;
 mod checks;
 mod conditions;
 mod directives;
+mod files;
+mod from_toml;
+mod ignored;
 mod levels;
 mod lexer;
 mod listen;
 mod listeners;
 mod locations;
+mod maps;
+mod names;
 mod parser;
 mod timeouts;
+mod to_toml;
 mod units;
+mod web;
 
 use std::fmt;
 use std::path::Path;
 
 use super::Config;
+use files::{Files, Place};
 
 /// A configuration that was read.
 #[derive(Debug)]
@@ -30,6 +38,36 @@ pub struct Loaded {
     pub config: Config,
     /// What the file asks for and does not get, in the order of its lines.
     pub notices: Vec<Notice>,
+    /// Every directive of the file.
+    pub directives: Vec<Treated>,
+}
+
+/// A directive and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Treated {
+    /// The file as it was named.
+    pub file: String,
+    /// Number of the line.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// What becomes of a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does what it does in nginx.
+    Served,
+    /// A line of a `map` or `types`.
+    Part,
+    /// It has no effect, and needs none, for this reason.
+    Ignored(&'static str),
+    /// It has no effect, and would have one in nginx.
+    NotServed,
+    /// It is wrong.
+    Refused,
 }
 
 /// Something to say about a place in the file.
@@ -41,8 +79,8 @@ pub struct Remark {
     pub line: usize,
     /// What there is to say.
     pub text: String,
-    /// For a mistake that shows at the end of a block: the line of the location that has it.
-    pub location_line: Option<usize>,
+    /// For a mistake that shows at the end of a block: file and line of the location that has it.
+    pub location: Option<(String, usize)>,
 }
 
 /// Something that the file asks for and does not get.
@@ -55,6 +93,8 @@ pub struct Mistakes {
     pub mistakes: Vec<Remark>,
     /// What it asks for and would not get even so.
     pub notices: Vec<Notice>,
+    /// Every directive that was looked at.
+    pub directives: Vec<Treated>,
 }
 
 impl fmt::Display for Remark {
@@ -63,7 +103,11 @@ impl fmt::Display for Remark {
             0 => write!(out, "{}: {}", self.file, self.text)?,
             line => write!(out, "{}:{line}: {}", self.file, self.text)?,
         }
-        self.location_line.map_or(Ok(()), |line| write!(out, " (in the location of line {line})"))
+        match &self.location {
+            None => Ok(()),
+            Some((file, line)) if *file == self.file => write!(out, " (in the location of line {line})"),
+            Some((file, line)) => write!(out, " (in the location of {file}:{line})"),
+        }
     }
 }
 
@@ -79,7 +123,7 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Reads the file at `path`.
+/// Reads the file at `path` and those that it includes.
 ///
 /// # Errors
 /// All mistakes at once; only the first one if the file is not well-formed.
@@ -89,7 +133,7 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
         Ok(text) => parse(&file, &text),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
-            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location_line: None }], notices: Vec::new() })
+            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location: None }], notices: Vec::new(), directives: Vec::new() })
         }
     }
 }
@@ -99,46 +143,103 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
 /// # Errors
 /// As [`load`].
 pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
-    let mut report = Report { file: file.to_owned(), mistakes: Vec::new(), notices: Vec::new() };
-    let config = match parser::parse(text) {
+    let mut files = Files::new(file);
+    let tree = tree(text, &mut files);
+    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new() };
+    let config = match tree {
         Ok(tree) => build::build(&tree, &mut report),
-        Err(error) => {
-            report.mistake(error.line, error.text);
+        Err(errors) => {
+            errors.into_iter().for_each(|error| report.mistake(error.place, error.text));
             None
         }
     };
-    let Report { mut mistakes, mut notices, .. } = report;
-    mistakes.sort_by_key(|mistake| mistake.line);
-    notices.sort_by_key(|notice| notice.line);
+    let directives = report.directives();
+    let (mistakes, notices) = report.remarks();
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices }),
-        _ => Err(Mistakes { mistakes, notices }),
+        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives }),
+        _ => Err(Mistakes { mistakes, notices, directives }),
     }
+}
+
+/// The text of an nginx.conf, whose name in messages is `file`, in TOML.
+///
+/// # Errors
+/// What TOML cannot hold, or that the file is not well-formed.
+pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
+    let mut files = Files::new(file);
+    match tree(text, &mut files) {
+        Ok(tree) => to_toml::write(&tree, &files),
+        Err(errors) => Err(errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+    }
+}
+
+/// The directives of a file: TOML if its name ends so, nginx's notation otherwise.
+fn tree(text: &[u8], files: &mut Files) -> Result<parser::Block, Vec<parser::SyntaxError>> {
+    if !files.name(0).ends_with(".toml") {
+        return parser::parse(text, 0, files).map_err(|error| vec![error]);
+    }
+    let whole = |text: &str| vec![parser::SyntaxError { place: Place::default(), text: text.to_owned() }];
+    from_toml::parse(std::str::from_utf8(text).map_err(|_| whole("the file is not UTF-8"))?)
 }
 
 /// What is found on the way through a file.
 #[derive(Debug)]
 struct Report {
-    file: String,
-    mistakes: Vec<Remark>,
-    notices: Vec<Remark>,
+    files: Files,
+    mistakes: Vec<Found>,
+    notices: Vec<Found>,
+    treated: Vec<(Place, String, Verdict)>,
+}
+
+/// Something to say about a place.
+#[derive(Debug)]
+struct Found {
+    place: Place,
+    text: String,
+    location: Option<Place>,
 }
 
 impl Report {
-    fn mistake(&mut self, line: usize, text: impl Into<String>) {
-        self.mistakes.push(Remark { file: self.file.clone(), line, text: text.into(), location_line: None });
+    fn mistake(&mut self, place: Place, text: impl Into<String>) {
+        self.mistakes.push(Found { place, text: text.into(), location: None });
     }
 
-    fn mistake_of_location(&mut self, line: usize, location_line: usize, text: impl Into<String>) {
-        self.mistakes.push(Remark { file: self.file.clone(), line, text: text.into(), location_line: Some(location_line) });
+    fn mistake_of_location(&mut self, place: Place, location: Place, text: impl Into<String>) {
+        self.mistakes.push(Found { place, text: text.into(), location: Some(location) });
     }
 
-    fn notice(&mut self, line: usize, text: impl Into<String>) {
-        self.notices.push(Remark { file: self.file.clone(), line, text: text.into(), location_line: None });
+    fn notice(&mut self, place: Place, text: impl Into<String>) {
+        self.notices.push(Found { place, text: text.into(), location: None });
     }
 
-    fn not_served(&mut self, line: usize, what: &str) {
-        self.notice(line, format!("{what} is not served by pushctl"));
+    fn not_served(&mut self, place: Place, what: &str) {
+        self.notice(place, format!("{what} is not served by pushctl"));
+    }
+
+    fn treated(&mut self, directive: &parser::Directive, verdict: Verdict) {
+        self.treated.push((directive.place, directive.name.clone(), verdict));
+    }
+
+    fn directives(&mut self) -> Vec<Treated> {
+        self.treated.sort_by_key(|(place, ..)| *place);
+        let all = std::mem::take(&mut self.treated).into_iter();
+        all.map(|(place, name, verdict)| Treated { file: self.files.name(place.file).to_owned(), line: place.line, name, verdict })
+            .collect()
+    }
+
+    /// Mistakes and notices, each in the order of the files and lines.
+    fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
+        let Self { files, mut mistakes, mut notices, .. } = self;
+        let remarks = |found: &mut Vec<Found>| {
+            found.sort_by_key(|found| found.place);
+            let name = |place: Place| (files.name(place.file).to_owned(), place.line);
+            let remark = |Found { place, text, location }: Found| {
+                let (file, line) = name(place);
+                Remark { file, line, text, location: location.map(name) }
+            };
+            std::mem::take(found).into_iter().map(remark).collect()
+        };
+        (remarks(&mut mistakes), remarks(&mut notices))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Captures, Endpoint, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
+use super::super::{Captures, Endpoint, Frame, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
 use super::*;
 
 /// A configuration around the content of a `server`.
@@ -53,9 +53,9 @@ fn channels_path(config: &Config, target: &str) -> Option<String> {
     let path = normalise(path.as_bytes()).ok()?;
     let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
     let mut request = Request { query, captures };
-    let choice = location.choose(&request);
-    let settings = std::sync::Arc::clone(choice.settings);
-    if let Some(captures) = choice.captures {
+    let mut frame = Frame::default();
+    let settings = std::sync::Arc::clone(location.choose(&request, &mut frame).settings);
+    if let Some(captures) = frame.captures {
         request.captures = captures;
     }
     let value = settings.channels_path.as_ref()?.evaluate(&request);
@@ -115,13 +115,13 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 
 #[test]
 fn what_is_not_served_is_told_with_its_line() {
-    let text = in_server("location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { return 200; }\nlocation @y {}");
+    let text = in_server("location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { rewrite ^ /y; }\nlocation @y {}");
     let notices: Vec<_> = loaded(&text).notices.iter().map(ToString::to_string).collect();
     assert_eq!(
         notices,
         [
             "conf:6: directive \"proxy_pass\" is not served by pushctl",
-            "conf:9: directive \"return\" is not served by pushctl",
+            "conf:9: directive \"rewrite\" is not served by pushctl",
             "conf:10: a named location is not served by pushctl"
         ]
     );
@@ -131,17 +131,16 @@ fn what_is_not_served_is_told_with_its_line() {
 fn a_guarded_push_location_is_not_opened_to_everybody() {
     let push = "push_stream_publisher; push_stream_channels_path a;";
     for (content, line, guard) in [
-        (format!("location /a {{ {push}\nallow 127.0.0.1; deny all; }}"), 5, "deny"),
-        (format!("auth_basic x;\nlocation /a {{ {push} }}"), 6, "auth_basic"),
-        (format!("location /a {{ {push}\nif ($arg_key != secret) {{ return 403; }} }}"), 6, "return"),
-        (format!("if ($arg_key != secret) {{\nreturn 403; }}\nlocation /a {{ {push} }}"), 7, "return"),
+        (format!("location /a {{ {push}\nauth_request /x; }}"), 5, "auth_request"),
+        (format!("auth_jwt x;\nlocation /a {{ {push} }}"), 6, "auth_jwt"),
+        (format!("location /a {{ {push}\nif ($arg_key != secret) {{ secure_link x; }} }}"), 6, "secure_link"),
         (format!("location /a {{ {push}\nlimit_except GET {{ deny all; }} }}"), 5, "limit_except"),
     ] {
         let found = mistakes(&in_server(&content));
         let expected = format!("conf:{line}: directive \"{guard}\" keeps requests out of a push location");
         assert!(found.len() == 1 && found[0].starts_with(&expected), "{content}: {found:?}");
     }
-    assert_eq!(loaded(&in_server("location ~ /\\.ht { deny all; }")).notices.len(), 1);
+    assert_eq!(loaded(&in_server("location ~ /\\.ht { auth_request /x; }")).notices.len(), 1);
 }
 
 #[test]

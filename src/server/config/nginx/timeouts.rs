@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::ConnectionLimits;
 use super::Report;
+use super::files::Place;
 use super::parser::{Block, Directive};
 
 /// Where a time is kept.
@@ -23,15 +24,15 @@ const TIMEOUTS: [(&str, Timeout); 4] = [
 pub(super) struct Timeouts {
     /// Its limits, those of `http` included.
     limits: ConnectionLimits,
-    /// Lines of its own directives, in the order of [`TIMEOUTS`].
-    lines: [Option<usize>; TIMEOUTS.len()],
+    /// Places of its own directives, in the order of [`TIMEOUTS`].
+    places: [Option<Place>; TIMEOUTS.len()],
 }
 
 impl Timeouts {
     /// The times of the server with this block.
     pub(super) fn new(block: &Block, limits: ConnectionLimits) -> Self {
-        let line = |name| block.directives.iter().find(|directive| directive.name == name).map(|directive| directive.line);
-        Self { limits, lines: TIMEOUTS.map(|(name, _)| line(name)) }
+        let place = |name| block.directives.iter().find(|directive| directive.name == name).map(|directive| directive.place);
+        Self { limits, places: TIMEOUTS.map(|(name, _)| place(name)) }
     }
 }
 
@@ -39,11 +40,11 @@ impl Timeouts {
 pub(super) fn shared(http: ConnectionLimits, mut servers: Vec<Timeouts>, report: &mut Report) -> ConnectionLimits {
     let mut limits = http;
     for (number, (name, timeout)) in TIMEOUTS.iter().enumerate() {
-        let last = servers.iter_mut().rev().find_map(|server| Some((server.lines[number]?, *timeout(&mut server.limits))));
-        let Some((line, time)) = last else { continue };
+        let last = servers.iter_mut().rev().find_map(|server| Some((server.places[number]?, *timeout(&mut server.limits))));
+        let Some((place, time)) = last else { continue };
         *timeout(&mut limits) = time;
         if servers.iter_mut().any(|server| *timeout(&mut server.limits) != time) {
-            report.notice(line, format!("\"{name}\" is one for all servers in pushctl: this value holds, not those of other servers"));
+            report.notice(place, format!("\"{name}\" is one for all servers in pushctl: this value holds, not those of other servers"));
         }
     }
     limits
@@ -56,9 +57,9 @@ pub(super) fn check(directive: &Directive, in_location: bool, report: &mut Repor
         return;
     }
     if in_location {
-        report.notice(directive.line, format!("\"{name}\" has an effect in http and server blocks only"));
+        report.notice(directive.place, format!("\"{name}\" has an effect in http and server blocks only"));
     } else if directive.arguments.len() > 1 {
-        report.notice(directive.line, format!("the second argument of \"{name}\" has no effect: no header \"Keep-Alive\" is sent"));
+        report.notice(directive.place, format!("the second argument of \"{name}\" has no effect: no header \"Keep-Alive\" is sent"));
     }
 }
 

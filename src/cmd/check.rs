@@ -1,0 +1,287 @@
+//! `pushctl check`: what pushctl makes of a configuration, without serving it.
+//!
+//! The report is data on stdout; mistakes are part of it, and of the exit code.
+
+use std::path::PathBuf;
+
+use super::check_front;
+use super::exit::{Code, Usage};
+use super::output;
+use crate::server::config::nginx::{self, Treated, Verdict};
+use crate::server::config::{Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer};
+
+/// Address at which pushctl listens behind nginx.
+const BEHIND: &str = "127.0.0.1:9080";
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The nginx.conf, or the configuration in TOML (*.toml)
+    file: PathBuf,
+    /// One JSON object per line: directives, locations, mistakes
+    #[arg(long, conflicts_with_all = ["front", "to_toml"])]
+    json: bool,
+    /// Exit with 2 also if there are directives that are not served
+    #[arg(long)]
+    strict: bool,
+    /// Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR
+    ///
+    /// Start pushctl with `serve --listen ADDR` and the same file. [default of ADDR: 127.0.0.1:9080]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = BEHIND, conflicts_with = "to_toml")]
+    front: Option<String>,
+    /// Print the configuration in TOML, for `serve --config`
+    #[arg(long)]
+    to_toml: bool,
+}
+
+/// Prints the report.
+///
+/// # Errors
+/// When the file cannot be read or stdout cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<Code> {
+    let loaded = nginx::load(&args.file);
+    let (config, mistakes, notices, directives) = match loaded {
+        Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives),
+        Err(mistakes) => (None, mistakes.mistakes, mistakes.notices, mistakes.directives),
+    };
+    let report = Report { config, mistakes, notices, directives };
+    if args.front.is_some() || args.to_toml {
+        let Some(config) = &report.config else { return Err(Usage(report.mistakes_text()).into()) };
+        let text = match &args.front {
+            Some(address) => check_front::configuration(config, address),
+            None => to_toml(args)?,
+        };
+        output::text(text.as_bytes())?;
+        return Ok(report.code(args.strict));
+    }
+    output::text(if args.json { report.json() } else { report.text() }.as_bytes())?;
+    Ok(report.code(args.strict))
+}
+
+fn to_toml(args: &Args) -> anyhow::Result<String> {
+    let text = std::fs::read(&args.file)?;
+    Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
+}
+
+struct Report {
+    config: Option<Config>,
+    mistakes: Vec<nginx::Remark>,
+    notices: Vec<nginx::Notice>,
+    directives: Vec<Treated>,
+}
+
+impl Report {
+    fn code(&self, strict: bool) -> Code {
+        let is_wrong = !self.mistakes.is_empty() || (strict && !self.notices.is_empty());
+        if is_wrong { Code::Usage } else { Code::Success }
+    }
+
+    fn mistakes_text(&self) -> String {
+        let texts: Vec<String> = self.mistakes.iter().map(ToString::to_string).collect();
+        texts.join("\n")
+    }
+
+    /// What there is to say about a directive: its reason, or the notices and mistakes of its line that name it.
+    fn remark(&self, directive: &Treated) -> String {
+        let here = |remark: &&nginx::Remark| remark.file == directive.file && remark.line == directive.line;
+        let names =
+            |remark: &&nginx::Remark| remark.text.contains(&format!("\"{}", directive.name)) || remark.text.contains(&directive.name);
+        let all = self.notices.iter().chain(&self.mistakes);
+        let found: Vec<&str> = all.filter(here).filter(names).map(|remark| remark.text.as_str()).collect();
+        match directive.verdict {
+            Verdict::Ignored(reason) => reason.to_owned(),
+            Verdict::NotServed => advice(&directive.name).to_owned(),
+            _ => found.join("; "),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for directive in self.directives.iter().filter(|directive| directive.verdict != Verdict::Part) {
+            let remark = self.remark(directive);
+            let place = format!("{}:{}:", directive.file, directive.line);
+            let line = format!("{place} {} {}", word(directive.verdict), directive.name);
+            text += &if remark.is_empty() { format!("{line}\n") } else { format!("{line}: {remark}\n") };
+        }
+        let told: Vec<String> = self.notices.iter().filter(|notice| !self.is_told(notice)).map(ToString::to_string).collect();
+        if !told.is_empty() {
+            text += &format!("\nnotes:\n{}\n", told.join("\n"));
+        }
+        if let Some(config) = &self.config {
+            text += "\nlocations:\n";
+            text += &table(&rows(config));
+        }
+        if !self.mistakes.is_empty() {
+            text += &format!("\nmistakes:\n{}\n", self.mistakes_text());
+        }
+        let count = |wanted: fn(Verdict) -> bool| self.directives.iter().filter(|directive| wanted(directive.verdict)).count();
+        let served = count(|verdict| matches!(verdict, Verdict::Served | Verdict::Part));
+        let ignored = count(|verdict| matches!(verdict, Verdict::Ignored(_)));
+        let not_served = count(|verdict| verdict == Verdict::NotServed);
+        text + &format!("\n{served} served, {ignored} ignored, {not_served} not served, {} mistakes\n", self.mistakes.len())
+    }
+
+    /// A notice that stands beside its directive already.
+    fn is_told(&self, notice: &nginx::Notice) -> bool {
+        let here = |directive: &&Treated| directive.file == notice.file && directive.line == notice.line;
+        let names = |directive: &Treated| notice.text.contains(&format!("\"{}", directive.name));
+        self.directives.iter().filter(here).any(names)
+    }
+
+    fn json(&self) -> String {
+        let mut lines = Vec::new();
+        for directive in &self.directives {
+            let verdict = word(directive.verdict);
+            lines.push(serde_json::json!({
+                "type": "directive", "file": directive.file, "line": directive.line, "name": directive.name, "verdict": verdict,
+                "remark": self.remark(directive),
+            }));
+        }
+        for (kind, remarks) in [("notice", &self.notices), ("mistake", &self.mistakes)] {
+            let line =
+                |remark: &nginx::Remark| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.text});
+            lines.extend(remarks.iter().map(line));
+        }
+        for [server, listen, pattern, endpoint, mode, settings] in self.config.iter().flat_map(rows) {
+            lines.push(serde_json::json!({
+                "type": "location", "server": server, "listen": listen, "pattern": pattern, "endpoint": endpoint, "mode": mode,
+                "settings": settings,
+            }));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Served | Verdict::Part => "served",
+        Verdict::Ignored(_) => "ignored",
+        Verdict::NotServed => "not served",
+        Verdict::Refused => "refused",
+    }
+}
+
+/// What to do about a directive that is not served.
+fn advice(name: &str) -> &'static str {
+    const FRONT: &str = "keep nginx in front for it (see --front)";
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if starts(&["ssl", "http2", "quic", "http3"]) {
+        "TLS stays with nginx, in front of pushctl (see --front)"
+    } else if starts(&[
+        "proxy_",
+        "fastcgi_",
+        "uwsgi_",
+        "scgi_",
+        "grpc_",
+        "memcached_",
+        "upstream",
+        "server",
+        "keepalive",
+        "least_conn",
+        "ip_hash",
+    ]) {
+        FRONT
+    } else if starts(&["gzip", "brotli"]) {
+        "answers are not compressed; nginx in front can do it (see --front)"
+    } else if starts(&["limit_req", "limit_conn", "limit_rate"]) {
+        "rates are not limited; nginx in front can do it, and serve has bounds of its own (--help)"
+    } else if starts(&["auth_", "secure_link", "limit_except"]) {
+        "requests are not kept out by it: nginx in front has to (see --front)"
+    } else if starts(&["rewrite", "try_files", "error_page"]) {
+        "paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)"
+    } else if starts(&["stream", "mail"]) {
+        "it is not about HTTP: keep nginx for it"
+    } else {
+        FRONT
+    }
+}
+
+/// A location: server, listen, pattern, endpoint, mode, settings.
+type Row = [String; 6];
+
+fn rows(config: &Config) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (server, listens) in check_front::servers(config) {
+        let name = server.names.first().map_or("_".to_owned(), ToString::to_string);
+        for location in server.locations.iter() {
+            add_rows(&mut rows, location, (&name, &listens.join(" ")));
+        }
+        if server.locations.is_empty() {
+            let kind = if server.steps.is_empty() { "files" } else { "answer" };
+            rows.push([name, listens.join(" "), String::new(), kind.to_owned(), String::new(), files(&server)]);
+        }
+    }
+    rows
+}
+
+fn files(server: &VirtualServer) -> String {
+    settings(&server.settings, Endpoint::None)
+}
+
+fn add_rows(rows: &mut Vec<Row>, location: &Location, (server, listen): (&str, &str)) {
+    let (endpoint, mode) = endpoint(location);
+    let settings = settings(&location.settings, location.endpoint);
+    rows.push([server.to_owned(), listen.to_owned(), location.pattern.to_string(), endpoint.to_owned(), mode.to_owned(), settings]);
+    location.nested.iter().for_each(|nested| add_rows(rows, nested, (server, listen)));
+}
+
+fn endpoint(location: &Location) -> (&'static str, &'static str) {
+    let always_returns = location.steps.iter().any(|step| matches!(step, Step::Return(_)));
+    match location.endpoint {
+        Endpoint::None if always_returns => ("answer", ""),
+        Endpoint::None if location.settings.web.root.is_some() => ("files", ""),
+        Endpoint::None if !location.steps.is_empty() => ("answer", ""),
+        Endpoint::None => ("nothing", ""),
+        Endpoint::Statistics => ("statistics", ""),
+        Endpoint::Publisher { admin: true } => ("publisher", "admin"),
+        Endpoint::Publisher { admin: false } => ("publisher", "normal"),
+        Endpoint::Subscriber(SubscriberMode::Streaming) => ("subscriber", "streaming"),
+        Endpoint::Subscriber(SubscriberMode::Polling) => ("subscriber", "polling"),
+        Endpoint::Subscriber(SubscriberMode::LongPolling) => ("subscriber", "long-polling"),
+        Endpoint::Subscriber(SubscriberMode::EventSource) => ("subscriber", "eventsource"),
+        Endpoint::Subscriber(SubscriberMode::WebSocket) => ("subscriber", "websocket"),
+    }
+}
+
+/// The settings that people ask for first.
+fn settings(settings: &LocationSettings, endpoint: Endpoint) -> String {
+    let mut words = Vec::new();
+    let mut add = |wanted: bool, word: String| words.extend(wanted.then_some(word));
+    let time = |time: std::time::Duration| humantime::format_duration(time).to_string().replace(' ', "");
+    if let (Some(path), true) = (&settings.channels_path, endpoint != Endpoint::None) {
+        add(true, format!("channels={path}"));
+    }
+    add(matches!(endpoint, Endpoint::Publisher { .. }), format!("store={}", if settings.store_messages { "on" } else { "off" }));
+    add(matches!(endpoint, Endpoint::Publisher { .. }) && settings.batch, "batch=on".to_owned());
+    if let Endpoint::Subscriber(mode) = endpoint {
+        settings.ping_message_interval.into_iter().for_each(|interval| add(true, format!("ping={}", time(interval))));
+        let ttl =
+            if mode == SubscriberMode::LongPolling { settings.longpolling_connection_ttl } else { settings.subscriber_connection_ttl };
+        ttl.into_iter().for_each(|ttl| add(true, format!("ttl={}", time(ttl))));
+        add(mode == SubscriberMode::WebSocket && settings.websocket_allow_publish, "publish=on".to_owned());
+        let policy = SlowPolicy::NAMES.iter().find(|(_, policy)| *policy == settings.slow_consumer).map_or("", |(name, _)| name);
+        add(settings.slow_consumer != SlowPolicy::default(), format!("slow={policy}"));
+        settings.slow_consumer_bytes.into_iter().for_each(|bytes| add(true, format!("slow_bytes={bytes}")));
+        add(settings.gap_notice, "gap_notice=on".to_owned());
+        settings.allowed_origins.iter().for_each(|origins| add(true, format!("origins={origins}")));
+    }
+    let web = &settings.web;
+    web.root.iter().filter(|_| endpoint == Endpoint::None).for_each(|root| add(true, format!("root={}", root.path)));
+    add(!web.access.is_empty(), format!("access={}rules", web.access.len()));
+    add(web.authentication.is_some(), "password".to_owned());
+    add(web.internal, "internal".to_owned());
+    words.join(" ")
+}
+
+/// Columns with titles, aligned to the left.
+fn table(rows: &[Row]) -> String {
+    let title = ["server", "listen", "location", "endpoint", "mode", "settings"].map(str::to_owned);
+    let all: Vec<&Row> = std::iter::once(&title).chain(rows).collect();
+    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..title.len()).map(width).collect();
+    let line = |row: &&Row| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", output::printable(cell))).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    all.iter().map(line).collect()
+}

@@ -1,0 +1,34 @@
+//! `--ready-file`: tells those who started the server that it listens, and where.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::server::Server;
+
+/// A file that is there while the server listens.
+pub(super) struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    /// Writes the addresses of the server; the file appears whole.
+    pub(super) fn write(path: &Path, server: &Server) -> anyhow::Result<Self> {
+        let addresses = server.addresses().context("cannot ask for the address")?;
+        let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        let mut name = path.file_name().context("cannot write --ready-file: it has no name")?.to_owned();
+        name.push(format!(".{}", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let result = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+        if result.is_err() {
+            drop(std::fs::remove_file(&temporary));
+        }
+        result.with_context(|| format!("cannot write {} (see --ready-file)", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        // Somebody else may have removed it.
+        drop(std::fs::remove_file(&self.0));
+    }
+}

@@ -1,0 +1,118 @@
+//! The files of a configuration: which one a line is in, and which files an `include` names.
+//!
+//! As in nginx, a relative path begins in the directory of the main file, a pattern may match nothing, and what it matches
+//! comes in alphabetical order. Bounded: [`MAX_DEPTH`] files within files, [`MAX_FILES`] inclusions, [`MAX_BYTES`] each.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, glob_with};
+
+/// Most files within files.
+const MAX_DEPTH: usize = 16;
+/// Most inclusions; a file that is included twice counts twice.
+const MAX_FILES: usize = 4096;
+/// Most bytes of an included file.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A line of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    /// Number of the file; 0 = the main file.
+    pub(super) file: u16,
+    /// Number of the line, from 1; 0 = the file as a whole.
+    pub(super) line: usize,
+}
+
+/// The files that were read so far.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// As they are named in messages.
+    names: Vec<String>,
+    /// Where relative paths begin.
+    base: PathBuf,
+    /// Those that are being read, outermost first.
+    open: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Begins with the main file.
+    pub(super) fn new(main: &str) -> Self {
+        let path = Path::new(main);
+        let base = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self { names: vec![main.to_owned()], base, open: vec![real(path)] }
+    }
+
+    /// The name of a file.
+    pub(super) fn name(&self, file: u16) -> &str {
+        &self.names[usize::from(file)]
+    }
+
+    /// Where relative paths begin.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The files that the argument of `include` names.
+    pub(super) fn matching(&self, pattern: &[u8]) -> Result<Vec<PathBuf>, String> {
+        let path = self.base.join(OsStr::from_bytes(pattern));
+        if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
+            return Ok(vec![path]);
+        }
+        // `**` is no more than `*` in nginx.
+        let text = path.to_str().ok_or("the path of an \"include\" is not UTF-8")?.replace("**", "*");
+        let options = MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..MatchOptions::default() };
+        let found = glob_with(&text, options).map_err(|error| format!("invalid pattern \"{text}\" in \"include\": {error}"))?;
+        found.map(|path| path.map_err(|error| format!("cannot read the directories of \"include {text}\": {error}"))).collect()
+    }
+
+    /// Reads an included file; its number and text. [`Files::leave`] ends it.
+    pub(super) fn enter(&mut self, path: &Path) -> Result<(u16, Vec<u8>), String> {
+        let shown = path.display();
+        if self.open.len() > MAX_DEPTH {
+            return Err(format!("cannot include \"{shown}\": there are more than {MAX_DEPTH} files within files"));
+        }
+        let identity = real(path);
+        if self.open.contains(&identity) {
+            return Err(format!("cannot include \"{shown}\": it includes itself"));
+        }
+        let number = u16::try_from(self.names.len()).ok().filter(|number| usize::from(*number) <= MAX_FILES);
+        let number = number.ok_or_else(|| format!("cannot include \"{shown}\": there are more than {MAX_FILES} inclusions"))?;
+        let text = read(path)?;
+        self.names.push(shown.to_string());
+        self.open.push(identity);
+        Ok((number, text))
+    }
+
+    /// Ends the file that was entered last.
+    pub(super) fn leave(&mut self) {
+        self.open.pop();
+    }
+}
+
+/// The path as the system knows it, or as it is where there is no such file.
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads a regular file; the error is in nginx's words.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |call: &str, error: &std::io::Error| {
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        format!("{call}() \"{}\" failed ({}: {text})", path.display(), error.raw_os_error().unwrap_or_default())
+    };
+    // A pipe would be waited for when it is opened.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(format!("\"{}\" is not a file", path.display()));
+    }
+    let file = std::fs::File::open(path).map_err(|error| failed("open", &error))?;
+    let mut text = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| failed("read", &error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(format!("\"{}\" is larger than {MAX_BYTES} bytes", path.display()));
+    }
+    Ok(text)
+}

@@ -1,0 +1,227 @@
+//! A configuration in TOML: the same directives in another notation.
+//!
+//! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block: `[[server]]`, `[[server.location]]` with
+//! its pattern in `match`, `[types]`, `[[map]]`. What stands at the top is in `http`, or in the main block if it belongs
+//! there. A value is the argument, `true` and `false` are `on` and `off`; an array repeats a directive, or holds its
+//! arguments if it cannot be repeated; arrays in an array are the arguments of each repetition. Directives whose order
+//! counts stand in `rules`: `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::directives::{self, Effect, HTTP, MAIN};
+use super::files::Place;
+use super::parser::{Block, Directive, SyntaxError};
+
+/// Reads a file in TOML: the tree that an nginx.conf would be, or all that is wrong with the notation.
+pub(super) fn parse(text: &str) -> Result<Block, Vec<SyntaxError>> {
+    let mut reader = Reader { text, mistakes: Vec::new() };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = reader.place(error.span().unwrap_or_default());
+        reader.mistakes.push(SyntaxError { place, text: error.message().replace('\n', ", ") });
+    }
+    let all = reader.table(table.get_ref());
+    if !reader.mistakes.is_empty() {
+        return Err(reader.mistakes);
+    }
+    let is_main = |directive: &Directive| directives::rule(&directive.name).is_some_and(|rule| rule.contexts & (MAIN | HTTP) == MAIN);
+    let (mut main, http): (Vec<_>, Vec<_>) = all.into_iter().partition(is_main);
+    let end = reader.place(text.len()..text.len());
+    main.push(Directive { name: "http".to_owned(), arguments: Vec::new(), place: end, block: Some(Block { directives: http, end }) });
+    Ok(Block { directives: main, end })
+}
+
+/// The name of the directive that a key stands for.
+pub(super) fn directive_name(key: &str) -> Option<String> {
+    let candidates = [key.to_owned(), format!("push_stream_{key}"), format!("pushctl_{key}")];
+    candidates.into_iter().find(|name| directives::rule(name).is_some())
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    mistakes: Vec<SyntaxError>,
+}
+
+/// The arguments of one occurrence of a directive.
+type Arguments = Vec<Vec<u8>>;
+
+impl Reader<'_> {
+    fn place(&self, span: Range<usize>) -> Place {
+        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
+        Place { file: 0, line: memchr::memchr_iter(b'\n', before).count() + 1 }
+    }
+
+    fn mistake(&mut self, span: Range<usize>, text: impl Into<String>) {
+        let place = self.place(span);
+        self.mistakes.push(SyntaxError { place, text: text.into() });
+    }
+
+    /// The directives of a table, in the order of the file.
+    fn table(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries.into_iter().flat_map(|(key, value)| self.entry(key.get_ref(), key.span(), value)).collect()
+    }
+
+    fn entry(&mut self, key: &str, span: Range<usize>, value: &Spanned<DeValue<'_>>) -> Vec<Directive> {
+        match (key, value.get_ref()) {
+            // Read with the table that they belong to.
+            ("match" | "if", _) => Vec::new(),
+            ("rules", DeValue::Array(rules)) => rules.iter().flat_map(|rule| self.rule(rule)).collect(),
+            ("server" | "location" | "map" | "types", DeValue::Table(table)) => vec![self.block(key, span, table)],
+            ("server" | "location" | "map", DeValue::Array(tables)) => {
+                tables.iter().flat_map(|element| self.element(key, element)).collect()
+            }
+            _ => self.simple(key, span, value),
+        }
+    }
+
+    fn element(&mut self, key: &str, element: &Spanned<DeValue<'_>>) -> Option<Directive> {
+        if let DeValue::Table(table) = element.get_ref() {
+            return Some(self.block(key, element.span(), table));
+        }
+        self.mistake(element.span(), format!("\"{key}\" is a table: [[{key}]]"));
+        None
+    }
+
+    fn block(&mut self, name: &str, span: Range<usize>, table: &DeTable<'_>) -> Directive {
+        let (arguments, directives) = match name {
+            "types" => (Vec::new(), self.types(table)),
+            "map" => (["source", "variable"].map(|key| self.wanted(name, key, table, &span)).to_vec(), self.map(table)),
+            "location" => (pattern(&self.wanted(name, "match", table, &span)), self.table(table)),
+            _ => (Vec::new(), self.table(table)),
+        };
+        let place = self.place(span);
+        Directive { name: name.to_owned(), arguments, place, block: Some(Block { directives, end: place }) }
+    }
+
+    /// The text of a key that a table must have.
+    fn wanted(&mut self, block: &str, key: &str, table: &DeTable<'_>, span: &Range<usize>) -> Vec<u8> {
+        match table.get(key).map(Spanned::get_ref) {
+            Some(DeValue::String(text)) => return text.as_bytes().to_vec(),
+            Some(_) => self.mistake(span.clone(), format!("\"{key}\" of \"{block}\" is a text")),
+            None => self.mistake(span.clone(), format!("\"{block}\" needs the key \"{key}\"")),
+        }
+        Vec::new()
+    }
+
+    fn simple(&mut self, key: &str, span: Range<usize>, value: &Spanned<DeValue<'_>>) -> Vec<Directive> {
+        let Some(name) = directive_name(key) else {
+            self.mistake(
+                span,
+                format!("unknown key \"{key}\" (keys are directives that pushctl serves, without \"push_stream_\" or \"pushctl_\")"),
+            );
+            return Vec::new();
+        };
+        let place = self.place(span);
+        let rule = directives::rule(&name);
+        let (most, least) = rule.map_or((1, 0), |rule| (*rule.arguments.end(), *rule.arguments.start()));
+        let once = rule.is_some_and(|rule| matches!(rule.effect, Effect::Once(_)));
+        let all: Vec<Arguments> = match value.get_ref() {
+            // A directive that stands alone is there or not.
+            DeValue::Boolean(present) if least == 0 && most <= 1 => present.then(Vec::new).into_iter().collect(),
+            DeValue::Array(values) if values.iter().any(|value| value.get_ref().is_array()) => {
+                values.iter().map(|value| self.arguments(value)).collect()
+            }
+            DeValue::Array(_) if (once && most > 1) || least > 1 => vec![self.arguments(value)],
+            DeValue::Array(values) => values.iter().map(|value| self.arguments(value)).collect(),
+            _ => vec![self.arguments(value)],
+        };
+        all.into_iter().map(|arguments| Directive { name: name.clone(), arguments, place, block: None }).collect()
+    }
+
+    /// A text, number or flag, or an array of them.
+    fn arguments(&mut self, value: &Spanned<DeValue<'_>>) -> Arguments {
+        match value.get_ref() {
+            DeValue::Array(values) => values.iter().flat_map(|value| self.argument(value)).collect(),
+            _ => self.argument(value).into_iter().collect(),
+        }
+    }
+
+    fn argument(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Vec<u8>> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().replace('_', ""),
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Boolean(flag) => (if *flag { "on" } else { "off" }).to_owned(),
+            _ => {
+                self.mistake(value.span(), "expected a text, a number, true or false");
+                return None;
+            }
+        };
+        Some(text.into_bytes())
+    }
+
+    /// A directive with its arguments, or an `if`.
+    fn rule(&mut self, rule: &Spanned<DeValue<'_>>) -> Option<Directive> {
+        match rule.get_ref() {
+            DeValue::Table(table) => {
+                let place = self.place(rule.span());
+                let Some(words) = table.get("if").map(|words| self.arguments(words)) else {
+                    self.mistake(rule.span(), "a table in \"rules\" needs the key \"if\"");
+                    return None;
+                };
+                let arguments = [vec![b"(".to_vec()], words, vec![b")".to_vec()]].concat();
+                let block = Some(Block { directives: self.table(table), end: place });
+                Some(Directive { name: "if".to_owned(), arguments, place, block })
+            }
+            DeValue::Array(_) => {
+                let mut words = self.arguments(rule).into_iter();
+                let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+                let Some(name) = directive_name(&name) else {
+                    self.mistake(rule.span(), format!("unknown directive \"{name}\" in \"rules\""));
+                    return None;
+                };
+                Some(Directive { name, arguments: words.collect(), place: self.place(rule.span()), block: None })
+            }
+            _ => {
+                self.mistake(rule.span(), "\"rules\" holds arrays, and tables with \"if\"");
+                None
+            }
+        }
+    }
+
+    fn types(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
+        let line = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>), reader: &mut Self| {
+            let key: &toml::de::DeString<'_> = key.get_ref();
+            Directive { name: key.to_string(), arguments: reader.arguments(value), place: reader.place(value.span()), block: None }
+        };
+        table.iter().map(|entry| line(entry, self)).collect()
+    }
+
+    fn map(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
+        let mut lines = Vec::new();
+        for (key, value) in table {
+            let place = self.place(key.span());
+            let line = |name: &str, arguments| Directive { name: name.to_owned(), arguments, place, block: None };
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("source" | "variable", _) | ("hostnames", DeValue::Boolean(false)) => {}
+                ("hostnames", DeValue::Boolean(true)) => lines.push(line("hostnames", Vec::new())),
+                ("default", _) => lines.push(line("default", self.arguments(value))),
+                ("values", DeValue::Array(pairs)) => {
+                    for pair in pairs {
+                        let mut words = self.arguments(pair).into_iter();
+                        let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+                        lines.push(Directive { name, arguments: words.collect(), place: self.place(pair.span()), block: None });
+                    }
+                }
+                (key, _) => {
+                    let text = format!("unknown key \"{key}\" of \"map\": it has source, variable, default, hostnames and values");
+                    self.mistake(value.span(), text);
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// The arguments of `location`: modifier and text, or one text.
+fn pattern(text: &[u8]) -> Arguments {
+    match memchr::memchr(b' ', text) {
+        Some(at) if matches!(&text[..at], b"=" | b"^~" | b"~" | b"~*") => vec![text[..at].to_vec(), text[at + 1..].to_vec()],
+        _ => vec![text.to_vec()],
+    }
+}

@@ -1,0 +1,81 @@
+//! Directives of nginx that change nothing in what pushctl does, with the reason: accepted wherever they stand.
+
+/// Why a directive has no effect; `None` = it is not one of these.
+pub(super) fn reason(name: &str) -> Option<&'static str> {
+    GROUPS.iter().find(|(_, names)| names.contains(&name)).map(|(reason, _)| *reason)
+}
+
+static GROUPS: &[(&str, &[&str])] = &[
+    (
+        "pushctl runs as one process, started and watched by whoever starts it",
+        &[
+            "accept_mutex",
+            "accept_mutex_delay",
+            "daemon",
+            "debug_connection",
+            "debug_points",
+            "env",
+            "load_module",
+            "lock_file",
+            "master_process",
+            "multi_accept",
+            "pid",
+            "thread_pool",
+            "timer_resolution",
+            "use",
+            "user",
+            "worker_aio_requests",
+            "worker_cpu_affinity",
+            "worker_priority",
+            "worker_rlimit_core",
+            "worker_rlimit_nofile",
+            "worker_shutdown_timeout",
+            "working_directory",
+        ],
+    ),
+    ("the bound is the option --max-connections of serve", &["worker_connections"]),
+    ("the bound is the option --max-header-size of serve", &["client_header_buffer_size", "large_client_header_buffers"]),
+    (
+        "memory and buffers are managed by pushctl itself",
+        &[
+            "client_body_buffer_size",
+            "client_body_in_file_only",
+            "client_body_in_single_buffer",
+            "client_body_temp_path",
+            "connection_pool_size",
+            "map_hash_bucket_size",
+            "map_hash_max_size",
+            "open_log_file_cache",
+            "output_buffers",
+            "pcre_jit",
+            "postpone_output",
+            "request_pool_size",
+            "server_names_hash_bucket_size",
+            "server_names_hash_max_size",
+            "types_hash_bucket_size",
+            "types_hash_max_size",
+            "variables_hash_bucket_size",
+            "variables_hash_max_size",
+        ],
+    ),
+    (
+        "the socket is handled by pushctl itself",
+        &[
+            "chunked_transfer_encoding",
+            "keepalive_disable",
+            "lingering_close",
+            "lingering_time",
+            "lingering_timeout",
+            "reset_timedout_connection",
+            "send_lowat",
+            "sendfile",
+            "sendfile_max_chunk",
+            "tcp_nodelay",
+            "tcp_nopush",
+        ],
+    ),
+    ("it changes no answer of pushctl", &["ignore_invalid_headers", "server_tokens", "underscores_in_headers"]),
+    ("redirections are written as nginx does by default", &["absolute_redirect", "port_in_redirect", "server_name_in_redirect"]),
+    ("connections are bounded by time (keepalive_timeout), not by the number of requests", &["keepalive_requests"]),
+    ("the log is on stderr; see --log-level of serve", &["error_log", "log_not_found", "log_subrequest"]),
+];

@@ -1,0 +1,235 @@
+//! What nginx does around an endpoint, by location: who may enter, which headers are added, which files are served,
+//! where requests are logged.
+
+use std::ffi::OsStr;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+
+use super::{Expression, Variables};
+
+/// Settings of a location that hold for everything that it answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebSettings {
+    /// `add_header`
+    pub added_headers: Vec<AddedHeader>,
+    /// `allow` and `deny`, in their order.
+    pub access: Vec<AccessRule>,
+    /// `satisfy any`
+    pub satisfy_any: bool,
+    /// `auth_basic`; `None` = off.
+    pub authentication: Option<Arc<Authentication>>,
+    /// `internal`: nobody from outside may enter.
+    pub internal: bool,
+    /// `root` or `alias`; `None` = no files are served.
+    pub root: Option<Root>,
+    /// `index`
+    pub index: Vec<Expression>,
+    /// `access_log`; empty = off.
+    pub access_logs: Vec<Arc<AccessLog>>,
+}
+
+/// A header of `add_header`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedHeader {
+    /// Its name.
+    pub name: Bytes,
+    /// Its value; it is left out if that is empty.
+    pub value: Expression,
+    /// Also with errors.
+    pub always: bool,
+}
+
+/// `allow` or `deny`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// `allow`
+    pub allows: bool,
+    /// Whom it means.
+    pub clients: Clients,
+}
+
+/// Whom a rule means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// `all`
+    All,
+    /// `unix:`
+    Unix,
+    /// An address or network.
+    Network(IpNet),
+}
+
+/// `auth_basic` with `auth_basic_user_file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// What the client is shown.
+    pub realm: Expression,
+    /// The file of users and hashes.
+    pub users: PathBuf,
+}
+
+/// Where files come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The directory, or with `alias` what stands for the location.
+    pub path: Expression,
+    /// Relative paths begin here.
+    pub base: PathBuf,
+    /// With `alias`: what is taken from the front of the request's path; `None` = the alias is the whole path.
+    pub alias: Option<Option<usize>>,
+}
+
+impl Root {
+    /// The directory: `$document_root`.
+    #[must_use]
+    pub fn directory(&self, variables: &dyn Variables) -> PathBuf {
+        self.base.join(OsStr::from_bytes(&self.path.evaluate(variables)))
+    }
+
+    /// The file of a request for the normalised `path`: `$request_filename`.
+    #[must_use]
+    pub fn file(&self, path: &[u8], variables: &dyn Variables) -> PathBuf {
+        let rest = match self.alias {
+            None => path,
+            Some(Some(length)) => path.get(length..).unwrap_or_default(),
+            Some(None) => b"",
+        };
+        // Not `Path::join`: the rest may begin with a slash.
+        let mut file = self.directory(variables).into_os_string();
+        file.push(OsStr::from_bytes(rest));
+        file.into()
+    }
+}
+
+/// A log of requests.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// The file; `/dev/stdout` and `/dev/stderr` are possible.
+    pub path: PathBuf,
+    /// What a line looks like.
+    pub format: Arc<LogFormat>,
+    /// `if=`: requests for which it is empty or `0` are not logged.
+    pub condition: Option<Expression>,
+}
+
+/// `log_format`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFormat {
+    /// Texts and variables in their order.
+    pub parts: Vec<Expression>,
+    /// How values are made harmless.
+    pub escape: Escape,
+}
+
+/// How values of a log are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escape {
+    /// `\xHH` for quotes, backslashes, control and non-ASCII bytes; `-` for nothing.
+    Default,
+    /// As in a JSON string.
+    Json,
+    /// Not at all.
+    None,
+}
+
+impl WebSettings {
+    /// Whether the rules let a client in; `None` = none of them says.
+    #[must_use]
+    pub fn allows(&self, remote_address: &str) -> Option<bool> {
+        if self.access.is_empty() {
+            return None;
+        }
+        let address: Option<IpAddr> = remote_address.parse().ok();
+        // A client of IPv4 at an IPv6 socket is meant by the rules for IPv4.
+        let address = address.map(|address| address.to_canonical());
+        let fits = |rule: &&AccessRule| match (&rule.clients, address) {
+            (Clients::All, _) | (Clients::Unix, None) => true,
+            (Clients::Network(network), Some(address)) => network.contains(&address),
+            _ => false,
+        };
+        self.access.iter().find(fits).map(|rule| rule.allows)
+    }
+
+    /// The header lines that are added to an answer: those of good ones, and those of all.
+    #[must_use]
+    pub fn added(&self, variables: &dyn Variables) -> Added {
+        let mut added = Added::default();
+        for header in &self.added_headers {
+            let value = header.value.evaluate(variables);
+            if value.is_empty() {
+                continue;
+            }
+            let lines = if header.always { [Some(&mut added.good), Some(&mut added.any)] } else { [Some(&mut added.good), None] };
+            for out in lines.into_iter().flatten() {
+                out.extend_from_slice(&header.name);
+                out.extend_from_slice(b": ");
+                // What came from the request must not add headers of its own.
+                out.extend(value.iter().filter(|byte| **byte >= b' ' || **byte == b'\t'));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        added
+    }
+}
+
+/// Header lines that are added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// To answers with the statuses of [`Added::of`].
+    pub good: Vec<u8>,
+    /// To all others.
+    pub any: Vec<u8>,
+}
+
+impl Added {
+    /// The lines for an answer with this status, as nginx chooses.
+    #[must_use]
+    pub fn of(&self, status: u16) -> &[u8] {
+        match status {
+            200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308 => &self.good,
+            _ => &self.any,
+        }
+    }
+
+    /// There is nothing to add.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.good.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rule = |allows, clients: &str| AccessRule {
+            allows,
+            clients: match clients {
+                "all" => Clients::All,
+                "unix:" => Clients::Unix,
+                network => Clients::Network(network.parse().expect("a network")),
+            },
+        };
+        let rules = vec![rule(false, "10.0.0.1/32"), rule(true, "10.0.0.0/8"), rule(true, "2001:db8::/32"), rule(true, "unix:")];
+        let mut web = WebSettings { access: rules, ..WebSettings::default() };
+        for (client, expected) in [
+            ("10.0.0.1", Some(false)),
+            ("10.0.0.2", Some(true)),
+            ("::ffff:10.0.0.1", Some(false)),
+            ("2001:db8::1", Some(true)),
+            ("2001:db9::1", None),
+            ("unix:", Some(true)),
+        ] {
+            assert_eq!(web.allows(client), expected, "{client}");
+        }
+        web.access.push(rule(false, "all"));
+        assert_eq!((web.allows("192.0.2.1"), WebSettings::default().allows("192.0.2.1")), (Some(false), None));
+    }
+}

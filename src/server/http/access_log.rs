@@ -1,0 +1,240 @@
+//! Logs of requests (`access_log`): lines are made on the shard and written by a thread of their own.
+//!
+//! The queue to that thread holds [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is full, because a disk is slow, lines are dropped and
+//! counted, and the count is logged: a log never makes a client wait. A subscription is one line, when it ends; nothing is
+//! logged per message.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::server::config::web::{AccessLog, Escape};
+use crate::server::config::{Variables, WebSettings};
+
+/// Lines that wait to be written.
+const MAX_QUEUED: usize = 16 * 1024;
+/// Their bytes; requests decide how long they are.
+const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
+/// Longest wait for the thread at the end of the server.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+
+/// What the thread is told.
+enum Order {
+    Line(Arc<AccessLog>, Vec<u8>),
+    /// Write everything, then open the files anew.
+    Reopen,
+    /// Write everything, then answer.
+    Flush(SyncSender<()>),
+}
+
+/// The thread, if there is one.
+static WRITER: OnceLock<SyncSender<Order>> = OnceLock::new();
+/// Bytes of the lines that wait.
+static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Lines that found no place in the queue.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// A piece of a line.
+enum Piece {
+    Text(Vec<u8>),
+    Status,
+    BodyBytes,
+    RequestTime,
+}
+
+/// The lines of a request; they are written when this is dropped.
+pub(super) struct Entry {
+    lines: Vec<(Arc<AccessLog>, Vec<Piece>)>,
+    begin: Instant,
+    /// Of the answer; 499 = the client left before there was one.
+    pub(super) status: u16,
+    /// Length of the body that was sent; `None` = it was not counted.
+    pub(super) body_bytes: Option<u64>,
+}
+
+impl Entry {
+    /// The entry of a request; `None` = it is not logged.
+    pub(super) fn begin(web: &WebSettings, variables: &dyn Variables) -> Option<Box<Self>> {
+        let is_wanted = |log: &&Arc<AccessLog>| match &log.condition {
+            Some(condition) => !matches!(condition.evaluate(variables).as_ref(), b"" | b"0"),
+            None => true,
+        };
+        let line = |log: &Arc<AccessLog>| (Arc::clone(log), pieces(log, variables));
+        let lines: Vec<_> = web.access_logs.iter().filter(is_wanted).map(line).collect();
+        (!lines.is_empty()).then(|| Box::new(Self { lines, begin: Instant::now(), status: 499, body_bytes: Some(0) }))
+    }
+
+    /// Bytes that it keeps of its request.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let of = |piece: &Piece| size_of::<Piece>() + if let Piece::Text(text) = piece { text.capacity() } else { 0 };
+        self.lines.iter().flat_map(|(_, pieces)| pieces).map(of).sum()
+    }
+
+    /// Writes nothing: the request is routed again.
+    pub(super) fn forget(&mut self) {
+        self.lines.clear();
+    }
+}
+
+fn pieces(log: &AccessLog, variables: &dyn Variables) -> Vec<Piece> {
+    let piece = |part: &crate::server::config::Expression| match (part.as_literal(), part.as_builtin()) {
+        (Some(text), _) => Piece::Text(text.to_vec()),
+        (_, Some("status")) => Piece::Status,
+        (_, Some("body_bytes_sent" | "bytes_sent")) => Piece::BodyBytes,
+        (_, Some("request_time")) => Piece::RequestTime,
+        _ => Piece::Text(escaped(&part.evaluate(variables), log.format.escape)),
+    };
+    log.format.parts.iter().map(piece).collect()
+}
+
+/// A value that cannot be taken for anything else.
+fn escaped(value: &[u8], escape: Escape) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    match escape {
+        Escape::None => out.extend_from_slice(value),
+        Escape::Default if value.is_empty() => out.push(b'-'),
+        Escape::Default => {
+            for byte in value {
+                match byte {
+                    b'"' | b'\\' | ..0x20 | 0x7f.. => out.extend_from_slice(format!("\\x{byte:02X}").as_bytes()),
+                    byte => out.push(*byte),
+                }
+            }
+        }
+        Escape::Json => {
+            for byte in value {
+                match byte {
+                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+                    b'\n' => out.extend_from_slice(b"\\n"),
+                    b'\r' => out.extend_from_slice(b"\\r"),
+                    b'\t' => out.extend_from_slice(b"\\t"),
+                    ..0x20 => out.extend_from_slice(format!("\\u{byte:04X}").as_bytes()),
+                    byte => out.push(*byte),
+                }
+            }
+        }
+    }
+    out
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let took = self.begin.elapsed();
+        for (log, pieces) in self.lines.drain(..) {
+            let mut line = Vec::new();
+            for piece in pieces {
+                match piece {
+                    Piece::Text(text) => line.extend_from_slice(&text),
+                    Piece::Status => line.extend_from_slice(self.status.to_string().as_bytes()),
+                    Piece::BodyBytes => {
+                        line.extend_from_slice(self.body_bytes.map_or("-".to_owned(), |bytes| bytes.to_string()).as_bytes())
+                    }
+                    Piece::RequestTime => {
+                        line.extend_from_slice(format!("{}.{:03}", took.as_secs(), took.subsec_millis()).as_bytes());
+                    }
+                }
+            }
+            line.push(b'\n');
+            enqueue(log, line);
+        }
+    }
+}
+
+fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
+    let bytes = line.len();
+    let has_room = QUEUED_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_QUEUED_BYTES;
+    if !has_room || writer().try_send(Order::Line(log, line)).is_err() {
+        QUEUED_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn writer() -> &'static SyncSender<Order> {
+    WRITER.get_or_init(|| {
+        let (sender, orders) = sync_channel(MAX_QUEUED);
+        let started = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&orders));
+        if let Err(error) = started {
+            tracing::error!(%error, "cannot start the thread of the access log: requests are not logged");
+        }
+        sender
+    })
+}
+
+/// Opens the files of access logs anew: they were moved away.
+pub fn reopen() {
+    if let Some(writer) = WRITER.get() {
+        // A queue that is full now is written first; the next signal will do.
+        drop(writer.try_send(Order::Reopen));
+    }
+}
+
+/// Waits until what was logged so far is written, though not for ever.
+pub(in crate::server) fn flush() {
+    let Some(writer) = WRITER.get() else { return };
+    let (done, wait) = sync_channel(1);
+    if writer.try_send(Order::Flush(done)).is_ok() {
+        let _ = wait.recv_timeout(FLUSH_TIME);
+    }
+}
+
+/// The open files; `None` = it cannot be opened, which was said.
+type Files = HashMap<PathBuf, Option<BufWriter<File>>>;
+
+fn write_all(orders: &Receiver<Order>) {
+    let mut files = Files::new();
+    loop {
+        let order = match orders.try_recv() {
+            Ok(order) => order,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                flush_all(&mut files);
+                match orders.recv() {
+                    Ok(order) => order,
+                    Err(_) => return,
+                }
+            }
+        };
+        match order {
+            Order::Line(log, line) => {
+                QUEUED_BYTES.fetch_sub(line.len(), Ordering::Relaxed);
+                let file = files.entry(log.path.clone()).or_insert_with(|| open(&log.path));
+                if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(&line)) {
+                    tracing::error!(%error, path = %log.path.display(), "cannot write to the access log");
+                    *file = None;
+                }
+            }
+            Order::Reopen => {
+                flush_all(&mut files);
+                files.clear();
+            }
+            Order::Flush(done) => {
+                flush_all(&mut files);
+                // Nobody may be waiting any more.
+                let _ = done.try_send(());
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> Option<BufWriter<File>> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.inspect_err(|error| tracing::error!(%error, path = %path.display(), "cannot open the access log")).ok().map(BufWriter::new)
+}
+
+fn flush_all(files: &mut Files) {
+    for (path, file) in files.iter_mut() {
+        if let Some(Err(error)) = file.as_mut().map(BufWriter::flush) {
+            tracing::error!(%error, path = %path.display(), "cannot write to the access log");
+            *file = None;
+        }
+    }
+    let dropped = DROPPED.swap(0, Ordering::Relaxed);
+    if dropped > 0 {
+        tracing::warn!(lines = dropped, "the access log was too slow: lines are missing");
+    }
+}

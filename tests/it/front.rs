@@ -1,0 +1,74 @@
+//! nginx in front, as `pushctl check --front` prints it: every mode goes through it.
+
+use std::process::Command;
+
+use super::support::{Directory, Nginx, Server, frame, opcode, program, wait_until};
+
+/// The push locations of a file, with all kinds of patterns.
+const LOCATIONS: &str = r#"
+    server_name push.example;
+    location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+    location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; client_max_body_size 16; }
+    location ^~ /sub/ { location ~ "^/sub/(\w{1,9})$" { push_stream_subscriber; push_stream_channels_path $1; push_stream_header_template "begin"; } }
+    location ~ ^/ev/(.+)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
+    location ~* ^/ws/(.+)$ { push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_websocket_allow_publish on; }
+    location /lp { push_stream_subscriber long-polling; push_stream_channels_path $arg_id; }
+    location /poll { push_stream_subscriber polling; push_stream_channels_path $arg_id; }
+    location /app { proxy_pass http://127.0.0.1:1; }
+"#;
+
+#[test]
+fn every_mode_works_through_nginx_in_front() {
+    let text =
+        format!("events {{}} http {{ push_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:{{{{PORT}}}};\n{LOCATIONS} }} }}");
+    let server = Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
+    let directory = Directory::new("front");
+    // The port is put in when nginx starts; until then it is one that can be found again.
+    let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
+    let output = Command::new(program()).arg("check").arg(format!("--front={}", server.address())).arg(file).output();
+    let output = output.expect("the program runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let front = String::from_utf8(output.stdout).expect("a text").replace("54321", "{{PORT}}");
+    assert!(!front.contains("/app") && front.contains("server_name push.example;"), "{front}");
+    let nginx = Nginx::start(&front);
+    let get = |path: &str| nginx.connect().request("GET", path, &[], None);
+    let subscribed = |count: u64| {
+        let stats = get("/stats?id=ch1");
+        stats.head.status == 200 && stats.text().contains(&format!("\"subscribers\": {count}}}"))
+    };
+    let follow = |path: &str| {
+        let mut connection = nginx.connect();
+        connection.send_request("GET", path, &[], None);
+        connection
+    };
+    let (mut stream, mut events, mut poll) = (follow("/sub/ch1"), follow("/ev/ch1"), follow("/lp?id=ch1"));
+    assert_eq!((stream.read_head().status, events.read_head().status), (200, 200));
+    assert_eq!(stream.read_until(b"begin"), b"begin");
+    let mut websocket = nginx.connect();
+    let upgrade = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    websocket.send_request("GET", "/WS/ch1", &upgrade, None);
+    assert_eq!(websocket.read_head().get("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    wait_until("four follow through nginx", || subscribed(4));
+    let published = nginx.connect().request("POST", "/pub?id=ch1", &[], Some(b"one"));
+    assert_eq!(published.head.status, 200, "{published:?}");
+    assert_eq!(stream.read_until(b"one"), b"one");
+    assert!(events.read_until(b"\n\n").ends_with(b"data: one\n\n"));
+    assert_eq!(poll.read_response().text(), "one");
+    assert_eq!(websocket.read_frame().payload, b"one");
+    assert_eq!(
+        nginx.connect().request("GET", "/poll?id=ch1", &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None).text(),
+        "one"
+    );
+    // Nothing is held back in the other direction, either.
+    websocket.send(frame(opcode::TEXT, b"two"));
+    assert_eq!((stream.read_until(b"two"), events.read_until(b"\n\n")), (b"two".to_vec(), b"data: two\n\n".to_vec()));
+    assert_eq!(nginx.connect().request("POST", "/pub?id=ch1", &[], Some(&[b'x'; 17])).head.status, 413);
+    assert_eq!(nginx.connect().request("DELETE", "/pub?id=ch1", &[], None).head.status, 200);
+    assert_eq!(events.read_until(b"\n\n"), b"data: Channel deleted\n\n");
+    server.stop();
+}
