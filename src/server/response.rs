@@ -131,6 +131,12 @@ impl Response {
         self
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        USUAL_HEAD_BYTES + self.headers.len() + self.body.len()
+    }
+
     /// Adds further header lines.
     #[must_use]
     pub fn with_headers(mut self, lines: &[u8]) -> Self {

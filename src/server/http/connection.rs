@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
 use super::head::{self, BodyLength, Parsed};
@@ -142,13 +142,15 @@ pub(super) struct Requests<'a> {
     pub(super) head_since: Option<Instant>,
     /// This is not the first request, so that waiting for it is keep-alive.
     pub(super) served_any: bool,
+    /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
+    pub(super) held: usize,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        Self { connection, out: Vec::new(), head_since: None, served_any, _share: share }
+        Self { connection, out: Vec::new(), head_since: None, served_any, held: 0, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -190,7 +192,11 @@ impl<'a> Requests<'a> {
             Parsed::Complete(taken, length, routed) => {
                 self.head_since = None;
                 self.served_any = true;
-                let head = self.connection.buffer.split_to(taken);
+                // Kept only where it is looked at again: many requests may wait for their bodies.
+                let is_needed = matches!(routed.next, Next::Discard);
+                let head = if is_needed { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
+                self.connection.buffer.advance(taken);
+                self.held = head.len();
                 self.perform(routed, length, &head).await
             }
         }
@@ -209,27 +215,30 @@ impl<'a> Requests<'a> {
                 self.out.extend_from_slice(&bytes);
                 return self.close().await;
             }
-            Next::ReadBatch(mut batch) => return self.take_batch(&mut batch, length, connection, expects_continue).await.map(|()| None),
-            Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
-                Ok(body) => plan.finish(self.connection.shard.broker(), body),
-                Err(response) => response.with_headers(plan.headers()),
-            },
+            Next::ReadBatch(batch) => return self.take_batch(batch, length, connection, expects_continue).await.map(|()| None),
+            Next::Read(plan, max_body) => {
+                self.held = plan.own_bytes();
+                match self.read_body(length, max_body, expects_continue).await? {
+                    Ok(body) => plan.finish(self.connection.shard.broker(), body),
+                    Err(response) => response.with_headers(plan.headers()),
+                }
+            }
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
                 let response = pages::answer(&method, &target).await;
                 self.without_body(response, length, (max_body, expects_continue)).await?
             }
         };
+        self.held = 0;
         if response.write(connection, &mut self.out) {
             return Ok(None);
         }
-        self.flush().await?;
-        self.linger().await;
-        Err(Over)
+        drop(response);
+        self.close().await
     }
 
     /// Writes what there is and ends the connection.
-    async fn close(&mut self) -> Result<Option<Served>, Over> {
+    pub(super) async fn close<T>(&mut self) -> Result<T, Over> {
         self.flush().await?;
         self.linger().await;
         Err(Over)
@@ -265,6 +274,7 @@ impl<'a> Requests<'a> {
             // It is not known whether the client sends the body after this answer.
             return Ok(response.closing());
         }
+        self.held = response.own_bytes();
         let most = if max_body == 0 { LINGER_BYTES as u64 } else { max_body };
         Ok(match self.read_body(length, most, false).await? {
             Ok(_) => response,
@@ -287,12 +297,20 @@ impl<'a> Requests<'a> {
                 Err(_broken) => return Err(Over),
             }
         }
+        if self.out.capacity() > MAX_UNWRITTEN_BYTES {
+            self.out = Vec::new();
+        }
         self.out.clear();
         Ok(())
     }
 
+    /// As [`Connection::cover`], with what is held of the request.
+    pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        self.connection.cover(self.held + more)
+    }
+
     async fn writable(&mut self) -> Result<(), Over> {
-        self.connection.cover(self.out.capacity()).map_err(|_| Over)?;
+        self.cover(self.out.capacity()).map_err(|_| Over)?;
         let Connection { shard, key, outlet, site, .. } = &*self.connection;
         shard.set_deadline(*key, Some(site.limits.send_timeout));
         let written = poll_fn(|cx| {
@@ -315,7 +333,7 @@ impl<'a> Requests<'a> {
         let mut left = LINGER_BYTES;
         let until = Instant::now() + LINGER_TIME;
         loop {
-            self.connection.buffer.clear();
+            self.connection.buffer = BytesMut::new();
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() || self.fill(rest, true).await.is_err() {
                 return;
