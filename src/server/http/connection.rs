@@ -197,12 +197,12 @@ impl<'a> Requests<'a> {
                 let head = if is_needed { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
                 self.connection.buffer.advance(taken);
                 self.held = head.len();
-                self.perform(routed, length, &head).await
+                self.perform(routed, length, head).await
             }
         }
     }
 
-    async fn perform(&mut self, routed: Routed, length: BodyLength, head: &[u8]) -> Result<Option<Served>, Over> {
+    async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body } = routed;
         let response = match next {
             Next::Follow(following) => return Ok(Some(Served::Follow(following))),
@@ -247,11 +247,14 @@ impl<'a> Requests<'a> {
     /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
     async fn discard_and_route(
         &mut self,
-        head: &[u8],
+        head: Bytes,
         length: BodyLength,
         (max_body, expects): (u64, bool),
     ) -> Result<Option<Served>, Over> {
         if let Err(response) = self.read_body(length, max_body, expects).await? {
+            // Nobody looks at it any more while the answer is on its way.
+            drop(head);
+            self.held = 0;
             response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
             self.flush().await?;
             self.linger().await;
@@ -260,9 +263,9 @@ impl<'a> Requests<'a> {
         self.flush().await?;
         let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
         let router = Router { site, shard, key: *key, outlet };
-        let parsed = head::parse(head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
+        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
         let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
-        Box::pin(self.perform(routed, BodyLength::None, head)).await
+        Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
