@@ -118,11 +118,14 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keepalive_timeout: Option<Duration>,
     /// Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]
+    ///
+    /// To read slowly is enough: about 64 KiB within this time count as something.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     send_timeout: Option<Duration>,
     /// Time after a ping within which something has to come from a websocket; then it is dropped; 0: never [default: 60s]
     ///
-    /// Not in locations with a message template, which do as the module does.
+    /// It does not run while more waits for the websocket than its socket takes: --send-timeout does. Not in locations with a
+    /// message template, which do as the module does.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     ping_timeout: Option<Duration>,
     /// Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]

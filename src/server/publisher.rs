@@ -110,15 +110,15 @@ impl Call<'_> {
     fn act(&self, headers: Cow<'static, [u8]>) -> Result<Answer, Refusal> {
         let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
         let ids = channels_path::parse(&path);
+        if ids.len() > self.max_channels {
+            return Err(Refusal::TooManyIds);
+        }
         if self.is_batch {
             let limits = (self.max_channels, usize::try_from(self.max_body).unwrap_or(usize::MAX));
             return Ok(Answer::ReadBatch(Box::new(Batch::new(ids, self.settings.store_messages, headers, limits))));
         }
         if ids.is_empty() {
             return Err(Refusal::NoChannelId);
-        }
-        if ids.len() > self.max_channels {
-            return Err(Refusal::TooManyIds);
         }
         let publishes = matches!(self.request.method, "POST" | "PUT");
         let mut channels = SmallVec::new();
@@ -163,6 +163,19 @@ impl Plan {
     #[must_use]
     pub fn headers(&self) -> &[u8] {
         &self.headers
+    }
+
+    /// Bytes of memory that it keeps of the request while the body comes in.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        let action = match &self.action {
+            Action::Publish { channels, event_id, event_type, .. } => {
+                let text = |text: &Option<Bytes>| text.as_ref().map_or(0, Bytes::len);
+                size_of_val(&channels[..]) + text(event_id) + text(event_type)
+            }
+            Action::Delete { ids } => channels_path::own_bytes(ids),
+        };
+        size_of::<Self>() + self.headers.len() + action
     }
 
     /// Answers the request with its body.

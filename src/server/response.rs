@@ -178,6 +178,12 @@ impl Response {
         self
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        USUAL_HEAD_BYTES + self.headers.len() + usize::try_from(self.body.len()).unwrap_or(usize::MAX / 2)
+    }
+
     /// Adds further header lines.
     #[must_use]
     pub fn with_headers(mut self, lines: &[u8]) -> Self {

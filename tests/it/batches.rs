@@ -251,6 +251,34 @@ fn a_large_batch_reaches_followers_whole_while_others_are_served() {
 }
 
 #[test]
+fn the_connection_goes_on_after_a_failed_batch_that_was_read_whole() {
+    let server = Server::start(&[]);
+    let mut connection = server.connect();
+    for framing in ["Content-Length: 3\r\n\r\n{}\n", "Transfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n"] {
+        connection.send(format!("POST /pub?id=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n{framing}"));
+        let answer = connection.read_response();
+        assert_eq!((answer.head.status, answer.head.get("Connection")), (400, Some("keep-alive")), "{answer:?}");
+    }
+    assert_eq!(connection.request("POST", "/pub?id=d", &[NDJSON], Some(b"{\"text\":\"x\"}")).body, b"{\"published\":1}\r\n");
+    // Where more is to come, the server says that it takes no further request, and reads on to the end of the body only.
+    send_head(&mut connection, "Content-Length: 100");
+    connection.send("{}\n");
+    let answer = connection.read_response();
+    assert_eq!((answer.head.status, answer.head.get("Connection")), (400, Some("close")), "{answer:?}");
+    assert!(connection.closed_within(std::time::Duration::from_secs(5)), "the client is told at once");
+    server.stop();
+}
+
+#[test]
+fn a_batch_that_names_too_many_channels_is_refused_before_its_lines() {
+    let server = Server::start(&["--max-channels-per-request", "2"]);
+    let answer = post(&server, "/pub?id=a/b/c", "{\"channel\":\"d\",\"text\":\"x\"}\n");
+    assert_eq!((answer.head.status, answer.head.explain()), (400, Some("Too many channels in one request.")), "{answer:?}");
+    assert_eq!(published(&server, "d"), 0);
+    server.stop();
+}
+
+#[test]
 fn a_publisher_may_wait_for_continue() {
     let server = Server::start(&[]);
     let mut connection = server.connect();

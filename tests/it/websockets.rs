@@ -63,6 +63,32 @@ fn nothing_behind_an_oversized_frame_is_taken_for_frames_while_the_socket_is_ful
 }
 
 #[test]
+fn of_many_pings_of_a_client_that_does_not_read_the_newest_is_answered() {
+    const MESSAGES: u64 = 10;
+    const PINGS: u32 = 20_000;
+    let server = Server::start(&["--shards", "1", "--max-lag", "100m"]);
+    let mut websocket = server.connect_with_small_window();
+    websocket.upgrade("/ws/c", &[]);
+    server.wait_for_subscribers("c", 1);
+    for _ in 0..MESSAGES {
+        server.publish("c", vec![b'x'; 1_000_000]);
+    }
+    let pings: Vec<u8> = (0..PINGS).flat_map(|number| frame(opcode::PING, &number.to_be_bytes())).collect();
+    websocket.send(pings);
+    websocket.send(frame(opcode::TEXT, b"after the pings"));
+    crate::support::wait_until("all pings were read", || published(&server, "c") == MESSAGES + 1);
+    let mut pongs = Vec::new();
+    for _ in 0..MESSAGES + 2 {
+        let frame = websocket.read_frame();
+        if frame.opcode() == opcode::PONG {
+            pongs.push(frame.payload);
+        }
+    }
+    assert_eq!(pongs, [(PINGS - 1).to_be_bytes()], "one answer, to the newest ping");
+    server.stop();
+}
+
+#[test]
 fn a_websocket_does_not_publish_to_a_channel_that_was_deleted_under_it() {
     let server = Server::start(&[]);
     let mut follower = server.follow("/sub/b", &[]);

@@ -145,7 +145,9 @@ impl Broker {
             ("lag_bytes", &self.0.accounts.lag_bytes),
         ];
         let mut details: Vec<_> = counted.iter().map(|(name, counter)| (*name, counter.load(Ordering::Relaxed))).collect();
-        details.extend([("memory_used", self.0.memory.used()), ("memory_limit", self.0.memory.limit())]);
+        let (memory, incoming) = (&self.0.memory, &self.0.incoming);
+        details.extend([("memory_used", memory.used()), ("memory_limit", memory.limit())]);
+        details.extend([("incoming_used", incoming.used()), ("incoming_limit", incoming.limit())]);
         details.extend(self.incidents());
         details
     }

@@ -34,6 +34,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// What it counts for where many are read at once: about its bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.text.len() + 64
+    }
+
     /// Bytes that a message with these parts takes from the memory bound.
     pub(super) fn footprint(text: &Bytes, event_id: Option<&Bytes>, event_type: Option<&Bytes>) -> u64 {
         let of = |part: Option<&Bytes>| part.map_or(0, |part| allocated(part.len()));

@@ -87,7 +87,7 @@ impl<'a> Reading<'a> {
         self.gap() > 0
     }
 
-    /// Takes the next message; returns about how many bytes it has.
+    /// Takes the next message; returns its weight.
     pub(super) fn take(&mut self) -> usize {
         self.slice.missed += self.gap();
         self.missed_backlog = 0;
@@ -98,7 +98,7 @@ impl<'a> Reading<'a> {
             self.backlog = self.backlog.saturating_sub(1);
         }
         self.slice.messages.push(Arc::clone(message));
-        message.text.len() + 64
+        message.weight()
     }
 
     /// What was read; it is cut if there is more.

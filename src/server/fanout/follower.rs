@@ -15,9 +15,6 @@ use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{Broker, Channel, Charge, Cursor, OutOfMemory, Reservation};
 
-/// Most bytes of control answers (pongs) that wait for a full socket; more ends the connection.
-const MAX_PENDING_REPLY_BYTES: usize = 16 * 1024;
-
 /// What a subscriber wants, resolved from its request.
 pub struct Subscription {
     /// The channels, in the order of the request; a channel may stand here twice.
@@ -76,7 +73,8 @@ pub(super) struct Follower {
     pub(super) ping_every: Millis,
     /// Until when the client has to complete what it began to send.
     pub(super) receive_by: Millis,
-    /// Until when something has to come from the client, because it was pinged.
+    /// Until when something has to come from the client, because it was pinged. Does not count while the socket is full:
+    /// the ping stands behind what the client has not read yet.
     pub(super) answer_by: Millis,
     pub(super) last_sent: Millis,
     /// Since when the socket has taken nothing; `NEVER` while it takes all.
@@ -91,11 +89,14 @@ pub(super) struct Follower {
     pending: Option<Box<Pending>>,
 }
 
+/// What waits for a full socket: what it took a part of, one reply, and the last bytes of the subscription.
 #[derive(Default)]
 struct Pending {
     parts: VecDeque<Rc<Vec<u8>>>,
     /// Bytes of the first part that are written.
     offset: usize,
+    /// The last part is a reply.
+    ends_with_reply: bool,
     /// Shares of the memory bound: of the first part, which others may wait for, too, and of the rest.
     shares: Option<(Rc<Charge>, Reservation)>,
 }
@@ -135,6 +136,7 @@ impl Follower {
         self.last_sent = now;
         if let Some(pending) = &mut self.pending {
             pending.parts.push_back(Rc::clone(bytes));
+            pending.ends_with_reply = false;
             return;
         }
         if bytes.is_empty() {
@@ -147,16 +149,20 @@ impl Follower {
             Err(_broken) => return self.give_up(),
         };
         self.stalled_since = now;
-        self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written, shares: None }));
+        self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written, ..Pending::default() }));
     }
 
-    /// As [`Follower::write`], for an answer to something that the client sent; too many of them end the connection.
+    /// As [`Follower::write`], for the answer to a ping. While the socket is full only the newest one waits, as RFC 6455,
+    /// section 5.5.3 allows: a client that pings without reading cannot make many of them wait.
     pub(super) fn reply(&mut self, bytes: Vec<u8>, now: Millis) {
-        let waiting = self.pending.as_ref().map_or(0, |pending| pending.parts.iter().skip(1).map(|part| part.len()).sum());
-        if waiting + bytes.len() > MAX_PENDING_REPLY_BYTES {
-            return self.give_up();
+        let bytes = Rc::new(bytes);
+        let Some(pending) = &mut self.pending else { return self.write(&bytes, now) };
+        // A part of the first one may be written.
+        if pending.ends_with_reply && pending.parts.len() > 1 {
+            pending.parts.pop_back();
         }
-        self.write(&Rc::new(bytes), now);
+        pending.parts.push_back(bytes);
+        pending.ends_with_reply = true;
     }
 
     /// Goes on writing after the socket became writable.
@@ -165,7 +171,9 @@ impl Follower {
         while let Some(part) = pending.parts.front() {
             match self.outlet.try_write(&part[pending.offset..]) {
                 Ok(written) => {
+                    // A full socket took more, so the client has read.
                     self.stalled_since = now;
+                    self.answer_by = NEVER;
                     pending.offset += written;
                     if pending.offset < part.len() {
                         return;
@@ -216,7 +224,7 @@ impl Follower {
     /// When something is to be done for it next.
     pub(super) fn due(&self, send_timeout: Millis) -> Millis {
         if self.is_blocked() {
-            return self.stalled_since.saturating_add(send_timeout).min(self.receive_by).min(self.answer_by);
+            return self.stalled_since.saturating_add(send_timeout).min(self.receive_by);
         }
         self.ttl_at.min(self.receive_by).min(self.answer_by).min(self.last_sent.saturating_add(self.ping_every))
     }

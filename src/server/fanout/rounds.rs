@@ -18,8 +18,9 @@ const MAX_WAITING_FRAME_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Rounds {
     /// Rounds to begin or to go on with, in the order of their turns.
     queue: VecDeque<Round>,
-    /// The round that had the last turn; what has come meanwhile goes before it.
-    interrupted: Option<Round>,
+    /// Rounds for the next turn, after what has come meanwhile. The next round of a channel is among them: it begins when
+    /// publishers had the thread, and so takes more messages at once.
+    waiting: Vec<Round>,
     /// Numbers of the channels whose rounds are under way, and whether there is to be another one after it.
     under_way: HashMap<u64, bool>,
     /// Bytes of the frames that waiting rounds hold.
@@ -75,12 +76,12 @@ impl Rounds {
                 None => self.queue.push_back(Round { channel, progress: None }),
             }
         }
-        self.queue.extend(self.interrupted.take());
+        self.queue.extend(self.waiting.drain(..));
     }
 
     /// There is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.interrupted.is_none()
+        self.queue.is_empty() && self.waiting.is_empty()
     }
 
     /// Lets a round wait for its next turn.
@@ -93,7 +94,7 @@ impl Rounds {
             self.waiting_bytes += bytes;
         }
         self.under_way.insert(channel.number(), progress.again);
-        self.interrupted = Some(Round { channel, progress: Some(Box::new(progress)) });
+        self.waiting.push(Round { channel, progress: Some(Box::new(progress)) });
     }
 
     /// The round whose turn it is. Until it is interrupted nothing here knows of it, so that after a panic the channel can
@@ -125,7 +126,7 @@ impl State {
             }
             self.end_round(moment, &channel, progress.head);
             if progress.again {
-                self.rounds.queue.push_back(Round { channel, progress: None });
+                self.rounds.waiting.push(Round { channel, progress: None });
             }
         }
     }

@@ -281,7 +281,7 @@ impl State {
         if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now {
             return;
         }
-        if follower.answer_by <= moment.now {
+        if follower.answer_by <= moment.now && !follower.is_blocked() {
             tracing::debug!("a subscriber did not answer a ping and is dropped");
             moment.broker.count(Incident::UnansweredPing);
             follower.give_up();
@@ -300,7 +300,7 @@ impl State {
             let mut ping = Vec::new();
             follower.format.ping(&mut ping);
             follower.write(&Rc::new(ping), moment.now);
-            if follower.format.expects_pongs() && follower.answer_by == NEVER {
+            if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked() {
                 follower.answer_by = moment.now.saturating_add(moment.ping_timeout);
             }
             self.after_write(moment, key);

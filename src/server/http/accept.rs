@@ -34,9 +34,9 @@ impl Bound {
                 // The client went away before it was accepted, or a signal came: not our concern.
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
-                    let is_refused = is_descriptor_lack(&error) && lack.shed(&listener);
+                    let shed = if is_descriptor_lack(&error) { lack.shed(&listener) } else { Shed::Failed };
                     lack.met(&error);
-                    if !is_refused {
+                    if shed == Shed::Failed {
                         lack.broker.count(Incident::AcceptFailed);
                         tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                     }
@@ -72,25 +72,37 @@ impl Lack {
         }
     }
 
-    /// Refuses the connection that waits. False if that cannot be done: then nothing helps but time.
-    fn shed(&mut self, listener: &Listening) -> bool {
+    /// Refuses the connection that waits.
+    fn shed(&mut self, listener: &Listening) -> Shed {
         if self.spare.take().is_none() {
             self.spare = spare();
-            return false;
+            return Shed::Failed;
         }
         // Dropped without waiting for anything: a client that went away meanwhile leaves nothing to refuse.
-        let refused = match listener.accept().now_or_never() {
+        let shed = match listener.accept().now_or_never() {
             Some(Ok(accepted)) => {
                 accepted.refuse();
                 self.shed += 1;
                 self.broker.count(Incident::NoDescriptor);
-                true
+                Shed::Refused
             }
-            Some(Err(_)) | None => false,
+            None => Shed::NobodyWaits,
+            Some(Err(error)) if is_passing(&error) => Shed::NobodyWaits,
+            Some(Err(_)) => Shed::Failed,
         };
         self.spare = spare();
-        refused
+        shed
     }
+}
+
+/// What became of refusing a connection with the help of the spare descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shed {
+    Refused,
+    /// The system lacks a descriptor before it looks whether somebody waits; the listener is not ready any more.
+    NobodyWaits,
+    /// Nothing helps but time.
+    Failed,
 }
 
 fn spare() -> Option<File> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 
 use super::access_log::Entry;
 use super::body::{ChunkError, ChunkedReader};
@@ -11,7 +11,7 @@ use super::head::BodyLength;
 use super::sending::note;
 use crate::server::config::web::Added;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
-use crate::server::response::{Connection, Response};
+use crate::server::response::Connection;
 
 /// After a batch failed, the rest of what was on its way is read for so long, so that the answer reaches the publisher.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
@@ -23,53 +23,62 @@ impl Requests<'_> {
     /// Publishes a batch and answers it. The connection goes on if the whole body was read.
     pub(super) async fn take_batch(
         &mut self,
-        batch: &mut Batch,
+        mut batch: Box<Batch>,
         length: BodyLength,
         (connection, added, mut log): (Connection, &Added, Option<Box<Entry>>),
         expects_continue: bool,
     ) -> Result<(), Over> {
-        let response = match self.read_batch(batch, length, expects_continue).await? {
-            Ok(()) => batch.response(None),
-            Err(failure) => batch.response(Some(&failure)).closing(),
-        };
+        let most = self.connection.site.limits.max_batch_bytes;
+        let mut body = Body { length, chunks: ChunkedReader::default(), most, left: most };
+        self.held = batch.own_bytes();
+        let outcome = self.read_batch(&mut batch, &mut body, expects_continue).await?;
+        let response = batch.response(outcome.err().as_ref());
+        // Lines that were not published are given back before anybody is waited for.
+        drop(batch);
+        self.held = 0;
+        self.connection.compact();
+        self.connection.waiting.release();
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         note(log.as_mut(), status, Some(response.body.len()));
-        self.answer_batch(&response, connection).await
-    }
-
-    async fn answer_batch(&mut self, response: &Response, connection: Connection) -> Result<(), Over> {
-        if response.write(connection, &mut self.out) {
-            return Ok(());
+        if body.is_done() {
+            return if response.write(connection, &mut self.out) { Ok(()) } else { self.close().await };
         }
+        response.closing().write(connection, &mut self.out);
         self.flush().await?;
-        let until = Instant::now() + DISCARD_TIME;
-        let mut left = self.connection.site.limits.max_batch_bytes;
-        while response.close && left > 0 {
-            left = left.saturating_sub(self.connection.buffer.len() as u64);
-            self.connection.buffer.clear();
-            let rest = until.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
-                break;
-            }
-            self.fill(rest, true).await?;
+        if self.connection.outlet.shutdown_write().is_ok() {
+            self.discard(body).await?;
         }
         self.linger().await;
         Err(Over)
     }
 
-    async fn read_batch(&mut self, batch: &mut Batch, length: BodyLength, expects_continue: bool) -> Result<Outcome, Over> {
-        let most = self.connection.site.limits.max_batch_bytes;
-        if matches!(length, BodyLength::Bytes(length) if length > most) {
+    /// Reads the rest of a body and throws it away.
+    async fn discard(&mut self, mut body: Body) -> Result<(), Over> {
+        let until = Instant::now() + DISCARD_TIME;
+        let mut left = body.most;
+        while left > 0 && !body.skips(&mut self.connection.buffer) {
+            let rest = until.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                break;
+            }
+            self.connection.compact();
+            let before = self.connection.buffer.len();
+            self.fill(rest, true).await?;
+            left = left.saturating_sub((self.connection.buffer.len() - before) as u64);
+        }
+        Ok(())
+    }
+
+    async fn read_batch(&mut self, batch: &mut Batch, body: &mut Body, expects_continue: bool) -> Result<Outcome, Over> {
+        if matches!(body.length, BodyLength::Bytes(length) if length > body.most) {
             batch.fail_next_line();
-            return Ok(Err(too_large(most)));
+            return Ok(Err(too_large(body.most)));
         }
         if expects_continue && self.connection.buffer.is_empty() {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.flush().await?;
-        let mut body = Body { length, chunks: ChunkedReader::default(), most, left: most };
-        let mut reservation = self.connection.shard.broker().reservation();
         loop {
             let read = body.read(&mut self.connection.buffer, batch.input());
             // What came before a mistake is published.
@@ -89,8 +98,8 @@ impl Requests<'_> {
                     return Ok(Err(failure));
                 }
             }
-            let held = batch.pending_bytes() + self.connection.buffer.len();
-            if reservation.cover(held).is_err() {
+            self.connection.compact();
+            if self.cover(batch.pending_bytes()).is_err() {
                 batch.fail_next_line();
                 return Ok(Err(Failure::new(500, "no memory left for the line (the bound is set by --memory)")));
             }
@@ -112,8 +121,23 @@ struct Body {
 }
 
 impl Body {
+    /// All of it has been read.
+    fn is_done(&self) -> bool {
+        match self.length {
+            BodyLength::None | BodyLength::Bytes(0) => true,
+            BodyLength::Bytes(_) => false,
+            BodyLength::Chunked => self.chunks.is_done(),
+        }
+    }
+
+    /// Throws away what belongs to the body; true when nothing more of it can be read.
+    fn skips(&mut self, buffer: &mut BytesMut) -> bool {
+        self.left = u64::MAX;
+        self.read(buffer, &mut Vec::new()) != Ok(false)
+    }
+
     /// Moves what belongs to the body from `buffer` to `out`; true when that was all of it.
-    fn read(&mut self, buffer: &mut bytes::BytesMut, out: &mut Vec<u8>) -> Result<bool, Failure> {
+    fn read(&mut self, buffer: &mut BytesMut, out: &mut Vec<u8>) -> Result<bool, Failure> {
         match &mut self.length {
             BodyLength::None => Ok(true),
             BodyLength::Bytes(length) => {

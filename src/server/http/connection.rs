@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
 use super::access_log::Entry;
@@ -149,13 +149,15 @@ pub(super) struct Requests<'a> {
     pub(super) head_since: Option<Instant>,
     /// This is not the first request, so that waiting for it is keep-alive.
     pub(super) served_any: bool,
+    /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
+    pub(super) held: usize,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        Self { connection, out: Vec::new(), head_since: None, served_any, _share: share }
+        Self { connection, out: Vec::new(), head_since: None, served_any, held: 0, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -197,13 +199,16 @@ impl<'a> Requests<'a> {
             Parsed::Complete(taken, length, routed) => {
                 self.head_since = None;
                 self.served_any = true;
-                let head = self.connection.buffer.split_to(taken);
-                self.perform(routed, length, &head).await
+                // Kept only where it is looked at again: many requests may wait for their bodies.
+                let head = if routed.next.needs_head() { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
+                self.connection.buffer.advance(taken);
+                self.held = head.len();
+                self.perform(routed, length, head).await
             }
         }
     }
 
-    pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: &[u8]) -> Result<Option<Served>, Over> {
+    pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body, added, mut log } = routed;
         let response = match next {
             Next::Follow(following) => {
@@ -241,33 +246,35 @@ impl<'a> Requests<'a> {
                 self.out.extend_from_slice(&bytes);
                 return self.close().await;
             }
-            Next::ReadBatch(mut batch) => {
-                let routed = (connection, &added, log);
-                return self.take_batch(&mut batch, length, routed, expects_continue).await.map(|()| None);
+            Next::ReadBatch(batch) => {
+                return self.take_batch(batch, length, (connection, &added, log), expects_continue).await.map(|()| None);
             }
-            Next::Read(plan, max_body) => match self.read_body(length, max_body, expects_continue).await? {
-                Ok(body) => plan.finish(self.connection.shard.broker(), body),
-                Err(response) => response.with_headers(plan.headers()),
-            },
+            Next::Read(plan, max_body) => {
+                self.held = plan.own_bytes();
+                match self.read_body(length, max_body, expects_continue).await? {
+                    Ok(body) => plan.finish(self.connection.shard.broker(), body),
+                    Err(response) => response.with_headers(plan.headers()),
+                }
+            }
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
                 let response = pages::answer(&method, &target).await;
                 self.without_body(response, length, (max_body, expects_continue)).await?
             }
         };
+        self.held = 0;
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));
         if response.write(connection, &mut self.out) {
             return Ok(None);
         }
-        self.flush().await?;
-        self.linger().await;
-        Err(Over)
+        drop(response);
+        self.close().await
     }
 
     /// Writes what there is and ends the connection.
-    async fn close(&mut self) -> Result<Option<Served>, Over> {
+    pub(super) async fn close<T>(&mut self) -> Result<T, Over> {
         self.flush().await?;
         self.linger().await;
         Err(Over)
@@ -276,11 +283,14 @@ impl<'a> Requests<'a> {
     /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
     async fn discard_and_route(
         &mut self,
-        head: &[u8],
+        head: Bytes,
         length: BodyLength,
         (max_body, expects): (u64, bool),
     ) -> Result<Option<Served>, Over> {
         if let Err(response) = self.read_body(length, max_body, expects).await? {
+            // Nobody looks at it any more while the answer is on its way.
+            drop(head);
+            self.held = 0;
             response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
             self.flush().await?;
             self.linger().await;
@@ -289,9 +299,9 @@ impl<'a> Requests<'a> {
         self.flush().await?;
         let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
         let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
-        let parsed = head::parse(head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
+        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
         let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
-        Box::pin(self.perform(routed, BodyLength::None, head)).await
+        Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
@@ -303,6 +313,7 @@ impl<'a> Requests<'a> {
             // It is not known whether the client sends the body after this answer.
             return Ok(response.closing());
         }
+        self.held = response.own_bytes();
         let most = if max_body == 0 { LINGER_BYTES as u64 } else { max_body };
         Ok(match self.read_body(length, most, false).await? {
             Ok(_) => response,
@@ -325,12 +336,20 @@ impl<'a> Requests<'a> {
                 Err(_broken) => return Err(Over),
             }
         }
+        if self.out.capacity() > MAX_UNWRITTEN_BYTES {
+            self.out = Vec::new();
+        }
         self.out.clear();
         Ok(())
     }
 
+    /// As [`Connection::cover`], with what is held of the request.
+    pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        self.connection.cover(self.held + more)
+    }
+
     async fn writable(&mut self) -> Result<(), Over> {
-        self.connection.cover(self.out.capacity()).map_err(|_| Over)?;
+        self.cover(self.out.capacity()).map_err(|_| Over)?;
         let Connection { shard, key, outlet, site, .. } = &*self.connection;
         shard.set_deadline(*key, Some(site.limits.send_timeout));
         let written = poll_fn(|cx| {
@@ -353,7 +372,7 @@ impl<'a> Requests<'a> {
         let mut left = LINGER_BYTES;
         let until = Instant::now() + LINGER_TIME;
         loop {
-            self.connection.buffer.clear();
+            self.connection.buffer = BytesMut::new();
             let rest = until.saturating_duration_since(Instant::now());
             if rest.is_zero() || self.fill(rest, true).await.is_err() {
                 return;

@@ -49,7 +49,7 @@ impl Requests<'_> {
         let mut pace = Pace::default();
         self.connection.compact();
         while self.connection.buffer.len() < wanted {
-            if self.connection.cover(0).is_err() {
+            if self.cover(0).is_err() {
                 return Ok(Err(no_memory()));
             }
             self.fill_body(&mut pace).await?;
@@ -71,7 +71,7 @@ impl Requests<'_> {
                 return Ok(Ok(Bytes::from(body.into_boxed_slice())));
             }
             self.connection.compact();
-            if self.connection.cover(body.capacity()).is_err() {
+            if self.cover(body.capacity()).is_err() {
                 return Ok(Err(no_memory()));
             }
             self.fill_body(&mut pace).await?;
@@ -98,7 +98,7 @@ impl Requests<'_> {
         if is_first {
             self.connection.compact();
         }
-        self.connection.cover(0).map_err(|_| Over)?;
+        self.cover(0).map_err(|_| Over)?;
         self.fill_counted(left, Incident::HeadTimeout).await
     }
 

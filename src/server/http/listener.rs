@@ -17,6 +17,12 @@ use crate::server::request::Endpoints;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 4096;
 
+/// Most bytes that the kernel keeps for a client beside what is on its way to it. Beyond that a socket is full, and it is
+/// writable again with half of it gone: without this bound it keeps megabytes for each client that stalls, and says nothing
+/// of one that reads slowly before a third of them is gone.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 128 * 1024;
+
 /// A bound address.
 #[derive(Debug)]
 pub(in crate::server) enum Bound {
@@ -80,6 +86,8 @@ fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
         let keepalive = TcpKeepalive::new().with_time(settings.keepalive).with_interval(settings.keepalive_interval);
         socket.set_tcp_keepalive(&keepalive.with_retries(settings.keepalive_probes))?;
     }
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
     #[cfg(target_os = "linux")]
     if !settings.user_timeout.is_zero() {
         socket.set_tcp_user_timeout(Some(settings.user_timeout))?;
@@ -183,6 +191,8 @@ mod tests {
                 assert_eq!(accepted.tcp_keepalive_interval().ok(), Some(settings.keepalive_interval));
                 assert_eq!(accepted.tcp_keepalive_retries().ok(), Some(settings.keepalive_probes));
             }
+            #[cfg(target_os = "linux")]
+            assert_eq!(accepted.tcp_notsent_lowat().ok(), Some(MAX_UNSENT_BYTES));
             #[cfg(target_os = "linux")]
             assert_eq!(accepted.tcp_user_timeout().ok(), Some(Some(settings.user_timeout).filter(|_| set)));
         }

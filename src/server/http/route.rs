@@ -43,6 +43,13 @@ pub(super) enum Next {
     Check(Box<Credentials>),
 }
 
+impl Next {
+    /// The head of the request is looked at again.
+    pub(super) fn needs_head(&self) -> bool {
+        matches!(self, Self::Discard | Self::File(_) | Self::Check(_))
+    }
+}
+
 /// How a connection follows.
 pub(super) enum Following {
     /// An endless response: what the client sends is ignored.

@@ -29,10 +29,10 @@ pub(super) fn note(log: Option<&mut Box<Entry>>, status: u16, body_bytes: Option
 
 impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
-    pub(super) async fn route_again(&mut self, head: &[u8], length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
+    pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
         let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
         let router = Router { site, shard, key: *key, outlet, checked: again.checked, redirected: again.redirected.as_deref() };
-        let parsed = head::parse(head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
+        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),
         });
@@ -41,6 +41,8 @@ impl Requests<'_> {
             // The index of an index: nginx gives up after ten.
             routed.next = super::route::Next::Respond(Response::error_page(Status::INTERNAL).closing());
         }
+        let head = if routed.next.needs_head() { head } else { Bytes::new() };
+        self.held = head.len();
         Box::pin(self.perform(routed, length, head)).await
     }
 

@@ -119,10 +119,16 @@ impl Batch {
         &mut self.pending
     }
 
-    /// Bytes that wait for the end of their line.
+    /// Memory of the bytes that wait for the end of their line.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
-        self.pending.len()
+        self.pending.capacity()
+    }
+
+    /// Bytes of memory that it keeps of the request while lines come in.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        size_of::<Self>() + self.headers.len() + channels_path::own_bytes(&self.default_ids)
     }
 
     /// Publishes complete lines, as many as a turn has; with `at_end`, the last one needs no line end.

@@ -120,6 +120,11 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
 
 impl LongPollFormat {
     fn response<'a>(&self, gaps: &[Gap], messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
+        let messages = messages.map(|shown| {
+            let mut piece = Vec::new();
+            self.renderer.message(&shown, &mut piece);
+            piece
+        });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = Body::Pieces(pieces);
         self.head(Status::OK, (gaps, position), body).write(self.connection, out);

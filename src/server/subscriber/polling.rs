@@ -8,14 +8,15 @@ use super::Call;
 use super::streaming::renderer;
 use crate::message::{Position, http_date};
 use crate::protocol::MISSED;
-use crate::server::broker::{Broker, Cursor, Message, Missed, Reader, Slice, read_together};
+use crate::server::broker::{Broker, Cursor, Message, Missed, Reader, Slice, Snapshot, read_together};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Channels, Gap};
 use crate::server::response::{Body, NO_CACHE, Response, Status};
 
-/// Most bytes of message text in one answer; the cursor of the answer leads to the rest.
-const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of messages in one answer, as they are rendered (JSON may have six for one of the text), but at least one
+/// message; the cursor of the answer leads to the rest.
+const MAX_RENDERED_BYTES: usize = 1024 * 1024;
 
 /// Content-Type of JSONP answers.
 pub(super) const JAVASCRIPT: &[u8] = b"application/javascript";
@@ -31,21 +32,15 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
     if readers.iter().all(|reader| !reader.place.is_in_backlog()) && missed.iter().all(|missed| missed.count == 0) {
         return None;
     }
-    let snapshot = read_together(&readers, MAX_TEXT_BYTES);
-    let messages: Vec<(&Bytes, &Arc<Message>)> = readers
-        .iter()
-        .zip(&snapshot.slices)
-        .flat_map(|(reader, slice)| slice.messages.iter().map(|message| (&reader.channel.id, message)))
-        .collect();
+    let callback = call.callback();
+    let renderer = if callback.is_some() { bare(call) } else { renderer(call) };
+    let (snapshot, messages) = read_rendered(&readers, &renderer);
     let gaps = gaps(&readers, &missed, &snapshot.slices);
     let told = if call.settings.gap_notice { &gaps[..] } else { &[] };
     if messages.is_empty() && told.is_empty() {
         return None;
     }
     call.broker.count_missed_at_resume(gaps.iter().map(|gap| gap.missed.count).sum());
-    let callback = call.callback();
-    let renderer = if callback.is_some() { bare(call) } else { renderer(call) };
-    let shown = messages.iter().map(|(channel, message)| Shown::published(channel, message));
     let content_type = if callback.is_some() { Bytes::from_static(JAVASCRIPT) } else { call.content_type() };
     // Whatever the client has seen already counts, too.
     let seen = Position::new(cursor.time.unwrap_or(0), u32::try_from(cursor.tag.unwrap_or(0)).unwrap_or(u32::MAX));
@@ -58,10 +53,45 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
         content_type: Some(content_type),
         last_modified: Some(position.http_date()),
         headers: [&call.cors()[..], NO_CACHE, format!("Etag: W/{}\r\n", position.tag).as_bytes(), &missed_line(told)].concat().into(),
-        body: if is_empty { Body::Sized(Bytes::new()) } else { Body::Pieces(pieces(&renderer, told, shown, callback.as_ref())) },
+        body: if is_empty {
+            Body::Sized(Bytes::new())
+        } else {
+            Body::Pieces(pieces(&renderer, told, messages.into_iter(), callback.as_ref()))
+        },
         bodiless: false,
         close: false,
     })
+}
+
+/// The messages that one answer takes, and their bytes, in the order of the channels.
+fn read_rendered(readers: &[Reader], renderer: &Renderer) -> (Snapshot, Vec<Vec<u8>>) {
+    let mut most = MAX_RENDERED_BYTES;
+    loop {
+        let snapshot = read_together(readers, most);
+        let slices = readers.iter().zip(&snapshot.slices);
+        let messages = slices.flat_map(|(reader, slice)| slice.messages.iter().map(|message| (&reader.channel.id, message)));
+        match rendered(messages, renderer) {
+            Ok(pieces) => return (snapshot, pieces),
+            // With one message nothing is too much, so this ends.
+            Err(weight) => most = weight.min(most / 2).max(1),
+        }
+    }
+}
+
+/// Renders messages; if they are too many for one answer, returns the weight of those that are not.
+fn rendered<'a>(messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>, renderer: &Renderer) -> Result<Vec<Vec<u8>>, usize> {
+    let (mut pieces, mut bytes, mut weight) = (Vec::new(), 0, 0);
+    for (channel, message) in messages {
+        let mut piece = Vec::new();
+        renderer.message(&Shown::published(channel, message), &mut piece);
+        bytes += piece.len();
+        if bytes > MAX_RENDERED_BYTES && !pieces.is_empty() {
+            return Err(weight);
+        }
+        weight += message.weight();
+        pieces.push(piece);
+    }
+    Ok(pieces)
 }
 
 /// What is missing before the messages of an answer. All of them were read at one moment, so that right before the first
@@ -95,20 +125,10 @@ fn bare(call: &Call<'_>) -> Renderer {
 
 /// Header template, messages and footer; with a callback the messages are arguments of a call. Where messages are JSON
 /// objects, what is missing comes before them in the same way.
-pub(super) fn pieces<'a>(
-    renderer: &Renderer,
-    gaps: &[Gap],
-    messages: impl Iterator<Item = Shown<'a>>,
-    callback: Option<&Bytes>,
-) -> Vec<Bytes> {
+pub(super) fn pieces(renderer: &Renderer, gaps: &[Gap], messages: impl Iterator<Item = Vec<u8>>, callback: Option<&Bytes>) -> Vec<Bytes> {
     let gaps = gaps.iter().filter(|_| renderer.is_json()).map(|gap| {
         let mut piece = Vec::new();
         renderer.gap(&gap.channel, gap.missed, gap.position, &mut piece);
-        piece
-    });
-    let messages = messages.map(|shown| {
-        let mut piece = Vec::new();
-        renderer.message(&shown, &mut piece);
         piece
     });
     let mut pieces = vec![renderer.header()];

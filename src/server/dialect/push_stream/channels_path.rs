@@ -40,6 +40,13 @@ pub fn split(mut rest: Bytes) -> SmallVec<[ChannelRef; 1]> {
     channels
 }
 
+/// Bytes of memory that channels of one request take, with the path that they are parts of.
+#[must_use]
+pub fn own_bytes(channels: &[ChannelRef]) -> usize {
+    // A list that grew may have twice the room.
+    size_of_val(channels).saturating_mul(2) + channels.iter().map(|channel| channel.id.len() + 1).sum::<usize>()
+}
+
 fn channel(piece: Bytes) -> ChannelRef {
     let digits = piece.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let name = &piece[..piece.len() - digits];
