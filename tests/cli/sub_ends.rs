@@ -43,8 +43,15 @@ fn a_silent_channel_ends_a_run_with_an_idle_time_out() {
 fn a_deletion_may_be_fine() {
     let events = event(&object(1, "a", "m1", 21, 1)) + &event(&object(-2, "a", "Channel deleted", 0, 0));
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
-    assert_eq!(ended(&fake.run(&["sub", "a", "--deleted-ok"])), (0, "m1\n", "pushctl: channel 'a' was deleted\n"));
+    assert_eq!(ended(&fake.run(&["sub", "a", "--deleted-ok"])), (0, "m1\n", "pushctl: channel 'a' was deleted: Channel deleted\n"));
     assert_eq!(fake.run(&["sub", "a", "--deleted-ok", "--until", "x"]).code, 11);
+    let outcome = fake.run(&["sub", "a", "--deleted-ok", "--json"]);
+    let last = outcome.stdout.lines().last().expect("two lines");
+    assert_eq!(last, r#"{"channel":"a","deleted":true,"text":"Channel deleted"}"#);
+    let events = event(&object(-2, "a", r"bye\u001b[2J\nall", 0, 0));
+    let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
+    let outcome = fake.run(&["sub", "a", "--deleted-ok"]);
+    assert_eq!(ended(&outcome), (0, "", "pushctl: channel 'a' was deleted: bye\\u{1b}[2J\\nall\n"));
 }
 
 #[test]

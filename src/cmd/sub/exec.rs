@@ -116,7 +116,7 @@ impl Runner<'_> {
                     self.pass(step).await?;
                 }
             }
-            Event::Deleted(_, step) | Event::Moved(step) => self.pass(step).await?,
+            Event::Deleted(_, _, step) | Event::Moved(step) => self.pass(step).await?,
             Event::Retrying(..) | Event::Falling(..) => {}
         }
         Ok((job, end))
