@@ -167,3 +167,23 @@ fn a_page_of_something_else_is_no_success() {
         assert_eq!((outcome.code, &books["acknowledged"]), (7, &0.into()), "{}", outcome.stdout);
     }
 }
+
+#[test]
+fn a_single_argument_beside_c_is_the_message() {
+    let fake = Fake::always(&ok("", ""));
+    for (args, line, body) in [
+        (&["-c", "a", "hello"][..], "POST /pub?id=a", "hello"),
+        (&["-c", "a", "-c", "b", "hello"], "POST /pub?id=a/b", "hello"),
+        (&["c", "hello", "-c", "a"], "POST /pub?id=c/a", "hello"),
+        (&["-c", "a", "-"], "POST /pub?id=a", "from stdin"),
+        (&["-c", "a"], "POST /pub?id=a", "from stdin"),
+        (&["c", "-", "-c", "a"], "POST /pub?id=c/a", "from stdin"),
+        (&["c", "-c", "a", "--lines"], "POST /pub?id=c/a", "from stdin"),
+    ] {
+        let before = fake.requests().len();
+        let outcome = run(&[&["pub", "--url", fake.url.as_str()], args].concat(), b"from stdin");
+        assert_eq!(outcome.code, 0, "{args:?}: {}", outcome.stderr);
+        let request = &fake.requests()[before];
+        assert_eq!((request.line.as_str(), request.body.as_slice()), (line, body.as_bytes()), "{args:?}");
+    }
+}
