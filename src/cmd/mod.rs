@@ -187,15 +187,18 @@ async fn interruptible(command: impl Future<Output = anyhow::Result<Code>>) -> a
     }
 }
 
-/// Returns when SIGINT or SIGTERM comes.
+/// Returns when SIGINT, SIGTERM or SIGHUP (the terminal went away) comes.
 ///
 /// # Errors
 /// When the system does not let us wait for them.
 async fn interrupted() -> anyhow::Result<()> {
     let listen = |kind| signal(kind).context("cannot wait for signals");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut hangup = listen(SignalKind::hangup())?;
     tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
+    Ok(())
 }

@@ -97,7 +97,7 @@ fn an_unreachable_server_is_told_with_what_to_do() {
 #[test]
 fn an_interrupted_subscription_has_a_code_of_its_own() {
     let fake = Fake::start(|_, _| Reply::Hold(chunked(&[": \n"])));
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let before = fake.requests().len();
         let child = fake.spawn(&["sub", "a"]);
         fake.wait_for(before + 1);

@@ -26,6 +26,8 @@ fn patterns_end_a_run_behind_their_message() {
     assert_eq!(ended(&outcome), (9, "building\nstep 1 of 2\nERROR: disk\n", "pushctl: a message matched --fail-on\n"));
     let outcome = fake.run(&["sub", "a", "--until", "never", "--timeout", "500ms"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (6, "pushctl: no message matched --until within 500ms\n"));
+    let outcome = fake.run(&["sub", "a", "--until", "never", "--count", "1"]);
+    assert_eq!(ended(&outcome), (6, "building\n", "pushctl: no message matched --until before --count was reached\n"));
     let outcome = fake.run(&["sub", "a", "--until", "("]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("--until") && outcome.stderr.contains("unclosed group"), "{}", outcome.stderr);
@@ -189,8 +191,12 @@ fn beginners_are_told_what_stands_in_the_way() {
     let outcome = run(&["sub", "a", "--url", &https], b"");
     assert_eq!(
         (outcome.code, outcome.stderr),
-        (7, format!("pushctl: cannot understand the answer of {https}: it does not speak https (use --url {})\n", fake.url))
+        (7, format!("pushctl: cannot understand the answer of {https}: the server there does not speak TLS (use --url {})\n", fake.url))
     );
+    let server = crate::support::Server::start(&[]);
+    let outcome = run(&["stats", "--url", &server.url().replace("http:", "https:")], b"");
+    assert!(outcome.code == 7 && outcome.stderr.contains("the server there does not speak TLS"), "{}", outcome.stderr);
+    server.stop();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let proxied = |fake: &Fake, proxy: &str| {
         let output = fake.command(&["sub", "a"]).env("HTTP_PROXY", proxy).output().expect("the program starts");
@@ -207,4 +213,15 @@ fn beginners_are_told_what_stands_in_the_way() {
     let told = proxied(&fake, &proxy.url);
     let expected = format!("(through the proxy {} of HTTP_PROXY) answered 502 Bad Gateway", proxy.url);
     assert!(told.contains(&expected), "{told}");
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_run_without_another_message() {
+    let fake = texts(&["m1"]);
+    let mut child = fake.spawn(&["sub", "a"]);
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), "m1");
+    drop(lines);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
 }

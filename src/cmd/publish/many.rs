@@ -133,9 +133,9 @@ impl<'a> Work<'a> {
     }
 
     async fn run(&mut self) -> End {
-        let (mut interrupt, mut terminate) = match (listen(SignalKind::interrupt()), listen(SignalKind::terminate())) {
-            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-            (Err(error), _) | (_, Err(error)) => return End::Failed(error),
+        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(listen);
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
+            return End::Failed(anyhow::anyhow!("cannot wait for signals"));
         };
         let (mut settles, mut is_interrupted) = (None, false);
         loop {
@@ -162,6 +162,7 @@ impl<'a> Work<'a> {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = interrupt.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
                 _ = terminate.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
+                _ = hangup.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
                 () = sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => break,
             }
             self.show();

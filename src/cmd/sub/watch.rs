@@ -29,6 +29,8 @@ pub(super) enum End {
     Idle,
     /// The time of `--timeout` is over.
     TimedOut,
+    /// The reader of standard output has gone.
+    Unread,
     /// A signal.
     Interrupted,
     /// A command failed, with `--ack-on-success`.
@@ -71,7 +73,11 @@ impl Watch {
             (None, None) => None,
         };
         match end {
-            End::Count | End::Until => Code::Success,
+            End::Count if self.until.is_some() => {
+                note("no message matched --until before --count was reached");
+                Code::TimedOut
+            }
+            End::Count | End::Until | End::Unread => Code::Success,
             End::FailOn => {
                 note("a message matched --fail-on");
                 Code::Failed
