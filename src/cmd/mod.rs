@@ -57,7 +57,8 @@ pub enum Command {
     ///
     /// Prints new messages, one per line and as they come (a text with line breaks takes several lines; --json keeps one
     /// line per message). Reconnects when the connection ends, and neither loses nor repeats what the server still has.
-    /// Ends when the last channel was deleted.
+    /// Ends when the last channel was deleted. The bytes of messages go to standard output as they are, also those that
+    /// command a terminal: use --json for publishers that are not trusted.
     Sub(sub::Args),
     /// Show the counters of a server or of channels
     Stats(stats::Args),

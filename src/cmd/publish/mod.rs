@@ -73,7 +73,7 @@ pub struct Args {
     /// Fail with exit code 12 if a channel has fewer subscribers; the message is published nevertheless
     #[arg(long, value_name = "N")]
     require_subscribers: Option<u64>,
-    /// Each line is a message; empty lines are left out
+    /// Each line is a message; empty lines are left out, and a CR before the line break is no part of it
     ///
     /// Over plain http all go through one connection, and requests are sent ahead of their answers; over https or a proxy
     /// each waits for its answer. The first refusal ends the sending; what was acknowledged is told.
