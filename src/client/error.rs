@@ -149,7 +149,7 @@ impl Error {
     }
 
     fn not_https(url: String) -> Self {
-        let reason = format!("it does not speak https (use --url {})", url.replacen("https", "http", 1));
+        let reason = format!("the server there does not speak TLS (use --url {})", url.replacen("https", "http", 1));
         Self::Protocol { url, reason }
     }
 
@@ -231,8 +231,13 @@ fn without_user(url: &Url) -> Url {
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(inner) = cause {
-        let hidden = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let found = inner.downcast_ref().or_else(|| hidden.and_then(|hidden| hidden.downcast_ref()));
+        let mut found = inner.downcast_ref();
+        // One I/O error may be within another.
+        let mut outer = inner.downcast_ref::<std::io::Error>();
+        while let (None, Some(hidden)) = (found, outer.and_then(std::io::Error::get_ref)) {
+            found = hidden.downcast_ref();
+            outer = hidden.downcast_ref();
+        }
         if found.is_some() {
             return found;
         }

@@ -7,10 +7,9 @@
 
 use reqwest::{Response, StatusCode, Url};
 
-use super::error::shown;
 use super::message::Gap;
 use super::parse::Splitter;
-use super::{Error, Message, http};
+use super::{Error, Message, http, page};
 use crate::protocol::MISSED;
 
 /// An answer that has been read.
@@ -36,11 +35,10 @@ impl Answer {
             return Ok(Self { messages: Vec::new(), last_modified, etag, is_cut: false, gap });
         }
         let is_framed = http::is_framed(&response);
-        let is_html = http::header(&response, "Content-Type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
+        let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
         let body = http::body(response, url, None).await?;
-        if is_html && is_page(&body) {
-            let reason = "it is an HTML page of something else (see --url and --sub-path)".to_owned();
-            return Err(Error::Protocol { url: shown(url), reason });
+        if is_html && page::is_document(&body) {
+            return Err(page::error(url, "--sub-path"));
         }
         let mut splitter = Splitter::default();
         let mut messages = splitter.push(&body);
@@ -48,10 +46,4 @@ impl Answer {
         messages.extend(rest.messages);
         Ok(Self { messages, last_modified, etag, is_cut: rest.is_cut, gap })
     }
-}
-
-/// True if this is no message but a document.
-fn is_page(body: &[u8]) -> bool {
-    let start = body.trim_ascii_start();
-    [&b"<!doctype html"[..], b"<html"].iter().any(|mark| start.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)))
 }

@@ -20,6 +20,7 @@ pub mod lean;
 pub mod lp;
 pub mod marks;
 pub mod message;
+pub mod page;
 pub mod parse;
 pub mod pipeline;
 pub mod proxy;

@@ -16,11 +16,11 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::Error;
 use super::error::shown;
 use super::lean::response::{Decoder, Head, Piece};
 use super::lean::{BUFFER_BYTES, Target};
 use super::publish::{Answer, Posting};
+use super::{Error, page};
 
 /// Time that a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -379,7 +379,7 @@ impl Connection {
         self.sent_bytes -= request.wire.len();
         let body = std::mem::take(&mut self.body);
         let result = match head.status {
-            200..=299 => Ok(body),
+            200..=299 => page::refuse(&request.url, head.is_html, &body).map(|()| body),
             status => Err(Error::of_status(&request.url, status, head.explain, head.location.as_deref())),
         };
         answers.push(Answer { number: request.number, result });

@@ -3,6 +3,7 @@
 //! | status | meaning |
 //! |---|---|
 //! | 200 | taken; the body is the channel info, or empty if the location does not tell (or the rest of the answer did not come) |
+//! | 200 with an HTML page | not taken: no push server answers so, but a proxy or another website does |
 //! | 301, 302, … | sent elsewhere, and not followed |
 //! | 400, 403, 413, … | refused, with the reason in `X-Nginx-PushStream-Explain` |
 //!
@@ -21,7 +22,7 @@ use reqwest::{Method, Url};
 
 use super::lean::Target;
 use super::pipeline::{Limits, Pipeline};
-use super::{Error, Http, http};
+use super::{Error, Http, http, page};
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 
 /// What to publish.
@@ -62,13 +63,21 @@ impl Publication {
 /// # Errors
 /// Any [`Error`]; whether the message was taken is unknown after [`Error::Broken`] and [`Error::TimedOut`].
 pub async fn publish(client: &Http, url: &Url, publication: Publication, timeout: Duration) -> Result<Vec<u8>, Error> {
+    let (is_html, body) = post(client, url, publication, timeout).await?;
+    page::refuse(url, is_html, &body)?;
+    Ok(body)
+}
+
+/// What a success says, and whether as a page.
+async fn post(client: &Http, url: &Url, publication: Publication, timeout: Duration) -> Result<(bool, Vec<u8>), Error> {
     let headers = publication.headers()?;
     let response = client.request(Method::POST, url, headers, Some(publication.text), Some(timeout)).await?;
     if !response.status().is_success() {
         return Err(http::status_error(&response, url));
     }
+    let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
     // It is published, whatever happens to the rest of the answer.
-    Ok(http::body(response, url, Some(timeout)).await.unwrap_or_default())
+    Ok((is_html, http::body(response, url, Some(timeout)).await.unwrap_or_default()))
 }
 
 /// A message on its way.
@@ -185,7 +194,7 @@ pub struct Sequence {
 
 struct Current {
     number: u64,
-    answer: Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>>>>,
+    answer: Pin<Box<dyn Future<Output = Result<Result<Vec<u8>, Error>, Error>>>>,
 }
 
 impl fmt::Debug for Sequence {
@@ -199,7 +208,11 @@ impl Sequence {
         if self.current.is_none() {
             let Some(Posting { number, url, publication }) = self.waiting.pop_front() else { return std::future::pending().await };
             let (client, timeout) = (self.client.clone(), self.timeout);
-            let answer = Box::pin(async move { publish(&client, &url, publication, timeout).await });
+            let answer = Box::pin(async move {
+                let (is_html, body) = post(&client, &url, publication, timeout).await?;
+                // An answer, though not that of a push server: it is refused and not unanswered.
+                Ok(page::refuse(&url, is_html, &body).map(|()| body))
+            });
             self.current = Some(Current { number, answer });
         }
         let current = self.current.as_mut().expect("it was put there");
@@ -214,7 +227,11 @@ impl Sequence {
                 self.current = None;
                 Err(error)
             }
-            result => {
+            Err(error) => {
+                self.current = None;
+                Ok(Answer { number, result: Err(error) })
+            }
+            Ok(result) => {
                 self.current = None;
                 Ok(Answer { number, result })
             }

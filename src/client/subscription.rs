@@ -36,8 +36,8 @@ pub enum Event {
     Message(Message, Step),
     /// Messages of a channel (of one of them, if none is named) can no longer be had. The message has the server's words.
     Missed(Message, Gap, Option<Step>),
-    /// A channel was deleted; the others continue.
-    Deleted(String, Step),
+    /// A channel was deleted, with this farewell; the others continue.
+    Deleted(String, Vec<u8>, Step),
     /// Only the marks move.
     Moved(Step),
     /// The connection failed and is tried again after the delay.
@@ -273,7 +273,7 @@ impl Subscription {
                 self.settings.channels.retain(|other| other.id != channel);
                 self.fruitful = true;
                 if self.settings.channels.len() < before {
-                    self.ready.push_back(Event::Deleted(channel.clone(), Step::Forget(channel)));
+                    self.ready.push_back(Event::Deleted(channel.clone(), message.text, Step::Forget(channel)));
                 }
             }
             Kind::Data => {

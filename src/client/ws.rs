@@ -38,7 +38,7 @@ impl Connection {
     pub(super) async fn new(response: Response, url: Url, key: &str) -> Result<Self, Error> {
         let wrong = |reason: &str| Error::Protocol { url: shown(&url), reason: reason.to_owned() };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(wrong("it is no websocket"));
+            return Err(wrong("it is no websocket (something else is there? see --url, --mode and --sub-path)"));
         }
         if http::header(&response, "Sec-WebSocket-Accept") != Some(&derive_accept_key(key.as_bytes())) {
             return Err(wrong("its Sec-WebSocket-Accept does not fit our key"));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueHint};
 use reqwest::header::HeaderMap;
@@ -217,10 +217,37 @@ pub fn since(text: &str, now: u64) -> Result<u64, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(now.saturating_sub(ago.as_secs()));
     }
-    let moment = humantime::parse_rfc3339_weak(text).map_err(|_| {
-        "it is no time (write for example 2026-11-21T08:00:00Z, an HTTP date, unix seconds, or 5m for five minutes ago)".to_owned()
+    let moment = moment(text).ok_or_else(|| {
+        "it is no time (write for example 2026-11-21T08:00:00Z, 2026-11-21T09:00+01:00, 2026-11-21, an HTTP date, unix seconds, or 5m \
+         for five minutes ago; without a zone: UTC)"
+            .to_owned()
     })?;
     moment.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).map_err(|_| "it is before 1970".to_owned())
+}
+
+/// Reads a date, with a time or without, the time with seconds or without, and with a zone or in UTC.
+fn moment(text: &str) -> Option<SystemTime> {
+    let text = text.trim_end_matches(['Z', 'z']);
+    let (date, rest) = text.split_at_checked(10)?;
+    if rest.is_empty() {
+        return humantime::parse_rfc3339_weak(&format!("{date} 00:00:00")).ok();
+    }
+    let (time, zone) = rest.split_at(rest.find(['+', '-']).unwrap_or(rest.len()));
+    let time = time.trim_end();
+    // "T08:00" lacks its seconds.
+    let seconds = if time.len() == 6 { ":00" } else { "" };
+    let local = humantime::parse_rfc3339_weak(&format!("{date}{time}{seconds}")).ok()?;
+    let Some(sign) = zone.get(..1) else { return Some(local) };
+    let digits: String = zone[1..].chars().filter(|letter| *letter != ':').collect();
+    if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes): (u64, u64) = (digits[..2].parse().ok()?, digits[2..].parse().ok()?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let offset = Duration::from_secs(hours * 3600 + minutes * 60);
+    if sign == "+" { local.checked_sub(offset) } else { local.checked_add(offset) }
 }
 
 /// [`since`], measured from the clock of this machine.
@@ -239,6 +266,14 @@ mod tests {
     fn times_are_read_in_four_forms() {
         for text in ["1994-11-06T08:49:37Z", "1994-11-06 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT", "784111777"] {
             assert_eq!(since(text, 0), Ok(784_111_777), "{text}");
+        }
+        for text in ["1994-11-06T09:49:37+01:00", "1994-11-06 04:19:37-0430", "1994-11-06T08:49:37", "1994-11-06T08:49:37.5Z"] {
+            assert_eq!(since(text, 0), Ok(784_111_777), "{text}");
+        }
+        assert_eq!(since("1994-11-06T09:49+01:00", 0), Ok(784_111_740));
+        assert_eq!(since("1994-11-06", 0), Ok(784_080_000));
+        for text in ["1994-11-06T09:49+1", "1994-11-06T09:49+25:00", "1994-11-06T", "1994-11-06T09", "1994-11-0\u{e9}"] {
+            assert!(since(text, 0).is_err(), "{text}");
         }
         assert_eq!(since("5m", 1000), Ok(700));
         assert_eq!(since("5m", 10), Ok(0));

@@ -63,7 +63,8 @@ pub enum Command {
     ///
     /// Prints new messages, one per line and as they come (a text with line breaks takes several lines; --json keeps one
     /// line per message). Reconnects when the connection ends, and neither loses nor repeats what the server still has.
-    /// Ends when the last channel was deleted.
+    /// Ends when the last channel was deleted. The bytes of messages go to standard output as they are, also those that
+    /// command a terminal: use --json for publishers that are not trusted.
     Sub(sub::Args),
     /// Show the counters of a server or of channels
     Stats(stats::Args),
@@ -179,15 +180,18 @@ async fn interruptible(command: impl Future<Output = anyhow::Result<Code>>) -> a
     }
 }
 
-/// Returns when SIGINT or SIGTERM comes.
+/// Returns when SIGINT, SIGTERM or SIGHUP (the terminal went away) comes.
 ///
 /// # Errors
 /// When the system does not let us wait for them.
 async fn interrupted() -> anyhow::Result<()> {
     let listen = |kind| signal(kind).context("cannot wait for signals");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut hangup = listen(SignalKind::hangup())?;
     tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
+    Ok(())
 }

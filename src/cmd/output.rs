@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{mpsc, oneshot};
 
 /// Standard output behind a thread that does the waiting.
@@ -73,6 +74,19 @@ impl Stdout {
         let _ = tokio::time::timeout(limit, self.bytes(Vec::new())).await;
     }
 
+    /// Returns when the reader of a pipe or socket has gone; never where there is none.
+    ///
+    /// The runtime's own readiness would need a descriptor that does not block, and that is shared with other processes: so
+    /// this looks now and then.
+    pub async fn hung_up(&self) {
+        loop {
+            if is_hung_up() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     async fn bytes(&self, bytes: Vec<u8>) -> anyhow::Result<()> {
         self.submit(bytes, None).await
     }
@@ -84,6 +98,18 @@ impl Stdout {
         result.await.map_err(|_| ended())?
     }
 }
+
+/// True if what is written would reach nobody.
+fn is_hung_up() -> bool {
+    let stdout = io::stdout();
+    let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
+    // Both are told without being asked for; of a pipe the error, of a socket or a terminal the end.
+    let polled = poll(&mut descriptors, Some(&Timespec::default()));
+    polled.is_ok() && descriptors[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+/// How often the reader of standard output is looked for.
+const LOOK: Duration = Duration::from_millis(500);
 
 const WRITING: &str = "cannot write standard output";
 

@@ -193,7 +193,8 @@ fn named(choice: &Choice, name: Option<&str>, place: &str) -> anyhow::Result<Opt
     let Some(name) = name.or(file.default.as_deref()) else { return Ok(None) };
     let Some(profile) = file.servers.get(name) else {
         let known: Vec<_> = file.servers.keys().map(String::as_str).collect();
-        return Err(Usage(format!("there is no server '{name}' in {} (see {place}; it has: {})", path.display(), known.join(", "))).into());
+        let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", known.join(", ")) };
+        return Err(Usage(format!("there is no server '{name}' in {} (see {place}; {known})", path.display())).into());
     };
     profile.settle(name, &path).map(Some)
 }

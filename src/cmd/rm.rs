@@ -8,7 +8,7 @@ use serde_json::json;
 use super::exit::{Code, exit_codes};
 use super::output::printable;
 use super::{args, output};
-use crate::client::{Error, http};
+use crate::client::{Error, http, page};
 
 macro_rules! examples {
     () => {
@@ -63,6 +63,12 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         }
         if !is_missing && !response.status().is_success() {
             return Err(http::status_error(&response, &url).into());
+        }
+        if !is_missing {
+            let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
+            // It is deleted, whatever happens to the rest of the answer.
+            let body = http::body(response, &url, Some(args.answer.timeout)).await.unwrap_or_default();
+            page::refuse(&url, is_html, &body)?;
         }
         if args.answer.json {
             stdout.line(json!({"channel": id, "deleted": !is_missing}).to_string().as_bytes()).await?;

@@ -49,12 +49,12 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source} (choose another address with --listen)")]
+    #[error("cannot listen on {address}: {reason} (choose another address with --listen)")]
     Bind {
         /// The address.
         address: ListenAddress,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says; not the source, which would be told a second time.
+        reason: io::Error,
     },
     /// More shards than there can be.
     #[error("{0} shards are too many: the most are {MAX_SHARDS} (--shards, or worker_processes)")]
@@ -84,7 +84,7 @@ impl Server {
         }
         let broker = Broker::new(config.broker.clone(), config.shards, config.limits.max_lag_bytes)?;
         let bind = |listener: &config::Listener| {
-            Bound::bind(listener, &config.limits.tcp).map_err(|source| ServerError::Bind { address: listener.address.clone(), source })
+            Bound::bind(listener, &config.limits.tcp).map_err(|reason| ServerError::Bind { address: listener.address.clone(), reason })
         };
         let bound = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { config, bound, broker })

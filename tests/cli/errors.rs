@@ -23,6 +23,28 @@ fn exit_codes_are_in_the_help() {
 }
 
 #[test]
+fn the_help_is_shown_as_it_was_written() {
+    let whole = run(&["pub", "--help"], b"").stdout;
+    let example = r#"  pushctl pub load '{"n":{number},"at":"{time}"}' --template --repeat 1000 --rate 100/s"#;
+    assert!(whole.lines().any(|line| line == example), "{whole}");
+    for part in ["{number:6}", "{number%10}", "{random:100}"] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+    for command in ["serve", "pub", "sub", "stats", "bench", "wait", "rm", "with-server", "servers", "completions"] {
+        for option in ["-h", "--help"] {
+            let outcome = run(&[command, option], b"");
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{command}");
+            // clap makes a line break of a brace, an n and a brace: half a quotation is left on a line.
+            let examples = outcome.stdout.split_once("Examples:\n").map_or("", |(_, rest)| rest);
+            let examples = examples.split("\n\n").next().unwrap_or_default();
+            for line in examples.lines() {
+                assert!(line.starts_with("  ") && line.matches('\'').count() % 2 == 0, "{command}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_is_told_with_its_option() {
     let cases: &[(&[&str], &str)] = &[
         (&["pub"], "CHANNEL"),
@@ -48,6 +70,7 @@ fn wrong_usage_is_told_with_its_option() {
         (&["stats", ""], "a channel id is empty"),
         (&["sub", "a", "--mode", "poll", "--interval", "1ms"], "100ms"),
         (&["stats", "--watch=1ms"], "100ms"),
+        (&["pub", "a", "x{n%0}", "--template"], "'{n%0}'"),
         (&["frobnicate"], "frobnicate"),
     ];
     for (args, mention) in cases {
@@ -74,7 +97,7 @@ fn an_unreachable_server_is_told_with_what_to_do() {
 #[test]
 fn an_interrupted_subscription_has_a_code_of_its_own() {
     let fake = Fake::start(|_, _| Reply::Hold(chunked(&[": \n"])));
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let before = fake.requests().len();
         let child = fake.spawn(&["sub", "a"]);
         fake.wait_for(before + 1);

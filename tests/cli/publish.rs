@@ -141,6 +141,49 @@ fn a_published_message_is_success_whatever_the_answer_looks_like() {
     assert_eq!((outcome.code, &info["channel"]), (0, &"a\"b\u{1b}[2J".into()));
     let broken = Fake::start(|_, _| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{".to_owned()));
     assert_eq!(broken.run(&["pub", "x", "y"]).code, 0);
-    let outcome = Fake::always(&ok("", "<html>")).run(&["pub", "x", "y", "--json"]);
+    let outcome = Fake::always(&ok("", "taken")).run(&["pub", "x", "y", "--json"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""));
+    assert_eq!(Fake::always(&ok("Content-Type: text/html\r\n", "")).run(&["pub", "x", "y"]).code, 0);
+}
+
+#[test]
+fn a_page_of_something_else_is_no_success() {
+    for answer in [ok("Content-Type: text/html; charset=utf-8\r\n", "<p>Log in</p>"), ok("", " <!DOCTYPE html><title>x</title>")] {
+        let fake = Fake::always(&answer);
+        let told = |channel| {
+            let place = format!("{}/pub?id={channel}", fake.url);
+            format!("cannot understand the answer of {place}: it is an HTML page of something else (see --url and --pub-path)\n")
+        };
+        for args in [&["pub", "a", "x"][..], &["rm", "a"]] {
+            let outcome = fake.run(args);
+            assert_eq!((outcome.code, outcome.stdout, outcome.stderr), (7, String::new(), format!("pushctl: {}", told("a"))), "{args:?}");
+        }
+        let outcome = run(&["pub", "a", "--lines", "--url", &fake.url], b"1\n2\n3\n");
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("0 acknowledged; ") && outcome.stderr.contains("line 1"), "{}", outcome.stderr);
+        assert!(outcome.stderr.ends_with(&told("a")), "{}", outcome.stderr);
+        let outcome = run(&["pub", "a", "--lines", "--keep-going", "--json", "--url", &fake.url], b"1\n2\n3\n");
+        let books: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+        assert_eq!((outcome.code, &books["acknowledged"]), (7, &0.into()), "{}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_single_argument_beside_c_is_the_message() {
+    let fake = Fake::always(&ok("", ""));
+    for (args, line, body) in [
+        (&["-c", "a", "hello"][..], "POST /pub?id=a", "hello"),
+        (&["-c", "a", "-c", "b", "hello"], "POST /pub?id=a/b", "hello"),
+        (&["c", "hello", "-c", "a"], "POST /pub?id=c/a", "hello"),
+        (&["-c", "a", "-"], "POST /pub?id=a", "from stdin"),
+        (&["-c", "a"], "POST /pub?id=a", "from stdin"),
+        (&["c", "-", "-c", "a"], "POST /pub?id=c/a", "from stdin"),
+        (&["c", "-c", "a", "--lines"], "POST /pub?id=c/a", "from stdin"),
+    ] {
+        let before = fake.requests().len();
+        let outcome = run(&[&["pub", "--url", fake.url.as_str()], args].concat(), b"from stdin");
+        assert_eq!(outcome.code, 0, "{args:?}: {}", outcome.stderr);
+        let request = &fake.requests()[before];
+        assert_eq!((request.line.as_str(), request.body.as_slice()), (line, body.as_bytes()), "{args:?}");
+    }
 }

@@ -173,7 +173,7 @@ fn a_deleted_channel_ends_and_the_last_one_ends_the_subscription() {
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events.concat()])));
     let outcome = fake.run(&["sub", "a", "b"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (11, "still\n"));
-    assert_eq!(outcome.stderr, "pushctl: channel 'a' was deleted\npushctl: channel 'b' was deleted\n");
+    assert_eq!(outcome.stderr, "pushctl: channel 'a' was deleted: Channel deleted\npushctl: channel 'b' was deleted: Channel deleted\n");
 }
 
 #[test]

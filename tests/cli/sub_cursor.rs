@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::fake::{Fake, Reply, chunked, object};
-use crate::support::Directory;
+use crate::support::{Directory, wait_until};
 
 /// A server that gives these numbered messages to EventSource subscribers, whatever their cursor, and then nothing.
 fn numbered(count: u32) -> Fake {
@@ -122,4 +124,48 @@ fn the_cursor_stays_before_the_oldest_command_that_did_not_succeed() {
     assert_eq!((outcome.code, read(&file)), (9, content(&fake, 1)), "{}", outcome.stderr);
     let outcome = fake.run(&["sub", "a", "-n", "3", "--cursor-file", path, "--exec", "cat; echo", "--ack-on-success"]);
     assert_eq!((outcome.code, outcome.stdout.as_str(), read(&file)), (0, "m2\nm3\nm4\n", content(&fake, 4)));
+}
+
+#[test]
+fn only_a_regular_file_is_a_cursor_file() {
+    let directory = Directory::new("cursor-regular");
+    let fake = numbered(1);
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(directory.path().join("nowhere"), &link).expect("a directory of ours");
+    let large = directory.path().join("large");
+    std::fs::File::create(&large).and_then(|file| file.set_len((16 << 20) + 1)).expect("a sparse file");
+    for (path, mention) in [
+        ("/dev/full", "it is no regular file"),
+        (directory.path().to_str().expect("UTF-8"), "it is no regular file"),
+        (link.to_str().expect("UTF-8"), "it is a link to nothing"),
+        (large.to_str().expect("UTF-8"), "it is larger than 16 MiB"),
+    ] {
+        let outcome = fake.run(&["sub", "a", "-n", "1", "--cursor-file", path]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{path}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(mention), "{path}: {}", outcome.stderr);
+    }
+    assert!(!Path::new("/dev/full.lock").exists());
+    assert!(link.is_symlink() && fake.requests().is_empty());
+}
+
+#[test]
+fn an_interrupted_run_of_commands_names_the_oldest_that_is_not_done() {
+    let directory = Directory::new("cursor-interrupted");
+    let fake = numbered(4);
+    // The second of four is not done while the others are.
+    let path = |name: &str| directory.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (file, marks) = (path("c"), path("mark"));
+    let command = format!("if [ $PUSHCTL_ID = 2 ]; then while ! [ -e {marks}.go ]; do sleep 0.02; done; fi; : > {marks}$PUSHCTL_ID");
+    let mut child = fake.spawn(&["sub", "a", "--exec", &command, "--jobs", "4", "--cursor-file", &file]);
+    wait_until("the others are done", || [1, 3, 4].iter().all(|id| Path::new(&format!("{marks}{id}")).exists()));
+    wait_until("the first is noted", || std::fs::read_to_string(&file).is_ok_and(|text| text == content(&fake, 1)));
+    // The second signal ends it without waiting for the command.
+    wait_until("it is interrupted", || {
+        let _ = kill_process(Pid::from_child(&child), Signal::INT);
+        child.try_wait().expect("it is ours").is_some()
+    });
+    std::fs::write(format!("{marks}.go"), "").expect("a directory of ours");
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains(", all up to 1795220361:1 (--since 1795220361:1 goes on there)"), "{told}");
 }

@@ -26,6 +26,8 @@ fn patterns_end_a_run_behind_their_message() {
     assert_eq!(ended(&outcome), (9, "building\nstep 1 of 2\nERROR: disk\n", "pushctl: a message matched --fail-on\n"));
     let outcome = fake.run(&["sub", "a", "--until", "never", "--timeout", "500ms"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (6, "pushctl: no message matched --until within 500ms\n"));
+    let outcome = fake.run(&["sub", "a", "--until", "never", "--count", "1"]);
+    assert_eq!(ended(&outcome), (6, "building\n", "pushctl: no message matched --until before --count was reached\n"));
     let outcome = fake.run(&["sub", "a", "--until", "("]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("--until") && outcome.stderr.contains("unclosed group"), "{}", outcome.stderr);
@@ -43,8 +45,15 @@ fn a_silent_channel_ends_a_run_with_an_idle_time_out() {
 fn a_deletion_may_be_fine() {
     let events = event(&object(1, "a", "m1", 21, 1)) + &event(&object(-2, "a", "Channel deleted", 0, 0));
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
-    assert_eq!(ended(&fake.run(&["sub", "a", "--deleted-ok"])), (0, "m1\n", "pushctl: channel 'a' was deleted\n"));
+    assert_eq!(ended(&fake.run(&["sub", "a", "--deleted-ok"])), (0, "m1\n", "pushctl: channel 'a' was deleted: Channel deleted\n"));
     assert_eq!(fake.run(&["sub", "a", "--deleted-ok", "--until", "x"]).code, 11);
+    let outcome = fake.run(&["sub", "a", "--deleted-ok", "--json"]);
+    let last = outcome.stdout.lines().last().expect("two lines");
+    assert_eq!(last, r#"{"channel":"a","deleted":true,"text":"Channel deleted"}"#);
+    let events = event(&object(-2, "a", r"bye\u001b[2J\nall", 0, 0));
+    let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
+    let outcome = fake.run(&["sub", "a", "--deleted-ok"]);
+    assert_eq!(ended(&outcome), (0, "", "pushctl: channel 'a' was deleted: bye\\u{1b}[2J\\nall\n"));
 }
 
 #[test]
@@ -182,8 +191,12 @@ fn beginners_are_told_what_stands_in_the_way() {
     let outcome = run(&["sub", "a", "--url", &https], b"");
     assert_eq!(
         (outcome.code, outcome.stderr),
-        (7, format!("pushctl: cannot understand the answer of {https}: it does not speak https (use --url {})\n", fake.url))
+        (7, format!("pushctl: cannot understand the answer of {https}: the server there does not speak TLS (use --url {})\n", fake.url))
     );
+    let server = crate::support::Server::start(&[]);
+    let outcome = run(&["stats", "--url", &server.url().replace("http:", "https:")], b"");
+    assert!(outcome.code == 7 && outcome.stderr.contains("the server there does not speak TLS"), "{}", outcome.stderr);
+    server.stop();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let proxied = |fake: &Fake, proxy: &str| {
         let output = fake.command(&["sub", "a"]).env("HTTP_PROXY", proxy).output().expect("the program starts");
@@ -200,4 +213,15 @@ fn beginners_are_told_what_stands_in_the_way() {
     let told = proxied(&fake, &proxy.url);
     let expected = format!("(through the proxy {} of HTTP_PROXY) answered 502 Bad Gateway", proxy.url);
     assert!(told.contains(&expected), "{told}");
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_run_without_another_message() {
+    let fake = texts(&["m1"]);
+    let mut child = fake.spawn(&["sub", "a"]);
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), "m1");
+    drop(lines);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use super::response::{Decoder, Head, Piece};
 use super::{Buffer, Target, broken, frames, read, write};
 use crate::client::error::shown;
-use crate::client::{Error, Mode};
+use crate::client::{Error, Mode, page};
 
 /// What takes the bytes.
 pub trait Sink {
@@ -156,6 +156,15 @@ fn piece<'a>(decoder: &mut Decoder, bytes: &mut &'a [u8], url: &Url, good: u16, 
         return None;
     }
     match decoder.next(bytes) {
+        Ok(Piece::Head(head)) if head.status == 200 && good != 200 && head.is_html => {
+            *failure = Some(page::error(url, "--sub-path"));
+            None
+        }
+        // Streams may be of any type, so that what comes counts.
+        Ok(Piece::Data(data)) if page::is_document(data) => {
+            *failure = Some(page::error(url, "--sub-path"));
+            None
+        }
         Ok(Piece::Head(head)) if head.status != good && head.status != 304 => {
             *failure = Some(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
             None

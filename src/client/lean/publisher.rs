@@ -5,8 +5,8 @@ use tokio::net::TcpStream;
 
 use super::response::{Decoder, Head, Piece};
 use super::{Buffer, Target, broken, read, write};
-use crate::client::Error;
 use crate::client::error::shown;
+use crate::client::{Error, page};
 
 /// An open connection to publish over.
 #[derive(Debug)]
@@ -34,10 +34,13 @@ impl Publisher {
         let mut request = self.target.request("POST", url, &format!("Content-Length: {}\r\n", text.len())).into_bytes();
         request.extend_from_slice(text);
         write(&mut socket, &request).await.map_err(|error| broken(url, &error))?;
-        let head = answer(&mut socket, url, buffer).await?;
+        let (head, has_body) = answer(&mut socket, url, buffer).await?;
         // nchan tells with 201 and 202 whether anybody follows.
         if !(200..300).contains(&head.status) {
             return Err(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
+        }
+        if head.is_html && has_body {
+            return Err(page::error(url, "--pub-path"));
         }
         if !head.closes {
             self.socket = Some(socket);
@@ -46,14 +49,15 @@ impl Publisher {
     }
 }
 
-async fn answer(socket: &mut TcpStream, url: &Url, buffer: &Buffer) -> Result<Head, Error> {
-    let (mut decoder, mut head, mut ended, mut wrong) = (Decoder::default(), None, false, None);
+async fn answer(socket: &mut TcpStream, url: &Url, buffer: &Buffer) -> Result<(Head, bool), Error> {
+    let (mut decoder, mut head, mut has_body, mut ended, mut wrong) = (Decoder::default(), None, false, false, None);
     while !ended {
         let take = |mut bytes: &[u8]| loop {
             match decoder.next(&mut bytes) {
                 Ok(Piece::More) => break,
                 Ok(Piece::Head(found)) if found.status >= 200 => head = Some(found),
-                Ok(Piece::Head(_) | Piece::Data(_)) => {}
+                Ok(Piece::Head(_)) => {}
+                Ok(Piece::Data(_)) => has_body = true,
                 Ok(Piece::End) => {
                     ended = true;
                     break;
@@ -72,5 +76,6 @@ async fn answer(socket: &mut TcpStream, url: &Url, buffer: &Buffer) -> Result<He
             break;
         }
     }
-    head.ok_or_else(|| Error::Broken { url: shown(url), reason: "closed without an answer".to_owned() })
+    let head = head.ok_or_else(|| Error::Broken { url: shown(url), reason: "closed without an answer".to_owned() })?;
+    Ok((head, has_body))
 }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 responses, piece by piece and without copying bodies. Pure.
 
+use crate::client::page;
 use crate::protocol::EXPLAIN;
 
 /// Most bytes of a response head.
@@ -16,6 +17,8 @@ pub struct Head {
     pub etag: Option<String>,
     /// `Location`
     pub location: Option<String>,
+    /// True if the body is an HTML page.
+    pub is_html: bool,
     /// The server's words about an error.
     pub explain: Option<String>,
     /// True if the connection ends with this response.
@@ -178,6 +181,8 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), Str
             head.etag = Some(value);
         } else if is("Location") {
             head.location = Some(value);
+        } else if is("Content-Type") {
+            head.is_html = page::is_html(&value);
         } else if is(EXPLAIN) {
             head.explain = Some(value).filter(|text| !text.is_empty());
         } else if is("Connection") {

@@ -163,6 +163,10 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     if let Some(path) = &args.report {
         std::fs::write(path, html::page(&report)).map_err(|error| unwritable(path, &error))?;
     }
+    if outcome.is_interrupted {
+        output::note(format_args!("interrupted: {} published, {} delivered", report.published, report.delivered));
+        return Ok(Code::Interrupted);
+    }
     let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| check::failures(conditions, &report))?;
     for failure in &failures {
         output::note(format_args!("assertion failed: {failure}"));

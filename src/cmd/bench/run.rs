@@ -1,5 +1,6 @@
 //! The course of a run: connect all, wait until the server has them, warm up, publish, wait for the deliveries.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ use crate::cmd::output::note;
 
 /// How often the confirmation and the end look.
 const TICK: Duration = Duration::from_millis(50);
+/// Time for deliveries under way when a signal came.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Tidying up is not worth a longer wait.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Channels in one request to delete them, so that its line stays short.
@@ -37,6 +40,8 @@ struct Run<'a> {
     client: Http,
     /// What this process and its workers have in common.
     part: Part,
+    /// Publishing has begun: there is something to report when a signal comes.
+    has_begun: Cell<bool>,
 }
 
 /// What came out of a run.
@@ -44,6 +49,8 @@ pub(super) struct Outcome {
     pub(super) report: Report,
     /// The publication that was not answered in time, which ended the run.
     pub(super) unanswered: Option<anyhow::Error>,
+    /// A signal ended it.
+    pub(super) is_interrupted: bool,
 }
 
 /// The subscribers of all processes.
@@ -85,7 +92,7 @@ impl Crowd {
     }
 }
 
-/// Measures, and tidies up however that ends; `None` if it was interrupted.
+/// Measures, and tidies up however that ends; `None` if it was interrupted before anything was published.
 ///
 /// # Errors
 /// When subscribers cannot connect in time, or a message is refused.
@@ -96,10 +103,10 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
     let of = args.processes.number(args.subscribers, target.is_loopback() || !args.bind.is_empty());
     limits::raise_open_files(if of == 1 { args.subscribers + args.publishers } else { args.publishers })?;
     let part = Part { index: 0, of, start: clock::now(), prefix, source: None };
-    let run = Run { args, endpoints, target, client: args.server.client()?, part };
+    let run = Run { args, endpoints, target, client: args.server.client()?, part, has_begun: Cell::new(false) };
     let outcome = tokio::select! {
         outcome = run.measure() => outcome.map(Some),
-        result = interrupted() => result.map(|()| None),
+        result = run.interrupted_before() => result.map(|()| None),
     };
     tokio::select! {
         // Whoever interrupts again does not want to wait for it.
@@ -127,13 +134,34 @@ impl Run<'_> {
         let posted = Rc::new(Posted::new(args.channels, start));
         let load = self.load(End::Messages(args.messages));
         let progress = Progress::delivering(&crowd, u64::from(args.messages) * args.subscribers as u64);
-        let unanswered = match publish(&load, &self.target, &urls, &posted).await {
-            Ok(()) => None,
-            Err(error) if matches!(error.downcast_ref(), Some(Error::TimedOut { .. })) => Some(error),
-            Err(error) => return Err(error),
-        };
+        self.has_begun.set(true);
+        let mut stop = std::pin::pin!(interrupted());
+        let (mut unanswered, mut is_interrupted) = (None, false);
+        tokio::select! {
+            published = publish(&load, &self.target, &urls, &posted) => match published {
+                Ok(()) => {}
+                Err(error) if matches!(error.downcast_ref(), Some(Error::TimedOut { .. })) => unanswered = Some(error),
+                Err(error) => return Err(error),
+            },
+            stopped = &mut stop => {
+                stopped?;
+                is_interrupted = true;
+            }
+        }
         let publish_nanos = clock::now() - load.first;
-        self.wait(&crowd, |tally| tally.delivered >= posted.expected(args.subscribers)).await;
+        let delivered = self.wait(&crowd, |tally| tally.delivered >= posted.expected(args.subscribers));
+        if is_interrupted {
+            // What is under way is not lost.
+            let _ = timeout(UNDER_WAY, delivered).await;
+        } else {
+            tokio::select! {
+                () = delivered => {}
+                stopped = &mut stop => {
+                    stopped?;
+                    is_interrupted = true;
+                }
+            }
+        }
         drop(progress);
         let due: Vec<u64> = posted.counts().iter().zip(warm.counts()).map(|(count, warm)| count + warm).collect();
         let books = crowd.books(&due).await?;
@@ -143,7 +171,13 @@ impl Run<'_> {
         if let Some(error) = crowd.take_failure() {
             note(format_args!("{} of {} subscribers were disconnected; the first one: {error:#}", report.disconnected, report.subscribers));
         }
-        Ok(Outcome { report, unanswered })
+        Ok(Outcome { report, unanswered, is_interrupted })
+    }
+
+    /// Returns when a signal comes before there is anything to report.
+    async fn interrupted_before(&self) -> anyhow::Result<()> {
+        interrupted().await?;
+        if self.has_begun.get() { std::future::pending().await } else { Ok(()) }
     }
 
     fn load(&self, end: End) -> Load {

@@ -106,18 +106,19 @@ impl<'a> Work<'a> {
         let form = if args.ndjson { Form::Json } else { Form::Plain };
         let unit = if args.is_by_line() { "line" } else { "message" };
         let tally = Tally { unit, total: input::count(&source, args.repeat), ..Tally::default() };
-        let template = |text: &Option<String>| text.as_deref().filter(|_| args.template).map(|text| Template::new(text.as_bytes()));
+        let template =
+            |text: &Option<String>| text.as_deref().filter(|_| args.template).map(|text| Template::new(text.as_bytes())).transpose();
         let text = match &source {
-            Source::Text(text) if args.template => Some(Template::new(text)),
+            Source::Text(text) if args.template => Some(Template::new(text)?),
             _ => None,
         };
         Ok(Self {
             args,
             endpoints,
             default: default.map(Arc::new),
-            channel: template(&args.channels()),
+            channel: template(&args.channels())?,
             text,
-            event_id: template(&args.event_id),
+            event_id: template(&args.event_id)?,
             random: Random::new(),
             input: input::start(source, form, args.repeat)?,
             entries: VecDeque::new(),
@@ -132,9 +133,9 @@ impl<'a> Work<'a> {
     }
 
     async fn run(&mut self) -> End {
-        let (mut interrupt, mut terminate) = match (listen(SignalKind::interrupt()), listen(SignalKind::terminate())) {
-            (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-            (Err(error), _) | (_, Err(error)) => return End::Failed(error),
+        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(listen);
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
+            return End::Failed(anyhow::anyhow!("cannot wait for signals"));
         };
         let (mut settles, mut is_interrupted) = (None, false);
         loop {
@@ -161,6 +162,7 @@ impl<'a> Work<'a> {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = interrupt.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
                 _ = terminate.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
+                _ = hangup.recv() => if self.interrupt(&mut settles, &mut is_interrupted) { break },
                 () = sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => break,
             }
             self.show();
@@ -203,10 +205,11 @@ impl<'a> Work<'a> {
 
     fn posting(&mut self, entry: Entry) -> Result<Posting, Error> {
         let number = entry.number;
+        let read = |text: &[u8]| Template::new(text).map_err(|error| Error::Request(format!("cannot publish line {number}: {error}")));
         let mut expand = |template: &Template| template.expand(number, &mut self.random);
         let mut words = |template: &Template| String::from_utf8_lossy(&expand(template)).into_owned();
         let url = match (entry.channel, &self.channel, &self.default) {
-            (Some(channel), ..) if self.args.template => Arc::new(self.endpoints.publish(&words(&Template::new(channel.as_bytes())))?),
+            (Some(channel), ..) if self.args.template => Arc::new(self.endpoints.publish(&words(&read(channel.as_bytes())?))?),
             (Some(channel), ..) => Arc::new(self.endpoints.publish(&channel)?),
             (None, Some(template), _) => Arc::new(self.endpoints.publish(&words(template))?),
             (None, None, Some(url)) => Arc::clone(url),
@@ -221,7 +224,7 @@ impl<'a> Work<'a> {
         });
         let text = match &self.text {
             Some(template) => expand(template),
-            None if self.args.template => expand(&Template::new(&entry.text)),
+            None if self.args.template => expand(&read(&entry.text)?),
             None => entry.text,
         };
         let event_type = entry.event_type.or_else(|| self.args.event_type.clone());

@@ -33,7 +33,7 @@ macro_rules! examples {
   pushctl pub news -f report.json --event-type report --require-subscribers 1
   tail -f app.log | pushctl pub logs --lines
   pushctl pub --ndjson -f messages.ndjson --json
-  pushctl pub load '{\"n\":{n},\"at\":\"{time}\"}' --template --repeat 1000 --rate 100/s"
+  pushctl pub load '{\"n\":{number},\"at\":\"{time}\"}' --template --repeat 1000 --rate 100/s"
     };
 }
 
@@ -49,10 +49,13 @@ pub struct Args {
     /// Servers drop an ending '.b' with digits from a name (a backtrack, see 'pushctl sub').
     #[arg(value_name = "CHANNEL", required_unless_present_any = ["ndjson", "more_channels"], value_hint = ValueHint::Other)]
     channel: Option<String>,
-    /// Message; standard input if it is absent or '-'
+    /// Message; standard input if it is absent or '-'. With -c a single argument is the message
     #[arg(value_name = "TEXT", conflicts_with_all = ["file", "lines", "ndjson"])]
     text: Option<String>,
     /// Another channel to publish to (repeatable); all get the message with one request
+    ///
+    /// With -c CHANNEL may be left out: 'pushctl pub -c a -c b hello' publishes 'hello'. Standard input is read with '-',
+    /// without an argument, and where the messages come from elsewhere (--file, --lines, --ndjson) the argument is a channel.
     #[arg(short = 'c', long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
     more_channels: Vec<String>,
     /// Send the content of this file
@@ -70,7 +73,7 @@ pub struct Args {
     /// Fail with exit code 12 if a channel has fewer subscribers; the message is published nevertheless
     #[arg(long, value_name = "N")]
     require_subscribers: Option<u64>,
-    /// Each line is a message; empty lines are left out
+    /// Each line is a message; empty lines are left out, and a CR before the line break is no part of it
     ///
     /// Over plain http all go through one connection, and requests are sent ahead of their answers; over https or a proxy
     /// each waits for its answer. The first refusal ends the sending; what was acknowledged is told.
@@ -87,10 +90,10 @@ pub struct Args {
     /// Most messages in a time: 100/s, 5/m or 3/h; as fast as the server answers if absent
     #[arg(long, value_name = "RATE", value_parser = many::rate, help_heading = "Many messages")]
     rate: Option<f64>,
-    /// Replace {n}, {n:6}, {n%10}, {time}, {ms}, {random} and {random:100} in texts, channels and the event id
+    /// Replace {number}, {number:6}, {number%10}, {time}, {ms}, {random} and {random:100} in texts, channels and the event id
     ///
-    /// {n} is the number of the message or line, with at least 6 digits in {n:6}, and its remainder in {n%10}; {time} is the
-    /// time (RFC 3339), {ms} in milliseconds since 1970; {random} is 16 letters and digits. Other braces stay.
+    /// {number} is the number of the message or line, with at least 6 digits in {number:6}, and its remainder in {number%10};
+    /// {time} is the time (RFC 3339), {ms} in milliseconds since 1970; {random} is 16 letters and digits. Other braces stay.
     #[arg(long, help_heading = "Many messages")]
     template: bool,
     /// Go on after a refusal; all are counted, and the exit code is that of the first
@@ -113,6 +116,13 @@ impl Args {
     fn channels(&self) -> Option<String> {
         let all: Vec<&str> = self.channel.iter().chain(&self.more_channels).map(String::as_str).collect();
         (!all.is_empty()).then(|| all.join("/"))
+    }
+
+    /// With `-c` a single argument is the message, unless that comes from elsewhere.
+    fn single_is_text(&mut self) {
+        if !self.more_channels.is_empty() && self.text.is_none() && self.file.is_none() && !self.is_by_line() {
+            self.text = self.channel.take();
+        }
     }
 
     fn is_by_line(&self) -> bool {
@@ -143,7 +153,8 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When the arguments are wrong or the message cannot be read.
-pub fn prepare(args: Args, url: &str) -> anyhow::Result<Prepared> {
+pub fn prepare(mut args: Args, url: &str) -> anyhow::Result<Prepared> {
+    args.single_is_text();
     let endpoints = args.server.endpoints(url)?;
     let url = args.channels().map(|channels| endpoints.publish(&channels)).transpose()?;
     let source = source(&args)?;
@@ -172,10 +183,10 @@ async fn one(args: &Args, mut text: Vec<u8>, endpoints: &Endpoints, mut url: Url
     let channels = args.channels().unwrap_or_default();
     if args.template {
         let mut random = Random::new();
-        let mut expand = |text: &[u8]| Template::new(text).expand(1, &mut random);
-        text = expand(&text);
-        event_id = event_id.map(|id| String::from_utf8_lossy(&expand(id.as_bytes())).into_owned());
-        url = endpoints.publish(&String::from_utf8_lossy(&expand(channels.as_bytes())))?;
+        let mut expand = |text: &[u8]| Template::new(text).map(|template| template.expand(1, &mut random));
+        text = expand(&text)?;
+        event_id = event_id.map(|id| expand(id.as_bytes()).map(|id| String::from_utf8_lossy(&id).into_owned())).transpose()?;
+        url = endpoints.publish(&String::from_utf8_lossy(&expand(channels.as_bytes())?))?;
     }
     let publication = Publication { text, event_id, event_type: args.event_type.clone(), content_type: args.content_type.clone() };
     let answer = publish(&client, &url, publication, args.answer.timeout).await?;

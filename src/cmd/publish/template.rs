@@ -1,9 +1,12 @@
-//! Texts with counters, for testing: `{n}`, `{n:6}`, `{n%10}`, `{time}`, `{ms}`, `{random}`, `{random:100}`.
+//! Texts with counters, for testing: `{number}`, `{number:6}`, `{number%10}`, `{time}`, `{ms}`, `{random}`, `{random:100}`.
 //!
-//! Everything else in braces stays as it is, so that JSON can be a template.
+//! Everything else in braces stays as it is, so that JSON can be a template. `{n}` is `{number}`, too, but is not in the
+//! help, where clap would make a line break of it.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::cmd::exit::Usage;
 
 /// Most digits or letters that one placeholder becomes.
 const MAX_WIDTH: usize = 1 << 20;
@@ -27,13 +30,19 @@ enum Piece {
 
 impl Template {
     /// Reads a text.
-    #[must_use]
-    pub fn new(text: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// [`Usage`] if a placeholder has a width or divisor that makes no sense.
+    pub fn new(text: &[u8]) -> Result<Self, Usage> {
         let mut pieces = Vec::new();
         let (mut plain, mut rest) = (Vec::new(), text);
         while let Some((&byte, behind)) = rest.split_first() {
             let closing = (byte == b'{').then(|| memchr::memchr(b'}', behind)).flatten();
-            if let Some((piece, end)) = closing.and_then(|end| placeholder(&behind[..end]).map(|piece| (piece, end))) {
+            let found = match closing {
+                Some(end) => placeholder(&behind[..end])?.map(|piece| (piece, end)),
+                None => None,
+            };
+            if let Some((piece, end)) = found {
                 pieces.push(Piece::Bytes(std::mem::take(&mut plain)));
                 pieces.push(piece);
                 rest = &behind[end + 1..];
@@ -43,7 +52,7 @@ impl Template {
             }
         }
         pieces.push(Piece::Bytes(plain));
-        Self(pieces)
+        Ok(Self(pieces))
     }
 
     /// The text of message `number`.
@@ -72,24 +81,34 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn placeholder(inner: &[u8]) -> Option<Piece> {
-    let width = |text: &str| text.parse().ok().filter(|width| (1..=MAX_WIDTH).contains(width));
-    let inner = std::str::from_utf8(inner).ok()?;
-    Some(match inner {
-        "n" => Piece::Number { digits: 1, divisor: None },
-        "time" => Piece::Time,
-        "ms" => Piece::Milliseconds,
-        "random" => Piece::Random(16),
-        _ => {
-            if let Some(digits) = inner.strip_prefix("n:") {
-                Piece::Number { digits: width(digits)?, divisor: None }
-            } else if let Some(divisor) = inner.strip_prefix("n%") {
-                Piece::Number { digits: 1, divisor: Some(divisor.parse().ok().filter(|divisor| *divisor > 0)?) }
-            } else {
-                Piece::Random(width(inner.strip_prefix("random:")?)?)
-            }
+/// What stands between two braces, if it is a placeholder.
+fn placeholder(inner: &[u8]) -> Result<Option<Piece>, Usage> {
+    let Ok(inner) = std::str::from_utf8(inner) else { return Ok(None) };
+    let (name, argument) = match inner.find([':', '%']) {
+        Some(at) => inner.split_at(at),
+        None => (inner, ""),
+    };
+    let wrong = |mend: &str| Usage(format!("cannot use '{{{inner}}}' of --template: {mend}"));
+    let width = |text: &str| {
+        let width = text.parse().ok().filter(|width| (1..=MAX_WIDTH).contains(width));
+        width.ok_or_else(|| wrong(&format!("behind the colon is a width from 1 to {MAX_WIDTH}")))
+    };
+    let piece = match (name, argument.get(..1), argument.get(1..).unwrap_or_default()) {
+        ("number" | "n", None, _) => Piece::Number { digits: 1, divisor: None },
+        ("number" | "n", Some(":"), digits) => Piece::Number { digits: width(digits)?, divisor: None },
+        ("number" | "n", Some(_), divisor) => {
+            let divisor = divisor.parse().ok().filter(|divisor| *divisor > 0);
+            let divisor = divisor.ok_or_else(|| wrong("behind the percent sign is a number above 0"))?;
+            Piece::Number { digits: 1, divisor: Some(divisor) }
         }
-    })
+        ("time", None, _) => Piece::Time,
+        ("ms", None, _) => Piece::Milliseconds,
+        ("random", None, _) => Piece::Random(16),
+        ("random", Some(":"), letters) => Piece::Random(width(letters)?),
+        ("time" | "ms" | "random", Some(_), _) => return Err(wrong(&format!("write '{{{name}}}'"))),
+        _ => return Ok(None),
+    };
+    Ok(Some(piece))
 }
 
 /// Letters and digits that differ from run to run; nothing for secrets.
@@ -127,7 +146,7 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str, number: u64) -> String {
-        String::from_utf8(Template::new(text.as_bytes()).expand(number, &mut Random(1))).expect("text")
+        String::from_utf8(Template::new(text.as_bytes()).expect(text).expand(number, &mut Random(1))).expect("text")
     }
 
     #[test]
@@ -135,13 +154,17 @@ mod tests {
         for (text, expected) in [
             ("a {n} b {n:4} {n%5}", "a 17 b 0017 2"),
             (r#"{"n":{n},"x":{}}"#, r#"{"n":17,"x":{}}"#),
-            ("{m} {n:} {n:x} {n%0} {n", "{m} {n:} {n:x} {n%0} {n"),
+            ("{number} {number:3} {number%10}", "17 017 7"),
+            ("{m} {x:1} {num} {n", "{m} {x:1} {num} {n"),
             ("{{n}}", "{17}"),
             ("", ""),
         ] {
             assert_eq!(expanded(text, 17), expected, "{text}");
         }
-        assert_eq!(Template::new(b"\xff{n}").expand(1, &mut Random(1)), b"\xff1");
+        assert_eq!(Template::new(b"\xff{n}").expect("good").expand(1, &mut Random(1)), b"\xff1");
+        for text in ["x{n%0}", "{n:}", "{number:x}", "{number%}", "{random:0}", "{time:3}", "{ms%2}"] {
+            assert!(Template::new(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::assertion::{self, Conditions};
 use super::exit::{Code, exit_codes};
 use super::{args, output};
 use crate::client::error::shown;
-use crate::client::statistics::{self, Report};
+use crate::client::statistics::{self, ChannelInfo, Report};
 use crate::client::{Endpoints, Error, Http};
 
 macro_rules! examples {
@@ -58,7 +58,7 @@ pub struct Args {
     /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means 'and')
     ///
     /// With several channels they must hold for each that is shown. Fields are those of --json; published and stored are short
-    /// for published_messages and stored_messages.
+    /// for published_messages and stored_messages. A channel that does not exist has zeros.
     #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse, conflicts_with = "watch")]
     assert: Option<Conditions>,
     #[command(flatten)]
@@ -85,7 +85,10 @@ impl Source {
 
     fn strange(&self) -> Error {
         let url = self.endpoints.statistics(self.channel.as_deref()).map_or_else(|_| self.endpoints.base(), |url| shown(&url));
-        Error::Protocol { url, reason: "it is no JSON of channel statistics".to_owned() }
+        Error::Protocol {
+            url,
+            reason: "it is no JSON of channel statistics (something else is there? see --url and --stats-path)".to_owned(),
+        }
     }
 
     async fn report(&self, timeout: Duration) -> Result<Report, Error> {
@@ -120,7 +123,15 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
         let report = Report::from_json(&body).ok_or_else(|| source.strange())?;
         Ok((render(&body, &report, args).ok_or_else(|| source.strange())?, report))
     };
-    let (text, report) = asked.await.map_err(|error: Error| explained(error.into(), args))?;
+    let (text, report) = match (asked.await, &args.channel) {
+        // A channel that nobody has used counts nothing, as for `wait`.
+        (Err(Error::Status { status: 404, .. }), Some(channel)) if args.assert.is_some() => {
+            output::note(format_args!("channel '{channel}' does not exist, so all its numbers are 0"));
+            let info = ChannelInfo { channel: channel.clone(), ..ChannelInfo::default() };
+            (Vec::new(), Report::Channels(vec![info]))
+        }
+        (asked, _) => asked.map_err(|error: Error| explained(error.into(), args))?,
+    };
     let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| check::failures(conditions, &report, &args.selection))?;
     output::Stdout::start()?.text(&text).await?;
     for failure in &failures {

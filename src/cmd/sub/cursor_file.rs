@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -28,6 +28,8 @@ use crate::cmd::exit::Usage;
 use crate::message::Position;
 
 const VERSION: u32 = 1;
+/// Most bytes of a cursor file: about a hundred thousand channels.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// A cursor file that this run holds.
 #[derive(Debug)]
@@ -79,22 +81,18 @@ impl CursorFile {
         channels: impl Iterator<Item = String>,
         syncs: bool,
     ) -> anyhow::Result<(Self, Option<Marks>)> {
-        // Where it is a link, its target is replaced and not the link.
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = target(path)?;
         let beside = |ending: &str| {
             let mut name = path.clone().into_os_string();
             name.push(ending);
             PathBuf::from(name)
         };
+        regular(&path)?;
         let lock = lock(&path, &beside(".lock"))?;
         let mut channels: Vec<String> = channels.collect();
         channels.sort();
         let head = Head { version: VERSION, server: server.to_owned(), channels };
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error).with_context(|| format!("cannot read the cursor file '{}'", path.display())),
-        };
+        let text = content(&path)?;
         let marks = text.as_deref().map(|text| read(text, &path, &head)).transpose()?;
         let (temporary, written) = (beside(".tmp"), Mutex::new(text.unwrap_or_default()));
         Ok((Self { path, temporary, syncs, head, written, _lock: lock }, marks))
@@ -123,13 +121,59 @@ impl CursorFile {
     }
 
     fn replace(&self, text: &str) -> std::io::Result<()> {
+        let replaced = self.write(text).and_then(|()| std::fs::rename(&self.temporary, &self.path));
+        if replaced.is_err() {
+            // A disk may be full: what is of no use must not stay on it.
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+        replaced
+    }
+
+    fn write(&self, text: &str) -> std::io::Result<()> {
         let mut file = File::create(&self.temporary)?;
         file.write_all(text.as_bytes())?;
-        if self.syncs {
-            file.sync_data()?;
-        }
-        std::fs::rename(&self.temporary, &self.path)
+        if self.syncs { file.sync_data() } else { Ok(()) }
     }
+}
+
+/// The file that `path` means. Where it is a link, its target is replaced and not the link.
+fn target(path: &Path) -> Result<PathBuf, Usage> {
+    match std::fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        Err(_) if path.is_symlink() => {
+            let path = path.display();
+            Err(Usage(format!("cannot use the cursor file '{path}': it is a link to nothing (remove it, or name the file itself)")))
+        }
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+/// Refuses what is there and no regular file: a device may have no end, and cannot be replaced.
+fn regular(path: &Path) -> Result<(), Usage> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Usage(format!("cannot use the cursor file '{}': it is no regular file (name another one)", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The content of the file, if it is there.
+fn content(path: &Path) -> anyhow::Result<Option<String>> {
+    let context = || format!("cannot read the cursor file '{}'", path.display());
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(context),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut text).with_context(context)?;
+    if text.len() as u64 > MAX_BYTES {
+        let reason = format!("it is larger than {} MiB", MAX_BYTES >> 20);
+        return Err(Usage(format!("cannot use the cursor file '{}': {reason} (name another one)", path.display())).into());
+    }
+    // What is no text is no cursor, and told as such.
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::cursor_file::CursorFile;
+use super::cursor_file::{self, CursorFile};
 use super::queue::{Item, Queue};
 use super::report;
 use super::template::Field;
@@ -19,6 +19,7 @@ use super::watch::{End, Stop, Tally, Watch, place_of};
 use crate::client::marks::{Marks, Step};
 use crate::client::{Event, Message};
 use crate::cmd::output::{Stdout, note};
+use crate::message::Position;
 
 /// The environment of a command.
 const VARIABLES: [(&str, Field); 8] = [
@@ -115,7 +116,7 @@ impl Runner<'_> {
                     self.pass(step).await?;
                 }
             }
-            Event::Deleted(_, step) | Event::Moved(step) => self.pass(step).await?,
+            Event::Deleted(_, _, step) | Event::Moved(step) => self.pass(step).await?,
             Event::Retrying(..) | Event::Falling(..) => {}
         }
         Ok((job, end))
@@ -156,7 +157,7 @@ impl Runner<'_> {
             note(format_args!("the command of --exec failed: {status}{at}"));
         }
         if is_good || !self.ack_on_success {
-            self.tally.add(1, Some(place).filter(|place| !place.is_empty()));
+            self.tally.add(1, None);
             self.ledger.close(number);
             self.save().await?;
         }
@@ -171,6 +172,7 @@ impl Runner<'_> {
 
     async fn save(&mut self) -> anyhow::Result<()> {
         let moved = self.ledger.settle();
+        self.tally.all_done_to(self.ledger.place.map(cursor_file::place));
         let Some(file) = self.file.as_ref().filter(|_| moved) else { return Ok(()) };
         let (file, marks) = (Arc::clone(file), self.ledger.marks.clone());
         self.stdout.write_then(Vec::new(), Box::new(move || file.save(&marks))).await
@@ -184,6 +186,8 @@ pub(super) struct Ledger {
     /// Number of the first entry.
     first: u64,
     entries: VecDeque<(Step, bool)>,
+    /// The last message behind which all are done that came before it.
+    place: Option<Position>,
 }
 
 impl Ledger {
@@ -208,6 +212,9 @@ impl Ledger {
         let mut moved = false;
         while self.entries.front().is_some_and(|(_, done)| *done) {
             if let Some((step, _)) = self.entries.pop_front() {
+                if let Step::Message(_, mark, _) = &step {
+                    self.place = mark.position.or(self.place);
+                }
                 self.marks.note(step);
                 self.first += 1;
                 moved = true;

@@ -99,7 +99,7 @@ pub struct Args {
     backlog: Option<u64>,
     /// Where to start: now, all, -N (the last N of each channel), 5m (ago), a time, TIME:TAG, or id:EVENT-ID
     ///
-    /// Times are RFC 3339, HTTP dates or unix seconds. TIME:TAG starts behind the message of that time and tag, id:EVENT-ID
+    /// Times are RFC 3339 (without a zone: UTC; a date alone is its first second), HTTP dates or unix seconds. TIME:TAG starts behind the message of that time and tag, id:EVENT-ID
     /// behind the one with that event id.
     #[arg(short, long, value_name = "START", value_parser = start::since, allow_hyphen_values = true)]
     since: Option<Since>,
@@ -117,7 +117,7 @@ pub struct Args {
     /// Stop after N messages
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Stop after a message that matches REGEX
+    /// Stop after a message that matches REGEX; with --count it must be among those, or the exit code is 6
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     until: Option<Regex>,
     /// Stop after a message that matches REGEX, with exit code 9
@@ -235,6 +235,7 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
                 stdout.settle(LAST_LINE).await;
                 stopped?
             }
+            () = stdout.hung_up() => End::Unread,
         };
         (end, false)
     };

@@ -99,7 +99,14 @@ impl Printer<'_> {
                 }
                 (step, self.fail_on_gap.then_some(End::Gap))
             }
-            Event::Deleted(_, step) | Event::Moved(step) => (Some(step), None),
+            Event::Deleted(channel, farewell, step) => {
+                if matches!(self.form, Form::Json) {
+                    batch.bytes.extend_from_slice(report::deleted_line(&channel, &farewell).as_bytes());
+                    batch.bytes.push(b'\n');
+                }
+                (Some(step), None)
+            }
+            Event::Moved(step) => (Some(step), None),
             Event::Retrying(..) | Event::Falling(..) => (None, None),
         };
         if let (Some(step), Some(_)) = (step, &self.file) {

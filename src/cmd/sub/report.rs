@@ -2,7 +2,7 @@
 
 use crate::client::message::Gap;
 use crate::client::{Error, Event, Message, Mode};
-use crate::cmd::output::note;
+use crate::cmd::output::{note, printable};
 use crate::protocol::GAP_ID;
 
 /// Tells the user about an event that is no message.
@@ -13,7 +13,12 @@ pub(super) fn tell(event: &Event) {
             Some(channel) => note(format_args!("channel '{channel}': {gap}, the server had dropped them")),
             None => note(format_args!("{gap}, the server had dropped them")),
         },
-        Event::Deleted(channel, _) => note(format_args!("channel '{channel}' was deleted")),
+        Event::Deleted(channel, farewell, _) if farewell.is_empty() => note(format_args!("channel '{channel}' was deleted")),
+        Event::Deleted(channel, farewell, _) => {
+            // One line, whatever the farewell has.
+            let farewell = printable(&String::from_utf8_lossy(farewell));
+            note(format_args!("channel '{channel}' was deleted: {farewell}"));
+        }
         Event::Retrying(error, delay) => note(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f32())),
         Event::Falling(error, mode) => fallen(error, *mode),
     }
@@ -34,4 +39,9 @@ fn fallen(error: &Error, mode: Mode) {
 pub(super) fn gap_line(message: &Message, gap: Gap) -> String {
     let text = if message.text.is_empty() { gap.to_string().into_bytes() } else { message.text.clone() };
     Message { id: Some(GAP_ID), text, gap: Some(gap), event_type: None, event_id: None, ..message.clone() }.to_json()
+}
+
+/// The end of a channel as an object.
+pub(super) fn deleted_line(channel: &str, farewell: &[u8]) -> String {
+    serde_json::json!({"deleted": true, "channel": channel, "text": String::from_utf8_lossy(farewell)}).to_string()
 }

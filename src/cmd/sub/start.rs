@@ -97,6 +97,9 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
             if let Some(count) = text.strip_prefix('-') {
                 return count.parse().ok().filter(|count| *count > 0).map(Since::Last).ok_or_else(refuse);
             }
+            if let Some(time) = clock_time(text) {
+                return Err(format!("'{time}' is no full time (write a date, too: 2026-11-21T{time}Z; TIME:TAG has unix seconds)"));
+            }
             match position(text, now) {
                 Some(position) => Start::After(position),
                 None => Start::Since(args::since(text, now).map_err(|_| refuse())?),
@@ -113,6 +116,15 @@ fn position(text: &str, now: u64) -> Option<Position> {
         return None;
     }
     Some(Position::new(args::since(time, now).ok()?, tag.parse().ok()?))
+}
+
+/// The least time of a `TIME:TAG`: 1973, long before any server.
+const FIRST_TIME: u64 = 100_000_000;
+
+/// What looks like `TIME:TAG` but means a time of the day.
+fn clock_time(text: &str) -> Option<&str> {
+    let time = text.split(':').next()?.parse::<u64>().ok()?;
+    (text.contains(':') && time < FIRST_TIME).then_some(text)
 }
 
 /// The channels, each once: a channel that is named twice would deliver every message twice. A backtrack in the module's
@@ -166,7 +178,7 @@ mod tests {
             assert_eq!(since_at(text, 1000), Ok(Since::Start(start)), "{text}");
         }
         assert_eq!(since_at("-10", 0), Ok(Since::Last(10)));
-        for text in ["", "yesterday", "-0", "-x", "id:", "5:x", ":", "x:1"] {
+        for text in ["", "yesterday", "-0", "-x", "id:", "5:x", ":", "x:1", "12:00", "12:00:00", "99999999:1"] {
             assert!(since_at(text, 0).is_err(), "{text}");
         }
     }

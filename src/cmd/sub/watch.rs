@@ -29,6 +29,8 @@ pub(super) enum End {
     Idle,
     /// The time of `--timeout` is over.
     TimedOut,
+    /// The reader of standard output has gone.
+    Unread,
     /// A signal.
     Interrupted,
     /// A command failed, with `--ack-on-success`.
@@ -71,7 +73,11 @@ impl Watch {
             (None, None) => None,
         };
         match end {
-            End::Count | End::Until => Code::Success,
+            End::Count if self.until.is_some() => {
+                note("no message matched --until before --count was reached");
+                Code::TimedOut
+            }
+            End::Count | End::Until | End::Unread => Code::Success,
             End::FailOn => {
                 note("a message matched --fail-on");
                 Code::Failed
@@ -107,14 +113,34 @@ impl Watch {
 
 /// What was dealt with.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<(u64, Option<String>)>);
+pub(super) struct Tally(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    messages: u64,
+    place: Option<Place>,
+}
+
+/// From where another run may go on without missing anything.
+#[derive(Debug)]
+enum Place {
+    /// The last message, since they are dealt with in order.
+    Last(String),
+    /// The last message before the oldest that is not done.
+    AllDone(String),
+}
 
 impl Tally {
     /// Adds messages and where the last of them stands, if that is known.
     pub(super) fn add(&self, count: u64, last: Option<String>) {
         let mut tally = self.0.lock();
-        tally.0 += count;
-        tally.1 = last.or(tally.1.take());
+        tally.messages += count;
+        tally.place = last.map(Place::Last).or(tally.place.take());
+    }
+
+    /// Notes the message up to which all are done, where they are not dealt with in order.
+    pub(super) fn all_done_to(&self, place: Option<String>) {
+        self.0.lock().place = place.map(Place::AllDone);
     }
 }
 
@@ -125,10 +151,11 @@ pub(super) fn place_of(message: &Message) -> Option<String> {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (count, last) = &*self.0.lock();
-        write!(formatter, "interrupted after {count} {}", if *count == 1 { "message" } else { "messages" })?;
-        match last {
-            Some(last) => write!(formatter, ", the last at {last} (--since {last} goes on there)"),
+        let Counted { messages, place } = &*self.0.lock();
+        write!(formatter, "interrupted after {messages} {}", if *messages == 1 { "message" } else { "messages" })?;
+        match place {
+            Some(Place::Last(place)) => write!(formatter, ", the last at {place} (--since {place} goes on there)"),
+            Some(Place::AllDone(place)) => write!(formatter, ", all up to {place} (--since {place} goes on there)"),
             None => Ok(()),
         }
     }
