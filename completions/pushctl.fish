@@ -99,9 +99,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s H -l header -d '
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s l -l lines -d 'Each line is a message; empty lines are left out'
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s l -l lines -d 'Each line is a message; empty lines are left out, and a CR before the line break is no part of it'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l ndjson -d 'Each line is an object with "channel", "text" or "base64", "event_id", "event_type"'
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l template -d 'Replace {n}, {n:6}, {n%10}, {time}, {ms}, {random} and {random:100} in texts, channels and the event id'
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l template -d 'Replace {number}, {number:6}, {number%10}, {time}, {ms}, {random} and {random:100} in texts, channels and the event id'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l keep-going -d 'Go on after a refusal; all are counted, and the exit code is that of the first'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l retry-unanswered -d 'Send again what was not answered when a connection broke; it may be published twice'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l json -d 'Print the result as JSON, one object per line'
@@ -129,7 +129,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s b -l backlog -d 
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s s -l since -d 'Where to start: now, all, -N (the last N of each channel), 5m (ago), a time, TIME:TAG, or id:EVENT-ID' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l cursor-file -d 'Keep in FILE where this run stands, and go on there in the next one' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s n -l count -d 'Stop after N messages' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l until -d 'Stop after a message that matches REGEX' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l until -d 'Stop after a message that matches REGEX; with --count it must be among those, or the exit code is 6' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on -d 'Stop after a message that matches REGEX, with exit code 9' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s t -l timeout -d 'Stop after this time' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l idle-timeout -d 'Stop when no message came for this time; the exit code is that of --timeout' -r

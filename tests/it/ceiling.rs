@@ -245,6 +245,8 @@ fn whatever_clients_leave_half_done_the_process_stays_within_twice_the_memory() 
     let _turn = turn();
     for (what, count, bytes) in hoarded() {
         let server = Server::start(&["--memory", "16m", "--shards", "1"]);
+        // An answer means that all of it has started.
+        assert_eq!(server.get("/channels-stats").head.status, 200, "{what}");
         let descriptors = server.descriptors();
         let before = server.memory("VmRSS");
         let mut held: Vec<Connection> = (0..count).map(|_| server.connect()).collect();
