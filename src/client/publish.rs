@@ -192,9 +192,12 @@ pub struct Sequence {
     current: Option<Current>,
 }
 
+/// An answer came: what it tells, or why it is a refusal.
+type Answered = Result<Vec<u8>, Error>;
+
 struct Current {
     number: u64,
-    answer: Pin<Box<dyn Future<Output = Result<Result<Vec<u8>, Error>, Error>>>>,
+    answer: Pin<Box<dyn Future<Output = Result<Answered, Error>>>>,
 }
 
 impl fmt::Debug for Sequence {
