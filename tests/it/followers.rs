@@ -211,3 +211,40 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
     drop(waiting);
     server.stop();
 }
+
+#[test]
+fn a_deletion_is_told_before_what_came_after_it() {
+    let server = Server::start(&["--shards", "1"]);
+    let post =
+        |channel: &str, text: &str| format!("POST /pub?id={channel} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    server.publish("a", "before a");
+    server.publish("b", "before b");
+    let seen = server.get("/poll/a.b1/b.b1");
+    let mut stream = server.follow("/sub/a/b", &[]);
+    let mut poll = server.connect();
+    poll.send_request("GET", "/lp/a/b", &seen.head.cursor(), None);
+    server.wait_for_subscribers("b", 2);
+    // In one piece, so that the news of `b` is noted first and all of it is served together.
+    let requests = [post("b", "one"), "DELETE /pub?id=a HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), post("a", "two"), post("b", "three")];
+    let mut publisher = server.connect();
+    publisher.send(requests.concat());
+    for _ in requests {
+        assert_eq!(publisher.read_response().head.status, 200);
+    }
+    let told: Vec<String> = (0..3).filter_map(|_| stream.next_line()).map(|message| message.text).collect();
+    assert_eq!(told, ["one", "Channel deleted", "three"], "every message is a cursor, and that of `three` would pass `two` over");
+    // A poll that goes on with the cursors it is given gets everything, too.
+    let mut texts: Vec<String> = Vec::new();
+    let mut answer = poll.read_response();
+    loop {
+        texts.extend(answer.text().lines().map(|line| object(line.as_bytes())["text"].as_str().expect("a text").to_owned()));
+        if texts.last().is_some_and(|text| text == "three") {
+            break;
+        }
+        answer = server.connect().request("GET", "/lp/a/b", &answer.head.cursor(), None);
+    }
+    texts.retain(|text| text != "Channel deleted");
+    assert_eq!(texts, ["one", "two", "three"]);
+    drop(stream);
+    server.stop();
+}

@@ -21,8 +21,18 @@ impl PositionClock {
         let next = |last: u64| Some(first_of_second.max(last + 1));
         let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|last| last);
         let packed = first_of_second.max(last + 1);
-        Position::new(packed >> TAG_BITS, (packed & ((1 << TAG_BITS) - 1)) as u32)
+        unpacked(packed)
     }
+
+    /// The newest position, or the beginning of the present second; what is appended after this call comes later.
+    pub(super) fn now(&self) -> Position {
+        let second = unix_now() << TAG_BITS;
+        unpacked(self.last.fetch_max(second, Ordering::Relaxed).max(second))
+    }
+}
+
+fn unpacked(packed: u64) -> Position {
+    Position::new(packed >> TAG_BITS, (packed & ((1 << TAG_BITS) - 1)) as u32)
 }
 
 #[cfg(test)]
@@ -39,6 +49,8 @@ mod tests {
             assert!(next > last);
             assert!(next.tag == last.tag + 1 || (next.time > last.time && next.tag == 1));
             last = next;
+            let now = clock.now();
+            assert!(now == last || (now.time > last.time && now.tag == 0), "{now:?} after {last:?}");
         }
     }
 }

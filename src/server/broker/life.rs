@@ -41,7 +41,7 @@ impl Broker {
             let mut state = current.lock();
             let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
             if idle {
-                state.fate = Fate::Collected;
+                state.fate = Fate::Collected(self.0.clock.now());
             }
             idle
         });

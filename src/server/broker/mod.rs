@@ -248,12 +248,18 @@ impl Broker {
             // It is shared by all channels, and takes nothing however full the server is.
             None => (self.0.settings.channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
         };
-        let Some(channel) = self.0.registry.remove_if(id, |channel| !channel.events) else { return Ok(false) };
-        let (stored, followed_on) = {
+        let (mut stored, mut followed_on) = (0, 0);
+        // Before there can be a successor, so that its messages come after the end of this one.
+        let removed = self.0.registry.remove_if(id, |channel| {
+            if channel.events {
+                return false;
+            }
             let mut state = channel.lock();
-            state.fate = Fate::Deleted(text, charge);
-            (state.log.stored_count(), state.followed_on())
-        };
+            state.fate = Fate::Deleted(self.0.clock.now(), text, charge);
+            (stored, followed_on) = (state.log.stored_count(), state.followed_on());
+            true
+        });
+        let Some(channel) = removed else { return Ok(false) };
         self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
         // Ids wait in the trash until the next tick. If there is no room for that, the event is what is left out.
         let charge = self.0.memory.charge(Channel::footprint(&channel.id)).ok();

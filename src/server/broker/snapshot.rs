@@ -30,6 +30,9 @@ pub struct Snapshot {
     pub slices: Vec<Slice>,
     /// Every message of these channels up to here is in the slices or was served before, none after it is.
     pub horizon: Position,
+    /// With the messages of this snapshot the reader is at the end of a channel that was deleted, at this position. It is
+    /// to be told before it gets anything that came later, which may be preceded by messages of a new channel of that name.
+    pub end: Option<Position>,
 }
 
 /// Reads several channels at one moment, up to about `max_bytes` of text in all (at least one message).
@@ -49,7 +52,8 @@ pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
             readings.push(Reading::new(&guards[index].log, reader.place, reader.max_lag));
         }
     }
-    let last = merge(&mut readings, max_bytes);
+    let end = guards.iter().filter_map(|state| state.ended_at()).min();
+    let (last, is_all) = merge(&mut readings, max_bytes, end);
     let slices: Vec<Slice> = readings.into_iter().map(Reading::finish).collect();
     let horizon = if slices.iter().any(|slice| slice.is_cut) {
         last
@@ -57,24 +61,27 @@ pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
         let with_messages = slices.iter().filter(|slice| !slice.messages.is_empty());
         with_messages.map(|slice| slice.horizon).max().unwrap_or_default()
     };
-    Snapshot { slices, horizon }
+    Snapshot { slices, horizon, end: end.filter(|_| is_all) }
 }
 
-/// Takes messages in the order of their positions; returns the last one.
-fn merge(readings: &mut [Reading<'_>], max_bytes: usize) -> Position {
+/// Takes messages in the order of their positions, up to `end`; returns the last position, and whether these are all.
+fn merge(readings: &mut [Reading<'_>], max_bytes: usize, end: Option<Position>) -> (Position, bool) {
     let mut next = BinaryHeap::with_capacity(readings.len());
     for (index, reading) in readings.iter_mut().enumerate() {
         next.extend(reading.next_position().map(|position| Reverse((position, index))));
     }
     let (mut bytes, mut last) = (0, Position::default());
     while let Some(Reverse((position, index))) = next.pop() {
+        if end.is_some_and(|end| position > end) {
+            break;
+        }
         let is_first = last == Position::default();
         if bytes >= max_bytes || (!is_first && readings[index].is_at_gap()) {
-            break;
+            return (last, false);
         }
         last = position;
         bytes += readings[index].take();
         next.extend(readings[index].next_position().map(|position| Reverse((position, index))));
     }
-    last
+    (last, true)
 }

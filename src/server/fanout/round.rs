@@ -59,15 +59,18 @@ impl State {
         }
         let member = self.channels[membership.channel as usize].members[membership.place as usize];
         faults::point("delivery");
-        if member.place.cursor < head {
-            if one_of_several {
+        let is_behind = member.place.cursor < head;
+        if one_of_several {
+            if is_behind || deleted.is_some() {
                 self.deliver_in_order(moment, key, nth);
-            } else {
+            }
+        } else {
+            if is_behind {
                 self.deliver(moment, key, nth, head);
             }
-        }
-        if let Some(text) = deleted {
-            self.tell_deleted(moment, key, nth, text);
+            if let Some(text) = deleted {
+                self.tell_deleted(moment, key, nth, text);
+            }
         }
         self.after_write(moment, key);
     }
@@ -211,14 +214,16 @@ impl State {
         Standing { second, newest, before_next: next.map(slow::before) }
     }
 
-    fn tell_deleted(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, text: &[u8]) {
+    pub(super) fn tell_deleted(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, text: &[u8]) {
         if self.is_behind(key, nth) {
             return;
         }
-        let standing = self.standing(moment, key);
+        let mut standing = self.standing(moment, key);
         let Some(follower) = self.slots[key].follower.as_mut().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let channel = &self.channels[membership.channel as usize].channel;
+        // The messages of a successor come after the end of this channel.
+        standing.before_next = standing.before_next.into_iter().chain(channel.ended_at()).min();
         let mut bytes = Vec::new();
         follower.format.deleted(&channel.id, text, standing, &mut bytes);
         follower.write(&Rc::new(bytes), moment.now);

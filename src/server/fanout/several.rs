@@ -1,4 +1,5 @@
-//! Followers of several channels: their backlogs in path order, and their news in the order of positions.
+//! Followers of several channels: their backlogs in path order, and their news in the order of positions, the deletion of
+//! a channel among them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::frames::MAX_FRAME_TEXT_BYTES;
 use super::round::encode;
 use super::shard::ConnectionKey;
 use super::state::{Moment, State};
+use crate::message::Position;
 use crate::server::broker::{Reader, Slice, Snapshot, read_together};
 use crate::server::config::SlowPolicy;
 
@@ -48,22 +50,38 @@ impl State {
         true
     }
 
-    /// Sends the news of one of several channels so that all messages come in the order of their positions.
+    /// Sends the news of one of several channels so that all messages come in the order of their positions, and tells of
+    /// channels that were deleted.
     ///
     /// Usually only this channel has news; then its frame is shared as ever. The frame is made before the others are
     /// looked at: a message of theirs that precedes it is in their logs by then.
     pub(super) fn deliver_in_order(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
-        let Some(frame) = self.frame(moment, key, nth, self.head_of(key, nth)) else { return };
+        let frame = self.frame(moment, key, nth, self.head_of(key, nth));
         let Some(follower) = &self.slots[key].follower else { return };
         self.turn.channels += follower.memberships.len();
-        let quiet = (0..follower.memberships.len()).all(|other| other == nth || !self.is_behind(key, other));
-        if quiet {
-            if self.send_frame(moment, key, nth, &frame) {
-                self.visit_again_if_behind(moment, key, nth);
+        let quiet = (0..follower.memberships.len()).all(|other| !self.has_news(key, other, other == nth));
+        match frame {
+            Some(frame) if quiet => {
+                if self.send_frame(moment, key, nth, &frame) {
+                    self.visit_again_if_behind(moment, key, nth);
+                }
             }
-            return;
+            None if quiet => {}
+            _ => self.deliver_merged(moment, key),
         }
-        self.deliver_merged(moment, key);
+    }
+
+    /// True if a membership has messages (which do not count of the one that `is_served`), or its channel was deleted.
+    fn has_news(&self, key: ConnectionKey, nth: usize, is_served: bool) -> bool {
+        let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
+        membership.is_some_and(|membership| {
+            let local = &self.channels[membership.channel as usize];
+            if is_served {
+                local.channel.ended_at().is_some()
+            } else {
+                local.channel.has_news_after(local.members[membership.place as usize].place)
+            }
+        })
     }
 
     /// Sends the news of all channels of a follower, merged by position.
@@ -96,8 +114,26 @@ impl State {
         if is_answer {
             follower.ended = true;
             self.detach(moment, key);
-        } else if is_cut {
-            (0..readers.len()).for_each(|nth| self.visit_again_if_behind(moment, key, nth));
+            return;
+        }
+        if let Some(end) = snapshot.end {
+            self.tell_ends(moment, key, end);
+        }
+        if is_cut || snapshot.end.is_some() {
+            (0..readers.len()).for_each(|nth| self.visit_again(moment, key, nth));
+        }
+    }
+
+    /// Tells a follower that is served up to `end` of the channels that were deleted there.
+    fn tell_ends(&mut self, moment: Moment<'_>, key: ConnectionKey, end: Position) {
+        // From the last: one that is taken out is replaced by one that was looked at already.
+        for nth in (0..self.slots[key].follower.as_ref().map_or(0, |follower| follower.memberships.len())).rev() {
+            let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
+            let channel = membership.map(|membership| &self.channels[membership.channel as usize].channel);
+            let text = channel.filter(|channel| channel.ended_at() == Some(end)).and_then(|channel| channel.deleted());
+            if let Some(text) = text {
+                self.tell_deleted(moment, key, nth, &text);
+            }
         }
     }
 }
