@@ -79,7 +79,7 @@ impl Context {
     }
 
     /// Keeps the load on its own core, away from a pinned server.
-    pub fn pin_load(&self) {
+    pub fn pin_load() {
         if machine::cores() > 1 {
             machine::pin(LOAD_CORE);
         } else {

@@ -30,7 +30,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start, or refuses subscribers, or backlogs are not complete.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { subs, waves, backlog } = *options;
     let title = format!("attach-storm: CPU per attachment (connect, subscribe, leave), {waves} waves of {subs} subscribers");
     let mut table = Table::new(&title, &COLUMNS);

@@ -31,7 +31,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start, or backlogs are not complete.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { stored, subs, waves, size } = *options;
     let title = format!("backlog: CPU per replayed message, {subs} subscribers at a time, {stored} stored messages of {size} bytes");
     let mut table = Table::new(&title, &COLUMNS);

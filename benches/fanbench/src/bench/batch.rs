@@ -32,7 +32,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start or answer.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { msgs, size, channels, .. } = *options;
     if let Err(answer) = probe(context)? {
         eprintln!("batch: skipped, this pushctl does not take NDJSON batches ({answer})");

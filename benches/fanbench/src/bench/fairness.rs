@@ -37,7 +37,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start or deliver; or the other channel is slower than allowed.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { subs, rate, .. } = *options;
     let title = format!("fairness: ms on another channel while {subs} followers of one channel are published to continuously, one shard");
     let columns =

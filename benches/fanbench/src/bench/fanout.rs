@@ -36,7 +36,7 @@ pub(super) const SETTLE: Duration = Duration::from_millis(300);
 /// # Errors
 /// When a server does not start or does not deliver.
 pub fn run(context: &Context, options: &Options, title: &str, modes: &[Mode]) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { subs, msgs, size, .. } = *options;
     let mut table = Table::new(&format!("{title}: CPU per delivery, {subs} subscribers, {msgs} messages of {size} bytes"), &COLUMNS);
     let mut cases = Vec::new();

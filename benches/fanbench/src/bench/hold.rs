@@ -36,7 +36,7 @@ pub struct Options {
 /// When a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     let Options { subs, seconds, max_kib, max_left_kib } = *options;
-    context.pin_load();
+    Context::pin_load();
     let server = Server::start(Kind::Pushctl, &context.setup())?;
     let modes = [Mode::Stream, Mode::Sse, Mode::Ws, Mode::Lp].map(|mode| (mode, mode.path(server.kind).to_owned()));
     let mut load = Load::new(Plan { subscribers: subs, modes: modes.into(), ..Plan::new(&server, Mode::Stream) })?;

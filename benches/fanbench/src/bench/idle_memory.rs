@@ -24,7 +24,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start or refuses subscribers.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let subs = options.subs;
     let title = format!("idle-memory: KiB per idle subscriber, {subs} subscribers of one channel, fresh servers");
     let columns = ["", "server", "private", "RSS", "kernel: slab", "kernel: TCP buffers"];

@@ -30,7 +30,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start or deliver.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { channels, msgs, size, .. } = *options;
     let title = format!("many-channels: CPU per message, {channels} channels with one subscriber each, {msgs} messages of {size} bytes");
     let mut table = Table::new(&title, &COLUMNS);

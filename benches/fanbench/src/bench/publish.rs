@@ -27,7 +27,7 @@ pub struct Options {
 /// # Errors
 /// When a server does not start or answer.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let Options { msgs, size, .. } = *options;
     let mut table = Table::new(&format!("publish: CPU per message without subscribers, {msgs} messages of {size} bytes"), &COLUMNS);
     let cases: Vec<_> = options.publishers.iter().map(|&publishers| (format!("kept connections: {publishers}"), publishers)).collect();

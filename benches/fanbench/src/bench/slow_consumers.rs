@@ -52,7 +52,7 @@ struct Run {
 /// # Errors
 /// When a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    context.pin_load();
+    Context::pin_load();
     let mut setup = context.setup();
     // Few stored messages, so that the log is full soon and the memory is that of the slow ones.
     if !context.common.serve.contains("--max-stored-messages") {
