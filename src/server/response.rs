@@ -315,7 +315,9 @@ impl Head<'_> {
             push_line(b"Content-Type: ", content_type, out);
         }
         if let Some(length) = self.content_length {
-            drop(write!(out, "Content-Length: {length}\r\n"));
+            out.extend_from_slice(b"Content-Length: ");
+            push_number(length, out);
+            out.extend_from_slice(b"\r\n");
         }
         if let Some(date) = self.last_modified {
             push_line(b"Last-Modified: ", date.as_bytes(), out);
@@ -331,9 +333,19 @@ impl Head<'_> {
 
 /// Appends `name value CRLF`; control bytes of the value are left out, so that it cannot add headers of its own.
 pub fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    let is_clean = |byte: &u8| *byte >= b' ' || *byte == b'\t';
     out.extend_from_slice(name);
-    out.extend(value.iter().filter(|byte| **byte >= b' ' || **byte == b'\t'));
+    if value.iter().all(is_clean) {
+        out.extend_from_slice(value);
+    } else {
+        out.extend(value.iter().filter(|byte| is_clean(byte)));
+    }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a number in decimal digits.
+pub fn push_number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends an HTTP date; formatted once per second and thread, because most are of the present second.

@@ -248,3 +248,31 @@ fn a_deletion_is_told_before_what_came_after_it() {
     drop(stream);
     server.stop();
 }
+
+#[test]
+fn a_poll_for_much_is_answered_in_parts_that_lead_on() {
+    const MESSAGES: u64 = 8;
+    let server = Server::start(&[]);
+    // In JSON each of these bytes becomes six.
+    let text = "\u{1}".repeat(60_000);
+    for _ in 0..MESSAGES {
+        server.publish("large", &text);
+    }
+    for mode in ["poll", "lp"] {
+        let (mut ids, mut answers) = (Vec::new(), 0);
+        let mut answer = server.get(&format!("/{mode}/large.b{MESSAGES}"));
+        while ids.len() < MESSAGES as usize {
+            assert!(answer.body.len() < 2_000_000, "{mode}: an answer of {} bytes", answer.body.len());
+            let lines: Vec<&[u8]> = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+            assert!(!lines.is_empty(), "{mode}: nothing after {ids:?}");
+            ids.extend(lines.iter().map(|line| object(line)["id"].as_u64().expect("a number")));
+            answers += 1;
+            if ids.len() < MESSAGES as usize {
+                answer = server.connect().request("GET", &format!("/{mode}/large"), &answer.head.cursor(), None);
+            }
+        }
+        assert_eq!(ids, (1..=MESSAGES).collect::<Vec<u64>>(), "{mode}");
+        assert!(answers > 2, "{mode}: {answers} answers");
+    }
+    server.stop();
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::message::unix_now;
 use crate::server::broker::{Broker, ChannelInfo, Summary};
-use crate::server::response::{Response, Status};
+use crate::server::response::{Response, Status, push_number};
 use crate::server::{hostname, iso_time};
 
 /// The notation of an info body.
@@ -61,7 +61,7 @@ impl Notation {
     /// The body for one channel, with our further numbers or exactly as the module has it.
     #[must_use]
     pub fn single(self, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(96 + info.id.len());
+        let mut out = Vec::with_capacity(if with_details { 192 } else { 128 } + info.id.len());
         match self {
             Notation::Plain => self.item(info, with_details, (b"", b"\r\n"), &mut out),
             Notation::Json | Notation::XJson => self.item(info, with_details, (b"", b"\r\n"), &mut out),
@@ -190,13 +190,21 @@ impl Notation {
             out.extend_from_slice(piece);
         }
         for (name, value) in fields {
-            // Writing to a Vec cannot fail.
-            drop(match self {
-                Notation::Json | Notation::XJson => write!(out, ", \"{name}\": {value}"),
-                Notation::Plain => write!(out, "\r\n{name}: {value}"),
-                Notation::Yaml | Notation::XYaml => out.write_all(indent).and_then(|()| write!(out, "{name}: {value}\r\n")),
-                Notation::Xml => write!(out, "  <{name}>{value}</{name}>\r\n"),
-            });
+            let name = name.as_bytes();
+            let before: [&[u8]; 4] = match self {
+                Notation::Json | Notation::XJson => [b", ", b"\"", name, b"\": "],
+                Notation::Plain => [b"\r\n", b"", name, b": "],
+                Notation::Yaml | Notation::XYaml => [indent, b"", name, b": "],
+                Notation::Xml => [b"  ", b"<", name, b">"],
+            };
+            let after: [&[u8]; 3] = match self {
+                Notation::Json | Notation::XJson | Notation::Plain => [b"", b"", b""],
+                Notation::Yaml | Notation::XYaml => [b"", b"", b"\r\n"],
+                Notation::Xml => [b"</", name, b">\r\n"],
+            };
+            before.iter().for_each(|piece| out.extend_from_slice(piece));
+            push_number(*value, out);
+            after.iter().for_each(|piece| out.extend_from_slice(piece));
         }
         let closing: &[u8] = match self {
             Notation::Json | Notation::XJson => b"}",

@@ -10,7 +10,7 @@ use super::render::Shown;
 use crate::message::Position;
 use crate::protocol::GAP_ID;
 use crate::server::broker::Missed;
-use crate::server::response::push_date;
+use crate::server::response::{push_date, push_number};
 
 /// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
 /// `"base64"` in the place of `"text"`.
@@ -26,7 +26,9 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
         }
         Err(_) => drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text))),
     }
-    drop(write!(out, ",\"tag\":\"{tag}\",\"time\":\""));
+    out.extend_from_slice(b",\"tag\":\"");
+    push_number(u64::from(tag), out);
+    out.extend_from_slice(b"\",\"time\":\"");
     push_date(message.position.time, out);
     out.extend_from_slice(b"\",\"eventid\":");
     push_string(&String::from_utf8_lossy(message.event_id.unwrap_or_default()), out);
