@@ -105,6 +105,11 @@ impl Connection {
         }
     }
 
+    /// Further requests are served.
+    fn goes_on(&self) -> bool {
+        !self.shard.is_stopping() && !self.place.is_closed()
+    }
+
     /// Reads what is there into the buffer; an error at the end of the connection.
     pub(super) fn poll_fill(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<usize, Over>> {
         SCRATCH.with_borrow_mut(|scratch| {
@@ -261,6 +266,8 @@ impl<'a> Requests<'a> {
             }
         };
         self.held = 0;
+        // The end may have begun while the body came in.
+        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));
