@@ -55,6 +55,7 @@ impl Followers {
         assert_eq!(self.stream.read_body(), b"bye");
         assert_eq!(self.events.read_body(), b": \n: bye\n");
         assert_eq!(self.poll.read_response().head.status, 304);
+        assert_eq!(self.websocket.read_frame().payload, b"bye");
         assert_eq!(self.websocket.read_frame().opcode(), opcode::CLOSE);
         self.websocket.expect_close();
         [self.stream, self.events, self.poll]

@@ -7,7 +7,10 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{DEADLINE, Server, find, show, turn};
+use memchr::memchr;
+use memchr::memmem::find;
+
+use crate::support::{DEADLINE, Server, show, turn, wait_until};
 
 /// Channels; each has a fifth of its subscribers in each mode.
 const CHANNELS: usize = 10;
@@ -17,10 +20,10 @@ const SUBSCRIBERS: usize = MODES.len() * CHANNELS * PER_CHANNEL;
 const RELOADS: usize = 20;
 /// Every so many reloads there is a broken file before it.
 const BROKEN_EVERY: usize = 4;
-/// Messages that may be published for each reload that is done: publishing goes on all the time, and ends.
-const MESSAGES_PER_RELOAD: usize = 30;
-/// Until a thread looks again where there was nothing to do.
-const PAUSE: Duration = Duration::from_millis(4);
+/// Messages that are published between two reloads, and while the one is under way.
+const MESSAGES_PER_RELOAD: usize = 20;
+/// Between two looks of a thread at what there is to do.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Threads that read.
 const READERS: usize = 4;
 const MODES: [Mode; 5] = [Mode::Streaming, Mode::EventSource, Mode::WebSocket, Mode::LongPolling, Mode::Polling];
@@ -143,21 +146,20 @@ impl Subscriber {
         self.is_asking = true;
     }
 
-    /// Reads what is there; false if that is nothing.
-    fn turn(&mut self, scene: &Scene) -> bool {
+    /// Reads what is there, and polls again when there is news.
+    fn turn(&mut self, scene: &Scene, piece: &mut [u8]) {
         if self.mode == Mode::Polling && !self.is_asking {
             let published = scene.published[self.channel].load(Ordering::Acquire);
             if published == self.asked_at {
-                return false;
+                return;
             }
             self.asked_at = published;
             self.ask();
         }
-        let mut piece = [0; 16 * 1024];
-        match self.socket.read(&mut piece) {
+        match self.socket.read(piece) {
             Ok(0) => panic!("{self:?}: the connection was closed"),
             Ok(length) => self.buffer.extend_from_slice(&piece[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             Err(error) => panic!("{self:?}: {error}"),
         }
         match self.mode {
@@ -167,18 +169,17 @@ impl Subscriber {
                 self.buffer.drain(..taken);
             }
         }
-        true
     }
 
     /// Takes the whole messages of the first bytes of the buffer: `<CHANNEL NUMBER>`, each the next one. Returns how many
     /// bytes that are.
     fn take_messages(&mut self, length: usize) -> usize {
         let mut taken = 0;
-        while let Some(start) = self.buffer[taken..length].iter().position(|byte| *byte == b'<').map(|at| taken + at)
-            && let Some(end) = self.buffer[start..length].iter().position(|byte| *byte == b'>').map(|at| start + at + 1)
+        while let Some(start) = memchr(b'<', &self.buffer[taken..length]).map(|at| taken + at)
+            && let Some(end) = memchr(b'>', &self.buffer[start..length]).map(|at| start + at + 1)
         {
             let expected = format!("<{} {}>", self.channel, self.received);
-            assert_eq!(show(&self.buffer[start..end]), expected, "{self:?}");
+            assert!(&self.buffer[start..end] == expected.as_bytes(), "{self:?}: {}", show(&self.buffer[start..end]));
             self.received += 1;
             taken = end;
         }
@@ -247,6 +248,8 @@ impl Scene {
 
     fn reload(&self, server: &Server) {
         for number in 0..RELOADS {
+            let published = || self.published.iter().map(|published| published.load(Ordering::Acquire)).sum::<usize>();
+            wait_until("there is publishing", || published() > MESSAGES_PER_RELOAD * number);
             if number % BROKEN_EVERY == 0 {
                 assert!(!server.reload_conf("events {}\nhttp {\nnonsense;\n"));
             }
@@ -257,25 +260,23 @@ impl Scene {
 
     /// Reads until every subscriber has all messages.
     fn read(&self, subscribers: &mut [Subscriber]) {
-        let end = Instant::now() + DEADLINE * 3;
+        let (end, mut piece) = (Instant::now() + DEADLINE * 3, vec![0; 16 * 1024]);
         loop {
             let is_over = self.is_over.load(Ordering::Acquire) > 0;
-            let mut has_read = false;
             for subscriber in &mut *subscribers {
-                has_read |= subscriber.turn(self);
+                subscriber.turn(self, &mut piece);
             }
             let published = |subscriber: &Subscriber| self.published[subscriber.channel].load(Ordering::Acquire);
             if is_over && subscribers.iter().all(|subscriber| subscriber.received == published(subscriber)) {
                 break;
             }
             assert!(Instant::now() < end, "{:?} waits in vain", subscribers.iter().find(|one| one.received < published(one)));
-            if !has_read {
-                std::thread::sleep(PAUSE);
-            }
+            // A look at every socket costs more than what is on them.
+            std::thread::sleep(PAUSE);
         }
         // Whatever comes beyond that, or an end, is seen by one more look.
         for subscriber in subscribers {
-            subscriber.turn(self);
+            subscriber.turn(self, &mut piece);
         }
     }
 }
