@@ -1,21 +1,26 @@
 //! `pushctl serve`: runs a broker until it is told to end.
 
 mod ready_file;
+mod reload;
+mod signals;
+mod start;
+mod systemd;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 use ready_file::ReadyFile;
+use reload::Steering;
+use signals::Signals;
+use start::{announce, raise_descriptor_limit};
 
-use crate::server::config::{Config, ListenAddress, Listener, SlowPolicy, nginx};
+use crate::server::config::{Config, ListenAddress, SlowPolicy, nginx};
 use crate::server::{Server, panics};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
@@ -24,7 +29,15 @@ use crate::server::{Server, panics};
   pushctl serve
   pushctl serve --listen 0.0.0.0:9080 --memory 2g --max-connections 500000
   pushctl serve --listen 127.0.0.1:0 --ready-file ready
-  pushctl serve --nginx-conf /etc/nginx/nginx.conf")]
+  pushctl serve --nginx-conf /etc/nginx/nginx.conf
+
+Signals:
+  TERM, INT  end: subscribers get footers, 304 answers and close frames, requests that have begun are answered, within
+             --grace; told again: at once
+  QUIT       the same without --grace: requests may take as long as their own limits allow
+  HUP        read the configuration anew; a wrong file changes nothing. Connections, followers and messages stay, but
+             followers whose location or \"listen\" was taken out, which are ended properly
+  USR1       open the files of access logs anew")]
 pub struct Args {
     /// Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times
     ///
@@ -141,7 +154,9 @@ pub struct Args {
     /// [default: 2m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     tcp_user_timeout: Option<Duration>,
-    /// Time that open connections get when the server ends [default: 5s]
+    /// Time that open connections get when the server ends; then they are cut [default: 5s]
+    ///
+    /// Holds for SIGTERM and SIGINT. After SIGQUIT requests may take as long as their own limits allow.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     grace: Option<Duration>,
     /// Write the addresses to this file once they are listened on, each on a line; it is removed at the end
@@ -157,7 +172,7 @@ pub struct Args {
     log_level: LevelFilter,
 }
 
-/// Runs a broker until SIGINT or SIGTERM.
+/// Runs a broker until it is told to end.
 ///
 /// # Errors
 /// When the configuration is wrong or an address cannot be listened on.
@@ -168,44 +183,45 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+    // While there is no other thread, and no other descriptor of ours.
+    let passed = systemd::passed_sockets();
     if let Some(parent) = args.parent {
         follow_parent(parent)?;
     }
     let is_builtin = args.file().is_none();
-    let mut config = load(args)?;
+    let mut config = match args.file() {
+        Some(path) => reload::told(nginx::load(path))?.config,
+        None => Config::builtin_with(args.slow_consumer.unwrap_or_default()),
+    };
     args.apply(&mut config);
+    if is_builtin && args.listen.is_empty() && !passed.is_empty() {
+        config.listen_on(passed.iter().map(|passed| passed.address().clone()));
+    }
     panics::log_panics();
     raise_descriptor_limit(config.limits.max_connections, args.max_connections.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
         // Whoever has read where it listens may end it properly.
-        let (mut interrupt, mut terminate) = (stop_signal(SignalKind::interrupt())?, stop_signal(SignalKind::terminate())?);
-        reopen_logs_when_told()?;
-        let server = Server::bind(config)?;
-        let _ready = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &server)).transpose()?;
-        announce(&server, is_builtin)?;
-        let stop = async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            tracing::info!("ending: telling subscribers, then closing");
-        };
-        Ok(server.run(stop).await?)
+        let signals = Signals::new()?;
+        let server = Server::bind(config, passed)?;
+        systemd::report_unused(&server);
+        let addresses = server.addresses().context("cannot ask for the address")?;
+        let ready_file = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;
+        announce(&addresses, is_builtin);
+        tracing::info!("serving {}", server.extent());
+        systemd::ready(&server.extent());
+        let (orders, coming) = mpsc::channel(MAX_ORDERS);
+        let mut steering = Steering { args, orders: orders.clone(), ready_file };
+        tokio::select! {
+            ended = server.run(coming) => Ok(ended?),
+            never = steering.run(signals) => match never {},
+            never = systemd::keep_watchdog(orders) => match never {},
+        }
     })
 }
 
-/// Opens the files of access logs anew on SIGUSR1, as log rotation wants it.
-fn reopen_logs_when_told() -> anyhow::Result<()> {
-    let mut told = stop_signal(SignalKind::user_defined1())?;
-    tokio::spawn(async move {
-        while told.recv().await.is_some() {
-            crate::server::reopen_access_logs();
-            tracing::info!("access logs are opened anew");
-        }
-    });
-    Ok(())
-}
+/// Orders that wait for the server.
+const MAX_ORDERS: usize = 4;
 
 /// The kernel ends us with our parent, whatever ends that.
 fn follow_parent(parent: i32) -> anyhow::Result<()> {
@@ -213,22 +229,6 @@ fn follow_parent(parent: i32) -> anyhow::Result<()> {
     // It may have ended before that.
     anyhow::ensure!(getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent), "the parent process is gone");
     Ok(())
-}
-
-fn stop_signal(kind: SignalKind) -> anyhow::Result<tokio::signal::unix::Signal> {
-    signal(kind).context("cannot wait for signals")
-}
-
-fn load(args: &Args) -> anyhow::Result<Config> {
-    let Some(path) = args.file() else { return Ok(Config::builtin_with(args.slow_consumer.unwrap_or_default())) };
-    let (loaded, notices) = match nginx::load(path) {
-        Ok(loaded) => (Ok(loaded.config), loaded.notices),
-        Err(mistakes) => (Err(super::exit::Usage(mistakes.to_string())), mistakes.notices),
-    };
-    for notice in &notices {
-        tracing::warn!("{notice}");
-    }
-    Ok(loaded?)
 }
 
 impl Args {
@@ -244,9 +244,8 @@ impl Args {
                 *target = value;
             }
         }
-        if let (false, Some(first)) = (self.listen.is_empty(), config.listeners.first()) {
-            let listener = |address: &ListenAddress| Listener::new(address.clone(), Arc::clone(&first.servers));
-            config.listeners = self.listen.iter().map(listener).collect();
+        if !self.listen.is_empty() {
+            config.listen_on(self.listen.iter().cloned());
         }
         set(&mut config.shards, self.shards);
         let broker = &mut config.broker;
@@ -277,51 +276,6 @@ impl Args {
         set(&mut limits.tcp.keepalive_probes, self.tcp_keepalive_probes);
         set(&mut limits.tcp.user_timeout, self.tcp_user_timeout);
         set(&mut limits.grace, self.grace);
-    }
-}
-
-/// Says on stdout where the server listens and, for the built-in locations, what to paste to try it.
-fn announce(server: &Server, is_builtin: bool) -> anyhow::Result<()> {
-    let mut text = String::new();
-    let addresses = server.addresses().context("cannot ask for the address")?;
-    for address in &addresses {
-        text += &format!("listening on {address}\n");
-    }
-    if let (true, Some(address)) = (is_builtin, addresses.first()) {
-        let (option, base) = match address {
-            ListenAddress::Tcp(_) => (String::new(), address.to_string()),
-            ListenAddress::Unix(path) => (format!("--unix-socket {} ", path.display()), "http://localhost".to_owned()),
-        };
-        text += &format!("publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\nfollow:   curl {option}-N {base}/sub/ch1\n");
-        if option.is_empty() {
-            text += &format!("try it:   {base}/ in a browser\n");
-        }
-    }
-    let mut stdout = std::io::stdout().lock();
-    // Nobody may be reading, which is no reason not to serve.
-    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
-    Ok(())
-}
-
-/// Descriptors that the server needs for itself: listeners, runtimes, the log, a spare one.
-const OWN_DESCRIPTORS: u64 = 32;
-
-/// Every connection takes a descriptor, so as many as the system allows are wanted. Says how many connections that makes,
-/// and warns if somebody asked for more.
-fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
-        tracing::warn!(?current, ?maximum, "cannot raise the limit of open files");
-    }
-    let open_files = getrlimit(Resource::Nofile).current;
-    let room = open_files.map_or(u64::MAX, |limit| limit.saturating_sub(OWN_DESCRIPTORS));
-    let open_files = open_files.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    let connections = room.min(max_connections as u64);
-    tracing::info!(open_files, "starting: can hold about {connections} connections");
-    if is_given && room < max_connections as u64 {
-        tracing::warn!(
-            "--max-connections {max_connections} is more than the limit of open files allows (ulimit -n): further ones are refused"
-        );
     }
 }
 

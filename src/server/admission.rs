@@ -17,8 +17,8 @@ const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// The connections of all shards. Locks are held for a few instructions, and only where there is a limit per address.
 pub(super) struct Admission {
     broker: Broker,
-    max_connections: usize,
-    max_per_address: usize,
+    max_connections: AtomicUsize,
+    max_per_address: AtomicUsize,
     shards: Vec<AtomicUsize>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     told: Told,
@@ -43,12 +43,18 @@ impl Admission {
     pub(super) fn new(shards: usize, limits: &ConnectionLimits, broker: Broker) -> Arc<Self> {
         Arc::new(Self {
             broker,
-            max_connections: limits.max_connections,
-            max_per_address: limits.max_connections_per_address,
+            max_connections: AtomicUsize::new(limits.max_connections),
+            max_per_address: AtomicUsize::new(limits.max_connections_per_address),
             shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             addresses: Mutex::default(),
             told: Told::default(),
         })
+    }
+
+    /// Goes on with the bounds of `limits`; those who are in stay.
+    pub(super) fn apply(&self, limits: &ConnectionLimits) {
+        self.max_connections.store(limits.max_connections, Ordering::Relaxed);
+        self.max_per_address.store(limits.max_connections_per_address, Ordering::Relaxed);
     }
 
     /// Counts a connection from `source` (`None` = a unix socket), or says what is in its way.
@@ -56,23 +62,26 @@ impl Admission {
         let admitted = self.try_admit(source);
         match &admitted {
             Ok(_) => self.told.admitted(),
-            Err(incident) => self.told.refused(*incident, self.max_connections, self.max_per_address),
+            Err(incident) => {
+                self.told.refused(*incident, self.max_connections.load(Ordering::Relaxed), self.max_per_address.load(Ordering::Relaxed))
+            }
         }
         admitted
     }
 
     fn try_admit(self: &Arc<Self>, source: Option<IpAddr>) -> Result<Admitted, Incident> {
         let counts: Vec<usize> = self.shards.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        if counts.iter().sum::<usize>() >= self.max_connections {
+        if counts.iter().sum::<usize>() >= self.max_connections.load(Ordering::Relaxed) {
             self.broker.count(Incident::TooManyConnections);
             return Err(Incident::TooManyConnections);
         }
         let share = self.broker.connection_share().map_err(|_| Incident::NoMemoryForConnection)?;
-        let address = source.filter(|_| self.max_per_address > 0);
+        let max_per_address = self.max_per_address.load(Ordering::Relaxed);
+        let address = source.filter(|_| max_per_address > 0);
         if let Some(address) = address {
             let mut addresses = self.addresses.lock();
             let count = addresses.entry(address).or_default();
-            if *count >= self.max_per_address {
+            if *count >= max_per_address {
                 self.broker.count(Incident::TooManyFromAddress);
                 return Err(Incident::TooManyFromAddress);
             }

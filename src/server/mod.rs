@@ -6,30 +6,29 @@ pub mod config;
 pub mod dialect;
 pub mod fanout;
 mod faults;
+mod generation;
 mod http;
 pub mod panics;
 pub mod publisher;
 pub mod request;
 pub mod response;
+mod running;
 mod shard_thread;
 pub mod statistics;
 pub mod subscriber;
 
-use std::future::Future;
 use std::io;
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use tokio::task::JoinSet;
-
-use admission::Admission;
-use broker::{Broker, CreateError, MAX_SHARDS, TICK};
+use broker::{Broker, CreateError, MAX_SHARDS};
 use config::{Config, ListenAddress};
+use generation::Generation;
+use http::Bound;
 #[cfg(fuzzing)]
 pub use http::fuzzing;
-pub use http::reopen_access_logs;
-use http::{Accepted, Bound};
-use shard_thread::ShardThread;
+pub use http::{Passed, PassedError, reopen_access_logs};
+pub use running::{Kept, Order, Reloaded, StopKind};
 
 /// What the `Server` header says.
 pub const SERVER: &str = concat!("pushctl/", env!("CARGO_PKG_VERSION"));
@@ -40,9 +39,19 @@ pub const SERVER_ON_PAGES: &str = concat!("pushctl v", env!("CARGO_PKG_VERSION_M
 /// A server that listens but does not accept yet.
 #[derive(Debug)]
 pub struct Server {
-    config: Config,
+    generation: Generation,
+    passed: Vec<Passed>,
     bound: Vec<Bound>,
     broker: Broker,
+}
+
+/// How much a server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Locations of all servers, those inside others included.
+    pub locations: usize,
+    /// Addresses that are listened on.
+    pub addresses: usize,
 }
 
 /// Why a server does not start, or ends.
@@ -55,6 +64,17 @@ pub enum ServerError {
         address: ListenAddress,
         /// What the system says; not the source, which would be told a second time.
         reason: io::Error,
+    },
+    /// An address cannot be listened on before another one, which goes, is closed.
+    #[error(
+        "cannot listen on {address}: its port is in use by {used}, which stays open until a reload has succeeded (take that out \
+         and reload, then add this and reload; or restart)"
+    )]
+    Overlap {
+        /// The address.
+        address: ListenAddress,
+        /// The one that has the port.
+        used: ListenAddress,
     },
     /// More shards than there can be.
     #[error("{0} shards are too many: the most are {MAX_SHARDS} (--shards, or worker_processes)")]
@@ -71,23 +91,19 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Binds all addresses of `config`.
+    /// Binds all addresses of `config`, but those for which a socket was `passed`.
     ///
     /// # Errors
     /// When an address cannot be bound or a setting is impossible.
-    pub fn bind(mut config: Config) -> Result<Self, ServerError> {
-        if config.shards == 0 {
-            config.shards = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
-        }
+    pub fn bind(mut config: Config, passed: Vec<Passed>) -> Result<Self, ServerError> {
+        config.shards = shards_of(&config);
         if config.shards > MAX_SHARDS {
             return Err(ServerError::Shards(config.shards));
         }
         let broker = Broker::new(config.broker.clone(), config.shards, config.limits.max_lag_bytes)?;
-        let bind = |listener: &config::Listener| {
-            Bound::bind(listener, &config.limits.tcp).map_err(|reason| ServerError::Bind { address: listener.address.clone(), reason })
-        };
-        let bound = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { config, bound, broker })
+        let bound = config.listeners.iter().map(|listener| bind(listener, &config, &passed)).collect::<Result<Vec<_>, _>>()?;
+        let numbers: Vec<_> = (0..).take(bound.len()).collect();
+        Ok(Self { generation: Generation::new(config, &numbers, None), passed, bound, broker })
     }
 
     /// The addresses, with the ports that the system chose.
@@ -101,66 +117,48 @@ impl Server {
     /// Number of shards.
     #[must_use]
     pub fn shards(&self) -> usize {
-        self.config.shards
+        self.generation.config.shards
     }
 
-    /// Serves until `stop` is ready, then ends all connections properly, within the time of grace.
-    ///
-    /// # Errors
-    /// When a shard cannot be started or a listener breaks.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let shards = Shards::start(&self.config, &self.broker)?;
-        let mut accepting = JoinSet::new();
-        for (listener, bound) in self.bound.into_iter().enumerate() {
-            let shards = Arc::clone(&shards);
-            accepting.spawn(bound.accept_all(self.broker.clone(), async move |accepted| shards.place(accepted, listener).await));
-        }
-        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
-        let mut stop = std::pin::pin!(stop);
-        let result = loop {
-            tokio::select! {
-                () = &mut stop => break Ok(()),
-                _ = tick.tick() => self.broker.tick(),
-                Some(ended) = accepting.join_next() => {
-                    if let Ok(Err(error)) = ended {
-                        break Err(ServerError::Accept(error));
-                    }
-                }
-            }
+    /// How much it serves.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        self.generation.extent()
+    }
+
+    /// The sockets that were passed and that no listener uses.
+    pub fn unused(&self) -> impl Iterator<Item = &Passed> {
+        let used = |passed: &&Passed| {
+            let listeners = &self.generation.config.listeners;
+            listeners.iter().any(|listener| Passed::find(&self.passed, listener).is_some_and(|found| std::ptr::eq(found, *passed)))
         };
-        accepting.shutdown().await;
-        shards.stop().await;
-        http::flush_access_logs();
-        result
+        self.passed.iter().filter(move |passed| !used(passed))
     }
 }
 
-/// The shards and how full they are.
-struct Shards {
-    threads: Vec<ShardThread>,
-    admission: Arc<Admission>,
+/// Opens the address of `listener`, or takes the socket for it that was passed.
+fn bind(listener: &config::Listener, config: &Config, passed: &[Passed]) -> Result<Bound, ServerError> {
+    let settings = &config.limits.tcp;
+    let bound = match Passed::find(passed, listener) {
+        Some(passed) => passed.bound(settings),
+        None => Bound::bind(listener, settings),
+    };
+    bound.map_err(|reason| ServerError::Bind { address: listener.address.clone(), reason })
 }
 
-impl Shards {
-    fn start(config: &Config, broker: &Broker) -> Result<Arc<Self>, ServerError> {
-        let start = |index| ShardThread::start(index, config.clone(), broker.clone()).map_err(ServerError::Shard);
-        let threads = (0..config.shards).map(start).collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(Self { threads, admission: Admission::new(config.shards, &config.limits, broker.clone()) }))
+/// The shards that a configuration asks for.
+fn shards_of(config: &Config) -> usize {
+    match config.shards {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS),
+        shards => shards,
     }
+}
 
-    /// Gives a connection to its shard, or refuses it.
-    async fn place(&self, accepted: Accepted, listener: usize) {
-        match self.admission.admit(accepted.source()) {
-            Ok(admitted) => self.threads[admitted.shard()].give((accepted, listener, admitted)).await,
-            Err(_counted) => accepted.refuse(),
-        }
-    }
-
-    async fn stop(&self) {
-        self.threads.iter().for_each(ShardThread::stop);
-        for thread in &self.threads {
-            thread.ended().await;
-        }
+impl std::fmt::Display for Extent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { locations, addresses } = self;
+        let end = |count: usize, one: &'static str, many: &'static str| if count == 1 { one } else { many };
+        write!(f, "{locations} location{} on {addresses} address{}", end(*locations, "", "s"), end(*addresses, "", "es"))
     }
 }
 

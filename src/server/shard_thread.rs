@@ -3,54 +3,82 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::admission::Admitted;
 use super::broker::{Broker, Incident};
-use super::config::Config;
+use super::config::ConnectionLimits;
 use super::fanout::Shard;
-use super::http::{Accepted, Connection, Site};
+use super::generation::{Generation, ListenerNumber};
+use super::http::{Accepted, Connection, Place, Site};
 use super::subscriber::Formats;
 
-/// Accepted connections on their way to a shard; when there are more, accepting waits.
+/// Orders on their way to a shard, accepted connections above all; when there are more, accepting waits.
 const MAX_ARRIVING: usize = 1024;
 
 /// A handle to a shard's thread.
 pub(super) struct ShardThread {
-    arriving: mpsc::Sender<Arrival>,
-    stop: watch::Sender<bool>,
+    orders: mpsc::Sender<Order>,
+    stop: watch::Sender<Option<Duration>>,
 }
 
-/// A connection that came to the listener of that number.
-pub(super) type Arrival = (Accepted, usize, Admitted);
+/// What a shard is told.
+enum Order {
+    /// Serve a connection that came to the listener of that number.
+    Serve(Accepted, ListenerNumber, Admitted),
+    /// Go on with this configuration, then answer.
+    Reload(Arc<Generation>, oneshot::Sender<()>),
+    /// Answer.
+    Answer(oneshot::Sender<()>),
+}
 
 impl ShardThread {
     /// Starts shard number `index`.
-    pub(super) fn start(index: usize, config: Config, broker: Broker) -> io::Result<Self> {
-        let (arriving, arrivals) = mpsc::channel(MAX_ARRIVING);
-        let (stop, stopped) = watch::channel(false);
+    pub(super) fn start(index: usize, generation: Arc<Generation>, broker: Broker) -> io::Result<Self> {
+        let (orders, coming) = mpsc::channel(MAX_ARRIVING);
+        let (stop, stopped) = watch::channel(None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
             let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
             broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
+            let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
+            let thread = Thread::new(shard, &generation);
+            drop(generation);
             let local = LocalSet::new();
-            runtime.block_on(local.run_until(run(index, config, broker, (arrivals, stopped))));
+            runtime.block_on(local.run_until(thread.run((coming, stopped))));
         })?;
-        Ok(Self { arriving, stop })
+        Ok(Self { orders, stop })
     }
 
     /// Gives a connection to the shard.
-    pub(super) async fn give(&self, arrival: Arrival) {
+    pub(super) async fn give(&self, accepted: Accepted, listener: ListenerNumber, admitted: Admitted) {
         // A shard that has ended needs no connections.
-        drop(self.arriving.send(arrival).await);
+        drop(self.orders.send(Order::Serve(accepted, listener, admitted)).await);
     }
 
-    /// Lets the shard end its connections and then itself.
-    pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
+    /// Lets the shard go on with another configuration; ready when it does.
+    pub(super) async fn reload(&self, generation: Arc<Generation>) {
+        let (done, wait) = oneshot::channel();
+        // A shard that has ended needs no configuration.
+        drop(self.orders.send(Order::Reload(generation, done)).await);
+        drop(wait.await);
+    }
+
+    /// Waits until the shard has looked at its orders.
+    pub(super) async fn answers(&self) {
+        let (done, wait) = oneshot::channel();
+        drop(self.orders.send(Order::Answer(done)).await);
+        drop(wait.await);
+    }
+
+    /// Lets the shard end its connections, which get so much time, and then itself.
+    pub(super) fn stop(&self, grace: Duration) {
+        self.stop.send_replace(Some(grace));
     }
 
     /// Waits for the end of the shard.
@@ -59,36 +87,97 @@ impl ShardThread {
     }
 }
 
-type Orders = (mpsc::Receiver<Arrival>, watch::Receiver<bool>);
+type Orders = (mpsc::Receiver<Order>, watch::Receiver<Option<Duration>>);
 
-async fn run(index: usize, config: Config, broker: Broker, orders: Orders) {
-    let (mut arrivals, mut stopped) = orders;
-    let shard = Shard::new(index, broker, (config.limits.send_timeout, config.limits.ping_timeout));
-    let formats = Rc::new(Formats::default());
-    let site = |listener: &super::config::Listener| {
-        Rc::new(Site { listener: listener.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats) })
-    };
-    let sites: Vec<Rc<Site>> = config.listeners.iter().map(site).collect();
-    let deliver = keep_running(&shard, "delivery", async |shard: Shard| shard.deliver().await);
-    let keep_time = keep_running(&shard, "time-keeping", async |shard: Shard| shard.keep_time().await);
-    loop {
-        tokio::select! {
-            arrived = arrivals.recv() => {
-                let Some((accepted, listener, admitted)) = arrived else { break };
-                // A connection that is broken already needs no answer.
-                let Ok((halves, peer)) = accepted.open() else { continue };
-                let connection = Connection::new(shard.clone(), halves, Rc::clone(&sites[listener]), peer);
-                tokio::task::spawn_local(serve(connection, admitted, shard.clone()));
+fn timeouts(limits: &ConnectionLimits) -> (Duration, Duration) {
+    (limits.send_timeout, limits.ping_timeout)
+}
+
+/// What lives on the thread.
+struct Thread {
+    shard: Shard,
+    places: Vec<(ListenerNumber, Rc<Place>)>,
+}
+
+impl Thread {
+    fn new(shard: Shard, generation: &Generation) -> Self {
+        let places = sites(generation).map(|(number, site)| (number, Rc::new(Place::new(site)))).collect();
+        Self { shard, places }
+    }
+
+    /// Serves until it is told to stop; then ends what there is.
+    async fn run(mut self, (mut orders, mut stopped): Orders) {
+        let deliver = keep_running(&self.shard, "delivery", async |shard: Shard| shard.deliver().await);
+        let keep_time = keep_running(&self.shard, "time-keeping", async |shard: Shard| shard.keep_time().await);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => break,
+                },
+                _ = stopped.changed() => break,
             }
-            _ = stopped.changed() => break,
+        }
+        // Nobody accepts any more; who is on the way here is not waited for.
+        drop(orders);
+        self.shard.stop();
+        let grace = stopped.borrow().unwrap_or_default();
+        if tokio::time::timeout(grace, self.shard.drained()).await.is_err() {
+            let connections = self.shard.connections();
+            tracing::warn!(connections, "connections did not end within the time of grace and are cut (--grace)");
+        }
+        deliver.abort();
+        keep_time.abort();
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Serve(accepted, listener, admitted) => {
+                // The listener may have been taken away meanwhile.
+                let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else { return };
+                // A connection that is broken already needs no answer.
+                let Ok((halves, peer)) = accepted.open() else { return };
+                let connection = Connection::new(self.shard.clone(), halves, place, peer);
+                tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
+            }
+            // Whoever asked may not wait any more.
+            Order::Reload(generation, done) => {
+                self.reload(&generation);
+                let _ = done.send(());
+            }
+            Order::Answer(done) => {
+                let _ = done.send(());
+            }
         }
     }
-    shard.stop();
-    if tokio::time::timeout(config.limits.grace, shard.drained()).await.is_err() {
-        tracing::info!(connections = shard.connections(), "connections did not end within the time of grace (--grace)");
+
+    /// Lets the next request of every connection be served with this configuration. Followers stay, but those whose
+    /// listener or location is gone.
+    fn reload(&mut self, generation: &Generation) {
+        self.shard.set_timeouts(timeouts(&generation.config.limits));
+        let mut before = std::mem::take(&mut self.places);
+        for (number, site) in sites(generation) {
+            let place = match before.iter().position(|(other, _)| *other == number) {
+                Some(at) => {
+                    let (_, place) = before.swap_remove(at);
+                    place.replace(site);
+                    place
+                }
+                None => Rc::new(Place::new(site)),
+            };
+            self.places.push((number, place));
+        }
+        before.iter().for_each(|(_, place)| place.close());
+        self.shard.wake_all();
     }
-    deliver.abort();
-    keep_time.abort();
+}
+
+/// The sites of a shard; they share their formats.
+fn sites(generation: &Generation) -> impl Iterator<Item = (ListenerNumber, Site)> {
+    let (formats, config) = (Rc::new(Formats::default()), &generation.config);
+    generation.listeners.iter().zip(&config.listeners).map(move |((number, census), listener)| {
+        (*number, Site::new(listener.clone(), config.limits.clone(), Rc::clone(&formats), Arc::clone(census)))
+    })
 }
 
 /// Serves a connection; a panic costs it alone, and what it had in the shard goes with it.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Directory, Server, conf, opcode, program};
+use crate::support::{Directory, Server, conf, opcode, program, wait_until};
 
 #[test]
 fn sigterm_ends_every_subscriber_properly() {
@@ -56,10 +56,72 @@ fn sigint_ends_with_success() {
 fn a_client_that_does_not_go_cannot_keep_the_server() {
     let mut server = Server::start(&["--grace", "100ms"]);
     let mut half = server.connect();
-    half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf");
+    half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(half.read_head().status, 100);
     server.terminate();
     let status = server.wait();
     assert!(status.success(), "{status}: {}", server.stderr());
+    let told = "connections did not end within the time of grace and are cut (--grace) connections=1";
+    assert!(server.stderr().contains(told), "{}", server.stderr());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::QUIT, Signal::INT)] {
+        let mut server = Server::start(&["--grace", "1h", "--body-timeout", "1h"]);
+        let mut half = server.connect();
+        half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(half.read_head().status, 100);
+        server.signal(first);
+        wait_until("the server has heard of its end", || server.stderr().contains("ending: "));
+        server.signal(second);
+        let status = server.wait();
+        assert!(status.success(), "{status}: {}", server.stderr());
+        half.expect_close();
+    }
+}
+
+#[test]
+fn sigquit_lets_requests_finish_whatever_the_time_of_grace() {
+    let mut server = Server::start(&["--grace", "1ms"]);
+    let mut half = server.connect();
+    half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(half.read_head().status, 100);
+    let mut follower = server.follow("/sub/a", &[]);
+    let mut idle = server.connect();
+    assert_eq!(idle.request("GET", "/channels-stats", &[], None).head.status, 200);
+    server.signal(Signal::QUIT);
+    follower.read_body();
+    follower.expect_close();
+    idle.expect_close();
+    half.send("body");
+    let answer = half.read_response();
+    assert_eq!((answer.head.status, answer.head.get("Connection")), (200, Some("close")), "{answer:?}");
+    half.expect_close();
+    let status = server.wait();
+    assert!(status.success(), "{status}: {}", server.stderr());
+}
+
+#[test]
+fn what_was_acknowledged_comes_before_the_end() {
+    let locations = r#"
+        location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+        location /pub { push_stream_publisher; push_stream_channels_path $arg_id; }
+        location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_footer_template "FOOT"; }"#;
+    let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
+    let mut followers: Vec<_> = (0..300).map(|_| server.follow("/sub/a", &[])).collect();
+    server.wait_for_subscribers("a", 300);
+    let mut publisher = server.connect();
+    for number in 0..20 {
+        let answer = publisher.request("POST", "/pub?id=a", &[], Some(format!("<{number}>").as_bytes()));
+        assert_eq!(answer.head.status, 200, "{answer:?}");
+    }
+    server.terminate();
+    let expected: String = (0..20).map(|number| format!("<{number}>")).collect();
+    for follower in &mut followers {
+        let body = String::from_utf8(follower.read_body()).expect("text").replace("\r\n", "");
+        assert_eq!(body, format!("{expected}FOOT"));
+    }
 }
 
 #[test]

@@ -4,15 +4,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::server::Server;
+use crate::server::config::ListenAddress;
 
 /// A file that is there while the server listens.
 pub(super) struct ReadyFile(PathBuf);
 
 impl ReadyFile {
     /// Writes the addresses of the server; the file appears whole.
-    pub(super) fn write(path: &Path, server: &Server) -> anyhow::Result<Self> {
-        let addresses = server.addresses().context("cannot ask for the address")?;
+    pub(super) fn write(path: &Path, addresses: &[ListenAddress]) -> anyhow::Result<Self> {
+        let file = Self(path.to_owned());
+        file.rewrite(addresses)?;
+        Ok(file)
+    }
+
+    /// Puts other addresses into the file.
+    pub(super) fn rewrite(&self, addresses: &[ListenAddress]) -> anyhow::Result<()> {
+        let path = &self.0;
         let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
         let mut name = path.file_name().context("cannot write --ready-file: it has no name")?.to_owned();
         name.push(format!(".{}", std::process::id()));
@@ -21,8 +28,7 @@ impl ReadyFile {
         if result.is_err() {
             drop(std::fs::remove_file(&temporary));
         }
-        result.with_context(|| format!("cannot write {} (see --ready-file)", path.display()))?;
-        Ok(Self(path.to_owned()))
+        result.with_context(|| format!("cannot write {} (see --ready-file)", path.display()))
     }
 }
 

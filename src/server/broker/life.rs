@@ -19,7 +19,7 @@ impl Broker {
                 self.emit("channel_destroyed", &id);
             }
         }
-        let newest_expired = unix_now().saturating_sub(self.0.settings.message_ttl.as_secs());
+        let newest_expired = unix_now().saturating_sub(self.settings().message_ttl.as_secs());
         for channel in self.0.registry.list(|_| true) {
             self.sweep(&channel, newest_expired);
         }
@@ -73,6 +73,8 @@ impl Broker {
 
 impl Inner {
     fn is_idle(&self, state: &State) -> bool {
-        state.subscriptions == 0 && state.log.stored_count() == 0 && state.active_at.elapsed() > self.settings.channel_inactivity_time
+        state.subscriptions == 0
+            && state.log.stored_count() == 0
+            && state.active_at.elapsed() > self.settings.load().channel_inactivity_time
     }
 }

@@ -120,6 +120,11 @@ impl LogAccounts {
         let records = MemoryMeter::new(memory.limit() / 16);
         Arc::new(Self { lag_bytes: AtomicU64::new(0), memory: Arc::clone(memory), records })
     }
+
+    /// The memory bound is another one now.
+    pub(super) fn bound(&self, memory: u64) {
+        self.records.set_limit(memory / 16);
+    }
 }
 
 impl Log {

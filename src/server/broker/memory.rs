@@ -11,7 +11,7 @@ use super::{Broker, Incident};
 /// Counts bytes against a bound.
 #[derive(Debug)]
 pub(super) struct MemoryMeter {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
@@ -28,7 +28,7 @@ pub(super) const fn allocated(bytes: usize) -> u64 {
 
 impl MemoryMeter {
     pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+        Arc::new(Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) })
     }
 
     /// Takes `bytes` until the returned charge is dropped.
@@ -45,7 +45,12 @@ impl MemoryMeter {
 
     /// The bound.
     pub(super) fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Sets another bound. What is taken beyond it stays; nothing more is given until enough has come back.
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes taken now.
@@ -54,7 +59,7 @@ impl MemoryMeter {
     }
 
     fn take(&self, bytes: u64, reserve: u64) -> Result<(), OutOfMemory> {
-        let most = self.limit.saturating_add(reserve);
+        let most = self.limit().saturating_add(reserve);
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= most);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map(drop).map_err(|_| OutOfMemory)
     }
@@ -116,7 +121,7 @@ impl Broker {
     }
 
     fn reserved(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
-        let reserve = (self.0.memory.limit / 16).max(MIN_RESERVE_BYTES);
+        let reserve = (self.0.memory.limit() / 16).max(MIN_RESERVE_BYTES);
         self.0.memory.charge_reserve(bytes, reserve).inspect_err(|_| self.count(Incident::NoMemoryForConnection))
     }
 
@@ -209,6 +214,19 @@ mod tests {
         drop(held);
         assert!(meter.charge(100).is_ok());
         assert!(meter.charge(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn a_smaller_bound_gives_nothing_until_enough_came_back() {
+        let meter = MemoryMeter::new(100);
+        let (first, second) = (meter.charge(60).expect("there is room"), meter.charge(40).expect("there is room"));
+        meter.set_limit(50);
+        assert_eq!((meter.charge(1).err(), meter.used()), (Some(OutOfMemory), 100));
+        drop(first);
+        assert!(meter.charge(10).is_ok());
+        drop(second);
+        meter.set_limit(200);
+        assert!(meter.charge(200).is_ok());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -56,7 +57,7 @@ pub struct Broker(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: BrokerSettings,
+    settings: ArcSwap<BrokerSettings>,
     max_lag_bytes: u64,
     registry: Registry,
     clock: PositionClock,
@@ -126,10 +127,10 @@ impl Broker {
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
             started: Instant::now(),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
         };
-        if !inner.settings.events_channel_id.is_empty() {
-            let id = inner.settings.events_channel_id.clone();
+        let id = inner.settings.load().events_channel_id.clone();
+        if !id.is_empty() {
             inner.events = Some(inner.registry.find_or_insert(&id, || inner.make_channel(&id))?.0);
         }
         Ok(Self(Arc::new(inner)))
@@ -141,10 +142,21 @@ impl Broker {
         self.0.max_lag_bytes
     }
 
-    /// The settings it was made with.
+    /// The settings of this moment; [`Broker::apply`] changes them.
     #[must_use]
-    pub fn settings(&self) -> &BrokerSettings {
-        &self.0.settings
+    pub fn settings(&self) -> Guard<Arc<BrokerSettings>> {
+        self.0.settings.load()
+    }
+
+    /// Goes on with other settings: what is stored stays until it expires by them. Only the events channel is the one it
+    /// was made with. A memory bound below what is used refuses what is new until there is room again.
+    pub fn apply(&self, settings: BrokerSettings) {
+        let inner = &self.0;
+        let events_channel_id = inner.settings.load().events_channel_id.clone();
+        inner.memory.set_limit(settings.shared_memory_size);
+        inner.accounts.bound(settings.shared_memory_size);
+        inner.incoming.set_limit(settings.shared_memory_size.max(MIN_INCOMING_BYTES));
+        inner.settings.store(Arc::new(BrokerSettings { events_channel_id, ..settings }));
     }
 
     /// The inbox of a shard.
@@ -168,7 +180,7 @@ impl Broker {
     /// True if `id` is the events channel's.
     #[must_use]
     pub fn is_events_channel(&self, id: &[u8]) -> bool {
-        !id.is_empty() && self.0.settings.events_channel_id == id
+        !id.is_empty() && self.0.settings.load().events_channel_id == id
     }
 
     /// The channel with this id, made if there is none.
@@ -204,8 +216,7 @@ impl Broker {
             store,
             keep_live: false,
             max_stored: self
-                .0
-                .settings
+                .settings()
                 .max_messages_stored_per_channel
                 .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
             max_live_bytes: 0,
@@ -246,7 +257,7 @@ impl Broker {
                 (text, charge)
             }
             // It is shared by all channels, and takes nothing however full the server is.
-            None => (self.0.settings.channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
+            None => (self.settings().channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
         };
         let (mut stored, mut followed_on) = (0, 0);
         // Before there can be a successor, so that its messages come after the end of this one.
@@ -281,7 +292,7 @@ impl Broker {
     /// # Errors
     /// When the limit of subscribers or, for a successor, of channels is reached.
     pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, wish: Wish<'_>) -> Result<Attachment, AttachError> {
-        let most = self.0.settings.max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(wish.own);
+        let most = self.settings().max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(wish.own);
         loop {
             match channel.attach(shard, wish, most) {
                 Ok(Some(attachment)) => {
@@ -321,7 +332,8 @@ impl Broker {
 
 impl Inner {
     fn is_wildcard(&self, id: &[u8]) -> bool {
-        let prefix = &self.settings.wildcard_channel_prefix;
+        let settings = self.settings.load();
+        let prefix = &settings.wildcard_channel_prefix;
         !prefix.is_empty() && id.starts_with(prefix)
     }
 
@@ -332,7 +344,8 @@ impl Inner {
     fn make_channel(&self, id: &Bytes) -> Result<Channel, CreateError> {
         let wildcard = self.is_wildcard(id);
         let charge = self.charge(Channel::footprint(id))?;
-        let most = if wildcard { self.settings.max_number_of_wildcard_channels } else { self.settings.max_number_of_channels };
+        let settings = self.settings.load();
+        let most = if wildcard { settings.max_number_of_wildcard_channels } else { settings.max_number_of_channels };
         let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
         if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             return Err(CreateError::TooManyChannels);
@@ -340,7 +353,7 @@ impl Inner {
         let number = self.counters.created.fetch_add(1, Ordering::Relaxed);
         // A copy: the id may be a slice of a whole request.
         let id = Bytes::copy_from_slice(id);
-        let events = id == self.settings.events_channel_id && !id.is_empty();
+        let events = id == settings.events_channel_id && !id.is_empty();
         Ok(Channel::new(id, number, (wildcard, events), charge, Arc::clone(&self.accounts)))
     }
 

@@ -48,6 +48,14 @@ pub struct Config {
     pub broker: BrokerSettings,
 }
 
+impl Config {
+    /// Listens on these addresses instead, each with the servers of the first one.
+    pub fn listen_on(&mut self, addresses: impl Iterator<Item = ListenAddress>) {
+        let Some(servers) = self.listeners.first().map(|first| Arc::clone(&first.servers)) else { return };
+        self.listeners = addresses.map(|address| Listener::new(address, Arc::clone(&servers))).collect();
+    }
+}
+
 /// An address and the servers behind it; see [`Listener::server`].
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -125,7 +133,7 @@ pub enum Endpoint {
 }
 
 /// How a subscriber location delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubscriberMode {
     /// One endless response.
     Streaming,

@@ -106,6 +106,12 @@ impl Servers {
         Self { all, default, exact, endings, beginnings, regexes }
     }
 
+    /// The server that answers when no name fits.
+    #[must_use]
+    pub fn default_server(&self) -> &Arc<VirtualServer> {
+        &self.all[self.default]
+    }
+
     /// The server for the Host header `host` (lower case, without port; empty = there is none), in nginx's order: the
     /// exact name, the longest `*.x`, the longest `x.*`, the first regular expression, the default server.
     #[must_use]

@@ -29,8 +29,8 @@ struct Inner {
     index: usize,
     broker: Broker,
     inbox: Arc<Inbox>,
-    send_timeout: Millis,
-    ping_timeout: Millis,
+    send_timeout: Cell<Millis>,
+    ping_timeout: Cell<Millis>,
     started: Instant,
     earlier_deadline: Notify,
     drained: Notify,
@@ -62,20 +62,28 @@ impl Shard {
     /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped, and
     /// those that do not answer a ping within `ping_timeout`, unless that is zero.
     #[must_use]
-    pub fn new(index: usize, broker: Broker, (send_timeout, ping_timeout): (Duration, Duration)) -> Self {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
-        Self(Rc::new(Inner {
+    pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration)) -> Self {
+        let shard = Self(Rc::new(Inner {
             index,
             inbox: broker.inbox(index),
             broker,
-            send_timeout: millis(send_timeout),
-            ping_timeout: if ping_timeout.is_zero() { NEVER } else { millis(ping_timeout) },
+            send_timeout: Cell::new(NEVER),
+            ping_timeout: Cell::new(NEVER),
             started: Instant::now(),
             earlier_deadline: Notify::new(),
             drained: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::default(),
-        }))
+        }));
+        shard.set_timeouts(timeouts);
+        shard
+    }
+
+    /// Sets the two times of [`Shard::new`]; what runs already keeps its time.
+    pub fn set_timeouts(&self, (send_timeout, ping_timeout): (Duration, Duration)) {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
+        self.0.send_timeout.set(millis(send_timeout));
+        self.0.ping_timeout.set(if ping_timeout.is_zero() { NEVER } else { millis(ping_timeout) });
     }
 
     /// The broker behind the shard.
@@ -263,10 +271,14 @@ impl Shard {
         });
     }
 
-    /// Ends a subscription with what its format sends for this reason.
+    /// Ends a subscription with what its format sends for this reason, after what was published before: its round may
+    /// still be under way.
     pub fn end(&self, key: ConnectionKey, ending: Ending) {
         self.with(|state, moment| {
-            state.end(moment, key, ending);
+            state.isolated(moment, key, |state| {
+                state.resume(moment, key);
+                state.end(moment, key, ending);
+            });
             state.arm(key, moment.send_timeout);
         });
     }
@@ -284,6 +296,11 @@ impl Shard {
             self.end(key, Ending::Shutdown);
             self.0.state.borrow_mut().slots[key].wake();
         }
+    }
+
+    /// Lets every connection look at what concerns it beside its messages.
+    pub fn wake_all(&self) {
+        self.0.state.borrow().slots.iter().for_each(|(_, slot)| slot.wake());
     }
 
     /// Waits until there are no connections.
@@ -316,8 +333,8 @@ impl Shard {
             shard: self.0.index,
             now: self.now(),
             second: crate::message::unix_now(),
-            send_timeout: self.0.send_timeout,
-            ping_timeout: self.0.ping_timeout,
+            send_timeout: self.0.send_timeout.get(),
+            ping_timeout: self.0.ping_timeout.get(),
         };
         let mut state = self.0.state.borrow_mut();
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, moment)));

@@ -22,7 +22,8 @@ impl Bound {
     pub(in crate::server) async fn accept_all(self, broker: Broker, mut take: impl AsyncFnMut(Accepted)) -> io::Result<()> {
         let listener = match self {
             Bound::Tcp(listener) => Listening::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            Bound::Unix(listener, path) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, path),
+            Bound::Unix(listener, path) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, Some(path)),
+            Bound::PassedUnix(listener, _) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, None),
         };
         let mut lack = Lack { broker, spare: spare(), last: None, shed: 0 };
         loop {
@@ -112,7 +113,7 @@ fn spare() -> Option<File> {
 /// A listener that is registered with the accepting runtime.
 enum Listening {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener, #[allow(dead_code, reason = "held for its drop")] UnixPath),
+    Unix(tokio::net::UnixListener, #[allow(dead_code, reason = "held for its drop")] Option<UnixPath>),
 }
 
 impl Listening {

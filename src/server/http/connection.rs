@@ -19,12 +19,12 @@ use super::head::{self, BodyLength, Parsed};
 use super::pages;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
+use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
-use crate::server::config::{ConnectionLimits, Listener};
 use crate::server::fanout::{ConnectionKey, Inlet, Outlet, Shard};
+use crate::server::generation::LocationAddress;
 use crate::server::request::Endpoints;
 use crate::server::response::{self, Response};
-use crate::server::subscriber::Formats;
 
 /// Most bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -41,16 +41,6 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// What the connections of a shard behind one listener have in common.
-pub(in crate::server) struct Site {
-    /// The listener.
-    pub(in crate::server) listener: Listener,
-    /// Limits.
-    pub(in crate::server) limits: ConnectionLimits,
-    /// The formats of the shard's followers.
-    pub(in crate::server) formats: Rc<Formats>,
-}
-
 /// The two ends of a connection.
 pub(in crate::server) type Peer = Endpoints;
 
@@ -60,7 +50,12 @@ pub(in crate::server) struct Connection {
     pub(super) key: ConnectionKey,
     pub(super) inlet: Inlet,
     pub(super) outlet: Rc<Outlet>,
+    /// The listener it came to.
+    pub(super) place: Rc<Place>,
+    /// What its request, or what it follows, is served with.
     pub(super) site: Rc<Site>,
+    /// The location that it follows or followed.
+    pub(super) followed: LocationAddress,
     pub(super) peer: Box<Peer>,
     /// Read, but not yet understood.
     pub(super) buffer: BytesMut,
@@ -84,10 +79,11 @@ pub(super) enum Served {
 
 impl Connection {
     /// Enters a connection into its shard.
-    pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
+    pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), place: &Rc<Place>, peer: Peer) -> Self {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
-        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, log: None }
+        let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
+        Self { shard, key, inlet, outlet, place, site, followed, peer, buffer, waiting, has_followed: false, log: None }
     }
 
     /// Serves the connection until it ends.
@@ -107,6 +103,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Further requests are served.
+    fn goes_on(&self) -> bool {
+        !self.shard.is_stopping() && !self.place.is_closed()
     }
 
     /// Reads what is there into the buffer; an error at the end of the connection.
@@ -177,6 +178,7 @@ impl<'a> Requests<'a> {
         if !self.out.is_empty() && (self.out.len() > MAX_UNWRITTEN_BYTES || !self.publish_comes_next()) {
             self.flush().await?;
         }
+        self.connection.site = self.connection.place.site();
         let connection = &*self.connection;
         let Connection { site, shard, key, outlet, peer, buffer, .. } = connection;
         if buffer.is_empty() {
@@ -209,13 +211,14 @@ impl<'a> Requests<'a> {
     }
 
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
-        let Routed { next, connection, expects_continue, max_body, added, mut log } = routed;
+        let Routed { next, connection, expects_continue, max_body, added, mut log, location } = routed;
         let response = match next {
             Next::Follow(following) => {
                 if let Some(log) = &mut log {
                     (log.status, log.body_bytes) = (if matches!(following, Following::WebSocket(_)) { 101 } else { 200 }, None);
                 }
                 self.connection.log = log;
+                self.connection.followed = location;
                 return Ok(Some(Served::Follow(following)));
             }
             Next::Check(credentials) => {
@@ -263,6 +266,8 @@ impl<'a> Requests<'a> {
             }
         };
         self.held = 0;
+        // The end may have begun while the body came in.
+        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));

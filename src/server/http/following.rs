@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::connection::{Connection, Over};
 use super::route::Following;
-use crate::server::fanout::{FollowerEvent, Outcome};
+use crate::server::fanout::{Ending, FollowerEvent, Outcome};
 use crate::server::subscriber::websocket::Publishing;
 use crate::server::subscriber::websocket::inbound::{Event, Inbound};
 
@@ -35,6 +35,8 @@ enum Woken {
     Writable,
     Received,
     Left,
+    /// What it follows was taken out of the configuration.
+    Unserved,
     Ended(Outcome),
 }
 
@@ -61,6 +63,7 @@ impl Connection {
         };
         self.compact();
         let mut requests = self.buffer.len();
+        let mut is_told = false;
         let logged = self.log.as_ref().map(|log| self.shard.broker().pending_share(log.kept_bytes())).transpose();
         let outcome = loop {
             match &mut incoming {
@@ -76,9 +79,13 @@ impl Connection {
             if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
                 break Outcome::Dropped;
             }
-            match self.woken().await {
+            match self.woken(is_told).await {
                 Woken::Writable => self.shard.resume(self.key),
                 Woken::Received => self.shard.heard(self.key),
+                Woken::Unserved => {
+                    is_told = true;
+                    self.shard.end(self.key, Ending::Shutdown);
+                }
                 Woken::Left => break Outcome::Dropped,
                 Woken::Ended(outcome) => break outcome,
             }
@@ -90,14 +97,21 @@ impl Connection {
         outcome == Outcome::Finished
     }
 
-    async fn woken(&mut self) -> Woken {
-        poll_fn(|cx| match std::task::ready!(self.shard.poll_follower(self.key, cx)) {
-            FollowerEvent::Ended(outcome) => Poll::Ready(Woken::Ended(outcome)),
-            FollowerEvent::Writable => Poll::Ready(Woken::Writable),
-            FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
-                Ok(_) => Woken::Received,
-                Err(Over) => Woken::Left,
-            }),
+    /// Waits; for the end of the location, too, unless it `is_told` of that already.
+    async fn woken(&mut self, is_told: bool) -> Woken {
+        poll_fn(|cx| {
+            let event = self.shard.poll_follower(self.key, cx);
+            if !is_told && !self.place.serves(&self.site, self.followed) {
+                return Poll::Ready(Woken::Unserved);
+            }
+            match std::task::ready!(event) {
+                FollowerEvent::Ended(outcome) => Poll::Ready(Woken::Ended(outcome)),
+                FollowerEvent::Writable => Poll::Ready(Woken::Writable),
+                FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
+                    Ok(_) => Woken::Received,
+                    Err(Over) => Woken::Left,
+                }),
+            }
         })
         .await
     }

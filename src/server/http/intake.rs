@@ -139,7 +139,11 @@ impl Requests<'_> {
                 has_deadline = true;
                 connection.shard.set_deadline(connection.key, Some(timeout));
             }
-            connection.shard.interruption(connection.key, idle, cx).map_or(Poll::Pending, |_| Poll::Ready(Err(Over)))
+            let interruption = connection.shard.interruption(connection.key, idle, cx);
+            if idle && connection.place.is_closed() {
+                return Poll::Ready(Err(Over));
+            }
+            interruption.map_or(Poll::Pending, |_| Poll::Ready(Err(Over)))
         });
         let filled = filled.await;
         if has_deadline {

@@ -28,6 +28,8 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 pub(in crate::server) enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener, UnixPath),
+    /// A socket that came from elsewhere, with its path, which is not ours to remove.
+    PassedUnix(UnixListener, PathBuf),
 }
 
 /// The path of a unix socket, which is removed with its listener.
@@ -63,6 +65,7 @@ impl Bound {
         match self {
             Bound::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
             Bound::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),
+            Bound::PassedUnix(_, path) => Ok(ListenAddress::Unix(path.clone())),
         }
     }
 }
@@ -81,7 +84,7 @@ fn bind_tcp(address: SocketAddr, accepts_ipv4: bool, settings: &TcpSettings) -> 
 }
 
 /// Sets the options on a listening socket: accepted ones inherit them, without a call for each.
-fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
+pub(super) fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
     if !settings.keepalive.is_zero() {
         let keepalive = TcpKeepalive::new().with_time(settings.keepalive).with_interval(settings.keepalive_interval);
         socket.set_tcp_keepalive(&keepalive.with_retries(settings.keepalive_probes))?;

@@ -20,13 +20,17 @@ mod head;
 mod intake;
 mod listener;
 mod pages;
+mod passed;
 mod refusal;
 mod route;
 mod sending;
+mod site;
 mod web;
 
 pub(super) use access_log::flush as flush_access_logs;
 pub use access_log::reopen as reopen_access_logs;
 pub(super) use auth::pair as basic_pair;
-pub(super) use connection::{Connection, Site};
+pub(super) use connection::Connection;
 pub(super) use listener::{Accepted, Bound};
+pub use passed::{Passed, PassedError};
+pub(super) use site::{Place, Site};

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::access_log::Entry;
 use super::auth::{Credentials, Verdict};
-use super::connection::Site;
 use super::files;
 use super::head::BodyLength;
+use super::site::Site;
 use super::web::{self, Access};
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
+use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
@@ -72,6 +73,8 @@ pub(super) struct Routed {
     pub(super) added: Added,
     /// What is logged of it.
     pub(super) log: Option<Box<Entry>>,
+    /// The location that answers.
+    pub(super) location: LocationAddress,
 }
 
 /// A connection, as far as routing needs it.
@@ -135,7 +138,7 @@ impl Router<'_> {
         // A request that is routed again is logged then.
         let is_final = !matches!(next, Next::Discard | Next::Check(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
-        Routed { next, connection, expects_continue, max_body, added, log }
+        Routed { next, connection, expects_continue, max_body, added, log, location: location.into() }
     }
 
     /// The answer for a request that no `return` answers.
@@ -170,7 +173,8 @@ impl Router<'_> {
     }
 
     fn connection(&self, request: &Request<'_>) -> Connection {
-        let keep_alive = request.keep_alive && !self.shard.is_stopping() && !self.site.limits.keepalive_timeout.is_zero();
+        let goes_on = !self.shard.is_stopping() && !self.site.is_closed();
+        let keep_alive = request.keep_alive && goes_on && !self.site.limits.keepalive_timeout.is_zero();
         Connection { minor_version: request.minor_version, keep_alive, is_head: request.method == "HEAD" }
     }
 

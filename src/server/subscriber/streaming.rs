@@ -35,7 +35,8 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
-        let ping_text = &call.broker.settings().ping_message_text;
+        let settings = call.broker.settings();
+        let ping_text = &settings.ping_message_text;
         let mut ping = Vec::new();
         if is_eventsource {
             ping.extend_from_slice(b": -1\n");

@@ -6,6 +6,7 @@ mod connection;
 mod directory;
 mod message;
 mod nginx;
+mod reload;
 mod server;
 mod socket;
 mod websocket;
@@ -17,7 +18,7 @@ pub(crate) use connection::{Connection, Head, Response};
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};
 pub(crate) use nginx::Nginx;
-pub(crate) use server::{Server, program};
+pub(crate) use server::{Server, free_port, program};
 pub(crate) use socket::Socket;
 pub(crate) use websocket::{Frame, frame, frame_with, opcode};
 

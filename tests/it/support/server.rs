@@ -22,7 +22,7 @@ pub(crate) struct Server {
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_reader: Option<JoinHandle<()>>,
     /// Where it runs; it goes with the server.
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Server {
@@ -81,18 +81,23 @@ impl Server {
     }
 
     fn spawn_command(mut command: Command, args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
+        command.stdin(Stdio::null());
+        Self::spawn_with_stdin(command, args, listens, directory)
+    }
+
+    /// Starts `command`, which is to become the program; its stdin is set.
+    pub(crate) fn spawn_with_stdin(mut command: Command, args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
         let mut child = command
             .arg("serve")
             .args(args)
             .current_dir(directory.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the built binary can be started");
         let (stderr, reader) = collect(child.stderr.take().expect("stderr is piped"));
         let stdout = Mutex::new(lines(child.stdout.take().expect("stdout is piped")));
-        let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), _directory: directory };
+        let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), directory };
         while server.addresses.len() < listens {
             let Some(line) = server.stdout_line() else {
                 let _ = server.child.kill();
@@ -109,6 +114,11 @@ impl Server {
     /// The next line that it prints to stdout; `None` when it has closed stdout or prints nothing more.
     pub(crate) fn stdout_line(&self) -> Option<String> {
         self.stdout.lock().expect("nobody panics with the lock").recv_timeout(DEADLINE).ok()
+    }
+
+    /// Where it runs.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// What it listens on, in the order of the arguments.
@@ -275,7 +285,7 @@ fn socket(address: &str) -> Result<Socket, String> {
 }
 
 /// A port of the loopback that was free a moment ago.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

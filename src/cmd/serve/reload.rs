@@ -1,0 +1,112 @@
+//! Steering a server that runs: from signals to orders, and what is said of a reload.
+
+use std::convert::Infallible;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::ready_file::ReadyFile;
+use super::signals::{Signals, Told};
+use super::start::announce;
+use super::{Args, systemd};
+use crate::cmd::exit::Usage;
+use crate::server::config::nginx::{self, Loaded, Mistakes, Treated};
+use crate::server::{Kept, Order, Reloaded, reopen_access_logs};
+
+/// What steers the server.
+pub(super) struct Steering<'a> {
+    pub(super) args: &'a Args,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) ready_file: Option<ReadyFile>,
+}
+
+impl Steering<'_> {
+    /// Does what signals ask for until the future is dropped.
+    pub(super) async fn run(&mut self, mut signals: Signals) -> Infallible {
+        loop {
+            let told = match signals.next().await {
+                // To end must not wait for a slow reload: names are looked up.
+                Told::Reload => tokio::select! {
+                    () = self.reload() => continue,
+                    kind = signals.stop() => Told::Stop(kind),
+                },
+                told => told,
+            };
+            match told {
+                Told::Stop(kind) => {
+                    tracing::info!("ending: telling subscribers, then closing");
+                    systemd::stopping();
+                    self.order(Order::Stop(kind)).await;
+                }
+                Told::ReopenLogs => {
+                    reopen_access_logs();
+                    tracing::info!("access logs are opened anew");
+                }
+                Told::Reload => {}
+            }
+        }
+    }
+
+    async fn order(&self, order: Order) {
+        // A server that has ended needs no orders.
+        drop(self.orders.send(order).await);
+    }
+
+    /// Reads the configuration anew and lets the server go on with it; says what came of it.
+    async fn reload(&self) {
+        let Some(path) = self.args.file().cloned() else {
+            tracing::info!("nothing to reload: the built-in locations do not change (--config and --nginx-conf name a file)");
+            systemd::reloading();
+            systemd::reloaded("nothing to reload");
+            return;
+        };
+        systemd::reloading();
+        let loading = path.clone();
+        let loaded = tokio::task::spawn_blocking(move || nginx::load(&loading)).await;
+        let result = match loaded.map(told) {
+            Ok(Ok(loaded)) => self.apply(loaded).await,
+            Ok(Err(mistakes)) => Err(mistakes.0),
+            Err(panic) => Err(panic.to_string()),
+        };
+        match result {
+            Ok(status) => systemd::reloaded(&status),
+            Err(reasons) => {
+                reasons.lines().for_each(|reason| tracing::error!("{reason}"));
+                tracing::error!("not reloaded: {} stays as it was read before", path.display());
+                let first = reasons.lines().next().unwrap_or_default();
+                systemd::reloaded(&format!("not reloaded: {first}"));
+            }
+        }
+    }
+
+    /// Lets the server go on with what was read; what it serves then, or why it does not.
+    async fn apply(&self, loaded: Loaded) -> Result<String, String> {
+        let Loaded { mut config, directives, .. } = loaded;
+        self.args.apply(&mut config);
+        let (answer, wait) = oneshot::channel();
+        self.order(Order::Reload(Box::new(config), answer)).await;
+        let reloaded = wait.await.map_err(|_| "the server ends".to_owned())?.map_err(|error| error.to_string())?;
+        let Reloaded { extent, addresses, opened, closed, kept } = reloaded;
+        kept.iter().for_each(|kept| tracing::warn!("{}{kept}", place(kept, &directives)));
+        closed.iter().for_each(|address| tracing::info!("no longer listening on {address}"));
+        opened.iter().for_each(|address| tracing::info!("listening on {address}"));
+        announce(&opened, false);
+        if let Some(Err(error)) = self.ready_file.as_ref().map(|file| file.rewrite(&addresses)) {
+            tracing::error!("{error:#}");
+        }
+        tracing::info!("reloaded: serving {extent}");
+        Ok(format!("serving {extent}"))
+    }
+}
+
+/// Where the file says what is kept from it: `FILE:LINE: `.
+fn place(kept: &Kept, directives: &[Treated]) -> String {
+    let is_it = |treated: &&Treated| treated.name.strip_prefix("push_stream_").unwrap_or(&treated.name) == kept.directive();
+    directives.iter().rfind(is_it).map(|Treated { file, line, name, .. }| format!("{file}:{line}: {name}: ")).unwrap_or_default()
+}
+
+/// Logs the notices of a file that was read; its mistakes are the error.
+pub(super) fn told(loaded: Result<Loaded, Mistakes>) -> Result<Loaded, Usage> {
+    let (Ok(Loaded { notices, .. }) | Err(Mistakes { notices, .. })) = &loaded;
+    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+    loaded.map_err(|mistakes| Usage(mistakes.to_string()))
+}

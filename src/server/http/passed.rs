@@ -1,0 +1,139 @@
+//! Listening sockets that whoever started the process opened for it (systemd's socket activation).
+//!
+//! They are kept open for as long as the process runs, used or not: a reload may add their address or take it away and
+//! add it again.
+
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+
+use socket2::SockRef;
+
+use super::listener::{self, Bound};
+use crate::server::config::{ListenAddress, Listener, TcpSettings};
+
+/// A socket that was passed.
+#[derive(Debug)]
+pub struct Passed {
+    address: ListenAddress,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Why a socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PassedError {
+    /// Nobody listens on it.
+    #[error("it is not a listening socket")]
+    NotListening,
+    /// The socket has no path.
+    #[error("it is a unix socket without a path")]
+    NoPath,
+    /// The system says so.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Passed {
+    /// A TCP socket.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn tcp(socket: TcpListener) -> Result<Self, PassedError> {
+        if !SockRef::from(&socket).is_listener()? {
+            return Err(PassedError::NotListening);
+        }
+        socket.set_nonblocking(true)?;
+        Ok(Self { address: ListenAddress::Tcp(socket.local_addr()?), socket: Socket::Tcp(socket) })
+    }
+
+    /// A unix socket.
+    ///
+    /// # Errors
+    /// When it does not listen, or has no path.
+    pub fn unix(socket: UnixListener) -> Result<Self, PassedError> {
+        if !SockRef::from(&socket).is_listener()? {
+            return Err(PassedError::NotListening);
+        }
+        socket.set_nonblocking(true)?;
+        let path = socket.local_addr()?.as_pathname().ok_or(PassedError::NoPath)?.to_owned();
+        Ok(Self { address: ListenAddress::Unix(path), socket: Socket::Unix(socket) })
+    }
+
+    /// What it listens on.
+    #[must_use]
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// The one among `all` that is to be used for `listener`: the one with its address, else, for all addresses of IPv4,
+    /// one for all addresses of IPv6 with the same port that takes IPv4, too, which is what systemd opens for a bare port.
+    pub(in crate::server) fn find<'a>(all: &'a [Self], listener: &Listener) -> Option<&'a Self> {
+        all.iter().find(|passed| passed.address == listener.address).or_else(|| all.iter().find(|passed| passed.covers(&listener.address)))
+    }
+
+    fn covers(&self, wanted: &ListenAddress) -> bool {
+        let (ListenAddress::Tcp(own), ListenAddress::Tcp(wanted)) = (&self.address, wanted) else { return false };
+        let is_all = |address: IpAddr| address.is_unspecified();
+        let (Socket::Tcp(socket), true) = (&self.socket, own.is_ipv6() && wanted.is_ipv4()) else { return false };
+        own.port() == wanted.port()
+            && is_all(own.ip())
+            && is_all(wanted.ip())
+            && SockRef::from(socket).only_v6().is_ok_and(|only_ipv6| !only_ipv6)
+    }
+
+    /// A handle to the socket; its connections get `settings`.
+    pub(in crate::server) fn bound(&self, settings: &TcpSettings) -> io::Result<Bound> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let socket = socket.try_clone()?;
+                listener::apply(settings, &SockRef::from(&socket))?;
+                Ok(Bound::Tcp(socket))
+            }
+            Socket::Unix(socket) => {
+                let ListenAddress::Unix(path) = &self.address else { return Err(io::ErrorKind::InvalidInput.into()) };
+                Ok(Bound::PassedUnix(socket.try_clone()?, path.clone()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::server::config::Config;
+
+    fn listener(address: ListenAddress) -> Listener {
+        Listener::new(address, Config::builtin().listeners.remove(0).servers)
+    }
+
+    #[test]
+    fn a_socket_for_all_addresses_is_one_for_ipv4_too_unless_it_refuses_that() {
+        for only_ipv6 in [false, true] {
+            let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).expect("a socket");
+            socket.set_only_v6(only_ipv6).expect("an option");
+            socket.bind(&std::net::SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).expect("a free port");
+            socket.listen(1).expect("a listener");
+            let passed = [Passed::tcp(socket.into()).expect("it listens")];
+            let ListenAddress::Tcp(address) = *passed[0].address() else { panic!("{passed:?}") };
+            let found = |ip: IpAddr, port| Passed::find(&passed, &listener(ListenAddress::Tcp((ip, port).into()))).is_some();
+            assert!(found(Ipv6Addr::UNSPECIFIED.into(), address.port()));
+            assert_eq!(found(Ipv4Addr::UNSPECIFIED.into(), address.port()), !only_ipv6);
+            assert!(!found(Ipv4Addr::LOCALHOST.into(), address.port()));
+            assert!(!found(Ipv4Addr::UNSPECIFIED.into(), address.port() ^ 1));
+        }
+    }
+
+    #[test]
+    fn a_socket_that_does_not_listen_is_refused() {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        assert!(matches!(Passed::tcp(socket.into()), Err(PassedError::NotListening)));
+    }
+}
