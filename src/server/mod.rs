@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod broker;
+pub mod compression;
 pub mod config;
 pub mod dialect;
 pub mod fanout;

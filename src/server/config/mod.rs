@@ -4,6 +4,7 @@
 //! Facts and defaults: push-stream protocol reference, section 15.
 
 pub mod builtin;
+pub mod compression;
 pub mod condition;
 pub mod defaults;
 pub mod expression;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use compression::GzipSettings;
 pub use condition::{Choice, Condition, Frame, Return, Step};
 pub use expression::{Expression, Names, Variables};
 pub use map::{Map, MapVariable};
@@ -197,6 +199,8 @@ pub struct LocationSettings {
     pub slow_consumer_bytes: Option<u64>,
     /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
     pub gap_notice: bool,
+    /// The `gzip` directives; `None` = off.
+    pub gzip: Option<Arc<GzipSettings>>,
 }
 
 /// What becomes of a follower that falls out of what is kept for it.

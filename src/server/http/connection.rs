@@ -209,7 +209,7 @@ impl<'a> Requests<'a> {
     }
 
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
-        let Routed { next, connection, expects_continue, max_body, added, mut log } = routed;
+        let Routed { next, connection, expects_continue, max_body, added, compression, mut log } = routed;
         let response = match next {
             Next::Follow(following) => {
                 if let Some(log) = &mut log {
@@ -230,9 +230,9 @@ impl<'a> Requests<'a> {
                     log.iter_mut().for_each(|log| log.forget());
                     return self.route_again(head, length, Again { checked: None, redirected: Some(path) }).await;
                 }
-                files::Answer::Stream(response, content_length, body) => {
+                files::Answer::Stream(response, found) => {
                     let response = self.without_body(response, length, (max_body, expects_continue)).await?;
-                    return self.stream(response, (content_length, body), connection, (&added, log)).await;
+                    return self.stream(response, found, connection, (&added, log)).await;
                 }
             },
             Next::Discard => return self.discard_and_route(head, length, (max_body, expects_continue)).await,
@@ -247,7 +247,7 @@ impl<'a> Requests<'a> {
                 return self.close().await;
             }
             Next::ReadBatch(batch) => {
-                return self.take_batch(batch, length, (connection, &added, log), expects_continue).await.map(|()| None);
+                return self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue).await.map(|()| None);
             }
             Next::Read(plan, max_body) => {
                 self.held = plan.own_bytes();
@@ -265,6 +265,7 @@ impl<'a> Requests<'a> {
         self.held = 0;
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        let response = compression.apply(response, connection.is_head);
         note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));
         if response.write(connection, &mut self.out) {
             return Ok(None);

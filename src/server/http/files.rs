@@ -25,6 +25,7 @@ use tower_http::services::ServeFile;
 
 use super::web;
 use crate::message::http_date;
+use crate::server::compression::{self, Compression};
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::request::Request;
 use crate::server::response::{Response, Status};
@@ -41,6 +42,7 @@ pub(super) struct Job {
     /// The answer if it is a directory without a slash.
     redirection: Response,
     conditions: Conditions,
+    compression: Compression,
 }
 
 /// Headers that make an answer depend on the file.
@@ -56,10 +58,19 @@ struct Conditions {
 /// What became of a job.
 pub(super) enum Answer {
     Respond(Response),
-    /// The head, its `Content-Length` and the body.
-    Stream(Response, u64, Body),
+    /// The head, and what follows it.
+    Stream(Response, Found),
     /// The index file: the request is for this path.
     Redirect(Vec<u8>),
+}
+
+/// The body of a file, or of a range of it.
+pub(super) struct Found {
+    /// Its length.
+    pub(super) length: u64,
+    pub(super) body: Body,
+    /// It is compressed at this level.
+    pub(super) level: Option<u32>,
 }
 
 impl Job {
@@ -82,6 +93,7 @@ impl Job {
             is_allowed: matches!(request.method, "GET" | "HEAD"),
             is_head: request.method == "HEAD",
             redirection: web::redirection(301, &directory, request),
+            compression: Compression::of(settings.gzip.as_ref(), request),
             conditions: Conditions {
                 range: header("range"),
                 if_range: header("if-range"),
@@ -149,8 +161,17 @@ impl Job {
                 status => Response::error_page(status),
             });
         }
+        let decision = self.compression.decide(&compression::Answer {
+            status: Status::OK.0,
+            content_type: &self.content_type,
+            length: Some(found.len()),
+            has_last_modified: true,
+            headers: etag_line.as_bytes(),
+        });
+        let lines = String::from_utf8_lossy(decision.lines());
         let mut request = HttpRequest::builder().method(if self.is_head { "HEAD" } else { "GET" });
-        if let Some(range) = self.conditions.wanted_range(&etag, &last_modified) {
+        // Of what is compressed there are no ranges.
+        if let (None, Some(range)) = (decision.level, self.conditions.wanted_range(&etag, &last_modified)) {
             request = request.header(header::RANGE, range);
         }
         let Ok(request) = request.body(Body::empty()) else { return Answer::Respond(Response::error_page(Status::BAD_REQUEST)) };
@@ -160,9 +181,17 @@ impl Job {
         let range_line = content_range.map(|range| format!("Content-Range: {range}\r\n")).unwrap_or_default();
         match (served.status().as_u16(), length) {
             (200, Some(length)) => {
-                Answer::Stream(head(Status::OK, etag_line + "Accept-Ranges: bytes\r\n"), length, Body::new(served.into_body()))
+                let headers = if decision.level.is_some() {
+                    format!("ETag: W/{etag}\r\n{lines}")
+                } else {
+                    format!("{etag_line}{lines}Accept-Ranges: bytes\r\n")
+                };
+                Answer::Stream(head(Status::OK, headers), Found { length, body: Body::new(served.into_body()), level: decision.level })
             }
-            (206, Some(length)) => Answer::Stream(head(Status(206), etag_line + &range_line), length, Body::new(served.into_body())),
+            (206, Some(length)) => {
+                let found = Found { length, body: Body::new(served.into_body()), level: None };
+                Answer::Stream(head(Status(206), format!("{etag_line}{lines}{range_line}")), found)
+            }
             (416, _) => Answer::Respond(Response::error_page(Status(416)).with_headers(range_line.as_bytes())),
             // It went away meanwhile.
             _ => Answer::Respond(Response::error_page(Status::NOT_FOUND)),

@@ -9,6 +9,7 @@ use super::connection::Site;
 use super::files;
 use super::head::BodyLength;
 use super::web::{self, Access};
+use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
@@ -70,6 +71,8 @@ pub(super) struct Routed {
     pub(super) max_body: u64,
     /// Header lines for the response.
     pub(super) added: Added,
+    /// Whether the response is compressed.
+    pub(super) compression: Compression,
     /// What is logged of it.
     pub(super) log: Option<Box<Entry>>,
 }
@@ -126,16 +129,17 @@ impl Router<'_> {
             ..first
         };
         let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
+        let compression = Compression::of(settings.gzip.as_ref(), request);
         let (next, max_body) = match returned {
             Some(answer) => (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0),
-            None => self.admitted(location, settings, &variables, (length, &added)),
+            None => self.admitted(location, settings, &variables, (length, &added, &compression)),
         };
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
         let is_final = !matches!(next, Next::Discard | Next::Check(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
-        Routed { next, connection, expects_continue, max_body, added, log }
+        Routed { next, connection, expects_continue, max_body, added, compression, log }
     }
 
     /// The answer for a request that no `return` answers.
@@ -144,7 +148,7 @@ impl Router<'_> {
         location: Option<&Location>,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        (length, added): (BodyLength, &Added),
+        (length, added, compression): (BodyLength, &Added, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
         if settings.web.internal && self.redirected.is_none() {
@@ -156,7 +160,7 @@ impl Router<'_> {
             Access::Check(credentials) => return (Next::Check(credentials), 0),
         }
         match location {
-            Some(location) => self.located(location, settings, variables, (length, added)),
+            Some(location) => self.located(location, settings, variables, (length, added, compression)),
             None if variables.server.welcome => {
                 (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0)
             }
@@ -179,7 +183,7 @@ impl Router<'_> {
         location: &Location,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        (length, added): (BodyLength, &Added),
+        (length, added, compression): (BodyLength, &Added, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
         let max_body = match self.site.limits.max_body_bytes.unwrap_or(settings.client_max_body_size) {
@@ -214,6 +218,7 @@ impl Router<'_> {
                     formats: &self.site.formats,
                     max_channels: self.site.limits.max_channels_per_request,
                     connection: self.connection(request),
+                    compression,
                     added: &added.good,
                 },
                 added,

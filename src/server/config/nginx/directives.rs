@@ -12,7 +12,7 @@ use std::path::Path;
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{ignored, listen, units, web};
+use super::{gzip, ignored, listen, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -56,7 +56,7 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 /// The rule for a directive of this name.
 pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };
-    let known = DIRECTIVES.iter().chain(web::DIRECTIVES).find(|rule| rule.name == name);
+    let known = DIRECTIVES.iter().chain(web::DIRECTIVES).chain(gzip::DIRECTIVES).find(|rule| rule.name == name);
     known.or_else(|| ignored::reason(name).map(|_| &IGNORED_RULE))
 }
 

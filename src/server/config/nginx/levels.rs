@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::compression::{Agents, Proxied};
 use super::super::condition::Step;
 use super::super::template::Template;
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
@@ -119,6 +120,14 @@ level! {
     slow_consumer: SlowPolicy,
     slow_consumer_bytes: u64,
     gap_notice: bool,
+    gzip: bool,
+    gzip_types: Vec<String>,
+    gzip_level: u32,
+    gzip_min_length: u64,
+    gzip_minor_version: u8,
+    gzip_vary: bool,
+    gzip_proxied: Vec<Proxied>,
+    gzip_disable: Vec<Agents>,
 }
 
 impl Level {
@@ -159,6 +168,7 @@ impl Level {
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
+            gzip: super::gzip::settings(self),
         })
     }
 

@@ -11,6 +11,7 @@ mod conditions;
 mod directives;
 mod files;
 mod from_toml;
+mod gzip;
 mod ignored;
 mod levels;
 mod lexer;
