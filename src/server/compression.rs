@@ -163,8 +163,11 @@ impl Compression {
         });
         let response = response.with_headers(decision.lines());
         let Some(level) = decision.level else { return response };
-        let pieces = if is_head { Vec::new() } else { vec![Bytes::from(member(level, &response.body))] };
-        Response { body: Body::Pieces(pieces), ..response }
+        if is_head {
+            // Neither length nor framing are told, as by nginx.
+            return Response { body: Body::Sized(Bytes::new()), bodiless: true, ..response };
+        }
+        Response { body: Body::Pieces(vec![Bytes::from(member(level, &response.body))]), ..response }
     }
 }
 

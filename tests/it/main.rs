@@ -8,6 +8,7 @@ mod bad_input;
 mod batches;
 mod bodies;
 mod ceiling;
+mod compression;
 #[path = "../cli/mod.rs"]
 mod cli;
 mod defence;

@@ -67,7 +67,7 @@ impl Requests<'_> {
             content_type: response.content_type.as_deref(),
             content_length: level.is_none().then_some(length),
             last_modified: response.last_modified.as_deref(),
-            chunked: framing == Framing::Chunked,
+            chunked: framing == Framing::Chunked && !connection.is_head,
             keep_alive,
             headers: &response.headers,
         }
