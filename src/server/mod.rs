@@ -5,6 +5,7 @@ pub mod broker;
 pub mod compression;
 pub mod config;
 pub mod dialect;
+pub mod error_log;
 pub mod fanout;
 mod faults;
 mod http;
@@ -15,6 +16,7 @@ pub mod response;
 mod shard_thread;
 pub mod statistics;
 pub mod subscriber;
+mod syslog;
 
 use std::future::Future;
 use std::io;
@@ -77,6 +79,7 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound or a setting is impossible.
     pub fn bind(mut config: Config) -> Result<Self, ServerError> {
+        adopt(&config.process);
         if config.shards == 0 {
             config.shards = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
         }
@@ -134,6 +137,12 @@ impl Server {
         http::flush_access_logs();
         result
     }
+}
+
+/// Sets what there is once in a process: its log, and whether answers tell the version.
+pub fn adopt(process: &config::ProcessSettings) {
+    error_log::adopt(&process.error_logs);
+    response::hide_version(process.hides_version);
 }
 
 /// The shards and how full they are.

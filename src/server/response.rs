@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -10,6 +11,18 @@ use crate::message::{http_date, unix_now};
 
 /// What every answer of the module carries.
 pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache, no-store, must-revalidate\r\n";
+
+/// `server_tokens off`
+static HIDES_VERSION: AtomicBool = AtomicBool::new(false);
+
+/// Sets whether answers tell the version of the server.
+pub fn hide_version(hides: bool) {
+    HIDES_VERSION.store(hides, Ordering::Relaxed);
+}
+
+fn hides_version() -> bool {
+    HIDES_VERSION.load(Ordering::Relaxed)
+}
 
 /// A status with nginx's reason phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +179,7 @@ impl Response {
     pub fn titled_error_page(status: Status, title: &str) -> Self {
         let body = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n</html>\r\n",
-            super::SERVER_ON_PAGES
+            if hides_version() { "pushctl" } else { super::SERVER_ON_PAGES }
         );
         Self::sized(status, "text/html", Cow::Borrowed(&b""[..]), body.into_bytes())
     }
@@ -307,7 +320,7 @@ impl Head<'_> {
             status => drop(write!(out, "HTTP/1.1 {} {}\r\n", status.0, status.reason())),
         }
         out.extend_from_slice(b"Server: ");
-        out.extend_from_slice(super::SERVER.as_bytes());
+        out.extend_from_slice(if hides_version() { b"pushctl" } else { super::SERVER.as_bytes() });
         out.extend_from_slice(b"\r\nDate: ");
         push_date(unix_now(), out);
         out.extend_from_slice(b"\r\n");

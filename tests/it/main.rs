@@ -8,9 +8,9 @@ mod bad_input;
 mod batches;
 mod bodies;
 mod ceiling;
-mod compression;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod compression;
 mod defence;
 mod endings;
 mod followers;

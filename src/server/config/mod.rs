@@ -8,6 +8,7 @@ pub mod compression;
 pub mod condition;
 pub mod defaults;
 pub mod expression;
+pub mod logs;
 pub mod map;
 pub mod names;
 pub mod nginx;
@@ -28,10 +29,11 @@ use bytes::Bytes;
 pub use compression::GzipSettings;
 pub use condition::{Choice, Condition, Frame, Return, Step};
 pub use expression::{Expression, Names, Variables};
+pub use logs::{ErrorLog, LogTarget};
 pub use map::{Map, MapVariable};
 pub use names::{ServerName, Servers};
 pub use padding::{Padding, Paddings};
-pub use path::normalise;
+pub use path::{normalise, normalise_with_slashes};
 pub use pattern::{Locations, Pattern};
 pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
@@ -48,6 +50,17 @@ pub struct Config {
     pub limits: ConnectionLimits,
     /// Settings of the broker, the same for all locations.
     pub broker: BrokerSettings,
+    /// What there is once in a process.
+    pub process: ProcessSettings,
+}
+
+/// What there is once in a process, whatever its servers say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// `server_tokens off` somewhere: answers do not tell the version.
+    pub hides_version: bool,
+    /// `error_log`; none = stderr.
+    pub error_logs: Vec<ErrorLog>,
 }
 
 /// An address and the servers behind it; see [`Listener::server`].
@@ -93,6 +106,10 @@ pub struct VirtualServer {
     pub steps: Vec<Step>,
     /// Of requests that no location takes.
     pub settings: Arc<LocationSettings>,
+    /// `underscores_in_headers on`: `$http_a_b` is also the header `A_B`.
+    pub has_underscores: bool,
+    /// `merge_slashes off`: `//` stays in paths.
+    pub keeps_slashes: bool,
 }
 
 /// A location: which requests it takes and what it does with them.

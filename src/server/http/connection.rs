@@ -68,6 +68,8 @@ pub(in crate::server) struct Connection {
     pub(super) waiting: Reservation,
     /// It has followed before, so that it waits for a further request.
     pub(super) has_followed: bool,
+    /// Requests so far.
+    pub(super) requests: u64,
     /// What is logged when it has followed.
     pub(super) log: Option<Box<Entry>>,
 }
@@ -87,7 +89,7 @@ impl Connection {
     pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
-        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, log: None }
+        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, requests: 0, log: None }
     }
 
     /// Serves the connection until it ends.
@@ -178,12 +180,12 @@ impl<'a> Requests<'a> {
             self.flush().await?;
         }
         let connection = &*self.connection;
-        let Connection { site, shard, key, outlet, peer, buffer, .. } = connection;
+        let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = connection;
         if buffer.is_empty() {
             self.fill_idle().await?;
             return Ok(None);
         }
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
+        let router = Router { site, shard, key: *key, outlet, requests: requests + 1, checked: None, redirected: None };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
                 self.fill_head().await?;
@@ -199,6 +201,7 @@ impl<'a> Requests<'a> {
             Parsed::Complete(taken, length, routed) => {
                 self.head_since = None;
                 self.served_any = true;
+                self.connection.requests += 1;
                 // Kept only where it is looked at again: many requests may wait for their bodies.
                 let head = if routed.next.needs_head() { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
                 self.connection.buffer.advance(taken);
@@ -298,8 +301,8 @@ impl<'a> Requests<'a> {
             return Err(Over);
         }
         self.flush().await?;
-        let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
+        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
+        let router = Router { site, shard, key: *key, outlet, requests: *requests, checked: None, redirected: None };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
         let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
         Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await

@@ -1,13 +1,15 @@
 //! From a request to its endpoint: server by name, location by path, settings by conditions, then whether it may enter.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::access_log::Entry;
 use super::auth::{Credentials, Verdict};
+use super::client_address;
 use super::connection::Site;
 use super::files;
-use super::head::BodyLength;
+use super::head::{self, BodyLength};
 use super::web::{self, Access};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
@@ -15,7 +17,7 @@ use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSetting
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::publisher::{self, Plan, batch::Batch};
-use crate::server::request::{Request, RequestVariables};
+use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
 use crate::server::subscriber::{self, websocket::Publishing};
@@ -83,6 +85,8 @@ pub(super) struct Router<'a> {
     pub(super) shard: &'a Shard,
     pub(super) key: ConnectionKey,
     pub(super) outlet: &'a Rc<Outlet>,
+    /// Number of this request on its connection.
+    pub(super) requests: u64,
     /// What came of checking the request's password.
     pub(super) checked: Option<Verdict>,
     /// The path that the request was led to instead of its own.
@@ -94,12 +98,27 @@ impl Router<'_> {
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
         faults::point("request");
         let server = self.server(request);
+        let path = if server.keeps_slashes && self.redirected.is_none() { head::path_with_slashes(request.target) } else { None };
+        let real = server.settings.web.real_ip.as_ref().and_then(|real_ip| client_address::endpoints(real_ip, request));
+        if path.is_none() && real.is_none() {
+            return self.route_at(server, request, length, request.endpoints);
+        }
+        let path = path.unwrap_or(Cow::Borrowed(&request.path));
+        let changed = Request { path, endpoints: real.as_ref().unwrap_or(request.endpoints), ..*request };
+        self.route_at(server, &changed, length, request.endpoints)
+    }
+
+    /// As [`Router::route`], at a server that has its say already; `peer` are the ends of the connection.
+    fn route_at(&self, server: &Arc<VirtualServer>, request: &Request<'_>, length: BodyLength, peer: &Endpoints) -> Routed {
+        let server_captures = server.captures(|| request.host().unwrap_or_default());
         let none = Captures::default();
         let mut frame = Frame::default();
         let first = RequestVariables {
             request,
             captures: &none,
             location_captures: &none,
+            server_captures: &server_captures,
+            peer,
             assigned: &[],
             server,
             root: server.settings.web.root.as_ref(),
@@ -121,7 +140,17 @@ impl Router<'_> {
             }
             None => (outcome.settings.unwrap_or(&server.settings), outcome.returned),
         };
+        let real = match (&server.settings.web.real_ip, &settings.web.real_ip) {
+            (None, Some(real_ip)) => client_address::endpoints(real_ip, request),
+            _ => None,
+        };
+        let moved = real.as_ref().map(|endpoints| request.between(endpoints));
+        let request = moved.as_ref().unwrap_or(request);
+        let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);
+        let last = is_last.then(|| request.last());
+        let request = last.as_ref().unwrap_or(request);
         let variables = RequestVariables {
+            request,
             captures: frame.captures.as_ref().unwrap_or(&location_captures),
             location_captures: &location_captures,
             assigned: &frame.assigned,

@@ -32,8 +32,9 @@ pub(super) fn note(log: Option<&mut Box<Entry>>, status: u16, body_bytes: Option
 impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
-        let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: again.checked, redirected: again.redirected.as_deref() };
+        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
+        let requests = *requests;
+        let router = Router { site, shard, key: *key, outlet, requests, checked: again.checked, redirected: again.redirected.as_deref() };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),

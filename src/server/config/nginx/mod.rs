@@ -8,6 +8,7 @@
 mod build;
 mod checks;
 mod conditions;
+mod connection;
 mod directives;
 mod files;
 mod from_toml;
@@ -18,6 +19,7 @@ mod lexer;
 mod listen;
 mod listeners;
 mod locations;
+mod logs;
 mod maps;
 mod names;
 mod parser;

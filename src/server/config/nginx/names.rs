@@ -36,6 +36,10 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
                     names.assigned.push(name);
                 }
             }
+            ("server_name", all) => {
+                let texts = all.iter().filter_map(|text| std::str::from_utf8(text).ok());
+                texts.filter(|text| text.starts_with('~')).for_each(|text| conditions::names_in(text, &mut names.captures));
+            }
             ("map", [_, name]) if directive.block.is_some() => {
                 if let Some(name) = variable(name) {
                     names.maps.push((name, MapVariable::default()));
