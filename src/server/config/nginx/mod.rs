@@ -247,4 +247,6 @@ impl Report {
 }
 
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;

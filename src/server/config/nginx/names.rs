@@ -16,7 +16,7 @@ const COMBINED: &[u8] =
 pub(super) type LogFormats = HashMap<String, Arc<LogFormat>>;
 
 /// Visits every directive, those in blocks included.
-pub(super) fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
+pub(super) fn visit<'a>(directives: impl IntoIterator<Item = &'a Directive>, see: &mut dyn FnMut(&Directive)) {
     for directive in directives {
         see(directive);
         if let Some(block) = &directive.block {
