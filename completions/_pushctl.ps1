@@ -77,10 +77,10 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--tcp-keepalive-interval', '--tcp-keepalive-interval', [CompletionResultType]::ParameterName, 'Time between two such questions [default: 10s]')
             [CompletionResult]::new('--tcp-keepalive-probes', '--tcp-keepalive-probes', [CompletionResultType]::ParameterName, 'Questions without an answer after which a connection is broken [default: 6]')
             [CompletionResult]::new('--tcp-user-timeout', '--tcp-user-timeout', [CompletionResultType]::ParameterName, 'Time within which a client has to acknowledge what was sent; then the connection is broken; 0: as the system does [default: 2m]')
-            [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'Time that open connections get when the server ends [default: 5s]')
+            [CompletionResult]::new('--grace', '--grace', [CompletionResultType]::ParameterName, 'Time that open connections get when the server ends; then they are cut [default: 5s]')
             [CompletionResult]::new('--ready-file', '--ready-file', [CompletionResultType]::ParameterName, 'Write the addresses to this file once they are listened on, each on a line; it is removed at the end')
             [CompletionResult]::new('--parent', '--parent', [CompletionResultType]::ParameterName, 'End when this process, which must be our parent, does')
-            [CompletionResult]::new('--log-level', '--log-level', [CompletionResultType]::ParameterName, 'What is logged on stderr: off, error, warn, info or debug')
+            [CompletionResult]::new('--log-level', '--log-level', [CompletionResultType]::ParameterName, 'What is logged: off, error, warn, info or debug [default: what error_log says, else info on stderr]')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

@@ -72,10 +72,10 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive 
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-interval -d 'Time between two such questions [default: 10s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-probes -d 'Questions without an answer after which a connection is broken [default: 6]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-user-timeout -d 'Time within which a client has to acknowledge what was sent; then the connection is broken; 0: as the system does [default: 2m]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l grace -d 'Time that open connections get when the server ends [default: 5s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l grace -d 'Time that open connections get when the server ends; then they are cut [default: 5s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ready-file -d 'Write the addresses to this file once they are listened on, each on a line; it is removed at the end' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l parent -d 'End when this process, which must be our parent, does' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l log-level -d 'What is logged on stderr: off, error, warn, info or debug' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l log-level -d 'What is logged: off, error, warn, info or debug [default: what error_log says, else info on stderr]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l front -d 'Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l json -d 'One JSON object per line: directives, locations, mistakes'

@@ -167,9 +167,9 @@ pub struct Args {
     /// End when this process, which must be our parent, does
     #[arg(long, value_name = "PID", hide = true)]
     parent: Option<i32>,
-    /// What is logged on stderr: off, error, warn, info or debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "PUSHCTL_LOG")]
-    log_level: LevelFilter,
+    /// What is logged: off, error, warn, info or debug [default: what error_log says, else info on stderr]
+    #[arg(long, value_name = "LEVEL", env = "PUSHCTL_LOG")]
+    log_level: Option<LevelFilter>,
 }
 
 /// Runs a broker until it is told to end.
@@ -177,12 +177,7 @@ pub struct Args {
 /// # Errors
 /// When the configuration is wrong or an address cannot be listened on.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .log_internal_errors(false)
-        .with_max_level(args.log_level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+    crate::server::error_log::begin(args.log_level);
     // While there is no other thread, and no other descriptor of ours.
     let passed = systemd::passed_sockets();
     if let Some(parent) = args.parent {

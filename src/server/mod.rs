@@ -2,8 +2,10 @@
 
 mod admission;
 pub mod broker;
+pub mod compression;
 pub mod config;
 pub mod dialect;
+pub mod error_log;
 pub mod fanout;
 mod faults;
 mod generation;
@@ -16,6 +18,7 @@ mod running;
 mod shard_thread;
 pub mod statistics;
 pub mod subscriber;
+mod syslog;
 
 use std::io;
 use std::num::NonZero;
@@ -96,6 +99,7 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound or a setting is impossible.
     pub fn bind(mut config: Config, passed: Vec<Passed>) -> Result<Self, ServerError> {
+        adopt(&config.process);
         config.shards = shards_of(&config);
         if config.shards > MAX_SHARDS {
             return Err(ServerError::Shards(config.shards));
@@ -134,6 +138,12 @@ impl Server {
         };
         self.passed.iter().filter(move |passed| !used(passed))
     }
+}
+
+/// Sets what there is once in a process: its log, and whether answers tell the version.
+pub fn adopt(process: &config::ProcessSettings) {
+    error_log::adopt(&process.error_logs);
+    response::hide_version(process.hides_version);
 }
 
 /// Opens the address of `listener`, or takes the socket for it that was passed.

@@ -43,6 +43,20 @@ pub struct Endpoints {
     pub local_port: u16,
 }
 
+impl<'a> Request<'a> {
+    /// The same request with other ends of its connection.
+    #[must_use]
+    pub fn between<'b>(&'b self, endpoints: &'b Endpoints) -> Request<'b> {
+        Request { path: Cow::Borrowed(&self.path), endpoints, ..*self }
+    }
+
+    /// The same request as the last one of its connection.
+    #[must_use]
+    pub fn last(&self) -> Request<'_> {
+        Request { path: Cow::Borrowed(&self.path), keep_alive: false, ..*self }
+    }
+}
+
 impl Request<'_> {
     /// The first header of that name; names are compared without case.
     #[must_use]
@@ -78,6 +92,10 @@ pub struct RequestVariables<'a> {
     pub request: &'a Request<'a>,
     /// Captures of the location, or of a condition in it.
     pub captures: &'a Captures,
+    /// Captures of the server's name, for what nothing else captures.
+    pub server_captures: &'a Captures,
+    /// Where the connection came from, whatever a proxy says.
+    pub peer: &'a Endpoints,
     /// Captures of the location, for names that a condition does not capture.
     pub location_captures: &'a Captures,
     /// Variables that were `set`.
@@ -94,15 +112,23 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.request.header(name)
+        let found = self.request.header(name);
+        if found.is_some() || !self.server.has_underscores {
+            return found;
+        }
+        let is_it = |known: &str| {
+            let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'_', b'-');
+            known.len() == name.len() && known.bytes().zip(name.bytes()).all(same)
+        };
+        self.request.headers.iter().find(|header| is_it(header.name)).map(|header| header.value)
     }
 
     fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.captures.get(number)
+        if self.captures.is_empty() { self.server_captures.get(number) } else { self.captures.get(number) }
     }
 
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.captures.name(name).or_else(|| self.location_captures.name(name))
+        self.captures.name(name).or_else(|| self.location_captures.name(name)).or_else(|| self.server_captures.name(name))
     }
 
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
@@ -126,6 +152,8 @@ impl Variables for RequestVariables<'_> {
             "server_name" => text(self.server_name()),
             "hostname" => Some(Cow::Owned(super::hostname().as_bytes().to_vec())),
             "remote_addr" => Some(Cow::Borrowed(endpoints.remote_address.as_bytes())),
+            "realip_remote_addr" => Some(Cow::Borrowed(self.peer.remote_address.as_bytes())),
+            "realip_remote_port" => text(self.peer.remote_port.to_string()),
             "remote_port" => text(endpoints.remote_port.to_string()),
             "remote_user" => self.request.user().map(Cow::Owned),
             "server_addr" => Some(Cow::Borrowed(endpoints.local_address.as_bytes())),

@@ -1,15 +1,32 @@
 //! Response heads on the wire: order and spelling as nginx and the module send them (push-stream protocol reference,
 //! section 1).
 
+mod framing;
+
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+
+pub use framing::Framing;
 
 use crate::message::{http_date, unix_now};
 
 /// What every answer of the module carries.
 pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache, no-store, must-revalidate\r\n";
+
+/// `server_tokens off`
+static HIDES_VERSION: AtomicBool = AtomicBool::new(false);
+
+/// Sets whether answers tell the version of the server.
+pub fn hide_version(hides: bool) {
+    HIDES_VERSION.store(hides, Ordering::Relaxed);
+}
+
+fn hides_version() -> bool {
+    HIDES_VERSION.load(Ordering::Relaxed)
+}
 
 /// A status with nginx's reason phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +183,7 @@ impl Response {
     pub fn titled_error_page(status: Status, title: &str) -> Self {
         let body = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n</html>\r\n",
-            super::SERVER_ON_PAGES
+            if hides_version() { "pushctl" } else { super::SERVER_ON_PAGES }
         );
         Self::sized(status, "text/html", Cow::Borrowed(&b""[..]), body.into_bytes())
     }
@@ -235,49 +252,6 @@ pub struct Connection {
     pub is_head: bool,
 }
 
-/// How a body without known length is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// HTTP/1.1 chunks.
-    Chunked,
-    /// As it is; the end of the connection is its end.
-    Raw,
-}
-
-impl Framing {
-    /// The framing that a client of this version understands.
-    #[must_use]
-    pub fn of(minor_version: u8) -> Self {
-        if minor_version == 0 { Framing::Raw } else { Framing::Chunked }
-    }
-
-    /// Appends a piece; an empty one is left out, because it would end a chunked body.
-    pub fn piece(self, piece: &[u8], out: &mut Vec<u8>) {
-        if piece.is_empty() {
-            return;
-        }
-        if self == Framing::Raw {
-            return out.extend_from_slice(piece);
-        }
-        push_hex(piece.len(), out);
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(piece);
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Appends the end of the body.
-    pub fn last(self, out: &mut Vec<u8>) {
-        if self == Framing::Chunked {
-            out.extend_from_slice(b"0\r\n\r\n");
-        }
-    }
-}
-
-fn push_hex(number: usize, out: &mut Vec<u8>) {
-    let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
-    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (digit * 4)) & 15]));
-}
-
 /// A response head.
 #[derive(Debug)]
 pub struct Head<'a> {
@@ -307,7 +281,7 @@ impl Head<'_> {
             status => drop(write!(out, "HTTP/1.1 {} {}\r\n", status.0, status.reason())),
         }
         out.extend_from_slice(b"Server: ");
-        out.extend_from_slice(super::SERVER.as_bytes());
+        out.extend_from_slice(if hides_version() { b"pushctl" } else { super::SERVER.as_bytes() });
         out.extend_from_slice(b"\r\nDate: ");
         push_date(unix_now(), out);
         out.extend_from_slice(b"\r\n");
@@ -366,15 +340,6 @@ pub fn push_date(unix_seconds: u64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pieces_become_chunks_and_empty_ones_none() {
-        let mut out = Vec::new();
-        Framing::Chunked.piece(b"", &mut out);
-        Framing::Chunked.piece(&[b'x'; 26], &mut out);
-        Framing::Chunked.last(&mut out);
-        assert_eq!(out, [&b"1a\r\n"[..], &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
-    }
 
     #[test]
     fn an_empty_content_type_is_left_out() {

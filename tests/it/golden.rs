@@ -37,7 +37,6 @@ const WAITING: &[(&str, &str)] = &[
     ("publisher.if_none_match_star", "[quirk] nginx's own conditional filter is not imitated"),
     ("publisher.unread_body_on_error", "[quirk] an unread body is discarded, not parsed as the next request"),
     ("publisher.url_encoding", "[quirk] a NUL byte in an id does not cut it in outputs"),
-    ("streaming.gzip", "gzip"),
     ("websocket.close_from_client", "[quirk] a close with a usual code is answered with a close frame"),
     ("websocket.fragments", "[quirk] an empty last fragment does not lose the message"),
     ("websocket.fragment_errors", "[quirk] a text frame within a fragmented message closes, also if it is not final"),

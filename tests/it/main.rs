@@ -10,6 +10,7 @@ mod bodies;
 mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;
+mod compression;
 mod defence;
 mod endings;
 mod followers;

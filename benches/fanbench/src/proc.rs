@@ -19,6 +19,8 @@ pub struct Reading {
     pub pss_kib: u64,
     /// Memory that belongs to the processes alone, KiB.
     pub private_kib: u64,
+    /// Memory that comes from no file, KiB: what a process alone allocates, whoever else runs the same binary.
+    pub anonymous_kib: u64,
     /// Open descriptors.
     pub descriptors: u64,
 }
@@ -65,6 +67,7 @@ impl Reading {
         self.rss_kib += of("Rss:");
         self.pss_kib += of("Pss:");
         self.private_kib += of("Private_Clean:") + of("Private_Dirty:");
+        self.anonymous_kib += of("Anonymous:");
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::template::Template;
 use super::{
     BrokerSettings, Config, ConnectionLimits, Endpoint, Expression, ListenAddress, Listener, Location, LocationSettings, Locations,
-    MessageFormat, Pattern, Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, defaults,
+    MessageFormat, Pattern, ProcessSettings, Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, defaults,
 };
 use crate::protocol;
 
@@ -70,6 +70,7 @@ impl Config {
             shards: 0,
             limits: ConnectionLimits::default(),
             broker: broker(),
+            process: ProcessSettings::default(),
         }
     }
 }

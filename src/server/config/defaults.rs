@@ -164,6 +164,7 @@ impl Default for LocationSettings {
             slow_consumer: SlowPolicy::Disconnect,
             slow_consumer_bytes: None,
             gap_notice: false,
+            gzip: None,
         }
     }
 }

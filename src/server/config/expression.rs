@@ -29,7 +29,7 @@ pub trait Variables {
 }
 
 /// Names that [`Variables::builtin`] is asked for. `uri` is the decoded, normalised path of the request.
-pub const BUILTIN_VARIABLES: [&str; 39] = [
+pub const BUILTIN_VARIABLES: [&str; 41] = [
     "args",
     "binary_remote_addr",
     "body_bytes_sent",
@@ -48,6 +48,8 @@ pub const BUILTIN_VARIABLES: [&str; 39] = [
     "pid",
     "pipe",
     "query_string",
+    "realip_remote_addr",
+    "realip_remote_port",
     "realpath_root",
     "remote_addr",
     "remote_port",

@@ -4,9 +4,11 @@
 //! Facts and defaults: push-stream protocol reference, section 15.
 
 pub mod builtin;
+pub mod compression;
 pub mod condition;
 pub mod defaults;
 pub mod expression;
+pub mod logs;
 pub mod map;
 pub mod names;
 pub mod nginx;
@@ -24,12 +26,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use compression::GzipSettings;
 pub use condition::{Choice, Condition, Frame, Return, Step};
 pub use expression::{Expression, Names, Variables};
+pub use logs::{ErrorLog, LogTarget};
 pub use map::{Map, MapVariable};
 pub use names::{ServerName, Servers};
 pub use padding::{Padding, Paddings};
-pub use path::normalise;
+pub use path::{normalise, normalise_with_slashes};
 pub use pattern::{Locations, Pattern};
 pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
@@ -46,6 +50,17 @@ pub struct Config {
     pub limits: ConnectionLimits,
     /// Settings of the broker, the same for all locations.
     pub broker: BrokerSettings,
+    /// What there is once in a process.
+    pub process: ProcessSettings,
+}
+
+/// What there is once in a process, whatever its servers say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// `server_tokens off` somewhere: answers do not tell the version.
+    pub hides_version: bool,
+    /// `error_log`; none = stderr.
+    pub error_logs: Vec<ErrorLog>,
 }
 
 impl Config {
@@ -99,6 +114,10 @@ pub struct VirtualServer {
     pub steps: Vec<Step>,
     /// Of requests that no location takes.
     pub settings: Arc<LocationSettings>,
+    /// `underscores_in_headers on`: `$http_a_b` is also the header `A_B`.
+    pub has_underscores: bool,
+    /// `merge_slashes off`: `//` stays in paths.
+    pub keeps_slashes: bool,
 }
 
 /// A location: which requests it takes and what it does with them.
@@ -205,6 +224,8 @@ pub struct LocationSettings {
     pub slow_consumer_bytes: Option<u64>,
     /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
     pub gap_notice: bool,
+    /// The `gzip` directives; `None` = off.
+    pub gzip: Option<Arc<GzipSettings>>,
 }
 
 /// What becomes of a follower that falls out of what is kept for it.

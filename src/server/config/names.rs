@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Listener, RegexPattern, VirtualServer};
+use super::{Captures, Listener, RegexPattern, VirtualServer};
 
 /// A name of a server.
 #[derive(Clone, Debug)]
@@ -50,6 +50,35 @@ impl ServerName {
             }
             _ if name.is_empty() || is_plain(&name) => Ok(vec![ServerName::Exact(name)]),
             _ => Err(format!("invalid server name or wildcard \"{text}\"")),
+        }
+    }
+}
+
+impl VirtualServer {
+    /// What the regular expression that is the server's name for this host captures.
+    #[must_use]
+    pub fn captures(&self, host: impl FnOnce() -> String) -> Captures {
+        let is_regex = |name: &&ServerName| matches!(name, ServerName::Regex(_));
+        if !self.names.iter().any(|name| is_regex(&name)) {
+            return Captures::default();
+        }
+        let host = host();
+        if self.names.iter().any(|name| name.fits(&host)) {
+            return Captures::default();
+        }
+        let captured = |name: &ServerName| if let ServerName::Regex(regex) = name { regex.captures(host.as_bytes()) } else { None };
+        self.names.iter().find_map(captured).unwrap_or_default()
+    }
+}
+
+impl ServerName {
+    /// Whether this is a name of that host; of a regular expression it is not known here.
+    fn fits(&self, host: &str) -> bool {
+        match self {
+            ServerName::Exact(name) => host == name,
+            ServerName::Ending(ending) => host.len() > ending.len() && host.ends_with(ending.as_str()),
+            ServerName::Beginning(beginning) => host.len() > beginning.len() && host.starts_with(beginning.as_str()),
+            ServerName::Regex(_) => false,
         }
     }
 }

@@ -15,7 +15,18 @@ pub fn normalise(raw: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
     if raw.first() != Some(&b'/') {
         return Err(BadPath);
     }
-    if is_normal(raw) { Ok(Cow::Borrowed(raw)) } else { rewrite(raw).map(Cow::Owned) }
+    if is_normal(raw) { Ok(Cow::Borrowed(raw)) } else { rewrite(raw, true).map(Cow::Owned) }
+}
+
+/// As [`normalise`], but `//` stays (`merge_slashes off`).
+///
+/// # Errors
+/// See [`BadPath`].
+pub fn normalise_with_slashes(raw: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
+    if raw.first() != Some(&b'/') {
+        return Err(BadPath);
+    }
+    if is_normal(raw) { Ok(Cow::Borrowed(raw)) } else { rewrite(raw, false).map(Cow::Owned) }
 }
 
 fn is_normal(raw: &[u8]) -> bool {
@@ -27,7 +38,7 @@ fn is_normal(raw: &[u8]) -> bool {
     })
 }
 
-fn rewrite(raw: &[u8]) -> Result<Vec<u8>, BadPath> {
+fn rewrite(raw: &[u8], merges: bool) -> Result<Vec<u8>, BadPath> {
     let mut path = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let [byte, after @ ..] = rest {
@@ -44,18 +55,19 @@ fn rewrite(raw: &[u8]) -> Result<Vec<u8>, BadPath> {
         }
         match byte {
             0 => return Err(BadPath),
-            b'/' if !path.is_empty() => end_segment(&mut path, true)?,
+            b'/' if !path.is_empty() => end_segment(&mut path, true, merges)?,
             _ => path.push(byte),
         }
     }
-    end_segment(&mut path, false)?;
+    end_segment(&mut path, false, merges)?;
     Ok(path)
 }
 
 /// Resolves the segment that ends here; `slash` = another one follows.
-fn end_segment(path: &mut Vec<u8>, slash: bool) -> Result<(), BadPath> {
+fn end_segment(path: &mut Vec<u8>, slash: bool, merges: bool) -> Result<(), BadPath> {
     let start = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
     match &path[start..] {
+        b"" if slash && !merges => path.push(b'/'),
         b"" => {}
         b"." => path.truncate(start),
         b".." => {

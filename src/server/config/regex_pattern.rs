@@ -158,6 +158,12 @@ impl Captures {
         self.groups.get(number)?.as_ref().and_then(|range| self.subject.get(range.clone()))
     }
 
+    /// Nothing was captured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// A named capture; names are compared without case, as all variables are.
     #[must_use]
     pub fn name(&self, name: &str) -> Option<&[u8]> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use super::{Expression, Variables};
+use super::{Expression, LogTarget, Variables};
 
 /// Settings of a location that hold for everything that it answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,68 @@ pub struct WebSettings {
     pub index: Vec<Expression>,
     /// `access_log`; empty = off.
     pub access_logs: Vec<Arc<AccessLog>>,
+    /// `set_real_ip_from` and what belongs to it; `None` = clients are who connects.
+    pub real_ip: Option<Arc<RealIp>>,
+    /// `limit_except`: who may enter with other methods.
+    pub limit_except: Option<Arc<LimitExcept>>,
+    /// `keepalive_requests`: a connection ends with this request; `None` = it does not end by their number.
+    pub keepalive_requests: Option<u64>,
+    /// `etag off`: files have none.
+    pub without_etag: bool,
+    /// `if_modified_since`
+    pub unmodified: Unmodified,
+    /// `max_ranges`; `None` = unlimited, 0 = files are sent as a whole.
+    pub max_ranges: Option<u64>,
+}
+
+/// Which proxies are believed when they say for whom they ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealIp {
+    /// `set_real_ip_from`
+    pub trusted: Vec<Clients>,
+    /// `real_ip_header`
+    pub header: RealIpHeader,
+    /// `real_ip_recursive`: proxies behind proxies.
+    pub recursive: bool,
+}
+
+/// `real_ip_header`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RealIpHeader {
+    /// `X-Forwarded-For`, all of them as one list.
+    ForwardedFor,
+    /// The first header of that name, in lower case.
+    Named(String),
+}
+
+impl RealIp {
+    /// Whether the client with this address, or `unix:`, is believed.
+    #[must_use]
+    pub fn trusts(&self, address: &str) -> bool {
+        let address = address.parse().ok().map(|address: IpAddr| address.to_canonical());
+        self.trusted.iter().any(|clients| clients.include(address))
+    }
+}
+
+/// `limit_except`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitExcept {
+    /// Methods that it does not mean.
+    pub methods: Vec<&'static str>,
+    /// Who may enter with all others.
+    pub web: Arc<WebSettings>,
+}
+
+/// `if_modified_since`: which date of a client makes the answer 304.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmodified {
+    /// None.
+    Never,
+    /// That of the file.
+    #[default]
+    Exact,
+    /// That of the file and later ones.
+    Before,
 }
 
 /// A header of `add_header`.
@@ -62,6 +124,18 @@ pub enum Clients {
     Unix,
     /// An address or network.
     Network(IpNet),
+}
+
+impl Clients {
+    /// Whether they include a client; one without an address came through a unix socket.
+    #[must_use]
+    pub fn include(&self, address: Option<IpAddr>) -> bool {
+        match (self, address) {
+            (Clients::All, _) | (Clients::Unix, None) => true,
+            (Clients::Network(network), Some(address)) => network.contains(&address),
+            _ => false,
+        }
+    }
 }
 
 /// `auth_basic` with `auth_basic_user_file`.
@@ -109,8 +183,8 @@ impl Root {
 /// A log of requests.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AccessLog {
-    /// The file; `/dev/stdout` and `/dev/stderr` are possible.
-    pub path: PathBuf,
+    /// Where to.
+    pub target: LogTarget,
     /// What a line looks like.
     pub format: Arc<LogFormat>,
     /// `if=`: requests for which it is empty or `0` are not logged.
@@ -138,6 +212,15 @@ pub enum Escape {
 }
 
 impl WebSettings {
+    /// The settings that decide who may enter with this method.
+    #[must_use]
+    pub fn for_method(&self, method: &str) -> &WebSettings {
+        match &self.limit_except {
+            Some(limit) if !limit.methods.contains(&method) => &limit.web,
+            _ => self,
+        }
+    }
+
     /// Whether the rules let a client in; `None` = none of them says.
     #[must_use]
     pub fn allows(&self, remote_address: &str) -> Option<bool> {
@@ -147,12 +230,7 @@ impl WebSettings {
         let address: Option<IpAddr> = remote_address.parse().ok();
         // A client of IPv4 at an IPv6 socket is meant by the rules for IPv4.
         let address = address.map(|address| address.to_canonical());
-        let fits = |rule: &&AccessRule| match (&rule.clients, address) {
-            (Clients::All, _) | (Clients::Unix, None) => true,
-            (Clients::Network(network), Some(address)) => network.contains(&address),
-            _ => false,
-        };
-        self.access.iter().find(fits).map(|rule| rule.allows)
+        self.access.iter().find(|rule| rule.clients.include(address)).map(|rule| rule.allows)
     }
 
     /// The header lines that are added to an answer: those of good ones, and those of all.

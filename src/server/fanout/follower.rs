@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::format::Format;
+use super::format::{Format, Sum};
 use super::outlet::Outlet;
 use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
@@ -84,6 +84,8 @@ pub(super) struct Follower {
     /// The last bytes were written or are pending; nothing may follow.
     pub(super) ended: bool,
     pub(super) outcome: Option<Outcome>,
+    /// Of what it was sent so far, where its format has sums.
+    pub(super) sum: Sum,
     /// What it takes from the memory bound.
     pub(super) share: Option<Charge>,
     pending: Option<Box<Pending>>,
@@ -117,6 +119,7 @@ impl Follower {
             backlog_in_path_order: None,
             ended: false,
             outcome: None,
+            sum: Sum::default(),
             share: None,
             pending: None,
         }
@@ -150,6 +153,12 @@ impl Follower {
         };
         self.stalled_since = now;
         self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written, ..Pending::default() }));
+    }
+
+    /// As [`Follower::write`], of sealed bytes with their sum.
+    pub(super) fn write_sealed(&mut self, bytes: &Rc<Vec<u8>>, sum: Sum, now: Millis) {
+        self.sum = self.sum.then(sum);
+        self.write(bytes, now);
     }
 
     /// As [`Follower::write`], for the answer to a ping. While the socket is full only the newest one waits, as RFC 6455,

@@ -88,6 +88,36 @@ pub enum Ending {
     Shutdown,
 }
 
+/// Checksum (CRC-32) and length of bytes, from which those of longer ones are made: what a compressed stream says of itself
+/// at its end (RFC 1952, section 2.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// The checksum.
+    pub crc: u32,
+    /// The length, modulo 2^32.
+    pub length: u32,
+}
+
+impl Sum {
+    /// The sum of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        // The length counts modulo 2^32.
+        Self { crc: crc32fast::hash(bytes), length: bytes.len() as u32 }
+    }
+
+    /// The sum of these bytes with those of `next` behind them.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        if next.length == 0 {
+            return self;
+        }
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.crc);
+        hasher.combine(&crc32fast::Hasher::new_with_initial_len(next.crc, u64::from(next.length)));
+        Self { crc: hasher.finalize(), length: self.length.wrapping_add(next.length) }
+    }
+}
+
 /// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
 /// format and stand at the same place, not once per follower.
 pub trait Format {
@@ -112,6 +142,19 @@ pub trait Format {
 
     /// After its end the connection serves further requests.
     fn keeps_connection(&self) -> bool;
+
+    /// Turns what it appended above into what is sent, once for all who get it, with the sum of it where the format has one.
+    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Sum) {
+        (plain, Sum::default())
+    }
+
+    /// The sum of what every follower begins with.
+    fn opening(&self) -> Sum {
+        Sum::default()
+    }
+
+    /// Appends what comes after the end, for a follower that had bytes of this sum.
+    fn closing(&self, _sum: Sum, _out: &mut Vec<u8>) {}
 
     /// A follower answers its pings.
     fn expects_pongs(&self) -> bool {

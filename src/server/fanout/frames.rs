@@ -2,7 +2,7 @@
 
 use std::rc::{Rc, Weak};
 
-use super::format::Format;
+use super::format::{Format, Sum};
 use crate::server::broker::Place;
 
 /// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket has taken this one.
@@ -46,6 +46,8 @@ pub(super) struct Content {
     pub(super) backlog: u32,
     /// Messages that the follower should have had but that are gone.
     pub(super) missed: u64,
+    /// The sum of its bytes before they were sealed.
+    pub(super) sum: Sum,
     /// The log went on when the frame was full, or where messages are missing.
     pub(super) is_cut: bool,
 }

@@ -20,6 +20,6 @@ mod timers;
 mod tests;
 
 pub use follower::{Channels, Outcome, Subscription, Wanted};
-pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing};
+pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
 pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
 pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

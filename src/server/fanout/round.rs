@@ -9,7 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::follower::{Membership, Outcome};
-use super::format::{Batch, Delivery, Ending, Format, Standing};
+use super::format::{Batch, Delivery, Ending, Format, Standing, Sum};
 use super::frames::{Content, Frame, FrameKey};
 use super::shard::ConnectionKey;
 use super::slow;
@@ -112,15 +112,15 @@ impl State {
         }
         let slice = slow::read(&local.channel, frame_key.place, follower.format.slow_consumers());
         let Place { cursor: up_to, backlog, .. } = slice.place;
-        let content = Content { up_to, backlog, missed: slice.missed, is_cut: slice.is_cut };
-        let horizon = slice.horizon;
-        let bytes = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
+        let (missed, is_cut, horizon) = (slice.missed, slice.is_cut, slice.horizon);
+        let (bytes, sum) = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
+        let content = Content { up_to, backlog, missed, sum, is_cut };
         Some(self.frames.keep(frame_key, &follower.format, bytes, content))
     }
 
     /// Writes a frame and moves the cursor; false if the follower was given up.
     pub(super) fn send_frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, frame: &Frame) -> bool {
-        let Content { up_to, backlog, missed, .. } = frame.content;
+        let Content { up_to, backlog, missed, sum, .. } = frame.content;
         if missed > 0 && !self.survives_gap(moment, key, missed) {
             return false;
         }
@@ -132,7 +132,7 @@ impl State {
             return true;
         }
         self.turn.bytes += frame.bytes.len();
-        follower.write(&frame.bytes, moment.now);
+        follower.write_sealed(&frame.bytes, sum, moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
             self.detach(moment, key);
@@ -226,7 +226,8 @@ impl State {
         standing.before_next = standing.before_next.into_iter().chain(channel.ended_at()).min();
         let mut bytes = Vec::new();
         follower.format.deleted(&channel.id, text, standing, &mut bytes);
-        follower.write(&Rc::new(bytes), moment.now);
+        let (bytes, sum) = follower.format.seal(bytes);
+        follower.write_sealed(&Rc::new(bytes), sum, moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
             self.detach(moment, key);
@@ -243,6 +244,8 @@ impl State {
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
         let mut bytes = Vec::new();
         follower.format.end(ending, standing, &mut bytes);
+        let (mut bytes, sum) = follower.format.seal(bytes);
+        follower.format.closing(follower.sum.then(sum), &mut bytes);
         self.end_with(moment, key, bytes);
     }
 
@@ -304,8 +307,8 @@ impl State {
 }
 
 /// The bytes of these messages in a format, ordered by position if they are of several channels, after what is missing
-/// before them; empty if there are none. A cursor at `horizon` leads to what comes after them.
-pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> Vec<u8> {
+/// before them, sealed; empty if there are none. A cursor at `horizon` leads to what comes after them.
+pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> (Vec<u8>, Sum) {
     let mut deliveries: Vec<Delivery> = Vec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
     for (channel, slice) in parts {
         deliveries.extend(slice.messages.iter().map(|message| Delivery { channel: Bytes::clone(channel), message: Arc::clone(message) }));
@@ -315,11 +318,11 @@ pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon
     }
     let gaps = slow::gaps(parts, &deliveries);
     if deliveries.is_empty() && gaps.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Sum::default());
     }
     // Growing step by step would cost more than the encoding.
     let texts: usize = deliveries.iter().map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS).sum();
     let mut bytes = Vec::with_capacity(texts + ROOM_FOR_HEAD);
     format.messages(Batch { gaps: &gaps, deliveries: &deliveries, horizon }, &mut bytes);
-    bytes
+    format.seal(bytes)
 }

@@ -106,11 +106,11 @@ impl State {
             self.channels[membership.channel as usize].members[membership.place as usize].place = slice.place;
         }
         let parts: Vec<(&Bytes, Slice)> = readers.iter().map(|reader| &reader.channel.id).zip(snapshot.slices).collect();
-        let bytes = encode(&follower.format, &parts, snapshot.horizon);
+        let (bytes, sum) = encode(&follower.format, &parts, snapshot.horizon);
         self.turn.bytes += bytes.len();
         // All that was new may have been unstored messages from before this follower's time.
         let is_answer = !bytes.is_empty() && follower.format.is_one_shot();
-        follower.write(&Rc::new(bytes), moment.now);
+        follower.write_sealed(&Rc::new(bytes), sum, moment.now);
         if is_answer {
             follower.ended = true;
             self.detach(moment, key);

@@ -176,7 +176,11 @@ impl State {
         moment.broker.count_subscriber(moment.shard, true);
         faults::point("attaching");
         let mut head = std::mem::take(&mut subscription.head);
-        let is_answer = slow::tell(&follower.format, &gaps, &mut head) && follower.format.is_one_shot();
+        let mut notice = Vec::new();
+        let is_answer = slow::tell(&follower.format, &gaps, &mut notice) && follower.format.is_one_shot();
+        let (notice, sum) = follower.format.seal(notice);
+        follower.sum = follower.format.opening().then(sum);
+        head.extend_from_slice(&notice);
         if !head.is_empty() {
             follower.write(&Rc::new(head), moment.now);
         }
@@ -299,7 +303,8 @@ impl State {
             faults::point("ping");
             let mut ping = Vec::new();
             follower.format.ping(&mut ping);
-            follower.write(&Rc::new(ping), moment.now);
+            let (ping, sum) = follower.format.seal(ping);
+            follower.write_sealed(&Rc::new(ping), sum, moment.now);
             if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked() {
                 follower.answer_by = moment.now.saturating_add(moment.ping_timeout);
             }

@@ -7,14 +7,15 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::server::config::web::{AccessLog, Escape};
-use crate::server::config::{Variables, WebSettings};
+use crate::server::config::{LogTarget, Variables, WebSettings};
+use crate::server::syslog::Sender;
 
 /// Lines that wait to be written.
 const MAX_QUEUED: usize = 16 * 1024;
@@ -165,8 +166,9 @@ fn writer() -> &'static SyncSender<Order> {
     })
 }
 
-/// Opens the files of access logs anew: they were moved away.
+/// Opens the files of logs anew: they were moved away.
 pub fn reopen() {
+    crate::server::error_log::reopen();
     if let Some(writer) = WRITER.get() {
         // A queue that is full now is written first; the next signal will do.
         drop(writer.try_send(Order::Reopen));
@@ -182,8 +184,14 @@ pub(in crate::server) fn flush() {
     }
 }
 
-/// The open files; `None` = it cannot be opened, which was said.
-type Files = HashMap<PathBuf, Option<BufWriter<File>>>;
+/// Where a log is written to.
+enum Output {
+    File(BufWriter<File>),
+    Syslog(Sender),
+}
+
+/// What is open; `None` = it cannot be opened, which was said.
+type Files = HashMap<LogTarget, Option<Output>>;
 
 fn write_all(orders: &Receiver<Order>) {
     let mut files = Files::new();
@@ -202,10 +210,20 @@ fn write_all(orders: &Receiver<Order>) {
         match order {
             Order::Line(log, line) => {
                 QUEUED_BYTES.fetch_sub(line.len(), Ordering::Relaxed);
-                let file = files.entry(log.path.clone()).or_insert_with(|| open(&log.path));
-                if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(&line)) {
-                    tracing::error!(%error, path = %log.path.display(), "cannot write to the access log");
-                    *file = None;
+                let output = files.entry(log.target.clone()).or_insert_with(|| open(&log.target));
+                match output {
+                    Some(Output::File(file)) => {
+                        if let Err(error) = file.write_all(&line) {
+                            tracing::error!(%error, log = name(&log.target), "cannot write to the access log");
+                            *output = None;
+                        }
+                    }
+                    Some(Output::Syslog(sender)) => {
+                        if let Err(error) = sender.send(severity(&log.target), line.trim_ascii_end()) {
+                            tracing::error!(%error, log = name(&log.target), "cannot write to the access log");
+                        }
+                    }
+                    None => {}
                 }
             }
             Order::Reopen => {
@@ -221,16 +239,36 @@ fn write_all(orders: &Receiver<Order>) {
     }
 }
 
-fn open(path: &Path) -> Option<BufWriter<File>> {
+fn open(target: &LogTarget) -> Option<Output> {
+    let path: &Path = match target {
+        LogTarget::Syslog(syslog) => return Some(Output::Syslog(Sender::new(Arc::clone(syslog)))),
+        LogTarget::File(path) => path,
+        LogTarget::Stderr => Path::new("/dev/stderr"),
+    };
     let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.inspect_err(|error| tracing::error!(%error, path = %path.display(), "cannot open the access log")).ok().map(BufWriter::new)
+    let opened = opened.inspect_err(|error| tracing::error!(%error, path = %path.display(), "cannot open the access log"));
+    opened.ok().map(|file| Output::File(BufWriter::new(file)))
+}
+
+/// The severity of a log's lines, of a syslog.
+fn severity(target: &LogTarget) -> u8 {
+    if let LogTarget::Syslog(syslog) = target { syslog.severity } else { 0 }
+}
+
+fn name(target: &LogTarget) -> String {
+    match target {
+        LogTarget::File(path) => path.display().to_string(),
+        LogTarget::Syslog(_) => "syslog".to_owned(),
+        LogTarget::Stderr => "stderr".to_owned(),
+    }
 }
 
 fn flush_all(files: &mut Files) {
-    for (path, file) in files.iter_mut() {
-        if let Some(Err(error)) = file.as_mut().map(BufWriter::flush) {
-            tracing::error!(%error, path = %path.display(), "cannot write to the access log");
-            *file = None;
+    for (target, output) in files.iter_mut() {
+        let Some(Output::File(file)) = output else { continue };
+        if let Err(error) = file.flush() {
+            tracing::error!(%error, log = name(target), "cannot write to the access log");
+            *output = None;
         }
     }
     let dropped = DROPPED.swap(0, Ordering::Relaxed);

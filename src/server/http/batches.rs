@@ -9,6 +9,7 @@ use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Over, Requests};
 use super::head::BodyLength;
 use super::sending::note;
+use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
 use crate::server::response::Connection;
@@ -25,7 +26,7 @@ impl Requests<'_> {
         &mut self,
         mut batch: Box<Batch>,
         length: BodyLength,
-        (connection, added, mut log): (Connection, &Added, Option<Box<Entry>>),
+        (connection, added, compression, mut log): (Connection, &Added, &Compression, Option<Box<Entry>>),
         expects_continue: bool,
     ) -> Result<(), Over> {
         let most = self.connection.site.limits.max_batch_bytes;
@@ -40,6 +41,7 @@ impl Requests<'_> {
         self.connection.waiting.release();
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        let response = compression.apply(response, connection.is_head);
         note(log.as_mut(), status, Some(response.body.len()));
         if body.is_done() {
             return if response.write(connection, &mut self.out) { Ok(()) } else { self.close().await };

@@ -63,6 +63,8 @@ pub(in crate::server) struct Connection {
     pub(super) waiting: Reservation,
     /// It has followed before, so that it waits for a further request.
     pub(super) has_followed: bool,
+    /// Requests so far.
+    pub(super) requests: u64,
     /// What is logged when it has followed.
     pub(super) log: Option<Box<Entry>>,
 }
@@ -83,7 +85,8 @@ impl Connection {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
-        Self { shard, key, inlet, outlet, place, site, followed, peer, buffer, waiting, has_followed: false, log: None }
+        let (has_followed, requests) = (false, 0);
+        Self { shard, key, inlet, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log: None }
     }
 
     /// Serves the connection until it ends.
@@ -180,12 +183,12 @@ impl<'a> Requests<'a> {
         }
         self.connection.site = self.connection.place.site();
         let connection = &*self.connection;
-        let Connection { site, shard, key, outlet, peer, buffer, .. } = connection;
+        let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = connection;
         if buffer.is_empty() {
             self.fill_idle().await?;
             return Ok(None);
         }
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
+        let router = Router { site, shard, key: *key, outlet, requests: requests + 1, checked: None, redirected: None };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
                 self.fill_head().await?;
@@ -201,6 +204,7 @@ impl<'a> Requests<'a> {
             Parsed::Complete(taken, length, routed) => {
                 self.head_since = None;
                 self.served_any = true;
+                self.connection.requests += 1;
                 // Kept only where it is looked at again: many requests may wait for their bodies.
                 let head = if routed.next.needs_head() { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
                 self.connection.buffer.advance(taken);
@@ -211,7 +215,7 @@ impl<'a> Requests<'a> {
     }
 
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
-        let Routed { next, connection, expects_continue, max_body, added, mut log, location } = routed;
+        let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location } = routed;
         let response = match next {
             Next::Follow(following) => {
                 if let Some(log) = &mut log {
@@ -233,9 +237,9 @@ impl<'a> Requests<'a> {
                     log.iter_mut().for_each(|log| log.forget());
                     return self.route_again(head, length, Again { checked: None, redirected: Some(path) }).await;
                 }
-                files::Answer::Stream(response, content_length, body) => {
+                files::Answer::Stream(response, found) => {
                     let response = self.without_body(response, length, (max_body, expects_continue)).await?;
-                    return self.stream(response, (content_length, body), connection, (&added, log)).await;
+                    return self.stream(response, found, connection, (&added, log)).await;
                 }
             },
             Next::Discard => return self.discard_and_route(head, length, (max_body, expects_continue)).await,
@@ -250,7 +254,7 @@ impl<'a> Requests<'a> {
                 return self.close().await;
             }
             Next::ReadBatch(batch) => {
-                return self.take_batch(batch, length, (connection, &added, log), expects_continue).await.map(|()| None);
+                return self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue).await.map(|()| None);
             }
             Next::Read(plan, max_body) => {
                 self.held = plan.own_bytes();
@@ -270,6 +274,7 @@ impl<'a> Requests<'a> {
         let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        let response = compression.apply(response, connection.is_head);
         note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));
         if response.write(connection, &mut self.out) {
             return Ok(None);
@@ -302,8 +307,8 @@ impl<'a> Requests<'a> {
             return Err(Over);
         }
         self.flush().await?;
-        let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
+        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
+        let router = Router { site, shard, key: *key, outlet, requests: *requests, checked: None, redirected: None };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
         let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
         Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await

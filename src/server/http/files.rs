@@ -16,6 +16,7 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request as HttpRequest, header};
@@ -25,7 +26,9 @@ use tower_http::services::ServeFile;
 
 use super::web;
 use crate::message::http_date;
-use crate::server::config::{LocationSettings, Variables};
+use crate::server::compression::{self, Compression};
+use crate::server::config::web::Unmodified;
+use crate::server::config::{LocationSettings, Variables, WebSettings};
 use crate::server::request::Request;
 use crate::server::response::{Response, Status};
 
@@ -41,6 +44,8 @@ pub(super) struct Job {
     /// The answer if it is a directory without a slash.
     redirection: Response,
     conditions: Conditions,
+    compression: Compression,
+    web: Arc<WebSettings>,
 }
 
 /// Headers that make an answer depend on the file.
@@ -56,10 +61,19 @@ struct Conditions {
 /// What became of a job.
 pub(super) enum Answer {
     Respond(Response),
-    /// The head, its `Content-Length` and the body.
-    Stream(Response, u64, Body),
+    /// The head, and what follows it.
+    Stream(Response, Found),
     /// The index file: the request is for this path.
     Redirect(Vec<u8>),
+}
+
+/// The body of a file, or of a range of it.
+pub(super) struct Found {
+    /// Its length.
+    pub(super) length: u64,
+    pub(super) body: Body,
+    /// It is compressed at this level.
+    pub(super) level: Option<u32>,
 }
 
 impl Job {
@@ -82,6 +96,8 @@ impl Job {
             is_allowed: matches!(request.method, "GET" | "HEAD"),
             is_head: request.method == "HEAD",
             redirection: web::redirection(301, &directory, request),
+            compression: Compression::of(settings.gzip.as_ref(), request),
+            web: Arc::clone(&settings.web),
             conditions: Conditions {
                 range: header("range"),
                 if_range: header("if-range"),
@@ -142,15 +158,28 @@ impl Job {
             last_modified: Some(last_modified.clone()),
             ..Response::header_only(status, headers.into_bytes())
         };
-        let etag_line = format!("ETag: {etag}\r\n");
-        if let Some(status) = self.conditions.status(&etag, &last_modified, modified) {
+        // Without a tag no condition about tags can hold.
+        let etag = if self.web.without_etag { String::new() } else { etag };
+        let etag_line = if etag.is_empty() { String::new() } else { format!("ETag: {etag}\r\n") };
+        if let Some(status) = self.conditions.status(&etag, (&last_modified, modified), self.web.unmodified) {
             return Answer::Respond(match status {
                 Status::NOT_MODIFIED => Response { content_type: None, bodiless: true, ..head(status, etag_line) },
                 status => Response::error_page(status),
             });
         }
+        let decision = self.compression.decide(&compression::Answer {
+            status: Status::OK.0,
+            content_type: &self.content_type,
+            length: Some(found.len()),
+            has_last_modified: true,
+            headers: etag_line.as_bytes(),
+        });
+        let lines = String::from_utf8_lossy(decision.lines());
         let mut request = HttpRequest::builder().method(if self.is_head { "HEAD" } else { "GET" });
-        if let Some(range) = self.conditions.wanted_range(&etag, &last_modified) {
+        // Of what is compressed there are no ranges.
+        if let (None, Some(range)) =
+            (decision.level, self.conditions.wanted_range(&etag, &last_modified).filter(|_| self.web.max_ranges != Some(0)))
+        {
             request = request.header(header::RANGE, range);
         }
         let Ok(request) = request.body(Body::empty()) else { return Answer::Respond(Response::error_page(Status::BAD_REQUEST)) };
@@ -160,9 +189,19 @@ impl Job {
         let range_line = content_range.map(|range| format!("Content-Range: {range}\r\n")).unwrap_or_default();
         match (served.status().as_u16(), length) {
             (200, Some(length)) => {
-                Answer::Stream(head(Status::OK, etag_line + "Accept-Ranges: bytes\r\n"), length, Body::new(served.into_body()))
+                let headers = if decision.level.is_some() {
+                    let weak = if etag.is_empty() { "" } else { "W/" };
+                    etag_line.replacen("\"", &format!("{weak}\""), 1) + &lines
+                } else {
+                    let ranges = if self.web.max_ranges == Some(0) { "" } else { "Accept-Ranges: bytes\r\n" };
+                    format!("{etag_line}{lines}{ranges}")
+                };
+                Answer::Stream(head(Status::OK, headers), Found { length, body: Body::new(served.into_body()), level: decision.level })
             }
-            (206, Some(length)) => Answer::Stream(head(Status(206), etag_line + &range_line), length, Body::new(served.into_body())),
+            (206, Some(length)) => {
+                let found = Found { length, body: Body::new(served.into_body()), level: None };
+                Answer::Stream(head(Status(206), format!("{etag_line}{lines}{range_line}")), found)
+            }
             (416, _) => Answer::Respond(Response::error_page(Status(416)).with_headers(range_line.as_bytes())),
             // It went away meanwhile.
             _ => Answer::Respond(Response::error_page(Status::NOT_FOUND)),
@@ -172,8 +211,12 @@ impl Job {
 
 impl Conditions {
     /// 304 or 412, if one of them is the answer (nginx's conditional filter, `if_modified_since exact`).
-    fn status(&self, etag: &str, last_modified: &str, modified: u64) -> Option<Status> {
-        let same = |header: &[u8]| header == last_modified.as_bytes();
+    fn status(&self, etag: &str, (last_modified, modified): (&str, u64), unmodified: Unmodified) -> Option<Status> {
+        let same = |header: &[u8]| match unmodified {
+            Unmodified::Never => false,
+            Unmodified::Exact => header == last_modified.as_bytes(),
+            Unmodified::Before => crate::message::parse_http_date(header).is_some_and(|time| modified <= time),
+        };
         let is_later = |header: &Vec<u8>| crate::message::parse_http_date(header).is_some_and(|time| modified > time);
         if self.if_unmodified_since.as_ref().is_some_and(is_later) || self.if_match.as_ref().is_some_and(|tags| !has_tag(tags, etag, false))
         {
@@ -197,7 +240,7 @@ impl Conditions {
 
 /// Whether `tag` is in the list of a header; `weak` = weak tags count, too.
 fn has_tag(tags: &[u8], tag: &str, weak: bool) -> bool {
-    tags == b"*"
+    (tags == b"*" && !tag.is_empty())
         || tags.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|known| {
             let known = if weak { known.strip_prefix(b"W/").unwrap_or(known) } else { known };
             known == tag.as_bytes()

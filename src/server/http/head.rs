@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Header};
 
-use crate::server::config::normalise;
+use crate::server::config::{normalise, normalise_with_slashes};
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{Response, Status};
 
@@ -157,6 +157,12 @@ fn request<'a>(parsed: &'a httparse::Request<'a, 'a>, endpoints: &'a Endpoints) 
     let keep_alive = keeps_alive(headers, minor_version);
     let target = target.as_bytes();
     Ok((Request { method, target, path, query, minor_version, headers, keep_alive, endpoints }, length))
+}
+
+/// The path of a target in which `//` stays.
+pub(super) fn path_with_slashes(target: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let origin = origin_form(target)?;
+    normalise_with_slashes(&origin[..memchr::memchr2(b'?', b'#', origin).unwrap_or(origin.len())]).ok()
 }
 
 /// The target from its path on; `http://host/path` is what proxies get.

@@ -11,6 +11,7 @@ mod access_log;
 mod auth;
 mod batches;
 mod body;
+mod client_address;
 mod connection;
 mod files;
 mod following;

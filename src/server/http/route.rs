@@ -1,21 +1,24 @@
 //! From a request to its endpoint: server by name, location by path, settings by conditions, then whether it may enter.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::access_log::Entry;
 use super::auth::{Credentials, Verdict};
+use super::client_address;
 use super::files;
-use super::head::BodyLength;
+use super::head::{self, BodyLength};
 use super::site::Site;
 use super::web::{self, Access};
+use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
-use crate::server::request::{Request, RequestVariables};
+use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
 use crate::server::subscriber::{self, websocket::Publishing};
@@ -71,6 +74,8 @@ pub(super) struct Routed {
     pub(super) max_body: u64,
     /// Header lines for the response.
     pub(super) added: Added,
+    /// Whether the response is compressed.
+    pub(super) compression: Compression,
     /// What is logged of it.
     pub(super) log: Option<Box<Entry>>,
     /// The location that answers.
@@ -83,6 +88,8 @@ pub(super) struct Router<'a> {
     pub(super) shard: &'a Shard,
     pub(super) key: ConnectionKey,
     pub(super) outlet: &'a Rc<Outlet>,
+    /// Number of this request on its connection.
+    pub(super) requests: u64,
     /// What came of checking the request's password.
     pub(super) checked: Option<Verdict>,
     /// The path that the request was led to instead of its own.
@@ -94,12 +101,27 @@ impl Router<'_> {
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
         faults::point("request");
         let server = self.server(request);
+        let path = if server.keeps_slashes && self.redirected.is_none() { head::path_with_slashes(request.target) } else { None };
+        let real = server.settings.web.real_ip.as_ref().and_then(|real_ip| client_address::endpoints(real_ip, request));
+        if path.is_none() && real.is_none() {
+            return self.route_at(server, request, length, request.endpoints);
+        }
+        let path = path.unwrap_or(Cow::Borrowed(&request.path));
+        let changed = Request { path, endpoints: real.as_ref().unwrap_or(request.endpoints), ..*request };
+        self.route_at(server, &changed, length, request.endpoints)
+    }
+
+    /// As [`Router::route`], at a server that has its say already; `peer` are the ends of the connection.
+    fn route_at(&self, server: &Arc<VirtualServer>, request: &Request<'_>, length: BodyLength, peer: &Endpoints) -> Routed {
+        let server_captures = server.captures(|| request.host().unwrap_or_default());
         let none = Captures::default();
         let mut frame = Frame::default();
         let first = RequestVariables {
             request,
             captures: &none,
             location_captures: &none,
+            server_captures: &server_captures,
+            peer,
             assigned: &[],
             server,
             root: server.settings.web.root.as_ref(),
@@ -121,7 +143,17 @@ impl Router<'_> {
             }
             None => (outcome.settings.unwrap_or(&server.settings), outcome.returned),
         };
+        let real = match (&server.settings.web.real_ip, &settings.web.real_ip) {
+            (None, Some(real_ip)) => client_address::endpoints(real_ip, request),
+            _ => None,
+        };
+        let moved = real.as_ref().map(|endpoints| request.between(endpoints));
+        let request = moved.as_ref().unwrap_or(request);
+        let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);
+        let last = is_last.then(|| request.last());
+        let request = last.as_ref().unwrap_or(request);
         let variables = RequestVariables {
+            request,
             captures: frame.captures.as_ref().unwrap_or(&location_captures),
             location_captures: &location_captures,
             assigned: &frame.assigned,
@@ -129,16 +161,17 @@ impl Router<'_> {
             ..first
         };
         let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
+        let compression = Compression::of(settings.gzip.as_ref(), request);
         let (next, max_body) = match returned {
             Some(answer) => (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0),
-            None => self.admitted(location, settings, &variables, (length, &added)),
+            None => self.admitted(location, settings, &variables, (length, &added, &compression)),
         };
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
         let is_final = !matches!(next, Next::Discard | Next::Check(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
-        Routed { next, connection, expects_continue, max_body, added, log, location: location.into() }
+        Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
     }
 
     /// The answer for a request that no `return` answers.
@@ -147,7 +180,7 @@ impl Router<'_> {
         location: Option<&Location>,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        (length, added): (BodyLength, &Added),
+        (length, added, compression): (BodyLength, &Added, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
         if settings.web.internal && self.redirected.is_none() {
@@ -159,7 +192,7 @@ impl Router<'_> {
             Access::Check(credentials) => return (Next::Check(credentials), 0),
         }
         match location {
-            Some(location) => self.located(location, settings, variables, (length, added)),
+            Some(location) => self.located(location, settings, variables, (length, added, compression)),
             None if variables.server.welcome => {
                 (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0)
             }
@@ -183,7 +216,7 @@ impl Router<'_> {
         location: &Location,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        (length, added): (BodyLength, &Added),
+        (length, added, compression): (BodyLength, &Added, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
         let max_body = match self.site.limits.max_body_bytes.unwrap_or(settings.client_max_body_size) {
@@ -218,6 +251,7 @@ impl Router<'_> {
                     formats: &self.site.formats,
                     max_channels: self.site.limits.max_channels_per_request,
                     connection: self.connection(request),
+                    compression,
                     added: &added.good,
                 },
                 added,

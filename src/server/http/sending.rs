@@ -6,10 +6,12 @@ use futures_util::StreamExt;
 use super::access_log::Entry;
 use super::auth::Verdict;
 use super::connection::{Connection, Over, Requests, Served};
+use super::files::Found;
 use super::head::{self, BodyLength, Parsed};
 use super::route::Router;
+use crate::server::compression::{self, Deflating};
 use crate::server::config::web::Added;
-use crate::server::response::{self, Head, Response, Status};
+use crate::server::response::{self, Framing, Head, Response, Status};
 
 /// What is known when a request is routed again.
 #[derive(Default)]
@@ -30,8 +32,9 @@ pub(super) fn note(log: Option<&mut Box<Entry>>, status: u16, body_bytes: Option
 impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
-        let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: again.checked, redirected: again.redirected.as_deref() };
+        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
+        let requests = *requests;
+        let router = Router { site, shard, key: *key, outlet, requests, checked: again.checked, redirected: again.redirected.as_deref() };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),
@@ -50,42 +53,90 @@ impl Requests<'_> {
     pub(super) async fn stream(
         &mut self,
         response: Response,
-        (length, body): (u64, axum::body::Body),
+        found: Found,
         connection: response::Connection,
         (added, mut log): (&Added, Option<Box<Entry>>),
     ) -> Result<Option<Served>, Over> {
+        let Found { length, body, level } = found;
         let status = response.status;
         let response = response.with_headers(added.of(status.0));
-        let keep_alive = connection.keep_alive && !response.close;
+        let framing = level.map_or(Framing::Raw, |_| Framing::of(connection.minor_version));
+        // Without a length only the end of the connection ends an HTTP/1.0 response.
+        let keep_alive = connection.keep_alive && !response.close && (level.is_none() || framing == Framing::Chunked);
         Head {
             status: response.status,
             content_type: response.content_type.as_deref(),
-            content_length: Some(length),
+            content_length: level.is_none().then_some(length),
             last_modified: response.last_modified.as_deref(),
-            chunked: false,
+            chunked: framing == Framing::Chunked && !connection.is_head,
             keep_alive,
             headers: &response.headers,
         }
         .write(&mut self.out);
-        let mut left = if connection.is_head { 0 } else { length };
-        note(log.as_mut(), response.status.0, Some(left));
-        let mut pieces = body.into_data_stream();
-        while left > 0 {
-            // A file that became shorter cannot be completed: the client sees it by the length.
-            let Some(Ok(piece)) = pieces.next().await else {
-                self.flush().await?;
-                return Err(Over);
-            };
-            let piece: Bytes = piece.slice(..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
-            left -= piece.len() as u64;
-            self.out.extend_from_slice(&piece);
-            self.flush().await?;
-        }
+        let sent = match level {
+            _ if connection.is_head => 0,
+            None => self.send_plain(length, body).await?,
+            Some(level) => self.send_compressed((length, body), level, framing).await?,
+        };
+        note(log.as_mut(), response.status.0, Some(sent));
         if keep_alive {
             return Ok(None);
         }
         self.flush().await?;
         self.linger().await;
         Err(Over)
+    }
+
+    /// Sends a body as it is; returns its length.
+    async fn send_plain(&mut self, length: u64, body: axum::body::Body) -> Result<u64, Over> {
+        let mut pieces = Pieces { body: body.into_data_stream(), left: length };
+        while let Some(piece) = pieces.next(self).await? {
+            self.out.extend_from_slice(&piece);
+            self.flush().await?;
+        }
+        Ok(length)
+    }
+
+    /// Sends a body in gzip; returns how long it became.
+    async fn send_compressed(&mut self, (length, body): (u64, axum::body::Body), level: u32, framing: Framing) -> Result<u64, Over> {
+        self.held += compression::STATE_BYTES;
+        self.cover(0).map_err(|_| Over)?;
+        let mut pieces = Pieces { body: body.into_data_stream(), left: length };
+        let (mut deflating, mut packed, mut sent) = (Deflating::new(level), compression::HEADER.to_vec(), 0);
+        while let Some(piece) = pieces.next(self).await? {
+            deflating.push(&piece, &mut packed);
+            sent += packed.len() as u64;
+            framing.piece(&packed, &mut self.out);
+            packed.clear();
+            self.flush().await?;
+        }
+        deflating.finish(&mut packed);
+        framing.piece(&packed, &mut self.out);
+        framing.last(&mut self.out);
+        self.held -= compression::STATE_BYTES;
+        Ok(sent + packed.len() as u64)
+    }
+}
+
+/// A file that is being sent.
+struct Pieces {
+    body: axum::body::BodyDataStream,
+    left: u64,
+}
+
+impl Pieces {
+    /// The next piece; `None` at the end.
+    async fn next(&mut self, requests: &mut Requests<'_>) -> Result<Option<Bytes>, Over> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        // A file that became shorter cannot be completed: the client sees it by the missing end.
+        let Some(Ok(piece)) = self.body.next().await else {
+            requests.flush().await?;
+            return Err(Over);
+        };
+        let piece = piece.slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
+        self.left -= piece.len() as u64;
+        Ok(Some(piece))
     }
 }

@@ -15,6 +15,7 @@ pub(super) enum Access {
 
 /// Decides about a request; `checked` is what came of checking its password.
 pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn Variables, checked: Option<Verdict>) -> Access {
+    let web = web.for_method(request.method);
     let by_address = web.allows(&request.endpoints.remote_address);
     match (by_address, web.satisfy_any) {
         (Some(true), true) => return Access::Granted,

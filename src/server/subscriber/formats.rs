@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::SharedFormat;
+use crate::server::compression::Client;
 use crate::server::config::LocationSettings;
 use crate::server::fanout::Format;
 use crate::server::response::{Connection, Framing};
@@ -32,6 +33,7 @@ pub(super) struct Key {
     pub(super) callback: Option<Bytes>,
     pub(super) padding: Option<(usize, usize)>,
     pub(super) added: Vec<u8>,
+    pub(super) compression: Client,
 }
 
 /// The modes that have formats.
@@ -58,6 +60,7 @@ impl Key {
             callback: None,
             padding: None,
             added: Vec::new(),
+            compression: Client::default(),
         }
     }
 }
@@ -90,6 +93,7 @@ pub(super) struct AnswerKey {
     pub(super) settings: *const LocationSettings,
     pub(super) is_eventsource: bool,
     pub(super) connection: Connection,
+    pub(super) compression: Client,
     pub(super) content_type: Bytes,
     /// Number of the channel, the id after which messages are sent, and the newest one.
     pub(super) messages: (u64, u64, u64),

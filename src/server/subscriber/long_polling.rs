@@ -16,6 +16,7 @@ use super::{Answer, Call};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Cursor};
+use crate::server::compression::Compression;
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Batch, Channels, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
@@ -34,6 +35,7 @@ struct LongPollFormat {
     added: Vec<u8>,
     callback: Option<Bytes>,
     timeout_with_body: bool,
+    compression: Compression,
     slow: SlowConsumers,
 }
 
@@ -60,6 +62,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         callback: callback.clone(),
         content_type: content_type.clone(),
         added: call.added.to_vec(),
+        compression: call.compression.client(),
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
@@ -76,6 +79,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             added: call.added.to_vec(),
             callback,
             timeout_with_body: call.broker.settings().timeout_with_body,
+            compression: call.compression.clone(),
             slow: call.slow_consumers(),
         }
     });
@@ -106,12 +110,13 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
         settings: Arc::as_ptr(call.settings),
         is_eventsource: call.mode == SubscriberMode::EventSource,
         connection: call.connection,
+        compression: call.compression.client(),
         content_type: call.content_type(),
         messages: (wanted.channel.number(), reader.place.cursor, reader.place.live_from),
         second: unix_now(),
     };
     call.formats.answer(key, call.settings, || {
-        let response = polling::immediate(call, channels, cursor)?;
+        let response = call.compression.apply(polling::immediate(call, channels, cursor)?, false);
         let mut bytes = Vec::new();
         let keeps = response.write(call.connection, &mut bytes);
         Some((Rc::new(bytes), keeps))
@@ -127,7 +132,7 @@ impl LongPollFormat {
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = Body::Pieces(pieces);
-        self.head(Status::OK, (gaps, position), body).write(self.connection, out);
+        self.compression.apply(self.head(Status::OK, (gaps, position), body), false).write(self.connection, out);
     }
 
     /// The cursor of an answer without messages.

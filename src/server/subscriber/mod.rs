@@ -22,6 +22,7 @@ use bytes::Bytes;
 pub use formats::Formats;
 
 use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
+use super::compression::Compression;
 use super::config::{LocationSettings, SubscriberMode};
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
@@ -64,6 +65,8 @@ pub struct Call<'a> {
     pub max_channels: usize,
     /// The connection of the request.
     pub connection: Connection,
+    /// Whether answers are compressed.
+    pub compression: &'a Compression,
     /// Header lines that the location adds to good answers; those of long-polls are written later.
     pub added: &'a [u8],
 }

@@ -1,24 +1,52 @@
 //! Streaming and EventSource: one endless response (reference sections 8 and 11).
 
+use bytes::Bytes;
+
 use super::formats::{Key, Kind};
 use super::{Answer, Call};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
+use crate::server::compression::{self, Decision};
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, SlowConsumers, Standing, Subscription};
+use crate::server::fanout::{Batch, Channels, Ending, Format, SlowConsumers, Standing, Subscription, Sum};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
 /// The bytes of streaming and EventSource followers.
 struct StreamFormat {
     renderer: Renderer,
     is_eventsource: bool,
+    /// Of pieces; `Raw` where what they make is compressed.
     framing: Framing,
+    gzip: Option<Gzip>,
     keep_alive: bool,
     padding: Option<Padding>,
     ping: Vec<u8>,
     slow: SlowConsumers,
+}
+
+/// Content-Type of EventSource streams.
+const EVENT_STREAM: Bytes = Bytes::from_static(b"text/event-stream; charset=utf-8");
+
+/// How a stream is compressed.
+struct Gzip {
+    level: u32,
+    /// Of what is compressed.
+    framing: Framing,
+    /// Of the header template.
+    opening: Sum,
+    /// A ping, which all followers get on their own, plain and sealed.
+    ping: (Vec<u8>, (Vec<u8>, Sum)),
+}
+
+impl Gzip {
+    fn seal(&self, plain: &[u8]) -> (Vec<u8>, Sum) {
+        let (mut block, mut out) = (Vec::new(), Vec::new());
+        let sum = compression::block(self.level, plain, &mut block);
+        self.framing.piece(&block, &mut out);
+        (out, sum)
+    }
 }
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
@@ -27,11 +55,22 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     let keep_alive = call.request.keep_alive && framing == Framing::Chunked;
     let padding = padding(call);
     let renderer = renderer(call);
-    let head = head(call, &renderer, framing, (keep_alive, padding.as_ref()));
+    let content_type = if is_eventsource { EVENT_STREAM } else { call.content_type() };
+    let headers = [&call.cors()[..], NO_CACHE].concat();
+    let decision = call.compression.decide(&compression::Answer {
+        status: Status::OK.0,
+        content_type: &content_type,
+        length: None,
+        has_last_modified: false,
+        headers: &[&headers, call.added].concat(),
+    });
+    let mut out = head((&content_type, headers), (framing, keep_alive), decision);
+    let opening = opening(&renderer, (decision.level, framing), padding.as_ref().map(|padding| (padding, is_eventsource)), &mut out);
     let merges_backlog = renderer.is_json();
     let kind = if is_eventsource { Kind::EventSource } else { Kind::Streaming };
     let key = Key {
         padding: padding.as_ref().map(|padding| (padding.header, padding.message)),
+        compression: call.compression.client(),
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
@@ -43,13 +82,18 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         } else if !ping_text.is_empty() {
             renderer.message(&Shown::special(PING_ID, b"", ping_text), &mut ping);
         }
-        StreamFormat { renderer, is_eventsource, framing, keep_alive, padding, ping, slow: call.slow_consumers() }
+        let slow = call.slow_consumers();
+        let plain = StreamFormat { renderer, is_eventsource, framing, gzip: None, keep_alive, padding, ping, slow };
+        match decision.level {
+            Some(level) => plain.compressed(level, opening),
+            None => plain,
+        }
     });
     Answer::Follow(Box::new(Subscription {
         channels,
         cursor,
         format,
-        head,
+        head: out,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
@@ -69,32 +113,53 @@ fn padding(call: &Call<'_>) -> Option<Padding> {
     call.settings.paddings.for_user_agent(&user_agent)
 }
 
-/// Head and header template. The original holds the head back until there is a body byte; sending it at once tells the
-/// client that it is subscribed.
-fn head(call: &Call<'_>, renderer: &Renderer, framing: Framing, (keep_alive, padding): (bool, Option<&Padding>)) -> Vec<u8> {
-    let is_eventsource = call.mode == SubscriberMode::EventSource;
-    let content_type = call.content_type();
+/// The head. The original holds it back until there is a body byte; sending it at once tells the client that it is subscribed.
+fn head((content_type, headers): (&[u8], Vec<u8>), (framing, keep_alive): (Framing, bool), decision: Decision) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
     Head {
         status: Status::OK,
-        content_type: Some(if is_eventsource { b"text/event-stream; charset=utf-8" } else { &content_type }),
+        content_type: Some(content_type),
         content_length: None,
         last_modified: None,
         chunked: framing == Framing::Chunked,
         keep_alive,
-        headers: &[&call.cors()[..], NO_CACHE].concat(),
+        headers: &[&headers, decision.lines()].concat(),
     }
     .write(&mut out);
-    let header = renderer.header();
-    framing.piece(&header, &mut out);
-    if let Some(padding) = padding.filter(|_| !header.is_empty()) {
-        let bytes = if is_eventsource { padding.eventsource_header(header.len()) } else { padding.streaming_header(header.len()) };
-        framing.piece(&bytes, &mut out);
-    }
     out
 }
 
+/// Appends what a stream begins with: the header template and its padding. Returns its sum, if it is compressed.
+fn opening(renderer: &Renderer, (level, framing): (Option<u32>, Framing), padding: Option<(&Padding, bool)>, out: &mut Vec<u8>) -> Sum {
+    let header = renderer.header();
+    let padding = padding.filter(|_| !header.is_empty()).map(|(padding, is_eventsource)| {
+        if is_eventsource { padding.eventsource_header(header.len()) } else { padding.streaming_header(header.len()) }
+    });
+    let pieces = [&header[..], padding.as_deref().unwrap_or_default()];
+    let Some(level) = level else {
+        pieces.iter().for_each(|piece| framing.piece(piece, out));
+        return Sum::default();
+    };
+    let (plain, mut member) = (pieces.concat(), compression::HEADER.to_vec());
+    let sum = if plain.is_empty() { Sum::default() } else { compression::block(level, &plain, &mut member) };
+    framing.piece(&member, out);
+    sum
+}
+
 impl StreamFormat {
+    /// The same in gzip, for followers that begin with bytes of the sum `opening`.
+    fn compressed(mut self, level: u32, opening: Sum) -> Self {
+        let mut gzip = Gzip { level, framing: self.framing, opening, ping: Default::default() };
+        self.framing = Framing::Raw;
+        let mut ping = Vec::new();
+        self.ping(&mut ping);
+        if !ping.is_empty() {
+            gzip.ping = (ping.clone(), gzip.seal(&ping));
+        }
+        self.gzip = Some(gzip);
+        self
+    }
+
     fn piece(&self, shown: &Shown<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
         let length = self.renderer.message(shown, scratch);
@@ -137,6 +202,26 @@ impl Format for StreamFormat {
     fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
         self.framing.piece(&self.renderer.footer(), out);
         self.framing.last(out);
+    }
+
+    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Sum) {
+        match &self.gzip {
+            Some(gzip) if plain == gzip.ping.0 => gzip.ping.1.clone(),
+            Some(gzip) if !plain.is_empty() => gzip.seal(&plain),
+            _ => (plain, Sum::default()),
+        }
+    }
+
+    fn opening(&self) -> Sum {
+        self.gzip.as_ref().map_or_else(Sum::default, |gzip| gzip.opening)
+    }
+
+    fn closing(&self, sum: Sum, out: &mut Vec<u8>) {
+        let Some(gzip) = &self.gzip else { return };
+        let mut end = Vec::new();
+        compression::end(sum, &mut end);
+        gzip.framing.piece(&end, out);
+        gzip.framing.last(out);
     }
 
     fn slow_consumers(&self) -> SlowConsumers {

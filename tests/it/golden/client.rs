@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
+use flate2::{Decompress, FlushDecompress};
+
 use crate::support::{Frame, Socket, find, show};
 
 /// Status code, reason and headers.
@@ -26,13 +28,15 @@ pub(super) struct Client {
     pub(super) early: Option<Head>,
     /// The last chunk was read.
     pub(super) ended: bool,
+    /// Of a body in gzip.
+    unzip: Option<Decompress>,
     /// The connection was closed.
     pub(super) closed: bool,
 }
 
 impl Client {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, buffer: Vec::new(), chunked: false, length: None, early: None, ended: false, closed: false }
+        Self { socket, buffer: Vec::new(), chunked: false, length: None, early: None, ended: false, unzip: None, closed: false }
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -96,6 +100,17 @@ impl Client {
                 return Ok(data);
             }
         }
+    }
+
+    /// As [`Client::until_idle`], of a body in gzip.
+    pub(super) fn unzipped_until_idle(&mut self, idle: Duration) -> Result<Vec<u8>, String> {
+        /// Most bytes of one step.
+        const ROOM: usize = 64 * 1024;
+        let zipped = self.until_idle(idle)?;
+        let mut plain = Vec::with_capacity(ROOM);
+        let unzip = self.unzip.get_or_insert_with(|| Decompress::new_gzip(15));
+        unzip.decompress_vec(&zipped, &mut plain, FlushDecompress::Sync).map_err(|error| format!("not in gzip: {error}"))?;
+        Ok(plain)
     }
 
     /// The complete websocket frames that come until nothing comes for `idle`.

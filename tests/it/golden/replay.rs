@@ -47,6 +47,7 @@ impl Replay {
                 self.check_head(&step["response_head"], head.as_ref())
             }
             "read" => self.read(step),
+            "gzip_read" => self.read_gzip(step),
             "ws_send" => self.send_frames(step),
             "ws_recv" => self.receive_frames(step),
             "raw" => self.raw(step),
@@ -152,6 +153,13 @@ impl Replay {
         self.bindings.check(&step["data"], &data, "data")?;
         let want = step["end"].as_str().is_some_and(|end| end.contains("last-chunk"));
         expect(&Value::Bool(want), ended, "the body has ended")
+    }
+
+    /// As `read`, of a body in gzip, as far as it has come.
+    fn read_gzip(&mut self, step: &Value) -> Result<(), String> {
+        let idle = idle(step);
+        let plain = self.client(step)?.unzipped_until_idle(idle)?;
+        self.bindings.check(&step["data"], &plain, "data")
     }
 
     fn raw(&mut self, step: &Value) -> Result<(), String> {

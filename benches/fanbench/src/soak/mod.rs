@@ -272,10 +272,10 @@ fn settle(pid: u32, address: SocketAddrV4, before: &State) -> Result<State> {
 fn report(context: &Context, options: &Options, soak: &Soak, states: &[(&str, State)]) -> Result<()> {
     let Options { seconds, clients, channels, seed, .. } = options;
     let title = format!("soak: {seconds} s, {clients} clients in all modes, {channels} channels, seed {seed}");
-    let mut table = Table::new(&title, &["", "private MiB", "RSS MiB", "descriptors", "channels", "subscribers", "stored messages"]);
+    let mut table = Table::new(&title, &["", "anonymous MiB", "RSS MiB", "descriptors", "channels", "subscribers", "stored messages"]);
     for (name, state) in states {
-        let State { private_mib, rss_mib, descriptors, channels, subscribers, stored } = state;
-        let mut cells = vec![(*name).to_owned(), number(*private_mib, 1), number(*rss_mib, 1)];
+        let State { anonymous_mib, rss_mib, descriptors, channels, subscribers, stored } = state;
+        let mut cells = vec![(*name).to_owned(), number(*anonymous_mib, 1), number(*rss_mib, 1)];
         cells.extend([descriptors, channels, subscribers, stored].map(|count| number(*count, 0)));
         table.row(cells);
     }

@@ -13,7 +13,7 @@ use crate::proc::Reading;
 /// One second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
-    pub(super) private_mib: f64,
+    pub(super) anonymous_mib: f64,
     pub(super) rss_mib: f64,
     pub(super) descriptors: f64,
     pub(super) channels: f64,
@@ -29,7 +29,7 @@ impl State {
         let count = |name: &str| stats.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
         let reading = Reading::of(pid);
         Ok(Self {
-            private_mib: reading.private_kib as f64 / 1024.0,
+            anonymous_mib: reading.anonymous_kib as f64 / 1024.0,
             rss_mib: reading.rss_kib as f64 / 1024.0,
             descriptors: reading.descriptors as f64,
             channels: count("channels"),
@@ -59,7 +59,7 @@ impl Growth {
     pub(super) fn check(&self) -> Result<()> {
         let Self { warm, end } = self;
         for (what, warm, end, slack) in [
-            ("private memory (MiB)", warm.private_mib, end.private_mib, 2.0),
+            ("anonymous memory (MiB)", warm.anonymous_mib, end.anonymous_mib, 2.0),
             ("RSS (MiB)", warm.rss_mib, end.rss_mib, 2.0),
             ("descriptors", warm.descriptors, end.descriptors, 30.0),
             ("channels", warm.channels, end.channels, 30.0),
@@ -73,7 +73,7 @@ impl Growth {
 fn mean(states: &[State]) -> State {
     let of = |value: fn(&State) -> f64| states.iter().map(value).sum::<f64>() / states.len().max(1) as f64;
     State {
-        private_mib: of(|state| state.private_mib),
+        anonymous_mib: of(|state| state.anonymous_mib),
         rss_mib: of(|state| state.rss_mib),
         descriptors: of(|state| state.descriptors),
         channels: of(|state| state.channels),

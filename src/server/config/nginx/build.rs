@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::{Config, ConnectionLimits, LocationSettings, Names, Paddings, Step, VirtualServer};
+use super::super::{Config, ConnectionLimits, LocationSettings, Names, Paddings, ProcessSettings, Step, VirtualServer};
 use super::checks;
 use super::conditions;
 use super::directives::{self, EVENTS, Effect, HTTP, IF, LOCATION, MAIN, SERVER, SERVER_IF, Value};
@@ -38,6 +38,10 @@ pub(super) struct Builder<'a> {
     pub(super) has_endpoints: bool,
     /// Of `http`.
     limits: ConnectionLimits,
+    /// Of the whole file.
+    process: ProcessSettings,
+    /// The main block or `http` has an `error_log`.
+    has_error_log: bool,
 }
 
 /// Builds the configuration; `None` or mistakes in the report = it is wrong.
@@ -52,7 +56,20 @@ pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
         }
     });
     let (limits, base) = (ConnectionLimits::default(), report.files.base().to_owned());
-    Builder { report, names, log_formats, base, largest_padding, end: tree.end, has_endpoints: false, limits }.main(tree)
+    let process = ProcessSettings::default();
+    Builder {
+        report,
+        names,
+        log_formats,
+        base,
+        largest_padding,
+        end: tree.end,
+        has_endpoints: false,
+        limits,
+        process,
+        has_error_log: false,
+    }
+    .main(tree)
 }
 
 /// What nginx takes without `worker_processes`.
@@ -68,6 +85,9 @@ impl Builder<'_> {
                 "http" => config = Some(self.http(block, scope.workers.unwrap_or(NGINX_WORKERS))),
                 _ => drop(self.scope(block, EVENTS)),
             }
+        }
+        if let Some(config) = &mut config {
+            config.process = self.process;
         }
         if config.as_ref().is_none_or(|config| config.listeners.is_empty()) {
             self.report.mistake(self.end, "no \"server\" in an \"http\" block: there is nothing to listen on");
@@ -92,7 +112,13 @@ impl Builder<'_> {
             checks::http(&scope, self.end, self.report);
         }
         let limits = timeouts::shared(scope.limits, timeouts, self.report);
-        Config { listeners: listeners(drafts, self.report), shards: workers, limits, broker: scope.broker }
+        Config {
+            listeners: listeners(drafts, self.report),
+            shards: workers,
+            limits,
+            broker: scope.broker,
+            process: ProcessSettings::default(),
+        }
     }
 
     /// A server and its limits.
@@ -110,7 +136,9 @@ impl Builder<'_> {
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
         let locations = self.locations(&blocks, &outer);
         let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
-        let server = Arc::new(VirtualServer { names: scope.names, locations, welcome: false, steps, settings });
+        let (has_underscores, keeps_slashes) = (level.underscores_in_headers == Some(true), level.merge_slashes == Some(false));
+        let names = scope.names;
+        let server = Arc::new(VirtualServer { names, locations, welcome: false, steps, settings, has_underscores, keeps_slashes });
         (Draft { place, listens, server }, scope.limits)
     }
 
@@ -132,10 +160,29 @@ impl Builder<'_> {
                 self.report.notice(directive.place, notice);
             }
         }
+        self.process.hides_version |= scope.hides_version;
+        self.error_logs(block, context, &mut scope);
         if context == HTTP {
             self.limits = scope.limits.clone();
         }
         (scope, blocks)
+    }
+
+    /// There is one log: that of the main block and of `http`; what servers say holds where those say nothing.
+    fn error_logs(&mut self, block: &Block, context: u8, scope: &mut Scope) {
+        if context & (MAIN | HTTP) != 0 {
+            self.has_error_log |= !scope.error_logs.is_empty();
+        } else if self.has_error_log && !scope.error_logs.is_empty() {
+            let text = "\"error_log\" is one for all servers in pushctl: those of the main block and of http hold";
+            let own = block.directives.iter().filter(|directive| directive.name == "error_log");
+            own.for_each(|directive| self.report.notice(directive.place, text));
+            return;
+        }
+        for log in scope.error_logs.drain(..) {
+            if !self.process.error_logs.contains(&log) {
+                self.process.error_logs.push(log);
+            }
+        }
     }
 
     fn directive<'t>(

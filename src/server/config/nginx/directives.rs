@@ -12,7 +12,7 @@ use std::path::Path;
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{ignored, listen, units, web};
+use super::{connection, gzip, ignored, listen, logs, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -24,6 +24,7 @@ pub(super) const LOCATION: u8 = 16;
 pub(super) const IF: u8 = 32;
 /// `if` in a server.
 pub(super) const SERVER_IF: u8 = 64;
+pub(super) const LIMIT_EXCEPT: u8 = 128;
 const HSL: u8 = HTTP | SERVER | LOCATION;
 const HSLI: u8 = HSL | IF;
 const ANY: u8 = u8::MAX;
@@ -56,7 +57,13 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 /// The rule for a directive of this name.
 pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };
-    let known = DIRECTIVES.iter().chain(web::DIRECTIVES).find(|rule| rule.name == name);
+    let known = DIRECTIVES
+        .iter()
+        .chain(web::DIRECTIVES)
+        .chain(gzip::DIRECTIVES)
+        .chain(connection::DIRECTIVES)
+        .chain(logs::DIRECTIVES)
+        .find(|rule| rule.name == name);
     known.or_else(|| ignored::reason(name).map(|_| &IGNORED_RULE))
 }
 
@@ -193,7 +200,7 @@ static DIRECTIVES: &[Rule] = &[
 ];
 
 /// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
-pub(super) static GUARDS: &[&str] = &["auth_jwt", "auth_request", "limit_except", "secure_link"];
+pub(super) static GUARDS: &[&str] = &["auth_jwt", "auth_request", "secure_link"];
 
 fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first() == b"auto" {

@@ -1,7 +1,7 @@
 //! A configuration in TOML: the same directives in another notation.
 //!
 //! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block: `[[server]]`, `[[server.location]]` with
-//! its pattern in `match`, `[types]`, `[[map]]`. What stands at the top is in `http`, or in the main block if it belongs
+//! its pattern in `match`, `[server.location.limit_except]` with `methods`, `[types]`, `[[map]]`. What stands at the top is in `http`, or in the main block if it belongs
 //! there. A value is the argument, `true` and `false` are `on` and `off`; an array repeats a directive, or holds its
 //! arguments if it cannot be repeated; arrays in an array are the arguments of each repetition. Directives whose order
 //! counts stand in `rules`: `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
@@ -61,7 +61,12 @@ impl Reader<'_> {
 
     /// The directives of a table, in the order of the file.
     fn table(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
-        let mut entries: Vec<_> = table.iter().collect();
+        self.table_without(table, "")
+    }
+
+    /// The same without a key that was read with the table.
+    fn table_without(&mut self, table: &DeTable<'_>, known: &str) -> Vec<Directive> {
+        let mut entries: Vec<_> = table.iter().filter(|(key, _)| key.get_ref() != known).collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter().flat_map(|(key, value)| self.entry(key.get_ref(), key.span(), value)).collect()
     }
@@ -71,7 +76,7 @@ impl Reader<'_> {
             // Read with the table that they belong to.
             ("match" | "if", _) => Vec::new(),
             ("rules", DeValue::Array(rules)) => rules.iter().flat_map(|rule| self.rule(rule)).collect(),
-            ("server" | "location" | "map" | "types", DeValue::Table(table)) => vec![self.block(key, span, table)],
+            ("server" | "location" | "map" | "types" | "limit_except", DeValue::Table(table)) => vec![self.block(key, span, table)],
             ("server" | "location" | "map", DeValue::Array(tables)) => {
                 tables.iter().flat_map(|element| self.element(key, element)).collect()
             }
@@ -92,6 +97,13 @@ impl Reader<'_> {
             "types" => (Vec::new(), self.types(table)),
             "map" => (["source", "variable"].map(|key| self.wanted(name, key, table, &span)).to_vec(), self.map(table)),
             "location" => (pattern(&self.wanted(name, "match", table, &span)), self.table(table)),
+            "limit_except" => {
+                let methods = table.get("methods").map(|methods| self.arguments(methods)).unwrap_or_default();
+                if methods.is_empty() {
+                    self.mistake(span.clone(), "\"limit_except\" needs the key \"methods\"");
+                }
+                (methods, self.table_without(table, "methods"))
+            }
             _ => (Vec::new(), self.table(table)),
         };
         let place = self.place(span);
@@ -189,7 +201,9 @@ impl Reader<'_> {
             let key: &toml::de::DeString<'_> = key.get_ref();
             Directive { name: key.to_string(), arguments: reader.arguments(value), place: reader.place(value.span()), block: None }
         };
-        table.iter().map(|entry| line(entry, self)).collect()
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries.into_iter().map(|entry| line(entry, self)).collect()
     }
 
     fn map(&mut self, table: &DeTable<'_>) -> Vec<Directive> {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::compression::{Agents, Proxied};
 use super::super::condition::Step;
 use super::super::template::Template;
-use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
+use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Clients, LimitExcept, RealIp, RealIpHeader, Root, Unmodified};
 use super::super::{
-    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy, Types,
-    WebSettings,
+    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy,
+    Types, WebSettings,
 };
 use super::listen::Listen;
 
@@ -36,6 +37,10 @@ pub(super) struct Scope {
     pub(super) steps: Vec<StepDraft>,
     /// What a directive that was just read has to say.
     pub(super) notices: Vec<String>,
+    /// `error_log`
+    pub(super) error_logs: Vec<ErrorLog>,
+    /// `server_tokens off`
+    pub(super) hides_version: bool,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
 }
@@ -119,6 +124,24 @@ level! {
     slow_consumer: SlowPolicy,
     slow_consumer_bytes: u64,
     gap_notice: bool,
+    real_ip_from: Vec<Clients>,
+    real_ip_header: RealIpHeader,
+    real_ip_recursive: bool,
+    limit_except: Arc<LimitExcept>,
+    keepalive_requests: u64,
+    underscores_in_headers: bool,
+    merge_slashes: bool,
+    etag: bool,
+    if_modified_since: Unmodified,
+    max_ranges: u64,
+    gzip: bool,
+    gzip_types: Vec<String>,
+    gzip_level: u32,
+    gzip_min_length: u64,
+    gzip_minor_version: u8,
+    gzip_vary: bool,
+    gzip_proxied: Vec<Proxied>,
+    gzip_disable: Vec<Agents>,
 }
 
 impl Level {
@@ -159,10 +182,11 @@ impl Level {
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
+            gzip: super::gzip::settings(self),
         })
     }
 
-    fn web(&self) -> Arc<WebSettings> {
+    pub(super) fn web(&self) -> Arc<WebSettings> {
         let level = self.clone();
         let authentication = match (level.auth_realm, level.auth_users) {
             (Some(Some(realm)), Some(users)) => Some(Arc::new(Authentication { realm, users })),
@@ -178,6 +202,15 @@ impl Level {
             root: level.root.filter(|_| !is_blocked),
             index: level.index.unwrap_or_else(|| vec![Expression::literal("index.html")]),
             access_logs: level.access_logs.unwrap_or_default(),
+            real_ip: level.real_ip_from.map(|trusted| {
+                let header = level.real_ip_header.unwrap_or_else(|| RealIpHeader::Named("x-real-ip".to_owned()));
+                Arc::new(RealIp { trusted, header, recursive: level.real_ip_recursive.unwrap_or(false) })
+            }),
+            limit_except: level.limit_except,
+            keepalive_requests: level.keepalive_requests,
+            without_etag: level.etag == Some(false),
+            unmodified: level.if_modified_since.unwrap_or_default(),
+            max_ranges: level.max_ranges,
         })
     }
 }

@@ -5,7 +5,8 @@ use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Patt
 use super::build::Builder;
 use super::checks;
 use super::conditions;
-use super::directives::{IF, LOCATION};
+use super::connection;
+use super::directives::{IF, LIMIT_EXCEPT, LOCATION};
 use super::files::Place;
 use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
@@ -44,8 +45,9 @@ impl Builder<'_> {
         if let Some(Root { alias: Some(length), .. }) = &mut scope.level.root {
             *length = if matches!(pattern, Pattern::Regex(_)) { None } else { Some(pattern.text().len()) };
         }
-        let level = scope.level.inherit(outer.level);
+        let mut level = scope.level.inherit(outer.level);
         self.check_access(&level, directive.place);
+        self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
         if endpoint != Endpoint::None {
             self.has_endpoints = true;
@@ -57,6 +59,27 @@ impl Builder<'_> {
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
         let nested = self.locations(&blocks, &inner);
         Location { pattern, endpoint, settings, steps, nested }
+    }
+
+    /// The `limit_except` of a location.
+    fn limit_except(&mut self, blocks: &[Inner<'_>], level: &mut Level) {
+        let mut found = None;
+        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "limit_except") {
+            if found.is_some() {
+                self.report.mistake(directive.place, "\"limit_except\" directive is duplicate");
+            }
+            let (scope, _) = self.scope(block, LIMIT_EXCEPT);
+            if let Some(guard) = &scope.level.guard {
+                self.report.mistake(directive.place, checks::guarded(guard));
+            }
+            let inner = scope.level.inherit(level);
+            self.check_access(&inner, directive.place);
+            match connection::limit_except(&directive.arguments, &inner) {
+                Ok(limit) => found = Some(limit),
+                Err(text) => self.report.mistake(directive.place, text),
+            }
+        }
+        level.limit_except = found.or_else(|| level.limit_except.take());
     }
 
     /// Paddings mean something to subscribers only, and are not even read elsewhere.

@@ -8,15 +8,18 @@
 mod build;
 mod checks;
 mod conditions;
+mod connection;
 mod directives;
 mod files;
 mod from_toml;
+mod gzip;
 mod ignored;
 mod levels;
 mod lexer;
 mod listen;
 mod listeners;
 mod locations;
+mod logs;
 mod maps;
 mod names;
 mod parser;
@@ -243,5 +246,7 @@ impl Report {
     }
 }
 
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ const COMBINED: &[u8] =
 pub(super) type LogFormats = HashMap<String, Arc<LogFormat>>;
 
 /// Visits every directive, those in blocks included.
-pub(super) fn visit(directives: &[Directive], see: &mut impl FnMut(&Directive)) {
+pub(super) fn visit<'a>(directives: impl IntoIterator<Item = &'a Directive>, see: &mut dyn FnMut(&Directive)) {
     for directive in directives {
         see(directive);
         if let Some(block) = &directive.block {
@@ -35,6 +35,10 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
                 if let Some(name) = variable(name).filter(|name| !names.assigned.contains(name)) {
                     names.assigned.push(name);
                 }
+            }
+            ("server_name", all) => {
+                let texts = all.iter().filter_map(|text| std::str::from_utf8(text).ok());
+                texts.filter(|text| text.starts_with('~')).for_each(|text| conditions::names_in(text, &mut names.captures));
             }
             ("map", [_, name]) if directive.block.is_some() => {
                 if let Some(name) = variable(name) {

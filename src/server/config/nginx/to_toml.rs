@@ -17,10 +17,17 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     let mut writer = Writer { out: String::new(), files };
     let empty = Block::default();
     let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
-    let is_simple = |directive: &&Directive| !matches!(directive.name.as_str(), "http" | "events");
-    let main: Vec<&Directive> = tree.directives.iter().filter(is_simple).collect();
-    writer.simple(&main)?;
-    writer.block(http, "")?;
+    // The main block and `http` are one table, so that what is in both stands there once.
+    let mut top: Vec<&Directive> = Vec::new();
+    for directive in &tree.directives {
+        match (directive.name.as_str(), &directive.block) {
+            ("http", _) => {}
+            ("events", Some(events)) => events.directives.iter().for_each(|inner| writer.comment(inner, "")),
+            _ => top.push(directive),
+        }
+    }
+    top.extend(&http.directives);
+    writer.block(&top, "")?;
     Ok(writer.out)
 }
 
@@ -31,37 +38,78 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// Simple directives first: what follows the head of a table belongs to it.
-    fn block(&mut self, block: &Block, path: &str) -> Result<(), String> {
-        let all: Vec<&Directive> = block.directives.iter().collect();
-        self.simple(&all)?;
-        if !path.is_empty() && all.iter().any(|directive| blocks_files(directive)) {
+    fn block(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
+        self.simple(all)?;
+        let may_have_files = !path.is_empty() && !path.ends_with("limit_except");
+        if may_have_files && all.iter().any(|directive| blocks_files(directive)) {
             self.line(format_args!("files = false"));
         }
-        self.rules(&all)?;
+        self.rules(all)?;
         for directive in all {
-            let Some(inner) = &directive.block else { continue };
-            let path = if path.is_empty() { directive.name.clone() } else { format!("{path}.{}", directive.name) };
-            match directive.name.as_str() {
-                "types" => {
-                    self.line(format_args!("\n[{path}]"));
-                    for line in &inner.directives {
-                        let extensions = words(&line.arguments)?;
-                        self.line(format_args!("{} = {extensions}", Value::from(line.name.as_str())));
-                    }
-                }
-                "map" => self.map(directive, inner)?,
-                "server" | "location" => {
-                    self.line(format_args!("\n[[{path}]]"));
-                    if directive.name == "location" {
-                        let pattern = text(&directive.arguments.join(&b' '))?;
-                        self.line(format_args!("match = {pattern}"));
-                    }
-                    self.block(inner, &path)?;
-                }
-                _ => {}
-            }
+            self.inner(directive, path).map_err(|error| self.with_place(directive, error))?;
         }
         Ok(())
+    }
+
+    /// The tables in a table.
+    fn inner(&mut self, directive: &Directive, path: &str) -> Result<(), String> {
+        let Some(block) = &directive.block else { return Ok(()) };
+        let path = if path.is_empty() { directive.name.clone() } else { format!("{path}.{}", directive.name) };
+        let lines: Vec<&Directive> = block.directives.iter().collect();
+        match directive.name.as_str() {
+            "types" => self.types(&lines, &path),
+            "map" => self.map(directive, block),
+            "limit_except" => {
+                let methods = words(&directive.arguments)?;
+                self.line(format_args!("\n[{path}]\nmethods = {methods}"));
+                self.block(&lines, &path)
+            }
+            "server" => {
+                self.line(format_args!("\n[[{path}]]"));
+                self.block(&lines, &path)
+            }
+            "location" => {
+                let pattern = text(&directive.arguments.join(&b' '))?;
+                self.line(format_args!("\n[[{path}]]\nmatch = {pattern}"));
+                self.block(&lines, &path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lines with one type make one key.
+    fn types(&mut self, lines: &[&Directive], path: &str) -> Result<(), String> {
+        self.line(format_args!("\n[{path}]"));
+        let mut done: Vec<&str> = Vec::new();
+        for line in lines {
+            if done.contains(&line.name.as_str()) {
+                continue;
+            }
+            done.push(&line.name);
+            let all: Vec<Vec<u8>> =
+                lines.iter().filter(|other| other.name == line.name).flat_map(|other| other.arguments.clone()).collect();
+            let extensions = words(&all).map_err(|error| self.with_place(line, error))?;
+            self.line(format_args!("{} = {extensions}", Value::from(line.name.as_str())));
+        }
+        Ok(())
+    }
+
+    /// What cannot be written, with its place unless it has one.
+    fn with_place(&self, directive: &Directive, error: String) -> String {
+        let file = self.files.name(directive.place.file);
+        if error.starts_with(&format!("{file}:")) { error } else { format!("{file}:{}: {error}", directive.place.line) }
+    }
+
+    /// Says of a directive that it is left out, if it is.
+    fn comment(&mut self, directive: &Directive, indent: &str) {
+        let what = match directives::rule(&directive.name) {
+            Some(rule) if matches!(rule.effect, Effect::Ignored) => "has no effect",
+            Some(_) => return,
+            None => "is not served",
+        };
+        // Anything may stand in a file.
+        let (file, name) = (self.files.name(directive.place.file).escape_debug().to_string(), directive.name.escape_debug());
+        self.line(format_args!("{indent}# {file}:{}: {name} {what}", directive.place.line));
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -76,10 +124,7 @@ impl Writer<'_> {
             let name = directive.name.as_str();
             let rule = directives::rule(name).filter(|rule| !matches!(rule.effect, Effect::Ignored));
             let Some(rule) = rule else {
-                let place = directive.place;
-                let file = self.files.name(place.file).to_owned();
-                let what = if directives::rule(name).is_some() { "has no effect" } else { "is not served" };
-                self.line(format_args!("# {file}:{}: {name} {what}", place.line));
+                self.comment(directive, "");
                 continue;
             };
             if directive.block.is_some() || RULES.contains(&name) || done.contains(&name) {
@@ -87,15 +132,7 @@ impl Writer<'_> {
             }
             done.push(name);
             let repeated: Vec<&Directive> = all.iter().filter(|other| other.name == name).copied().collect();
-            let value = match repeated.as_slice() {
-                [one] if one.arguments.is_empty() => "true".to_owned(),
-                [one] if one.arguments.len() == 1 => scalar(&one.arguments[0])?,
-                [one] if matches!(rule.effect, Effect::Once(_)) => words(&one.arguments)?,
-                many => {
-                    let each: Result<Vec<String>, String> = many.iter().map(|one| words(&one.arguments)).collect();
-                    format!("[{}]", each?.join(", "))
-                }
-            };
+            let value = value(rule, &repeated).map_err(|error| self.with_place(directive, error))?;
             self.line(format_args!("{} = {value}", key(name)));
         }
         Ok(())
@@ -109,7 +146,8 @@ impl Writer<'_> {
         }
         self.line(format_args!("rules = ["));
         for directive in rules {
-            let rule = rule(directive)?;
+            let rule = rule(directive).map_err(|error| self.with_place(directive, error))?;
+            super::names::visit(directive.block.iter().flat_map(|block| &block.directives), &mut |inner| self.comment(inner, "  "));
             self.line(format_args!("  {rule},"));
         }
         self.line(format_args!("]"));
@@ -131,6 +169,19 @@ impl Writer<'_> {
         }
         self.line(format_args!("]"));
         Ok(())
+    }
+}
+
+/// The value of a key: one argument, the arguments, or those of each repetition.
+fn value(rule: &directives::Rule, repeated: &[&Directive]) -> Result<String, String> {
+    match repeated {
+        [one] if one.arguments.is_empty() => Ok("true".to_owned()),
+        [one] if one.arguments.len() == 1 => scalar(&one.arguments[0]),
+        [one] if matches!(rule.effect, Effect::Once(_)) => words(&one.arguments),
+        many => {
+            let each: Result<Vec<String>, String> = many.iter().map(|one| words(&one.arguments)).collect();
+            Ok(format!("[{}]", each?.join(", ")))
+        }
     }
 }
 

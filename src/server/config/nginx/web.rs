@@ -2,12 +2,11 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Clients, Root};
-use super::super::{Expression, Return, Step};
-use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
+use super::super::{Expression, LogTarget, Return, Step};
+use super::directives::{Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
 use super::levels::{Scope, StepDraft};
 use super::names;
 
@@ -20,11 +19,11 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("return", REWRITE, 1..=2, Effect::Many(return_)),
     rule_of("break", REWRITE, 0..=0, Effect::Many(break_)),
     rule_of("add_header", HSL | IF, 2..=3, Effect::Many(add_header)),
-    rule_of("allow", HSL, 1..=1, Effect::Many(access)),
-    rule_of("deny", HSL, 1..=1, Effect::Many(access)),
+    rule_of("allow", HSL | LIMIT_EXCEPT, 1..=1, Effect::Many(access)),
+    rule_of("deny", HSL | LIMIT_EXCEPT, 1..=1, Effect::Many(access)),
     rule_of("satisfy", HSL, 1..=1, Effect::Once(satisfy)),
-    rule_of("auth_basic", HSL, 1..=1, Effect::Once(auth_basic)),
-    rule_of("auth_basic_user_file", HSL, 1..=1, Effect::Once(auth_basic_user_file)),
+    rule_of("auth_basic", HSL | LIMIT_EXCEPT, 1..=1, Effect::Once(auth_basic)),
+    rule_of("auth_basic_user_file", HSL | LIMIT_EXCEPT, 1..=1, Effect::Once(auth_basic_user_file)),
     rule_of("internal", LOCATION, 0..=0, Effect::Once(internal)),
     rule_of("pushctl_files", HSL | IF | SERVER_IF, 1..=1, Effect::Once(files)),
     rule_of("root", HSL | IF, 1..=1, Effect::Many(root)),
@@ -36,7 +35,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
 
 /// Directives in a location that other handlers answer, or that keep requests out: where one stands, no files are served.
 pub(super) fn blocks_files(name: &str) -> bool {
-    const HARMLESS: [&str; 20] = [
+    const HARMLESS: [&str; 17] = [
         "add_trailer",
         "aio",
         "autoindex",
@@ -48,11 +47,8 @@ pub(super) fn blocks_files(name: &str) -> bool {
         "directio",
         "disable_symlinks",
         "error_page",
-        "etag",
         "expires",
-        "if_modified_since",
         "limit_rate",
-        "max_ranges",
         "open_file_cache",
         "open_file_cache_valid",
         "read_ahead",
@@ -114,18 +110,21 @@ fn add_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whom `all`, `unix:`, an address or a network means.
+pub(super) fn clients(text: &[u8]) -> Option<Clients> {
+    match text {
+        b"all" => return Some(Clients::All),
+        b"unix:" => return Some(Clients::Unix),
+        _ => {}
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from).ok();
+    // nginx accepts bits behind the mask and ignores them.
+    text.parse::<ipnet::IpNet>().ok().or_else(address).map(|network| Clients::Network(network.trunc()))
+}
+
 fn access(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let clients = match value.first() {
-        b"all" => Clients::All,
-        b"unix:" => Clients::Unix,
-        _ => {
-            let text = value.shown();
-            let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from).ok();
-            let network = text.parse::<ipnet::IpNet>().ok().or_else(address);
-            // nginx accepts bits behind the mask and ignores them.
-            Clients::Network(network.ok_or_else(|| format!("invalid parameter \"{text}\""))?.trunc())
-        }
-    };
+    let clients = clients(value.first()).ok_or_else(|| format!("invalid parameter \"{}\"", value.shown()))?;
     scope.level.access.get_or_insert_default().push(AccessRule { allows: value.name == "allow", clients });
     Ok(())
 }
@@ -203,8 +202,8 @@ fn access_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         }
         return Ok(());
     }
-    if value.first().starts_with(b"syslog:") || value.first().contains(&b'$') {
-        scope.notices.push(format!("\"access_log {}\" is not served by pushctl: logs go to files", value.shown()));
+    if value.first().contains(&b'$') {
+        scope.notices.push(format!("\"access_log {}\" is not served by pushctl: names of logs have no variables", value.shown()));
         return Ok(());
     }
     let is_parameter = |text: &&Vec<u8>| [&b"buffer="[..], b"flush=", b"gzip", b"if="].iter().any(|start| text.starts_with(start));
@@ -213,7 +212,10 @@ fn access_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let format = value.log_formats.get(name.as_ref()).ok_or_else(|| format!("unknown log format \"{name}\""))?;
     let condition = value.arguments.iter().find_map(|text| text.strip_prefix(b"if="));
     let condition = condition.map(|text| expression(value, text)).transpose()?;
-    let path: PathBuf = value.base.join(OsStr::from_bytes(value.first()));
-    logs.push(Arc::new(AccessLog { path, format: Arc::clone(format), condition }));
+    let target = match value.first().strip_prefix(b"syslog:") {
+        Some(parameters) => LogTarget::Syslog(super::logs::syslog(parameters)?),
+        None => LogTarget::File(value.base.join(OsStr::from_bytes(value.first()))),
+    };
+    logs.push(Arc::new(AccessLog { target, format: Arc::clone(format), condition }));
     Ok(())
 }

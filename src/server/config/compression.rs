@@ -1,0 +1,146 @@
+//! nginx's `gzip` directives: which answers are compressed, for which clients. How it is done is the business of
+//! `server::compression`.
+
+use super::RegexPattern;
+
+/// Settings of a location with `gzip on`.
+#[derive(Clone, Debug)]
+pub struct GzipSettings {
+    /// `gzip_comp_level`: 1, the fastest, to 9.
+    pub level: u32,
+    /// `gzip_types`, in lower case; `None` = all. `text/html` is always there.
+    pub types: Option<Vec<String>>,
+    /// `gzip_min_length`: shorter bodies of known length stay as they are.
+    pub min_length: u64,
+    /// `gzip_http_version`: 0 for HTTP/1.0, 1 for HTTP/1.1.
+    pub least_minor_version: u8,
+    /// `gzip_vary`: answers that may be compressed say `Vary: Accept-Encoding`.
+    pub vary: bool,
+    /// `gzip_proxied`: which answers to proxies are compressed; empty = none.
+    pub proxied: Vec<Proxied>,
+    /// `gzip_disable`: clients that get no compressed answers.
+    pub disabled_agents: Vec<Agents>,
+}
+
+/// Answers to requests with a `Via` header that are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxied {
+    /// Those with an `Expires` of the past.
+    Expired,
+    /// Those with this word in `Cache-Control`: `no-cache`, `no-store` or `private`.
+    CacheControl(&'static str),
+    /// Those without `Last-Modified`.
+    NoLastModified,
+    /// Those without `ETag`.
+    NoEtag,
+    /// Those to requests with `Authorization`.
+    Auth,
+    /// All.
+    Any,
+}
+
+impl Proxied {
+    /// The names, as they are written in configurations; `off` is none of them.
+    pub const NAMES: [(&'static str, Proxied); 8] = [
+        ("expired", Proxied::Expired),
+        ("no-cache", Proxied::CacheControl("no-cache")),
+        ("no-store", Proxied::CacheControl("no-store")),
+        ("private", Proxied::CacheControl("private")),
+        ("no_last_modified", Proxied::NoLastModified),
+        ("no_etag", Proxied::NoEtag),
+        ("auth", Proxied::Auth),
+        ("any", Proxied::Any),
+    ];
+}
+
+/// Clients that a `gzip_disable` means.
+#[derive(Clone, Debug)]
+pub enum Agents {
+    /// `msie6`: Internet Explorer 4 to 6, but not 6 with its second service pack.
+    Msie6,
+    /// Those whose `User-Agent` it finds, whatever the case.
+    Pattern(RegexPattern),
+}
+
+impl Default for GzipSettings {
+    /// nginx's defaults.
+    fn default() -> Self {
+        Self {
+            level: 1,
+            types: Some(vec!["text/html".to_owned()]),
+            min_length: 20,
+            least_minor_version: 1,
+            vary: false,
+            proxied: Vec::new(),
+            disabled_agents: Vec::new(),
+        }
+    }
+}
+
+impl GzipSettings {
+    /// Whether answers of this type are compressed. Parameters behind a semicolon do not count.
+    #[must_use]
+    pub fn has_type(&self, content_type: &[u8]) -> bool {
+        let name = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let Some(types) = &self.types else { return true };
+        !name.is_empty() && types.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a client of this name gets compressed answers.
+    #[must_use]
+    pub fn serves_agent(&self, user_agent: &[u8]) -> bool {
+        !self.disabled_agents.iter().any(|agents| match agents {
+            Agents::Msie6 => is_msie6(user_agent),
+            Agents::Pattern(pattern) => pattern.is_match(user_agent),
+        })
+    }
+}
+
+fn is_msie6(user_agent: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(user_agent, b"MSIE ") else { return false };
+    let version = &user_agent[at + 5..];
+    match version {
+        [b'4' | b'5', b'.', ..] => true,
+        [b'6', b'.', rest @ ..] => memchr::memmem::find(rest, b"SV1").is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_compared_without_case_and_parameters() {
+        let settings =
+            GzipSettings { types: Some(vec!["text/html".to_owned(), "text/event-stream".to_owned()]), ..GzipSettings::default() };
+        for (content_type, expected) in [
+            (&b"text/html"[..], true),
+            (b"Text/HTML; charset=utf-8", true),
+            (b"text/event-stream; charset=utf-8", true),
+            (b"text/plain", false),
+            (b"text/htmlx", false),
+            (b"", false),
+        ] {
+            assert_eq!(settings.has_type(content_type), expected, "{}", String::from_utf8_lossy(content_type));
+        }
+        assert!(GzipSettings { types: None, ..settings }.has_type(b"image/png"));
+    }
+
+    #[test]
+    fn old_browsers_are_known_by_their_names() {
+        let pattern = RegexPattern::new("curl/7", true).expect("a valid pattern");
+        let settings = GzipSettings { disabled_agents: vec![Agents::Msie6, Agents::Pattern(pattern)], ..GzipSettings::default() };
+        for (user_agent, expected) in [
+            ("Mozilla/4.0 (compatible; MSIE 5.5; Windows 98)", false),
+            ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)", false),
+            ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)", true),
+            ("Mozilla/4.0 (compatible; MSIE 7.0)", true),
+            ("CURL/7.88", false),
+            ("curl/8", true),
+            ("", true),
+        ] {
+            assert_eq!(settings.serves_agent(user_agent.as_bytes()), expected, "{user_agent}");
+        }
+    }
+}

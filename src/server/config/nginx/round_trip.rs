@@ -1,0 +1,129 @@
+//! Every configuration in TOML is the configuration that it was in an nginx.conf.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::*;
+
+/// Everything that a configuration says, as text.
+fn shown(config: &Config) -> String {
+    let Config { listeners, shards, limits, broker, process } = config;
+    let mut text = format!("{shards} {limits:?} {broker:?} {process:?}\n");
+    let servers = |servers: &super::super::Servers| {
+        let default = servers.named("\u{1}");
+        let all: Vec<String> = servers.iter().map(|server| format!("{} {server:?}", Arc::ptr_eq(server, default))).collect();
+        all.join("\n  ")
+    };
+    for listener in listeners {
+        let _ = writeln!(text, "{:?} {}\n  {}", listener.address, listener.accepts_ipv4, servers(&listener.servers));
+        for (address, overriding) in &listener.overrides {
+            let _ = writeln!(text, " {address}\n  {}", servers(overriding));
+        }
+    }
+    text
+}
+
+/// The tables of `map`, of which a configuration shows nothing.
+fn maps(file: &str, text: &[u8]) -> Vec<String> {
+    let tree = tree(text, &mut Files::new(file)).expect("well-formed");
+    let mut maps = Vec::new();
+    names::visit(&tree.directives, &mut |directive| {
+        if let ("map", Some(block)) = (directive.name.as_str(), &directive.block) {
+            let is_flag = |line: &&parser::Directive| line.name == "hostnames";
+            let (flags, lines): (Vec<_>, Vec<_>) = block.directives.iter().partition(is_flag);
+            let lines = lines.iter().map(|line| (&line.name, &line.arguments));
+            maps.push(format!("{:?} {} {:?}", directive.arguments, flags.len(), lines.collect::<Vec<_>>()));
+        }
+    });
+    maps
+}
+
+/// Turns a configuration into TOML and back; false if it is refused already.
+fn survives(name: &str, text: &str) -> bool {
+    let Ok(loaded) = parse("conf", text.as_bytes()) else { return false };
+    let toml = to_toml("conf", text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let again = parse("conf.toml", toml.as_bytes()).unwrap_or_else(|mistakes| panic!("{name}: {mistakes}\n{toml}"));
+    let (before, after) = (shown(&loaded.config), shown(&again.config));
+    for (before, after) in before.lines().zip(after.lines()) {
+        assert_eq!(before, after, "{name}\n{text}\n{toml}");
+    }
+    assert_eq!(before.lines().count(), after.lines().count(), "{name}");
+    assert_eq!(maps("conf", text.as_bytes()), maps("conf.toml", toml.as_bytes()), "{name}");
+    // Whatever is not there is told.
+    for directive in loaded.directives.iter().filter(|directive| matches!(directive.verdict, Verdict::NotServed | Verdict::Ignored(_))) {
+        let place = format!("{}:{}: {}", directive.file, directive.line, directive.name);
+        let is_inside = |other: &Treated| other.verdict == Verdict::NotServed && other.line < directive.line;
+        assert!(toml.contains(&place) || loaded.directives.iter().any(is_inside), "{name}: {place} is dropped\n{toml}");
+    }
+    true
+}
+
+#[test]
+fn recorded_configurations_survive_toml() {
+    /// Configurations that are accepted at least.
+    const FLOOR: usize = 168 + 40;
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/push-stream");
+    let header = folder.join("header.txt").display().to_string();
+    let mut survived = 0;
+    for entry in std::fs::read_dir(&folder).expect("the folder of recorded cases") {
+        let path = entry.expect("an entry of the folder").path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let cases: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&path).expect("a file of recorded cases")).expect("JSON");
+        for case in &cases {
+            let text = case["nginx_conf"].as_str().or(case["conf"].as_str()).expect("a configuration");
+            let text = text.replace("{{PORT}}", "9103").replace("{{HEADER_FILE}}", &header);
+            survived += usize::from(survives(case["name"].as_str().expect("a name"), &text));
+        }
+    }
+    assert!(survived >= FLOOR, "{survived}");
+}
+
+#[test]
+fn what_stands_around_endpoints_survives_toml() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/nginx");
+    let real_life = std::fs::read_to_string(folder.join("real-life.conf")).expect("the file");
+    assert!(survives("real-life.conf", &real_life));
+    assert!(survives(
+        "everything",
+        r#"
+        worker_processes 3; error_log logs/a.log warn; pid x;
+        events { worker_connections 5; use epoll; }
+        http {
+            error_log syslog:server=127.0.0.1,tag=t info; server_tokens off; push_stream_shared_memory_size 10m;
+            types { text/html html; text/html htm; text/x-z z; text/plain txt; } default_type "a\"b\\c";
+            map $http_host $site { hostnames; default x; .a.example "b c"; ~^x(?<y>.)$ $y; "q\"q" 1; }
+            log_format one '$remote_addr "$request" \n'; log_format two escape=json '{"a":"$status"}';
+            access_log logs/access.log one; access_log syslog:server=unix:/dev/log,nohostname,severity=debug two if=$site;
+            set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; real_ip_header X-Forwarded-For; real_ip_recursive on;
+            gzip on; gzip_types text/plain text/css; gzip_types application/json; gzip_proxied any; gzip_disable msie6 "a\.b"; gzip_comp_level 5;
+            keepalive_requests 100; underscores_in_headers on; merge_slashes off; send_timeout 7s;
+            server {
+                listen 80 default_server; listen [::1]:81; server_name a.example *.b ~^(?<sub>.+)\.c$ "";
+                set $v "1 $arg_x"; if ($arg_y ~* "^(a|b) c$") { set $w $1; return 403 "no \"$w\""; }
+                add_header X-A "a;b" always; add_header X-B $v; allow 10.0.0.1; deny all; satisfy any;
+                auth_basic "r e"; auth_basic_user_file users;
+                location / { root /srv; index a.html $site.html; etag off; max_ranges 0; if_modified_since before; }
+                location = /a\;b { alias /x/y; limit_except GET POST { deny 10.0.0.2; allow all; auth_basic off; } internal; }
+                location ~* "^/sub/(?<id>[^ ]+)$" {
+                    push_stream_subscriber; push_stream_channels_path $id; push_stream_message_template "a\nb\t'\"~text~";
+                    if ($arg_z) { push_stream_store_messages on; gzip off; proxy_set_header a b; add_header X-C c; add_header X-D d; }
+                    location ~ deep$ { push_stream_publisher admin; push_stream_channels_path "$sub-$v"; }
+                }
+                location ^~ /p { rewrite ^ /q break; proxy_pass http://up; limit_except GET { proxy_pass http://x; deny all; } }
+            }
+            upstream up { server 127.0.0.1:1; }
+        }"#,
+    ));
+}
+
+#[test]
+fn what_toml_cannot_hold_is_told_with_its_place() {
+    let conf = b"events {}\nhttp {\n  server {\n    location = /\xff { return 200; }\n    listen 80;\n  }\n}\n";
+    let error = to_toml("conf", conf).expect_err("not UTF-8");
+    assert!(error.starts_with("conf:4: ") && error.contains("UTF-8"), "{error}");
+    let conf = b"events {}\nhttp { server {\n    location / {\n      default_type \"\xff\";\n      return 200;\n} } }\n";
+    assert!(to_toml("conf", conf).expect_err("not UTF-8").starts_with("conf:4: "));
+}

@@ -1,0 +1,58 @@
+//! How bodies without a known length are framed.
+
+/// How a body without known length is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// HTTP/1.1 chunks.
+    Chunked,
+    /// As it is; the end of the connection is its end.
+    Raw,
+}
+
+impl Framing {
+    /// The framing that a client of this version understands.
+    #[must_use]
+    pub fn of(minor_version: u8) -> Self {
+        if minor_version == 0 { Framing::Raw } else { Framing::Chunked }
+    }
+
+    /// Appends a piece; an empty one is left out, because it would end a chunked body.
+    pub fn piece(self, piece: &[u8], out: &mut Vec<u8>) {
+        if piece.is_empty() {
+            return;
+        }
+        if self == Framing::Raw {
+            return out.extend_from_slice(piece);
+        }
+        push_hex(piece.len(), out);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(piece);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the end of the body.
+    pub fn last(self, out: &mut Vec<u8>) {
+        if self == Framing::Chunked {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+}
+
+fn push_hex(number: usize, out: &mut Vec<u8>) {
+    let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (digit * 4)) & 15]));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_chunks_and_empty_ones_none() {
+        let mut out = Vec::new();
+        Framing::Chunked.piece(b"", &mut out);
+        Framing::Chunked.piece(&[b'x'; 26], &mut out);
+        Framing::Chunked.last(&mut out);
+        assert_eq!(out, [&b"1a\r\n"[..], &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
+    }
+}
