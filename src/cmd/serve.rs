@@ -168,6 +168,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let is_builtin = args.file().is_none();
     let mut config = load(args)?;
+    crate::server::adopt(&config.process);
     args.apply(&mut config);
     panics::log_panics();
     raise_descriptor_limit(config.limits.max_connections, args.max_connections.is_some());

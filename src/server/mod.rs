@@ -79,7 +79,6 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound or a setting is impossible.
     pub fn bind(mut config: Config) -> Result<Self, ServerError> {
-        adopt(&config.process);
         if config.shards == 0 {
             config.shards = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
         }
@@ -139,7 +138,8 @@ impl Server {
     }
 }
 
-/// Sets what there is once in a process: its log, and whether answers tell the version.
+/// Sets what there is once in a process: its log, and whether answers tell the version. To be called with every
+/// configuration that becomes the present one.
 pub fn adopt(process: &config::ProcessSettings) {
     error_log::adopt(&process.error_logs);
     response::hide_version(process.hides_version);

@@ -27,6 +27,7 @@ mod seeds;
 mod servers;
 mod slow_consumers;
 mod support;
+mod surroundings;
 mod texts;
 mod websockets;
 mod wire;
