@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::config::nginx::{self, Remark};
-use pushctl::server::config::{Captures, Variables};
+use pushctl::server::config::{Captures, Frame, Variables};
 
 struct Request<'a>(&'a Captures);
 
@@ -40,8 +40,8 @@ fn outcome(text: &[u8], first: usize) -> (bool, Vec<Remark>) {
         }
     };
     let shifted = |remark: Remark| {
-        let location_line = remark.location_line.map(|line| line - first);
-        Remark { line: remark.line.saturating_sub(first), location_line, ..remark }
+        let location = remark.location.map(|(file, line)| (file, line - first));
+        Remark { line: remark.line.saturating_sub(first), location, ..remark }
     };
     (good, remarks.into_iter().map(shifted).collect())
 }
@@ -61,8 +61,9 @@ fuzz_target!(|data: &[u8]| {
             let server = listener.server("127.0.0.1", || host.to_owned());
             for path in ["/", "/pub", "/sub/a/b", "/ws/x.b5", "/a.html"] {
                 let Some((location, captures)) = server.locate(path.as_bytes()) else { continue };
-                let choice = location.choose(&Request(&captures));
-                let captures = choice.captures.as_ref().unwrap_or(&captures);
+                let mut frame = Frame::default();
+                let choice = location.choose(&Request(&captures), &mut frame);
+                let captures = frame.captures.as_ref().unwrap_or(&captures);
                 for expression in [&choice.settings.channels_path, &choice.settings.allowed_origins].into_iter().flatten() {
                     let _ = expression.evaluate(&Request(captures));
                 }

@@ -99,7 +99,6 @@ impl Server {
     /// # Errors
     /// When an address cannot be bound or a setting is impossible.
     pub fn bind(mut config: Config, passed: Vec<Passed>) -> Result<Self, ServerError> {
-        adopt(&config.process);
         config.shards = shards_of(&config);
         if config.shards > MAX_SHARDS {
             return Err(ServerError::Shards(config.shards));
@@ -140,7 +139,8 @@ impl Server {
     }
 }
 
-/// Sets what there is once in a process: its log, and whether answers tell the version.
+/// Sets what there is once in a process: its log, and whether answers tell the version. To be called with every
+/// configuration that becomes the present one.
 pub fn adopt(process: &config::ProcessSettings) {
     error_log::adopt(&process.error_logs);
     response::hide_version(process.hides_version);

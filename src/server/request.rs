@@ -154,6 +154,8 @@ impl Variables for RequestVariables<'_> {
             "remote_addr" => Some(Cow::Borrowed(endpoints.remote_address.as_bytes())),
             "realip_remote_addr" => Some(Cow::Borrowed(self.peer.remote_address.as_bytes())),
             "realip_remote_port" => text(self.peer.remote_port.to_string()),
+            // Of a client behind a proxy it is rarely known.
+            "remote_port" if endpoints.remote_port == 0 => None,
             "remote_port" => text(endpoints.remote_port.to_string()),
             "remote_user" => self.request.user().map(Cow::Owned),
             "server_addr" => Some(Cow::Borrowed(endpoints.local_address.as_bytes())),

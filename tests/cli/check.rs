@@ -121,6 +121,7 @@ fn a_file_of_a_real_site_gets_a_report_that_can_be_acted_on() {
     assert_eq!(code, Some(0), "{text}");
     for expected in [
         "FILE:45: not served ssl_protocols: TLS stays with nginx, in front of pushctl (see --front)",
+        "FILE:62: served gzip",
         "FILE:100: not served upstream: keep nginx in front for it (see --front)",
         "FILE:102: not served server: keep nginx in front for it (see --front)",
         "FILE:120: served return",

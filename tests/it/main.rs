@@ -29,6 +29,7 @@ mod seeds;
 mod servers;
 mod slow_consumers;
 mod support;
+mod surroundings;
 mod systemd;
 mod texts;
 mod websockets;

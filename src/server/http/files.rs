@@ -240,10 +240,10 @@ impl Conditions {
 
 /// Whether `tag` is in the list of a header; `weak` = weak tags count, too.
 fn has_tag(tags: &[u8], tag: &str, weak: bool) -> bool {
-    (tags == b"*" && !tag.is_empty())
+    tags == b"*"
         || tags.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|known| {
             let known = if weak { known.strip_prefix(b"W/").unwrap_or(known) } else { known };
-            known == tag.as_bytes()
+            !tag.is_empty() && known == tag.as_bytes()
         })
 }
 

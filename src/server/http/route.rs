@@ -143,10 +143,9 @@ impl Router<'_> {
             }
             None => (outcome.settings.unwrap_or(&server.settings), outcome.returned),
         };
-        let real = match (&server.settings.web.real_ip, &settings.web.real_ip) {
-            (None, Some(real_ip)) => client_address::endpoints(real_ip, request),
-            _ => None,
-        };
+        // Whom the server does not believe the location may.
+        let is_peer = std::ptr::eq(request.endpoints, peer);
+        let real = settings.web.real_ip.as_ref().filter(|_| is_peer).and_then(|real_ip| client_address::endpoints(real_ip, request));
         let moved = real.as_ref().map(|endpoints| request.between(endpoints));
         let request = moved.as_ref().unwrap_or(request);
         let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);

@@ -57,14 +57,14 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 /// The rule for a directive of this name.
 pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };
-    let known = DIRECTIVES
-        .iter()
-        .chain(web::DIRECTIVES)
-        .chain(gzip::DIRECTIVES)
-        .chain(connection::DIRECTIVES)
-        .chain(logs::DIRECTIVES)
-        .find(|rule| rule.name == name);
+    let known = all().find(|rule| rule.name == name);
     known.or_else(|| ignored::reason(name).map(|_| &IGNORED_RULE))
+}
+
+/// Every directive that is served.
+pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
+    let tables = [DIRECTIVES, web::DIRECTIVES, gzip::DIRECTIVES, connection::DIRECTIVES, logs::DIRECTIVES];
+    tables.into_iter().flatten()
 }
 
 /// A directive with its arguments, as the functions of the table see it.

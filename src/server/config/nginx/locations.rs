@@ -69,10 +69,9 @@ impl Builder<'_> {
                 self.report.mistake(directive.place, "\"limit_except\" directive is duplicate");
             }
             let (scope, _) = self.scope(block, LIMIT_EXCEPT);
-            if let Some(guard) = &scope.level.guard {
-                self.report.mistake(directive.place, checks::guarded(guard));
-            }
+            let guard = scope.level.guard.clone();
             let inner = scope.level.inherit(level);
+            level.guard = guard.or_else(|| level.guard.take());
             self.check_access(&inner, directive.place);
             match connection::limit_except(&directive.arguments, &inner) {
                 Ok(limit) => found = Some(limit),

@@ -247,6 +247,8 @@ impl Report {
 }
 
 #[cfg(test)]
+mod directive_table;
+#[cfg(test)]
 mod round_trip;
 #[cfg(test)]
 mod tests;

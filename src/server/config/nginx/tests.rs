@@ -134,7 +134,7 @@ fn a_guarded_push_location_is_not_opened_to_everybody() {
         (format!("location /a {{ {push}\nauth_request /x; }}"), 5, "auth_request"),
         (format!("auth_jwt x;\nlocation /a {{ {push} }}"), 6, "auth_jwt"),
         (format!("location /a {{ {push}\nif ($arg_key != secret) {{ secure_link x; }} }}"), 6, "secure_link"),
-        (format!("location /a {{ {push}\nlimit_except GET {{ deny all; }} }}"), 5, "limit_except"),
+        (format!("location /a {{ {push}\nlimit_except GET {{ auth_jwt x; }} }}"), 5, "auth_jwt"),
     ] {
         let found = mistakes(&in_server(&content));
         let expected = format!("conf:{line}: directive \"{guard}\" keeps requests out of a push location");

@@ -1,0 +1,45 @@
+//! Whole configurations in TOML. Files and names are not looked up in fuzzing builds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pushctl::server::config::nginx::{self, Remark};
+
+/// Whether a file is accepted, and all that is said of it.
+fn outcome(text: &[u8]) -> (bool, Vec<Remark>) {
+    match nginx::parse("file.toml", text) {
+        Ok(loaded) => {
+            assert!(!loaded.config.listeners.is_empty());
+            (true, loaded.notices)
+        }
+        Err(wrong) => {
+            assert!(!wrong.mistakes.is_empty() && !wrong.to_string().is_empty());
+            (false, wrong.mistakes.into_iter().chain(wrong.notices).collect())
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let lines = 1 + data.iter().filter(|byte| **byte == b'\n').count();
+    let (is_accepted, remarks) = outcome(data);
+    for remark in &remarks {
+        assert!(remark.line <= lines && !remark.text.is_empty(), "{remark}");
+    }
+    // The same bytes as an nginx.conf: what is accepted there is the same in TOML, unless TOML cannot hold it.
+    if let (Ok(loaded), Ok(toml)) = (nginx::parse("file", data), nginx::to_toml("file", data)) {
+        let again = nginx::parse("file.toml", toml.as_bytes());
+        let again = again.unwrap_or_else(|mistakes| panic!("{mistakes}\n{toml}"));
+        assert_eq!(again.config.listeners.len(), loaded.config.listeners.len(), "{toml}");
+        for (one, other) in again.config.listeners.iter().zip(&loaded.config.listeners) {
+            assert_eq!(one.address, other.address, "{toml}");
+            assert_eq!(one.servers.len(), other.servers.len(), "{toml}");
+            for (one, other) in one.servers.iter().zip(other.servers.iter()) {
+                assert_eq!(format!("{one:?}"), format!("{other:?}"), "{toml}");
+            }
+        }
+        assert_eq!(format!("{:?}", again.config.broker), format!("{:?}", loaded.config.broker), "{toml}");
+    }
+    if is_accepted {
+        // A comment in front changes nothing.
+        assert!(outcome(&[b"# comment\n", data].concat()).0);
+    }
+});
