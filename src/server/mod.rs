@@ -1,4 +1,5 @@
-//! The broker server: wires listeners, shards and the broker together. Owns no policy.
+//! The broker server: wires listeners, shards and the broker together (`running`: until it ends, over all reloads). Owns no
+//! policy.
 
 mod admission;
 pub mod broker;

@@ -168,3 +168,29 @@ fn sockets_of_another_process_are_left_alone() {
     assert_eq!(server.get("/channels-stats").head.status, 200);
     server.stop();
 }
+
+/// The files in `packaging/` say what systemd understands, and options that there are.
+#[test]
+fn the_units_are_valid() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let unit = read("pushctl.service");
+    assert!(unit.contains("\nExecStart=/usr/bin/pushctl serve $PUSHCTL_ARGS\n") && unit.contains("PUSHCTL_SERVE_CONFIG=FILE"), "{unit}");
+    let directory = Directory::new("units");
+    let program = program();
+    let program = program.to_str().expect("a path in UTF-8");
+    // Its pages are not installed here, and old versions of systemd do not know the second type.
+    let skipped = ["Documentation=", "Type=notify-reload"];
+    let text: String = unit
+        .lines()
+        .filter(|line| !skipped.iter().any(|skipped| line.starts_with(skipped)))
+        .fold(String::new(), |text, line| text + &line.replace("/usr/bin/pushctl", program) + "\n");
+    let service = directory.write("pushctl.service", &text);
+    let socket = directory.write("pushctl.socket", &read("pushctl.socket"));
+    let output = match Command::new("systemd-analyze").arg("verify").args([service, socket]).output() {
+        Ok(output) => output,
+        Err(error) => return eprintln!("skipped: systemd-analyze: {error}"),
+    };
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !told.contains("pushctl."), "{told}");
+}

@@ -39,7 +39,7 @@ impl Steering<'_> {
                 }
                 Told::ReopenLogs => {
                     reopen_access_logs();
-                    tracing::info!("access logs are opened anew");
+                    tracing::info!("logs are opened anew");
                 }
                 Told::Reload => {}
             }

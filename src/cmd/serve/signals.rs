@@ -14,7 +14,8 @@ pub(super) struct Signals {
     quit: Signal,
     hangup: Signal,
     user1: Signal,
-    had_terminal: bool,
+    /// Which of stdin, stdout and stderr were a terminal at the start.
+    terminals: [bool; 3],
 }
 
 /// What a signal asks for.
@@ -35,7 +36,7 @@ impl Signals {
             quit: listen(SignalKind::quit())?,
             hangup: listen(SignalKind::hangup())?,
             user1: listen(SignalKind::user_defined1())?,
-            had_terminal: std::io::stdin().is_terminal(),
+            terminals: terminals(),
         })
     }
 
@@ -56,8 +57,13 @@ impl Signals {
     /// SIGHUP also comes when the terminal is closed in which the server was started; then it is to end, as other
     /// programs do.
     fn hung_up(&self) -> Told {
-        if self.had_terminal && !std::io::stdin().is_terminal() { Told::Stop(StopKind::WithinGrace) } else { Told::Reload }
+        let is_gone = self.terminals.iter().zip(terminals()).any(|(was, is)| *was && !is);
+        if is_gone { Told::Stop(StopKind::WithinGrace) } else { Told::Reload }
     }
+}
+
+fn terminals() -> [bool; 3] {
+    [std::io::stdin().is_terminal(), std::io::stdout().is_terminal(), std::io::stderr().is_terminal()]
 }
 
 async fn stop(interrupt: &mut Signal, terminate: &mut Signal, quit: &mut Signal) -> StopKind {
