@@ -342,7 +342,7 @@ fn requests_are_logged_once_and_logs_are_opened_anew() {
     let moved = directory.path().join("moved");
     std::fs::rename(&log, &moved).expect("the log can be moved");
     server.signal(rustix::process::Signal::USR1);
-    wait_until("the signal is seen", || server.stderr().contains("access logs are opened anew"));
+    wait_until("the signal is seen", || server.stderr().contains("logs are opened anew"));
     drop(server.follow("/sub", &[]));
     wait_until("the subscription is logged at its end", || read() == "GET /sub 200 - \"-\" -\n");
     let json = std::fs::read_to_string(directory.path().join("access.log.json")).expect("the second log");
