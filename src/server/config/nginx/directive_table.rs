@@ -48,7 +48,7 @@ const TABLE: &[Row] = &[
     ("push_stream_last_received_message_tag", HSL | I, ["$arg_t", "\"\""], &["$nothing"]),
     ("push_stream_last_event_id", HSL | I, ["$arg_t", "\"\""], &["$nothing"]),
     ("push_stream_user_agent", HSL, ["$arg_t", "\"\""], &["$nothing"]),
-    ("push_stream_padding_by_user_agent", HSL, ["\"a,1,2\"", "\"b,3,4:c,5,6\""], &["foo", "\"a,b,c\""]),
+    ("push_stream_padding_by_user_agent", HSL, ["\"a,6,6\"", "\"b,3,4:c,5,6\""], &["foo", "\"a,b,c\""]),
     ("push_stream_allowed_origins", HSL, ["$http_origin", "\"*\""], &["$nothing"]),
     ("push_stream_allow_connections_to_events_channel", HSL | I, ["on", "off"], &["yes"]),
 ];

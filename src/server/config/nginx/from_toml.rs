@@ -233,7 +233,7 @@ impl Reader<'_> {
 }
 
 /// The arguments of `location`: modifier and text, or one text.
-fn pattern(text: &[u8]) -> Arguments {
+pub(super) fn pattern(text: &[u8]) -> Arguments {
     match memchr::memchr(b' ', text) {
         Some(at) if matches!(&text[..at], b"=" | b"^~" | b"~" | b"~*") => vec![text[..at].to_vec(), text[at + 1..].to_vec()],
         _ => vec![text.to_vec()],

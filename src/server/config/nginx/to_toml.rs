@@ -69,7 +69,13 @@ impl Writer<'_> {
                 self.block(&lines, &path)
             }
             "location" => {
-                let pattern = text(&directive.arguments.join(&b' '))?;
+                let joined = directive.arguments.join(&b' ');
+                if super::from_toml::pattern(&joined) != directive.arguments {
+                    return Err(
+                        "the pattern of this location means something else in TOML: put a space between modifier and path".to_owned()
+                    );
+                }
+                let pattern = text(&joined)?;
                 self.line(format_args!("\n[[{path}]]\nmatch = {pattern}"));
                 self.block(&lines, &path)
             }
