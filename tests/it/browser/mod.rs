@@ -9,8 +9,6 @@ mod frames;
 mod page;
 mod transports;
 
-use std::fmt::Write as _;
-
 use page::Page;
 
 use crate::support::{Server, conf};
@@ -50,12 +48,4 @@ fn quoted(text: &str) -> String {
 /// `one`, `two`, ... as a JSON array for comparisons.
 fn list(texts: &[&str]) -> serde_json::Value {
     texts.iter().copied().collect()
-}
-
-/// Values one after another on lines of their own, for messages.
-fn lines(values: &[String]) -> String {
-    values.iter().fold(String::new(), |mut all, value| {
-        let _ = writeln!(all, "{value}");
-        all
-    })
 }

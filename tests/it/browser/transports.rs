@@ -93,7 +93,7 @@ fn a_websocket_receives_and_publishes_in_order() {
     expected.extend((1..=50).map(|number| format!("sent {number} ☃")));
     page.expect("got", &json!(expected));
     assert_eq!(server.connect().request("DELETE", "/pub?id=ch1", &[], None).head.status, 200);
-    expected.extend(["Channel deleted".to_owned(), "close 1000 true".to_owned()]);
+    expected.extend(["Channel deleted".to_owned(), "close 1005 true".to_owned()]);
     page.expect("got", &json!(expected));
     server.stop();
 }
