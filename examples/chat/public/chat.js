@@ -12,7 +12,7 @@ const chat = {
   room: /^#[\w-]{1,64}$/.test(location.hash) ? location.hash.slice(1) : "lobby",
   transport: transports[arguments_.get("transport")] ? arguments_.get("transport") : stored.get("transport") || "ev",
   me: crypto.getRandomValues(new Uint32Array(2)).join("-"),
-  cursor: null, stop: null, failures: 0, retry: 0, last: null,
+  cursor: null, stop: null, failures: 0, retry: 0, last: null, atEnd: true,
 };
 if (!transports[chat.transport]) chat.transport = "ev";
 
@@ -101,11 +101,10 @@ function element(tag, name, text) {
 
 function append(item) {
   const list = $("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   $("empty").hidden = true;
   list.append(item);
   while (list.children.length > MOST_SHOWN) list.firstElementChild.remove();
-  if (atEnd || item.classList.contains("mine")) toNewest(); else $("newest").hidden = false;
+  if (chat.atEnd || item.classList.contains("mine")) toNewest(); else $("newest").hidden = false;
 }
 
 function note(text, kind = "") {
@@ -141,12 +140,13 @@ function show(message) {
 
 function hue(name) {
   let sum = 0;
-  for (const sign of name) sum = (sum * 31 + sign.codePointAt(0)) % 360;
-  return sum;
+  for (const sign of name) sum = (sum * 31 + sign.codePointAt(0)) % 9973;
+  return (sum * 137) % 360;
 }
 
 function toNewest() {
   $("messages").scrollTop = $("messages").scrollHeight;
+  chat.atEnd = true;
   $("newest").hidden = true;
 }
 
@@ -230,13 +230,16 @@ $("settings").onsubmit = event => {
 $("newest").onclick = toNewest;
 $("messages").onscroll = () => {
   const list = $("messages");
-  if (list.scrollHeight - list.scrollTop - list.clientHeight < 80) $("newest").hidden = true;
+  chat.atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+  if (chat.atEnd) $("newest").hidden = true;
 };
 addEventListener("hashchange", () => { if (/^#[\w-]{1,64}$/.test(location.hash)) join(location.hash.slice(1)); });
 addEventListener("online", () => { chat.failures = 0; follow(); });
-addEventListener("resize", () => { if ($("newest").hidden) toNewest(); });
+// The keyboard of a phone and the settings take room away: who saw the newest message goes on seeing it.
+new ResizeObserver(() => { if (chat.atEnd) toNewest(); }).observe($("messages"));
 
 $("name").value = chat.name;
 $("transport").value = chat.transport;
 stored.set("name", chat.name);
-join(chat.room);
+// Not before the page has loaded: a frame that streams would keep it loading for ever.
+if (document.readyState === "complete") join(chat.room); else addEventListener("load", () => join(chat.room));

@@ -5,6 +5,9 @@
 //   end()      it is over: the connection broke, or the server closed it
 // None of them connects again by itself: that is the work of whoever keeps the cursor.
 
+/** How many milliseconds a frame may hear nothing: two and a half times the interval of pings in the configuration. */
+const limits = { silence: 25000 };
+
 /** The address of a subscription: after the cursor where there is one, otherwise with the last `backlog` messages. */
 function address(kind, channel, cursor, backlog) {
   const place = cursor ? `?time=${encodeURIComponent(cursor.time)}&tag=${encodeURIComponent(cursor.tag)}` : "";
@@ -79,14 +82,20 @@ const transports = {
     frame.className = "stream";
     frame.title = "Stream of messages";
     frame.src = address("iframe", channel, cursor, backlog);
+    let heard = Date.now();
     const take = event => {
       if (event.source !== frame.contentWindow || !event.data || typeof event.data !== "object") return;
-      if (event.data.id === 0) on.open(); else on.message(event.data);
+      heard = Date.now();
+      if (event.data.id === 0) on.open();
+      else if (typeof event.data.time === "string") on.message(event.data);
     };
-    const stop = () => { removeEventListener("message", take); frame.remove(); };
+    const stop = () => { clearInterval(watch); removeEventListener("message", take); frame.remove(); };
+    const end = () => { stop(); on.end(); };
+    // A frame whose connection breaks tells nobody: the pings of the server stop, that is all.
+    const watch = setInterval(() => { if (Date.now() - heard > limits.silence) end(); }, 500);
     addEventListener("message", take);
-    // The document has loaded when the stream has ended.
-    frame.onload = () => { stop(); on.end(); };
+    // The document has loaded when the stream has ended as it should.
+    frame.onload = end;
     document.body.append(frame);
     return stop;
   },

@@ -132,6 +132,8 @@ fn outage(server: &Server, room: &str) {
     say(&page, "one");
     shows(&page, &["anna*: one"]);
     relay.take_away();
+    // A frame notices by the silence; the test need not wait as long as people.
+    page.evaluate("limits.silence = 100");
     page.wait("document.querySelector('#state').dataset.state !== 'on'");
     server.wait_for_subscribers(room, 0);
     say(&page, "four");
@@ -139,6 +141,7 @@ fn outage(server: &Server, room: &str) {
     assert_eq!(page.evaluate("document.querySelector('#text').value"), "four", "what was not sent stays in the field");
     server.publish(room, "two");
     server.publish(room, "three");
+    page.evaluate("limits.silence = 25000");
     relay.restore();
     shows(&page, &["anna*: one", "without a name: two", "without a name: three"]);
     page.evaluate("document.querySelector('#send').requestSubmit()");
@@ -193,4 +196,39 @@ fn both_configurations_of_the_example_are_served_whole() {
     let locations = check("nginx.conf");
     assert_eq!(locations.len(), 7, "{locations:?}");
     assert_eq!(check("pushctl.toml"), locations, "the same in TOML");
+}
+
+#[test]
+#[ignore = "makes pictures to be looked at: PUSHCTL_PICTURES=FOLDER"]
+fn pictures_of_the_chat() {
+    let folder = PathBuf::from(std::env::var_os("PUSHCTL_PICTURES").expect("PUSHCTL_PICTURES names a folder"));
+    let server = serve("nginx.conf");
+    let [anna, ben, curl] = [("Anna", "ev"), ("Ben", "ws"), ("Chloé", "lp")].map(|(name, transport)| join(&server, "release", name, transport));
+    server.wait_for_subscribers("release", 3);
+    let talk = [
+        (&ben, "Morning! Is the new build on staging yet?"),
+        (&anna, "Deploying now. Takes a minute or two, the migrations are the slow part."),
+        (&anna, "Done: https://staging.example/builds/2026-11-21-a-rather-long-address-that-has-to-be-broken-somewhere/index.html"),
+        (&curl, "<b>Looks</b> good & the \"quotes\" are fine, too.\nSecond line of the same message."),
+        (&ben, "Привет, こんにちは, مرحبا 👋"),
+        (&curl, "👍"),
+    ];
+    for (number, (page, text)) in talk.iter().enumerate() {
+        say(page, text);
+        anna.wait(&format!("{SHOWN}.length === {}", number + 1));
+    }
+    server.publish("release", "build 4711 passed (published with curl)");
+    anna.wait(&format!("{SHOWN}.length === {}", talk.len() + 1));
+    anna.wait("document.querySelector('#people').textContent === '3 are here'");
+    let save = |name: &str, picture: Vec<u8>| std::fs::write(folder.join(name), picture).expect("a picture is written");
+    save("desktop-light.png", anna.picture(1100, 720, false));
+    save("desktop-dark.png", anna.picture(1100, 720, true));
+    save("phone-light.png", anna.picture(360, 740, false));
+    save("phone-dark.png", ben.picture(360, 740, true));
+    ben.evaluate("document.querySelector('#toggle').click()");
+    save("phone-settings.png", ben.picture(360, 740, false));
+    anna.evaluate("document.querySelector('#toggle').click()");
+    save("desktop-settings.png", anna.picture(1100, 720, true));
+    save("phone-empty.png", join(&server, "empty", "Dora", "iframe").picture(360, 740, false));
+    server.stop();
 }

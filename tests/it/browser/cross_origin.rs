@@ -12,7 +12,6 @@ const LOCATIONS: &str = r#"
     location ~ ^/sub/(.+)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template "~text~\n"; }
     location ~ ^/lp/(.+)$ {
         push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_message_template "~text~\n";
-        push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag $arg_tag;
     }
     location ~ ^/poll/(.+)$ { push_stream_subscriber polling; push_stream_channels_path $1; }"#;
 

@@ -14,7 +14,7 @@ use page::Page;
 use crate::support::{Server, conf};
 
 /// A page without content, where tests run their scripts.
-const PAGE: &str = "location = /page { default_type text/html; return 200 '<!doctype html><title>page</title><script>got=[]</script>'; }\n";
+const PAGE: &str = "location = /page { default_type text/html; return 200 '<!doctype html><meta charset=utf-8><title>page</title><script>got=[]</script>'; }\n";
 
 /// A server with the page and these locations.
 fn server(locations: &str) -> Server {
