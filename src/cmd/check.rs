@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::check_front;
+use super::check_hint;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nginx::{self, Treated, Verdict};
@@ -44,7 +45,8 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
         Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives),
         Err(mistakes) => (None, mistakes.mistakes, mistakes.notices, mistakes.directives),
     };
-    let report = Report { config, mistakes, notices, directives };
+    let mut report = Report { config, mistakes, notices, directives };
+    report.mistakes.iter_mut().for_each(add_hint);
     if args.front.is_some() || args.to_toml {
         let Some(config) = &report.config else { return Err(Usage(report.mistakes_text()).into()) };
         let text = match &args.front {
@@ -61,6 +63,16 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
 fn to_toml(args: &Args) -> anyhow::Result<String> {
     let text = std::fs::read(&args.file)?;
     Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
+}
+
+/// What to do about a mistake, in brackets behind it.
+fn add_hint(mistake: &mut nginx::Remark) {
+    // A file that cannot be read any more has no lines to look at.
+    let file = std::fs::read_to_string(&mistake.file).unwrap_or_default();
+    let line = file.lines().nth(mistake.line.saturating_sub(1)).unwrap_or_default();
+    if let Some(hint) = check_hint::hint(&mistake.text, line) {
+        mistake.text += &format!(" ({hint})");
+    }
 }
 
 struct Report {
