@@ -34,6 +34,8 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
     hints.extend(unknown.and_then(unknown_directive));
     if let Some(variable) = FORMER_VARIABLES.iter().find(|variable| line.contains(**variable)) {
         hints.push(format!("instead of \"set {variable} ...\" write \"push_stream_channels_path ...\""));
+    } else if text.starts_with("parameter \"ssl\" ") {
+        hints.push("pushctl speaks plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen".to_owned());
     } else if text.contains("push_stream_channels_path must be set") {
         hints.push("it says which channels: \"push_stream_channels_path $arg_id\" for ?id=..., or $1 of a regular expression".to_owned());
     }

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod check;
 mod check_front;
 mod check_hint;
+mod check_todo;
 pub mod completions;
 pub mod exit;
 pub mod figures;

@@ -120,10 +120,18 @@ fn the_web_im_works_as_its_author_says() {
     // "authorized_channels_only: only after something was posted can clients listen, otherwise 403."
     assert_eq!(server.get("/sub/my_channel").head.status, 403);
     let publish = |text: &str| server.connect().request("POST", "/pub?id=my_channel", &[], Some(text.as_bytes()));
-    assert_eq!(publish("Hello World!").text(), "{\"channel\": \"my_channel\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n");
+    assert_eq!(
+        publish("Hello World!").text(),
+        "{\"channel\": \"my_channel\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n"
+    );
     let from = |time: &str, tag: &str, more: &str| {
         let mut connection = server.connect();
-        connection.send_request("GET", &format!("/sub/my_channel?_=1234567890&time={}&tag={tag}{more}", time.replace(' ', "%20")), &[], None);
+        connection.send_request(
+            "GET",
+            &format!("/sub/my_channel?_=1234567890&time={}&tag={tag}{more}", time.replace(' ', "%20")),
+            &[],
+            None,
+        );
         connection
     };
     let read = |mut connection: Connection| {
@@ -158,7 +166,8 @@ fn the_web_im_works_as_its_author_says() {
 #[test]
 fn the_tutorial_works_for_all_its_clients() {
     let server = serve(&file("realtime-tutorial.conf"));
-    let (mut page, mut events, mut websocket) = (server.follow("/sub/ch1", &[]), server.follow("/ev/ch1", &[]), server.websocket("/ws/ch1", &[]));
+    let (mut page, mut events, mut websocket) =
+        (server.follow("/sub/ch1", &[]), server.follow("/ev/ch1", &[]), server.websocket("/ws/ch1", &[]));
     let mut poll = server.connect();
     poll.send_request("GET", "/lp/ch1", &[], None);
     assert!(page.read_until(b"<body>").len() > 700);
@@ -201,7 +210,9 @@ fn the_introduction_works_for_its_browser_and_its_ruby() {
     browser.send(frame(opcode::TEXT, b"back"));
     assert_eq!(browser.read_frame().payload, b"{\"id\":2,\"channel\":\"ch1\",\"text\":\"back\"}");
     let statistics = server.get("/channels-stats");
-    for expected in ["\"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 2, \"stored_messages\": 0", "\"subscribers\": 1, \"uptime\": "] {
+    for expected in
+        ["\"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 2, \"stored_messages\": 0", "\"subscribers\": 1, \"uptime\": "]
+    {
         assert!(statistics.text().contains(expected), "{statistics:?}");
     }
     server.stop();

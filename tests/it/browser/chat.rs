@@ -94,7 +94,8 @@ fn hostile_texts_are_shown_and_do_nothing() {
     let forged = json!({"name": image, "text": image, "from": "x"}).to_string();
     let encoded: String = forged.bytes().map(|byte| format!("%{byte:02X}")).collect();
     server.publish("r1", encoded);
-    let expected: Vec<String> = expected.iter().map(|text| format!("without a name: {text}")).chain([format!("{}: {image}", &image[..40])]).collect();
+    let expected: Vec<String> =
+        expected.iter().map(|text| format!("without a name: {text}")).chain([format!("{}: {image}", &image[..40])]).collect();
     let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
     for page in &pages {
         shows(page, &expected);
@@ -190,7 +191,8 @@ fn both_configurations_of_the_example_are_served_whole() {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
         let text = String::from_utf8(output.stdout).expect("a text");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let locations: Vec<Value> = lines.filter(|line| line["type"] == "location").map(|line| json!([line["pattern"], line["mode"]])).collect();
+        let locations: Vec<Value> =
+            lines.filter(|line| line["type"] == "location").map(|line| json!([line["pattern"], line["mode"]])).collect();
         locations
     };
     let locations = check("nginx.conf");
@@ -203,7 +205,8 @@ fn both_configurations_of_the_example_are_served_whole() {
 fn pictures_of_the_chat() {
     let folder = PathBuf::from(std::env::var_os("PUSHCTL_PICTURES").expect("PUSHCTL_PICTURES names a folder"));
     let server = serve("nginx.conf");
-    let [anna, ben, curl] = [("Anna", "ev"), ("Ben", "ws"), ("Chloé", "lp")].map(|(name, transport)| join(&server, "release", name, transport));
+    let [anna, ben, curl] =
+        [("Anna", "ev"), ("Ben", "ws"), ("Chloé", "lp")].map(|(name, transport)| join(&server, "release", name, transport));
     server.wait_for_subscribers("release", 3);
     let talk = [
         (&ben, "Morning! Is the new build on staging yet?"),

@@ -83,7 +83,9 @@ fn a_waiting_poll_of_an_allowed_origin() {
     let (push, [friend, stranger]) = push_server();
     // No header needs permission here: the request reaches the server, and it is the answer that the browser keeps back.
     for (_, page) in [&friend, &stranger] {
-        page.evaluate("fetch(base + '/lp/ch1').then(answer => answer.text()).then(text => got.push(text), error => got.push(error.name)); 0");
+        page.evaluate(
+            "fetch(base + '/lp/ch1').then(answer => answer.text()).then(text => got.push(text), error => got.push(error.name)); 0",
+        );
     }
     push.wait_for_subscribers("ch1", 2);
     push.publish("ch1", "for friends");

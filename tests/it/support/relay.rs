@@ -31,7 +31,9 @@ impl Relay {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // While it is away a connection is accepted and closed: the same as refused, on the same port.
-                let Some(server) = (!shared.is_away.load(Ordering::SeqCst)).then(|| TcpStream::connect(&server).ok()).flatten() else { continue };
+                let Some(server) = (!shared.is_away.load(Ordering::SeqCst)).then(|| TcpStream::connect(&server).ok()).flatten() else {
+                    continue;
+                };
                 shared.join(client, server);
             }
         });
