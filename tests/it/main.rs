@@ -7,6 +7,7 @@ mod bad_clients;
 mod bad_input;
 mod batches;
 mod bodies;
+mod browser;
 mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;
@@ -22,6 +23,7 @@ mod imports;
 mod isolation;
 mod ledger;
 mod memory;
+mod pasted;
 mod reload;
 mod reload_load;
 mod requests;

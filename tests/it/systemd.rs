@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 
-use crate::support::{Connection, DEADLINE, Directory, Server, conf, program};
+use crate::support::{Connection, DEADLINE, Directory, Server, conf, program, wait_until};
 
 const LOCATION: &str = "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
 const MEMORY: &str = "push_stream_shared_memory_size 10m;";
@@ -146,7 +146,7 @@ fn a_passed_socket_that_nothing_listens_on_waits_for_a_reload() {
     let file = directory.write("nginx.conf", &text(""));
     let server = with_socket(socket, &["--nginx-conf", file.to_str().expect("a name in UTF-8")]).unwrap_or_else(|error| panic!("{error}"));
     let unused = format!("the socket of http://{address} that was passed is not used: no \"listen\" has this address");
-    assert!(server.stderr().contains(&unused), "{}", server.stderr());
+    wait_until("it is told", || server.stderr().contains(&unused));
     // Twice: what is taken away can be added again.
     for _ in 0..2 {
         directory.write("nginx.conf", &text(&format!("listen {address};")));
