@@ -34,6 +34,8 @@ pub(super) struct Key {
     pub(super) padding: Option<(usize, usize)>,
     pub(super) added: Vec<u8>,
     pub(super) compression: Client,
+    /// Level of a compressed stream.
+    pub(super) level: Option<u32>,
 }
 
 /// The modes that have formats.
@@ -61,6 +63,7 @@ impl Key {
             padding: None,
             added: Vec::new(),
             compression: Client::default(),
+            level: None,
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     let kind = if is_eventsource { Kind::EventSource } else { Kind::Streaming };
     let key = Key {
         padding: padding.as_ref().map(|padding| (padding.header, padding.message)),
-        compression: call.compression.client(),
+        level: decision.level,
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
