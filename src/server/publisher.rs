@@ -13,6 +13,7 @@
 //! A request that needs its body is answered in two steps, because channels are made before the body is read.
 
 pub mod batch;
+mod nhpm;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub struct Plan {
 enum Action {
     Publish { channels: SmallVec<[Arc<Channel>; 1]>, event_id: Option<Bytes>, event_type: Option<Bytes>, store: bool },
     Delete { ids: SmallVec<[ChannelRef; 1]> },
+    Nhpm(nhpm::Publication),
 }
 
 /// A request at a publisher location.
@@ -91,6 +93,9 @@ impl Call<'_> {
     /// Answers the request, as far as that is possible without its body.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        if let Some(settings) = &self.settings.nhpm {
+            return nhpm::answer(self, settings);
+        }
         let headers = self.headers();
         match self.request.method {
             "OPTIONS" => return Answer::Respond(Response::header_only(Status::OK, headers)),
@@ -159,6 +164,11 @@ impl Call<'_> {
 }
 
 impl Plan {
+    /// A plan of another dialect, which writes its own answer.
+    fn of(action: Action) -> Self {
+        Self { action, notation: Notation::Plain, shows_info: false, escapes_ids: false, headers: Cow::Borrowed(b"") }
+    }
+
     /// Header lines that every answer of the location carries.
     #[must_use]
     pub fn headers(&self) -> &[u8] {
@@ -174,6 +184,7 @@ impl Plan {
                 size_of_val(&channels[..]) + text(event_id) + text(event_type)
             }
             Action::Delete { ids } => channels_path::own_bytes(ids),
+            Action::Nhpm(publication) => publication.own_bytes(),
         };
         size_of::<Self>() + self.headers.len() + action
     }
@@ -183,9 +194,11 @@ impl Plan {
     pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {
         match &self.action {
             Action::Delete { ids } => self.delete(broker, ids, &body),
+            Action::Nhpm(publication) => publication.finish(broker, body),
             Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.headers[NO_CACHE.len()..], false),
             Action::Publish { channels, event_id, event_type, store } => {
-                let message = NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone() };
+                let message =
+                    NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone(), ..NewMessage::default() };
                 self.publish(broker, channels, &message, *store)
             }
         }

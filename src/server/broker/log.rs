@@ -7,14 +7,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::NewMessage;
+use super::attributes::Attributes;
 use super::dropped::{Dropped, Missed, RecordMeters};
 use super::memory::{Charge, MemoryMeter, allocated};
 use super::reading::{Reading, Slice};
-use crate::message::Position;
+use super::start::TagCounter;
+use crate::message::{Position, unix_now};
 
 /// A published message.
 #[derive(Debug)]
@@ -29,6 +32,12 @@ pub struct Message {
     pub event_id: Option<Bytes>,
     /// `Event-Type` of the publisher.
     pub event_type: Option<Bytes>,
+    /// What else is known of it.
+    pub attributes: Option<Arc<Attributes>>,
+    /// Its number among the messages of its channel in its second, from 0.
+    pub channel_tag: u32,
+    /// Readers that had it, of those who take one message at a time.
+    pub(super) recipients: AtomicU32,
     /// Releases its share of the memory bound when the last holder lets go.
     pub(super) charge: Charge,
 }
@@ -40,11 +49,35 @@ impl Message {
         self.text.len() + 64
     }
 
-    /// Bytes that a message with these parts takes from the memory bound.
-    pub(super) fn footprint(text: &Bytes, event_id: Option<&Bytes>, event_type: Option<&Bytes>) -> u64 {
-        let of = |part: Option<&Bytes>| part.map_or(0, |part| allocated(part.len()));
+    /// Its `Content-Type`, if its publisher said one.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&Bytes> {
+        self.attributes.as_ref().and_then(|attributes| attributes.content_type.as_ref())
+    }
+
+    /// Its text in compressed form, if its publisher wanted that.
+    #[must_use]
+    pub fn deflated(&self) -> Option<&Bytes> {
+        self.attributes.as_ref().and_then(|attributes| attributes.deflated.as_ref())
+    }
+
+    /// Bytes that a message takes from the memory bound.
+    pub(super) fn footprint(message: &NewMessage) -> u64 {
+        let of = |part: &Option<Bytes>| part.as_ref().map_or(0, |part| allocated(part.len()));
+        let attributes = message.attributes.as_ref().map_or(0, |attributes| attributes.footprint());
         // Two reference counters, and its slots in two queues, which are up to twice as long as what is in them.
-        of(Some(text)) + of(event_id) + of(event_type) + allocated(std::mem::size_of::<Self>() + 16) + 32
+        let parts = allocated(message.text.len()) + of(&message.event_id) + of(&message.event_type) + attributes;
+        parts + allocated(std::mem::size_of::<Self>() + 16) + 32
+    }
+
+    /// Its time is over: by its own time, or by that of the broker.
+    fn is_expired(&self, newest_expired: u64) -> bool {
+        let Some(attributes) = &self.attributes else { return self.position.time <= newest_expired };
+        let is_over = match attributes.expires_after {
+            Some(second) => unix_now() > second,
+            None => self.position.time <= newest_expired,
+        };
+        is_over && self.recipients.load(Ordering::Relaxed) >= attributes.min_recipients
     }
 }
 
@@ -103,6 +136,7 @@ pub(super) struct Log {
     pub(super) last_position: Position,
     /// Made when something is dropped.
     dropped: Option<Box<Dropped>>,
+    pub(super) tags: TagCounter,
     accounts: Arc<LogAccounts>,
 }
 
@@ -133,6 +167,7 @@ impl Log {
             last_id: 0,
             last_position: Position::default(),
             dropped: None,
+            tags: TagCounter::default(),
             accounts,
         }
     }
@@ -170,23 +205,39 @@ impl Log {
             self.accounts.lag_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.bound_live(window.max_live_bytes);
         }
-        if !window.store {
-            return 0;
+        if window.store {
+            self.stored.push_back(message);
         }
-        self.stored.push_back(message);
         let excess = self.stored.len().saturating_sub(window.max_stored);
         self.drop_stored(excess);
         excess
     }
 
-    /// Removes stored messages of second `newest_expired` and before; returns how many.
+    /// Removes stored messages whose time is over, those without a time of their own if they are of second `newest_expired` or
+    /// before; returns how many.
     pub(super) fn expire(&mut self, newest_expired: u64) -> usize {
-        let expired = self.stored.iter().take_while(|message| message.position.time <= newest_expired).count();
+        let expired = self.stored.iter().take_while(|message| message.is_expired(newest_expired)).count();
         self.drop_stored(expired);
         if self.stored.is_empty() {
             self.stored.shrink_to_fit();
         }
         expired
+    }
+
+    /// Notes that a reader had the message of that id; true if it went then, because it was to go and is the oldest.
+    pub(super) fn note_read(&mut self, id: u64) -> bool {
+        let Some(message) = self.stored.get(self.stored.partition_point(|message| message.id < id)).filter(|message| message.id == id)
+        else {
+            return false;
+        };
+        let recipients = message.recipients.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let goes = message.attributes.as_ref().is_some_and(|attributes| {
+            let left = attributes.goes_when_read.map_or(usize::MAX, |left| left as usize);
+            self.stored.len() > left && recipients >= attributes.min_recipients
+        });
+        let goes = goes && self.stored.front().is_some_and(|oldest| oldest.id == id);
+        self.drop_stored(usize::from(goes));
+        goes
     }
 
     fn drop_stored(&mut self, count: usize) {
@@ -329,6 +380,8 @@ pub(super) struct Window {
     pub keep_live: bool,
     /// Most stored messages.
     pub max_stored: usize,
+    /// It takes a tag of its channel.
+    pub takes_tag: bool,
     /// Most bytes held for followers that are behind.
     pub max_live_bytes: u64,
 }

@@ -164,6 +164,8 @@ impl Default for LocationSettings {
             slow_consumer: SlowPolicy::Disconnect,
             slow_consumer_bytes: None,
             gap_notice: false,
+            nhpm: None,
+            nchan: None,
         }
     }
 }

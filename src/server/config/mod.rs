@@ -9,7 +9,9 @@ pub mod defaults;
 pub mod expression;
 pub mod map;
 pub mod names;
+pub mod nchan;
 pub mod nginx;
+pub mod nhpm;
 pub mod padding;
 pub mod path;
 pub mod pattern;
@@ -28,6 +30,8 @@ pub use condition::{Choice, Condition, Frame, Return, Step};
 pub use expression::{Expression, Names, Variables};
 pub use map::{Map, MapVariable};
 pub use names::{ServerName, Servers};
+pub use nchan::NchanSettings;
+pub use nhpm::NhpmSettings;
 pub use padding::{Padding, Paddings};
 pub use path::normalise;
 pub use pattern::{Locations, Pattern};
@@ -122,6 +126,21 @@ pub enum Endpoint {
     },
     /// `push_stream_subscriber`
     Subscriber(SubscriberMode),
+    /// `push_publisher` of NHPM.
+    NhpmPublisher,
+    /// `push_subscriber` of NHPM.
+    NhpmSubscriber {
+        /// It takes what is there and does not wait.
+        interval_poll: bool,
+    },
+    /// `nchan_publisher`, `nchan_subscriber` and `nchan_pubsub`.
+    Nchan(nchan::Roles),
+    /// `nchan_group_location`
+    NchanGroup(nchan::GroupVerbs),
+    /// `nchan_stub_status`
+    NchanStubStatus,
+    /// `nchan_subscriber_info`
+    NchanSubscriberInfo,
 }
 
 /// How a subscriber location delivers.
@@ -197,6 +216,10 @@ pub struct LocationSettings {
     pub slow_consumer_bytes: Option<u64>,
     /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
     pub gap_notice: bool,
+    /// Of a location of NHPM.
+    pub nhpm: Option<Arc<NhpmSettings>>,
+    /// Of a location of nchan.
+    pub nchan: Option<Arc<NchanSettings>>,
 }
 
 /// What becomes of a follower that falls out of what is kept for it.

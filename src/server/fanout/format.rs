@@ -2,6 +2,7 @@
 //! know what they mean.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -86,6 +87,10 @@ pub enum Ending {
     Deleted,
     /// The server ends.
     Shutdown,
+    /// Another subscriber came that wants to be the only one.
+    Conflict,
+    /// It did not answer a ping.
+    Silence,
 }
 
 /// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
@@ -115,6 +120,22 @@ pub trait Format {
 
     /// A follower answers its pings.
     fn expects_pongs(&self) -> bool {
+        false
+    }
+
+    /// How long a follower may take to answer a ping before it is told that it ends; `None` = the server's own time, and it
+    /// is not told.
+    fn pong_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// A follower of several channels ends with the first of them that is deleted.
+    fn ends_with_any_channel(&self) -> bool {
+        false
+    }
+
+    /// A follower ends when another one wants to be the only one.
+    fn yields(&self) -> bool {
         false
     }
 

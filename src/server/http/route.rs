@@ -10,7 +10,7 @@ use super::files;
 use super::head::BodyLength;
 use super::web::{self, Access};
 use crate::server::config::web::Added;
-use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
+use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::publisher::{self, Plan, batch::Batch};
@@ -193,8 +193,12 @@ impl Router<'_> {
         }
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
+            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanStubStatus | Endpoint::NchanSubscriberInfo => {
+                Next::Respond(Response::error_page(Status(501)))
+            }
             Endpoint::Statistics => Next::Respond(statistics::answer(request, variables, settings, self.shard.broker())),
-            Endpoint::Publisher { admin } => {
+            Endpoint::Publisher { .. } | Endpoint::NhpmPublisher => {
+                let admin = matches!(location.endpoint, Endpoint::Publisher { admin: true });
                 let broker = self.shard.broker();
                 let max_channels = self.site.limits.max_channels_per_request;
                 match (publisher::Call { request, variables, settings, admin, broker, max_channels, is_batch, max_body }).answer() {
@@ -204,12 +208,16 @@ impl Router<'_> {
                 }
             }
             Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
-            Endpoint::Subscriber(mode) => self.subscribe(
+            Endpoint::NhpmSubscriber { .. } if request.method == "GET" && !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => {
+                Next::Discard
+            }
+            Endpoint::Subscriber(_) | Endpoint::NhpmSubscriber { .. } => self.subscribe(
                 &subscriber::Call {
                     request,
                     variables,
                     settings,
-                    mode,
+                    endpoint: location.endpoint,
+                    mode: if let Endpoint::Subscriber(mode) = location.endpoint { mode } else { SubscriberMode::LongPolling },
                     broker: self.shard.broker(),
                     formats: &self.site.formats,
                     max_channels: self.site.limits.max_channels_per_request,

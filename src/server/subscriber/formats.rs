@@ -42,6 +42,7 @@ pub(super) enum Kind {
     LongPolling,
     EventSourceLongPolling,
     WebSocket,
+    Nhpm,
 }
 
 impl Key {

@@ -10,6 +10,7 @@
 
 mod formats;
 mod long_polling;
+mod nhpm;
 mod polling;
 mod streaming;
 pub mod websocket;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 pub use formats::Formats;
 
 use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
-use super::config::{LocationSettings, SubscriberMode};
+use super::config::{Endpoint, LocationSettings, SubscriberMode};
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
@@ -54,7 +55,9 @@ pub struct Call<'a> {
     pub variables: &'a RequestVariables<'a>,
     /// The settings of the location, after its conditions.
     pub settings: &'a Arc<LocationSettings>,
-    /// The mode of the location.
+    /// What the location is.
+    pub endpoint: Endpoint,
+    /// The mode of a push-stream location.
     pub mode: SubscriberMode,
     /// The broker.
     pub broker: &'a Broker,
@@ -72,6 +75,9 @@ impl Call<'_> {
     /// Answers the request.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) = (&self.settings.nhpm, self.endpoint) {
+            return nhpm::answer(self, settings, interval_poll);
+        }
         let mode = self.requested_mode();
         if mode == SubscriberMode::WebSocket {
             return websocket::answer(self);
@@ -94,6 +100,9 @@ impl Call<'_> {
     /// The answer when a follower could not be attached after all.
     #[must_use]
     pub fn refused(&self, error: &AttachError) -> Answer {
+        if self.settings.nhpm.is_some() {
+            return Answer::Respond(nhpm::refused(error));
+        }
         if self.requested_mode() == SubscriberMode::WebSocket {
             return Answer::Last(websocket::refused(self, error));
         }
@@ -157,7 +166,7 @@ impl Call<'_> {
 
     fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<Wanted, Refusal> {
         let channel = self.broker.find_or_create(id).map_err(|error| refusal_of(&AttachError::Create(error)))?;
-        Ok(Wanted { channel, backtrack: backtrack.unwrap_or(0) })
+        Ok(Wanted { backtrack: backtrack.unwrap_or(0), ..Wanted::new(channel) })
     }
 
     fn may_subscribe(&self, id: &[u8]) -> Result<(), Refusal> {
@@ -197,7 +206,7 @@ impl Call<'_> {
 
 fn refusal_of(error: &AttachError) -> Refusal {
     match error {
-        AttachError::TooManySubscribers => Refusal::TooManySubscribers,
+        AttachError::TooManySubscribers | AttachError::NotAlone => Refusal::TooManySubscribers,
         AttachError::Create(CreateError::TooManyChannels) => Refusal::TooManyChannels,
         AttachError::Create(CreateError::OutOfMemory(_)) => Refusal::OutOfMemoryForSubscriber,
     }

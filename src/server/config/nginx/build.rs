@@ -182,7 +182,7 @@ impl Builder<'_> {
     /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.
     fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        if name.starts_with("push_stream_") || name.starts_with("pushctl_") {
+        if ["push_", "pushctl_", "nchan_"].iter().any(|prefix| name.starts_with(prefix)) {
             return Err(format!("unknown directive \"{name}\""));
         }
         let mut guard = None;

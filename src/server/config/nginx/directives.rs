@@ -12,7 +12,7 @@ use std::path::Path;
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{ignored, listen, units, web};
+use super::{ignored, listen, nchan, nhpm, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -56,7 +56,7 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 /// The rule for a directive of this name.
 pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };
-    let known = DIRECTIVES.iter().chain(web::DIRECTIVES).find(|rule| rule.name == name);
+    let known = DIRECTIVES.iter().chain(web::DIRECTIVES).chain(nhpm::DIRECTIVES).chain(nchan::DIRECTIVES).find(|rule| rule.name == name);
     known.or_else(|| ignored::reason(name).map(|_| &IGNORED_RULE))
 }
 
@@ -86,11 +86,11 @@ impl Value<'_> {
         String::from_utf8_lossy(self.first()).into_owned()
     }
 
-    fn invalid(&self, what: &str) -> String {
+    pub(super) fn invalid(&self, what: &str) -> String {
         format!("\"{}\" directive invalid {what}", self.name)
     }
 
-    fn expression(&self) -> Result<Option<Expression>, String> {
+    pub(super) fn expression(&self) -> Result<Option<Expression>, String> {
         Expression::parse_with(self.first(), self.names).map(Some).map_err(|error| error.to_string())
     }
 
@@ -102,15 +102,15 @@ impl Value<'_> {
         }
     }
 
-    fn number(&self) -> Result<Option<u64>, String> {
+    pub(super) fn number(&self) -> Result<Option<u64>, String> {
         units::number(self.first()).map(Some).ok_or_else(|| self.invalid("number"))
     }
 
-    fn seconds(&self) -> Result<Duration, String> {
+    pub(super) fn seconds(&self) -> Result<Duration, String> {
         units::time(self.first(), false).ok_or_else(|| self.invalid("value"))
     }
 
-    fn milliseconds(&self) -> Result<Duration, String> {
+    pub(super) fn milliseconds(&self) -> Result<Duration, String> {
         units::time(self.first(), true).ok_or_else(|| self.invalid("value"))
     }
 
@@ -304,6 +304,7 @@ fn shared_memory_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String
     }
     scope.zones.push(zone);
     scope.broker.shared_memory_size = size;
+    scope.has_memory_size = true;
     Ok(())
 }
 

@@ -11,10 +11,11 @@ use super::super::condition::Step;
 use super::super::template::Template;
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
 use super::super::{
-    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy, Types,
-    WebSettings,
+    BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, NchanSettings, NhpmSettings, Paddings,
+    ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::listen::Listen;
+use super::push_levels::{NchanLevel, NhpmLevel};
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
 #[derive(Debug, Default)]
@@ -36,6 +37,8 @@ pub(super) struct Scope {
     pub(super) steps: Vec<StepDraft>,
     /// What a directive that was just read has to say.
     pub(super) notices: Vec<String>,
+    /// A directive has set the bound on memory.
+    pub(super) has_memory_size: bool,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
 }
@@ -66,12 +69,20 @@ macro_rules! level {
         #[derive(Clone, Debug, Default)]
         pub(super) struct Level {
             $(pub(super) $name: Option<$kind>,)*
+            /// Those of NHPM.
+            pub(super) nhpm: NhpmLevel,
+            /// Those of nchan.
+            pub(super) nchan: NchanLevel,
         }
 
         impl Level {
             /// Takes what is not given here from the block around it.
             pub(super) fn inherit(self, outer: &Level) -> Level {
-                Level { $($name: self.$name.or_else(|| outer.$name.clone()),)* }
+                Level {
+                    $($name: self.$name.or_else(|| outer.$name.clone()),)*
+                    nhpm: self.nhpm.inherit(&outer.nhpm),
+                    nchan: self.nchan.inherit(&outer.nchan),
+                }
             }
         }
     };
@@ -119,6 +130,9 @@ level! {
     slow_consumer: SlowPolicy,
     slow_consumer_bytes: u64,
     gap_notice: bool,
+    // Of a location of these modules.
+    nhpm_settings: Arc<NhpmSettings>,
+    nchan_settings: Arc<NchanSettings>,
 }
 
 impl Level {
@@ -159,6 +173,8 @@ impl Level {
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
+            nhpm: level.nhpm_settings,
+            nchan: level.nchan_settings,
         })
     }
 

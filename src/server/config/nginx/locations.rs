@@ -9,6 +9,7 @@ use super::directives::{IF, LOCATION};
 use super::files::Place;
 use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
+use super::push_levels::legacy_id;
 
 /// What stands around a location.
 #[derive(Debug)]
@@ -47,16 +48,33 @@ impl Builder<'_> {
         let level = scope.level.inherit(outer.level);
         self.check_access(&level, directive.place);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
-        if endpoint != Endpoint::None {
-            self.has_endpoints = true;
-            checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
+        match endpoint {
+            Endpoint::None => {}
+            Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
+                self.has_endpoints = true;
+                checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
+            }
+            _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
         }
+        let level = self.with_push_settings(level, endpoint);
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
         let steps = self.steps(scope.steps, &blocks, endpoint, (&level, outer.broker, &paddings));
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
         let nested = self.locations(&blocks, &inner);
         Location { pattern, endpoint, settings, steps, nested }
+    }
+
+    /// The level with the settings that locations of NHPM and nchan have.
+    fn with_push_settings(&self, mut level: Level, endpoint: Endpoint) -> Level {
+        (level.nhpm_settings, level.nchan_settings) = match endpoint {
+            Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => {
+                (Some(level.nhpm.settings(legacy_id(&self.names).unwrap_or_default())), None)
+            }
+            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => (None, Some(level.nchan.settings(&self.names))),
+            _ => (None, None),
+        };
+        level
     }
 
     /// Paddings mean something to subscribers only, and are not even read elsewhere.
@@ -104,7 +122,8 @@ impl Builder<'_> {
             let inner = inner.collect();
             match conditions::parse(&directive.arguments, &self.names) {
                 Ok(condition) => {
-                    let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);
+                    let level = self.with_push_settings(scope.level.inherit(outer), endpoint);
+                    let settings = level.settings(paddings.clone(), broker);
                     steps.push(Step::If { condition, settings, steps: inner });
                 }
                 Err(text) => self.report.mistake(directive.place, text),

@@ -2,7 +2,7 @@
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
 //! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
-//! `files` resolves `include`. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
+//! `files` resolves `include`. `nhpm` and `nchan` know the directives of those modules, `push_levels` what they make of a location. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
 //! they become notices.
 
 mod build;
@@ -19,7 +19,10 @@ mod listeners;
 mod locations;
 mod maps;
 mod names;
+mod nchan;
+mod nhpm;
 mod parser;
+mod push_levels;
 mod timeouts;
 mod to_toml;
 mod units;

@@ -18,7 +18,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
+use crate::server::fanout::{Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
 
@@ -118,6 +118,8 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
+        rearms: false,
+        concurrency: Concurrency::Broadcast,
     };
     Answer::FollowWebSocket(Box::new(subscription), publishing)
 }
