@@ -13,6 +13,8 @@
 //! A request that needs its body is answered in two steps, because channels are made before the body is read.
 
 pub mod batch;
+mod nchan;
+mod nchan_group;
 mod nhpm;
 
 use std::borrow::Cow;
@@ -31,6 +33,8 @@ use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use batch::Batch;
+pub use nchan::{Publication, Unpublished};
+pub use nchan_group::answer as answer_group;
 
 /// What a publisher's request comes to.
 pub enum Answer {
@@ -55,6 +59,7 @@ enum Action {
     Publish { channels: SmallVec<[Arc<Channel>; 1]>, event_id: Option<Bytes>, event_type: Option<Bytes>, store: bool },
     Delete { ids: SmallVec<[ChannelRef; 1]> },
     Nhpm(nhpm::Publication),
+    Nchan(Box<nchan::Publishing>),
 }
 
 /// A request at a publisher location.
@@ -95,6 +100,9 @@ impl Call<'_> {
     pub fn answer(&self) -> Answer {
         if let Some(settings) = &self.settings.nhpm {
             return nhpm::answer(self, settings);
+        }
+        if let Some(settings) = &self.settings.nchan {
+            return nchan::answer(self, settings);
         }
         let headers = self.headers();
         match self.request.method {
@@ -185,6 +193,7 @@ impl Plan {
             }
             Action::Delete { ids } => channels_path::own_bytes(ids),
             Action::Nhpm(publication) => publication.own_bytes(),
+            Action::Nchan(publishing) => publishing.own_bytes(),
         };
         size_of::<Self>() + self.headers.len() + action
     }
@@ -195,6 +204,7 @@ impl Plan {
         match &self.action {
             Action::Delete { ids } => self.delete(broker, ids, &body),
             Action::Nhpm(publication) => publication.finish(broker, body),
+            Action::Nchan(publishing) => publishing.finish(broker, body),
             Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.headers[NO_CACHE.len()..], false),
             Action::Publish { channels, event_id, event_type, store } => {
                 let message =

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::dropped::Missed;
+use super::groups::Group;
 use super::log::{Cursor, Log, LogAccounts, Message, Place, Window};
 use super::memory::{Charge, allocated};
 use super::reading::Slice;
@@ -164,10 +165,16 @@ pub(super) struct Appended {
 }
 
 impl Channel {
-    pub(super) fn new(id: Bytes, number: u64, kind: (bool, bool), charge: Charge, accounts: Arc<LogAccounts>) -> Self {
+    pub(super) fn new(
+        id: Bytes,
+        number: u64,
+        kind: (bool, bool),
+        charge: Charge,
+        (accounts, group): (Arc<LogAccounts>, Option<Arc<Group>>),
+    ) -> Self {
         let (wildcard, events) = kind;
         let state = State {
-            log: Log::new(accounts),
+            log: Log::new(accounts, group),
             subscriptions: 0,
             waiting: 0,
             requested: 0,
@@ -375,8 +382,23 @@ impl State {
         followed.fold(0, |bits, (shard, _)| bits | 1 << shard)
     }
 
+    /// The channel is over: what it has is no longer its group's.
+    pub(super) fn leave_group(&mut self) {
+        if let Some(group) = self.log.leave_group() {
+            group.channels.fetch_sub(1, Ordering::Relaxed);
+            group.subscribers.fetch_sub(self.subscriptions, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a subscription that comes (1) or goes (-1).
     fn note_manner(&mut self, manner: Manner, change: i64) {
+        if let Some(group) = self.log.group() {
+            let _ = if change > 0 {
+                group.subscribers.fetch_add(1, Ordering::Relaxed)
+            } else {
+                group.subscribers.fetch_sub(1, Ordering::Relaxed)
+            };
+        }
         self.waiting = self.waiting.saturating_add_signed(if manner.is_one_shot { change } else { 0 });
         if !manner.is_one_of_several {
             self.requested = unix_now();

@@ -20,6 +20,7 @@ impl Broker {
                 self.emit("channel_destroyed", &id);
             }
         }
+        self.0.groups.sweep();
         let newest_expired = unix_now().saturating_sub(self.0.settings.message_ttl.as_secs());
         for channel in self.0.registry.list(|_| true) {
             self.sweep(&channel, newest_expired);
@@ -43,6 +44,7 @@ impl Broker {
             let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
             if idle {
                 state.fate = Fate::Collected;
+                state.leave_group();
             }
             idle
         });

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::NewMessage;
 use super::attributes::Attributes;
 use super::dropped::{Dropped, Missed, RecordMeters};
+use super::groups::Group;
 use super::memory::{Charge, MemoryMeter, allocated};
 use super::reading::{Reading, Slice};
 use super::start::TagCounter;
@@ -138,6 +139,8 @@ pub(super) struct Log {
     dropped: Option<Box<Dropped>>,
     pub(super) tags: TagCounter,
     accounts: Arc<LogAccounts>,
+    /// Of the channel; counts what is stored.
+    group: Option<Arc<Group>>,
 }
 
 /// A message in the live window.
@@ -158,7 +161,10 @@ impl LogAccounts {
 
 impl Log {
     /// An empty log.
-    pub(super) fn new(accounts: Arc<LogAccounts>) -> Self {
+    pub(super) fn new(accounts: Arc<LogAccounts>, group: Option<Arc<Group>>) -> Self {
+        if let Some(group) = &group {
+            group.channels.fetch_add(1, Ordering::Relaxed);
+        }
         Self {
             stored: VecDeque::new(),
             live: VecDeque::new(),
@@ -169,7 +175,22 @@ impl Log {
             dropped: None,
             tags: TagCounter::default(),
             accounts,
+            group,
         }
+    }
+
+    /// The group whose counts this log is part of.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.group.as_deref()
+    }
+
+    /// Takes what is stored off its group's counts; the group, if it was in one.
+    pub(super) fn leave_group(&mut self) -> Option<Arc<Group>> {
+        let group = self.group.take()?;
+        let bytes: u64 = self.stored.iter().map(|message| message.charge.bytes()).sum();
+        group.messages.fetch_sub(self.stored.len() as u64, Ordering::Relaxed);
+        group.messages_memory.fetch_sub(bytes, Ordering::Relaxed);
+        Some(group)
     }
 
     /// Id of the newest message; 0 if there was none.
@@ -206,6 +227,10 @@ impl Log {
             self.bound_live(window.max_live_bytes);
         }
         if window.store {
+            if let Some(group) = &self.group {
+                group.messages.fetch_add(1, Ordering::Relaxed);
+                group.messages_memory.fetch_add(message.charge.bytes(), Ordering::Relaxed);
+            }
             self.stored.push_back(message);
         }
         let excess = self.stored.len().saturating_sub(window.max_stored);
@@ -247,6 +272,10 @@ impl Log {
         let dropped = self.dropped.get_or_insert_default();
         let meters = RecordMeters { memory: &self.accounts.memory, records: &self.accounts.records };
         for message in self.stored.drain(..count) {
+            if let Some(group) = &self.group {
+                group.messages.fetch_sub(1, Ordering::Relaxed);
+                group.messages_memory.fetch_sub(message.charge.bytes(), Ordering::Relaxed);
+            }
             dropped.note(&message, meters);
         }
     }
@@ -368,6 +397,9 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.accounts.lag_bytes.fetch_sub(self.live_bytes, Ordering::Relaxed);
+        if let Some(group) = self.leave_group() {
+            group.channels.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

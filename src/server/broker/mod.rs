@@ -8,11 +8,13 @@ mod channel;
 mod clock;
 mod counters;
 mod dropped;
+mod groups;
 mod inbox;
 mod incidents;
 mod life;
 mod log;
 mod memory;
+mod presence;
 mod reading;
 mod registry;
 mod snapshot;
@@ -31,10 +33,12 @@ pub use attributes::{Attributes, Keeping};
 pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Manner, Wish};
 pub use counters::{ShardSummary, Slowness, Summary};
 pub use dropped::Missed;
+pub use groups::{GroupFull, GroupInfo, GroupLimits};
 pub use inbox::Inbox;
 pub use incidents::Incident;
 pub use log::{Cursor, Message, Place};
 pub use memory::{Charge, OutOfMemory, Reservation};
+pub use presence::Presence;
 pub use reading::Slice;
 pub use snapshot::{Reader, Snapshot, read_together};
 pub use start::Start;
@@ -43,9 +47,11 @@ use super::config::BrokerSettings;
 use channel::{Fate, Refused};
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
+use groups::Groups;
 use incidents::Incidents;
 use log::{LogAccounts, Window};
 use memory::MemoryMeter;
+use presence::Presences;
 use registry::Registry;
 use trash::Trash;
 use upkeep::IdleWatch;
@@ -74,6 +80,8 @@ struct Inner {
     incidents: Incidents,
     trash: Mutex<Trash>,
     idle: IdleWatch,
+    groups: Groups,
+    presences: Presences,
     inboxes: Vec<Arc<Inbox>>,
     events: Option<Arc<Channel>>,
     started: Instant,
@@ -136,6 +144,8 @@ impl Broker {
             incidents: Incidents::default(),
             trash: Mutex::default(),
             idle: IdleWatch::default(),
+            groups: Groups::default(),
+            presences: Presences::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
             started: Instant::now(),
@@ -270,6 +280,7 @@ impl Broker {
         let (stored, followed_on) = {
             let mut state = channel.lock();
             state.fate = Fate::Deleted(text, charge);
+            state.leave_group();
             (state.log.stored_count(), state.followed_on())
         };
         self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
@@ -362,7 +373,8 @@ impl Inner {
         // A copy: the id may be a slice of a whole request.
         let id = Bytes::copy_from_slice(id);
         let events = id == self.settings.events_channel_id && !id.is_empty();
-        Ok(Channel::new(id, number, (wildcard, events), charge, Arc::clone(&self.accounts)))
+        let group = self.groups.of_channel(&id, |bytes| self.charge(bytes));
+        Ok(Channel::new(id, number, (wildcard, events), charge, (Arc::clone(&self.accounts), group)))
     }
 
     /// A share of the memory bound; a lack of it is counted.

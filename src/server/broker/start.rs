@@ -3,6 +3,7 @@
 
 use super::dropped::Missed;
 use super::log::{Log, Message, Place};
+use crate::message::Position;
 
 /// Where a reader of one channel starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,13 @@ impl Log {
         let from = stored.get(index).map_or(self.last_id, |message| message.id - 1);
         let backlog = u32::try_from(stored.len() - index).unwrap_or(u32::MAX);
         (Place { cursor: from, live_from: self.last_id, backlog }, Missed::default())
+    }
+
+    /// The position of the stored message of that second that has that tag.
+    pub(super) fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
+        let index = self.stored.partition_point(|message| (message.position.time, message.channel_tag) < (time, tag));
+        let message = self.stored.get(index)?;
+        ((message.position.time, message.channel_tag) == (time, tag)).then_some(message.position)
     }
 
     /// The tag of the newest message of second `time` with a position up to `tag` of the server; `None` if there was none.

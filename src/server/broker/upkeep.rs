@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::channel::{Channel, ChannelInfo};
 use super::{Broker, CreateError};
-use crate::message::unix_now;
+use crate::message::{Position, unix_now};
 
 impl Broker {
     /// Lets go of messages whose time is over, without waiting for the next tick. Returns the numbers of the channel then.
@@ -126,6 +126,12 @@ impl IdleWatch {
 }
 
 impl Channel {
+    /// The position of the stored message of that second with that tag in this channel.
+    #[must_use]
+    pub fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
+        self.lock().log.position_of(time, tag)
+    }
+
     /// The tag in this channel of its newest message of second `time` up to that tag of the server; see
     /// [`super::Start::After`].
     #[must_use]

@@ -214,6 +214,8 @@ pub struct NchanSettings {
     pub event_string: Option<Expression>,
     /// `nchan_subscriber_info_string`
     pub info_string: Option<Expression>,
+    /// There is a `nchan_subscriber_info` location that may ask for a subscriber's line.
+    pub shows_info: bool,
     /// Requests to a back-end.
     pub hooks: Hooks,
     /// `nchan_redis_pass`: the engine is not there, so that every request is answered with 503.
@@ -256,6 +258,7 @@ impl Default for NchanSettings {
             events_channel_id: None,
             event_string: None,
             info_string: None,
+            shows_info: false,
             hooks: Hooks::default(),
             redis: false,
         }

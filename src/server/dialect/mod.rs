@@ -5,5 +5,6 @@
 //! server, tags of each channel), so that every dialect sees the same channel in its own terms.
 
 pub mod channel_key;
+pub mod nchan;
 pub mod nhpm;
 pub mod push_stream;

@@ -91,6 +91,8 @@ pub enum Ending {
     Conflict,
     /// It did not answer a ping.
     Silence,
+    /// Something came from the client, which was to wait.
+    Interrupted,
 }
 
 /// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
@@ -131,6 +133,11 @@ pub trait Format {
 
     /// A follower of several channels ends with the first of them that is deleted.
     fn ends_with_any_channel(&self) -> bool {
+        false
+    }
+
+    /// A follower ends when something comes from its client.
+    fn ends_with_input(&self) -> bool {
         false
     }
 

@@ -176,7 +176,9 @@ impl State {
             follower.memberships.push(Membership { channel: local, place: members.len() as u32 });
             members.push(Member { slot: key as u32, nth, place: attachment.place });
         }
-        moment.broker.count_subscriber(moment.shard, true);
+        if !follower.memberships.is_empty() {
+            moment.broker.count_subscriber(moment.shard, true);
+        }
         faults::point("attaching");
         let mut head = std::mem::take(&mut subscription.head);
         let is_answer = slow::tell(&follower.format, &gaps, &mut head) && follower.format.is_one_shot();

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
 use super::access_log::Entry;
+use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
@@ -70,6 +71,8 @@ pub(in crate::server) struct Connection {
     pub(super) has_followed: bool,
     /// What is logged when it has followed.
     pub(super) log: Option<Box<Entry>>,
+    /// What goes on beside its subscription.
+    pub(super) companion: Option<Box<LiveCompanion>>,
 }
 
 /// The connection is over.
@@ -87,7 +90,7 @@ impl Connection {
     pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), site: Rc<Site>, peer: Peer) -> Self {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
-        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, log: None }
+        Self { shard, key, inlet, outlet, site, peer, buffer, waiting, has_followed: false, log: None, companion: None }
     }
 
     /// Serves the connection until it ends.
@@ -101,6 +104,7 @@ impl Connection {
                 Served::Follow(following) => {
                     let goes_on = self.follow(following).await;
                     self.log = None;
+                    self.companion = None;
                     if !goes_on {
                         break;
                     }
@@ -211,11 +215,12 @@ impl<'a> Requests<'a> {
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body, added, mut log } = routed;
         let response = match next {
-            Next::Follow(following) => {
+            Next::Follow(following, companion) => {
                 if let Some(log) = &mut log {
-                    (log.status, log.body_bytes) = (if matches!(following, Following::WebSocket(_)) { 101 } else { 200 }, None);
+                    let is_upgraded = matches!(following, Following::WebSocket(_) | Following::Socket(_));
+                    (log.status, log.body_bytes) = (if is_upgraded { 101 } else { 200 }, None);
                 }
-                self.connection.log = log;
+                (self.connection.log, self.connection.companion) = (log, companion);
                 return Ok(Some(Served::Follow(following)));
             }
             Next::Check(credentials) => {

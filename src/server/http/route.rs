@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use super::access_log::Entry;
 use super::auth::{Credentials, Verdict};
+use super::companion::LiveCompanion;
 use super::connection::Site;
 use super::files;
 use super::head::BodyLength;
 use super::web::{self, Access};
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
-use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::dialect::nchan::negotiation;
+use crate::server::dialect::nchan::status;
+use crate::server::fanout::{ConnectionKey, Outlet, Shard, Subscription};
 use crate::server::faults;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
-use crate::server::subscriber::{self, websocket::Publishing};
+use crate::server::subscriber::{self, Companion, Socket, websocket::Publishing};
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -32,7 +35,7 @@ pub(super) enum Next {
     /// Send these bytes and close.
     Last(Vec<u8>),
     /// It follows now.
-    Follow(Following),
+    Follow(Following, Option<Box<LiveCompanion>>),
     /// Read the body, which nobody wants, and route the request again: a follower has no place for it.
     Discard,
     /// Let the pages answer this method and target.
@@ -58,6 +61,10 @@ pub(super) enum Following {
     LongPoll,
     /// Websocket frames.
     WebSocket(Publishing),
+    /// One answer: whatever the client sends ends the wait.
+    Interruptible,
+    /// Websocket frames of nchan.
+    Socket(Box<Socket>),
 }
 
 /// A request's answer and what writing it needs.
@@ -193,25 +200,31 @@ impl Router<'_> {
         }
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
-            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanStubStatus | Endpoint::NchanSubscriberInfo => {
-                Next::Respond(Response::error_page(Status(501)))
-            }
+            Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
             Endpoint::Statistics => Next::Respond(statistics::answer(request, variables, settings, self.shard.broker())),
-            Endpoint::Publisher { .. } | Endpoint::NhpmPublisher => {
+            Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) | Endpoint::Nchan(_)
+                if publishes(location.endpoint, request) =>
+            {
                 let admin = matches!(location.endpoint, Endpoint::Publisher { admin: true });
                 let broker = self.shard.broker();
                 let max_channels = self.site.limits.max_channels_per_request;
-                match (publisher::Call { request, variables, settings, admin, broker, max_channels, is_batch, max_body }).answer() {
+                let call = publisher::Call { request, variables, settings, admin, broker, max_channels, is_batch, max_body };
+                if let (Endpoint::NchanGroup(verbs), Some(nchan)) = (location.endpoint, &settings.nchan) {
+                    return (Next::Respond(publisher::answer_group(&call, nchan, verbs)), max_body);
+                }
+                match call.answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
                     publisher::Answer::Read(plan) => Next::Read(plan, max_body),
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
             Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
-            Endpoint::NhpmSubscriber { .. } if request.method == "GET" && !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => {
+            Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo
+                if request.method == "GET" && !matches!(length, BodyLength::None | BodyLength::Bytes(0)) =>
+            {
                 Next::Discard
             }
-            Endpoint::Subscriber(_) | Endpoint::NhpmSubscriber { .. } => self.subscribe(
+            _ => self.subscribe(
                 &subscriber::Call {
                     request,
                     variables,
@@ -230,21 +243,50 @@ impl Router<'_> {
         (next, max_body)
     }
 
+    /// A subscription that was opened, with what goes on beside it.
+    fn accompanied(&self, following: Following, companion: Companion) -> Next {
+        if companion.is_empty() {
+            return Next::Follow(following, None);
+        }
+        match LiveCompanion::begin(self.shard.broker(), companion) {
+            Ok(companion) => Next::Follow(following, Some(companion)),
+            Err(_no_room) => {
+                self.shard.release(self.key);
+                Next::Last(Vec::new())
+            }
+        }
+    }
+
     fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added) -> Next {
         use subscriber::Answer;
         let answer = match call.answer() {
             Answer::Follow(mut subscription) => {
                 insert_lines(&mut subscription.head, &added.good);
-                let following = if subscription.format.is_one_shot() { Following::LongPoll } else { Following::Stream };
+                let following = following(&subscription);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return Next::Follow(following),
+                    Ok(_) => return Next::Follow(following, None),
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowWebSocket(mut subscription, publishing) => {
                 insert_lines(&mut subscription.head, &added.any);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
+                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels)), None),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowWith(mut subscription, companion) => {
+                insert_lines(&mut subscription.head, &added.good);
+                let following = following(&subscription);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => return self.accompanied(following, *companion),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowSocket(mut subscription, socket, companion) => {
+                insert_lines(&mut subscription.head, &added.any);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => return self.accompanied(Following::Socket(socket), *companion),
                     Err(error) => call.refused(&error),
                 }
             }
@@ -255,8 +297,27 @@ impl Router<'_> {
             Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps),
             Answer::Last(bytes) => Next::Last(bytes),
             // A refusal never follows.
-            Answer::Follow(_) | Answer::FollowWebSocket(..) => Next::Respond(Response::error_page(Status::INTERNAL).closing()),
+            Answer::Follow(_) | Answer::FollowWebSocket(..) | Answer::FollowWith(..) | Answer::FollowSocket(..) => {
+                Next::Respond(Response::error_page(Status::INTERNAL).closing())
+            }
         }
+    }
+}
+
+/// Whether a request at such a location is one of a publisher.
+fn publishes(endpoint: Endpoint, request: &Request<'_>) -> bool {
+    match endpoint {
+        Endpoint::Nchan(roles) => negotiation::wanted(request, roles) == negotiation::Wanted::Publish,
+        _ => true,
+    }
+}
+
+/// How a connection follows that speaks no websocket frames.
+fn following(subscription: &Subscription) -> Following {
+    match (subscription.format.is_one_shot(), subscription.format.ends_with_input()) {
+        (false, _) => Following::Stream,
+        (true, false) => Following::LongPoll,
+        (true, true) => Following::Interruptible,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The formats of a shard's followers: followers that look the same share one, so that they share encoded frames.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::SharedFormat;
 use crate::server::config::LocationSettings;
+use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::fanout::Format;
 use crate::server::response::{Connection, Framing};
 
@@ -32,6 +33,8 @@ pub(super) struct Key {
     pub(super) callback: Option<Bytes>,
     pub(super) padding: Option<(usize, usize)>,
     pub(super) added: Vec<u8>,
+    /// What else the dialect's answers depend on.
+    pub(super) detail: Vec<u8>,
 }
 
 /// The modes that have formats.
@@ -43,6 +46,9 @@ pub(super) enum Kind {
     EventSourceLongPolling,
     WebSocket,
     Nhpm,
+    NchanLongPoll,
+    NchanStream(Mode),
+    NchanWebSocket { has_meta: bool, takes_deflated: bool },
 }
 
 impl Key {
@@ -59,13 +65,14 @@ impl Key {
             callback: None,
             padding: None,
             added: Vec::new(),
+            detail: Vec::new(),
         }
     }
 }
 
 impl Key {
     fn own_bytes(&self) -> usize {
-        self.content_type.len() + self.cors.len() + self.callback.as_ref().map_or(0, Bytes::len)
+        self.content_type.len() + self.cors.len() + self.detail.len() + self.callback.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -74,6 +81,7 @@ impl Key {
 pub struct Formats {
     formats: RefCell<HashMap<Key, (Arc<LocationSettings>, SharedFormat)>>,
     answers: RefCell<VecDeque<(AnswerKey, Arc<LocationSettings>, PreparedAnswer)>>,
+    boundary: OnceCell<String>,
 }
 
 /// A response as bytes, and whether its connection goes on.
@@ -99,6 +107,11 @@ pub(super) struct AnswerKey {
 }
 
 impl Formats {
+    /// The boundary of multipart streams, which is in their heads and their frames.
+    pub(super) fn boundary(&self, make: impl FnOnce() -> String) -> String {
+        self.boundary.get_or_init(make).clone()
+    }
+
     /// The answer of `key`, made by `make` where there is none.
     pub(super) fn answer(
         &self,

@@ -10,6 +10,7 @@
 
 mod formats;
 mod long_polling;
+mod nchan;
 mod nhpm;
 mod polling;
 mod streaming;
@@ -21,9 +22,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use formats::Formats;
+use formats::{Key, Kind};
+pub use nchan::{Companion, Incoming, Received, Socket};
 
 use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
 use super::config::{Endpoint, LocationSettings, SubscriberMode};
+use super::dialect::nchan::negotiation;
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
@@ -45,6 +49,20 @@ pub enum Answer {
     Follow(Box<Subscription>),
     /// The connection follows and speaks websocket frames.
     FollowWebSocket(Box<Subscription>, websocket::Publishing),
+    /// The connection follows; something else goes on until it leaves.
+    FollowWith(Box<Subscription>, Box<Companion>),
+    /// The connection follows and speaks the websocket frames of nchan.
+    FollowSocket(Box<Subscription>, Box<Socket>, Box<Companion>),
+}
+
+impl Answer {
+    fn follow_with(subscription: Subscription, companion: Companion) -> Self {
+        if companion.is_empty() {
+            Self::Follow(Box::new(subscription))
+        } else {
+            Self::FollowWith(Box::new(subscription), Box::new(companion))
+        }
+    }
 }
 
 /// A request at a subscriber location.
@@ -75,8 +93,21 @@ impl Call<'_> {
     /// Answers the request.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        if let (Some(settings), Endpoint::NchanSubscriberInfo) = (&self.settings.nchan, self.endpoint) {
+            return nchan::who::answer(self, settings);
+        }
         if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) = (&self.settings.nhpm, self.endpoint) {
             return nhpm::answer(self, settings, interval_poll);
+        }
+        if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
+            return match negotiation::wanted(self.request, roles) {
+                negotiation::Wanted::Subscribe(mode) => nchan::answer(self, settings, mode),
+                negotiation::Wanted::PublishWebSocket => nchan::answer_publisher(self, settings),
+                wanted => {
+                    let (is_options, is_known) = (wanted == negotiation::Wanted::Options, wanted != negotiation::Wanted::UnknownMethod);
+                    Answer::Respond(nchan::other(self, settings, roles, is_options, is_known))
+                }
+            };
         }
         let mode = self.requested_mode();
         if mode == SubscriberMode::WebSocket {
@@ -102,6 +133,13 @@ impl Call<'_> {
     pub fn refused(&self, error: &AttachError) -> Answer {
         if self.settings.nhpm.is_some() {
             return Answer::Respond(nhpm::refused(error));
+        }
+        if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
+            let mode = match negotiation::wanted(self.request, roles) {
+                negotiation::Wanted::Subscribe(mode) => mode,
+                _ => negotiation::Mode::WebSocket,
+            };
+            return Answer::Respond(nchan::refused(self, settings, mode, error));
         }
         if self.requested_mode() == SubscriberMode::WebSocket {
             return Answer::Last(websocket::refused(self, error));

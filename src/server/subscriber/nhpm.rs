@@ -164,7 +164,7 @@ impl Format for WaitingFormat {
         let response = refusal(match ending {
             Ending::Conflict => Status(409),
             Ending::Deleted => Status(410),
-            Ending::TimeToLive | Ending::Shutdown | Ending::Silence => Status::NOT_MODIFIED,
+            Ending::TimeToLive | Ending::Shutdown | Ending::Silence | Ending::Interrupted => Status::NOT_MODIFIED,
         });
         self.write(if ending == Ending::Shutdown { response.closing() } else { response }, out);
     }

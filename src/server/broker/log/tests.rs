@@ -16,7 +16,7 @@ impl Bench {
     fn new() -> Self {
         let meter = MemoryMeter::new(1 << 20);
         let accounts = LogAccounts::new(&meter);
-        Self { log: Log::new(Arc::clone(&accounts)), meter, accounts }
+        Self { log: Log::new(Arc::clone(&accounts), None), meter, accounts }
     }
 
     fn append(&mut self, count: u64, window: Window) {

@@ -34,6 +34,8 @@ pub(super) struct Builder<'a> {
     pub(super) largest_padding: usize,
     /// Place of the end of `http`, where the module checks.
     pub(super) end: Place,
+    /// There is a `nchan_subscriber_info` location.
+    pub(super) shows_info: bool,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
     /// Of `http`.
@@ -44,15 +46,16 @@ pub(super) struct Builder<'a> {
 pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
     let names = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &names);
-    let mut largest_padding = 0;
+    let (mut largest_padding, mut shows_info) = (0, false);
     names::visit(&tree.directives, &mut |directive| {
+        shows_info |= directive.name == "nchan_subscriber_info";
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
             largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
         }
     });
     let (limits, base) = (ConnectionLimits::default(), report.files.base().to_owned());
-    Builder { report, names, log_formats, base, largest_padding, end: tree.end, has_endpoints: false, limits }.main(tree)
+    Builder { report, names, log_formats, base, largest_padding, end: tree.end, has_endpoints: false, shows_info, limits }.main(tree)
 }
 
 /// What nginx takes without `worker_processes`.

@@ -71,7 +71,9 @@ impl Builder<'_> {
             Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => {
                 (Some(level.nhpm.settings(legacy_id(&self.names).unwrap_or_default())), None)
             }
-            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => (None, Some(level.nchan.settings(&self.names))),
+            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => {
+                (None, Some(level.nchan.settings(&self.names, self.shows_info)))
+            }
             _ => (None, None),
         };
         level

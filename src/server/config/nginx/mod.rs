@@ -86,6 +86,18 @@ pub struct Remark {
     pub location: Option<(String, usize)>,
 }
 
+/// A whole number as nginx writes it.
+#[must_use]
+pub fn number(text: &[u8]) -> Option<u64> {
+    units::number(text)
+}
+
+/// A time in seconds as nginx writes it, such as `1m 30s`.
+#[must_use]
+pub fn time(text: &[u8]) -> Option<std::time::Duration> {
+    units::time(text, false)
+}
+
 /// Something that the file asks for and does not get.
 pub type Notice = Remark;
 

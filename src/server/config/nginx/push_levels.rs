@@ -141,7 +141,7 @@ impl NhpmLevel {
 
 impl NchanLevel {
     /// The settings of a location, with the defaults of nchan.
-    pub(super) fn settings(&self, names: &Names) -> Arc<NchanSettings> {
+    pub(super) fn settings(&self, names: &Names, shows_info: bool) -> Arc<NchanSettings> {
         let (level, defaults) = (self.clone(), NchanSettings::default());
         let common = level.channel_id.unwrap_or_default();
         let ping = defaults.eventsource_ping;
@@ -194,6 +194,7 @@ impl NchanLevel {
             events_channel_id: level.events_channel_id,
             event_string: level.event_string,
             info_string: level.info_string,
+            shows_info,
             hooks: Hooks {
                 authorize: level.authorize_request,
                 publisher_upstream: level.publisher_upstream_request,

@@ -160,8 +160,12 @@ fn handshake(call: &Call<'_>) -> Result<String, Response> {
     if !matches!(version, Some(8 | 13)) {
         return Err(explained("Sec-WebSocket-Version: 8, 13\r\n", "Version not supported. Supported versions: 8, 13"));
     }
-    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize();
-    Ok(STANDARD.encode(digest))
+    Ok(accept(key))
+}
+
+/// The value of `Sec-WebSocket-Accept`.
+pub(super) fn accept(key: &[u8]) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize())
 }
 
 impl WebSocketFormat {
