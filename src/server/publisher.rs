@@ -198,6 +198,21 @@ impl Plan {
         size_of::<Self>() + self.headers.len() + action
     }
 
+    /// The content type of the message, where it is known before the body.
+    #[must_use]
+    pub fn content_type(&self) -> Option<Bytes> {
+        if let Action::Nchan(publishing) = &self.action { publishing.content_type() } else { None }
+    }
+
+    /// As [`Plan::finish`], with another message than that of the request.
+    #[must_use]
+    pub fn finish_with(&self, broker: &Broker, text: Bytes, content_type: Option<Bytes>) -> Response {
+        match &self.action {
+            Action::Nchan(publishing) => publishing.finish_with(broker, text, content_type),
+            _ => self.finish(broker, text),
+        }
+    }
+
     /// Answers the request with its body.
     #[must_use]
     pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {

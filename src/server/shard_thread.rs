@@ -12,7 +12,7 @@ use super::admission::Admitted;
 use super::broker::{Broker, Incident};
 use super::config::Config;
 use super::fanout::Shard;
-use super::http::{Accepted, Connection, Site};
+use super::http::{Accepted, Backend, Connection, Site};
 use super::subscriber::Formats;
 
 /// Accepted connections on their way to a shard; when there are more, accepting waits.
@@ -65,8 +65,9 @@ async fn run(index: usize, config: Config, broker: Broker, orders: Orders) {
     let (mut arrivals, mut stopped) = orders;
     let shard = Shard::new(index, broker, (config.limits.send_timeout, config.limits.ping_timeout));
     let formats = Rc::new(Formats::default());
+    let backend = Backend::new(&config.limits);
     let site = |listener: &super::config::Listener| {
-        Rc::new(Site { listener: listener.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats) })
+        Rc::new(Site { listener: listener.clone(), limits: config.limits.clone(), formats: Rc::clone(&formats), backend: backend.clone() })
     };
     let sites: Vec<Rc<Site>> = config.listeners.iter().map(site).collect();
     let deliver = keep_running(&shard, "delivery", async |shard: Shard| shard.deliver().await);

@@ -15,6 +15,7 @@ pub mod nhpm;
 pub mod padding;
 pub mod path;
 pub mod pattern;
+pub mod proxy;
 pub mod regex_pattern;
 pub mod template;
 pub mod web;
@@ -35,6 +36,7 @@ pub use nhpm::NhpmSettings;
 pub use padding::{Padding, Paddings};
 pub use path::normalise;
 pub use pattern::{Locations, Pattern};
+pub use proxy::ProxySettings;
 pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
 pub use web::WebSettings;
@@ -220,6 +222,8 @@ pub struct LocationSettings {
     pub nhpm: Option<Arc<NhpmSettings>>,
     /// Of a location of nchan.
     pub nchan: Option<Arc<NchanSettings>>,
+    /// Of a location that stands for a back-end.
+    pub proxy: Option<Arc<ProxySettings>>,
 }
 
 /// What becomes of a follower that falls out of what is kept for it.
@@ -340,6 +344,12 @@ pub struct ConnectionLimits {
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says
     /// nothing else.
     pub max_lag_bytes: u64,
+    /// Longest time that a back-end of hooks may take for an answer.
+    pub hook_timeout: Duration,
+    /// Most bytes of an answer of a back-end.
+    pub max_hook_bytes: usize,
+    /// Most requests to back-ends at once, of each shard; further ones wait, within the same time.
+    pub max_hooks: usize,
     /// Time that open connections get at the end of the server.
     pub grace: Duration,
 }

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
 use super::access_log::Entry;
+use super::backend::Backend;
 use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
@@ -50,6 +51,8 @@ pub(in crate::server) struct Site {
     pub(in crate::server) limits: ConnectionLimits,
     /// The formats of the shard's followers.
     pub(in crate::server) formats: Rc<Formats>,
+    /// Back-ends of hooks.
+    pub(in crate::server) backend: Backend,
 }
 
 /// The two ends of a connection.
@@ -187,7 +190,7 @@ impl<'a> Requests<'a> {
             self.fill_idle().await?;
             return Ok(None);
         }
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
+        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None, authorized: false };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
                 self.fill_head().await?;
@@ -217,7 +220,7 @@ impl<'a> Requests<'a> {
         let response = match next {
             Next::Follow(following, companion) => {
                 if let Some(log) = &mut log {
-                    let is_upgraded = matches!(following, Following::WebSocket(_) | Following::Socket(_));
+                    let is_upgraded = matches!(following, Following::WebSocket(_) | Following::Socket(..));
                     (log.status, log.body_bytes) = (if is_upgraded { 101 } else { 200 }, None);
                 }
                 (self.connection.log, self.connection.companion) = (log, companion);
@@ -227,13 +230,13 @@ impl<'a> Requests<'a> {
                 // It may have to wait for the checks of others.
                 self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
                 let checked = Some(credentials.check().await);
-                return self.route_again(head, length, Again { checked, redirected: None }).await;
+                return self.route_again(head, length, Again { checked, redirected: None, authorized: false }).await;
             }
             Next::File(job) => match job.answer().await {
                 files::Answer::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
                 files::Answer::Redirect(path) => {
                     log.iter_mut().for_each(|log| log.forget());
-                    return self.route_again(head, length, Again { checked: None, redirected: Some(path) }).await;
+                    return self.route_again(head, length, Again { checked: None, redirected: Some(path), authorized: false }).await;
                 }
                 files::Answer::Stream(response, content_length, body) => {
                     let response = self.without_body(response, length, (max_body, expects_continue)).await?;
@@ -254,9 +257,18 @@ impl<'a> Requests<'a> {
             Next::ReadBatch(batch) => {
                 return self.take_batch(batch, length, (connection, &added, log), expects_continue).await.map(|()| None);
             }
-            Next::Read(plan, max_body) => {
+            Next::Authorize(authorization) => match Box::pin(self.authorize(*authorization, (head, length), None)).await? {
+                Ok(served) => return Ok(served),
+                Err(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+            },
+            Next::PassOn(ask) => match Box::pin(self.pass_on(*ask, (head, length), (max_body, expects_continue))).await? {
+                Ok(served) => return Ok(served),
+                Err(response) => response,
+            },
+            Next::Read(plan, max_body, asking) => {
                 self.held = plan.own_bytes();
                 match self.read_body(length, max_body, expects_continue).await? {
+                    Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
                     Ok(body) => plan.finish(self.connection.shard.broker(), body),
                     Err(response) => response.with_headers(plan.headers()),
                 }
@@ -303,7 +315,7 @@ impl<'a> Requests<'a> {
         }
         self.flush().await?;
         let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None };
+        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None, authorized: true };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
         let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
         Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await

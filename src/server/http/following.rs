@@ -61,7 +61,7 @@ impl Connection {
             Following::Stream => Incoming::Ignore,
             Following::LongPoll => Incoming::KeepRequests,
             Following::Interruptible => Incoming::EndWait(self.buffer.len()),
-            Following::Socket(socket) => Incoming::Socket(OpenSocket::new(socket)),
+            Following::Socket(socket, upstream) => Incoming::Socket(OpenSocket::new(socket, upstream)),
             Following::WebSocket(publishing) => {
                 Incoming::Frames(Box::new(WebSocket { inbound: publishing.inbound(), publishing, is_expecting: false, is_over: false }))
             }
@@ -79,7 +79,14 @@ impl Connection {
                 Incoming::Ignore => {}
                 Incoming::KeepRequests => requests = self.buffer.len(),
                 Incoming::Frames(websocket) => self.receive(websocket),
-                Incoming::Socket(open) => self.receive_frames(open),
+                Incoming::Socket(open) => {
+                    self.receive_frames(open);
+                    while open.has_question() {
+                        // Boxed, so that others do not carry its state.
+                        Box::pin(self.ask_about(open)).await;
+                        self.receive_frames(open);
+                    }
+                }
                 Incoming::EndWait(came) => {
                     requests = self.buffer.len();
                     if requests > *came {

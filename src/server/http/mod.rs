@@ -9,6 +9,7 @@
 mod accept;
 mod access_log;
 mod auth;
+mod backend;
 mod batches;
 mod body;
 mod companion;
@@ -18,6 +19,7 @@ mod following;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod head;
+mod hooks;
 mod intake;
 mod listener;
 mod nchan_socket;
@@ -30,5 +32,6 @@ mod web;
 pub(super) use access_log::flush as flush_access_logs;
 pub use access_log::reopen as reopen_access_logs;
 pub(super) use auth::pair as basic_pair;
+pub(super) use backend::Backend;
 pub(super) use connection::{Connection, Site};
 pub(super) use listener::{Accepted, Bound};

@@ -1,11 +1,19 @@
 //! What comes over a websocket of nchan, while the connection follows.
 
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+
+use super::backend::{Ask, Unreachable};
 use super::connection::Connection;
-use crate::server::subscriber::{Received, Socket};
+use super::hooks::Verdict;
+use crate::server::subscriber::{Incoming, Received, Socket};
 
 /// The websocket of a follower.
 pub(super) struct OpenSocket {
     pub(super) socket: Box<Socket>,
+    /// What a back-end is asked about each message.
+    upstream: Option<Box<Result<Ask, Unreachable>>>,
+    /// The message that it is to be asked about.
+    question: Option<Incoming>,
     /// A message has begun and has to be completed in time.
     is_expecting: bool,
     /// Nothing of what still comes is looked at.
@@ -13,8 +21,13 @@ pub(super) struct OpenSocket {
 }
 
 impl OpenSocket {
-    pub(super) fn new(socket: Box<Socket>) -> Self {
-        Self { socket, is_expecting: false, is_over: false }
+    pub(super) fn new(socket: Box<Socket>, upstream: Option<Box<Result<Ask, Unreachable>>>) -> Self {
+        Self { socket, upstream, question: None, is_expecting: false, is_over: false }
+    }
+
+    /// A back-end is to be asked about a message.
+    pub(super) fn has_question(&self) -> bool {
+        self.question.is_some()
     }
 }
 
@@ -24,11 +37,15 @@ impl Connection {
         let most = self.site.limits.max_websocket_message_bytes;
         let came = self.buffer.len();
         let mut completed_any = false;
-        while !open.is_over {
+        while !open.is_over && open.question.is_none() {
             match open.socket.next(&mut self.buffer, most) {
                 None => break,
                 Some(Received::Message(message)) => {
                     completed_any = true;
+                    if open.upstream.is_some() {
+                        open.question = Some(message);
+                        break;
+                    }
                     if let Some(answer) = open.socket.publish(self.shard.broker(), message) {
                         self.answer_frame(open, answer);
                     }
@@ -47,6 +64,30 @@ impl Connection {
         if is_expecting != open.is_expecting || (is_expecting && completed_any) {
             open.is_expecting = is_expecting;
             self.shard.expect_more(self.key, is_expecting.then_some(self.site.limits.body_timeout));
+        }
+    }
+
+    /// Asks a back-end about a message, and does what it says. Others of this client wait.
+    pub(super) async fn ask_about(&mut self, open: &mut OpenSocket) {
+        let Some(Incoming { text, content_type }) = open.question.take() else { return };
+        let told = match open.upstream.as_deref() {
+            Some(Ok(ask)) => {
+                let mut ask = ask.clone();
+                if let Some(value) = content_type.as_ref().and_then(|value| HeaderValue::from_bytes(value).ok()) {
+                    ask.headers.insert(CONTENT_TYPE, value);
+                }
+                self.site.backend.ask(ask, text.clone()).await
+            }
+            _ => Err(Unreachable),
+        };
+        let answer = match Verdict::of(told, text, content_type) {
+            Verdict::Publish(text, content_type) => open.socket.publish(self.shard.broker(), Incoming { text, content_type }),
+            Verdict::Drop => None,
+            Verdict::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
+            Verdict::Down => Some(Socket::closed(1011, "500 Internal Server Error")),
+        };
+        if let Some(answer) = answer {
+            self.answer_frame(open, answer);
         }
     }
 

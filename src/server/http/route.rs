@@ -4,11 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::access_log::Entry;
+use axum::http::Method;
+
 use super::auth::{Credentials, Verdict};
+use super::backend::{Ask, Unreachable};
 use super::companion::LiveCompanion;
 use super::connection::Site;
 use super::files;
 use super::head::BodyLength;
+use super::hooks::{self, Authorization, Notices};
 use super::web::{self, Access};
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
@@ -26,8 +30,12 @@ use crate::server::subscriber::{self, Companion, Socket, websocket::Publishing};
 pub(super) enum Next {
     /// Send this response.
     Respond(Response),
-    /// Read the body, up to this many bytes, and finish the plan with it.
-    Read(Box<Plan>, u64),
+    /// Read the body, up to this many bytes, and finish the plan with it; maybe a back-end is asked about it before.
+    Read(Box<Plan>, u64, Option<Box<Result<Ask, Unreachable>>>),
+    /// Ask a back-end whether the request may go on, and route it again.
+    Authorize(Box<Authorization>),
+    /// Let a back-end answer it.
+    PassOn(Box<Result<Ask, Unreachable>>),
     /// Read the body line by line; each is a message.
     ReadBatch(Box<Batch>),
     /// Send these bytes, a response; the connection goes on or not.
@@ -49,7 +57,7 @@ pub(super) enum Next {
 impl Next {
     /// The head of the request is looked at again.
     pub(super) fn needs_head(&self) -> bool {
-        matches!(self, Self::Discard | Self::File(_) | Self::Check(_))
+        matches!(self, Self::Discard | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
     }
 }
 
@@ -64,7 +72,7 @@ pub(super) enum Following {
     /// One answer: whatever the client sends ends the wait.
     Interruptible,
     /// Websocket frames of nchan.
-    Socket(Box<Socket>),
+    Socket(Box<Socket>, Option<Box<Result<Ask, Unreachable>>>),
 }
 
 /// A request's answer and what writing it needs.
@@ -91,6 +99,8 @@ pub(super) struct Router<'a> {
     pub(super) checked: Option<Verdict>,
     /// The path that the request was led to instead of its own.
     pub(super) redirected: Option<&'a [u8]>,
+    /// A hook has agreed to it.
+    pub(super) authorized: bool,
 }
 
 impl Router<'_> {
@@ -140,7 +150,7 @@ impl Router<'_> {
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
-        let is_final = !matches!(next, Next::Discard | Next::Check(_));
+        let is_final = !matches!(next, Next::Discard | Next::Check(_) | Next::Authorize(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, log }
     }
@@ -198,6 +208,16 @@ impl Router<'_> {
         if !is_batch && matches!(length, BodyLength::Bytes(announced) if announced > max_body) {
             return (Next::Respond(Response::error_page(Status(413)).closing()), 0);
         }
+        if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)
+            && let Some(authorization) = self.authorization(nchan, variables, negotiation::wanted(request, roles))
+        {
+            return (Next::Authorize(Box::new(authorization)), max_body);
+        }
+        if let (Endpoint::None, Some(proxy)) = (location.endpoint, &settings.proxy) {
+            let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
+            let ask = hooks::ask(proxy, request, variables, (&request.path, request.query), (method, false));
+            return (Next::PassOn(Box::new(ask)), max_body);
+        }
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
             Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
@@ -214,7 +234,7 @@ impl Router<'_> {
                 }
                 match call.answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
-                    publisher::Answer::Read(plan) => Next::Read(plan, max_body),
+                    publisher::Answer::Read(plan) => Next::Read(plan, max_body, self.asking(settings, variables)),
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
@@ -243,12 +263,36 @@ impl Router<'_> {
         (next, max_body)
     }
 
+    /// What is told of a subscriber that stays, if its location says so.
+    fn notices_of(&self, call: &subscriber::Call<'_>) -> Notices {
+        match (&call.settings.nchan, call.endpoint) {
+            (Some(nchan), Endpoint::Nchan(roles)) => self.notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
+            _ => Notices::default(),
+        }
+    }
+
+    /// What a back-end is asked about the messages of a websocket.
+    fn upstream_of(&self, call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+        let nchan = call.settings.nchan.as_ref()?;
+        let uri = nchan.hooks.publisher_upstream.as_ref()?;
+        let values = hooks::values(nchan, call.variables, negotiation::Wanted::PublishWebSocket);
+        Some(Box::new(self.ask(uri, call.variables, &values, (Method::POST, true))))
+    }
+
+    /// What a back-end is asked about a message, if the location says so.
+    fn asking(&self, settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+        let nchan = settings.nchan.as_ref()?;
+        let uri = nchan.hooks.publisher_upstream.as_ref()?;
+        let values = hooks::values(nchan, variables, negotiation::Wanted::Publish);
+        Some(Box::new(self.ask(uri, variables, &values, (Method::POST, true))))
+    }
+
     /// A subscription that was opened, with what goes on beside it.
-    fn accompanied(&self, following: Following, companion: Companion) -> Next {
-        if companion.is_empty() {
+    fn accompanied(&self, following: Following, companion: Companion, notices: Notices) -> Next {
+        if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
             return Next::Follow(following, None);
         }
-        match LiveCompanion::begin(self.shard.broker(), companion) {
+        match LiveCompanion::begin(self.shard.broker(), companion, (&self.site.backend, notices)) {
             Ok(companion) => Next::Follow(following, Some(companion)),
             Err(_no_room) => {
                 self.shard.release(self.key);
@@ -264,7 +308,7 @@ impl Router<'_> {
                 insert_lines(&mut subscription.head, &added.good);
                 let following = following(&subscription);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return Next::Follow(following, None),
+                    Ok(_) => return self.accompanied(following, Companion::default(), self.notices_of(call)),
                     Err(error) => call.refused(&error),
                 }
             }
@@ -279,14 +323,17 @@ impl Router<'_> {
                 insert_lines(&mut subscription.head, &added.good);
                 let following = following(&subscription);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, *companion),
+                    Ok(_) => return self.accompanied(following, *companion, self.notices_of(call)),
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowSocket(mut subscription, socket, companion) => {
                 insert_lines(&mut subscription.head, &added.any);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(Following::Socket(socket), *companion),
+                    Ok(_) => {
+                        let upstream = self.upstream_of(call);
+                        return self.accompanied(Following::Socket(socket, upstream), *companion, self.notices_of(call));
+                    }
                     Err(error) => call.refused(&error),
                 }
             }

@@ -18,6 +18,8 @@ pub(super) struct Again {
     pub(super) checked: Option<Verdict>,
     /// The path that it was led to.
     pub(super) redirected: Option<Vec<u8>>,
+    /// A hook has agreed to it.
+    pub(super) authorized: bool,
 }
 
 /// Notes the answer of a request for the log.
@@ -31,7 +33,8 @@ impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
         let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: again.checked, redirected: again.redirected.as_deref() };
+        let (checked, redirected, authorized) = (again.checked, again.redirected.as_deref(), again.authorized);
+        let router = Router { site, shard, key: *key, outlet, checked, redirected, authorized };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),

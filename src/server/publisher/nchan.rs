@@ -234,7 +234,13 @@ impl Publishing {
         self.finish_with(broker, body, self.content_type.clone())
     }
 
-    fn finish_with(&self, broker: &Broker, body: Bytes, content_type: Option<Bytes>) -> Response {
+    /// The content type of the message.
+    pub(super) fn content_type(&self) -> Option<Bytes> {
+        self.content_type.clone()
+    }
+
+    /// Publishes another message than that of the request.
+    pub(super) fn finish_with(&self, broker: &Broker, body: Bytes, content_type: Option<Bytes>) -> Response {
         match self.publication.publish(broker, body, content_type) {
             Ok((status, numbers)) => self.notation.response(status, numbers.body(self.notation)).with_headers(&self.cors),
             Err(Unpublished::Group(full)) => nchan::text(Status::FORBIDDEN, &full.to_string()).with_headers(&self.cors),

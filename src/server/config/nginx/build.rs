@@ -34,6 +34,8 @@ pub(super) struct Builder<'a> {
     pub(super) largest_padding: usize,
     /// Place of the end of `http`, where the module checks.
     pub(super) end: Place,
+    /// There is a location of nchan, whose hooks may need a back-end.
+    has_nchan: bool,
     /// There is a `nchan_subscriber_info` location.
     pub(super) shows_info: bool,
     /// There is a location with one of the three endpoint types.
@@ -46,8 +48,9 @@ pub(super) struct Builder<'a> {
 pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
     let names = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &names);
-    let (mut largest_padding, mut shows_info) = (0, false);
+    let (mut largest_padding, mut shows_info, mut has_nchan) = (0, false, false);
     names::visit(&tree.directives, &mut |directive| {
+        has_nchan |= directive.name.starts_with("nchan_");
         shows_info |= directive.name == "nchan_subscriber_info";
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
@@ -55,7 +58,8 @@ pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
         }
     });
     let (limits, base) = (ConnectionLimits::default(), report.files.base().to_owned());
-    Builder { report, names, log_formats, base, largest_padding, end: tree.end, has_endpoints: false, shows_info, limits }.main(tree)
+    Builder { report, names, log_formats, base, largest_padding, end: tree.end, has_endpoints: false, has_nchan, shows_info, limits }
+        .main(tree)
 }
 
 /// What nginx takes without `worker_processes`.
@@ -150,7 +154,7 @@ impl Builder<'_> {
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
     ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        let rule = match directives::rule(name) {
+        let rule = match directives::rule(name).or_else(|| self.proxy_rule(name)) {
             Some(rule) => rule,
             None => return self.unknown(directive, context, scope),
         };
@@ -180,6 +184,11 @@ impl Builder<'_> {
             }
         }
         Ok(Verdict::Served)
+    }
+
+    /// The rule of a directive that is served for hooks only.
+    fn proxy_rule(&self, name: &str) -> Option<&'static directives::Rule> {
+        super::proxy::DIRECTIVES.iter().find(|rule| self.has_nchan && rule.name == name)
     }
 
     /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.

@@ -76,10 +76,6 @@ pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, pl
             report.mistake(place, "push_max_message_buffer_length cannot be smaller than push_min_message_buffer_length.");
         }
     }
-    let hooks = &level.nchan;
-    if hooks.authorize_request.is_some() || hooks.publisher_upstream_request.is_some() {
-        report.mistake(place, guarded("nchan_authorize_request"));
-    }
     if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
         report.notice(place, "the Redis engine of nchan is not served by pushctl: requests to this location are answered with 503");
     }

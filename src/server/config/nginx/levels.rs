@@ -12,10 +12,10 @@ use super::super::template::Template;
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Root};
 use super::super::{
     BrokerSettings, ConnectionLimits, Endpoint, Expression, LocationSettings, MessageFormat, NchanSettings, NhpmSettings, Paddings,
-    ServerName, SlowPolicy, Types, WebSettings,
+    ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::listen::Listen;
-use super::push_levels::{NchanLevel, NhpmLevel};
+use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
 #[derive(Debug, Default)]
@@ -73,6 +73,8 @@ macro_rules! level {
             pub(super) nhpm: NhpmLevel,
             /// Those of nchan.
             pub(super) nchan: NchanLevel,
+            /// Those of back-ends.
+            pub(super) proxy: ProxyLevel,
         }
 
         impl Level {
@@ -82,6 +84,8 @@ macro_rules! level {
                     $($name: self.$name.or_else(|| outer.$name.clone()),)*
                     nhpm: self.nhpm.inherit(&outer.nhpm),
                     nchan: self.nchan.inherit(&outer.nchan),
+                    // A location inside another one has to say itself where its requests go.
+                    proxy: self.proxy.inherit(&ProxyLevel { pass: None, ..outer.proxy.clone() }),
                 }
             }
         }
@@ -133,6 +137,7 @@ level! {
     // Of a location of these modules.
     nhpm_settings: Arc<NhpmSettings>,
     nchan_settings: Arc<NchanSettings>,
+    proxy_settings: Arc<ProxySettings>,
 }
 
 impl Level {
@@ -175,6 +180,7 @@ impl Level {
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
             nhpm: level.nhpm_settings,
             nchan: level.nchan_settings,
+            proxy: level.proxy_settings,
         })
     }
 

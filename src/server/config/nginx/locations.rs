@@ -1,5 +1,7 @@
 //! `location` blocks: their patterns, nested ones, `if` blocks, and the settings they end up with.
 
+use std::sync::Arc;
+
 use super::super::web::Root;
 use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step};
 use super::build::Builder;
@@ -56,7 +58,15 @@ impl Builder<'_> {
             }
             _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
         }
-        let level = self.with_push_settings(level, endpoint);
+        let mut level = self.with_push_settings(level, endpoint);
+        if let Some(proxy) = level.proxy.settings(&pattern).filter(|_| endpoint == Endpoint::None) {
+            level.proxy_settings = Some(Arc::new(proxy));
+            let text =
+                "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
+            if level.internal != Some(true) {
+                self.report.notice(directive.place, text);
+            }
+        }
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
         let steps = self.steps(scope.steps, &blocks, endpoint, (&level, outer.broker, &paddings));

@@ -22,6 +22,7 @@ mod names;
 mod nchan;
 mod nhpm;
 mod parser;
+mod proxy;
 mod push_levels;
 mod timeouts;
 mod to_toml;

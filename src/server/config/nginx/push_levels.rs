@@ -98,6 +98,18 @@ level! {
     }
 }
 
+level! {
+    /// The directives of locations that stand for a back-end; `None` = not given.
+    ProxyLevel {
+        pass: Expression,
+        headers: Vec<(Bytes, Expression)>,
+        passes_body: bool,
+        passes_headers: bool,
+        method: Bytes,
+        timeout: Duration,
+    }
+}
+
 /// Zero stands for "none".
 fn limited(time: Option<Duration>) -> Option<Duration> {
     time.filter(|time| !time.is_zero())

@@ -288,6 +288,12 @@ impl Socket {
         }
     }
 
+    /// The end of a websocket for this reason.
+    #[must_use]
+    pub fn closed(code: u16, reason: &str) -> Received {
+        Received::Close(frame::close(code, reason))
+    }
+
     /// Memory of what waits for the rest of its message, in bytes.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
