@@ -8,8 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::mem::size_of;
 use std::sync::{Arc, LazyLock};
 
-use super::log::{Cursor, Message};
+use super::log::Cursor;
 use super::memory::{Charge, MemoryMeter};
+use super::message::Message;
 use crate::message::Position;
 
 /// Most dropped messages of a channel whose places are remembered (4 KiB). When there are more, older ones are thinned out:

@@ -2,7 +2,8 @@
 //! them. Positions of the whole server are the business of [`super::Cursor`].
 
 use super::dropped::Missed;
-use super::log::{Log, Message, Place};
+use super::log::{Log, Place};
+use super::message::Message;
 use crate::message::Position;
 
 /// Where a reader of one channel starts.

@@ -297,30 +297,6 @@ impl<'a> Requests<'a> {
         Err(Over)
     }
 
-    /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
-    async fn discard_and_route(
-        &mut self,
-        head: Bytes,
-        length: BodyLength,
-        (max_body, expects): (u64, bool),
-    ) -> Result<Option<Served>, Over> {
-        if let Err(response) = self.read_body(length, max_body, expects).await? {
-            // Nobody looks at it any more while the answer is on its way.
-            drop(head);
-            self.held = 0;
-            response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
-            self.flush().await?;
-            self.linger().await;
-            return Err(Over);
-        }
-        self.flush().await?;
-        let Connection { site, shard, key, outlet, peer, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, checked: None, redirected: None, authorized: true };
-        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
-        let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
-        Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await
-    }
-
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
     async fn without_body(&mut self, response: Response, length: BodyLength, (max_body, expects): (u64, bool)) -> Result<Response, Over> {
         if length == BodyLength::None || response.close {

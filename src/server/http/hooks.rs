@@ -48,30 +48,29 @@ pub(super) fn values(settings: &NchanSettings, variables: &dyn Variables, wanted
     }
 }
 
-impl Router<'_> {
-    /// The request that an internal URI stands for.
-    pub(super) fn ask(
-        &self,
-        uri: &Expression,
-        variables: &RequestVariables<'_>,
-        values: &Values,
-        (method, tells_length): (Method, bool),
-    ) -> Result<Ask, Unreachable> {
-        let with_values = NchanVariables { request: variables, values };
-        let uri = uri.evaluate(&with_values);
-        let (path, own_arguments) = match memchr::memchr(b'?', &uri) {
-            Some(mark) => (&uri[..mark], &uri[mark + 1..]),
-            None => (&uri[..], variables.request.query),
-        };
-        let located = variables.server.locate(path);
-        let proxy = located.as_ref().and_then(|(location, _)| location.settings.proxy.as_ref());
-        let Some(proxy) = proxy else {
-            tracing::warn!(uri = %String::from_utf8_lossy(path), "a hook leads to no location with proxy_pass");
-            return Err(Unreachable);
-        };
-        ask(proxy, variables.request, &with_values, (path, own_arguments), (method, tells_length))
-    }
+/// The request that an internal URI stands for.
+pub(super) fn ask_hook(
+    uri: &Expression,
+    variables: &RequestVariables<'_>,
+    values: &Values,
+    (method, tells_length): (Method, bool),
+) -> Result<Ask, Unreachable> {
+    let with_values = NchanVariables { request: variables, values };
+    let uri = uri.evaluate(&with_values);
+    let (path, own_arguments) = match memchr::memchr(b'?', &uri) {
+        Some(mark) => (&uri[..mark], &uri[mark + 1..]),
+        None => (&uri[..], variables.request.query),
+    };
+    let located = variables.server.locate(path);
+    let proxy = located.as_ref().and_then(|(location, _)| location.settings.proxy.as_ref());
+    let Some(proxy) = proxy else {
+        tracing::warn!(uri = %String::from_utf8_lossy(path), "a hook leads to no location with proxy_pass");
+        return Err(Unreachable);
+    };
+    ask(proxy, variables.request, &with_values, (path, own_arguments), (method, tells_length))
+}
 
+impl Router<'_> {
     /// Asks whether a request may go on, if its location has that hook.
     pub(super) fn authorization(
         &self,
@@ -84,17 +83,17 @@ impl Router<'_> {
             return None;
         }
         let values = values(settings, variables, wanted);
-        Some(Authorization { ask: self.ask(uri, variables, &values, (Method::GET, false)), wanted })
+        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted })
     }
 
     /// What is told of a subscriber that stays.
-    pub(super) fn notices(&self, settings: &NchanSettings, variables: &RequestVariables<'_>, wanted: Wanted) -> Notices {
+    pub(super) fn notices(settings: &NchanSettings, variables: &RequestVariables<'_>, wanted: Wanted) -> Notices {
         if !matches!(wanted, Wanted::Subscribe(mode) if mode.is_stream()) {
             return Notices::default();
         }
         let ask = |uri: &Option<Expression>| {
             let values = values(settings, variables, wanted);
-            self.ask(uri.as_ref()?, variables, &values, (Method::GET, true)).ok()
+            ask_hook(uri.as_ref()?, variables, &values, (Method::GET, true)).ok()
         };
         Notices { came: ask(&settings.hooks.subscribe), left: ask(&settings.hooks.unsubscribe) }
     }

@@ -234,7 +234,7 @@ impl Router<'_> {
                 }
                 match call.answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
-                    publisher::Answer::Read(plan) => Next::Read(plan, max_body, self.asking(settings, variables)),
+                    publisher::Answer::Read(plan) => Next::Read(plan, max_body, Self::asking(settings, variables)),
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
@@ -264,27 +264,27 @@ impl Router<'_> {
     }
 
     /// What is told of a subscriber that stays, if its location says so.
-    fn notices_of(&self, call: &subscriber::Call<'_>) -> Notices {
+    fn notices_of(call: &subscriber::Call<'_>) -> Notices {
         match (&call.settings.nchan, call.endpoint) {
-            (Some(nchan), Endpoint::Nchan(roles)) => self.notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
+            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
             _ => Notices::default(),
         }
     }
 
     /// What a back-end is asked about the messages of a websocket.
-    fn upstream_of(&self, call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+    fn upstream_of(call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
         let nchan = call.settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
         let values = hooks::values(nchan, call.variables, negotiation::Wanted::PublishWebSocket);
-        Some(Box::new(self.ask(uri, call.variables, &values, (Method::POST, true))))
+        Some(Box::new(hooks::ask_hook(uri, call.variables, &values, (Method::POST, true))))
     }
 
     /// What a back-end is asked about a message, if the location says so.
-    fn asking(&self, settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+    fn asking(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
         let nchan = settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
         let values = hooks::values(nchan, variables, negotiation::Wanted::Publish);
-        Some(Box::new(self.ask(uri, variables, &values, (Method::POST, true))))
+        Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
     }
 
     /// A subscription that was opened, with what goes on beside it.
@@ -308,7 +308,7 @@ impl Router<'_> {
                 insert_lines(&mut subscription.head, &added.good);
                 let following = following(&subscription);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, Companion::default(), self.notices_of(call)),
+                    Ok(_) => return self.accompanied(following, Companion::default(), Self::notices_of(call)),
                     Err(error) => call.refused(&error),
                 }
             }
@@ -323,7 +323,7 @@ impl Router<'_> {
                 insert_lines(&mut subscription.head, &added.good);
                 let following = following(&subscription);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, *companion, self.notices_of(call)),
+                    Ok(_) => return self.accompanied(following, *companion, Self::notices_of(call)),
                     Err(error) => call.refused(&error),
                 }
             }
@@ -331,8 +331,8 @@ impl Router<'_> {
                 insert_lines(&mut subscription.head, &added.any);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
                     Ok(_) => {
-                        let upstream = self.upstream_of(call);
-                        return self.accompanied(Following::Socket(socket, upstream), *companion, self.notices_of(call));
+                        let upstream = Self::upstream_of(call);
+                        return self.accompanied(Following::Socket(socket, upstream), *companion, Self::notices_of(call));
                     }
                     Err(error) => call.refused(&error),
                 }

@@ -7,6 +7,7 @@
 
 mod ids;
 mod polls;
+mod socket;
 mod streams;
 mod websocket;
 pub(super) mod who;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use websocket::{Incoming, Received, Socket};
+pub use socket::{Incoming, Received, Socket};
 
 use super::{Answer, Call, Key};
 use crate::server::broker::{AttachError, GroupInfo, Start};
