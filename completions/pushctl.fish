@@ -68,6 +68,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l min-body-rate 
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l keepalive-timeout -d 'Time between two requests of a connection; then it is closed [default: 75s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l send-timeout -d 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ping-timeout -d 'Time after a ping within which something has to come from a websocket; then it is dropped; 0: never [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l hook-timeout -d 'Time for the answer of a back-end of hooks (nchan_authorize_request and the like); then the request is answered as if it were down [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hook-answer -d 'Bytes of an answer of a back-end of hooks; with a larger one it counts as down [default: 1m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hooks -d 'Requests to back-ends of hooks at once, of each shard; further ones wait within --hook-timeout [default: 512]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive -d 'Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-interval -d 'Time between two such questions [default: 10s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-probes -d 'Questions without an answer after which a connection is broken [default: 6]' -r

@@ -8,6 +8,8 @@ pub const MODE: &str = "X-Nginx-PushStream-Mode";
 pub const EVENT_ID: &str = "Event-Id";
 /// Publisher header: the type that an EventSource client sees as `event:`.
 pub const EVENT_TYPE: &str = "Event-Type";
+/// Publisher header of nchan that says the same.
+pub const EVENTSOURCE_EVENT: &str = "X-EventSource-Event";
 /// Subscriber header of an EventSource that reconnects.
 pub const LAST_EVENT_ID: &str = "Last-Event-ID";
 /// Content type of a batch of messages, one JSON object per line (an extension of ours).

@@ -10,6 +10,7 @@ use super::check_front;
 use super::check_todo;
 use super::exit::{Code, Usage};
 use super::output;
+use crate::server::config::nchan::Roles;
 use crate::server::config::nginx::{self, Treated, Verdict};
 use crate::server::config::{Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer};
 
@@ -267,6 +268,15 @@ fn add_rows(rows: &mut Vec<Row>, location: &Location, (server, listen): (&str, &
     location.nested.iter().for_each(|nested| add_rows(rows, nested, (server, listen)));
 }
 
+fn nchan_mode(roles: Roles) -> &'static str {
+    match (roles.has(Roles::PUBLISH), roles.has(Roles::SUBSCRIBE.and(Roles::INTERVALPOLL).and(Roles::RAW_STREAM))) {
+        (true, true) => "pubsub",
+        (true, false) => "publisher",
+        (false, true) => "subscriber",
+        (false, false) => "off",
+    }
+}
+
 fn endpoint(location: &Location) -> (&'static str, &'static str) {
     let always_returns = location.steps.iter().any(|step| matches!(step, Step::Return(_)));
     match location.endpoint {
@@ -277,6 +287,13 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
         Endpoint::Statistics => ("statistics", ""),
         Endpoint::Publisher { admin: true } => ("publisher", "admin"),
         Endpoint::Publisher { admin: false } => ("publisher", "normal"),
+        Endpoint::NhpmPublisher => ("NHPM publisher", ""),
+        Endpoint::NhpmSubscriber { interval_poll: false } => ("NHPM subscriber", "long-poll"),
+        Endpoint::NhpmSubscriber { interval_poll: true } => ("NHPM subscriber", "interval-poll"),
+        Endpoint::Nchan(roles) => ("nchan", nchan_mode(roles)),
+        Endpoint::NchanGroup(_) => ("nchan group", ""),
+        Endpoint::NchanStubStatus => ("nchan statistics", ""),
+        Endpoint::NchanSubscriberInfo => ("nchan subscriber info", ""),
         Endpoint::Subscriber(SubscriberMode::Streaming) => ("subscriber", "streaming"),
         Endpoint::Subscriber(SubscriberMode::Polling) => ("subscriber", "polling"),
         Endpoint::Subscriber(SubscriberMode::LongPolling) => ("subscriber", "long-polling"),

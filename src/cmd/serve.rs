@@ -1,5 +1,6 @@
 //! `pushctl serve`: runs a broker until it is told to end.
 
+mod hooks;
 mod ready_file;
 mod reload;
 mod signals;
@@ -141,6 +142,8 @@ pub struct Args {
     /// message template, which do as the module does.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     ping_timeout: Option<Duration>,
+    #[command(flatten)]
+    hooks: hooks::HookOptions,
     /// Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     tcp_keepalive: Option<Duration>,
@@ -256,6 +259,7 @@ impl Args {
         limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
         set(&mut limits.max_batch_bytes, self.max_batch_size);
         set(&mut limits.max_channels_per_request, self.max_channels_per_request);
+        self.hooks.apply(limits);
         set(&mut limits.max_websocket_message_bytes, self.max_websocket_message_size);
         set(&mut limits.max_header_bytes, self.max_header_size);
         set(&mut limits.max_lag_bytes, self.max_lag);

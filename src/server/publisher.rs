@@ -13,6 +13,9 @@
 //! A request that needs its body is answered in two steps, because channels are made before the body is read.
 
 pub mod batch;
+mod nchan;
+mod nchan_group;
+mod nhpm;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use batch::Batch;
+pub use nchan::{Publication, Unpublished};
+pub use nchan_group::answer as answer_group;
 
 /// What a publisher's request comes to.
 pub enum Answer {
@@ -53,6 +58,8 @@ pub struct Plan {
 enum Action {
     Publish { channels: SmallVec<[Arc<Channel>; 1]>, event_id: Option<Bytes>, event_type: Option<Bytes>, store: bool },
     Delete { ids: SmallVec<[ChannelRef; 1]> },
+    Nhpm(nhpm::Publication),
+    Nchan(Box<nchan::Publishing>),
 }
 
 /// A request at a publisher location.
@@ -91,6 +98,12 @@ impl Call<'_> {
     /// Answers the request, as far as that is possible without its body.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        if let Some(settings) = &self.settings.nhpm {
+            return nhpm::answer(self, settings);
+        }
+        if let Some(settings) = &self.settings.nchan {
+            return nchan::answer(self, settings);
+        }
         let headers = self.headers();
         match self.request.method {
             "OPTIONS" => return Answer::Respond(Response::header_only(Status::OK, headers)),
@@ -159,6 +172,11 @@ impl Call<'_> {
 }
 
 impl Plan {
+    /// A plan of another dialect, which writes its own answer.
+    fn of(action: Action) -> Self {
+        Self { action, notation: Notation::Plain, shows_info: false, escapes_ids: false, headers: Cow::Borrowed(b"") }
+    }
+
     /// Header lines that every answer of the location carries.
     #[must_use]
     pub fn headers(&self) -> &[u8] {
@@ -174,8 +192,25 @@ impl Plan {
                 size_of_val(&channels[..]) + text(event_id) + text(event_type)
             }
             Action::Delete { ids } => channels_path::own_bytes(ids),
+            Action::Nhpm(publication) => publication.own_bytes(),
+            Action::Nchan(publishing) => publishing.own_bytes(),
         };
         size_of::<Self>() + self.headers.len() + action
+    }
+
+    /// The content type of the message, where it is known before the body.
+    #[must_use]
+    pub fn content_type(&self) -> Option<Bytes> {
+        if let Action::Nchan(publishing) = &self.action { publishing.content_type() } else { None }
+    }
+
+    /// As [`Plan::finish`], with another message than that of the request.
+    #[must_use]
+    pub fn finish_with(&self, broker: &Broker, text: Bytes, content_type: Option<Bytes>) -> Response {
+        match &self.action {
+            Action::Nchan(publishing) => publishing.finish_with(broker, text, content_type),
+            _ => self.finish(broker, text),
+        }
     }
 
     /// Answers the request with its body.
@@ -183,9 +218,12 @@ impl Plan {
     pub fn finish(&self, broker: &Broker, body: Bytes) -> Response {
         match &self.action {
             Action::Delete { ids } => self.delete(broker, ids, &body),
+            Action::Nhpm(publication) => publication.finish(broker, body),
+            Action::Nchan(publishing) => publishing.finish(broker, body),
             Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.headers[NO_CACHE.len()..], false),
             Action::Publish { channels, event_id, event_type, store } => {
-                let message = NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone() };
+                let message =
+                    NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone(), ..NewMessage::default() };
                 self.publish(broker, channels, &message, *store)
             }
         }

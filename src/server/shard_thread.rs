@@ -15,7 +15,7 @@ use super::broker::{Broker, Incident};
 use super::config::ConnectionLimits;
 use super::fanout::Shard;
 use super::generation::{Generation, ListenerNumber};
-use super::http::{Accepted, Connection, Place, Site};
+use super::http::{Accepted, Backend, Connection, Place, Site};
 use super::subscriber::Formats;
 
 /// Orders on their way to a shard, accepted connections above all; when there are more, accepting waits.
@@ -175,8 +175,10 @@ impl Thread {
 /// The sites of a shard; they share their formats.
 fn sites(generation: &Generation) -> impl Iterator<Item = (ListenerNumber, Site)> {
     let (formats, config) = (Rc::new(Formats::default()), &generation.config);
+    let backend = Backend::new(&config.limits);
     generation.listeners.iter().zip(&config.listeners).map(move |((number, census), listener)| {
-        (*number, Site::new(listener.clone(), config.limits.clone(), Rc::clone(&formats), Arc::clone(census)))
+        let listener = (listener.clone(), Arc::clone(census));
+        (*number, Site::new(listener, config.limits.clone(), Rc::clone(&formats), backend.clone()))
     })
 }
 

@@ -19,6 +19,7 @@ mod front;
 mod gaps;
 mod generated;
 mod golden;
+mod golden_nchan;
 mod imports;
 mod isolation;
 mod ledger;

@@ -1,18 +1,20 @@
 //! A channel: its log, its subscriptions, and which shards have to hear of news.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::dropped::Missed;
-use super::log::{Cursor, Log, LogAccounts, Message, Place, Window};
+use super::groups::Group;
+use super::log::{Log, LogAccounts, Place, Window};
 use super::memory::{Charge, allocated};
+use super::message::Message;
 use super::reading::Slice;
-use crate::message::Position;
+use super::subscription::{Attachment, Manner, Refused, Wish};
+use crate::message::{Position, unix_now};
 
 /// Most shards that a broker can serve: a channel keeps one bit for each.
 pub const MAX_SHARDS: usize = 64;
@@ -34,6 +36,8 @@ pub struct Channel {
     pub(super) number: u64,
     /// One bit for each shard in whose inbox the channel stands.
     dirty: AtomicU64,
+    /// One bit for each shard that has to end the channel's waiting readers.
+    expulsions: AtomicU64,
     state: Mutex<State>,
     _charge: Charge,
 }
@@ -42,6 +46,14 @@ pub struct Channel {
 pub(super) struct State {
     pub(super) log: Log,
     pub(super) subscriptions: u64,
+    /// Those of them that end with their first message.
+    pub(super) waiting: u64,
+    /// Second of the latest request for its messages alone; 0 = there was none.
+    pub(super) requested: u64,
+    /// Second of its creation.
+    created: u64,
+    /// Until when it stays although it is empty, if somebody said so.
+    pub(super) keep_until: Option<Instant>,
     /// Latest of creation, publication and subscription.
     pub(super) active_at: Instant,
     pub(super) fate: Fate,
@@ -84,28 +96,14 @@ pub struct ChannelInfo {
     pub dropped: u64,
     /// Bytes kept for followers that are behind.
     pub lag_bytes: u64,
-}
-
-/// What a new subscription asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
-    /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
-    pub backtrack: u32,
-    /// Where it goes on.
-    pub cursor: &'a Cursor,
-    /// Bytes that it may be behind.
-    pub max_lag: u64,
-    /// Subscriptions of the same request on this channel, which its limit does not count.
-    pub own: u64,
-}
-
-/// A new subscription's place in the log.
-#[derive(Clone, Copy, Debug)]
-pub struct Attachment {
-    /// Where it starts.
-    pub place: Place,
-    /// What is gone between its cursor and there.
-    pub missed: Missed,
+    /// Subscriptions that end with their first message.
+    pub waiting: u64,
+    /// Second of the latest request for messages of this channel alone; 0 = there was none.
+    pub requested: u64,
+    /// Second of its creation.
+    pub created: u64,
+    /// Second of the newest message and its tag in the channel.
+    pub last: Option<(u64, u32)>,
 }
 
 /// The channel was deleted or collected since it was looked up.
@@ -122,17 +120,36 @@ pub(super) struct Appended {
 }
 
 impl Channel {
-    pub(super) fn new(id: Bytes, number: u64, kind: (bool, bool), charge: Charge, accounts: Arc<LogAccounts>) -> Self {
+    pub(super) fn new(
+        id: Bytes,
+        number: u64,
+        kind: (bool, bool),
+        charge: Charge,
+        (accounts, group): (Arc<LogAccounts>, Option<Arc<Group>>),
+    ) -> Self {
         let (wildcard, events) = kind;
         let state = State {
-            log: Log::new(accounts),
+            log: Log::new(accounts, group),
             subscriptions: 0,
+            waiting: 0,
+            requested: 0,
+            created: unix_now(),
+            keep_until: None,
             active_at: Instant::now(),
             fate: Fate::Alive,
             interest: SmallVec::new(),
             lags: SmallVec::new(),
         };
-        Self { id, wildcard, events, number, dirty: AtomicU64::new(0), state: Mutex::new(state), _charge: charge }
+        Self {
+            id,
+            wildcard,
+            events,
+            number,
+            dirty: AtomicU64::new(0),
+            expulsions: AtomicU64::new(0),
+            state: Mutex::new(state),
+            _charge: charge,
+        }
     }
 
     pub(super) fn footprint(id: &Bytes) -> u64 {
@@ -178,8 +195,10 @@ impl Channel {
         let followed_on = state.followed_on();
         window.keep_live = followed_on != 0;
         window.max_live_bytes = state.max_lag();
-        let message = Arc::new(make(state.log.last_id() + 1));
-        let dropped = state.log.append(message, &window);
+        let mut message = make(state.log.last_id() + 1);
+        message.channel_tag = state.log.tags.next(message.position.time, window.takes_tag);
+        message.recipients = AtomicU32::new(u32::try_from(state.waiting).unwrap_or(u32::MAX));
+        let dropped = state.log.append(Arc::new(message), &window);
         state.active_at = Instant::now();
         Ok(Appended { info: state.info(&self.id), dropped, followed_on })
     }
@@ -195,16 +214,35 @@ impl Channel {
         self.dirty.fetch_and(!(1 << shard), Ordering::AcqRel);
     }
 
-    pub(super) fn attach(&self, shard: usize, wish: Wish<'_>, most: u64) -> Result<Option<Attachment>, Gone> {
+    /// Notes that these shards have to end the waiting readers.
+    pub(super) fn request_expulsion(&self, shards: u64) {
+        self.expulsions.fetch_or(shards, Ordering::AcqRel);
+    }
+
+    /// True if the waiting readers of `shard` have to end: asked for by one that came later and wants to be the only one.
+    /// Those that come after this question may stay.
+    pub fn take_expulsion(&self, shard: usize) -> bool {
+        let bit = 1 << shard;
+        self.expulsions.load(Ordering::Relaxed) & bit != 0 && self.expulsions.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+
+    pub(super) fn attach(&self, shard: usize, wish: Wish<'_>, most: u64) -> Result<Result<Attachment, Refused>, Gone> {
         let mut state = self.lock();
         if !matches!(state.fate, Fate::Alive) {
             return Err(Gone);
         }
         if state.subscriptions >= most {
-            return Ok(None);
+            return Ok(Err(Refused::TooMany));
         }
-        let (place, missed) = state.log.resolve(wish.backtrack, wish.cursor);
+        if wish.must_be_alone && state.waiting > 0 {
+            return Ok(Err(Refused::NotAlone));
+        }
+        let (place, missed) = match wish.start {
+            Some(start) => state.log.resolve_start(start),
+            None => state.log.resolve(wish.backtrack, wish.cursor),
+        };
         state.subscriptions += 1;
+        state.note_manner(wish.manner, 1);
         state.active_at = Instant::now();
         if state.interest.len() <= shard {
             state.interest.resize(shard + 1, Interest::default());
@@ -214,16 +252,18 @@ impl Channel {
             interest.floor = place.live_from;
         }
         interest.followers += 1;
-        match state.lags.iter_mut().find(|(bytes, _)| *bytes == wish.max_lag) {
+        match state.lags.iter_mut().find(|(bytes, _)| *bytes == wish.manner.max_lag) {
             Some((_, followers)) => *followers += 1,
-            None => state.lags.push((wish.max_lag, 1)),
+            None => state.lags.push((wish.manner.max_lag, 1)),
         }
-        Ok(Some(Attachment { place, missed }))
+        Ok(Ok(Attachment { place, missed }))
     }
 
-    pub(super) fn detach(&self, shard: usize, max_lag: u64) {
+    pub(super) fn detach(&self, shard: usize, manner: Manner) {
+        let max_lag = manner.max_lag;
         let mut state = self.lock();
         state.subscriptions -= 1;
+        state.note_manner(manner, -1);
         state.interest[shard].followers -= 1;
         if let Some(index) = state.lags.iter().position(|(bytes, _)| *bytes == max_lag) {
             state.lags[index].1 -= 1;
@@ -243,6 +283,7 @@ impl Channel {
             interest.followers = u32::try_from(count).unwrap_or(u32::MAX);
         }
         state.subscriptions = state.interest.iter().map(|interest| u64::from(interest.followers)).sum();
+        state.waiting = state.waiting.min(state.subscriptions);
         state.release_live();
     }
 
@@ -317,7 +358,30 @@ impl State {
         followed.fold(0, |bits, (shard, _)| bits | 1 << shard)
     }
 
-    fn info(&self, id: &Bytes) -> ChannelInfo {
+    /// The channel is over: what it has is no longer its group's.
+    pub(super) fn leave_group(&mut self) {
+        if let Some(group) = self.log.leave_group() {
+            group.channels.fetch_sub(1, Ordering::Relaxed);
+            group.subscribers.fetch_sub(self.subscriptions, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a subscription that comes (1) or goes (-1).
+    fn note_manner(&mut self, manner: Manner, change: i64) {
+        if let Some(group) = self.log.group() {
+            let _ = if change > 0 {
+                group.subscribers.fetch_add(1, Ordering::Relaxed)
+            } else {
+                group.subscribers.fetch_sub(1, Ordering::Relaxed)
+            };
+        }
+        self.waiting = self.waiting.saturating_add_signed(if manner.is_one_shot { change } else { 0 });
+        if !manner.is_one_of_several {
+            self.requested = unix_now();
+        }
+    }
+
+    pub(super) fn info(&self, id: &Bytes) -> ChannelInfo {
         ChannelInfo {
             id: id.clone(),
             published: self.log.last_id(),
@@ -325,6 +389,10 @@ impl State {
             subscribers: self.subscriptions,
             dropped: self.log.dropped_count(),
             lag_bytes: self.log.live_bytes(),
+            waiting: self.waiting,
+            requested: self.requested,
+            created: self.created,
+            last: self.log.tags.last(),
         }
     }
 

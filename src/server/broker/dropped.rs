@@ -8,8 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::mem::size_of;
 use std::sync::{Arc, LazyLock};
 
-use super::log::{Cursor, Message};
+use super::log::Cursor;
 use super::memory::{Charge, MemoryMeter};
+use super::message::Message;
 use crate::message::Position;
 
 /// Most dropped messages of a channel whose places are remembered (4 KiB). When there are more, older ones are thinned out:
@@ -181,7 +182,17 @@ mod tests {
         for id in 1..=count {
             let event_id = (id % 2 == 0).then(|| Bytes::from(format!("e{id}")));
             let charge = memory.charge(1).expect("the meter has room");
-            let message = Message { id, position: position(id), text: Bytes::new(), event_id, event_type: None, charge };
+            let message = Message {
+                id,
+                position: position(id),
+                text: Bytes::new(),
+                event_id,
+                event_type: None,
+                attributes: None,
+                channel_tag: 0,
+                recipients: 0.into(),
+                charge,
+            };
             dropped.note(&message, RecordMeters { memory: &memory, records: &records });
         }
         dropped

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::channel::{Channel, Fate, State};
-use super::{Broker, Inner, NewMessage};
+use super::{Broker, Inner, Keeping, NewMessage};
 use crate::message::unix_now;
 
 impl Broker {
@@ -19,13 +20,14 @@ impl Broker {
                 self.emit("channel_destroyed", &id);
             }
         }
+        self.0.groups.sweep();
         let newest_expired = unix_now().saturating_sub(self.settings().message_ttl.as_secs());
         for channel in self.0.registry.list(|_| true) {
             self.sweep(&channel, newest_expired);
         }
     }
 
-    fn sweep(&self, channel: &Arc<Channel>, newest_expired: u64) {
+    pub(super) fn sweep(&self, channel: &Arc<Channel>, newest_expired: u64) {
         let (expired, idle) = {
             let mut state = channel.lock();
             (state.log.expire(newest_expired), self.0.is_idle(&state))
@@ -42,6 +44,7 @@ impl Broker {
             let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
             if idle {
                 state.fate = Fate::Collected(self.0.clock.now());
+                state.leave_group();
             }
             idle
         });
@@ -64,8 +67,13 @@ impl Broker {
         let mut text = format!("{{\"type\": \"{event}\", \"channel\": \"").into_bytes();
         text.extend_from_slice(id);
         text.extend_from_slice(b"\"}");
-        let message = NewMessage { text: Bytes::from(text), event_id: None, event_type: Some(Bytes::from_static(event.as_bytes())) };
-        if self.append(events, &message, true).is_err() {
+        let message = NewMessage {
+            text: Bytes::from(text),
+            event_id: None,
+            event_type: Some(Bytes::from_static(event.as_bytes())),
+            ..NewMessage::default()
+        };
+        if self.append(events, &message, Keeping::new(true)).is_err() {
             tracing::debug!(event, "no memory for an event");
         }
     }
@@ -73,8 +81,10 @@ impl Broker {
 
 impl Inner {
     fn is_idle(&self, state: &State) -> bool {
-        state.subscriptions == 0
-            && state.log.stored_count() == 0
-            && state.active_at.elapsed() > self.settings.load().channel_inactivity_time
+        let is_over = match state.keep_until {
+            Some(until) => until < Instant::now(),
+            None => state.active_at.elapsed() > self.settings.load().channel_inactivity_time,
+        };
+        state.subscriptions == 0 && state.log.stored_count() == 0 && is_over
     }
 }

@@ -12,41 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::dropped::{Dropped, Missed, RecordMeters};
-use super::memory::{Charge, MemoryMeter, allocated};
+use super::groups::Group;
+use super::memory::MemoryMeter;
+use super::message::Message;
 use super::reading::{Reading, Slice};
+use super::start::TagCounter;
 use crate::message::Position;
-
-/// A published message.
-#[derive(Debug)]
-pub struct Message {
-    /// Number of the message in its channel, from 1; also its sequence number in the log.
-    pub id: u64,
-    /// Its time and tag.
-    pub position: Position,
-    /// The bytes of the request that published it.
-    pub text: Bytes,
-    /// `Event-Id` of the publisher.
-    pub event_id: Option<Bytes>,
-    /// `Event-Type` of the publisher.
-    pub event_type: Option<Bytes>,
-    /// Releases its share of the memory bound when the last holder lets go.
-    pub(super) charge: Charge,
-}
-
-impl Message {
-    /// What it counts for where many are read at once: about its bytes.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        self.text.len() + 64
-    }
-
-    /// Bytes that a message with these parts takes from the memory bound.
-    pub(super) fn footprint(text: &Bytes, event_id: Option<&Bytes>, event_type: Option<&Bytes>) -> u64 {
-        let of = |part: Option<&Bytes>| part.map_or(0, |part| allocated(part.len()));
-        // Two reference counters, and its slots in two queues, which are up to twice as long as what is in them.
-        of(Some(text)) + of(event_id) + of(event_type) + allocated(std::mem::size_of::<Self>() + 16) + 32
-    }
-}
 
 /// Where a subscriber wants to go on (reference section 7.1).
 #[derive(Clone, Debug, Default)]
@@ -103,7 +74,10 @@ pub(super) struct Log {
     pub(super) last_position: Position,
     /// Made when something is dropped.
     dropped: Option<Box<Dropped>>,
+    pub(super) tags: TagCounter,
     accounts: Arc<LogAccounts>,
+    /// Of the channel; counts what is stored.
+    group: Option<Arc<Group>>,
 }
 
 /// A message in the live window.
@@ -129,7 +103,10 @@ impl LogAccounts {
 
 impl Log {
     /// An empty log.
-    pub(super) fn new(accounts: Arc<LogAccounts>) -> Self {
+    pub(super) fn new(accounts: Arc<LogAccounts>, group: Option<Arc<Group>>) -> Self {
+        if let Some(group) = &group {
+            group.channels.fetch_add(1, Ordering::Relaxed);
+        }
         Self {
             stored: VecDeque::new(),
             live: VecDeque::new(),
@@ -138,8 +115,24 @@ impl Log {
             last_id: 0,
             last_position: Position::default(),
             dropped: None,
+            tags: TagCounter::default(),
             accounts,
+            group,
         }
+    }
+
+    /// The group whose counts this log is part of.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.group.as_deref()
+    }
+
+    /// Takes what is stored off its group's counts; the group, if it was in one.
+    pub(super) fn leave_group(&mut self) -> Option<Arc<Group>> {
+        let group = self.group.take()?;
+        let bytes: u64 = self.stored.iter().map(|message| message.charge.bytes()).sum();
+        group.messages.fetch_sub(self.stored.len() as u64, Ordering::Relaxed);
+        group.messages_memory.fetch_sub(bytes, Ordering::Relaxed);
+        Some(group)
     }
 
     /// Id of the newest message; 0 if there was none.
@@ -175,23 +168,43 @@ impl Log {
             self.accounts.lag_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.bound_live(window.max_live_bytes);
         }
-        if !window.store {
-            return 0;
+        if window.store {
+            if let Some(group) = &self.group {
+                group.messages.fetch_add(1, Ordering::Relaxed);
+                group.messages_memory.fetch_add(message.charge.bytes(), Ordering::Relaxed);
+            }
+            self.stored.push_back(message);
         }
-        self.stored.push_back(message);
         let excess = self.stored.len().saturating_sub(window.max_stored);
         self.drop_stored(excess);
         excess
     }
 
-    /// Removes stored messages of second `newest_expired` and before; returns how many.
+    /// Removes stored messages whose time is over, those without a time of their own if they are of second `newest_expired` or
+    /// before; returns how many.
     pub(super) fn expire(&mut self, newest_expired: u64) -> usize {
-        let expired = self.stored.iter().take_while(|message| message.position.time <= newest_expired).count();
+        let expired = self.stored.iter().take_while(|message| message.is_expired(newest_expired)).count();
         self.drop_stored(expired);
         if self.stored.is_empty() {
             self.stored.shrink_to_fit();
         }
         expired
+    }
+
+    /// Notes that a reader had the message of that id; true if it went then, because it was to go and is the oldest.
+    pub(super) fn note_read(&mut self, id: u64) -> bool {
+        let Some(message) = self.stored.get(self.stored.partition_point(|message| message.id < id)).filter(|message| message.id == id)
+        else {
+            return false;
+        };
+        let recipients = message.recipients.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let goes = message.attributes.as_ref().is_some_and(|attributes| {
+            let left = attributes.goes_when_read.map_or(usize::MAX, |left| left as usize);
+            self.stored.len() > left && recipients >= attributes.min_recipients
+        });
+        let goes = goes && self.stored.front().is_some_and(|oldest| oldest.id == id);
+        self.drop_stored(usize::from(goes));
+        goes
     }
 
     fn drop_stored(&mut self, count: usize) {
@@ -201,6 +214,10 @@ impl Log {
         let dropped = self.dropped.get_or_insert_default();
         let meters = RecordMeters { memory: &self.accounts.memory, records: &self.accounts.records };
         for message in self.stored.drain(..count) {
+            if let Some(group) = &self.group {
+                group.messages.fetch_sub(1, Ordering::Relaxed);
+                group.messages_memory.fetch_sub(message.charge.bytes(), Ordering::Relaxed);
+            }
             dropped.note(&message, meters);
         }
     }
@@ -322,6 +339,9 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.accounts.lag_bytes.fetch_sub(self.live_bytes, Ordering::Relaxed);
+        if let Some(group) = self.leave_group() {
+            group.channels.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -334,6 +354,8 @@ pub(super) struct Window {
     pub keep_live: bool,
     /// Most stored messages.
     pub max_stored: usize,
+    /// It takes a tag of its channel.
+    pub takes_tag: bool,
     /// Most bytes held for followers that are behind.
     pub max_live_bytes: u64,
 }

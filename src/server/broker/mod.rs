@@ -3,47 +3,64 @@
 //! Lock order: a part of the registry, then channels in the order of their creation, then an inbox or the trash.
 //! Locks are held for a few instructions, never across an await, and are released before anybody is woken.
 
+mod attributes;
 mod channel;
 mod clock;
 mod counters;
 mod dropped;
+mod groups;
 mod inbox;
 mod incidents;
 mod life;
 mod log;
 mod memory;
+mod message;
+mod presence;
 mod reading;
 mod registry;
 mod snapshot;
+mod start;
+mod subscription;
 mod trash;
+mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use channel::{Attachment, Channel, ChannelInfo, MAX_SHARDS, Wish};
+pub use attributes::{Attributes, Keeping};
+pub use channel::{Channel, ChannelInfo, MAX_SHARDS};
 pub use counters::{ShardSummary, Slowness, Summary};
 pub use dropped::Missed;
+pub use groups::{GroupFull, GroupInfo, GroupLimits};
 pub use inbox::Inbox;
 pub use incidents::Incident;
-pub use log::{Cursor, Message, Place};
+pub use log::{Cursor, Place};
 pub use memory::{Charge, OutOfMemory, Reservation};
+pub use message::Message;
+pub use presence::Presence;
 pub use reading::Slice;
 pub use snapshot::{Reader, Snapshot, read_together};
+pub use start::Start;
+use subscription::Refused;
+pub use subscription::{Attachment, Manner, Wish};
 
 use super::config::BrokerSettings;
 use channel::Fate;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
+use groups::Groups;
 use incidents::Incidents;
 use log::{LogAccounts, Window};
 use memory::MemoryMeter;
+use presence::Presences;
 use registry::Registry;
 use trash::Trash;
+use upkeep::IdleWatch;
 
 /// Messages expire and idle channels are collected at ticks of this period, as in the module (reference, section 3).
 pub const TICK: Duration = Duration::from_secs(4);
@@ -68,6 +85,9 @@ struct Inner {
     counters: Counters,
     incidents: Incidents,
     trash: Mutex<Trash>,
+    idle: IdleWatch,
+    groups: Groups,
+    presences: Presences,
     inboxes: Vec<Arc<Inbox>>,
     events: Option<Arc<Channel>>,
     started: Instant,
@@ -82,6 +102,8 @@ pub struct NewMessage {
     pub event_id: Option<Bytes>,
     /// `Event-Type` of the publisher.
     pub event_type: Option<Bytes>,
+    /// What else is known of it.
+    pub attributes: Option<Arc<Attributes>>,
 }
 
 /// Why a channel cannot be created.
@@ -104,6 +126,9 @@ pub enum AttachError {
     /// `max_subscribers_per_channel` is reached.
     #[error("subscribers limit per channel exceeded")]
     TooManySubscribers,
+    /// Somebody waits, and it wanted to be the only one.
+    #[error("there is a subscriber already")]
+    NotAlone,
 }
 
 impl Broker {
@@ -124,6 +149,9 @@ impl Broker {
             counters: Counters { shards: shard_counters, ..Counters::default() },
             incidents: Incidents::default(),
             trash: Mutex::default(),
+            idle: IdleWatch::default(),
+            groups: Groups::default(),
+            presences: Presences::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             events: None,
             started: Instant::now(),
@@ -200,9 +228,17 @@ impl Broker {
     /// # Errors
     /// When a limit on channels or memory is reached; then nothing was published and no id is used up.
     pub fn publish(&self, channel: &Arc<Channel>, message: &NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
-        let info = self.append(channel, message, store)?;
+        self.publish_keeping(channel, message, Keeping::new(store))
+    }
+
+    /// As [`Broker::publish`], and says how the message is kept.
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    pub fn publish_keeping(&self, channel: &Arc<Channel>, message: &NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
+        let info = self.append(channel, message, keeping)?;
         self.0.counters.published.fetch_add(1, Ordering::Relaxed);
-        if store {
+        if keeping.store {
             self.0.counters.stored.fetch_add(1, Ordering::Relaxed);
         } else {
             self.0.trash.lock().add_messages(1);
@@ -210,35 +246,33 @@ impl Broker {
         Ok(info)
     }
 
-    fn append(&self, channel: &Arc<Channel>, message: &NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
-        let NewMessage { text, event_id, event_type } = message;
+    fn append(&self, channel: &Arc<Channel>, message: &NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
+        let most = [self.settings().max_messages_stored_per_channel, keeping.max_stored].into_iter().flatten().min();
         let window = Window {
-            store,
+            store: keeping.store,
             keep_live: false,
-            max_stored: self
-                .settings()
-                .max_messages_stored_per_channel
-                .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            max_stored: most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            takes_tag: keeping.store || keeping.counts,
             max_live_bytes: 0,
         };
         let mut successor = None;
         loop {
             let channel = successor.as_ref().unwrap_or(channel);
-            let charge = self.0.charge(Message::footprint(text, event_id.as_ref(), event_type.as_ref()))?;
+            let charge = self.0.charge(Message::footprint(message))?;
             let appended = channel.append(window, |id| Message {
                 id,
                 position: self.0.clock.next(),
-                text: text.clone(),
-                event_id: event_id.clone(),
-                event_type: event_type.clone(),
+                text: message.text.clone(),
+                event_id: message.event_id.clone(),
+                event_type: message.event_type.clone(),
+                attributes: message.attributes.clone(),
+                channel_tag: 0,
+                recipients: AtomicU32::new(0),
                 charge,
             });
             if let Ok(appended) = appended {
                 self.0.tell(channel, appended.followed_on);
-                if appended.dropped > 0 && !channel.events {
-                    self.0.counters.stored.fetch_sub(appended.dropped as i64, Ordering::Relaxed);
-                    self.0.trash.lock().add_messages(appended.dropped as u64);
-                }
+                self.account_dropped(channel, appended.dropped);
                 return Ok(appended.info);
             }
             successor = Some(self.find_or_create(&channel.id)?);
@@ -267,6 +301,7 @@ impl Broker {
             }
             let mut state = channel.lock();
             state.fate = Fate::Deleted(self.0.clock.now(), text, charge);
+            state.leave_group();
             (stored, followed_on) = (state.log.stored_count(), state.followed_on());
             true
         });
@@ -292,22 +327,24 @@ impl Broker {
     /// # Errors
     /// When the limit of subscribers or, for a successor, of channels is reached.
     pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, wish: Wish<'_>) -> Result<Attachment, AttachError> {
-        let most = self.settings().max_subscribers_per_channel.unwrap_or(u64::MAX).saturating_add(wish.own);
+        let most = [self.settings().max_subscribers_per_channel, wish.most].into_iter().flatten().min();
+        let most = most.unwrap_or(u64::MAX).saturating_add(wish.own);
         loop {
             match channel.attach(shard, wish, most) {
-                Ok(Some(attachment)) => {
+                Ok(Ok(attachment)) => {
                     self.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
                 }
-                Ok(None) => return Err(AttachError::TooManySubscribers),
+                Ok(Err(Refused::TooMany)) => return Err(AttachError::TooManySubscribers),
+                Ok(Err(Refused::NotAlone)) => return Err(AttachError::NotAlone),
                 Err(_gone) => *channel = self.find_or_create(&channel.id)?,
             }
         }
     }
 
-    /// Ends a subscription that [`Broker::attach`] opened with this bound.
-    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, max_lag: u64) {
-        channel.detach(shard, max_lag);
+    /// Ends a subscription that [`Broker::attach`] opened in this manner.
+    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, manner: Manner) {
+        channel.detach(shard, manner);
         self.emit_for(channel, "client_unsubscribed");
     }
 
@@ -321,6 +358,13 @@ impl Broker {
     pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> (Reader, Missed) {
         let (place, missed) = channel.lock().log.resolve(backtrack, cursor);
         (Reader { channel: Arc::clone(channel), place, max_lag: u64::MAX }, missed)
+    }
+
+    /// As [`Broker::reader`], in the terms of the channel.
+    #[must_use]
+    pub fn reader_from(channel: &Arc<Channel>, start: Start) -> Reader {
+        let (place, _) = channel.lock().log.resolve_start(start);
+        Reader { channel: Arc::clone(channel), place, max_lag: u64::MAX }
     }
 
     /// The channels whose id begins with `prefix`, in the order of their creation.
@@ -354,7 +398,8 @@ impl Inner {
         // A copy: the id may be a slice of a whole request.
         let id = Bytes::copy_from_slice(id);
         let events = id == settings.events_channel_id && !id.is_empty();
-        Ok(Channel::new(id, number, (wildcard, events), charge, Arc::clone(&self.accounts)))
+        let group = self.groups.of_channel(&id, |bytes| self.charge(bytes));
+        Ok(Channel::new(id, number, (wildcard, events), charge, (Arc::clone(&self.accounts), group)))
     }
 
     /// A share of the memory bound; a lack of it is counted.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::log::{Log, Message, Place};
+use super::log::{Log, Place};
+use super::message::Message;
 use crate::message::Position;
 
 /// Messages read from a log, without a gap between them.

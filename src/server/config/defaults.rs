@@ -75,6 +75,12 @@ pub const MAX_BATCH_BYTES: u64 = 64 * MEBIBYTE;
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
 /// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
 pub const MAX_LAG_BYTES: u64 = 4 * MEBIBYTE;
+/// `proxy_read_timeout` of nginx.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of an answer of a back-end: a posted message, or an error page.
+pub const MAX_HOOK_BYTES: usize = 1024 * 1024;
+/// Requests to back-ends at once, of each shard: every one has a connection of its own.
+pub const MAX_HOOKS: usize = 512;
 /// Time that open connections get at the end of the server.
 pub const GRACE: Duration = Duration::from_secs(5);
 
@@ -96,6 +102,9 @@ impl Default for ConnectionLimits {
             max_batch_bytes: MAX_BATCH_BYTES,
             max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
             max_lag_bytes: MAX_LAG_BYTES,
+            hook_timeout: HOOK_TIMEOUT,
+            max_hook_bytes: MAX_HOOK_BYTES,
+            max_hooks: MAX_HOOKS,
             grace: GRACE,
         }
     }
@@ -165,6 +174,9 @@ impl Default for LocationSettings {
             slow_consumer_bytes: None,
             gap_notice: false,
             gzip: None,
+            nhpm: None,
+            nchan: None,
+            proxy: None,
         }
     }
 }

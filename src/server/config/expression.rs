@@ -29,7 +29,7 @@ pub trait Variables {
 }
 
 /// Names that [`Variables::builtin`] is asked for. `uri` is the decoded, normalised path of the request.
-pub const BUILTIN_VARIABLES: [&str; 41] = [
+pub const BUILTIN_VARIABLES: [&str; 52] = [
     "args",
     "binary_remote_addr",
     "body_bytes_sent",
@@ -44,6 +44,17 @@ pub const BUILTIN_VARIABLES: [&str; 41] = [
     "is_args",
     "limit_rate",
     "msec",
+    "nchan_channel_event",
+    "nchan_channel_id",
+    "nchan_channel_id1",
+    "nchan_channel_id2",
+    "nchan_channel_id3",
+    "nchan_channel_id4",
+    "nchan_message_id",
+    "nchan_prev_message_id",
+    "nchan_publisher_type",
+    "nchan_subscriber_type",
+    "nchan_version",
     "nginx_version",
     "pid",
     "pipe",

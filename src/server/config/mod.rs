@@ -11,10 +11,13 @@ pub mod expression;
 pub mod logs;
 pub mod map;
 pub mod names;
+pub mod nchan;
 pub mod nginx;
+pub mod nhpm;
 pub mod padding;
 pub mod path;
 pub mod pattern;
+pub mod proxy;
 pub mod regex_pattern;
 pub mod template;
 pub mod web;
@@ -32,9 +35,12 @@ pub use expression::{Expression, Names, Variables};
 pub use logs::{ErrorLog, LogTarget};
 pub use map::{Map, MapVariable};
 pub use names::{ServerName, Servers};
+pub use nchan::NchanSettings;
+pub use nhpm::NhpmSettings;
 pub use padding::{Padding, Paddings};
 pub use path::{normalise, normalise_with_slashes};
 pub use pattern::{Locations, Pattern};
+pub use proxy::ProxySettings;
 pub use regex_pattern::{Captures, RegexPattern};
 pub use template::MessageFormat;
 pub use web::WebSettings;
@@ -149,6 +155,21 @@ pub enum Endpoint {
     },
     /// `push_stream_subscriber`
     Subscriber(SubscriberMode),
+    /// `push_publisher` of NHPM.
+    NhpmPublisher,
+    /// `push_subscriber` of NHPM.
+    NhpmSubscriber {
+        /// It takes what is there and does not wait.
+        interval_poll: bool,
+    },
+    /// `nchan_publisher`, `nchan_subscriber` and `nchan_pubsub`.
+    Nchan(nchan::Roles),
+    /// `nchan_group_location`
+    NchanGroup(nchan::GroupVerbs),
+    /// `nchan_stub_status`
+    NchanStubStatus,
+    /// `nchan_subscriber_info`
+    NchanSubscriberInfo,
 }
 
 /// How a subscriber location delivers.
@@ -226,6 +247,12 @@ pub struct LocationSettings {
     pub gap_notice: bool,
     /// The `gzip` directives; `None` = off.
     pub gzip: Option<Arc<GzipSettings>>,
+    /// Of a location of NHPM.
+    pub nhpm: Option<Arc<NhpmSettings>>,
+    /// Of a location of nchan.
+    pub nchan: Option<Arc<NchanSettings>>,
+    /// Of a location that stands for a back-end.
+    pub proxy: Option<Arc<ProxySettings>>,
 }
 
 /// What becomes of a follower that falls out of what is kept for it.
@@ -346,6 +373,12 @@ pub struct ConnectionLimits {
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says
     /// nothing else.
     pub max_lag_bytes: u64,
+    /// Longest time that a back-end of hooks may take for an answer.
+    pub hook_timeout: Duration,
+    /// Most bytes of an answer of a back-end.
+    pub max_hook_bytes: usize,
+    /// Most requests to back-ends at once, of each shard; further ones wait, within the same time.
+    pub max_hooks: usize,
     /// Time that open connections get at the end of the server.
     pub grace: Duration,
 }

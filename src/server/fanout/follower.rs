@@ -13,7 +13,8 @@ use super::format::{Format, Sum};
 use super::outlet::Outlet;
 use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
-use crate::server::broker::{Broker, Channel, Charge, Cursor, OutOfMemory, Reservation};
+use crate::server::broker::{Broker, Channel, Charge, Cursor, Manner, OutOfMemory, Reservation, Start};
+pub use crate::server::config::nhpm::Concurrency;
 
 /// What a subscriber wants, resolved from its request.
 pub struct Subscription {
@@ -32,6 +33,10 @@ pub struct Subscription {
     /// Stored messages of several channels are merged by position, so that every message is a cursor for all of them;
     /// otherwise each channel's come in one piece, in the order of the request.
     pub merges_backlog: bool,
+    /// Every message begins `time_to_live` anew.
+    pub rearms: bool,
+    /// How it stands to other subscribers that wait for one message.
+    pub concurrency: Concurrency,
 }
 
 /// The channels of a subscriber; a channel may stand here twice.
@@ -44,6 +49,18 @@ pub struct Wanted {
     pub channel: Arc<Channel>,
     /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
     pub backtrack: u32,
+    /// Where it starts in the terms of the channel; then neither `backtrack` nor the cursor counts.
+    pub start: Option<Start>,
+    /// Most subscribers of the channel, as far as this one is concerned.
+    pub max_subscribers: Option<u64>,
+}
+
+impl Wanted {
+    /// A channel, from where the cursor says.
+    #[must_use]
+    pub fn new(channel: Arc<Channel>) -> Self {
+        Self { channel, backtrack: 0, start: None, max_subscribers: None }
+    }
 }
 
 /// How a subscription ended.
@@ -71,6 +88,8 @@ pub(super) struct Follower {
     pub(super) memberships: SmallVec<[Membership; 1]>,
     pub(super) ttl_at: Millis,
     pub(super) ping_every: Millis,
+    /// From a message to its end; `NEVER` if its end stays where it is.
+    pub(super) ttl_from_message: Millis,
     /// Until when the client has to complete what it began to send.
     pub(super) receive_by: Millis,
     /// Until when something has to come from the client, because it was pinged. Does not count while the socket is full:
@@ -112,6 +131,7 @@ impl Follower {
             memberships: SmallVec::new(),
             ttl_at: subscription.time_to_live.map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
             ping_every: subscription.ping_interval.map_or(NEVER, millis),
+            ttl_from_message: subscription.time_to_live.filter(|_| subscription.rearms).map_or(NEVER, millis),
             receive_by: NEVER,
             answer_by: NEVER,
             last_sent: now,
@@ -122,6 +142,19 @@ impl Follower {
             sum: Sum::default(),
             share: None,
             pending: None,
+        }
+    }
+
+    /// The manner of its subscriptions.
+    pub(super) fn manner(&self) -> Manner {
+        let max_lag = self.format.slow_consumers().max_lag;
+        Manner { max_lag, is_one_shot: self.format.is_one_shot(), is_one_of_several: self.memberships.len() > 1 }
+    }
+
+    /// A message was sent.
+    pub(super) fn rearm(&mut self, now: Millis) {
+        if self.ttl_from_message != NEVER {
+            self.ttl_at = now.saturating_add(self.ttl_from_message);
         }
     }
 

@@ -2,6 +2,7 @@
 //! know what they mean.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -86,6 +87,12 @@ pub enum Ending {
     Deleted,
     /// The server ends.
     Shutdown,
+    /// Another subscriber came that wants to be the only one.
+    Conflict,
+    /// It did not answer a ping.
+    Silence,
+    /// Something came from the client, which was to wait.
+    Interrupted,
 }
 
 /// Checksum (CRC-32) and length of bytes, from which those of longer ones are made: what a compressed stream says of itself
@@ -158,6 +165,27 @@ pub trait Format {
 
     /// A follower answers its pings.
     fn expects_pongs(&self) -> bool {
+        false
+    }
+
+    /// How long a follower may take to answer a ping before it is told that it ends; `None` = the server's own time, and it
+    /// is not told.
+    fn pong_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// A follower of several channels ends with the first of them that is deleted.
+    fn ends_with_any_channel(&self) -> bool {
+        false
+    }
+
+    /// A follower ends when something comes from its client.
+    fn ends_with_input(&self) -> bool {
+        false
+    }
+
+    /// A follower ends when another one wants to be the only one.
+    fn yields(&self) -> bool {
         false
     }
 

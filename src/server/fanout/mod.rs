@@ -2,6 +2,7 @@
 //!
 //! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
 
+mod expulsion;
 mod follower;
 mod format;
 mod frames;
@@ -19,7 +20,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use follower::{Channels, Outcome, Subscription, Wanted};
+pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
 pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
 pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

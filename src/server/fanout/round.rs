@@ -133,6 +133,7 @@ impl State {
         }
         self.turn.bytes += frame.bytes.len();
         follower.write_sealed(&frame.bytes, sum, moment.now);
+        follower.rearm(moment.now);
         if follower.format.is_one_shot() {
             follower.ended = true;
             self.detach(moment, key);
@@ -231,7 +232,7 @@ impl State {
         if follower.format.is_one_shot() {
             follower.ended = true;
             self.detach(moment, key);
-        } else if follower.memberships.len() == 1 {
+        } else if follower.memberships.len() == 1 || follower.format.ends_with_any_channel() {
             self.end(moment, key, Ending::Deleted);
         } else {
             self.detach_one(moment, key, nth);

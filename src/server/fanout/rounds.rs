@@ -115,6 +115,9 @@ impl State {
         while !self.turn.is_over() {
             let Some(Round { channel, progress }) = self.rounds.next() else { return };
             let mut progress = progress.map_or_else(|| Progress::begin(&channel, moment.shard), |progress| *progress);
+            if channel.take_expulsion(moment.shard) {
+                self.expel(moment, channel.number());
+            }
             if progress.unvisited != usize::MAX {
                 std::mem::swap(&mut self.frames, &mut progress.frames);
             }

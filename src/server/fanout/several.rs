@@ -110,6 +110,9 @@ impl State {
         self.turn.bytes += bytes.len();
         // All that was new may have been unstored messages from before this follower's time.
         let is_answer = !bytes.is_empty() && follower.format.is_one_shot();
+        if !bytes.is_empty() {
+            follower.rearm(moment.now);
+        }
         follower.write_sealed(&Rc::new(bytes), sum, moment.now);
         if is_answer {
             follower.ended = true;

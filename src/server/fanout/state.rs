@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 
 use slab::Slab;
 
-use super::follower::{Channels, Follower, Membership, Subscription};
+use super::follower::{Channels, Concurrency, Follower, Membership, Subscription};
 use super::format::Ending;
 use super::frames::Frames;
 use super::outlet::Outlet;
@@ -18,7 +18,7 @@ use super::rounds::Rounds;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
-use crate::server::broker::{AttachError, Attachment, Broker, Channel, Incident, Place, Slowness, Wish};
+use crate::server::broker::{AttachError, Attachment, Broker, Channel, Incident, Manner, Place, Slowness, Wish};
 use crate::server::faults;
 
 /// Connections, followers, and the channels that are followed here.
@@ -91,13 +91,13 @@ pub(super) struct Member {
 /// Subscriptions that no member stands for yet: given back where it does not come to that.
 struct Opened<'a> {
     moment: Moment<'a>,
-    max_lag: u64,
+    manner: Manner,
     places: Vec<(Arc<Channel>, Attachment)>,
 }
 
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
-        self.places.iter().for_each(|(channel, _)| self.moment.broker.detach(channel, self.moment.shard, self.max_lag));
+        self.places.iter().for_each(|(channel, _)| self.moment.broker.detach(channel, self.moment.shard, self.manner));
     }
 }
 
@@ -151,20 +151,23 @@ impl State {
         mut subscription: Subscription,
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
-        let max_lag = subscription.format.slow_consumers().max_lag;
-        let mut opened = Opened { moment, max_lag, places: Vec::with_capacity(subscription.channels.len()) };
+        self.settle_concurrency(moment, &subscription);
+        let manner = Manner { is_one_of_several: subscription.channels.len() > 1, ..follower.manner() };
+        let must_be_alone = subscription.concurrency == Concurrency::First;
+        let mut opened = Opened { moment, manner, places: Vec::with_capacity(subscription.channels.len()) };
         // A request may name thousands of channels, so they are not compared with each other.
         let (is_several, mut own_on) = (subscription.channels.len() > 1, HashMap::new());
         for wanted in &mut subscription.channels {
             let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
-            let wish = Wish { backtrack: wanted.backtrack, cursor: &subscription.cursor, max_lag, own };
+            let (backtrack, start, most) = (wanted.backtrack, wanted.start, wanted.max_subscribers);
+            let wish = Wish { backtrack, cursor: &subscription.cursor, own, start, most, must_be_alone, manner };
             let attachment = moment.broker.attach(&mut wanted.channel, moment.shard, wish)?;
             if is_several {
                 *own_on.entry(wanted.channel.number()).or_default() += 1;
             }
             opened.places.push((Arc::clone(&wanted.channel), attachment));
         }
-        let gaps = slow::gaps_at_attach(moment, &opened.places, max_lag);
+        let gaps = slow::gaps_at_attach(moment, &opened.places, manner.max_lag);
         opened.places.reverse();
         for nth in 0.. {
             let Some((channel, attachment)) = opened.places.pop() else { break };
@@ -173,7 +176,9 @@ impl State {
             follower.memberships.push(Membership { channel: local, place: members.len() as u32 });
             members.push(Member { slot: key as u32, nth, place: attachment.place });
         }
-        moment.broker.count_subscriber(moment.shard, true);
+        if !follower.memberships.is_empty() {
+            moment.broker.count_subscriber(moment.shard, true);
+        }
         faults::point("attaching");
         let mut head = std::mem::take(&mut subscription.head);
         let mut notice = Vec::new();
@@ -208,7 +213,7 @@ impl State {
     /// Takes a follower off all its channels; it gets nothing more.
     pub(super) fn detach(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         let Some(follower) = self.follower(key) else { return };
-        let max_lag = follower.format.slow_consumers().max_lag;
+        let manner = follower.manner();
         let memberships = std::mem::take(&mut follower.memberships);
         if !memberships.is_empty() {
             moment.broker.count_subscriber(moment.shard, false);
@@ -216,7 +221,7 @@ impl State {
         // Places move while members are removed, so each one is looked up when its turn comes.
         let mut memberships = memberships;
         for nth in 0..memberships.len() {
-            if let Some((moved, place)) = self.remove_member(moment, memberships[nth], max_lag) {
+            if let Some((moved, place)) = self.remove_member(moment, memberships[nth], manner) {
                 if moved.slot as usize == key {
                     memberships[moved.nth as usize].place = place;
                 } else {
@@ -229,12 +234,12 @@ impl State {
     /// Takes a follower off one of its channels, of several.
     pub(super) fn detach_one(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
         let Some(follower) = self.follower(key) else { return };
-        let max_lag = follower.format.slow_consumers().max_lag;
+        let manner = follower.manner();
         let membership = follower.memberships.swap_remove(nth);
         if let Some(renumbered) = follower.memberships.get(nth).copied() {
             self.channels[renumbered.channel as usize].members[renumbered.place as usize].nth = nth as u32;
         }
-        if let Some((moved, place)) = self.remove_member(moment, membership, max_lag) {
+        if let Some((moved, place)) = self.remove_member(moment, membership, manner) {
             self.move_member(moved, place);
         }
     }
@@ -246,13 +251,13 @@ impl State {
     }
 
     /// Removes a member of a channel; returns the member that took its place.
-    fn remove_member(&mut self, moment: Moment<'_>, membership: Membership, max_lag: u64) -> Option<(Member, u32)> {
+    fn remove_member(&mut self, moment: Moment<'_>, membership: Membership, manner: Manner) -> Option<(Member, u32)> {
         faults::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
         let member = local.members.swap_remove(membership.place as usize);
         let moved = local.members.get(membership.place as usize).copied();
         let channel = Arc::clone(&local.channel);
-        moment.broker.detach(&channel, moment.shard, max_lag);
+        moment.broker.detach(&channel, moment.shard, manner);
         if local.members.is_empty() {
             self.by_number.remove(&channel.number());
             self.channels.remove(membership.channel as usize);
@@ -288,6 +293,9 @@ impl State {
         if follower.answer_by <= moment.now && !follower.is_blocked() {
             tracing::debug!("a subscriber did not answer a ping and is dropped");
             moment.broker.count(Incident::UnansweredPing);
+            if follower.format.pong_timeout().is_some() {
+                return self.end(moment, key, Ending::Silence);
+            }
             follower.give_up();
             self.after_write(moment, key);
         } else if follower.receive_by <= moment.now {
@@ -306,7 +314,8 @@ impl State {
             let (ping, sum) = follower.format.seal(ping);
             follower.write_sealed(&Rc::new(ping), sum, moment.now);
             if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked() {
-                follower.answer_by = moment.now.saturating_add(moment.ping_timeout);
+                let within = follower.format.pong_timeout().map(|within| Millis::try_from(within.as_millis()).unwrap_or(NEVER));
+                follower.answer_by = moment.now.saturating_add(within.unwrap_or(moment.ping_timeout));
             }
             self.after_write(moment, key);
         }

@@ -73,7 +73,7 @@ impl Scene {
 
     fn follow(&self, channels: &[&'static str], is_one_shot: bool, time_to_live: Option<Duration>) -> ConnectionKey {
         let broker = self.shard.broker();
-        let find = |id: &&'static str| Wanted { channel: broker.find_or_create(&(*id).into()).expect("room"), backtrack: 0 };
+        let find = |id: &&'static str| Wanted::new(broker.find_or_create(&(*id).into()).expect("room"));
         let subscription = Subscription {
             channels: channels.iter().map(find).collect(),
             cursor: Cursor::default(),
@@ -82,6 +82,8 @@ impl Scene {
             time_to_live,
             ping_interval: None,
             merges_backlog: false,
+            rearms: false,
+            concurrency: Concurrency::Broadcast,
         };
         let key = self.shard.open();
         self.shard.attach(key, Rc::clone(&self.outlet), subscription).expect("no limit is reached");

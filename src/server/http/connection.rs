@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
 use super::access_log::Entry;
+use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
@@ -67,6 +68,8 @@ pub(in crate::server) struct Connection {
     pub(super) requests: u64,
     /// What is logged when it has followed.
     pub(super) log: Option<Box<Entry>>,
+    /// What goes on beside its subscription.
+    pub(super) companion: Option<Box<LiveCompanion>>,
 }
 
 /// The connection is over.
@@ -85,8 +88,8 @@ impl Connection {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
-        let (has_followed, requests) = (false, 0);
-        Self { shard, key, inlet, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log: None }
+        let (has_followed, requests, log, companion) = (false, 0, None, None);
+        Self { shard, key, inlet, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion }
     }
 
     /// Serves the connection until it ends.
@@ -100,6 +103,7 @@ impl Connection {
                 Served::Follow(following) => {
                     let goes_on = self.follow(following).await;
                     self.log = None;
+                    self.companion = None;
                     if !goes_on {
                         break;
                     }
@@ -188,7 +192,8 @@ impl<'a> Requests<'a> {
             self.fill_idle().await?;
             return Ok(None);
         }
-        let router = Router { site, shard, key: *key, outlet, requests: requests + 1, checked: None, redirected: None };
+        let (requests, checked, redirected) = (requests + 1, None, None);
+        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
                 self.fill_head().await?;
@@ -217,11 +222,12 @@ impl<'a> Requests<'a> {
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location } = routed;
         let response = match next {
-            Next::Follow(following) => {
+            Next::Follow(following, companion) => {
                 if let Some(log) = &mut log {
-                    (log.status, log.body_bytes) = (if matches!(following, Following::WebSocket(_)) { 101 } else { 200 }, None);
+                    let is_upgraded = matches!(following, Following::WebSocket(_) | Following::Socket(..));
+                    (log.status, log.body_bytes) = (if is_upgraded { 101 } else { 200 }, None);
                 }
-                self.connection.log = log;
+                (self.connection.log, self.connection.companion) = (log, companion);
                 self.connection.followed = location;
                 return Ok(Some(Served::Follow(following)));
             }
@@ -229,13 +235,13 @@ impl<'a> Requests<'a> {
                 // It may have to wait for the checks of others.
                 self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
                 let checked = Some(credentials.check().await);
-                return self.route_again(head, length, Again { checked, redirected: None }).await;
+                return self.route_again(head, length, Again { checked, redirected: None, authorized: false }).await;
             }
             Next::File(job) => match job.answer().await {
                 files::Answer::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
                 files::Answer::Redirect(path) => {
                     log.iter_mut().for_each(|log| log.forget());
-                    return self.route_again(head, length, Again { checked: None, redirected: Some(path) }).await;
+                    return self.route_again(head, length, Again { checked: None, redirected: Some(path), authorized: false }).await;
                 }
                 files::Answer::Stream(response, found) => {
                     let response = self.without_body(response, length, (max_body, expects_continue)).await?;
@@ -256,9 +262,18 @@ impl<'a> Requests<'a> {
             Next::ReadBatch(batch) => {
                 return self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue).await.map(|()| None);
             }
-            Next::Read(plan, max_body) => {
+            Next::Authorize(authorization) => match Box::pin(self.authorize(*authorization, (head, length), None)).await? {
+                Ok(served) => return Ok(served),
+                Err(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+            },
+            Next::PassOn(ask) => match Box::pin(self.pass_on(*ask, (head, length), (max_body, expects_continue))).await? {
+                Ok(served) => return Ok(served),
+                Err(response) => response,
+            },
+            Next::Read(plan, max_body, asking) => {
                 self.held = plan.own_bytes();
                 match self.read_body(length, max_body, expects_continue).await? {
+                    Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
                     Ok(body) => plan.finish(self.connection.shard.broker(), body),
                     Err(response) => response.with_headers(plan.headers()),
                 }
@@ -288,30 +303,6 @@ impl<'a> Requests<'a> {
         self.flush().await?;
         self.linger().await;
         Err(Over)
-    }
-
-    /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
-    async fn discard_and_route(
-        &mut self,
-        head: Bytes,
-        length: BodyLength,
-        (max_body, expects): (u64, bool),
-    ) -> Result<Option<Served>, Over> {
-        if let Err(response) = self.read_body(length, max_body, expects).await? {
-            // Nobody looks at it any more while the answer is on its way.
-            drop(head);
-            self.held = 0;
-            response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
-            self.flush().await?;
-            self.linger().await;
-            return Err(Over);
-        }
-        self.flush().await?;
-        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, requests: *requests, checked: None, redirected: None };
-        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
-        let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
-        Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.

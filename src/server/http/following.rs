@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::connection::{Connection, Over};
+use super::nchan_socket::OpenSocket;
 use super::route::Following;
 use crate::server::fanout::{Ending, FollowerEvent, Outcome};
 use crate::server::subscriber::websocket::Publishing;
@@ -18,6 +19,9 @@ enum Incoming {
     Ignore,
     KeepRequests,
     Frames(Box<WebSocket>),
+    /// More bytes than these end the wait.
+    EndWait(usize),
+    Socket(OpenSocket),
 }
 
 /// The websocket of a follower.
@@ -44,7 +48,8 @@ impl Incoming {
     /// Bytes that are kept beside the connection's buffer.
     fn pending_bytes(&self) -> usize {
         match self {
-            Incoming::Ignore | Incoming::KeepRequests => 0,
+            Incoming::Ignore | Incoming::KeepRequests | Incoming::EndWait(_) => 0,
+            Incoming::Socket(open) => open.socket.pending_bytes(),
             Incoming::Frames(websocket) => websocket.inbound.pending_bytes(),
         }
     }
@@ -57,6 +62,8 @@ impl Connection {
         let mut incoming = match following {
             Following::Stream => Incoming::Ignore,
             Following::LongPoll => Incoming::KeepRequests,
+            Following::Interruptible => Incoming::EndWait(self.buffer.len()),
+            Following::Socket(socket, upstream) => Incoming::Socket(OpenSocket::new(socket, upstream)),
             Following::WebSocket(publishing) => {
                 Incoming::Frames(Box::new(WebSocket { inbound: publishing.inbound(), publishing, is_expecting: false, is_over: false }))
             }
@@ -75,6 +82,21 @@ impl Connection {
                 Incoming::Ignore => {}
                 Incoming::KeepRequests => requests = self.buffer.len(),
                 Incoming::Frames(websocket) => self.receive(websocket),
+                Incoming::Socket(open) => {
+                    self.receive_frames(open);
+                    while open.has_question() {
+                        // Boxed, so that others do not carry its state.
+                        Box::pin(self.ask_about(open)).await;
+                        self.receive_frames(open);
+                    }
+                }
+                Incoming::EndWait(came) => {
+                    requests = self.buffer.len();
+                    if requests > *came {
+                        *came = usize::MAX;
+                        self.shard.end(self.key, Ending::Interrupted);
+                    }
+                }
             }
             if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
                 break Outcome::Dropped;

@@ -5,30 +5,41 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::access_log::Entry;
+use axum::http::Method;
+
 use super::auth::{Credentials, Verdict};
+use super::backend::{Ask, Unreachable};
 use super::client_address;
+use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength};
+use super::hooks::{self, Authorization, Notices};
 use super::site::Site;
 use super::web::{self, Access};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
-use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, VirtualServer, condition};
-use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
+use crate::server::dialect::nchan::negotiation;
+use crate::server::dialect::nchan::status;
+use crate::server::fanout::{ConnectionKey, Outlet, Shard, Subscription};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
-use crate::server::subscriber::{self, websocket::Publishing};
+use crate::server::subscriber::{self, Companion, Socket, websocket::Publishing};
 
 /// What the connection does next.
 pub(super) enum Next {
     /// Send this response.
     Respond(Response),
-    /// Read the body, up to this many bytes, and finish the plan with it.
-    Read(Box<Plan>, u64),
+    /// Read the body, up to this many bytes, and finish the plan with it; maybe a back-end is asked about it before.
+    Read(Box<Plan>, u64, Option<Box<Result<Ask, Unreachable>>>),
+    /// Ask a back-end whether the request may go on, and route it again.
+    Authorize(Box<Authorization>),
+    /// Let a back-end answer it.
+    PassOn(Box<Result<Ask, Unreachable>>),
     /// Read the body line by line; each is a message.
     ReadBatch(Box<Batch>),
     /// Send these bytes, a response; the connection goes on or not.
@@ -36,7 +47,7 @@ pub(super) enum Next {
     /// Send these bytes and close.
     Last(Vec<u8>),
     /// It follows now.
-    Follow(Following),
+    Follow(Following, Option<Box<LiveCompanion>>),
     /// Read the body, which nobody wants, and route the request again: a follower has no place for it.
     Discard,
     /// Let the pages answer this method and target.
@@ -50,7 +61,7 @@ pub(super) enum Next {
 impl Next {
     /// The head of the request is looked at again.
     pub(super) fn needs_head(&self) -> bool {
-        matches!(self, Self::Discard | Self::File(_) | Self::Check(_))
+        matches!(self, Self::Discard | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
     }
 }
 
@@ -62,6 +73,10 @@ pub(super) enum Following {
     LongPoll,
     /// Websocket frames.
     WebSocket(Publishing),
+    /// One answer: whatever the client sends ends the wait.
+    Interruptible,
+    /// Websocket frames of nchan.
+    Socket(Box<Socket>, Option<Box<Result<Ask, Unreachable>>>),
 }
 
 /// A request's answer and what writing it needs.
@@ -94,6 +109,8 @@ pub(super) struct Router<'a> {
     pub(super) checked: Option<Verdict>,
     /// The path that the request was led to instead of its own.
     pub(super) redirected: Option<&'a [u8]>,
+    /// A hook has agreed to it.
+    pub(super) authorized: bool,
 }
 
 impl Router<'_> {
@@ -168,7 +185,7 @@ impl Router<'_> {
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
-        let is_final = !matches!(next, Next::Discard | Next::Check(_));
+        let is_final = !matches!(next, Next::Discard | Next::Check(_) | Next::Authorize(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
     }
@@ -227,25 +244,49 @@ impl Router<'_> {
         if !is_batch && matches!(length, BodyLength::Bytes(announced) if announced > max_body) {
             return (Next::Respond(Response::error_page(Status(413)).closing()), 0);
         }
+        if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)
+            && let Some(authorization) = self.authorization(nchan, variables, negotiation::wanted(request, roles))
+        {
+            return (Next::Authorize(Box::new(authorization)), max_body);
+        }
+        if let (Endpoint::None, Some(proxy)) = (location.endpoint, &settings.proxy) {
+            let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
+            let ask = hooks::ask(proxy, request, variables, (&request.path, request.query), (method, false));
+            return (Next::PassOn(Box::new(ask)), max_body);
+        }
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
+            Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
             Endpoint::Statistics => Next::Respond(statistics::answer(request, variables, settings, self.shard.broker())),
-            Endpoint::Publisher { admin } => {
+            Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) | Endpoint::Nchan(_)
+                if publishes(location.endpoint, request) =>
+            {
+                let admin = matches!(location.endpoint, Endpoint::Publisher { admin: true });
                 let broker = self.shard.broker();
                 let max_channels = self.site.limits.max_channels_per_request;
-                match (publisher::Call { request, variables, settings, admin, broker, max_channels, is_batch, max_body }).answer() {
+                let call = publisher::Call { request, variables, settings, admin, broker, max_channels, is_batch, max_body };
+                if let (Endpoint::NchanGroup(verbs), Some(nchan)) = (location.endpoint, &settings.nchan) {
+                    return (Next::Respond(publisher::answer_group(&call, nchan, verbs)), max_body);
+                }
+                match call.answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
-                    publisher::Answer::Read(plan) => Next::Read(plan, max_body),
+                    publisher::Answer::Read(plan) => Next::Read(plan, max_body, Self::asking(settings, variables)),
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
             Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
-            Endpoint::Subscriber(mode) => self.subscribe(
+            Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo
+                if request.method == "GET" && !matches!(length, BodyLength::None | BodyLength::Bytes(0)) =>
+            {
+                Next::Discard
+            }
+            _ => self.subscribe(
                 &subscriber::Call {
                     request,
                     variables,
                     settings,
-                    mode,
+                    endpoint: location.endpoint,
+                    mode: if let Endpoint::Subscriber(mode) = location.endpoint { mode } else { SubscriberMode::LongPolling },
                     broker: self.shard.broker(),
                     formats: &self.site.formats,
                     max_channels: self.site.limits.max_channels_per_request,
@@ -259,21 +300,77 @@ impl Router<'_> {
         (next, max_body)
     }
 
+    /// What is told of a subscriber that stays, if its location says so.
+    fn notices_of(call: &subscriber::Call<'_>) -> Notices {
+        match (&call.settings.nchan, call.endpoint) {
+            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
+            _ => Notices::default(),
+        }
+    }
+
+    /// What a back-end is asked about the messages of a websocket.
+    fn upstream_of(call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+        let nchan = call.settings.nchan.as_ref()?;
+        let uri = nchan.hooks.publisher_upstream.as_ref()?;
+        let values = hooks::values(nchan, call.variables, negotiation::Wanted::PublishWebSocket);
+        Some(Box::new(hooks::ask_hook(uri, call.variables, &values, (Method::POST, true))))
+    }
+
+    /// What a back-end is asked about a message, if the location says so.
+    fn asking(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+        let nchan = settings.nchan.as_ref()?;
+        let uri = nchan.hooks.publisher_upstream.as_ref()?;
+        let values = hooks::values(nchan, variables, negotiation::Wanted::Publish);
+        Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
+    }
+
+    /// A subscription that was opened, with what goes on beside it.
+    fn accompanied(&self, following: Following, companion: Companion, notices: Notices) -> Next {
+        if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
+            return Next::Follow(following, None);
+        }
+        match LiveCompanion::begin(self.shard.broker(), companion, (&self.site.backend, notices)) {
+            Ok(companion) => Next::Follow(following, Some(companion)),
+            Err(_no_room) => {
+                self.shard.release(self.key);
+                Next::Last(Vec::new())
+            }
+        }
+    }
+
     fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added) -> Next {
         use subscriber::Answer;
         let answer = match call.answer() {
             Answer::Follow(mut subscription) => {
                 insert_lines(&mut subscription.head, &added.good);
-                let following = if subscription.format.is_one_shot() { Following::LongPoll } else { Following::Stream };
+                let following = following(&subscription);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return Next::Follow(following),
+                    Ok(_) => return self.accompanied(following, Companion::default(), Self::notices_of(call)),
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowWebSocket(mut subscription, publishing) => {
                 insert_lines(&mut subscription.head, &added.any);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels))),
+                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels)), None),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowWith(mut subscription, companion) => {
+                insert_lines(&mut subscription.head, &added.good);
+                let following = following(&subscription);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => return self.accompanied(following, *companion, Self::notices_of(call)),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowSocket(mut subscription, socket, companion) => {
+                insert_lines(&mut subscription.head, &added.any);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => {
+                        let upstream = Self::upstream_of(call);
+                        return self.accompanied(Following::Socket(socket, upstream), *companion, Self::notices_of(call));
+                    }
                     Err(error) => call.refused(&error),
                 }
             }
@@ -284,8 +381,27 @@ impl Router<'_> {
             Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps),
             Answer::Last(bytes) => Next::Last(bytes),
             // A refusal never follows.
-            Answer::Follow(_) | Answer::FollowWebSocket(..) => Next::Respond(Response::error_page(Status::INTERNAL).closing()),
+            Answer::Follow(_) | Answer::FollowWebSocket(..) | Answer::FollowWith(..) | Answer::FollowSocket(..) => {
+                Next::Respond(Response::error_page(Status::INTERNAL).closing())
+            }
         }
+    }
+}
+
+/// Whether a request at such a location is one of a publisher.
+fn publishes(endpoint: Endpoint, request: &Request<'_>) -> bool {
+    match endpoint {
+        Endpoint::Nchan(roles) => negotiation::wanted(request, roles) == negotiation::Wanted::Publish,
+        _ => true,
+    }
+}
+
+/// How a connection follows that speaks no websocket frames.
+fn following(subscription: &Subscription) -> Following {
+    match (subscription.format.is_one_shot(), subscription.format.ends_with_input()) {
+        (false, _) => Following::Stream,
+        (true, false) => Following::LongPoll,
+        (true, true) => Following::Interruptible,
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Again {
     pub(super) checked: Option<Verdict>,
     /// The path that it was led to.
     pub(super) redirected: Option<Vec<u8>>,
+    /// A hook has agreed to it.
+    pub(super) authorized: bool,
 }
 
 /// Notes the answer of a request for the log.
@@ -33,8 +35,8 @@ impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
         let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
-        let requests = *requests;
-        let router = Router { site, shard, key: *key, outlet, requests, checked: again.checked, redirected: again.redirected.as_deref() };
+        let (requests, checked, redirected, authorized) = (*requests, again.checked, again.redirected.as_deref(), again.authorized);
+        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),
@@ -47,6 +49,31 @@ impl Requests<'_> {
         let head = if routed.next.needs_head() { head } else { Bytes::new() };
         self.held = head.len();
         Box::pin(self.perform(routed, length, head)).await
+    }
+
+    /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
+    pub(super) async fn discard_and_route(
+        &mut self,
+        head: Bytes,
+        length: BodyLength,
+        (max_body, expects): (u64, bool),
+    ) -> Result<Option<Served>, Over> {
+        if let Err(response) = self.read_body(length, max_body, expects).await? {
+            // Nobody looks at it any more while the answer is on its way.
+            drop(head);
+            self.held = 0;
+            response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
+            self.flush().await?;
+            self.linger().await;
+            return Err(Over);
+        }
+        self.flush().await?;
+        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
+        let (requests, checked, redirected) = (*requests, None, None);
+        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: true };
+        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
+        let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
+        Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await
     }
 
     /// Sends a file piece by piece.

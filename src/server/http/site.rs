@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::backend::Backend;
 use crate::server::config::{ConnectionLimits, Listener};
 use crate::server::generation::{Census, LocationAddress};
 use crate::server::subscriber::Formats;
@@ -18,6 +19,8 @@ pub(in crate::server) struct Site {
     pub(in crate::server) limits: ConnectionLimits,
     /// The formats of the shard's followers.
     pub(in crate::server) formats: Rc<Formats>,
+    /// Back-ends of hooks.
+    pub(in crate::server) backend: Backend,
     /// The locations of the listener.
     census: Arc<Census>,
     is_closed: Cell<bool>,
@@ -25,8 +28,9 @@ pub(in crate::server) struct Site {
 
 impl Site {
     /// The site of a listener whose locations are those of `census`.
-    pub(in crate::server) fn new(listener: Listener, limits: ConnectionLimits, formats: Rc<Formats>, census: Arc<Census>) -> Self {
-        Self { listener, limits, formats, census, is_closed: Cell::new(false) }
+    pub(in crate::server) fn new(listener: (Listener, Arc<Census>), limits: ConnectionLimits, formats: Rc<Formats>, backend: Backend) -> Self {
+        let (listener, census) = listener;
+        Self { listener, limits, formats, backend, census, is_closed: Cell::new(false) }
     }
 
     /// The listener was taken out of the configuration.

@@ -184,7 +184,12 @@ impl Batch {
         if text.is_empty() {
             return Err(Refusal::EmptyBody.into());
         }
-        let message = NewMessage { text, event_id: header("event_id", event_id)?, event_type: header("event_type", event_type)? };
+        let message = NewMessage {
+            text,
+            event_id: header("event_id", event_id)?,
+            event_type: header("event_type", event_type)?,
+            ..NewMessage::default()
+        };
         match channel {
             Some(channel) => self.publish_to(broker, &channels_path::split(Bytes::from(channel)), &message)?,
             None => {

@@ -1,6 +1,6 @@
 //! The formats of a shard's followers: followers that look the same share one, so that they share encoded frames.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::SharedFormat;
 use crate::server::compression::Client;
 use crate::server::config::LocationSettings;
+use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::fanout::Format;
 use crate::server::response::{Connection, Framing};
 
@@ -36,6 +37,8 @@ pub(super) struct Key {
     pub(super) compression: Client,
     /// Level of a compressed stream.
     pub(super) level: Option<u32>,
+    /// What else the dialect's answers depend on.
+    pub(super) detail: Vec<u8>,
 }
 
 /// The modes that have formats.
@@ -46,6 +49,10 @@ pub(super) enum Kind {
     LongPolling,
     EventSourceLongPolling,
     WebSocket,
+    Nhpm,
+    NchanLongPoll,
+    NchanStream(Mode),
+    NchanWebSocket { has_meta: bool, takes_deflated: bool },
 }
 
 impl Key {
@@ -64,13 +71,14 @@ impl Key {
             added: Vec::new(),
             compression: Client::default(),
             level: None,
+            detail: Vec::new(),
         }
     }
 }
 
 impl Key {
     fn own_bytes(&self) -> usize {
-        self.content_type.len() + self.cors.len() + self.callback.as_ref().map_or(0, Bytes::len)
+        self.content_type.len() + self.cors.len() + self.detail.len() + self.callback.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -79,6 +87,7 @@ impl Key {
 pub struct Formats {
     formats: RefCell<HashMap<Key, (Arc<LocationSettings>, SharedFormat)>>,
     answers: RefCell<VecDeque<(AnswerKey, Arc<LocationSettings>, PreparedAnswer)>>,
+    boundary: OnceCell<String>,
 }
 
 /// A response as bytes, and whether its connection goes on.
@@ -105,6 +114,11 @@ pub(super) struct AnswerKey {
 }
 
 impl Formats {
+    /// The boundary of multipart streams, which is in their heads and their frames.
+    pub(super) fn boundary(&self, make: impl FnOnce() -> String) -> String {
+        self.boundary.get_or_init(make).clone()
+    }
+
     /// The answer of `key`, made by `make` where there is none.
     pub(super) fn answer(
         &self,

@@ -19,7 +19,7 @@ use crate::server::broker::{Broker, Cursor};
 use crate::server::compression::Compression;
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
+use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
 
 /// The text of a time-out that is answered with a body.
@@ -91,6 +91,8 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         time_to_live: call.settings.longpolling_connection_ttl,
         ping_interval: None,
         merges_backlog: false,
+        rearms: false,
+        concurrency: Concurrency::Broadcast,
     }))
 }
 

@@ -10,6 +10,8 @@
 
 mod formats;
 mod long_polling;
+mod nchan;
+mod nhpm;
 mod polling;
 mod streaming;
 pub mod websocket;
@@ -20,10 +22,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use formats::Formats;
+use formats::{Key, Kind};
+pub use nchan::{Companion, Incoming, Received, Socket};
 
 use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
 use super::compression::Compression;
-use super::config::{LocationSettings, SubscriberMode};
+use super::config::{Endpoint, LocationSettings, SubscriberMode};
+use super::dialect::nchan::negotiation;
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
@@ -45,6 +50,20 @@ pub enum Answer {
     Follow(Box<Subscription>),
     /// The connection follows and speaks websocket frames.
     FollowWebSocket(Box<Subscription>, websocket::Publishing),
+    /// The connection follows; something else goes on until it leaves.
+    FollowWith(Box<Subscription>, Box<Companion>),
+    /// The connection follows and speaks the websocket frames of nchan.
+    FollowSocket(Box<Subscription>, Box<Socket>, Box<Companion>),
+}
+
+impl Answer {
+    fn follow_with(subscription: Subscription, companion: Companion) -> Self {
+        if companion.is_empty() {
+            Self::Follow(Box::new(subscription))
+        } else {
+            Self::FollowWith(Box::new(subscription), Box::new(companion))
+        }
+    }
 }
 
 /// A request at a subscriber location.
@@ -55,7 +74,9 @@ pub struct Call<'a> {
     pub variables: &'a RequestVariables<'a>,
     /// The settings of the location, after its conditions.
     pub settings: &'a Arc<LocationSettings>,
-    /// The mode of the location.
+    /// What the location is.
+    pub endpoint: Endpoint,
+    /// The mode of a push-stream location.
     pub mode: SubscriberMode,
     /// The broker.
     pub broker: &'a Broker,
@@ -75,6 +96,22 @@ impl Call<'_> {
     /// Answers the request.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        if let (Some(settings), Endpoint::NchanSubscriberInfo) = (&self.settings.nchan, self.endpoint) {
+            return nchan::who::answer(self, settings);
+        }
+        if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) = (&self.settings.nhpm, self.endpoint) {
+            return nhpm::answer(self, settings, interval_poll);
+        }
+        if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
+            return match negotiation::wanted(self.request, roles) {
+                negotiation::Wanted::Subscribe(mode) => nchan::answer(self, settings, mode),
+                negotiation::Wanted::PublishWebSocket => nchan::answer_publisher(self, settings),
+                wanted => {
+                    let (is_options, is_known) = (wanted == negotiation::Wanted::Options, wanted != negotiation::Wanted::UnknownMethod);
+                    Answer::Respond(nchan::other(self, settings, roles, is_options, is_known))
+                }
+            };
+        }
         let mode = self.requested_mode();
         if mode == SubscriberMode::WebSocket {
             return websocket::answer(self);
@@ -97,6 +134,16 @@ impl Call<'_> {
     /// The answer when a follower could not be attached after all.
     #[must_use]
     pub fn refused(&self, error: &AttachError) -> Answer {
+        if self.settings.nhpm.is_some() {
+            return Answer::Respond(nhpm::refused(error));
+        }
+        if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
+            let mode = match negotiation::wanted(self.request, roles) {
+                negotiation::Wanted::Subscribe(mode) => mode,
+                _ => negotiation::Mode::WebSocket,
+            };
+            return Answer::Respond(nchan::refused(self, settings, mode, error));
+        }
         if self.requested_mode() == SubscriberMode::WebSocket {
             return Answer::Last(websocket::refused(self, error));
         }
@@ -160,7 +207,7 @@ impl Call<'_> {
 
     fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<Wanted, Refusal> {
         let channel = self.broker.find_or_create(id).map_err(|error| refusal_of(&AttachError::Create(error)))?;
-        Ok(Wanted { channel, backtrack: backtrack.unwrap_or(0) })
+        Ok(Wanted { backtrack: backtrack.unwrap_or(0), ..Wanted::new(channel) })
     }
 
     fn may_subscribe(&self, id: &[u8]) -> Result<(), Refusal> {
@@ -200,7 +247,7 @@ impl Call<'_> {
 
 fn refusal_of(error: &AttachError) -> Refusal {
     match error {
-        AttachError::TooManySubscribers => Refusal::TooManySubscribers,
+        AttachError::TooManySubscribers | AttachError::NotAlone => Refusal::TooManySubscribers,
         AttachError::Create(CreateError::TooManyChannels) => Refusal::TooManyChannels,
         AttachError::Create(CreateError::OutOfMemory(_)) => Refusal::OutOfMemoryForSubscriber,
     }

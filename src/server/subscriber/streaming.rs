@@ -10,7 +10,7 @@ use crate::server::compression::{self, Decision};
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Ending, Format, SlowConsumers, Standing, Subscription, Sum};
+use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Sum};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
 /// The bytes of streaming and EventSource followers.
@@ -97,6 +97,8 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
+        rearms: false,
+        concurrency: Concurrency::Broadcast,
     }))
 }
 

@@ -3,7 +3,7 @@
 use super::super::memory::MemoryMeter;
 use super::*;
 
-const ALL: Window = Window { store: true, keep_live: true, max_stored: 100, max_live_bytes: 1000 };
+const ALL: Window = Window { store: true, keep_live: true, max_stored: 100, takes_tag: true, max_live_bytes: 1000 };
 
 /// Every message takes 100 bytes; three in each second from 1000 on.
 struct Bench {
@@ -16,7 +16,7 @@ impl Bench {
     fn new() -> Self {
         let meter = MemoryMeter::new(1 << 20);
         let accounts = LogAccounts::new(&meter);
-        Self { log: Log::new(Arc::clone(&accounts)), meter, accounts }
+        Self { log: Log::new(Arc::clone(&accounts), None), meter, accounts }
     }
 
     fn append(&mut self, count: u64, window: Window) {
@@ -24,7 +24,17 @@ impl Bench {
             let charge = self.meter.charge(100).expect("the meter has room");
             let position = Position::new(1000 + (id - 1) / 3, ((id - 1) % 3 + 1) as u32);
             let event_id = Some(Bytes::from(format!("e{id}")));
-            let message = Message { id, position, text: Bytes::from("x"), event_id, event_type: None, charge };
+            let message = Message {
+                id,
+                position,
+                text: Bytes::from("x"),
+                event_id,
+                event_type: None,
+                attributes: None,
+                channel_tag: 0,
+                recipients: 0.into(),
+                charge,
+            };
             self.log.append(Arc::new(message), &window);
         }
     }

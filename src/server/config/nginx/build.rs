@@ -34,6 +34,10 @@ pub(super) struct Builder<'a> {
     pub(super) largest_padding: usize,
     /// Place of the end of `http`, where the module checks.
     pub(super) end: Place,
+    /// There is a location of nchan, whose hooks may need a back-end.
+    has_nchan: bool,
+    /// There is a `nchan_subscriber_info` location.
+    pub(super) shows_info: bool,
     /// There is a location with one of the three endpoint types.
     pub(super) has_endpoints: bool,
     /// Of `http`.
@@ -48,8 +52,10 @@ pub(super) struct Builder<'a> {
 pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
     let names = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &names);
-    let mut largest_padding = 0;
+    let (mut largest_padding, mut shows_info, mut has_nchan) = (0, false, false);
     names::visit(&tree.directives, &mut |directive| {
+        has_nchan |= directive.name.starts_with("nchan_");
+        shows_info |= directive.name == "nchan_subscriber_info";
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
             largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
@@ -65,6 +71,8 @@ pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
         largest_padding,
         end: tree.end,
         has_endpoints: false,
+        has_nchan,
+        shows_info,
         limits,
         process,
         has_error_log: false,
@@ -194,7 +202,7 @@ impl Builder<'_> {
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
     ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        let rule = match directives::rule(name) {
+        let rule = match directives::rule(name).or_else(|| self.proxy_rule(name)) {
             Some(rule) => rule,
             None => return self.unknown(directive, context, scope),
         };
@@ -226,10 +234,15 @@ impl Builder<'_> {
         Ok(Verdict::Served)
     }
 
+    /// The rule of a directive that is served for hooks only.
+    fn proxy_rule(&self, name: &str) -> Option<&'static directives::Rule> {
+        super::proxy::DIRECTIVES.iter().find(|rule| self.has_nchan && rule.name == name)
+    }
+
     /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.
     fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        if name.starts_with("push_stream_") || name.starts_with("pushctl_") {
+        if ["push_", "pushctl_", "nchan_"].iter().any(|prefix| name.starts_with(prefix)) {
             return Err(format!("unknown directive \"{name}\""));
         }
         let mut guard = None;

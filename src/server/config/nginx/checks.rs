@@ -1,10 +1,11 @@
 //! The module's rules about a configuration as a whole (push-stream protocol reference, section 16). They hold only
 //! where a location has one of the three endpoint types.
 
-use super::super::{BrokerSettings, Endpoint, SubscriberMode};
+use super::super::{BrokerSettings, Endpoint, Names, SubscriberMode};
 use super::Report;
 use super::files::Place;
 use super::levels::{Level, Scope};
+use super::push_levels;
 
 /// Checks what `http` says, once, if there is any endpoint.
 pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
@@ -59,6 +60,24 @@ pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSetting
         && wildcards > most
     {
         refuse("push stream module: max number of wildcard channels cannot be smaller than value in push_stream_wildcard_channel_max_qtd.");
+    }
+}
+
+/// Checks a location of NHPM or nchan.
+pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, place: Place, report: &mut Report) {
+    if let Some(guard) = &level.guard {
+        report.mistake(place, guarded(guard));
+    }
+    if matches!(endpoint, Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }) {
+        if push_levels::legacy_id(names).is_none() {
+            report.mistake(place, "unknown \"push_channel_id\" variable");
+        }
+        if !level.nhpm.has_room_for_minimum() {
+            report.mistake(place, "push_max_message_buffer_length cannot be smaller than push_min_message_buffer_length.");
+        }
+    }
+    if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
+        report.notice(place, "the Redis engine of nchan is not served by pushctl: requests to this location are answered with 503");
     }
 }
 

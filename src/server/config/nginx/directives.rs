@@ -12,7 +12,7 @@ use std::path::Path;
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{connection, gzip, ignored, listen, logs, units, web};
+use super::{connection, gzip, ignored, listen, logs, nchan, nhpm, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -56,7 +56,7 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 
 /// The names of the directives.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    DIRECTIVES.iter().chain(web::DIRECTIVES).map(|rule| rule.name)
+    all().map(|rule| rule.name)
 }
 
 /// The rule for a directive of this name.
@@ -68,7 +68,7 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
 
 /// Every directive that is served.
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
-    let tables = [DIRECTIVES, web::DIRECTIVES, gzip::DIRECTIVES, connection::DIRECTIVES, logs::DIRECTIVES];
+    let tables = [DIRECTIVES, web::DIRECTIVES, gzip::DIRECTIVES, connection::DIRECTIVES, logs::DIRECTIVES, nhpm::DIRECTIVES, nchan::DIRECTIVES];
     tables.into_iter().flatten()
 }
 
@@ -98,11 +98,11 @@ impl Value<'_> {
         String::from_utf8_lossy(self.first()).into_owned()
     }
 
-    fn invalid(&self, what: &str) -> String {
+    pub(super) fn invalid(&self, what: &str) -> String {
         format!("\"{}\" directive invalid {what}", self.name)
     }
 
-    fn expression(&self) -> Result<Option<Expression>, String> {
+    pub(super) fn expression(&self) -> Result<Option<Expression>, String> {
         Expression::parse_with(self.first(), self.names).map(Some).map_err(|error| error.to_string())
     }
 
@@ -114,15 +114,15 @@ impl Value<'_> {
         }
     }
 
-    fn number(&self) -> Result<Option<u64>, String> {
+    pub(super) fn number(&self) -> Result<Option<u64>, String> {
         units::number(self.first()).map(Some).ok_or_else(|| self.invalid("number"))
     }
 
-    fn seconds(&self) -> Result<Duration, String> {
+    pub(super) fn seconds(&self) -> Result<Duration, String> {
         units::time(self.first(), false).ok_or_else(|| self.invalid("value"))
     }
 
-    fn milliseconds(&self) -> Result<Duration, String> {
+    pub(super) fn milliseconds(&self) -> Result<Duration, String> {
         units::time(self.first(), true).ok_or_else(|| self.invalid("value"))
     }
 
@@ -316,6 +316,7 @@ fn shared_memory_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String
     }
     scope.zones.push(zone);
     scope.broker.shared_memory_size = size;
+    scope.has_memory_size = true;
     Ok(())
 }
 

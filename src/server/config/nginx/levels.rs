@@ -12,10 +12,11 @@ use super::super::condition::Step;
 use super::super::template::Template;
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Clients, LimitExcept, RealIp, RealIpHeader, Root, Unmodified};
 use super::super::{
-    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MessageFormat, Paddings, ServerName, SlowPolicy,
-    Types, WebSettings,
+    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MessageFormat, NchanSettings, NhpmSettings,
+    Paddings, ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::listen::Listen;
+use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
 /// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub(super) struct Scope {
     pub(super) error_logs: Vec<ErrorLog>,
     /// `server_tokens off`
     pub(super) hides_version: bool,
+    /// A directive has set the bound on memory.
+    pub(super) has_memory_size: bool,
     /// `worker_processes` of the file; 0 = `auto`.
     pub(super) workers: Option<usize>,
 }
@@ -71,12 +74,24 @@ macro_rules! level {
         #[derive(Clone, Debug, Default)]
         pub(super) struct Level {
             $(pub(super) $name: Option<$kind>,)*
+            /// Those of NHPM.
+            pub(super) nhpm: NhpmLevel,
+            /// Those of nchan.
+            pub(super) nchan: NchanLevel,
+            /// Those of back-ends.
+            pub(super) proxy: ProxyLevel,
         }
 
         impl Level {
             /// Takes what is not given here from the block around it.
             pub(super) fn inherit(self, outer: &Level) -> Level {
-                Level { $($name: self.$name.or_else(|| outer.$name.clone()),)* }
+                Level {
+                    $($name: self.$name.or_else(|| outer.$name.clone()),)*
+                    nhpm: self.nhpm.inherit(&outer.nhpm),
+                    nchan: self.nchan.inherit(&outer.nchan),
+                    // A location inside another one has to say itself where its requests go.
+                    proxy: self.proxy.inherit(&ProxyLevel { pass: None, ..outer.proxy.clone() }),
+                }
             }
         }
     };
@@ -142,6 +157,10 @@ level! {
     gzip_vary: bool,
     gzip_proxied: Vec<Proxied>,
     gzip_disable: Vec<Agents>,
+    // Of a location of these modules.
+    nhpm_settings: Arc<NhpmSettings>,
+    nchan_settings: Arc<NchanSettings>,
+    proxy_settings: Arc<ProxySettings>,
 }
 
 impl Level {
@@ -183,6 +202,9 @@ impl Level {
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
             gzip: super::gzip::settings(self),
+            nhpm: level.nhpm_settings,
+            nchan: level.nchan_settings,
+            proxy: level.proxy_settings,
         })
     }
 

@@ -1,5 +1,7 @@
 //! `location` blocks: their patterns, nested ones, `if` blocks, and the settings they end up with.
 
+use std::sync::Arc;
+
 use super::super::web::Root;
 use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step};
 use super::build::Builder;
@@ -10,6 +12,7 @@ use super::directives::{IF, LIMIT_EXCEPT, LOCATION};
 use super::files::Place;
 use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
+use super::push_levels::legacy_id;
 
 /// What stands around a location.
 #[derive(Debug)]
@@ -49,9 +52,22 @@ impl Builder<'_> {
         self.check_access(&level, directive.place);
         self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
-        if endpoint != Endpoint::None {
-            self.has_endpoints = true;
-            checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
+        match endpoint {
+            Endpoint::None => {}
+            Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
+                self.has_endpoints = true;
+                checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
+            }
+            _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
+        }
+        let mut level = self.with_push_settings(level, endpoint);
+        if let Some(proxy) = level.proxy.settings(&pattern).filter(|_| endpoint == Endpoint::None) {
+            level.proxy_settings = Some(Arc::new(proxy));
+            let text =
+                "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
+            if level.internal != Some(true) {
+                self.report.notice(directive.place, text);
+            }
         }
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
@@ -79,6 +95,20 @@ impl Builder<'_> {
             }
         }
         level.limit_except = found.or_else(|| level.limit_except.take());
+    }
+
+    /// The level with the settings that locations of NHPM and nchan have.
+    fn with_push_settings(&self, mut level: Level, endpoint: Endpoint) -> Level {
+        (level.nhpm_settings, level.nchan_settings) = match endpoint {
+            Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => {
+                (Some(level.nhpm.settings(legacy_id(&self.names).unwrap_or_default())), None)
+            }
+            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => {
+                (None, Some(level.nchan.settings(&self.names, self.shows_info)))
+            }
+            _ => (None, None),
+        };
+        level
     }
 
     /// Paddings mean something to subscribers only, and are not even read elsewhere.
@@ -126,7 +156,8 @@ impl Builder<'_> {
             let inner = inner.collect();
             match conditions::parse(&directive.arguments, &self.names) {
                 Ok(condition) => {
-                    let settings = scope.level.inherit(outer).settings(paddings.clone(), broker);
+                    let level = self.with_push_settings(scope.level.inherit(outer), endpoint);
+                    let settings = level.settings(paddings.clone(), broker);
                     steps.push(Step::If { condition, settings, steps: inner });
                 }
                 Err(text) => self.report.mistake(directive.place, text),

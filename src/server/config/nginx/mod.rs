@@ -2,7 +2,7 @@
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
 //! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
-//! `files` resolves `include`. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
+//! `files` resolves `include`. `nhpm` and `nchan` know the directives of those modules, `push_levels` what they make of a location. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
 //! they become notices.
 
 mod build;
@@ -22,7 +22,11 @@ mod locations;
 mod logs;
 mod maps;
 mod names;
+mod nchan;
+mod nhpm;
 mod parser;
+mod proxy;
+mod push_levels;
 mod timeouts;
 mod to_toml;
 mod units;
@@ -84,6 +88,18 @@ pub struct Remark {
     pub text: String,
     /// For a mistake that shows at the end of a block: file and line of the location that has it.
     pub location: Option<(String, usize)>,
+}
+
+/// A whole number as nginx writes it.
+#[must_use]
+pub fn number(text: &[u8]) -> Option<u64> {
+    units::number(text)
+}
+
+/// A time in seconds as nginx writes it, such as `1m 30s`.
+#[must_use]
+pub fn time(text: &[u8]) -> Option<std::time::Duration> {
+    units::time(text, false)
 }
 
 /// Something that the file asks for and does not get.

@@ -1,5 +1,8 @@
 //! Websocket frames (RFC 6455, section 5): taken apart and put together. Pure functions over bytes.
 
+/// The bit of a frame's first byte that says that a message is compressed (RFC 7692).
+pub const RSV1: u8 = 0x40;
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {

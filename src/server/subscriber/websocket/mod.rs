@@ -18,7 +18,7 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
+use crate::server::fanout::{Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
 
@@ -118,6 +118,8 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
         merges_backlog,
+        rearms: false,
+        concurrency: Concurrency::Broadcast,
     };
     Answer::FollowWebSocket(Box::new(subscription), publishing)
 }
@@ -158,8 +160,12 @@ fn handshake(call: &Call<'_>) -> Result<String, Response> {
     if !matches!(version, Some(8 | 13)) {
         return Err(explained("Sec-WebSocket-Version: 8, 13\r\n", "Version not supported. Supported versions: 8, 13"));
     }
-    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize();
-    Ok(STANDARD.encode(digest))
+    Ok(accept(key))
+}
+
+/// The value of `Sec-WebSocket-Accept`.
+pub(super) fn accept(key: &[u8]) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize())
 }
 
 impl WebSocketFormat {

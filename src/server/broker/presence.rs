@@ -1,0 +1,68 @@
+//! Who follows a channel, in a line of text for each: kept only where a configuration asks for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{Broker, Charge, OutOfMemory};
+
+/// The lines by channel.
+#[derive(Debug, Default)]
+pub(super) struct Presences {
+    lines: Mutex<HashMap<Bytes, Vec<(u64, Bytes)>>>,
+    last: AtomicU64,
+}
+
+/// A follower's line; gone when this is dropped.
+#[derive(Debug)]
+pub struct Presence {
+    broker: Broker,
+    number: u64,
+    channels: Vec<Bytes>,
+    _charge: Charge,
+}
+
+/// What an entry takes beside its line.
+const ENTRY_BYTES: usize = 160;
+
+impl Broker {
+    /// Enters a follower of these channels.
+    ///
+    /// # Errors
+    /// When there is no room for the line.
+    pub fn enter(&self, line: &Bytes, channels: Vec<Bytes>) -> Result<Presence, OutOfMemory> {
+        let keys: usize = channels.iter().map(|channel| channel.len() + ENTRY_BYTES).sum();
+        let charge = self.0.charge((line.len() + keys) as u64)?;
+        let number = self.0.presences.last.fetch_add(1, Ordering::Relaxed);
+        let mut lines = self.0.presences.lines.lock();
+        for channel in &channels {
+            lines.entry(channel.clone()).or_default().push((number, line.clone()));
+        }
+        drop(lines);
+        Ok(Presence { broker: Self(Arc::clone(&self.0)), number, channels, _charge: charge })
+    }
+
+    /// The lines of those who follow a channel.
+    #[must_use]
+    pub fn presences(&self, channel: &[u8]) -> Vec<Bytes> {
+        let lines = self.0.presences.lines.lock();
+        lines.get(channel).map(|lines| lines.iter().map(|(_, line)| line.clone()).collect()).unwrap_or_default()
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut lines = self.broker.0.presences.lines.lock();
+        for channel in &self.channels {
+            if let Some(entries) = lines.get_mut(channel) {
+                entries.retain(|(number, _)| *number != self.number);
+                if entries.is_empty() {
+                    lines.remove(channel);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a new subscription asks for, and what it gets.
+
+use super::dropped::Missed;
+use super::log::{Cursor, Place};
+use super::start::Start;
+
+/// What a new subscription asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
+    pub backtrack: u32,
+    /// Where it goes on.
+    pub cursor: &'a Cursor,
+    /// Subscriptions of the same request on this channel, which its limit does not count.
+    pub own: u64,
+    /// In the terms of this channel, instead of `backtrack` and `cursor`.
+    pub start: Option<Start>,
+    /// Most subscriptions of the channel, if its location says so.
+    pub most: Option<u64>,
+    /// Refused if there is a subscription that ends with its first message.
+    pub must_be_alone: bool,
+    /// How it will leave.
+    pub manner: Manner,
+}
+
+/// The manner of a subscription: what its end has to know as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Bytes that it may be behind.
+    pub max_lag: u64,
+    /// It ends with its first message.
+    pub is_one_shot: bool,
+    /// It is one of several of the same follower.
+    pub is_one_of_several: bool,
+}
+
+/// Why a subscription is refused.
+pub(super) enum Refused {
+    TooMany,
+    NotAlone,
+}
+
+/// A new subscription's place in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment {
+    /// Where it starts.
+    pub place: Place,
+    /// What is gone between its cursor and there.
+    pub missed: Missed,
+}

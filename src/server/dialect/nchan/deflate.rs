@@ -1,0 +1,189 @@
+//! Compression of websocket messages (RFC 7692; reference, section 2.8): what is negotiated, and messages that are
+//! compressed once for all followers.
+
+use bytes::Bytes;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use crate::server::config::nchan::Deflate;
+
+/// What every flushed block ends in; it is left out on the wire.
+const TAIL: &[u8] = &[0, 0, 0xff, 0xff];
+
+/// Compresses a message on its own, so that it needs no context; `None` if that fails.
+#[must_use]
+pub fn compressed(text: &[u8], deflate: Deflate) -> Option<Bytes> {
+    let mut compressor = Compress::new_with_window_bits(Compression::new(deflate.level), false, deflate.window);
+    let mut out = Vec::with_capacity(text.len() / 2 + 64);
+    loop {
+        let taken = usize::try_from(compressor.total_in()).ok()?;
+        let status = compressor.compress_vec(text.get(taken..)?, &mut out, FlushCompress::Sync).ok()?;
+        let is_complete = compressor.total_in() == text.len() as u64 && out.len() < out.capacity();
+        if is_complete || status == Status::StreamEnd {
+            break;
+        }
+        out.reserve(out.len().max(256));
+    }
+    if out.ends_with(TAIL) {
+        out.truncate(out.len() - TAIL.len());
+    }
+    out.shrink_to_fit();
+    Some(out.into())
+}
+
+/// What a client wants its messages, and gets the server's, compressed like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The value of `Sec-WebSocket-Extensions`.
+    pub answer: String,
+    /// Messages of the client are compressed on their own.
+    pub client_has_no_context: bool,
+}
+
+/// Reads the extensions that a client offers; `None` if there is none that is known.
+///
+/// # Errors
+/// What is wrong with its parameters.
+pub fn negotiate(offers: Option<&[u8]>, deflate: Deflate) -> Result<Option<Negotiated>, &'static str> {
+    let offers = String::from_utf8_lossy(offers.unwrap_or_default()).into_owned();
+    for offer in offers.split(',') {
+        let mut parts = offer.split(';').map(str::trim);
+        match parts.next().unwrap_or_default() {
+            "permessage-deflate" => return permessage(parts, deflate).map(Some),
+            name @ ("x-webkit-deflate-frame" | "deflate-frame") => {
+                return Ok(Some(Negotiated { answer: name.to_owned(), client_has_no_context: false }));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn permessage<'a>(parameters: impl Iterator<Item = &'a str>, deflate: Deflate) -> Result<Negotiated, &'static str> {
+    let (mut answer, mut client_has_no_context) = ("permessage-deflate".to_owned(), false);
+    let mut add = |text: &str| {
+        answer.push_str("; ");
+        answer.push_str(text);
+    };
+    for parameter in parameters {
+        let (name, value) = parameter.split_once('=').map_or((parameter, None), |(name, value)| (name, Some(value.trim_matches('"'))));
+        let bits = || value.and_then(|value| value.parse::<u8>().ok()).filter(|bits| (9..=15).contains(bits));
+        match name {
+            "server_no_context_takeover" => add(name),
+            "client_no_context_takeover" => {
+                add(name);
+                client_has_no_context = true;
+            }
+            "server_max_window_bits" => {
+                let bits = bits().ok_or("invalid server_max_window_bits permessage-deflate setting")?;
+                if bits < deflate.window {
+                    return Err("server_max_window_bits perframe-deflate is too small");
+                }
+                add(&format!("{name}={}", deflate.window));
+            }
+            "client_max_window_bits" if value.is_some() => {
+                let bits = bits().ok_or("invalid client_max_window_bits permessage-deflate setting")?;
+                add(&format!("{name}={bits}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(Negotiated { answer, client_has_no_context })
+}
+
+/// Takes messages of a client apart.
+#[derive(Debug)]
+pub struct Inflater {
+    inflater: Decompress,
+    has_no_context: bool,
+}
+
+/// A message could not be inflated: it is broken, or larger than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotInflated {
+    /// It is not what the client says.
+    Broken,
+    /// It would be larger than allowed.
+    TooLarge,
+}
+
+impl Inflater {
+    /// For messages that are compressed on their own, or after one another.
+    #[must_use]
+    pub fn new(has_no_context: bool) -> Self {
+        Self { inflater: Decompress::new(false), has_no_context }
+    }
+
+    /// The message, which may have `most` bytes.
+    ///
+    /// # Errors
+    /// When it is broken or too large.
+    pub fn inflate(&mut self, payload: &[u8], most: usize) -> Result<Vec<u8>, NotInflated> {
+        if self.has_no_context {
+            self.inflater.reset(false);
+        }
+        let input = [payload, TAIL].concat();
+        let begin = self.inflater.total_in();
+        let mut out = Vec::with_capacity((payload.len() * 3).clamp(256, most.max(256)));
+        loop {
+            let taken = usize::try_from(self.inflater.total_in() - begin).map_err(|_| NotInflated::Broken)?;
+            let rest = input.get(taken..).unwrap_or_default();
+            let status = self.inflater.decompress_vec(rest, &mut out, FlushDecompress::Sync).map_err(|_| NotInflated::Broken)?;
+            if out.len() > most {
+                return Err(NotInflated::TooLarge);
+            }
+            if status == Status::StreamEnd {
+                // A block that is said to be the last one ends the stream; the next message begins another.
+                self.inflater.reset(false);
+                return Ok(out);
+            }
+            if out.len() < out.capacity() {
+                let is_complete = usize::try_from(self.inflater.total_in() - begin).is_ok_and(|taken| taken == input.len());
+                return if is_complete { Ok(out) } else { Err(NotInflated::Broken) };
+            }
+            out.reserve(out.len().min(most).max(256));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_a_round_trip() {
+        let mut inflater = Inflater::new(true);
+        for text in [&b""[..], b"hello hello hello hello", &[b'x'; 300_000], b"\0\x01\xff"] {
+            for window in [9, 10, 15] {
+                let small = compressed(text, Deflate { level: 6, window }).expect("compression works");
+                assert_eq!(inflater.inflate(&small, 1 << 20).as_deref(), Ok(text));
+                assert!(!small.ends_with(TAIL));
+            }
+        }
+        assert!(compressed(&[b'x'; 300_000], Deflate::default()).expect("compression works").len() < 3000);
+    }
+
+    #[test]
+    fn bombs_and_garbage_are_refused() {
+        let bomb = compressed(&[0; 1 << 20], Deflate::default()).expect("compression works");
+        assert_eq!(Inflater::new(false).inflate(&bomb, 10_000), Err(NotInflated::TooLarge));
+        assert_eq!(Inflater::new(false).inflate(&[0xff; 100], 10_000), Err(NotInflated::Broken));
+    }
+
+    #[test]
+    fn extensions_are_answered_as_recorded() {
+        let answer = |offer: &str| negotiate(Some(offer.as_bytes()), Deflate::default()).map(|found| found.map(|found| found.answer));
+        for (offer, expected) in [
+            ("foo", Ok(None)),
+            ("permessage-deflate; client_max_window_bits", Ok(Some("permessage-deflate"))),
+            ("permessage-deflate; client_max_window_bits=12", Ok(Some("permessage-deflate; client_max_window_bits=12"))),
+            ("permessage-deflate; server_max_window_bits=15", Ok(Some("permessage-deflate; server_max_window_bits=10"))),
+            ("permessage-deflate; server_max_window_bits=9", Err("server_max_window_bits perframe-deflate is too small")),
+            ("permessage-deflate; client_max_window_bits=8", Err("invalid client_max_window_bits permessage-deflate setting")),
+            ("permessage-deflate; server_max_window_bits=x", Err("invalid server_max_window_bits permessage-deflate setting")),
+            ("x-webkit-deflate-frame", Ok(Some("x-webkit-deflate-frame"))),
+            ("foo, deflate-frame", Ok(Some("deflate-frame"))),
+        ] {
+            assert_eq!(answer(offer), expected.map(|answer| answer.map(str::to_owned)), "{offer}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The dialect of nchan 1.3.7 (NHPM and nchan reference, part 2): what a request wants, message ids, bodies and headers.
+//!
+//! What the reference calls a bug of nchan is not imitated: methods that are never answered get 405, close reasons are not
+//! cut, fragmented websocket messages are put together, and a group may have as many channels as its limit says.
+
+pub mod cors;
+pub mod deflate;
+pub mod events;
+pub mod groups;
+pub mod info;
+pub mod message_id;
+pub mod negotiation;
+pub mod status;
+pub mod variables;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::channel_key::channel_key;
+use crate::server::config::{Expression, NchanSettings, Variables};
+use crate::server::response::{Response, Status};
+
+/// Most channels of one request.
+pub const MOST_CHANNELS: usize = 255;
+
+/// The group of channels that tell what happens to others.
+pub const EVENTS_GROUP: &[u8] = b"meta";
+
+/// The header that subscribers' answers carry.
+pub const VARY: &[u8] = b"Vary: If-None-Match, If-Modified-Since\r\n";
+
+/// The channels that a request names.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Their ids, as the request has them.
+    pub ids: Vec<Bytes>,
+    /// Their keys in the broker.
+    pub keys: Vec<Bytes>,
+    /// Their group.
+    pub group: Bytes,
+}
+
+/// Reads the channels of a request from `expressions`, or from the variable of older versions.
+///
+/// # Errors
+/// The answer, without CORS headers.
+pub fn channels(settings: &NchanSettings, expressions: &[Expression], variables: &dyn Variables) -> Result<Named, Box<Response>> {
+    let group = settings.channel_group.evaluate(variables).into_owned();
+    if group == b"m" || group.contains(&b'/') {
+        return Err(Box::new(empty(Status::FORBIDDEN)));
+    }
+    let values: Vec<Cow<'_, [u8]>> = if expressions.is_empty() {
+        let id = settings.legacy_id.as_ref().map(|id| id.evaluate(variables)).unwrap_or_default();
+        if id.is_empty() {
+            return Err(Box::new(text(Status::NOT_FOUND, "No channel id provided.")));
+        }
+        vec![id]
+    } else {
+        expressions.iter().map(|expression| expression.evaluate(variables)).collect()
+    };
+    if values.iter().any(|value| value.len() as u64 > settings.max_channel_id_length) {
+        return Err(Box::new(empty(Status::FORBIDDEN)));
+    }
+    let mut ids: Vec<Bytes> = Vec::new();
+    for value in &values {
+        for id in split(value, &settings.split_delimiter) {
+            if ids.len() == MOST_CHANNELS {
+                return Err(Box::new(empty(Status::FORBIDDEN)));
+            }
+            ids.push(Bytes::copy_from_slice(id));
+        }
+    }
+    let keys = ids.iter().map(|id| channel_key(&group, id)).collect();
+    Ok(Named { ids, keys, group: group.into() })
+}
+
+/// The pieces of a value, empty ones too.
+fn split<'a>(value: &'a [u8], delimiter: &[u8]) -> Vec<&'a [u8]> {
+    if delimiter.is_empty() {
+        return vec![value];
+    }
+    let mut pieces = Vec::new();
+    let mut rest = value;
+    while let Some(at) = memchr::memmem::find(rest, delimiter) {
+        pieces.push(&rest[..at]);
+        rest = &rest[at + delimiter.len()..];
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// An answer without a body.
+#[must_use]
+pub fn empty(status: Status) -> Response {
+    Response::header_only(status, &b""[..])
+}
+
+/// An answer with a line of text.
+#[must_use]
+pub fn text(status: Status, text: &str) -> Response {
+    Response::sized(status, "text/plain", &b""[..], text.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_pieces_are_channels() {
+        assert_eq!(split(b"a,,b", b","), [&b"a"[..], b"", b"b"]);
+        assert_eq!(split(b"", b","), [&b""[..]]);
+        assert_eq!(split(b"a--b", b"--"), [b"a", b"b"]);
+        assert_eq!(split(b"a,b", b""), [b"a,b"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! The variables that nchan adds to those of a request (reference, section 2.9).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::server::config::Variables;
+
+/// Their values; empty where they mean nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    /// `$nchan_channel_id` (the first one) and `$nchan_channel_id1` to `$nchan_channel_id4`.
+    pub channel_ids: Vec<Bytes>,
+    /// `$nchan_subscriber_type`
+    pub subscriber_type: &'static str,
+    /// `$nchan_publisher_type`
+    pub publisher_type: &'static str,
+    /// `$nchan_message_id`
+    pub message_id: String,
+    /// `$nchan_prev_message_id`
+    pub prev_message_id: String,
+    /// `$nchan_channel_event`
+    pub event: &'static str,
+}
+
+/// The variables of a request with those of nchan.
+#[derive(Clone, Copy)]
+pub struct NchanVariables<'a> {
+    /// Of the request.
+    pub request: &'a dyn Variables,
+    /// Of nchan.
+    pub values: &'a Values,
+}
+
+impl Variables for NchanVariables<'_> {
+    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
+        self.request.argument(name)
+    }
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.request.header(name)
+    }
+    fn capture(&self, number: usize) -> Option<&[u8]> {
+        self.request.capture(number)
+    }
+    fn named_capture(&self, name: &str) -> Option<&[u8]> {
+        self.request.named_capture(name)
+    }
+    fn assigned(&self, slot: usize) -> Option<&[u8]> {
+        self.request.assigned(slot)
+    }
+    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let Some(own) = name.strip_prefix("nchan_") else { return self.request.builtin(name) };
+        let Values { channel_ids, subscriber_type, publisher_type, message_id, prev_message_id, event } = self.values;
+        let id = |number: usize| channel_ids.get(number).map(|id| Cow::Borrowed(&id[..]));
+        let text = |text: &'static str| Some(Cow::Borrowed(text.as_bytes()));
+        match own {
+            "channel_id" | "channel_id1" => id(0),
+            "channel_id2" => id(1),
+            "channel_id3" => id(2),
+            "channel_id4" => id(3),
+            "subscriber_type" => text(subscriber_type),
+            "publisher_type" => text(publisher_type),
+            "message_id" => Some(Cow::Borrowed(message_id.as_bytes())),
+            "prev_message_id" => Some(Cow::Borrowed(prev_message_id.as_bytes())),
+            "channel_event" => text(event),
+            "version" => text("1.3.7"),
+            _ => None,
+        }
+    }
+}

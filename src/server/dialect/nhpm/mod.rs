@@ -1,0 +1,48 @@
+//! The dialect of nginx_http_push_module 0.73 (NHPM and nchan reference, part 1).
+//!
+//! What the reference calls a bug of the module is not imitated: the junk byte after the Content-Type of info bodies, ids
+//! that are cut at their longest length (refused with 403 instead), empty messages that close the connection.
+
+pub mod cursor;
+pub mod info;
+
+use bytes::Bytes;
+
+use crate::server::response::{Response, Status};
+
+/// What a request without a channel id gets, whatever its method.
+#[must_use]
+pub fn no_channel_id() -> Response {
+    Response::sized(Status::NOT_FOUND, "text/plain", &b""[..], b"No channel id provided.".to_vec())
+}
+
+/// The answer to a method that the location does not know.
+#[must_use]
+pub fn not_allowed(allow: &str) -> Response {
+    Response::error_page(Status::NOT_ALLOWED).with_headers(format!("Allow: {allow}\r\n").as_bytes())
+}
+
+/// The answer to OPTIONS.
+#[must_use]
+pub fn options(headers: &str, methods: &str) -> Response {
+    let lines =
+        format!("Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n");
+    Response::header_only(Status::OK, lines.into_bytes())
+}
+
+/// The lines of an answer with a message, after its date.
+#[must_use]
+pub fn message_lines(tag: u32) -> Vec<u8> {
+    format!("Etag: {tag}\r\nVary: If-None-Match, If-Modified-Since\r\n").into_bytes()
+}
+
+/// A message as an answer.
+#[must_use]
+pub fn message_response(message: &crate::server::broker::Message) -> Response {
+    Response {
+        content_type: message.content_type().cloned(),
+        last_modified: Some(message.position.http_date()),
+        body: crate::server::response::Body::Sized(Bytes::clone(&message.text)),
+        ..Response::header_only(Status::OK, message_lines(message.channel_tag))
+    }
+}

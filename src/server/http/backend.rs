@@ -1,0 +1,158 @@
+//! Requests to back-ends: each with bounded time and size, and so many at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, Request, Uri};
+use bytes::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::server::config::ConnectionLimits;
+use crate::server::response::{Body as ResponseBody, Response, Status, push_line};
+
+/// Connections that are kept for further requests, to each back-end.
+const IDLE_PER_HOST: usize = 16;
+/// How long they are kept.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+
+/// The back-ends as a shard sees them.
+#[derive(Clone)]
+pub(in crate::server) struct Backend {
+    client: Client<HttpConnector, Body>,
+    places: Arc<Semaphore>,
+    timeout: Duration,
+    most_bytes: usize,
+}
+
+/// A request to a back-end.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) address: Uri,
+    pub(super) headers: HeaderMap,
+    /// Shorter than the bound for all, if its location says so.
+    pub(super) timeout: Option<Duration>,
+    /// The length is told even if there is no body.
+    pub(super) tells_length: bool,
+}
+
+/// What a back-end answered.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// There was no answer: nobody listens, the time was over, or it was not to be understood or too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unreachable;
+
+/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that are written anew.
+const OWN_HEADERS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "server",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl Backend {
+    pub(in crate::server) fn new(limits: &ConnectionLimits) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIME).pool_max_idle_per_host(IDLE_PER_HOST);
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self {
+            client: builder.build(connector),
+            places: Arc::new(Semaphore::new(limits.max_hooks)),
+            timeout: limits.hook_timeout,
+            most_bytes: limits.max_hook_bytes,
+        }
+    }
+
+    /// Asks and waits for the answer.
+    pub(super) async fn ask(&self, ask: Ask, body: Bytes) -> Result<Told, Unreachable> {
+        let timeout = ask.timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
+        let address = ask.address.clone();
+        let exchange = tokio::time::timeout(timeout, self.exchange(ask, body)).await;
+        let told = exchange.unwrap_or_else(|_elapsed| Err(format!("no answer within {timeout:?} (--hook-timeout)")));
+        told.map_err(|error| {
+            tracing::debug!(host = address.host().unwrap_or_default(), error, "a back-end does not answer");
+            Unreachable
+        })
+    }
+
+    async fn exchange(&self, ask: Ask, body: Bytes) -> Result<Told, String> {
+        let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
+        let length = body.len();
+        let mut request = Request::new(Body::from(body));
+        if length > 0 || ask.tells_length {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        for (name, value) in &ask.headers {
+            request.headers_mut().append(name, value.clone());
+        }
+        *request.method_mut() = ask.method;
+        *request.uri_mut() = ask.address;
+        let answer = self.client.request(request).await.map_err(|error| error.to_string())?;
+        let (head, incoming) = answer.into_parts();
+        let body = to_bytes(Body::new(incoming), self.most_bytes).await.map_err(|error| format!("{error} (--max-hook-answer)"))?;
+        Ok(Told { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// Asks without waiting; nobody looks at the answer.
+    pub(super) fn tell(&self, ask: Ask) {
+        // Outside of a runtime the server is at its end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let backend = self.clone();
+            runtime.spawn(async move { drop(backend.ask(ask, Bytes::new()).await) });
+        }
+    }
+}
+
+impl Told {
+    /// The value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// Its content type.
+    pub(super) fn content_type(&self) -> Option<Bytes> {
+        self.headers.get(CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()))
+    }
+
+    /// The answer as one to the client.
+    pub(super) fn response(&self) -> Response {
+        let mut lines = Vec::new();
+        for (name, value) in self.headers.iter().filter(|(name, _)| !OWN_HEADERS.contains(&name.as_str())) {
+            push_line(format!("{name}: ").as_bytes(), value.as_bytes(), &mut lines);
+        }
+        Response {
+            content_type: self.content_type(),
+            body: ResponseBody::Sized(self.body.clone()),
+            ..Response::header_only(Status(self.status), lines)
+        }
+    }
+}
+
+/// A header, if it is one.
+pub(super) fn header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+}
+
+/// Whether a header of the client goes to the back-end.
+pub(super) fn is_passed(name: &str) -> bool {
+    let is_own = OWN_HEADERS.iter().any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
+    !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
+}

@@ -1,0 +1,288 @@
+//! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and what the answer means.
+
+use axum::http::header::HeaderMap;
+use axum::http::{Method, Uri};
+use bytes::Bytes;
+
+use super::backend::{Ask, Told, Unreachable, header, is_passed};
+use super::connection::{Over, Requests, Served};
+use super::head::{self, BodyLength, Parsed};
+use super::route::{Next, Router};
+use super::sending::Again;
+use crate::server::config::{Expression, NchanSettings, ProxySettings, Variables};
+use crate::server::dialect::nchan::negotiation::Wanted;
+use crate::server::dialect::nchan::variables::{NchanVariables, Values};
+use crate::server::dialect::nchan::{VARY, message_id};
+use crate::server::request::{Request, RequestVariables};
+use crate::server::response::{Response, Status};
+
+/// Whether a request may go on.
+pub(super) struct Authorization {
+    pub(super) ask: Result<Ask, Unreachable>,
+    wanted: Wanted,
+}
+
+/// Requests about a subscriber that stays: when it comes and when it leaves.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    pub(super) came: Option<Ask>,
+    pub(super) left: Option<Ask>,
+}
+
+/// The variables of a request for its hooks.
+pub(super) fn values(settings: &NchanSettings, variables: &dyn Variables, wanted: Wanted) -> Values {
+    let expressions = if matches!(wanted, Wanted::Subscribe(_)) { &settings.subscriber_ids } else { &settings.publisher_ids };
+    let named = crate::server::dialect::nchan::channels(settings, expressions, variables);
+    let id = message_id::of_request(settings, variables).ok().flatten();
+    let position = id.map_or_else(|| "0:0".to_owned(), |id| id.to_string());
+    Values {
+        channel_ids: named.map(|named| named.ids).unwrap_or_default(),
+        subscriber_type: if let Wanted::Subscribe(mode) = wanted { mode.name() } else { "" },
+        publisher_type: match wanted {
+            Wanted::Publish => "http",
+            Wanted::PublishWebSocket => "websocket",
+            _ => "",
+        },
+        prev_message_id: if wanted == Wanted::Publish { String::new() } else { position },
+        ..Values::default()
+    }
+}
+
+/// The request that an internal URI stands for.
+pub(super) fn ask_hook(
+    uri: &Expression,
+    variables: &RequestVariables<'_>,
+    values: &Values,
+    (method, tells_length): (Method, bool),
+) -> Result<Ask, Unreachable> {
+    let with_values = NchanVariables { request: variables, values };
+    let uri = uri.evaluate(&with_values);
+    let (path, own_arguments) = match memchr::memchr(b'?', &uri) {
+        Some(mark) => (&uri[..mark], &uri[mark + 1..]),
+        None => (&uri[..], variables.request.query),
+    };
+    let located = variables.server.locate(path);
+    let proxy = located.as_ref().and_then(|(location, _)| location.settings.proxy.as_ref());
+    let Some(proxy) = proxy else {
+        tracing::warn!(uri = %String::from_utf8_lossy(path), "a hook leads to no location with proxy_pass");
+        return Err(Unreachable);
+    };
+    ask(proxy, variables.request, &with_values, (path, own_arguments), (method, tells_length))
+}
+
+impl Router<'_> {
+    /// Asks whether a request may go on, if its location has that hook.
+    pub(super) fn authorization(
+        &self,
+        settings: &NchanSettings,
+        variables: &RequestVariables<'_>,
+        wanted: Wanted,
+    ) -> Option<Authorization> {
+        let uri = settings.hooks.authorize.as_ref().filter(|_| !self.authorized)?;
+        if !matches!(wanted, Wanted::Subscribe(_) | Wanted::Publish | Wanted::PublishWebSocket) {
+            return None;
+        }
+        let values = values(settings, variables, wanted);
+        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted })
+    }
+
+    /// What is told of a subscriber that stays.
+    pub(super) fn notices(settings: &NchanSettings, variables: &RequestVariables<'_>, wanted: Wanted) -> Notices {
+        if !matches!(wanted, Wanted::Subscribe(mode) if mode.is_stream()) {
+            return Notices::default();
+        }
+        let ask = |uri: &Option<Expression>| {
+            let values = values(settings, variables, wanted);
+            ask_hook(uri.as_ref()?, variables, &values, (Method::GET, true)).ok()
+        };
+        Notices { came: ask(&settings.hooks.subscribe), left: ask(&settings.hooks.unsubscribe) }
+    }
+}
+
+/// A request to the back-end of a location.
+pub(super) fn ask(
+    proxy: &ProxySettings,
+    request: &Request<'_>,
+    variables: &dyn Variables,
+    (path, arguments): (&[u8], &[u8]),
+    (method, tells_length): (Method, bool),
+) -> Result<Ask, Unreachable> {
+    let address = proxy.address(path, arguments, variables);
+    let address = Uri::try_from(address.as_slice()).ok().filter(|address| address.host().is_some()).ok_or(Unreachable)?;
+    let mut headers = HeaderMap::new();
+    if proxy.passes_headers {
+        for passed in request.headers.iter().filter(|header| is_passed(header.name)) {
+            if let Some((name, value)) = header(passed.name.as_bytes(), passed.value) {
+                headers.append(name, value);
+            }
+        }
+    }
+    for (name, value) in &proxy.headers {
+        let Some((name, value)) = header(name, &value.evaluate(variables)) else { continue };
+        headers.remove(&name);
+        // How long a body is is known here better.
+        if !value.is_empty() && name != axum::http::header::CONTENT_LENGTH {
+            headers.insert(name, value);
+        }
+    }
+    let method = proxy.method.as_ref().and_then(|method| Method::from_bytes(method).ok()).unwrap_or(method);
+    Ok(Ask { method, address, headers, timeout: proxy.timeout, tells_length })
+}
+
+impl Authorization {
+    /// The answer to a request that may not go on.
+    fn refusal(wanted: Wanted, told: Result<Told, Unreachable>) -> Response {
+        let is_publisher = wanted == Wanted::Publish;
+        let waits = matches!(wanted, Wanted::Subscribe(mode) if !mode.is_stream());
+        let vary: &[u8] = if waits { VARY } else { b"" };
+        match told {
+            Ok(_) if is_publisher => Response::error_page(Status::FORBIDDEN),
+            Err(Unreachable) if is_publisher => Response::error_page(Status(502)),
+            Ok(told) => told.response().with_headers(vary),
+            Err(Unreachable) => Response::header_only(Status(502), vary),
+        }
+    }
+}
+
+/// What becomes of a message that a back-end was asked about.
+pub(super) enum Verdict {
+    /// It is published, or what the back-end made of it.
+    Publish(Bytes, Option<Bytes>),
+    /// It is not published, which is fine.
+    Drop,
+    /// It is refused.
+    Refuse,
+    /// The back-end is down.
+    Down,
+}
+
+impl Verdict {
+    /// Reads the answer of a back-end about a message.
+    pub(super) fn of(told: Result<Told, Unreachable>, text: Bytes, content_type: Option<Bytes>) -> Self {
+        match told {
+            Ok(told) => match told.status {
+                200..=202 => Self::Publish(told.body.clone(), told.content_type()),
+                304 => Self::Publish(text, content_type),
+                204 => Self::Drop,
+                _ => Self::Refuse,
+            },
+            Err(Unreachable) => Self::Down,
+        }
+    }
+}
+
+impl Requests<'_> {
+    /// Asks whether a request may go on, and lets it.
+    pub(super) async fn authorize(
+        &mut self,
+        authorization: Authorization,
+        (head, length): (Bytes, BodyLength),
+        redirected: Option<Vec<u8>>,
+    ) -> Result<Result<Option<Served>, Response>, Over> {
+        let Authorization { ask, wanted } = authorization;
+        self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
+        let told = match ask {
+            Ok(ask) => self.connection.site.backend.ask(ask, Bytes::new()).await,
+            Err(Unreachable) => Err(Unreachable),
+        };
+        match told {
+            Ok(told) if (200..300).contains(&told.status) => {
+                self.route_again(head, length, Again { redirected, authorized: true, checked: None }).await.map(Ok)
+            }
+            told => Ok(Err(Authorization::refusal(wanted, told))),
+        }
+    }
+
+    /// Passes a request on to a back-end, and follows where that leads.
+    pub(super) async fn pass_on(
+        &mut self,
+        ask: Result<Ask, Unreachable>,
+        (head, length): (Bytes, BodyLength),
+        (max_body, expects_continue): (u64, bool),
+    ) -> Result<Result<Option<Served>, Response>, Over> {
+        let body = match self.read_body(length, max_body, expects_continue).await? {
+            Ok(body) => body,
+            Err(response) => return Ok(Err(response)),
+        };
+        let told = match ask {
+            Ok(ask) => self.connection.site.backend.ask(ask, body.clone()).await,
+            Err(Unreachable) => Err(Unreachable),
+        };
+        let Ok(told) = told else { return Ok(Err(Response::error_page(Status(502)))) };
+        match told.header("x-accel-redirect").map(<[u8]>::to_vec) {
+            Some(target) => self.redirect(target, head, body).await,
+            None => Ok(Err(told.response())),
+        }
+    }
+
+    /// Serves the request as one for an internal location; its body is read already.
+    async fn redirect(&mut self, target: Vec<u8>, head: Bytes, body: Bytes) -> Result<Result<Option<Served>, Response>, Over> {
+        let mut authorized = false;
+        // The second time a hook has agreed.
+        for _ in 0..2 {
+            let site = std::rc::Rc::clone(&self.connection.site);
+            let connection = &*self.connection;
+            let (path, query) = match memchr::memchr(b'?', &target) {
+                Some(mark) => (&target[..mark], &target[mark + 1..]),
+                None => (&target[..], &b""[..]),
+            };
+            let router = Router {
+                site: &site,
+                shard: &connection.shard,
+                key: connection.key,
+                outlet: &connection.outlet,
+                requests: connection.requests,
+                checked: None,
+                redirected: Some(path),
+                authorized,
+            };
+            let length = if body.is_empty() { BodyLength::None } else { BodyLength::Bytes(body.len() as u64) };
+            let parsed = head::parse(&head, site.limits.max_header_bytes, &connection.peer, |request, _| {
+                router.route(&Request { path: path.into(), query, ..*request }, length)
+            });
+            let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
+            match routed.next {
+                Next::Read(plan, _, asking) => {
+                    let response = self.finish(&plan, asking, body).await;
+                    return Ok(Err(response));
+                }
+                Next::Authorize(authorization) => {
+                    let Authorization { ask, wanted } = *authorization;
+                    let told = match ask {
+                        Ok(ask) => site.backend.ask(ask, Bytes::new()).await,
+                        Err(Unreachable) => Err(Unreachable),
+                    };
+                    match told {
+                        Ok(told) if (200..300).contains(&told.status) => authorized = true,
+                        told => return Ok(Err(Authorization::refusal(wanted, told))),
+                    }
+                }
+                // One redirection is enough.
+                Next::Discard | Next::Check(_) | Next::PassOn(_) | Next::File(_) => break,
+                _ => return Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await.map(Ok),
+            }
+        }
+        Ok(Err(Response::error_page(Status::INTERNAL).closing()))
+    }
+
+    /// Finishes what a publisher wants, after asking a back-end about its message if its location says so.
+    pub(super) async fn finish(
+        &mut self,
+        plan: &crate::server::publisher::Plan,
+        asking: Option<Box<Result<Ask, Unreachable>>>,
+        body: Bytes,
+    ) -> Response {
+        let broker = self.connection.shard.broker().clone();
+        let Some(asking) = asking else { return plan.finish(&broker, body) };
+        let told = match *asking {
+            Ok(ask) => self.connection.site.backend.ask(ask, body.clone()).await,
+            Err(Unreachable) => Err(Unreachable),
+        };
+        match Verdict::of(told, body, plan.content_type()) {
+            Verdict::Publish(text, content_type) => plan.finish_with(&broker, text, content_type),
+            Verdict::Drop => Response { bodiless: true, ..Response::header_only(Status(204), &b""[..]) },
+            Verdict::Refuse => Response::error_page(Status::FORBIDDEN),
+            Verdict::Down => Response::error_page(Status::INTERNAL).closing(),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What comes over a websocket of nchan, while the connection follows.
+
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+
+use super::backend::{Ask, Unreachable};
+use super::connection::Connection;
+use super::hooks::Verdict;
+use crate::server::subscriber::{Incoming, Received, Socket};
+
+/// The websocket of a follower.
+pub(super) struct OpenSocket {
+    pub(super) socket: Box<Socket>,
+    /// What a back-end is asked about each message.
+    upstream: Option<Box<Result<Ask, Unreachable>>>,
+    /// The message that it is to be asked about.
+    question: Option<Incoming>,
+    /// A message has begun and has to be completed in time.
+    is_expecting: bool,
+    /// Nothing of what still comes is looked at.
+    is_over: bool,
+}
+
+impl OpenSocket {
+    pub(super) fn new(socket: Box<Socket>, upstream: Option<Box<Result<Ask, Unreachable>>>) -> Self {
+        Self { socket, upstream, question: None, is_expecting: false, is_over: false }
+    }
+
+    /// A back-end is to be asked about a message.
+    pub(super) fn has_question(&self) -> bool {
+        self.question.is_some()
+    }
+}
+
+impl Connection {
+    /// Handles the frames in the buffer.
+    pub(super) fn receive_frames(&mut self, open: &mut OpenSocket) {
+        let most = self.site.limits.max_websocket_message_bytes;
+        let came = self.buffer.len();
+        let mut completed_any = false;
+        while !open.is_over && open.question.is_none() {
+            match open.socket.next(&mut self.buffer, most) {
+                None => break,
+                Some(Received::Message(message)) => {
+                    completed_any = true;
+                    if open.upstream.is_some() {
+                        open.question = Some(message);
+                        break;
+                    }
+                    if let Some(answer) = open.socket.publish(self.shard.broker(), message) {
+                        self.answer_frame(open, answer);
+                    }
+                }
+                Some(answer) => self.answer_frame(open, answer),
+            }
+        }
+        if open.is_over {
+            self.buffer.clear();
+        }
+        if self.buffer.len() < came {
+            self.compact();
+        }
+        let is_expecting = self.buffer.len() + open.socket.pending_bytes() > 0 && !open.is_over;
+        // The time is that of one message: the next one, if it has begun, gets its own.
+        if is_expecting != open.is_expecting || (is_expecting && completed_any) {
+            open.is_expecting = is_expecting;
+            self.shard.expect_more(self.key, is_expecting.then_some(self.site.limits.body_timeout));
+        }
+    }
+
+    /// Asks a back-end about a message, and does what it says. Others of this client wait.
+    pub(super) async fn ask_about(&mut self, open: &mut OpenSocket) {
+        let Some(Incoming { text, content_type }) = open.question.take() else { return };
+        let told = match open.upstream.as_deref() {
+            Some(Ok(ask)) => {
+                let mut ask = ask.clone();
+                if let Some(value) = content_type.as_ref().and_then(|value| HeaderValue::from_bytes(value).ok()) {
+                    ask.headers.insert(CONTENT_TYPE, value);
+                }
+                self.site.backend.ask(ask, text.clone()).await
+            }
+            _ => Err(Unreachable),
+        };
+        let answer = match Verdict::of(told, text, content_type) {
+            Verdict::Publish(text, content_type) => open.socket.publish(self.shard.broker(), Incoming { text, content_type }),
+            Verdict::Drop => None,
+            Verdict::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
+            Verdict::Down => Some(Socket::closed(1011, "500 Internal Server Error")),
+        };
+        if let Some(answer) = answer {
+            self.answer_frame(open, answer);
+        }
+    }
+
+    fn answer_frame(&mut self, open: &mut OpenSocket, answer: Received) {
+        match answer {
+            Received::Message(_) => {}
+            Received::Reply(bytes) => self.shard.reply(self.key, bytes),
+            Received::Close(bytes) => {
+                open.is_over = true;
+                open.socket.clear();
+                self.shard.end_with(self.key, bytes);
+            }
+        }
+    }
+}

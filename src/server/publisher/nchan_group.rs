@@ -1,0 +1,56 @@
+//! `nchan_group_location` (NHPM and nchan reference, section 2.11).
+//!
+//! | method | answer |
+//! |---|---|
+//! | GET | 200 what the group uses and may use |
+//! | POST | 200 the same, after its limits were set; 403 a wrong value |
+//! | DELETE | 200 the same from before all its channels were deleted |
+//! | OPTIONS | 200 |
+//!
+//! 403 for what the location does not allow, or without accounting.
+
+use super::Call;
+use crate::server::config::NchanSettings;
+use crate::server::config::nchan::GroupVerbs;
+use crate::server::dialect::nchan::info::{Notation, group_body};
+use crate::server::dialect::nchan::{self, cors, groups};
+use crate::server::response::{Response, Status};
+
+/// Answers a request.
+#[must_use]
+pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs) -> Response {
+    let cors = cors::of_request(settings, call.variables);
+    let response = if cors.is_refused { nchan::empty(Status::FORBIDDEN) } else { act(call, settings, verbs, &cors) };
+    if call.request.method == "OPTIONS" && !cors.is_refused { response } else { response.with_headers(&cors.lines) }
+}
+
+fn act(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs, cors: &cors::Cors) -> Response {
+    let is_allowed = match call.request.method {
+        "OPTIONS" => return nchan::empty(Status::OK).with_headers(&cors::options(cors, "GET, POST, DELETE", "Accept, Content-Type")),
+        "GET" => verbs.get,
+        "POST" => verbs.set,
+        "DELETE" => verbs.delete,
+        _ => return nchan::empty(Status::NOT_ALLOWED).with_headers(b"Allow: GET, POST, DELETE, OPTIONS\r\n"),
+    };
+    if !settings.group_accounting {
+        return nchan::text(Status::FORBIDDEN, "Channel group accounting is disabled.");
+    }
+    let group = settings.channel_group.evaluate(call.variables);
+    if !is_allowed || group.as_ref() == b"m" || group.contains(&b'/') {
+        return nchan::empty(Status::FORBIDDEN);
+    }
+    if call.request.method == "POST"
+        && let Err(response) = groups::set_limits(call.broker, &group, &settings.group_limits, call.variables)
+    {
+        return *response;
+    }
+    let info = call.broker.group_info(&group);
+    if call.request.method == "DELETE" {
+        for channel in call.broker.group_channels(&group) {
+            // The configured farewell always fits.
+            let _ = call.broker.delete(&channel, None);
+        }
+    }
+    let notation = Notation::accepted(call.request.header("accept"));
+    notation.response(Status::OK, group_body(&info, notation))
+}

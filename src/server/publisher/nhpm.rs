@@ -1,0 +1,106 @@
+//! Publisher locations of NHPM (NHPM and nchan reference, section 1.3).
+//!
+//! | method | answer |
+//! |---|---|
+//! | GET | 200 channel info, 404 |
+//! | POST, PUT | 201 if somebody waited, 202; 413, 500 |
+//! | DELETE | 200 channel info from before, 404 |
+//! | OPTIONS | 200 |
+//! | any other | 405 |
+//!
+//! All of them want a channel id (404).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Action, Answer, Call, Plan};
+use crate::message::unix_now;
+use crate::server::broker::{Attributes, Broker, Channel, Keeping, NewMessage};
+use crate::server::config::NhpmSettings;
+use crate::server::dialect::channel_key::channel_key;
+use crate::server::dialect::nhpm::{self, info};
+use crate::server::response::{Response, Status};
+
+/// A message on its way to its channel.
+pub(super) struct Publication {
+    channel: Arc<Channel>,
+    settings: Arc<NhpmSettings>,
+    content_type: Option<Bytes>,
+    notation: (info::Notation, &'static str),
+}
+
+pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
+    let id = settings.channel_id.evaluate(call.variables);
+    if id.is_empty() {
+        return Answer::Respond(nhpm::no_channel_id());
+    }
+    let key = channel_key(&settings.channel_group, &id);
+    if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
+        return Answer::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
+    }
+    call.broker.look_up(&key, settings.channel_timeout);
+    let notation = info::accepted(call.request.header("accept"));
+    Answer::Respond(match call.request.method {
+        "OPTIONS" => nhpm::options("Content-Type, Origin", METHODS),
+        "GET" => found(call.broker.find(&key).map(|channel| call.broker.refreshed(&channel)), notation),
+        "DELETE" => {
+            let info = call.broker.find(&key).map(|channel| call.broker.refreshed(&channel));
+            // The configured farewell always fits.
+            let is_deleted = call.broker.delete(&key, None).unwrap_or(false);
+            found(info.filter(|_| is_deleted), notation)
+        }
+        "POST" | "PUT" => match call.broker.find_or_create(&key) {
+            Ok(channel) => {
+                call.broker.look_up(&key, settings.channel_timeout);
+                let content_type = call.request.header("content-type").map(Bytes::copy_from_slice);
+                let publication = Publication { channel, settings: Arc::clone(settings), content_type, notation };
+                return Answer::Read(Box::new(Plan::of(Action::Nhpm(publication))));
+            }
+            Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
+        },
+        _ => nhpm::not_allowed(METHODS),
+    })
+}
+
+const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
+
+fn found(info: Option<crate::server::broker::ChannelInfo>, notation: (info::Notation, &'static str)) -> Response {
+    match info {
+        Some(info) => info::Numbers::of(&info).response(Status::OK, notation),
+        None => Response::header_only(Status::NOT_FOUND, &b""[..]),
+    }
+}
+
+impl Publication {
+    /// Bytes that it keeps of the request.
+    pub(super) fn own_bytes(&self) -> usize {
+        self.content_type.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Publishes the body.
+    pub(super) fn finish(&self, broker: &Broker, body: Bytes) -> Response {
+        let settings = &self.settings;
+        let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let attributes = Attributes {
+            content_type: self.content_type.clone(),
+            expires_after: Some(settings.message_timeout.map_or(u64::MAX, |timeout| unix_now().saturating_add(timeout.as_secs()))),
+            min_recipients: number(settings.min_message_recipients),
+            goes_when_read: settings.delete_oldest_received_message.then(|| number(settings.min_message_buffer_length)),
+            ..Attributes::default()
+        };
+        let message = NewMessage { text: body, attributes: Some(Arc::new(attributes)), ..NewMessage::default() };
+        let store = settings.store_messages && settings.max_message_buffer_length > 0;
+        let max_stored = store.then_some(settings.max_message_buffer_length);
+        let keeping = Keeping { store, max_stored, counts: false };
+        match broker.publish_keeping(&self.channel, &message, keeping) {
+            Ok(info) => {
+                let status = if info.subscribers > 0 { Status(201) } else { Status(202) };
+                // As after the delivery, which those who waited do not survive.
+                let subscribers = info.subscribers.saturating_sub(info.waiting);
+                info::Numbers { subscribers, ..info::Numbers::of(&info) }.response(status, self.notation)
+            }
+            Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
+        }
+    }
+}

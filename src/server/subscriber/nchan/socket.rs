@@ -1,0 +1,221 @@
+//! What clients send over the websockets of nchan (NHPM and nchan reference, section 2.8): frames become messages, answers
+//! and ends.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::server::broker::Broker;
+use crate::server::config::NchanSettings;
+use crate::server::dialect::nchan::deflate::{Inflater, Negotiated, NotInflated};
+use crate::server::dialect::nchan::info::Notation;
+use crate::server::publisher::{Publication, Unpublished};
+use crate::server::subscriber::Call;
+use crate::server::subscriber::websocket::frame::{self, Frame, Opcode, Parsed};
+
+/// Longest payload of a control frame.
+const MOST_CONTROL_BYTES: usize = 1023;
+
+/// Close codes of RFC 6455, section 7.4.1.
+const NORMAL: u16 = 1000;
+const NOT_UTF8: u16 = 1007;
+const POLICY: u16 = 1008;
+const TOO_LARGE: u16 = 1009;
+const INTERNAL: u16 = 1011;
+
+/// What a client sends over its websocket, and what becomes of it.
+#[derive(Debug)]
+pub struct Socket {
+    /// Where messages are published; `None` = they are not allowed.
+    publication: Option<Publication>,
+    /// The info that answers each message, where nobody subscribes.
+    notation: Option<Notation>,
+    /// Of the handshake.
+    content_type: Option<Bytes>,
+    heartbeat: Option<(Bytes, Bytes)>,
+    /// Messages may be compressed, and without context.
+    deflate: Option<bool>,
+    inflater: Option<Box<Inflater>>,
+    fragments: Option<Fragments>,
+}
+
+/// A message of which not all has come.
+#[derive(Debug)]
+struct Fragments {
+    is_binary: bool,
+    is_compressed: bool,
+    bytes: Vec<u8>,
+}
+
+/// What has to be done with what a client sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Publish it.
+    Message(Incoming),
+    /// Send these bytes.
+    Reply(Vec<u8>),
+    /// Send these bytes and close.
+    Close(Vec<u8>),
+}
+
+/// A message of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Its bytes.
+    pub text: Bytes,
+    /// Its content type.
+    pub content_type: Option<Bytes>,
+}
+
+impl Socket {
+    pub(super) fn new(
+        call: &Call<'_>,
+        settings: &NchanSettings,
+        publication: Option<Publication>,
+        notation: Option<Notation>,
+        extension: Option<Negotiated>,
+    ) -> Self {
+        Self {
+            heartbeat: settings.websocket_heartbeat.clone().filter(|_| publication.is_some()),
+            publication,
+            notation,
+            content_type: call.request.header("content-type").map(Bytes::copy_from_slice),
+            deflate: extension.map(|extension| extension.client_has_no_context),
+            inflater: None,
+            fragments: None,
+        }
+    }
+
+    /// The end of a websocket for this reason.
+    #[must_use]
+    pub fn closed(code: u16, reason: &str) -> Received {
+        Received::Close(frame::close(code, reason))
+    }
+
+    /// Memory of what waits for the rest of its message, in bytes.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        // A window of 32 KiB and its tables.
+        const INFLATER_BYTES: usize = 44 * 1024;
+        let fragments = self.fragments.as_ref().map_or(0, |fragments| fragments.bytes.capacity());
+        fragments + self.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
+    }
+
+    /// Forgets what was begun.
+    pub fn clear(&mut self) {
+        (self.fragments, self.inflater) = (None, None);
+    }
+
+    /// Takes what is complete from the front of `buffer`; `None` = more bytes are needed.
+    pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Received> {
+        loop {
+            let is_compressed = buffer.first().is_some_and(|first| first & frame::RSV1 != 0);
+            match frame::parse(buffer, max_message) {
+                Parsed::Incomplete => return None,
+                Parsed::TooLarge => return Some(Received::Close(frame::close(TOO_LARGE, ""))),
+                Parsed::Complete(frame, taken) => {
+                    buffer.advance(taken);
+                    if let Some(received) = self.judge(frame, is_compressed, max_message) {
+                        return Some(received);
+                    }
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, frame: Frame, is_compressed: bool, max_message: usize) -> Option<Received> {
+        let broken = || Some(Received::Close(empty_close()));
+        let Frame { fin, opcode, payload } = frame;
+        if opcode.is_control() && payload.len() > MOST_CONTROL_BYTES {
+            return Some(Received::Close(frame::close(TOO_LARGE, "")));
+        }
+        match opcode {
+            Opcode::Ping => {
+                let mut pong = Vec::with_capacity(payload.len() + 4);
+                frame::push(Opcode::Pong, &payload, &mut pong);
+                Some(Received::Reply(pong))
+            }
+            Opcode::Pong => None,
+            Opcode::Close => Some(Received::Close(closing(&payload))),
+            Opcode::Reserved => broken(),
+            Opcode::Continuation if self.fragments.is_none() => broken(),
+            Opcode::Text | Opcode::Binary if self.fragments.is_some() => broken(),
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                let is_binary = opcode == Opcode::Binary;
+                let mut fragments = self.fragments.take().unwrap_or(Fragments { is_binary, is_compressed, bytes: Vec::new() });
+                if fragments.bytes.len() + payload.len() > max_message {
+                    return Some(Received::Close(frame::close(TOO_LARGE, "")));
+                }
+                fragments.bytes.extend_from_slice(&payload);
+                if !fin {
+                    self.fragments = Some(fragments);
+                    return None;
+                }
+                Some(self.message(fragments, max_message))
+            }
+        }
+    }
+
+    fn message(&mut self, Fragments { is_binary, is_compressed, mut bytes }: Fragments, max_message: usize) -> Received {
+        if is_compressed {
+            let Some(has_no_context) = self.deflate else { return Received::Close(empty_close()) };
+            let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(has_no_context)));
+            match inflater.inflate(&bytes, max_message) {
+                Ok(inflated) => bytes = inflated,
+                Err(NotInflated::Broken) => return Received::Close(empty_close()),
+                Err(NotInflated::TooLarge) => return Received::Close(frame::close(TOO_LARGE, "")),
+            }
+            if has_no_context {
+                self.inflater = None;
+            }
+        }
+        if self.publication.is_none() {
+            return Received::Close(frame::close(POLICY, "Publishing not allowed."));
+        }
+        if !is_binary && std::str::from_utf8(&bytes).is_err() {
+            return Received::Close(frame::close(NOT_UTF8, "Invalid text frame (not UTF8)."));
+        }
+        if let Some((_, reply)) = self.heartbeat.as_ref().filter(|(text, _)| !is_binary && *text == bytes) {
+            let mut out = Vec::new();
+            frame::push(Opcode::Text, reply, &mut out);
+            return Received::Reply(out);
+        }
+        let content_type = if is_binary { Some(Bytes::from_static(b"application/octet-stream")) } else { self.content_type.clone() };
+        Received::Message(Incoming { text: bytes.into_boxed_slice().into(), content_type })
+    }
+
+    /// Publishes a message; what is to be sent then, if there is anything.
+    #[must_use]
+    pub fn publish(&self, broker: &Broker, message: Incoming) -> Option<Received> {
+        let publication = self.publication.as_ref()?;
+        match publication.publish(broker, message.text, message.content_type) {
+            Ok((_, numbers)) => self.notation.map(|notation| {
+                let mut out = Vec::new();
+                frame::push(Opcode::Text, numbers.body(notation).as_bytes(), &mut out);
+                Received::Reply(out)
+            }),
+            // Silent, as in nchan.
+            Err(Unpublished::Group(_)) => None,
+            Err(Unpublished::NoRoom) => Some(Received::Close(frame::close(INTERNAL, "500 Internal Server Error"))),
+        }
+    }
+}
+
+/// The answer to a close frame: its own code and reason, where a server may send that code.
+fn closing(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    match payload {
+        [high, low, ..] if is_echoed(u16::from_be_bytes([*high, *low])) => frame::push(Opcode::Close, payload, &mut out),
+        [_, _, ..] => return frame::close(NORMAL, ""),
+        _ => return empty_close(),
+    }
+    out
+}
+
+fn is_echoed(code: u16) -> bool {
+    (1000..5000).contains(&code) && !matches!(code, 1005 | 1006)
+}
+
+fn empty_close() -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::push(Opcode::Close, b"", &mut out);
+    out
+}

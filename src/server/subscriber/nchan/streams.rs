@@ -1,0 +1,191 @@
+//! EventSource, chunked, multipart and raw streams (reference, sections 2.6 and 2.7).
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use super::Subscribing;
+use super::ids::Ids;
+use crate::server::broker::{Cursor, Message};
+use crate::server::config::NchanSettings;
+use crate::server::dialect::nchan::message_id::MessageId;
+use crate::server::dialect::nchan::negotiation::Mode;
+use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription};
+use crate::server::response::{Framing, Head, Status, push_line};
+use crate::server::subscriber::{Answer, Kind};
+
+/// The bytes of a stream's followers.
+struct StreamFormat {
+    mode: Mode,
+    settings: Arc<NchanSettings>,
+    ids: Ids,
+    boundary: String,
+    slow: SlowConsumers,
+}
+
+/// A text that stands in no message, most likely.
+pub(super) fn boundary() -> String {
+    const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    // The standard library's keys of hash maps are random.
+    let random = [(); 4].map(|()| RandomState::new().hash_one(0_u8));
+    random.iter().flat_map(|number| (0..8).map(move |place| char::from(LETTERS[(number >> (place * 8)) as usize % 64]))).collect()
+}
+
+pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> Answer {
+    let (call, settings, mode) = (subscribing.call, subscribing.settings, subscribing.mode);
+    let ids = Ids::new(call.broker, &subscribing.named.keys, subscribing.id.as_ref());
+    // The boundary stands in the head, so that it is the format's.
+    let boundary = if mode == Mode::Multipart { call.formats.boundary(boundary) } else { String::new() };
+    let key = subscribing.key(Kind::NchanStream(mode), ids.detail());
+    let head = head(subscribing, &boundary);
+    let format = call.formats.shared(key, call.settings, || StreamFormat {
+        mode,
+        settings: Arc::clone(settings),
+        ids,
+        boundary,
+        slow: call.slow_consumers(),
+    });
+    let subscription = Subscription {
+        channels,
+        cursor: Cursor::default(),
+        format,
+        head,
+        time_to_live: settings.subscriber_timeout,
+        ping_interval: settings.eventsource_ping_interval.filter(|_| mode == Mode::EventSource),
+        merges_backlog: true,
+        rearms: true,
+        concurrency: Concurrency::Broadcast,
+    };
+    Answer::follow_with(subscription, subscribing.companion())
+}
+
+fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
+    let mode = subscribing.mode;
+    let multipart = format!("multipart/mixed; boundary={boundary}");
+    let mut out = Vec::with_capacity(320);
+    Head {
+        status: Status::OK,
+        content_type: match mode {
+            Mode::EventSource => Some(b"text/event-stream; charset=utf-8"),
+            Mode::Multipart => Some(multipart.as_bytes()),
+            _ => None,
+        },
+        content_length: None,
+        last_modified: None,
+        chunked: mode == Mode::Chunked,
+        keep_alive: mode != Mode::RawStream,
+        headers: &subscribing.cors.lines,
+    }
+    .write(&mut out);
+    match mode {
+        Mode::EventSource => out.extend_from_slice(b": hi\n\n"),
+        Mode::Multipart => out.extend_from_slice(format!("--{boundary}").as_bytes()),
+        _ => {}
+    }
+    out
+}
+
+impl StreamFormat {
+    fn message(&self, message: &Message, id: impl FnOnce() -> MessageId, out: &mut Vec<u8>) {
+        match self.mode {
+            Mode::EventSource => self.event(message, &id(), out),
+            Mode::Chunked => Framing::Chunked.piece(&message.text, out),
+            Mode::Multipart => self.part(message, &id(), out),
+            _ => {
+                out.extend_from_slice(&message.text);
+                out.extend_from_slice(&self.settings.raw_separator);
+            }
+        }
+    }
+
+    fn event(&self, message: &Message, id: &MessageId, out: &mut Vec<u8>) {
+        if let Some(event) = self.settings.eventsource_event.as_ref().or(message.event_type.as_ref()) {
+            push_field(b"event: ", event, out);
+        }
+        out.extend_from_slice(format!("id: {id}\n").as_bytes());
+        for line in message.text.split(|byte| *byte == b'\n') {
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        }
+        out.push(b'\n');
+    }
+
+    fn part(&self, message: &Message, id: &MessageId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\r\n");
+        let etag = [&self.settings.etag_header[..], b": "].concat();
+        if self.settings.compound_etag {
+            push_line(&etag, id.to_string().as_bytes(), out);
+        } else {
+            push_line(b"Last-Modified: ", crate::message::http_date(id.time).as_bytes(), out);
+            push_line(&etag, id.tags().to_string().as_bytes(), out);
+        }
+        if let Some(content_type) = message.content_type() {
+            push_line(b"Content-Type: ", content_type, out);
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&message.text);
+        out.extend_from_slice(format!("\r\n--{}", self.boundary).as_bytes());
+    }
+}
+
+/// A field of one line: what would end it is left out.
+fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend(value.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
+    out.push(b'\n');
+}
+
+impl Format for StreamFormat {
+    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        for delivery in batch.deliveries {
+            self.message(&delivery.message, || self.ids.of(delivery), out);
+        }
+    }
+
+    fn ping(&self, out: &mut Vec<u8>) {
+        let ping = &self.settings.eventsource_ping;
+        if !ping.comment.is_empty() || (ping.event.is_empty() && ping.data.is_empty()) {
+            push_field(b":", &ping.comment, out);
+        }
+        if !ping.event.is_empty() {
+            push_field(b"event: ", &ping.event, out);
+        }
+        if !ping.data.is_empty() {
+            push_field(b"data: ", &ping.data, out);
+        }
+        out.push(b'\n');
+    }
+
+    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, _: &mut Vec<u8>) {}
+
+    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
+        let is_over = ending == Ending::TimeToLive;
+        out.extend_from_slice(match self.mode {
+            Mode::EventSource if is_over => b":408: 408 Request Timeout\n\n",
+            Mode::EventSource => b":410: 410 Gone\n\n",
+            Mode::Chunked => b"0\r\n\r\n",
+            Mode::Multipart => b"--\r\n",
+            _ => b"",
+        });
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        false
+    }
+
+    fn keeps_connection(&self) -> bool {
+        false
+    }
+
+    fn ends_with_any_channel(&self) -> bool {
+        true
+    }
+
+    fn own_bytes(&self) -> usize {
+        self.ids.own_bytes()
+    }
+}

@@ -1,0 +1,219 @@
+//! WebSockets of nchan (reference, section 2.8): the handshake and the frames of followers.
+
+use std::sync::Arc;
+
+use super::Subscribing;
+use super::ids::Ids;
+use super::socket::Socket;
+use crate::server::broker::{Cursor, Message};
+use crate::server::config::NchanSettings;
+use crate::server::config::nchan::Roles;
+use crate::server::dialect::nchan::deflate::{self, Negotiated};
+use crate::server::dialect::nchan::info::Notation;
+use crate::server::dialect::nchan::{self, cors};
+use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription};
+use crate::server::publisher::Publication;
+use crate::server::response::{Response, Status, push_line};
+use crate::server::subscriber::websocket::accept;
+use crate::server::subscriber::websocket::frame::{self, Opcode};
+use crate::server::subscriber::{Answer, Call, Kind};
+
+/// The subprotocol whose messages tell their ids.
+const META: &[u8] = b"ws+meta.nchan";
+
+/// Close codes of RFC 6455, section 7.4.1.
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+
+/// The bytes of websocket followers.
+struct WebSocketFormat {
+    settings: Arc<NchanSettings>,
+    ids: Ids,
+    has_meta: bool,
+    takes_deflated: bool,
+    slow: SlowConsumers,
+}
+
+/// What is agreed in a handshake.
+struct Handshake {
+    head: Vec<u8>,
+    has_meta: bool,
+    extension: Option<Negotiated>,
+}
+
+pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Response>> {
+    let (call, settings) = (subscribing.call, subscribing.settings);
+    let handshake = handshake(call, settings, &subscribing.cors)?;
+    let channels = subscribing.channels()?;
+    let ids = Ids::new(call.broker, &subscribing.named.keys, subscribing.id.as_ref());
+    let takes_deflated = handshake.extension.is_some();
+    let kind = Kind::NchanWebSocket { has_meta: handshake.has_meta, takes_deflated };
+    let key = super::super::Key { cors: Vec::new(), added: Vec::new(), ..subscribing.key(kind, ids.detail()) };
+    let has_meta = handshake.has_meta;
+    let make = || WebSocketFormat { settings: Arc::clone(settings), ids, has_meta, takes_deflated, slow: call.slow_consumers() };
+    let format = call.formats.shared(key, call.settings, make);
+    let roles = roles(call);
+    let publication = if roles.has(Roles::PUBLISH_WEBSOCKET) { Some(publication(call, settings, &subscribing.cors)?) } else { None };
+    let subscription = Subscription {
+        channels,
+        cursor: Cursor::default(),
+        format,
+        head: handshake.head,
+        time_to_live: settings.subscriber_timeout,
+        ping_interval: settings.websocket_ping_interval,
+        merges_backlog: true,
+        rearms: true,
+        concurrency: Concurrency::Broadcast,
+    };
+    let socket = Socket::new(call, settings, publication, None, handshake.extension);
+    Ok(Answer::FollowSocket(Box::new(subscription), Box::new(socket), Box::new(subscribing.companion())))
+}
+
+/// The answer on a location where messages can be published, and not followed.
+pub(super) fn answer_publisher(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<Answer, Box<Response>> {
+    let cors = cors::of_request(settings, call.variables);
+    let refused = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
+    if cors.is_refused {
+        return Err(refused(Status::FORBIDDEN));
+    }
+    if settings.redis {
+        return Err(refused(Status(503)));
+    }
+    let handshake = handshake(call, settings, &cors)?;
+    let publication = publication(call, settings, &cors)?;
+    let format = std::rc::Rc::new(WebSocketFormat {
+        settings: Arc::clone(settings),
+        ids: Ids::Single,
+        has_meta: false,
+        takes_deflated: false,
+        slow: call.slow_consumers(),
+    });
+    let subscription = Subscription {
+        channels: Channels::new(),
+        cursor: Cursor::default(),
+        format,
+        head: handshake.head,
+        time_to_live: None,
+        ping_interval: settings.websocket_ping_interval,
+        merges_backlog: true,
+        rearms: false,
+        concurrency: Concurrency::Broadcast,
+    };
+    let notation = Notation::accepted(call.request.header("accept"));
+    let socket = Socket::new(call, settings, Some(publication), Some(notation), handshake.extension);
+    Ok(Answer::FollowSocket(Box::new(subscription), Box::new(socket), Box::default()))
+}
+
+fn roles(call: &Call<'_>) -> Roles {
+    match call.endpoint {
+        crate::server::config::Endpoint::Nchan(roles) => roles,
+        _ => Roles::default(),
+    }
+}
+
+fn publication(call: &Call<'_>, settings: &Arc<NchanSettings>, cors: &cors::Cors) -> Result<Publication, Box<Response>> {
+    let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
+    let named = nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
+    if named.keys.iter().any(|key| call.broker.is_events_channel(key)) {
+        return Err(with_cors(Box::new(nchan::empty(Status::FORBIDDEN))));
+    }
+    Publication::new(settings, &named, call.broker, (call.variables, "websocket"), None).map_err(with_cors)
+}
+
+/// Checks the handshake and writes the head of its answer.
+fn handshake(call: &Call<'_>, settings: &NchanSettings, cors: &cors::Cors) -> Result<Handshake, Box<Response>> {
+    let refused = |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.lines));
+    let header = |name| call.request.header(name);
+    let version = header("sec-websocket-version").ok_or_else(|| refused("No Sec-Websocket-Version header present"))?;
+    if version.trim_ascii() != b"13" {
+        return Err(refused("Unsupported websocket protocol version (only version 13 is supported)"));
+    }
+    let key = header("sec-websocket-key").ok_or_else(|| refused("No Sec-Websocket-Key header present"))?;
+    let extension = deflate::negotiate(header("sec-websocket-extensions"), settings.deflate).map_err(refused)?;
+    let has_meta = header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
+    let mut head = Vec::with_capacity(320);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n");
+    // A subprotocol that is not accepted is not answered (RFC 6455, section 4.2.2).
+    if has_meta {
+        push_line(b"Sec-WebSocket-Protocol: ", META, &mut head);
+    }
+    if let Some(Negotiated { answer, .. }) = &extension {
+        push_line(b"Sec-WebSocket-Extensions: ", answer.as_bytes(), &mut head);
+    }
+    push_line(b"Sec-WebSocket-Accept: ", accept(key).as_bytes(), &mut head);
+    head.extend_from_slice(b"Upgrade: websocket\r\n");
+    head.extend_from_slice(&cors.lines);
+    head.extend_from_slice(b"\r\n");
+    Ok(Handshake { head, has_meta, extension })
+}
+
+impl WebSocketFormat {
+    fn message(&self, message: &Message, meta: Option<String>, out: &mut Vec<u8>) {
+        let is_binary = message.content_type().is_some_and(|content_type| content_type == "application/octet-stream");
+        let opcode = if is_binary { Opcode::Binary } else { Opcode::Text };
+        match (meta, message.deflated().filter(|_| self.takes_deflated)) {
+            (Some(meta), _) => frame::push(opcode, &[meta.as_bytes(), &message.text].concat(), out),
+            (None, Some(deflated)) => {
+                let first = out.len();
+                frame::push(opcode, deflated, out);
+                out[first] |= frame::RSV1;
+            }
+            (None, None) => frame::push(opcode, &message.text, out),
+        }
+    }
+}
+
+impl Format for WebSocketFormat {
+    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        for delivery in batch.deliveries {
+            let meta = self.has_meta.then(|| {
+                let content_type =
+                    delivery.message.content_type().map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
+                format!("id: {}\n{}\n", self.ids.of(delivery), content_type.unwrap_or_default())
+            });
+            self.message(&delivery.message, meta, out);
+        }
+    }
+
+    fn ping(&self, out: &mut Vec<u8>) {
+        frame::push(Opcode::Ping, b"", out);
+    }
+
+    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, _: &mut Vec<u8>) {}
+
+    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
+        out.extend_from_slice(&match ending {
+            Ending::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
+            Ending::Silence => frame::close(NORMAL, "410 Gone"),
+            Ending::Deleted | Ending::Shutdown | Ending::Conflict | Ending::Interrupted => frame::close(GOING_AWAY, "410 Gone"),
+        });
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        false
+    }
+
+    fn keeps_connection(&self) -> bool {
+        false
+    }
+
+    fn expects_pongs(&self) -> bool {
+        true
+    }
+
+    fn pong_timeout(&self) -> Option<std::time::Duration> {
+        self.settings.websocket_ping_interval
+    }
+
+    fn ends_with_any_channel(&self) -> bool {
+        true
+    }
+
+    fn own_bytes(&self) -> usize {
+        self.ids.own_bytes()
+    }
+}

@@ -1,0 +1,187 @@
+//! Subscriber locations of NHPM: long-poll and interval-poll (NHPM and nchan reference, sections 1.5 to 1.7).
+//!
+//! | method | answer |
+//! |---|---|
+//! | GET | 200 a message; 304 nothing there, or the time is over; 403; 409 lost to another one; 410 deleted |
+//! | OPTIONS | 200 |
+//! | any other | 405 |
+//!
+//! All of them want a channel id (404).
+
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use super::formats::{Key, Kind};
+use super::{Answer, Call};
+use crate::server::broker::{AttachError, Broker, Channel, Cursor, Message, Start, read_together};
+use crate::server::config::NhpmSettings;
+use crate::server::config::nhpm::Concurrency;
+use crate::server::dialect::channel_key::channel_key;
+use crate::server::dialect::nhpm::{self, cursor};
+use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
+use crate::server::response::{Connection, Framing, Response, Status};
+
+/// The answers of those who wait.
+struct WaitingFormat {
+    connection: Connection,
+    /// Lines that the location adds.
+    added: Vec<u8>,
+    slow: SlowConsumers,
+}
+
+pub(super) fn answer(call: &Call<'_>, settings: &NhpmSettings, interval_poll: bool) -> Answer {
+    let id = settings.channel_id.evaluate(call.variables);
+    if id.is_empty() {
+        return Answer::Respond(nhpm::no_channel_id());
+    }
+    match call.request.method {
+        "GET" => {}
+        "OPTIONS" => return Answer::Respond(nhpm::options("If-None-Match, If-Modified-Since, Origin", "GET, OPTIONS")),
+        _ => return Answer::Respond(nhpm::not_allowed("GET, OPTIONS")),
+    }
+    let key = channel_key(&settings.channel_group, &id);
+    if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
+        return Answer::Respond(refusal(Status::FORBIDDEN));
+    }
+    call.broker.look_up(&key, settings.channel_timeout);
+    if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
+        return Answer::Respond(Response::error_page(Status::FORBIDDEN));
+    }
+    let Ok(channel) = call.broker.find_or_create(&key) else {
+        return Answer::Respond(Response::error_page(Status::INTERNAL).closing());
+    };
+    call.broker.look_up(&key, settings.channel_timeout);
+    if interval_poll { poll(call, &channel) } else { wait(call, settings, channel) }
+}
+
+/// The answer to a subscriber that could not be attached.
+pub(super) fn refused(error: &AttachError) -> Response {
+    match error {
+        AttachError::TooManySubscribers => refusal(Status::FORBIDDEN),
+        AttachError::NotAlone => refusal(Status(409)),
+        AttachError::Create(_) => Response::error_page(Status::INTERNAL).closing(),
+    }
+}
+
+fn refusal(status: Status) -> Response {
+    Response::header_only(status, &b""[..])
+}
+
+fn start(call: &Call<'_>) -> Start {
+    cursor::start(call.request.header("if-modified-since"), call.request.header("if-none-match"))
+}
+
+/// The first stored message from there on; or, if there is none, the id of the newest one.
+fn first_message(call: &Call<'_>, channel: &Arc<Channel>, start: Start) -> Result<Arc<Message>, u64> {
+    call.broker.refreshed(channel);
+    Broker::note_request(channel);
+    let reader = Broker::reader_from(channel, start);
+    let newest = reader.place.live_from;
+    let mut snapshot = if reader.place.is_in_backlog() { read_together(&[reader], 1) } else { return Err(newest) };
+    let message = snapshot.slices.first_mut().and_then(|slice| slice.messages.drain(..).next());
+    message.inspect(|message| call.broker.note_read(channel, message.id)).ok_or(newest)
+}
+
+fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> Answer {
+    Answer::Respond(match first_message(call, channel, start(call)) {
+        Ok(message) => nhpm::message_response(&message),
+        Err(_newest) => {
+            let mut lines = Vec::new();
+            if let Some(tag) = call.request.header("if-none-match") {
+                crate::server::response::push_line(b"Etag: ", tag, &mut lines);
+            }
+            Response::header_only(Status::NOT_MODIFIED, lines)
+        }
+    })
+}
+
+fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answer {
+    let info = channel.info();
+    if settings.max_channel_subscribers.is_some_and(|most| info.subscribers >= most) {
+        return Answer::Respond(refusal(Status::FORBIDDEN));
+    }
+    match settings.concurrency {
+        Concurrency::First if info.waiting > 0 => return Answer::Respond(refusal(Status(409))),
+        Concurrency::Last if info.waiting > 0 => call.broker.expel(&channel),
+        _ => {}
+    }
+    let header = |name| call.request.header(name);
+    let ignores_queue = settings.ignore_queue_on_no_cache && cursor::is_no_cache(header("cache-control"), header("pragma"));
+    let start = if ignores_queue {
+        Start::Newest
+    } else {
+        match first_message(call, &channel, start(call)) {
+            Ok(message) => return Answer::Respond(nhpm::message_response(&message)),
+            // Whatever it asked for, it gets what comes next.
+            Err(newest) => Start::AfterId(newest),
+        }
+    };
+    let keep_alive = call.request.keep_alive;
+    let key =
+        Key { added: call.added.to_vec(), ..Key::new(call.settings, Kind::Nhpm, Framing::of(call.request.minor_version), keep_alive) };
+    let format = call.formats.shared(key, call.settings, || WaitingFormat {
+        connection: Connection { minor_version: call.request.minor_version, keep_alive, is_head: false },
+        added: call.added.to_vec(),
+        slow: call.slow_consumers(),
+    });
+    let wanted = Wanted { start: Some(start), max_subscribers: settings.max_channel_subscribers, ..Wanted::new(channel) };
+    Answer::Follow(Box::new(Subscription {
+        channels: smallvec![wanted],
+        cursor: Cursor::default(),
+        format,
+        head: Vec::new(),
+        time_to_live: settings.subscriber_timeout,
+        ping_interval: None,
+        merges_backlog: false,
+        rearms: false,
+        concurrency: settings.concurrency,
+    }))
+}
+
+impl WaitingFormat {
+    fn write(&self, response: Response, out: &mut Vec<u8>) {
+        let is_good = matches!(response.status.0, 200 | 304);
+        let response = if is_good && !self.added.is_empty() { response.with_headers(&self.added) } else { response };
+        response.write(self.connection, out);
+    }
+}
+
+impl Format for WaitingFormat {
+    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        if let Some(first) = batch.deliveries.first() {
+            self.write(nhpm::message_response(&first.message), out);
+        }
+    }
+
+    fn ping(&self, _: &mut Vec<u8>) {}
+
+    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, out: &mut Vec<u8>) {
+        self.write(refusal(Status(410)), out);
+    }
+
+    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
+        let response = refusal(match ending {
+            Ending::Conflict => Status(409),
+            Ending::Deleted => Status(410),
+            Ending::TimeToLive | Ending::Shutdown | Ending::Silence | Ending::Interrupted => Status::NOT_MODIFIED,
+        });
+        self.write(if ending == Ending::Shutdown { response.closing() } else { response }, out);
+    }
+
+    fn slow_consumers(&self) -> SlowConsumers {
+        self.slow
+    }
+
+    fn is_one_shot(&self) -> bool {
+        true
+    }
+
+    fn keeps_connection(&self) -> bool {
+        self.connection.keep_alive
+    }
+
+    fn yields(&self) -> bool {
+        true
+    }
+}
