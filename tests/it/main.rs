@@ -11,6 +11,7 @@ mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;
 mod defence;
+mod dialects;
 mod endings;
 mod followers;
 mod front;

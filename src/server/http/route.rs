@@ -13,6 +13,7 @@ use super::connection::Site;
 use super::files;
 use super::head::BodyLength;
 use super::hooks::{self, Authorization, Notices};
+use super::sending::Again;
 use super::web::{self, Access};
 use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
@@ -45,7 +46,7 @@ pub(super) enum Next {
     /// It follows now.
     Follow(Following, Option<Box<LiveCompanion>>),
     /// Read the body, which nobody wants, and route the request again: a follower has no place for it.
-    Discard,
+    Discard(Box<Again>),
     /// Let the pages answer this method and target.
     Page(String, String),
     /// Look for a file.
@@ -57,7 +58,7 @@ pub(super) enum Next {
 impl Next {
     /// The head of the request is looked at again.
     pub(super) fn needs_head(&self) -> bool {
-        matches!(self, Self::Discard | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
+        matches!(self, Self::Discard(_) | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
     }
 }
 
@@ -150,7 +151,7 @@ impl Router<'_> {
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
-        let is_final = !matches!(next, Next::Discard | Next::Check(_) | Next::Authorize(_));
+        let is_final = !matches!(next, Next::Discard(_) | Next::Check(_) | Next::Authorize(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, log }
     }
@@ -184,6 +185,12 @@ impl Router<'_> {
     /// The server that the connection's address and the Host header choose.
     fn server(&self, request: &Request<'_>) -> &Arc<VirtualServer> {
         self.site.listener.server(&request.endpoints.local_address, || request.host().unwrap_or_default())
+    }
+
+    /// What is known of the request, for the time when its body is gone.
+    fn again(&self) -> Box<Again> {
+        let redirected = self.redirected.map(<[u8]>::to_vec);
+        Box::new(Again { checked: self.checked, redirected, authorized: self.authorized })
     }
 
     fn connection(&self, request: &Request<'_>) -> Connection {
@@ -238,11 +245,11 @@ impl Router<'_> {
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
-            Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
+            Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard(self.again()),
             Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo
                 if request.method == "GET" && !matches!(length, BodyLength::None | BodyLength::Bytes(0)) =>
             {
-                Next::Discard
+                Next::Discard(self.again())
             }
             _ => self.subscribe(
                 &subscriber::Call {
