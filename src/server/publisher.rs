@@ -33,7 +33,6 @@ use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use batch::Batch;
-pub use nchan::{Publication, Unpublished};
 pub use nchan_group::answer as answer_group;
 
 /// What a publisher's request comes to.

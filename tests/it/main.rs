@@ -13,6 +13,7 @@ mod ceiling;
 mod cli;
 mod compression;
 mod defence;
+mod dialects;
 mod endings;
 mod followers;
 mod front;

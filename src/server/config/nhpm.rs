@@ -26,7 +26,7 @@ pub struct NhpmSettings {
     pub channel_id: Expression,
     /// `push_channel_group`: taken as it is written.
     pub channel_group: Bytes,
-    /// `push_store_messages`
+    /// `push_store_messages`: the buffer has room for any.
     pub store_messages: bool,
     /// `push_max_message_buffer_length`
     pub max_message_buffer_length: u64,

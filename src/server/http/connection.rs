@@ -248,7 +248,7 @@ impl<'a> Requests<'a> {
                     return self.stream(response, found, connection, (&added, log)).await;
                 }
             },
-            Next::Discard => return self.discard_and_route(head, length, (max_body, expects_continue)).await,
+            Next::Discard(again) => return self.discard_and_route((head, length, *again), (max_body, expects_continue)).await,
             Next::Prepared(bytes, keeps) => {
                 note(log.as_mut(), 200, None);
                 self.out.extend_from_slice(&bytes);
@@ -262,7 +262,7 @@ impl<'a> Requests<'a> {
             Next::ReadBatch(batch) => {
                 return self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue).await.map(|()| None);
             }
-            Next::Authorize(authorization) => match Box::pin(self.authorize(*authorization, (head, length), None)).await? {
+            Next::Authorize(authorization) => match Box::pin(self.authorize(*authorization, (head, length))).await? {
                 Ok(served) => return Ok(served),
                 Err(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             },

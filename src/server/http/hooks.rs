@@ -20,6 +20,8 @@ use crate::server::response::{Response, Status};
 pub(super) struct Authorization {
     pub(super) ask: Result<Ask, Unreachable>,
     wanted: Wanted,
+    /// What is known of the request already.
+    again: Again,
 }
 
 /// Requests about a subscriber that stays: when it comes and when it leaves.
@@ -83,7 +85,8 @@ impl Router<'_> {
             return None;
         }
         let values = values(settings, variables, wanted);
-        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted })
+        let again = Again { checked: self.checked, redirected: self.redirected.map(<[u8]>::to_vec), authorized: true };
+        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted, again })
     }
 
     /// What is told of a subscriber that stays.
@@ -177,18 +180,15 @@ impl Requests<'_> {
         &mut self,
         authorization: Authorization,
         (head, length): (Bytes, BodyLength),
-        redirected: Option<Vec<u8>>,
     ) -> Result<Result<Option<Served>, Response>, Over> {
-        let Authorization { ask, wanted } = authorization;
+        let Authorization { ask, wanted, again } = authorization;
         self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
         let told = match ask {
             Ok(ask) => self.connection.site.backend.ask(ask, Bytes::new()).await,
             Err(Unreachable) => Err(Unreachable),
         };
         match told {
-            Ok(told) if (200..300).contains(&told.status) => {
-                self.route_again(head, length, Again { redirected, authorized: true, checked: None }).await.map(Ok)
-            }
+            Ok(told) if (200..300).contains(&told.status) => self.route_again(head, length, again).await.map(Ok),
             told => Ok(Err(Authorization::refusal(wanted, told))),
         }
     }
@@ -247,7 +247,7 @@ impl Requests<'_> {
                     return Ok(Err(response));
                 }
                 Next::Authorize(authorization) => {
-                    let Authorization { ask, wanted } = *authorization;
+                    let Authorization { ask, wanted, .. } = *authorization;
                     let told = match ask {
                         Ok(ask) => site.backend.ask(ask, Bytes::new()).await,
                         Err(Unreachable) => Err(Unreachable),
@@ -258,7 +258,7 @@ impl Requests<'_> {
                     }
                 }
                 // One redirection is enough.
-                Next::Discard | Next::Check(_) | Next::PassOn(_) | Next::File(_) => break,
+                Next::Discard(_) | Next::Check(_) | Next::PassOn(_) | Next::File(_) => break,
                 _ => return Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await.map(Ok),
             }
         }

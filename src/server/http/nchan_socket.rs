@@ -59,7 +59,7 @@ impl Connection {
         if self.buffer.len() < came {
             self.compact();
         }
-        let is_expecting = self.buffer.len() + open.socket.pending_bytes() > 0 && !open.is_over;
+        let is_expecting = (!self.buffer.is_empty() || open.socket.has_begun()) && !open.is_over;
         // The time is that of one message: the next one, if it has begun, gets its own.
         if is_expecting != open.is_expecting || (is_expecting && completed_any) {
             open.is_expecting = is_expecting;

@@ -14,6 +14,7 @@ use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength};
 use super::hooks::{self, Authorization, Notices};
+use super::sending::Again;
 use super::site::Site;
 use super::web::{self, Access};
 use crate::server::compression::Compression;
@@ -49,7 +50,7 @@ pub(super) enum Next {
     /// It follows now.
     Follow(Following, Option<Box<LiveCompanion>>),
     /// Read the body, which nobody wants, and route the request again: a follower has no place for it.
-    Discard,
+    Discard(Box<Again>),
     /// Let the pages answer this method and target.
     Page(String, String),
     /// Look for a file.
@@ -61,7 +62,7 @@ pub(super) enum Next {
 impl Next {
     /// The head of the request is looked at again.
     pub(super) fn needs_head(&self) -> bool {
-        matches!(self, Self::Discard | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
+        matches!(self, Self::Discard(_) | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
     }
 }
 
@@ -185,7 +186,7 @@ impl Router<'_> {
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
-        let is_final = !matches!(next, Next::Discard | Next::Check(_) | Next::Authorize(_));
+        let is_final = !matches!(next, Next::Discard(_) | Next::Check(_) | Next::Authorize(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
     }
@@ -219,6 +220,12 @@ impl Router<'_> {
     /// The server that the connection's address and the Host header choose.
     fn server(&self, request: &Request<'_>) -> &Arc<VirtualServer> {
         self.site.listener.server(&request.endpoints.local_address, || request.host().unwrap_or_default())
+    }
+
+    /// What is known of the request, for the time when its body is gone.
+    fn again(&self) -> Box<Again> {
+        let redirected = self.redirected.map(<[u8]>::to_vec);
+        Box::new(Again { checked: self.checked, redirected, authorized: self.authorized })
     }
 
     fn connection(&self, request: &Request<'_>) -> Connection {
@@ -274,11 +281,11 @@ impl Router<'_> {
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
-            Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard,
+            Endpoint::Subscriber(_) if !matches!(length, BodyLength::None | BodyLength::Bytes(0)) => Next::Discard(self.again()),
             Endpoint::NhpmSubscriber { .. } | Endpoint::Nchan(_) | Endpoint::NchanSubscriberInfo
                 if request.method == "GET" && !matches!(length, BodyLength::None | BodyLength::Bytes(0)) =>
             {
-                Next::Discard
+                Next::Discard(self.again())
             }
             _ => self.subscribe(
                 &subscriber::Call {

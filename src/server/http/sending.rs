@@ -37,7 +37,7 @@ impl Requests<'_> {
         let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
         let (requests, checked, redirected, authorized) = (*requests, again.checked, again.redirected.as_deref(), again.authorized);
         let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized };
-        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, length| match &again.redirected {
+        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),
         });
@@ -54,8 +54,7 @@ impl Requests<'_> {
     /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
     pub(super) async fn discard_and_route(
         &mut self,
-        head: Bytes,
-        length: BodyLength,
+        (head, length, again): (Bytes, BodyLength, Again),
         (max_body, expects): (u64, bool),
     ) -> Result<Option<Served>, Over> {
         if let Err(response) = self.read_body(length, max_body, expects).await? {
@@ -68,12 +67,7 @@ impl Requests<'_> {
             return Err(Over);
         }
         self.flush().await?;
-        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
-        let (requests, checked, redirected) = (*requests, None, None);
-        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: true };
-        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| router.route(request, BodyLength::None));
-        let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
-        Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await
+        self.route_again(head, BodyLength::None, again).await
     }
 
     /// Sends a file piece by piece.

@@ -28,7 +28,12 @@ pub(in crate::server) struct Site {
 
 impl Site {
     /// The site of a listener whose locations are those of `census`.
-    pub(in crate::server) fn new(listener: (Listener, Arc<Census>), limits: ConnectionLimits, formats: Rc<Formats>, backend: Backend) -> Self {
+    pub(in crate::server) fn new(
+        listener: (Listener, Arc<Census>),
+        limits: ConnectionLimits,
+        formats: Rc<Formats>,
+        backend: Backend,
+    ) -> Self {
         let (listener, census) = listener;
         Self { listener, limits, formats, backend, census, is_closed: Cell::new(false) }
     }

@@ -90,7 +90,7 @@ impl Publication {
             ..Attributes::default()
         };
         let message = NewMessage { text: body, attributes: Some(Arc::new(attributes)), ..NewMessage::default() };
-        let store = settings.store_messages && settings.max_message_buffer_length > 0;
+        let store = settings.store_messages;
         let max_stored = store.then_some(settings.max_message_buffer_length);
         let keeping = Keeping { store, max_stored, counts: false };
         match broker.publish_keeping(&self.channel, &message, keeping) {

@@ -68,7 +68,8 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
 
 /// Every directive that is served.
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
-    let tables = [DIRECTIVES, web::DIRECTIVES, gzip::DIRECTIVES, connection::DIRECTIVES, logs::DIRECTIVES, nhpm::DIRECTIVES, nchan::DIRECTIVES];
+    let tables =
+        [DIRECTIVES, web::DIRECTIVES, gzip::DIRECTIVES, connection::DIRECTIVES, logs::DIRECTIVES, nhpm::DIRECTIVES, nchan::DIRECTIVES];
     tables.into_iter().flatten()
 }
 

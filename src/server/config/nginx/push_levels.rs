@@ -127,7 +127,7 @@ impl NhpmLevel {
         Arc::new(NhpmSettings {
             channel_id,
             channel_group: level.channel_group.unwrap_or(defaults.channel_group),
-            store_messages: level.store_messages.unwrap_or(defaults.store_messages),
+            store_messages: level.max_message_buffer_length.is_none_or(|most| most > 0),
             max_message_buffer_length: level.max_message_buffer_length.unwrap_or(defaults.max_message_buffer_length),
             min_message_buffer_length: level.min_message_buffer_length.unwrap_or(defaults.min_message_buffer_length),
             delete_oldest_received_message: level.delete_oldest_received_message.unwrap_or(false),

@@ -10,6 +10,7 @@ pub mod groups;
 pub mod info;
 pub mod message_id;
 pub mod negotiation;
+pub mod publication;
 pub mod status;
 pub mod variables;
 

@@ -62,17 +62,42 @@ impl Ids {
         }
     }
 
-    /// The id of a message.
-    pub(super) fn of(&self, delivery: &Delivery) -> MessageId {
+    /// Goes through messages in their order.
+    pub(super) fn walk(&self) -> Walk<'_> {
+        Walk { ids: self, last: None }
+    }
+
+    fn of(&self, delivery: &Delivery, last: Option<&MessageId>) -> MessageId {
         let Message { position, channel_tag, .. } = *delivery.message;
         let Ids::Several { broker, keys, had } = self else { return MessageId::single(position.time, channel_tag) };
         let current = keys.iter().position(|key| *key == delivery.channel).unwrap_or(0);
-        let mut tags = served(broker, keys, position);
+        // Within a second only the messages on the way change it: to ask every channel for each of them would take long.
+        let mut tags = match last.filter(|last| last.time == position.time) {
+            Some(last) => last.tags.clone(),
+            None => served(broker, keys, position),
+        };
         tags[current] = Some(channel_tag);
         if let Some(had) = had.as_ref().filter(|had| had.time == position.time) {
             tags.iter_mut().zip(&had.tags).for_each(|(tag, had)| *tag = (*tag).max(*had));
         }
         MessageId { time: position.time, tags, current }
+    }
+}
+
+/// The ids of messages that are sent together.
+pub(super) struct Walk<'a> {
+    ids: &'a Ids,
+    last: Option<MessageId>,
+}
+
+impl Walk<'_> {
+    /// The id of the next message.
+    pub(super) fn next(&mut self, delivery: &Delivery) -> MessageId {
+        let id = self.ids.of(delivery, self.last.as_ref());
+        if matches!(self.ids, Ids::Several { .. }) {
+            self.last = Some(id.clone());
+        }
+        id
     }
 }
 

@@ -112,6 +112,9 @@ impl<'a, 'c> Subscribing<'a, 'c> {
             return Err(with_cors(nchan::empty(Status(503))));
         }
         let named = nchan::channels(settings, &settings.subscriber_ids, call.variables).map_err(|response| with_cors(*response))?;
+        if named.keys.len() > call.max_channels {
+            return Err(with_cors(nchan::empty(Status::FORBIDDEN)));
+        }
         let invalid = |_| with_cors(nchan::text(Status::BAD_REQUEST, "Message ID invalid"));
         let id = message_id::of_request(settings, call.variables).map_err(invalid)?;
         if let Some(id) = id.as_ref().filter(|id| id.tags.len() > named.keys.len()) {

@@ -209,8 +209,12 @@ impl Format for WaitingFormat {
         let deliveries =
             if self.look.settings.longpoll_multipart == MultipartResponse::Off { std::slice::from_ref(first) } else { batch.deliveries };
         let messages: Vec<&Message> = deliveries.iter().map(|delivery| &*delivery.message).collect();
-        let last = deliveries.last().unwrap_or(first);
-        self.write(self.look.messages(&messages, &self.ids.of(last)), out);
+        let (mut ids, mut id) = (self.ids.walk(), None);
+        for delivery in deliveries {
+            id = Some(ids.next(delivery));
+        }
+        let id = id.unwrap_or_else(|| MessageId::single(0, 0));
+        self.write(self.look.messages(&messages, &id), out);
     }
 
     fn ping(&self, _: &mut Vec<u8>) {}

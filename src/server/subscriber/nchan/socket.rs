@@ -7,7 +7,7 @@ use crate::server::broker::Broker;
 use crate::server::config::NchanSettings;
 use crate::server::dialect::nchan::deflate::{Inflater, Negotiated, NotInflated};
 use crate::server::dialect::nchan::info::Notation;
-use crate::server::publisher::{Publication, Unpublished};
+use crate::server::dialect::nchan::publication::{Publication, Unpublished};
 use crate::server::subscriber::Call;
 use crate::server::subscriber::websocket::frame::{self, Frame, Opcode, Parsed};
 
@@ -97,6 +97,12 @@ impl Socket {
         const INFLATER_BYTES: usize = 44 * 1024;
         let fragments = self.fragments.as_ref().map_or(0, |fragments| fragments.bytes.capacity());
         fragments + self.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
+    }
+
+    /// A message has begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.fragments.is_some()
     }
 
     /// Forgets what was begun.

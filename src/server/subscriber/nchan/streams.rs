@@ -137,8 +137,9 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 impl Format for StreamFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        let mut ids = self.ids.walk();
         for delivery in batch.deliveries {
-            self.message(&delivery.message, || self.ids.of(delivery), out);
+            self.message(&delivery.message, || ids.next(delivery), out);
         }
     }
 

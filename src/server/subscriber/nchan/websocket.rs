@@ -10,9 +10,9 @@ use crate::server::config::NchanSettings;
 use crate::server::config::nchan::Roles;
 use crate::server::dialect::nchan::deflate::{self, Negotiated};
 use crate::server::dialect::nchan::info::Notation;
+use crate::server::dialect::nchan::publication::Publication;
 use crate::server::dialect::nchan::{self, cors};
 use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription};
-use crate::server::publisher::Publication;
 use crate::server::response::{Response, Status, push_line};
 use crate::server::subscriber::websocket::accept;
 use crate::server::subscriber::websocket::frame::{self, Opcode};
@@ -165,11 +165,12 @@ impl WebSocketFormat {
 
 impl Format for WebSocketFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+        let mut ids = self.ids.walk();
         for delivery in batch.deliveries {
             let meta = self.has_meta.then(|| {
                 let content_type =
                     delivery.message.content_type().map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
-                format!("id: {}\n{}\n", self.ids.of(delivery), content_type.unwrap_or_default())
+                format!("id: {}\n{}\n", ids.next(delivery), content_type.unwrap_or_default())
             });
             self.message(&delivery.message, meta, out);
         }

@@ -1,0 +1,150 @@
+//! Publishing in the dialect of nchan (NHPM and nchan reference, section 2.4): what holds for the messages of a request or
+//! websocket, and what is told of them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::events::{self, Event};
+use super::info::Numbers;
+use super::variables::Values;
+use super::{Named, deflate, groups, text};
+use crate::message::unix_now;
+use crate::server::broker::{Attributes, Broker, Channel, ChannelInfo, GroupFull, Keeping, NewMessage};
+use crate::server::config::nchan::Setting;
+use crate::server::config::nginx::{number, time};
+use crate::server::config::{Expression, NchanSettings, Variables};
+use crate::server::response::{Response, Status};
+
+/// Where the messages of a request or websocket go, and how.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    channels: SmallVec<[Arc<Channel>; 1]>,
+    group: Option<Bytes>,
+    settings: Arc<NchanSettings>,
+    timeout: Option<Duration>,
+    buffer_length: u64,
+    event_type: Option<Bytes>,
+    event: Option<Event>,
+}
+
+/// Why a message was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpublished {
+    /// A limit of its group is in the way.
+    Group(GroupFull),
+    /// There is no room for it.
+    NoRoom,
+}
+
+/// The evaluated time-out and length of the buffer.
+///
+/// # Errors
+/// The answer to a wrong value, without CORS headers.
+pub fn check_settings(settings: &NchanSettings, variables: &dyn Variables) -> Result<(Option<Duration>, u64), Box<Response>> {
+    let refused = |what: &str, name: &str| Box::new(text(Status::FORBIDDEN, &format!("{what} {name} value")));
+    let evaluated = |expression: &Expression, name: &str| -> Result<Vec<u8>, Box<Response>> {
+        let value: Cow<'_, [u8]> = expression.evaluate(variables);
+        if value.is_empty() { Err(refused("missing", name)) } else { Ok(value.into_owned()) }
+    };
+    let timeout = match &settings.message_timeout {
+        Setting::Fixed(timeout) => *timeout,
+        Setting::Variable(expression) => {
+            const NAME: &str = "nchan_message_timeout";
+            let value = evaluated(expression, NAME)?;
+            let time = time(&value).ok_or_else(|| refused("invalid", NAME))?;
+            Some(time).filter(|time| !time.is_zero())
+        }
+    };
+    let length = match &settings.message_buffer_length {
+        Setting::Fixed(length) => *length,
+        Setting::Variable(expression) => {
+            const NAME: &str = "nchan_message_buffer_length";
+            let value = evaluated(expression, NAME)?;
+            number(&value).ok_or_else(|| refused("invalid", NAME))?
+        }
+    };
+    Ok((timeout, length))
+}
+
+/// What is told of several channels.
+#[must_use]
+pub fn together(infos: &[ChannelInfo]) -> Numbers {
+    let requested = infos.iter().map(|info| info.requested).max().unwrap_or(0);
+    Numbers {
+        messages: 1,
+        requested: Some(requested).filter(|since| *since > 0).map(|since| unix_now().saturating_sub(since)),
+        subscribers: infos.iter().map(|info| info.subscribers).sum(),
+        last_message_id: "0".to_owned(),
+    }
+}
+
+impl Publication {
+    /// The number of its channels.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Makes the channels and looks up what holds for their messages. `over` is how the messages come: `http` or `websocket`.
+    ///
+    /// # Errors
+    /// The answer, if something is in the way.
+    pub fn new(
+        settings: &Arc<NchanSettings>,
+        named: &Named,
+        broker: &Broker,
+        (variables, over): (&dyn Variables, &'static str),
+        event_type: Option<Bytes>,
+    ) -> Result<Self, Box<Response>> {
+        let (timeout, buffer_length) = check_settings(settings, variables)?;
+        let group = settings.group_accounting.then(|| named.group.clone());
+        if let Some(group) = &group {
+            groups::set_limits(broker, group, &settings.group_limits, variables)?;
+            for key in &named.keys {
+                let may = broker.group_info(group).may_publish(0, broker.find(key).is_none());
+                may.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
+            }
+        }
+        let mut channels = SmallVec::new();
+        for key in &named.keys {
+            channels.push(broker.find_or_create(key).map_err(|_no_room| Box::new(Response::error_page(Status::INTERNAL).closing()))?);
+        }
+        let values = Values { channel_ids: named.ids.clone(), publisher_type: over, event: "channel_publish", ..Values::default() };
+        let event = Event::new(settings, variables, &values);
+        let event_type = settings.eventsource_event.clone().or(event_type);
+        Ok(Self { channels, group, settings: Arc::clone(settings), timeout, buffer_length, event_type, event })
+    }
+
+    /// Publishes a message to every channel; tells what is to be told of it.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub fn publish(&self, broker: &Broker, body: Bytes, content_type: Option<Bytes>) -> Result<(Status, Numbers), Unpublished> {
+        if let Some(group) = &self.group {
+            broker.group_info(group).may_publish(body.len() as u64, false).map_err(Unpublished::Group)?;
+        }
+        let settings = &self.settings;
+        let attributes = Attributes {
+            content_type,
+            expires_after: Some(self.timeout.map_or(u64::MAX, |timeout| unix_now().saturating_add(timeout.as_secs()))),
+            deflated: if settings.deflate_message { deflate::compressed(&body, settings.deflate) } else { None },
+            ..Attributes::default()
+        };
+        let message =
+            NewMessage { text: body, event_id: None, event_type: self.event_type.clone(), attributes: Some(Arc::new(attributes)) };
+        let store = settings.store_messages && self.buffer_length > 0;
+        let keeping = Keeping { store, max_stored: settings.store_messages.then_some(self.buffer_length), counts: true };
+        let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
+        for channel in &self.channels {
+            infos.push(broker.publish_keeping(channel, &message, keeping).map_err(|_| Unpublished::NoRoom)?);
+        }
+        events::emit(broker, self.event.as_ref());
+        let numbers = if let [info] = infos.as_slice() { Numbers::of(info) } else { together(&infos) };
+        let status = if infos.iter().any(|info| info.subscribers > 0) { Status(201) } else { Status(202) };
+        Ok((status, numbers))
+    }
+}
