@@ -215,8 +215,8 @@ fn the_error_log_is_a_file_that_is_opened_anew() {
     let server = Server::with_conf(&conf);
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
     wait_until("the log has begun", || read(&log).contains("INFO starting"));
-    assert!(server.stderr().contains("cannot open the error log: stderr takes its place"), "{}", server.stderr());
-    assert!(server.stderr().contains("conf:4: \"error_log\" is one for all servers") || server.stderr().contains("is one for all servers"));
+    wait_until("it is told", || server.stderr().contains("cannot open the error log: stderr takes its place"));
+    wait_until("it is told", || server.stderr().contains("nginx.conf:4: \"error_log\" is one for all servers"));
     let moved = directory.path().join("moved.log");
     std::fs::rename(&log, &moved).expect("a file can be moved");
     server.signal(Signal::USR1);

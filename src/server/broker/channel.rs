@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use super::fate::Fate;
 use super::groups::Group;
 use super::log::{Log, LogAccounts, Place, Window};
 use super::memory::{Charge, allocated};
@@ -60,17 +61,6 @@ pub(super) struct State {
     interest: SmallVec<[Interest; 2]>,
     /// How far behind the followers may be, and how many there are with that bound.
     lags: SmallVec<[(u64, u32); 1]>,
-}
-
-/// What has become of a channel.
-#[derive(Debug)]
-pub(super) enum Fate {
-    /// It is in the registry.
-    Alive,
-    /// It was collected at this position; nobody followed it.
-    Collected(Position),
-    /// It was deleted at this position; its followers are told with this text.
-    Deleted(Position, Bytes, #[allow(dead_code, reason = "held for its drop")] Charge),
 }
 
 /// Followers of the channel on one shard.
@@ -319,39 +309,9 @@ impl Channel {
     pub fn last_id(&self) -> u64 {
         self.lock().log.last_id()
     }
-
-    /// The farewell text, if the channel was deleted.
-    #[must_use]
-    pub fn deleted(&self) -> Option<Bytes> {
-        match &self.lock().fate {
-            Fate::Deleted(_, text, _) => Some(text.clone()),
-            Fate::Alive | Fate::Collected(_) => None,
-        }
-    }
-
-    /// True if a follower at this place has something to be told: a message, or the channel's end.
-    #[must_use]
-    pub fn has_news_after(&self, place: Place) -> bool {
-        let state = self.lock();
-        place.cursor < state.log.last_id() || state.ended_at().is_some()
-    }
-
-    /// The position at which the channel ended, if it did: its messages are not after it, a successor's all are.
-    #[must_use]
-    pub fn ended_at(&self) -> Option<Position> {
-        self.lock().ended_at()
-    }
 }
 
 impl State {
-    /// The position at which the channel ended, if it did.
-    pub(super) fn ended_at(&self) -> Option<Position> {
-        match self.fate {
-            Fate::Alive => None,
-            Fate::Collected(at) | Fate::Deleted(at, ..) => Some(at),
-        }
-    }
-
     /// Shards with followers, as bits.
     pub(super) fn followed_on(&self) -> u64 {
         let followed = self.interest.iter().enumerate().filter(|(_, interest)| interest.followers > 0);

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::channel::{Channel, Fate, State};
+use super::channel::{Channel, State};
+use super::fate::Fate;
+use super::memory::{self, OutOfMemory};
 use super::{Broker, Inner, Keeping, NewMessage};
 use crate::message::unix_now;
 
@@ -53,6 +55,41 @@ impl Broker {
             self.0.trash.lock().add_channel();
             self.emit("channel_destroyed", &channel.id);
         }
+    }
+
+    /// Removes a channel and tells its followers with `text`, or with the configured farewell. False if there is none.
+    ///
+    /// # Errors
+    /// When the text does not fit into memory; the channel stays. The configured farewell always fits: deleting is how
+    /// memory becomes free.
+    pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
+        let (text, charge) = match text {
+            Some(text) => {
+                let charge = self.0.charge(memory::allocated(text.len()))?;
+                (text, charge)
+            }
+            // It is shared by all channels, and takes nothing however full the server is.
+            None => (self.settings().channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
+        };
+        let (mut stored, mut followed_on) = (0, 0);
+        // Before there can be a successor, so that its messages come after the end of this one.
+        let removed = self.0.registry.remove_if(id, |channel| {
+            if channel.events {
+                return false;
+            }
+            let mut state = channel.lock();
+            state.fate = Fate::Deleted(self.0.clock.now(), text, charge);
+            state.leave_group();
+            (stored, followed_on) = (state.log.stored_count(), state.followed_on());
+            true
+        });
+        let Some(channel) = removed else { return Ok(false) };
+        self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
+        // Ids wait in the trash until the next tick. If there is no room for that, the event is what is left out.
+        let charge = self.0.memory.charge(Channel::footprint(&channel.id)).ok();
+        self.0.trash.lock().add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
+        self.0.tell(&channel, followed_on);
+        Ok(true)
     }
 
     pub(super) fn emit_for(&self, channel: &Channel, event: &'static str) {

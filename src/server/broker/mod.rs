@@ -8,6 +8,7 @@ mod channel;
 mod clock;
 mod counters;
 mod dropped;
+mod fate;
 mod groups;
 mod inbox;
 mod incidents;
@@ -50,7 +51,6 @@ use subscription::Refused;
 pub use subscription::{Attachment, Manner, Wish};
 
 use super::config::BrokerSettings;
-use channel::Fate;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
 use groups::Groups;
@@ -277,41 +277,6 @@ impl Broker {
             }
             successor = Some(self.find_or_create(&channel.id)?);
         }
-    }
-
-    /// Removes a channel and tells its followers with `text`, or with the configured farewell. False if there is none.
-    ///
-    /// # Errors
-    /// When the text does not fit into memory; the channel stays. The configured farewell always fits: deleting is how
-    /// memory becomes free.
-    pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
-        let (text, charge) = match text {
-            Some(text) => {
-                let charge = self.0.charge(memory::allocated(text.len()))?;
-                (text, charge)
-            }
-            // It is shared by all channels, and takes nothing however full the server is.
-            None => (self.settings().channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
-        };
-        let (mut stored, mut followed_on) = (0, 0);
-        // Before there can be a successor, so that its messages come after the end of this one.
-        let removed = self.0.registry.remove_if(id, |channel| {
-            if channel.events {
-                return false;
-            }
-            let mut state = channel.lock();
-            state.fate = Fate::Deleted(self.0.clock.now(), text, charge);
-            state.leave_group();
-            (stored, followed_on) = (state.log.stored_count(), state.followed_on());
-            true
-        });
-        let Some(channel) = removed else { return Ok(false) };
-        self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
-        // Ids wait in the trash until the next tick. If there is no room for that, the event is what is left out.
-        let charge = self.0.memory.charge(Channel::footprint(&channel.id)).ok();
-        self.0.trash.lock().add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
-        self.0.tell(&channel, followed_on);
-        Ok(true)
     }
 
     /// A share of what bodies and websocket messages that are coming in may take: as much as messages and channels, and at

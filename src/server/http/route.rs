@@ -1,19 +1,21 @@
 //! From a request to its endpoint: server by name, location by path, settings by conditions, then whether it may enter.
 
+mod subscribing;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::access_log::Entry;
 use axum::http::Method;
 
+use super::access_log::Entry;
 use super::auth::{Credentials, Verdict};
 use super::backend::{Ask, Unreachable};
 use super::client_address;
 use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength};
-use super::hooks::{self, Authorization, Notices};
+use super::hooks::{self, Authorization};
 use super::sending::Again;
 use super::site::Site;
 use super::web::{self, Access};
@@ -22,14 +24,14 @@ use crate::server::config::web::Added;
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
 use crate::server::dialect::nchan::negotiation;
 use crate::server::dialect::nchan::status;
-use crate::server::fanout::{ConnectionKey, Outlet, Shard, Subscription};
+use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
-use crate::server::subscriber::{self, Companion, Socket, websocket::Publishing};
+use crate::server::subscriber::{self, Socket, websocket::Publishing};
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -307,91 +309,12 @@ impl Router<'_> {
         (next, max_body)
     }
 
-    /// What is told of a subscriber that stays, if its location says so.
-    fn notices_of(call: &subscriber::Call<'_>) -> Notices {
-        match (&call.settings.nchan, call.endpoint) {
-            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
-            _ => Notices::default(),
-        }
-    }
-
-    /// What a back-end is asked about the messages of a websocket.
-    fn upstream_of(call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
-        let nchan = call.settings.nchan.as_ref()?;
-        let uri = nchan.hooks.publisher_upstream.as_ref()?;
-        let values = hooks::values(nchan, call.variables, negotiation::Wanted::PublishWebSocket);
-        Some(Box::new(hooks::ask_hook(uri, call.variables, &values, (Method::POST, true))))
-    }
-
     /// What a back-end is asked about a message, if the location says so.
     fn asking(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
         let nchan = settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
         let values = hooks::values(nchan, variables, negotiation::Wanted::Publish);
         Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
-    }
-
-    /// A subscription that was opened, with what goes on beside it.
-    fn accompanied(&self, following: Following, companion: Companion, notices: Notices) -> Next {
-        if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
-            return Next::Follow(following, None);
-        }
-        match LiveCompanion::begin(self.shard.broker(), companion, (&self.site.backend, notices)) {
-            Ok(companion) => Next::Follow(following, Some(companion)),
-            Err(_no_room) => {
-                self.shard.release(self.key);
-                Next::Last(Vec::new())
-            }
-        }
-    }
-
-    fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added) -> Next {
-        use subscriber::Answer;
-        let answer = match call.answer() {
-            Answer::Follow(mut subscription) => {
-                insert_lines(&mut subscription.head, &added.good);
-                let following = following(&subscription);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, Companion::default(), Self::notices_of(call)),
-                    Err(error) => call.refused(&error),
-                }
-            }
-            Answer::FollowWebSocket(mut subscription, publishing) => {
-                insert_lines(&mut subscription.head, &added.any);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels)), None),
-                    Err(error) => call.refused(&error),
-                }
-            }
-            Answer::FollowWith(mut subscription, companion) => {
-                insert_lines(&mut subscription.head, &added.good);
-                let following = following(&subscription);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, *companion, Self::notices_of(call)),
-                    Err(error) => call.refused(&error),
-                }
-            }
-            Answer::FollowSocket(mut subscription, socket, companion) => {
-                insert_lines(&mut subscription.head, &added.any);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => {
-                        let upstream = Self::upstream_of(call);
-                        return self.accompanied(Following::Socket(socket, upstream), *companion, Self::notices_of(call));
-                    }
-                    Err(error) => call.refused(&error),
-                }
-            }
-            answer => answer,
-        };
-        match answer {
-            Answer::Respond(response) => Next::Respond(response),
-            Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps),
-            Answer::Last(bytes) => Next::Last(bytes),
-            // A refusal never follows.
-            Answer::Follow(_) | Answer::FollowWebSocket(..) | Answer::FollowWith(..) | Answer::FollowSocket(..) => {
-                Next::Respond(Response::error_page(Status::INTERNAL).closing())
-            }
-        }
     }
 }
 
@@ -403,27 +326,8 @@ fn publishes(endpoint: Endpoint, request: &Request<'_>) -> bool {
     }
 }
 
-/// How a connection follows that speaks no websocket frames.
-fn following(subscription: &Subscription) -> Following {
-    match (subscription.format.is_one_shot(), subscription.format.ends_with_input()) {
-        (false, _) => Following::Stream,
-        (true, false) => Following::LongPoll,
-        (true, true) => Following::Interruptible,
-    }
-}
-
 /// The answer of a location that is no endpoint.
 fn file(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Next {
     files::Job::new(settings, variables.request, variables)
         .map_or_else(|| Next::Respond(Response::error_page(Status::NOT_FOUND)), Next::File)
-}
-
-/// Puts header lines at the end of the head that `bytes` begin with; an empty one is written later.
-fn insert_lines(bytes: &mut Vec<u8>, lines: &[u8]) {
-    if lines.is_empty() {
-        return;
-    }
-    if let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") {
-        bytes.splice(end + 2..end + 2, lines.iter().copied());
-    }
 }

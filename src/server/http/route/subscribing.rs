@@ -1,0 +1,116 @@
+//! Subscribers: their follower is attached while the request is routed.
+
+use std::rc::Rc;
+
+use axum::http::Method;
+
+use super::super::backend::{Ask, Unreachable};
+use super::super::companion::LiveCompanion;
+use super::super::hooks::{self, Notices};
+use super::{Following, Next, Router};
+use crate::server::config::Endpoint;
+use crate::server::config::web::Added;
+use crate::server::dialect::nchan::negotiation;
+use crate::server::fanout::Subscription;
+use crate::server::response::{Response, Status};
+use crate::server::subscriber::{self, Companion};
+
+impl Router<'_> {
+    /// What is told of a subscriber that stays, if its location says so.
+    fn notices_of(call: &subscriber::Call<'_>) -> Notices {
+        match (&call.settings.nchan, call.endpoint) {
+            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
+            _ => Notices::default(),
+        }
+    }
+
+    /// What a back-end is asked about the messages of a websocket.
+    fn upstream_of(call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
+        let nchan = call.settings.nchan.as_ref()?;
+        let uri = nchan.hooks.publisher_upstream.as_ref()?;
+        let values = hooks::values(nchan, call.variables, negotiation::Wanted::PublishWebSocket);
+        Some(Box::new(hooks::ask_hook(uri, call.variables, &values, (Method::POST, true))))
+    }
+
+    /// A subscription that was opened, with what goes on beside it.
+    fn accompanied(&self, following: Following, companion: Companion, notices: Notices) -> Next {
+        if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
+            return Next::Follow(following, None);
+        }
+        match LiveCompanion::begin(self.shard.broker(), companion, (&self.site.backend, notices)) {
+            Ok(companion) => Next::Follow(following, Some(companion)),
+            Err(_no_room) => {
+                self.shard.release(self.key);
+                Next::Last(Vec::new())
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added) -> Next {
+        use subscriber::Answer;
+        let answer = match call.answer() {
+            Answer::Follow(mut subscription) => {
+                insert_lines(&mut subscription.head, &added.good);
+                let following = following(&subscription);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => return self.accompanied(following, Companion::default(), Self::notices_of(call)),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowWebSocket(mut subscription, publishing) => {
+                insert_lines(&mut subscription.head, &added.any);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels)), None),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowWith(mut subscription, companion) => {
+                insert_lines(&mut subscription.head, &added.good);
+                let following = following(&subscription);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => return self.accompanied(following, *companion, Self::notices_of(call)),
+                    Err(error) => call.refused(&error),
+                }
+            }
+            Answer::FollowSocket(mut subscription, socket, companion) => {
+                insert_lines(&mut subscription.head, &added.any);
+                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                    Ok(_) => {
+                        let upstream = Self::upstream_of(call);
+                        return self.accompanied(Following::Socket(socket, upstream), *companion, Self::notices_of(call));
+                    }
+                    Err(error) => call.refused(&error),
+                }
+            }
+            answer => answer,
+        };
+        match answer {
+            Answer::Respond(response) => Next::Respond(response),
+            Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps),
+            Answer::Last(bytes) => Next::Last(bytes),
+            // A refusal never follows.
+            Answer::Follow(_) | Answer::FollowWebSocket(..) | Answer::FollowWith(..) | Answer::FollowSocket(..) => {
+                Next::Respond(Response::error_page(Status::INTERNAL).closing())
+            }
+        }
+    }
+}
+
+/// How a connection follows that speaks no websocket frames.
+fn following(subscription: &Subscription) -> Following {
+    match (subscription.format.is_one_shot(), subscription.format.ends_with_input()) {
+        (false, _) => Following::Stream,
+        (true, false) => Following::LongPoll,
+        (true, true) => Following::Interruptible,
+    }
+}
+
+/// Puts header lines at the end of the head that `bytes` begin with; an empty one is written later.
+fn insert_lines(bytes: &mut Vec<u8>, lines: &[u8]) {
+    if lines.is_empty() {
+        return;
+    }
+    if let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") {
+        bytes.splice(end + 2..end + 2, lines.iter().copied());
+    }
+}
