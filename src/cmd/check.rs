@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 
 use super::check_front;
+use super::check_hint;
+use super::check_todo;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nginx::{self, Treated, Verdict};
@@ -44,7 +46,9 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
         Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives),
         Err(mistakes) => (None, mistakes.mistakes, mistakes.notices, mistakes.directives),
     };
-    let report = Report { config, mistakes, notices, directives };
+    let mut report = Report { config, mistakes, notices, directives };
+    report.mistakes.iter_mut().chain(&mut report.notices).for_each(add_hint);
+    report.doubt();
     if args.front.is_some() || args.to_toml {
         let Some(config) = &report.config else { return Err(Usage(report.mistakes_text()).into()) };
         let text = match &args.front {
@@ -63,6 +67,16 @@ fn to_toml(args: &Args) -> anyhow::Result<String> {
     Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
 }
 
+/// What to do about a mistake, in brackets behind it.
+fn add_hint(mistake: &mut nginx::Remark) {
+    // A file that cannot be read any more has no lines to look at.
+    let file = std::fs::read_to_string(&mistake.file).unwrap_or_default();
+    let line = file.lines().nth(mistake.line.saturating_sub(1)).unwrap_or_default();
+    if let Some(hint) = check_hint::hint(&mistake.text, line) {
+        mistake.text += &format!(" ({hint})");
+    }
+}
+
 struct Report {
     config: Option<Config>,
     mistakes: Vec<nginx::Remark>,
@@ -74,6 +88,18 @@ impl Report {
     fn code(&self, strict: bool) -> Code {
         let is_wrong = !self.mistakes.is_empty() || (strict && !self.notices.is_empty());
         if is_wrong { Code::Usage } else { Code::Success }
+    }
+
+    /// A directive of which a notice says that it is not served is not served.
+    fn doubt(&mut self) {
+        for directive in self.directives.iter_mut().filter(|directive| directive.verdict == Verdict::Served) {
+            let is_it = |notice: &nginx::Notice| {
+                notice.file == directive.file && notice.line == directive.line && notice.text.contains(&directive.name)
+            };
+            if self.notices.iter().any(|notice| is_it(notice) && notice.text.ends_with("location is not served by pushctl")) {
+                directive.verdict = Verdict::NotServed;
+            }
+        }
     }
 
     fn mistakes_text(&self) -> String {
@@ -90,6 +116,7 @@ impl Report {
         let found: Vec<&str> = all.filter(here).filter(names).map(|remark| remark.text.as_str()).collect();
         match directive.verdict {
             Verdict::Ignored(reason) => reason.to_owned(),
+            Verdict::NotServed if directive.name == "location" => NAMED.to_owned(),
             Verdict::NotServed => advice(&directive.name).to_owned(),
             _ => found.join("; "),
         }
@@ -111,6 +138,17 @@ impl Report {
             text += "\nlocations:\n";
             text += &table(&rows(config));
         }
+        let unserved: Vec<(&Treated, String)> = self
+            .directives
+            .iter()
+            .filter(|directive| directive.verdict == Verdict::NotServed)
+            .map(|directive| (directive, self.remark(directive)))
+            .collect();
+        let unserved: Vec<check_todo::Unserved<'_>> = unserved
+            .iter()
+            .map(|(directive, advice)| (directive.file.as_str(), directive.line, directive.name.as_str(), advice.as_str()))
+            .collect();
+        text += &check_todo::text(&unserved);
         if !self.mistakes.is_empty() {
             text += &format!("\nmistakes:\n{}\n", self.mistakes_text());
         }
@@ -124,7 +162,7 @@ impl Report {
     /// A notice that stands beside its directive already.
     fn is_told(&self, notice: &nginx::Notice) -> bool {
         let here = |directive: &&Treated| directive.file == notice.file && directive.line == notice.line;
-        let names = |directive: &Treated| notice.text.contains(&format!("\"{}", directive.name));
+        let names = |directive: &Treated| notice.text.contains(&directive.name);
         self.directives.iter().filter(here).any(names)
     }
 
@@ -160,6 +198,9 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Refused => "refused",
     }
 }
+
+/// What to do about a location that only `try_files` and `error_page` lead to.
+const NAMED: &str = "named locations belong to what stays with nginx, in front of pushctl (see --front)";
 
 /// What to do about a directive that is not served.
 fn advice(name: &str) -> &'static str {

@@ -8,6 +8,8 @@ pub mod assertion;
 pub mod bench;
 pub mod check;
 mod check_front;
+mod check_hint;
+mod check_todo;
 pub mod completions;
 pub mod exit;
 pub mod figures;

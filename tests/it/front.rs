@@ -64,6 +64,13 @@ fn every_mode_works_through_nginx_in_front() {
         nginx.connect().request("GET", "/poll?id=ch1", &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None).text(),
         "one"
     );
+    // Cursors and JSONP go through as they are.
+    let since = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
+    let call = nginx.connect().request("GET", "/lp?id=ch1&callback=show", &since, None);
+    assert_eq!((call.text(), call.head.get("Content-Type")), ("show([one]);", Some("application/javascript")));
+    let [time, tag] = call.head.cursor();
+    let nothing = nginx.connect().request("GET", "/poll?id=ch1", &[time, tag], None);
+    assert_eq!((nothing.head.status, nothing.head.get("Etag")), (304, Some(tag.1)));
     // Nothing is held back in the other direction, either.
     websocket.send(frame(opcode::TEXT, b"two"));
     assert_eq!((stream.read_until(b"two"), events.read_until(b"\n\n")), (b"two".to_vec(), b"data: two\n\n".to_vec()));

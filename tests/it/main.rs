@@ -21,6 +21,7 @@ mod imports;
 mod isolation;
 mod ledger;
 mod memory;
+mod pasted;
 mod requests;
 mod seeds;
 mod servers;

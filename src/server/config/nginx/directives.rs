@@ -53,6 +53,11 @@ pub(super) enum Effect {
 /// Fills the scope; the error is in nginx's words, without the place.
 type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 
+/// The names of the directives.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    DIRECTIVES.iter().chain(web::DIRECTIVES).map(|rule| rule.name)
+}
+
 /// The rule for a directive of this name.
 pub(super) fn rule(name: &str) -> Option<&'static Rule> {
     static IGNORED_RULE: Rule = Rule { name: "", contexts: ANY, arguments: 0..=usize::MAX, effect: Effect::Ignored };

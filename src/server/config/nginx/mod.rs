@@ -123,6 +123,11 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
+/// The names of all directives that a file may have here and that do something.
+pub fn directive_names() -> impl Iterator<Item = &'static str> {
+    directives::names()
+}
+
 /// Reads the file at `path` and those that it includes.
 ///
 /// # Errors
