@@ -7,6 +7,7 @@ mod bad_clients;
 mod bad_input;
 mod batches;
 mod bodies;
+mod browser;
 mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;

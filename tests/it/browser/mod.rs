@@ -1,0 +1,51 @@
+//! Browsers: what a real one makes of the answers, in Chromium without a window.
+//!
+//! One Chromium serves all tests. Pages are put in by the tests themselves; scripts collect what arrives in `window.got`.
+
+mod chat;
+mod chromium;
+mod cross_origin;
+mod frames;
+mod page;
+mod transports;
+
+use page::Page;
+
+use crate::support::{Server, conf};
+
+/// A page without content, where tests run their scripts.
+const PAGE: &str = "location = /page { default_type text/html; return 200 '<!doctype html><meta charset=utf-8><title>page</title><script>got=[]</script>'; }\n";
+
+/// A server with the page and these locations.
+fn server(locations: &str) -> Server {
+    server_with("push_stream_shared_memory_size 10m;", locations)
+}
+
+/// The same with directives of the http level.
+fn server_with(http: &str, locations: &str) -> Server {
+    Server::with_conf(&conf(http, &format!("{PAGE}{STATISTICS}{locations}")))
+}
+
+/// What tests wait by.
+const STATISTICS: &str = "location = /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }\n";
+
+/// The page of a server, under the address that it says.
+fn page_of(server: &Server) -> Page {
+    Page::open(&format!("{}/page", server.url()))
+}
+
+/// Publishes with headers; it must succeed.
+fn publish_with(server: &Server, channel: &str, text: &str, headers: &[(&str, &str)]) {
+    let answer = server.connect().request("POST", &format!("/pub?id={channel}"), headers, Some(text.as_bytes()));
+    assert_eq!(answer.head.status, 200, "publish to {channel}: {answer:?}");
+}
+
+/// A text as a JavaScript string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// `one`, `two`, ... as a JSON array for comparisons.
+fn list(texts: &[&str]) -> serde_json::Value {
+    texts.iter().copied().collect()
+}

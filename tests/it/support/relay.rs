@@ -1,0 +1,96 @@
+//! A TCP relay in front of a server: a network that a test can take away and give back.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A running relay.
+pub(crate) struct Relay {
+    address: String,
+    state: Arc<State>,
+}
+
+/// What the threads of the relay share.
+#[derive(Default)]
+struct State {
+    is_away: AtomicBool,
+    /// Connections that were made so far.
+    made: AtomicUsize,
+    /// Both ends of every connection; those that have ended are shut down once more, which does nothing.
+    ends: Mutex<Vec<TcpStream>>,
+}
+
+impl Relay {
+    /// A relay to `ADDRESS:PORT`.
+    pub(crate) fn to(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let state = Arc::new(State::default());
+        let (shared, server) = (Arc::clone(&state), server.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // While it is away a connection is accepted and closed: the same as refused, on the same port.
+                let Some(server) = (!shared.is_away.load(Ordering::SeqCst)).then(|| TcpStream::connect(&server).ok()).flatten() else {
+                    continue;
+                };
+                shared.join(client, server);
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Connections that were made so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.made.load(Ordering::SeqCst)
+    }
+
+    /// Breaks all connections; new ones may be made.
+    pub(crate) fn cut(&self) {
+        let mut ends = self.state.ends.lock().expect("nobody panics with the lock");
+        for end in ends.drain(..) {
+            // It may be closed already.
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Breaks all connections, and new ones too, until [`Relay::restore`].
+    pub(crate) fn take_away(&self) {
+        self.state.is_away.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Lets connections through again.
+    pub(crate) fn restore(&self) {
+        self.state.is_away.store(false, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    fn join(&self, client: TcpStream, server: TcpStream) {
+        let copy = |end: &TcpStream| end.try_clone().expect("a socket can be cloned");
+        let mut ends = self.ends.lock().expect("nobody panics with the lock");
+        ends.extend([copy(&client), copy(&server)]);
+        self.made.fetch_add(1, Ordering::SeqCst);
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let (back_from, back_to) = (copy(&server), copy(&client));
+        std::thread::spawn(move || pass(client, server));
+        std::thread::spawn(move || pass(back_from, back_to));
+    }
+}
+
+/// Passes on bytes until one side ends.
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 16384];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
