@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 
 use super::Message;
+use super::dialect::{Dialect, MessageId};
 use super::marks::{Mark, Marks, Step};
 use crate::message::{Position, http_date, parse_http_date};
 
@@ -41,6 +42,14 @@ pub struct Cursor {
     begins_at_event: bool,
     /// The start was handed out as a step.
     start_told: bool,
+    /// The server speaks NHPM or nchan: tags count from 0, and the last message's id says where all channels stand.
+    is_bare: bool,
+    /// The start is behind the message of its position, not at the beginning of its second.
+    is_exact: bool,
+    /// Messages come in an answer whose last one alone tells its id.
+    is_batch: bool,
+    /// The start was moved by messages without an id.
+    is_raised: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,13 +82,13 @@ impl Cursor {
     /// A cursor that starts with the messages of second `since`.
     #[must_use]
     pub fn since(since: u64) -> Self {
-        Self::after(Position::new(since, 0))
+        Self { is_exact: false, ..Self::after(Position::new(since, 0)) }
     }
 
     /// A cursor that starts behind `position`.
     #[must_use]
     pub fn after(position: Position) -> Self {
-        Self { base: Some(position), resumed: true, ..Self::default() }
+        Self { base: Some(position), resumed: true, is_exact: true, ..Self::default() }
     }
 
     /// A cursor that starts behind the message with this event id.
@@ -142,6 +151,43 @@ impl Cursor {
     /// The server's clock when it answered the first request; it matters only as long as nothing better is known.
     pub fn answered_at(&mut self, date: u64) {
         self.base.get_or_insert(Position::new(date, 0));
+    }
+
+    /// The server speaks NHPM or nchan.
+    pub fn becomes_bare(&mut self) {
+        self.is_bare = true;
+    }
+
+    /// The messages that follow are one answer of NHPM or nchan; its last one tells where they end. False if they all are older
+    /// than the start.
+    pub fn begins_batch(&mut self, last: &Message) -> bool {
+        self.is_batch = true;
+        let mark = last.channel.as_ref().and_then(|channel| self.channels.get(channel)).copied();
+        !self.is_before_start(last, mark.unwrap_or_default())
+    }
+
+    /// The answer was taken.
+    pub fn ends_batch(&mut self) {
+        self.is_batch = false;
+    }
+
+    /// What to send to a server that speaks NHPM or nchan: the id of the last message. Without one nothing is sent, so the
+    /// location says where it begins, and what is older than our start is left out: nchan 1.3 falls over a place in a channel
+    /// that is there and has no messages (its reference, section 2.3).
+    pub fn for_bare(&mut self, dialect: Option<Dialect>) -> Sent {
+        /// Behind all messages of a second.
+        const LAST_TAG: &str = "9999";
+        let start = self.base.and_then(|base| match (self.is_exact, self.is_raised) {
+            (true, _) => Some(MessageId { time: base.time, tags: base.tag.to_string() }),
+            (false, true) => Some(MessageId { time: base.time.saturating_sub(1), tags: LAST_TAG.to_owned() }),
+            (false, false) => None,
+        });
+        let Some(id) = self.event_id.as_deref().and_then(MessageId::parse).or(start) else { return Sent::default() };
+        match dialect {
+            Some(Dialect::Nhpm) => Sent { time: Some(http_date(id.time)), tag: Some(id.tags), event_id: None },
+            // The one form that all locations of nchan read, however they are configured.
+            _ => Sent { time: None, tag: Some(id.to_string()), event_id: None },
+        }
     }
 
     /// True if there is nothing that a reconnect could start from.
@@ -232,7 +278,11 @@ impl Cursor {
         }
         self.backlogs.remove(channel);
         if position.is_none() && message.id.is_none() {
+            if self.is_batch {
+                return Some(Taken { step: Step::Raise(None), missed: 0 });
+            }
             let second_ago = now.map(|now| Position::new(now.saturating_sub(1), 0));
+            self.is_raised = true;
             self.base = self.base.max(second_ago);
             return Some(Taken { step: Step::Raise(second_ago), missed: 0 });
         }
@@ -263,6 +313,10 @@ impl Cursor {
 
     fn is_before_start(&self, message: &Message, last: Mark) -> bool {
         let unseen = last.position.is_none() && last.id.is_none();
+        if self.is_bare {
+            // The server was asked for what is behind an exact place; here it is about whole seconds.
+            return unseen && message.position().zip(self.base).is_some_and(|(position, base)| position.time < base.time);
+        }
         match (message.position(), self.base) {
             (Some(position), Some(base)) => self.resumed && !self.begins_at_event && unseen && position <= base,
             _ => false,

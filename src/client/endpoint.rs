@@ -7,12 +7,14 @@ use std::fmt;
 use reqwest::Url;
 
 use super::error::{shown, shown_text};
-use super::{Error, Mode};
+use super::{Dialect, Error, Mode};
 
 /// Path template of the publisher: the built-in location, and that of the module's sample configuration.
 pub const PUBLISH_PATH: &str = "/pub?id={channel}";
 /// Path template of statistics.
 pub const STATISTICS_PATH: &str = "/channels-stats?id={channel}";
+/// Path of nchan's counters; it has none of channels but those at the publisher.
+pub const STUB_STATUS_PATH: &str = "/nchan_stub_status";
 
 /// The URLs of one server. They may carry credentials, so debugging output shows none of them.
 #[derive(Clone)]
@@ -21,6 +23,9 @@ pub struct Endpoints {
     publish: String,
     subscribe: Option<String>,
     statistics: String,
+    /// True if the user said where the statistics are.
+    has_statistics: bool,
+    dialect: Option<Dialect>,
 }
 
 impl fmt::Debug for Endpoints {
@@ -60,7 +65,38 @@ impl Endpoints {
                 if path.contains("{channel}") { path.to_owned() } else { format!("{}/{{channel}}", path.trim_end_matches('/')) }
             }),
             statistics: template(statistics, STATISTICS_PATH),
+            has_statistics: statistics.is_some(),
+            dialect: None,
         })
+    }
+
+    /// The same for a server that speaks this, which has other default paths.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Option<Dialect>) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// What the server is known to speak.
+    #[must_use]
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.dialect
+    }
+
+    /// Where NHPM and nchan tell their numbers: of a channel at its publisher, of the server at nchan's stub status. `None`
+    /// if the server speaks something else, or the user said where statistics are.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the template makes no URL.
+    pub fn bare_statistics(&self, channel: Option<&str>) -> Result<Option<Url>, Error> {
+        if self.dialect == Some(Dialect::PushStream) || (self.has_statistics && channel.is_none()) {
+            return Ok(None);
+        }
+        match channel {
+            Some(channel) if self.has_statistics => self.statistics(Some(channel)).map(Some),
+            Some(channel) => self.publish(channel).map(Some),
+            None => self.expand(STUB_STATUS_PATH, "").map(Some),
+        }
     }
 
     /// The server as given but without credentials, for messages to the user.
@@ -84,6 +120,8 @@ impl Endpoints {
     /// [`Error::Request`] if the template makes no URL.
     pub fn subscribe(&self, mode: Mode, channels: &str) -> Result<Url, Error> {
         let built_in = match mode {
+            _ if self.dialect == Some(Dialect::Nchan) => "/sub/{channel}",
+            _ if self.dialect == Some(Dialect::Nhpm) => "/sub?id={channel}",
             Mode::Ev => "/ev/{channel}",
             Mode::Ws => "/ws/{channel}",
             Mode::Lp => "/lp/{channel}",
@@ -120,8 +158,9 @@ impl Endpoints {
         let (before, after) = template.split_once("{channel}").unwrap_or((template, ""));
         let slash = if before.starts_with('/') { "" } else { "/" };
         let in_query = before.contains('?');
-        let ids = channels.split('/').map(|id| if is_dots(id) && !in_query { format!("{id}.b0") } else { id.to_owned() });
-        let channels = encode(&ids.collect::<Vec<_>>().join("/"), in_query);
+        let is_bare = self.dialect.is_some_and(Dialect::is_bare);
+        let ids = channels.split('/').map(|id| if is_dots(id) && !in_query && !is_bare { format!("{id}.b0") } else { id.to_owned() });
+        let channels = encode(&ids.collect::<Vec<_>>().join("/"), in_query || is_bare);
         let text = format!("{}{slash}{before}{channels}{after}", self.base);
         let refuse = |error| Error::Request(format!("cannot use '{}': {error} (see --url and the --…-path options)", shown_text(&text)));
         Url::parse(&text).map_err(refuse)

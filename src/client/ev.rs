@@ -14,9 +14,13 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFut
 use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
+use super::dialect::MessageId;
 use super::error::shown;
 use super::stream::Body;
 use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
+
+/// 2001: an event id that begins with less is no time.
+const FIRST_TIME: u64 = 1_000_000_000;
 
 /// An open event stream.
 pub struct Connection {
@@ -24,10 +28,16 @@ pub struct Connection {
     url: Url,
     /// The id of the last event. An event without one inherits it, so only another one is the event's own.
     last_id: Option<String>,
+    channels: Vec<String>,
+    /// The server speaks nchan: data is the message, ids are those of messages.
+    is_bare: bool,
+    /// The answer does not show what the server speaks.
+    is_unknown: bool,
 }
 
 impl Connection {
-    pub(super) fn new(response: Response, url: Url) -> Result<Self, Error> {
+    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool) -> Result<Self, Error> {
+        let is_unknown = !is_bare && !response.headers().contains_key("expires");
         let kind = http::header(&response, "Content-Type").unwrap_or("text/event-stream").to_ascii_lowercase();
         if !kind.starts_with("text/event-stream") {
             return Err(Error::Protocol {
@@ -40,7 +50,7 @@ impl Connection {
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
         let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
         let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
-        Ok(Self { events, url, last_id: None })
+        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown })
     }
 
     /// The next message, or none for a comment; `None` when the server ended the stream.
@@ -49,6 +59,15 @@ impl Connection {
     /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event stream.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         match self.events.next().await {
+            Some(Ok(SSE::Event(event))) if self.is_of_nchan(&event) => {
+                let id = event.id.as_deref().and_then(MessageId::parse);
+                // Pings are events without an id of their own.
+                let Some(id) = id.filter(|_| event.id != self.last_id) else { return Ok(Some(Vec::new())) };
+                self.last_id.clone_from(&event.id);
+                let mut message = id.message(event.data.as_bytes(), &self.channels);
+                message.event_type = Some(event.event_type).filter(|kind| kind != "message");
+                Ok(Some(vec![message]))
+            }
             Some(Ok(SSE::Event(event))) => {
                 let mut message = parse::event(&event.data);
                 if event.id != self.last_id {
@@ -63,6 +82,17 @@ impl Connection {
             None | Some(Err(eventsource_client::Error::Eof)) => Ok(None),
             Some(Err(error)) => Err(self.failure(&error)),
         }
+    }
+
+    /// True if the server turned out to speak nchan.
+    pub(super) fn is_bare(&self) -> bool {
+        self.is_bare
+    }
+
+    fn is_of_nchan(&mut self, event: &eventsource_client::Event) -> bool {
+        let is_recent = |id: MessageId| id.time > FIRST_TIME;
+        self.is_bare |= self.is_unknown && event.id.as_deref().and_then(MessageId::parse).is_some_and(is_recent);
+        self.is_bare
     }
 
     fn failure(&self, error: &eventsource_client::Error) -> Error {

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | 200 | messages, one JSON object per line or one right after the other |
 //! | 304 | nothing new until the server's time-out, or nothing there (polling) |
+//! | 408, 410 | the same, and the end of the channel, of nchan: [`super::subscription`] takes them |
 
 use reqwest::{Response, StatusCode, Url};
 
+use super::dialect::{MessageId, Multipart};
 use super::message::Gap;
 use super::parse::Splitter;
 use super::{Error, Message, http, page};
@@ -27,7 +29,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) async fn read(response: Response, url: &Url) -> Result<Self, Error> {
+    /// Reads it; with `bare` channels it is that of NHPM or nchan, whose body is the message.
+    pub(super) async fn read(response: Response, url: &Url, bare: Option<&[String]>) -> Result<Self, Error> {
         let own = |name| http::header(&response, name).map(str::to_owned);
         let (last_modified, etag) = (own("Last-Modified"), own("Etag"));
         let gap = http::header(&response, MISSED).and_then(Gap::from_header);
@@ -35,10 +38,27 @@ impl Answer {
             return Ok(Self { messages: Vec::new(), last_modified, etag, is_cut: false, gap });
         }
         let is_framed = http::is_framed(&response);
+        let kind = own("Content-Type");
         let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
         let body = http::body(response, url, None).await?;
         if is_html && page::is_document(&body) {
             return Err(page::error(url, "--sub-path"));
+        }
+        if let Some(channels) = bare {
+            let id = last_modified.as_deref().zip(etag.as_deref()).and_then(|(time, tags)| MessageId::of_headers(time, tags));
+            let id = id.or_else(|| etag.as_deref().and_then(MessageId::parse));
+            let message = |id: Option<&MessageId>, text: &[u8]| id.map_or_else(|| Message::raw(text), |id| id.message(text, channels));
+            let Some(mut multipart) = kind.as_deref().and_then(Multipart::new) else {
+                return Ok(Self { messages: vec![message(id.as_ref(), &body)], last_modified, etag, is_cut: false, gap });
+            };
+            // Several messages; the headers are those of the last one.
+            let parts = multipart.push(&body);
+            let last = parts.len().saturating_sub(1);
+            let only = (channels.len() == 1).then(|| channels[0].clone());
+            let inner = |text: &[u8]| Message { channel: only.clone(), ..Message::raw(text) };
+            let messages =
+                parts.iter().enumerate().map(|(at, (_, text))| if at == last { message(id.as_ref(), text) } else { inner(text) }).collect();
+            return Ok(Self { messages, last_modified, etag, is_cut: false, gap });
         }
         let mut splitter = Splitter::default();
         let mut messages = splitter.push(&body);

@@ -1,4 +1,4 @@
-//! The client side: publishing, following and statistics over HTTP, against this server or the original module.
+//! The client side: publishing, following and statistics over HTTP, against this server, the original module, NHPM or nchan.
 //!
 //! ```text
 //! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─> Message ─ cursor: new or repeated? ─> caller
@@ -9,7 +9,9 @@
 //! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` and `pipeline` go through the one HTTP stack of [`http`].
 //! Nothing here knows the command line or prints.
 
+pub mod bare_info;
 pub mod cursor;
+pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod ev;
@@ -31,6 +33,7 @@ pub mod stream;
 pub mod subscription;
 pub mod ws;
 
+pub use dialect::Dialect;
 pub use endpoint::Endpoints;
 pub use error::Error;
 pub use http::Http;

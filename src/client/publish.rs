@@ -25,6 +25,9 @@ use super::pipeline::{Limits, Pipeline};
 use super::{Error, Http, http, page};
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 
+/// The event type in the words of nchan (its reference, section 2.4).
+const NCHAN_EVENT_TYPE: &str = "X-EventSource-Event";
+
 /// What to publish.
 #[derive(Clone, Debug, Default)]
 pub struct Publication {
@@ -46,7 +49,13 @@ impl Publication {
     pub fn headers(&self) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         headers.insert("Accept", HeaderValue::from_static("application/json"));
-        let optional = [(EVENT_ID, &self.event_id), (EVENT_TYPE, &self.event_type), ("Content-Type", &self.content_type)];
+        let optional = [
+            (EVENT_ID, &self.event_id),
+            (EVENT_TYPE, &self.event_type),
+            // The same for nchan; either server looks at its own only.
+            (NCHAN_EVENT_TYPE, &self.event_type),
+            ("Content-Type", &self.content_type),
+        ];
         for (name, value) in optional {
             if let Some(value) = value {
                 let name = name.to_ascii_lowercase();

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use regex::{Captures, Regex};
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use super::{Error, Http, http};
+use super::{Endpoints, Error, Http, bare_info, http, page};
 
 /// Numbers that a server tells and this program has no name for; those of nested objects are called `outer.inner`.
 pub type Details = BTreeMap<String, Number>;
@@ -27,6 +27,8 @@ pub struct ChannelInfo {
     pub channel: String,
     /// Messages published so far; the id of the last one.
     pub published_messages: u64,
+    /// The server does not tell how many were published (NHPM and nchan).
+    pub hides_published: bool,
     /// Messages that a new subscriber could still get.
     pub stored_messages: u64,
     /// Subscriptions.
@@ -104,9 +106,13 @@ impl Report {
 impl ChannelInfo {
     fn read(object: &Map<String, Value>) -> Option<Self> {
         const KNOWN: [&str; 6] = ["channel", "published_messages", "published", "stored_messages", "stored", "subscribers"];
+        let published = number(object, "published_messages").or_else(|| number(object, "published"));
+        // It must be there, if only as null.
+        object.get("published_messages").or_else(|| object.get("published"))?;
         Some(Self {
             channel: object.get("channel")?.as_str()?.to_owned(),
-            published_messages: number(object, "published_messages").or_else(|| number(object, "published"))?,
+            published_messages: published.unwrap_or(0),
+            hides_published: published.is_none(),
             stored_messages: number(object, "stored_messages").or_else(|| number(object, "stored"))?,
             subscribers: number(object, "subscribers")?,
             details: details(object, &KNOWN),
@@ -197,13 +203,56 @@ fn details(object: &Map<String, Value>, known: &[&str]) -> Details {
 /// # Errors
 /// Any [`Error`]; [`Error::Status`] with 404 if there is no such channel.
 pub async fn fetch(client: &Http, url: &Url, timeout: Duration) -> Result<Vec<u8>, Error> {
+    read(get(client, url, timeout).await?, url, timeout).await
+}
+
+async fn get(client: &Http, url: &Url, timeout: Duration) -> Result<Response, Error> {
     let mut headers = HeaderMap::new();
     headers.insert("Accept", HeaderValue::from_static("application/json"));
-    let response = client.request(Method::GET, url, headers, None, Some(timeout)).await?;
+    client.request(Method::GET, url, headers, None, Some(timeout)).await
+}
+
+async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8>, Error> {
     if !response.status().is_success() {
         return Err(http::status_error(&response, url));
     }
     http::body(response, url, Some(timeout)).await
+}
+
+/// The numbers of a channel, or of the server, as push-stream tells them: of NHPM and nchan their own ones are turned into that
+/// form. Which one it is, if nobody said, shows when push-stream's path is not there.
+///
+/// # Errors
+/// Any [`Error`]; [`Error::Status`] with 404 if there is no such channel.
+pub async fn ask(client: &Http, endpoints: &Endpoints, channel: Option<&str>, timeout: Duration) -> Result<Vec<u8>, Error> {
+    let own = endpoints.bare_statistics(channel)?;
+    let translate = |body: Vec<u8>| match channel {
+        Some(channel) => bare_info::translated(&body, channel).unwrap_or(body),
+        None => body,
+    };
+    if let (Some(url), true) = (&own, endpoints.dialect().is_some()) {
+        return fetch(client, url, timeout).await.map(translate);
+    }
+    let url = endpoints.statistics(channel)?;
+    let response = get(client, &url, timeout).await?;
+    // A page: there is no such location. The module answers a missing channel without one.
+    let is_page = http::header(&response, "Content-Type").is_some_and(page::is_html);
+    let is_nowhere = response.status() == StatusCode::NOT_FOUND && is_page;
+    match own.filter(|own| is_nowhere && *own != url) {
+        Some(own) => {
+            let error = http::status_error(&response, &url);
+            let body = match fetch(client, &own, timeout).await {
+                Ok(body) => body,
+                // Their answer to a channel that they do not know.
+                Err(missing @ Error::Status { status: 404, .. }) if channel.is_some() => return Err(missing),
+                Err(_) => return Err(error),
+            };
+            let theirs =
+                channel.map_or_else(|| stub_status(&String::from_utf8_lossy(&body)), |channel| bare_info::translated(&body, channel));
+            theirs.ok_or(error)
+        }
+        None => read(response, &url, timeout).await.map(translate),
+    }
 }
 
 /// The server's JSON on one line, or `None` if it is none. The module breaks lines between the objects of a list; nothing

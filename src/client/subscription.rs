@@ -3,6 +3,8 @@
 //! Every mode is the same loop here; how bytes become messages is the business of the modes' own files.
 
 mod asking;
+mod bare;
+mod ending;
 mod settings;
 
 use std::collections::VecDeque;
@@ -12,11 +14,10 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::cursor::{Cursor, Sent};
-use super::error::shown;
 use super::marks::Step;
 use super::message::{Gap, Kind};
-use super::retry::{Backoff, random};
-use super::{Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
+use super::retry::Backoff;
+use super::{Dialect, Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
 
 pub use settings::{Channel, Settings, Start};
 
@@ -26,6 +27,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// asked for in a circle.
 const WAITED: Duration = Duration::from_secs(1);
 
+/// Connections to nchan that broke so often in a row, each without a message, may be its fall over a place in a channel that
+/// has no messages any more (its reference, section 2.3): then the place is left out, and what comes again is left out here.
+const FALLS: u32 = 3;
 /// A mode that worked and then failed so often in a row, without a message, gives way to the next one.
 const MODE_FAILURES: u32 = 3;
 
@@ -86,16 +90,35 @@ pub struct Subscription {
     fruitful: bool,
     /// When the last subscription was asked for.
     asked_at: Instant,
+    /// What the server speaks, as far as it is known.
+    dialect: Option<Dialect>,
+    /// It was asked what it speaks.
+    has_probed: bool,
+    /// It may be NHPM as well as nchan: their answers to polls are alike.
+    is_guess: bool,
+    /// Connections to nchan in a row that broke without a message.
+    broken: u32,
+    /// nchan's location has chunked streams and no multipart ones.
+    is_chunked: bool,
 }
 
 impl Subscription {
     /// A subscription that connects when it is first asked for an event.
     #[must_use]
     pub fn new(client: Http, endpoints: Endpoints, settings: Settings) -> Self {
+        let mut cursor = settings.cursor();
+        if settings.dialect.is_some_and(Dialect::is_bare) {
+            cursor.becomes_bare();
+        }
         Self {
             client,
             endpoints,
-            cursor: settings.cursor(),
+            cursor,
+            dialect: settings.dialect,
+            has_probed: false,
+            is_guess: false,
+            broken: 0,
+            is_chunked: false,
             settings,
             backoff: Backoff::default(),
             connection: None,
@@ -150,7 +173,13 @@ impl Subscription {
                 return self.connect().await;
             }
             Some(Connection::Stream(connection)) => connection.next().await?,
-            Some(Connection::Ev(connection)) => connection.next().await?,
+            Some(Connection::Ev(connection)) => {
+                let read = connection.next().await?;
+                if connection.is_bare() {
+                    self.learn(Some(Dialect::Nchan));
+                }
+                read
+            }
             Some(Connection::Ws(connection)) => connection.next().await?,
             Some(Connection::Answer) => None,
         };
@@ -165,81 +194,9 @@ impl Subscription {
         self.settings.modes[self.mode]
     }
 
-    /// The connection came to its regular end.
-    fn ended(&mut self) -> Result<(), Error> {
-        self.fruitful |= self.settled();
-        let works_not = !self.fruitful && self.mode_failures + 1 >= MODE_FAILURES && self.settings.modes.len() > 1;
-        let endless = !matches!(self.connection.take(), Some(Connection::Answer));
-        if !endless {
-            self.cursor.backlogs_came();
-            self.tell_start();
-        }
-        if works_not {
-            let url = shown(&self.url(&Sent::default())?);
-            return Err(Error::Broken { url, reason: "it ends again and again without a message".to_owned() });
-        }
-        if !self.fruitful {
-            self.mode_failures += 1;
-        }
-        self.pause = match self.mode() {
-            Mode::Poll => Some(self.settings.interval),
-            // A server that only ever hangs up, or answers the same again, must not be asked in a circle.
-            _ if !self.fruitful => Some(self.backoff.failed(random())),
-            _ if endless => Some(Backoff::default().failed(random())),
-            _ => None,
-        };
-        Ok(())
-    }
-
-    /// Notes the end of a connection; true if it had been good.
-    fn settled(&mut self) -> bool {
-        let settled = self.up_since.take().is_some_and(|since| since.elapsed() >= SETTLED);
-        if settled {
-            self.cursor.backlogs_came();
-            self.tell_start();
-            self.succeeded();
-        }
-        settled
-    }
-
     fn succeeded(&mut self) {
         self.backoff.succeeded();
         self.mode_failures = 0;
-    }
-
-    fn failed(&mut self, error: Error) -> Result<Event, Error> {
-        self.settled();
-        self.mode_failures += 1;
-        let mut error = error;
-        if self.is_of_the_mode(&error) {
-            self.mode = (self.mode + 1) % self.settings.modes.len();
-            (self.mode_works, self.mode_failures) = (false, 0);
-            self.fallen += 1;
-            if self.fallen < self.settings.modes.len() {
-                self.first_error.get_or_insert_with(|| error.clone());
-                return Ok(Event::Falling(error, self.mode()));
-            }
-            // None of them works: what the preferred one said counts.
-            self.fallen = 0;
-            error = self.first_error.take().unwrap_or(error);
-        }
-        let delay = self.backoff.failed(random());
-        let allowed = self.settings.retries.unwrap_or(if self.answered { u32::MAX } else { 0 });
-        if error.is_final() || self.backoff.failures() > allowed {
-            return Err(error);
-        }
-        self.pause = Some(delay);
-        Ok(Event::Retrying(error, delay))
-    }
-
-    /// True if another mode may help: the server is there and takes us, but not like this.
-    fn is_of_the_mode(&self, error: &Error) -> bool {
-        let may_help = match error {
-            Error::Status { status, .. } => !matches!(status, 401 | 403),
-            Error::Protocol { .. } | Error::Broken { .. } | Error::TimedOut { .. } => true,
-            Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::Moved { .. } | Error::Request(_) => false,
-        };
-        may_help && self.settings.modes.len() > 1 && (!self.mode_works || self.mode_failures >= MODE_FAILURES)
     }
 
     fn accept(&mut self, messages: Vec<Message>) {
@@ -278,6 +235,9 @@ impl Subscription {
             }
             Kind::Data => {
                 let now = self.clock.map(|(date, at)| date + at.elapsed().as_secs());
+                // What is left out moves us on as well.
+                self.fruitful |= self.is_bare();
+                self.broken = 0;
                 let Some(taken) = self.cursor.take(&message, channel.as_deref(), now) else { return };
                 self.fruitful = true;
                 self.succeeded();
@@ -296,8 +256,11 @@ impl Subscription {
         if silent && self.clock.is_none() && self.cursor.is_unknown() {
             self.ask_for_clock().await?;
         }
-        let ids: Vec<String> = self.settings.channels.iter().map(|channel| channel.id.clone()).collect();
+        let ids = self.ids();
+        self.probe().await?;
         let sent = match mode {
+            _ if self.is_bare() && self.broken >= FALLS => Sent::default(),
+            _ if self.is_bare() => self.cursor.for_bare(self.dialect),
             _ if !self.asked && !self.cursor.is_set() => Sent::default(),
             Mode::Lp | Mode::Poll => self.cursor.for_request(&ids),
             Mode::Ev | Mode::Ws | Mode::Stream => self.cursor.for_stream(&ids),
@@ -310,6 +273,10 @@ impl Subscription {
         self.asked_at = Instant::now();
         self.fruitful = false;
         let response = self.client.request(Method::GET, &url, headers, None, None).await?;
+        self.learn(Dialect::of_answer(response.status(), response.headers()));
+        if self.is_settled_by(&response) {
+            return Ok(());
+        }
         if !matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS) {
             return Err(http::status_error(&response, &url).at("--sub-path"));
         }
@@ -324,16 +291,17 @@ impl Subscription {
     async fn open(&mut self, response: Response, url: Url, key: Option<String>, is_common: bool) -> Result<Connection, Error> {
         let mode = self.mode();
         let connection = match (mode, key) {
-            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key).await?)),
-            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url)?),
-            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url)),
+            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key, self.ids()).await?)),
+            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url, self.ids(), self.is_bare())?),
+            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url, self.ids(), self.is_bare())),
             (Mode::Lp | Mode::Poll, _) => {
                 // A 304 after a wait is the server's time-out and as good as a message: ask again at once.
                 self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
                 if self.fruitful {
                     self.succeeded();
                 }
-                self.take_answer(lp::Answer::read(response, &url).await?, is_common);
+                let bare = self.is_bare().then(|| self.ids());
+                self.take_answer(lp::Answer::read(response, &url, bare.as_deref()).await?, is_common);
                 return Ok(Connection::Answer);
             }
         };
@@ -349,7 +317,7 @@ impl Subscription {
             self.cursor.skip_somewhere();
             self.ready.push_back(Event::Missed(missed(channel.map(|channel| channel.id.clone())), gap, None));
         }
-        self.accept(answer.messages);
+        self.accept_answer(answer.messages);
         if answer.is_cut {
             self.cursor.cut();
         } else {

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use super::dialect::{WS_META, meta_frame};
 use super::error::{lower_first, shown};
 use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
 
@@ -20,6 +21,8 @@ type Frame = tokio_tungstenite::tungstenite::Message;
 pub struct Connection {
     frames: WebSocketStream<Upgraded>,
     url: Url,
+    /// The channels, if the server tells the ids of messages before their texts.
+    meta: Option<Vec<String>>,
 }
 
 /// Adds the headers of the handshake and returns the key that the server has to answer.
@@ -35,7 +38,7 @@ pub(super) fn ask(headers: &mut HeaderMap) -> String {
 }
 
 impl Connection {
-    pub(super) async fn new(response: Response, url: Url, key: &str) -> Result<Self, Error> {
+    pub(super) async fn new(response: Response, url: Url, key: &str, channels: Vec<String>) -> Result<Self, Error> {
         let wrong = |reason: &str| Error::Protocol { url: shown(&url), reason: reason.to_owned() };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(wrong("it is no websocket (something else is there? see --url, --mode and --sub-path)"));
@@ -43,12 +46,13 @@ impl Connection {
         if http::header(&response, "Sec-WebSocket-Accept") != Some(&derive_accept_key(key.as_bytes())) {
             return Err(wrong("its Sec-WebSocket-Accept does not fit our key"));
         }
+        let meta = (http::header(&response, "Sec-WebSocket-Protocol") == Some(WS_META)).then_some(channels);
         let upgraded = response.upgrade().await.map_err(|error| Error::from_http(&error, &url, None))?;
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(MAX_MESSAGE_BYTES);
         config.max_frame_size = Some(MAX_MESSAGE_BYTES);
         let frames = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
-        Ok(Self { frames, url })
+        Ok(Self { frames, url, meta })
     }
 
     /// The next message, or none for a ping; `None` when the server closed the connection.
@@ -57,8 +61,8 @@ impl Connection {
     /// [`Error::Status`] when the server closed it as refused, [`Error::Broken`] when it broke.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         match self.frames.next().await {
-            Some(Ok(Frame::Text(text))) => Ok(Some(vec![parse::framed(text.as_bytes())])),
-            Some(Ok(Frame::Binary(bytes))) => Ok(Some(vec![parse::framed(&bytes)])),
+            Some(Ok(Frame::Text(text))) => Ok(Some(vec![self.message(text.as_bytes())])),
+            Some(Ok(Frame::Binary(bytes))) => Ok(Some(vec![self.message(&bytes)])),
             Some(Ok(Frame::Close(frame))) => self.closed(frame.as_ref()),
             Some(Ok(_)) => Ok(Some(Vec::new())),
             Some(Err(error)) => {
@@ -70,6 +74,13 @@ impl Connection {
                 Err(Error::Broken { url: shown(&self.url), reason: lower_first(&reason) })
             }
             None => Ok(None),
+        }
+    }
+
+    fn message(&self, bytes: &[u8]) -> Message {
+        match &self.meta {
+            Some(channels) => meta_frame(bytes, channels),
+            None => parse::framed(bytes),
         }
     }
 

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use reqwest::header::HeaderMap;
 
 use super::profile::{self, Settled};
-use crate::client::{Endpoints, Error, Http, Mode, http};
+use crate::client::{Dialect, Endpoints, Error, Http, Mode, http};
 use crate::message::parse_http_date;
 
 /// Which server: before the command or behind it.
@@ -68,6 +68,12 @@ pub struct Server {
     /// Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]
     #[arg(long, value_name = "TEMPLATE")]
     pub stats_path: Option<String>,
+    /// What the server speaks [default: what the configuration file says of it, or found out from its answers]
+    ///
+    /// It also sets the default paths: /pub?id={channel} for publishing everywhere, /sub/{channel} and /nchan_stub_status for
+    /// nchan, /sub?id={channel} for nhpm. nhpm and nchan tell the numbers of a channel at its publisher's location.
+    #[arg(long, value_enum, value_name = "DIALECT")]
+    pub dialect: Option<Dialect>,
     /// What the environment and the configuration file add; see [`Server::settle`].
     #[arg(skip)]
     settled: Settled,
@@ -93,7 +99,7 @@ impl Server {
     /// The server that `choice` names, for who has no command line of its own.
     #[must_use]
     pub fn of(choice: Choice, stats_path: Option<String>) -> Self {
-        Self { choice, headers: Vec::new(), pub_path: None, sub_path: None, stats_path, settled: Settled::default() }
+        Self { choice, headers: Vec::new(), pub_path: None, sub_path: None, stats_path, dialect: None, settled: Settled::default() }
     }
 
     /// Finds out which server is meant and what the environment and the configuration file say about it, and returns its
@@ -110,6 +116,7 @@ impl Server {
                 given.clone_from(settled);
             }
         }
+        self.dialect = self.dialect.or(settled.dialect);
         self.settled = settled;
         Ok(self.settled.url.clone())
     }
@@ -125,7 +132,8 @@ impl Server {
     /// # Errors
     /// [`Error::Request`] if `url` is none.
     pub fn endpoints(&self, url: &str) -> Result<Endpoints, Error> {
-        Endpoints::new(url, self.pub_path.as_deref(), self.sub_path.as_deref(), self.stats_path.as_deref())
+        let endpoints = Endpoints::new(url, self.pub_path.as_deref(), self.sub_path.as_deref(), self.stats_path.as_deref())?;
+        Ok(endpoints.with_dialect(self.dialect))
     }
 
     /// The user's headers: those of the command line, and of the configuration those that it does not name, and the token.

@@ -7,7 +7,7 @@
 //! url = "https://push.example/live"
 //! token_file = "staging.token"        # or token = "…", or token_command = ["pass", "show", "push"]
 //! headers = { X-Team = "web" }
-//! pub_path = "/publish?id={channel}"  # and sub_path, stats_path, mode
+//! pub_path = "/publish?id={channel}"  # and sub_path, stats_path, mode, dialect
 //! ```
 //!
 //! A token or a header of the file goes to the URL beside it and nowhere else: with `--url` or `PUSHCTL_URL` the file is not
@@ -27,7 +27,7 @@ use serde::Deserialize;
 use super::args::Choice;
 use super::exit::Usage;
 use super::output;
-use crate::client::Mode;
+use crate::client::{Dialect, Mode};
 
 /// The server that is talked to if none is named.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:9080";
@@ -45,6 +45,8 @@ pub struct Settled {
     pub stats_path: Option<String>,
     /// How its messages are followed.
     pub mode: Option<Mode>,
+    /// What it speaks.
+    pub dialect: Option<Dialect>,
     headers: HeaderMap,
 }
 
@@ -89,6 +91,7 @@ struct Profile {
     sub_path: Option<String>,
     stats_path: Option<String>,
     mode: Option<String>,
+    dialect: Option<String>,
 }
 
 /// A server as `pushctl servers` lists it.
@@ -221,12 +224,16 @@ impl Profile {
         }
         let mode = self.mode.as_deref().map(|mode| <Mode as clap::ValueEnum>::from_str(mode, false));
         let mode = mode.transpose().map_err(|_| wrong(format!("there is no mode '{}'", self.mode.as_deref().unwrap_or(""))))?;
+        let dialect = self.dialect.as_deref().map(|dialect| <Dialect as clap::ValueEnum>::from_str(dialect, false));
+        let unknown = || wrong(format!("there is no dialect '{}' (push-stream, nhpm or nchan)", self.dialect.as_deref().unwrap_or("")));
+        let dialect = dialect.transpose().map_err(|_| unknown())?;
         Ok(Settled {
             url: self.url.clone(),
             pub_path: self.pub_path.clone(),
             sub_path: self.sub_path.clone(),
             stats_path: self.stats_path.clone(),
             mode,
+            dialect,
             headers,
         })
     }

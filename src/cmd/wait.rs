@@ -13,7 +13,7 @@ use super::exit::{Code, Usage, exit_codes};
 use super::output::printable;
 use super::{args, output};
 use crate::client::statistics::{self, Report};
-use crate::client::{Error, Http};
+use crate::client::{Endpoints, Error, Http};
 
 macro_rules! examples {
     () => {
@@ -167,11 +167,12 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let channels: Vec<Option<&str>> =
         if args.channels.is_empty() { vec![None] } else { args.channels.iter().map(|channel| Some(channel.as_str())).collect() };
     let urls = channels.into_iter().map(|channel| Ok((channel, endpoints.statistics(channel)?))).collect::<Result<Vec<_>, Error>>()?;
+    let asked = Asked { endpoints: &endpoints, urls: &urls };
     let client = args.server.client()?;
     let stdout = output::Stdout::start()?;
     let mut last = Last::Nothing;
     let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let wait = wait(&args, &client, &urls, &mut last);
+    let wait = wait(&args, &client, &asked, &mut last);
     let is_done = match deadline {
         Some(deadline) => timeout_at(deadline, wait).await.map_or(Ok(false), |result| result.map(|()| true))?,
         None => wait.await.map(|()| true)?,
@@ -213,12 +214,12 @@ impl Last {
 }
 
 /// Looks until everything holds. What was seen last is in `last`, also when this is dropped.
-async fn wait(args: &Args, client: &Http, urls: &[(Option<&str>, Url)], last: &mut Last) -> Result<(), Error> {
+async fn wait(args: &Args, client: &Http, asked: &Asked<'_>, last: &mut Last) -> Result<(), Error> {
     let conditions = [args.subscribers, args.stored, args.published];
     let only_ready = conditions.iter().all(Option::is_none);
     let mut pause = FIRST_PAUSE;
     loop {
-        match look(client, urls, only_ready).await {
+        match look(client, asked, only_ready).await {
             Ok(seen) => {
                 let holds = |counters: &Counters| {
                     let values = [counters.subscribers, counters.stored, counters.published];
@@ -238,9 +239,15 @@ async fn wait(args: &Args, client: &Http, urls: &[(Option<&str>, Url)], last: &m
     }
 }
 
-async fn look(client: &Http, urls: &[(Option<&str>, Url)], only_ready: bool) -> Result<Vec<Counters>, Error> {
+/// What is asked for: channels (the server, if `None`), and their URLs.
+struct Asked<'a> {
+    endpoints: &'a Endpoints,
+    urls: &'a [(Option<&'a str>, Url)],
+}
+
+async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<Counters>, Error> {
     let mut seen = Vec::new();
-    for (channel, url) in urls {
+    for (channel, url) in asked.urls {
         if only_ready {
             let response = client.request(Method::GET, url, reqwest::header::HeaderMap::new(), None, Some(ANSWER_TIMEOUT)).await?;
             if matches!(response.status().as_u16(), 502..=504) {
@@ -249,7 +256,7 @@ async fn look(client: &Http, urls: &[(Option<&str>, Url)], only_ready: bool) -> 
             continue;
         }
         let named = Counters { channel: channel.map(str::to_owned), ..Counters::default() };
-        let body = match statistics::fetch(client, url, ANSWER_TIMEOUT).await {
+        let body = match statistics::ask(client, asked.endpoints, *channel, ANSWER_TIMEOUT).await {
             Ok(body) => body,
             Err(Error::Status { status: 404, .. }) if channel.is_some() => {
                 seen.push(named);

@@ -46,7 +46,7 @@ pub(crate) enum Reply {
     Keep(String, Arc<Mutex<Vec<TcpStream>>>),
 }
 
-/// A running server. It answers `HEAD` by itself, which only asks for the clock; those requests are not recorded.
+/// A running server. It answers `HEAD` and `OPTIONS` by itself, which only ask for the clock and the dialect; those requests are not recorded.
 pub(crate) struct Fake {
     /// For `--url`.
     pub(crate) url: String,
@@ -107,6 +107,14 @@ impl Fake {
 fn serve(mut socket: TcpStream, script: &(dyn Fn(&Request, usize) -> Reply + Send + Sync), seen: &(Mutex<Vec<Request>>, Condvar)) {
     let mut reader = BufReader::new(socket.try_clone().expect("a socket can be cloned"));
     while let Some(request) = read(&mut reader) {
+        if request.line.starts_with("OPTIONS ") {
+            // As the module answers: that is how it is told from nchan.
+            let answer = format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
+            if socket.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         if request.line.starts_with("HEAD ") {
             let head = format!("HTTP/1.1 405 Not Allowed\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
             socket.write_all(head.as_bytes()).expect("the client reads");

@@ -5,13 +5,17 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::Subscription;
 use crate::client::cursor::Sent;
+use crate::client::dialect::WS_META;
 use crate::client::endpoint::split_backtrack;
-use crate::client::{Error, Mode, http};
+use crate::client::{Dialect, Error, Mode, http};
 use crate::protocol::LAST_EVENT_ID;
 
 impl Subscription {
     /// The channels, with their backtracks as long as those are wanted.
     pub(super) fn url(&self, sent: &Sent) -> Result<Url, Error> {
+        if self.is_bare() {
+            return self.endpoints.subscribe(self.mode(), &self.ids().join("/"));
+        }
         let path: Vec<String> = self
             .settings
             .channels
@@ -41,6 +45,14 @@ impl Subscription {
         if self.mode() == Mode::Ev {
             headers.insert("Accept", HeaderValue::from_static("text/event-stream"));
             headers.insert("Cache-Control", HeaderValue::from_static("no-cache"));
+        }
+        // What nchan chooses by on its one URL; the others look at neither.
+        if self.mode() == Mode::Stream && self.dialect != Some(Dialect::PushStream) {
+            let (name, value) = if self.is_chunked { ("TE", "chunked") } else { ("Accept", "multipart/mixed, */*") };
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if self.mode() == Mode::Ws && self.dialect != Some(Dialect::PushStream) {
+            headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static(WS_META));
         }
         if let Some(time) = &sent.time {
             headers.insert("If-Modified-Since", http::header_value("the last message's time", time)?);

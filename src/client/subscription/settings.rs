@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::client::Mode;
 use crate::client::cursor::Cursor;
 use crate::client::marks::Marks;
+use crate::client::{Dialect, Mode};
 use crate::message::Position;
 
 /// What to follow and how.
@@ -20,6 +20,8 @@ pub struct Settings {
     pub retries: Option<u32>,
     /// Time between two requests of polling.
     pub interval: Duration,
+    /// What the server speaks; found out from its answers if absent.
+    pub dialect: Option<Dialect>,
 }
 
 /// Where a subscription starts.

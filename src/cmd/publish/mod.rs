@@ -23,7 +23,7 @@ use super::output::printable;
 use super::{args, interruptible, output};
 use crate::client::publish::{Publication, publish};
 use crate::client::statistics::{self, Report};
-use crate::client::{Endpoints, Error, MAX_MESSAGE_BYTES};
+use crate::client::{Dialect, Endpoints, Error, MAX_MESSAGE_BYTES, bare_info};
 
 macro_rules! examples {
     () => {
@@ -155,6 +155,9 @@ pub struct Prepared {
 /// When the arguments are wrong or the message cannot be read.
 pub fn prepare(mut args: Args, url: &str) -> anyhow::Result<Prepared> {
     args.single_is_text();
+    if args.event_id.is_some() && args.server.dialect.is_some_and(Dialect::is_bare) {
+        return Err(Usage("nhpm and nchan give messages ids of their own (leave --event-id out)".to_owned()).into());
+    }
     let endpoints = args.server.endpoints(url)?;
     let url = args.channels().map(|channels| endpoints.publish(&channels)).transpose()?;
     let source = source(&args)?;
@@ -190,6 +193,7 @@ async fn one(args: &Args, mut text: Vec<u8>, endpoints: &Endpoints, mut url: Url
     }
     let publication = Publication { text, event_id, event_type: args.event_type.clone(), content_type: args.content_type.clone() };
     let answer = publish(&client, &url, publication, args.answer.timeout).await?;
+    let answer = bare_info::translated(&answer, &channels).unwrap_or(answer);
     // A location may be configured to tell nothing.
     let is_silent = answer.trim_ascii().is_empty();
     match statistics::one_line(&answer) {
@@ -280,7 +284,8 @@ fn describe(answer: &[u8], channel: &str) -> String {
         _ => return format!("{}\n", printable(String::from_utf8_lossy(answer).trim_end())),
     };
     let line = |info: &statistics::ChannelInfo| {
-        let (published, stored, subscribers) = (info.published_messages, info.stored_messages, info.subscribers);
+        let (stored, subscribers) = (info.stored_messages, info.subscribers);
+        let published = if info.hides_published { "1".to_owned() } else { info.published_messages.to_string() };
         let plural = if subscribers == 1 { "" } else { "s" };
         format!("{}: {published} published, {stored} stored, {subscribers} subscriber{plural}\n", printable(&info.channel))
     };

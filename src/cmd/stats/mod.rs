@@ -80,7 +80,7 @@ struct Source {
 
 impl Source {
     async fn body(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
-        statistics::fetch(&self.client, &self.endpoints.statistics(self.channel.as_deref())?, timeout).await
+        statistics::ask(&self.client, &self.endpoints, self.channel.as_deref(), timeout).await
     }
 
     fn strange(&self) -> Error {

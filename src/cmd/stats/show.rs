@@ -12,6 +12,11 @@ use crate::cmd::table::Table;
 /// Columns of details beside a channel, at most: more do not fit on a line.
 const DETAIL_COLUMNS: usize = 4;
 
+/// The number of published messages, if it is known.
+fn published(info: &ChannelInfo) -> String {
+    if info.hides_published { "-".to_owned() } else { grouped(info.published_messages) }
+}
+
 /// A line per channel. Where more than one is shown, the last line sums them up.
 #[must_use]
 pub(super) fn channels(infos: &[ChannelInfo], selection: &Selection) -> String {
@@ -23,8 +28,7 @@ pub(super) fn channels(infos: &[ChannelInfo], selection: &Selection) -> String {
     head.extend(titles.iter().map(String::as_str));
     let mut table = Table::new(&head);
     for info in &shown {
-        let mut row =
-            vec![info.channel.clone(), grouped(info.subscribers), grouped(info.published_messages), grouped(info.stored_messages)];
+        let mut row = vec![info.channel.clone(), grouped(info.subscribers), published(info), grouped(info.stored_messages)];
         row.extend(extra.iter().map(|name| info.details.get(*name).map(|number| detail(name, number)).unwrap_or_default()));
         table.row(&row);
     }

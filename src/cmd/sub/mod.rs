@@ -23,9 +23,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::exit::{Code, Usage, exit_codes};
 use super::{args, output};
-use crate::client::Subscription;
 use crate::client::marks::Marks;
 use crate::client::subscription::{Settings, Start};
+use crate::client::{Dialect, Mode, Subscription};
 use cursor_file::CursorFile;
 use exec::{Ledger, Runner};
 use print::{Form, Printer};
@@ -176,7 +176,9 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     };
     let form = form(&args)?;
     let endpoints = args.server.endpoints(url)?;
-    let modes = start::modes(args.mode.or(args.server.mode().map(Into::into)).unwrap_or(ModeChoice::Ev), &args.fallback);
+    // NHPM has no other streams.
+    let usual = if args.server.dialect == Some(Dialect::Nhpm) { Mode::Lp } else { Mode::Ev };
+    let modes = start::modes(args.mode.unwrap_or(args.server.mode().unwrap_or(usual).into()), &args.fallback);
     // Refuses channels before anything else does.
     endpoints.subscribe(modes[0], &args.channels.join("/"))?;
     let (start, backlog) = match &args.since {
@@ -184,7 +186,12 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         Some(Since::Last(count)) => (Start::New, Some(*count)),
         None => (Start::New, args.backlog),
     };
-    let channels = start::channels(&args.channels, backlog)?;
+    let dialect = args.server.dialect;
+    let is_bare = dialect.is_some_and(Dialect::is_bare);
+    if is_bare && backlog.is_some() {
+        return Err(Usage("nhpm and nchan know no backlog by number (use --since all, or a time)".to_owned()).into());
+    }
+    let channels = start::channels(&args.channels, backlog, is_bare)?;
     let only = if let [only] = channels.as_slice() { Some(only.id.clone()) } else { None };
     let (file, kept) = match &args.cursor_file {
         Some(path) => {
@@ -198,7 +205,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         Some(marks) => (Start::At(marks.clone()), marks),
         None => (start.clone(), first_marks(&start)),
     };
-    let settings = Settings { modes, channels, start, retries: args.retry, interval: args.interval };
+    let settings = Settings { modes, channels, start, retries: args.retry, interval: args.interval, dialect };
     let subscription = Subscription::new(args.server.client()?, endpoints, settings);
     follow(&args, subscription, Context { form, only, file, marks, deadline }).await
 }

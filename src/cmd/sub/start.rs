@@ -128,11 +128,12 @@ fn clock_time(text: &str) -> Option<&str> {
 }
 
 /// The channels, each once: a channel that is named twice would deliver every message twice. A backtrack in the module's
-/// spelling (`news.b5`) is understood.
-pub(super) fn channels(names: &[String], backlog: Option<u64>) -> Result<Vec<Channel>, Usage> {
+/// spelling (`news.b5`) is understood,
+/// unless the names are those of servers that have none.
+pub(super) fn channels(names: &[String], backlog: Option<u64>, is_bare: bool) -> Result<Vec<Channel>, Usage> {
     let mut channels: Vec<Channel> = Vec::new();
     for name in names.iter().flat_map(|name| name.split('/')) {
-        let (id, own) = split_backtrack(name);
+        let (id, own) = if is_bare { (name, None) } else { split_backtrack(name) };
         if id.is_empty() {
             return Err(Usage(format!("cannot follow '{}': a channel id is empty", names.join(" "))));
         }
@@ -150,10 +151,10 @@ mod tests {
     #[test]
     fn channels_are_followed_once_and_backtracks_are_understood() {
         let names = ["a/b".to_owned(), "b".to_owned(), "c.b3".to_owned(), "d.b".to_owned()];
-        let channels = channels(&names, Some(1)).expect("good names");
+        let channels = channels(&names, Some(1), false).expect("good names");
         let found: Vec<_> = channels.iter().map(|channel| (channel.id.as_str(), channel.backlog)).collect();
         assert_eq!(found, [("a", Some(1)), ("b", Some(1)), ("c", Some(3)), ("d.b", Some(1))]);
-        assert!(super::channels(&["a//b".to_owned()], None).is_err());
+        assert!(super::channels(&["a//b".to_owned()], None, false).is_err());
     }
 
     #[test]

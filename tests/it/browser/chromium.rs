@@ -76,7 +76,11 @@ impl Chromium {
         let (stdin, stdout) = (child.stdin.take().expect("stdin is piped"), child.stdout.take().expect("stdout is piped"));
         let waiting = Waiting::default();
         let answers = Arc::clone(&waiting);
-        std::thread::spawn(move || pass_on(stdout, &answers));
+        std::thread::spawn(move || {
+            pass_on(stdout, &answers);
+            // The tests are over, or the browser fell: nobody is left to tell.
+            let _ = child.wait();
+        });
         let browser = Self { commands: Mutex::new((0, stdin)), waiting };
         browser.send(None, "Browser.getVersion", &json!({}));
         browser

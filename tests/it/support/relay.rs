@@ -40,11 +40,6 @@ impl Relay {
         Self { address, state }
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// Its URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)

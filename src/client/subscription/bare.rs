@@ -1,0 +1,112 @@
+//! What a subscription does differently with NHPM and nchan: it finds out that it speaks with one, and reads their statuses.
+
+use reqwest::{Method, Response, StatusCode};
+
+use super::{Connection, Subscription};
+use crate::client::cursor::Sent;
+use crate::client::{Dialect, Error, Message, Mode, http};
+use crate::protocol::DELETED_ID;
+
+impl Subscription {
+    /// The channels that are followed, in the order of the request.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.settings.channels.iter().map(|channel| channel.id.clone()).collect()
+    }
+
+    pub(super) fn is_bare(&self) -> bool {
+        self.dialect.is_some_and(Dialect::is_bare)
+    }
+
+    /// Notes what an answer shows; what is known stays.
+    pub(super) fn learn(&mut self, shown: Option<Dialect>) {
+        if let (None, Some(dialect)) = (self.dialect, shown) {
+            self.dialect = Some(dialect);
+            self.is_guess = dialect == Dialect::Nchan && matches!(self.mode(), Mode::Lp | Mode::Poll);
+            if dialect.is_bare() {
+                self.cursor.becomes_bare();
+            }
+        }
+    }
+
+    /// Asks what the server speaks, if the first request depends on it: places and backlogs are written differently.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or cannot do what is wanted.
+    pub(super) async fn probe(&mut self) -> Result<(), Error> {
+        let has_backlog = self.settings.channels.iter().any(|channel| channel.backlog.is_some());
+        let depends = self.dialect.is_none() && (self.cursor.is_set() || has_backlog);
+        if !self.has_probed && (depends || self.is_guess) {
+            (self.has_probed, self.is_guess) = (true, false);
+            let url = self.endpoints.subscribe(self.mode(), &self.ids().join("/"))?;
+            let headers = self.headers(&Sent::default())?;
+            match self.client.request(Method::OPTIONS, &url, headers, None, None).await {
+                Ok(response) => {
+                    let shown = Dialect::of_options(response.status(), response.headers());
+                    self.learn(shown);
+                    // Known to be one of the two: now it is known which.
+                    if self.is_bare() && self.settings.dialect.is_none() && shown == Some(Dialect::Nhpm) {
+                        self.dialect = shown;
+                    }
+                    self.is_guess = false;
+                }
+                Err(error @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. })) => return Err(error),
+                // A server that will not tell may still be followed.
+                Err(_) => {}
+            }
+        }
+        if has_backlog && self.is_bare() {
+            let reason = "the server speaks nhpm or nchan, which know no backlog by number";
+            let mend = "use --since all or a time, or --dialect nchan for a channel whose name ends in '.b' and digits";
+            return Err(Error::Request(format!("{reason} ({mend})")));
+        }
+        Ok(())
+    }
+
+    /// Takes the messages of a whole answer.
+    pub(super) fn accept_answer(&mut self, mut messages: Vec<Message>) {
+        match messages.last() {
+            Some(last) if self.is_bare() => {
+                if !self.cursor.begins_batch(last) {
+                    // The last one alone moves us on.
+                    messages.drain(..messages.len() - 1);
+                }
+                self.accept(messages);
+                self.cursor.ends_batch();
+            }
+            _ => self.accept(messages),
+        }
+    }
+
+    /// Takes the answers that only these servers give; true if there is nothing to read.
+    pub(super) fn is_settled_by(&mut self, response: &Response) -> bool {
+        let status = response.status();
+        if !self.is_bare() && self.dialect.is_some() {
+            return false;
+        }
+        if status == StatusCode::FORBIDDEN && self.mode() == Mode::Stream && self.dialect == Some(Dialect::Nchan) && !self.is_chunked {
+            // Its location may have chunked streams only.
+            self.is_chunked = true;
+            return true;
+        }
+        let is_poll = matches!(self.mode(), Mode::Lp | Mode::Poll);
+        if is_poll && status == StatusCode::REQUEST_TIMEOUT {
+            self.fruitful = self.has_waited();
+            self.note_clock(response);
+            (self.answered, self.mode_works) = (true, true);
+            self.connection = Some(Connection::Answer);
+            return true;
+        }
+        if is_poll && status == StatusCode::GONE && self.is_bare() {
+            (self.answered, self.mode_works) = (true, true);
+            self.connection = Some(Connection::Answer);
+            // A server that ends or reloads says the same, and closes the connection.
+            if http::header(response, "Connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")) {
+                for channel in self.ids() {
+                    self.sort(Message { id: Some(DELETED_ID), channel: Some(channel), ..Message::default() });
+                }
+            }
+            return true;
+        }
+        false
+    }
+}
