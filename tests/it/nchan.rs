@@ -265,3 +265,35 @@ fn a_group_counts_what_it_has_and_nothing_else() {
     assert!(follower.read_to_close().ends_with(b":410: 410 Gone\n\n"));
     wait_until("the group is empty", || counts() == [0; 4]);
 }
+
+#[test]
+fn requests_with_hooks_are_logged_once() {
+    let directory = crate::support::Directory::new("log");
+    let file = directory.path().join("access.log");
+    let good = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let bad = backend(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+    let leads_on = backend(b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /in?id=c\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let http = format!("log_format short '$request_uri $status'; access_log {} short;", file.display());
+    let locations = format!(
+        "location = /good {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request /auth-good; }}
+        location = /bad {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request /auth-bad; }}
+        location = /auth-good {{ internal; proxy_pass http://{good}/; }}
+        location = /auth-bad {{ internal; proxy_pass http://{bad}/; }}
+        location = /accel {{ proxy_pass http://{leads_on}/; }}
+        location = /in {{ internal; nchan_pubsub; nchan_channel_id $arg_id; }}"
+    );
+    let mut server = Server::with_conf(&conf(&http, &locations));
+    assert_eq!(post(&server, "/good", &[], b"x"), 202);
+    assert_eq!(post(&server, "/accel", &[], b"y"), 202);
+    let get = |path: &str| server.connect().request("GET", path, &[], None);
+    assert_eq!((get("/good").text(), get("/accel").text()), ("x", "x"));
+    let refused = get("/bad");
+    assert_eq!((refused.head.status, refused.text()), (403, "no"));
+    assert_eq!(get("/in?id=c").head.status, 404);
+    server.terminate();
+    server.wait();
+    let log = std::fs::read_to_string(&file).expect("a log");
+    let mut lines: Vec<&str> = log.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["/accel 200", "/accel 202", "/bad 403", "/good 200", "/good 202", "/in?id=c 404"]);
+}
