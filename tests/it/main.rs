@@ -25,6 +25,7 @@ mod imports;
 mod isolation;
 mod ledger;
 mod memory;
+mod nchan;
 mod pasted;
 mod reload;
 mod reload_load;

@@ -232,6 +232,11 @@ impl Channel {
             None => state.log.resolve(wish.backtrack, wish.cursor),
         };
         state.subscriptions += 1;
+        // Under the lock, so that of two that come at one moment one is the later one for both.
+        let own = 1 << shard;
+        let expels_on = if wish.expels { state.followed_on() & !own } else { 0 };
+        self.request_expulsion(expels_on);
+        let expels_here = self.take_expulsion(shard) || wish.expels;
         state.note_manner(wish.manner, 1);
         state.active_at = Instant::now();
         if state.interest.len() <= shard {
@@ -246,7 +251,7 @@ impl Channel {
             Some((_, followers)) => *followers += 1,
             None => state.lags.push((wish.manner.max_lag, 1)),
         }
-        Ok(Ok(Attachment { place, missed }))
+        Ok(Ok(Attachment { place, missed, expels_here, expels_on }))
     }
 
     pub(super) fn detach(&self, shard: usize, manner: Manner) {

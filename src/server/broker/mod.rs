@@ -297,6 +297,7 @@ impl Broker {
         loop {
             match channel.attach(shard, wish, most) {
                 Ok(Ok(attachment)) => {
+                    self.0.tell(channel, attachment.expels_on);
                     self.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
                 }

@@ -19,6 +19,8 @@ pub struct Wish<'a> {
     pub most: Option<u64>,
     /// Refused if there is a subscription that ends with its first message.
     pub must_be_alone: bool,
+    /// Those that wait for their first message end (see [`super::Broker::expel`]).
+    pub expels: bool,
     /// How it will leave.
     pub manner: Manner,
 }
@@ -47,4 +49,8 @@ pub struct Attachment {
     pub place: Place,
     /// What is gone between its cursor and there.
     pub missed: Missed,
+    /// Those that wait on the same shard have to end: this subscription, or one before it, wants to be the only one.
+    pub expels_here: bool,
+    /// Shards that have to hear that theirs have to end, as bits.
+    pub(super) expels_on: u64,
 }

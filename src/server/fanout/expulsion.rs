@@ -1,24 +1,12 @@
 //! Subscribers that want to be the only one who waits on a channel: what becomes of the others.
+//!
+//! Who was there before whom is decided where they are attached, under the lock of the channel. A shard ends its followers
+//! when it hears of that, at the latest before one that comes later is entered.
 
-use super::follower::{Concurrency, Subscription};
 use super::format::Ending;
 use super::state::{Moment, State};
 
 impl State {
-    /// To be called before a subscription is opened. First what others asked for before it, which is not meant for it; then, if
-    /// it wants that itself, those who wait on any shard end.
-    pub(super) fn settle_concurrency(&mut self, moment: Moment<'_>, subscription: &Subscription) {
-        for wanted in &subscription.channels {
-            let is_last = subscription.concurrency == Concurrency::Last;
-            if is_last {
-                moment.broker.expel(&wanted.channel);
-            }
-            if wanted.channel.take_expulsion(moment.shard) {
-                self.expel(moment, wanted.channel.number());
-            }
-        }
-    }
-
     /// Ends the followers of a channel here that yield to one that came later.
     pub(super) fn expel(&mut self, moment: Moment<'_>, channel: u64) {
         let Some(local) = self.by_number.get(&channel).copied() else { return };

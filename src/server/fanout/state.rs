@@ -151,17 +151,19 @@ impl State {
         mut subscription: Subscription,
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
-        self.settle_concurrency(moment, &subscription);
         let manner = Manner { is_one_of_several: subscription.channels.len() > 1, ..follower.manner() };
-        let must_be_alone = subscription.concurrency == Concurrency::First;
+        let (must_be_alone, expels) = (subscription.concurrency == Concurrency::First, subscription.concurrency == Concurrency::Last);
         let mut opened = Opened { moment, manner, places: Vec::with_capacity(subscription.channels.len()) };
         // A request may name thousands of channels, so they are not compared with each other.
         let (is_several, mut own_on) = (subscription.channels.len() > 1, HashMap::new());
         for wanted in &mut subscription.channels {
             let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
             let (backtrack, start, most) = (wanted.backtrack, wanted.start, wanted.max_subscribers);
-            let wish = Wish { backtrack, cursor: &subscription.cursor, own, start, most, must_be_alone, manner };
+            let wish = Wish { backtrack, cursor: &subscription.cursor, own, start, most, must_be_alone, expels, manner };
             let attachment = moment.broker.attach(&mut wanted.channel, moment.shard, wish)?;
+            if attachment.expels_here {
+                self.expel(moment, wanted.channel.number());
+            }
             if is_several {
                 *own_on.entry(wanted.channel.number()).or_default() += 1;
             }

@@ -262,14 +262,27 @@ impl<'a> Requests<'a> {
             Next::ReadBatch(batch) => {
                 return self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue).await.map(|()| None);
             }
-            Next::Authorize(authorization) => match Box::pin(self.authorize(*authorization, (head, length))).await? {
-                Ok(served) => return Ok(served),
-                Err(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
-            },
-            Next::PassOn(ask) => match Box::pin(self.pass_on(*ask, (head, length), (max_body, expects_continue))).await? {
-                Ok(served) => return Ok(served),
-                Err(response) => response,
-            },
+            Next::Authorize(authorization) => {
+                let outcome = Box::pin(self.authorize(*authorization, (head, length))).await;
+                if !matches!(outcome, Ok(Err(_))) {
+                    // It was logged when it was routed again.
+                    log.iter_mut().for_each(|log| log.forget());
+                }
+                match outcome? {
+                    Ok(served) => return Ok(served),
+                    Err(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+                }
+            }
+            Next::PassOn(ask) => {
+                let outcome = Box::pin(self.pass_on(*ask, (head, length), (max_body, expects_continue))).await;
+                if !matches!(outcome, Ok(Err(_))) {
+                    log.iter_mut().for_each(|log| log.forget());
+                }
+                match outcome? {
+                    Ok(served) => return Ok(served),
+                    Err(response) => response,
+                }
+            }
             Next::Read(plan, max_body, asking) => {
                 self.held = plan.own_bytes();
                 match self.read_body(length, max_body, expects_continue).await? {

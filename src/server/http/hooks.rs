@@ -66,7 +66,7 @@ pub(super) fn ask_hook(
     let located = variables.server.locate(path);
     let proxy = located.as_ref().and_then(|(location, _)| location.settings.proxy.as_ref());
     let Some(proxy) = proxy else {
-        tracing::warn!(uri = %String::from_utf8_lossy(path), "a hook leads to no location with proxy_pass");
+        tracing::debug!(uri = %String::from_utf8_lossy(path), "a hook leads to no location with proxy_pass");
         return Err(Unreachable);
     };
     ask(proxy, variables.request, &with_values, (path, own_arguments), (method, tells_length))
@@ -240,7 +240,10 @@ impl Requests<'_> {
             let parsed = head::parse(&head, site.limits.max_header_bytes, &connection.peer, |request, _| {
                 router.route(&Request { path: path.into(), query, ..*request }, length)
             });
-            let Parsed::Complete(_, _, routed) = parsed else { return Err(Over) };
+            let Parsed::Complete(_, _, mut routed) = parsed else { return Err(Over) };
+            let goes_on = !matches!(routed.next, Next::Read(..) | Next::Authorize(_)) && !routed.next.needs_head();
+            // It is logged as the request that it was.
+            routed.log.iter_mut().filter(|_| !goes_on).for_each(|log| log.forget());
             match routed.next {
                 Next::Read(plan, _, asking) => {
                     let response = self.finish(&plan, asking, body).await;

@@ -188,7 +188,7 @@ impl Router<'_> {
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
-        let is_final = !matches!(next, Next::Discard(_) | Next::Check(_) | Next::Authorize(_));
+        let is_final = !matches!(next, Next::Discard(_) | Next::Check(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
     }

@@ -101,10 +101,8 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
     if settings.max_channel_subscribers.is_some_and(|most| info.subscribers >= most) {
         return Answer::Respond(refusal(Status::FORBIDDEN));
     }
-    match settings.concurrency {
-        Concurrency::First if info.waiting > 0 => return Answer::Respond(refusal(Status(409))),
-        Concurrency::Last if info.waiting > 0 => call.broker.expel(&channel),
-        _ => {}
+    if settings.concurrency == Concurrency::First && info.waiting > 0 {
+        return Answer::Respond(refusal(Status(409)));
     }
     let header = |name| call.request.header(name);
     let ignores_queue = settings.ignore_queue_on_no_cache && cursor::is_no_cache(header("cache-control"), header("pragma"));
@@ -112,7 +110,13 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
         Start::Newest
     } else {
         match first_message(call, &channel, start(call)) {
-            Ok(message) => return Answer::Respond(nhpm::message_response(&message)),
+            Ok(message) => {
+                // Even one that need not wait itself.
+                if settings.concurrency == Concurrency::Last && info.waiting > 0 {
+                    call.broker.expel(&channel);
+                }
+                return Answer::Respond(nhpm::message_response(&message));
+            }
             // Whatever it asked for, it gets what comes next.
             Err(newest) => Start::AfterId(newest),
         }

@@ -202,7 +202,7 @@ impl Builder<'_> {
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
     ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        let rule = match directives::rule(name).or_else(|| self.proxy_rule(name)) {
+        let rule = match directives::rule(name).or_else(|| self.proxy_rule(name, context)) {
             Some(rule) => rule,
             None => return self.unknown(directive, context, scope),
         };
@@ -235,8 +235,9 @@ impl Builder<'_> {
     }
 
     /// The rule of a directive that is served for hooks only.
-    fn proxy_rule(&self, name: &str) -> Option<&'static directives::Rule> {
-        super::proxy::DIRECTIVES.iter().find(|rule| self.has_nchan && rule.name == name)
+    fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static directives::Rule> {
+        let is_served = self.has_nchan && context & IF == 0;
+        super::proxy::DIRECTIVES.iter().find(|rule| is_served && rule.name == name)
     }
 
     /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.

@@ -61,6 +61,8 @@ impl Builder<'_> {
             _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
         }
         let mut level = self.with_push_settings(level, endpoint);
+        // What a location around it passes on is not passed on here.
+        level.proxy_settings = None;
         if let Some(proxy) = level.proxy.settings(&pattern).filter(|_| endpoint == Endpoint::None) {
             level.proxy_settings = Some(Arc::new(proxy));
             let text =

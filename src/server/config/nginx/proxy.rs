@@ -1,14 +1,14 @@
 //! `proxy_*`: served where the file has hooks of nchan, which need them; elsewhere they stay with nginx.
 
 use super::super::{Expression, Pattern, proxy::ProxySettings};
-use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
+use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
 use super::push_levels::ProxyLevel;
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 
 pub(super) static DIRECTIVES: &[Rule] = &[
-    rule_of("proxy_pass", LOCATION | IF, 1..=1, Effect::Once(pass)),
+    rule_of("proxy_pass", LOCATION, 1..=1, Effect::Once(pass)),
     rule_of("proxy_set_header", HSL, 2..=2, Effect::Many(set_header)),
     rule_of("proxy_pass_request_body", HSL, 1..=1, Effect::Once(pass_request_body)),
     rule_of("proxy_pass_request_headers", HSL, 1..=1, Effect::Once(pass_request_headers)),
