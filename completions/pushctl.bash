@@ -142,7 +142,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__bench)
-            opts="-n -m -c -u -H -h --subscribers --mode --channels --messages --rate --size --publishers --timeout --warm-up --connect-rate --storm --processes --bind --json --report --compare --assert --url --server --config-file --header --pub-path --sub-path --stats-path --help"
+            opts="-n -m -c -u -H -h --subscribers --mode --channels --messages --rate --size --publishers --timeout --warm-up --connect-rate --storm --processes --bind --json --report --compare --assert --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -265,6 +265,10 @@ _pushctl() {
                     ;;
                 --stats-path)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dialect)
+                    COMPREPLY=($(compgen -W "push-stream nhpm nchan" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -517,7 +521,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__pub)
-            opts="-c -f -l -q -u -H -h --channel --file --event-id --event-type --content-type --require-subscribers --lines --ndjson --repeat --rate --template --keep-going --retry-unanswered --in-flight --timeout --json --quiet --url --server --config-file --header --pub-path --sub-path --stats-path --help"
+            opts="-c -f -l -q -u -H -h --channel --file --event-id --event-type --content-type --require-subscribers --lines --ndjson --repeat --rate --template --keep-going --retry-unanswered --in-flight --timeout --json --quiet --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -646,6 +650,10 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --dialect)
+                    COMPREPLY=($(compgen -W "push-stream nhpm nchan" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -654,7 +662,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__rm)
-            opts="-q -u -H -h --farewell --missing-ok --timeout --json --quiet --url --server --config-file --header --pub-path --sub-path --stats-path --help"
+            opts="-q -u -H -h --farewell --missing-ok --timeout --json --quiet --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -713,6 +721,10 @@ _pushctl() {
                     ;;
                 --stats-path)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dialect)
+                    COMPREPLY=($(compgen -W "push-stream nhpm nchan" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -922,7 +934,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__stats)
-            opts="-w -u -H -h --watch --timeout --json --diff --assert --sort --reverse --filter --min-subscribers --top --url --server --config-file --header --pub-path --sub-path --stats-path --help"
+            opts="-w -u -H -h --watch --timeout --json --diff --assert --sort --reverse --filter --min-subscribers --top --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1011,6 +1023,10 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --dialect)
+                    COMPREPLY=($(compgen -W "push-stream nhpm nchan" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1019,7 +1035,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__sub)
-            opts="-m -o -b -s -n -t -u -H -h --mode --fallback --output --json --template --raw --exec --jobs --ack-on-success --backlog --since --cursor-file --no-fsync --count --until --fail-on --fail-on-gap --deleted-ok --timeout --idle-timeout --retry --interval --url --server --config-file --header --pub-path --sub-path --stats-path --help"
+            opts="-m -o -b -s -n -t -u -H -h --mode --fallback --output --json --template --raw --exec --jobs --ack-on-success --backlog --since --cursor-file --no-fsync --count --until --fail-on --fail-on-gap --deleted-ok --timeout --idle-timeout --retry --interval --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1160,6 +1176,10 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --dialect)
+                    COMPREPLY=($(compgen -W "push-stream nhpm nchan" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1168,7 +1188,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__wait)
-            opts="-c -t -u -H -h --channel --subscribers --stored --published --ready --timeout --interval --json --url --server --config-file --header --pub-path --sub-path --stats-path --help"
+            opts="-c -t -u -H -h --channel --subscribers --stored --published --ready --timeout --interval --json --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1257,6 +1277,10 @@ _pushctl() {
                     ;;
                 --stats-path)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dialect)
+                    COMPREPLY=($(compgen -W "push-stream nhpm nchan" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -102,6 +102,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s H -l header -d '
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l dialect -d 'What the server speaks [default: what the configuration file says of it, or found out from its answers]' -r -f -a "push-stream\t'nginx-push-stream-module, and the built-in locations of pushctl'
+nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
+nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s l -l lines -d 'Each line is a message; empty lines are left out, and a CR before the line break is no part of it'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l ndjson -d 'Each line is an object with "channel", "text" or "base64", "event_id", "event_type"'
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l template -d 'Replace {number}, {number:6}, {number%10}, {time}, {ms}, {random} and {random:100} in texts, channels and the event id'
@@ -145,6 +148,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s H -l header -d '
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l dialect -d 'What the server speaks [default: what the configuration file says of it, or found out from its answers]' -r -f -a "push-stream\t'nginx-push-stream-module, and the built-in locations of pushctl'
+nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
+nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l json -d 'Print all known fields of each message as one line of JSON'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l raw -d 'Print the bytes of the messages and nothing else, no line breaks either'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l ack-on-success -d 'Stop at the first command that fails; the cursor stays before its message'
@@ -170,6 +176,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s H -l header -d
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l dialect -d 'What the server speaks [default: what the configuration file says of it, or found out from its answers]' -r -f -a "push-stream\t'nginx-push-stream-module, and the built-in locations of pushctl'
+nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
+nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l json -d 'Print the server\'s own JSON on one line'
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l reverse -d 'Turn the order around'
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -198,6 +207,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s H -l header -d
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l dialect -d 'What the server speaks [default: what the configuration file says of it, or found out from its answers]' -r -f -a "push-stream\t'nginx-push-stream-module, and the built-in locations of pushctl'
+nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
+nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l storm -d 'Let all subscribers connect at once, without waiting for the answers to others'
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l json -d 'Print the result as one line of JSON'
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -214,6 +226,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s H -l header -d 
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l dialect -d 'What the server speaks [default: what the configuration file says of it, or found out from its answers]' -r -f -a "push-stream\t'nginx-push-stream-module, and the built-in locations of pushctl'
+nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
+nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l ready -d 'Wait until the server answers; this is what is waited for if there is no condition'
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l json -d 'Print the counters seen last as JSON, one object per line'
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -226,6 +241,9 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s H -l header -d 'H
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l sub-path -d 'Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l stats-path -d 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l dialect -d 'What the server speaks [default: what the configuration file says of it, or found out from its answers]' -r -f -a "push-stream\t'nginx-push-stream-module, and the built-in locations of pushctl'
+nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
+nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l missing-ok -d 'A channel that does not exist is no failure'
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l json -d 'Print the result as JSON, one object per line'
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s q -l quiet -d 'Print nothing'
