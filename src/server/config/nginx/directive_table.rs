@@ -150,7 +150,7 @@ fn values_that_the_module_refuses_are_refused_in_every_context() {
 #[test]
 fn every_directive_has_a_key_in_toml_and_a_line_in_the_documentation() {
     let page = |name: &str| std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).expect("the page");
-    let documentation = page("configuration.md") + &page("from-nchan-and-nhpm.md");
+    let documentation = page("configuration.md") + &page("nhpm-and-nchan-directives.md");
     let mut missing = Vec::new();
     for rule in directives::all() {
         if !documentation.contains(&format!("`{}`", rule.name)) {
@@ -161,6 +161,6 @@ fn every_directive_has_a_key_in_toml_and_a_line_in_the_documentation() {
             assert_eq!(from_toml::directive_name(short).as_deref(), Some(rule.name), "{short} means something else in TOML");
         }
     }
-    assert!(missing.is_empty(), "docs/configuration.md and docs/from-nchan-and-nhpm.md say nothing of {missing:?}");
+    assert!(missing.is_empty(), "docs/configuration.md and docs/nhpm-and-nchan-directives.md say nothing of {missing:?}");
     assert_eq!(TABLE.len(), directives::all().filter(|rule| rule.name.starts_with("push_stream_")).count(), "the table is complete");
 }
