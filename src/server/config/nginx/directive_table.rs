@@ -1,6 +1,8 @@
 //! The directives of the module, one by one, against the table of the protocol reference (section 15): contexts, values,
 //! inheritance, TOML. And what is served must stand in the documentation.
 
+use std::path::PathBuf;
+
 use super::super::Step;
 use super::directives::{self, Effect};
 use super::*;
@@ -147,7 +149,8 @@ fn values_that_the_module_refuses_are_refused_in_every_context() {
 
 #[test]
 fn every_directive_has_a_key_in_toml_and_a_line_in_the_documentation() {
-    let documentation = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).expect("the page");
+    let page = |name: &str| std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).expect("the page");
+    let documentation = page("configuration.md") + &page("nhpm-and-nchan-directives.md");
     let mut missing = Vec::new();
     for rule in directives::all() {
         if !documentation.contains(&format!("`{}`", rule.name)) {
@@ -158,6 +161,6 @@ fn every_directive_has_a_key_in_toml_and_a_line_in_the_documentation() {
             assert_eq!(from_toml::directive_name(short).as_deref(), Some(rule.name), "{short} means something else in TOML");
         }
     }
-    assert!(missing.is_empty(), "docs/configuration.md says nothing of {missing:?}");
+    assert!(missing.is_empty(), "docs/configuration.md and docs/nhpm-and-nchan-directives.md say nothing of {missing:?}");
     assert_eq!(TABLE.len(), directives::all().filter(|rule| rule.name.starts_with("push_stream_")).count(), "the table is complete");
 }

@@ -73,6 +73,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
     tables.into_iter().flatten()
 }
 
+/// As [`rule`], and the directives that are served only in files with hooks of nchan.
+pub(super) fn rule_with_hooks(name: &str) -> Option<&'static Rule> {
+    rule(name).or_else(|| super::proxy::DIRECTIVES.iter().find(|rule| rule.name == name))
+}
+
 /// A directive with its arguments, as the functions of the table see it.
 #[derive(Debug)]
 pub(super) struct Value<'a> {

@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Block, Vec<SyntaxError>> {
 /// The name of the directive that a key stands for.
 pub(super) fn directive_name(key: &str) -> Option<String> {
     let candidates = [key.to_owned(), format!("push_stream_{key}"), format!("pushctl_{key}")];
-    candidates.into_iter().find(|name| directives::rule(name).is_some())
+    candidates.into_iter().find(|name| directives::rule_with_hooks(name).is_some())
 }
 
 struct Reader<'a> {
@@ -129,12 +129,12 @@ impl Reader<'_> {
             return Vec::new();
         };
         let place = self.place(span);
-        let rule = directives::rule(&name);
+        let rule = directives::rule_with_hooks(&name);
         let (most, least) = rule.map_or((1, 0), |rule| (*rule.arguments.end(), *rule.arguments.start()));
         let once = rule.is_some_and(|rule| matches!(rule.effect, Effect::Once(_)));
         let all: Vec<Arguments> = match value.get_ref() {
             // A directive that stands alone is there or not.
-            DeValue::Boolean(present) if least == 0 && most <= 1 => present.then(Vec::new).into_iter().collect(),
+            DeValue::Boolean(present) if least == 0 => present.then(Vec::new).into_iter().collect(),
             DeValue::Array(values) if values.iter().any(|value| value.get_ref().is_array()) => {
                 values.iter().map(|value| self.arguments(value)).collect()
             }

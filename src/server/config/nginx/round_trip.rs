@@ -82,6 +82,28 @@ fn recorded_configurations_survive_toml() {
 }
 
 #[test]
+fn recorded_configurations_of_nhpm_and_nchan_survive_toml() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for (file, count) in [("nhpm/nhpm-0.73.json", 53), ("nchan/nchan-1.3.7.json", 66)] {
+        let recorded: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join(file)).expect("a file of recorded cases")).expect("JSON");
+        // An `upstream` is told as a whole, in a file as in TOML.
+        let is_read = |case: &&serde_json::Value| {
+            case["name"] != "redis_unavailable_503" || {
+                assert!(case["nginx_conf"].as_str().is_some_and(|text| text.contains("upstream")));
+                false
+            }
+        };
+        let survived = recorded["cases"].as_array().expect("a list of cases").iter().filter(is_read).filter(|case| {
+            let text =
+                case["nginx_conf"].as_str().expect("a configuration").replace("{{PORT}}", "9103").replace("{{BACKEND_PORT}}", "9104");
+            survives(case["name"].as_str().expect("a name"), &text)
+        });
+        assert_eq!(survived.count(), count, "{file}");
+    }
+}
+
+#[test]
 fn what_stands_around_endpoints_survives_toml() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/nginx");
     let real_life = std::fs::read_to_string(folder.join("real-life.conf")).expect("the file");

@@ -14,7 +14,9 @@ const RULES: [&str; 7] = ["allow", "deny", "set", "if", "return", "break", "rewr
 
 /// The text of a tree; the error names what TOML cannot hold.
 pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
-    let mut writer = Writer { out: String::new(), files };
+    let mut has_hooks = false;
+    super::names::visit(&tree.directives, &mut |directive| has_hooks |= directive.name.starts_with("nchan_"));
+    let mut writer = Writer { out: String::new(), files, has_hooks };
     let empty = Block::default();
     let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
     // The main block and `http` are one table, so that what is in both stands there once.
@@ -34,14 +36,25 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
 struct Writer<'a> {
     out: String,
     files: &'a Files,
+    /// There are locations of nchan, whose back-ends are served.
+    has_hooks: bool,
 }
 
 impl Writer<'_> {
+    fn rule(&self, name: &str) -> Option<&'static directives::Rule> {
+        if self.has_hooks { directives::rule_with_hooks(name) } else { directives::rule(name) }
+    }
+
+    /// It is not served, and because of it no files are.
+    fn blocks_files(&self, directive: &Directive) -> bool {
+        self.rule(&directive.name).is_none() && super::web::blocks_files(&directive.name)
+    }
+
     /// Simple directives first: what follows the head of a table belongs to it.
     fn block(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
         self.simple(all)?;
         let may_have_files = !path.is_empty() && !path.ends_with("limit_except");
-        if may_have_files && all.iter().any(|directive| blocks_files(directive)) {
+        if may_have_files && all.iter().any(|directive| self.blocks_files(directive)) {
             self.line(format_args!("files = false"));
         }
         self.rules(all)?;
@@ -108,7 +121,7 @@ impl Writer<'_> {
 
     /// Says of a directive that it is left out, if it is.
     fn comment(&mut self, directive: &Directive, indent: &str) {
-        let what = match directives::rule(&directive.name) {
+        let what = match self.rule(&directive.name) {
             Some(rule) if matches!(rule.effect, Effect::Ignored) => "has no effect",
             Some(_) => return,
             None => "is not served",
@@ -128,7 +141,7 @@ impl Writer<'_> {
         let mut done: Vec<&str> = Vec::new();
         for directive in all {
             let name = directive.name.as_str();
-            let rule = directives::rule(name).filter(|rule| !matches!(rule.effect, Effect::Ignored));
+            let rule = self.rule(name).filter(|rule| !matches!(rule.effect, Effect::Ignored));
             let Some(rule) = rule else {
                 self.comment(directive, "");
                 continue;
@@ -195,11 +208,6 @@ fn is_rule(directive: &Directive) -> bool {
     RULES.contains(&directive.name.as_str()) && directives::rule(&directive.name).is_some()
 }
 
-/// Because of it no files are served, which must not be lost with it.
-fn blocks_files(directive: &Directive) -> bool {
-    directives::rule(&directive.name).is_none() && super::web::blocks_files(&directive.name)
-}
-
 /// A rule as an array, or an `if` as a table in one line.
 fn rule(directive: &Directive) -> Result<String, String> {
     let Some(block) = &directive.block else {
@@ -209,7 +217,7 @@ fn rule(directive: &Directive) -> Result<String, String> {
     let condition = conditions::inside(&directive.arguments).ok_or("a condition has brackets")?;
     let mut parts = vec![format!("if = {}", words(&condition)?)];
     let (rules, others): (Vec<&Directive>, Vec<&Directive>) = block.directives.iter().partition(|inner| is_rule(inner));
-    if others.iter().any(|inner| blocks_files(inner)) {
+    if others.iter().any(|inner| directives::rule(&inner.name).is_none() && super::web::blocks_files(&inner.name)) {
         parts.push("files = false".to_owned());
     }
     let mut done: Vec<&str> = Vec::new();
