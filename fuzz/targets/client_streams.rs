@@ -23,7 +23,7 @@ fn answer(kind: Answer, data: &[u8], seed: u64) -> Vec<Message> {
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, data)) = data.split_first() else { return };
-    match kind % 6 {
+    match kind % 7 {
         0 => split(data),
         1 => {
             let whole = answer(Answer::EventSource, data, 2);
@@ -33,7 +33,14 @@ fuzz_target!(|data: &[u8]| {
         2 => plausible(&answer(Answer::Streaming, data, 1), data.len()),
         3 => assert_eq!(answer(Answer::LongPolling, data, 0), answer(Answer::LongPolling, data, 1)),
         4 => bare_frames(data),
-        _ => bare_responses(data),
+        5 => bare_responses(data),
+        _ => {
+            for kind in [Answer::Multipart, Answer::Parts, Answer::Lines] {
+                let whole = answer(kind, data, 0);
+                assert_eq!(answer(kind, data, 1), whole);
+                assert!(whole.iter().map(|message| message.text.len()).sum::<usize>() <= 3 * data.len());
+            }
+        }
     }
 });
 

@@ -30,7 +30,7 @@ pub struct Args {
     strict: bool,
     /// Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR
     ///
-    /// Start pushctl with `serve --listen ADDR` and the same file. [default of ADDR: 127.0.0.1:9080]
+    /// Start pushctl with the same file and the options of `serve` that the first lines name. [default of ADDR: 127.0.0.1:9080]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = BEHIND, conflicts_with = "to_toml")]
     front: Option<String>,
     /// Print the configuration in TOML, for `serve --config`

@@ -1,8 +1,9 @@
 //! `pushctl check --front`: nginx in front of pushctl, which keeps TLS, proxying and everything else that pushctl is not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::server::config::{Config, Endpoint, ListenAddress, Location, VirtualServer};
+use crate::server::config::{Config, Endpoint, ListenAddress, Location, VirtualServer, WebSettings};
 
 /// What every forwarded location needs: a connection that lives long and is not held back.
 const FORWARD: &[&str] = &[
@@ -47,9 +48,16 @@ pub(super) fn servers(config: &Config) -> Vec<(Arc<VirtualServer>, Vec<String>)>
 
 /// A configuration to be included in the `http` block of an nginx that listens where the file says.
 pub(super) fn configuration(config: &Config, address: &str) -> String {
+    let is_loopback = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let from = match address.rsplit_once(':') {
+        _ if address.starts_with("unix:") => "unix:",
+        Some((host, _)) if is_loopback(host.trim_matches(['[', ']'])) => host.trim_matches(['[', ']']),
+        _ => "ADDRESS_OF_NGINX",
+    };
     let mut out = format!(
-        "# For the http block of the nginx in front of pushctl, which runs with the same file and --listen {address}.\n\
-         # Address rules and passwords of push locations belong here: behind nginx every client comes from its address.\n\
+        "# For the http block of the nginx in front of pushctl, which runs with the same file and\n\
+         #     --listen {address} --real-ip-from {from}\n\
+         # Without --real-ip-from every client has the address of nginx there, and rules and logs see that.\n\
          map $http_upgrade $pushctl_connection {{\n    default upgrade;\n    '' '';\n}}\n\n\
          upstream pushctl {{\n    server {address};\n    keepalive 32;\n}}\n"
     );
@@ -90,12 +98,42 @@ fn forwarded(location: &Location, depth: usize) -> Option<String> {
         for line in FORWARD {
             out += &format!("{indent}    {line}\n");
         }
+        out += &rules(&location.settings.web, &format!("{indent}    "));
         let size = location.settings.client_max_body_size;
         out += &format!("{indent}    client_max_body_size {size};\n");
     }
     out += &nested;
     out += &format!("{indent}}}\n");
     Some(out)
+}
+
+/// Who may enter, each on a line after `indent`.
+fn rules(web: &WebSettings, indent: &str) -> String {
+    let mut out = String::new();
+    if web.internal {
+        out += &format!("{indent}internal;\n");
+    }
+    if web.satisfy_any {
+        out += &format!("{indent}satisfy any;\n");
+    }
+    for rule in &web.access {
+        out += &format!("{indent}{} {};\n", if rule.allows { "allow" } else { "deny" }, rule.clients);
+    }
+    if let Some(authentication) = &web.authentication {
+        // Variables may be those of a map, which is not here.
+        let realm = authentication.realm.as_literal().map_or("push".into(), String::from_utf8_lossy);
+        let users = std::path::absolute(&authentication.users).unwrap_or_else(|_| authentication.users.clone());
+        out += &format!("{indent}auth_basic {};\n", quoted(&realm));
+        out += &format!("{indent}auth_basic_user_file {};\n", quoted(&users.to_string_lossy()));
+    }
+    if let Some(limit) = &web.limit_except {
+        // nginx adds HEAD to GET by itself.
+        let methods: Vec<&str> = limit.methods.iter().filter(|method| **method != "HEAD").copied().collect();
+        let methods = methods.join(" ");
+        let inner = WebSettings { limit_except: None, satisfy_any: false, internal: false, ..(*limit.web).clone() };
+        out += &format!("{indent}limit_except {methods} {{\n{}{indent}}}\n", rules(&inner, &format!("{indent}    ")));
+    }
+    out
 }
 
 /// A word of an nginx.conf.

@@ -19,8 +19,9 @@ use tracing::level_filters::LevelFilter;
 use ready_file::ReadyFile;
 use reload::Steering;
 use signals::Signals;
-use start::{announce, raise_descriptor_limit};
+use start::{announce, raise_descriptor_limit, warn_without_endpoints};
 
+use crate::server::config::web::{Clients, RealIp};
 use crate::server::config::{Config, ListenAddress, SlowPolicy, nginx};
 use crate::server::{Server, panics};
 
@@ -55,6 +56,13 @@ pub struct Args {
     /// What is given on the command line goes before the environment, and both before the file.
     #[arg(long, short, value_name = "FILE", env = "PUSHCTL_SERVE_CONFIG", conflicts_with = "nginx_conf")]
     config: Option<PathBuf>,
+    /// Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several
+    /// times
+    ///
+    /// Replaces set_real_ip_from and real_ip_header of the configuration. Address rules, logs and $remote_addr then see the clients
+    /// behind the proxy; --max-connections-per-address still counts its connections.
+    #[arg(long, value_name = "ADDR", value_parser = clients)]
+    real_ip_from: Vec<Clients>,
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
@@ -196,10 +204,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if is_builtin && args.listen.is_empty() && !passed.is_empty() {
         config.listen_on(passed.iter().map(|passed| passed.address().clone()));
     }
+    let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
     panics::log_panics();
     raise_descriptor_limit(config.limits.max_connections, args.max_connections.is_some());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Whoever has read where it listens may end it properly.
         let signals = Signals::new()?;
         let server = Server::bind(config, passed)?;
@@ -207,6 +216,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let addresses = server.addresses().context("cannot ask for the address")?;
         let ready_file = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;
         announce(&addresses, is_builtin);
+        warn_without_endpoints(has_endpoints);
         tracing::info!("serving {}", server.extent());
         systemd::ready(&server.extent());
         let (orders, coming) = mpsc::channel(MAX_ORDERS);
@@ -216,7 +226,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             never = steering.run(signals) => match never {},
             never = systemd::keep_watchdog(orders) => match never {},
         }
-    })
+    });
+    // A file that is being read, of a disk that hangs, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Orders that wait for the server.
@@ -256,6 +269,9 @@ impl Args {
         broker.max_channel_id_length = self.max_channel_id_length.or(broker.max_channel_id_length);
         broker.max_subscribers_per_channel = self.max_subscribers_per_channel.or(broker.max_subscribers_per_channel);
         let limits = &mut config.limits;
+        if !self.real_ip_from.is_empty() {
+            limits.real_ip = Some(RealIp::named_by(self.real_ip_from.clone()).into());
+        }
         limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
         set(&mut limits.max_batch_bytes, self.max_batch_size);
         set(&mut limits.max_channels_per_request, self.max_channels_per_request);
@@ -294,6 +310,12 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
     text.parse()
         .map(ListenAddress::Tcp)
         .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
+}
+
+fn clients(text: &str) -> Result<Clients, String> {
+    Clients::named(text)
+        .filter(|clients| *clients != Clients::All)
+        .ok_or_else(|| "expected an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix:".to_owned())
 }
 
 fn slow_policy(text: &str) -> Result<SlowPolicy, String> {

@@ -73,16 +73,28 @@ impl Request<'_> {
         })
     }
 
-    /// The Host header without its port, in lower case.
+    /// The host of an absolute target (RFC 9112, section 3.2.2), or else of the Host header: without its port, in lower case.
     #[must_use]
     pub fn host(&self) -> Option<String> {
-        let host = std::str::from_utf8(self.header("host")?).ok()?.trim();
+        let authority = match authority(self.target) {
+            Some(authority) => authority,
+            None => self.header("host")?,
+        };
+        let host = std::str::from_utf8(authority).ok()?.trim();
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
         };
         Some(name.trim_end_matches('.').to_ascii_lowercase())
     }
+}
+
+/// The host and port of an absolute target, `http://host:port/path`.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+    let (scheme, rest) = target.split_at_checked(memchr::memmem::find(target, b"://")? + 3)?;
+    let is_http = scheme.eq_ignore_ascii_case(b"http://") || scheme.eq_ignore_ascii_case(b"https://");
+    is_http.then(|| rest.split(is_end).next()).flatten()
 }
 
 /// The variables of a request in a location.

@@ -33,10 +33,10 @@ function follow() {
     },
     message(message, place) {
       if (!current) return;
-      receive(message);
       // A message that has no place of its own, such as a ping, leaves the cursor alone.
       if (place) chat.cursor = place;
       else if ((message.id > 0 || message.id === -4) && message.time) chat.cursor = { time: message.time, tag: message.tag };
+      receive(message);
     },
     end() {
       if (!current) return;

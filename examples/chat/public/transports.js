@@ -14,11 +14,16 @@ function address(kind, channel, cursor, backlog) {
   return new URL(`/${kind}/${encodeURIComponent(channel)}${cursor ? "" : ".b" + backlog}${place}`, location.href);
 }
 
-/** A message as the templates write it. What a stranger published may break the JSON around it: such a message is left out. */
+/** The message if it is one as the templates write it: what a stranger published may break out of them, and is left out. */
+function understood(message) {
+  const isMessage = message && Number.isSafeInteger(message.id) && typeof message.text === "string" && typeof message.time === "string";
+  return isMessage ? message : null;
+}
+
+/** The same of a line of JSON. */
 function parsed(line) {
   try {
-    const message = JSON.parse(line);
-    return message && typeof message === "object" ? message : null;
+    return understood(JSON.parse(line));
   } catch {
     return null;
   }
@@ -87,7 +92,7 @@ const transports = {
       if (event.source !== frame.contentWindow || !event.data || typeof event.data !== "object") return;
       heard = Date.now();
       if (event.data.id === 0) on.open();
-      else if (typeof event.data.time === "string") on.message(event.data);
+      else if (understood(event.data)) on.message(event.data);
     };
     const stop = () => { clearInterval(watch); removeEventListener("message", take); frame.remove(); };
     const end = () => { stop(); on.end(); };

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ready_file::ReadyFile;
 use super::signals::{Signals, Told};
-use super::start::announce;
+use super::start::{announce, warn_without_endpoints};
 use super::{Args, systemd};
 use crate::cmd::exit::Usage;
 use crate::server::config::nginx::{self, Loaded, Mistakes, Treated};
@@ -61,7 +61,7 @@ impl Steering<'_> {
         };
         systemd::reloading();
         let loading = path.clone();
-        let loaded = tokio::task::spawn_blocking(move || nginx::load(&loading)).await;
+        let loaded = tokio::task::spawn_blocking(move || nginx::load_again(&loading)).await;
         let result = match loaded.map(told) {
             Ok(Ok(loaded)) => self.apply(loaded).await,
             Ok(Err(mistakes)) => Err(mistakes.0),
@@ -82,6 +82,7 @@ impl Steering<'_> {
     async fn apply(&self, loaded: Loaded) -> Result<String, String> {
         let Loaded { mut config, directives, .. } = loaded;
         self.args.apply(&mut config);
+        let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
         let (answer, wait) = oneshot::channel();
         self.order(Order::Reload(Box::new(config), answer)).await;
         let reloaded = wait.await.map_err(|_| "the server ends".to_owned())?.map_err(|error| error.to_string())?;
@@ -93,6 +94,7 @@ impl Steering<'_> {
         if let Some(Err(error)) = self.ready_file.as_ref().map(|file| file.rewrite(&addresses)) {
             tracing::error!("{error:#}");
         }
+        warn_without_endpoints(has_endpoints);
         tracing::info!("reloaded: serving {extent}");
         Ok(format!("serving {extent}"))
     }

@@ -27,6 +27,13 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
     drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
 }
 
+/// Whoever asks gets 404 or a redirection everywhere: hardly what was meant.
+pub(super) fn warn_without_endpoints(has_endpoints: bool) {
+    if !has_endpoints {
+        tracing::warn!("no push location is served: the configuration has none in its servers (pushctl check FILE shows them)");
+    }
+}
+
 /// Descriptors that the server needs for itself: listeners, runtimes, the log, a spare one.
 const OWN_DESCRIPTORS: u64 = 32;
 

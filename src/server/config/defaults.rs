@@ -100,6 +100,7 @@ impl Default for ConnectionLimits {
             max_websocket_message_bytes: MAX_WEBSOCKET_MESSAGE_BYTES,
             max_body_bytes: None,
             max_batch_bytes: MAX_BATCH_BYTES,
+            real_ip: None,
             max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
             max_lag_bytes: MAX_LAG_BYTES,
             hook_timeout: HOOK_TIMEOUT,

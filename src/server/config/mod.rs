@@ -70,10 +70,34 @@ pub struct ProcessSettings {
 }
 
 impl Config {
-    /// Listens on these addresses instead, each with the servers of the first one.
+    /// Listens on these addresses instead, each with the servers of all. Of servers with one name, such as one that only
+    /// redirects to another port, and for names that no server has, those with push locations go first.
     pub fn listen_on(&mut self, addresses: impl Iterator<Item = ListenAddress>) {
-        let Some(servers) = self.listeners.first().map(|first| Arc::clone(&first.servers)) else { return };
+        let servers = match self.listeners.as_slice() {
+            [] => return,
+            [only] if only.overrides.is_empty() => Arc::clone(&only.servers),
+            [first, ..] => {
+                let default = Arc::clone(first.servers.default_server());
+                let mut servers = self.servers();
+                servers.sort_by_key(|server| !server.has_endpoints());
+                let default = servers.iter().position(|server| Arc::ptr_eq(server, &default) && server.has_endpoints());
+                Arc::new(Servers::new(servers, default.unwrap_or(0)))
+            }
+        };
         self.listeners = addresses.map(|address| Listener::new(address, Arc::clone(&servers))).collect();
+    }
+
+    /// The servers of all addresses, each once.
+    #[must_use]
+    pub fn servers(&self) -> Vec<Arc<VirtualServer>> {
+        let mut servers: Vec<Arc<VirtualServer>> = Vec::new();
+        let overrides = |listener: &Listener| listener.overrides.iter().flat_map(|(_, servers)| servers.to_vec()).collect::<Vec<_>>();
+        for server in self.listeners.iter().flat_map(|listener| listener.servers.iter().cloned().chain(overrides(listener))) {
+            if !servers.iter().any(|known| Arc::ptr_eq(known, &server)) {
+                servers.push(server);
+            }
+        }
+        servers
     }
 }
 
@@ -124,6 +148,17 @@ pub struct VirtualServer {
     pub has_underscores: bool,
     /// `merge_slashes off`: `//` stays in paths.
     pub keeps_slashes: bool,
+}
+
+impl VirtualServer {
+    /// Whether one of its locations is a push endpoint.
+    #[must_use]
+    pub fn has_endpoints(&self) -> bool {
+        fn any(locations: &[Location]) -> bool {
+            locations.iter().any(|location| location.endpoint != Endpoint::None || any(&location.nested))
+        }
+        any(&self.locations)
+    }
 }
 
 /// A location: which requests it takes and what it does with them.
@@ -368,6 +403,8 @@ pub struct ConnectionLimits {
     pub max_body_bytes: Option<u64>,
     /// Largest batch of messages in one request.
     pub max_batch_bytes: u64,
+    /// Proxies that are believed about the client's address, whatever the locations say; `None` = what they say.
+    pub real_ip: Option<Arc<web::RealIp>>,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says

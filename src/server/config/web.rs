@@ -2,6 +2,7 @@
 //! where requests are logged.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -66,6 +67,12 @@ pub enum RealIpHeader {
 }
 
 impl RealIp {
+    /// Believes these about `X-Real-IP`.
+    #[must_use]
+    pub fn named_by(trusted: Vec<Clients>) -> Self {
+        Self { trusted, header: RealIpHeader::Named("x-real-ip".to_owned()), recursive: false }
+    }
+
     /// Whether the client with this address, or `unix:`, is believed.
     #[must_use]
     pub fn trusts(&self, address: &str) -> bool {
@@ -126,7 +133,30 @@ pub enum Clients {
     Network(IpNet),
 }
 
+impl fmt::Display for Clients {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Clients::All => out.write_str("all"),
+            Clients::Unix => out.write_str("unix:"),
+            Clients::Network(network) => network.fmt(out),
+        }
+    }
+}
+
 impl Clients {
+    /// Whom `all`, `unix:`, an address or a network means.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        match text {
+            "all" => return Some(Clients::All),
+            "unix:" => return Some(Clients::Unix),
+            _ => {}
+        }
+        let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
+        // nginx accepts bits behind the mask and ignores them.
+        text.parse::<IpNet>().ok().or_else(address).map(|network| Clients::Network(network.trunc()))
+    }
+
     /// Whether they include a client; one without an address came through a unix socket.
     #[must_use]
     pub fn include(&self, address: Option<IpAddr>) -> bool {

@@ -21,7 +21,7 @@ use super::site::Site;
 use super::web::{self, Access};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
-use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, condition};
+use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings, condition};
 use crate::server::dialect::nchan::negotiation;
 use crate::server::dialect::nchan::status;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
@@ -122,7 +122,7 @@ impl Router<'_> {
         faults::point("request");
         let server = self.server(request);
         let path = if server.keeps_slashes && self.redirected.is_none() { head::path_with_slashes(request.target) } else { None };
-        let real = server.settings.web.real_ip.as_ref().and_then(|real_ip| client_address::endpoints(real_ip, request));
+        let real = self.real_endpoints(&server.settings.web, request);
         if path.is_none() && real.is_none() {
             return self.route_at(server, request, length, request.endpoints);
         }
@@ -165,7 +165,7 @@ impl Router<'_> {
         };
         // Whom the server does not believe the location may.
         let is_peer = std::ptr::eq(request.endpoints, peer);
-        let real = settings.web.real_ip.as_ref().filter(|_| is_peer).and_then(|real_ip| client_address::endpoints(real_ip, request));
+        let real = if is_peer { self.real_endpoints(&settings.web, request) } else { None };
         let moved = real.as_ref().map(|endpoints| request.between(endpoints));
         let request = moved.as_ref().unwrap_or(request);
         let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);
@@ -217,6 +217,12 @@ impl Router<'_> {
             }
             None => (file(settings, variables), 0),
         }
+    }
+
+    /// The ends of the connection as a proxy tells them that the command line, or else these settings, believe.
+    fn real_endpoints(&self, web: &WebSettings, request: &Request<'_>) -> Option<Endpoints> {
+        let real_ip = self.site.limits.real_ip.as_ref().or(web.real_ip.as_ref())?;
+        client_address::endpoints(real_ip, request)
     }
 
     /// The server that the connection's address and the Host header choose.

@@ -103,7 +103,14 @@ fn hostile_texts_are_shown_and_do_nothing() {
         assert_eq!(page.evaluate("document.querySelectorAll('#messages img, #messages script').length"), 0);
     }
     // What breaks out of the templates: nobody shows it, and everybody gets what comes after it.
-    server.publish("r1", "\"');</script><script>parent.document.title='taken'</script>");
+    for hostile in [
+        "\"');</script><script>parent.document.title='taken'</script>",
+        r#"x","text":{"toString":1},"q":""#,
+        r#"x","text":null,"q":""#,
+        r#"x","time":7,"tag":{},"text":[1],"q":""#,
+    ] {
+        server.publish("r1", hostile);
+    }
     say(&pages[0], "still here");
     for (page, name) in pages.iter().zip(TRANSPORTS) {
         let mine = if name == "ev" { "ev*" } else { "ev" };
@@ -111,6 +118,23 @@ fn hostile_texts_are_shown_and_do_nothing() {
         assert_eq!(page.evaluate("document.title"), "#r1 · Chat");
     }
     server.stop();
+}
+
+#[test]
+fn a_script_that_is_published_has_no_rights_on_the_site() {
+    for name in ["nginx.conf", "pushctl.toml"] {
+        let server = serve(name);
+        server.publish("r1", "');document.title=document.visibilityState+origin;try{localStorage.x=1;document.title='taken'}catch{}//");
+        let page = Page::open(&format!("{}/iframe/r1.b1", server.url()));
+        page.wait("document.title === 'visiblenull'");
+        assert_eq!(page.evaluate("origin"), "null", "{name}");
+        for path in ["/ev/r1.b1", "/lp/r1.b1", "/channels-stats?id=r1"] {
+            let mut connection = server.connect();
+            connection.send_request("GET", path, &[], None);
+            assert_eq!(connection.read_head().get("X-Content-Type-Options"), Some("nosniff"), "{name} {path}");
+        }
+        server.stop();
+    }
 }
 
 #[test]

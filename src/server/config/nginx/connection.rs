@@ -7,7 +7,6 @@ use super::super::web::{Clients, LimitExcept, RealIpHeader, Unmodified};
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::{Level, Scope};
 use super::units;
-use super::web::clients;
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 const HS: u8 = HTTP | SERVER;
@@ -28,7 +27,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
 
 fn set_real_ip_from(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let text = value.shown();
-    let clients = clients(value.first()).filter(|clients| *clients != Clients::All);
+    let clients = Clients::named(&text).filter(|clients| *clients != Clients::All);
     let clients = clients.ok_or_else(|| format!("invalid network \"{text}\" (names of hosts are not looked up: write addresses)"))?;
     scope.level.real_ip_from.get_or_insert_default().push(clients);
     Ok(())

@@ -345,6 +345,6 @@ fn header_template_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), Stri
         scope.level.header_template = Some(path.clone().into());
         return Ok(());
     }
-    scope.level.header_template = Some(std::fs::read(&path).map_err(cannot_open)?.into());
+    scope.level.header_template = Some(super::files::read(Path::new(&path)).map_err(cannot_open)?.into());
     Ok(())
 }

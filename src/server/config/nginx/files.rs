@@ -14,7 +14,7 @@ use glob::{MatchOptions, glob_with};
 const MAX_DEPTH: usize = 16;
 /// Most inclusions; a file that is included twice counts twice.
 const MAX_FILES: usize = 4096;
-/// Most bytes of an included file.
+/// Most bytes of a file.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A line of a file.
@@ -99,15 +99,20 @@ fn real(path: &Path) -> PathBuf {
 
 /// Reads a regular file; the error is in nginx's words.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    // A pipe would be waited for when it is opened.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(format!("\"{}\" is not a regular file", path.display()));
+    }
+    read_any(path)
+}
+
+/// The same of whatever can be read.
+pub(super) fn read_any(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |call: &str, error: &std::io::Error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
         format!("{call}() \"{}\" failed ({}: {text})", path.display(), error.raw_os_error().unwrap_or_default())
     };
-    // A pipe would be waited for when it is opened.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(format!("\"{}\" is not a file", path.display()));
-    }
     let file = std::fs::File::open(path).map_err(|error| failed("open", &error))?;
     let mut text = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| failed("read", &error))?;

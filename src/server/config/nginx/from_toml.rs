@@ -15,23 +15,24 @@ use super::directives::{self, Effect, HTTP, MAIN};
 use super::files::Place;
 use super::parser::{Block, Directive, SyntaxError};
 
-/// Reads a file in TOML: the tree that an nginx.conf would be, or all that is wrong with the notation.
-pub(super) fn parse(text: &str) -> Result<Block, Vec<SyntaxError>> {
+/// Reads a file in TOML: the tree that an nginx.conf would be, unless it is not TOML, and all that is wrong with the notation.
+pub(super) fn parse(text: &str) -> (Option<Block>, Vec<SyntaxError>) {
     let mut reader = Reader { text, mistakes: Vec::new() };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = reader.place(error.span().unwrap_or_default());
         reader.mistakes.push(SyntaxError { place, text: error.message().replace('\n', ", ") });
     }
+    let is_toml = reader.mistakes.is_empty();
     let all = reader.table(table.get_ref());
-    if !reader.mistakes.is_empty() {
-        return Err(reader.mistakes);
+    if !is_toml {
+        return (None, reader.mistakes);
     }
     let is_main = |directive: &Directive| directives::rule(&directive.name).is_some_and(|rule| rule.contexts & (MAIN | HTTP) == MAIN);
     let (mut main, http): (Vec<_>, Vec<_>) = all.into_iter().partition(is_main);
     let end = reader.place(text.len()..text.len());
     main.push(Directive { name: "http".to_owned(), arguments: Vec::new(), place: end, block: Some(Block { directives: http, end }) });
-    Ok(Block { directives: main, end })
+    (Some(Block { directives: main, end }), reader.mistakes)
 }
 
 /// The name of the directive that a key stands for.

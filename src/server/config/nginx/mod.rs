@@ -147,13 +147,25 @@ pub fn directive_names() -> impl Iterator<Item = &'static str> {
     directives::names()
 }
 
-/// Reads the file at `path` and those that it includes.
+/// Reads the file at `path`, which may be a pipe, and those that it includes.
 ///
 /// # Errors
 /// All mistakes at once; only the first one if the file is not well-formed.
 pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
+    loaded(path, files::read_any(path))
+}
+
+/// As [`load`], for a file that was read before: one that cannot be read twice is an error, and is not waited for.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(path: &Path) -> Result<Loaded, Mistakes> {
+    loaded(path, files::read(path))
+}
+
+fn loaded(path: &Path, text: Result<Vec<u8>, String>) -> Result<Loaded, Mistakes> {
     let file = path.display().to_string();
-    match std::fs::read(path) {
+    match text {
         Ok(text) => parse(&file, &text),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
@@ -170,13 +182,11 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
     let tree = tree(text, &mut files);
     let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new() };
-    let config = match tree {
-        Ok(tree) => build::build(&tree, &mut report),
-        Err(errors) => {
-            errors.into_iter().for_each(|error| report.mistake(error.place, error.text));
-            None
-        }
-    };
+    let (tree, errors) = tree;
+    let config = tree.and_then(|tree| build::build(&tree, &mut report));
+    // What was left out of a line may be missed there.
+    report.mistakes.retain(|found| !errors.iter().any(|error| error.place == found.place));
+    errors.into_iter().for_each(|error| report.mistake(error.place, error.text));
     let directives = report.directives();
     let (mistakes, notices) = report.remarks();
     match config {
@@ -192,18 +202,24 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
 pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
-        Ok(tree) => to_toml::write(&tree, &files),
-        Err(errors) => Err(errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+        (Some(tree), errors) if errors.is_empty() => to_toml::write(&tree, &files),
+        (_, errors) => Err(errors.first().map(|error| error.text.clone()).unwrap_or_default()),
     }
 }
 
-/// The directives of a file: TOML if its name ends so, nginx's notation otherwise.
-fn tree(text: &[u8], files: &mut Files) -> Result<parser::Block, Vec<parser::SyntaxError>> {
+/// The directives of a file, as far as they can be read, and what is wrong with the notation: TOML if its name ends so,
+/// nginx's notation otherwise.
+fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, Vec<parser::SyntaxError>) {
     if !files.name(0).ends_with(".toml") {
-        return parser::parse(text, 0, files).map_err(|error| vec![error]);
+        return match parser::parse(text, 0, files) {
+            Ok(tree) => (Some(tree), Vec::new()),
+            Err(error) => (None, vec![error]),
+        };
     }
-    let whole = |text: &str| vec![parser::SyntaxError { place: Place::default(), text: text.to_owned() }];
-    from_toml::parse(std::str::from_utf8(text).map_err(|_| whole("the file is not UTF-8"))?)
+    match std::str::from_utf8(text) {
+        Ok(text) => from_toml::parse(text),
+        Err(_) => (None, vec![parser::SyntaxError { place: Place::default(), text: "the file is not UTF-8".to_owned() }]),
+    }
 }
 
 /// What is found on the way through a file.

@@ -26,7 +26,7 @@ fn shown(config: &Config) -> String {
 
 /// The tables of `map`, of which a configuration shows nothing.
 fn maps(file: &str, text: &[u8]) -> Vec<String> {
-    let tree = tree(text, &mut Files::new(file)).expect("well-formed");
+    let tree = tree(text, &mut Files::new(file)).0.expect("well-formed");
     let mut maps = Vec::new();
     names::visit(&tree.directives, &mut |directive| {
         if let ("map", Some(block)) = (directive.name.as_str(), &directive.block) {

@@ -110,21 +110,8 @@ fn add_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whom `all`, `unix:`, an address or a network means.
-pub(super) fn clients(text: &[u8]) -> Option<Clients> {
-    match text {
-        b"all" => return Some(Clients::All),
-        b"unix:" => return Some(Clients::Unix),
-        _ => {}
-    }
-    let text = std::str::from_utf8(text).ok()?;
-    let address = || text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from).ok();
-    // nginx accepts bits behind the mask and ignores them.
-    text.parse::<ipnet::IpNet>().ok().or_else(address).map(|network| Clients::Network(network.trunc()))
-}
-
 fn access(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let clients = clients(value.first()).ok_or_else(|| format!("invalid parameter \"{}\"", value.shown()))?;
+    let clients = Clients::named(&value.shown()).ok_or_else(|| format!("invalid parameter \"{}\"", value.shown()))?;
     scope.level.access.get_or_insert_default().push(AccessRule { allows: value.name == "allow", clients });
     Ok(())
 }
