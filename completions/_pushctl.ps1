@@ -50,6 +50,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--nginx-conf', '--nginx-conf', [CompletionResultType]::ParameterName, 'Serve the push locations of this nginx configuration instead of the built-in ones')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)')
+            [CompletionResult]::new('--real-ip-from', '--real-ip-from', [CompletionResultType]::ParameterName, 'Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several times')
             [CompletionResult]::new('--shards', '--shards', [CompletionResultType]::ParameterName, 'Threads that hold connections [default: one per core]')
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Memory for messages, channels, subscribers and connections together [default: 512m]')
             [CompletionResult]::new('--message-ttl', '--message-ttl', [CompletionResultType]::ParameterName, 'Time that a stored message is kept [default: 30m]')

@@ -45,6 +45,7 @@ complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "help" -d 'Print thi
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s l -l listen -d 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 'Serve the push locations of this nginx configuration instead of the built-in ones' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s c -l config -d 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)' -r -F
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l real-ip-from -d 'Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages, channels, subscribers and connections together [default: 512m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r
