@@ -26,6 +26,7 @@ mod isolation;
 mod ledger;
 mod memory;
 mod nchan;
+mod nchan_hostile;
 mod pasted;
 mod reload;
 mod reload_load;
