@@ -45,6 +45,7 @@ complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "help" -d 'Print thi
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s l -l listen -d 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 'Serve the push locations of this nginx configuration instead of the built-in ones' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s c -l config -d 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)' -r -F
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l real-ip-from -d 'Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages, channels, subscribers and connections together [default: 512m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r
@@ -71,6 +72,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ping-timeout -
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l hook-timeout -d 'Time for the answer of a back-end of hooks (nchan_authorize_request and the like); then the request is answered as if it were down [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hook-answer -d 'Bytes of an answer of a back-end of hooks; with a larger one it counts as down [default: 1m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hooks -d 'Requests to back-ends of hooks at once, of each shard; further ones wait within --hook-timeout [default: 512]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hook-notices -d 'Notices to back-ends (nchan_subscribe_request and nchan_unsubscribe_request) that may wait, of each shard; further ones are dropped, counted and logged. Half of --max-hooks is theirs [default: 4096]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive -d 'Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-interval -d 'Time between two such questions [default: 10s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-probes -d 'Questions without an answer after which a connection is broken [default: 6]' -r

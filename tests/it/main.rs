@@ -21,6 +21,7 @@ mod gaps;
 mod generated;
 mod golden;
 mod golden_nchan;
+mod hooks;
 mod imports;
 mod isolation;
 mod ledger;
