@@ -29,14 +29,14 @@ fn publish<'a>(pieces: impl Iterator<Item = &'a [u8]>, default: &[u8]) -> (Vec<u
     for piece in pieces {
         batch.input().extend_from_slice(piece);
         failure = finish(&mut batch, false);
-        assert!(failure.is_some() || batch.pending_bytes() <= MAX_LINE);
+        assert!(failure.is_some() || batch.input().len() <= MAX_LINE);
         if failure.is_some() {
             break;
         }
     }
     if failure.is_none() {
         failure = finish(&mut batch, true);
-        assert!(failure.is_some() || batch.pending_bytes() == 0);
+        assert!(failure.is_some() || batch.input().is_empty());
     }
     let Body::Sized(answer) = batch.response(failure.as_ref()).body else { panic!("the answer has a length") };
     let mut channels: Vec<_> = broker.list(b"").into_iter().map(|info| (info.id.to_vec(), info.published)).collect();

@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::client::message::Message;
 use pushctl::message::Position;
 use pushctl::server::config::template::{Part, Template};
-use pushctl::server::config::{Expression, LocationSettings, MessageFormat, Paddings, RegexPattern, ServerName, Variables};
+use pushctl::server::config::{Expression, LocationSettings, MessageFormat, Names, Paddings, RegexPattern, ServerName, Variables};
 use pushctl::server::dialect::push_stream::render::{Renderer, Shown, Style};
 
 struct Request<'a>(&'a [u8]);
@@ -98,7 +98,8 @@ fn json(shown: &Shown<'_>) {
 }
 
 fn expression(source: &[u8], value: &[u8]) {
-    let Ok(expression) = Expression::parse_with_captures(source, &["named".to_owned()]) else {
+    let names = Names { captures: vec!["named".to_owned()], ..Names::default() };
+    let Ok(expression) = Expression::parse_with(source, &names) else {
         assert!(source.contains(&b'$'));
         return;
     };

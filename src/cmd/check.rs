@@ -114,8 +114,9 @@ impl Report {
         let here = |remark: &&nginx::Remark| remark.file == directive.file && remark.line == directive.line;
         let names =
             |remark: &&nginx::Remark| remark.text.contains(&format!("\"{}", directive.name)) || remark.text.contains(&directive.name);
-        let all = self.notices.iter().chain(&self.mistakes);
-        let found: Vec<&str> = all.filter(here).filter(names).map(|remark| remark.text.as_str()).collect();
+        // Of two on one line the mistake is about the one that is refused.
+        let all = if directive.verdict == Verdict::Refused { &self.mistakes } else { &self.notices };
+        let found: Vec<&str> = all.iter().filter(here).filter(names).map(|remark| remark.text.as_str()).collect();
         match directive.verdict {
             Verdict::Ignored(reason) => reason.to_owned(),
             Verdict::NotServed if directive.name == "location" => NAMED.to_owned(),

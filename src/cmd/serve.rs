@@ -199,7 +199,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => reload::told(nginx::load(path))?.config,
         None => Config::builtin_with(args.slow_consumer.unwrap_or_default()),
     };
-    crate::server::adopt(&config.process);
+    crate::server::adopt(&config);
     args.apply(&mut config);
     if is_builtin && args.listen.is_empty() && !passed.is_empty() {
         config.listen_on(passed.iter().map(|passed| passed.address().clone()));

@@ -140,11 +140,13 @@ impl Server {
     }
 }
 
-/// Sets what there is once in a process: its log, and whether answers tell the version. To be called with every
+/// Sets what there is once in a process: its log, and whether answers tell the version; says which logs of requests cannot
+/// be opened. To be called with every
 /// configuration that becomes the present one.
-pub fn adopt(process: &config::ProcessSettings) {
-    error_log::adopt(&process.error_logs);
-    response::hide_version(process.hides_version);
+pub fn adopt(config: &Config) {
+    error_log::adopt(&config.process.error_logs);
+    response::hide_version(config.process.hides_version);
+    http::try_access_logs(config);
 }
 
 /// Opens the address of `listener`, or takes the socket for it that was passed.

@@ -162,7 +162,7 @@ impl Running {
         let before = Arc::clone(&self.generation);
         self.generation = Arc::new(Generation::new(config, &numbers, Some(&before)));
         let config = &self.generation.config;
-        super::adopt(&config.process);
+        super::adopt(config);
         self.broker.apply(config.broker.clone());
         self.shards.admission.apply(&config.limits);
         self.shards.reload(&self.generation).await;

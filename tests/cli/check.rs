@@ -101,7 +101,7 @@ fn includes_that_cannot_be_read_are_refused_where_they_stand() {
             "include self.conf;",
             format!("self.conf:2: cannot include \"{}/self.conf\": it includes itself", directory.path().display()),
         ),
-        ("folder.conf", "include .;", format!("folder.conf:2: \"{}/.\" is not a file", directory.path().display())),
+        ("folder.conf", "include .;", format!("folder.conf:2: \"{}/.\" is not a regular file", directory.path().display())),
         ("brace.conf", "include brace.inc;", "brace.inc:1: unexpected \"}\"".to_owned()),
         ("deep.conf", "include deep.d/a;", "deep.d/b:1: cannot include \"".to_owned()),
     ] {
@@ -177,6 +177,8 @@ fn mistakes_in_toml_have_their_lines() {
         "FILE:5: \"location\" needs the key \"match\"",
         "FILE:7: \"map\" needs the key \"source\"",
         "FILE:9: unknown key \"value\" of \"map\"",
+        // Of the directives, too.
+        "FILE:6: push stream module: invalid push_stream_publisher mode value: x",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
@@ -186,6 +188,15 @@ fn mistakes_in_toml_have_their_lines() {
         "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"127.0.0.1:9103\"\n[[server.location]]\nmatch = \"= /a\"\npublisher = \"x\"\n";
     let (_, text) = report(&[], &directory.write("pushctl.toml", valid));
     assert!(text.contains("FILE:6: push stream module: invalid push_stream_publisher mode value: x"), "{text}");
+}
+
+#[test]
+fn of_two_directives_on_a_line_the_mistake_is_told_of_one() {
+    let directory = Directory::new("verdict");
+    let file = directory.write("nginx.conf", "events {}\nhttp {\ngzip on; gzip off;\n}\n");
+    let (_, text) = report(&[], &file);
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("FILE:3: ") && line.contains(" gzip")).collect();
+    assert!(matches!(lines[..], ["FILE:3: served gzip", second, ..] if second.starts_with("FILE:3: refused gzip: ")), "{text}");
 }
 
 #[test]

@@ -79,3 +79,55 @@ fn every_mode_works_through_nginx_in_front() {
     assert_eq!(events.read_until(b"\n\n"), b"data: Channel deleted\n\n");
     server.stop();
 }
+
+/// Who may enter stays who may enter: nginx asks, and pushctl sees the clients behind it.
+#[test]
+fn rules_of_locations_hold_in_front_and_behind() {
+    let directory = Directory::new("front-rules");
+    let users = directory.write("users", "anna:{PLAIN}secret\n");
+    let text = format!(
+        r#"events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen 127.0.0.1:{{{{PORT}}}};
+    location /own {{ push_stream_channels_statistics; push_stream_channels_path a; allow 127.0.0.1; deny all; }}
+    location /others {{ push_stream_channels_statistics; push_stream_channels_path a; allow 192.0.2.0/24; deny all; }}
+    location /secret {{ push_stream_channels_statistics; push_stream_channels_path a;
+        satisfy any; deny all; auth_basic "the \"staff\""; auth_basic_user_file {}; }}
+    location /get {{ push_stream_publisher admin; push_stream_channels_path a; limit_except GET {{ deny all; }} }} }} }}"#,
+        users.display()
+    );
+    let server = Server::try_with_conf(&text, &["--listen", "127.0.0.1:0", "--real-ip-from", "127.0.0.1"]).expect("the file is served");
+    let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
+    let output = Command::new(program()).arg("check").arg(format!("--front={}", server.address())).arg(file).output();
+    let output = output.expect("the program runs");
+    let front = String::from_utf8(output.stdout).expect("a text");
+    let has = |lines: &[&str]| {
+        let lines = lines.join("\n");
+        assert!(front.contains(&lines), "{lines}\nshould be in\n{front}");
+    };
+    assert!(front.contains(&format!("--listen {} --real-ip-from 127.0.0.1\n", server.address())), "{front}");
+    has(&["        allow 127.0.0.1;", "        deny all;"]);
+    has(&["        allow 192.0.2.0/24;", "        deny all;"]);
+    let password = ["        satisfy any;", "        deny all;", r#"        auth_basic "the \"staff\"";"#];
+    has(&[&password[..], &[&format!("        auth_basic_user_file {};", users.display())]].concat());
+    has(&["        limit_except GET {", "            deny all;", "        }"]);
+    let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
+    let status = |server: &mut super::support::Connection, method: &str, path: &str, headers: &[(&str, &str)]| {
+        server.request(method, path, headers, None).head.status
+    };
+    let secret = [("Authorization", "Basic YW5uYTpzZWNyZXQ=")];
+    for (method, path, headers, expected) in [
+        ("GET", "/own", &[][..], 404),
+        ("GET", "/others", &[], 403),
+        ("GET", "/secret", &[], 401),
+        ("GET", "/secret", &secret, 404),
+        ("GET", "/get", &[], 404),
+        ("DELETE", "/get", &[], 403),
+    ] {
+        assert_eq!(status(&mut nginx.connect(), method, path, headers), expected, "{method} {path} through nginx");
+        // Whoever reaches pushctl directly is who connects, unless nginx is believed.
+        assert_eq!(status(&mut server.connect(), method, path, headers), expected, "{method} {path}");
+    }
+    // pushctl sees the clients of nginx: the same rules hold there.
+    let behind = |client: &str, path: &str| server.connect().request("GET", path, &[("X-Real-IP", client)], None).head.status;
+    assert_eq!([behind("192.0.2.7", "/others"), behind("192.0.2.7", "/own"), behind("203.0.113.9", "/others")], [404, 403, 403]);
+    server.stop();
+}

@@ -103,6 +103,18 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_told() {
     std::fs::remove_file(server.directory().path().join("nginx.conf")).expect("the file is there");
     assert!(!server.reload());
     assert!(server.stderr().contains("cannot read the configuration"), "{}", server.stderr());
+    // What has no end is not read, and what nobody writes to is not waited for.
+    for (endless, target) in [("fifo", None), ("zero", Some("/dev/zero"))] {
+        let path = server.directory().path().join("nginx.conf");
+        match target {
+            Some(target) => std::os::unix::fs::symlink(target, &path).expect("a link can be made"),
+            None => rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).expect("a pipe can be made"),
+        }
+        let before = server.stderr().len();
+        assert!(!server.reload());
+        assert!(server.stderr()[before..].contains("is not a regular file"), "{endless}: {}", server.stderr());
+        std::fs::remove_file(&path).expect("it is there");
+    }
 
     assert_eq!(server.subscribers("a"), 4);
     server.publish("a", "still here");

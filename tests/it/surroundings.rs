@@ -205,6 +205,76 @@ fn logs_go_to_syslogs_as_nginx_sends_them() {
 }
 
 #[test]
+fn the_host_of_an_absolute_target_goes_before_the_header() {
+    let http = r#"
+        server { listen 127.0.0.1:{{PORT}}; server_name a; default_type text/plain; location / { return 200 "a $host $http_host $uri"; } }
+        server { listen 127.0.0.1:{{PORT}}; server_name b; default_type text/plain; location / { return 200 "b $host $http_host $uri"; } }
+    "#;
+    compare(
+        http,
+        &[
+            ("GET", "http://b/x", &[("Host", "a")]),
+            ("GET", "HTTP://B:81/x", &[("Host", "a")]),
+            ("GET", "http://other/x?y", &[("Host", "b")]),
+            ("GET", "/http://b/x", &[("Host", "a")]),
+            ("GET", "/x?http://b/", &[("Host", "a")]),
+        ],
+    );
+}
+
+#[test]
+fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
+    let push = "push_stream_channels_statistics; push_stream_channels_path $arg_id;";
+    let text = format!(
+        "events {{}} http {{ push_stream_shared_memory_size 10m;
+        server {{ listen {{{{PORT}}}}; listen [::1]:{{{{PORT}}}}; server_name push.example; return 301 https://$host$request_uri; }}
+        server {{ listen {{{{PORT}}}}; server_name other.example; location / {{ return 200 other; }} }}
+        server {{ listen 127.0.0.1:{{{{PORT}}}}0; server_name push.example; location /stats {{ {push} }} }}
+        server {{ listen unix:/nowhere/at/all.sock; server_name unix.example; location /unix {{ {push} }} }} }}"
+    )
+    .replace("{{PORT}}", "2345");
+    let server = Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
+    for (host, path, expected) in [
+        ("push.example", "/stats?id=a", 404),
+        ("unix.example", "/unix?id=a", 404),
+        ("other.example", "/", 200),
+        // Who names no server gets one with push locations, not the redirection.
+        ("127.0.0.1", "/stats?id=a", 404),
+    ] {
+        let mut connection = server.connect();
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        let response = connection.read_response();
+        assert_eq!(response.head.status, expected, "{host}{path}");
+        // Our own 404 is that of a channel that does not exist.
+        assert_eq!(response.head.get("Location"), None, "{host}{path}");
+    }
+    assert!(server.stderr().contains("serving 3 locations"), "{}", server.stderr());
+    assert!(!server.stderr().contains("no push location"), "{}", server.stderr());
+    server.stop();
+    let server = Server::with_conf("events {} http { server { listen 127.0.0.1:{{PORT}}; location / { return 200 x; } } }");
+    wait_until("it is told", || server.stderr().contains("no push location is served"));
+    server.stop();
+}
+
+#[test]
+fn an_access_log_that_cannot_be_opened_is_told_at_once() {
+    let directory = Directory::new("unwritable");
+    let log = directory.path().join("logs/access.log");
+    let location = "location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
+    let server = Server::with_conf(&format!(
+        "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log off; {location} location /x {{ access_log {}; }} }} }}",
+        log.display()
+    ));
+    wait_until("it is told", || server.stderr().contains("cannot open the access log"));
+    assert!(server.stderr().contains(log.to_str().expect("UTF-8")), "{}", server.stderr());
+    std::fs::create_dir(directory.path().join("logs")).expect("a directory can be made");
+    server.signal(Signal::HUP);
+    wait_until("the log is there", || log.exists());
+    assert_eq!(server.stderr().matches("cannot open").count(), 1, "{}", server.stderr());
+    server.stop();
+}
+
+#[test]
 fn the_error_log_is_a_file_that_is_opened_anew() {
     let directory = Directory::new("errors");
     let log = directory.path().join("error.log");

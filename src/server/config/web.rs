@@ -138,6 +138,7 @@ impl fmt::Display for Clients {
         match self {
             Clients::All => out.write_str("all"),
             Clients::Unix => out.write_str("unix:"),
+            Clients::Network(network) if network.prefix_len() == network.max_prefix_len() => network.addr().fmt(out),
             Clients::Network(network) => network.fmt(out),
         }
     }

@@ -4,7 +4,7 @@
 //! counted, and the count is logged: a log never makes a client wait. A subscription is one line, when it ends; nothing is
 //! logged per message.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::server::config::web::{AccessLog, Escape};
-use crate::server::config::{LogTarget, Variables, WebSettings};
+use crate::server::config::{Config, Location, LogTarget, Variables, WebSettings};
 use crate::server::syslog::Sender;
 
 /// Lines that wait to be written.
@@ -246,8 +246,25 @@ fn open(target: &LogTarget) -> Option<Output> {
         LogTarget::Stderr => Path::new("/dev/stderr"),
     };
     let opened = OpenOptions::new().append(true).create(true).open(path);
-    let opened = opened.inspect_err(|error| tracing::error!(%error, path = %path.display(), "cannot open the access log"));
+    let opened = opened.inspect_err(|error| {
+        tracing::error!(%error, path = %path.display(), "cannot open the access log: requests are not logged there until USR1 or a reload finds it mended");
+    });
     opened.ok().map(|file| Output::File(BufWriter::new(file)))
+}
+
+/// Opens the files of all logs of a configuration once, as nginx does at its start, so that they are there and whoever
+/// cannot have them is told before the first request.
+pub(in crate::server) fn try_all(config: &Config) {
+    fn add<'a>(targets: &mut HashSet<&'a LogTarget>, web: &'a WebSettings, locations: &'a [Location]) {
+        targets.extend(web.access_logs.iter().map(|log| &log.target));
+        for location in locations {
+            add(targets, &location.settings.web, &location.nested);
+        }
+    }
+    let servers = config.servers();
+    let mut targets = HashSet::new();
+    servers.iter().for_each(|server| add(&mut targets, &server.settings.web, &server.locations));
+    targets.into_iter().filter(|target| matches!(target, LogTarget::File(_))).for_each(|target| drop(open(target)));
 }
 
 /// The severity of a log's lines, of a syslog.

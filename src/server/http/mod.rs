@@ -34,8 +34,8 @@ mod sending;
 mod site;
 mod web;
 
-pub(super) use access_log::flush as flush_access_logs;
 pub use access_log::reopen as reopen_access_logs;
+pub(super) use access_log::{flush as flush_access_logs, try_all as try_access_logs};
 pub(super) use auth::pair as basic_pair;
 pub(super) use backend::Backend;
 pub(super) use connection::Connection;

@@ -312,7 +312,11 @@ impl Builder<'_> {
     fn types(&mut self, block: &Block, scope: &mut Scope) {
         let types = scope.level.types.get_or_insert_default();
         for directive in &block.directives {
-            if !directive.name.contains('/') || directive.block.is_some() {
+            if directive.block.is_some() {
+                self.report.mistake(directive.place, "unexpected \"{\"");
+                continue;
+            }
+            if !directive.name.contains('/') {
                 self.report.not_served(directive.place, &format!("directive \"{}\" in \"types\"", directive.name));
                 continue;
             }

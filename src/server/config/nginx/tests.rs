@@ -330,3 +330,9 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
     let mistakes = load(Path::new("/nonexistent/nginx.conf")).expect_err("no such file");
     assert!(mistakes.to_string().starts_with("/nonexistent/nginx.conf: cannot read the configuration: "), "{mistakes}");
 }
+
+#[test]
+fn a_forgotten_brace_in_types_is_told() {
+    let wrong = parse("conf", b"events {}\nhttp {\ntypes { a/b c} location /p { x y; }\n}\nserver { listen 80; }\n}\n").expect_err("it is wrong");
+    assert_eq!(wrong.to_string(), "conf:3: unexpected \"{\"");
+}
