@@ -72,6 +72,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ping-timeout -
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l hook-timeout -d 'Time for the answer of a back-end of hooks (nchan_authorize_request and the like); then the request is answered as if it were down [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hook-answer -d 'Bytes of an answer of a back-end of hooks; with a larger one it counts as down [default: 1m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hooks -d 'Requests to back-ends of hooks at once, of each shard; further ones wait within --hook-timeout [default: 512]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-hook-notices -d 'Notices to back-ends (nchan_subscribe_request and nchan_unsubscribe_request) that may wait, of each shard; further ones are dropped, counted and logged. Half of --max-hooks is theirs [default: 4096]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive -d 'Time without traffic after which the kernel asks whether a client is there; 0: never [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-interval -d 'Time between two such questions [default: 10s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l tcp-keepalive-probes -d 'Questions without an answer after which a connection is broken [default: 6]' -r

@@ -4,7 +4,7 @@
 //! the same as in the other modes, and its reconnecting is off, because the cursor is more than a last event id.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFut
 use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
+use super::crs;
 use super::dialect::MessageId;
 use super::error::shown;
 use super::stream::Body;
@@ -33,6 +34,7 @@ pub struct Connection {
     is_bare: bool,
     /// The answer does not show what the server speaks.
     is_unknown: bool,
+    line_ends: Arc<OnceLock<LineEnds>>,
 }
 
 impl Connection {
@@ -46,11 +48,17 @@ impl Connection {
             });
         }
         let refuse = |error: eventsource_client::Error| Error::Protocol { url: shown(&url), reason: error.to_string() };
-        let opened = Opened(Arc::new(Mutex::new(Some(response))));
+        let line_ends = Arc::new(OnceLock::new());
+        match is_bare {
+            true => drop(line_ends.set(LineEnds::Lf)),
+            false if !is_unknown => drop(line_ends.set(LineEnds::All)),
+            false => {}
+        }
+        let opened = Opened(Arc::new(Mutex::new(Some(response))), Arc::clone(&line_ends));
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
         let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
         let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
-        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown })
+        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown, line_ends })
     }
 
     /// The next message, or none for a comment; `None` when the server ended the stream.
@@ -58,7 +66,13 @@ impl Connection {
     /// # Errors
     /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event stream.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
-        match self.events.next().await {
+        let mut next = self.events.next().await;
+        if let (Some(Ok(SSE::Event(event))), Some(LineEnds::Lf)) = (&mut next, self.line_ends.get()) {
+            event.data = crs::restored(&event.data);
+            event.event_type = crs::restored(&event.event_type);
+            event.id = event.id.as_deref().map(crs::restored);
+        }
+        match next {
             Some(Ok(SSE::Event(event))) if self.is_of_nchan(&event) => {
                 let id = event.id.as_deref().and_then(MessageId::parse);
                 // Pings are events without an id of their own.
@@ -113,14 +127,14 @@ impl Connection {
 
 /// A transport that gives out one response, once.
 #[derive(Clone)]
-struct Opened(Arc<Mutex<Option<Response>>>);
+struct Opened(Arc<Mutex<Option<Response>>>, Arc<OnceLock<LineEnds>>);
 
 impl HttpTransport for Opened {
     fn request(&self, _request: Request<Option<Bytes>>) -> ResponseFuture {
         let response = self.0.lock().take();
         Box::pin(std::future::ready(match response {
             Some(response) => {
-                let body = Lines::new(Box::pin(response.bytes_stream()));
+                let body = Lines::new(Box::pin(response.bytes_stream()), Arc::clone(&self.1));
                 Ok(launchdarkly_sdk_transport::Response::new(Box::pin(body) as ByteStream))
             }
             None => Err(TransportError::new(std::io::Error::other("the response was read before"))),
@@ -131,10 +145,14 @@ impl HttpTransport for Opened {
 /// The body made fit for the parser, which gives up at bytes that are not UTF-8 and keeps lines of any length: such bytes
 /// become U+FFFD, and an overlong line ends the stream. It also gives up, and forgets the events before, at events without
 /// a field that it knows, which the standard ignores: so every event gets one that has no effect here.
+/// Where lines end in LF alone, a CR is part of its line, and hidden from the parser, to which it would be an end: whoever
+/// publishes a CR could write fields of events, such as ids.
 /// The mutex is there because the trait wants `Sync`; nobody waits for it.
 struct Lines {
     body: Mutex<Body>,
-    /// Start of a character whose rest is yet to come.
+    /// Unknown until the first line shows it.
+    line_ends: Arc<OnceLock<LineEnds>>,
+    /// Start of a character whose rest is yet to come, or of the first line.
     held: Vec<u8>,
     line_bytes: usize,
     /// Nothing has come yet.
@@ -145,12 +163,24 @@ struct Lines {
     in_event: bool,
 }
 
+/// What ends a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineEnds {
+    /// CR, LF and both, as the standard has it.
+    All,
+    /// LF alone, in all that nchan sends.
+    Lf,
+}
+
+/// What every event stream of nchan begins with.
+const GREETING: &[u8] = b": hi\n\n";
+
 /// A field that makes an event known to the parser; times of reconnecting are our own.
 const FIELD_WITHOUT_EFFECT: &[u8] = b"retry: 1\n";
 
 impl Lines {
-    fn new(body: Body) -> Self {
-        Self { body: Mutex::new(body), held: Vec::new(), line_bytes: 0, is_first: true, at_line_start: true, in_event: false }
+    fn new(body: Body, line_ends: Arc<OnceLock<LineEnds>>) -> Self {
+        Self { body: Mutex::new(body), line_ends, held: Vec::new(), line_bytes: 0, is_first: true, at_line_start: true, in_event: false }
     }
 
     /// Adds the field to each event that begins in `text`.
@@ -184,9 +214,18 @@ impl Lines {
             return Err(TransportError::new(std::io::Error::other(format!("a line is longer than {} MiB", MAX_MESSAGE_BYTES >> 20))));
         }
         let mut bytes = [self.held.as_slice(), bytes].concat();
+        if self.line_ends.get().is_none() && bytes.len() < GREETING.len() && GREETING.starts_with(&bytes) {
+            self.held = bytes;
+            return Ok(Bytes::new());
+        }
+        let line_ends = *self.line_ends.get_or_init(|| if bytes.starts_with(GREETING) { LineEnds::Lf } else { LineEnds::All });
         let cut = incomplete_tail(&bytes);
         self.held = bytes.split_off(bytes.len() - cut);
-        Ok(self.with_fields(String::from_utf8_lossy(&bytes).as_bytes()))
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(match line_ends {
+            LineEnds::Lf => self.with_fields(crs::hidden(&text).as_bytes()),
+            LineEnds::All => self.with_fields(text.as_bytes()),
+        })
     }
 }
 
@@ -214,7 +253,7 @@ mod tests {
     use super::*;
 
     fn lines() -> Lines {
-        Lines::new(Box::pin(futures_util::stream::empty()))
+        Lines::new(Box::pin(futures_util::stream::empty()), Arc::default())
     }
 
     fn fitted(text: &[u8], size: usize) -> Vec<u8> {
@@ -240,5 +279,17 @@ mod tests {
         for size in 1..text.len() {
             assert_eq!(String::from_utf8(fitted(text.as_bytes(), size)).as_deref(), Ok(expected), "{size}");
         }
+    }
+
+    #[test]
+    fn a_cr_is_no_line_end_to_nchan() {
+        let event = "id: 5:0\ndata: a\rid: 9:9\r\ndata: \u{10fffe}b\n\n";
+        let text = [": hi\n\n", event].concat();
+        for size in 1..text.len() {
+            let fitted = String::from_utf8(fitted(text.as_bytes(), size)).expect("UTF-8");
+            assert!(!fitted.contains('\r'), "{size}");
+            assert_eq!(crs::restored(&fitted), ["retry: 1\n: hi\n\nretry: 1\n", event].concat(), "{size}");
+        }
+        assert_eq!(fitted(b": hi\r\n\r\ndata: a\r\r", 3), b"retry: 1\n: hi\r\n\r\nretry: 1\ndata: a\r\r", "another server");
     }
 }

@@ -10,6 +10,7 @@
 //! Nothing here knows the command line or prints.
 
 pub mod bare_info;
+mod crs;
 pub mod cursor;
 pub mod dialect;
 pub mod endpoint;

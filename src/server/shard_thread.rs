@@ -15,7 +15,7 @@ use super::broker::{Broker, Incident};
 use super::config::ConnectionLimits;
 use super::fanout::Shard;
 use super::generation::{Generation, ListenerNumber};
-use super::http::{Accepted, Backend, Connection, Place, Site};
+use super::http::{Accepted, Backend, Connection, PendingNotices, Place, Site};
 use super::subscriber::Formats;
 
 /// Orders on their way to a shard, accepted connections above all; when there are more, accepting waits.
@@ -97,12 +97,14 @@ fn timeouts(limits: &ConnectionLimits) -> (Duration, Duration) {
 struct Thread {
     shard: Shard,
     places: Vec<(ListenerNumber, Rc<Place>)>,
+    notices: PendingNotices,
 }
 
 impl Thread {
     fn new(shard: Shard, generation: &Generation) -> Self {
-        let places = sites(generation).map(|(number, site)| (number, Rc::new(Place::new(site)))).collect();
-        Self { shard, places }
+        let notices = PendingNotices::default();
+        let places = sites(generation, &notices).map(|(number, site)| (number, Rc::new(Place::new(site)))).collect();
+        Self { shard, places, notices }
     }
 
     /// Serves until it is told to stop; then ends what there is.
@@ -122,9 +124,19 @@ impl Thread {
         drop(orders);
         self.shard.stop();
         let grace = stopped.borrow().unwrap_or_default();
-        if tokio::time::timeout(grace, self.shard.drained()).await.is_err() {
-            let connections = self.shard.connections();
-            tracing::warn!(connections, "connections did not end within the time of grace and are cut (--grace)");
+        let drained = async {
+            self.shard.drained().await;
+            // Whoever left just now has told so.
+            self.notices.drained().await;
+        };
+        if tokio::time::timeout(grace, drained).await.is_err() {
+            let (connections, notices) = (self.shard.connections(), self.notices.count());
+            if connections > 0 {
+                tracing::warn!(connections, "connections did not end within the time of grace and are cut (--grace)");
+            }
+            if notices > 0 {
+                tracing::warn!(notices, "back-ends did not answer notices of hooks within the time of grace (--grace)");
+            }
         }
         deliver.abort();
         keep_time.abort();
@@ -156,7 +168,7 @@ impl Thread {
     fn reload(&mut self, generation: &Generation) {
         self.shard.set_timeouts(timeouts(&generation.config.limits));
         let mut before = std::mem::take(&mut self.places);
-        for (number, site) in sites(generation) {
+        for (number, site) in sites(generation, &self.notices) {
             let place = match before.iter().position(|(other, _)| *other == number) {
                 Some(at) => {
                     let (_, place) = before.swap_remove(at);
@@ -173,12 +185,12 @@ impl Thread {
 }
 
 /// The sites of a shard; they share their formats.
-fn sites(generation: &Generation) -> impl Iterator<Item = (ListenerNumber, Site)> {
+fn sites(generation: &Generation, notices: &PendingNotices) -> impl Iterator<Item = (ListenerNumber, Site)> {
     let (formats, config) = (Rc::new(Formats::default()), &generation.config);
-    let backend = Backend::new(&config.limits);
+    let backend = Arc::new(Backend::new(&config.limits, notices.clone()));
     generation.listeners.iter().zip(&config.listeners).map(move |((number, census), listener)| {
         let listener = (listener.clone(), Arc::clone(census));
-        (*number, Site::new(listener, config.limits.clone(), Rc::clone(&formats), backend.clone()))
+        (*number, Site::new(listener, config.limits.clone(), Rc::clone(&formats), Arc::clone(&backend)))
     })
 }
 

@@ -11,6 +11,7 @@ mod errors;
 mod fake;
 mod many;
 mod nchan;
+mod nchan_events;
 mod nchan_server;
 mod nhpm;
 mod pipeline;

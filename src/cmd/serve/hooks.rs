@@ -19,6 +19,10 @@ pub(super) struct HookOptions {
     /// Requests to back-ends of hooks at once, of each shard; further ones wait within --hook-timeout [default: 512]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_hooks: Option<u32>,
+    /// Notices to back-ends (nchan_subscribe_request and nchan_unsubscribe_request) that may wait, of each shard; further ones
+    /// are dropped, counted and logged. Half of --max-hooks is theirs [default: 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_hook_notices: Option<u32>,
 }
 
 impl HookOptions {
@@ -32,6 +36,9 @@ impl HookOptions {
         }
         if let Some(most) = self.max_hooks {
             limits.max_hooks = most as usize;
+        }
+        if let Some(most) = self.max_hook_notices {
+            limits.max_hook_notices = most as usize;
         }
     }
 }

@@ -29,12 +29,14 @@ pub enum Incident {
     BodyTimeout,
     /// A websocket that did not answer a ping.
     UnansweredPing,
+    /// A request to a back-end that nobody waits for, beyond `--max-hook-notices`.
+    DroppedNotice,
     /// A mistake of the server's that cost a connection.
     Panic,
 }
 
 /// The names of the counters, in the order of the variants.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "refused_connections_total",
     "refused_connections_address",
     "refused_connections_memory",
@@ -46,6 +48,7 @@ const NAMES: [&str; 12] = [
     "header_timeouts",
     "body_timeouts",
     "unanswered_pings",
+    "dropped_hook_notices",
     "panics",
 ];
 

@@ -141,7 +141,7 @@ fn take<'a>(steps: &'a [Step], variables: &dyn Variables, frame: &mut Frame, out
     for step in steps {
         match step {
             Step::Set { slot, value } => {
-                let value = Bytes::from(value.evaluate(&Framed { variables, frame }).into_owned());
+                let value = Bytes::from(value.evaluate_to_set(&Framed { variables, frame }));
                 if frame.assigned.len() <= *slot {
                     frame.assigned.resize(*slot + 1, None);
                 }

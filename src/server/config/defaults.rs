@@ -81,6 +81,8 @@ pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 pub const MAX_HOOK_BYTES: usize = 1024 * 1024;
 /// Requests to back-ends at once, of each shard: every one has a connection of its own.
 pub const MAX_HOOKS: usize = 512;
+/// Requests to back-ends that nobody waits for, of each shard: those of some thousand subscribers that come or leave at once.
+pub const MAX_HOOK_NOTICES: usize = 4096;
 /// Time that open connections get at the end of the server.
 pub const GRACE: Duration = Duration::from_secs(5);
 
@@ -106,6 +108,7 @@ impl Default for ConnectionLimits {
             hook_timeout: HOOK_TIMEOUT,
             max_hook_bytes: MAX_HOOK_BYTES,
             max_hooks: MAX_HOOKS,
+            max_hook_notices: MAX_HOOK_NOTICES,
             grace: GRACE,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Expression, Variables};
+use super::{Expression, Variables, escape};
 
 /// Settings of such a location.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct ProxySettings {
     pub pass: Expression,
     /// Bytes of the location's pattern, which the path of `proxy_pass` replaces; `None` = it replaces all.
     pub replaced: Option<usize>,
+    /// There are variables in `proxy_pass`, so that its path and query are sent as they are.
+    pub has_variables: bool,
     /// `proxy_set_header`, in order; a header with an empty value is not sent.
     pub headers: Vec<(Bytes, Expression)>,
     /// `proxy_pass_request_body`
@@ -28,37 +30,35 @@ pub struct ProxySettings {
 }
 
 impl ProxySettings {
-    /// The address that a request for `path` with these arguments goes to.
+    /// The address that a request for `path` with these arguments goes to, as nginx makes it. The arguments of the client
+    /// are left out where variables say what is sent: `?id=$name` must not become `?id=NAME&id=OTHER`.
     #[must_use]
     pub fn address(&self, path: &[u8], arguments: &[u8], variables: &dyn Variables) -> Vec<u8> {
         let pass = self.pass.evaluate(variables);
         let after_scheme = memchr::memmem::find(&pass, b"://").map_or(0, |at| at + 3);
-        let has_path = memchr::memchr(b'/', &pass[after_scheme..]).is_some();
-        let mut address = pass.to_vec();
+        let uri = memchr::memchr3(b'/', b'?', b'#', &pass[after_scheme..]).map(|at| after_scheme + at);
+        let (host, uri) = pass.split_at(uri.unwrap_or(pass.len()));
+        let mut address = host.to_vec();
+        if !uri.is_empty() && !uri.starts_with(b"/") {
+            address.push(b'/');
+        }
+        for byte in uri {
+            // It would be cut off with what follows it.
+            if *byte == b'#' { address.extend_from_slice(b"%23") } else { address.push(*byte) }
+        }
         match self.replaced {
-            _ if !has_path => address.extend_from_slice(&escaped(path)),
-            Some(length) => address.extend_from_slice(&escaped(path.get(length..).unwrap_or_default())),
+            _ if uri.is_empty() => address.extend_from_slice(&escape::path(path)),
+            _ if self.has_variables => return address,
+            Some(length) => address.extend_from_slice(&escape::path(path.get(length..).unwrap_or_default())),
             None => {}
         }
         if !arguments.is_empty() {
-            address.push(if address.contains(&b'?') { b'&' } else { b'?' });
+            // A second question mark, as in nginx: what the file says in front of it stays the whole of the first argument.
+            address.push(b'?');
             address.extend_from_slice(arguments);
         }
         address
     }
-}
-
-/// A path as it stands in a request line.
-fn escaped(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
-    for byte in path {
-        if byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(byte) {
-            out.push(*byte);
-        } else {
-            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -92,11 +92,14 @@ mod tests {
             ("http://a:1", Some(3), "/up/x y", "", "http://a:1/up/x%20y"),
             ("http://a:1/", Some(4), "/up/x", "id=1", "http://a:1/x?id=1"),
             ("http://a:1/auth", Some(8), "/up-auth", "id=1", "http://a:1/auth?id=1"),
-            ("http://a:1/auth?k=v", None, "/up-auth", "id=1", "http://a:1/auth?k=v&id=1"),
+            ("http://a:1/auth?k=v", None, "/up-auth", "id=1", "http://a:1/auth?k=v?id=1"),
+            ("http://a:1?k=v", None, "/up-auth", "", "http://a:1/?k=v"),
         ] {
             let pass = Expression::parse_with(pass.as_bytes(), &Names::default()).expect("an address");
             let (headers, method, timeout) = (Vec::new(), None, None);
-            let settings = ProxySettings { pass, replaced, headers, passes_body: true, passes_headers: true, method, timeout };
+            let has_variables = false;
+            let settings =
+                ProxySettings { pass, replaced, has_variables, headers, passes_body: true, passes_headers: true, method, timeout };
             let address = settings.address(path.as_bytes(), arguments.as_bytes(), &Nothing);
             assert_eq!(String::from_utf8_lossy(&address), expected);
         }

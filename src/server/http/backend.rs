@@ -1,6 +1,5 @@
 //! Requests to back-ends: each with bounded time and size, and so many at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -12,6 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
+use super::notices::PendingNotices;
 use crate::server::config::ConnectionLimits;
 use crate::server::response::{Body as ResponseBody, Response, Status, push_line};
 
@@ -21,12 +21,17 @@ const IDLE_PER_HOST: usize = 16;
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// The back-ends as a shard sees them.
-#[derive(Clone)]
 pub(in crate::server) struct Backend {
     client: Client<HttpConnector, Body>,
-    places: Arc<Semaphore>,
+    places: Semaphore,
     timeout: Duration,
     most_bytes: usize,
+    /// Requests that nobody waits for.
+    pub(super) notices: PendingNotices,
+    /// Most of them.
+    pub(super) max_notices: usize,
+    /// Half of the places.
+    pub(super) notice_places: Semaphore,
 }
 
 /// A request to a back-end.
@@ -68,24 +73,37 @@ const OWN_HEADERS: [&str; 10] = [
 ];
 
 impl Backend {
-    pub(in crate::server) fn new(limits: &ConnectionLimits) -> Self {
+    pub(in crate::server) fn new(limits: &ConnectionLimits, notices: PendingNotices) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIME).pool_max_idle_per_host(IDLE_PER_HOST);
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self {
             client: builder.build(connector),
-            places: Arc::new(Semaphore::new(limits.max_hooks)),
+            places: Semaphore::new(limits.max_hooks),
             timeout: limits.hook_timeout,
             most_bytes: limits.max_hook_bytes,
+            notices,
+            max_notices: limits.max_hook_notices,
+            notice_places: Semaphore::new(limits.max_hooks.div_ceil(2)),
         }
     }
 
     /// Asks and waits for the answer.
     pub(super) async fn ask(&self, ask: Ask, body: Bytes) -> Result<Told, Unreachable> {
-        let timeout = ask.timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
-        let address = ask.address.clone();
-        let exchange = tokio::time::timeout(timeout, self.exchange(ask, body)).await;
+        let (timeout, address) = (ask.timeout, ask.address.clone());
+        self.within(timeout, &address, self.exchange(|| ask, body)).await
+    }
+
+    /// Waits for an exchange as long as it may take.
+    pub(super) async fn within(
+        &self,
+        timeout: Option<Duration>,
+        address: &Uri,
+        exchange: impl Future<Output = Result<Told, String>>,
+    ) -> Result<Told, Unreachable> {
+        let timeout = timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
+        let exchange = tokio::time::timeout(timeout, exchange).await;
         let told = exchange.unwrap_or_else(|_elapsed| Err(format!("no answer within {timeout:?} (--hook-timeout)")));
         told.map_err(|error| {
             tracing::debug!(host = address.host().unwrap_or_default(), error, "a back-end does not answer");
@@ -93,8 +111,14 @@ impl Backend {
         })
     }
 
-    async fn exchange(&self, ask: Ask, body: Bytes) -> Result<Told, String> {
+    /// Asks as soon as there is a place.
+    pub(super) async fn exchange(&self, ask: impl FnOnce() -> Ask, body: Bytes) -> Result<Told, String> {
         let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
+        // Boxed, so that those that wait for a place do not carry its state.
+        Box::pin(self.exchange_now(ask(), body)).await
+    }
+
+    async fn exchange_now(&self, ask: Ask, body: Bytes) -> Result<Told, String> {
         let length = body.len();
         let mut request = Request::new(Body::from(body));
         if length > 0 || ask.tells_length {
@@ -107,17 +131,12 @@ impl Backend {
         *request.uri_mut() = ask.address;
         let answer = self.client.request(request).await.map_err(|error| error.to_string())?;
         let (head, incoming) = answer.into_parts();
+        // The others are none that an answer ends with (RFC 9110, section 15), so that nobody can be told them.
+        if !(200..600).contains(&head.status.as_u16()) {
+            return Err(format!("the status {} is no answer", head.status.as_u16()));
+        }
         let body = to_bytes(Body::new(incoming), self.most_bytes).await.map_err(|error| format!("{error} (--max-hook-answer)"))?;
         Ok(Told { status: head.status.as_u16(), headers: head.headers, body })
-    }
-
-    /// Asks without waiting; nobody looks at the answer.
-    pub(super) fn tell(&self, ask: Ask) {
-        // Outside of a runtime the server is at its end.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let backend = self.clone();
-            runtime.spawn(async move { drop(backend.ask(ask, Bytes::new()).await) });
-        }
     }
 }
 
@@ -151,8 +170,10 @@ pub(super) fn header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderVal
     Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
 }
 
-/// Whether a header of the client goes to the back-end.
+/// Whether a header of the client goes to the back-end. One with an underscore does not, as in nginx: to CGI and its like
+/// it is the same as one with a hyphen, which `proxy_set_header` may have set.
 pub(super) fn is_passed(name: &str) -> bool {
     let is_own = OWN_HEADERS.iter().any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
-    !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_plain && !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
 }

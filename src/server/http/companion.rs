@@ -1,8 +1,11 @@
 //! What goes on beside a subscription until the connection leaves it: events of nchan, and a line in the list of those who
 //! are there.
 
-use super::backend::{Ask, Backend};
+use std::sync::Arc;
+
+use super::backend::Backend;
 use super::hooks::Notices;
+use super::notices::Notice;
 use crate::server::broker::{Broker, Charge, OutOfMemory, Presence};
 use crate::server::dialect::nchan::events::{Event, emit};
 use crate::server::subscriber::Companion;
@@ -11,7 +14,7 @@ use crate::server::subscriber::Companion;
 pub(super) struct LiveCompanion {
     broker: Broker,
     dequeued: Option<Event>,
-    left: Option<(Backend, Ask)>,
+    left: Option<(Arc<Backend>, Notice)>,
     _presence: Option<Presence>,
     _charge: Charge,
 }
@@ -21,17 +24,20 @@ impl LiveCompanion {
     ///
     /// # Errors
     /// When there is no room for it.
-    pub(super) fn begin(broker: &Broker, companion: Companion, (backend, notices): (&Backend, Notices)) -> Result<Box<Self>, OutOfMemory> {
-        // A request that waits for the end takes about as much as the head of the one that it was made of.
-        let ask =
-            notices.left.as_ref().map_or(0, |ask| ask.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum());
-        let charge = broker.pending_share(companion.own_bytes() + ask)?;
+    pub(super) fn begin(
+        broker: &Broker,
+        companion: Companion,
+        (backend, notices): (&Arc<Backend>, Notices),
+    ) -> Result<Box<Self>, OutOfMemory> {
+        let charge = broker.pending_share(companion.own_bytes())?;
+        let notice = |ask: Option<_>| ask.map(|ask| Notice::new(broker, ask)).transpose();
+        let (came, left) = (notice(notices.came)?, notice(notices.left)?);
         let presence = companion.info.map(|(line, channels)| broker.enter(&line, channels)).transpose()?;
         emit(broker, companion.enqueued.as_ref());
-        if let Some(came) = notices.came {
-            backend.tell(came);
+        if let Some(came) = came {
+            backend.tell(broker, came);
         }
-        let left = notices.left.map(|left| (backend.clone(), left));
+        let left = left.map(|left| (Arc::clone(backend), left));
         Ok(Box::new(Self { broker: broker.clone(), dequeued: companion.dequeued, left, _presence: presence, _charge: charge }))
     }
 }
@@ -40,7 +46,7 @@ impl Drop for LiveCompanion {
     fn drop(&mut self) {
         emit(&self.broker, self.dequeued.as_ref());
         if let Some((backend, left)) = self.left.take() {
-            backend.tell(left);
+            backend.tell(&self.broker, left);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and what the answer means.
 
-use axum::http::header::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Uri};
 use bytes::Bytes;
 
 use super::backend::{Ask, Told, Unreachable, header, is_passed};
 use super::connection::{Over, Requests, Served};
 use super::head::{self, BodyLength, Parsed};
+use super::rarely::Rarely;
 use super::route::{Next, Router};
 use super::sending::Again;
 use crate::server::config::{Expression, NchanSettings, ProxySettings, Variables};
@@ -15,6 +16,9 @@ use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Response, Status};
+
+/// Clients choose such values, so that they must not fill the log.
+static RARELY: Rarely = Rarely::new();
 
 /// Whether a request may go on.
 pub(super) struct Authorization {
@@ -111,6 +115,7 @@ pub(super) fn ask(
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
     let address = proxy.address(path, arguments, variables);
+    // What is none, with a space in it for example, is not sent.
     let address = Uri::try_from(address.as_slice()).ok().filter(|address| address.host().is_some()).ok_or(Unreachable)?;
     let mut headers = HeaderMap::new();
     if proxy.passes_headers {
@@ -121,10 +126,20 @@ pub(super) fn ask(
         }
     }
     for (name, value) in &proxy.headers {
-        let Some((name, value)) = header(name, &value.evaluate(variables)) else { continue };
-        headers.remove(&name);
+        let value = value.evaluate(variables);
+        // The client's header goes in any case: nothing of it may pass for what the server says.
+        let Some((name, value)) = HeaderName::from_bytes(name).ok().and_then(|name| {
+            headers.remove(&name);
+            Some((name, HeaderValue::from_bytes(&value).ok()?))
+        }) else {
+            RARELY.warn(|left_out| {
+                let (header, value) = (String::from_utf8_lossy(name), value.escape_ascii().to_string());
+                tracing::warn!(%header, value, left_out, "a value of proxy_set_header cannot be sent: the hook counts as down");
+            });
+            return Err(Unreachable);
+        };
         // How long a body is is known here better.
-        if !value.is_empty() && name != axum::http::header::CONTENT_LENGTH {
+        if !value.is_empty() && name != CONTENT_LENGTH {
             headers.insert(name, value);
         }
     }

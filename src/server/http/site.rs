@@ -20,7 +20,7 @@ pub(in crate::server) struct Site {
     /// The formats of the shard's followers.
     pub(in crate::server) formats: Rc<Formats>,
     /// Back-ends of hooks.
-    pub(in crate::server) backend: Backend,
+    pub(in crate::server) backend: Arc<Backend>,
     /// The locations of the listener.
     census: Arc<Census>,
     is_closed: Cell<bool>,
@@ -32,7 +32,7 @@ impl Site {
         listener: (Listener, Arc<Census>),
         limits: ConnectionLimits,
         formats: Rc<Formats>,
-        backend: Backend,
+        backend: Arc<Backend>,
     ) -> Self {
         let (listener, census) = listener;
         Self { listener, limits, formats, backend, census, is_closed: Cell::new(false) }

@@ -53,7 +53,8 @@ fn act(call: &Call<'_>, settings: &Arc<NchanSettings>, cors: &cors::Cors) -> Res
     }
     let named = nchan::channels(settings, &settings.publisher_ids, call.variables)?;
     let is_forbidden = named.keys.len() > call.max_channels || named.keys.iter().any(|key| call.broker.is_events_channel(key));
-    if is_forbidden {
+    let changes = is_post || call.request.method == "DELETE";
+    if is_forbidden || (changes && nchan::is_intrusive(settings, &named.group)) {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
     let notation = Notation::accepted(call.request.header("accept"));

@@ -36,7 +36,8 @@ fn act(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs, cors: &cors
         return nchan::text(Status::FORBIDDEN, "Channel group accounting is disabled.");
     }
     let group = settings.channel_group.evaluate(call.variables);
-    if !is_allowed || group.as_ref() == b"m" || group.contains(&b'/') {
+    let is_intrusive = call.request.method != "GET" && nchan::is_intrusive(settings, &group);
+    if !is_allowed || is_intrusive || group.as_ref() == b"m" || group.contains(&b'/') {
         return nchan::empty(Status::FORBIDDEN);
     }
     if call.request.method == "POST"

@@ -28,7 +28,8 @@ fn pass(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn set_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let is_name = |byte: &u8| byte.is_ascii_graphic() && *byte != b':';
+    // The characters of names (RFC 9110, section 5.6.2): another one could not be sent.
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     if value.first().is_empty() || !value.first().iter().all(is_name) {
         return Err(format!("invalid header name \"{}\"", value.shown()));
     }
@@ -67,6 +68,7 @@ impl ProxyLevel {
         let pass = level.pass?;
         let is_literal = pass.as_literal().is_some();
         Some(ProxySettings {
+            has_variables: !is_literal,
             replaced: (is_literal && !matches!(pattern, Pattern::Regex(_))).then(|| pattern.text().len()),
             pass,
             headers: level.headers.unwrap_or_default(),

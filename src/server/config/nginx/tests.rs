@@ -333,6 +333,7 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
 
 #[test]
 fn a_forgotten_brace_in_types_is_told() {
-    let wrong = parse("conf", b"events {}\nhttp {\ntypes { a/b c} location /p { x y; }\n}\nserver { listen 80; }\n}\n").expect_err("it is wrong");
+    let wrong =
+        parse("conf", b"events {}\nhttp {\ntypes { a/b c} location /p { x y; }\n}\nserver { listen 80; }\n}\n").expect_err("it is wrong");
     assert_eq!(wrong.to_string(), "conf:3: unexpected \"{\"");
 }

@@ -39,23 +39,28 @@ pub struct Negotiated {
     pub client_has_no_context: bool,
 }
 
-/// Reads the extensions that a client offers; `None` if there is none that is known.
+/// Reads the extensions that a client offers and takes the first one that is acceptable (RFC 7692, section 5.1); `None` if
+/// there is none that is known.
 ///
 /// # Errors
-/// What is wrong with its parameters.
+/// What is wrong with the parameters of the first known one, if none is acceptable: nchan answers with 400 then.
 pub fn negotiate(offers: Option<&[u8]>, deflate: Deflate) -> Result<Option<Negotiated>, &'static str> {
     let offers = String::from_utf8_lossy(offers.unwrap_or_default()).into_owned();
+    let mut wrong = None;
     for offer in offers.split(',') {
         let mut parts = offer.split(';').map(str::trim);
         match parts.next().unwrap_or_default() {
-            "permessage-deflate" => return permessage(parts, deflate).map(Some),
+            "permessage-deflate" => match permessage(parts, deflate) {
+                Ok(negotiated) => return Ok(Some(negotiated)),
+                Err(reason) => wrong = wrong.or(Some(reason)),
+            },
             name @ ("x-webkit-deflate-frame" | "deflate-frame") => {
                 return Ok(Some(Negotiated { answer: name.to_owned(), client_has_no_context: false }));
             }
             _ => {}
         }
     }
-    Ok(None)
+    wrong.map_or(Ok(None), Err)
 }
 
 fn permessage<'a>(parameters: impl Iterator<Item = &'a str>, deflate: Deflate) -> Result<Negotiated, &'static str> {
@@ -180,6 +185,11 @@ mod tests {
             ("permessage-deflate; server_max_window_bits=9", Err("server_max_window_bits perframe-deflate is too small")),
             ("permessage-deflate; client_max_window_bits=8", Err("invalid client_max_window_bits permessage-deflate setting")),
             ("permessage-deflate; server_max_window_bits=x", Err("invalid server_max_window_bits permessage-deflate setting")),
+            ("permessage-deflate; server_max_window_bits=9, permessage-deflate", Ok(Some("permessage-deflate"))),
+            (
+                "permessage-deflate; server_max_window_bits=9, permessage-deflate; client_max_window_bits=8",
+                Err("server_max_window_bits perframe-deflate is too small"),
+            ),
             ("x-webkit-deflate-frame", Ok(Some("x-webkit-deflate-frame"))),
             ("foo, deflate-frame", Ok(Some("deflate-frame"))),
         ] {

@@ -7,13 +7,15 @@ use std::fmt::{self, Write};
 
 use smallvec::SmallVec;
 
+use super::MOST_CHANNELS;
 use crate::message::parse_http_date;
 use crate::server::broker::Start;
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 
-/// Longest id in a header or argument, in bytes.
-const MOST_BYTES: usize = 128;
+/// Longest id in a header or argument, in bytes: that of the most channels, each with a tag of ten digits and a comma.
+/// (nchan takes no more than 128, which is less than the ids that it gives to subscribers of many channels.)
+const MOST_BYTES: usize = "18446744073709551615:".len() + MOST_CHANNELS * "4294967295,".len() + "[]".len();
 
 /// A message id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -76,6 +76,13 @@ pub fn channels(settings: &NchanSettings, expressions: &[Expression], variables:
     Ok(Named { ids, keys, group: group.into() })
 }
 
+/// Whether it is the request, not the configuration, that names the group of events: whoever likes would then write into what
+/// others take for the server's own words, or delete it.
+#[must_use]
+pub fn is_intrusive(settings: &NchanSettings, group: &[u8]) -> bool {
+    group == EVENTS_GROUP && settings.channel_group.as_literal().is_none()
+}
+
 /// The pieces of a value, empty ones too.
 fn split<'a>(value: &'a [u8], delimiter: &[u8]) -> Vec<&'a [u8]> {
     if delimiter.is_empty() {

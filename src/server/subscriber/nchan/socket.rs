@@ -16,6 +16,7 @@ const MOST_CONTROL_BYTES: usize = 1023;
 
 /// Close codes of RFC 6455, section 7.4.1.
 const NORMAL: u16 = 1000;
+const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 const POLICY: u16 = 1008;
 const TOO_LARGE: u16 = 1009;
@@ -130,6 +131,11 @@ impl Socket {
     fn judge(&mut self, frame: Frame, is_compressed: bool, max_message: usize) -> Option<Received> {
         let broken = || Some(Received::Close(empty_close()));
         let Frame { fin, opcode, payload } = frame;
+        // A control frame is whole, and only the first frame of a message tells that it is compressed (RFC 6455, section 5.5;
+        // RFC 7692, section 6.1).
+        if (opcode.is_control() && !fin) || (is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary)) {
+            return Some(Received::Close(frame::close(PROTOCOL_ERROR, "")));
+        }
         if opcode.is_control() && payload.len() > MOST_CONTROL_BYTES {
             return Some(Received::Close(frame::close(TOO_LARGE, "")));
         }
@@ -209,6 +215,7 @@ impl Socket {
 fn closing(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
+        [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => return frame::close(NOT_UTF8, ""),
         [high, low, ..] if is_echoed(u16::from_be_bytes([*high, *low])) => frame::push(Opcode::Close, payload, &mut out),
         [_, _, ..] => return frame::close(NORMAL, ""),
         _ => return empty_close(),

@@ -18,6 +18,8 @@ struct StreamFormat {
     mode: Mode,
     settings: Arc<NchanSettings>,
     ids: Ids,
+    /// Of mode chunked.
+    framing: Framing,
     boundary: String,
     slow: SlowConsumers,
 }
@@ -41,6 +43,7 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> A
         mode,
         settings: Arc::clone(settings),
         ids,
+        framing: Framing::of(call.request.minor_version),
         boundary,
         slow: call.slow_consumers(),
     });
@@ -59,7 +62,7 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> A
 }
 
 fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
-    let mode = subscribing.mode;
+    let (mode, version) = (subscribing.mode, subscribing.call.request.minor_version);
     let multipart = format!("multipart/mixed; boundary={boundary}");
     let mut out = Vec::with_capacity(320);
     Head {
@@ -71,8 +74,9 @@ fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
         },
         content_length: None,
         last_modified: None,
-        chunked: mode == Mode::Chunked,
-        keep_alive: mode != Mode::RawStream,
+        chunked: mode == Mode::Chunked && version > 0,
+        // Chunks are unknown to HTTP/1.0: there the end of the connection is that of the stream.
+        keep_alive: mode != Mode::RawStream && version > 0,
         headers: &subscribing.cors.lines,
     }
     .write(&mut out);
@@ -88,7 +92,7 @@ impl StreamFormat {
     fn message(&self, message: &Message, id: impl FnOnce() -> MessageId, out: &mut Vec<u8>) {
         match self.mode {
             Mode::EventSource => self.event(message, &id(), out),
-            Mode::Chunked => Framing::Chunked.piece(&message.text, out),
+            Mode::Chunked => self.framing.piece(&message.text, out),
             Mode::Multipart => self.part(message, &id(), out),
             _ => {
                 out.extend_from_slice(&message.text);
@@ -102,7 +106,7 @@ impl StreamFormat {
             push_field(b"event: ", event, out);
         }
         out.extend_from_slice(format!("id: {id}\n").as_bytes());
-        for line in message.text.split(|byte| *byte == b'\n') {
+        for line in lines(&message.text) {
             out.extend_from_slice(b"data: ");
             out.extend_from_slice(line);
             out.push(b'\n');
@@ -126,6 +130,24 @@ impl StreamFormat {
         out.extend_from_slice(&message.text);
         out.extend_from_slice(format!("\r\n--{}", self.boundary).as_bytes());
     }
+}
+
+/// The lines of a message, which end in LF. A CR on its own ends one, too, where browsers, to which it is always an end, would
+/// take what follows for a field or the end of the event: else a publisher could write an `id:` of its choice. Elsewhere it
+/// stays, as nchan sends it; browsers ignore what follows.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr2_iter(b'\n', b'\r', text).find(|at| text[*at] == b'\n' || means_something(&text[at + 1..]));
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+}
+
+/// Whether a browser heeds a line that begins so.
+fn means_something(text: &[u8]) -> bool {
+    [&b"\r"[..], b"data", b"event", b"id", b"retry"].iter().any(|field| text.starts_with(field))
 }
 
 /// A field of one line: what would end it is left out.
@@ -161,10 +183,12 @@ impl Format for StreamFormat {
 
     fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
         let is_over = ending == Ending::TimeToLive;
+        if self.mode == Mode::Chunked {
+            return self.framing.last(out);
+        }
         out.extend_from_slice(match self.mode {
             Mode::EventSource if is_over => b":408: 408 Request Timeout\n\n",
             Mode::EventSource => b":410: 410 Gone\n\n",
-            Mode::Chunked => b"0\r\n\r\n",
             Mode::Multipart => b"--\r\n",
             _ => b"",
         });
@@ -188,5 +212,26 @@ impl Format for StreamFormat {
 
     fn own_bytes(&self) -> usize {
         self.ids.own_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lone_cr_in_front_of_a_field_ends_a_line() {
+        for (text, expected) in [
+            ("", &[""][..]),
+            ("a", &["a"]),
+            ("a\nb\n", &["a", "b", ""]),
+            ("a\rid: 1\rb", &["a", "id: 1\rb"]),
+            ("a\rdata\revent:x\rretry: 1\r", &["a", "data", "event:x", "retry: 1\r"]),
+            ("a\r\nb\r", &["a\r", "b\r"]),
+            ("\r\r\nb", &["", "\r", "b"]),
+            ("a\r\rb", &["a", "\rb"]),
+        ] {
+            assert!(lines(text.as_bytes()).eq(expected.iter().map(|line| line.as_bytes())), "{text:?}");
+        }
     }
 }

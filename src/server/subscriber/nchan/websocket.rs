@@ -114,7 +114,7 @@ fn roles(call: &Call<'_>) -> Roles {
 fn publication(call: &Call<'_>, settings: &Arc<NchanSettings>, cors: &cors::Cors) -> Result<Publication, Box<Response>> {
     let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
     let named = nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
-    if named.keys.iter().any(|key| call.broker.is_events_channel(key)) {
+    if nchan::is_intrusive(settings, &named.group) || named.keys.iter().any(|key| call.broker.is_events_channel(key)) {
         return Err(with_cors(Box::new(nchan::empty(Status::FORBIDDEN))));
     }
     Publication::new(settings, &named, call.broker, (call.variables, "websocket"), None).map_err(with_cors)

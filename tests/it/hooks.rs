@@ -1,0 +1,182 @@
+//! Hooks of nchan against clients and back-ends that are up to something: what a back-end is told is what the configuration
+//! says, whatever stands in the request, and requests that nobody waits for are bounded.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use crate::support::{Connection, Server, conf, wait_until};
+
+/// A back-end that keeps what it is asked; its threads end with the process.
+struct Backend {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Backend {
+    /// Every request gets this answer.
+    fn start(answer: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let log = Arc::clone(&log);
+                std::thread::spawn(move || serve(stream, answer, &log));
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// Takes the heads of the requests since.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().expect("no thread panics"))
+    }
+}
+
+fn serve(mut stream: TcpStream, answer: &str, log: &Mutex<Vec<String>>) {
+    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+    while !read.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(count @ 1..) => read.extend_from_slice(&piece[..count]),
+            _ => return,
+        }
+    }
+    log.lock().expect("no thread panics").push(String::from_utf8_lossy(&read).into_owned());
+    // Who asks may be gone.
+    let _ = stream.write_all(answer.as_bytes());
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+fn authorized_by(proxy: &str) -> Server {
+    let locations = format!(
+        "location ~ ^/sub/(.*)$ {{ nchan_channel_id $1; nchan_channel_id_split_delimiter \",\"; nchan_subscriber;
+            nchan_authorize_request /auth; set $whole $1; }}
+        location ~ ^/raw/(?<name>.*)$ {{ nchan_channel_id $name; nchan_channel_id_split_delimiter \",\"; nchan_subscriber;
+            nchan_authorize_request /raw-auth; }}
+        location = /auth {{ internal; {proxy} }}
+        location = /raw-auth {{ internal; {} }}",
+        proxy.replace("$whole", "$name")
+    );
+    Server::with_conf(&conf("", &locations))
+}
+
+fn asked_for(server: &Server, backend: &Backend, path: &str, headers: &[(&str, &str)]) -> (u16, Vec<String>) {
+    let status = server.connect().request("GET", path, headers, None).head.status;
+    (status, backend.take())
+}
+
+#[test]
+fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
+    let backend = Backend::start(FORBIDDEN);
+    let server = authorized_by(&format!("proxy_pass http://{}/auth?id=$whole;", backend.address));
+    for (path, target) in [
+        ("/sub/secret?id=public", "/auth?id=secret"),
+        ("/sub/secret,%26id=public", "/auth?id=secret,%26id=public"),
+        ("/sub/public%23,secret", "/auth?id=public%23,secret"),
+        ("/sub/a+b", "/auth?id=a%2Bb"),
+        ("/raw/secret?id=public", "/auth?id=secret"),
+        ("/raw/public%23,secret", "/auth?id=public%23,secret"),
+    ] {
+        let (status, asked) = asked_for(&server, &backend, path, &[]);
+        assert_eq!(status, 403, "{path}");
+        assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+    }
+    for path in ["/raw/secret%20public", "/raw/secret%0dX-Chan:%20public"] {
+        assert_eq!(asked_for(&server, &backend, path, &[]), (502, Vec::new()), "{path}: it is no address");
+    }
+}
+
+#[test]
+fn headers_of_the_client_do_not_stand_in_for_those_of_the_configuration() {
+    let backend = Backend::start(FORBIDDEN);
+    let server = authorized_by(&format!("proxy_pass http://{}/auth; proxy_set_header X-Chan $whole;", backend.address));
+    for path in ["/raw/secret,%01", "/raw/secret,%7F"] {
+        let (status, asked) = asked_for(&server, &backend, path, &[("X-Chan", "public")]);
+        assert_eq!((status, asked), (502, Vec::new()), "{path}: nothing legal can be said");
+    }
+    for (path, value) in [("/raw/secret", "secret"), ("/sub/secret,%01", "secret,%01")] {
+        let (status, asked) = asked_for(&server, &backend, path, &[("X-Chan", "public"), ("X_Chan", "public"), ("X-Other", "1")]);
+        assert_eq!((status, asked.len()), (403, 1));
+        let head = asked[0].to_ascii_lowercase();
+        assert!(head.contains(&format!("\r\nx-chan: {value}\r\n")) && head.contains("\r\nx-other: 1\r\n"), "{head}");
+        assert!(!head.contains("public"), "{head}");
+    }
+}
+
+#[test]
+fn what_is_no_status_of_an_answer_becomes_502() {
+    for answer in
+        ["HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"]
+    {
+        let backend = Backend::start(answer);
+        let server = authorized_by(&format!("proxy_pass http://{}/;", backend.address));
+        let (status, asked) = asked_for(&server, &backend, "/sub/x", &[]);
+        assert_eq!((status, asked.len()), (502, 1), "{answer}");
+    }
+}
+
+fn noticed_by(address: &str, options: &[&str]) -> Server {
+    let locations = format!(
+        "location = /u {{ nchan_channel_id $arg_id; nchan_pubsub; nchan_subscribe_request /came; nchan_unsubscribe_request /left; }}
+        location = /stub {{ push_stream_channels_statistics; push_stream_channels_path $arg_id; }}
+        location = /came {{ internal; proxy_pass http://{address}/came?id=$nchan_channel_id; }}
+        location = /left {{ internal; proxy_pass http://{address}/left?id=$nchan_channel_id; proxy_set_header X-Chan $nchan_channel_id; }}"
+    );
+    Server::try_with_conf(&conf("push_stream_shared_memory_size 64m;", &locations), options).expect("a server")
+}
+
+fn follow(server: &Server, id: usize, headers: &[(&str, &str)]) -> Connection {
+    let mut connection = server.connect();
+    let headers = [&[("Accept", "text/event-stream")], headers].concat();
+    connection.send_request("GET", &format!("/u?id={id}"), &headers, None);
+    assert_eq!(connection.read_head().status, 200);
+    connection
+}
+
+/// A number of the detailed statistics.
+fn detail(server: &Server, name: &str) -> u64 {
+    let text = server.get("/stub?details=1").text().to_owned();
+    let statistics: serde_json::Value = serde_json::from_str(&text).expect("statistics in JSON");
+    statistics[name].as_u64().or_else(|| statistics[name].as_str()?.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+}
+
+#[test]
+fn notices_to_a_back_end_that_never_answers_are_bounded() {
+    // Nobody accepts: the connections wait in the queue of the kernel.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let server = noticed_by(&address, &["--shards", "1", "--max-hook-notices", "10", "--hook-timeout", "2s"]);
+    let before = detail(&server, "memory_used");
+    let long = "x".repeat(7000);
+    for id in 0..30 {
+        drop(follow(&server, id, &[("X-Long", &long)]));
+    }
+    wait_until("those beyond are dropped", || detail(&server, "dropped_hook_notices") == 50);
+    let most = detail(&server, "memory_used");
+    assert!(most > before + 10 * 7000, "they are charged: {before}, {most}");
+    wait_until("they are given up", || detail(&server, "memory_used") < before + 10 * 7000 / 2);
+    drop(follow(&server, 31, &[]));
+    assert_eq!(detail(&server, "dropped_hook_notices"), 50, "there is room again");
+}
+
+#[test]
+fn subscribers_that_the_end_of_the_server_sends_away_are_told_of() {
+    let backend = Backend::start(OK);
+    let mut server = noticed_by(&backend.address, &[]);
+    let followers: Vec<Connection> = (0..40).map(|id| follow(&server, id, &[])).collect();
+    let mut asked = Vec::new();
+    wait_until("all came", || {
+        asked.extend(backend.take());
+        asked.len() == followers.len()
+    });
+    assert!(asked.iter().all(|head| head.starts_with("GET /came?id=")), "{asked:?}");
+    server.terminate();
+    server.wait();
+    let left = backend.take();
+    assert_eq!(left.len(), followers.len(), "{left:?}");
+    assert!(left.iter().all(|head| head.starts_with("GET /left?id=") && head.to_ascii_lowercase().contains("\r\nx-chan: ")));
+}
