@@ -322,6 +322,8 @@ impl Builder<'_> {
             }
             for extension in &directive.arguments {
                 let extension = String::from_utf8_lossy(extension).to_ascii_lowercase();
+                // The last one counts, as in nginx.
+                types.retain(|(known, _)| *known != extension);
                 types.push((extension, directive.name.clone().into()));
             }
             self.report.treated(directive, Verdict::Part);

@@ -239,5 +239,7 @@ impl Level {
 
 fn types(by_extension: Option<Vec<(String, Bytes)>>, default_type: Option<Bytes>) -> Types {
     let defaults = Types::default();
-    Types { by_extension: by_extension.unwrap_or(defaults.by_extension), default_type: default_type.unwrap_or(defaults.default_type) }
+    let mut by_extension = by_extension.unwrap_or(defaults.by_extension);
+    by_extension.sort();
+    Types { by_extension, default_type: default_type.unwrap_or(defaults.default_type) }
 }

@@ -58,6 +58,7 @@ impl Writer<'_> {
             self.line(format_args!("files = false"));
         }
         self.rules(all)?;
+        self.types(all, path)?;
         for directive in all {
             self.inner(directive, path).map_err(|error| self.with_place(directive, error))?;
         }
@@ -70,7 +71,6 @@ impl Writer<'_> {
         let path = if path.is_empty() { directive.name.clone() } else { format!("{path}.{}", directive.name) };
         let lines: Vec<&Directive> = block.directives.iter().collect();
         match directive.name.as_str() {
-            "types" => self.types(&lines, &path),
             "map" => self.map(directive, block),
             "limit_except" => {
                 let methods = words(&directive.arguments)?;
@@ -96,18 +96,29 @@ impl Writer<'_> {
         }
     }
 
-    /// Lines with one type make one key.
-    fn types(&mut self, lines: &[&Directive], path: &str) -> Result<(), String> {
-        self.line(format_args!("\n[{path}]"));
-        let mut done: Vec<&str> = Vec::new();
-        for line in lines {
-            if done.contains(&line.name.as_str()) {
+    /// All `types` of a block are one table, with a key for each type; of an extension that is given twice the last counts.
+    fn types(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
+        let blocks = || all.iter().filter(|directive| directive.name == "types").filter_map(|directive| directive.block.as_ref());
+        if blocks().next().is_none() {
+            return Ok(());
+        }
+        let end = if path.is_empty() { "" } else { "." };
+        self.line(format_args!("\n[{path}{end}types]"));
+        let mut types: Vec<(&Directive, Vec<Vec<u8>>)> = Vec::new();
+        for line in blocks().flat_map(|block| &block.directives) {
+            if !line.name.contains('/') {
+                self.comment(line, "");
                 continue;
             }
-            done.push(&line.name);
-            let all: Vec<Vec<u8>> =
-                lines.iter().filter(|other| other.name == line.name).flat_map(|other| other.arguments.clone()).collect();
-            let extensions = words(&all).map_err(|error| self.with_place(line, error))?;
+            let is_given = |extension: &Vec<u8>| line.arguments.iter().any(|other| other.eq_ignore_ascii_case(extension));
+            types.iter_mut().for_each(|(_, extensions)| extensions.retain(|extension| !is_given(extension)));
+            match types.iter_mut().find(|(known, _)| known.name == line.name) {
+                Some((_, extensions)) => extensions.extend(line.arguments.iter().cloned()),
+                None => types.push((line, line.arguments.clone())),
+            }
+        }
+        for (line, extensions) in types.into_iter().filter(|(_, extensions)| !extensions.is_empty()) {
+            let extensions = words(&extensions).map_err(|error| self.with_place(line, error))?;
             self.line(format_args!("{} = {extensions}", Value::from(line.name.as_str())));
         }
         Ok(())
