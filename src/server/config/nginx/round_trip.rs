@@ -115,7 +115,7 @@ fn what_stands_around_endpoints_survives_toml() {
         events { worker_connections 5; use epoll; }
         http {
             error_log syslog:server=127.0.0.1,tag=t info; server_tokens off; push_stream_shared_memory_size 10m;
-            types { text/html html; text/html htm; text/x-z z Txt; text/plain txt; } types { text/x-z HTM; nothing; } default_type "a\"b\\c";
+            types { text/html html; text/html htm; text/x-z z Txt; text/plain txt; "of\n/two \"lines\"'" two; } types { text/x-z HTM; nothing; } default_type "a\"b\\c";
             map $http_host $site { hostnames; default x; .a.example "b c"; ~^x(?<y>.)$ $y; "q\"q" 1; }
             log_format one '$remote_addr "$request" \n'; log_format two escape=json '{"a":"$status"}';
             access_log logs/access.log one; access_log syslog:server=unix:/dev/log,nohostname,severity=debug two if=$site;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use toml::Value;
+use toml::{Table, Value};
 
 use super::conditions;
 use super::directives::{self, Effect};
@@ -118,8 +118,11 @@ impl Writer<'_> {
             }
         }
         for (line, extensions) in types.into_iter().filter(|(_, extensions)| !extensions.is_empty()) {
-            let extensions = words(&extensions).map_err(|error| self.with_place(line, error))?;
-            self.line(format_args!("{} = {extensions}", Value::from(line.name.as_str())));
+            let extensions: Result<Vec<Value>, String> = extensions.iter().map(|extension| utf8(extension).map(Value::from)).collect();
+            let extensions = extensions.map_err(|error| self.with_place(line, error))?;
+            // A key cannot be written as a value is, which may have several lines.
+            let entry = Table::from_iter([(line.name.clone(), Value::from(extensions))]);
+            self.line(format_args!("{}", entry.to_string().trim_end()));
         }
         Ok(())
     }
@@ -257,9 +260,11 @@ fn key(name: &str) -> &str {
 }
 
 fn text(bytes: &[u8]) -> Result<String, String> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|_| format!("\"{}\" is not UTF-8, which TOML cannot hold", String::from_utf8_lossy(bytes)))?;
-    Ok(Value::from(text).to_string())
+    utf8(bytes).map(|text| Value::from(text).to_string())
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| format!("\"{}\" is not UTF-8, which TOML cannot hold", String::from_utf8_lossy(bytes)))
 }
 
 fn words(arguments: &[Vec<u8>]) -> Result<String, String> {
