@@ -10,6 +10,19 @@ use crate::server::broker::{Broker, ChannelInfo, Summary};
 use crate::server::response::{Response, Status, push_number};
 use crate::server::{hostname, iso_time};
 
+/// The names of a channel's numbers, in their order, with what stands around each.
+macro_rules! names {
+    ($before:literal, $subscribers:literal, $after:literal) => {
+        [
+            concat!($before, "published_messages", $after),
+            concat!($before, "stored_messages", $after),
+            concat!($before, $subscribers, $after),
+            concat!($before, "dropped_messages", $after),
+            concat!($before, "lag_bytes", $after),
+        ]
+    };
+}
+
 /// The notation of an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
@@ -133,7 +146,7 @@ impl Notation {
         headers: impl Into<Cow<'static, [u8]>>,
     ) -> Response {
         let clean: Vec<ChannelInfo>;
-        let infos = if escaped {
+        let infos = if escaped && !infos.iter().all(|info| is_plain(&info.id)) {
             clean = infos.iter().map(|info| ChannelInfo { id: self.escaped(&info.id), ..info.clone() }).collect();
             &clean
         } else {
@@ -150,8 +163,7 @@ impl Notation {
     /// A channel id as this notation can hold it.
     #[must_use]
     pub fn escaped(self, id: &Bytes) -> Bytes {
-        let is_plain = |byte: &u8| (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
-        if id.iter().all(is_plain) {
+        if is_plain(id) {
             return id.clone();
         }
         let text = String::from_utf8_lossy(id);
@@ -171,15 +183,8 @@ impl Notation {
 
     /// One channel; `indent` stands before each line of YAML, `end` after the last value.
     fn item(self, info: &ChannelInfo, with_details: bool, (indent, end): (&[u8], &[u8]), out: &mut Vec<u8>) {
-        let subscribers = if self == Notation::Plain { "active_subscribers" } else { "subscribers" };
-        let fields = [
-            ("published_messages", info.published),
-            ("stored_messages", info.stored),
-            (subscribers, info.subscribers),
-            ("dropped_messages", info.dropped),
-            ("lag_bytes", info.lag_bytes),
-        ];
-        let fields = if with_details { &fields[..] } else { &fields[..3] };
+        let numbers = [info.published, info.stored, info.subscribers, info.dropped, info.lag_bytes];
+        let shown = if with_details { numbers.len() } else { 3 };
         let (before, after): (&[u8], &[u8]) = match self {
             Notation::Json | Notation::XJson => (b"{\"channel\": \"", b"\""),
             Notation::Plain => (b"channel: ", b""),
@@ -189,22 +194,16 @@ impl Notation {
         for piece in [indent, before, &info.id, after] {
             out.extend_from_slice(piece);
         }
-        for (name, value) in fields {
-            let name = name.as_bytes();
-            let before: [&[u8]; 4] = match self {
-                Notation::Json | Notation::XJson => [b", ", b"\"", name, b"\": "],
-                Notation::Plain => [b"\r\n", b"", name, b": "],
-                Notation::Yaml | Notation::XYaml => [indent, b"", name, b": "],
-                Notation::Xml => [b"  ", b"<", name, b">"],
-            };
-            let after: [&[u8]; 3] = match self {
-                Notation::Json | Notation::XJson | Notation::Plain => [b"", b"", b""],
-                Notation::Yaml | Notation::XYaml => [b"", b"", b"\r\n"],
-                Notation::Xml => [b"</", name, b">\r\n"],
-            };
-            before.iter().for_each(|piece| out.extend_from_slice(piece));
-            push_number(*value, out);
-            after.iter().for_each(|piece| out.extend_from_slice(piece));
+        let (labels, ends) = match self {
+            Notation::Json | Notation::XJson => (names!(", \"", "subscribers", "\": "), [""; 5]),
+            Notation::Plain => (names!("\r\n", "active_subscribers", ": "), [""; 5]),
+            Notation::Yaml | Notation::XYaml => (names!("  ", "subscribers", ": "), ["\r\n"; 5]),
+            Notation::Xml => (names!("  <", "subscribers", ">"), names!("</", "subscribers", ">\r\n")),
+        };
+        for ((label, number), end) in labels.iter().zip(numbers).zip(ends).take(shown) {
+            out.extend_from_slice(label.as_bytes());
+            push_number(number, out);
+            out.extend_from_slice(end.as_bytes());
         }
         let closing: &[u8] = match self {
             Notation::Json | Notation::XJson => b"}",
@@ -214,6 +213,11 @@ impl Notation {
         out.extend_from_slice(closing);
         out.extend_from_slice(end);
     }
+}
+
+/// The id can stand in every notation as it is.
+fn is_plain(id: &[u8]) -> bool {
+    id.iter().all(|byte| (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'))
 }
 
 /// First line of XML bodies.
