@@ -17,6 +17,7 @@ pub mod request;
 pub mod response;
 mod running;
 mod shard_thread;
+mod spare;
 pub mod statistics;
 pub mod subscriber;
 mod syslog;

@@ -223,14 +223,14 @@ impl Plan {
             Action::Publish { channels, event_id, event_type, store } => {
                 let message =
                     NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone(), ..NewMessage::default() };
-                self.publish(broker, channels, &message, *store)
+                self.publish(broker, channels, message, *store)
             }
         }
     }
 
-    fn publish(&self, broker: &Broker, channels: &[Arc<Channel>], message: &NewMessage, store: bool) -> Response {
+    fn publish(&self, broker: &Broker, channels: &[Arc<Channel>], message: NewMessage, store: bool) -> Response {
         let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
-        for channel in channels {
+        for (channel, message) in channels.iter().zip(std::iter::repeat_n(message, channels.len())) {
             match broker.publish(channel, message, store) {
                 Ok(info) => infos.push(info),
                 Err(_no_room) => return Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -38,19 +39,26 @@ enum Order {
 }
 
 impl ShardThread {
-    /// Starts shard number `index`.
+    /// Starts shard number `index`; the runtime of the caller wakes it in time.
     pub(super) fn start(index: usize, generation: Arc<Generation>, broker: Broker) -> io::Result<Self> {
         let (orders, coming) = mpsc::channel(MAX_ARRIVING);
         let (stop, stopped) = watch::channel(None);
+        let alarms = Handle::current();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
             let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
             broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
-            let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
+            let shard = Shard::new(index, broker, timeouts(&generation.config.limits), alarms);
             let thread = Thread::new(shard, &generation);
             drop(generation);
             let local = LocalSet::new();
-            runtime.block_on(local.run_until(thread.run((coming, stopped))));
+            runtime.block_on(local.run_until(async move {
+                // A task is polled when it has something to do; what stands here is polled every time that anybody has.
+                let ended = tokio::task::spawn_local(thread.run((coming, stopped))).await;
+                if let Err(Ok(panic)) = ended.map_err(tokio::task::JoinError::try_into_panic) {
+                    std::panic::resume_unwind(panic);
+                }
+            }));
         })?;
         Ok(Self { orders, stop })
     }

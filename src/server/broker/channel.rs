@@ -8,6 +8,8 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use super::NewMessage;
+use super::clock::PositionClock;
 use super::fate::Fate;
 use super::groups::Group;
 use super::log::{Log, LogAccounts, Place, Window};
@@ -175,19 +177,35 @@ impl Channel {
         self.lock().subscriptions
     }
 
-    /// Appends a message made by `make` from its id; the position is taken while the channel is locked, so that
-    /// positions and ids agree.
-    pub(super) fn append(&self, mut window: Window, make: impl FnOnce(u64) -> Message) -> Result<Appended, Gone> {
+    /// Appends a message; the position is taken while the channel is locked, so that positions and ids agree. If the channel
+    /// is gone, the message comes back.
+    pub(super) fn append(
+        &self,
+        mut window: Window,
+        new: NewMessage,
+        charge: Charge,
+        clock: &PositionClock,
+    ) -> Result<Appended, NewMessage> {
         let mut state = self.lock();
         if !matches!(state.fate, Fate::Alive) {
-            return Err(Gone);
+            return Err(new);
         }
         let followed_on = state.followed_on();
         window.keep_live = followed_on != 0;
         window.max_live_bytes = state.max_lag();
-        let mut message = make(state.log.last_id() + 1);
-        message.channel_tag = state.log.tags.next(message.position.time, window.takes_tag);
-        message.recipients = AtomicU32::new(u32::try_from(state.waiting).unwrap_or(u32::MAX));
+        let position = clock.next();
+        let NewMessage { text, event_id, event_type, attributes } = new;
+        let message = Message {
+            id: state.log.last_id() + 1,
+            position,
+            text,
+            event_id,
+            event_type,
+            attributes,
+            channel_tag: state.log.tags.next(position.time, window.takes_tag),
+            recipients: AtomicU32::new(u32::try_from(state.waiting).unwrap_or(u32::MAX)),
+            charge,
+        };
         let dropped = state.log.append(Arc::new(message), &window);
         state.active_at = Instant::now();
         Ok(Appended { info: state.info(&self.id), dropped, followed_on })

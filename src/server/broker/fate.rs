@@ -19,13 +19,17 @@ pub(super) enum Fate {
 }
 
 impl Channel {
+    /// Id of the newest message, and the farewell text if the channel was deleted after it.
+    #[must_use]
+    pub fn news(&self) -> (u64, Option<Bytes>) {
+        let state = self.lock();
+        (state.log.last_id(), state.farewell())
+    }
+
     /// The farewell text, if the channel was deleted.
     #[must_use]
     pub fn deleted(&self) -> Option<Bytes> {
-        match &self.lock().fate {
-            Fate::Deleted(_, text, _) => Some(text.clone()),
-            Fate::Alive | Fate::Collected(_) => None,
-        }
+        self.lock().farewell()
     }
 
     /// True if a follower at this place has something to be told: a message, or the channel's end.
@@ -43,6 +47,13 @@ impl Channel {
 }
 
 impl State {
+    fn farewell(&self) -> Option<Bytes> {
+        match &self.fate {
+            Fate::Deleted(_, text, _) => Some(text.clone()),
+            Fate::Alive | Fate::Collected(_) => None,
+        }
+    }
+
     /// The position at which the channel ended, if it did.
     pub(super) fn ended_at(&self) -> Option<Position> {
         match self.fate {

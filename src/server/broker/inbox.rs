@@ -2,10 +2,12 @@
 //!
 //! Bounded by nature: a channel stands in it at most once, because a mark in the channel says that it is there.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::channel::Channel;
 
@@ -13,7 +15,7 @@ use super::channel::Channel;
 #[derive(Debug, Default)]
 pub struct Inbox {
     channels: Mutex<Vec<Arc<Channel>>>,
-    news: Notify,
+    reader: AtomicWaker,
 }
 
 impl Inbox {
@@ -24,13 +26,20 @@ impl Inbox {
             channels.len() == 1
         };
         if was_empty {
-            self.news.notify_one();
+            self.reader.wake();
         }
     }
 
-    /// Waits until there is something to take.
+    /// Waits until there is something to take. To be called from one place only.
     pub async fn news(&self) {
-        self.news.notified().await;
+        poll_fn(|cx| {
+            if self.is_empty() {
+                self.reader.register(cx.waker());
+            }
+            // What came before the waker was there has not woken it.
+            if self.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     /// True if no channel has news now.

@@ -110,7 +110,7 @@ impl Broker {
             event_type: Some(Bytes::from_static(event.as_bytes())),
             ..NewMessage::default()
         };
-        if self.append(events, &message, Keeping::new(true)).is_err() {
+        if self.append(events, message, Keeping::new(true)).is_err() {
             tracing::debug!(event, "no memory for an event");
         }
     }

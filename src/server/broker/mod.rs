@@ -26,7 +26,7 @@ mod trash;
 mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
@@ -227,7 +227,7 @@ impl Broker {
     ///
     /// # Errors
     /// When a limit on channels or memory is reached; then nothing was published and no id is used up.
-    pub fn publish(&self, channel: &Arc<Channel>, message: &NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
+    pub fn publish(&self, channel: &Arc<Channel>, message: NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
         self.publish_keeping(channel, message, Keeping::new(store))
     }
 
@@ -235,7 +235,7 @@ impl Broker {
     ///
     /// # Errors
     /// As [`Broker::publish`].
-    pub fn publish_keeping(&self, channel: &Arc<Channel>, message: &NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
+    pub fn publish_keeping(&self, channel: &Arc<Channel>, message: NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
         let info = self.append(channel, message, keeping)?;
         self.0.counters.published.fetch_add(1, Ordering::Relaxed);
         if keeping.store {
@@ -246,7 +246,7 @@ impl Broker {
         Ok(info)
     }
 
-    fn append(&self, channel: &Arc<Channel>, message: &NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
+    fn append(&self, channel: &Arc<Channel>, mut message: NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
         let most = [self.settings().max_messages_stored_per_channel, keeping.max_stored].into_iter().flatten().min();
         let window = Window {
             store: keeping.store,
@@ -258,22 +258,14 @@ impl Broker {
         let mut successor = None;
         loop {
             let channel = successor.as_ref().unwrap_or(channel);
-            let charge = self.0.charge(Message::footprint(message))?;
-            let appended = channel.append(window, |id| Message {
-                id,
-                position: self.0.clock.next(),
-                text: message.text.clone(),
-                event_id: message.event_id.clone(),
-                event_type: message.event_type.clone(),
-                attributes: message.attributes.clone(),
-                channel_tag: 0,
-                recipients: AtomicU32::new(0),
-                charge,
-            });
-            if let Ok(appended) = appended {
-                self.0.tell(channel, appended.followed_on);
-                self.account_dropped(channel, appended.dropped);
-                return Ok(appended.info);
+            let charge = self.0.charge(Message::footprint(&message))?;
+            match channel.append(window, message, charge, &self.0.clock) {
+                Ok(appended) => {
+                    self.0.tell(channel, appended.followed_on);
+                    self.account_dropped(channel, appended.dropped);
+                    return Ok(appended.info);
+                }
+                Err(unpublished) => message = unpublished,
             }
             successor = Some(self.find_or_create(&channel.id)?);
         }

@@ -1,8 +1,11 @@
 //! Reading a log message by message, from a place up to its head or to the next gap.
 
+use std::collections::{VecDeque, vec_deque};
 use std::sync::Arc;
 
-use super::log::{Log, Place};
+use smallvec::SmallVec;
+
+use super::log::{Live, Log, Place};
 use super::message::Message;
 use crate::message::Position;
 
@@ -10,7 +13,7 @@ use crate::message::Position;
 #[derive(Debug, Default)]
 pub struct Slice {
     /// The messages, oldest first.
-    pub messages: Vec<Arc<Message>>,
+    pub messages: SmallVec<[Arc<Message>; 1]>,
     /// Where the reader stands after them (messages that it is not due are counted as served).
     pub place: Place,
     /// Number of messages before these that were due but are gone.
@@ -22,7 +25,37 @@ pub struct Slice {
     pub horizon: Position,
 }
 
-type Due<'a> = Box<dyn Iterator<Item = &'a Arc<Message>> + 'a>;
+/// What a reader is due: stored messages, then live ones.
+struct Due<'a> {
+    stored: vec_deque::Iter<'a, Arc<Message>>,
+    /// Newer ones come from the live window.
+    stored_up_to: u64,
+    live: vec_deque::Iter<'a, Live>,
+}
+
+impl<'a> Iterator for Due<'a> {
+    type Item = &'a Arc<Message>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.stored.next().filter(|message| message.id <= self.stored_up_to) {
+            None => {
+                self.stored = vec_deque::Iter::default();
+                self.live.next().map(|live| &live.message)
+            }
+            stored => stored,
+        }
+    }
+}
+
+/// Where the messages behind id `cursor` begin.
+///
+/// Most readers are close to the newest message, and most ids follow one another: then one look is enough, while a search
+/// would look at messages that have not been touched for long.
+fn first_behind(stored: &VecDeque<Arc<Message>>, cursor: u64) -> usize {
+    let Some(newest) = stored.back().filter(|newest| newest.id > cursor) else { return stored.len() };
+    let likely = usize::try_from(newest.id - cursor).ok().and_then(|due| stored.len().checked_sub(due));
+    likely.filter(|at| stored[*at].id == cursor + 1).unwrap_or_else(|| stored.partition_point(|message| message.id <= cursor))
+}
 
 /// A reader on its way through a log.
 pub(super) struct Reading<'a> {
@@ -47,17 +80,16 @@ impl<'a> Reading<'a> {
         let first_live = log.live.get(live_start).map_or(log.last_id + 1, |live| live.message.id);
         // What is not in the live window any more (or was never meant to be) comes from the stored messages.
         let stored_up_to = (first_live - 1).max(live_from);
-        let start = log.stored.partition_point(|message| message.id <= cursor);
+        let start = first_behind(&log.stored, cursor);
         let backlog = if cursor < live_from {
             let end = log.stored.partition_point(|message| message.id <= live_from);
             u32::try_from(end - start).unwrap_or(u32::MAX)
         } else {
             0
         };
-        let from_store = log.stored.range(start..).take_while(move |message| message.id <= stored_up_to);
+        let stored = log.stored.range(start..);
         let start = log.live.partition_point(|live| live.message.id <= cursor.max(stored_up_to));
-        let from_live = log.live.range(start..).map(|live| &live.message);
-        let due: Due<'_> = Box::new(from_store.chain(from_live));
+        let due = Due { stored, stored_up_to, live: log.live.range(start..) };
         let missed_backlog = u64::from(place.backlog.saturating_sub(backlog));
         let expected = cursor.max(live_from) + 1;
         Reading { due: due.peekable(), log, place, missed_backlog, backlog, expected, slice: Slice::default() }

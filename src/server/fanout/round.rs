@@ -14,9 +14,10 @@ use super::frames::{Content, Frame, FrameKey};
 use super::shard::ConnectionKey;
 use super::slow;
 use super::state::{Member, Moment, State, Turn};
-use crate::message::Position;
+use crate::message::{Position, unix_now};
 use crate::server::broker::{Channel, Incident, Place, Slice};
 use crate::server::faults;
+use crate::server::spare;
 
 /// The newest id of a channel and, if it was deleted, its farewell.
 type News<'a> = (u64, Option<&'a Bytes>);
@@ -84,8 +85,12 @@ impl State {
     /// Sends the messages of one channel, in frames that are shared with others.
     pub(super) fn deliver(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) {
         for _ in 0..FRAMES_PER_TURN {
-            let Some(frame) = self.frame(moment, key, nth, head) else { return };
-            if !self.send_frame(moment, key, nth, &frame) {
+            let Some(frame) = self.frame(key, nth, head) else { return };
+            let goes_on = self.send_frame(moment, key, nth, &frame);
+            if let Some(bytes) = Rc::into_inner(frame.bytes) {
+                spare::give(bytes);
+            }
+            if !goes_on {
                 return;
             }
         }
@@ -93,7 +98,7 @@ impl State {
     }
 
     /// The next frame for a follower; `None` if it has everything, or cannot take any.
-    pub(super) fn frame(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize, head: u64) -> Option<Frame> {
+    pub(super) fn frame(&mut self, key: ConnectionKey, nth: usize, head: u64) -> Option<Frame> {
         let follower = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages())?;
         let membership = follower.memberships.get(nth)?;
         let local = &self.channels[membership.channel as usize];
@@ -101,13 +106,16 @@ impl State {
         if member.place.cursor >= head {
             return None;
         }
+        let is_one_shot = follower.format.is_one_shot();
         let frame_key = FrameKey {
             channel: local.channel.number(),
             format: FrameKey::format_address(&follower.format),
             place: if member.place.is_in_backlog() { member.place } else { Place { cursor: member.place.cursor, ..Place::default() } },
-            second: if follower.format.is_one_shot() { moment.second } else { 0 },
+            second: if is_one_shot { unix_now() } else { 0 },
         };
-        if let Some(frame) = self.frames.find(frame_key, head) {
+        // Nobody shares the frames of the only follower; of one that comes back, those that come with it do.
+        let is_shared = local.members.len() > 1 || is_one_shot;
+        if is_shared && let Some(frame) = self.frames.find(frame_key, head) {
             return Some(frame);
         }
         let slice = slow::read(&local.channel, frame_key.place, follower.format.slow_consumers());
@@ -115,6 +123,9 @@ impl State {
         let (missed, is_cut, horizon) = (slice.missed, slice.is_cut, slice.horizon);
         let (bytes, sum) = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
         let content = Content { up_to, backlog, missed, sum, is_cut };
+        if !is_shared {
+            return Some(Frame { bytes: Rc::new(bytes), content });
+        }
         Some(self.frames.keep(frame_key, &follower.format, bytes, content))
     }
 
@@ -176,8 +187,8 @@ impl State {
                 continue;
             }
             let channel = Arc::clone(&self.channels[membership.channel as usize].channel);
-            let deleted = channel.deleted();
-            self.serve(moment, key, nth, (channel.last_id(), deleted.as_ref()));
+            let (head, deleted) = channel.news();
+            self.serve(moment, key, nth, (head, deleted.as_ref()));
         }
         self.after_write(moment, key);
         // Where it went on, a round finds out that the log need not keep so much any more.
@@ -200,7 +211,7 @@ impl State {
 
     /// Where a follower stands that is to be answered without messages. The newest positions are read first: what is
     /// published meanwhile is newer, so either it is seen as due or it comes after all of them.
-    fn standing(&self, moment: Moment<'_>, key: ConnectionKey) -> Standing {
+    fn standing(&self, key: ConnectionKey) -> Standing {
         let follower = self.slots.get(key).and_then(|slot| slot.follower.as_ref());
         let Some(follower) = follower.filter(|follower| follower.format.is_one_shot()) else { return Standing::default() };
         let max_lag = follower.format.slow_consumers().max_lag;
@@ -210,7 +221,7 @@ impl State {
         };
         let newest = follower.memberships.iter().map(|membership| positions(membership).1).max().unwrap_or_default();
         let next = follower.memberships.iter().filter_map(|membership| positions(membership).0).min();
-        let second = moment.second;
+        let second = unix_now();
         let newest = if newest == Position::default() { Position::new(second, 0) } else { newest };
         Standing { second, newest, before_next: next.map(slow::before) }
     }
@@ -219,7 +230,7 @@ impl State {
         if self.is_behind(key, nth) {
             return;
         }
-        let mut standing = self.standing(moment, key);
+        let mut standing = self.standing(key);
         let Some(follower) = self.slots[key].follower.as_mut().filter(|follower| follower.takes_messages()) else { return };
         let membership = follower.memberships[nth];
         let channel = &self.channels[membership.channel as usize].channel;
@@ -241,7 +252,7 @@ impl State {
 
     /// Ends a subscription with what its format sends for this reason.
     pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
-        let standing = self.standing(moment, key);
+        let standing = self.standing(key);
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
         let mut bytes = Vec::new();
         follower.format.end(ending, standing, &mut bytes);
@@ -310,7 +321,7 @@ impl State {
 /// The bytes of these messages in a format, ordered by position if they are of several channels, after what is missing
 /// before them, sealed; empty if there are none. A cursor at `horizon` leads to what comes after them.
 pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> (Vec<u8>, Sum) {
-    let mut deliveries: Vec<Delivery> = Vec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
+    let mut deliveries: SmallVec<[Delivery; 1]> = SmallVec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
     for (channel, slice) in parts {
         deliveries.extend(slice.messages.iter().map(|message| Delivery { channel: Bytes::clone(channel), message: Arc::clone(message) }));
     }
@@ -323,7 +334,7 @@ pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon
     }
     // Growing step by step would cost more than the encoding.
     let texts: usize = deliveries.iter().map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS).sum();
-    let mut bytes = Vec::with_capacity(texts + ROOM_FOR_HEAD);
+    let mut bytes = spare::take(texts + ROOM_FOR_HEAD);
     format.messages(Batch { gaps: &gaps, deliveries: &deliveries, horizon }, &mut bytes);
     format.seal(bytes)
 }

@@ -55,14 +55,8 @@ impl Progress {
     /// What is published from now on is for the next round.
     fn begin(channel: &Channel, shard: usize) -> Self {
         channel.clear_dirty(shard);
-        Self {
-            head: channel.last_id(),
-            deleted: channel.deleted(),
-            unvisited: usize::MAX,
-            frames: Frames::default(),
-            waiting_bytes: 0,
-            again: false,
-        }
+        let (head, deleted) = channel.news();
+        Self { head, deleted, unvisited: usize::MAX, frames: Frames::default(), waiting_bytes: 0, again: false }
     }
 }
 

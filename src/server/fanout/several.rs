@@ -56,7 +56,7 @@ impl State {
     /// Usually only this channel has news; then its frame is shared as ever. The frame is made before the others are
     /// looked at: a message of theirs that precedes it is in their logs by then.
     pub(super) fn deliver_in_order(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
-        let frame = self.frame(moment, key, nth, self.head_of(key, nth));
+        let frame = self.frame(key, nth, self.head_of(key, nth));
         let Some(follower) = &self.slots[key].follower else { return };
         self.turn.channels += follower.memberships.len();
         let quiet = (0..follower.memberships.len()).all(|other| !self.has_news(key, other, other == nth));

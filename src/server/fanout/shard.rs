@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::follower::{Channels, Outcome, Subscription};
@@ -31,6 +32,8 @@ struct Inner {
     inbox: Arc<Inbox>,
     send_timeout: Cell<Millis>,
     ping_timeout: Cell<Millis>,
+    /// The runtime that keeps the time: a shard of which it is not known when it has to wake waits for its sockets at less cost.
+    alarms: Handle,
     started: Instant,
     earlier_deadline: Notify,
     drained: Notify,
@@ -60,15 +63,17 @@ pub enum FollowerEvent {
 
 impl Shard {
     /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped, and
-    /// those that do not answer a ping within `ping_timeout`, unless that is zero.
+    /// those that do not answer a ping within `ping_timeout`, unless that is zero. The runtime of `alarms` wakes it in time; it has
+    /// to live as long.
     #[must_use]
-    pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration)) -> Self {
+    pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration), alarms: Handle) -> Self {
         let shard = Self(Rc::new(Inner {
             index,
             inbox: broker.inbox(index),
             broker,
             send_timeout: Cell::new(NEVER),
             ping_timeout: Cell::new(NEVER),
+            alarms,
             started: Instant::now(),
             earlier_deadline: Notify::new(),
             drained: Notify::new(),
@@ -136,8 +141,12 @@ impl Shard {
                 None => earlier.await,
                 Some(due) => {
                     let due = self.0.started + Duration::from_millis(due);
+                    let alarm = {
+                        let _runtime = self.0.alarms.enter();
+                        tokio::time::sleep_until(due.into())
+                    };
                     tokio::select! {
-                        () = tokio::time::sleep_until(due.into()) => self.expire(),
+                        () = alarm => self.expire(),
                         () = earlier => {}
                     }
                 }
@@ -165,12 +174,14 @@ impl Shard {
     /// Sets the time after which a connection that serves requests is woken with [`Interruption::Expired`].
     pub fn set_deadline(&self, key: ConnectionKey, after: Option<Duration>) {
         let due = after.map(|after| self.now().saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER)));
-        self.with(|state, moment| {
-            let slot = &mut state.slots[key];
-            slot.deadline = due;
-            slot.expired = false;
-            state.arm(key, moment.send_timeout);
-        });
+        let mut state = self.0.state.borrow_mut();
+        let slot = &mut state.slots[key];
+        slot.deadline = due;
+        slot.expired = false;
+        if due.is_some() {
+            state.arm(key, self.0.send_timeout.get());
+            self.tell_deadline(&mut state);
+        }
     }
 
     /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`), the end of the server.
@@ -332,7 +343,6 @@ impl Shard {
             broker: &self.0.broker,
             shard: self.0.index,
             now: self.now(),
-            second: crate::message::unix_now(),
             send_timeout: self.0.send_timeout.get(),
             ping_timeout: self.0.ping_timeout.get(),
         };
@@ -341,12 +351,17 @@ impl Shard {
         if result.is_err() {
             state.repair(moment);
         }
-        if std::mem::take(&mut state.deadline_moved) {
-            self.0.earlier_deadline.notify_one();
-        }
+        self.tell_deadline(&mut state);
         drop(state);
         // Whoever asked for the work ends with it.
         result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Tells whoever sleeps until the next deadline of an earlier one.
+    fn tell_deadline(&self, state: &mut State) {
+        if std::mem::take(&mut state.deadline_moved) {
+            self.0.earlier_deadline.notify_one();
+        }
     }
 
     fn expire(&self) {

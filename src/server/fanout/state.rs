@@ -3,6 +3,7 @@
 //! `rounds` and `round` deliver to them; `shard` is the handle through which connections come here.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -26,7 +27,7 @@ use crate::server::faults;
 pub(super) struct State {
     pub(super) slots: Slab<Slot>,
     pub(super) channels: Slab<LocalChannel>,
-    pub(super) by_number: HashMap<u64, u32>,
+    pub(super) by_number: HashMap<u64, u32, BuildHasherDefault<NumberHasher>>,
     pub(super) frames: Frames,
     pub(super) rounds: Rounds,
     /// What was done since others had the thread.
@@ -35,6 +36,24 @@ pub(super) struct State {
     pub(super) timers: Timers,
     /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to be told.
     pub(super) deadline_moved: bool,
+}
+
+/// Spreads the numbers of channels. The broker gives them one after the other, so nobody can choose them to collide.
+#[derive(Clone, Copy, Default)]
+pub(super) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// What a shard does before it lets others have the thread.
@@ -107,7 +126,6 @@ pub(super) struct Moment<'a> {
     pub(super) broker: &'a Broker,
     pub(super) shard: usize,
     pub(super) now: Millis,
-    pub(super) second: u64,
     pub(super) send_timeout: Millis,
     pub(super) ping_timeout: Millis,
 }

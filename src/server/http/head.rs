@@ -1,8 +1,9 @@
 //! Request heads: from bytes to a [`Request`], or to the error page that nginx would send (reference section 1).
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
-use httparse::{EMPTY_HEADER, Header};
+use httparse::Header;
 
 use crate::server::config::{normalise, normalise_with_slashes};
 use crate::server::request::{Endpoints, Request};
@@ -38,9 +39,9 @@ pub(super) fn parse<T>(
 ) -> Parsed<T> {
     let is_full = buffer.len() >= max_bytes;
     let buffer = &buffer[..buffer.len().min(max_bytes)];
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let taken = match parsed.parse(buffer) {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let taken = match parsed.parse_with_uninit_headers(buffer, &mut headers) {
         Ok(httparse::Status::Complete(taken)) => taken,
         Ok(httparse::Status::Partial) if is_full => return Parsed::Bad(too_large(buffer)),
         Ok(httparse::Status::Partial) => return Parsed::Incomplete,

@@ -11,6 +11,7 @@ use super::connection::{Over, Requests};
 use super::head::BodyLength;
 use crate::server::broker::Incident;
 use crate::server::response::{Response, Status};
+use crate::server::spare;
 
 impl Requests<'_> {
     /// Reads a body of up to `most` bytes; else gives the error response.
@@ -83,7 +84,7 @@ impl Requests<'_> {
         // The memory of large requests is not kept.
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
-        self.out = Vec::new();
+        spare::give(std::mem::take(&mut self.out));
         let limits = &self.connection.site.limits;
         let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
         self.fill(timeout, true).await

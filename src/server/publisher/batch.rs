@@ -191,10 +191,10 @@ impl Batch {
             ..NewMessage::default()
         };
         match channel {
-            Some(channel) => self.publish_to(broker, &channels_path::split(Bytes::from(channel)), &message)?,
+            Some(channel) => self.publish_to(broker, &channels_path::split(Bytes::from(channel)), message)?,
             None => {
                 let ids = std::mem::take(&mut self.default_ids);
-                let result = self.publish_to(broker, &ids, &message);
+                let result = self.publish_to(broker, &ids, message);
                 self.default_ids = ids;
                 result?;
             }
@@ -203,7 +203,7 @@ impl Batch {
         Ok(())
     }
 
-    fn publish_to(&mut self, broker: &Broker, ids: &[ChannelRef], message: &NewMessage) -> Result<(), Failure> {
+    fn publish_to(&mut self, broker: &Broker, ids: &[ChannelRef], message: NewMessage) -> Result<(), Failure> {
         if ids.is_empty() {
             return Err(Refusal::NoChannelId.into());
         }
@@ -224,7 +224,7 @@ impl Batch {
             };
             channels.push(channel);
         }
-        for channel in &channels {
+        for (channel, message) in channels.iter().zip(std::iter::repeat_n(message, channels.len())) {
             broker.publish(channel, message, self.store).map_err(refusal_of)?;
         }
         self.last = channels.pop();

@@ -93,7 +93,7 @@ impl Publication {
         let store = settings.store_messages;
         let max_stored = store.then_some(settings.max_message_buffer_length);
         let keeping = Keeping { store, max_stored, counts: false };
-        match broker.publish_keeping(&self.channel, &message, keeping) {
+        match broker.publish_keeping(&self.channel, message, keeping) {
             Ok(info) => {
                 let status = if info.subscribers > 0 { Status(201) } else { Status(202) };
                 // As after the delivery, which those who waited do not survive.

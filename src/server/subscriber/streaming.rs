@@ -12,6 +12,7 @@ use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Sum};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
+use crate::server::spare;
 
 /// The bytes of streaming and EventSource followers.
 struct StreamFormat {
@@ -179,7 +180,7 @@ impl StreamFormat {
 
 impl Format for StreamFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let mut scratch = Vec::new();
+        let mut scratch = spare::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
             let length = self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
@@ -188,6 +189,7 @@ impl Format for StreamFormat {
         for delivery in batch.deliveries {
             self.piece(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
         }
+        spare::give(scratch);
     }
 
     fn ping(&self, out: &mut Vec<u8>) {

@@ -50,7 +50,7 @@ pub fn emit(broker: &Broker, event: Option<&Event>) {
     let attributes = Some(Arc::new(Attributes { expires_after, ..Attributes::default() }));
     let message = NewMessage { text: text.clone(), attributes, ..NewMessage::default() };
     let keeping = Keeping { store: true, max_stored: Some(BUFFER_LENGTH), counts: true };
-    let emitted = broker.find_or_create(key).and_then(|channel| broker.publish_keeping(&channel, &message, keeping));
+    let emitted = broker.find_or_create(key).and_then(|channel| broker.publish_keeping(&channel, message, keeping));
     if emitted.is_err() {
         tracing::debug!("no room for an event of nchan");
     }

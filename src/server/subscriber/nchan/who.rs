@@ -39,7 +39,7 @@ fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<Answer, Box<R
     let attributes = Arc::new(Attributes { expires_after: Some(unix_now() + SECONDS), ..Attributes::default() });
     for text in followers {
         let message = NewMessage { text, attributes: Some(Arc::clone(&attributes)), ..NewMessage::default() };
-        call.broker.publish_keeping(&channel, &message, Keeping::new(true)).map_err(no_room)?;
+        call.broker.publish_keeping(&channel, message, Keeping::new(true)).map_err(no_room)?;
     }
     subscribing.named.keys = vec![key];
     subscribing.id = None;

@@ -20,6 +20,7 @@ use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
+use crate::server::spare;
 use frame::Opcode;
 
 /// RFC 6455, section 1.3.
@@ -64,8 +65,9 @@ impl Publishing {
         // Without the room that a text of many fragments has at its end, of which the memory bound would not know.
         let message = NewMessage { text: text.into_boxed_slice().into(), ..NewMessage::default() };
         // A channel that was deleted is no longer one of the connection's.
-        for channel in self.channels.iter().filter(|channel| channel.deleted().is_none()) {
-            broker.publish(channel, &message, self.store)?;
+        let channels = self.channels.iter().zip(std::iter::repeat_n(message, self.channels.len()));
+        for (channel, message) in channels.filter(|(channel, _)| channel.deleted().is_none()) {
+            broker.publish(channel, message, self.store)?;
         }
         Ok(())
     }
@@ -178,7 +180,7 @@ impl WebSocketFormat {
 
 impl Format for WebSocketFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let mut scratch = Vec::new();
+        let mut scratch = spare::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
             self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
@@ -187,6 +189,7 @@ impl Format for WebSocketFormat {
         for delivery in batch.deliveries {
             self.text(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
         }
+        spare::give(scratch);
     }
 
     fn ping(&self, out: &mut Vec<u8>) {
