@@ -5,8 +5,8 @@ use std::cell::RefCell;
 /// Most buffers that a thread keeps.
 const MAX_KEPT: usize = 8;
 
-/// Largest buffer that is kept.
-const MAX_KEPT_BYTES: usize = 8 * 1024;
+/// Largest buffer that is kept: one that waits for a socket afterwards should not be much larger than what is in it.
+const MAX_KEPT_BYTES: usize = 2 * 1024;
 
 thread_local! {
     static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
