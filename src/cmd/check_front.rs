@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::server::config::{Config, Endpoint, ListenAddress, Location, VirtualServer, WebSettings};
+use crate::server::config::{Config, Endpoint, ListenAddress, Location, Pattern, VirtualServer, WebSettings};
 
 /// What every forwarded location needs: a connection that lives long and is not held back.
 const FORWARD: &[&str] = &[
@@ -89,7 +89,8 @@ fn forwarded(location: &Location, depth: usize) -> Option<String> {
     }
     let indent = "    ".repeat(depth);
     let pattern = location.pattern.to_string();
-    let pattern = match pattern.split_once(' ') {
+    let has_modifier = !matches!(location.pattern, Pattern::Prefix { stops_regexes: false, .. });
+    let pattern = match pattern.split_once(' ').filter(|_| has_modifier) {
         Some((modifier, text)) => format!("{modifier} {}", quoted(text)),
         None => quoted(&pattern),
     };

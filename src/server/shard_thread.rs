@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -39,16 +38,15 @@ enum Order {
 }
 
 impl ShardThread {
-    /// Starts shard number `index`; the runtime of the caller wakes it in time.
+    /// Starts shard number `index`.
     pub(super) fn start(index: usize, generation: Arc<Generation>, broker: Broker) -> io::Result<Self> {
         let (orders, coming) = mpsc::channel(MAX_ARRIVING);
         let (stop, stopped) = watch::channel(None);
-        let alarms = Handle::current();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
             let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
             broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
-            let shard = Shard::new(index, broker, timeouts(&generation.config.limits), alarms);
+            let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
             let thread = Thread::new(shard, &generation);
             drop(generation);
             let local = LocalSet::new();

@@ -6,6 +6,11 @@ use rustix::process::Signal;
 
 use crate::support::{Directory, Server, conf, opcode, program, wait_until};
 
+fn expect_good_end(server: &mut Server) {
+    let status = server.wait();
+    assert!(status.success() && !server.stderr().contains("panic"), "{status}: {}", server.stderr());
+}
+
 #[test]
 fn sigterm_ends_every_subscriber_properly() {
     let locations = r#"
@@ -37,8 +42,7 @@ fn sigterm_ends_every_subscriber_properly() {
     for connection in [&mut stream, &mut events, &mut waiting, &mut websocket, &mut idle] {
         connection.expect_close();
     }
-    let status = server.wait();
-    assert!(status.success(), "{status}: {}", server.stderr());
+    expect_good_end(&mut server);
 }
 
 #[test]
@@ -48,8 +52,7 @@ fn sigint_ends_with_success() {
     server.signal(Signal::INT);
     stream.read_body();
     stream.expect_close();
-    let status = server.wait();
-    assert!(status.success(), "{status}: {}", server.stderr());
+    expect_good_end(&mut server);
 }
 
 #[test]
@@ -59,8 +62,7 @@ fn a_client_that_does_not_go_cannot_keep_the_server() {
     half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(half.read_head().status, 100);
     server.terminate();
-    let status = server.wait();
-    assert!(status.success(), "{status}: {}", server.stderr());
+    expect_good_end(&mut server);
     let told = "connections did not end within the time of grace and are cut (--grace) connections=1";
     assert!(server.stderr().contains(told), "{}", server.stderr());
 }
@@ -72,12 +74,13 @@ fn a_second_signal_ends_at_once() {
         let mut half = server.connect();
         half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
         assert_eq!(half.read_head().status, 100);
+        let mut waiting = server.follow("/sub/a", &[]);
         server.signal(first);
         wait_until("the server has heard of its end", || server.stderr().contains("ending: "));
         server.signal(second);
-        let status = server.wait();
-        assert!(status.success(), "{status}: {}", server.stderr());
+        expect_good_end(&mut server);
         half.expect_close();
+        waiting.read_body();
     }
 }
 
@@ -98,8 +101,7 @@ fn sigquit_lets_requests_finish_whatever_the_time_of_grace() {
     let answer = half.read_response();
     assert_eq!((answer.head.status, answer.head.get("Connection")), (200, Some("close")), "{answer:?}");
     half.expect_close();
-    let status = server.wait();
-    assert!(status.success(), "{status}: {}", server.stderr());
+    expect_good_end(&mut server);
 }
 
 #[test]

@@ -14,6 +14,7 @@ const LOCATIONS: &str = r#"
     location ~* ^/ws/(.+)$ { push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_websocket_allow_publish on; }
     location /lp { push_stream_subscriber long-polling; push_stream_channels_path $arg_id; }
     location /poll { push_stream_subscriber polling; push_stream_channels_path $arg_id; }
+    location "/with space/poll" { push_stream_subscriber polling; push_stream_channels_path $arg_id; }
     location /app { proxy_pass http://127.0.0.1:1; }
 "#;
 
@@ -64,6 +65,7 @@ fn every_mode_works_through_nginx_in_front() {
         nginx.connect().request("GET", "/poll?id=ch1", &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None).text(),
         "one"
     );
+    assert_eq!(get("/with%20space/poll?id=ch1").head.status, 304);
     // Cursors and JSONP go through as they are.
     let since = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
     let call = nginx.connect().request("GET", "/lp?id=ch1&callback=show", &since, None);

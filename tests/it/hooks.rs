@@ -91,6 +91,36 @@ fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
 }
 
 #[test]
+fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
+    let backend = Backend::start(FORBIDDEN);
+    let locations = format!(
+        "location ~ ^/path/([^/]*)/(?<name>.*)$ {{ nchan_channel_id $name; nchan_subscriber; nchan_authorize_request /auth/$1/$name/end; }}
+        location ~ ^/args/(.*)$ {{ nchan_channel_id $1; nchan_subscriber; nchan_authorize_request /auth?id=$1&h=$http_x&a=$arg_a&last; }}
+        location = /all {{ nchan_channel_id $arg_a; nchan_subscriber; nchan_authorize_request /auth?p=$uri&$args; }}
+        location = /dots {{ nchan_channel_id c; nchan_subscriber; nchan_authorize_request /auth/$arg_a/x; }}
+        location /auth {{ internal; proxy_pass http://{}; }}",
+        backend.address
+    );
+    let server = Server::with_conf(&conf("", &locations));
+    for (path, target) in [
+        ("/path/mine/x?k=v", "/auth/mine/x/end?k=v"),
+        ("/path/mine%3F/x", "/auth/mine%3F/x/end"),
+        ("/path/mine%3Fk=v%23/x?k=w", "/auth/mine%3Fk=v%23/x/end?k=w"),
+        ("/args/one?a=%26", "/auth?id=one&h=&a=%26&last"),
+        ("/args/one%26id=two%23?a=1", "/auth?id=one%26id=two%23&h=&a=1&last"),
+        ("/all?a=1&b=%26?", "/auth?p=/all&a=1&b=%26?"),
+    ] {
+        let (status, asked) = asked_for(&server, &backend, path, &[]);
+        assert_eq!(status, 403, "{path}");
+        assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+    }
+    let (_, asked) = asked_for(&server, &backend, "/args/one", &[("X", "1&id=two #")]);
+    assert!(asked[0].starts_with("GET /auth?id=one&h=1%26id=two%20%23&a=&last HTTP/1.1\r\n"), "{asked:?}");
+    // A back-end could take it for the way to another place.
+    assert_eq!(asked_for(&server, &backend, "/dots?a=..", &[]), (502, Vec::new()));
+}
+
+#[test]
 fn headers_of_the_client_do_not_stand_in_for_those_of_the_configuration() {
     let backend = Backend::start(FORBIDDEN);
     let server = authorized_by(&format!("proxy_pass http://{}/auth; proxy_set_header X-Chan $whole;", backend.address));

@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -271,6 +272,12 @@ fn an_access_log_that_cannot_be_opened_is_told_at_once() {
     server.signal(Signal::HUP);
     wait_until("the log is there", || log.exists());
     assert_eq!(server.stderr().matches("cannot open").count(), 1, "{}", server.stderr());
+    // A pipe that nobody reads is one that cannot be opened, not one that is waited for.
+    std::fs::remove_file(&log).expect("the log can go");
+    assert!(Command::new("mkfifo").arg(&log).status().expect("mkfifo runs").success());
+    server.signal(Signal::HUP);
+    wait_until("it is told", || server.stderr().matches("cannot open the access log").count() == 2);
+    assert_eq!(server.get("/stats").head.status, 200);
     server.stop();
 }
 

@@ -3,12 +3,13 @@
 //! Parsed once when the configuration is read, evaluated for every request. Where the values come from is the business
 //! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
+mod addresses;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::escape;
 use super::map::MapVariable;
 
 /// Where the variables of an expression come from: the request.
@@ -221,19 +222,6 @@ impl Expression {
             text.extend_from_slice(&part.value(variables));
         }
         Cow::Owned(text)
-    }
-
-    /// Evaluates for `set`, where nginx escapes numbered captures if the path of the request was escaped itself: a captured
-    /// `&` stays part of its argument in `?id=$set`.
-    #[must_use]
-    pub fn evaluate_to_set(&self, variables: &dyn Variables) -> Vec<u8> {
-        let target = variables.builtin("request_uri").unwrap_or_default();
-        let was_escaped = target.iter().take_while(|byte| **byte != b'?').any(|byte| matches!(byte, b'%' | b'+'));
-        let value = |part: &Part| match part {
-            Part::Capture(_) if was_escaped => escape::argument(&part.value(variables)),
-            part => part.value(variables).into_owned(),
-        };
-        self.parts.iter().flat_map(value).collect()
     }
 }
 

@@ -42,10 +42,7 @@ impl ProxySettings {
         if !uri.is_empty() && !uri.starts_with(b"/") {
             address.push(b'/');
         }
-        for byte in uri {
-            // It would be cut off with what follows it.
-            if *byte == b'#' { address.extend_from_slice(b"%23") } else { address.push(*byte) }
-        }
+        push_without_fragment(uri, &mut address);
         match self.replaced {
             _ if uri.is_empty() => address.extend_from_slice(&escape::path(path)),
             _ if self.has_variables => return address,
@@ -55,9 +52,16 @@ impl ProxySettings {
         if !arguments.is_empty() {
             // A second question mark, as in nginx: what the file says in front of it stays the whole of the first argument.
             address.push(b'?');
-            address.extend_from_slice(arguments);
+            push_without_fragment(arguments, &mut address);
         }
         address
+    }
+}
+
+/// Appends a part of an address in which a `#` is meant as such: it would be cut off with what follows it.
+fn push_without_fragment(part: &[u8], address: &mut Vec<u8>) {
+    for byte in part {
+        if *byte == b'#' { address.extend_from_slice(b"%23") } else { address.push(*byte) }
     }
 }
 

@@ -99,7 +99,7 @@ impl Frames {
 
     /// Bytes that are held here.
     pub(super) fn held_bytes(&self) -> usize {
-        self.kept.iter().filter_map(|kept| kept.held.as_ref()).map(|bytes| bytes.len()).sum()
+        self.kept.iter().filter_map(|kept| kept.held.as_ref()).map(|bytes| bytes.capacity()).sum()
     }
 
     /// Lets go of large frames; to be called at the end of a round.

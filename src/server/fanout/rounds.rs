@@ -1,13 +1,13 @@
 //! Which channels have rounds, and when: a round of many followers takes several turns, and other channels have theirs
 //! between them, so that nobody waits longer than a turn for each round under way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::frames::Frames;
-use super::state::{Moment, State};
+use super::state::{Moment, NumberMap, State};
 use crate::server::broker::{Channel, Inbox};
 
 /// Bytes of frames that rounds may hold while they wait for their next turn; beyond that they encode them again.
@@ -22,7 +22,7 @@ pub(super) struct Rounds {
     /// publishers had the thread, and so takes more messages at once.
     waiting: Vec<Round>,
     /// Numbers of the channels whose rounds are under way, and whether there is to be another one after it.
-    under_way: HashMap<u64, bool>,
+    under_way: NumberMap<bool>,
     /// Bytes of the frames that waiting rounds hold.
     waiting_bytes: usize,
     /// Empty; its memory is used again.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::follower::{Channels, Outcome, Subscription};
@@ -32,8 +31,6 @@ struct Inner {
     inbox: Arc<Inbox>,
     send_timeout: Cell<Millis>,
     ping_timeout: Cell<Millis>,
-    /// The runtime that keeps the time: a shard of which it is not known when it has to wake waits for its sockets at less cost.
-    alarms: Handle,
     started: Instant,
     earlier_deadline: Notify,
     drained: Notify,
@@ -63,17 +60,15 @@ pub enum FollowerEvent {
 
 impl Shard {
     /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped, and
-    /// those that do not answer a ping within `ping_timeout`, unless that is zero. The runtime of `alarms` wakes it in time; it has
-    /// to live as long.
+    /// those that do not answer a ping within `ping_timeout`, unless that is zero.
     #[must_use]
-    pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration), alarms: Handle) -> Self {
+    pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration)) -> Self {
         let shard = Self(Rc::new(Inner {
             index,
             inbox: broker.inbox(index),
             broker,
             send_timeout: Cell::new(NEVER),
             ping_timeout: Cell::new(NEVER),
-            alarms,
             started: Instant::now(),
             earlier_deadline: Notify::new(),
             drained: Notify::new(),
@@ -141,12 +136,8 @@ impl Shard {
                 None => earlier.await,
                 Some(due) => {
                     let due = self.0.started + Duration::from_millis(due);
-                    let alarm = {
-                        let _runtime = self.0.alarms.enter();
-                        tokio::time::sleep_until(due.into())
-                    };
                     tokio::select! {
-                        () = alarm => self.expire(),
+                        () = tokio::time::sleep_until(due.into()) => self.expire(),
                         () = earlier => {}
                     }
                 }

@@ -27,7 +27,7 @@ use crate::server::faults;
 pub(super) struct State {
     pub(super) slots: Slab<Slot>,
     pub(super) channels: Slab<LocalChannel>,
-    pub(super) by_number: HashMap<u64, u32, BuildHasherDefault<NumberHasher>>,
+    pub(super) by_number: NumberMap<u32>,
     pub(super) frames: Frames,
     pub(super) rounds: Rounds,
     /// What was done since others had the thread.
@@ -38,6 +38,9 @@ pub(super) struct State {
     pub(super) deadline_moved: bool,
 }
 
+/// A map by the numbers of channels.
+pub(super) type NumberMap<T> = HashMap<u64, T, BuildHasherDefault<NumberHasher>>;
+
 /// Spreads the numbers of channels. The broker gives them one after the other, so nobody can choose them to collide.
 #[derive(Clone, Copy, Default)]
 pub(super) struct NumberHasher(u64);
@@ -47,6 +50,7 @@ impl Hasher for NumberHasher {
         self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
+    /// Not for numbers; a hasher must have it.
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
     }
@@ -173,7 +177,7 @@ impl State {
         let (must_be_alone, expels) = (subscription.concurrency == Concurrency::First, subscription.concurrency == Concurrency::Last);
         let mut opened = Opened { moment, manner, places: Vec::with_capacity(subscription.channels.len()) };
         // A request may name thousands of channels, so they are not compared with each other.
-        let (is_several, mut own_on) = (subscription.channels.len() > 1, HashMap::new());
+        let (is_several, mut own_on) = (subscription.channels.len() > 1, NumberMap::default());
         for wanted in &mut subscription.channels {
             let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
             let (backtrack, start, most) = (wanted.backtrack, wanted.start, wanted.max_subscribers);

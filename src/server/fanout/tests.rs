@@ -5,8 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
 use super::state::Turn;
 use super::*;
 use crate::message::Position;
@@ -68,8 +66,7 @@ impl Scene {
         let ours = tokio::net::UnixStream::from_std(ours).expect("a runtime");
         ours.writable().await.expect("an empty socket");
         let (_, outlet) = split_unix(ours);
-        let shard =
-            Shard::new(0, broker.expect("room for no channels"), (Duration::from_secs(60), Duration::from_secs(60)), Handle::current());
+        let shard = Shard::new(0, broker.expect("room for no channels"), (Duration::from_secs(60), Duration::from_secs(60)));
         let formats: [Rc<dyn Format>; 2] = [Rc::new(Plain { is_one_shot: false }), Rc::new(Plain { is_one_shot: true })];
         Self { shard, outlet: Rc::new(outlet), client, formats }
     }

@@ -5,7 +5,7 @@
 //! logged per message.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::config::web::{AccessLog, Escape};
 use crate::server::config::{Config, Location, LogTarget, Variables, WebSettings};
+use crate::server::error_log;
 use crate::server::syslog::Sender;
 
 /// Lines that wait to be written.
@@ -245,8 +246,7 @@ fn open(target: &LogTarget) -> Option<Output> {
         LogTarget::File(path) => path,
         LogTarget::Stderr => Path::new("/dev/stderr"),
     };
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    let opened = opened.inspect_err(|error| {
+    let opened = error_log::open(path).inspect_err(|error| {
         tracing::error!(%error, path = %path.display(), "cannot open the access log: requests are not logged there until USR1 or a reload finds it mended");
     });
     opened.ok().map(|file| Output::File(BufWriter::new(file)))

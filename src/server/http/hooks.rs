@@ -62,11 +62,16 @@ pub(super) fn ask_hook(
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
     let with_values = NchanVariables { request: variables, values };
-    let uri = uri.evaluate(&with_values);
-    let (path, own_arguments) = match memchr::memchr(b'?', &uri) {
-        Some(mark) => (&uri[..mark], &uri[mark + 1..]),
-        None => (&uri[..], variables.request.query),
-    };
+    let (path, own_arguments) = uri.evaluate_to_uri(&with_values);
+    let (path, own_arguments) = (path.as_slice(), own_arguments.as_deref().unwrap_or(variables.request.query));
+    // A back-end may take them for a way to somewhere else.
+    if path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
+        RARELY.warn(|left_out| {
+            let path = path.escape_ascii().to_string();
+            tracing::warn!(path, left_out, "the path of a hook has a segment of dots: the hook counts as down");
+        });
+        return Err(Unreachable);
+    }
     let located = variables.server.locate(path);
     let proxy = located.as_ref().and_then(|(location, _)| location.settings.proxy.as_ref());
     let Some(proxy) = proxy else {
