@@ -121,6 +121,68 @@ fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
 }
 
 #[test]
+fn the_location_of_a_hook_sees_the_request_of_the_hook() {
+    let backend = Backend::start(FORBIDDEN);
+    let locations = format!(
+        r#"location ~ ^/v/([^/]*)/([^/]*)$ {{ set $mine "m-$1"; nchan_subscriber; nchan_channel_id $2; nchan_authorize_request /iv/$2?k=$1; }}
+        location ~ ^/iv/(.*)$ {{ internal; proxy_pass http://{0}/ask?id=$1&k=$arg_k&uri=$uri&mine=$mine; proxy_set_header X-Args "$args"; }}
+        location = /cond {{ nchan_subscriber; nchan_channel_id $arg_id; nchan_authorize_request /icond; }}
+        location = /icond {{ internal; set $to allow; if ($arg_id = "secret") {{ set $to deny; }} proxy_pass http://{0}/$to; }}
+        location = /ret {{ nchan_subscriber; nchan_channel_id $arg_id; nchan_authorize_request /iret; }}
+        location = /iret {{ internal; if ($arg_tok = "") {{ return 200; }} proxy_pass http://{0}/allow; }}"#,
+        backend.address
+    );
+    let server = Server::with_conf(&conf("", &locations));
+    let (status, asked) = asked_for(&server, &backend, "/v/a/secret?k=b&x=y", &[]);
+    assert_eq!((status, asked.len()), (403, 1));
+    assert!(asked[0].starts_with("GET /ask?id=secret&k=a&uri=/iv/secret&mine=m-a HTTP/1.1\r\n"), "{asked:?}");
+    assert!(asked[0].to_ascii_lowercase().contains("\r\nx-args: k=a\r\n"), "{asked:?}");
+    for (path, target) in [("/cond?id=c", "/allow"), ("/cond?id=secret", "/deny"), ("/ret?id=c&tok=t", "/allow?id=c&tok=t")] {
+        let (status, asked) = asked_for(&server, &backend, path, &[]);
+        assert!(status == 403 && asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+    }
+    assert_eq!(asked_for(&server, &backend, "/ret?id=c", &[]), (502, Vec::new()), "a return agrees to nothing");
+}
+
+#[test]
+fn a_back_end_that_is_to_see_no_bodies_sees_none() {
+    let backend = Backend::start("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
+    let locations = format!(
+        "location = /pub {{ nchan_publisher; nchan_channel_id c; nchan_publisher_upstream_request /up; }}
+        location = /up {{ internal; proxy_pass http://{}; proxy_pass_request_body off; }}
+        location = /pass {{ proxy_pass http://{0}; proxy_pass_request_body off; }}",
+        backend.address
+    );
+    let server = Server::with_conf(&conf("", &locations));
+    for (path, status) in [("/pub", 202), ("/pass", 304)] {
+        assert_eq!(server.connect().request("POST", path, &[], Some(b"message")).head.status, status, "{path}");
+        let asked = backend.take();
+        let head = asked[0].to_ascii_lowercase();
+        assert!(asked.len() == 1 && head.ends_with("\r\n\r\n") && !head.contains("content-length: 7"), "{asked:?}");
+    }
+}
+
+#[test]
+fn the_path_of_an_internal_redirection_is_decoded_and_stays_inside() {
+    for (target, status, channel) in
+        [("/in/a%20b", 202, "a%20b"), ("/in/../b", 404, "..%2fb"), ("/in/%2e%2e/b", 404, "..%2fb"), ("in/b", 404, "b")]
+    {
+        let answer = format!("HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let backend = Backend::start(answer.leak());
+        let locations = format!(
+            "location = /to {{ proxy_pass http://{}; }}
+            location ~ ^/in/(.*)$ {{ internal; nchan_pubsub; nchan_channel_id $1; }}
+            location ~ ^/at/(.*)$ {{ nchan_publisher; nchan_channel_id $1; }}",
+            backend.address
+        );
+        let server = Server::with_conf(&conf("", &locations));
+        assert_eq!(server.connect().request("POST", "/to", &[], Some(b"hi")).head.status, status, "{target}");
+        let there = if status == 202 { 200 } else { 404 };
+        assert_eq!(server.get(&format!("/at/{channel}")).head.status, there, "{target}");
+    }
+}
+
+#[test]
 fn headers_of_the_client_do_not_stand_in_for_those_of_the_configuration() {
     let backend = Backend::start(FORBIDDEN);
     let server = authorized_by(&format!("proxy_pass http://{}/auth; proxy_set_header X-Chan $whole;", backend.address));

@@ -10,6 +10,11 @@ pub(super) fn argument(text: &[u8]) -> Vec<u8> {
     escaped(text, b"#%&+;?\"<>\\^`{|}")
 }
 
+/// What may be an encoded value of an argument already, so that it stays within it.
+pub(super) fn separators(text: &[u8]) -> Vec<u8> {
+    escaped(text, b"#&;\"<>\\^`{|}")
+}
+
 fn escaped(text: &[u8], special: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for byte in text {

@@ -44,6 +44,8 @@ pub(super) struct Ask {
     pub(super) timeout: Option<Duration>,
     /// The length is told even if there is no body.
     pub(super) tells_length: bool,
+    /// The body goes with it (`proxy_pass_request_body`).
+    pub(super) passes_body: bool,
 }
 
 /// What a back-end answered.
@@ -119,6 +121,7 @@ impl Backend {
     }
 
     async fn exchange_now(&self, ask: Ask, body: Bytes) -> Result<Told, String> {
+        let body = if ask.passes_body { body } else { Bytes::new() };
         let length = body.len();
         let mut request = Request::new(Body::from(body));
         if length > 0 || ask.tells_length {
@@ -154,15 +157,21 @@ impl Told {
     /// The answer as one to the client.
     pub(super) fn response(&self) -> Response {
         let mut lines = Vec::new();
-        for (name, value) in self.headers.iter().filter(|(name, _)| !OWN_HEADERS.contains(&name.as_str())) {
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_for_clients(name.as_str())) {
             push_line(format!("{name}: ").as_bytes(), value.as_bytes(), &mut lines);
         }
         Response {
             content_type: self.content_type(),
             body: ResponseBody::Sized(self.body.clone()),
+            bodiless: self.status == 204,
             ..Response::header_only(Status(self.status), lines)
         }
     }
+}
+
+/// Whether a header of a back-end goes to the client: not what is between the two of us.
+fn is_for_clients(name: &str) -> bool {
+    !OWN_HEADERS.contains(&name) && !name.starts_with("x-accel-")
 }
 
 /// A header, if it is one.

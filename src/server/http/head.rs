@@ -143,8 +143,9 @@ fn request<'a>(parsed: &'a httparse::Request<'a, 'a>, endpoints: &'a Endpoints) 
         return Err(405);
     }
     let headers: &'a [Header<'a>] = parsed.headers;
-    let hosts = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host")).count();
-    if hosts > 1 || (hosts == 0 && minor_version == 1) {
+    let mut hosts = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
+    let (host, another) = (hosts.next(), hosts.next());
+    if another.is_some() || (host.is_none() && minor_version == 1) || host.is_some_and(|host| !may_be_host(host.value)) {
         return Err(400);
     }
     let length = body_length(headers, minor_version)?;
@@ -158,6 +159,11 @@ fn request<'a>(parsed: &'a httparse::Request<'a, 'a>, endpoints: &'a Endpoints) 
     let keep_alive = keeps_alive(headers, minor_version);
     let target = target.as_bytes();
     Ok((Request { method, target, path, query, minor_version, headers, keep_alive, endpoints }, length))
+}
+
+/// What nginx takes for a host and port, but for `?` and `#`: it may become part of addresses and paths.
+fn may_be_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| !matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | 0x7f)) && memchr::memmem::find(value, b"..").is_none()
 }
 
 /// The path of a target in which `//` stays.
@@ -244,6 +250,11 @@ mod tests {
             ("get / HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
             ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nHost: [::1]:80 \r\n\r\n", "GET /  None"),
+            ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nHost: a?b\r\n\r\n", "400"),
+            ("GET / HTTP/1.0\r\nHost: a..b\r\n\r\n", "400"),
             ("GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
             ("GET / FTP\r\n\r\n", "400"),

@@ -1,5 +1,7 @@
 //! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and what the answer means.
 
+use std::borrow::Cow;
+
 use axum::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Uri};
 use bytes::Bytes;
@@ -10,10 +12,12 @@ use super::head::{self, BodyLength, Parsed};
 use super::rarely::Rarely;
 use super::route::{Next, Router};
 use super::sending::Again;
+use crate::server::config::condition::{self, Frame};
 use crate::server::config::{Expression, NchanSettings, ProxySettings, Variables};
 use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
+use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Response, Status};
 
@@ -61,24 +65,58 @@ pub(super) fn ask_hook(
     values: &Values,
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
-    let with_values = NchanVariables { request: variables, values };
-    let (path, own_arguments) = uri.evaluate_to_uri(&with_values);
-    let (path, own_arguments) = (path.as_slice(), own_arguments.as_deref().unwrap_or(variables.request.query));
-    // A back-end may take them for a way to somewhere else.
-    if path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b"..")) {
-        RARELY.warn(|left_out| {
-            let path = path.escape_ascii().to_string();
-            tracing::warn!(path, left_out, "the path of a hook has a segment of dots: the hook counts as down");
-        });
-        return Err(Unreachable);
+    let (path, own_arguments) = uri.evaluate_to_uri(&NchanVariables { request: variables, values });
+    let query = own_arguments.as_deref().unwrap_or(variables.request.query);
+    // What stands in its location sees the request of the hook, not the client's; what was set stays set.
+    let request = Request { path: Cow::Borrowed(&path), query, ..*variables.request };
+    let server = variables.server;
+    let Some((location, captures)) = server.locate(&path) else { return Err(leads_nowhere(&path)) };
+    let root = location.settings.web.root.as_ref();
+    let own = RequestVariables { request: &request, captures: &captures, location_captures: &captures, root, ..*variables };
+    let mut frame = Frame { assigned: variables.assigned.to_vec(), captures: None };
+    let inside = InHook { own: &own, client: variables };
+    let inside = NchanVariables { request: &inside, values };
+    let is_answered = condition::run(&server.steps, &inside, &mut frame).returned.is_some();
+    frame.captures = None;
+    let choice = location.choose(&inside, &mut frame);
+    let proxy = choice.settings.proxy.as_ref().filter(|_| !is_answered && choice.returned.is_none());
+    let Some(proxy) = proxy else { return Err(leads_nowhere(&path)) };
+    let captures = frame.captures.as_ref().unwrap_or(&captures);
+    let own = RequestVariables { captures, assigned: &frame.assigned, ..own };
+    let inside = InHook { own: &own, client: variables };
+    ask(proxy, &request, &NchanVariables { request: &inside, values }, (&path, query), (method, tells_length))
+}
+
+/// The variables in the location of a hook. What the client's location captured by name can be seen there, as what was set.
+struct InHook<'a> {
+    own: &'a RequestVariables<'a>,
+    client: &'a RequestVariables<'a>,
+}
+
+impl Variables for InHook<'_> {
+    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
+        self.own.argument(name)
     }
-    let located = variables.server.locate(path);
-    let proxy = located.as_ref().and_then(|(location, _)| location.settings.proxy.as_ref());
-    let Some(proxy) = proxy else {
-        tracing::debug!(uri = %String::from_utf8_lossy(path), "a hook leads to no location with proxy_pass");
-        return Err(Unreachable);
-    };
-    ask(proxy, variables.request, &with_values, (path, own_arguments), (method, tells_length))
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.own.header(name)
+    }
+    fn capture(&self, number: usize) -> Option<&[u8]> {
+        self.own.capture(number)
+    }
+    fn named_capture(&self, name: &str) -> Option<&[u8]> {
+        self.own.named_capture(name).or_else(|| self.client.named_capture(name))
+    }
+    fn assigned(&self, slot: usize) -> Option<&[u8]> {
+        self.own.assigned(slot)
+    }
+    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.own.builtin(name)
+    }
+}
+
+fn leads_nowhere(path: &[u8]) -> Unreachable {
+    tracing::debug!(path = %path.escape_ascii(), "a hook leads to no location with proxy_pass, or to a return: it counts as down");
+    Unreachable
 }
 
 impl Router<'_> {
@@ -122,6 +160,11 @@ pub(super) fn ask(
     let address = proxy.address(path, arguments, variables);
     // What is none, with a space in it for example, is not sent.
     let address = Uri::try_from(address.as_slice()).ok().filter(|address| address.host().is_some()).ok_or(Unreachable)?;
+    // A back-end may take them for a way to somewhere else.
+    if address.path().split('/').any(|segment| matches!(segment, "." | "..")) {
+        RARELY.warn(|left_out| tracing::warn!(%address, left_out, "the path of a hook has a segment of dots: the hook counts as down"));
+        return Err(Unreachable);
+    }
     let mut headers = HeaderMap::new();
     if proxy.passes_headers {
         for passed in request.headers.iter().filter(|header| is_passed(header.name)) {
@@ -149,7 +192,7 @@ pub(super) fn ask(
         }
     }
     let method = proxy.method.as_ref().and_then(|method| Method::from_bytes(method).ok()).unwrap_or(method);
-    Ok(Ask { method, address, headers, timeout: proxy.timeout, tells_length })
+    Ok(Ask { method, address, headers, timeout: proxy.timeout, tells_length, passes_body: proxy.passes_body })
 }
 
 impl Authorization {
@@ -165,6 +208,14 @@ impl Authorization {
             Err(Unreachable) => Response::header_only(Status(502), vary),
         }
     }
+}
+
+/// The path that a back-end leads to, decoded; `None` if it leads outside or is none, of which nginx takes none either.
+fn safe_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let decoded = percent_decode(path);
+    let is_safe =
+        decoded.starts_with(b"/") && !decoded.contains(&0) && !decoded.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    is_safe.then_some(decoded)
 }
 
 /// What becomes of a message that a back-end was asked about.
@@ -246,6 +297,7 @@ impl Requests<'_> {
                 Some(mark) => (&target[..mark], &target[mark + 1..]),
                 None => (&target[..], &b""[..]),
             };
+            let Some(path) = safe_path(path) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
             let router = Router {
                 site: &site,
                 shard: &connection.shard,
@@ -253,12 +305,12 @@ impl Requests<'_> {
                 outlet: &connection.outlet,
                 requests: connection.requests,
                 checked: None,
-                redirected: Some(path),
+                redirected: Some(&path),
                 authorized,
             };
             let length = if body.is_empty() { BodyLength::None } else { BodyLength::Bytes(body.len() as u64) };
             let parsed = head::parse(&head, site.limits.max_header_bytes, &connection.peer, |request, _| {
-                router.route(&Request { path: path.into(), query, ..*request }, length)
+                router.route(&Request { path: Cow::Borrowed(&path), query, ..*request }, length)
             });
             let Parsed::Complete(_, _, mut routed) = parsed else { return Err(Over) };
             let goes_on = !matches!(routed.next, Next::Read(..) | Next::Authorize(_)) && !routed.next.needs_head();

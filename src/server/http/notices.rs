@@ -46,7 +46,7 @@ impl Notice {
     /// # Errors
     /// When the memory bound has no room for it.
     pub(super) fn new(broker: &Broker, ask: Ask) -> Result<Self, OutOfMemory> {
-        let Ask { method, address, headers, timeout, tells_length } = ask;
+        let Ask { method, address, headers, timeout, tells_length, passes_body: _ } = ask;
         let length = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum();
         let address_bytes = address.path().len() + address.query().map_or(0, str::len) + address.host().map_or(0, str::len);
         let charge = broker.pending_share(length + address_bytes + size_of::<Self>() + TASK_BYTES)?;
@@ -69,7 +69,7 @@ impl Notice {
             }
         }
         let (method, address) = (self.method.clone(), self.address.clone());
-        Ask { method, address, headers, timeout: self.timeout, tells_length: self.tells_length }
+        Ask { method, address, headers, timeout: self.timeout, tells_length: self.tells_length, passes_body: false }
     }
 }
 

@@ -44,7 +44,9 @@ impl Part {
     fn argument<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         let value = self.value(variables);
         let is_encoded = match self {
-            Part::Literal(_) | Part::Argument(_) | Part::Map(_) => true,
+            // It may be of any source, and be encoded by it.
+            Part::Map(_) => return Cow::Owned(escape::separators(&value)),
+            Part::Literal(_) | Part::Argument(_) => true,
             Part::Assigned(slot, _) => variables.assigned(*slot).is_some(),
             // Whole arguments.
             Part::Builtin(name) => matches!(name.as_str(), "args" | "query_string" | "is_args"),
