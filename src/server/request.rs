@@ -90,7 +90,7 @@ impl Request<'_> {
 }
 
 /// The host and port of an absolute target, `http://host:port/path`.
-fn authority(target: &[u8]) -> Option<&[u8]> {
+pub(super) fn authority(target: &[u8]) -> Option<&[u8]> {
     let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
     let (scheme, rest) = target.split_at_checked(memchr::memmem::find(target, b"://")? + 3)?;
     let is_http = scheme.eq_ignore_ascii_case(b"http://") || scheme.eq_ignore_ascii_case(b"https://");

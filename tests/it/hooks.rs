@@ -98,6 +98,8 @@ fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
         location ~ ^/args/(.*)$ {{ nchan_channel_id $1; nchan_subscriber; nchan_authorize_request /auth?id=$1&h=$http_x&a=$arg_a&last; }}
         location = /all {{ nchan_channel_id $arg_a; nchan_subscriber; nchan_authorize_request /auth?p=$uri&$args; }}
         location = /dots {{ nchan_channel_id c; nchan_subscriber; nchan_authorize_request /auth/$arg_a/x; }}
+        location = /raw {{ nchan_channel_id c; nchan_subscriber; nchan_authorize_request /to; }}
+        location = /to {{ internal; proxy_pass http://{0}/only/$arg_a/x; }}
         location /auth {{ internal; proxy_pass http://{}; }}",
         backend.address
     );
@@ -118,6 +120,9 @@ fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
     assert!(asked[0].starts_with("GET /auth?id=one&h=1%26id=two%20%23&a=&last HTTP/1.1\r\n"), "{asked:?}");
     // A back-end could take it for the way to another place.
     assert_eq!(asked_for(&server, &backend, "/dots?a=..", &[]), (502, Vec::new()));
+    for dots in ["..", "%2e%2E", "a%2f..%2fb", "..%5cb"] {
+        assert_eq!(asked_for(&server, &backend, &format!("/raw?a={dots}"), &[]), (502, Vec::new()), "{dots}");
+    }
 }
 
 #[test]
@@ -142,6 +147,18 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
         assert!(status == 403 && asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
     }
     assert_eq!(asked_for(&server, &backend, "/ret?id=c", &[]), (502, Vec::new()), "a return agrees to nothing");
+    let locations = format!(
+        "server_name ~^(?<id>[a-z]+)\\.test$; if ($arg_token != k) {{ return 403; }}
+        location ~ ^/s/(?<id>.+)$ {{ nchan_subscriber; nchan_channel_id $id; nchan_authorize_request /auth?x=1; }}
+        location = /auth {{ internal; proxy_pass http://{}/; proxy_set_header X-Id \"$id|$1\"; }}",
+        backend.address
+    );
+    let server = Server::with_conf(&conf("", &locations));
+    let mut client = server.connect();
+    client.send("GET /s/chan?token=k HTTP/1.1\r\nHost: evil.test\r\n\r\n");
+    assert_eq!(client.read_head().status, 403);
+    let asked = backend.take();
+    assert!(asked[0].to_ascii_lowercase().contains("\r\nx-id: chan|\r\n"), "{asked:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use crate::server::config::{normalise, normalise_with_slashes};
-use crate::server::request::{Endpoints, Request};
+use crate::server::request::{Endpoints, Request, authority};
 use crate::server::response::{Response, Status};
 
 /// Most headers of a request.
@@ -148,6 +148,11 @@ fn request<'a>(parsed: &'a httparse::Request<'a, 'a>, endpoints: &'a Endpoints) 
     if another.is_some() || (host.is_none() && minor_version == 1) || host.is_some_and(|host| !may_be_host(host.value)) {
         return Err(400);
     }
+    if !target.starts_with('/')
+        && authority(target.as_bytes()).is_some_and(|host| host.is_empty() || !may_be_host(host) || host.contains(&b'@'))
+    {
+        return Err(400);
+    }
     let length = body_length(headers, minor_version)?;
     let origin = origin_form(target.as_bytes()).ok_or(400_u16)?;
     let without_fragment = &origin[..memchr::memchr(b'#', origin).unwrap_or(origin.len())];
@@ -252,6 +257,9 @@ mod tests {
             ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nHost: [::1]:80 \r\n\r\n", "GET /  None"),
             ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400"),
+            ("GET http://../p HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+            ("GET http://u@h/p HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+            ("GET http:///p HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nHost: a?b\r\n\r\n", "400"),
             ("GET / HTTP/1.0\r\nHost: a..b\r\n\r\n", "400"),

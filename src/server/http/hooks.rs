@@ -12,8 +12,8 @@ use super::head::{self, BodyLength, Parsed};
 use super::rarely::Rarely;
 use super::route::{Next, Router};
 use super::sending::Again;
-use crate::server::config::condition::{self, Frame};
-use crate::server::config::{Expression, NchanSettings, ProxySettings, Variables};
+use crate::server::config::condition::Frame;
+use crate::server::config::{Captures, Expression, NchanSettings, ProxySettings, Variables};
 use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
@@ -69,17 +69,23 @@ pub(super) fn ask_hook(
     let query = own_arguments.as_deref().unwrap_or(variables.request.query);
     // What stands in its location sees the request of the hook, not the client's; what was set stays set.
     let request = Request { path: Cow::Borrowed(&path), query, ..*variables.request };
-    let server = variables.server;
-    let Some((location, captures)) = server.locate(&path) else { return Err(leads_nowhere(&path)) };
+    let Some((location, captures)) = variables.server.locate(&path) else { return Err(leads_nowhere(&path)) };
     let root = location.settings.web.root.as_ref();
-    let own = RequestVariables { request: &request, captures: &captures, location_captures: &captures, root, ..*variables };
+    // The server's come last, after those of the client's location.
+    let none = Captures::default();
+    let own = RequestVariables {
+        request: &request,
+        captures: &captures,
+        location_captures: &captures,
+        server_captures: &none,
+        root,
+        ..*variables
+    };
     let mut frame = Frame { assigned: variables.assigned.to_vec(), captures: None };
     let inside = InHook { own: &own, client: variables };
     let inside = NchanVariables { request: &inside, values };
-    let is_answered = condition::run(&server.steps, &inside, &mut frame).returned.is_some();
-    frame.captures = None;
     let choice = location.choose(&inside, &mut frame);
-    let proxy = choice.settings.proxy.as_ref().filter(|_| !is_answered && choice.returned.is_none());
+    let proxy = choice.settings.proxy.as_ref().filter(|_| choice.returned.is_none());
     let Some(proxy) = proxy else { return Err(leads_nowhere(&path)) };
     let captures = frame.captures.as_ref().unwrap_or(&captures);
     let own = RequestVariables { captures, assigned: &frame.assigned, ..own };
@@ -115,7 +121,10 @@ impl Variables for InHook<'_> {
 }
 
 fn leads_nowhere(path: &[u8]) -> Unreachable {
-    tracing::debug!(path = %path.escape_ascii(), "a hook leads to no location with proxy_pass, or to a return: it counts as down");
+    RARELY.warn(|left_out| {
+        let path = path.escape_ascii().to_string();
+        tracing::warn!(path, left_out, "a hook leads to no location with proxy_pass, or to a return: it counts as down");
+    });
     Unreachable
 }
 
@@ -161,7 +170,8 @@ pub(super) fn ask(
     // What is none, with a space in it for example, is not sent.
     let address = Uri::try_from(address.as_slice()).ok().filter(|address| address.host().is_some()).ok_or(Unreachable)?;
     // A back-end may take them for a way to somewhere else.
-    if address.path().split('/').any(|segment| matches!(segment, "." | "..")) {
+    let path = percent_decode(address.path().as_bytes());
+    if path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b"..")) {
         RARELY.warn(|left_out| tracing::warn!(%address, left_out, "the path of a hook has a segment of dots: the hook counts as down"));
         return Err(Unreachable);
     }
