@@ -28,3 +28,9 @@ pub const GAP_EVENT: &str = "gap";
 pub const MISSED: &str = "X-Pushctl-Missed";
 /// Address that `serve` listens on, and that the other commands talk to, when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9080";
+
+/// Whether a byte may stand in a token (RFC 9110, section 5.6.2): a method or the name of a header.
+#[must_use]
+pub fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}

@@ -230,7 +230,7 @@ impl Plan {
 
     fn publish(&self, broker: &Broker, channels: &[Arc<Channel>], message: NewMessage, store: bool) -> Response {
         let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
-        for (channel, message) in channels.iter().zip(std::iter::repeat_n(message, channels.len())) {
+        for (channel, message) in message.for_each(channels) {
             match broker.publish(channel, message, store) {
                 Ok(info) => infos.push(info),
                 Err(_no_room) => return Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing(),

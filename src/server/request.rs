@@ -116,6 +116,8 @@ pub struct RequestVariables<'a> {
     pub server: &'a VirtualServer,
     /// Where files come from.
     pub root: Option<&'a Root>,
+    /// Those of the client's request, if this is one of a hook: what that captured by name can be seen here.
+    pub client: Option<&'a RequestVariables<'a>>,
 }
 
 impl Variables for RequestVariables<'_> {
@@ -140,7 +142,8 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.captures.name(name).or_else(|| self.location_captures.name(name)).or_else(|| self.server_captures.name(name))
+        let own = self.captures.name(name).or_else(|| self.location_captures.name(name)).or_else(|| self.server_captures.name(name));
+        own.or_else(|| self.client?.named_capture(name))
     }
 
     fn assigned(&self, slot: usize) -> Option<&[u8]> {

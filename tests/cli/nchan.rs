@@ -108,8 +108,7 @@ fn every_mode_loses_and_repeats_nothing_over_cuts() {
         publish_all(&nchan, "ch1", texts);
         match burst % 4 {
             1 => {
-                // Every cut is to hit something.
-                wait_until("all have come back", || relays.iter().all(|relay| relay.connections() > burst / 4));
+                wait_until("all have come back, so that each is cut", || relays.iter().all(|relay| relay.connections() > burst / 4));
                 relays.iter().for_each(Relay::cut);
             }
             3 => subs.iter().zip(MODES).for_each(|(sub, mode)| {

@@ -69,6 +69,13 @@ fn asked_for(server: &Server, backend: &Backend, path: &str, headers: &[(&str, &
     (status, backend.take())
 }
 
+/// A request that is refused, after the back-end was asked for `target` once.
+fn expect_asked(server: &Server, backend: &Backend, path: &str, target: &str) {
+    let (status, asked) = asked_for(server, backend, path, &[]);
+    assert_eq!(status, 403, "{path}");
+    assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+}
+
 #[test]
 fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
     let backend = Backend::start(FORBIDDEN);
@@ -81,9 +88,7 @@ fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
         ("/raw/secret?id=public", "/auth?id=secret"),
         ("/raw/public%23,secret", "/auth?id=public%23,secret"),
     ] {
-        let (status, asked) = asked_for(&server, &backend, path, &[]);
-        assert_eq!(status, 403, "{path}");
-        assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+        expect_asked(&server, &backend, path, target);
     }
     for path in ["/raw/secret%20public", "/raw/secret%0dX-Chan:%20public"] {
         assert_eq!(asked_for(&server, &backend, path, &[]), (502, Vec::new()), "{path}: it is no address");
@@ -112,9 +117,7 @@ fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
         ("/args/one%26id=two%23?a=1", "/auth?id=one%26id=two%23&h=&a=1&last"),
         ("/all?a=1&b=%26?", "/auth?p=/all&a=1&b=%26?"),
     ] {
-        let (status, asked) = asked_for(&server, &backend, path, &[]);
-        assert_eq!(status, 403, "{path}");
-        assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+        expect_asked(&server, &backend, path, target);
     }
     let (_, asked) = asked_for(&server, &backend, "/args/one", &[("X", "1&id=two #")]);
     assert!(asked[0].starts_with("GET /auth?id=one&h=1%26id=two%20%23&a=&last HTTP/1.1\r\n"), "{asked:?}");
@@ -143,8 +146,7 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
     assert!(asked[0].starts_with("GET /ask?id=secret&k=a&uri=/iv/secret&mine=m-a HTTP/1.1\r\n"), "{asked:?}");
     assert!(asked[0].to_ascii_lowercase().contains("\r\nx-args: k=a\r\n"), "{asked:?}");
     for (path, target) in [("/cond?id=c", "/allow"), ("/cond?id=secret", "/deny"), ("/ret?id=c&tok=t", "/allow?id=c&tok=t")] {
-        let (status, asked) = asked_for(&server, &backend, path, &[]);
-        assert!(status == 403 && asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+        expect_asked(&server, &backend, path, target);
     }
     assert_eq!(asked_for(&server, &backend, "/ret?id=c", &[]), (502, Vec::new()), "a return agrees to nothing");
     let locations = format!(

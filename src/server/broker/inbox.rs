@@ -33,9 +33,7 @@ impl Inbox {
     /// Waits until there is something to take. To be called from one place only.
     pub async fn news(&self) {
         poll_fn(|cx| {
-            if self.is_empty() {
-                self.reader.register(cx.waker());
-            }
+            self.reader.register(cx.waker());
             // What came before the waker was there has not woken it.
             if self.is_empty() { Poll::Pending } else { Poll::Ready(()) }
         })

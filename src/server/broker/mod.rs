@@ -106,6 +106,13 @@ pub struct NewMessage {
     pub attributes: Option<Arc<Attributes>>,
 }
 
+impl NewMessage {
+    /// The message for each of these channels: copies, and itself for the last one.
+    pub fn for_each<C>(self, channels: &[C]) -> impl Iterator<Item = (&C, Self)> {
+        channels.iter().zip(std::iter::repeat_n(self, channels.len()))
+    }
+}
+
 /// Why a channel cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
+use crate::protocol::is_token;
 use crate::server::config::{normalise, normalise_with_slashes};
 use crate::server::request::{Endpoints, Request, authority};
 use crate::server::response::{Response, Status};
@@ -83,9 +84,8 @@ fn after_empty_lines(mut buffer: &[u8]) -> &[u8] {
     buffer
 }
 
-/// The line begins with a word (RFC 9110, section 5.6.2: token) and a space.
+/// The line begins with a token and a space.
 fn begins_with_method(line: &[u8]) -> bool {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let word = line.iter().take_while(|byte| is_token(byte)).count();
     word > 0 && line.get(word) == Some(&b' ')
 }

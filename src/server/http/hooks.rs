@@ -79,45 +79,16 @@ pub(super) fn ask_hook(
         location_captures: &captures,
         server_captures: &none,
         root,
+        client: Some(variables),
         ..*variables
     };
     let mut frame = Frame { assigned: variables.assigned.to_vec(), captures: None };
-    let inside = InHook { own: &own, client: variables };
-    let inside = NchanVariables { request: &inside, values };
-    let choice = location.choose(&inside, &mut frame);
+    let choice = location.choose(&NchanVariables { request: &own, values }, &mut frame);
     let proxy = choice.settings.proxy.as_ref().filter(|_| choice.returned.is_none());
     let Some(proxy) = proxy else { return Err(leads_nowhere(&path)) };
     let captures = frame.captures.as_ref().unwrap_or(&captures);
     let own = RequestVariables { captures, assigned: &frame.assigned, ..own };
-    let inside = InHook { own: &own, client: variables };
-    ask(proxy, &request, &NchanVariables { request: &inside, values }, (&path, query), (method, tells_length))
-}
-
-/// The variables in the location of a hook. What the client's location captured by name can be seen there, as what was set.
-struct InHook<'a> {
-    own: &'a RequestVariables<'a>,
-    client: &'a RequestVariables<'a>,
-}
-
-impl Variables for InHook<'_> {
-    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.own.argument(name)
-    }
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        self.own.header(name)
-    }
-    fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.own.capture(number)
-    }
-    fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.own.named_capture(name).or_else(|| self.client.named_capture(name))
-    }
-    fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.own.assigned(slot)
-    }
-    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.own.builtin(name)
-    }
+    ask(proxy, &request, &NchanVariables { request: &own, values }, (&path, query), (method, tells_length))
 }
 
 fn leads_nowhere(path: &[u8]) -> Unreachable {
@@ -220,12 +191,13 @@ impl Authorization {
     }
 }
 
-/// The path that a back-end leads to, decoded; `None` if it leads outside or is none, of which nginx takes none either.
-fn safe_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let decoded = percent_decode(path);
-    let is_safe =
-        decoded.starts_with(b"/") && !decoded.contains(&0) && !decoded.split(|byte| *byte == b'/').any(|segment| segment == b"..");
-    is_safe.then_some(decoded)
+/// The path that a back-end leads to, decoded, and its arguments; `None` if it leads outside or is none, of which nginx takes
+/// none either.
+fn safe_target(target: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    let (path, query) = target.split_at(memchr::memchr(b'?', target).unwrap_or(target.len()));
+    let path = percent_decode(path);
+    let is_safe = path.starts_with(b"/") && !path.contains(&0) && !path.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    is_safe.then(|| (path, query.get(1..).unwrap_or_default()))
 }
 
 /// What becomes of a message that a back-end was asked about.
@@ -298,16 +270,12 @@ impl Requests<'_> {
 
     /// Serves the request as one for an internal location; its body is read already.
     async fn redirect(&mut self, target: Vec<u8>, head: Bytes, body: Bytes) -> Result<Result<Option<Served>, Response>, Over> {
+        let Some((path, query)) = safe_target(&target) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
         let mut authorized = false;
         // The second time a hook has agreed.
         for _ in 0..2 {
             let site = std::rc::Rc::clone(&self.connection.site);
             let connection = &*self.connection;
-            let (path, query) = match memchr::memchr(b'?', &target) {
-                Some(mark) => (&target[..mark], &target[mark + 1..]),
-                None => (&target[..], &b""[..]),
-            };
-            let Some(path) = safe_path(path) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
             let router = Router {
                 site: &site,
                 shard: &connection.shard,

@@ -35,7 +35,7 @@ pub(super) struct Notice {
 
 /// How many notices of a shard are pending, over all reloads.
 #[derive(Clone, Debug, Default)]
-pub(in crate::server) struct PendingNotices(Arc<watch::Sender<usize>>);
+pub(in crate::server) struct PendingNotices(watch::Sender<usize>);
 
 /// One of them, until it is dropped.
 struct Pending(PendingNotices);

@@ -145,13 +145,12 @@ impl Router<'_> {
             assigned: &[],
             server,
             root: server.settings.web.root.as_ref(),
+            client: None,
         };
         let outcome = condition::run(&server.steps, &first, &mut frame);
         let located = if outcome.returned.is_none() { server.locate(&request.path) } else { None };
-        let (location, location_captures) = match located {
-            Some((location, captures)) => (Some(location), captures),
-            None => (None, Captures::default()),
-        };
+        let (location, captures) = located.unzip();
+        let location_captures = captures.unwrap_or_default();
         let (settings, returned) = match location {
             Some(location) => {
                 // What a condition of the server captured is over, unless it was set.

@@ -224,7 +224,7 @@ impl Batch {
             };
             channels.push(channel);
         }
-        for (channel, message) in channels.iter().zip(std::iter::repeat_n(message, channels.len())) {
+        for (channel, message) in message.for_each(&channels) {
             broker.publish(channel, message, self.store).map_err(refusal_of)?;
         }
         self.last = channels.pop();

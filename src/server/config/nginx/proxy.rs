@@ -4,6 +4,7 @@ use super::super::{Expression, Pattern, proxy::ProxySettings};
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
 use super::push_levels::ProxyLevel;
+use crate::protocol::is_token;
 
 const HSL: u8 = HTTP | SERVER | LOCATION;
 
@@ -28,9 +29,8 @@ fn pass(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn set_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    // The characters of names (RFC 9110, section 5.6.2): another one could not be sent.
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    if value.first().is_empty() || !value.first().iter().all(is_name) {
+    // Another one could not be sent.
+    if value.first().is_empty() || !value.first().iter().all(is_token) {
         return Err(format!("invalid header name \"{}\"", value.shown()));
     }
     let text = Expression::parse_with(&value.arguments[1], value.names).map_err(|error| error.to_string())?;

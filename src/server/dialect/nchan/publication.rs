@@ -139,7 +139,7 @@ impl Publication {
         let store = settings.store_messages && self.buffer_length > 0;
         let keeping = Keeping { store, max_stored: settings.store_messages.then_some(self.buffer_length), counts: true };
         let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
-        for (channel, message) in self.channels.iter().zip(std::iter::repeat_n(message, self.channels.len())) {
+        for (channel, message) in message.for_each(&self.channels) {
             infos.push(broker.publish_keeping(channel, message, keeping).map_err(|_| Unpublished::NoRoom)?);
         }
         events::emit(broker, self.event.as_ref());

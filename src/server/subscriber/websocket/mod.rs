@@ -65,8 +65,7 @@ impl Publishing {
         // Without the room that a text of many fragments has at its end, of which the memory bound would not know.
         let message = NewMessage { text: text.into_boxed_slice().into(), ..NewMessage::default() };
         // A channel that was deleted is no longer one of the connection's.
-        let channels = self.channels.iter().zip(std::iter::repeat_n(message, self.channels.len()));
-        for (channel, message) in channels.filter(|(channel, _)| channel.deleted().is_none()) {
+        for (channel, message) in message.for_each(&self.channels).filter(|(channel, _)| channel.deleted().is_none()) {
             broker.publish(channel, message, self.store)?;
         }
         Ok(())
