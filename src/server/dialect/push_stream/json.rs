@@ -15,6 +15,9 @@ use crate::server::response::{push_date, push_number};
 /// Names and numbers of a message's fields.
 const ROOM_FOR_FIELDS: usize = 128;
 
+/// Bytes of a text that are looked at before the first of them that is not plain ends the search.
+const PLAIN_AT_ONCE: usize = 4096;
+
 /// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
 /// `"base64"` in the place of `"text"`.
 pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
@@ -25,21 +28,23 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":");
     out.extend_from_slice(itoa::Buffer::new().format(message.id).as_bytes());
     out.extend_from_slice(b",\"channel\":");
-    push_string(&String::from_utf8_lossy(message.channel), out);
-    match std::str::from_utf8(message.text) {
-        Ok(text) => {
-            out.extend_from_slice(b",\"text\":");
-            push_string(text, out);
-        }
+    push_bytes(message.channel, out);
+    if is_plain(message.text) {
+        out.extend_from_slice(b",\"text\":");
+        push_plain(message.text, out);
+    } else if let Ok(text) = std::str::from_utf8(message.text) {
+        out.extend_from_slice(b",\"text\":");
+        push_string(text, out);
+    } else {
         // Writing to a Vec cannot fail.
-        Err(_) => drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text))),
+        drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text)));
     }
     out.extend_from_slice(b",\"tag\":\"");
     push_number(u64::from(tag), out);
     out.extend_from_slice(b"\",\"time\":\"");
     push_date(message.position.time, out);
     out.extend_from_slice(b"\",\"eventid\":");
-    push_string(&String::from_utf8_lossy(event_id), out);
+    push_bytes(event_id, out);
     out.push(b'}');
 }
 
@@ -67,6 +72,24 @@ fn first_escaped(bytes: &[u8]) -> Option<usize> {
     let (pieces, _) = bytes.as_chunks::<16>();
     let plain = pieces.iter().take_while(is_plain).count() * 16;
     bytes[plain..].iter().position(|byte| may_be_escaped(*byte)).map(|at| plain + at)
+}
+
+/// The bytes are ASCII that a JSON string holds as it is, as most ids and texts are.
+fn is_plain(bytes: &[u8]) -> bool {
+    let other = |byte: u8| !(b' '..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\');
+    bytes.chunks(PLAIN_AT_ONCE).all(|piece| !piece.iter().fold(false, |found, byte| found | other(*byte)))
+}
+
+/// Appends plain bytes as a JSON string.
+fn push_plain(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
+}
+
+/// As [`push_string`], of bytes; what is no UTF-8 is replaced.
+fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    if is_plain(bytes) { push_plain(bytes, out) } else { push_string(&String::from_utf8_lossy(bytes), out) }
 }
 
 /// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript source, where older engines
@@ -117,7 +140,16 @@ mod tests {
 
     #[test]
     fn every_text_survives() {
-        for text in ["", "plain", "\"quotes\" and \\", "a\r\nb\tc\u{0}\u{1f}\u{7f}", "\u{2028}|\u{2029}|\u{202a}|\u{1f600}", "\u{e2}"] {
+        for text in [
+            "",
+            "plain",
+            "16 bytes of text",
+            "17 bytes of text.\u{7f}",
+            "\"quotes\" and \\",
+            "a\r\nb\tc\u{0}\u{1f}\u{7f}",
+            "\u{2028}|\u{2029}|\u{202a}|\u{1f600}",
+            "\u{e2}",
+        ] {
             let value: serde_json::Value = serde_json::from_str(&json(text.as_bytes())).expect("the encoder writes JSON");
             assert_eq!(value["text"], text);
             assert_eq!((&value["channel"], &value["eventid"]), (&"c\"h".into(), &"e\\1".into()));
