@@ -63,6 +63,9 @@ fn channel(piece: Bytes) -> ChannelRef {
 
 /// `%XX` becomes its byte, a lone `%` is dropped; a `?` ends the decoding, and the text if anything was decoded.
 fn decode(path: &[u8]) -> Bytes {
+    if memchr::memchr2(b'%', b'?', path).is_none() {
+        return Bytes::copy_from_slice(path);
+    }
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     let mut changed = false;

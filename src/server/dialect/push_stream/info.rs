@@ -13,7 +13,7 @@ use crate::server::{hostname, iso_time};
 /// The names of a channel's numbers, in their order, with what stands around each.
 macro_rules! names {
     ($before:literal, $subscribers:literal, $after:literal) => {
-        [
+        &[
             concat!($before, "published_messages", $after),
             concat!($before, "stored_messages", $after),
             concat!($before, $subscribers, $after),
@@ -194,10 +194,10 @@ impl Notation {
         for piece in [indent, before, &info.id, after] {
             out.extend_from_slice(piece);
         }
-        let (labels, ends) = match self {
-            Notation::Json | Notation::XJson => (names!(", \"", "subscribers", "\": "), [""; 5]),
-            Notation::Plain => (names!("\r\n", "active_subscribers", ": "), [""; 5]),
-            Notation::Yaml | Notation::XYaml => (names!("  ", "subscribers", ": "), ["\r\n"; 5]),
+        let (labels, ends): (&[&str; 5], &[&str; 5]) = match self {
+            Notation::Json | Notation::XJson => (names!(", \"", "subscribers", "\": "), &[""; 5]),
+            Notation::Plain => (names!("\r\n", "active_subscribers", ": "), &[""; 5]),
+            Notation::Yaml | Notation::XYaml => (names!("  ", "subscribers", ": "), &["\r\n"; 5]),
             Notation::Xml => (names!("  <", "subscribers", ">"), names!("</", "subscribers", ">\r\n")),
         };
         for ((label, number), end) in labels.iter().zip(numbers).zip(ends).take(shown) {
