@@ -4,6 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
@@ -40,6 +42,15 @@ pub fn split_unix(stream: UnixStream) -> (Inlet, Outlet) {
 }
 
 impl Inlet {
+    /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of it.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (read, _) = match self {
+            Inlet::Tcp(stream) => recv(stream.as_ref(), buffer, RecvFlags::empty())?,
+            Inlet::Unix(stream) => recv(stream.as_ref(), buffer, RecvFlags::empty())?,
+        };
+        Ok(read)
+    }
+
     /// Reads what is there into `buffer`; nothing at the end. A short read is taken as the last one, without asking again.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -51,10 +62,18 @@ impl Inlet {
 
 impl Outlet {
     /// Writes what the socket takes; `WouldBlock` if that is nothing.
+    ///
+    /// The runtime is asked only if the socket is full, so that it notes that: most sockets are not, and what it knows of one
+    /// that was quiet for a while is far from the processor.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Outlet::Tcp(stream) => stream.try_write(bytes),
-            Outlet::Unix(stream) => stream.try_write(bytes),
+        let written = match self {
+            Outlet::Tcp(stream) => send(stream.as_ref(), bytes, SendFlags::NOSIGNAL),
+            Outlet::Unix(stream) => send(stream.as_ref(), bytes, SendFlags::NOSIGNAL),
+        };
+        match (written, self) {
+            (Err(Errno::AGAIN), Outlet::Tcp(stream)) => stream.try_write(bytes),
+            (Err(Errno::AGAIN), Outlet::Unix(stream)) => stream.try_write(bytes),
+            (written, _) => Ok(written?),
         }
     }
 
