@@ -4,6 +4,7 @@ use std::rc::{Rc, Weak};
 
 use super::format::{Format, Sum};
 use crate::server::broker::Place;
+use crate::server::spare;
 
 /// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket has taken this one.
 pub(super) const MAX_FRAME_TEXT_BYTES: usize = 256 * 1024;
@@ -57,6 +58,8 @@ pub(super) struct Content {
 pub(super) struct Frames {
     kept: Vec<Kept>,
     next: usize,
+    /// Holds nothing; its place is used again for what one follower gets.
+    unused: Option<Rc<Vec<u8>>>,
 }
 
 struct Kept {
@@ -95,6 +98,22 @@ impl Frames {
             self.next = (self.next + 1) % KEPT;
         }
         Frame { bytes, content }
+    }
+
+    /// The bytes of a frame that only one follower gets.
+    pub(super) fn unshared(&mut self, bytes: Vec<u8>) -> Rc<Vec<u8>> {
+        let Some(mut unused) = self.unused.take() else { return Rc::new(bytes) };
+        let Some(place) = Rc::get_mut(&mut unused) else { return Rc::new(bytes) };
+        *place = bytes;
+        unused
+    }
+
+    /// Takes what was written; where nobody holds it any more its memory is used again.
+    pub(super) fn give_back(&mut self, mut written: Rc<Vec<u8>>) {
+        if let Some(bytes) = Rc::get_mut(&mut written) {
+            spare::give(std::mem::take(bytes));
+            self.unused = Some(written);
+        }
     }
 
     /// Bytes that are held here.

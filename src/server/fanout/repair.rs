@@ -74,7 +74,7 @@ impl State {
             let membership = follower.and_then(|follower| follower.memberships.get(member.nth as usize));
             membership.is_some_and(|membership| membership.channel as usize == local)
         };
-        channel.members.retain(is_known);
+        channel.members.retain(|member| is_known(member));
         for (place, member) in channel.members.iter().enumerate() {
             let follower = slots.get_mut(member.slot as usize).and_then(|slot| slot.follower.as_mut());
             if let Some(membership) = follower.and_then(|follower| follower.memberships.get_mut(member.nth as usize)) {

@@ -15,7 +15,7 @@ use super::shard::ConnectionKey;
 use super::slow;
 use super::state::{Member, Moment, State, Turn};
 use crate::message::{Position, unix_now};
-use crate::server::broker::{Channel, Incident, Place, Slice};
+use crate::server::broker::{Incident, Place, Slice};
 use crate::server::faults;
 use crate::server::spare;
 
@@ -31,12 +31,11 @@ const ROOM_FOR_FIELDS: usize = 160;
 const ROOM_FOR_HEAD: usize = 400;
 
 impl State {
-    /// Serves members below place `unvisited`, as many as a turn has; returns how many are left.
+    /// Serves members of a channel of the shard, below place `unvisited`, as many as a turn has; returns how many are left.
     ///
     /// Members are visited from the last to the first: one that leaves meanwhile is replaced by one that was served
     /// already, and one that comes is served on its own.
-    pub(super) fn serve_members(&mut self, moment: Moment<'_>, channel: &Arc<Channel>, news: News<'_>, unvisited: usize) -> usize {
-        let Some(local) = self.by_number.get(&channel.number()).copied() else { return 0 };
+    pub(super) fn serve_members(&mut self, moment: Moment<'_>, local: u32, news: News<'_>, unvisited: usize) -> usize {
         let mut place = self.channels[local as usize].members.len().min(unvisited);
         while place > 0 && !self.turn.is_over() {
             place -= 1;
@@ -87,9 +86,7 @@ impl State {
         for _ in 0..FRAMES_PER_TURN {
             let Some(frame) = self.frame(key, nth, head) else { return };
             let goes_on = self.send_frame(moment, key, nth, &frame);
-            if let Some(bytes) = Rc::into_inner(frame.bytes) {
-                spare::give(bytes);
-            }
+            self.frames.give_back(frame.bytes);
             if !goes_on {
                 return;
             }
@@ -124,7 +121,7 @@ impl State {
         let (bytes, sum) = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
         let content = Content { up_to, backlog, missed, sum, is_cut };
         if !is_shared {
-            return Some(Frame { bytes: Rc::new(bytes), content });
+            return Some(Frame { bytes: self.frames.unshared(bytes), content });
         }
         Some(self.frames.keep(frame_key, &follower.format, bytes, content))
     }

@@ -115,13 +115,15 @@ impl State {
             if progress.unvisited != usize::MAX {
                 std::mem::swap(&mut self.frames, &mut progress.frames);
             }
-            progress.unvisited = self.serve_members(moment, &channel, (progress.head, progress.deleted.as_ref()), progress.unvisited);
+            let local = self.by_number.get(&channel.number()).copied();
+            let news = (progress.head, progress.deleted.as_ref());
+            progress.unvisited = local.map_or(0, |local| self.serve_members(moment, local, news, progress.unvisited));
             if progress.unvisited > 0 {
                 std::mem::swap(&mut self.frames, &mut progress.frames);
                 self.rounds.interrupt(channel, progress);
                 continue;
             }
-            self.end_round(moment, &channel, progress.head);
+            self.end_round(moment, &channel, local, progress.head);
             if progress.again {
                 self.rounds.waiting.push(Round { channel, progress: None });
             }
@@ -129,10 +131,10 @@ impl State {
     }
 
     /// Tells the channel how far its followers here are.
-    fn end_round(&mut self, moment: Moment<'_>, channel: &Channel, head: u64) {
-        if let Some(local) = self.by_number.get(&channel.number()) {
-            let members = &self.channels[*local as usize].members;
-            let floor = members.iter().map(|member| member.place.cursor.max(member.place.live_from)).min();
+    fn end_round(&mut self, moment: Moment<'_>, channel: &Channel, local: Option<u32>, head: u64) {
+        // It leaves the shard with its last member.
+        if let Some(local) = local.and_then(|local| self.channels.get(local as usize)) {
+            let floor = local.members.iter().map(|member| member.place.cursor.max(member.place.live_from)).min();
             channel.served(moment.shard, floor.unwrap_or(head));
         }
         self.frames.release_large();

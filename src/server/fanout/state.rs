@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::follower::{Channels, Concurrency, Follower, Membership, Subscription};
 use super::format::Ending;
@@ -97,7 +98,7 @@ pub(super) struct Slot {
 /// A channel with followers on this shard.
 pub(super) struct LocalChannel {
     pub(super) channel: Arc<Channel>,
-    pub(super) members: Vec<Member>,
+    pub(super) members: SmallVec<[Member; 1]>,
 }
 
 /// A follower of a channel and where it stands.
@@ -229,7 +230,7 @@ impl State {
         if let Some(local) = self.by_number.get(&number) {
             return *local;
         }
-        let local = self.channels.insert(LocalChannel { channel, members: Vec::new() }) as u32;
+        let local = self.channels.insert(LocalChannel { channel, members: SmallVec::new() }) as u32;
         self.by_number.insert(number, local);
         local
     }
