@@ -117,6 +117,12 @@ impl Shard {
         })
     }
 
+    /// Channels wait for their rounds: something was published since others had the thread.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.0.inbox.is_empty()
+    }
+
     /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.
     pub fn revisit_all(&self) {
         self.with(|state, moment| {

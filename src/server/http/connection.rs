@@ -3,15 +3,13 @@
 //! Memory matters here, because most connections of a broker wait: buffers exist only while there is something in them,
 //! and the machinery for requests is dropped while a connection follows.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::ReadBuf;
 
 use super::access_log::Entry;
 use super::companion::LiveCompanion;
@@ -27,20 +25,12 @@ use crate::server::generation::LocationAddress;
 use crate::server::request::Endpoints;
 use crate::server::response::{self, Response};
 
-/// Most bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
-
 /// Responses to pipelined requests are collected up to this many bytes before they are written.
 const MAX_UNWRITTEN_BYTES: usize = 64 * 1024;
 
 /// After an error the rest of what the client sends is read for so long and so far, so that the answer reaches it.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
-
-thread_local! {
-    /// Where every read of the thread goes first.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
 
 /// The two ends of a connection.
 pub(in crate::server) type Peer = Endpoints;
@@ -117,18 +107,6 @@ impl Connection {
         !self.shard.is_stopping() && !self.place.is_closed()
     }
 
-    /// Reads what is there into the buffer; an error at the end of the connection.
-    pub(super) fn poll_fill(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<usize, Over>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            if ready!(self.inlet.poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
-                return Poll::Ready(Err(Over));
-            }
-            self.buffer.extend_from_slice(read.filled());
-            Poll::Ready(Ok(read.filled().len()))
-        })
-    }
-
     /// Before a wait: counts the memory of the buffer and `more`.
     pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
         let covered = self.waiting.cover(self.buffer.capacity() + more);
@@ -159,13 +137,21 @@ pub(super) struct Requests<'a> {
     pub(super) served_any: bool,
     /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
     pub(super) held: usize,
+    /// Others publish at the same time.
+    pub(super) among_others: bool,
+    /// The latest response is to a publisher whose message goes to followers.
+    pub(super) brought_news: bool,
+    /// Requests in a row that were there already.
+    pub(super) eager_reads: u32,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        Self { connection, out: Vec::new(), head_since: None, served_any, held: 0, _share: share }
+        let (among_others, brought_news, eager_reads) = (false, false, 0);
+        let (out, head_since, held) = (Vec::new(), None, 0);
+        Self { connection, out, head_since, served_any, held, among_others, brought_news, eager_reads, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -183,7 +169,7 @@ impl<'a> Requests<'a> {
     async fn step(&mut self) -> Result<Option<Served>, Over> {
         // A follower writes to the socket itself, so everything before it must be written.
         if !self.out.is_empty() && (self.out.len() > MAX_UNWRITTEN_BYTES || !self.publish_comes_next()) {
-            self.flush().await?;
+            self.flush_with_others().await?;
         }
         self.connection.site = self.connection.place.site();
         let connection = &*self.connection;
@@ -193,6 +179,7 @@ impl<'a> Requests<'a> {
             return Ok(None);
         }
         let (requests, checked, redirected) = (requests + 1, None, None);
+        self.among_others = shard.has_news();
         let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
@@ -333,11 +320,6 @@ impl<'a> Requests<'a> {
             Ok(_) => response,
             Err(_) => response.closing(),
         })
-    }
-
-    /// The requests in the buffer begin with one that publishes: its response may wait for further ones.
-    fn publish_comes_next(&self) -> bool {
-        self.connection.buffer.starts_with(b"POST ") || self.connection.buffer.starts_with(b"PUT ")
     }
 
     /// Writes all responses.

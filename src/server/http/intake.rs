@@ -1,17 +1,54 @@
 //! What a connection reads while it serves requests: heads and bodies, each within its time and its bounds.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::ReadBuf;
 
 use super::body::{ChunkError, ChunkedReader};
-use super::connection::{Over, Requests};
+use super::connection::{Connection, Over, Requests};
 use super::head::BodyLength;
+use super::sending::let_others_run;
 use crate::server::broker::Incident;
 use crate::server::response::{Response, Status};
 use crate::server::spare;
+
+/// Most bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// After so many reads in a row that the runtime was not asked about, others get their turn.
+const MAX_EAGER_READS: u32 = 16;
+
+thread_local! {
+    /// Where every read of the thread goes first.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+impl Connection {
+    /// Reads what is there into the buffer; an error at the end of the connection.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            if ready!(self.inlet.poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
+                return Poll::Ready(Err(Over));
+            }
+            self.buffer.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    }
+
+    /// Reads what is there already into the buffer, if there is anything.
+    fn fill_eagerly(&mut self) -> bool {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = self.inlet.try_read(scratch).unwrap_or_default();
+            self.buffer.extend_from_slice(&scratch[..read]);
+            read > 0
+        })
+    }
+}
 
 impl Requests<'_> {
     /// Reads a body of up to `most` bytes; else gives the error response.
@@ -85,9 +122,25 @@ impl Requests<'_> {
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
         spare::give(std::mem::take(&mut self.out));
+        if self.next_request_came().await {
+            return Ok(());
+        }
         let limits = &self.connection.site.limits;
         let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
         self.fill(timeout, true).await
+    }
+
+    /// After a response to a publisher: true if its next request came while its followers were served. Waiting for what is there
+    /// already would cost a call of the system and a turn of the runtime.
+    async fn next_request_came(&mut self) -> bool {
+        if !std::mem::take(&mut self.brought_news) || self.eager_reads == MAX_EAGER_READS {
+            self.eager_reads = 0;
+            return false;
+        }
+        let_others_run().await;
+        let came = self.connection.fill_eagerly();
+        self.eager_reads = if came { self.eager_reads + 1 } else { 0 };
+        came
     }
 
     /// Waits for more of a head.
