@@ -8,6 +8,7 @@ mod bad_input;
 mod batches;
 mod bodies;
 mod browser;
+mod busy;
 mod ceiling;
 #[path = "../cli/mod.rs"]
 mod cli;

@@ -132,8 +132,9 @@ impl State {
 
     /// Tells the channel how far its followers here are.
     fn end_round(&mut self, moment: Moment<'_>, channel: &Channel, local: Option<u32>, head: u64) {
-        // It leaves the shard with its last member.
+        // It leaves the shard with its last member; none comes to its place, because nobody can attach during a turn.
         if let Some(local) = local.and_then(|local| self.channels.get(local as usize)) {
+            debug_assert_eq!(local.channel.number(), channel.number(), "a round is one of its channel");
             let floor = local.members.iter().map(|member| member.place.cursor.max(member.place.live_from)).min();
             channel.served(moment.shard, floor.unwrap_or(head));
         }

@@ -117,10 +117,10 @@ impl Shard {
         })
     }
 
-    /// Channels wait for their rounds: something was published since others had the thread.
+    /// Something was published that waits for the next turn, and no round is under way, which would take further turns.
     #[must_use]
-    pub fn has_news(&self) -> bool {
-        !self.0.inbox.is_empty()
+    pub fn is_about_to_deliver(&self) -> bool {
+        self.0.state.borrow().rounds.is_empty() && !self.0.inbox.is_empty()
     }
 
     /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.

@@ -137,21 +137,19 @@ pub(super) struct Requests<'a> {
     pub(super) served_any: bool,
     /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
     pub(super) held: usize,
-    /// Others publish at the same time.
-    pub(super) among_others: bool,
-    /// The latest response is to a publisher whose message goes to followers.
+    /// News of others waited for the same turn as what was published here.
+    pub(super) is_among_others: bool,
+    /// What was published here waits for the next turn of the shard.
     pub(super) brought_news: bool,
-    /// Requests in a row that were there already.
-    pub(super) eager_reads: u32,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        let (among_others, brought_news, eager_reads) = (false, false, 0);
+        let (is_among_others, brought_news) = (false, false);
         let (out, head_since, held) = (Vec::new(), None, 0);
-        Self { connection, out, head_since, served_any, held, among_others, brought_news, eager_reads, _share: share }
+        Self { connection, out, head_since, served_any, held, is_among_others, brought_news, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -179,7 +177,6 @@ impl<'a> Requests<'a> {
             return Ok(None);
         }
         let (requests, checked, redirected) = (requests + 1, None, None);
-        self.among_others = shard.has_news();
         let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false };
         match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
             Parsed::Incomplete => {
@@ -274,7 +271,7 @@ impl<'a> Requests<'a> {
                 self.held = plan.own_bytes();
                 match self.read_body(length, max_body, expects_continue).await? {
                     Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
-                    Ok(body) => plan.finish(self.connection.shard.broker(), body),
+                    Ok(body) => self.publish(&plan, body),
                     Err(response) => response.with_headers(plan.headers()),
                 }
             }

@@ -11,16 +11,12 @@ use tokio::io::ReadBuf;
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Connection, Over, Requests};
 use super::head::BodyLength;
-use super::sending::let_others_run;
 use crate::server::broker::Incident;
 use crate::server::response::{Response, Status};
 use crate::server::spare;
 
 /// Most bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
-
-/// After so many reads in a row that the runtime was not asked about, others get their turn.
-const MAX_EAGER_READS: u32 = 16;
 
 thread_local! {
     /// Where every read of the thread goes first.
@@ -41,7 +37,7 @@ impl Connection {
     }
 
     /// Reads what is there already into the buffer, if there is anything.
-    fn fill_eagerly(&mut self) -> bool {
+    pub(super) fn fill_at_once(&mut self) -> bool {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = self.inlet.try_read(scratch).unwrap_or_default();
             self.buffer.extend_from_slice(&scratch[..read]);
@@ -122,25 +118,12 @@ impl Requests<'_> {
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
         spare::give(std::mem::take(&mut self.out));
-        if self.next_request_came().await {
+        if std::mem::take(&mut self.brought_news) && self.read_before_waiting().await {
             return Ok(());
         }
         let limits = &self.connection.site.limits;
         let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
         self.fill(timeout, true).await
-    }
-
-    /// After a response to a publisher: true if its next request came while its followers were served. Waiting for what is there
-    /// already would cost a call of the system and a turn of the runtime.
-    async fn next_request_came(&mut self) -> bool {
-        if !std::mem::take(&mut self.brought_news) || self.eager_reads == MAX_EAGER_READS {
-            self.eager_reads = 0;
-            return false;
-        }
-        let_others_run().await;
-        let came = self.connection.fill_eagerly();
-        self.eager_reads = if came { self.eager_reads + 1 } else { 0 };
-        came
     }
 
     /// Waits for more of a head.

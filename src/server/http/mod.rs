@@ -12,6 +12,7 @@ mod auth;
 mod backend;
 mod batches;
 mod body;
+mod busy;
 mod client_address;
 mod companion;
 mod connection;

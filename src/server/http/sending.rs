@@ -1,8 +1,5 @@
 //! What is done with a request beyond one answer in memory: files, and requests that are routed a second time.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -34,36 +31,7 @@ pub(super) fn note(log: Option<&mut Box<Entry>>, status: u16, body_bytes: Option
     }
 }
 
-/// Lets everybody run who can, without asking the system for more.
-pub(super) async fn let_others_run() {
-    let mut waits = true;
-    poll_fn(|cx| {
-        if !std::mem::take(&mut waits) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 impl Requests<'_> {
-    /// The requests in the buffer begin with one that publishes: its response may wait for further ones.
-    pub(super) fn publish_comes_next(&self) -> bool {
-        self.connection.buffer.starts_with(b"POST ") || self.connection.buffer.starts_with(b"PUT ")
-    }
-
-    /// Writes all responses, after those who publish at the same time had the thread: a client that waits for several answers and
-    /// messages is woken once then, which costs more than the writing.
-    pub(super) async fn flush_with_others(&mut self) -> Result<(), Over> {
-        if self.among_others {
-            let_others_run().await;
-        }
-        self.flush().await?;
-        self.brought_news = std::mem::take(&mut self.among_others) || self.connection.shard.has_news();
-        Ok(())
-    }
-
     /// Routes a request again whose head was taken from the buffer already.
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
         let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
