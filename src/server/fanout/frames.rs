@@ -128,3 +128,26 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_frame_is_used_again_only_if_nobody_holds_it() {
+        let mut frames = Frames::default();
+        let first = frames.unshared(b"first".to_vec());
+        let (place, held) = (Rc::as_ptr(&first), Rc::clone(&first));
+        frames.give_back(first);
+        let second = frames.unshared(b"second".to_vec());
+        assert_eq!((&held[..], &second[..]), (&b"first"[..], &b"second"[..]));
+        let known = Rc::downgrade(&held);
+        frames.give_back(held);
+        assert!(known.upgrade().is_none(), "what somebody may still ask for has no other bytes");
+        let place_of_second = Rc::as_ptr(&second);
+        frames.give_back(second);
+        let third = frames.unshared(b"third".to_vec());
+        assert_eq!((Rc::as_ptr(&third), &third[..]), (place_of_second, &b"third"[..]));
+        assert_ne!(place, place_of_second);
+    }
+}

@@ -15,8 +15,8 @@ use crate::server::response::{push_date, push_number};
 /// Names and numbers of a message's fields.
 const ROOM_FOR_FIELDS: usize = 128;
 
-/// Bytes of a text that are looked at before the first of them that is not plain ends the search.
-const PLAIN_AT_ONCE: usize = 4096;
+/// A long text is looked at in pieces of so many bytes, so that one that is not plain is not looked at to its end.
+const PIECE_BYTES: usize = 4096;
 
 /// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
 /// `"base64"` in the place of `"text"`.
@@ -77,7 +77,7 @@ fn first_escaped(bytes: &[u8]) -> Option<usize> {
 /// The bytes are ASCII that a JSON string holds as it is, as most ids and texts are.
 fn is_plain(bytes: &[u8]) -> bool {
     let other = |byte: u8| !(b' '..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\');
-    bytes.chunks(PLAIN_AT_ONCE).all(|piece| !piece.iter().fold(false, |found, byte| found | other(*byte)))
+    bytes.chunks(PIECE_BYTES).all(|piece| !piece.iter().fold(false, |found, byte| found | other(*byte)))
 }
 
 /// Appends plain bytes as a JSON string.
@@ -155,6 +155,22 @@ mod tests {
             assert_eq!((&value["channel"], &value["eventid"]), (&"c\"h".into(), &"e\\1".into()));
         }
         assert!(!json("\u{2028}".as_bytes()).contains('\u{2028}'));
+    }
+
+    #[test]
+    fn plain_bytes_are_those_that_need_no_escapes() {
+        for byte in 0..=255 {
+            for before in [0, 1, 15, 16, 17, PIECE_BYTES - 1, PIECE_BYTES] {
+                let bytes = [vec![b'x'; before], vec![byte]].concat();
+                let (mut short_cut, mut checked) = (Vec::new(), Vec::new());
+                push_bytes(&bytes, &mut short_cut);
+                push_string(&String::from_utf8_lossy(&bytes), &mut checked);
+                assert!(short_cut == checked, "byte {byte} behind {before}");
+            }
+        }
+        let mut empty = Vec::new();
+        push_bytes(b"", &mut empty);
+        assert_eq!(empty, b"\"\"");
     }
 
     #[test]
