@@ -148,7 +148,8 @@ fn a_reader_that_stalls_stops_neither_signals_nor_time_outs() {
         let mut child = fake.spawn(&args);
         let stdout = child.stdout.take().expect("it is piped");
         if code == 130 {
-            wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).expect("a pipe") > 60_000);
+            // Of 16 pages, each with three lines at least: one that does not fit goes to the next page as a whole.
+            wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).expect("a pipe") > 16 * 3000);
             kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
         }
         assert_eq!(ending(&mut child).code(), Some(code), "{args:?}");
