@@ -102,10 +102,9 @@ impl Frames {
 
     /// The bytes of a frame that only one follower gets.
     pub(super) fn unshared(&mut self, bytes: Vec<u8>) -> Rc<Vec<u8>> {
-        let Some(mut unused) = self.unused.take() else { return Rc::new(bytes) };
-        let Some(place) = Rc::get_mut(&mut unused) else { return Rc::new(bytes) };
-        *place = bytes;
-        unused
+        let mut place = self.unused.take().unwrap_or_default();
+        *Rc::make_mut(&mut place) = bytes;
+        place
     }
 
     /// Takes what was written; where nobody holds it any more its memory is used again.

@@ -54,7 +54,7 @@ pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: 
     let Missed { count, at_least } = missed;
     // Writing to a Vec cannot fail.
     drop(write!(out, "{{\"id\":{GAP_ID},\"channel\":"));
-    push_string(&String::from_utf8_lossy(channel), out);
+    push_bytes(channel, out);
     let at_least = if at_least { ",\"at_least\":true" } else { "" };
     drop(write!(out, ",\"text\":\"{count} messages missed\",\"missed\":{count}{at_least}"));
     drop(write!(out, ",\"tag\":\"{}\",\"time\":\"{}\",\"eventid\":\"\"}}", position.tag, position.http_date()));
@@ -68,9 +68,9 @@ fn may_be_escaped(byte: u8) -> bool {
 
 /// Where the first byte is that may be escaped.
 fn first_escaped(bytes: &[u8]) -> Option<usize> {
-    let is_plain = |piece: &&[u8; 16]| !piece.iter().fold(false, |found, byte| found | may_be_escaped(*byte));
+    let is_copied = |piece: &&[u8; 16]| !piece.iter().fold(false, |found, byte| found | may_be_escaped(*byte));
     let (pieces, _) = bytes.as_chunks::<16>();
-    let plain = pieces.iter().take_while(is_plain).count() * 16;
+    let plain = pieces.iter().take_while(is_copied).count() * 16;
     bytes[plain..].iter().position(|byte| may_be_escaped(*byte)).map(|at| plain + at)
 }
 
