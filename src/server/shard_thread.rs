@@ -154,8 +154,8 @@ impl Thread {
                 // The listener may have been taken away meanwhile.
                 let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else { return };
                 // A connection that is broken already needs no answer.
-                let Ok((halves, peer)) = accepted.open() else { return };
-                let connection = Connection::new(self.shard.clone(), halves, place, peer);
+                let Ok((outlet, peer)) = accepted.open() else { return };
+                let connection = Connection::new(self.shard.clone(), outlet, place, peer);
                 tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
             }
             // Whoever asked may not wait any more.

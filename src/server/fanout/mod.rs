@@ -2,6 +2,7 @@
 //!
 //! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
 
+mod answers;
 mod expulsion;
 mod follower;
 mod format;
@@ -20,7 +21,8 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub use answers::Answer;
 pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
-pub use outlet::{Inlet, Outlet, split_tcp, split_unix};
+pub use outlet::Outlet;
 pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

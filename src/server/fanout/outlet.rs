@@ -1,63 +1,20 @@
-//! The two halves of a plain socket: the inlet is the connection's own, the outlet is shared with its follower.
+//! The plain socket of a connection. Its follower writes to it; the connection reads from it what the client sends.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
 
-/// The reading half of a connection.
-#[derive(Debug)]
-pub enum Inlet {
-    /// Of a TCP connection.
-    Tcp(tcp::OwnedReadHalf),
-    /// Of a connection to a unix socket.
-    Unix(unix::OwnedReadHalf),
-}
-
-/// The writing half. TLS and HTTP/2 subscribers will get variants of their own.
+/// Where what is for a client goes. TLS and HTTP/2 subscribers will get variants of their own.
 #[derive(Debug)]
 pub enum Outlet {
-    /// Of a TCP connection.
-    Tcp(tcp::OwnedWriteHalf),
-    /// Of a connection to a unix socket.
-    Unix(unix::OwnedWriteHalf),
-}
-
-/// Splits a TCP connection.
-#[must_use]
-pub fn split_tcp(stream: TcpStream) -> (Inlet, Outlet) {
-    let (read, write) = stream.into_split();
-    (Inlet::Tcp(read), Outlet::Tcp(write))
-}
-
-/// Splits a connection to a unix socket.
-#[must_use]
-pub fn split_unix(stream: UnixStream) -> (Inlet, Outlet) {
-    let (read, write) = stream.into_split();
-    (Inlet::Unix(read), Outlet::Unix(write))
-}
-
-impl Inlet {
-    /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of it.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (read, _) = match self {
-            Inlet::Tcp(stream) => recv(stream.as_ref(), buffer, RecvFlags::empty())?,
-            Inlet::Unix(stream) => recv(stream.as_ref(), buffer, RecvFlags::empty())?,
-        };
-        Ok(read)
-    }
-
-    /// Reads what is there into `buffer`; nothing at the end. A short read is taken as the last one, without asking again.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Inlet::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Inlet::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection to a unix socket.
+    Unix(UnixStream),
 }
 
 impl Outlet {
@@ -67,37 +24,72 @@ impl Outlet {
     /// what it knows of one that was quiet for a while is far from the processor.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self {
-            Outlet::Tcp(stream) => send(stream.as_ref(), bytes, SendFlags::NOSIGNAL),
-            Outlet::Unix(stream) => send(stream.as_ref(), bytes, SendFlags::NOSIGNAL),
+            Outlet::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
+            Outlet::Unix(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
         };
-        match (written, self) {
-            (Err(Errno::AGAIN), Outlet::Tcp(stream)) => stream.as_ref().try_io(Interest::WRITABLE, || Err(Errno::AGAIN.into())),
-            (Err(Errno::AGAIN), Outlet::Unix(stream)) => stream.as_ref().try_io(Interest::WRITABLE, || Err(Errno::AGAIN.into())),
-            (written, _) => Ok(written?),
+        if written == Err(Errno::AGAIN) {
+            self.note_block(Interest::WRITABLE);
         }
+        Ok(written?)
+    }
+
+    /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of it.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (read, _) = match self {
+            Outlet::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
+            Outlet::Unix(stream) => recv(stream, buffer, RecvFlags::empty())?,
+        };
+        Ok(read)
+    }
+
+    /// Reads what is there; nothing at the end. A short read is taken as the last one, without asking again.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            let read = self.try_read(buffer);
+            match &read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.note_block(Interest::READABLE),
+                // The end is seen again by whoever asks again.
+                Ok(count) if (1..buffer.len()).contains(count) => {
+                    self.note_block(Interest::READABLE);
+                    return Poll::Ready(read);
+                }
+                _ => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Tells the runtime that it has to wait for the socket.
+    fn note_block(&self, interest: Interest) {
+        let blocked = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // The error comes back: the runtime has heard of it.
+        let _ = match self {
+            Outlet::Tcp(stream) => stream.try_io(interest, blocked),
+            Outlet::Unix(stream) => stream.try_io(interest, blocked),
+        };
     }
 
     /// Ready when there is something to read, or the end.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Outlet::Tcp(stream) => stream.as_ref().poll_read_ready(cx),
-            Outlet::Unix(stream) => stream.as_ref().poll_read_ready(cx),
+            Outlet::Tcp(stream) => stream.poll_read_ready(cx),
+            Outlet::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
     /// Ready when the socket takes bytes.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Outlet::Tcp(stream) => stream.as_ref().poll_write_ready(cx),
-            Outlet::Unix(stream) => stream.as_ref().poll_write_ready(cx),
+            Outlet::Tcp(stream) => stream.poll_write_ready(cx),
+            Outlet::Unix(stream) => stream.poll_write_ready(cx),
         }
     }
 
     /// Tells the client that nothing more will come; what it still sends can be read.
     pub fn shutdown_write(&self) -> io::Result<()> {
         match self {
-            Outlet::Tcp(stream) => socket2::SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write),
-            Outlet::Unix(stream) => socket2::SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write),
+            Outlet::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Outlet::Unix(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
         }
     }
 
@@ -106,7 +98,7 @@ impl Outlet {
     pub fn reset_on_close(&self) {
         if let Outlet::Tcp(stream) = self {
             // If it fails the connection ends as others do.
-            let _ = socket2::SockRef::from(stream.as_ref()).set_linger(Some(std::time::Duration::ZERO));
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 }
@@ -121,18 +113,17 @@ mod tests {
 
     use super::*;
 
-    async fn pair() -> (Inlet, Outlet, net::UnixStream) {
+    async fn pair() -> (Outlet, net::UnixStream) {
         let (ours, client) = net::UnixStream::pair().expect("a pair of sockets");
         ours.set_nonblocking(true).expect("a socket of its own");
         let ours = UnixStream::from_std(ours).expect("a runtime");
         ours.writable().await.expect("an empty socket");
-        let (inlet, outlet) = split_unix(ours);
-        (inlet, outlet, client)
+        (Outlet::Unix(ours), client)
     }
 
     #[tokio::test]
     async fn a_full_socket_is_waited_for() {
-        let (_inlet, outlet, mut client) = pair().await;
+        let (outlet, mut client) = pair().await;
         let mut written = 0;
         let error = loop {
             match outlet.try_write(&[b'x'; 4096]) {
@@ -149,20 +140,17 @@ mod tests {
 
     #[tokio::test]
     async fn reading_before_waiting_loses_neither_bytes_nor_the_end() {
-        let (mut inlet, _outlet, mut client) = pair().await;
+        let (outlet, mut client) = pair().await;
         let mut bytes = [0; 8];
-        assert_eq!(inlet.try_read(&mut bytes).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        assert_eq!(outlet.try_read(&mut bytes).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
         client.write_all(b"one").expect("room");
-        assert_eq!((inlet.try_read(&mut bytes).expect("bytes"), &bytes[..3]), (3, &b"one"[..]));
-        let mut buffer = ReadBuf::new(&mut bytes);
-        assert!(poll!(poll_fn(|cx| inlet.poll_read(cx, &mut buffer))).is_pending(), "there is nothing more");
+        assert_eq!((outlet.try_read(&mut bytes).expect("bytes"), &bytes[..3]), (3, &b"one"[..]));
+        assert!(poll!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes))).is_pending(), "there is nothing more");
         client.write_all(b"two").expect("room");
-        poll_fn(|cx| inlet.poll_read(cx, &mut buffer)).await.expect("bytes");
-        assert_eq!(buffer.filled(), b"two");
+        assert_eq!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes)).await.expect("bytes"), 3);
+        assert_eq!(&bytes[..3], b"two");
         drop(client);
-        assert_eq!(inlet.try_read(&mut [0; 8]).expect("the end"), 0);
-        let mut buffer = ReadBuf::new(&mut bytes);
-        poll_fn(|cx| inlet.poll_read(cx, &mut buffer)).await.expect("the end");
-        assert!(buffer.filled().is_empty(), "the end is seen again");
+        assert_eq!(outlet.try_read(&mut [0; 8]).expect("the end"), 0);
+        assert_eq!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes)).await.expect("the end"), 0, "the end is seen again");
     }
 }

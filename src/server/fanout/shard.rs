@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::answers::{Answer, Answers};
 use super::follower::{Channels, Outcome, Subscription};
 use super::format::Ending;
 use super::outlet::Outlet;
@@ -36,6 +37,7 @@ struct Inner {
     drained: Notify,
     stopping: Cell<bool>,
     state: RefCell<State>,
+    answers: Answers,
 }
 
 /// Why a connection that serves requests must not wait on.
@@ -74,6 +76,7 @@ impl Shard {
             drained: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::default(),
+            answers: Answers::default(),
         }));
         shard.set_timeouts(timeouts);
         shard
@@ -105,11 +108,12 @@ impl Shard {
         }
     }
 
-    /// Serves the rounds of one turn; true if there is nothing more to do.
+    /// Writes the answers that wait and serves the rounds of one turn; true if there is nothing more to do.
     ///
     /// Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A turn of its own would ask
     /// the system for events once more for each message.
     pub(super) fn deliver_turn(&self) -> bool {
+        self.0.answers.write();
         self.with(|state, moment| {
             state.rounds.enter(&self.0.inbox);
             state.serve_rounds(moment);
@@ -121,6 +125,12 @@ impl Shard {
     #[must_use]
     pub fn is_about_to_deliver(&self) -> bool {
         self.0.state.borrow().rounds.is_empty() && !self.0.inbox.is_empty()
+    }
+
+    /// Lets an answer be written with those of others when the next turn begins. Only while the shard
+    /// [is about to deliver](Shard::is_about_to_deliver): otherwise there may be no turn for a while.
+    pub fn answer(&self, outlet: &Rc<Outlet>, answer: &Rc<Answer>, bytes: Vec<u8>) {
+        self.0.answers.push(outlet, answer, bytes);
     }
 
     /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.

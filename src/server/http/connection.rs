@@ -20,7 +20,7 @@ use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
-use crate::server::fanout::{ConnectionKey, Inlet, Outlet, Shard};
+use crate::server::fanout::{Answer, ConnectionKey, Outlet, Shard};
 use crate::server::generation::LocationAddress;
 use crate::server::request::Endpoints;
 use crate::server::response::{self, Response};
@@ -39,7 +39,6 @@ pub(in crate::server) type Peer = Endpoints;
 pub(in crate::server) struct Connection {
     pub(super) shard: Shard,
     pub(super) key: ConnectionKey,
-    pub(super) inlet: Inlet,
     pub(super) outlet: Rc<Outlet>,
     /// The listener it came to.
     pub(super) place: Rc<Place>,
@@ -74,12 +73,12 @@ pub(super) enum Served {
 
 impl Connection {
     /// Enters a connection into its shard.
-    pub(in crate::server) fn new(shard: Shard, (inlet, outlet): (Inlet, Outlet), place: &Rc<Place>, peer: Peer) -> Self {
+    pub(in crate::server) fn new(shard: Shard, outlet: Outlet, place: &Rc<Place>, peer: Peer) -> Self {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
         let (has_followed, requests, log, companion) = (false, 0, None, None);
-        Self { shard, key, inlet, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion }
+        Self { shard, key, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion }
     }
 
     /// Serves the connection until it ends.
@@ -137,19 +136,19 @@ pub(super) struct Requests<'a> {
     pub(super) served_any: bool,
     /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
     pub(super) held: usize,
-    /// News of others waited for the same turn as what was published here.
-    pub(super) is_among_others: bool,
-    /// What was published here waits for the next turn of the shard.
-    pub(super) brought_news: bool,
+    /// Of a connection whose responses waited for others.
+    pub(super) answer: Option<Rc<Answer>>,
+    /// They did so just now.
+    pub(super) had_others: bool,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        let (is_among_others, brought_news) = (false, false);
+        let (answer, had_others) = (None, false);
         let (out, head_since, held) = (Vec::new(), None, 0);
-        Self { connection, out, head_since, served_any, held, is_among_others, brought_news, _share: share }
+        Self { connection, out, head_since, served_any, held, answer, had_others, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -271,7 +270,7 @@ impl<'a> Requests<'a> {
                 self.held = plan.own_bytes();
                 match self.read_body(length, max_body, expects_continue).await? {
                     Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
-                    Ok(body) => self.publish(&plan, body),
+                    Ok(body) => plan.finish(self.connection.shard.broker(), body),
                     Err(response) => response.with_headers(plan.headers()),
                 }
             }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::ReadBuf;
 
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Connection, Over, Requests};
@@ -27,19 +26,19 @@ impl Connection {
     /// Reads what is there into the buffer; an error at the end of the connection.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut read = ReadBuf::new(scratch);
-            if ready!(self.inlet.poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
-                return Poll::Ready(Err(Over));
-            }
-            self.buffer.extend_from_slice(read.filled());
-            Poll::Ready(Ok(read.filled().len()))
+            let read = match ready!(self.outlet.poll_read(cx, scratch)) {
+                Ok(read) if read > 0 => read,
+                _ => return Poll::Ready(Err(Over)),
+            };
+            self.buffer.extend_from_slice(&scratch[..read]);
+            Poll::Ready(Ok(read))
         })
     }
 
     /// Reads what is there already into the buffer, if there is anything.
     pub(super) fn fill_at_once(&mut self) -> bool {
         SCRATCH.with_borrow_mut(|scratch| {
-            let read = self.inlet.try_read(scratch).unwrap_or_default();
+            let read = self.outlet.try_read(scratch).unwrap_or_default();
             self.buffer.extend_from_slice(&scratch[..read]);
             read > 0
         })
@@ -118,7 +117,7 @@ impl Requests<'_> {
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
         spare::give(std::mem::take(&mut self.out));
-        if std::mem::take(&mut self.brought_news) && self.read_before_waiting().await {
+        if self.read_before_waiting() {
             return Ok(());
         }
         let limits = &self.connection.site.limits;

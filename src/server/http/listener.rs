@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::refusal;
 use crate::server::config::{ListenAddress, Listener, TcpSettings};
-use crate::server::fanout::{Inlet, Outlet, split_tcp, split_unix};
+use crate::server::fanout::Outlet;
 use crate::server::request::Endpoints;
 
 /// Connections that the kernel keeps until they are accepted.
@@ -131,7 +131,7 @@ impl Accepted {
     }
 
     /// Registers the connection with the runtime of the calling thread.
-    pub(in crate::server) fn open(self) -> io::Result<((Inlet, Outlet), Endpoints)> {
+    pub(in crate::server) fn open(self) -> io::Result<(Outlet, Endpoints)> {
         match self {
             Accepted::Tcp(stream) => {
                 stream.set_nodelay(true)?;
@@ -142,11 +142,11 @@ impl Accepted {
                     local_address: local.ip().to_string(),
                     local_port: local.port(),
                 };
-                Ok((split_tcp(TcpStream::from_std(stream)?), endpoints))
+                Ok((Outlet::Tcp(TcpStream::from_std(stream)?), endpoints))
             }
             Accepted::Unix(stream) => {
                 let endpoints = Endpoints { remote_address: "unix:".to_owned(), local_address: "unix:".to_owned(), ..Endpoints::default() };
-                Ok((split_unix(UnixStream::from_std(stream)?), endpoints))
+                Ok((Outlet::Unix(UnixStream::from_std(stream)?), endpoints))
             }
         }
     }

@@ -1,0 +1,62 @@
+//! Answers to publishers of the same turn, which are written together, before what they published goes to its followers.
+//!
+//! Somebody who waits for several answers and messages is woken once for many of them then, and not for each; and a wake-up is
+//! the dearest part of a small message.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::outlet::Outlet;
+
+/// The answer of a connection that waits for others. It is used again for the next one.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// While it waits: what is to be written; afterwards what the socket has not taken.
+    bytes: RefCell<Vec<u8>>,
+    is_waiting: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Answer {
+    /// Ready when it was written, with what the socket has not taken.
+    pub fn poll_written(&self, cx: &Context<'_>) -> Poll<Vec<u8>> {
+        if !self.is_waiting.get() {
+            return Poll::Ready(self.bytes.take());
+        }
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn write_to(&self, outlet: &Outlet) {
+        let mut bytes = self.bytes.borrow_mut();
+        // A broken socket shows again when the connection writes the rest.
+        let written = outlet.try_write(&bytes).unwrap_or_default();
+        bytes.drain(..written);
+        self.is_waiting.set(false);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The answers of a shard that wait. A connection has one at most.
+#[derive(Default)]
+pub(super) struct Answers(RefCell<Vec<(Rc<Outlet>, Rc<Answer>)>>);
+
+impl Answers {
+    /// Lets an answer of these bytes wait.
+    pub(super) fn push(&self, outlet: &Rc<Outlet>, answer: &Rc<Answer>, bytes: Vec<u8>) {
+        answer.bytes.replace(bytes);
+        answer.is_waiting.set(true);
+        self.0.borrow_mut().push((Rc::clone(outlet), Rc::clone(answer)));
+    }
+
+    /// Writes them all.
+    pub(super) fn write(&self) {
+        self.0.borrow_mut().drain(..).for_each(|(outlet, answer)| answer.write_to(&outlet));
+    }
+}
