@@ -16,6 +16,7 @@ pub mod batch;
 mod nchan;
 mod nchan_group;
 mod nhpm;
+mod repeatable;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use super::response::{NO_CACHE, Response, Status};
 use crate::protocol::{BATCH_TYPE, EVENT_ID, EVENT_TYPE};
 use batch::Batch;
 pub use nchan_group::answer as answer_group;
+pub use repeatable::Repeatable;
 
 /// What a publisher's request comes to.
 pub enum Answer {
@@ -52,6 +54,8 @@ pub struct Plan {
     shows_info: bool,
     escapes_ids: bool,
     headers: Cow<'static, [u8]>,
+    /// See [`Plan::argument_alone`].
+    argument_alone: Option<Bytes>,
 }
 
 enum Action {
@@ -154,7 +158,8 @@ impl Call<'_> {
             Action::Delete { ids }
         };
         let shows_info = self.settings.channel_info_on_publish;
-        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, escapes_ids: self.settings.is_json(), headers })))
+        let escapes_ids = self.settings.is_json();
+        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, escapes_ids, headers, argument_alone: None })))
     }
 
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
@@ -173,7 +178,26 @@ impl Call<'_> {
 impl Plan {
     /// A plan of another dialect, which writes its own answer.
     fn of(action: Action) -> Self {
-        Self { action, notation: Notation::Plain, shows_info: false, escapes_ids: false, headers: Cow::Borrowed(b"") }
+        Self { action, notation: Notation::Plain, shows_info: false, escapes_ids: false, headers: Cow::Borrowed(b""), argument_alone: None }
+    }
+
+    /// Notes that requests which differ in this query argument only are answered alike: it names their channels.
+    pub fn set_argument_alone(&mut self, name: Option<Bytes>) {
+        self.argument_alone = name;
+    }
+
+    /// The query argument that names the channels of such requests, which differ in nothing else.
+    #[must_use]
+    pub fn argument_alone(&self) -> Option<&Bytes> {
+        self.argument_alone.as_ref()
+    }
+
+    /// The plan for further messages that are published in the same way.
+    #[must_use]
+    pub fn repeatable(self) -> Option<Repeatable> {
+        let Action::Publish { event_id, event_type, store, .. } = self.action else { return None };
+        let model = NewMessage { event_id, event_type, ..NewMessage::default() };
+        Some(Repeatable { model, store, notation: self.notation, shows_info: self.shows_info, headers: self.headers })
     }
 
     /// Header lines that every answer of the location carries.

@@ -211,13 +211,7 @@ impl Response {
 
     /// Appends the response to `out`; returns whether the connection can serve another request.
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
-        // Growing step by step would cost more than the writing.
-        let room = USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len();
-        if out.capacity() == 0 {
-            *out = spare::take(room);
-        } else {
-            out.reserve(room);
-        }
+        make_room(USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len(), out);
         let (length, framing) = match &self.body {
             _ if self.bodiless => (None, Framing::Raw),
             Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
@@ -277,7 +271,23 @@ pub struct Head<'a> {
     pub headers: &'a [u8],
 }
 
+/// Growing step by step would cost more than the writing.
+fn make_room(bytes: usize, out: &mut Vec<u8>) {
+    if out.capacity() == 0 {
+        *out = spare::take(bytes);
+    } else {
+        out.reserve(bytes);
+    }
+}
+
 impl Head<'_> {
+    /// Appends the head and a body to `out`.
+    pub fn write_with(&self, body: &[u8], out: &mut Vec<u8>) {
+        make_room(USUAL_HEAD_BYTES + self.headers.len() + body.len(), out);
+        self.write(out);
+        out.extend_from_slice(body);
+    }
+
     /// Appends the head to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         use std::io::Write;

@@ -32,6 +32,7 @@ mod nchan_hostile;
 mod pasted;
 mod reload;
 mod reload_load;
+mod repeated;
 mod requests;
 mod seeds;
 mod servers;

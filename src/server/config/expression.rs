@@ -205,6 +205,15 @@ impl Expression {
         }
     }
 
+    /// The name of the query argument, in lower case, if this is one alone.
+    #[must_use]
+    pub fn as_argument(&self) -> Option<&Bytes> {
+        match self.parts.as_slice() {
+            [Part::Argument(name)] => Some(name),
+            _ => None,
+        }
+    }
+
     /// True if the text is empty, whatever the request says: a directive that was set to `""`.
     #[must_use]
     pub fn is_empty(&self) -> bool {

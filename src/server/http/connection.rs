@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::access_log::Entry;
+use super::busy::Promptness;
 use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
+use super::repeated::{Habit, Repeat};
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::fanout::{Answer, ConnectionKey, Outlet, Shard};
 use crate::server::generation::LocationAddress;
-use crate::server::request::Endpoints;
+use crate::server::request::{Endpoints, Request};
 use crate::server::response::{self, Response};
 
 /// Responses to pipelined requests are collected up to this many bytes before they are written.
@@ -102,7 +104,7 @@ impl Connection {
     }
 
     /// Further requests are served.
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         !self.shard.is_stopping() && !self.place.is_closed()
     }
 
@@ -140,15 +142,18 @@ pub(super) struct Requests<'a> {
     pub(super) answer: Option<Rc<Answer>>,
     /// They did so just now.
     pub(super) had_others: bool,
+    /// What is known of its publisher.
+    pub(super) habit: Habit,
+    pub(super) promptness: Promptness,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        let (answer, had_others) = (None, false);
+        let (answer, had_others, habit, promptness) = (None, false, Habit::default(), Promptness::default());
         let (out, head_since, held) = (Vec::new(), None, 0);
-        Self { connection, out, head_since, served_any, held, answer, had_others, _share: share }
+        Self { connection, out, head_since, served_any, held, answer, had_others, habit, promptness, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -169,15 +174,24 @@ impl<'a> Requests<'a> {
             self.flush_with_others().await?;
         }
         self.connection.site = self.connection.place.site();
-        let connection = &*self.connection;
-        let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = connection;
-        if buffer.is_empty() {
+        if self.connection.buffer.is_empty() {
             self.fill_idle().await?;
             return Ok(None);
         }
+        match self.repeat() {
+            Repeat::No => {}
+            Repeat::Answered => return Ok(None),
+            Repeat::Last => return self.close().await,
+        }
+        let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = &*self.connection;
         let (requests, checked, redirected) = (requests + 1, None, None);
         let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false };
-        match head::parse(buffer, site.limits.max_header_bytes, peer, |request, length| router.route(request, length)) {
+        let route = |request: &Request<'_>, length| {
+            let routed = router.route(request, length);
+            let shape = self.shape(request, length, &routed);
+            (routed, shape)
+        };
+        match head::parse(buffer, site.limits.max_header_bytes, peer, route) {
             Parsed::Incomplete => {
                 self.fill_head().await?;
                 Ok(None)
@@ -189,7 +203,8 @@ impl<'a> Requests<'a> {
                 self.linger().await;
                 Err(Over)
             }
-            Parsed::Complete(taken, length, routed) => {
+            Parsed::Complete(taken, length, (routed, shape)) => {
+                self.note_shape(shape, taken);
                 self.head_since = None;
                 self.served_any = true;
                 self.connection.requests += 1;
@@ -270,7 +285,11 @@ impl<'a> Requests<'a> {
                 self.held = plan.own_bytes();
                 match self.read_body(length, max_body, expects_continue).await? {
                     Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
-                    Ok(body) => plan.finish(self.connection.shard.broker(), body),
+                    Ok(body) => {
+                        let response = plan.finish(self.connection.shard.broker(), body);
+                        self.remember(*plan, max_body, connection);
+                        response
+                    }
                     Err(response) => response.with_headers(plan.headers()),
                 }
             }

@@ -1,9 +1,12 @@
-//! The reading half of a connection without its socket, for the targets in `fuzz/`. Not part of any build but theirs.
+//! The reading half of a connection without its socket, and the short cut for requests that are repeated, for the targets in
+//! `fuzz/`. Not part of any build but theirs.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::body::{ChunkError, ChunkedReader};
 use super::head::{self, BodyLength, Parsed};
+use super::repeated::Shape;
+use crate::server::dialect::push_stream::channels_path;
 use crate::server::request::Endpoints;
 
 /// What a client sent.
@@ -135,4 +138,46 @@ impl Reader {
         }
         true
     }
+}
+
+/// What a head says, with the digits of its length and the channel's argument left out.
+fn rest_of_head(buffer: &[u8]) -> Option<(usize, BodyLength, Vec<u8>, String)> {
+    let parsed = head::parse(buffer, usize::MAX, &Endpoints::default(), |request, _| {
+        let id = request.argument(b"id").unwrap_or_default();
+        let at = id.as_ptr() as usize - request.query.as_ptr() as usize;
+        let query = (&request.query[..at], &request.query[at + id.len()..]);
+        let headers: Vec<_> = request
+            .headers
+            .iter()
+            .map(|header| (header.name, header.value))
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
+            .collect();
+        let rest = format!("{:?} {:?} {query:?} {} {} {headers:?}", request.method, request.path, request.minor_version, request.keep_alive);
+        (id.to_vec(), rest)
+    });
+    match parsed {
+        Parsed::Complete(taken, length, (id, rest)) => Some((taken, length, id, rest)),
+        Parsed::Incomplete | Parsed::Bad(_) => None,
+    }
+}
+
+/// Whether `second` is taken for a repetition of `first`.
+///
+/// # Panics
+/// If it is, and means something else than that in more than its channel and its message.
+#[must_use]
+pub fn is_repetition(first: &[u8], second: &[u8]) -> bool {
+    let parsed = head::parse(first, usize::MAX, &Endpoints::default(), |request, length| {
+        Shape::of(first, request, b"id").filter(|_| matches!(length, BodyLength::Bytes(_)))
+    });
+    let Parsed::Complete(taken, _, Some(mut shape)) = parsed else { return false };
+    shape.keep(&first[..taken]);
+    let Some(alike) = shape.find(second) else { return false };
+    let (_, _, _, rest) = rest_of_head(first).expect("it was understood before");
+    let (taken, length, id, second_rest) = rest_of_head(second).expect("a repetition is understood");
+    assert_eq!((alike.taken, BodyLength::Bytes(alike.text.len() as u64)), (taken, length));
+    assert_eq!((alike.id, rest), (&id[..], second_rest));
+    let channels = channels_path::parse(alike.id);
+    assert!(channels.len() == 1 && channels[0].id == alike.id && channels[0].backtrack.is_none(), "{channels:?}");
+    true
 }

@@ -16,6 +16,7 @@ use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength};
 use super::hooks::{self, Authorization};
+use super::repeated;
 use super::sending::Again;
 use super::site::Site;
 use super::web::{self, Access};
@@ -284,7 +285,10 @@ impl Router<'_> {
                 }
                 match call.answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
-                    publisher::Answer::Read(plan) => Next::Read(plan, max_body, Self::asking(settings, variables)),
+                    publisher::Answer::Read(mut plan) => {
+                        plan.set_argument_alone(repeated::argument_alone(variables.server, location, settings).cloned());
+                        Next::Read(plan, max_body, Self::asking(settings, variables))
+                    }
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }

@@ -75,16 +75,20 @@ impl Notation {
     #[must_use]
     pub fn single(self, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(if with_details { 192 } else { 128 } + info.id.len());
-        match self {
-            Notation::Plain => self.item(info, with_details, (b"", b"\r\n"), &mut out),
-            Notation::Json | Notation::XJson => self.item(info, with_details, (b"", b"\r\n"), &mut out),
-            Notation::Yaml | Notation::XYaml => self.item(info, with_details, (b"  ", b""), &mut out),
-            Notation::Xml => {
-                out.extend_from_slice(XML_DECLARATION);
-                self.item(info, with_details, (b"", b"\r\n"), &mut out);
-            }
-        }
+        self.push_single(info, with_details, &mut out);
         out
+    }
+
+    /// Appends what [`Notation::single`] gives.
+    pub fn push_single(self, info: &ChannelInfo, with_details: bool, out: &mut Vec<u8>) {
+        let around: (&[u8], &[u8]) = match self {
+            Notation::Yaml | Notation::XYaml => (b"  ", b""),
+            Notation::Plain | Notation::Json | Notation::XJson | Notation::Xml => (b"", b"\r\n"),
+        };
+        if self == Notation::Xml {
+            out.extend_from_slice(XML_DECLARATION);
+        }
+        self.item(info, with_details, around, out);
     }
 
     /// The body for any number of channels; details as in [`Notation::single`].
@@ -183,6 +187,19 @@ impl Notation {
 
     /// One channel; `indent` stands before each line of YAML, `end` after the last value.
     fn item(self, info: &ChannelInfo, with_details: bool, (indent, end): (&[u8], &[u8]), out: &mut Vec<u8>) {
+        if matches!(self, Notation::Json | Notation::XJson) && !with_details {
+            // What every publisher gets: straight on, half the instructions of what comes below.
+            out.extend_from_slice(b"{\"channel\": \"");
+            out.extend_from_slice(&info.id);
+            out.extend_from_slice(b"\", \"published_messages\": ");
+            push_number(info.published, out);
+            out.extend_from_slice(b", \"stored_messages\": ");
+            push_number(info.stored, out);
+            out.extend_from_slice(b", \"subscribers\": ");
+            push_number(info.subscribers, out);
+            out.push(b'}');
+            return out.extend_from_slice(end);
+        }
         let numbers = [info.published, info.stored, info.subscribers, info.dropped, info.lag_bytes];
         let shown = if with_details { numbers.len() } else { 3 };
         let (before, after): (&[u8], &[u8]) = match self {

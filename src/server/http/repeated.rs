@@ -1,0 +1,283 @@
+//! Requests of a publisher that differ from the one before them in their channel and their message only: what was found out
+//! about that one holds for them, too, and is not found out again.
+//!
+//! A publisher sends the same head again and again. Understanding it, and finding its server, location and settings, was a
+//! third of the instructions of a publish (callgrind), and as much of the code that has to come into the processor's caches
+//! between two calls of the system. Whatever is not exactly alike takes the usual way, which `route` begins.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+
+use super::connection::Requests;
+use super::head::BodyLength;
+use super::route::{Next, Routed};
+use super::site::Site;
+use crate::server::broker::{Broker, Charge};
+use crate::server::config::{Location, LocationSettings, VirtualServer};
+use crate::server::faults;
+use crate::server::publisher::{Plan, Repeatable};
+use crate::server::request::Request;
+use crate::server::response::Connection;
+
+/// Longest head that is remembered.
+const MAX_HEAD_BYTES: usize = 1024;
+
+/// So many heads that were remembered and not seen again are enough: this publisher's differ.
+const MAX_UNUSED: u8 = 4;
+
+/// Digits of a length that are looked at here.
+const MAX_DIGITS: usize = 9;
+
+/// What a connection remembers of its publisher.
+#[derive(Default)]
+pub(super) struct Habit {
+    /// The last request that can be repeated.
+    known: Option<Box<Repeated>>,
+    /// The request at hand, if it can be.
+    coming: Option<Box<Shape>>,
+    /// Known requests that were not repeated.
+    unused: u8,
+}
+
+/// How a request that is like the one before ended.
+pub(super) enum Repeat {
+    /// It is not like that one.
+    No,
+    /// It was answered.
+    Answered,
+    /// It was answered, and the connection ends.
+    Last,
+}
+
+/// A request that may be repeated, with what was found out about it.
+struct Repeated {
+    shape: Shape,
+    /// What it was routed with.
+    site: Rc<Site>,
+    plan: Repeatable,
+    /// Most bytes of a message.
+    max_body: u64,
+    connection: Connection,
+    is_used: bool,
+    _share: Charge,
+}
+
+/// A head, and what may be something else in those that are like it.
+pub(super) struct Shape {
+    head: Box<[u8]>,
+    /// Where the channel id is.
+    id: Range<usize>,
+    /// Where the digits of the body's length are.
+    length: Range<usize>,
+}
+
+/// A request like one that is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Alike<'a> {
+    pub(super) id: &'a [u8],
+    /// Bytes of its head.
+    pub(super) taken: usize,
+    pub(super) text: &'a [u8],
+}
+
+/// Whether all requests to a location that differ in the argument for their channel only are answered alike: nothing else in
+/// their target is looked at. The name of that argument, if so.
+pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, settings: &'a LocationSettings) -> Option<&'a Bytes> {
+    let web = &settings.web;
+    let is_plain = server.steps.is_empty()
+        && location.steps.is_empty()
+        && (settings.nhpm.is_none() && settings.nchan.is_none())
+        && (settings.allowed_origins.is_none() && settings.gzip.is_none())
+        && (web.added_headers.is_empty() && web.access_logs.is_empty())
+        && (web.authentication.is_none() && web.keepalive_requests.is_none())
+        && (web.real_ip.is_none() && server.settings.web.real_ip.is_none());
+    if is_plain { settings.channels_path.as_ref()?.as_argument() } else { None }
+}
+
+impl Shape {
+    /// The shape of a request at the front of `buffer`, without its head, if it can be repeated.
+    pub(super) fn of(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Box<Self>> {
+        let id = place(buffer, request.argument(argument)?)?;
+        let length = place(buffer, request.header("content-length")?.trim_ascii())?;
+        (id.end <= length.start && length.end < MAX_HEAD_BYTES).then(|| Box::new(Self { head: Box::default(), id, length }))
+    }
+
+    /// Keeps the head that it is the shape of.
+    pub(super) fn keep(&mut self, head: &[u8]) {
+        self.head = head.into();
+    }
+
+    /// The request at the front of `buffer`, if it is like this one and has come as a whole.
+    pub(super) fn find<'a>(&self, buffer: &'a [u8]) -> Option<Alike<'a>> {
+        let rest = buffer.strip_prefix(&self.head[..self.id.start])?;
+        let (id, rest) = rest.split_at(rest.iter().position(|byte| !is_of_id(*byte))?);
+        let rest = rest.strip_prefix(&self.head[self.id.end..self.length.start])?;
+        let (digits, rest) = rest.split_at(rest.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count());
+        let rest = rest.strip_prefix(&self.head[self.length.end..])?;
+        let length = digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
+        let text = rest.get(..length).filter(|text| !text.is_empty())?;
+        means_itself(id).then_some(Alike { id, taken: buffer.len() - rest.len(), text })
+    }
+}
+
+/// Where `part` is in `whole`, if it is a part of it.
+fn place(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let place = start..start.checked_add(part.len())?;
+    (place.end <= whole.len()).then_some(place)
+}
+
+/// Bytes of ids that stand for themselves in a target.
+fn is_of_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')
+}
+
+/// Whether an id of such bytes is one channel that may be published to, wherever it stands: `.bN` says how many messages, and
+/// `ALL` is all channels.
+fn means_itself(id: &[u8]) -> bool {
+    !id.is_empty() && id != b"ALL" && !id.windows(2).any(|pair| pair == b".b")
+}
+
+impl Requests<'_> {
+    /// The shape of the request at the front of the buffer, if it can be repeated and that is likely.
+    pub(super) fn shape(&self, request: &Request<'_>, length: BodyLength, routed: &Routed) -> Option<Box<Shape>> {
+        let Next::Read(plan, ..) = &routed.next else { return None };
+        let is_likely = self.served_any && self.habit.unused < MAX_UNUSED;
+        let is_usual = matches!(length, BodyLength::Bytes(_)) && !routed.expects_continue && routed.connection.keep_alive;
+        let argument = plan.argument_alone().filter(|_| is_likely && is_usual)?;
+        Shape::of(&self.connection.buffer, request, argument)
+    }
+
+    /// Answers the request at the front of the buffer, if it is like the one before.
+    pub(super) fn repeat(&mut self) -> Repeat {
+        let connection = &mut *self.connection;
+        let Some(known) = &mut self.habit.known else { return Repeat::No };
+        if !Rc::ptr_eq(&known.site, &connection.site) || !connection.goes_on() {
+            return Repeat::No;
+        }
+        let Some(Alike { id, taken, text }) = known.shape.find(&connection.buffer) else { return Repeat::No };
+        let limits = &connection.site.limits;
+        if taken > limits.max_header_bytes || text.len() as u64 > known.max_body {
+            return Repeat::No;
+        }
+        let broker = connection.shard.broker();
+        let Some(channel) = broker.find(id).filter(|channel| !channel.events && may_have(broker, id)) else { return Repeat::No };
+        faults::point("request");
+        known.is_used = true;
+        let (text, length) = (Bytes::copy_from_slice(text), text.len());
+        let goes_on = known.plan.publish(broker, &channel, text, known.connection, &mut self.out);
+        connection.buffer.advance(taken + length);
+        connection.requests += 1;
+        self.head_since = None;
+        if goes_on { Repeat::Answered } else { Repeat::Last }
+    }
+
+    /// Begins to remember the request at the front of the buffer, whose head takes so many bytes.
+    pub(super) fn note_shape(&mut self, shape: Option<Box<Shape>>, taken: usize) {
+        self.habit.coming = shape.filter(|_| taken <= MAX_HEAD_BYTES);
+        if let Some(shape) = &mut self.habit.coming {
+            shape.keep(&self.connection.buffer[..taken]);
+        }
+    }
+
+    /// Remembers the request at hand, which was answered by this plan.
+    pub(super) fn remember(&mut self, plan: Plan, max_body: u64, connection: Connection) {
+        let Some(shape) = self.habit.coming.take() else { return };
+        let before = self.habit.known.take();
+        self.habit.unused += u8::from(before.is_some_and(|before| !before.is_used));
+        let bytes = size_of::<Repeated>() + shape.head.len() + plan.own_bytes();
+        let Some(plan) = plan.repeatable() else { return };
+        // Without room for it the usual way is taken.
+        let Ok(share) = self.connection.shard.broker().pending_share(bytes) else { return };
+        let site = Rc::clone(&self.connection.site);
+        self.habit.known = Some(Box::new(Repeated { shape: *shape, site, plan, max_body, connection, is_used: false, _share: share }));
+    }
+}
+
+/// Ids may be shorter than that of the request before, or longer.
+fn may_have(broker: &Broker, id: &[u8]) -> bool {
+    broker.settings().max_channel_id_length.is_none_or(|most| id.len() as u64 <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::http::head::{self, Parsed};
+    use crate::server::request::Endpoints;
+
+    const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\nAccept: */*\r\n\r\n";
+
+    fn shape(head: &str) -> Option<Shape> {
+        let buffer = head.as_bytes();
+        match head::parse(buffer, 4096, &Endpoints::default(), |request, _| Shape::of(buffer, request, b"id")) {
+            Parsed::Complete(taken, _, shape) => shape.map(|shape| Shape { head: buffer[..taken].into(), ..*shape }),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn requests_that_differ_in_channel_and_message_are_alike() {
+        let shape = shape(FIRST).expect("a request that can be repeated");
+        for (id, length, text) in [("first", "5", "12345"), ("a-B_9:c.d", "05", "12345"), ("z", "12", "GET / HTTP/1")] {
+            let head = FIRST.replace("first", id).replace(" 5 ", &format!(" {length} "));
+            let expected = Alike { id: id.as_bytes(), taken: head.len(), text: text.as_bytes() };
+            assert_eq!(shape.find(format!("{head}{text}and more").as_bytes()), Some(expected), "{id}");
+        }
+    }
+
+    #[test]
+    fn all_others_are_not() {
+        let shape = shape(FIRST).expect("a request that can be repeated");
+        let whole = format!("{FIRST}12345");
+        for cut in 0..whole.len() {
+            assert_eq!(shape.find(&whole.as_bytes()[..cut]), None, "{cut} bytes");
+        }
+        for (from, to) in [
+            ("first", ""),
+            ("first", "ALL"),
+            ("first", "a.b5"),
+            ("first", "a.b5c"),
+            ("first", "a/b"),
+            ("first", "a%41"),
+            ("first", "a b"),
+            ("first", "a#"),
+            ("first", "a?"),
+            ("first", "é"),
+            ("first", "first&id=second"),
+            ("x=1", "x=2"),
+            ("x=1", "y=1"),
+            ("other", "another"),
+            ("/pub", "/Pub"),
+            ("POST", "PUT"),
+            ("1.1", "1.0"),
+            ("Host: a", "Host: b"),
+            ("5 \r", "5\r"),
+            ("5 \r", "+5 \r"),
+            ("5 \r", "0 \r"),
+            ("5 \r", " \r"),
+            ("5 \r", "5, 5 \r"),
+            ("5 \r", "0000000005 \r"),
+            ("Accept: */*", "Accept: text/plain"),
+            ("Accept: */*\r\n", ""),
+            ("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n"),
+        ] {
+            let other = whole.replacen(from, to, 1);
+            assert_ne!(other, whole);
+            assert_eq!(shape.find(other.as_bytes()), None, "{from:?} -> {to:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_not_repeated() {
+        for head in [
+            "POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+            "POST /pub?id=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            // Its head is understood in another notation than it has.
+            "POST /pub?id=a&x=é HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+        ] {
+            assert!(shape(head).is_none(), "{head}");
+        }
+    }
+}

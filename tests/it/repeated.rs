@@ -1,0 +1,152 @@
+//! Publishers that send the same request again and again, with other channels and messages: the answers are those that each
+//! request gets as the first of a connection.
+
+use crate::support::{Connection, Response, Server, conf, object, show};
+
+/// A request of a publisher.
+fn post(target: &str, headers: &str, text: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{text}", text.len())
+}
+
+fn usual(channel: &str, text: &str) -> String {
+    post(&format!("/pub?id={channel}"), "", text)
+}
+
+/// An answer but for its date and what becomes of the connection; and whether that goes on.
+fn answer(connection: &mut Connection, request: &str) -> ((u16, Vec<(String, String)>, String), bool) {
+    connection.send(request);
+    let Response { mut head, body } = connection.read_response();
+    let goes_on = head.get("connection") == Some("keep-alive");
+    head.headers.retain(|(name, _)| !["Date", "Connection"].contains(&name.as_str()));
+    ((head.status, head.headers, show(&body)), goes_on)
+}
+
+/// Requests among which some are like the one before them, and others nearly.
+fn requests() -> Vec<String> {
+    let mut requests: Vec<String> = ["ch", "ch", "ch", "other", "ch", "other", "a-B_9:c.d", "a-B_9:c.d"].map(|id| usual(id, "text")).into();
+    let others = [
+        "",
+        "ALL",
+        "new",
+        "a.b5",
+        "a",
+        "a/b",
+        "a%62",
+        "ab",
+        "a+b",
+        "ch&id=other",
+        "ch&x=1",
+        "ch#",
+        "ch?",
+        "a*b",
+        "\u{e9}",
+        "longer-than-it-may-be",
+        "sixteen-or-fewer",
+        "forbidden",
+    ];
+    for id in others {
+        // Before and after each there is a usual one, which is remembered.
+        requests.extend([usual("ch", "before"), usual(id, "text"), usual("ch", "after")]);
+    }
+    for text in ["", "x", &"x".repeat(1000), &"x".repeat(1001), "\r\n\r\nPOST /", "\u{0}\u{7f}\u{e4}\"\\"] {
+        requests.extend([usual("ch", "before"), usual("ch", text), usual("ch", "after")]);
+    }
+    for (headers, text) in
+        [("Event-Id: 7\r\nEvent-Type: news\r\n", "events"), ("Accept: text/xml\r\n", "xml"), ("Accept: text/plain\r\n", "plain")]
+    {
+        requests.extend((0..3).map(|number| post("/pub?id=ch", headers, &format!("{text} {number}"))));
+    }
+    for length in ["4", "04", "000000000000004", "4 ", " 4"] {
+        requests.push(usual("ch", "text").replace(": 4", &format!(": {length}")));
+    }
+    requests.extend([
+        usual("ch", "text"),
+        usual("ch", "text").replace("POST", "PUT"),
+        usual("ch", "text"),
+        usual("ch", "text").replace("/pub?", "/PUB?"),
+        "DELETE /pub?id=ch HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        usual("ch", "after the channel was deleted"),
+        usual("ch", "and again"),
+        usual("ch", "HTTP/1.0").replace("HTTP/1.1", "HTTP/1.0"),
+        usual("ch", "text"),
+        usual("ch", "the last one").replace("Host", "Connection: close\r\nHost"),
+    ]);
+    requests
+}
+
+/// Every request is answered on a connection with others as on one of its own, and the messages are the same.
+fn compare(start: impl Fn() -> Server) {
+    let (one, other) = (start(), start());
+    let followers = [&one, &other].map(|server| server.follow("/sub/ch", &[]));
+    let mut kept = one.connect();
+    for request in requests() {
+        let (ours, goes_on) = answer(&mut kept, &request);
+        let (theirs, _) = answer(&mut other.connect(), &request);
+        assert_eq!(ours, theirs, "{request}");
+        if !goes_on {
+            kept = one.connect();
+        }
+    }
+    let [ours, theirs] = followers.map(|mut follower| {
+        let bytes = follower.read_until(b"events 2");
+        // Times and tags are those of their servers.
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text.split("\"text\":").map(|part| part.split(",\"tag\"").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(ours, theirs);
+    one.stop();
+    other.stop();
+}
+
+const LIMITS: &str = "push_stream_shared_memory_size 10m; push_stream_max_channel_id_length 16; client_max_body_size 1000;";
+const FOLLOWED: &str = "location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; \
+    push_stream_message_template '{\"text\":\"~text~\",\"tag\":\"~tag~\"}\\n'; }";
+
+fn publisher(more: &str) -> String {
+    format!(
+        "{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; {more} }}"
+    )
+}
+
+#[test]
+fn built_in_locations_answer_repeated_requests_as_single_ones() {
+    compare(|| Server::start(&["--shards", "1", "--max-channel-id-length", "16", "--max-body-size", "1000"]));
+}
+
+#[test]
+fn configured_locations_answer_repeated_requests_as_single_ones() {
+    for more in ["", "push_stream_channel_info_on_publish off;", "push_stream_store_messages off;"] {
+        compare(|| Server::with_conf(&conf(LIMITS, &publisher(more))));
+    }
+}
+
+#[test]
+fn what_looks_at_the_channel_sees_that_of_each_request() {
+    for more in [
+        "add_header X-Channel $arg_id;",
+        "push_stream_allowed_origins $arg_id;",
+        "if ($arg_id = forbidden) { return 403; }",
+        "if ($args ~ other) { set $x 1; } add_header X-Other $x;",
+        "keepalive_requests 5;",
+        "gzip on; gzip_types application/json; gzip_min_length 1;",
+    ] {
+        compare(|| Server::with_conf(&conf(LIMITS, &publisher(more))));
+    }
+}
+
+#[test]
+fn a_reload_holds_for_the_next_of_repeated_requests() {
+    let server = Server::with_conf(&conf(LIMITS, &publisher("")));
+    let mut connection = server.connect();
+    for number in 1..=3 {
+        connection.send(usual("ch", "text"));
+        assert_eq!(object(&connection.read_response().body)["published_messages"], number);
+    }
+    assert!(server.reload_conf(&conf(LIMITS, &publisher("push_stream_channel_info_on_publish off;"))));
+    connection.send(usual("ch", "text"));
+    assert_eq!(connection.read_response().body, b"");
+    assert!(server.reload_conf(&conf(LIMITS, FOLLOWED)));
+    connection.send(usual("ch", "text"));
+    assert_eq!(connection.read_response().head.status, 404);
+    server.stop();
+}
