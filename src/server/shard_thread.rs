@@ -220,9 +220,7 @@ fn keep_running(shard: &Shard, what: &'static str, task: impl AsyncFn(Shard) + '
             if !ended.is_err_and(|error| error.is_panic()) {
                 break;
             }
-            shard.broker().count(Incident::Panic);
-            tracing::error!("{what} starts again after a panic");
-            shard.revisit_all();
+            shard.recover(what);
         }
     })
 }

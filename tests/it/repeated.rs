@@ -13,12 +13,12 @@ fn usual(channel: &str, text: &str) -> String {
 }
 
 /// An answer but for its date and what becomes of the connection; and whether that goes on.
-fn answer(connection: &mut Connection, request: &str) -> ((u16, Vec<(String, String)>, String), bool) {
+fn answer(connection: &mut Connection, request: &str) -> (String, bool) {
     connection.send(request);
     let Response { mut head, body } = connection.read_response();
     let goes_on = head.get("connection") == Some("keep-alive");
     head.headers.retain(|(name, _)| !["Date", "Connection"].contains(&name.as_str()));
-    ((head.status, head.headers, show(&body)), goes_on)
+    (format!("{} {:?}\n{}", head.status, head.headers, show(&body)), goes_on)
 }
 
 /// Requests among which some are like the one before them, and others nearly.

@@ -2,9 +2,9 @@
 //!
 //! Bounded by nature: a channel stands in it at most once, because a mark in the channel says that it is there.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -16,6 +16,8 @@ use super::channel::Channel;
 pub struct Inbox {
     channels: Mutex<Vec<Arc<Channel>>>,
     reader: AtomicWaker,
+    /// Somebody is going to look without being woken.
+    is_held: AtomicBool,
 }
 
 impl Inbox {
@@ -25,19 +27,35 @@ impl Inbox {
             channels.push(channel);
             channels.len() == 1
         };
-        if was_empty {
+        // Whoever ends the holding looks afterwards, under the same lock: so one of the two wakes the reader.
+        if was_empty && !self.is_held.load(Ordering::Relaxed) {
             self.reader.wake();
         }
     }
 
-    /// Waits until there is something to take. To be called from one place only.
-    pub async fn news(&self) {
-        poll_fn(|cx| {
-            self.reader.register(cx.waker());
-            // What came before the waker was there has not woken it.
-            if self.is_empty() { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
+    /// Ready when there is something to take. To be called from one task only, which [`Inbox::wake`] wakes, too.
+    pub fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
+        self.reader.register(cx.waker());
+        // What came before the waker was there has not woken it.
+        if self.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Wakes the reader.
+    pub fn wake(&self) {
+        self.reader.wake();
+    }
+
+    /// Nobody needs to wake the reader until [`Inbox::release`]: the caller looks at what has come.
+    pub fn hold(&self) {
+        self.is_held.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends what [`Inbox::hold`] began; wakes the reader if there is something to take.
+    pub fn release(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
+        if !self.is_empty() {
+            self.reader.wake();
+        }
     }
 
     /// True if no channel has news now.

@@ -180,6 +180,12 @@ impl Log {
         excess
     }
 
+    /// Whether [`Log::expire`] has anything to do.
+    pub(super) fn needs_sweep(&self, newest_expired: u64) -> bool {
+        let oldest = self.stored.front();
+        oldest.map_or(self.stored.capacity() > 0, |oldest| oldest.is_expired(newest_expired))
+    }
+
     /// Removes stored messages whose time is over, those without a time of their own if they are of second `newest_expired` or
     /// before; returns how many.
     pub(super) fn expire(&mut self, newest_expired: u64) -> usize {

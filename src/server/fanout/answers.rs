@@ -43,20 +43,44 @@ impl Answer {
     }
 }
 
+/// So many turns in a row with no answer but one, to the same publisher, are enough to expect no other ones.
+const TURNS_ALONE: u8 = 4;
+
 /// The answers of a shard that wait. A connection has one at most.
 #[derive(Default)]
-pub(super) struct Answers(RefCell<Vec<(Rc<Outlet>, Rc<Answer>)>>);
+pub(super) struct Answers {
+    waiting: RefCell<Vec<(Rc<Outlet>, Rc<Answer>)>>,
+    /// Whom the only answer of the last turn was for; an address, of whatever is there now.
+    last_alone: Cell<*const Outlet>,
+    /// Turns in a row that were like that.
+    turns_alone: Cell<u8>,
+}
 
 impl Answers {
     /// Lets an answer of these bytes wait.
     pub(super) fn push(&self, outlet: &Rc<Outlet>, answer: &Rc<Answer>, bytes: Vec<u8>) {
         answer.bytes.replace(bytes);
         answer.is_waiting.set(true);
-        self.0.borrow_mut().push((Rc::clone(outlet), Rc::clone(answer)));
+        self.waiting.borrow_mut().push((Rc::clone(outlet), Rc::clone(answer)));
     }
 
     /// Writes them all.
     pub(super) fn write(&self) {
-        self.0.borrow_mut().drain(..).for_each(|(outlet, answer)| answer.write_to(&outlet));
+        let mut waiting = self.waiting.borrow_mut();
+        match &waiting[..] {
+            [] => return,
+            [(outlet, _)] if Rc::as_ptr(outlet) == self.last_alone.get() => self.turns_alone.set(self.turns_alone.get().saturating_add(1)),
+            [(outlet, _)] => {
+                self.last_alone.set(Rc::as_ptr(outlet));
+                self.turns_alone.set(1);
+            }
+            _ => self.turns_alone.set(0),
+        }
+        waiting.drain(..).for_each(|(outlet, answer)| answer.write_to(&outlet));
+    }
+
+    /// There are none, and the publisher with this socket has been the only one for some turns.
+    pub(super) fn expects_only(&self, outlet: &Rc<Outlet>) -> bool {
+        self.turns_alone.get() >= TURNS_ALONE && self.last_alone.get() == Rc::as_ptr(outlet) && self.waiting.borrow().is_empty()
     }
 }

@@ -25,4 +25,4 @@ pub use answers::Answer;
 pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
 pub use outlet::Outlet;
-pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};
+pub use shard::{ConnectionKey, Delivering, FollowerEvent, Interruption, Shard};

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use super::connection::{Over, Requests};
+use crate::server::fanout::Delivering;
 
 /// Responses of up to so many bytes wait for others of the same turn: they are not counted against the memory meanwhile.
 const MAX_WAITING_BYTES: usize = 2 * 1024;
@@ -23,16 +24,24 @@ impl Requests<'_> {
             let answer = self.answer.get_or_insert_default();
             shard.answer(&self.connection.outlet, answer, std::mem::take(&mut self.out));
             self.out = poll_fn(|cx| answer.poll_written(cx)).await;
-            self.had_others = true;
+            self.may_go_on = true;
         }
         self.flush().await
     }
 
+    /// Writes the answer to the only publisher, and delivers at once what it published.
+    pub(super) fn answer_alone(&mut self, delivering: &Delivering) {
+        // A broken socket shows again when the rest is written.
+        let written = self.connection.outlet.try_write(&self.out).unwrap_or_default();
+        self.out.drain(..written);
+        self.may_go_on = delivering.deliver();
+    }
+
     /// Reads the next request if it came while followers were served: waiting for what is there already would take a call of
-    /// the system more for each message. False if there is nothing. Others had the thread before, so that nobody waits for
-    /// those who come here again and again.
+    /// the system more for each message. False if there is nothing. Others had the thread before, or what was done since then is
+    /// little, so that nobody waits for those who come here again and again.
     pub(super) fn read_before_waiting(&mut self) -> bool {
-        if !std::mem::take(&mut self.had_others) || !self.promptness.is_worth_a_look() {
+        if !std::mem::take(&mut self.may_go_on) || !self.promptness.is_worth_a_look() {
             return false;
         }
         let came = self.connection.fill_at_once();

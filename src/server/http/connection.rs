@@ -140,8 +140,8 @@ pub(super) struct Requests<'a> {
     pub(super) held: usize,
     /// Of a connection whose responses waited for others.
     pub(super) answer: Option<Rc<Answer>>,
-    /// They did so just now.
-    pub(super) had_others: bool,
+    /// Nobody waits for the thread because of this connection.
+    pub(super) may_go_on: bool,
     /// What is known of its publisher.
     pub(super) habit: Habit,
     pub(super) promptness: Promptness,
@@ -151,9 +151,9 @@ pub(super) struct Requests<'a> {
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        let (answer, had_others, habit, promptness) = (None, false, Habit::default(), Promptness::default());
+        let (answer, may_go_on, habit, promptness) = (None, false, Habit::default(), Promptness::default());
         let (out, head_since, held) = (Vec::new(), None, 0);
-        Self { connection, out, head_since, served_any, held, answer, had_others, habit, promptness, _share: share }
+        Self { connection, out, head_since, served_any, held, answer, may_go_on, habit, promptness, _share: share }
     }
 
     async fn serve(mut self) -> Served {

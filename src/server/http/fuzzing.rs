@@ -152,7 +152,8 @@ fn rest_of_head(buffer: &[u8]) -> Option<(usize, BodyLength, Vec<u8>, String)> {
             .map(|header| (header.name, header.value))
             .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
             .collect();
-        let rest = format!("{:?} {:?} {query:?} {} {} {headers:?}", request.method, request.path, request.minor_version, request.keep_alive);
+        let rest =
+            format!("{:?} {:?} {query:?} {} {} {headers:?}", request.method, request.path, request.minor_version, request.keep_alive);
         (id.to_vec(), rest)
     });
     match parsed {

@@ -167,10 +167,15 @@ impl Requests<'_> {
         faults::point("request");
         known.is_used = true;
         let (text, length) = (Bytes::copy_from_slice(text), text.len());
+        let is_last = connection.buffer.len() == taken + length && self.out.is_empty();
+        let delivering = if is_last { connection.shard.deliver_alone(&connection.outlet) } else { None };
         let goes_on = known.plan.publish(broker, &channel, text, known.connection, &mut self.out);
         connection.buffer.advance(taken + length);
         connection.requests += 1;
         self.head_since = None;
+        if let Some(delivering) = delivering {
+            self.answer_alone(&delivering);
+        }
         if goes_on { Repeat::Answered } else { Repeat::Last }
     }
 
