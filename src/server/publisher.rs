@@ -286,7 +286,8 @@ impl Plan {
     }
 }
 
-fn may_change(broker: &Broker, id: &[u8]) -> Result<(), Refusal> {
+/// Whether a channel with this id may be published to or changed.
+pub(super) fn may_change(broker: &Broker, id: &[u8]) -> Result<(), Refusal> {
     if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
         return Err(Refusal::ForbiddenId);
     }

@@ -32,6 +32,31 @@ fn requests_are_answered_however_they_are_cut() {
 }
 
 #[test]
+fn the_only_publisher_of_a_large_channel_is_answered_and_keeps_nobody_waiting() {
+    const FOLLOWERS: usize = 600;
+    let server = Server::start(&["--shards", "1"]);
+    let mut followers: Vec<_> = (0..FOLLOWERS).map(|_| server.follow("/ev/ch", &[])).collect();
+    let mut other = server.follow("/ev/other", &[]);
+    let mut publisher = server.connect();
+    for number in 1..=24 {
+        publisher.send(post("ch", &format!("message {number}")));
+        assert_eq!(object(&publisher.read_response().body)["published_messages"], number);
+        // It has been the only one for a while then.
+        if number % 8 == 0 {
+            server.publish("other", format!("other {number}"));
+            other.read_until(format!("\"other {number}\"").as_bytes());
+        }
+    }
+    for follower in &mut followers {
+        for number in 1..=24 {
+            let sent = follower.read_until(format!("\"message {number}\"").as_bytes());
+            assert_eq!(String::from_utf8_lossy(&sent).matches("\"text\":").count(), 1, "in order, and once");
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn publishers_at_the_same_time_are_all_answered_in_their_order() {
     let server = Server::start(&["--shards", "1"]);
     let mut follower = server.follow("/ev/ch", &[]);

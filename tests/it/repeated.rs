@@ -56,6 +56,8 @@ fn requests() -> Vec<String> {
     {
         requests.extend((0..3).map(|number| post("/pub?id=ch", headers, &format!("{text} {number}"))));
     }
+    // Where there is gzip.
+    requests.extend((0..3).map(|number| post("/pub?id=ch", "Accept-Encoding: gzip\r\n", &format!("packed {number}"))));
     for length in ["4", "04", "000000000000004", "4 ", " 4"] {
         requests.push(usual("ch", "text").replace(": 4", &format!(": {length}")));
     }
@@ -88,7 +90,7 @@ fn compare(start: impl Fn() -> Server) {
         }
     }
     let [ours, theirs] = followers.map(|mut follower| {
-        let bytes = follower.read_until(b"events 2");
+        let bytes = follower.read_until(b"the last one");
         // Times and tags are those of their servers.
         let text = String::from_utf8_lossy(&bytes).into_owned();
         text.split("\"text\":").map(|part| part.split(",\"tag\"").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
@@ -103,9 +105,8 @@ const FOLLOWED: &str = "location ~ ^/sub/(.*)$ { push_stream_subscriber; push_st
     push_stream_message_template '{\"text\":\"~text~\",\"tag\":\"~tag~\"}\\n'; }";
 
 fn publisher(more: &str) -> String {
-    format!(
-        "{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; {more} }}"
-    )
+    let store = if more.contains("store_messages") { "" } else { "push_stream_store_messages on;" };
+    format!("{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; {store} {more} }}")
 }
 
 #[test]
@@ -127,7 +128,6 @@ fn what_looks_at_the_channel_sees_that_of_each_request() {
         "push_stream_allowed_origins $arg_id;",
         "if ($arg_id = forbidden) { return 403; }",
         "if ($args ~ other) { set $x 1; } add_header X-Other $x;",
-        "keepalive_requests 5;",
         "gzip on; gzip_types application/json; gzip_min_length 1;",
     ] {
         compare(|| Server::with_conf(&conf(LIMITS, &publisher(more))));
@@ -148,5 +148,43 @@ fn a_reload_holds_for_the_next_of_repeated_requests() {
     assert!(server.reload_conf(&conf(LIMITS, FOLLOWED)));
     connection.send(usual("ch", "text"));
     assert_eq!(connection.read_response().head.status, 404);
+    server.stop();
+}
+
+#[test]
+fn repeated_requests_are_counted_and_logged_each() {
+    let location = publisher("keepalive_requests 5;");
+    let server = Server::with_conf(&conf(LIMITS, &location));
+    let mut connection = server.connect();
+    let goes_on: Vec<bool> = (0..5).map(|_| answer(&mut connection, &usual("ch", "text")).1).collect();
+    assert_eq!(goes_on, [true, true, true, true, false]);
+    connection.expect_close();
+    server.stop();
+
+    let directory = crate::support::Directory::new("repeated");
+    let log = directory.path().join("access.log");
+    let format = format!("log_format channels '$arg_id'; access_log {} channels; {LIMITS}", log.display());
+    let server = Server::with_conf(&conf(&format, &publisher("")));
+    let mut connection = server.connect();
+    for channel in ["a", "a", "b", "a", "c"] {
+        assert!(answer(&mut connection, &usual(channel, "text")).1);
+    }
+    server.stop();
+    assert_eq!(std::fs::read_to_string(&log).expect("a log"), "a\na\nb\na\nc\n");
+}
+
+#[test]
+fn a_full_store_is_told_to_repeated_requests_too() {
+    let server = Server::start(&["--memory", "2m", "--shards", "1"]);
+    let mut connection = server.connect();
+    let text = "x".repeat(20_000);
+    let refused = (0..1000).find_map(|_| {
+        connection.send(usual("ch", &text));
+        Some(connection.read_response()).filter(|response| response.head.status != 200)
+    });
+    let refused = refused.expect("the store is full");
+    assert_eq!((refused.head.status, refused.head.get("connection")), (500, Some("close")));
+    assert_eq!(refused.head.get("cache-control"), Some("no-cache, no-store, must-revalidate"));
+    connection.expect_close();
     server.stop();
 }

@@ -139,7 +139,7 @@ impl Broker {
         Reservation::new(&self.0.memory)
     }
 
-    /// The share of bytes that wait for a subscriber's socket.
+    /// The share of bytes that wait for a subscriber's socket, or are kept for a connection.
     ///
     /// # Errors
     /// When the memory bound is reached.

@@ -2,6 +2,7 @@
 //!
 //! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
 
+mod alone;
 mod answers;
 mod expulsion;
 mod follower;
@@ -21,8 +22,9 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub use alone::Delivering;
 pub use answers::Answer;
 pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
 pub use outlet::Outlet;
-pub use shard::{ConnectionKey, Delivering, FollowerEvent, Interruption, Shard};
+pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};

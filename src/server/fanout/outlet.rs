@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-/// Where what is for a client goes. TLS and HTTP/2 subscribers will get variants of their own.
+/// Where what is for a client goes, and where what it sends comes from. TLS and HTTP/2 subscribers will get variants of their own.
 #[derive(Debug)]
 pub enum Outlet {
     /// A TCP connection.

@@ -18,7 +18,7 @@ use super::format::Ending;
 use super::outlet::Outlet;
 use super::state::{Moment, Slot, State, Turn};
 use super::timers::{Millis, NEVER};
-use crate::server::broker::{AttachError, Broker, Inbox, Incident};
+use crate::server::broker::{AttachError, Broker, Inbox};
 
 /// A connection of a shard.
 pub type ConnectionKey = usize;
@@ -39,31 +39,6 @@ struct Inner {
     stopping: Cell<bool>,
     state: RefCell<State>,
     answers: Answers,
-}
-
-/// Permission to deliver what was published meanwhile; what is left when it ends is delivered as usual.
-pub struct Delivering(Shard);
-
-impl Delivering {
-    /// Serves the rounds of what was published; false if there is more to do than one turn takes.
-    #[must_use]
-    pub fn deliver(&self) -> bool {
-        // A mistake in a round is not that of the publisher.
-        let is_done = catch_unwind(AssertUnwindSafe(|| self.0.deliver_turn())).unwrap_or_else(|_| {
-            self.0.recover("delivery");
-            false
-        });
-        if !is_done {
-            self.0.0.inbox.wake();
-        }
-        is_done
-    }
-}
-
-impl Drop for Delivering {
-    fn drop(&mut self) {
-        self.0.0.inbox.release();
-    }
 }
 
 /// Why a connection that serves requests must not wait on.
@@ -121,6 +96,14 @@ impl Shard {
         &self.0.broker
     }
 
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.0.inbox
+    }
+
+    pub(super) fn answers(&self) -> &Answers {
+        &self.0.answers
+    }
+
     /// Delivers what is published until the future is dropped. To be run once.
     pub async fn deliver(&self) {
         loop {
@@ -138,24 +121,6 @@ impl Shard {
     fn poll_work(&self, cx: &Context<'_>) -> Poll<()> {
         let news = self.0.inbox.poll_news(cx);
         if self.0.state.borrow().rounds.is_empty() { news } else { Poll::Ready(()) }
-    }
-
-    /// Lets the caller deliver what it is about to publish, within its own turn, if it is likely to be the only publisher: with
-    /// several, [answers that wait](Shard::answer) are better. To be held for no longer than that.
-    #[must_use]
-    pub fn deliver_alone(&self, outlet: &Rc<Outlet>) -> Option<Delivering> {
-        let is_quiet = self.0.answers.expects_only(outlet) && self.0.inbox.is_empty() && self.0.state.borrow().rounds.is_empty();
-        is_quiet.then(|| {
-            self.0.inbox.hold();
-            Delivering(self.clone())
-        })
-    }
-
-    /// After a panic in what the shard does for all its connections: counts it, and lets everything be looked at again.
-    pub fn recover(&self, what: &'static str) {
-        self.broker().count(Incident::Panic);
-        tracing::error!("{what} starts again after a panic");
-        self.revisit_all();
     }
 
     /// Writes the answers that wait and serves the rounds of one turn; true if there is nothing more to do.

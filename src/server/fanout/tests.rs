@@ -215,3 +215,77 @@ fn cursors_of_answers_without_messages_pass_over_nothing() {
     let in_this_second = Standing { second: 1000, ..behind };
     assert_eq!((in_this_second.own(), in_this_second.this_second()), (early, Position::new(1000, 0)));
 }
+
+/// Turns in which one publisher, with this socket, is answered alone.
+fn answer_alone(scene: &mut Scene, turns: usize) {
+    for _ in 0..turns {
+        scene.shard.answer(&scene.outlet, &Rc::default(), b"!".to_vec());
+        assert_eq!(scene.turn(), ("!".to_owned(), true));
+    }
+}
+
+#[tokio::test]
+async fn only_a_publisher_that_has_been_alone_for_a_while_delivers_by_itself() {
+    let mut scene = Scene::new().await;
+    let other = Scene::new().await.outlet;
+    answer_alone(&mut scene, 3);
+    assert!(scene.shard.deliver_alone(&scene.outlet, true).is_none(), "it may be chance");
+    answer_alone(&mut scene, 1);
+    assert!(scene.shard.deliver_alone(&scene.outlet, true).is_some());
+    assert!(scene.shard.deliver_alone(&other, true).is_none(), "that is another one");
+    scene.follow(&["a"], false, None);
+    scene.publish("a", "news");
+    assert!(scene.shard.deliver_alone(&scene.outlet, true).is_none(), "others had news before");
+    assert_eq!(scene.turn().0, "news");
+    // Two answers in one turn.
+    let answer = |outlet: &Rc<Outlet>| scene.shard.answer(outlet, &Rc::default(), b"!".to_vec());
+    answer(&scene.outlet);
+    answer(&other);
+    scene.turn();
+    assert!(scene.shard.deliver_alone(&scene.outlet, true).is_none(), "there is another one");
+}
+
+#[tokio::test]
+async fn what_a_publisher_cannot_deliver_in_its_turn_comes_without_it() {
+    let mut scene = Scene::new().await;
+    answer_alone(&mut scene, 4);
+    for _ in 0..MANY {
+        scene.follow(&["many"], false, None);
+    }
+    let shard = scene.shard.clone();
+    let mut deliver = Box::pin(shard.deliver());
+    assert!(futures_util::poll!(deliver.as_mut()).is_pending(), "there is nothing yet");
+    // Of a round that is too long for one turn, of news during it, and of news that nobody looked at.
+    let delivering = scene.shard.deliver_alone(&scene.outlet, true).expect("it is alone");
+    scene.publish("many", "m");
+    assert!(!delivering.deliver());
+    scene.publish("many", "n");
+    drop(delivering);
+    let mut sent = scene.sent();
+    for _ in 0..20 {
+        assert!(futures_util::poll!(deliver.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+        sent += &scene.sent();
+    }
+    assert_eq!(sent, "m".repeat(MANY) + &"n".repeat(MANY));
+}
+
+#[tokio::test]
+async fn news_that_a_publisher_holds_and_does_not_deliver_wake_the_shard() {
+    let mut scene = Scene::new().await;
+    answer_alone(&mut scene, 4);
+    scene.follow(&["a"], false, None);
+    let shard = scene.shard.clone();
+    let delivery = async {
+        let delivering = scene.shard.deliver_alone(&scene.outlet, true).expect("it is alone");
+        scene.publish("a", "held");
+        drop(delivering);
+        while scene.sent().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Polled only when it is woken.
+    let local = tokio::task::LocalSet::new();
+    local.spawn_local(async move { shard.deliver().await });
+    tokio::time::timeout(Duration::from_secs(30), local.run_until(delivery)).await.expect("it was woken");
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::access_log::Entry;
-use super::busy::Promptness;
+use super::busy::Business;
 use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
@@ -22,7 +22,7 @@ use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
-use crate::server::fanout::{Answer, ConnectionKey, Outlet, Shard};
+use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::generation::LocationAddress;
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{self, Response};
@@ -138,22 +138,19 @@ pub(super) struct Requests<'a> {
     pub(super) served_any: bool,
     /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
     pub(super) held: usize,
-    /// Of a connection whose responses waited for others.
-    pub(super) answer: Option<Rc<Answer>>,
-    /// Nobody waits for the thread because of this connection.
-    pub(super) may_go_on: bool,
+    /// Of a publisher that publishes a lot.
+    pub(super) busy: Business,
     /// What is known of its publisher.
     pub(super) habit: Habit,
-    pub(super) promptness: Promptness,
     _share: Charge,
 }
 
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        let (answer, may_go_on, habit, promptness) = (None, false, Habit::default(), Promptness::default());
         let (out, head_since, held) = (Vec::new(), None, 0);
-        Self { connection, out, head_since, served_any, held, answer, may_go_on, habit, promptness, _share: share }
+        let (busy, habit) = (Business::default(), Habit::default());
+        Self { connection, out, head_since, served_any, held, busy, habit, _share: share }
     }
 
     async fn serve(mut self) -> Served {
@@ -204,7 +201,7 @@ impl<'a> Requests<'a> {
                 Err(Over)
             }
             Parsed::Complete(taken, length, (routed, shape)) => {
-                self.note_shape(shape, taken);
+                self.note_shape(shape, taken, length);
                 self.head_since = None;
                 self.served_any = true;
                 self.connection.requests += 1;
@@ -287,6 +284,7 @@ impl<'a> Requests<'a> {
                     Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
                     Ok(body) => {
                         let response = plan.finish(self.connection.shard.broker(), body);
+                        self.note_news();
                         self.remember(*plan, max_body, connection);
                         response
                     }

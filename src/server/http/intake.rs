@@ -117,7 +117,7 @@ impl Requests<'_> {
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
         spare::give(std::mem::take(&mut self.out));
-        if self.read_before_waiting() {
+        if self.read_before_waiting().await {
             return Ok(());
         }
         let limits = &self.connection.site.limits;
@@ -183,6 +183,7 @@ impl Requests<'_> {
         });
         let filled = filled.await;
         if has_deadline {
+            self.busy.note_wait();
             self.connection.shard.set_deadline(self.connection.key, None);
         }
         filled

@@ -14,10 +14,10 @@ use super::connection::Requests;
 use super::head::BodyLength;
 use super::route::{Next, Routed};
 use super::site::Site;
-use crate::server::broker::{Broker, Charge};
-use crate::server::config::{Location, LocationSettings, VirtualServer};
+use crate::server::broker::Charge;
+use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::faults;
-use crate::server::publisher::{Plan, Repeatable};
+use crate::server::publisher::{self, Plan, Repeatable};
 use crate::server::request::Request;
 use crate::server::response::Connection;
 
@@ -37,7 +37,7 @@ pub(super) struct Habit {
     known: Option<Box<Repeated>>,
     /// The request at hand, if it can be.
     coming: Option<Box<Shape>>,
-    /// Known requests that were not repeated.
+    /// Known requests that were not repeated, beyond those that were.
     unused: u8,
 }
 
@@ -82,17 +82,34 @@ pub(super) struct Alike<'a> {
     pub(super) text: &'a [u8],
 }
 
-/// Whether all requests to a location that differ in the argument for their channel only are answered alike: nothing else in
+/// Whether all requests of a method to a location that differ in the argument for their channel only are answered alike: nothing else in
 /// their target is looked at. The name of that argument, if so.
 pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, settings: &'a LocationSettings) -> Option<&'a Bytes> {
-    let web = &settings.web;
-    let is_plain = server.steps.is_empty()
-        && location.steps.is_empty()
+    // All of them are named, so that whoever adds one has to think of this.
+    let WebSettings {
+        added_headers,
+        access_logs,
+        authentication,
+        keepalive_requests,
+        limit_except,
+        // They look at the address, the method and what is the same in all these requests.
+        access: _,
+        satisfy_any: _,
+        internal: _,
+        real_ip: _,
+        // They are about files.
+        root: _,
+        index: _,
+        without_etag: _,
+        unmodified: _,
+        max_ranges: _,
+    } = &*settings.web;
+    let is_plain = (server.steps.is_empty() && location.steps.is_empty())
         && (settings.nhpm.is_none() && settings.nchan.is_none())
         && (settings.allowed_origins.is_none() && settings.gzip.is_none())
-        && (web.added_headers.is_empty() && web.access_logs.is_empty())
-        && (web.authentication.is_none() && web.keepalive_requests.is_none())
-        && (web.real_ip.is_none() && server.settings.web.real_ip.is_none());
+        && (added_headers.is_empty() && access_logs.is_empty() && keepalive_requests.is_none())
+        // Files of passwords change.
+        && (authentication.is_none() && limit_except.is_none());
     if is_plain { settings.channels_path.as_ref()?.as_argument() } else { None }
 }
 
@@ -134,10 +151,9 @@ fn is_of_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')
 }
 
-/// Whether an id of such bytes is one channel that may be published to, wherever it stands: `.bN` says how many messages, and
-/// `ALL` is all channels.
+/// Whether such bytes are the id of one channel: `.bN` at their end says how many messages.
 fn means_itself(id: &[u8]) -> bool {
-    !id.is_empty() && id != b"ALL" && !id.windows(2).any(|pair| pair == b".b")
+    !id.is_empty() && !id.windows(2).any(|pair| pair == b".b")
 }
 
 impl Requests<'_> {
@@ -155,6 +171,8 @@ impl Requests<'_> {
         let connection = &mut *self.connection;
         let Some(known) = &mut self.habit.known else { return Repeat::No };
         if !Rc::ptr_eq(&known.site, &connection.site) || !connection.goes_on() {
+            // After a reload it holds what nobody needs any more.
+            self.habit.known = None;
             return Repeat::No;
         }
         let Some(Alike { id, taken, text }) = known.shape.find(&connection.buffer) else { return Repeat::No };
@@ -163,25 +181,31 @@ impl Requests<'_> {
             return Repeat::No;
         }
         let broker = connection.shard.broker();
-        let Some(channel) = broker.find(id).filter(|channel| !channel.events && may_have(broker, id)) else { return Repeat::No };
+        let Some(channel) = broker.find(id).filter(|channel| !channel.events && publisher::may_change(broker, id).is_ok()) else {
+            return Repeat::No;
+        };
         faults::point("request");
         known.is_used = true;
         let (text, length) = (Bytes::copy_from_slice(text), text.len());
         let is_last = connection.buffer.len() == taken + length && self.out.is_empty();
-        let delivering = if is_last { connection.shard.deliver_alone(&connection.outlet) } else { None };
+        let has_waited = self.busy.has_waited();
+        let delivering = if is_last { connection.shard.deliver_alone(&connection.outlet, has_waited) } else { None };
         let goes_on = known.plan.publish(broker, &channel, text, known.connection, &mut self.out);
         connection.buffer.advance(taken + length);
         connection.requests += 1;
         self.head_since = None;
+        self.note_news();
         if let Some(delivering) = delivering {
             self.answer_alone(&delivering);
         }
         if goes_on { Repeat::Answered } else { Repeat::Last }
     }
 
-    /// Begins to remember the request at the front of the buffer, whose head takes so many bytes.
-    pub(super) fn note_shape(&mut self, shape: Option<Box<Shape>>, taken: usize) {
-        self.habit.coming = shape.filter(|_| taken <= MAX_HEAD_BYTES);
+    /// Begins to remember the request at the front of the buffer, whose head takes so many bytes. Only with its whole body, as
+    /// repetitions must come, too: so nothing is kept while it comes in.
+    pub(super) fn note_shape(&mut self, shape: Option<Box<Shape>>, taken: usize, length: BodyLength) {
+        let has_come = matches!(length, BodyLength::Bytes(length) if length <= (self.connection.buffer.len() - taken) as u64);
+        self.habit.coming = shape.filter(|_| has_come && taken <= MAX_HEAD_BYTES);
         if let Some(shape) = &mut self.habit.coming {
             shape.keep(&self.connection.buffer[..taken]);
         }
@@ -190,8 +214,11 @@ impl Requests<'_> {
     /// Remembers the request at hand, which was answered by this plan.
     pub(super) fn remember(&mut self, plan: Plan, max_body: u64, connection: Connection) {
         let Some(shape) = self.habit.coming.take() else { return };
-        let before = self.habit.known.take();
-        self.habit.unused += u8::from(before.is_some_and(|before| !before.is_used));
+        match self.habit.known.take() {
+            Some(before) if before.is_used => self.habit.unused = self.habit.unused.saturating_sub(1),
+            Some(_) => self.habit.unused += 1,
+            None => {}
+        }
         let bytes = size_of::<Repeated>() + shape.head.len() + plan.own_bytes();
         let Some(plan) = plan.repeatable() else { return };
         // Without room for it the usual way is taken.
@@ -201,21 +228,19 @@ impl Requests<'_> {
     }
 }
 
-/// Ids may be shorter than that of the request before, or longer.
-fn may_have(broker: &Broker, id: &[u8]) -> bool {
-    broker.settings().max_channel_id_length.is_none_or(|most| id.len() as u64 <= most)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::server::config::nginx;
     use crate::server::http::head::{self, Parsed};
     use crate::server::request::Endpoints;
 
     const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\nAccept: */*\r\n\r\n";
 
-    fn shape(head: &str) -> Option<Shape> {
-        let buffer = head.as_bytes();
+    fn shape(head: impl AsRef<[u8]>) -> Option<Shape> {
+        let buffer = head.as_ref();
         match head::parse(buffer, 4096, &Endpoints::default(), |request, _| Shape::of(buffer, request, b"id")) {
             Parsed::Complete(taken, _, shape) => shape.map(|shape| Shape { head: buffer[..taken].into(), ..*shape }),
             _ => None,
@@ -241,7 +266,6 @@ mod tests {
         }
         for (from, to) in [
             ("first", ""),
-            ("first", "ALL"),
             ("first", "a.b5"),
             ("first", "a.b5c"),
             ("first", "a/b"),
@@ -277,12 +301,44 @@ mod tests {
     #[test]
     fn what_cannot_be_told_apart_is_not_repeated() {
         for head in [
-            "POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
-            "POST /pub?id=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            &b"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"[..],
+            b"POST /pub?id=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
             // Its head is understood in another notation than it has.
-            "POST /pub?id=a&x=é HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+            b"POST /pub?id=a&x=\xe4 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
         ] {
-            assert!(shape(head).is_none(), "{head}");
+            assert!(shape(head).is_none(), "{}", head.escape_ascii());
         }
+    }
+
+    #[test]
+    fn whatever_looks_at_more_than_the_channel_prevents_repetition() {
+        let argument = |server: &str, location: &str| {
+            let text = format!(
+                "events {{}} http {{ push_stream_shared_memory_size 10m; log_format f $arg_id; server {{ listen 127.0.0.1:9103; {server}
+                 location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; {location} }} }} }}"
+            );
+            let loaded = nginx::parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            let server = Arc::clone(loaded.config.listeners[0].server("127.0.0.1", String::new));
+            let (location, _) = server.locate(b"/pub").expect("a location");
+            argument_alone(&server, location, &location.settings).cloned()
+        };
+        for location in ["", "allow 127.0.0.1; deny all;", "push_stream_store_messages on;", "client_max_body_size 5;"] {
+            assert_eq!(argument("", location).as_deref(), Some(&b"id"[..]), "{location}");
+        }
+        for location in [
+            "add_header X-Channel $arg_id;",
+            "access_log /dev/null f;",
+            "auth_basic a; auth_basic_user_file /dev/null;",
+            "limit_except GET { auth_basic a; auth_basic_user_file /dev/null; }",
+            "limit_except GET { deny all; }",
+            "keepalive_requests 5;",
+            "gzip on;",
+            "push_stream_allowed_origins $arg_id;",
+            "if ($arg_id = a) { return 403; }",
+            "set $a $arg_id;",
+        ] {
+            assert_eq!(argument("", location), None, "{location}");
+        }
+        assert_eq!(argument("if ($arg_id = a) { return 403; }", ""), None);
     }
 }
