@@ -50,12 +50,17 @@ pub enum Answer {
 /// What is done with the body of a request.
 pub struct Plan {
     action: Action,
-    notation: Notation,
-    shows_info: bool,
+    manner: Manner,
     escapes_ids: bool,
-    headers: Cow<'static, [u8]>,
     /// See [`Plan::argument_alone`].
     argument_alone: Option<Bytes>,
+}
+
+/// How a request is answered.
+struct Manner {
+    notation: Notation,
+    shows_info: bool,
+    headers: Cow<'static, [u8]>,
 }
 
 enum Action {
@@ -157,9 +162,8 @@ impl Call<'_> {
         } else {
             Action::Delete { ids }
         };
-        let shows_info = self.settings.channel_info_on_publish;
-        let escapes_ids = self.settings.is_json();
-        Ok(Answer::Read(Box::new(Plan { action, notation, shows_info, escapes_ids, headers, argument_alone: None })))
+        let manner = Manner { notation, shows_info: self.settings.channel_info_on_publish, headers };
+        Ok(Answer::Read(Box::new(Plan { action, manner, escapes_ids: self.settings.is_json(), argument_alone: None })))
     }
 
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
@@ -178,7 +182,8 @@ impl Call<'_> {
 impl Plan {
     /// A plan of another dialect, which writes its own answer.
     fn of(action: Action) -> Self {
-        Self { action, notation: Notation::Plain, shows_info: false, escapes_ids: false, headers: Cow::Borrowed(b""), argument_alone: None }
+        let manner = Manner { notation: Notation::Plain, shows_info: false, headers: Cow::Borrowed(b"") };
+        Self { action, manner, escapes_ids: false, argument_alone: None }
     }
 
     /// Notes that requests which differ in this query argument only are answered alike: it names their channels.
@@ -197,13 +202,13 @@ impl Plan {
     pub fn repeatable(self) -> Option<Repeatable> {
         let Action::Publish { event_id, event_type, store, .. } = self.action else { return None };
         let model = NewMessage { event_id, event_type, ..NewMessage::default() };
-        Some(Repeatable { model, store, notation: self.notation, shows_info: self.shows_info, headers: self.headers })
+        Some(Repeatable::new(model, store, self.manner))
     }
 
     /// Header lines that every answer of the location carries.
     #[must_use]
     pub fn headers(&self) -> &[u8] {
-        &self.headers
+        &self.manner.headers
     }
 
     /// Bytes of memory that it keeps of the request while the body comes in.
@@ -218,7 +223,7 @@ impl Plan {
             Action::Nhpm(publication) => publication.own_bytes(),
             Action::Nchan(publishing) => publishing.own_bytes(),
         };
-        size_of::<Self>() + self.headers.len() + action
+        size_of::<Self>() + self.manner.headers.len() + action
     }
 
     /// The content type of the message, where it is known before the body.
@@ -243,7 +248,7 @@ impl Plan {
             Action::Delete { ids } => self.delete(broker, ids, &body),
             Action::Nhpm(publication) => publication.finish(broker, body),
             Action::Nchan(publishing) => publishing.finish(broker, body),
-            Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.headers[NO_CACHE.len()..], false),
+            Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.manner.headers[NO_CACHE.len()..], false),
             Action::Publish { channels, event_id, event_type, store } => {
                 let message =
                     NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone(), ..NewMessage::default() };
@@ -257,32 +262,43 @@ impl Plan {
         for (channel, message) in message.for_each(channels) {
             match broker.publish(channel, message, store) {
                 Ok(info) => infos.push(info),
-                Err(_no_room) => return Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing(),
+                Err(_no_room) => return self.manner.refuse_without_room(),
             }
         }
-        if !self.shows_info {
-            return Response::header_only(Status::OK, self.headers.clone());
+        if !self.manner.shows_info {
+            return self.manner.answer_without_info();
         }
         if channels.len() > 1 {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.notation.response(&infos, broker, (self.escapes_ids, false), self.headers.clone())
+        self.manner.notation.response(&infos, broker, (self.escapes_ids, false), self.manner.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {
         let text = Some(body).filter(|body| !body.is_empty());
+        let headers = self.manner.headers.clone();
         let mut deleted = false;
         for id in ids {
             match broker.delete(&id.id, text.cloned()) {
                 Ok(removed) => deleted |= removed,
-                Err(_no_room) => return Response::header_only(Status::INTERNAL, self.headers.clone()),
+                Err(_no_room) => return Response::header_only(Status::INTERNAL, headers),
             }
         }
         if deleted {
-            return Response::header_only(Status::OK, self.headers.clone()).with_headers(explain_line("Channel deleted.").as_bytes());
+            return Response::header_only(Status::OK, headers).with_headers(explain_line("Channel deleted.").as_bytes());
         }
-        Response::header_only(Status::NOT_FOUND, self.headers.clone())
+        Response::header_only(Status::NOT_FOUND, headers)
+    }
+}
+
+impl Manner {
+    fn answer_without_info(&self) -> Response {
+        Response::header_only(Status::OK, self.headers.clone())
+    }
+
+    fn refuse_without_room(&self) -> Response {
+        Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing()
     }
 }
 

@@ -130,7 +130,7 @@ impl Body {
 }
 
 /// Bytes of a head but for its further headers.
-const USUAL_HEAD_BYTES: usize = 256;
+pub const USUAL_HEAD_BYTES: usize = 256;
 
 /// A complete response.
 #[derive(Clone, Debug)]
@@ -280,14 +280,14 @@ fn make_room(bytes: usize, out: &mut Vec<u8>) {
     }
 }
 
-impl Head<'_> {
-    /// Appends the head and a body to `out`.
-    pub fn write_with(&self, body: &[u8], out: &mut Vec<u8>) {
-        make_room(USUAL_HEAD_BYTES + self.headers.len() + body.len(), out);
-        self.write(out);
-        out.extend_from_slice(body);
-    }
+/// Appends a head that was written before and a body.
+pub fn push_parts(head: &[u8], body: &[u8], out: &mut Vec<u8>) {
+    make_room(head.len() + body.len(), out);
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
+}
 
+impl Head<'_> {
     /// Appends the head to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         use std::io::Write;

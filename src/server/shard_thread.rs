@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, LocalSet};
+use tokio::task::JoinHandle;
 
 use super::admission::Admitted;
 use super::broker::{Broker, Incident};
@@ -42,22 +43,23 @@ impl ShardThread {
     pub(super) fn start(index: usize, generation: Arc<Generation>, broker: Broker) -> io::Result<Self> {
         let (orders, coming) = mpsc::channel(MAX_ARRIVING);
         let (stop, stopped) = watch::channel(None);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (built, is_built) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+            // It cannot leave its thread.
+            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(built.send(Err(error))),
+            };
+            // Whoever asked waits for it.
+            drop(built.send(Ok(())));
             let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
             broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
             let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
             let thread = Thread::new(shard, &generation);
             drop(generation);
-            let local = LocalSet::new();
-            runtime.block_on(local.run_until(async move {
-                // A task is polled when it has something to do; what stands here is polled every time that anybody has.
-                let ended = tokio::task::spawn_local(thread.run((coming, stopped))).await;
-                if let Err(Ok(panic)) = ended.map_err(tokio::task::JoinError::try_into_panic) {
-                    std::panic::resume_unwind(panic);
-                }
-            }));
+            runtime.block_on(thread.run((coming, stopped)));
         })?;
+        is_built.recv().map_err(io::Error::other)??;
         Ok(Self { orders, stop })
     }
 

@@ -188,3 +188,26 @@ fn a_full_store_is_told_to_repeated_requests_too() {
     connection.expect_close();
     server.stop();
 }
+
+#[test]
+fn the_date_of_repeated_answers_is_that_of_each() {
+    let server = Server::start(&["--shards", "1"]);
+    let mut connection = server.connect();
+    let mut date = || {
+        connection.send(usual("ch", "text"));
+        let date = connection.read_response().head.get("date").expect("a date").to_owned();
+        httpdate::parse_http_date(&date).expect("a date")
+    };
+    let (first, until) = (date(), std::time::Instant::now() + std::time::Duration::from_secs(30));
+    loop {
+        let before = std::time::SystemTime::now();
+        let date = date();
+        // A date has no fractions of a second.
+        assert!(date + std::time::Duration::from_secs(1) > before && date <= std::time::SystemTime::now());
+        if date > first {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "the date does not change");
+    }
+    server.stop();
+}

@@ -70,3 +70,57 @@ impl Inbox {
         std::mem::swap(&mut *self.channels.lock(), into);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
+
+    use futures_util::task::{ArcWake, waker};
+
+    use super::*;
+    use crate::server::broker::Broker;
+    use crate::server::config::BrokerSettings;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl ArcWake for Wakes {
+        fn wake_by_ref(wakes: &Arc<Self>) {
+            wakes.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn news_that_come_while_it_is_held_are_taken_or_wake_the_reader() {
+        const ROUNDS: usize = 20_000;
+        let broker = Broker::new(BrokerSettings { shared_memory_size: 1 << 20, ..BrokerSettings::default() }, 1, 0).expect("room");
+        let channel = broker.find_or_create(&"a".into()).expect("room");
+        let (inbox, wakes, begin, end) = (Inbox::default(), Arc::new(Wakes::default()), Barrier::new(2), Barrier::new(2));
+        let waker = waker(Arc::clone(&wakes));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    begin.wait();
+                    inbox.push(Arc::clone(&channel));
+                    end.wait();
+                }
+            });
+            let mut taken = Vec::new();
+            for round in 0..ROUNDS {
+                assert!(inbox.poll_news(&Context::from_waker(&waker)).is_pending());
+                let before = wakes.0.load(Ordering::SeqCst);
+                inbox.hold();
+                begin.wait();
+                // At different moments, so that they meet at all points.
+                (0..round % 64).for_each(|_| std::hint::spin_loop());
+                inbox.take(&mut taken);
+                inbox.release();
+                end.wait();
+                let was_woken = wakes.0.load(Ordering::SeqCst) > before;
+                assert!(inbox.is_empty() || was_woken, "round {round}: nobody would look");
+                inbox.take(&mut taken);
+            }
+        });
+    }
+}

@@ -18,17 +18,16 @@ impl Shard {
     /// held for no longer than that.
     #[must_use]
     pub fn deliver_alone(&self, outlet: &Rc<Outlet>, has_waited: bool) -> Option<Delivering> {
-        if !self.answers().expects_only(outlet) || !self.inbox().is_empty() {
+        let shard = &*self.0;
+        if !shard.answers.expects_only(outlet) || !shard.inbox.is_empty() {
             return None;
         }
-        self.with(|state, _| {
-            if has_waited {
-                state.turn = Turn::default();
-            }
-            state.rounds.is_empty()
-        })
-        .then(|| {
-            self.inbox().hold();
+        let mut state = shard.state.borrow_mut();
+        if has_waited {
+            state.turn = Turn::default();
+        }
+        state.rounds.is_empty().then(|| {
+            shard.inbox.hold();
             Delivering(self.clone())
         })
     }
@@ -46,12 +45,12 @@ impl Delivering {
     /// than one turn takes, or a mistake came in between, which is not that of the publisher.
     #[must_use]
     pub fn deliver(&self) -> bool {
-        let is_done = catch_unwind(AssertUnwindSafe(|| self.0.deliver_turn())).unwrap_or_else(|_| {
+        let is_done = catch_unwind(AssertUnwindSafe(|| self.0.serve_turn())).unwrap_or_else(|_| {
             self.0.recover("delivery");
             false
         });
         if !is_done {
-            self.0.inbox().wake();
+            self.0.0.inbox.wake();
         }
         is_done
     }
@@ -59,6 +58,6 @@ impl Delivering {
 
 impl Drop for Delivering {
     fn drop(&mut self) {
-        self.0.inbox().release();
+        self.0.0.inbox.release();
     }
 }

@@ -1,7 +1,6 @@
 //! What a follower's bytes look like: the seam between the fan-out, which moves bytes, and the subscriber modes, which
 //! know what they mean.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +10,12 @@ use crate::server::broker::{Message, Missed};
 use crate::server::config::SlowPolicy;
 
 /// A message on its way to a follower.
-#[derive(Clone, Debug)]
-pub struct Delivery {
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
     /// Id of the channel.
-    pub channel: Bytes,
+    pub channel: &'a Bytes,
     /// The message.
-    pub message: Arc<Message>,
+    pub message: &'a Message,
 }
 
 /// Messages that are sent together.
@@ -25,7 +24,7 @@ pub struct Batch<'a> {
     /// What is missing before them.
     pub gaps: &'a [Gap],
     /// The messages, in the order in which they are sent; empty only where there are gaps.
-    pub deliveries: &'a [Delivery],
+    pub deliveries: &'a [Delivery<'a>],
     /// A cursor at this position misses nothing and repeats nothing.
     pub horizon: Position,
 }

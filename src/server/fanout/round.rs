@@ -318,9 +318,9 @@ impl State {
 /// The bytes of these messages in a format, ordered by position if they are of several channels, after what is missing
 /// before them, sealed; empty if there are none. A cursor at `horizon` leads to what comes after them.
 pub(super) fn encode(format: &Rc<dyn Format>, parts: &[(&Bytes, Slice)], horizon: Position) -> (Vec<u8>, Sum) {
-    let mut deliveries: SmallVec<[Delivery; 1]> = SmallVec::with_capacity(parts.iter().map(|(_, slice)| slice.messages.len()).sum());
+    let mut deliveries: SmallVec<[Delivery<'_>; 1]> = SmallVec::new();
     for (channel, slice) in parts {
-        deliveries.extend(slice.messages.iter().map(|message| Delivery { channel: Bytes::clone(channel), message: Arc::clone(message) }));
+        deliveries.extend(slice.messages.iter().map(|message| Delivery { channel, message }));
     }
     if parts.len() > 1 {
         deliveries.sort_by_key(|delivery| delivery.message.position);

@@ -70,7 +70,9 @@ impl Rounds {
                 None => self.queue.push_back(Round { channel, progress: None }),
             }
         }
-        self.queue.extend(self.waiting.drain(..));
+        if !self.waiting.is_empty() {
+            self.queue.extend(self.waiting.drain(..));
+        }
     }
 
     /// There is nothing to do.

@@ -25,20 +25,20 @@ pub type ConnectionKey = usize;
 
 /// A handle to a shard; stays on its thread.
 #[derive(Clone)]
-pub struct Shard(Rc<Inner>);
+pub struct Shard(pub(super) Rc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     index: usize,
     broker: Broker,
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     send_timeout: Cell<Millis>,
     ping_timeout: Cell<Millis>,
     started: Instant,
     earlier_deadline: Notify,
     drained: Notify,
     stopping: Cell<bool>,
-    state: RefCell<State>,
-    answers: Answers,
+    pub(super) state: RefCell<State>,
+    pub(super) answers: Answers,
 }
 
 /// Why a connection that serves requests must not wait on.
@@ -96,14 +96,6 @@ impl Shard {
         &self.0.broker
     }
 
-    pub(super) fn inbox(&self) -> &Inbox {
-        &self.0.inbox
-    }
-
-    pub(super) fn answers(&self) -> &Answers {
-        &self.0.answers
-    }
-
     /// Delivers what is published until the future is dropped. To be run once.
     pub async fn deliver(&self) {
         loop {
@@ -129,6 +121,11 @@ impl Shard {
     /// the system for events once more for each message.
     pub(super) fn deliver_turn(&self) -> bool {
         self.0.answers.write();
+        self.serve_turn()
+    }
+
+    /// As [`Shard::deliver_turn`], where no answers wait.
+    pub(super) fn serve_turn(&self) -> bool {
         self.with(|state, moment| {
             state.rounds.enter(&self.0.inbox);
             state.serve_rounds(moment);

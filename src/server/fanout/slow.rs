@@ -52,7 +52,7 @@ pub(super) fn read(channel: &Channel, place: Place, slow: SlowConsumers) -> Slic
 }
 
 /// What is missing before the messages that are sent next.
-pub(super) fn gaps(parts: &[(&Bytes, Slice)], deliveries: &[Delivery]) -> Vec<Gap> {
+pub(super) fn gaps(parts: &[(&Bytes, Slice)], deliveries: &[Delivery<'_>]) -> Vec<Gap> {
     let missing = parts.iter().filter(|(_, slice)| slice.missed > 0);
     let gap = |(channel, slice): &(&Bytes, Slice)| Gap {
         channel: Bytes::clone(channel),

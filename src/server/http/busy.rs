@@ -39,6 +39,18 @@ impl Business {
     pub(super) fn note_wait(&mut self) {
         self.in_a_row = 0;
     }
+
+    /// Others are to have the thread before the next request.
+    fn has_had_its_share(&self) -> bool {
+        self.in_a_row >= MOST_IN_A_ROW
+    }
+
+    /// Notes a request that was answered alone; its followers were served if `may_go_on`.
+    fn note_alone(&mut self, may_go_on: bool) {
+        self.brought_news = false;
+        self.may_go_on = may_go_on;
+        self.in_a_row = self.in_a_row.saturating_add(1);
+    }
 }
 
 impl Requests<'_> {
@@ -59,7 +71,8 @@ impl Requests<'_> {
             let answer = self.busy.answer.get_or_insert_default();
             shard.answer(&self.connection.outlet, answer, std::mem::take(&mut self.out));
             self.out = poll_fn(|cx| answer.poll_written(cx)).await;
-            (self.busy.may_go_on, self.busy.in_a_row) = (true, 0);
+            self.busy.may_go_on = true;
+            self.busy.note_wait();
         }
         self.flush().await
     }
@@ -69,23 +82,21 @@ impl Requests<'_> {
         // A broken socket shows again when the rest is written.
         let written = self.connection.outlet.try_write(&self.out).unwrap_or_default();
         self.out.drain(..written);
-        self.busy.brought_news = false;
-        self.busy.may_go_on = delivering.deliver();
-        self.busy.in_a_row += 1;
+        self.busy.note_alone(delivering.deliver());
     }
 
     /// Reads the next request if it came while followers were served: waiting for what is there already would take a call of
     /// the system more for each message. False if there is nothing.
     pub(super) async fn read_before_waiting(&mut self) -> bool {
-        if self.busy.in_a_row >= MOST_IN_A_ROW {
+        if self.busy.has_had_its_share() {
             // The system is asked for events, too.
             tokio::task::yield_now().await;
-            self.busy.in_a_row = 0;
+            self.busy.note_wait();
         }
         if !std::mem::take(&mut self.busy.may_go_on) || !self.busy.promptness.is_worth_a_look() {
             return false;
         }
-        let came = self.connection.fill_at_once();
+        let came = self.begin_at_once();
         self.busy.promptness.note(came);
         came
     }
@@ -117,6 +128,19 @@ impl Promptness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_publisher_alone_leaves_the_thread_to_others_after_some_requests() {
+        let mut business = Business::default();
+        let served = (1..=100).find(|_| {
+            business.note_alone(true);
+            business.has_had_its_share()
+        });
+        assert_eq!(served, Some(32));
+        assert!(!business.has_waited());
+        business.note_wait();
+        assert!(business.has_waited() && !business.has_had_its_share());
+    }
 
     #[test]
     fn looks_in_vain_become_rare_and_a_lucky_one_makes_them_frequent() {

@@ -17,7 +17,7 @@ use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::pages;
-use super::repeated::{Habit, Repeat};
+use super::repeated::Habit;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
@@ -175,10 +175,8 @@ impl<'a> Requests<'a> {
             self.fill_idle().await?;
             return Ok(None);
         }
-        match self.repeat() {
-            Repeat::No => {}
-            Repeat::Answered => return Ok(None),
-            Repeat::Last => return self.close().await,
+        if self.repeat_buffered() {
+            return if self.habit.is_over { self.close().await } else { Ok(None) };
         }
         let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = &*self.connection;
         let (requests, checked, redirected) = (requests + 1, None, None);

@@ -26,26 +26,48 @@ impl Connection {
     /// Reads what is there into the buffer; an error at the end of the connection.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let read = match ready!(self.outlet.poll_read(cx, scratch)) {
-                Ok(read) if read > 0 => read,
-                _ => return Poll::Ready(Err(Over)),
-            };
+            let read = ready!(self.poll_read(cx, scratch))?;
             self.buffer.extend_from_slice(&scratch[..read]);
             Poll::Ready(Ok(read))
         })
     }
 
-    /// Reads what is there already into the buffer, if there is anything.
-    pub(super) fn fill_at_once(&mut self) -> bool {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let read = self.outlet.try_read(scratch).unwrap_or_default();
-            self.buffer.extend_from_slice(&scratch[..read]);
-            read > 0
+    /// Reads what is there; an error at the end of the connection.
+    fn poll_read(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<usize, Over>> {
+        Poll::Ready(match ready!(self.outlet.poll_read(cx, scratch)) {
+            Ok(read) if read > 0 => Ok(read),
+            _ => Err(Over),
         })
     }
 }
 
 impl Requests<'_> {
+    /// As [`Connection::poll_fill`], where a request is to begin.
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = ready!(self.connection.poll_read(cx, scratch))?;
+            self.begin(&scratch[..read]);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// As [`Requests::poll_begin`], if there is something already.
+    pub(super) fn begin_at_once(&mut self) -> bool {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = self.connection.outlet.try_read(scratch).unwrap_or_default();
+            self.begin(&scratch[..read]);
+            read > 0
+        })
+    }
+
+    /// Takes what was read where a request is to begin. One that is like that before is answered from where it lies; whatever
+    /// else there is goes to the buffer.
+    fn begin(&mut self, read: &[u8]) {
+        self.connection.site = self.connection.place.site();
+        let answered = self.repeat(read).unwrap_or(0);
+        self.connection.buffer.extend_from_slice(&read[answered..]);
+    }
+
     /// Reads a body of up to `most` bytes; else gives the error response.
     pub(super) async fn read_body(
         &mut self,
@@ -117,12 +139,12 @@ impl Requests<'_> {
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
         spare::give(std::mem::take(&mut self.out));
-        if self.read_before_waiting().await {
-            return Ok(());
+        if !self.read_before_waiting().await {
+            let limits = &self.connection.site.limits;
+            let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
+            self.wait(timeout, true, Self::poll_begin).await?;
         }
-        let limits = &self.connection.site.limits;
-        let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
-        self.fill(timeout, true).await
+        if self.habit.is_over { self.close().await } else { Ok(()) }
     }
 
     /// Waits for more of a head.
@@ -165,12 +187,25 @@ impl Requests<'_> {
     }
 
     pub(super) async fn fill(&mut self, timeout: Duration, idle: bool) -> Result<(), Over> {
-        let connection = &mut *self.connection;
+        self.wait(timeout, idle, |requests, cx| requests.connection.poll_fill(cx).map_ok(drop)).await
+    }
+
+    /// Waits until `poll` has read something.
+    async fn wait(
+        &mut self,
+        timeout: Duration,
+        idle: bool,
+        poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<Result<(), Over>>,
+    ) -> Result<(), Over> {
         let mut has_deadline = false;
         let filled = poll_fn(|cx| {
-            if let Poll::Ready(filled) = connection.poll_fill(cx) {
-                return Poll::Ready(filled.map(drop));
+            if has_deadline {
+                self.busy.note_wait();
             }
+            if let Poll::Ready(filled) = poll(self, cx) {
+                return Poll::Ready(filled);
+            }
+            let connection = &*self.connection;
             if !has_deadline {
                 has_deadline = true;
                 connection.shard.set_deadline(connection.key, Some(timeout));
@@ -183,7 +218,6 @@ impl Requests<'_> {
         });
         let filled = filled.await;
         if has_deadline {
-            self.busy.note_wait();
             self.connection.shard.set_deadline(self.connection.key, None);
         }
         filled

@@ -17,7 +17,7 @@ use super::site::Site;
 use crate::server::broker::Charge;
 use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::faults;
-use crate::server::publisher::{self, Plan, Repeatable};
+use crate::server::publisher::{Plan, Repeatable};
 use crate::server::request::Request;
 use crate::server::response::Connection;
 
@@ -39,16 +39,8 @@ pub(super) struct Habit {
     coming: Option<Box<Shape>>,
     /// Known requests that were not repeated, beyond those that were.
     unused: u8,
-}
-
-/// How a request that is like the one before ended.
-pub(super) enum Repeat {
-    /// It is not like that one.
-    No,
-    /// It was answered.
-    Answered,
-    /// It was answered, and the connection ends.
-    Last,
+    /// The answer to a repeated request was the last one of the connection.
+    pub(super) is_over: bool,
 }
 
 /// A request that may be repeated, with what was found out about it.
@@ -57,7 +49,9 @@ struct Repeated {
     /// What it was routed with.
     site: Rc<Site>,
     plan: Repeatable,
-    /// Most bytes of a message.
+    /// Most bytes of a head, of a channel's id, and of a message.
+    max_head: usize,
+    max_id: usize,
     max_body: u64,
     connection: Connection,
     is_used: bool,
@@ -104,13 +98,48 @@ pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, se
         unmodified: _,
         max_ranges: _,
     } = &*settings.web;
+    let LocationSettings {
+        channels_path,
+        allowed_origins,
+        gzip,
+        nhpm,
+        nchan,
+        web: _,
+        // They are the same for all channels.
+        store_messages: _,
+        channel_info_on_publish: _,
+        message_format: _,
+        batch: _,
+        types: _,
+        client_max_body_size: _,
+        // They are about subscribers, or back-ends.
+        authorized_channels_only: _,
+        header_template: _,
+        footer_template: _,
+        wildcard_channel_max_qtd: _,
+        ping_message_interval: _,
+        subscriber_connection_ttl: _,
+        longpolling_connection_ttl: _,
+        websocket_allow_publish: _,
+        last_received_message_time: _,
+        last_received_message_tag: _,
+        last_event_id: _,
+        cursor_headers_as_fallback: _,
+        user_agent: _,
+        paddings: _,
+        allow_connections_to_events_channel: _,
+        slow_consumer: _,
+        slow_consumer_bytes: _,
+        gap_notice: _,
+        proxy: _,
+    } = settings;
     let is_plain = (server.steps.is_empty() && location.steps.is_empty())
-        && (settings.nhpm.is_none() && settings.nchan.is_none())
-        && (settings.allowed_origins.is_none() && settings.gzip.is_none())
+        && (nhpm.is_none() && nchan.is_none())
+        && (allowed_origins.is_none() && gzip.is_none())
         && (added_headers.is_empty() && access_logs.is_empty() && keepalive_requests.is_none())
         // Files of passwords change.
         && (authentication.is_none() && limit_except.is_none());
-    if is_plain { settings.channels_path.as_ref()?.as_argument() } else { None }
+    if is_plain { channels_path.as_ref()?.as_argument() } else { None }
 }
 
 impl Shape {
@@ -151,9 +180,9 @@ fn is_of_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')
 }
 
-/// Whether such bytes are the id of one channel: `.bN` at their end says how many messages.
+/// Whether such bytes are the id of one channel that may be published to: `.bN` at their end says how many messages.
 fn means_itself(id: &[u8]) -> bool {
-    !id.is_empty() && !id.windows(2).any(|pair| pair == b".b")
+    !id.is_empty() && id != b"ALL" && !id.windows(2).any(|pair| pair == b".b")
 }
 
 impl Requests<'_> {
@@ -166,39 +195,44 @@ impl Requests<'_> {
         Shape::of(&self.connection.buffer, request, argument)
     }
 
-    /// Answers the request at the front of the buffer, if it is like the one before.
-    pub(super) fn repeat(&mut self) -> Repeat {
+    /// Answers the request at the front of `bytes`, if it is like the one before: how many bytes it has, then.
+    pub(super) fn repeat(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let Some(known) = &mut self.habit.known else { return Repeat::No };
+        let known = self.habit.known.as_mut()?;
         if !Rc::ptr_eq(&known.site, &connection.site) || !connection.goes_on() {
             // After a reload it holds what nobody needs any more.
             self.habit.known = None;
-            return Repeat::No;
+            return None;
         }
-        let Some(Alike { id, taken, text }) = known.shape.find(&connection.buffer) else { return Repeat::No };
-        let limits = &connection.site.limits;
-        if taken > limits.max_header_bytes || text.len() as u64 > known.max_body {
-            return Repeat::No;
+        let Alike { id, taken, text } = known.shape.find(bytes)?;
+        if taken > known.max_head || id.len() > known.max_id || text.len() as u64 > known.max_body {
+            return None;
         }
         let broker = connection.shard.broker();
-        let Some(channel) = broker.find(id).filter(|channel| !channel.events && publisher::may_change(broker, id).is_ok()) else {
-            return Repeat::No;
-        };
+        let channel = broker.find(id).filter(|channel| !channel.events)?;
         faults::point("request");
         known.is_used = true;
-        let (text, length) = (Bytes::copy_from_slice(text), text.len());
-        let is_last = connection.buffer.len() == taken + length && self.out.is_empty();
+        let (text, length) = (Bytes::copy_from_slice(text), taken + text.len());
+        let is_last = length == bytes.len() && self.out.is_empty();
         let has_waited = self.busy.has_waited();
         let delivering = if is_last { connection.shard.deliver_alone(&connection.outlet, has_waited) } else { None };
-        let goes_on = known.plan.publish(broker, &channel, text, known.connection, &mut self.out);
-        connection.buffer.advance(taken + length);
+        self.habit.is_over = !known.plan.publish(broker, &channel, text, known.connection, &mut self.out);
         connection.requests += 1;
         self.head_since = None;
-        self.note_news();
-        if let Some(delivering) = delivering {
-            self.answer_alone(&delivering);
+        match delivering {
+            Some(delivering) => self.answer_alone(&delivering),
+            None => self.note_news(),
         }
-        if goes_on { Repeat::Answered } else { Repeat::Last }
+        Some(length)
+    }
+
+    /// As [`Requests::repeat`], of what is in the buffer.
+    pub(super) fn repeat_buffered(&mut self) -> bool {
+        let mut buffer = std::mem::take(&mut self.connection.buffer);
+        let repeated = self.repeat(&buffer);
+        buffer.advance(repeated.unwrap_or(0));
+        self.connection.buffer = buffer;
+        repeated.is_some()
     }
 
     /// Begins to remember the request at the front of the buffer, whose head takes so many bytes. Only with its whole body, as
@@ -219,12 +253,14 @@ impl Requests<'_> {
             Some(_) => self.habit.unused += 1,
             None => {}
         }
-        let bytes = size_of::<Repeated>() + shape.head.len() + plan.own_bytes();
         let Some(plan) = plan.repeatable() else { return };
+        let (broker, site) = (self.connection.shard.broker(), Rc::clone(&self.connection.site));
         // Without room for it the usual way is taken.
-        let Ok(share) = self.connection.shard.broker().pending_share(bytes) else { return };
-        let site = Rc::clone(&self.connection.site);
-        self.habit.known = Some(Box::new(Repeated { shape: *shape, site, plan, max_body, connection, is_used: false, _share: share }));
+        let Ok(share) = broker.pending_share(size_of::<Repeated>() + shape.head.len() + plan.own_bytes()) else { return };
+        let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let (shape, max_head) = (*shape, site.limits.max_header_bytes);
+        let known = Repeated { shape, site, plan, max_head, max_id, max_body, connection, is_used: false, _share: share };
+        self.habit.known = Some(Box::new(known));
     }
 }
 

@@ -1,50 +1,76 @@
 //! What a publisher does again and again: one message to one channel, with the headers and in the notation of the request before.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::server::broker::{Broker, Channel, NewMessage};
-use crate::server::dialect::push_stream::info::Notation;
-use crate::server::response::{Connection, Head, Response, Status};
+use super::Manner;
+use crate::message::unix_now;
+use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
+use crate::server::response::{self, Connection, Head, Status, USUAL_HEAD_BYTES};
 use crate::server::spare;
-
-/// Room for the info of a channel but for its id.
-const ROOM_FOR_INFO: usize = 128;
 
 /// A publisher's request without its channel and message.
 pub struct Repeatable {
     /// A message without its text.
-    pub(super) model: NewMessage,
-    pub(super) store: bool,
-    pub(super) notation: Notation,
-    pub(super) shows_info: bool,
-    pub(super) headers: Cow<'static, [u8]>,
+    model: NewMessage,
+    store: bool,
+    manner: Manner,
+    written: Written,
+}
+
+/// The head of the answer before: those of the same second and length have the same.
+#[derive(Default)]
+struct Written {
+    second: u64,
+    body_bytes: usize,
+    head: Vec<u8>,
 }
 
 impl Repeatable {
+    pub(super) fn new(model: NewMessage, store: bool, manner: Manner) -> Self {
+        Self { model, store, manner, written: Written::default() }
+    }
+
+    /// Bytes of memory that it keeps.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        let text = |text: &Option<Bytes>| text.as_ref().map_or(0, Bytes::len);
+        let texts = text(&self.model.event_id) + text(&self.model.event_type);
+        size_of::<Self>() + texts + 2 * self.manner.headers.len() + USUAL_HEAD_BYTES
+    }
+
     /// Publishes a message to a channel whose id needs no escapes, and appends the answer to `out`; returns whether the connection
     /// can serve another request.
-    pub fn publish(&self, broker: &Broker, channel: &Arc<Channel>, text: Bytes, connection: Connection, out: &mut Vec<u8>) -> bool {
+    pub fn publish(&mut self, broker: &Broker, channel: &Arc<Channel>, text: Bytes, connection: Connection, out: &mut Vec<u8>) -> bool {
         let message = NewMessage { text, ..self.model.clone() };
-        let info = match broker.publish(channel, message, self.store) {
-            Ok(info) if self.shows_info => info,
-            Ok(_) => return Response::header_only(Status::OK, self.headers.clone()).write(connection, out),
-            Err(_no_room) => return Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing().write(connection, out),
-        };
-        let mut body = spare::take(ROOM_FOR_INFO + info.id.len());
-        self.notation.push_single(&info, false, &mut body);
-        Head {
-            status: Status::OK,
-            content_type: Some(self.notation.content_type().as_bytes()),
-            content_length: Some(body.len() as u64),
-            last_modified: None,
-            chunked: false,
-            keep_alive: connection.keep_alive,
-            headers: &self.headers,
+        match broker.publish(channel, message, self.store) {
+            Ok(info) if self.manner.shows_info => self.write_info(&info, connection, out),
+            Ok(_) => self.manner.answer_without_info().write(connection, out),
+            Err(_no_room) => self.manner.refuse_without_room().write(connection, out),
         }
-        .write_with(&body, out);
+    }
+
+    fn write_info(&mut self, info: &ChannelInfo, connection: Connection, out: &mut Vec<u8>) -> bool {
+        let Self { manner: Manner { notation, headers, .. }, written, .. } = self;
+        let mut body = spare::take(0);
+        notation.push_single(info, false, &mut body);
+        let now = unix_now();
+        if (written.second, written.body_bytes) != (now, body.len()) {
+            (written.second, written.body_bytes) = (now, body.len());
+            written.head.clear();
+            Head {
+                status: Status::OK,
+                content_type: Some(notation.content_type().as_bytes()),
+                content_length: Some(body.len() as u64),
+                last_modified: None,
+                chunked: false,
+                keep_alive: connection.keep_alive,
+                headers,
+            }
+            .write(&mut written.head);
+        }
+        response::push_parts(&written.head, &body, out);
         spare::give(body);
         connection.keep_alive
     }

@@ -164,13 +164,13 @@ impl Format for LongPollFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
         let gaps = if self.renderer.tells_gaps() { batch.gaps } else { &[] };
         if self.renderer.is_json() && !(gaps.is_empty() && batch.deliveries.is_empty()) {
-            let all = batch.deliveries.iter().map(|delivery| Shown::published(&delivery.channel, &delivery.message));
+            let all = batch.deliveries.iter().map(|delivery| Shown::published(delivery.channel, delivery.message));
             return self.response(gaps, all, batch.horizon, out);
         }
         // Templates may have nothing between two messages, so the module sends one; the cursor leads to the others.
         match batch.deliveries.first() {
             Some(first) => {
-                let shown = Shown::published(&first.channel, &first.message);
+                let shown = Shown::published(first.channel, first.message);
                 self.response(gaps, std::iter::once(shown), first.message.position, out);
             }
             None if gaps.is_empty() => {}

@@ -154,7 +154,7 @@ impl WaitingFormat {
 impl Format for WaitingFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
         if let Some(first) = batch.deliveries.first() {
-            self.write(nhpm::message_response(&first.message), out);
+            self.write(nhpm::message_response(first.message), out);
         }
     }
 

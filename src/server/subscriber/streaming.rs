@@ -187,7 +187,7 @@ impl Format for StreamFormat {
             self.padded(&scratch, length, out);
         }
         for delivery in batch.deliveries {
-            self.piece(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
+            self.piece(&Shown::published(delivery.channel, delivery.message), &mut scratch, out);
         }
         spare::give(scratch);
     }

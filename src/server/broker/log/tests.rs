@@ -211,6 +211,41 @@ fn the_jump_to_the_newest_counts_what_it_leaves_out() {
 }
 
 #[test]
+fn the_newest_message_alone_is_read_as_in_steps() {
+    let mut alone = 0;
+    for (first, second) in [(ALL, ALL), (ALL, Window { store: false, ..ALL }), (ALL, Window { keep_live: false, ..ALL })] {
+        let mut bench = Bench::new();
+        bench.append(3, first);
+        bench.append(2, Window { max_stored: 2, max_live_bytes: 200, ..second });
+        for release in [0, 3, 5] {
+            bench.log.release_live(release);
+            for (cursor, live_from) in (0..=5).flat_map(|cursor| (0..=5).map(move |live_from| (cursor, live_from))) {
+                for (backlog, max_lag) in [(0, 1000), (0, 0), (2, 1000)] {
+                    let place = Place { cursor, live_from, backlog };
+                    let parts = |slice: Slice| (ids(&slice), slice.place, slice.missed, slice.is_cut, slice.horizon);
+                    let (read, in_steps) = (bench.log.read(place, max_lag, 1), bench.log.read_in_steps(place, max_lag, 1));
+                    assert_eq!(parts(read), parts(in_steps), "{place:?}, {max_lag}, {release}");
+                    alone += usize::from(bench.log.newest_alone(place).is_some());
+                }
+            }
+        }
+    }
+    assert!(alone > 0);
+}
+
+#[test]
+fn a_log_needs_a_sweep_exactly_if_that_changes_it() {
+    for (kept, second) in (0..=9).flat_map(|kept| (999..=1003).map(move |second| (kept, second))) {
+        let mut log = log(kept, ALL);
+        let before = (log.stored_count(), log.stored.capacity());
+        let needs_sweep = log.needs_sweep(second);
+        log.expire(second);
+        assert_eq!(needs_sweep, before != (log.stored_count(), log.stored.capacity()), "{kept} messages, second {second}");
+        assert!(!log.needs_sweep(second), "once is enough");
+    }
+}
+
+#[test]
 fn slices_are_bounded() {
     let log = log(9, ALL);
     let slice = log.read(live(0), 1000, 100);

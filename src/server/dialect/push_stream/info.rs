@@ -10,18 +10,64 @@ use crate::server::broker::{Broker, ChannelInfo, Summary};
 use crate::server::response::{Response, Status, push_number};
 use crate::server::{hostname, iso_time};
 
-/// The names of a channel's numbers, in their order, with what stands around each.
-macro_rules! names {
-    ($before:literal, $subscribers:literal, $after:literal) => {
-        &[
-            concat!($before, "published_messages", $after),
-            concat!($before, "stored_messages", $after),
-            concat!($before, $subscribers, $after),
-            concat!($before, "dropped_messages", $after),
-            concat!($before, "lag_bytes", $after),
-        ]
-    };
+/// What stands around the values of a channel: its id, and its numbers in their order.
+struct Item {
+    before_id: &'static [u8],
+    before_numbers: [&'static [u8]; 5],
+    /// After the last number: of three, and of all.
+    closing: [&'static [u8]; 2],
 }
+
+/// The numbers that the module shows, of those that there are.
+const SHOWN_NUMBERS: usize = 3;
+
+const JSON_ITEM: Item = Item {
+    before_id: b"{\"channel\": \"",
+    before_numbers: [
+        b"\", \"published_messages\": ",
+        b", \"stored_messages\": ",
+        b", \"subscribers\": ",
+        b", \"dropped_messages\": ",
+        b", \"lag_bytes\": ",
+    ],
+    closing: [b"}"; 2],
+};
+
+const PLAIN_ITEM: Item = Item {
+    before_id: b"channel: ",
+    before_numbers: [
+        b"\r\npublished_messages: ",
+        b"\r\nstored_messages: ",
+        b"\r\nactive_subscribers: ",
+        b"\r\ndropped_messages: ",
+        b"\r\nlag_bytes: ",
+    ],
+    closing: [b""; 2],
+};
+
+const YAML_ITEM: Item = Item {
+    before_id: b"channel: ",
+    before_numbers: [
+        b"\r\n  published_messages: ",
+        b"\r\n  stored_messages: ",
+        b"\r\n  subscribers: ",
+        b"\r\n  dropped_messages: ",
+        b"\r\n  lag_bytes: ",
+    ],
+    closing: [b"\r\n"; 2],
+};
+
+const XML_ITEM: Item = Item {
+    before_id: b"<channel>\r\n  <name>",
+    before_numbers: [
+        b"</name>\r\n  <published_messages>",
+        b"</published_messages>\r\n  <stored_messages>",
+        b"</stored_messages>\r\n  <subscribers>",
+        b"</subscribers>\r\n  <dropped_messages>",
+        b"</dropped_messages>\r\n  <lag_bytes>",
+    ],
+    closing: [b"</subscribers>\r\n</channel>\r\n", b"</lag_bytes>\r\n</channel>\r\n"],
+};
 
 /// The notation of an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +120,15 @@ impl Notation {
     /// The body for one channel, with our further numbers or exactly as the module has it.
     #[must_use]
     pub fn single(self, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(if with_details { 192 } else { 128 } + info.id.len());
+        let mut out = Vec::new();
         self.push_single(info, with_details, &mut out);
         out
     }
 
     /// Appends what [`Notation::single`] gives.
     pub fn push_single(self, info: &ChannelInfo, with_details: bool, out: &mut Vec<u8>) {
+        // Growing step by step would cost more than the writing.
+        out.reserve(if with_details { 192 } else { 128 } + info.id.len());
         let around: (&[u8], &[u8]) = match self {
             Notation::Yaml | Notation::XYaml => (b"  ", b""),
             Notation::Plain | Notation::Json | Notation::XJson | Notation::Xml => (b"", b"\r\n"),
@@ -185,49 +233,24 @@ impl Notation {
         Bytes::from(visible)
     }
 
-    /// One channel; `indent` stands before each line of YAML, `end` after the last value.
+    /// One channel; `indent` stands before its first line, `end` after its last value.
     fn item(self, info: &ChannelInfo, with_details: bool, (indent, end): (&[u8], &[u8]), out: &mut Vec<u8>) {
-        if matches!(self, Notation::Json | Notation::XJson) && !with_details {
-            // What every publisher gets: straight on, half the instructions of what comes below.
-            out.extend_from_slice(b"{\"channel\": \"");
-            out.extend_from_slice(&info.id);
-            out.extend_from_slice(b"\", \"published_messages\": ");
-            push_number(info.published, out);
-            out.extend_from_slice(b", \"stored_messages\": ");
-            push_number(info.stored, out);
-            out.extend_from_slice(b", \"subscribers\": ");
-            push_number(info.subscribers, out);
-            out.push(b'}');
-            return out.extend_from_slice(end);
-        }
+        let item = match self {
+            Notation::Json | Notation::XJson => &JSON_ITEM,
+            Notation::Plain => &PLAIN_ITEM,
+            Notation::Yaml | Notation::XYaml => &YAML_ITEM,
+            Notation::Xml => &XML_ITEM,
+        };
         let numbers = [info.published, info.stored, info.subscribers, info.dropped, info.lag_bytes];
-        let shown = if with_details { numbers.len() } else { 3 };
-        let (before, after): (&[u8], &[u8]) = match self {
-            Notation::Json | Notation::XJson => (b"{\"channel\": \"", b"\""),
-            Notation::Plain => (b"channel: ", b""),
-            Notation::Yaml | Notation::XYaml => (b"channel: ", b"\r\n"),
-            Notation::Xml => (b"<channel>\r\n  <name>", b"</name>\r\n"),
-        };
-        for piece in [indent, before, &info.id, after] {
-            out.extend_from_slice(piece);
-        }
-        let (labels, ends): (&[&str; 5], &[&str; 5]) = match self {
-            Notation::Json | Notation::XJson => (names!(", \"", "subscribers", "\": "), &[""; 5]),
-            Notation::Plain => (names!("\r\n", "active_subscribers", ": "), &[""; 5]),
-            Notation::Yaml | Notation::XYaml => (names!("  ", "subscribers", ": "), &["\r\n"; 5]),
-            Notation::Xml => (names!("  <", "subscribers", ">"), names!("</", "subscribers", ">\r\n")),
-        };
-        for ((label, number), end) in labels.iter().zip(numbers).zip(ends).take(shown) {
-            out.extend_from_slice(label.as_bytes());
+        let shown = if with_details { numbers.len() } else { SHOWN_NUMBERS };
+        out.extend_from_slice(indent);
+        out.extend_from_slice(item.before_id);
+        out.extend_from_slice(&info.id);
+        for (before, number) in item.before_numbers.iter().zip(numbers).take(shown) {
+            out.extend_from_slice(before);
             push_number(number, out);
-            out.extend_from_slice(end.as_bytes());
         }
-        let closing: &[u8] = match self {
-            Notation::Json | Notation::XJson => b"}",
-            Notation::Xml => b"</channel>\r\n",
-            Notation::Plain | Notation::Yaml | Notation::XYaml => b"",
-        };
-        out.extend_from_slice(closing);
+        out.extend_from_slice(item.closing[usize::from(with_details)]);
         out.extend_from_slice(end);
     }
 }

@@ -67,10 +67,10 @@ impl Ids {
         Walk { ids: self, last: None }
     }
 
-    fn of(&self, delivery: &Delivery, last: Option<&MessageId>) -> MessageId {
+    fn of(&self, delivery: &Delivery<'_>, last: Option<&MessageId>) -> MessageId {
         let Message { position, channel_tag, .. } = *delivery.message;
         let Ids::Several { broker, keys, had } = self else { return MessageId::single(position.time, channel_tag) };
-        let current = keys.iter().position(|key| *key == delivery.channel).unwrap_or(0);
+        let current = keys.iter().position(|key| key == delivery.channel).unwrap_or(0);
         // Within a second only the messages on the way change it: to ask every channel for each of them would take long.
         let mut tags = match last.filter(|last| last.time == position.time) {
             Some(last) => last.tags.clone(),
@@ -92,7 +92,7 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     /// The id of the next message.
-    pub(super) fn next(&mut self, delivery: &Delivery) -> MessageId {
+    pub(super) fn next(&mut self, delivery: &Delivery<'_>) -> MessageId {
         let id = self.ids.of(delivery, self.last.as_ref());
         if matches!(self.ids, Ids::Several { .. }) {
             self.last = Some(id.clone());

@@ -208,7 +208,7 @@ impl Format for WaitingFormat {
         let [first, ..] = batch.deliveries else { return };
         let deliveries =
             if self.look.settings.longpoll_multipart == MultipartResponse::Off { std::slice::from_ref(first) } else { batch.deliveries };
-        let messages: Vec<&Message> = deliveries.iter().map(|delivery| &*delivery.message).collect();
+        let messages: Vec<&Message> = deliveries.iter().map(|delivery| delivery.message).collect();
         let (mut ids, mut id) = (self.ids.walk(), None);
         for delivery in deliveries {
             id = Some(ids.next(delivery));

@@ -161,7 +161,7 @@ impl Format for StreamFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.walk();
         for delivery in batch.deliveries {
-            self.message(&delivery.message, || ids.next(delivery), out);
+            self.message(delivery.message, || ids.next(delivery), out);
         }
     }
 

@@ -172,7 +172,7 @@ impl Format for WebSocketFormat {
                     delivery.message.content_type().map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
                 format!("id: {}\n{}\n", ids.next(delivery), content_type.unwrap_or_default())
             });
-            self.message(&delivery.message, meta, out);
+            self.message(delivery.message, meta, out);
         }
     }
 

@@ -186,7 +186,7 @@ impl Format for WebSocketFormat {
             frame::push(Opcode::Text, &scratch, out);
         }
         for delivery in batch.deliveries {
-            self.text(&Shown::published(&delivery.channel, &delivery.message), &mut scratch, out);
+            self.text(&Shown::published(delivery.channel, delivery.message), &mut scratch, out);
         }
         spare::give(scratch);
     }
