@@ -22,7 +22,7 @@ use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
-use crate::server::fanout::{ConnectionKey, Outlet, Shard};
+use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard};
 use crate::server::generation::LocationAddress;
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{self, Response};
@@ -92,11 +92,14 @@ impl Connection {
             match served {
                 Served::Over => break,
                 Served::Follow(following) => {
-                    let goes_on = self.follow(following).await;
+                    let is_websocket = following.is_websocket();
+                    let outcome = self.follow(following).await;
                     self.log = None;
                     self.companion = None;
-                    if !goes_on {
-                        break;
+                    match outcome {
+                        Outcome::Finished => {}
+                        Outcome::Closed if is_websocket => return self.await_answer_to_close().await,
+                        Outcome::Closed | Outcome::Dropped => return,
                     }
                 }
             }
@@ -146,7 +149,7 @@ pub(super) struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    fn new(connection: &'a mut Connection, share: Charge) -> Self {
+    pub(super) fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
         let (out, head_since, held) = (Vec::new(), None, 0);
         let (busy, habit) = (Business::default(), Habit::default());
@@ -217,7 +220,7 @@ impl<'a> Requests<'a> {
         let response = match next {
             Next::Follow(following, companion) => {
                 if let Some(log) = &mut log {
-                    let is_upgraded = matches!(following, Following::WebSocket(_) | Following::Socket(..));
+                    let is_upgraded = following.is_websocket();
                     (log.status, log.body_bytes) = (if is_upgraded { 101 } else { 200 }, None);
                 }
                 (self.connection.log, self.connection.companion) = (log, companion);

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::connection::{Connection, Over};
+use super::connection::{Connection, Over, Requests};
 use super::nchan_socket::OpenSocket;
 use super::route::Following;
 use crate::server::fanout::{Ending, FollowerEvent, Outcome};
@@ -56,8 +56,8 @@ impl Incoming {
 }
 
 impl Connection {
-    /// Follows until the subscription ends; true if the connection serves requests again.
-    pub(super) async fn follow(&mut self, following: Following) -> bool {
+    /// Follows until the subscription ends.
+    pub(super) async fn follow(&mut self, following: Following) -> Outcome {
         self.has_followed = true;
         let mut incoming = match following {
             Following::Stream => Incoming::Ignore,
@@ -116,7 +116,15 @@ impl Connection {
         if outcome == Outcome::Dropped {
             self.outlet.reset_on_close();
         }
-        outcome == Outcome::Finished
+        outcome
+    }
+
+    /// Lets a websocket that was closed from here answer that (RFC 6455, section 7.1.1): an answer that comes to a closed
+    /// connection resets it, and the client takes that for an unclean end.
+    pub(super) async fn await_answer_to_close(&mut self) {
+        if let Ok(share) = self.shard.broker().requests_share() {
+            Box::pin(Requests::new(self, share).linger()).await;
+        }
     }
 
     /// Waits; for the end of the location, too, unless it `is_told` of that already.

@@ -83,6 +83,13 @@ pub(super) enum Following {
     Socket(Box<Socket>, Option<Box<Result<Ask, Unreachable>>>),
 }
 
+impl Following {
+    /// The connection is one of websocket frames.
+    pub(super) fn is_websocket(&self) -> bool {
+        matches!(self, Following::WebSocket(_) | Following::Socket(..))
+    }
+}
+
 /// A request's answer and what writing it needs.
 pub(super) struct Routed {
     pub(super) next: Next,
