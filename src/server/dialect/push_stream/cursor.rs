@@ -1,6 +1,7 @@
 //! Where a subscriber goes on: its headers, or the directives that replace them (reference section 7.1).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use bytes::Bytes;
 
@@ -12,21 +13,40 @@ use crate::server::config::{Expression, LocationSettings, Variables};
 /// Reads the cursor of a request.
 #[must_use]
 pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cursor {
-    let value = |directive: &Option<Expression>, header: &str| -> Option<Vec<u8>> {
-        let Some(expression) = directive else { return variables.header(header).map(<[u8]>::to_vec) };
-        let value = percent_decode(&expression.evaluate(variables)).into_owned();
-        if value.is_empty() && settings.cursor_headers_as_fallback {
-            return variables.header(header).map(<[u8]>::to_vec);
-        }
-        Some(value)
+    let value = |directive: &Option<Expression>, header: &str| {
+        let from_header = || variables.header(header).map(Cow::Borrowed);
+        let value = match directive.as_ref().map(|expression| percent_decode(&expression.evaluate(variables)).into_owned()) {
+            None => from_header(),
+            Some(value) if value.is_empty() && settings.cursor_headers_as_fallback => from_header(),
+            Some(value) => Some(Cow::Owned(value)),
+        };
+        value.filter(|value| !value.is_empty())
     };
-    let present = |text: Option<Vec<u8>>| text.filter(|text| !text.is_empty());
     Cursor {
-        time: present(value(&settings.last_received_message_time, "If-Modified-Since")).and_then(|text| parse_http_date(&text)),
-        tag: present(value(&settings.last_received_message_tag, "If-None-Match")).and_then(|text| parse_tag(&text)),
-        event_id: present(value(&settings.last_event_id, LAST_EVENT_ID)).map(Bytes::from),
+        time: value(&settings.last_received_message_time, "If-Modified-Since").and_then(|text| parse_date(&text)),
+        tag: value(&settings.last_received_message_tag, "If-None-Match").and_then(|text| parse_tag(&text)),
+        event_id: value(&settings.last_event_id, LAST_EVENT_ID).map(|text| Bytes::from(text.into_owned())),
         finds_dropped: settings.gap_notice,
     }
+}
+
+/// Bytes of a date as servers write it (RFC 9110, section 5.6.7).
+const DATE_BYTES: usize = 29;
+
+/// As [`parse_http_date`], which was an eighth of the instructions of a long poll: those who come back after a message all send
+/// its date, so that the newest one is remembered.
+fn parse_date(text: &[u8]) -> Option<u64> {
+    thread_local! {
+        static LAST: Cell<([u8; DATE_BYTES], Option<u64>)> = const { Cell::new(([0; DATE_BYTES], None)) };
+    }
+    let Ok(date) = <[u8; DATE_BYTES]>::try_from(text) else { return parse_http_date(text) };
+    let (last, seconds) = LAST.get();
+    if date == last {
+        return seconds;
+    }
+    let seconds = parse_http_date(text);
+    LAST.set((date, seconds));
+    seconds
 }
 
 /// `W/5` or `5`; anything else is none.
@@ -79,6 +99,19 @@ mod tests {
             ("99999999999999999999", None),
         ] {
             assert_eq!(parse_tag(text.as_bytes()), tag, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_that_are_remembered_are_those_that_were_read() {
+        let dates: Vec<String> = (8..=11).map(|second| format!("Sun, 06 Nov 1994 08:49:{second:02} GMT")).collect();
+        let others = [
+            "Sun, 06 Nov 1994 08:49:99 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        ];
+        for text in dates.iter().map(String::as_str).chain(others).flat_map(|text| [text; 3]) {
+            assert_eq!(parse_date(text.as_bytes()), parse_http_date(text.as_bytes()), "{text}");
         }
     }
 
