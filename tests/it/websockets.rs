@@ -105,6 +105,22 @@ fn a_websocket_does_not_publish_to_a_channel_that_was_deleted_under_it() {
 }
 
 #[test]
+fn the_answer_to_a_close_does_not_come_to_a_closed_connection() {
+    let server = Server::start(&[]);
+    let mut websocket = server.websocket("/ws/a", &[]);
+    server.wait_for_subscribers("a", 1);
+    assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);
+    assert_eq!([(); 2].map(|()| websocket.read_frame().opcode()), [opcode::TEXT, opcode::CLOSE]);
+    // The server says that nothing more comes; if it took nothing more, what is sent first would reset the connection.
+    websocket.expect_close();
+    for opcode in [opcode::TEXT, opcode::PING, opcode::CLOSE] {
+        assert!(websocket.try_send(frame(opcode, b"")), "{opcode}");
+    }
+    assert_eq!(server.get("/pub?id=a").head.status, 404, "what comes then is not published");
+    server.stop();
+}
+
+#[test]
 fn an_unfinished_websocket_message_is_ended_by_the_body_timeout() {
     let server = Server::start(&["--body-timeout", "1s"]);
     let mut idle = server.websocket("/ws/c", &[]);

@@ -92,13 +92,12 @@ impl Connection {
             match served {
                 Served::Over => break,
                 Served::Follow(following) => {
-                    let is_websocket = following.is_websocket();
-                    let outcome = self.follow(following).await;
+                    let (outcome, may_answer_close) = self.follow(following).await;
                     self.log = None;
                     self.companion = None;
                     match outcome {
                         Outcome::Finished => {}
-                        Outcome::Closed if is_websocket => return self.await_answer_to_close().await,
+                        Outcome::Closed if may_answer_close => return self.await_answer_to_close().await,
                         Outcome::Closed | Outcome::Dropped => return,
                     }
                 }
@@ -149,7 +148,7 @@ pub(super) struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    pub(super) fn new(connection: &'a mut Connection, share: Charge) -> Self {
+    fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
         let (out, head_since, held) = (Vec::new(), None, 0);
         let (busy, habit) = (Business::default(), Habit::default());

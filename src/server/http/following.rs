@@ -2,8 +2,9 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
-use super::connection::{Connection, Over, Requests};
+use super::connection::{Connection, Over};
 use super::nchan_socket::OpenSocket;
 use super::route::Following;
 use crate::server::fanout::{Ending, FollowerEvent, Outcome};
@@ -13,6 +14,12 @@ use crate::server::subscriber::websocket::inbound::{Event, Inbound};
 /// Most bytes of requests that a client may send ahead while it waits for a long-poll answer; with more the connection
 /// ends. (They cannot be left in the socket, where they would hide that the client went away.)
 const MAX_PIPELINED_BYTES: usize = 16 * 1024;
+
+/// A client has so long to answer that its websocket was closed.
+const MAX_WAIT_FOR_CLOSE: Duration = Duration::from_secs(2);
+
+/// Most bytes of a message that may come before that answer.
+const MAX_BYTES_BEFORE_CLOSE: usize = 64 * 1024;
 
 /// What is done with what the client sends.
 enum Incoming {
@@ -53,11 +60,20 @@ impl Incoming {
             Incoming::Frames(websocket) => websocket.inbound.pending_bytes(),
         }
     }
+
+    /// It is a websocket whose client has not closed it.
+    fn may_answer_close(&self) -> bool {
+        match self {
+            Incoming::Ignore | Incoming::KeepRequests | Incoming::EndWait(_) => false,
+            Incoming::Socket(open) => !open.is_over,
+            Incoming::Frames(websocket) => !websocket.is_over,
+        }
+    }
 }
 
 impl Connection {
-    /// Follows until the subscription ends.
-    pub(super) async fn follow(&mut self, following: Following) -> Outcome {
+    /// Follows until the subscription ends; tells whether the client is to answer a websocket's close.
+    pub(super) async fn follow(&mut self, following: Following) -> (Outcome, bool) {
         self.has_followed = true;
         let mut incoming = match following {
             Following::Stream => Incoming::Ignore,
@@ -116,15 +132,41 @@ impl Connection {
         if outcome == Outcome::Dropped {
             self.outlet.reset_on_close();
         }
-        outcome
+        (outcome, outcome == Outcome::Closed && incoming.may_answer_close())
     }
 
-    /// Lets a websocket that was closed from here answer that (RFC 6455, section 7.1.1): an answer that comes to a closed
-    /// connection resets it, and the client takes that for an unclean end.
+    /// Lets the client of a websocket that was closed from here answer that (RFC 6455, section 7.1.1): an answer that comes to a
+    /// closed connection resets it, and the client takes that for an unclean end. What it sends before is thrown away. When the
+    /// server ends, nobody waits.
     pub(super) async fn await_answer_to_close(&mut self) {
-        if let Ok(share) = self.shard.broker().requests_share() {
-            Box::pin(Requests::new(self, share).linger()).await;
+        self.waiting.release();
+        if self.outlet.shutdown_write().is_err() {
+            return;
         }
+        let mut inbound = Inbound::default();
+        self.shard.set_deadline(self.key, Some(MAX_WAIT_FOR_CLOSE));
+        poll_fn(|cx| {
+            loop {
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(_)) if self.goes_on_without_answer(&mut inbound) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.shard.interruption(self.key, true, cx).map_or(Poll::Pending, |_| Poll::Ready(())),
+                }
+            }
+        })
+        .await;
+        self.shard.set_deadline(self.key, None);
+    }
+
+    /// Throws away what came but for the answer to a close, or what cannot be understood: false then.
+    fn goes_on_without_answer(&mut self, inbound: &mut Inbound) -> bool {
+        while let Some(event) = inbound.next(&mut self.buffer, MAX_BYTES_BEFORE_CLOSE) {
+            if matches!(event, Event::Close(_)) {
+                return false;
+            }
+        }
+        self.compact();
+        self.cover(inbound.pending_bytes()).is_ok()
     }
 
     /// Waits; for the end of the location, too, unless it `is_told` of that already.

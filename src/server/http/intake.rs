@@ -18,7 +18,8 @@ use crate::server::spare;
 const READ_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Where every read of the thread goes first.
+    /// Where every read of the thread goes first. Held while a repeated request is answered and its followers are served: nothing
+    /// of that may read from a socket.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 

@@ -17,7 +17,7 @@ pub(super) struct OpenSocket {
     /// A message has begun and has to be completed in time.
     is_expecting: bool,
     /// Nothing of what still comes is looked at.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl OpenSocket {
