@@ -12,61 +12,68 @@ use crate::server::{hostname, iso_time};
 
 /// What stands around the values of a channel: its id, and its numbers in their order.
 struct Item {
-    before_id: &'static [u8],
-    before_numbers: [&'static [u8]; 5],
+    before_id: &'static str,
+    after_id: &'static str,
+    before_numbers: [&'static str; 5],
     /// After the last number: of three, and of all.
-    closing: [&'static [u8]; 2],
+    closing: [&'static str; 2],
 }
 
 /// The numbers that the module shows, of those that there are.
 const SHOWN_NUMBERS: usize = 3;
 
-const JSON_ITEM: Item = Item {
-    before_id: b"{\"channel\": \"",
-    before_numbers: [
-        b"\", \"published_messages\": ",
-        b", \"stored_messages\": ",
-        b", \"subscribers\": ",
-        b", \"dropped_messages\": ",
-        b", \"lag_bytes\": ",
-    ],
-    closing: [b"}"; 2],
-};
+/// What stands before each number. `$introduce` makes it of the name and the one before it; only that of the subscribers is not
+/// the same everywhere.
+macro_rules! before_numbers {
+    ($introduce:ident, $subscribers:literal) => {
+        [
+            $introduce!("name", "published_messages"),
+            $introduce!("published_messages", "stored_messages"),
+            $introduce!("stored_messages", $subscribers),
+            $introduce!($subscribers, "dropped_messages"),
+            $introduce!("dropped_messages", "lag_bytes"),
+        ]
+    };
+}
 
-const PLAIN_ITEM: Item = Item {
-    before_id: b"channel: ",
-    before_numbers: [
-        b"\r\npublished_messages: ",
-        b"\r\nstored_messages: ",
-        b"\r\nactive_subscribers: ",
-        b"\r\ndropped_messages: ",
-        b"\r\nlag_bytes: ",
-    ],
-    closing: [b""; 2],
-};
+macro_rules! json {
+    ($_before:literal, $name:literal) => {
+        concat!(", \"", $name, "\": ")
+    };
+}
 
-const YAML_ITEM: Item = Item {
-    before_id: b"channel: ",
-    before_numbers: [
-        b"\r\n  published_messages: ",
-        b"\r\n  stored_messages: ",
-        b"\r\n  subscribers: ",
-        b"\r\n  dropped_messages: ",
-        b"\r\n  lag_bytes: ",
-    ],
-    closing: [b"\r\n"; 2],
-};
+macro_rules! plain {
+    ($_before:literal, $name:literal) => {
+        concat!("\r\n", $name, ": ")
+    };
+}
+
+macro_rules! yaml {
+    ($_before:literal, $name:literal) => {
+        concat!("\r\n  ", $name, ": ")
+    };
+}
+
+macro_rules! xml {
+    ($before:literal, $name:literal) => {
+        concat!("</", $before, ">\r\n  <", $name, ">")
+    };
+}
+
+const JSON_ITEM: Item =
+    Item { before_id: "{\"channel\": \"", after_id: "\"", before_numbers: before_numbers!(json, "subscribers"), closing: ["}"; 2] };
+
+const PLAIN_ITEM: Item =
+    Item { before_id: "channel: ", after_id: "", before_numbers: before_numbers!(plain, "active_subscribers"), closing: [""; 2] };
+
+const YAML_ITEM: Item =
+    Item { before_id: "channel: ", after_id: "", before_numbers: before_numbers!(yaml, "subscribers"), closing: ["\r\n"; 2] };
 
 const XML_ITEM: Item = Item {
-    before_id: b"<channel>\r\n  <name>",
-    before_numbers: [
-        b"</name>\r\n  <published_messages>",
-        b"</published_messages>\r\n  <stored_messages>",
-        b"</stored_messages>\r\n  <subscribers>",
-        b"</subscribers>\r\n  <dropped_messages>",
-        b"</dropped_messages>\r\n  <lag_bytes>",
-    ],
-    closing: [b"</subscribers>\r\n</channel>\r\n", b"</lag_bytes>\r\n</channel>\r\n"],
+    before_id: "<channel>\r\n  <name>",
+    after_id: "",
+    before_numbers: before_numbers!(xml, "subscribers"),
+    closing: ["</subscribers>\r\n</channel>\r\n", "</lag_bytes>\r\n</channel>\r\n"],
 };
 
 /// The notation of an info body.
@@ -244,13 +251,14 @@ impl Notation {
         let numbers = [info.published, info.stored, info.subscribers, info.dropped, info.lag_bytes];
         let shown = if with_details { numbers.len() } else { SHOWN_NUMBERS };
         out.extend_from_slice(indent);
-        out.extend_from_slice(item.before_id);
+        out.extend_from_slice(item.before_id.as_bytes());
         out.extend_from_slice(&info.id);
+        out.extend_from_slice(item.after_id.as_bytes());
         for (before, number) in item.before_numbers.iter().zip(numbers).take(shown) {
-            out.extend_from_slice(before);
+            out.extend_from_slice(before.as_bytes());
             push_number(number, out);
         }
-        out.extend_from_slice(item.closing[usize::from(with_details)]);
+        out.extend_from_slice(item.closing[usize::from(with_details)].as_bytes());
         out.extend_from_slice(end);
     }
 }
