@@ -79,31 +79,19 @@ pub(super) struct Alike<'a> {
 /// Whether all requests of a method to a location that differ in the argument for their channel only are answered alike: nothing else in
 /// their target is looked at. The name of that argument, if so.
 pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, settings: &'a LocationSettings) -> Option<&'a Bytes> {
-    // All of them are named, so that whoever adds one has to think of this.
-    let WebSettings {
-        added_headers,
-        access_logs,
-        authentication,
-        keepalive_requests,
-        limit_except,
-        // They look at the address, the method and what is the same in all these requests.
-        access: _,
-        satisfy_any: _,
-        internal: _,
-        real_ip: _,
-        // They are about files.
-        root: _,
-        index: _,
-        without_etag: _,
-        unmodified: _,
-        max_ranges: _,
-    } = &*settings.web;
+    let is_plain = server.steps.is_empty() && location.steps.is_empty() && web_is_alike(&settings.web);
+    if is_plain { argument_of(settings) } else { None }
+}
+
+/// The argument that names the channel, where nothing else in these settings looks at what is particular to a request. All of them
+/// are named, so that whoever adds one has to think of this.
+fn argument_of(settings: &LocationSettings) -> Option<&Bytes> {
     let LocationSettings {
         channels_path,
-        allowed_origins,
-        gzip,
-        nhpm,
-        nchan,
+        allowed_origins: None,
+        gzip: None,
+        nhpm: None,
+        nchan: None,
         web: _,
         // They are the same for all channels.
         store_messages: _,
@@ -132,14 +120,38 @@ pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, se
         slow_consumer_bytes: _,
         gap_notice: _,
         proxy: _,
-    } = settings;
-    let is_plain = (server.steps.is_empty() && location.steps.is_empty())
-        && (nhpm.is_none() && nchan.is_none())
-        && (allowed_origins.is_none() && gzip.is_none())
-        && (added_headers.is_empty() && access_logs.is_empty() && keepalive_requests.is_none())
+    } = settings
+    else {
+        return None;
+    };
+    channels_path.as_ref()?.as_argument()
+}
+
+/// Nothing in these settings looks at what is particular to a request.
+fn web_is_alike(web: &WebSettings) -> bool {
+    let WebSettings {
+        added_headers,
+        access_logs,
         // Files of passwords change.
-        && (authentication.is_none() && limit_except.is_none());
-    if is_plain { channels_path.as_ref()?.as_argument() } else { None }
+        authentication: None,
+        limit_except: None,
+        keepalive_requests: None,
+        // They look at the address, the method and what is the same in all these requests.
+        access: _,
+        satisfy_any: _,
+        internal: _,
+        real_ip: _,
+        // They are about files.
+        root: _,
+        index: _,
+        without_etag: _,
+        unmodified: _,
+        max_ranges: _,
+    } = web
+    else {
+        return false;
+    };
+    added_headers.is_empty() && access_logs.is_empty()
 }
 
 impl Shape {
