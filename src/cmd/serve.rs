@@ -139,6 +139,11 @@ pub struct Args {
     /// Time between two requests of a connection; then it is closed [default: 75s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keepalive_timeout: Option<Duration>,
+    /// Time for a client to read an error before its connection is closed, and to answer the close of its websocket [default: 2s]
+    ///
+    /// What it sends meanwhile is thrown away; its place among --max-connections is kept.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    linger_time: Option<Duration>,
     /// Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]
     ///
     /// To read slowly is enough: about 64 KiB within this time count as something.
@@ -285,6 +290,7 @@ impl Args {
         set(&mut limits.body_timeout, self.body_timeout);
         set(&mut limits.min_body_rate, self.min_body_rate);
         set(&mut limits.keepalive_timeout, self.keepalive_timeout);
+        set(&mut limits.linger_time, self.linger_time);
         set(&mut limits.send_timeout, self.send_timeout);
         set(&mut limits.ping_timeout, self.ping_timeout);
         set(&mut limits.tcp.keepalive, self.tcp_keepalive);

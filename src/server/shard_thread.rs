@@ -203,11 +203,15 @@ fn sites(generation: &Generation, notices: &PendingNotices) -> impl Iterator<Ite
 }
 
 /// Serves a connection; a panic costs it alone, and what it had in the shard goes with it.
-async fn serve(connection: Connection, admitted: Admitted, shard: Shard) {
-    let _admitted = admitted;
-    if AssertUnwindSafe(connection.run()).catch_unwind().await.is_err() {
-        shard.broker().count(Incident::Panic);
-    }
+///
+/// Every connection has one such future for as long as it lives, and of an `async fn` each argument takes its place twice.
+fn serve(connection: Connection, admitted: Admitted, shard: Shard) -> impl Future<Output = ()> {
+    AssertUnwindSafe(connection.run()).catch_unwind().map(move |ended| {
+        let _admitted = admitted;
+        if ended.is_err() {
+            shard.broker().count(Incident::Panic);
+        }
+    })
 }
 
 /// Runs a task of the shard until it is aborted. If it panics, that is logged and it starts again: a mistake in one

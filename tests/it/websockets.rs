@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Server, find, frame, frame_with, object, opcode};
+use crate::support::{Server, find, frame, frame_with, object, opcode, wait_until};
 
 /// The beginning of a frame that is larger than [`MOST`].
 const OVERSIZED: [u8; 8] = [0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0];
@@ -106,18 +106,76 @@ fn a_websocket_does_not_publish_to_a_channel_that_was_deleted_under_it() {
 
 #[test]
 fn the_answer_to_a_close_does_not_come_to_a_closed_connection() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--linger-time", "1h"]);
     let mut websocket = server.websocket("/ws/a", &[]);
     server.wait_for_subscribers("a", 1);
     assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);
     assert_eq!([(); 2].map(|()| websocket.read_frame().opcode()), [opcode::TEXT, opcode::CLOSE]);
+    let mut successor = server.follow("/sub/a", &[]);
     // The server says that nothing more comes; if it took nothing more, what is sent first would reset the connection.
     websocket.expect_close();
-    for opcode in [opcode::TEXT, opcode::PING, opcode::CLOSE] {
-        assert!(websocket.try_send(frame(opcode, b"")), "{opcode}");
+    for (opcode, payload) in [(opcode::TEXT, &b"too late"[..]), (opcode::PING, b""), (opcode::CLOSE, b"")] {
+        assert!(websocket.try_send(frame(opcode, payload)), "{opcode}");
     }
-    assert_eq!(server.get("/pub?id=a").head.status, 404, "what comes then is not published");
+    server.publish("a", "in time");
+    assert_eq!(successor.next_line().map(|message| message.text).as_deref(), Some("in time"));
     server.stop();
+}
+
+/// How a websocket ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The server closes it, and the client answers.
+    Answered,
+    /// The server closes it, and the client says nothing.
+    Silent,
+    /// The client closes it.
+    OfClient,
+}
+
+/// Websockets that have ended give up their place, though their clients keep their sockets.
+fn check_places(linger_time: &str, ends: &[End]) {
+    let server = Server::start(&["--max-connections", "2", "--linger-time", linger_time]);
+    let mut publisher = server.connect();
+    assert_eq!(publisher.request("GET", "/pub?id=a", &[], None).head.status, 404);
+    let mut held = Vec::new();
+    for end in [ends, ends].concat() {
+        let mut admitted = None;
+        wait_until("there is a place for a websocket", || {
+            let mut websocket = server.connect();
+            let headers = "Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+            let is_sent = websocket.try_send(format!("GET /ws/a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n{headers}\r\n\r\n"));
+            let is_admitted = is_sent && websocket.try_read_head().is_some_and(|head| head.status == 101);
+            admitted = is_admitted.then_some(websocket);
+            is_admitted
+        });
+        let mut websocket = admitted.expect("it has a place");
+        match end {
+            End::Answered | End::Silent => {
+                assert_eq!(publisher.request("DELETE", "/pub?id=a", &[], None).head.status, 200);
+                assert_eq!([(); 2].map(|()| websocket.read_frame().opcode()), [opcode::TEXT, opcode::CLOSE], "{end:?}");
+            }
+            End::OfClient => {
+                websocket.send(frame(opcode::CLOSE, b""));
+                assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
+            }
+        }
+        if matches!(end, End::Answered) {
+            websocket.send(frame(opcode::CLOSE, b""));
+        }
+        held.push(websocket);
+    }
+    server.stop();
+}
+
+#[test]
+fn the_answer_to_a_close_ends_the_wait_for_it() {
+    check_places("1h", &[End::Answered, End::OfClient]);
+}
+
+#[test]
+fn the_answer_to_a_close_is_not_waited_for_longer_than_the_linger_time() {
+    check_places("100ms", &[End::Silent]);
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub const TCP_KEEPALIVE_PROBES: u32 = 6;
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// `keepalive_timeout` of nginx.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Some round trips of a mobile network. (`lingering_timeout` of nginx is 5 s.)
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
 /// `send_timeout` of nginx.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a websocket message: as much as a posted body.
@@ -96,6 +98,7 @@ impl Default for ConnectionLimits {
             body_timeout: BODY_TIMEOUT,
             min_body_rate: MIN_BODY_RATE,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
+            linger_time: LINGER_TIME,
             send_timeout: SEND_TIMEOUT,
             ping_timeout: PING_TIMEOUT,
             tcp: TcpSettings::default(),

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -16,6 +16,7 @@ use super::busy::Business;
 use super::companion::LiveCompanion;
 use super::files;
 use super::head::{self, BodyLength, Parsed};
+use super::intake::LINGER_BYTES;
 use super::pages;
 use super::repeated::Habit;
 use super::route::{Following, Next, Routed, Router};
@@ -29,10 +30,6 @@ use crate::server::response::{self, Response};
 
 /// Responses to pipelined requests are collected up to this many bytes before they are written.
 const MAX_UNWRITTEN_BYTES: usize = 64 * 1024;
-
-/// After an error the rest of what the client sends is read for so long and so far, so that the answer reaches it.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// The two ends of a connection.
 pub(in crate::server) type Peer = Endpoints;
@@ -84,22 +81,23 @@ impl Connection {
     }
 
     /// Serves the connection until it ends.
-    pub(in crate::server) async fn run(mut self) {
-        loop {
-            // Boxed, so that a connection that follows does not carry the state of one that serves requests.
-            let Ok(share) = self.shard.broker().requests_share() else { break };
-            let served = Box::pin(Requests::new(&mut self, share).serve()).await;
-            match served {
-                Served::Over => break,
-                Served::Follow(following) => {
-                    let (outcome, may_answer_close) = self.follow(following).await;
-                    self.log = None;
-                    self.companion = None;
-                    match outcome {
-                        Outcome::Finished => {}
-                        Outcome::Closed if may_answer_close => return self.await_answer_to_close().await,
-                        Outcome::Closed | Outcome::Dropped => return,
+    #[allow(clippy::manual_async_fn, reason = "it would hold the connection twice")]
+    pub(in crate::server) fn run(mut self) -> impl Future<Output = ()> {
+        async move {
+            loop {
+                // Boxed, so that a connection that follows does not carry the state of one that serves requests.
+                let Ok(share) = self.shard.broker().requests_share() else { break };
+                let Served::Follow(following) = Box::pin(Requests::new(&mut self, share).serve()).await else { break };
+                let (outcome, may_answer_close) = self.follow(following).await;
+                self.log = None;
+                self.companion = None;
+                match outcome {
+                    Outcome::Finished => {}
+                    Outcome::Closed if may_answer_close => {
+                        self.await_answer_to_close().await;
+                        break;
                     }
+                    Outcome::Closed | Outcome::Dropped => break,
                 }
             }
         }
@@ -370,26 +368,5 @@ impl<'a> Requests<'a> {
         let written = written.await;
         shard.set_deadline(*key, None);
         written
-    }
-
-    /// Tells the client that this was the last response and reads on for a while: closing a socket with unread bytes
-    /// would throw the response away.
-    pub(super) async fn linger(&mut self) {
-        if self.connection.outlet.shutdown_write().is_err() {
-            return;
-        }
-        let mut left = LINGER_BYTES;
-        let until = Instant::now() + LINGER_TIME;
-        loop {
-            self.connection.buffer = BytesMut::new();
-            let rest = until.saturating_duration_since(Instant::now());
-            if rest.is_zero() || self.fill(rest, true).await.is_err() {
-                return;
-            }
-            match left.checked_sub(self.connection.buffer.len()) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
     }
 }

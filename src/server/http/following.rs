@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
 
 use super::connection::{Connection, Over};
 use super::nchan_socket::OpenSocket;
@@ -15,10 +14,7 @@ use crate::server::subscriber::websocket::inbound::{Event, Inbound};
 /// ends. (They cannot be left in the socket, where they would hide that the client went away.)
 const MAX_PIPELINED_BYTES: usize = 16 * 1024;
 
-/// A client has so long to answer that its websocket was closed.
-const MAX_WAIT_FOR_CLOSE: Duration = Duration::from_secs(2);
-
-/// Most bytes of a message that may come before that answer.
+/// Most bytes of a message that may come before a client answers that its websocket was closed.
 const MAX_BYTES_BEFORE_CLOSE: usize = 64 * 1024;
 
 /// What is done with what the client sends.
@@ -28,7 +24,7 @@ enum Incoming {
     Frames(Box<WebSocket>),
     /// More bytes than these end the wait.
     EndWait(usize),
-    Socket(OpenSocket),
+    Socket(Box<OpenSocket>),
 }
 
 /// The websocket of a follower.
@@ -52,6 +48,20 @@ enum Woken {
 }
 
 impl Incoming {
+    /// What it is at the beginning, when so many bytes have come already.
+    fn of(following: Following, came: usize) -> Self {
+        match following {
+            Following::Stream => Incoming::Ignore,
+            Following::LongPoll => Incoming::KeepRequests,
+            Following::Interruptible => Incoming::EndWait(came),
+            Following::Socket(socket, upstream) => Incoming::Socket(Box::new(OpenSocket::new(socket, upstream))),
+            Following::WebSocket(publishing) => {
+                let inbound = publishing.inbound();
+                Incoming::Frames(Box::new(WebSocket { inbound, publishing, is_expecting: false, is_over: false }))
+            }
+        }
+    }
+
     /// Bytes that are kept beside the connection's buffer.
     fn pending_bytes(&self) -> usize {
         match self {
@@ -73,66 +83,62 @@ impl Incoming {
 
 impl Connection {
     /// Follows until the subscription ends; tells whether the client is to answer a websocket's close.
-    pub(super) async fn follow(&mut self, following: Following) -> (Outcome, bool) {
+    ///
+    /// Every follower has such a future for as long as it follows, so that little is kept in it.
+    pub(super) fn follow(&mut self, following: Following) -> impl Future<Output = (Outcome, bool)> {
         self.has_followed = true;
-        let mut incoming = match following {
-            Following::Stream => Incoming::Ignore,
-            Following::LongPoll => Incoming::KeepRequests,
-            Following::Interruptible => Incoming::EndWait(self.buffer.len()),
-            Following::Socket(socket, upstream) => Incoming::Socket(OpenSocket::new(socket, upstream)),
-            Following::WebSocket(publishing) => {
-                Incoming::Frames(Box::new(WebSocket { inbound: publishing.inbound(), publishing, is_expecting: false, is_over: false }))
-            }
-        };
+        let mut incoming = Incoming::of(following, self.buffer.len());
         self.compact();
         let mut requests = self.buffer.len();
         let mut is_told = false;
         let logged = self.log.as_ref().map(|log| self.shard.broker().pending_share(log.kept_bytes())).transpose();
-        let outcome = loop {
-            match &mut incoming {
-                // Requests that came with the one that follows are served afterwards, as nginx does.
-                Incoming::Ignore if self.buffer.len() > requests => {
-                    self.buffer.truncate(requests);
-                    self.compact();
-                }
-                Incoming::Ignore => {}
-                Incoming::KeepRequests => requests = self.buffer.len(),
-                Incoming::Frames(websocket) => self.receive(websocket),
-                Incoming::Socket(open) => {
-                    self.receive_frames(open);
-                    while open.has_question() {
-                        // Boxed, so that others do not carry its state.
-                        Box::pin(self.ask_about(open)).await;
+        async move {
+            let outcome = loop {
+                match &mut incoming {
+                    // Requests that came with the one that follows are served afterwards, as nginx does.
+                    Incoming::Ignore if self.buffer.len() > requests => {
+                        self.buffer.truncate(requests);
+                        self.compact();
+                    }
+                    Incoming::Ignore => {}
+                    Incoming::KeepRequests => requests = self.buffer.len(),
+                    Incoming::Frames(websocket) => self.receive(websocket),
+                    Incoming::Socket(open) => {
                         self.receive_frames(open);
+                        while open.has_question() {
+                            // Boxed, so that others do not carry its state.
+                            Box::pin(self.ask_about(open)).await;
+                            self.receive_frames(open);
+                        }
+                    }
+                    Incoming::EndWait(came) => {
+                        requests = self.buffer.len();
+                        if requests > *came {
+                            *came = usize::MAX;
+                            self.shard.end(self.key, Ending::Interrupted);
+                        }
                     }
                 }
-                Incoming::EndWait(came) => {
-                    requests = self.buffer.len();
-                    if requests > *came {
-                        *came = usize::MAX;
-                        self.shard.end(self.key, Ending::Interrupted);
+                if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
+                    break Outcome::Dropped;
+                }
+                match self.woken(is_told).await {
+                    Woken::Writable => self.shard.resume(self.key),
+                    Woken::Received => self.shard.heard(self.key),
+                    Woken::Unserved => {
+                        is_told = true;
+                        self.shard.end(self.key, Ending::Shutdown);
                     }
+                    Woken::Left => break Outcome::Dropped,
+                    Woken::Ended(outcome) => break outcome,
                 }
+            };
+            self.shard.release(self.key);
+            if outcome == Outcome::Dropped {
+                self.outlet.reset_on_close();
             }
-            if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
-                break Outcome::Dropped;
-            }
-            match self.woken(is_told).await {
-                Woken::Writable => self.shard.resume(self.key),
-                Woken::Received => self.shard.heard(self.key),
-                Woken::Unserved => {
-                    is_told = true;
-                    self.shard.end(self.key, Ending::Shutdown);
-                }
-                Woken::Left => break Outcome::Dropped,
-                Woken::Ended(outcome) => break outcome,
-            }
-        };
-        self.shard.release(self.key);
-        if outcome == Outcome::Dropped {
-            self.outlet.reset_on_close();
+            (outcome, outcome == Outcome::Closed && incoming.may_answer_close())
         }
-        (outcome, outcome == Outcome::Closed && incoming.may_answer_close())
     }
 
     /// Lets the client of a websocket that was closed from here answer that (RFC 6455, section 7.1.1): an answer that comes to a
@@ -140,22 +146,8 @@ impl Connection {
     /// server ends, nobody waits.
     pub(super) async fn await_answer_to_close(&mut self) {
         self.waiting.release();
-        if self.outlet.shutdown_write().is_err() {
-            return;
-        }
         let mut inbound = Inbound::default();
-        self.shard.set_deadline(self.key, Some(MAX_WAIT_FOR_CLOSE));
-        poll_fn(|cx| {
-            loop {
-                match self.poll_fill(cx) {
-                    Poll::Ready(Ok(_)) if self.goes_on_without_answer(&mut inbound) => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return self.shard.interruption(self.key, true, cx).map_or(Poll::Pending, |_| Poll::Ready(())),
-                }
-            }
-        })
-        .await;
-        self.shard.set_deadline(self.key, None);
+        self.linger(|connection| connection.goes_on_without_answer(&mut inbound)).await;
     }
 
     /// Throws away what came but for the answer to a close, or what cannot be understood: false then.

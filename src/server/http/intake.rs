@@ -17,6 +17,9 @@ use crate::server::spare;
 /// Most bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Most bytes that are read after the last answer, or to get rid of a body that nobody wants.
+pub(super) const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
 thread_local! {
     /// Where every read of the thread goes first. Held while a repeated request is answered and its followers are served: nothing
     /// of that may read from a socket.
@@ -39,6 +42,26 @@ impl Connection {
             Ok(read) if read > 0 => Ok(read),
             _ => Err(Over),
         })
+    }
+
+    /// Tells the client that nothing more comes, and reads on for `linger_time` at most, while `goes_on` says so of what is in the
+    /// buffer: closing a socket with unread bytes, or before they come, would throw away what was sent last. Not when the server ends.
+    pub(super) async fn linger(&mut self, mut goes_on: impl FnMut(&mut Self) -> bool) {
+        if self.outlet.shutdown_write().is_err() {
+            return;
+        }
+        self.shard.set_deadline(self.key, Some(self.site.limits.linger_time));
+        poll_fn(|cx| {
+            loop {
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(_)) if goes_on(self) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.shard.interruption(self.key, true, cx).map_or(Poll::Pending, |_| Poll::Ready(())),
+                }
+            }
+        })
+        .await;
+        self.shard.set_deadline(self.key, None);
     }
 }
 
@@ -159,6 +182,18 @@ impl Requests<'_> {
         }
         self.cover(0).map_err(|_| Over)?;
         self.fill_counted(left, Incident::HeadTimeout).await
+    }
+
+    /// After the last response: throws away what still comes, up to [`LINGER_BYTES`].
+    pub(super) async fn linger(&mut self) {
+        let mut left = LINGER_BYTES;
+        self.connection.buffer = BytesMut::new();
+        let goes_on = |connection: &mut Connection| {
+            let rest = left.checked_sub(std::mem::take(&mut connection.buffer).len());
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        self.connection.linger(goes_on).await;
     }
 
     /// Waits for more of a batch. It may go on for as long as its publisher has something to say.
