@@ -16,7 +16,7 @@ pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod ev;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod http;
 pub mod lean;

@@ -30,7 +30,7 @@ use broker::{Broker, CreateError, MAX_SHARDS};
 use config::{Config, ListenAddress};
 use generation::Generation;
 use http::Bound;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "fuzzing"))]
 pub use http::fuzzing;
 pub use http::{Passed, PassedError, reopen_access_logs};
 pub use running::{Kept, Order, Reloaded, StopKind};
