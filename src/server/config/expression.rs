@@ -4,6 +4,7 @@
 //! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
 mod addresses;
+mod kinds;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -184,40 +185,6 @@ impl Expression {
     #[must_use]
     pub fn split(self) -> Vec<Self> {
         self.parts.into_iter().map(|part| Self { parts: vec![part] }).collect()
-    }
-
-    /// The text, if there is no variable in it.
-    #[must_use]
-    pub fn as_literal(&self) -> Option<&[u8]> {
-        match self.parts.as_slice() {
-            [] => Some(b""),
-            [Part::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The name, if this is one of [`BUILTIN_VARIABLES`] alone.
-    #[must_use]
-    pub fn as_builtin(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [Part::Builtin(name)] => Some(name),
-            _ => None,
-        }
-    }
-
-    /// The name of the query argument, in lower case, if this is one alone.
-    #[must_use]
-    pub fn as_argument(&self) -> Option<&Bytes> {
-        match self.parts.as_slice() {
-            [Part::Argument(name)] => Some(name),
-            _ => None,
-        }
-    }
-
-    /// True if the text is empty, whatever the request says: a directive that was set to `""`.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
     }
 
     /// Evaluates for one request; an absent variable is empty. Borrows when the expression is a single part.

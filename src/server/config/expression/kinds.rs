@@ -1,0 +1,66 @@
+//! What an expression is made of.
+
+use bytes::Bytes;
+
+use super::{Expression, Part};
+
+impl Expression {
+    /// The text, if there is no variable in it.
+    #[must_use]
+    pub fn as_literal(&self) -> Option<&[u8]> {
+        match self.parts.as_slice() {
+            [] => Some(b""),
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The name, if this is one of [`BUILTIN_VARIABLES`](super::BUILTIN_VARIABLES) alone.
+    #[must_use]
+    pub fn as_builtin(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Builtin(name)] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name of the query argument, in lower case, if this is one alone.
+    #[must_use]
+    pub fn as_argument(&self) -> Option<&Bytes> {
+        match self.parts.as_slice() {
+            [Part::Argument(name)] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// True if nothing of a request counts but its target, and its host where the server captures something of that.
+    #[must_use]
+    pub fn is_of_target(&self) -> bool {
+        let is_it = |part: &Part| {
+            matches!(part, Part::Literal(_) | Part::Argument(_) | Part::Capture(_) | Part::NamedCapture(_) | Part::PathAfter(_))
+        };
+        self.parts.iter().all(is_it)
+    }
+
+    /// True if the text is empty, whatever the request says: a directive that was set to `""`.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_is_the_target_alone_or_more() {
+        for (text, is_of_target) in
+            [("", true), ("a_$arg_id-$1", true), ("$http_host", false), ("$arg_id$msec", false), ("$cookie_a", false), ("$uri", false)]
+        {
+            let expression = Expression::parse(text.as_bytes()).expect("an expression");
+            assert_eq!(expression.is_of_target(), is_of_target, "{text}");
+        }
+        assert!(Expression::path_after(3).is_of_target());
+    }
+}
