@@ -1,9 +1,9 @@
-//! A publisher's request and one that is nearly like it. What is taken for a repetition must mean the same but for its channel and
-//! its message.
+//! A request and one that is nearly like it. What is taken for a repetition must mean the same but for its channel and its message,
+//! or, of a poll, its cursor.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pushctl::server::fuzzing::is_repetition;
+use pushctl::server::fuzzing::{is_repetition, is_same_poll};
 
 /// The second request: the first one with a few edits, each a place, bytes to leave out, and bytes to put there.
 fn edited(first: &[u8], mut edits: &[u8]) -> Vec<u8> {
@@ -24,5 +24,8 @@ fuzz_target!(|data: &[u8]| {
     let (first, edits) = data.split_at(data.len() - usize::from(*edits).min(data.len()));
     let second = edited(first, edits);
     let _ = is_repetition(first, &second);
-    assert!(!is_repetition(first, first) || is_repetition(first, &[first, b"x"].concat()));
+    let _ = is_same_poll(first, &second);
+    let more = [first, b"x"].concat();
+    assert!(!is_repetition(first, first) || is_repetition(first, &more));
+    assert!(!is_same_poll(first, first) || is_same_poll(first, &more));
 });

@@ -30,6 +30,7 @@ mod memory;
 mod nchan;
 mod nchan_hostile;
 mod pasted;
+mod polled;
 mod reload;
 mod reload_load;
 mod repeated;

@@ -18,6 +18,7 @@ use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::intake::LINGER_BYTES;
 use super::pages;
+use super::polled::Polls;
 use super::repeated::Habit;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
@@ -58,6 +59,8 @@ pub(in crate::server) struct Connection {
     pub(super) log: Option<Box<Entry>>,
     /// What goes on beside its subscription.
     pub(super) companion: Option<Box<LiveCompanion>>,
+    /// What is known of its polls.
+    pub(super) polls: Polls,
 }
 
 /// The connection is over.
@@ -76,8 +79,8 @@ impl Connection {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
-        let (has_followed, requests, log, companion) = (false, 0, None, None);
-        Self { shard, key, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion }
+        let (has_followed, requests, log, companion, polls) = (false, 0, None, None, Polls::default());
+        Self { shard, key, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion, polls }
     }
 
     /// Serves the connection until it ends.
@@ -166,6 +169,9 @@ impl<'a> Requests<'a> {
 
     /// One request, or one read.
     async fn step(&mut self) -> Result<Option<Served>, Over> {
+        if self.habit.follows {
+            return Ok(Some(Served::Follow(Following::LongPoll(None))));
+        }
         // A follower writes to the socket itself, so everything before it must be written.
         if !self.out.is_empty() && (self.out.len() > MAX_UNWRITTEN_BYTES || !self.publish_comes_next()) {
             self.flush_with_others().await?;
@@ -178,9 +184,10 @@ impl<'a> Requests<'a> {
         if self.repeat_buffered() {
             return if self.habit.is_over { self.close().await } else { Ok(None) };
         }
+        let notes_polls = self.connection.notes_polls();
         let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = &*self.connection;
         let (requests, checked, redirected) = (requests + 1, None, None);
-        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false };
+        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false, notes_polls };
         let route = |request: &Request<'_>, length| {
             let routed = router.route(request, length);
             let shape = self.shape(request, length, &routed);
@@ -215,7 +222,10 @@ impl<'a> Requests<'a> {
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location } = routed;
         let response = match next {
-            Next::Follow(following, companion) => {
+            Next::Follow(mut following, companion) => {
+                if let Following::LongPoll(again) = &mut following {
+                    self.connection.remember_poll(self.habit.coming.take(), again.take(), location);
+                }
                 if let Some(log) = &mut log {
                     let is_upgraded = following.is_websocket();
                     (log.status, log.body_bytes) = (if is_upgraded { 101 } else { 200 }, None);
@@ -242,7 +252,8 @@ impl<'a> Requests<'a> {
                 }
             },
             Next::Discard(again) => return self.discard_and_route((head, length, *again), (max_body, expects_continue)).await,
-            Next::Prepared(bytes, keeps) => {
+            Next::Prepared(bytes, keeps, again) => {
+                self.connection.remember_poll(self.habit.coming.take(), again, location);
                 note(log.as_mut(), 200, None);
                 self.out.extend_from_slice(&bytes);
                 return if keeps { Ok(None) } else { self.close().await };

@@ -52,7 +52,7 @@ impl Incoming {
     fn of(following: Following, came: usize) -> Self {
         match following {
             Following::Stream => Incoming::Ignore,
-            Following::LongPoll => Incoming::KeepRequests,
+            Following::LongPoll(_) => Incoming::KeepRequests,
             Following::Interruptible => Incoming::EndWait(came),
             Following::Socket(socket, upstream) => Incoming::Socket(Box::new(OpenSocket::new(socket, upstream))),
             Following::WebSocket(publishing) => {

@@ -1,13 +1,16 @@
-//! The reading half of a connection without its socket, and the short cut for requests that are repeated, for the targets in
+//! The reading half of a connection without its socket, and the short cuts for requests that are repeated, for the targets in
 //! `fuzz/`. Not part of any build but theirs.
+
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::body::{ChunkError, ChunkedReader};
 use super::head::{self, BodyLength, Parsed};
-use super::repeated::Shape;
+use super::{polled, repeated};
 use crate::server::dialect::push_stream::channels_path;
-use crate::server::request::Endpoints;
+use crate::server::request::{Endpoints, Request};
+use crate::server::subscriber::CURSOR_HEADERS;
 
 /// What a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,26 +143,37 @@ impl Reader {
     }
 }
 
-/// What a head says, with the digits of its length and the channel's argument left out.
-fn rest_of_head(buffer: &[u8]) -> Option<(usize, BodyLength, Vec<u8>, String)> {
+/// What a head says but for the values of some headers, which are given, and for what is cut out of its query.
+fn rest_of_head<T>(
+    buffer: &[u8],
+    left_out: &[&str],
+    cut: impl Fn(&Request<'_>) -> (Range<usize>, T),
+) -> Option<(usize, BodyLength, T, String)> {
     let parsed = head::parse(buffer, usize::MAX, &Endpoints::default(), |request, _| {
-        let id = request.argument(b"id").unwrap_or_default();
-        let at = id.as_ptr() as usize - request.query.as_ptr() as usize;
-        let query = (&request.query[..at], &request.query[at + id.len()..]);
-        let headers: Vec<_> = request
-            .headers
-            .iter()
-            .map(|header| (header.name, header.value))
-            .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
-            .collect();
+        let (place, made) = cut(request);
+        let query = (&request.query[..place.start], &request.query[place.end..]);
+        let is_told = |name: &str| !left_out.iter().any(|other| name.eq_ignore_ascii_case(other));
+        let headers: Vec<_> = request.headers.iter().map(|header| (header.name, header.value)).filter(|(name, _)| is_told(name)).collect();
         let rest =
             format!("{:?} {:?} {query:?} {} {} {headers:?}", request.method, request.path, request.minor_version, request.keep_alive);
-        (id.to_vec(), rest)
+        (made, rest)
     });
     match parsed {
-        Parsed::Complete(taken, length, (id, rest)) => Some((taken, length, id, rest)),
+        Parsed::Complete(taken, length, (made, rest)) => Some((taken, length, made, rest)),
         Parsed::Incomplete | Parsed::Bad(_) => None,
     }
+}
+
+/// The channel's argument, and where it is in the query.
+fn channel(request: &Request<'_>) -> (Range<usize>, Vec<u8>) {
+    let id = request.argument(b"id").unwrap_or_default();
+    let at = id.as_ptr() as usize - request.query.as_ptr() as usize;
+    (at..at + id.len(), id.to_vec())
+}
+
+/// Nothing of the query, and the headers of the cursor.
+fn cursor(request: &Request<'_>) -> (Range<usize>, [Vec<u8>; 2]) {
+    (0..0, CURSOR_HEADERS.map(|name| request.header(name).unwrap_or_default().to_vec()))
 }
 
 /// Whether `second` is taken for a repetition of `first`.
@@ -169,16 +183,35 @@ fn rest_of_head(buffer: &[u8]) -> Option<(usize, BodyLength, Vec<u8>, String)> {
 #[must_use]
 pub fn is_repetition(first: &[u8], second: &[u8]) -> bool {
     let parsed = head::parse(first, usize::MAX, &Endpoints::default(), |request, length| {
-        Shape::of(first, request, b"id").filter(|_| matches!(length, BodyLength::Bytes(_)))
+        repeated::shape(first, request, b"id").filter(|_| matches!(length, BodyLength::Bytes(_)))
     });
     let Parsed::Complete(taken, _, Some(mut shape)) = parsed else { return false };
     shape.keep(&first[..taken]);
-    let Some(alike) = shape.find(second) else { return false };
-    let (_, _, _, rest) = rest_of_head(first).expect("it was understood before");
-    let (taken, length, id, second_rest) = rest_of_head(second).expect("a repetition is understood");
+    let Some(alike) = repeated::find(&shape, second) else { return false };
+    let (_, _, _, rest) = rest_of_head(first, &["content-length"], channel).expect("it was understood before");
+    let (taken, length, id, second_rest) = rest_of_head(second, &["content-length"], channel).expect("a repetition is understood");
     assert_eq!((alike.taken, BodyLength::Bytes(alike.text.len() as u64)), (taken, length));
     assert_eq!((alike.id, rest), (&id[..], second_rest));
     let channels = channels_path::parse(alike.id);
     assert!(channels.len() == 1 && channels[0].id == alike.id && channels[0].backtrack.is_none(), "{channels:?}");
+    true
+}
+
+/// Whether `second` is taken for a poll like `first`.
+///
+/// # Panics
+/// If it is, and means something else than that in more than its cursor.
+#[must_use]
+pub fn is_same_poll(first: &[u8], second: &[u8]) -> bool {
+    let parsed = head::parse(first, usize::MAX, &Endpoints::default(), |request, length| {
+        polled::shape(first, request).filter(|_| length == BodyLength::None)
+    });
+    let Parsed::Complete(taken, _, Some(mut shape)) = parsed else { return false };
+    shape.keep(&first[..taken]);
+    let Some((alike, behind)) = polled::find(&shape, second) else { return false };
+    let (_, _, _, rest) = rest_of_head(first, &CURSOR_HEADERS, cursor).expect("it was understood before");
+    let (taken, length, found, second_rest) = rest_of_head(second, &CURSOR_HEADERS, cursor).expect("a poll is understood");
+    assert_eq!((taken, length), (second.len() - behind.len(), BodyLength::None));
+    assert_eq!((alike.map(<[u8]>::to_vec), rest), (found, second_rest));
     true
 }

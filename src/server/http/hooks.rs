@@ -282,6 +282,7 @@ impl Requests<'_> {
                 key: connection.key,
                 outlet: &connection.outlet,
                 requests: connection.requests,
+                notes_polls: false,
                 checked: None,
                 redirected: Some(&path),
                 authorized,

@@ -1,7 +1,7 @@
 //! HTTP/1.x: listening, connections, requests, and which endpoint answers them.
 //!
 //! `listener` binds (or takes what was `passed`), `accept` takes connections, which are spread over the shards; `refusal` is for those without room; `connection` runs one of them: it reads requests with
-//! `head` and `body`, lets `route` find the answer (or knows it already: `repeated`), and hands followers to the fan-out until their subscription ends.
+//! `head` and `body`, lets `route` find the answer (or knows it already: `repeated`, `polled`), and hands followers to the fan-out until their subscription ends.
 //! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library offers; the parsing of
 //! heads is `httparse`'s, ordinary pages are axum's (`pages`), and files are read by `tower-http` (`files`). `web` and `auth` let
 //! requests in or not, `access_log` notes them. `site` is the configuration that they are served with, which a reload replaces.
@@ -18,7 +18,7 @@ mod companion;
 mod connection;
 mod files;
 mod following;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
 mod head;
 mod hooks;
@@ -28,11 +28,13 @@ mod nchan_socket;
 mod notices;
 mod pages;
 mod passed;
+mod polled;
 mod rarely;
 mod refusal;
 mod repeated;
 mod route;
 mod sending;
+mod shape;
 mod site;
 mod web;
 

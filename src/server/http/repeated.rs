@@ -5,14 +5,15 @@
 //! third of the instructions of a publish (callgrind), and as much of the code that has to come into the processor's caches
 //! between two calls of the system. Whatever is not exactly alike takes the usual way, which `route` begins.
 
-use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 
 use super::connection::Requests;
 use super::head::BodyLength;
-use super::route::{Next, Routed};
+use super::polled;
+use super::route::{Following, Next, Routed};
+use super::shape::{MAX_HEAD_BYTES, Shape};
 use super::site::Site;
 use crate::server::broker::Charge;
 use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
@@ -20,9 +21,6 @@ use crate::server::faults;
 use crate::server::publisher::{Plan, Repeatable};
 use crate::server::request::Request;
 use crate::server::response::Connection;
-
-/// Longest head that is remembered.
-const MAX_HEAD_BYTES: usize = 1024;
 
 /// So many heads that were remembered and not seen again are enough: this publisher's differ.
 const MAX_UNUSED: u8 = 4;
@@ -36,11 +34,13 @@ pub(super) struct Habit {
     /// The last request that can be repeated.
     known: Option<Box<Repeated>>,
     /// The request at hand, if it can be.
-    coming: Option<Box<Shape>>,
+    pub(super) coming: Option<Box<Shape>>,
     /// Known requests that were not repeated, beyond those that were.
     unused: u8,
     /// The answer to a repeated request was the last one of the connection.
     pub(super) is_over: bool,
+    /// A repeated poll follows now.
+    pub(super) follows: bool,
 }
 
 /// A request that may be repeated, with what was found out about it.
@@ -58,15 +58,6 @@ struct Repeated {
     _share: Charge,
 }
 
-/// A head, and what may be something else in those that are like it.
-pub(super) struct Shape {
-    head: Box<[u8]>,
-    /// Where the channel id is.
-    id: Range<usize>,
-    /// Where the digits of the body's length are.
-    length: Range<usize>,
-}
-
 /// A request like one that is known.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Alike<'a> {
@@ -79,8 +70,12 @@ pub(super) struct Alike<'a> {
 /// Whether all requests of a method to a location that differ in the argument for their channel only are answered alike: nothing else in
 /// their target is looked at. The name of that argument, if so.
 pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, settings: &'a LocationSettings) -> Option<&'a Bytes> {
-    let is_plain = server.steps.is_empty() && location.steps.is_empty() && web_is_alike(&settings.web);
-    if is_plain { argument_of(settings) } else { None }
+    if is_alike(server, location, settings) { argument_of(settings) } else { None }
+}
+
+/// Whether requests with the same head come through a server and a location in the same way.
+pub(super) fn is_alike(server: &VirtualServer, location: &Location, settings: &LocationSettings) -> bool {
+    server.steps.is_empty() && location.steps.is_empty() && web_is_alike(&settings.web)
 }
 
 /// The argument that names the channel, where nothing else in these settings looks at what is particular to a request. All of them
@@ -154,37 +149,21 @@ fn web_is_alike(web: &WebSettings) -> bool {
     added_headers.is_empty() && access_logs.is_empty()
 }
 
-impl Shape {
-    /// The shape of a request at the front of `buffer`, without its head, if it can be repeated.
-    pub(super) fn of(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Box<Self>> {
-        let id = place(buffer, request.argument(argument)?)?;
-        let length = place(buffer, request.header("content-length")?.trim_ascii())?;
-        (id.end <= length.start && length.end < MAX_HEAD_BYTES).then(|| Box::new(Self { head: Box::default(), id, length }))
-    }
-
-    /// Keeps the head that it is the shape of.
-    pub(super) fn keep(&mut self, head: &[u8]) {
-        self.head = head.into();
-    }
-
-    /// The request at the front of `buffer`, if it is like this one and has come as a whole.
-    pub(super) fn find<'a>(&self, buffer: &'a [u8]) -> Option<Alike<'a>> {
-        let rest = buffer.strip_prefix(&self.head[..self.id.start])?;
-        let (id, rest) = rest.split_at(rest.iter().position(|byte| !is_of_id(*byte))?);
-        let rest = rest.strip_prefix(&self.head[self.id.end..self.length.start])?;
-        let (digits, rest) = rest.split_at(rest.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count());
-        let rest = rest.strip_prefix(&self.head[self.length.end..])?;
-        let length = digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
-        let text = rest.get(..length).filter(|text| !text.is_empty())?;
-        means_itself(id).then_some(Alike { id, taken: buffer.len() - rest.len(), text })
-    }
+/// The shape of a publisher's request at the front of `buffer`, without its head, if it can be repeated.
+pub(super) fn shape(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Box<Shape>> {
+    Shape::of(buffer, [request.argument(argument)?, request.header("content-length")?.trim_ascii()])
 }
 
-/// Where `part` is in `whole`, if it is a part of it.
-fn place(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
-    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-    let place = start..start.checked_add(part.len())?;
-    (place.end <= whole.len()).then_some(place)
+/// The request at the front of `buffer`, if it is like the one of this shape and has come as a whole.
+pub(super) fn find<'a>(shape: &Shape, buffer: &'a [u8]) -> Option<Alike<'a>> {
+    let ends = |number: usize, rest: &[u8]| match number {
+        0 => rest.iter().position(|byte| !is_of_id(*byte)).unwrap_or(rest.len()),
+        _ => rest.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count(),
+    };
+    let ([id, digits], rest) = shape.find(buffer, ends)?;
+    let length = digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
+    let text = rest.get(..length).filter(|text| !text.is_empty())?;
+    means_itself(id).then_some(Alike { id, taken: buffer.len() - rest.len(), text })
 }
 
 /// Bytes of ids that stand for themselves in a target.
@@ -200,15 +179,25 @@ fn means_itself(id: &[u8]) -> bool {
 impl Requests<'_> {
     /// The shape of the request at the front of the buffer, if it can be repeated and that is likely.
     pub(super) fn shape(&self, request: &Request<'_>, length: BodyLength, routed: &Routed) -> Option<Box<Shape>> {
-        let Next::Read(plan, ..) = &routed.next else { return None };
+        let buffer = &self.connection.buffer[..];
+        let plan = match &routed.next {
+            Next::Read(plan, ..) => plan,
+            Next::Follow(Following::LongPoll(Some(_)), _) | Next::Prepared(.., Some(_)) => return polled::shape(buffer, request),
+            _ => return None,
+        };
         let is_likely = self.served_any && self.habit.unused < MAX_UNUSED;
         let is_usual = matches!(length, BodyLength::Bytes(_)) && !routed.expects_continue && routed.connection.keep_alive;
         let argument = plan.argument_alone().filter(|_| is_likely && is_usual)?;
-        Shape::of(&self.connection.buffer, request, argument)
+        shape(buffer, request, argument)
     }
 
     /// Answers the request at the front of `bytes`, if it is like the one before: how many bytes it has, then.
     pub(super) fn repeat(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.publish_again(bytes).or_else(|| self.poll_again(bytes))
+    }
+
+    /// As [`Requests::repeat`], of a publisher.
+    fn publish_again(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
         let known = self.habit.known.as_mut()?;
         if !Rc::ptr_eq(&known.site, &connection.site) || !connection.goes_on() {
@@ -216,7 +205,7 @@ impl Requests<'_> {
             self.habit.known = None;
             return None;
         }
-        let Alike { id, taken, text } = known.shape.find(bytes)?;
+        let Alike { id, taken, text } = find(&known.shape, bytes)?;
         if taken > known.max_head || id.len() > known.max_id || text.len() as u64 > known.max_body {
             return None;
         }
@@ -250,7 +239,11 @@ impl Requests<'_> {
     /// Begins to remember the request at the front of the buffer, whose head takes so many bytes. Only with its whole body, as
     /// repetitions must come, too: so nothing is kept while it comes in.
     pub(super) fn note_shape(&mut self, shape: Option<Box<Shape>>, taken: usize, length: BodyLength) {
-        let has_come = matches!(length, BodyLength::Bytes(length) if length <= (self.connection.buffer.len() - taken) as u64);
+        let has_come = match length {
+            BodyLength::None => true,
+            BodyLength::Bytes(length) => length <= (self.connection.buffer.len() - taken) as u64,
+            BodyLength::Chunked => false,
+        };
         self.habit.coming = shape.filter(|_| has_come && taken <= MAX_HEAD_BYTES);
         if let Some(shape) = &mut self.habit.coming {
             shape.keep(&self.connection.buffer[..taken]);
@@ -268,7 +261,7 @@ impl Requests<'_> {
         let Some(plan) = plan.repeatable() else { return };
         let (broker, site) = (self.connection.shard.broker(), Rc::clone(&self.connection.site));
         // Without room for it the usual way is taken.
-        let Ok(share) = broker.pending_share(size_of::<Repeated>() + shape.head.len() + plan.own_bytes()) else { return };
+        let Ok(share) = broker.pending_share(size_of::<Repeated>() + shape.own_bytes() + plan.own_bytes()) else { return };
         let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let (shape, max_head) = (*shape, site.limits.max_header_bytes);
         let known = Repeated { shape, site, plan, max_head, max_id, max_body, connection, is_used: false, _share: share };
@@ -287,10 +280,13 @@ mod tests {
 
     const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\nAccept: */*\r\n\r\n";
 
-    fn shape(head: impl AsRef<[u8]>) -> Option<Shape> {
+    fn shape(head: impl AsRef<[u8]>) -> Option<Box<Shape>> {
         let buffer = head.as_ref();
-        match head::parse(buffer, 4096, &Endpoints::default(), |request, _| Shape::of(buffer, request, b"id")) {
-            Parsed::Complete(taken, _, shape) => shape.map(|shape| Shape { head: buffer[..taken].into(), ..*shape }),
+        match head::parse(buffer, 4096, &Endpoints::default(), |request, _| super::shape(buffer, request, b"id")) {
+            Parsed::Complete(taken, _, Some(mut shape)) => {
+                shape.keep(&buffer[..taken]);
+                Some(shape)
+            }
             _ => None,
         }
     }
@@ -301,7 +297,7 @@ mod tests {
         for (id, length, text) in [("first", "5", "12345"), ("a-B_9:c.d", "05", "12345"), ("z", "12", "GET / HTTP/1")] {
             let head = FIRST.replace("first", id).replace(" 5 ", &format!(" {length} "));
             let expected = Alike { id: id.as_bytes(), taken: head.len(), text: text.as_bytes() };
-            assert_eq!(shape.find(format!("{head}{text}and more").as_bytes()), Some(expected), "{id}");
+            assert_eq!(find(&shape, format!("{head}{text}and more").as_bytes()), Some(expected), "{id}");
         }
     }
 
@@ -310,7 +306,7 @@ mod tests {
         let shape = shape(FIRST).expect("a request that can be repeated");
         let whole = format!("{FIRST}12345");
         for cut in 0..whole.len() {
-            assert_eq!(shape.find(&whole.as_bytes()[..cut]), None, "{cut} bytes");
+            assert_eq!(find(&shape, &whole.as_bytes()[..cut]), None, "{cut} bytes");
         }
         for (from, to) in [
             ("first", ""),
@@ -342,7 +338,7 @@ mod tests {
         ] {
             let other = whole.replacen(from, to, 1);
             assert_ne!(other, whole);
-            assert_eq!(shape.find(other.as_bytes()), None, "{from:?} -> {to:?}");
+            assert_eq!(find(&shape, other.as_bytes()), None, "{from:?} -> {to:?}");
         }
     }
 

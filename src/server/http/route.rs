@@ -32,7 +32,7 @@ use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics;
-use crate::server::subscriber::{self, Socket, websocket::Publishing};
+use crate::server::subscriber::{self, PollAgain, Socket, websocket::Publishing};
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -46,8 +46,8 @@ pub(super) enum Next {
     PassOn(Box<Result<Ask, Unreachable>>),
     /// Read the body line by line; each is a message.
     ReadBatch(Box<Batch>),
-    /// Send these bytes, a response; the connection goes on or not.
-    Prepared(Rc<Vec<u8>>, bool),
+    /// Send these bytes, a response; the connection goes on or not, with polls like this one.
+    Prepared(Rc<Vec<u8>>, bool, Option<Box<PollAgain>>),
     /// Send these bytes and close.
     Last(Vec<u8>),
     /// It follows now.
@@ -73,8 +73,8 @@ impl Next {
 pub(super) enum Following {
     /// An endless response: what the client sends is ignored.
     Stream,
-    /// One answer: what the client sends are further requests.
-    LongPoll,
+    /// One answer: what the client sends are further requests, maybe polls like this one.
+    LongPoll(Option<Box<PollAgain>>),
     /// Websocket frames.
     WebSocket(Publishing),
     /// One answer: whatever the client sends ends the wait.
@@ -122,6 +122,8 @@ pub(super) struct Router<'a> {
     pub(super) redirected: Option<&'a [u8]>,
     /// A hook has agreed to it.
     pub(super) authorized: bool,
+    /// What polls like this one come to is remembered.
+    pub(super) notes_polls: bool,
 }
 
 impl Router<'_> {
@@ -320,6 +322,7 @@ impl Router<'_> {
                     added: &added.good,
                 },
                 added,
+                self.notes_polls && repeated::is_alike(variables.server, location, settings),
             ),
         };
         (next, max_body)

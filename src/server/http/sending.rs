@@ -36,7 +36,7 @@ impl Requests<'_> {
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
         let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
         let (requests, checked, redirected, authorized) = (*requests, again.checked, again.redirected.as_deref(), again.authorized);
-        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized };
+        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized, notes_polls: false };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),

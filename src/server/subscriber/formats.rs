@@ -102,11 +102,23 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// What makes answers to polls differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AnswerKey {
+    pub(super) look: AnswerLook,
+    pub(super) content: AnswerContent,
+}
+
+/// How an answer looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AnswerLook {
     pub(super) settings: *const LocationSettings,
     pub(super) is_eventsource: bool,
     pub(super) connection: Connection,
     pub(super) compression: Client,
     pub(super) content_type: Bytes,
+}
+
+/// What is in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AnswerContent {
     /// Number of the channel, the id after which messages are sent, and the newest one.
     pub(super) messages: (u64, u64, u64),
     /// The second of its Date.
@@ -119,6 +131,13 @@ impl Formats {
         self.boundary.get_or_init(make).clone()
     }
 
+    /// The answer of that look and content, if it is known.
+    pub(super) fn known_answer(&self, look: &AnswerLook, content: AnswerContent) -> Option<PreparedAnswer> {
+        let known = self.answers.borrow();
+        let is_it = |key: &AnswerKey| key.content == content && key.look == *look;
+        known.iter().find(|(key, ..)| is_it(key)).map(|(.., answer)| answer.clone())
+    }
+
     /// The answer of `key`, made by `make` where there is none.
     pub(super) fn answer(
         &self,
@@ -126,11 +145,11 @@ impl Formats {
         settings: &Arc<LocationSettings>,
         make: impl FnOnce() -> Option<PreparedAnswer>,
     ) -> Option<PreparedAnswer> {
-        let mut known = self.answers.borrow_mut();
-        if let Some((_, _, answer)) = known.iter().find(|(other, ..)| *other == key) {
-            return Some(answer.clone());
+        if let Some(answer) = self.known_answer(&key.look, key.content) {
+            return Some(answer);
         }
         let answer = make()?;
+        let mut known = self.answers.borrow_mut();
         if answer.0.len() <= MAX_ANSWER_BYTES {
             known.truncate(MOST_ANSWERS - 1);
             // The settings are held, so that their address stays theirs.

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::formats::{AnswerKey, Key, Kind, PreparedAnswer};
+use super::formats::{AnswerContent, AnswerKey, AnswerLook, Key, Kind, PreparedAnswer};
 use super::polling::{self, JAVASCRIPT};
-use super::{Answer, Call};
+use super::{Answer, Call, SharedFormat};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
-use crate::server::broker::{Broker, Cursor};
+use crate::server::broker::{Broker, Channel, Cursor};
 use crate::server::compression::Compression;
-use crate::server::config::SubscriberMode;
+use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
@@ -46,6 +46,26 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     if let Some(response) = polling::immediate(call, &channels, &cursor) {
         return Answer::Respond(response);
     }
+    Answer::Follow(Box::new(subscription(call.settings, format(call), channels, cursor)))
+}
+
+/// A poll that waits.
+pub(super) fn subscription(settings: &LocationSettings, format: SharedFormat, channels: Channels, cursor: Cursor) -> Subscription {
+    Subscription {
+        channels,
+        cursor,
+        format,
+        head: Vec::new(),
+        time_to_live: settings.longpolling_connection_ttl,
+        ping_interval: None,
+        merges_backlog: false,
+        rearms: false,
+        concurrency: Concurrency::Broadcast,
+    }
+}
+
+/// The format of the answer, when that has to wait.
+pub(super) fn format(call: &Call<'_>) -> SharedFormat {
     let framing = Framing::of(call.request.minor_version);
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let callback = call.callback();
@@ -65,7 +85,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         compression: call.compression.client(),
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
-    let format = call.formats.shared(key, call.settings, || {
+    call.formats.shared(key, call.settings, || {
         let style = match &callback {
             _ if is_eventsource => Style::EventSource,
             Some(_) => Style::Bare,
@@ -82,47 +102,58 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             compression: call.compression.clone(),
             slow: call.slow_consumers(),
         }
-    });
-    Answer::Follow(Box::new(Subscription {
-        channels,
-        cursor,
-        format,
-        head: Vec::new(),
-        time_to_live: call.settings.longpolling_connection_ttl,
-        ping_interval: None,
-        merges_backlog: false,
-        rearms: false,
-        concurrency: Concurrency::Broadcast,
-    }))
+    })
 }
 
 /// The answer to one of many clients that poll from the same place: as [`polling::immediate`], written once for all.
 fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<PreparedAnswer> {
     let [wanted] = channels.as_slice() else { return None };
-    // Then everything that the answer depends on is in the key.
-    let is_plain = wanted.backtrack == 0 && cursor.event_id.is_none() && call.settings.allowed_origins.is_none();
-    if !is_plain || !call.added.is_empty() || call.callback().is_some() {
+    if wanted.backtrack > 0 || cursor.event_id.is_some() {
         return None;
     }
-    let (reader, missed) = Broker::reader(&wanted.channel, 0, cursor);
-    if !reader.place.is_in_backlog() || missed.count > 0 {
-        return None;
-    }
-    let key = AnswerKey {
-        settings: Arc::as_ptr(call.settings),
-        is_eventsource: call.mode == SubscriberMode::EventSource,
-        connection: call.connection,
-        compression: call.compression.client(),
-        content_type: call.content_type(),
-        messages: (wanted.channel.number(), reader.place.cursor, reader.place.live_from),
-        second: unix_now(),
-    };
+    let look = look(call)?;
+    let Found::Messages(content) = found(&wanted.channel, cursor) else { return None };
+    let key = AnswerKey { look, content };
     call.formats.answer(key, call.settings, || {
         let response = call.compression.apply(polling::immediate(call, channels, cursor)?, false);
         let mut bytes = Vec::new();
         let keeps = response.write(call.connection, &mut bytes);
         Some((Rc::new(bytes), keeps))
     })
+}
+
+/// How the answer looks, if that is all that it depends on beside its messages.
+pub(super) fn look(call: &Call<'_>) -> Option<AnswerLook> {
+    let is_plain = call.settings.allowed_origins.is_none() && call.added.is_empty() && call.callback().is_none();
+    is_plain.then(|| AnswerLook {
+        settings: Arc::as_ptr(call.settings),
+        is_eventsource: call.mode == SubscriberMode::EventSource,
+        connection: call.connection,
+        compression: call.compression.client(),
+        content_type: call.content_type(),
+    })
+}
+
+/// What is there behind a cursor.
+pub(super) enum Found {
+    /// Messages, of which none is missing.
+    Messages(AnswerContent),
+    /// Something is missing.
+    Gap,
+    Nothing,
+}
+
+/// What a channel has behind this cursor.
+pub(super) fn found(channel: &Arc<Channel>, cursor: &Cursor) -> Found {
+    let (reader, missed) = Broker::reader(channel, 0, cursor);
+    match (missed.count, reader.place.is_in_backlog()) {
+        (0, false) => Found::Nothing,
+        (0, true) => {
+            let messages = (channel.number(), reader.place.cursor, reader.place.live_from);
+            Found::Messages(AnswerContent { messages, second: unix_now() })
+        }
+        _ => Found::Gap,
+    }
 }
 
 impl LongPollFormat {

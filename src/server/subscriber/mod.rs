@@ -8,6 +8,7 @@
 //!
 //! One file per mode; `mod` has what they share: who is allowed, and where reading starts.
 
+mod again;
 mod formats;
 mod long_polling;
 mod nchan;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use again::PollAgain;
 pub use formats::Formats;
 use formats::{Key, Kind};
 pub use nchan::{Companion, Incoming, Received, Socket};
@@ -32,6 +34,7 @@ use super::dialect::nchan::negotiation;
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
+pub use super::dialect::push_stream::cursor::HEADERS as CURSOR_HEADERS;
 use super::dialect::push_stream::explain::Refusal;
 use super::fanout::{Channels, SlowConsumers, Subscription, Wanted};
 use super::request::{Request, RequestVariables};
@@ -195,8 +198,8 @@ impl Call<'_> {
         if wanted.len() > self.max_channels {
             return Err(Refusal::TooManyIds);
         }
-        for channel in &wanted {
-            self.may_subscribe(&channel.id)?;
+        for ChannelRef { id, .. } in &wanted {
+            may_subscribe(self.settings, self.broker, id, self.broker.find(id).as_deref())?;
         }
         let wildcards = wanted.iter().filter(|channel| self.broker.is_wildcard(&channel.id)).count();
         if self.settings.wildcard_channel_max_qtd.is_some_and(|most| wildcards as u64 > most || wildcards == wanted.len()) {
@@ -210,29 +213,6 @@ impl Call<'_> {
         Ok(Wanted { backtrack: backtrack.unwrap_or(0), ..Wanted::new(channel) })
     }
 
-    fn may_subscribe(&self, id: &[u8]) -> Result<(), Refusal> {
-        let limits = self.broker.settings();
-        if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
-            return Err(Refusal::ForbiddenId);
-        }
-        if limits.max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
-            return Err(Refusal::IdTooLong);
-        }
-        let channel = self.broker.find(id);
-        let is_authorized = || channel.as_deref().is_some_and(Channel::has_stored_messages);
-        if self.settings.authorized_channels_only && !self.broker.is_wildcard(id) && !is_authorized() {
-            return Err(Refusal::NotAuthorized);
-        }
-        let most = limits.max_subscribers_per_channel.unwrap_or(u64::MAX);
-        if channel.as_deref().is_some_and(|channel| channel.subscriptions() >= most) {
-            return Err(Refusal::TooManySubscribers);
-        }
-        if self.broker.is_events_channel(id) && !self.settings.allow_connections_to_events_channel {
-            return Err(Refusal::EventsSubscription);
-        }
-        Ok(())
-    }
-
     /// Content-Type by the extension of the request's path (reference section 8).
     fn content_type(&self) -> Bytes {
         self.settings.types.of(&self.request.path)
@@ -243,6 +223,29 @@ impl Call<'_> {
         let callback = self.request.argument(b"callback").filter(|callback| !callback.is_empty())?;
         Some(Bytes::from(cursor::percent_decode(callback).into_owned()))
     }
+}
+
+/// Whether a subscriber may follow the channel of that id, which is there or not.
+fn may_subscribe(settings: &LocationSettings, broker: &Broker, id: &[u8], channel: Option<&Channel>) -> Result<(), Refusal> {
+    let limits = broker.settings();
+    if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
+        return Err(Refusal::ForbiddenId);
+    }
+    if limits.max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+        return Err(Refusal::IdTooLong);
+    }
+    let is_authorized = || channel.is_some_and(Channel::has_stored_messages);
+    if settings.authorized_channels_only && !broker.is_wildcard(id) && !is_authorized() {
+        return Err(Refusal::NotAuthorized);
+    }
+    let most = limits.max_subscribers_per_channel.unwrap_or(u64::MAX);
+    if channel.is_some_and(|channel| channel.subscriptions() >= most) {
+        return Err(Refusal::TooManySubscribers);
+    }
+    if broker.is_events_channel(id) && !settings.allow_connections_to_events_channel {
+        return Err(Refusal::EventsSubscription);
+    }
+    Ok(())
 }
 
 fn refusal_of(error: &AttachError) -> Refusal {

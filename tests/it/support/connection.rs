@@ -229,6 +229,11 @@ impl Connection {
         self.closed
     }
 
+    /// Whether something came that was not read yet, or the end.
+    pub(crate) fn has_received(&mut self) -> bool {
+        !self.buffer.is_empty() || self.receive_within(Duration::from_millis(1)) || self.closed
+    }
+
     /// Closes the sending direction.
     pub(crate) fn half_close(&mut self) {
         self.socket.shutdown(Shutdown::Write);

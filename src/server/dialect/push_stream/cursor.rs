@@ -10,6 +10,9 @@ use crate::protocol::LAST_EVENT_ID;
 use crate::server::broker::Cursor;
 use crate::server::config::{Expression, LocationSettings, Variables};
 
+/// The headers of a cursor: the date and the tag of the last message that a client has.
+pub const HEADERS: [&str; 2] = ["If-Modified-Since", "If-None-Match"];
+
 /// Reads the cursor of a request.
 #[must_use]
 pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cursor {
@@ -22,12 +25,32 @@ pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cur
         };
         value.filter(|value| !value.is_empty())
     };
+    let [time, tag] = HEADERS;
     Cursor {
-        time: value(&settings.last_received_message_time, "If-Modified-Since").and_then(|text| parse_date(&text)),
-        tag: value(&settings.last_received_message_tag, "If-None-Match").and_then(|text| parse_tag(&text)),
+        time: value(&settings.last_received_message_time, time).and_then(|text| parse_date(&text)),
+        tag: value(&settings.last_received_message_tag, tag).and_then(|text| parse_tag(&text)),
         event_id: value(&settings.last_event_id, LAST_EVENT_ID).map(|text| Bytes::from(text.into_owned())),
         finds_dropped: settings.gap_notice,
     }
+}
+
+/// The cursor of a request with that date and tag, whose cursor is [that of its headers](is_of_headers).
+#[must_use]
+pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Cursor {
+    Cursor { time: parse_date(date), tag: parse_tag(tag), event_id: None, finds_dropped: settings.gap_notice }
+}
+
+/// Whether the cursor of a request, and of all with the same target, is in its [`HEADERS`] alone, which it has.
+#[must_use]
+pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> bool {
+    let is_nothing = |directive: &Option<Expression>| {
+        let is_empty = |expression: &Expression| expression.is_of_target() && expression.evaluate(variables).is_empty();
+        directive.as_ref().is_none_or(|expression| settings.cursor_headers_as_fallback && is_empty(expression))
+    };
+    let directives = [&settings.last_received_message_time, &settings.last_received_message_tag, &settings.last_event_id];
+    directives.into_iter().all(is_nothing)
+        && HEADERS.iter().all(|name| variables.header(name).is_some())
+        && variables.header(LAST_EVENT_ID).is_none()
 }
 
 /// Bytes of a date as servers write it (RFC 9110, section 5.6.7).

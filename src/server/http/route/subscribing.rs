@@ -46,12 +46,17 @@ impl Router<'_> {
         }
     }
 
-    pub(super) fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added) -> Next {
+    /// Answers a subscriber; with `notes` polls like this one are remembered.
+    pub(super) fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added, notes: bool) -> Next {
         use subscriber::Answer;
+        let again = || if notes { call.again() } else { None };
         let answer = match call.answer() {
             Answer::Follow(mut subscription) => {
                 insert_lines(&mut subscription.head, &added.good);
-                let following = following(&subscription);
+                let mut following = following(&subscription);
+                if let Following::LongPoll(poll) = &mut following {
+                    *poll = again();
+                }
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
                     Ok(_) => return self.accompanied(following, Companion::default(), Self::notices_of(call)),
                     Err(error) => call.refused(&error),
@@ -86,7 +91,7 @@ impl Router<'_> {
         };
         match answer {
             Answer::Respond(response) => Next::Respond(response),
-            Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps),
+            Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps, again()),
             Answer::Last(bytes) => Next::Last(bytes),
             // A refusal never follows.
             Answer::Follow(_) | Answer::FollowWebSocket(..) | Answer::FollowWith(..) | Answer::FollowSocket(..) => {
@@ -100,7 +105,7 @@ impl Router<'_> {
 fn following(subscription: &Subscription) -> Following {
     match (subscription.format.is_one_shot(), subscription.format.ends_with_input()) {
         (false, _) => Following::Stream,
-        (true, false) => Following::LongPoll,
+        (true, false) => Following::LongPoll(None),
         (true, true) => Following::Interruptible,
     }
 }

@@ -1,0 +1,227 @@
+//! Long polls that differ from the one before them in their cursor only: as with publishers' requests (`repeated`),
+//! what was found out about that one holds for them, too.
+//!
+//! A client that comes back for the next message sends the same head with the date and tag of the message before. Understanding
+//! it, and finding its server, location, settings and channel, was three quarters of the instructions of a poll (callgrind).
+
+use std::rc::Rc;
+
+use super::connection::{Connection, Requests};
+use super::shape::Shape;
+use super::site::Site;
+use crate::server::broker::Charge;
+use crate::server::faults;
+use crate::server::generation::LocationAddress;
+use crate::server::request::Request;
+use crate::server::subscriber::{self, PollAgain};
+
+/// Bytes of a date as servers write it (RFC 9110, section 5.6.7).
+const DATE_BYTES: usize = 29;
+
+/// So many polls that were remembered and not seen again are enough: this client's differ.
+const MAX_UNUSED: u8 = 4;
+
+/// What a connection remembers of its polls.
+#[derive(Default)]
+pub(super) struct Polls {
+    /// The last one that can be repeated.
+    known: Option<Box<Polled>>,
+    /// Known polls that were not repeated, beyond those that were.
+    unused: u8,
+}
+
+/// A poll that may be repeated, with what was found out about it.
+pub(super) struct Polled {
+    shape: Shape,
+    /// What it was routed with.
+    site: Rc<Site>,
+    location: LocationAddress,
+    again: PollAgain,
+    is_used: bool,
+    _share: Charge,
+}
+
+/// The shape of the poll at the front of `buffer`, without its head, if it has a cursor as servers give it.
+pub(super) fn shape(buffer: &[u8], request: &Request<'_>) -> Option<Box<Shape>> {
+    let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
+    let (date, tag) = (date?, tag?);
+    let is_whole = !date.is_empty() && date_bytes(date) == date.len() && !tag.is_empty() && tag_bytes(tag) == tag.len();
+    if is_whole { Shape::of(buffer, [date, tag]) } else { None }
+}
+
+/// Bytes of the date that `text` begins with; 0 if it is none.
+fn date_bytes(text: &[u8]) -> usize {
+    // As a whole, so that the compiler looks at many bytes at once.
+    let is_visible = |date: &[u8]| date.iter().fold(true, |is_visible, byte| is_visible & (b' '..=b'~').contains(byte));
+    let is_date = text.get(..DATE_BYTES).is_some_and(|date| date[0] != b' ' && date.ends_with(b" GMT") && is_visible(date));
+    if is_date { DATE_BYTES } else { 0 }
+}
+
+/// Bytes of the tag that `text` begins with; 0 if it is none.
+fn tag_bytes(text: &[u8]) -> usize {
+    let weak = if text.starts_with(b"W/") { 2 } else { 0 };
+    let digits = text[weak..].iter().take(20).take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 { 0 } else { weak + digits }
+}
+
+/// Date, tag and what comes behind it of the poll at the front of `buffer`, if it is like the one of this shape.
+pub(super) fn find<'a>(shape: &Shape, buffer: &'a [u8]) -> Option<([&'a [u8]; 2], &'a [u8])> {
+    // A tag has 22 bytes at most.
+    let is_date_first = shape.first_bytes() == DATE_BYTES;
+    let ends = |number: usize, text: &[u8]| if (number == 0) == is_date_first { date_bytes(text) } else { tag_bytes(text) };
+    let ([first, second], rest) = shape.find(buffer, ends)?;
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
+    Some((if is_date_first { [first, second] } else { [second, first] }, rest))
+}
+
+impl Connection {
+    /// A poll at the front of `buffer` that is routed may be remembered.
+    pub(super) fn notes_polls(&self) -> bool {
+        self.requests > 0
+            && self.polls.unused < MAX_UNUSED
+            && self
+                .polls
+                .known
+                .as_ref()
+                .is_none_or(|known| !Rc::ptr_eq(&known.site, &self.site) || find(&known.shape, &self.buffer).is_none())
+    }
+
+    /// Remembers a poll of this shape.
+    pub(super) fn remember_poll(&mut self, shape: Option<Box<Shape>>, again: Option<Box<PollAgain>>, location: LocationAddress) {
+        let (Some(shape), Some(again)) = (shape, again) else { return };
+        match self.polls.known.take() {
+            Some(before) if before.is_used => self.polls.unused = self.polls.unused.saturating_sub(1),
+            Some(_) => self.polls.unused += 1,
+            None => {}
+        }
+        let site = Rc::clone(&self.site);
+        // Without room for it the usual way is taken.
+        let Ok(share) = self.shard.broker().pending_share(size_of::<Polled>() + shape.own_bytes() + again.own_bytes()) else { return };
+        self.polls.known = Some(Box::new(Polled { shape: *shape, site, location, again: *again, is_used: false, _share: share }));
+    }
+}
+
+impl Requests<'_> {
+    /// Answers the poll at the front of `bytes`, if it is like the one before: how many bytes it has, then. It may follow now.
+    pub(super) fn poll_again(&mut self, bytes: &[u8]) -> Option<usize> {
+        let connection = &mut *self.connection;
+        let goes_on = connection.goes_on();
+        let known = connection.polls.known.as_mut()?;
+        if !Rc::ptr_eq(&known.site, &connection.site) || !goes_on {
+            // After a reload it holds what nobody needs any more.
+            connection.polls.known = None;
+            return None;
+        }
+        let ([date, tag], rest) = find(&known.shape, bytes)?;
+        let taken = bytes.len() - rest.len();
+        // A follower writes to the socket itself, so everything before it must be written.
+        if taken > known.site.limits.max_header_bytes || !self.out.is_empty() {
+            return None;
+        }
+        let (broker, formats) = (connection.shard.broker(), &known.site.formats);
+        let answer = known.again.answer(broker, formats, date, tag)?;
+        faults::point("request");
+        match answer {
+            subscriber::Answer::Prepared(bytes, keeps) => {
+                self.out.extend_from_slice(&bytes);
+                self.habit.is_over = !keeps;
+            }
+            subscriber::Answer::Follow(subscription) => {
+                connection.shard.attach(connection.key, Rc::clone(&connection.outlet), *subscription).ok()?;
+                connection.followed = known.location;
+                self.habit.follows = true;
+            }
+            _ => return None,
+        }
+        known.is_used = true;
+        connection.requests += 1;
+        self.head_since = None;
+        self.served_any = true;
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::{self, Parsed};
+    use super::*;
+    use crate::server::request::Endpoints;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn head(date: &str, tag: &str) -> String {
+        format!("GET /lp/a HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: {date}\r\nIf-None-Match: {tag}\r\nAccept: */*\r\n\r\n")
+    }
+
+    fn kept(head: &str) -> Option<Box<Shape>> {
+        let buffer = head.as_bytes();
+        match head::parse(buffer, 4096, &Endpoints::default(), |request, _| shape(buffer, request)) {
+            Parsed::Complete(taken, _, Some(mut shape)) => {
+                shape.keep(&buffer[..taken]);
+                Some(shape)
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn heads_that_differ_in_their_cursor_are_alike() {
+        for swap in [false, true] {
+            let swapped = |head: String| {
+                let lines: Vec<&str> = head.split_inclusive("\r\n").collect();
+                if swap { [lines[0], lines[1], lines[3], lines[2], lines[4], lines[5]].concat() } else { head }
+            };
+            let shape = kept(&swapped(head(DATE, "1"))).expect("a poll that can be repeated");
+            for (date, tag) in [(DATE, "1"), ("Mon, 07 Nov 1994 08:49:37 GMT", "W/12345678901234567890"), (DATE, "0")] {
+                let whole = swapped(head(date, tag)) + "GET";
+                let found = find(&shape, whole.as_bytes());
+                assert_eq!(found, Some(([date.as_bytes(), tag.as_bytes()], &b"GET"[..])), "{date} {tag}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_others_are_not() {
+        let (shape, whole) = (kept(&head(DATE, "1")).expect("a poll that can be repeated"), head(DATE, "1"));
+        for cut in 0..whole.len() {
+            assert_eq!(find(&shape, &whole.as_bytes()[..cut]), None, "{cut} bytes");
+        }
+        for (from, to) in [
+            ("Sun", " Sun"),
+            ("Sun", "S\tn"),
+            ("Sun", "Sunday"),
+            ("GMT", "UTC"),
+            ("GMT", "GMT "),
+            ("Match: 1", "Match:  1"),
+            ("Match: 1", "Match: 1 "),
+            ("Match: 1", "Match: "),
+            ("Match: 1", "Match: W/"),
+            ("Match: 1", "Match: x"),
+            ("Match: 1", "Match: \"1\""),
+            ("Match: 1", "Match: 123456789012345678901"),
+            ("/lp/a", "/lp/b"),
+            ("GET", "HEAD"),
+            ("Accept", "accept"),
+            ("\r\n\r\n", "\r\nX: 1\r\n\r\n"),
+        ] {
+            let other = whole.replacen(from, to, 1);
+            assert_ne!(other, whole);
+            assert_eq!(find(&shape, other.as_bytes()), None, "{from:?} -> {to:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_cursor_of_a_server_is_not_repeated() {
+        for head in [
+            head("", "1"),
+            head(DATE, ""),
+            head("Sunday, 06-Nov-94 08:49:37 GMT", "1"),
+            head(DATE, "\"1\""),
+            head(DATE, "1").replace("If-None-Match", "X"),
+        ] {
+            assert!(kept(&head).is_none(), "{head}");
+        }
+    }
+}
