@@ -156,13 +156,15 @@ impl<'a> Requests<'a> {
         Self { connection, out, head_since, served_any, held, busy, habit, _share: share }
     }
 
-    async fn serve(mut self) -> Served {
-        loop {
-            let step = self.step().await;
-            match step {
-                Ok(None) => {}
-                Ok(Some(served)) => return served,
-                Err(Over) => return Served::Over,
+    #[allow(clippy::manual_async_fn, reason = "it would hold what it has twice")]
+    fn serve(mut self) -> impl Future<Output = Served> {
+        async move {
+            loop {
+                match self.step().await {
+                    Ok(None) => {}
+                    Ok(Some(served)) => return served,
+                    Err(Over) => return Served::Over,
+                }
             }
         }
     }
@@ -214,44 +216,55 @@ impl<'a> Requests<'a> {
                 let head = if routed.next.needs_head() { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
                 self.connection.buffer.advance(taken);
                 self.held = head.len();
-                self.perform(routed, length, head).await
+                match routed.next {
+                    Next::Follow(following, companion) => Ok(Some(self.follow((following, companion), routed.log, routed.location))),
+                    // Boxed, so that a connection between two requests does not carry what one of them may need.
+                    _ => Box::pin(self.perform(routed, length, head)).await,
+                }
             }
         }
     }
 
+    /// Follows from now on.
+    fn follow(
+        &mut self,
+        (mut following, companion): (Following, Option<Box<LiveCompanion>>),
+        mut log: Option<Box<Entry>>,
+        location: LocationAddress,
+    ) -> Served {
+        if let Following::LongPoll(again) = &mut following {
+            self.connection.remember_poll(self.habit.coming.take(), again.take(), location);
+        }
+        note(log.as_mut(), if following.is_websocket() { 101 } else { 200 }, None);
+        (self.connection.log, self.connection.companion) = (log, companion);
+        self.connection.followed = location;
+        Served::Follow(following)
+    }
+
+    /// Does what was found to be done with a request.
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
         let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location } = routed;
         let response = match next {
-            Next::Follow(mut following, companion) => {
-                if let Following::LongPoll(again) = &mut following {
-                    self.connection.remember_poll(self.habit.coming.take(), again.take(), location);
-                }
-                if let Some(log) = &mut log {
-                    let is_upgraded = following.is_websocket();
-                    (log.status, log.body_bytes) = (if is_upgraded { 101 } else { 200 }, None);
-                }
-                (self.connection.log, self.connection.companion) = (log, companion);
-                self.connection.followed = location;
-                return Ok(Some(Served::Follow(following)));
-            }
+            Next::Follow(following, companion) => return Ok(Some(self.follow((following, companion), log, location))),
             Next::Check(credentials) => {
                 // It may have to wait for the checks of others.
                 self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
                 let checked = Some(credentials.check().await);
-                return self.route_again(head, length, Again { checked, redirected: None, authorized: false }).await;
+                return Box::pin(self.route_again(head, length, Again { checked, redirected: None, authorized: false })).await;
             }
-            Next::File(job) => match job.answer().await {
+            Next::File(job) => match Box::pin(job.answer()).await {
                 files::Answer::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
                 files::Answer::Redirect(path) => {
                     log.iter_mut().for_each(|log| log.forget());
-                    return self.route_again(head, length, Again { checked: None, redirected: Some(path), authorized: false }).await;
+                    let again = Again { checked: None, redirected: Some(path), authorized: false };
+                    return Box::pin(self.route_again(head, length, again)).await;
                 }
                 files::Answer::Stream(response, found) => {
                     let response = self.without_body(response, length, (max_body, expects_continue)).await?;
-                    return self.stream(response, found, connection, (&added, log)).await;
+                    return Box::pin(self.stream(response, found, connection, (&added, log))).await;
                 }
             },
-            Next::Discard(again) => return self.discard_and_route((head, length, *again), (max_body, expects_continue)).await,
+            Next::Discard(again) => return Box::pin(self.discard_and_route((head, length, *again), (max_body, expects_continue))).await,
             Next::Prepared(bytes, keeps, again) => {
                 self.connection.remember_poll(self.habit.coming.take(), again, location);
                 note(log.as_mut(), 200, None);
@@ -264,7 +277,8 @@ impl<'a> Requests<'a> {
                 return self.close().await;
             }
             Next::ReadBatch(batch) => {
-                return self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue).await.map(|()| None);
+                let taken = Box::pin(self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue)).await;
+                return taken.map(|()| None);
             }
             Next::Authorize(authorization) => {
                 let outcome = Box::pin(self.authorize(*authorization, (head, length))).await;
@@ -302,7 +316,7 @@ impl<'a> Requests<'a> {
             }
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
-                let response = pages::answer(&method, &target).await;
+                let response = Box::pin(pages::answer(&method, &target)).await;
                 self.without_body(response, length, (max_body, expects_continue)).await?
             }
         };

@@ -145,9 +145,7 @@ impl Requests<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::head::{self, Parsed};
     use super::*;
-    use crate::server::request::Endpoints;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -156,14 +154,7 @@ mod tests {
     }
 
     fn kept(head: &str) -> Option<Box<Shape>> {
-        let buffer = head.as_bytes();
-        match head::parse(buffer, 4096, &Endpoints::default(), |request, _| shape(buffer, request)) {
-            Parsed::Complete(taken, _, Some(mut shape)) => {
-                shape.keep(&buffer[..taken]);
-                Some(shape)
-            }
-            _ => None,
-        }
+        super::super::shape::kept(head.as_bytes(), shape)
     }
 
     #[test]

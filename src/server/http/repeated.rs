@@ -275,20 +275,11 @@ mod tests {
 
     use super::*;
     use crate::server::config::nginx;
-    use crate::server::http::head::{self, Parsed};
-    use crate::server::request::Endpoints;
 
     const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\nAccept: */*\r\n\r\n";
 
     fn shape(head: impl AsRef<[u8]>) -> Option<Box<Shape>> {
-        let buffer = head.as_ref();
-        match head::parse(buffer, 4096, &Endpoints::default(), |request, _| super::shape(buffer, request, b"id")) {
-            Parsed::Complete(taken, _, Some(mut shape)) => {
-                shape.keep(&buffer[..taken]);
-                Some(shape)
-            }
-            _ => None,
-        }
+        super::super::shape::kept(head.as_ref(), |buffer, request| super::shape(buffer, request, b"id"))
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use std::ops::Range;
 
+#[cfg(test)]
+use super::head::{self, Parsed};
+#[cfg(test)]
+use crate::server::request::{Endpoints, Request};
+
 /// Longest head that is remembered.
 pub(super) const MAX_HEAD_BYTES: usize = 1024;
 
@@ -56,4 +61,16 @@ fn place(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let place = start..start.checked_add(part.len())?;
     (place.end <= whole.len()).then_some(place)
+}
+
+/// For tests: the shape that `of` finds in a head, with it.
+#[cfg(test)]
+pub(super) fn kept(head: &[u8], of: impl FnOnce(&[u8], &Request<'_>) -> Option<Box<Shape>>) -> Option<Box<Shape>> {
+    match head::parse(head, 4096, &Endpoints::default(), |request, _| of(head, request)) {
+        Parsed::Complete(taken, _, Some(mut shape)) => {
+            shape.keep(&head[..taken]);
+            Some(shape)
+        }
+        _ => None,
+    }
 }
