@@ -67,7 +67,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l header-timeout
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l body-timeout -d 'Time between two reads of a request\'s body, and for the whole of a websocket message; then the connection is closed [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l min-body-rate -d 'Bytes per second of a request\'s body, on average after the first --body-timeout; a slower one is cut off; 0: no limit [default: 512]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l keepalive-timeout -d 'Time between two requests of a connection; then it is closed [default: 75s]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l linger-time -d 'Time for a client to read an error before its connection is closed, and to answer the close of its websocket [default: 2s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l linger-time -d 'Time after the last answer of a connection, or the close of a websocket, within which the client is to close it, too; 0: no wait [default: 2s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l send-timeout -d 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l ping-timeout -d 'Time after a ping within which something has to come from a websocket; then it is dropped; 0: never [default: 60s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l hook-timeout -d 'Time for the answer of a back-end of hooks (nchan_authorize_request and the like); then the request is answered as if it were down [default: 60s]' -r

@@ -139,9 +139,11 @@ pub struct Args {
     /// Time between two requests of a connection; then it is closed [default: 75s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     keepalive_timeout: Option<Duration>,
-    /// Time for a client to read an error before its connection is closed, and to answer the close of its websocket [default: 2s]
+    /// Time after the last answer of a connection, or the close of a websocket, within which the client is to close it, too;
+    /// 0: no wait [default: 2s]
     ///
-    /// What it sends meanwhile is thrown away; its place among --max-connections is kept.
+    /// What it sends meanwhile is thrown away, 4 MiB at most; it keeps its place among --max-connections so long. A connection that
+    /// is closed at once can take the last answer away from its client.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     linger_time: Option<Duration>,
     /// Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]

@@ -138,3 +138,25 @@ fn a_panic_while_a_follower_comes_or_goes_costs_it_alone() {
     }
     check(server, followers, descriptors + 1, 0);
 }
+
+#[test]
+fn a_repeated_poll_that_fails_costs_its_connection() {
+    // The second one: the first was remembered, and is not routed again.
+    let Some(server) = faulty("repeated poll:2") else { return };
+    server.publish("a", "text");
+    let newest = server.get("/poll/a.b1");
+    let [(date, at), (tag, of)] = newest.head.cursor();
+    let old = [(date, "Thu, 01 Jan 1970 00:00:00 GMT"), (tag, "0")];
+    let (mut first, mut second) = (server.connect(), server.connect());
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.request("GET", "/lp/a", &old, None).head.status, 200);
+    }
+    for _ in 0..2 {
+        assert_eq!(first.request("GET", "/lp/a", &old, None).head.status, 200);
+    }
+    first.send_request("GET", "/lp/a", &[(date, at), (tag, of)], None);
+    first.expect_close();
+    assert_eq!(second.request("GET", "/lp/a", &old, None).head.status, 200);
+    assert_eq!(server.subscribers("a"), 0);
+    server.stop();
+}

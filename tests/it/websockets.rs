@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Server, find, frame, frame_with, object, opcode, wait_until};
+use crate::support::{Connection, Server, find, frame, frame_with, object, opcode, wait_until};
 
 /// The beginning of a frame that is larger than [`MOST`].
 const OVERSIZED: [u8; 8] = [0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0];
@@ -131,6 +131,21 @@ enum End {
     Silent,
     /// The client closes it.
     OfClient,
+    /// There was no websocket at all, but a last answer.
+    LastAnswer,
+}
+
+/// A connection that got its last answer.
+fn asked_for_the_last_time(server: &Server) -> Connection {
+    let mut answered = None;
+    wait_until("there is a place for a connection", || {
+        let mut connection = server.connect();
+        let is_sent = connection.try_send("GET /pub?id=x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let is_answered = is_sent && connection.try_read_head().is_some_and(|head| head.status == 404);
+        answered = is_answered.then_some(connection);
+        is_answered
+    });
+    answered.expect("it was answered")
 }
 
 /// Websockets that have ended give up their place, though their clients keep their sockets.
@@ -155,6 +170,11 @@ fn check_places(linger_time: &str, ends: &[End]) {
                 assert_eq!(publisher.request("DELETE", "/pub?id=a", &[], None).head.status, 200);
                 assert_eq!([(); 2].map(|()| websocket.read_frame().opcode()), [opcode::TEXT, opcode::CLOSE], "{end:?}");
             }
+            End::LastAnswer => {
+                websocket.send(frame(opcode::CLOSE, b""));
+                assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
+                websocket = asked_for_the_last_time(&server);
+            }
             End::OfClient => {
                 websocket.send(frame(opcode::CLOSE, b""));
                 assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
@@ -175,7 +195,8 @@ fn the_answer_to_a_close_ends_the_wait_for_it() {
 
 #[test]
 fn the_answer_to_a_close_is_not_waited_for_longer_than_the_linger_time() {
-    check_places("100ms", &[End::Silent]);
+    check_places("100ms", &[End::Silent, End::LastAnswer]);
+    check_places("0", &[End::Silent, End::LastAnswer]);
 }
 
 #[test]

@@ -141,6 +141,16 @@ impl Broker {
         Reservation::new(&self.0.memory)
     }
 
+    /// The share of a request that a connection remembers, to answer others like it with less work: of the bound, and of the part of
+    /// it that is for these. They must not take the room of what somebody needs.
+    ///
+    /// # Errors
+    /// When either is used up.
+    pub fn remembered_share(&self, bytes: usize) -> Result<[Charge; 2], OutOfMemory> {
+        let bytes = allocated(bytes);
+        Ok([self.0.remembered.charge(bytes)?, self.0.memory.charge(bytes)?])
+    }
+
     /// The share of bytes that wait for a subscriber's socket, or are kept for a connection.
     ///
     /// # Errors

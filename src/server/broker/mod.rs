@@ -80,6 +80,8 @@ struct Inner {
     clock: PositionClock,
     memory: Arc<MemoryMeter>,
     accounts: Arc<LogAccounts>,
+    /// The part of it that may be taken by requests that connections remember: one in 16.
+    remembered: Arc<MemoryMeter>,
     /// As much again for what is coming in: a full store must not keep requests from being answered.
     incoming: Arc<MemoryMeter>,
     counters: Counters,
@@ -152,6 +154,7 @@ impl Broker {
             clock: PositionClock::default(),
             accounts: LogAccounts::new(&memory),
             memory,
+            remembered: MemoryMeter::new(settings.shared_memory_size / 16),
             incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
             incidents: Incidents::default(),
@@ -190,6 +193,7 @@ impl Broker {
         let events_channel_id = inner.settings.load().events_channel_id.clone();
         inner.memory.set_limit(settings.shared_memory_size);
         inner.accounts.bound(settings.shared_memory_size);
+        inner.remembered.set_limit(settings.shared_memory_size / 16);
         inner.incoming.set_limit(settings.shared_memory_size.max(MIN_INCOMING_BYTES));
         inner.settings.store(Arc::new(BrokerSettings { events_channel_id, ..settings }));
     }

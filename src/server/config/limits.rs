@@ -22,8 +22,8 @@ pub struct ConnectionLimits {
     pub min_body_rate: u64,
     /// Longest time between two requests of a connection (nginx `keepalive_timeout`).
     pub keepalive_timeout: Duration,
-    /// How long what a client sends is still read, and thrown away, after the last thing that it was sent: an error, or the close of
-    /// its websocket. An end that is not waited for could take that away from it.
+    /// How long what a client sends is still read, and thrown away, after the last answer of its connection, or the close of its
+    /// websocket. An end that is not waited for could take these away from it.
     pub linger_time: Duration,
     /// A follower whose socket takes nothing for so long is dropped (nginx `send_timeout`).
     pub send_timeout: Duration,

@@ -18,7 +18,7 @@ use super::files;
 use super::head::{self, BodyLength, Parsed};
 use super::intake::LINGER_BYTES;
 use super::pages;
-use super::polled::Polls;
+use super::polled::{self, Polls};
 use super::repeated::Habit;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
@@ -191,7 +191,9 @@ impl<'a> Requests<'a> {
         let (requests, checked, redirected) = (requests + 1, None, None);
         let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false, notes_polls };
         let route = |request: &Request<'_>, length| {
-            let routed = router.route(request, length);
+            // Only where it can be recognised again.
+            let notes_polls = notes_polls && request.keep_alive && polled::shape(buffer, request).is_some();
+            let routed = Router { notes_polls, ..router }.route(request, length);
             let shape = self.shape(request, length, &routed);
             (routed, shape)
         };
@@ -203,9 +205,7 @@ impl<'a> Requests<'a> {
             Parsed::Bad(response) => {
                 let connection = response::Connection { minor_version: 1, keep_alive: false, is_head: false };
                 response.write(connection, &mut self.out);
-                self.flush().await?;
-                self.linger().await;
-                Err(Over)
+                self.close().await
             }
             Parsed::Complete(taken, length, (routed, shape)) => {
                 self.note_shape(shape, taken, length);
@@ -234,6 +234,8 @@ impl<'a> Requests<'a> {
     ) -> Served {
         if let Following::LongPoll(again) = &mut following {
             self.connection.remember_poll(self.habit.coming.take(), again.take(), location);
+        } else {
+            self.connection.polls = Polls::default();
         }
         note(log.as_mut(), if following.is_websocket() { 101 } else { 200 }, None);
         (self.connection.log, self.connection.companion) = (log, companion);

@@ -145,7 +145,6 @@ impl Connection {
     /// closed connection resets it, and the client takes that for an unclean end. What it sends before is thrown away. When the
     /// server ends, nobody waits.
     pub(super) async fn await_answer_to_close(&mut self) {
-        self.waiting.release();
         let mut inbound = Inbound::default();
         self.linger(|connection| connection.goes_on_without_answer(&mut inbound)).await;
     }

@@ -1,5 +1,5 @@
 //! The reading half of a connection without its socket, and the short cuts for requests that are repeated, for the targets in
-//! `fuzz/`. Not part of any build but theirs.
+//! `fuzz/`. Part of their builds, and of what the lints see.
 
 use std::ops::Range;
 

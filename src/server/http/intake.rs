@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Connection, Over, Requests};
 use super::head::BodyLength;
+use super::polled::Polls;
 use crate::server::broker::Incident;
 use crate::server::response::{Response, Status};
 use crate::server::spare;
@@ -44,19 +45,26 @@ impl Connection {
         })
     }
 
-    /// Tells the client that nothing more comes, and reads on for `linger_time` at most, while `goes_on` says so of what is in the
-    /// buffer: closing a socket with unread bytes, or before they come, would throw away what was sent last. Not when the server ends.
+    /// Tells the client that nothing more comes, and reads on for `linger_time` at most, and up to [`LINGER_BYTES`], while `goes_on` says
+    /// so of what is in the buffer: closing a socket with unread bytes, or before they come, would throw away what was sent last. Not
+    /// when the server, or its listener, ends.
     pub(super) async fn linger(&mut self, mut goes_on: impl FnMut(&mut Self) -> bool) {
+        self.waiting.release();
+        self.polls = Polls::default();
         if self.outlet.shutdown_write().is_err() {
             return;
         }
         self.shard.set_deadline(self.key, Some(self.site.limits.linger_time));
+        let mut left = LINGER_BYTES;
         poll_fn(|cx| {
             loop {
                 match self.poll_fill(cx) {
-                    Poll::Ready(Ok(_)) if goes_on(self) => {}
+                    Poll::Ready(Ok(read)) if read <= left && goes_on(self) => left -= read,
                     Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return self.shard.interruption(self.key, true, cx).map_or(Poll::Pending, |_| Poll::Ready(())),
+                    Poll::Pending => {
+                        let interruption = self.shard.interruption(self.key, true, cx);
+                        return if interruption.is_some() || self.place.is_closed() { Poll::Ready(()) } else { Poll::Pending };
+                    }
                 }
             }
         })
@@ -184,14 +192,12 @@ impl Requests<'_> {
         self.fill_counted(left, Incident::HeadTimeout).await
     }
 
-    /// After the last response: throws away what still comes, up to [`LINGER_BYTES`].
+    /// After the last response: throws away what still comes.
     pub(super) async fn linger(&mut self) {
-        let mut left = LINGER_BYTES;
-        self.connection.buffer = BytesMut::new();
+        (self.out, self.connection.buffer) = (Vec::new(), BytesMut::new());
         let goes_on = |connection: &mut Connection| {
-            let rest = left.checked_sub(std::mem::take(&mut connection.buffer).len());
-            left = rest.unwrap_or(0);
-            rest.is_some()
+            connection.buffer = BytesMut::new();
+            true
         };
         self.connection.linger(goes_on).await;
     }

@@ -38,7 +38,7 @@ pub(super) struct Polled {
     location: LocationAddress,
     again: PollAgain,
     is_used: bool,
-    _share: Charge,
+    _shares: [Charge; 2],
 }
 
 /// The shape of the poll at the front of `buffer`, without its head, if it has a cursor as servers give it.
@@ -90,7 +90,12 @@ impl Connection {
 
     /// Remembers a poll of this shape.
     pub(super) fn remember_poll(&mut self, shape: Option<Box<Shape>>, again: Option<Box<PollAgain>>, location: LocationAddress) {
-        let (Some(shape), Some(again)) = (shape, again) else { return };
+        let Some(again) = again else { return };
+        let Some(shape) = shape else {
+            // Its head is too long.
+            self.polls.unused += 1;
+            return;
+        };
         match self.polls.known.take() {
             Some(before) if before.is_used => self.polls.unused = self.polls.unused.saturating_sub(1),
             Some(_) => self.polls.unused += 1,
@@ -98,8 +103,9 @@ impl Connection {
         }
         let site = Rc::clone(&self.site);
         // Without room for it the usual way is taken.
-        let Ok(share) = self.shard.broker().pending_share(size_of::<Polled>() + shape.own_bytes() + again.own_bytes()) else { return };
-        self.polls.known = Some(Box::new(Polled { shape: *shape, site, location, again: *again, is_used: false, _share: share }));
+        let bytes = size_of::<Polled>() + shape.own_bytes() + again.own_bytes();
+        let Ok(shares) = self.shard.broker().remembered_share(bytes) else { return };
+        self.polls.known = Some(Box::new(Polled { shape: *shape, site, location, again: *again, is_used: false, _shares: shares }));
     }
 }
 
@@ -123,6 +129,7 @@ impl Requests<'_> {
         let (broker, formats) = (connection.shard.broker(), &known.site.formats);
         let answer = known.again.answer(broker, formats, date, tag)?;
         faults::point("request");
+        faults::point("repeated poll");
         match answer {
             subscriber::Answer::Prepared(bytes, keeps) => {
                 self.out.extend_from_slice(&bytes);

@@ -55,7 +55,7 @@ struct Repeated {
     max_body: u64,
     connection: Connection,
     is_used: bool,
-    _share: Charge,
+    _shares: [Charge; 2],
 }
 
 /// A request like one that is known.
@@ -261,10 +261,10 @@ impl Requests<'_> {
         let Some(plan) = plan.repeatable() else { return };
         let (broker, site) = (self.connection.shard.broker(), Rc::clone(&self.connection.site));
         // Without room for it the usual way is taken.
-        let Ok(share) = broker.pending_share(size_of::<Repeated>() + shape.own_bytes() + plan.own_bytes()) else { return };
+        let Ok(shares) = broker.remembered_share(size_of::<Repeated>() + shape.own_bytes() + plan.own_bytes()) else { return };
         let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let (shape, max_head) = (*shape, site.limits.max_header_bytes);
-        let known = Repeated { shape, site, plan, max_head, max_id, max_body, connection, is_used: false, _share: share };
+        let known = Repeated { shape, site, plan, max_head, max_id, max_body, connection, is_used: false, _shares: shares };
         self.habit.known = Some(Box::new(known));
     }
 }

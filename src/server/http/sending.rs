@@ -62,9 +62,7 @@ impl Requests<'_> {
             drop(head);
             self.held = 0;
             response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
-            self.flush().await?;
-            self.linger().await;
-            return Err(Over);
+            return self.close().await;
         }
         self.flush().await?;
         self.route_again(head, BodyLength::None, again).await
@@ -103,9 +101,7 @@ impl Requests<'_> {
         if keep_alive {
             return Ok(None);
         }
-        self.flush().await?;
-        self.linger().await;
-        Err(Over)
+        self.close().await
     }
 
     /// Sends a body as it is; returns its length.
