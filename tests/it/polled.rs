@@ -303,7 +303,7 @@ fn the_end_of_the_server_is_told_to_a_repeated_poll() {
 #[test]
 fn polls_that_are_remembered_take_no_room_that_others_need() {
     const CLIENTS: usize = 900;
-    let server = Server::start(&["--shards", "1", "--memory", "3500k"]);
+    let server = Server::start(&["--shards", "1", "--memory", "2500k"]);
     server.publish("ch", "first");
     let newest = server.get("/poll/ch.b1");
     let cookie = format!("Cookie: {}\r\n", "c".repeat(800));
