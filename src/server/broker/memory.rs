@@ -26,6 +26,12 @@ pub(super) const fn allocated(bytes: usize) -> u64 {
     if bytes == 0 { 0 } else { (bytes + bytes / 16 + 16) as u64 }
 }
 
+/// What the records of logs, and what is remembered of requests, may take of the memory bound each, and what connections may take
+/// beyond it: one part in 16.
+pub(super) const fn part_of(memory: u64) -> u64 {
+    memory / 16
+}
+
 impl MemoryMeter {
     pub(super) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) })
@@ -123,7 +129,7 @@ impl Broker {
     }
 
     fn reserved(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
-        let reserve = (self.0.memory.limit() / 16).max(MIN_RESERVE_BYTES);
+        let reserve = part_of(self.0.memory.limit()).max(MIN_RESERVE_BYTES);
         self.0.memory.charge_reserve(bytes, reserve).inspect_err(|_| self.count(Incident::NoMemoryForConnection))
     }
 

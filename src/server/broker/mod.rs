@@ -56,7 +56,7 @@ use counters::{Counters, ShardCounters};
 use groups::Groups;
 use incidents::Incidents;
 use log::{LogAccounts, Window};
-use memory::MemoryMeter;
+use memory::{MemoryMeter, part_of};
 use presence::Presences;
 use registry::Registry;
 use trash::Trash;
@@ -154,7 +154,7 @@ impl Broker {
             clock: PositionClock::default(),
             accounts: LogAccounts::new(&memory),
             memory,
-            remembered: MemoryMeter::new(settings.shared_memory_size / 16),
+            remembered: MemoryMeter::new(part_of(settings.shared_memory_size)),
             incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
             incidents: Incidents::default(),
@@ -193,7 +193,7 @@ impl Broker {
         let events_channel_id = inner.settings.load().events_channel_id.clone();
         inner.memory.set_limit(settings.shared_memory_size);
         inner.accounts.bound(settings.shared_memory_size);
-        inner.remembered.set_limit(settings.shared_memory_size / 16);
+        inner.remembered.set_limit(part_of(settings.shared_memory_size));
         inner.incoming.set_limit(settings.shared_memory_size.max(MIN_INCOMING_BYTES));
         inner.settings.store(Arc::new(BrokerSettings { events_channel_id, ..settings }));
     }

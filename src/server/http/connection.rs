@@ -3,34 +3,34 @@
 //! Memory matters here, because most connections of a broker wait: buffers exist only while there is something in them,
 //! and the machinery for requests is dropped while a connection follows.
 
-use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::access_log::Entry;
+use super::backend::{Ask, Unreachable};
 use super::busy::Business;
 use super::companion::LiveCompanion;
 use super::files;
+use super::habit::Habit;
 use super::head::{self, BodyLength, Parsed};
 use super::intake::LINGER_BYTES;
 use super::pages;
-use super::polled::{self, Polls};
-use super::repeated::Habit;
+use super::polled::LongPoll;
+use super::remembered::Remembered;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard};
 use crate::server::generation::LocationAddress;
+use crate::server::publisher::Plan;
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{self, Response};
 
 /// Responses to pipelined requests are collected up to this many bytes before they are written.
-const MAX_UNWRITTEN_BYTES: usize = 64 * 1024;
+pub(super) const MAX_UNWRITTEN_BYTES: usize = 64 * 1024;
 
 /// The two ends of a connection.
 pub(in crate::server) type Peer = Endpoints;
@@ -60,7 +60,7 @@ pub(in crate::server) struct Connection {
     /// What goes on beside its subscription.
     pub(super) companion: Option<Box<LiveCompanion>>,
     /// What is known of its polls.
-    pub(super) polls: Polls,
+    pub(super) polls: Remembered<LongPoll>,
 }
 
 /// The connection is over.
@@ -79,7 +79,7 @@ impl Connection {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
-        let (has_followed, requests, log, companion, polls) = (false, 0, None, None, Polls::default());
+        let (has_followed, requests, log, companion, polls) = (false, 0, None, None, Remembered::default());
         Self { shard, key, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion, polls }
     }
 
@@ -143,7 +143,7 @@ pub(super) struct Requests<'a> {
     pub(super) held: usize,
     /// Of a publisher that publishes a lot.
     pub(super) busy: Business,
-    /// What is known of its publisher.
+    /// What is known of those before.
     pub(super) habit: Habit,
     _share: Charge,
 }
@@ -191,11 +191,10 @@ impl<'a> Requests<'a> {
         let (requests, checked, redirected) = (requests + 1, None, None);
         let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false, notes_polls };
         let route = |request: &Request<'_>, length| {
-            // Only where it can be recognised again.
-            let notes_polls = notes_polls && request.keep_alive && polled::shape(buffer, request).is_some();
-            let routed = Router { notes_polls, ..router }.route(request, length);
-            let shape = self.shape(request, length, &routed);
-            (routed, shape)
+            let poll = if notes_polls { self.poll_places(request) } else { None };
+            let routed = Router { notes_polls: poll.is_some(), ..router }.route(request, length);
+            let places = self.places(request, length, &routed, poll);
+            (routed, places)
         };
         match head::parse(buffer, site.limits.max_header_bytes, peer, route) {
             Parsed::Incomplete => {
@@ -207,8 +206,8 @@ impl<'a> Requests<'a> {
                 response.write(connection, &mut self.out);
                 self.close().await
             }
-            Parsed::Complete(taken, length, (routed, shape)) => {
-                self.note_shape(shape, taken, length);
+            Parsed::Complete(taken, length, (routed, places)) => {
+                self.note_shape(places, taken, length);
                 self.head_since = None;
                 self.served_any = true;
                 self.connection.requests += 1;
@@ -235,7 +234,7 @@ impl<'a> Requests<'a> {
         if let Following::LongPoll(again) = &mut following {
             self.connection.remember_poll(self.habit.coming.take(), again.take(), location);
         } else {
-            self.connection.polls = Polls::default();
+            self.connection.polls = Remembered::default();
         }
         note(log.as_mut(), if following.is_websocket() { 101 } else { 200 }, None);
         (self.connection.log, self.connection.companion) = (log, companion);
@@ -303,19 +302,7 @@ impl<'a> Requests<'a> {
                     Err(response) => response,
                 }
             }
-            Next::Read(plan, max_body, asking) => {
-                self.held = plan.own_bytes();
-                match self.read_body(length, max_body, expects_continue).await? {
-                    Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
-                    Ok(body) => {
-                        let response = plan.finish(self.connection.shard.broker(), body);
-                        self.note_news();
-                        self.remember(*plan, max_body, connection);
-                        response
-                    }
-                    Err(response) => response.with_headers(plan.headers()),
-                }
-            }
+            Next::Read(plan, max_body, asking) => self.publish((plan, asking), length, (max_body, expects_continue), connection).await?,
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
                 let response = Box::pin(pages::answer(&method, &target)).await;
@@ -336,11 +323,25 @@ impl<'a> Requests<'a> {
         self.close().await
     }
 
-    /// Writes what there is and ends the connection.
-    pub(super) async fn close<T>(&mut self) -> Result<T, Over> {
-        self.flush().await?;
-        self.linger().await;
-        Err(Over)
+    /// Reads the message of a publisher, and does with it what was planned.
+    async fn publish(
+        &mut self,
+        (plan, asking): (Box<Plan>, Option<Box<Result<Ask, Unreachable>>>),
+        length: BodyLength,
+        (max_body, expects_continue): (u64, bool),
+        connection: response::Connection,
+    ) -> Result<Response, Over> {
+        self.held = plan.own_bytes();
+        Ok(match self.read_body(length, max_body, expects_continue).await? {
+            Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
+            Ok(body) => {
+                let response = plan.finish(self.connection.shard.broker(), body);
+                self.note_news();
+                self.remember_publish(*plan, max_body, connection);
+                response
+            }
+            Err(response) => response.with_headers(plan.headers()),
+        })
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
@@ -360,40 +361,8 @@ impl<'a> Requests<'a> {
         })
     }
 
-    /// Writes all responses.
-    pub(super) async fn flush(&mut self) -> Result<(), Over> {
-        let mut written = 0;
-        while written < self.out.len() {
-            match self.connection.outlet.try_write(&self.out[written..]) {
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
-                Err(_broken) => return Err(Over),
-            }
-        }
-        if self.out.capacity() > MAX_UNWRITTEN_BYTES {
-            self.out = Vec::new();
-        }
-        self.out.clear();
-        Ok(())
-    }
-
     /// As [`Connection::cover`], with what is held of the request.
     pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
         self.connection.cover(self.held + more)
-    }
-
-    async fn writable(&mut self) -> Result<(), Over> {
-        self.cover(self.out.capacity()).map_err(|_| Over)?;
-        let Connection { shard, key, outlet, site, .. } = &*self.connection;
-        shard.set_deadline(*key, Some(site.limits.send_timeout));
-        let written = poll_fn(|cx| {
-            if shard.interruption(*key, false, cx).is_some() {
-                return Poll::Ready(Err(Over));
-            }
-            outlet.poll_write_ready(cx).map_err(|_| Over)
-        });
-        let written = written.await;
-        shard.set_deadline(*key, None);
-        written
     }
 }

@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::body::{ChunkError, ChunkedReader};
 use super::head::{self, BodyLength, Parsed};
-use super::{polled, repeated};
+use super::{polled, repeated, shape};
 use crate::server::dialect::push_stream::channels_path;
 use crate::server::request::{Endpoints, Request};
 use crate::server::subscriber::CURSOR_HEADERS;
@@ -182,11 +182,11 @@ fn cursor(request: &Request<'_>) -> (Range<usize>, [Vec<u8>; 2]) {
 /// If it is, and means something else than that in more than its channel and its message.
 #[must_use]
 pub fn is_repetition(first: &[u8], second: &[u8]) -> bool {
-    let parsed = head::parse(first, usize::MAX, &Endpoints::default(), |request, length| {
-        repeated::shape(first, request, b"id").filter(|_| matches!(length, BodyLength::Bytes(_)))
-    });
-    let Parsed::Complete(taken, _, Some(mut shape)) = parsed else { return false };
-    shape.keep(&first[..taken]);
+    let places = |request: &Request<'_>, length| {
+        let is_sized = matches!(length, BodyLength::Bytes(_));
+        if is_sized { repeated::places(first, request, b"id") } else { None }
+    };
+    let Some(shape) = shape::of_head(first, places) else { return false };
     let Some(alike) = repeated::find(&shape, second) else { return false };
     let (_, _, _, rest) = rest_of_head(first, &["content-length"], channel).expect("it was understood before");
     let (taken, length, id, second_rest) = rest_of_head(second, &["content-length"], channel).expect("a repetition is understood");
@@ -203,11 +203,8 @@ pub fn is_repetition(first: &[u8], second: &[u8]) -> bool {
 /// If it is, and means something else than that in more than its cursor.
 #[must_use]
 pub fn is_same_poll(first: &[u8], second: &[u8]) -> bool {
-    let parsed = head::parse(first, usize::MAX, &Endpoints::default(), |request, length| {
-        polled::shape(first, request).filter(|_| length == BodyLength::None)
-    });
-    let Parsed::Complete(taken, _, Some(mut shape)) = parsed else { return false };
-    shape.keep(&first[..taken]);
+    let places = |request: &Request<'_>, length| if length == BodyLength::None { polled::places(first, request) } else { None };
+    let Some(shape) = shape::of_head(first, places) else { return false };
     let Some((alike, behind)) = polled::find(&shape, second) else { return false };
     let (_, _, _, rest) = rest_of_head(first, &CURSOR_HEADERS, cursor).expect("it was understood before");
     let (taken, length, found, second_rest) = rest_of_head(second, &CURSOR_HEADERS, cursor).expect("a poll is understood");

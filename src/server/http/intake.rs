@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Connection, Over, Requests};
 use super::head::BodyLength;
-use super::polled::Polls;
+use super::remembered::Remembered;
 use crate::server::broker::Incident;
 use crate::server::response::{Response, Status};
 use crate::server::spare;
@@ -50,7 +50,7 @@ impl Connection {
     /// when the server, or its listener, ends.
     pub(super) async fn linger(&mut self, mut goes_on: impl FnMut(&mut Self) -> bool) {
         self.waiting.release();
-        self.polls = Polls::default();
+        self.polls = Remembered::default();
         if self.outlet.shutdown_write().is_err() {
             return;
         }

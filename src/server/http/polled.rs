@@ -7,46 +7,25 @@
 use std::rc::Rc;
 
 use super::connection::{Connection, Requests};
-use super::shape::Shape;
-use super::site::Site;
-use crate::server::broker::Charge;
+use super::remembered::Known;
+use super::shape::{Places, Shape};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::request::Request;
-use crate::server::subscriber::{self, PollAgain};
+use crate::server::subscriber::{self, DATE_BYTES, PollAgain};
 
-/// Bytes of a date as servers write it (RFC 9110, section 5.6.7).
-const DATE_BYTES: usize = 29;
-
-/// So many polls that were remembered and not seen again are enough: this client's differ.
-const MAX_UNUSED: u8 = 4;
-
-/// What a connection remembers of its polls.
-#[derive(Default)]
-pub(super) struct Polls {
-    /// The last one that can be repeated.
-    known: Option<Box<Polled>>,
-    /// Known polls that were not repeated, beyond those that were.
-    unused: u8,
-}
-
-/// A poll that may be repeated, with what was found out about it.
-pub(super) struct Polled {
-    shape: Shape,
-    /// What it was routed with.
-    site: Rc<Site>,
+/// What was found out about a poll.
+pub(super) struct LongPoll {
     location: LocationAddress,
     again: PollAgain,
-    is_used: bool,
-    _shares: [Charge; 2],
 }
 
-/// The shape of the poll at the front of `buffer`, without its head, if it has a cursor as servers give it.
-pub(super) fn shape(buffer: &[u8], request: &Request<'_>) -> Option<Box<Shape>> {
+/// The places of date and tag in the head of a poll at the front of `buffer`, if it has a cursor as servers give it.
+pub(super) fn places(buffer: &[u8], request: &Request<'_>) -> Option<Places> {
     let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
     let (date, tag) = (date?, tag?);
     let is_whole = !date.is_empty() && date_bytes(date) == date.len() && !tag.is_empty() && tag_bytes(tag) == tag.len();
-    if is_whole { Shape::of(buffer, [date, tag]) } else { None }
+    if is_whole { Places::of(buffer, [date, tag]) } else { None }
 }
 
 /// Bytes of the date that `text` begins with; 0 if it is none.
@@ -77,57 +56,34 @@ pub(super) fn find<'a>(shape: &Shape, buffer: &'a [u8]) -> Option<([&'a [u8]; 2]
 }
 
 impl Connection {
-    /// A poll at the front of `buffer` that is routed may be remembered.
+    /// A poll at the front of the buffer that is routed may be remembered.
     pub(super) fn notes_polls(&self) -> bool {
-        self.requests > 0
-            && self.polls.unused < MAX_UNUSED
-            && self
-                .polls
-                .known
-                .as_ref()
-                .is_none_or(|known| !Rc::ptr_eq(&known.site, &self.site) || find(&known.shape, &self.buffer).is_none())
+        let is_known = || self.polls.of_site(&self.site).is_some_and(|known| find(&known.shape, &self.buffer).is_some());
+        self.requests > 0 && self.polls.is_worth_it() && !is_known()
     }
 
     /// Remembers a poll of this shape.
     pub(super) fn remember_poll(&mut self, shape: Option<Box<Shape>>, again: Option<Box<PollAgain>>, location: LocationAddress) {
         let Some(again) = again else { return };
-        let Some(shape) = shape else {
-            // Its head is too long.
-            self.polls.unused += 1;
-            return;
-        };
-        match self.polls.known.take() {
-            Some(before) if before.is_used => self.polls.unused = self.polls.unused.saturating_sub(1),
-            Some(_) => self.polls.unused += 1,
-            None => {}
-        }
-        let site = Rc::clone(&self.site);
-        // Without room for it the usual way is taken.
-        let bytes = size_of::<Polled>() + shape.own_bytes() + again.own_bytes();
-        let Ok(shares) = self.shard.broker().remembered_share(bytes) else { return };
-        self.polls.known = Some(Box::new(Polled { shape: *shape, site, location, again: *again, is_used: false, _shares: shares }));
+        // Its head is too long.
+        let Some(shape) = shape else { return self.polls.note_unused() };
+        let own = again.own_bytes();
+        self.polls.put(self.shard.broker(), &self.site, *shape, (LongPoll { location, again: *again }, own));
     }
 }
 
 impl Requests<'_> {
     /// Answers the poll at the front of `bytes`, if it is like the one before: how many bytes it has, then. It may follow now.
-    pub(super) fn poll_again(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn answer_again(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let goes_on = connection.goes_on();
-        let known = connection.polls.known.as_mut()?;
-        if !Rc::ptr_eq(&known.site, &connection.site) || !goes_on {
-            // After a reload it holds what nobody needs any more.
-            connection.polls.known = None;
-            return None;
-        }
-        let ([date, tag], rest) = find(&known.shape, bytes)?;
+        let Known { shape, site, plan: known, is_used, .. } = connection.polls.known(&connection.site)?;
+        let ([date, tag], rest) = find(shape, bytes)?;
         let taken = bytes.len() - rest.len();
         // A follower writes to the socket itself, so everything before it must be written.
-        if taken > known.site.limits.max_header_bytes || !self.out.is_empty() {
+        if taken > site.limits.max_header_bytes || !self.out.is_empty() {
             return None;
         }
-        let (broker, formats) = (connection.shard.broker(), &known.site.formats);
-        let answer = known.again.answer(broker, formats, date, tag)?;
+        let answer = known.again.answer(connection.shard.broker(), &site.formats, date, tag)?;
         faults::point("request");
         faults::point("repeated poll");
         match answer {
@@ -142,7 +98,7 @@ impl Requests<'_> {
             }
             _ => return None,
         }
-        known.is_used = true;
+        *is_used = true;
         connection.requests += 1;
         self.head_since = None;
         self.served_any = true;
@@ -152,6 +108,7 @@ impl Requests<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shape::{self, tests::assert_others_differ};
     use super::*;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -160,8 +117,8 @@ mod tests {
         format!("GET /lp/a HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: {date}\r\nIf-None-Match: {tag}\r\nAccept: */*\r\n\r\n")
     }
 
-    fn kept(head: &str) -> Option<Box<Shape>> {
-        super::super::shape::kept(head.as_bytes(), shape)
+    fn shape(head: &str) -> Option<Shape> {
+        shape::of_head(head.as_bytes(), |request, _| places(head.as_bytes(), request))
     }
 
     #[test]
@@ -171,7 +128,7 @@ mod tests {
                 let lines: Vec<&str> = head.split_inclusive("\r\n").collect();
                 if swap { [lines[0], lines[1], lines[3], lines[2], lines[4], lines[5]].concat() } else { head }
             };
-            let shape = kept(&swapped(head(DATE, "1"))).expect("a poll that can be repeated");
+            let shape = shape(&swapped(head(DATE, "1"))).expect("a poll that can be repeated");
             for (date, tag) in [(DATE, "1"), ("Mon, 07 Nov 1994 08:49:37 GMT", "W/12345678901234567890"), (DATE, "0")] {
                 let whole = swapped(head(date, tag)) + "GET";
                 let found = find(&shape, whole.as_bytes());
@@ -182,11 +139,8 @@ mod tests {
 
     #[test]
     fn all_others_are_not() {
-        let (shape, whole) = (kept(&head(DATE, "1")).expect("a poll that can be repeated"), head(DATE, "1"));
-        for cut in 0..whole.len() {
-            assert_eq!(find(&shape, &whole.as_bytes()[..cut]), None, "{cut} bytes");
-        }
-        for (from, to) in [
+        let (shape, whole) = (shape(&head(DATE, "1")).expect("a poll that can be repeated"), head(DATE, "1"));
+        let others = [
             ("Sun", " Sun"),
             ("Sun", "S\tn"),
             ("Sun", "Sunday"),
@@ -203,11 +157,8 @@ mod tests {
             ("GET", "HEAD"),
             ("Accept", "accept"),
             ("\r\n\r\n", "\r\nX: 1\r\n\r\n"),
-        ] {
-            let other = whole.replacen(from, to, 1);
-            assert_ne!(other, whole);
-            assert_eq!(find(&shape, other.as_bytes()), None, "{from:?} -> {to:?}");
-        }
+        ];
+        assert_others_differ(&whole, &others, |other| find(&shape, other).is_some());
     }
 
     #[test]
@@ -219,7 +170,7 @@ mod tests {
             head(DATE, "\"1\""),
             head(DATE, "1").replace("If-None-Match", "X"),
         ] {
-            assert!(kept(&head).is_none(), "{head}");
+            assert!(shape(&head).is_none(), "{head}");
         }
     }
 }

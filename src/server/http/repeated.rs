@@ -5,57 +5,27 @@
 //! third of the instructions of a publish (callgrind), and as much of the code that has to come into the processor's caches
 //! between two calls of the system. Whatever is not exactly alike takes the usual way, which `route` begins.
 
-use std::rc::Rc;
-
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::connection::Requests;
-use super::head::BodyLength;
-use super::polled;
-use super::route::{Following, Next, Routed};
-use super::shape::{MAX_HEAD_BYTES, Shape};
-use super::site::Site;
-use crate::server::broker::Charge;
+use super::remembered::Known;
+use super::shape::{Places, Shape};
 use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
 use crate::server::faults;
 use crate::server::publisher::{Plan, Repeatable};
 use crate::server::request::Request;
 use crate::server::response::Connection;
 
-/// So many heads that were remembered and not seen again are enough: this publisher's differ.
-const MAX_UNUSED: u8 = 4;
-
 /// Digits of a length that are looked at here.
 const MAX_DIGITS: usize = 9;
 
-/// What a connection remembers of its publisher.
-#[derive(Default)]
-pub(super) struct Habit {
-    /// The last request that can be repeated.
-    known: Option<Box<Repeated>>,
-    /// The request at hand, if it can be.
-    pub(super) coming: Option<Box<Shape>>,
-    /// Known requests that were not repeated, beyond those that were.
-    unused: u8,
-    /// The answer to a repeated request was the last one of the connection.
-    pub(super) is_over: bool,
-    /// A repeated poll follows now.
-    pub(super) follows: bool,
-}
-
-/// A request that may be repeated, with what was found out about it.
-struct Repeated {
-    shape: Shape,
-    /// What it was routed with.
-    site: Rc<Site>,
+/// What was found out about a publisher's request.
+pub(super) struct Publish {
     plan: Repeatable,
-    /// Most bytes of a head, of a channel's id, and of a message.
-    max_head: usize,
+    /// Most bytes of a channel's id, and of a message.
     max_id: usize,
     max_body: u64,
     connection: Connection,
-    is_used: bool,
-    _shares: [Charge; 2],
 }
 
 /// A request like one that is known.
@@ -149,9 +119,9 @@ fn web_is_alike(web: &WebSettings) -> bool {
     added_headers.is_empty() && access_logs.is_empty()
 }
 
-/// The shape of a publisher's request at the front of `buffer`, without its head, if it can be repeated.
-pub(super) fn shape(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Box<Shape>> {
-    Shape::of(buffer, [request.argument(argument)?, request.header("content-length")?.trim_ascii()])
+/// The places of channel and length in the head of a publisher's request at the front of `buffer`, if it can be repeated.
+pub(super) fn places(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Places> {
+    Places::of(buffer, [request.argument(argument)?, request.header("content-length")?.trim_ascii()])
 }
 
 /// The request at the front of `buffer`, if it is like the one of this shape and has come as a whole.
@@ -177,42 +147,18 @@ fn means_itself(id: &[u8]) -> bool {
 }
 
 impl Requests<'_> {
-    /// The shape of the request at the front of the buffer, if it can be repeated and that is likely.
-    pub(super) fn shape(&self, request: &Request<'_>, length: BodyLength, routed: &Routed) -> Option<Box<Shape>> {
-        let buffer = &self.connection.buffer[..];
-        let plan = match &routed.next {
-            Next::Read(plan, ..) => plan,
-            Next::Follow(Following::LongPoll(Some(_)), _) | Next::Prepared(.., Some(_)) => return polled::shape(buffer, request),
-            _ => return None,
-        };
-        let is_likely = self.served_any && self.habit.unused < MAX_UNUSED;
-        let is_usual = matches!(length, BodyLength::Bytes(_)) && !routed.expects_continue && routed.connection.keep_alive;
-        let argument = plan.argument_alone().filter(|_| is_likely && is_usual)?;
-        shape(buffer, request, argument)
-    }
-
-    /// Answers the request at the front of `bytes`, if it is like the one before: how many bytes it has, then.
-    pub(super) fn repeat(&mut self, bytes: &[u8]) -> Option<usize> {
-        self.publish_again(bytes).or_else(|| self.poll_again(bytes))
-    }
-
-    /// As [`Requests::repeat`], of a publisher.
-    fn publish_again(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Publishes with the request at the front of `bytes`, if it is like the one before: how many bytes it has, then.
+    pub(super) fn publish_again(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let known = self.habit.known.as_mut()?;
-        if !Rc::ptr_eq(&known.site, &connection.site) || !connection.goes_on() {
-            // After a reload it holds what nobody needs any more.
-            self.habit.known = None;
-            return None;
-        }
-        let Alike { id, taken, text } = find(&known.shape, bytes)?;
-        if taken > known.max_head || id.len() > known.max_id || text.len() as u64 > known.max_body {
+        let Known { shape, site, plan: known, is_used, .. } = self.habit.published.known(&connection.site)?;
+        let Alike { id, taken, text } = find(shape, bytes)?;
+        if taken > site.limits.max_header_bytes || id.len() > known.max_id || text.len() as u64 > known.max_body {
             return None;
         }
         let broker = connection.shard.broker();
         let channel = broker.find(id).filter(|channel| !channel.events)?;
         faults::point("request");
-        known.is_used = true;
+        *is_used = true;
         let (text, length) = (Bytes::copy_from_slice(text), taken + text.len());
         let is_last = length == bytes.len() && self.out.is_empty();
         let has_waited = self.busy.has_waited();
@@ -227,45 +173,14 @@ impl Requests<'_> {
         Some(length)
     }
 
-    /// As [`Requests::repeat`], of what is in the buffer.
-    pub(super) fn repeat_buffered(&mut self) -> bool {
-        let mut buffer = std::mem::take(&mut self.connection.buffer);
-        let repeated = self.repeat(&buffer);
-        buffer.advance(repeated.unwrap_or(0));
-        self.connection.buffer = buffer;
-        repeated.is_some()
-    }
-
-    /// Begins to remember the request at the front of the buffer, whose head takes so many bytes. Only with its whole body, as
-    /// repetitions must come, too: so nothing is kept while it comes in.
-    pub(super) fn note_shape(&mut self, shape: Option<Box<Shape>>, taken: usize, length: BodyLength) {
-        let has_come = match length {
-            BodyLength::None => true,
-            BodyLength::Bytes(length) => length <= (self.connection.buffer.len() - taken) as u64,
-            BodyLength::Chunked => false,
-        };
-        self.habit.coming = shape.filter(|_| has_come && taken <= MAX_HEAD_BYTES);
-        if let Some(shape) = &mut self.habit.coming {
-            shape.keep(&self.connection.buffer[..taken]);
-        }
-    }
-
-    /// Remembers the request at hand, which was answered by this plan.
-    pub(super) fn remember(&mut self, plan: Plan, max_body: u64, connection: Connection) {
+    /// Remembers the publisher's request at hand, which was answered by this plan.
+    pub(super) fn remember_publish(&mut self, plan: Plan, max_body: u64, connection: Connection) {
         let Some(shape) = self.habit.coming.take() else { return };
-        match self.habit.known.take() {
-            Some(before) if before.is_used => self.habit.unused = self.habit.unused.saturating_sub(1),
-            Some(_) => self.habit.unused += 1,
-            None => {}
-        }
-        let Some(plan) = plan.repeatable() else { return };
-        let (broker, site) = (self.connection.shard.broker(), Rc::clone(&self.connection.site));
-        // Without room for it the usual way is taken.
-        let Ok(shares) = broker.remembered_share(size_of::<Repeated>() + shape.own_bytes() + plan.own_bytes()) else { return };
+        let (broker, site) = (self.connection.shard.broker(), &self.connection.site);
+        let Some(plan) = plan.repeatable() else { return self.habit.published.forget() };
         let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-        let (shape, max_head) = (*shape, site.limits.max_header_bytes);
-        let known = Repeated { shape, site, plan, max_head, max_id, max_body, connection, is_used: false, _shares: shares };
-        self.habit.known = Some(Box::new(known));
+        let own = plan.own_bytes();
+        self.habit.published.put(broker, site, *shape, (Publish { plan, max_id, max_body, connection }, own));
     }
 }
 
@@ -273,13 +188,15 @@ impl Requests<'_> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::shape::{self, tests::assert_others_differ};
     use super::*;
     use crate::server::config::nginx;
 
     const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\nAccept: */*\r\n\r\n";
 
-    fn shape(head: impl AsRef<[u8]>) -> Option<Box<Shape>> {
-        super::super::shape::kept(head.as_ref(), |buffer, request| super::shape(buffer, request, b"id"))
+    fn shape(head: impl AsRef<[u8]>) -> Option<Shape> {
+        let head = head.as_ref();
+        shape::of_head(head, |request, _| places(head, request, b"id"))
     }
 
     #[test]
@@ -296,10 +213,7 @@ mod tests {
     fn all_others_are_not() {
         let shape = shape(FIRST).expect("a request that can be repeated");
         let whole = format!("{FIRST}12345");
-        for cut in 0..whole.len() {
-            assert_eq!(find(&shape, &whole.as_bytes()[..cut]), None, "{cut} bytes");
-        }
-        for (from, to) in [
+        let others = [
             ("first", ""),
             ("first", "a.b5"),
             ("first", "a.b5c"),
@@ -326,11 +240,8 @@ mod tests {
             ("Accept: */*", "Accept: text/plain"),
             ("Accept: */*\r\n", ""),
             ("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n"),
-        ] {
-            let other = whole.replacen(from, to, 1);
-            assert_ne!(other, whole);
-            assert_eq!(find(&shape, other.as_bytes()), None, "{from:?} -> {to:?}");
-        }
+        ];
+        assert_others_differ(&whole, &others, |other| find(&shape, other).is_some());
     }
 
     #[test]

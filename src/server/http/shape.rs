@@ -2,35 +2,39 @@
 
 use std::ops::Range;
 
-#[cfg(test)]
-use super::head::{self, Parsed};
-#[cfg(test)]
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+use super::head::{self, BodyLength, Parsed};
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
 use crate::server::request::{Endpoints, Request};
 
 /// Longest head that is remembered.
-pub(super) const MAX_HEAD_BYTES: usize = 1024;
+const MAX_HEAD_BYTES: usize = 1024;
 
-/// A head, and what may be something else in those that are like it.
-#[derive(Default)]
-pub(super) struct Shape {
-    head: Box<[u8]>,
-    /// The two places, in their order.
-    places: [Range<usize>; 2],
-}
+/// Where heads that are alike may differ: two places, in their order.
+pub(super) struct Places([Range<usize>; 2]);
 
-impl Shape {
-    /// The shape of a request at the front of `buffer`, without its head, if these parts of it are there as they are.
-    pub(super) fn of(buffer: &[u8], parts: [&[u8]; 2]) -> Option<Box<Self>> {
+impl Places {
+    /// The places of these parts of the head at the front of `buffer`, if they are there as they are.
+    pub(super) fn of(buffer: &[u8], parts: [&[u8]; 2]) -> Option<Self> {
         let [mut first, mut second] = [place(buffer, parts[0])?, place(buffer, parts[1])?];
         if second.start < first.start {
             std::mem::swap(&mut first, &mut second);
         }
-        (first.end <= second.start && second.end < MAX_HEAD_BYTES).then(|| Box::new(Self { head: Box::default(), places: [first, second] }))
+        (first.end <= second.start).then_some(Self([first, second]))
     }
+}
 
-    /// Keeps the head that it is the shape of.
-    pub(super) fn keep(&mut self, head: &[u8]) {
-        self.head = head.into();
+/// A head, and where those that are like it may differ.
+pub(super) struct Shape {
+    head: Box<[u8]>,
+    places: [Range<usize>; 2],
+}
+
+impl Shape {
+    /// The shape of a head with these places, if it is short enough to be remembered.
+    pub(super) fn new(head: &[u8], Places(places): Places) -> Option<Self> {
+        let is_kept = head.len() <= MAX_HEAD_BYTES && places[1].end <= head.len();
+        is_kept.then(|| Self { head: head.into(), places })
     }
 
     /// Bytes of the head.
@@ -63,14 +67,26 @@ fn place(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     (place.end <= whole.len()).then_some(place)
 }
 
-/// For tests: the shape that `of` finds in a head, with it.
-#[cfg(test)]
-pub(super) fn kept(head: &[u8], of: impl FnOnce(&[u8], &Request<'_>) -> Option<Box<Shape>>) -> Option<Box<Shape>> {
-    match head::parse(head, 4096, &Endpoints::default(), |request, _| of(head, request)) {
-        Parsed::Complete(taken, _, Some(mut shape)) => {
-            shape.keep(&head[..taken]);
-            Some(shape)
-        }
+/// The shape of a head whose places `of` finds, for tests and fuzzing.
+#[cfg(any(test, fuzzing, feature = "fuzzing"))]
+pub(super) fn of_head(head: &[u8], of: impl FnOnce(&Request<'_>, BodyLength) -> Option<Places>) -> Option<Shape> {
+    match head::parse(head, usize::MAX, &Endpoints::default(), of) {
+        Parsed::Complete(taken, _, Some(places)) => Shape::new(&head[..taken], places),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    /// Asserts that `is_alike` is false of the beginnings of `whole`, and of those where one of the first texts in it is the second instead.
+    pub(in super::super) fn assert_others_differ(whole: &str, replacements: &[(&str, &str)], is_alike: impl Fn(&[u8]) -> bool) {
+        for cut in 0..whole.len() {
+            assert!(!is_alike(&whole.as_bytes()[..cut]), "{cut} bytes");
+        }
+        for (from, to) in replacements {
+            let other = whole.replacen(from, to, 1);
+            assert_ne!(other, whole);
+            assert!(!is_alike(other.as_bytes()), "{from:?} -> {to:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::formats::AnswerLook;
 use super::long_polling::{self, Found};
 use super::{Answer, Call, Formats, SharedFormat, SubscriberMode, may_subscribe};
 use crate::server::broker::Broker;
-use crate::server::config::LocationSettings;
+use crate::server::config::{Expression, LocationSettings};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
 use crate::server::dialect::push_stream::cursor;
 use crate::server::fanout::Wanted;
@@ -28,16 +28,62 @@ impl Call<'_> {
     /// was not refused.
     #[must_use]
     pub fn again(&self) -> Option<Box<PollAgain>> {
-        let (settings, path) = (self.settings, self.settings.channels_path.as_ref()?);
-        let is_poll = settings.nhpm.is_none() && settings.nchan.is_none() && self.requested_mode() == SubscriberMode::LongPolling;
-        if !is_poll || !path.is_of_target() || !cursor::is_of_headers(settings, self.variables) {
+        let path = path_of_polls(self.settings)?;
+        let is_poll = self.requested_mode() == SubscriberMode::LongPolling;
+        if !is_poll || !path.is_of_target() || !cursor::is_of_headers(self.settings, self.variables) {
             return None;
         }
         let path = path.evaluate(self.variables);
         let [ChannelRef { id, backtrack: None }] = &channels_path::parse(&path)[..] else { return None };
         let (look, format) = (long_polling::look(self)?, long_polling::format(self));
-        Some(Box::new(PollAgain { settings: Arc::clone(settings), id: id.clone(), format, look }))
+        Some(Box::new(PollAgain { settings: Arc::clone(self.settings), id: id.clone(), format, look }))
     }
+}
+
+/// The path to the channels, where nothing else in these settings looks at what differs between polls: their cursor, and the
+/// moment. All of them are named, so that whoever adds one has to think of this.
+fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
+    let LocationSettings {
+        channels_path,
+        nhpm: None,
+        nchan: None,
+        // They are about the cursor: `cursor::is_of_headers` looks at them.
+        last_received_message_time: _,
+        last_received_message_tag: _,
+        last_event_id: _,
+        cursor_headers_as_fallback: _,
+        // They are looked at again for each poll.
+        authorized_channels_only: _,
+        wildcard_channel_max_qtd: _,
+        allow_connections_to_events_channel: _,
+        longpolling_connection_ttl: _,
+        gap_notice: _,
+        // They make the look of the answer: `long_polling::look` and `long_polling::format` keep it.
+        header_template: _,
+        footer_template: _,
+        message_format: _,
+        allowed_origins: _,
+        gzip: _,
+        types: _,
+        slow_consumer: _,
+        slow_consumer_bytes: _,
+        // They are about streams, publishers, or what is the same in all these requests.
+        store_messages: _,
+        channel_info_on_publish: _,
+        ping_message_interval: _,
+        subscriber_connection_ttl: _,
+        websocket_allow_publish: _,
+        user_agent: _,
+        paddings: _,
+        batch: _,
+        client_max_body_size: _,
+        web: _,
+        proxy: _,
+    } = settings
+    else {
+        return None;
+    };
+    channels_path.as_ref()
 }
 
 impl PollAgain {

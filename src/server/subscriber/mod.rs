@@ -34,7 +34,7 @@ use super::dialect::nchan::negotiation;
 use super::dialect::push_stream::channels_path::{self, ChannelRef};
 use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
-pub use super::dialect::push_stream::cursor::HEADERS as CURSOR_HEADERS;
+pub use super::dialect::push_stream::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::dialect::push_stream::explain::Refusal;
 use super::fanout::{Channels, SlowConsumers, Subscription, Wanted};
 use super::request::{Request, RequestVariables};

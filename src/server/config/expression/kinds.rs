@@ -33,7 +33,8 @@ impl Expression {
         }
     }
 
-    /// True if nothing of a request counts but its target, and its host where the server captures something of that.
+    /// True if nothing of a request counts but its target, and its host where the server captures something of that: parts of them.
+    /// Variables that are the whole of one (`$uri`, `$args`) are not looked for.
     #[must_use]
     pub fn is_of_target(&self) -> bool {
         let is_it = |part: &Part| {

@@ -54,7 +54,7 @@ pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> 
 }
 
 /// Bytes of a date as servers write it (RFC 9110, section 5.6.7).
-const DATE_BYTES: usize = 29;
+pub const DATE_BYTES: usize = 29;
 
 /// As [`parse_http_date`], which was an eighth of the instructions of a long poll: those who come back after a message all send
 /// its date, so that the newest one is remembered.
