@@ -4,7 +4,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Directory, Server, conf, opcode, program, wait_until};
+use crate::support::{Directory, Server, conf, opcode, program};
 
 fn expect_good_end(server: &mut Server) {
     let status = server.wait();
