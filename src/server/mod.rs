@@ -13,6 +13,7 @@ mod generation;
 mod http;
 pub mod panics;
 pub mod publisher;
+mod rarely;
 pub mod request;
 pub mod response;
 mod running;

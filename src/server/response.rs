@@ -212,6 +212,20 @@ impl Response {
     /// Appends the response to `out`; returns whether the connection can serve another request.
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
         make_room(USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len(), out);
+        let (keep_alive, framing) = self.write_head(request, out);
+        match &self.body {
+            _ if request.is_head || self.bodiless => {}
+            Body::Sized(body) => out.extend_from_slice(body),
+            Body::Pieces(pieces) => {
+                pieces.iter().for_each(|piece| framing.piece(piece, out));
+                framing.last(out);
+            }
+        }
+        keep_alive
+    }
+
+    /// Appends its head alone; returns whether the connection can serve another request, and how the body's pieces are framed.
+    pub fn write_head(&self, request: Connection, out: &mut Vec<u8>) -> (bool, Framing) {
         let (length, framing) = match &self.body {
             _ if self.bodiless => (None, Framing::Raw),
             Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
@@ -229,15 +243,7 @@ impl Response {
             headers: &self.headers,
         }
         .write(out);
-        match &self.body {
-            _ if request.is_head || self.bodiless => {}
-            Body::Sized(body) => out.extend_from_slice(body),
-            Body::Pieces(pieces) => {
-                pieces.iter().for_each(|piece| framing.piece(piece, out));
-                framing.last(out);
-            }
-        }
-        keep_alive
+        (keep_alive, framing)
     }
 }
 

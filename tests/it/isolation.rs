@@ -1,5 +1,7 @@
 //! A mistake in the server, caused on purpose: it costs the connection that it concerns, and nobody else anything.
 
+use std::time::Instant;
+
 use crate::support::{Connection, Server, object, wait_until};
 
 /// A server that panics where `fault` says; `None` where the build under test has no such thing.
@@ -158,5 +160,41 @@ fn a_repeated_poll_that_fails_costs_its_connection() {
     first.expect_close();
     assert_eq!(second.request("GET", "/lp/a", &old, None).head.status, 200);
     assert_eq!(server.subscribers("a"), 0);
+    server.stop();
+}
+
+#[test]
+fn a_list_that_fails_costs_its_connection() {
+    let Some(server) = faulty("list:1") else { return };
+    server.publish("a", "text");
+    let mut follower = server.follow("/sub/a", &[]);
+    let mut client = server.connect();
+    client.send_request("GET", "/channels-stats?id=ALL", &[], None);
+    client.expect_close();
+    // The next one has its turn.
+    assert_eq!(object(&server.get("/channels-stats?id=ALL").body)["infos"][0]["channel"], "a");
+    assert_eq!(object(&server.get("/channels-stats").body)["panics"], 1);
+    server.publish("a", "next");
+    assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("next"));
+    server.stop();
+}
+
+#[test]
+fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
+    const PANICS: u64 = 200;
+    // The first request is that of `faulty`.
+    let Some(server) = faulty("request:2+") else { return };
+    let begin = Instant::now();
+    for _ in 0..PANICS {
+        let mut connection = server.connect();
+        connection.send_request("GET", "/channels-stats", &[], None);
+        connection.expect_close();
+    }
+    let seconds = begin.elapsed().as_secs();
+    wait_until("the first is logged", || server.stderr().contains("panic: fault at"));
+    let log = server.stderr();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("panic: fault at")).collect();
+    assert!(lines.len() as u64 <= seconds + 2, "in {seconds} s: {log}");
+    assert!(lines[0].contains("left_out=0"), "{log}");
     server.stop();
 }

@@ -26,6 +26,7 @@ mod hooks;
 mod imports;
 mod isolation;
 mod ledger;
+mod lists;
 mod memory;
 mod nchan;
 mod nchan_hostile;

@@ -338,8 +338,8 @@ impl Broker {
 
     /// The channels whose id begins with `prefix`, in the order of their creation.
     #[must_use]
-    pub fn list(&self, prefix: &[u8]) -> Vec<ChannelInfo> {
-        self.0.registry.list(|channel| channel.id.starts_with(prefix)).iter().map(|channel| channel.info()).collect()
+    pub fn list(&self, prefix: &[u8]) -> impl ExactSizeIterator<Item = ChannelInfo> + use<> {
+        self.0.registry.list(|channel| channel.id.starts_with(prefix)).into_iter().map(|channel| channel.info())
     }
 }
 

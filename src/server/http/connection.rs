@@ -303,6 +303,11 @@ impl<'a> Requests<'a> {
                 }
             }
             Next::Read(plan, max_body, asking) => self.publish((plan, asking), length, (max_body, expects_continue), connection).await?,
+            Next::List(listing) => {
+                let listed = Box::pin(self.list(*listing, (&added, compression))).await;
+                let response = self.without_body(listed, length, (max_body, expects_continue)).await?;
+                return Box::pin(self.send_list(response, connection, log)).await;
+            }
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
                 let response = Box::pin(pages::answer(&method, &target)).await;
@@ -345,7 +350,12 @@ impl<'a> Requests<'a> {
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
-    async fn without_body(&mut self, response: Response, length: BodyLength, (max_body, expects): (u64, bool)) -> Result<Response, Over> {
+    pub(super) async fn without_body(
+        &mut self,
+        response: Response,
+        length: BodyLength,
+        (max_body, expects): (u64, bool),
+    ) -> Result<Response, Over> {
         if length == BodyLength::None || response.close {
             return Ok(response);
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::backend::{Ask, Told, Unreachable, header, is_passed};
 use super::connection::{Over, Requests, Served};
 use super::head::{self, BodyLength, Parsed};
-use super::rarely::Rarely;
+
 use super::route::{Next, Router};
 use super::sending::Again;
 use crate::server::config::condition::Frame;
@@ -18,6 +18,7 @@ use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
 use crate::server::dialect::push_stream::cursor::percent_decode;
+use crate::server::rarely::Rarely;
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Response, Status};
 

@@ -5,7 +5,7 @@
 //! knows it already: `habit`), and hands followers to the fan-out until their subscription ends. `intake` and `output` are its reads
 //! and writes.
 //! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library offers; the parsing of
-//! heads is `httparse`'s, ordinary pages are axum's (`pages`), and files are read by `tower-http` (`files`). `web` and `auth` let
+//! heads is `httparse`'s, ordinary pages are axum's (`pages`), files are read by `tower-http` (`files`), and long `lists` are made on another thread. `web` and `auth` let
 //! requests in or not, `access_log` notes them. `site` is the configuration that they are served with, which a reload replaces.
 
 mod accept;
@@ -27,13 +27,13 @@ mod head;
 mod hooks;
 mod intake;
 mod listener;
+mod lists;
 mod nchan_socket;
 mod notices;
 mod output;
 mod pages;
 mod passed;
 mod polled;
-mod rarely;
 mod refusal;
 mod remembered;
 mod repeated;

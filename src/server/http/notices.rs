@@ -12,8 +12,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::backend::{Ask, Backend, header};
-use super::rarely::Rarely;
+
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
+use crate::server::rarely::Rarely;
 
 /// What a notice takes beside its bytes while it waits: its task.
 const TASK_BYTES: usize = 1024;

@@ -31,7 +31,7 @@ use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
-use crate::server::statistics;
+use crate::server::statistics::{self, Listing};
 use crate::server::subscriber::{self, PollAgain, Socket, websocket::Publishing};
 
 /// What the connection does next.
@@ -56,6 +56,8 @@ pub(super) enum Next {
     Discard(Box<Again>),
     /// Let the pages answer this method and target.
     Page(String, String),
+    /// Make a list of channels, and send it.
+    List(Box<Listing>),
     /// Look for a file.
     File(Box<files::Job>),
     /// Check these credentials, and route the request again.
@@ -281,7 +283,10 @@ impl Router<'_> {
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
             Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
-            Endpoint::Statistics => Next::Respond(statistics::answer(request, variables, settings, self.shard.broker())),
+            Endpoint::Statistics => match statistics::answer(request, variables, settings, self.shard.broker()) {
+                statistics::Answer::Respond(response) => Next::Respond(response),
+                statistics::Answer::List(listing) => Next::List(listing),
+            },
             Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) | Endpoint::Nchan(_)
                 if publishes(location.endpoint, request) =>
             {

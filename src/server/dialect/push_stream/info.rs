@@ -148,8 +148,9 @@ impl Notation {
 
     /// The body for any number of channels; details as in [`Notation::single`].
     #[must_use]
-    pub fn group(self, infos: &[ChannelInfo], summary: &Summary, with_details: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256 + infos.len() * 96);
+    pub fn group(self, infos: impl ExactSizeIterator<Item = ChannelInfo>, summary: &Summary, with_details: bool) -> Vec<u8> {
+        let count = infos.len();
+        let mut out = Vec::with_capacity(256 + count * 96);
         let (host, time) = (hostname(), iso_time(unix_now()));
         let Summary { channels, wildcard_channels, uptime, .. } = summary;
         let uptime = uptime.as_secs();
@@ -172,8 +173,8 @@ impl Notation {
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  <channels>{channels}</channels>\r\n  <wildcard_channels>{wildcard_channels}</wildcard_channels>\r\n  <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
             ),
         });
-        for (index, info) in infos.iter().enumerate() {
-            let is_last = index + 1 == infos.len();
+        for (index, info) in infos.enumerate() {
+            let (info, is_last) = (&info, index + 1 == count);
             match self {
                 Notation::Json | Notation::XJson | Notation::Plain => {
                     self.item(info, with_details, (b"", if is_last { b"\r\n" } else { b",\r\n" }), &mut out)
@@ -187,7 +188,7 @@ impl Notation {
         }
         match self {
             Notation::Json | Notation::XJson => out.extend_from_slice(b"]}\r\n"),
-            Notation::Plain | Notation::Yaml | Notation::XYaml if infos.is_empty() => out.extend_from_slice(b"\r\n"),
+            Notation::Plain | Notation::Yaml | Notation::XYaml if count == 0 => out.extend_from_slice(b"\r\n"),
             Notation::Plain | Notation::Yaml | Notation::XYaml => {}
             Notation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
         }
@@ -214,7 +215,7 @@ impl Notation {
         let body = match infos {
             [] => return Response::header_only(Status::NOT_FOUND, headers),
             [info] => self.single(info, with_details),
-            infos => self.group(infos, &broker.summary(), with_details),
+            infos => self.group(infos.iter().cloned(), &broker.summary(), with_details),
         };
         Response::sized(Status::OK, self.content_type(), headers, body)
     }

@@ -1,10 +1,11 @@
-//! Log lines that clients can provoke: at most one in a second, with the number of those that were left out.
+//! Log lines that clients can provoke, or a mistake that they have found: at most one in a second, with the number of those that were left out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::message::unix_now;
 
 /// One kind of line.
+#[derive(Debug)]
 pub(super) struct Rarely {
     /// The second of the last one.
     last: AtomicU64,
@@ -16,7 +17,7 @@ impl Rarely {
         Self { last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
     }
 
-    /// Calls `log` with the number of lines that were left out, unless there was one in this second.
+    /// Calls `log` with the number of lines that were left out since the last one, unless there was one in this second.
     pub(super) fn warn(&self, log: impl FnOnce(u64)) {
         self.warn_at(unix_now(), log);
     }
