@@ -54,6 +54,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l channel-inacti
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channels -d 'Channels at once; another one is answered with 403 [default: 100000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channel-id-length -d 'Bytes of a channel id; a longer one is answered with 400 [default: 1024]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-channels-per-request -d 'Channels in one request; more are answered with 400 [default: 1000]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-waiting-lists -d 'Lists of channels (`?id=ALL`, `?id=PREFIX*` at /channels-stats) that may wait until others are made; a further one is answered with 503 [default: 32]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-subscribers-per-channel -d 'Subscriptions per channel; a further one is answered with 403 [default: 100000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-body-size -d 'Bytes of a published message; a larger one is answered with 413 [default: 1m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-batch-size -d 'Bytes of a batch of messages in one request, each of at most --max-body-size; a larger one is answered with 413 [default: 64m]' -r

@@ -91,6 +91,12 @@ pub struct Args {
     /// Channels in one request; more are answered with 400 [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_channels_per_request: Option<u32>,
+    /// Lists of channels (`?id=ALL`, `?id=PREFIX*` at /channels-stats) that may wait until others are made; a further one is
+    /// answered with 503 [default: 32]
+    ///
+    /// One is made at a time, beside the shards. Equal ones that wait count as one, and get the same answer.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_waiting_lists: Option<u32>,
     /// Subscriptions per channel; a further one is answered with 403 [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_subscribers_per_channel: Option<u64>,
@@ -282,6 +288,7 @@ impl Args {
         limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
         set(&mut limits.max_batch_bytes, self.max_batch_size);
         set(&mut limits.max_channels_per_request, self.max_channels_per_request);
+        set(&mut limits.max_waiting_lists, self.max_waiting_lists);
         self.hooks.apply(limits);
         set(&mut limits.max_websocket_message_bytes, self.max_websocket_message_size);
         set(&mut limits.max_header_bytes, self.max_header_size);

@@ -41,6 +41,13 @@ pub struct Compression {
     client: Client,
 }
 
+impl PartialEq for Compression {
+    /// They do the same, of the same settings.
+    fn eq(&self, other: &Self) -> bool {
+        self.settings.as_ref().map(Arc::as_ptr) == other.settings.as_ref().map(Arc::as_ptr) && self.client == other.client
+    }
+}
+
 /// What counts of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Client {

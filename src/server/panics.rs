@@ -1,4 +1,4 @@
-//! What a panic leaves in the log: one line that says where and what, and nothing of anybody's data.
+//! What a panic leaves in the log: a line that says where and what, and nothing of anybody's data.
 
 use std::collections::BTreeMap;
 use std::panic::PanicHookInfo;
@@ -10,32 +10,33 @@ use super::rarely::Rarely;
 /// Most bytes of a panic's message that are logged.
 const MAX_MESSAGE_BYTES: usize = 160;
 
+/// Name of the thread that makes lists of channels.
+pub(super) const LISTS_THREAD: &str = "lists";
+
 /// The lines of each place in the code: whoever found a way to its panic can come again and again.
 static LINES: Mutex<BTreeMap<String, Rarely>> = Mutex::new(BTreeMap::new());
 
-/// Logs panics of this process from now on, one line for each; of one place in the code at most one in a second.
+/// Logs panics of this process from now on; of one place in the code at most once in a second.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let mut lines = LINES.lock();
-        lines.entry(place.clone()).or_insert(Rarely::new()).warn(|left_out| log(info, &place, left_out));
+        let mut due = None;
+        LINES.lock().entry(place.clone()).or_insert(Rarely::new()).warn(|left_out| due = Some(left_out));
+        if let Some(left_out) = due {
+            log(info, &place, left_out);
+        }
     }));
 }
 
 fn log(info: &PanicHookInfo<'_>, place: &str, left_out: u64) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    if thread.starts_with("shard-") {
-        tracing::error!(
-            place,
-            thread,
-            left_out,
-            "panic: {}; its connection is dropped, the others go on; please report this",
-            message(info)
-        );
-    } else {
-        tracing::error!(place, thread, left_out, "panic: {}; please report this", message(info));
-    }
+    let consequence = match thread {
+        LISTS_THREAD => "its list is answered with 500; ",
+        thread if thread.starts_with("shard-") => "its connection is dropped, the others go on; ",
+        _ => "",
+    };
+    tracing::error!(place, thread, left_out, "panic: {}; {consequence}please report this", message(info));
 }
 
 /// The message up to the first quoted text: what stands in quotes may have come from a client.

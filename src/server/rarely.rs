@@ -1,4 +1,5 @@
-//! Log lines that clients can provoke, or a mistake that they have found: at most one in a second, with the number of those that were left out.
+//! Log lines that clients can provoke, or a mistake that they have found:
+//! at most one in a second, with the number of those that were left out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

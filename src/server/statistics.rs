@@ -26,7 +26,8 @@ pub enum Answer {
     List(Box<Listing>),
 }
 
-/// A list of channels that is still to be made.
+/// A list of channels that is still to be made; equal ones are the same list.
+#[derive(PartialEq)]
 pub struct Listing {
     broker: Broker,
     /// What their ids begin with.
@@ -39,13 +40,22 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The status of every list.
+    pub const STATUS: Status = Status::OK;
+
     /// Makes the list: about a microsecond for each channel.
     #[must_use]
-    pub fn response(self) -> Response {
+    pub fn response(&self) -> Response {
         let Self { broker, prefix, notation, escaped, with_details, headers } = self;
-        let infos = broker.list(&prefix).map(|info| if escaped { ChannelInfo { id: notation.escaped(&info.id), ..info } } else { info });
-        let body = notation.group(infos, &broker.summary(), with_details);
-        Response::sized(Status::OK, notation.content_type(), headers, body)
+        let infos = broker.list(prefix).map(|info| if *escaped { ChannelInfo { id: notation.escaped(&info.id), ..info } } else { info });
+        let body = notation.group(infos, &broker.summary(), *with_details);
+        Response::sized(Self::STATUS, notation.content_type(), headers.clone(), body)
+    }
+
+    /// The server whose channels are listed.
+    #[must_use]
+    pub fn broker(&self) -> &Broker {
+        &self.broker
     }
 }
 

@@ -101,6 +101,8 @@ fn every_mode_loses_and_repeats_nothing_over_cuts() {
         .zip(&relays)
         .map(|((mode, path), relay)| {
             let args = ["ch1", "--mode", mode, "--sub-path", path, "--since", "all", "--count", &count, "--interval", "100ms"];
+            // One that is cut before it is up is not to give up.
+            let args = [&args[..], &["--retry", "20"]].concat();
             Sub::start(&relay.url(), &args)
         })
         .collect();
@@ -208,6 +210,7 @@ fn several_channels_are_followed_with_their_names() {
         .map(|(mode, relay)| {
             let args =
                 ["a", "b", "--mode", mode, "--dialect", "nchan", "--since", "all", "--count", "40", "--template", "{channel} {text}"];
+            let args = [&args[..], &["--retry", "20"]].concat();
             Sub::start(&relay.url(), &args)
         })
         .collect();

@@ -1,11 +1,12 @@
 //! Lists of channels at `/channels-stats`: however long they are, nobody waits for them but who asked.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::support::{Connection, Server, conf, object, turn, wait_until};
+use crate::support::{Connection, Directory, Server, conf, object, turn, wait_until};
 
 /// Makes channels `c0`, `c1` and so on, with something behind.
 fn make_channels(server: &Server, count: usize, behind: &str) {
@@ -90,4 +91,112 @@ fn lists_that_nobody_reads_count_against_the_memory() {
     wait_until("there is room again", || object(&server.get("/channels-stats").body)["incoming_used"] == 0);
     assert_eq!(server.get("/channels-stats?id=ALL").body.len(), list_bytes);
     server.stop();
+}
+
+/// Ends with the connection once it is read.
+const LAST: &str = "GET /channels-stats?id=ALL HTTP/1.0\r\n\r\n";
+
+#[test]
+fn lists_that_were_sent_take_no_memory_while_their_connections_linger() {
+    const CLIENTS: usize = 40;
+    let _turn = turn();
+    let server = Server::start(&["--memory", "16m", "--shards", "1", "--linger-time", "1m"]);
+    make_channels(&server, 8000, &"x".repeat(240));
+    let list_bytes = server.get("/channels-stats?id=ALL").body.len();
+    let before = server.memory("VmHWM");
+    let mut lingering = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut connection = server.connect();
+        connection.send(LAST);
+        assert_eq!(connection.read_response().body.len(), list_bytes);
+        lingering.push(connection);
+    }
+    let growth = server.memory("VmHWM").saturating_sub(before);
+    assert!(growth < 6 * list_bytes as u64, "memory grew by {growth} bytes, a list has {list_bytes}");
+    server.stop();
+}
+
+#[test]
+fn a_compressed_list_that_was_sent_is_not_counted_any_more() {
+    let locations = r#"
+        location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on; }
+        location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; gzip on; gzip_types *; }"#;
+    let server = Server::with_conf(&conf("push_stream_shared_memory_size 64m;", locations));
+    make_channels(&server, 20_000, "");
+    let mut client = server.connect();
+    client.send("GET /channels-stats?id=ALL HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody");
+    let list = client.read_response();
+    assert!(list.head.get("Content-Encoding") == Some("gzip") && list.body.len() > 50_000, "{} bytes", list.body.len());
+    // What is counted now is that.
+    client.send("GET /chan");
+    let incoming = || object(&server.get("/channels-stats?details=1").body)["incoming_used"].as_u64();
+    wait_until("half a head is counted", || incoming().is_some_and(|bytes| (1..16 * 1024).contains(&bytes)));
+    client.send("nels-stats HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_response().head.status, 200);
+    server.stop();
+}
+
+/// A server of one shard that stands still before a list is made as long as there is this file; `None` where the build under test has
+/// no such thing.
+fn stalled(args: &[&str]) -> Option<(Server, Directory, PathBuf)> {
+    let has_faults = cfg!(debug_assertions) && std::env::var_os("PUSHCTL_BIN").is_none();
+    has_faults.then(|| {
+        let directory = Directory::new("lists");
+        let file = directory.write("stall", "");
+        let stall = format!("list:{}", file.display());
+        let server = Server::with_environment(&[("PUSHCTL_STALL", &stall)], &[&["--shards", "1"][..], args].concat());
+        (server, directory, file)
+    })
+}
+
+#[test]
+fn nobody_waits_for_a_list_but_who_asked() {
+    let Some((server, _directory, file)) = stalled(&["--max-waiting-lists", "2"]) else { return };
+    server.publish("a", "m1");
+    let mut follower = server.follow("/sub/a", &[]);
+    let ask = |path: &str| {
+        let mut client = server.connect();
+        // When the first answer has come, the shard is at the list.
+        client.send(format!("GET /channels-stats HTTP/1.1\r\nHost: a\r\n\r\nGET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(client.read_response().head.status, 200);
+        client
+    };
+    // The first is being made: what comes later has to see more.
+    let mut first = ask("/channels-stats?id=ALL");
+    wait_until("it is begun", || file.with_extension("reached").exists());
+    server.publish("b", "m1");
+    server.publish("a", "m2");
+    assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("m2"));
+    // A crowd that leaves again, one that waits, another list, and one too many.
+    for _ in 0..50 {
+        ask("/channels-stats?id=ALL");
+    }
+    let (mut second, mut third) = (ask("/channels-stats?id=ALL"), ask("/channels-stats?id=b*"));
+    let refused = ask("/channels-stats?id=c*").read_response();
+    assert_eq!(
+        (refused.head.status, refused.head.get("Retry-After"), refused.head.get("Connection")),
+        (503, Some("1"), Some("keep-alive"))
+    );
+    assert!([&mut first, &mut second, &mut third].into_iter().all(|client| !client.has_received()));
+    std::fs::remove_file(file).expect("the file is there");
+    assert_eq!(ids(&first.read_response().body).first().map(String::as_str), Some("a"));
+    assert_eq!(ids(&second.read_response().body), ["a", "b"]);
+    assert_eq!(ids(&third.read_response().body), ["b"]);
+    assert_eq!(ids(&second.request("GET", "/channels-stats?id=ALL", &[], None).body), ["a", "b"]);
+    server.stop();
+}
+
+#[test]
+fn lists_that_were_asked_for_are_sent_before_the_end() {
+    let Some((mut server, _directory, file)) = stalled(&["--grace", "1m"]) else { return };
+    server.publish("a", "m1");
+    let mut client = server.connect();
+    client.send_request("GET", "/channels-stats?id=ALL", &[], None);
+    wait_until("it is begun", || file.with_extension("reached").exists());
+    server.terminate();
+    wait_until("the server has heard of its end", || server.stderr().contains("ending: "));
+    std::fs::remove_file(file).expect("the file is there");
+    let list = client.read_response();
+    assert_eq!((list.head.get("Connection"), ids(&list.body)), (Some("close"), vec!["a".to_owned()]));
+    assert!(server.wait().success());
 }

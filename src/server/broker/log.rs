@@ -14,7 +14,7 @@ use smallvec::smallvec;
 
 use super::dropped::{Dropped, Missed, RecordMeters};
 use super::groups::Group;
-use super::memory::{MemoryMeter, part_of};
+use super::memory::{MemoryMeter, sixteenth_of};
 use super::message::Message;
 use super::reading::{Reading, Slice};
 use super::start::TagCounter;
@@ -90,15 +90,15 @@ pub(super) struct Live {
 }
 
 impl LogAccounts {
-    /// All records together may take a [part](part_of) of the memory bound.
+    /// All records together may take so much of the memory bound: [one part in 16](sixteenth_of).
     pub(super) fn new(memory: &Arc<MemoryMeter>) -> Arc<Self> {
-        let records = MemoryMeter::new(part_of(memory.limit()));
+        let records = MemoryMeter::new(sixteenth_of(memory.limit()));
         Arc::new(Self { lag_bytes: AtomicU64::new(0), memory: Arc::clone(memory), records })
     }
 
     /// The memory bound is another one now.
     pub(super) fn bound(&self, memory: u64) {
-        self.records.set_limit(part_of(memory));
+        self.records.set_limit(sixteenth_of(memory));
     }
 }
 

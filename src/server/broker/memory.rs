@@ -27,8 +27,8 @@ pub(super) const fn allocated(bytes: usize) -> u64 {
 }
 
 /// What the records of logs, and what is remembered of requests, may take of the memory bound each, and what connections may take
-/// beyond it: one part in 16.
-pub(super) const fn part_of(memory: u64) -> u64 {
+/// beyond it.
+pub(super) const fn sixteenth_of(memory: u64) -> u64 {
     memory / 16
 }
 
@@ -129,7 +129,7 @@ impl Broker {
     }
 
     fn reserved(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
-        let reserve = part_of(self.0.memory.limit()).max(MIN_RESERVE_BYTES);
+        let reserve = sixteenth_of(self.0.memory.limit()).max(MIN_RESERVE_BYTES);
         self.0.memory.charge_reserve(bytes, reserve).inspect_err(|_| self.count(Incident::NoMemoryForConnection))
     }
 

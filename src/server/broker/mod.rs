@@ -56,7 +56,7 @@ use counters::{Counters, ShardCounters};
 use groups::Groups;
 use incidents::Incidents;
 use log::{LogAccounts, Window};
-use memory::{MemoryMeter, part_of};
+use memory::{MemoryMeter, sixteenth_of};
 use presence::Presences;
 use registry::Registry;
 use trash::Trash;
@@ -71,6 +71,13 @@ const MIN_INCOMING_BYTES: u64 = 8 * 1024 * 1024;
 /// A handle to the broker.
 #[derive(Clone, Debug)]
 pub struct Broker(Arc<Inner>);
+
+impl PartialEq for Broker {
+    /// They are handles of the same one.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -154,7 +161,7 @@ impl Broker {
             clock: PositionClock::default(),
             accounts: LogAccounts::new(&memory),
             memory,
-            remembered: MemoryMeter::new(part_of(settings.shared_memory_size)),
+            remembered: MemoryMeter::new(sixteenth_of(settings.shared_memory_size)),
             incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
             counters: Counters { shards: shard_counters, ..Counters::default() },
             incidents: Incidents::default(),
@@ -193,7 +200,7 @@ impl Broker {
         let events_channel_id = inner.settings.load().events_channel_id.clone();
         inner.memory.set_limit(settings.shared_memory_size);
         inner.accounts.bound(settings.shared_memory_size);
-        inner.remembered.set_limit(part_of(settings.shared_memory_size));
+        inner.remembered.set_limit(sixteenth_of(settings.shared_memory_size));
         inner.incoming.set_limit(settings.shared_memory_size.max(MIN_INCOMING_BYTES));
         inner.settings.store(Arc::new(BrokerSettings { events_channel_id, ..settings }));
     }

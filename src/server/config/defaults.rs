@@ -75,6 +75,8 @@ pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_BATCH_BYTES: u64 = 64 * MEBIBYTE;
 /// Channels of one request; a request line of 8 KiB has no room for many more.
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
+/// A list of the 100,000 channels that there may be takes about a tenth of a second.
+pub const MAX_WAITING_LISTS: usize = 32;
 /// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
 pub const MAX_LAG_BYTES: u64 = 4 * MEBIBYTE;
 /// `proxy_read_timeout` of nginx.
@@ -107,6 +109,7 @@ impl Default for ConnectionLimits {
             max_batch_bytes: MAX_BATCH_BYTES,
             real_ip: None,
             max_channels_per_request: MAX_CHANNELS_PER_REQUEST,
+            max_waiting_lists: MAX_WAITING_LISTS,
             max_lag_bytes: MAX_LAG_BYTES,
             hook_timeout: HOOK_TIMEOUT,
             max_hook_bytes: MAX_HOOK_BYTES,

@@ -41,6 +41,8 @@ pub struct ConnectionLimits {
     pub real_ip: Option<Arc<web::RealIp>>,
     /// Most channels that one request may name.
     pub max_channels_per_request: usize,
+    /// Most lists of channels, of those that differ, which may wait until others are made; a further one is answered with 503.
+    pub max_waiting_lists: usize,
     /// Most bytes kept per channel for live followers that are behind, beyond the stored messages, where the location says
     /// nothing else.
     pub max_lag_bytes: u64,

@@ -143,7 +143,7 @@ pub(super) struct Requests<'a> {
     pub(super) held: usize,
     /// Of a publisher that publishes a lot.
     pub(super) busy: Business,
-    /// What is known of those before.
+    /// What is known of its requests so far.
     pub(super) habit: Habit,
     _share: Charge,
 }
@@ -304,9 +304,9 @@ impl<'a> Requests<'a> {
             }
             Next::Read(plan, max_body, asking) => self.publish((plan, asking), length, (max_body, expects_continue), connection).await?,
             Next::List(listing) => {
-                let listed = Box::pin(self.list(*listing, (&added, compression))).await;
+                let listed = Box::pin(self.list(*listing, &added, compression)).await?;
                 let response = self.without_body(listed, length, (max_body, expects_continue)).await?;
-                return Box::pin(self.send_list(response, connection, log)).await;
+                return self.answer(response, connection, log).await;
             }
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
@@ -314,18 +314,10 @@ impl<'a> Requests<'a> {
                 self.without_body(response, length, (max_body, expects_continue)).await?
             }
         };
-        self.held = 0;
-        // The end may have begun while the body came in.
-        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         let response = compression.apply(response, connection.is_head);
-        note(log.as_mut(), status, Some(if connection.is_head { 0 } else { response.body.len() }));
-        if response.write(connection, &mut self.out) {
-            return Ok(None);
-        }
-        drop(response);
-        self.close().await
+        self.answer(response, connection, log).await
     }
 
     /// Reads the message of a publisher, and does with it what was planned.

@@ -7,7 +7,7 @@ use super::connection::Requests;
 use super::head::BodyLength;
 use super::polled;
 use super::remembered::Remembered;
-use super::repeated::{self, Publish};
+use super::repeated::{self, Publication};
 use super::route::{Following, Next, Routed};
 use super::shape::{Places, Shape};
 use crate::server::request::Request;
@@ -16,7 +16,7 @@ use crate::server::request::Request;
 #[derive(Default)]
 pub(super) struct Habit {
     /// The last request of a publisher. Polls are the connection's: it follows between them.
-    pub(super) published: Remembered<Publish>,
+    pub(super) published: Remembered<Publication>,
     /// The request at hand, if it can be repeated.
     pub(super) coming: Option<Box<Shape>>,
     /// The answer to a repeated request was the last one of the connection.

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::backend::{Ask, Told, Unreachable, header, is_passed};
 use super::connection::{Over, Requests, Served};
 use super::head::{self, BodyLength, Parsed};
-
 use super::route::{Next, Router};
 use super::sending::Again;
 use crate::server::config::condition::Frame;

@@ -1,60 +1,109 @@
-//! Lists of channels: made beside the shards, and sent in parts, since whoever is served by the same shard would wait meanwhile.
+//! Lists of channels, which may be long: a thread makes them, one at a time, so that no shard stands still meanwhile.
+//!
+//! Those who ask for the same list before it is begun get the same answer. So a crowd that asks again and again, and leaves again
+//! and again, costs one list.
 
-use std::panic::resume_unwind;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::sync::Semaphore;
-use tokio::task::{spawn_blocking, yield_now};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
-use super::access_log::Entry;
-use super::connection::{MAX_UNWRITTEN_BYTES, Over, Requests, Served};
-use super::sending::note;
+use super::connection::{Over, Requests};
+use crate::server::broker::Incident;
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::faults;
-use crate::server::response::{self, Body, Response, Status};
+use crate::server::panics::LISTS_THREAD;
+use crate::server::response::{Response, Status};
 use crate::server::statistics::Listing;
 
-/// The server makes one list at a time; others wait for it. So they take one processor, and the memory of one, at most.
-static TURN: Semaphore = Semaphore::const_new(1);
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { waiting: VecDeque::new(), has_maker: false });
+
+struct Queue {
+    waiting: VecDeque<Order>,
+    /// A thread makes what waits.
+    has_maker: bool,
+}
+
+/// A list that was not begun, and who asked for it.
+struct Order {
+    wanted: Wanted,
+    clients: Vec<oneshot::Sender<Response>>,
+}
+
+/// All that an answer with a list depends on.
+#[derive(PartialEq)]
+struct Wanted {
+    listing: Listing,
+    /// Header lines of its location.
+    added: Vec<u8>,
+    compression: Compression,
+}
 
 impl Requests<'_> {
-    /// Makes a list, with the header lines and the compression of its location.
-    pub(super) async fn list(&mut self, listing: Listing, (added, compression): (&Added, Compression)) -> Response {
-        let lines = added.of(Status::OK.0).to_vec();
-        let _turn = TURN.acquire().await;
-        let made = spawn_blocking(move || {
-            faults::point("list");
-            compression.apply(listing.response().with_headers(&lines), false)
-        });
-        match made.await.map_err(tokio::task::JoinError::try_into_panic) {
-            Ok(response) => response,
-            // It costs this connection.
-            Err(Ok(panic)) => resume_unwind(panic),
-            Err(Err(_)) => Response::error_page(Status::INTERNAL).closing(),
+    /// The answer with a list.
+    pub(super) async fn list(&mut self, listing: Listing, added: &Added, compression: Compression) -> Result<Response, Over> {
+        let most = self.connection.site.limits.max_waiting_lists;
+        let wanted = Wanted { listing, added: added.of(Listing::STATUS.0).to_vec(), compression };
+        let Some(answer) = order(wanted, most) else {
+            let busy = Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n");
+            return Ok(busy.with_headers(added.of(503)));
+        };
+        self.flush().await?;
+        self.cover(0).map_err(|_| Over)?;
+        // Without an answer its maker has panicked, or could not begin.
+        Ok(answer.await.unwrap_or_else(|_| Response::error_page(Status::INTERNAL).closing()))
+    }
+}
+
+/// Orders a list; `None` if `most` others wait.
+fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Response>> {
+    let (client, answer) = oneshot::channel();
+    let mut queue = QUEUE.lock();
+    let count = queue.waiting.len();
+    match queue.waiting.iter_mut().find(|order| order.wanted == wanted) {
+        Some(order) => order.clients.push(client),
+        None if count >= most => return None,
+        None => queue.waiting.push_back(Order { wanted, clients: vec![client] }),
+    }
+    if !queue.has_maker {
+        queue.has_maker = std::thread::Builder::new().name(LISTS_THREAD.to_owned()).spawn(make_all).is_ok();
+        if !queue.has_maker {
+            queue.waiting.clear();
         }
     }
+    Some(answer)
+}
 
-    /// Sends a list.
-    pub(super) async fn send_list(
-        &mut self,
-        response: Response,
-        connection: response::Connection,
-        mut log: Option<Box<Entry>>,
-    ) -> Result<Option<Served>, Over> {
-        note(log.as_mut(), response.status.0, Some(response.body.len()));
-        // The end may have begun while it was made.
-        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
-        let Body::Sized(body) = &response.body else {
-            return if response.write(connection, &mut self.out) { Ok(None) } else { self.close().await };
+/// Makes lists until none waits.
+fn make_all() {
+    loop {
+        let mut queue = QUEUE.lock();
+        let Some(order) = queue.waiting.pop_front() else {
+            queue.has_maker = false;
+            return;
         };
-        let (keeps, _) = response.write_head(connection, &mut self.out);
-        self.held = response.own_bytes();
-        for part in body.chunks(MAX_UNWRITTEN_BYTES) {
-            self.out.extend_from_slice(part);
-            self.flush().await?;
-            yield_now().await;
+        drop(queue);
+        order.make();
+    }
+}
+
+impl Order {
+    fn make(mut self) {
+        // Their connections are over.
+        self.clients.retain(|client| !client.is_closed());
+        if self.clients.is_empty() {
+            return;
         }
-        self.held = 0;
-        if keeps { Ok(None) } else { self.close().await }
+        let Self { wanted: Wanted { listing, added, compression }, clients } = self;
+        let make = || {
+            faults::point("list");
+            compression.apply(listing.response().with_headers(&added), false)
+        };
+        let Ok(response) = catch_unwind(AssertUnwindSafe(make)) else {
+            return listing.broker().count(Incident::Panic);
+        };
+        clients.into_iter().for_each(|client| drop(client.send(response.clone())));
     }
 }

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::backend::{Ask, Backend, header};
-
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
 use crate::server::rarely::Rarely;
 

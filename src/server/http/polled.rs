@@ -58,17 +58,17 @@ pub(super) fn find<'a>(shape: &Shape, buffer: &'a [u8]) -> Option<([&'a [u8]; 2]
 impl Connection {
     /// A poll at the front of the buffer that is routed may be remembered.
     pub(super) fn notes_polls(&self) -> bool {
-        let is_known = || self.polls.of_site(&self.site).is_some_and(|known| find(&known.shape, &self.buffer).is_some());
+        let is_known = || self.polls.known(&self.site).is_some_and(|known| find(&known.shape, &self.buffer).is_some());
         self.requests > 0 && self.polls.is_worth_it() && !is_known()
     }
 
     /// Remembers a poll of this shape.
     pub(super) fn remember_poll(&mut self, shape: Option<Box<Shape>>, again: Option<Box<PollAgain>>, location: LocationAddress) {
         let Some(again) = again else { return };
-        // Its head is too long.
+        // Its head is too long, or a body that nobody wants has not come yet.
         let Some(shape) = shape else { return self.polls.note_unused() };
-        let own = again.own_bytes();
-        self.polls.put(self.shard.broker(), &self.site, *shape, (LongPoll { location, again: *again }, own));
+        let own_bytes = again.own_bytes();
+        self.polls.put(self.shard.broker(), &self.site, *shape, LongPoll { location, again: *again }, own_bytes);
     }
 }
 
@@ -76,14 +76,14 @@ impl Requests<'_> {
     /// Answers the poll at the front of `bytes`, if it is like the one before: how many bytes it has, then. It may follow now.
     pub(super) fn answer_again(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let Known { shape, site, plan: known, is_used, .. } = connection.polls.known(&connection.site)?;
+        let Known { shape, site, found, is_used, .. } = connection.polls.known_or_forget(&connection.site)?;
         let ([date, tag], rest) = find(shape, bytes)?;
         let taken = bytes.len() - rest.len();
         // A follower writes to the socket itself, so everything before it must be written.
         if taken > site.limits.max_header_bytes || !self.out.is_empty() {
             return None;
         }
-        let answer = known.again.answer(connection.shard.broker(), &site.formats, date, tag)?;
+        let answer = found.again.answer(connection.shard.broker(), &site.formats, date, tag)?;
         faults::point("request");
         faults::point("repeated poll");
         match answer {
@@ -93,7 +93,7 @@ impl Requests<'_> {
             }
             subscriber::Answer::Follow(subscription) => {
                 connection.shard.attach(connection.key, Rc::clone(&connection.outlet), *subscription).ok()?;
-                connection.followed = known.location;
+                connection.followed = found.location;
                 self.habit.follows = true;
             }
             _ => return None,

@@ -21,8 +21,8 @@ pub(super) struct Known<T> {
     pub(super) shape: Shape,
     /// What it was routed with.
     pub(super) site: Rc<Site>,
-    /// What was found out.
-    pub(super) plan: T,
+    /// What was found out about it.
+    pub(super) found: T,
     /// It was repeated.
     pub(super) is_used: bool,
     _shares: [Charge; 2],
@@ -41,25 +41,25 @@ impl<T> Remembered<T> {
     }
 
     /// The request that is known, if it was routed with this site.
-    pub(super) fn of_site(&self, site: &Rc<Site>) -> Option<&Known<T>> {
+    pub(super) fn known(&self, site: &Rc<Site>) -> Option<&Known<T>> {
         self.known.as_deref().filter(|known| Rc::ptr_eq(&known.site, site))
     }
 
-    /// The request that is known. One of another site is forgotten: after a reload it holds what nobody needs any more.
-    pub(super) fn known(&mut self, site: &Rc<Site>) -> Option<&mut Known<T>> {
+    /// The same, to be repeated. One of another site is forgotten: after a reload it holds what nobody needs any more.
+    pub(super) fn known_or_forget(&mut self, site: &Rc<Site>) -> Option<&mut Known<T>> {
         if !Rc::ptr_eq(&self.known.as_ref()?.site, site) {
             self.known = None;
         }
         self.known.as_deref_mut()
     }
 
-    /// Remembers a request that was routed with `site`, with what was found out, which keeps `own` bytes of memory; instead of the
+    /// Remembers a request that was routed with `site`, with what was found out, which keeps `own_bytes` of memory; instead of the
     /// one before.
-    pub(super) fn put(&mut self, broker: &Broker, site: &Rc<Site>, shape: Shape, (plan, own): (T, usize)) {
+    pub(super) fn put(&mut self, broker: &Broker, site: &Rc<Site>, shape: Shape, found: T, own_bytes: usize) {
         self.forget();
         // Without room for it the usual way is taken.
-        let Ok(shares) = broker.remembered_share(size_of::<Known<T>>() + shape.own_bytes() + own) else { return };
-        self.known = Some(Box::new(Known { shape, site: Rc::clone(site), plan, is_used: false, _shares: shares }));
+        let Ok(shares) = broker.remembered_share(size_of::<Known<T>>() + shape.own_bytes() + own_bytes) else { return };
+        self.known = Some(Box::new(Known { shape, site: Rc::clone(site), found, is_used: false, _shares: shares }));
     }
 
     /// Forgets the request that is known, as another one came.

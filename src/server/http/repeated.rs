@@ -20,7 +20,7 @@ use crate::server::response::Connection;
 const MAX_DIGITS: usize = 9;
 
 /// What was found out about a publisher's request.
-pub(super) struct Publish {
+pub(super) struct Publication {
     plan: Repeatable,
     /// Most bytes of a channel's id, and of a message.
     max_id: usize,
@@ -150,9 +150,9 @@ impl Requests<'_> {
     /// Publishes with the request at the front of `bytes`, if it is like the one before: how many bytes it has, then.
     pub(super) fn publish_again(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let Known { shape, site, plan: known, is_used, .. } = self.habit.published.known(&connection.site)?;
+        let Known { shape, site, found, is_used, .. } = self.habit.published.known_or_forget(&connection.site)?;
         let Alike { id, taken, text } = find(shape, bytes)?;
-        if taken > site.limits.max_header_bytes || id.len() > known.max_id || text.len() as u64 > known.max_body {
+        if taken > site.limits.max_header_bytes || id.len() > found.max_id || text.len() as u64 > found.max_body {
             return None;
         }
         let broker = connection.shard.broker();
@@ -163,7 +163,7 @@ impl Requests<'_> {
         let is_last = length == bytes.len() && self.out.is_empty();
         let has_waited = self.busy.has_waited();
         let delivering = if is_last { connection.shard.deliver_alone(&connection.outlet, has_waited) } else { None };
-        self.habit.is_over = !known.plan.publish(broker, &channel, text, known.connection, &mut self.out);
+        self.habit.is_over = !found.plan.publish(broker, &channel, text, found.connection, &mut self.out);
         connection.requests += 1;
         self.head_since = None;
         match delivering {
@@ -179,8 +179,8 @@ impl Requests<'_> {
         let (broker, site) = (self.connection.shard.broker(), &self.connection.site);
         let Some(plan) = plan.repeatable() else { return self.habit.published.forget() };
         let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-        let own = plan.own_bytes();
-        self.habit.published.put(broker, site, *shape, (Publish { plan, max_id, max_body, connection }, own));
+        let own_bytes = plan.own_bytes();
+        self.habit.published.put(broker, site, *shape, Publication { plan, max_id, max_body, connection }, own_bytes);
     }
 }
 

@@ -20,7 +20,7 @@ impl Places {
         if second.start < first.start {
             std::mem::swap(&mut first, &mut second);
         }
-        (first.end <= second.start).then_some(Self([first, second]))
+        (first.end <= second.start && second.end < MAX_HEAD_BYTES).then_some(Self([first, second]))
     }
 }
 
@@ -78,7 +78,8 @@ pub(super) fn of_head(head: &[u8], of: impl FnOnce(&Request<'_>, BodyLength) -> 
 
 #[cfg(test)]
 pub(super) mod tests {
-    /// Asserts that `is_alike` is false of the beginnings of `whole`, and of those where one of the first texts in it is the second instead.
+    /// Asserts that `is_alike` is false of the beginnings of `whole`,
+    /// and of those where one of the first texts in it is the second instead.
     pub(in super::super) fn assert_others_differ(whole: &str, replacements: &[(&str, &str)], is_alike: impl Fn(&[u8]) -> bool) {
         for cut in 0..whole.len() {
             assert!(!is_alike(&whole.as_bytes()[..cut]), "{cut} bytes");

@@ -21,13 +21,24 @@ impl Framing {
         if piece.is_empty() {
             return;
         }
-        if self == Framing::Raw {
-            return out.extend_from_slice(piece);
-        }
-        push_hex(piece.len(), out);
-        out.extend_from_slice(b"\r\n");
+        self.begin(piece.len(), out);
         out.extend_from_slice(piece);
-        out.extend_from_slice(b"\r\n");
+        self.end(out);
+    }
+
+    /// Appends what comes before a piece of so many bytes, which may not be 0.
+    pub fn begin(self, length: usize, out: &mut Vec<u8>) {
+        if self == Framing::Chunked {
+            push_hex(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Appends what comes behind a piece.
+    pub fn end(self, out: &mut Vec<u8>) {
+        if self == Framing::Chunked {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Appends the end of the body.

@@ -58,7 +58,7 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         allow_connections_to_events_channel: _,
         longpolling_connection_ttl: _,
         gap_notice: _,
-        // They make the look of the answer: `long_polling::look` and `long_polling::format` keep it.
+        // `long_polling::look` and `long_polling::format` keep them.
         header_template: _,
         footer_template: _,
         message_format: _,
@@ -77,8 +77,9 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         paddings: _,
         batch: _,
         client_max_body_size: _,
-        web: _,
         proxy: _,
+        // The router has looked at it: only where it is the same for all requests with this head is a poll noted.
+        web: _,
     } = settings
     else {
         return None;
