@@ -41,9 +41,10 @@ pub struct Compression {
     client: Client,
 }
 
-impl PartialEq for Compression {
-    /// They do the same, of the same settings.
-    fn eq(&self, other: &Self) -> bool {
+impl Compression {
+    /// They do the same, by the same settings.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
         self.settings.as_ref().map(Arc::as_ptr) == other.settings.as_ref().map(Arc::as_ptr) && self.client == other.client
     }
 }

@@ -64,32 +64,63 @@ fn a_list_has_the_headers_and_the_compression_of_its_location() {
     server.stop();
 }
 
+/// Lists of the same channels that are not the same: bytes of the longest are returned, too.
+fn different_lists() -> Vec<(String, &'static str)> {
+    let kinds = ["application/json", "text/plain", "text/x-yaml", "application/xml", "application/yaml", "text/x-json"];
+    let prefixes = ["ALL", "c*", "*"];
+    let details = ["0", "1"];
+    let lists = prefixes.into_iter().flat_map(|prefix| details.map(|details| format!("/channels-stats?id={prefix}&details={details}")));
+    lists.flat_map(|path| kinds.map(|kind| (path.clone(), kind))).collect()
+}
+
 #[test]
 fn lists_that_nobody_reads_count_against_the_memory() {
-    const DEAF: usize = 24;
     // As much as may be coming in or going out.
     const ROOM: usize = 16 * 1024 * 1024;
     let _turn = turn();
     let server = Server::start(&["--memory", "16m", "--shards", "1"]);
     // A list is longer than what a socket takes of it.
     make_channels(&server, 8000, &"x".repeat(240));
-    let list_bytes = server.get("/channels-stats?id=ALL").body.len();
-    assert!(DEAF * list_bytes > 3 * ROOM, "{list_bytes} bytes");
+    let list_bytes = server.get("/channels-stats?id=ALL&details=0").body.len();
+    let lists = different_lists();
+    // `*` is `ALL`.
+    assert!(lists.len() / 3 * 2 * list_bytes > 3 * ROOM, "{list_bytes} bytes");
     let before = server.memory("VmHWM");
-    let deaf: Vec<Connection> = (0..DEAF)
-        .map(|_| {
-            let mut connection = server.connect_with_small_window();
-            connection.send_request("GET", "/channels-stats?id=ALL", &[], None);
-            connection
-        })
-        .collect();
-    let dropped = || object(&server.get("/channels-stats").body)["dropped_requests_memory"].as_u64().unwrap_or_default();
-    wait_until("those without room are dropped", || dropped() >= (DEAF - ROOM / list_bytes) as u64);
+    let mut deaf = Vec::new();
+    for (path, kind) in &lists {
+        let mut connection = server.connect_with_small_window();
+        connection.send_request("GET", path, &[("Accept", kind)], None);
+        deaf.push(connection);
+    }
+    let refused = || object(&server.get("/channels-stats").body)["dropped_requests_memory"].as_u64().unwrap_or_default();
+    wait_until("those without room are refused", || refused() >= (lists.len() / 3 * 2 - ROOM / list_bytes) as u64);
     let growth = server.memory("VmHWM").saturating_sub(before);
     assert!(growth < 2 * ROOM as u64, "memory grew by {growth} bytes");
     drop(deaf);
     wait_until("there is room again", || object(&server.get("/channels-stats").body)["incoming_used"] == 0);
-    assert_eq!(server.get("/channels-stats?id=ALL").body.len(), list_bytes);
+    assert_eq!(server.get("/channels-stats?id=ALL&details=0").body.len(), list_bytes);
+    server.stop();
+}
+
+#[test]
+fn a_list_counts_once_for_all_who_get_it() {
+    const CLIENTS: usize = 40;
+    let Some((server, _directory, file)) = stalled(&["--memory", "16m"]) else { return };
+    make_channels(&server, 8000, &"x".repeat(240));
+    let ask = |_| {
+        let mut client = server.connect_with_small_window();
+        client.send("GET /channels-stats HTTP/1.1\r\nHost: a\r\n\r\nGET /channels-stats?id=ALL HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.read_response().head.status, 200);
+        client
+    };
+    let first = ask(0);
+    wait_until("it is begun", || file.with_extension("reached").exists());
+    // These come together: what they get is more than 16 MiB in all.
+    let clients: Vec<Connection> = (1..CLIENTS).map(ask).collect();
+    std::fs::remove_file(file).expect("the file is there");
+    for mut client in clients.into_iter().chain([first]) {
+        assert_eq!(ids(&client.read_response().body).len(), 8000);
+    }
     server.stop();
 }
 

@@ -304,9 +304,15 @@ impl<'a> Requests<'a> {
             }
             Next::Read(plan, max_body, asking) => self.publish((plan, asking), length, (max_body, expects_continue), connection).await?,
             Next::List(listing) => {
-                let listed = Box::pin(self.list(*listing, &added, compression)).await?;
-                let response = self.without_body(listed, length, (max_body, expects_continue)).await?;
-                return self.answer(response, connection, log).await;
+                let has_no_body = self.discard_body(length, (max_body, expects_continue)).await?;
+                match Box::pin(self.list(*listing, &added, compression.clone())).await? {
+                    Ok(list) => {
+                        let keep_alive = connection.keep_alive && has_no_body;
+                        return Box::pin(self.send_list(list, response::Connection { keep_alive, ..connection }, log)).await;
+                    }
+                    Err(response) if has_no_body => response,
+                    Err(response) => response.closing(),
+                }
             }
             Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
             Next::Page(method, target) => {
@@ -342,25 +348,25 @@ impl<'a> Requests<'a> {
     }
 
     /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
-    pub(super) async fn without_body(
-        &mut self,
-        response: Response,
-        length: BodyLength,
-        (max_body, expects): (u64, bool),
-    ) -> Result<Response, Over> {
-        if length == BodyLength::None || response.close {
+    async fn without_body(&mut self, response: Response, length: BodyLength, (max_body, expects): (u64, bool)) -> Result<Response, Over> {
+        if response.close {
             return Ok(response);
         }
-        if expects && self.connection.buffer.is_empty() {
-            // It is not known whether the client sends the body after this answer.
-            return Ok(response.closing());
-        }
         self.held = response.own_bytes();
+        Ok(if self.discard_body(length, (max_body, expects)).await? { response } else { response.closing() })
+    }
+
+    /// As [`Requests::without_body`], before there is a response: whether the next request can be read.
+    async fn discard_body(&mut self, length: BodyLength, (max_body, expects): (u64, bool)) -> Result<bool, Over> {
+        if length == BodyLength::None {
+            return Ok(true);
+        }
+        // It is not known whether the client sends the body after this answer.
+        if expects && self.connection.buffer.is_empty() {
+            return Ok(false);
+        }
         let most = if max_body == 0 { LINGER_BYTES as u64 } else { max_body };
-        Ok(match self.read_body(length, most, false).await? {
-            Ok(_) => response,
-            Err(_) => response.closing(),
-        })
+        Ok(self.read_body(length, most, false).await?.is_ok())
     }
 
     /// As [`Connection::cover`], with what is held of the request.

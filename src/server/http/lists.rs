@@ -5,19 +5,22 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::connection::{Over, Requests};
-use crate::server::broker::Incident;
+use super::access_log::Entry;
+use super::connection::{Over, Requests, Served};
+use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::faults;
 use crate::server::panics::LISTS_THREAD;
-use crate::server::response::{Response, Status};
+use crate::server::response::{self, Response, Status};
 use crate::server::statistics::Listing;
 
+/// What waits in this process: lists of several servers, in tests, differ in their brokers.
 static QUEUE: Mutex<Queue> = Mutex::new(Queue { waiting: VecDeque::new(), has_maker: false });
 
 struct Queue {
@@ -29,11 +32,10 @@ struct Queue {
 /// A list that was not begun, and who asked for it.
 struct Order {
     wanted: Wanted,
-    clients: Vec<oneshot::Sender<Response>>,
+    clients: Vec<oneshot::Sender<Arc<List>>>,
 }
 
 /// All that an answer with a list depends on.
-#[derive(PartialEq)]
 struct Wanted {
     listing: Listing,
     /// Header lines of its location.
@@ -41,39 +43,72 @@ struct Wanted {
     compression: Compression,
 }
 
+impl Wanted {
+    fn is_same(&self, other: &Self) -> bool {
+        self.listing == other.listing && self.added == other.added && self.compression.is_same(&other.compression)
+    }
+}
+
+/// An answer with a list, for all who asked for it. It is counted as one, as something that is on its way.
+pub(super) struct List {
+    response: Response,
+    _memory: Reservation,
+}
+
 impl Requests<'_> {
-    /// The answer with a list.
-    pub(super) async fn list(&mut self, listing: Listing, added: &Added, compression: Compression) -> Result<Response, Over> {
-        let most = self.connection.site.limits.max_waiting_lists;
-        let wanted = Wanted { listing, added: added.of(Listing::STATUS.0).to_vec(), compression };
-        let Some(answer) = order(wanted, most) else {
-            let busy = Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n");
-            return Ok(busy.with_headers(added.of(503)));
-        };
+    /// A list, or the answer instead.
+    pub(super) async fn list(
+        &mut self,
+        listing: Listing,
+        added: &Added,
+        compression: Compression,
+    ) -> Result<Result<Arc<List>, Response>, Over> {
         self.flush().await?;
         self.cover(0).map_err(|_| Over)?;
-        // Without an answer its maker has panicked, or could not begin.
-        Ok(answer.await.unwrap_or_else(|_| Response::error_page(Status::INTERNAL).closing()))
+        let most = self.connection.site.limits.max_waiting_lists;
+        let wanted = Wanted { listing, added: added.of(Listing::STATUS.0).to_vec(), compression };
+        let Some(list) = order(wanted, most) else {
+            return Ok(Err(Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n")));
+        };
+        // It does not come if there is no room for it, or its maker has panicked.
+        Ok(list.await.map_err(|_| Response::error_page(Status::INTERNAL).closing()))
+    }
+
+    /// Sends a list.
+    pub(super) async fn send_list(
+        &mut self,
+        list: Arc<List>,
+        connection: response::Connection,
+        log: Option<Box<Entry>>,
+    ) -> Result<Option<Served>, Over> {
+        let connection = self.begin_answer(&list.response, connection, log);
+        let goes_on = self.send_in_parts(&list.response, connection).await?;
+        // Its connection may linger.
+        drop(list);
+        if goes_on { Ok(None) } else { self.close().await }
     }
 }
 
 /// Orders a list; `None` if `most` others wait.
-fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Response>> {
-    let (client, answer) = oneshot::channel();
+fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Arc<List>>> {
+    let (client, list) = oneshot::channel();
     let mut queue = QUEUE.lock();
     let count = queue.waiting.len();
-    match queue.waiting.iter_mut().find(|order| order.wanted == wanted) {
+    match queue.waiting.iter_mut().find(|order| order.wanted.is_same(&wanted)) {
         Some(order) => order.clients.push(client),
         None if count >= most => return None,
         None => queue.waiting.push_back(Order { wanted, clients: vec![client] }),
     }
     if !queue.has_maker {
-        queue.has_maker = std::thread::Builder::new().name(LISTS_THREAD.to_owned()).spawn(make_all).is_ok();
-        if !queue.has_maker {
-            queue.waiting.clear();
+        match std::thread::Builder::new().name(LISTS_THREAD.to_owned()).spawn(make_all) {
+            Ok(_) => queue.has_maker = true,
+            Err(error) => {
+                tracing::error!(%error, "no list of channels can be made: the system gives no thread for it");
+                queue.waiting.clear();
+            }
         }
     }
-    Some(answer)
+    Some(list)
 }
 
 /// Makes lists until none waits.
@@ -104,6 +139,11 @@ impl Order {
         let Ok(response) = catch_unwind(AssertUnwindSafe(make)) else {
             return listing.broker().count(Incident::Panic);
         };
-        clients.into_iter().for_each(|client| drop(client.send(response.clone())));
+        let mut memory = listing.broker().reservation();
+        if memory.cover(response.own_bytes()).is_err() {
+            return listing.broker().count(Incident::NoMemoryForIncoming);
+        }
+        let list = Arc::new(List { response, _memory: memory });
+        clients.into_iter().for_each(|client| drop(client.send(Arc::clone(&list))));
     }
 }

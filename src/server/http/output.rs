@@ -11,35 +11,37 @@ use super::connection::{Connection, MAX_UNWRITTEN_BYTES, Over, Requests, Served}
 use super::sending::note;
 use crate::server::response::{self, Body, Response};
 
-/// Answers beyond this size are sent in parts, and others of the shard come between.
-const MOST_AT_ONCE: u64 = 4 * MAX_UNWRITTEN_BYTES as u64;
-
 impl Requests<'_> {
     /// Sends an answer, and ends the connection if it is the last one.
     pub(super) async fn answer(
         &mut self,
         response: Response,
         connection: response::Connection,
-        mut log: Option<Box<Entry>>,
+        log: Option<Box<Entry>>,
     ) -> Result<Option<Served>, Over> {
-        self.held = 0;
-        // The end may have begun while the request came in.
-        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
-        note(log.as_mut(), response.status.0, Some(if connection.is_head { 0 } else { response.body.len() }));
-        let goes_on = if response.body.len() > MOST_AT_ONCE {
-            Box::pin(self.send_in_parts(response, connection)).await?
-        } else {
-            let goes_on = response.write(connection, &mut self.out);
-            // Its connection may linger.
-            drop(response);
-            goes_on
-        };
+        let connection = self.begin_answer(&response, connection, log);
+        let goes_on = response.write(connection, &mut self.out);
+        // Its connection may linger.
+        drop(response);
         if goes_on { Ok(None) } else { self.close().await }
     }
 
-    /// Sends an answer whose body is not copied as a whole; whether the connection can serve another request.
-    async fn send_in_parts(&mut self, response: Response, connection: response::Connection) -> Result<bool, Over> {
-        self.held = response.own_bytes();
+    /// What holds of the connection when this answer is sent, which is logged.
+    pub(super) fn begin_answer(
+        &mut self,
+        response: &Response,
+        connection: response::Connection,
+        mut log: Option<Box<Entry>>,
+    ) -> response::Connection {
+        self.held = 0;
+        note(log.as_mut(), response.status.0, Some(if connection.is_head { 0 } else { response.body.len() }));
+        // The end may have begun while the request came in, or waited.
+        response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection }
+    }
+
+    /// Sends an answer that somebody else holds, and counts, part by part, so that others of the shard come between; whether the
+    /// connection can serve another request.
+    pub(super) async fn send_in_parts(&mut self, response: &Response, connection: response::Connection) -> Result<bool, Over> {
         let (goes_on, framing) = response.write_head(connection, &mut self.out);
         match &response.body {
             _ if connection.is_head || response.bodiless => {}
@@ -53,19 +55,21 @@ impl Requests<'_> {
                 framing.last(&mut self.out);
             }
         }
-        self.held = 0;
         Ok(goes_on)
     }
 
-    async fn send_parts(&mut self, bytes: &[u8]) -> Result<(), Over> {
-        for part in bytes.chunks(MAX_UNWRITTEN_BYTES) {
+    async fn send_parts(&mut self, mut bytes: &[u8]) -> Result<(), Over> {
+        loop {
+            let room = MAX_UNWRITTEN_BYTES.saturating_sub(self.out.len());
+            let (part, rest) = bytes.split_at(room.min(bytes.len()));
             self.out.extend_from_slice(part);
-            if self.out.len() >= MAX_UNWRITTEN_BYTES {
-                self.flush().await?;
-                yield_now().await;
+            if rest.is_empty() {
+                return Ok(());
             }
+            bytes = rest;
+            self.flush().await?;
+            yield_now().await;
         }
-        Ok(())
     }
 
     /// Writes what there is and ends the connection.
