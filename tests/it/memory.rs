@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rustix::process::Signal;
+
 use crate::support::{Connection, Message, Server, frame_with, object, opcode, turn, wait_until};
 
 /// Text of a message that is nearly as large as the default limit allows.
@@ -85,6 +87,29 @@ fn a_large_frame_is_shared_by_all_who_wait_for_it() {
     server.wait_for_subscribers("big", 1);
     server.publish("big", "next");
     assert_eq!(healthy.next_line().map(|message| message.text).as_deref(), Some("next"));
+    server.stop();
+}
+
+#[test]
+fn long_answers_count_before_the_next_ones_are_made() {
+    const DEAF: usize = 80;
+    // As much as may be coming in or going out.
+    const ROOM: usize = 16 * 1024 * 1024;
+    let _turn = turn();
+    let server = Server::start(&["--memory", "16m", "--shards", "1"]);
+    server.publish("a", vec![b'x'; LARGE]);
+    let answer_bytes = server.get("/poll/a.b1").body.len();
+    let before = server.memory("VmHWM");
+    let mut deaf: Vec<Connection> = (0..DEAF).map(|_| server.connect_with_small_window()).collect();
+    // All of them are there when the first is answered.
+    server.signal(Signal::STOP);
+    deaf.iter_mut().for_each(|client| client.send_request("GET", "/poll/a.b1", &[], None));
+    server.signal(Signal::CONT);
+    let dropped = || object(&server.get("/channels-stats").body)["dropped_requests_memory"].as_u64().unwrap_or_default();
+    wait_until("those without room are dropped", || dropped() >= (DEAF - ROOM / answer_bytes) as u64);
+    let growth = server.memory("VmHWM").saturating_sub(before);
+    assert!(growth < 2 * ROOM as u64, "memory grew by {growth} bytes");
+    drop(deaf);
     server.stop();
 }
 
