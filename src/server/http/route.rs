@@ -71,6 +71,15 @@ impl Next {
     }
 }
 
+impl From<statistics::Answer> for Next {
+    fn from(answer: statistics::Answer) -> Self {
+        match answer {
+            statistics::Answer::Respond(response) => Next::Respond(response),
+            statistics::Answer::List(listing) => Next::List(listing),
+        }
+    }
+}
+
 /// How a connection follows.
 pub(super) enum Following {
     /// An endless response: what the client sends is ignored.
@@ -283,10 +292,7 @@ impl Router<'_> {
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
             Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
-            Endpoint::Statistics => match statistics::answer(request, variables, settings, self.shard.broker()) {
-                statistics::Answer::Respond(response) => Next::Respond(response),
-                statistics::Answer::List(listing) => Next::List(listing),
-            },
+            Endpoint::Statistics => statistics::answer(request, variables, settings, self.shard.broker()).into(),
             Endpoint::Publisher { .. } | Endpoint::NhpmPublisher | Endpoint::NchanGroup(_) | Endpoint::Nchan(_)
                 if publishes(location.endpoint, request) =>
             {
