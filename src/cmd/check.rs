@@ -69,13 +69,14 @@ fn to_toml(args: &Args) -> anyhow::Result<String> {
     Ok(nginx::to_toml(&args.file.display().to_string(), &text).map_err(Usage)?)
 }
 
-/// What to do about a mistake, in brackets behind it.
-fn add_hint(mistake: &mut nginx::Remark) {
-    // A file that cannot be read any more has no lines to look at.
-    let file = std::fs::read_to_string(&mistake.file).unwrap_or_default();
+/// Adds what to do about a mistake, in brackets.
+pub(super) fn add_hint(mistake: &mut nginx::Remark) {
+    // A pipe was read before and would block.
+    let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
+    let file = if is_file { std::fs::read_to_string(&mistake.file).unwrap_or_default() } else { String::new() };
     let line = file.lines().nth(mistake.line.saturating_sub(1)).unwrap_or_default();
     if let Some(hint) = hint::hint(&mistake.text, line) {
-        mistake.text += &format!(" ({hint})");
+        mistake.hints.push(hint);
     }
 }
 
@@ -116,7 +117,7 @@ impl Report {
             |remark: &&nginx::Remark| remark.text.contains(&format!("\"{}", directive.name)) || remark.text.contains(&directive.name);
         // Of two on one line the mistake is about the one that is refused.
         let all = if directive.verdict == Verdict::Refused { &self.mistakes } else { &self.notices };
-        let found: Vec<&str> = all.iter().filter(here).filter(names).map(|remark| remark.text.as_str()).collect();
+        let found: Vec<String> = all.iter().filter(here).filter(names).map(nginx::Remark::with_hints).collect();
         match directive.verdict {
             Verdict::Ignored(reason) => reason.to_owned(),
             Verdict::NotServed if directive.name == "location" => NAMED.to_owned(),
@@ -179,8 +180,7 @@ impl Report {
             }));
         }
         for (kind, remarks) in [("notice", &self.notices), ("mistake", &self.mistakes)] {
-            let line =
-                |remark: &nginx::Remark| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.text});
+            let line = |remark: &nginx::Remark| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.with_hints()});
             lines.extend(remarks.iter().map(line));
         }
         for [server, listen, pattern, endpoint, mode, settings] in self.config.iter().flat_map(rows) {

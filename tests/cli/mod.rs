@@ -7,6 +7,7 @@ mod bench;
 mod bench_nchan;
 mod bench_report;
 mod check;
+mod check_syntax;
 mod errors;
 mod fake;
 mod many;

@@ -82,7 +82,9 @@ fn what_a_web_page_did_to_a_file_is_told_with_what_to_do() {
             "27: invalid number of arguments in \"set\" directive ({space}; instead of \"set $push_stream_channels_path ...\" write \"push_stream_channels_path ...\")"
         ),
         format!("30: unknown directive \"push_stream_longpolling_connection_ttl\u{a0}\" ({space})"),
-        format!("34: unknown directive \"push_stream_content_type\u{a0}\" ({space}; {former}: use \"default_type\")"),
+        format!(
+            "34: unknown directive \"push_stream_content_type\u{a0}\" (a \";\" is probably missing at the end of line 32; {space}; {former}: use \"default_type\")"
+        ),
         "36: unknown directive \"push_stream_last_received_message_tag$arg_tag\" (a space is missing: \"push_stream_last_received_message_tag $arg_tag\")"
             .to_owned(),
     ];

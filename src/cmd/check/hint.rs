@@ -19,6 +19,12 @@ const FORMER: &[(&str, &str)] = &[
     ("push_stream_memory_cleanup_timeout", "the module has no such directive any more: leave it out"),
     ("push_stream_subscriber_disconnect_interval", "the module has no such directive any more: leave it out"),
     ("push_stream_eventsource_support", "use \"push_stream_subscriber eventsource;\""),
+    ("push_stream_websocket", "use \"push_stream_subscriber websocket;\""),
+    ("push_stream_delete_oldest_received_message", "the module has no such directive any more: leave it out"),
+    ("push_stream_channel_id", "use \"push_stream_channels_path\""),
+    ("push_stream_channel_path", "use \"push_stream_channels_path\""),
+    ("push_buffer_size", "it is called \"push_max_message_buffer_length\" now"),
+    ("push_queue_messages", "use \"push_store_messages\""),
 ];
 /// What the channels were set with before there was a directive for them.
 const FORMER_VARIABLES: [&str; 2] = ["$push_stream_channel_id", "$push_stream_channels_path"];
@@ -32,14 +38,22 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
     }
     let unknown = text.strip_prefix("unknown directive \"").and_then(|rest| rest.strip_suffix('"')).map(str::trim);
     hints.extend(unknown.and_then(unknown_directive));
+    hints.extend(wrong_block(text));
     if let Some(variable) = FORMER_VARIABLES.iter().find(|variable| line.contains(**variable)) {
         hints.push(format!("instead of \"set {variable} ...\" write \"push_stream_channels_path ...\""));
     } else if text.starts_with("parameter \"ssl\" ") {
         hints.push("pushctl speaks plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen".to_owned());
-    } else if text.contains("push_stream_channels_path must be set") {
+    } else if text.ends_with("push_stream_channels_path must be set.") {
         hints.push("it says which channels: \"push_stream_channels_path $arg_id\" for ?id=..., or $1 of a regular expression".to_owned());
     }
     (!hints.is_empty()).then(|| hints.join("; "))
+}
+
+/// Where a directive belongs that is not allowed where it stands.
+fn wrong_block(text: &str) -> Option<String> {
+    let name = text.strip_prefix('"')?.strip_suffix("\" directive is not allowed here")?;
+    let blocks = nginx::directive_blocks(name)?;
+    Some(format!("\"{name}\" is allowed in {}", blocks.join(", ")))
 }
 
 fn unknown_directive(name: &str) -> Option<String> {

@@ -8,6 +8,7 @@ use super::ready_file::ReadyFile;
 use super::signals::{Signals, Told};
 use super::start::{announce, warn_without_endpoints};
 use super::{Args, systemd};
+use crate::cmd::check;
 use crate::cmd::exit::Usage;
 use crate::server::config::nginx::{self, Loaded, Mistakes, Treated};
 use crate::server::{Kept, Order, Reloaded, reopen_access_logs};
@@ -110,5 +111,8 @@ fn place(kept: &Kept, directives: &[Treated]) -> String {
 pub(super) fn told(loaded: Result<Loaded, Mistakes>) -> Result<Loaded, Usage> {
     let (Ok(Loaded { notices, .. }) | Err(Mistakes { notices, .. })) = &loaded;
     notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    loaded.map_err(|mistakes| Usage(mistakes.to_string()))
+    loaded.map_err(|mut mistakes| {
+        mistakes.mistakes.iter_mut().for_each(check::add_hint);
+        Usage(mistakes.to_string())
+    })
 }

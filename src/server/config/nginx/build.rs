@@ -143,7 +143,8 @@ impl Builder<'_> {
         let steps = steps.collect();
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
         let locations = self.locations(&blocks, &outer);
-        let listens = if scope.listens.is_empty() { vec![listen::fallback()] } else { scope.listens };
+        let is_silent = scope.listens.is_empty() && !scope.has_quic;
+        let listens = if is_silent { vec![listen::fallback()] } else { scope.listens };
         let (has_underscores, keeps_slashes) = (level.underscores_in_headers == Some(true), level.merge_slashes == Some(false));
         let names = scope.names;
         let server = Arc::new(VirtualServer { names, locations, welcome: false, steps, settings, has_underscores, keeps_slashes });
@@ -231,7 +232,7 @@ impl Builder<'_> {
                 apply(scope, &value)?;
             }
         }
-        Ok(Verdict::Served)
+        Ok(scope.verdict.take().unwrap_or(Verdict::Served))
     }
 
     /// The rule of a directive that is served for hooks only.

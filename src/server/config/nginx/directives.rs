@@ -12,7 +12,7 @@ use std::path::Path;
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{connection, gzip, ignored, listen, logs, nchan, nhpm, units, web};
+use super::{Verdict, connection, gzip, ignored, listen, logs, nchan, nhpm, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -57,6 +57,21 @@ type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 /// The names of the directives.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     all().map(|rule| rule.name)
+}
+
+/// The blocks in which a directive is allowed.
+pub(super) fn blocks_of(rule: &Rule) -> Vec<&'static str> {
+    const NAMES: [(u8, &str); 8] = [
+        (MAIN, "main"),
+        (EVENTS, "events"),
+        (HTTP, "http"),
+        (SERVER, "server"),
+        (SERVER_IF, "if in server"),
+        (LOCATION, "location"),
+        (IF, "if in location"),
+        (LIMIT_EXCEPT, "limit_except"),
+    ];
+    NAMES.iter().filter(|(bit, _)| rule.contexts & bit != 0).map(|(_, name)| *name).collect()
 }
 
 /// The rule for a directive of this name.
@@ -223,8 +238,17 @@ fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
     Ok(())
 }
 
+/// Why a `listen` with `quic` has no effect.
+const QUIC: &str = "pushctl opens no UDP port, clients use the TCP addresses";
+
 fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let listen = listen::parse(value.arguments)?;
+    if listen.is_quic {
+        scope.has_quic = true;
+        scope.verdict = Some(Verdict::Ignored(QUIC));
+        scope.notices.push(format!("\"listen {}\" with HTTP/3 is ignored: {QUIC}", listen.text));
+        return Ok(());
+    }
     if scope.listens.iter().any(|earlier| earlier.address == listen.address) {
         return Err(format!("a duplicate listen {}", listen.text));
     }

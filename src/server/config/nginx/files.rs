@@ -35,6 +35,8 @@ pub(super) struct Files {
     base: PathBuf,
     /// Those that are being read, outermost first.
     open: Vec<PathBuf>,
+    /// [`MAX_FILES`] was exceeded, which is reported once.
+    is_full: bool,
 }
 
 impl Files {
@@ -42,7 +44,7 @@ impl Files {
     pub(super) fn new(main: &str) -> Self {
         let path = Path::new(main);
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self { names: vec![main.to_owned()], base, open: vec![real(path)] }
+        Self { names: vec![main.to_owned()], base, open: vec![real(path)], is_full: false }
     }
 
     /// The name of a file.
@@ -68,8 +70,12 @@ impl Files {
         found.map(|path| path.map_err(|error| format!("cannot read the directories of \"include {text}\": {error}"))).collect()
     }
 
-    /// Reads an included file; its number and text. [`Files::leave`] ends it.
-    pub(super) fn enter(&mut self, path: &Path) -> Result<(u16, Vec<u8>), String> {
+    /// Reads an included file; its number and text. [`Files::leave`] ends it. `None` = there are too many files, which was
+    /// reported before.
+    pub(super) fn enter(&mut self, path: &Path) -> Result<Option<(u16, Vec<u8>)>, String> {
+        if self.is_full {
+            return Ok(None);
+        }
         let shown = path.display();
         if self.open.len() > MAX_DEPTH {
             return Err(format!("cannot include \"{shown}\": there are more than {MAX_DEPTH} files within files"));
@@ -79,11 +85,14 @@ impl Files {
             return Err(format!("cannot include \"{shown}\": it includes itself"));
         }
         let number = u16::try_from(self.names.len()).ok().filter(|number| usize::from(*number) <= MAX_FILES);
-        let number = number.ok_or_else(|| format!("cannot include \"{shown}\": there are more than {MAX_FILES} inclusions"))?;
+        let Some(number) = number else {
+            self.is_full = true;
+            return Err(format!("cannot include \"{shown}\": there are more than {MAX_FILES} inclusions"));
+        };
         let text = read(path)?;
         self.names.push(shown.to_string());
         self.open.push(identity);
-        Ok((number, text))
+        Ok(Some((number, text)))
     }
 
     /// Ends the file that was entered last.

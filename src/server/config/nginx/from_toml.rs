@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> (Option<Block>, Vec<SyntaxError>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = reader.place(error.span().unwrap_or_default());
-        reader.mistakes.push(SyntaxError { place, text: error.message().replace('\n', ", ") });
+        reader.mistakes.push(SyntaxError { place, text: error.message().replace('\n', ", "), hint: None });
     }
     let is_toml = reader.mistakes.is_empty();
     let all = reader.table(table.get_ref());
@@ -31,8 +31,9 @@ pub(super) fn parse(text: &str) -> (Option<Block>, Vec<SyntaxError>) {
     let is_main = |directive: &Directive| directives::rule(&directive.name).is_some_and(|rule| rule.contexts & (MAIN | HTTP) == MAIN);
     let (mut main, http): (Vec<_>, Vec<_>) = all.into_iter().partition(is_main);
     let end = reader.place(text.len()..text.len());
-    main.push(Directive { name: "http".to_owned(), arguments: Vec::new(), place: end, block: Some(Block { directives: http, end }) });
-    (Some(Block { directives: main, end }), reader.mistakes)
+    let http = Block { directives: http, end, lua: None };
+    main.push(Directive { name: "http".to_owned(), arguments: Vec::new(), place: end, block: Some(http) });
+    (Some(Block { directives: main, end, lua: None }), reader.mistakes)
 }
 
 /// The name of the directive that a key stands for.
@@ -57,7 +58,7 @@ impl Reader<'_> {
 
     fn mistake(&mut self, span: Range<usize>, text: impl Into<String>) {
         let place = self.place(span);
-        self.mistakes.push(SyntaxError { place, text: text.into() });
+        self.mistakes.push(SyntaxError { place, text: text.into(), hint: None });
     }
 
     /// The directives of a table, in the order of the file.
@@ -108,7 +109,7 @@ impl Reader<'_> {
             _ => (Vec::new(), self.table(table)),
         };
         let place = self.place(span);
-        Directive { name: name.to_owned(), arguments, place, block: Some(Block { directives, end: place }) }
+        Directive { name: name.to_owned(), arguments, place, block: Some(Block { directives, end: place, lua: None }) }
     }
 
     /// The text of a key that a table must have.
@@ -178,7 +179,7 @@ impl Reader<'_> {
                     return None;
                 };
                 let arguments = [vec![b"(".to_vec()], words, vec![b")".to_vec()]].concat();
-                let block = Some(Block { directives: self.table(table), end: place });
+                let block = Some(Block { directives: self.table(table), end: place, lua: None });
                 Some(Directive { name: "if".to_owned(), arguments, place, block })
             }
             DeValue::Array(_) => {

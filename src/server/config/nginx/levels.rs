@@ -15,6 +15,7 @@ use super::super::{
     BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MessageFormat, NchanSettings, NhpmSettings,
     Paddings, ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
 };
+use super::Verdict;
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
@@ -32,12 +33,16 @@ pub(super) struct Scope {
     pub(super) limits: ConnectionLimits,
     /// Of a `server`.
     pub(super) listens: Vec<Listen>,
+    /// Of a `server`: it has a `listen` with `quic`.
+    pub(super) has_quic: bool,
     /// Of a `server`.
     pub(super) names: Vec<ServerName>,
     /// Of a `server`, location or `if`: the rewrite phase.
     pub(super) steps: Vec<StepDraft>,
     /// What a directive that was just read has to say.
     pub(super) notices: Vec<String>,
+    /// What becomes of the directive that was just read, if it is not served.
+    pub(super) verdict: Option<Verdict>,
     /// `error_log`
     pub(super) error_logs: Vec<ErrorLog>,
     /// `server_tokens off`

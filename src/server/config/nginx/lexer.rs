@@ -1,12 +1,20 @@
 //! Words and punctuation of an nginx.conf (push-stream protocol reference, section 17: structure and quoting).
 //!
-//! Knows nothing of directives; a `}` or `;` in the wrong place is the parser's business.
+//! Knows no directives; the parser handles a `}` or `;` in the wrong place and asks for the content of Lua blocks
+//! ([`Lexer::lua_block`]).
 
-/// A piece of the file and the line on which it ends.
+use super::lua;
+
+/// A piece of the file and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
+    /// The line on which it begins; less than `line` for a quoted word of several lines.
+    pub(super) first_line: usize,
+    /// The line on which it ends.
     pub(super) line: usize,
+    /// The bytes before it on its line if they are blanks only; `None` = it is not the first of its line.
+    pub(super) indent: Option<usize>,
 }
 
 /// What a token is.
@@ -20,16 +28,23 @@ pub(super) enum Kind {
     Open,
     /// `}`
     Close,
-    /// The end of the file; with `in_word`, in the middle of a word or quotes.
-    End {
-        /// A word or quote was not finished.
-        in_word: bool,
-    },
+    /// The end of the file.
+    End(Unfinished),
 }
 
-/// Text behind a closing quote: the line and the byte.
+/// What the end of the file interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfinished {
+    Nothing,
+    Word,
+    Quote,
+}
+
+/// Text behind a closing quote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TextAfterQuote {
+    /// The line of the opening quote.
+    pub(super) first_line: usize,
     pub(super) line: usize,
     pub(super) byte: u8,
 }
@@ -40,18 +55,23 @@ pub(super) struct Lexer<'a> {
     text: &'a [u8],
     at: usize,
     line: usize,
+    /// Where the current line begins.
+    line_start: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text), at: 0, line: 1 }
+        Self { text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text), at: 0, line: 1, line_start: 0 }
     }
 
     /// The next token; `Kind::End` forever at the end.
     pub(super) fn next(&mut self) -> Result<Token, TextAfterQuote> {
         self.skip_blanks();
+        let first_line = self.line;
+        let before = &self.text[self.line_start..self.at];
+        let indent = before.iter().all(|byte| is_blank(*byte)).then_some(before.len());
         let kind = match self.peek() {
-            None => Kind::End { in_word: false },
+            None => Kind::End(Unfinished::Nothing),
             Some(b';') => self.punctuation(Kind::Semicolon),
             Some(b'{') => self.punctuation(Kind::Open),
             Some(b'}') => self.punctuation(Kind::Close),
@@ -61,7 +81,23 @@ impl<'a> Lexer<'a> {
             }
             Some(_) => self.unquoted(),
         };
-        Ok(Token { kind, line: self.line })
+        Ok(Token { kind, first_line, line: self.line, indent })
+    }
+
+    /// Skips the content of a Lua block, whose `{` was the last token, and its `}`; `None` = it is not closed.
+    pub(super) fn lua_block(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        let content = &self.text[start..];
+        let length = lua::block_length(content)?;
+        while self.at <= start + length {
+            self.bump();
+        }
+        Some(&content[..length])
+    }
+
+    /// The line of the last token.
+    pub(super) fn line(&self) -> usize {
+        self.line
     }
 
     fn peek(&self) -> Option<u8> {
@@ -69,10 +105,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn bump(&mut self) {
-        if self.peek() == Some(b'\n') {
-            self.line += 1;
-        }
+        let is_line_end = self.peek() == Some(b'\n');
         self.at += 1;
+        if is_line_end {
+            self.line += 1;
+            self.line_start = self.at;
+        }
     }
 
     fn punctuation(&mut self, kind: Kind) -> Kind {
@@ -97,6 +135,7 @@ impl<'a> Lexer<'a> {
 
     fn quoted(&mut self, quote: u8) -> Result<Kind, TextAfterQuote> {
         let start = self.at;
+        let first_line = self.line;
         while let Some(byte) = self.peek() {
             if byte == quote {
                 let word = unescape(&self.text[start..self.at]);
@@ -105,12 +144,12 @@ impl<'a> Lexer<'a> {
                     // A `)` begins a word of its own: the end of an `if` condition.
                     None | Some(b';' | b'{' | b')') => Ok(Kind::Word(word)),
                     Some(byte) if is_blank(byte) => Ok(Kind::Word(word)),
-                    Some(byte) => Err(TextAfterQuote { line: self.line, byte }),
+                    Some(byte) => Err(TextAfterQuote { first_line, line: self.line, byte }),
                 };
             }
             self.bump_escaped(byte);
         }
-        Ok(Kind::End { in_word: true })
+        Ok(Kind::End(Unfinished::Quote))
     }
 
     fn unquoted(&mut self) -> Kind {
@@ -124,7 +163,7 @@ impl<'a> Lexer<'a> {
             self.bump_escaped(byte);
             previous = byte;
         }
-        Kind::End { in_word: true }
+        Kind::End(Unfinished::Word)
     }
 
     /// Goes over a byte, and with a backslash over the byte that it escapes.
@@ -174,7 +213,7 @@ mod tests {
                 Kind::Semicolon => words.push(";".to_owned()),
                 Kind::Open => words.push("{".to_owned()),
                 Kind::Close => words.push("}".to_owned()),
-                Kind::End { .. } => return words,
+                Kind::End(_) => return words,
             }
         }
     }
@@ -202,13 +241,14 @@ mod tests {
     #[test]
     fn text_after_a_quote_is_refused_with_its_line() {
         let mut lexer = Lexer::new(b"\n\"abc\"def;");
-        assert_eq!(lexer.next(), Err(TextAfterQuote { line: 2, byte: b'd' }));
+        assert_eq!(lexer.next(), Err(TextAfterQuote { first_line: 2, line: 2, byte: b'd' }));
     }
 
     #[test]
-    fn the_end_says_whether_a_word_is_open() {
-        for (text, in_word) in [("", false), (" # c", false), ("a", true), ("\"a;\n}", true)] {
-            assert_eq!(Lexer::new(text.as_bytes()).next().expect("a token").kind, Kind::End { in_word }, "{text}");
+    fn the_end_of_the_file_reports_an_open_word_or_quote() {
+        let cases = [("", Unfinished::Nothing), (" # c", Unfinished::Nothing), ("a", Unfinished::Word), ("\"a;\n}", Unfinished::Quote)];
+        for (text, unfinished) in cases {
+            assert_eq!(Lexer::new(text.as_bytes()).next().expect("a token").kind, Kind::End(unfinished), "{text}");
         }
     }
 }

@@ -13,7 +13,9 @@ const UNPRIVILEGED_PORT: u16 = 8000;
 const IGNORED_OPTIONS: [&str; 10] =
     ["backlog", "bind", "reuseport", "deferred", "rcvbuf", "sndbuf", "fastopen", "so_keepalive", "accept_filter", "setfib"];
 /// Options that stand for something that is not served.
-const OPTIONS_NOT_SERVED: [&str; 5] = ["ssl", "http2", "quic", "spdy", "proxy_protocol"];
+const OPTIONS_NOT_SERVED: [&str; 4] = ["ssl", "http2", "spdy", "proxy_protocol"];
+/// Options of a UDP port for HTTP/3; `http3` is the name that test versions of nginx had for it.
+const QUIC_OPTIONS: [&str; 2] = ["quic", "http3"];
 
 /// One `listen` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,15 +26,23 @@ pub(super) struct Listen {
     pub(super) is_default: bool,
     /// `ipv6only=off`
     pub(super) accepts_ipv4: bool,
+    /// It is a UDP port for HTTP/3, which must not be opened for TCP.
+    pub(super) is_quic: bool,
     /// Options that are not served.
     pub(super) not_served: Vec<String>,
+}
+
+impl Listen {
+    fn new(address: ListenAddress, text: String) -> Self {
+        Self { address, text, is_default: false, accepts_ipv4: false, is_quic: false, not_served: Vec::new() }
+    }
 }
 
 /// Reads the arguments of `listen`.
 pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
     let (address, options) = arguments.split_first().ok_or("no address in \"listen\" directive")?;
     let text = String::from_utf8_lossy(address).into_owned();
-    let mut listen = Listen { address: self::address(&text)?, text, is_default: false, accepts_ipv4: false, not_served: Vec::new() };
+    let mut listen = Listen::new(self::address(&text)?, text);
     for option in options {
         let option = String::from_utf8_lossy(option);
         let name = option.split('=').next().unwrap_or_default();
@@ -44,6 +54,8 @@ pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
                 "ipv6only=off" => true,
                 _ => return Err(format!("invalid ipv6only flags \"{}\"", option.trim_start_matches("ipv6only="))),
             };
+        } else if QUIC_OPTIONS.contains(&name) {
+            listen.is_quic = true;
         } else if OPTIONS_NOT_SERVED.contains(&name) {
             listen.not_served.push(name.to_owned());
         } else if !IGNORED_OPTIONS.contains(&name) {
@@ -57,7 +69,7 @@ pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
 pub(super) fn fallback() -> Listen {
     let port = if rustix::process::geteuid().is_root() { DEFAULT_PORT } else { UNPRIVILEGED_PORT };
     let address = ListenAddress::Tcp((Ipv4Addr::UNSPECIFIED, port).into());
-    Listen { address, text: format!("*:{port}"), is_default: false, accepts_ipv4: false, not_served: Vec::new() }
+    Listen::new(address, format!("*:{port}"))
 }
 
 fn address(text: &str) -> Result<ListenAddress, String> {
@@ -120,6 +132,9 @@ mod tests {
         assert_eq!((unix.address, unix.is_default), (ListenAddress::Unix("/run/push.sock".into()), true));
         assert!(parsed("[::]:80 ipv6only=off").is_ok_and(|listen| listen.accepts_ipv4));
         assert!(parsed("[::]:80 ipv6only=on").is_ok_and(|listen| !listen.accepts_ipv4));
+        for text in ["443 quic reuseport", "[::]:443 reuseport quic", "443 http3"] {
+            assert!(parsed(text).is_ok_and(|listen| listen.is_quic), "{text}");
+        }
         assert_eq!(parsed("443 ssl").expect("valid").not_served, ["ssl"]);
     }
 

@@ -13,6 +13,7 @@ mod directives;
 mod files;
 mod from_toml;
 mod gzip;
+mod hints;
 mod ignored;
 mod levels;
 mod lexer;
@@ -20,6 +21,7 @@ mod listen;
 mod listeners;
 mod locations;
 mod logs;
+mod lua;
 mod maps;
 mod names;
 mod nchan;
@@ -27,6 +29,8 @@ mod nhpm;
 mod parser;
 mod proxy;
 mod push_levels;
+mod slips;
+mod stock_files;
 mod timeouts;
 mod to_toml;
 mod units;
@@ -84,8 +88,10 @@ pub struct Remark {
     pub file: String,
     /// Number of the line, from 1; 0 = the file as a whole.
     pub line: usize,
-    /// What there is to say.
+    /// What there is to say, a mistake in nginx's words.
     pub text: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
     /// For a mistake that shows at the end of a block: file and line of the location that has it.
     pub location: Option<(String, usize)>,
 }
@@ -116,11 +122,19 @@ pub struct Mistakes {
     pub directives: Vec<Treated>,
 }
 
+impl Remark {
+    /// The text with the hints in brackets.
+    #[must_use]
+    pub fn with_hints(&self) -> String {
+        if self.hints.is_empty() { self.text.clone() } else { format!("{} ({})", self.text, self.hints.join("; ")) }
+    }
+}
+
 impl fmt::Display for Remark {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => write!(out, "{}: {}", self.file, self.text)?,
-            line => write!(out, "{}:{line}: {}", self.file, self.text)?,
+            0 => write!(out, "{}: {}", self.file, self.with_hints())?,
+            line => write!(out, "{}:{line}: {}", self.file, self.with_hints())?,
         }
         match &self.location {
             None => Ok(()),
@@ -147,10 +161,16 @@ pub fn directive_names() -> impl Iterator<Item = &'static str> {
     directives::names()
 }
 
+/// The names of the blocks in which a directive may stand; `None` = it is not known.
+#[must_use]
+pub fn directive_blocks(name: &str) -> Option<Vec<&'static str>> {
+    directives::rule_with_hooks(name).map(directives::blocks_of)
+}
+
 /// Reads the file at `path`, which may be a pipe, and those that it includes.
 ///
 /// # Errors
-/// All mistakes at once; only the first one if the file is not well-formed.
+/// All mistakes at once, up to the first syntax error of each file.
 pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
     loaded(path, files::read_any(path))
 }
@@ -169,7 +189,11 @@ fn loaded(path: &Path, text: Result<Vec<u8>, String>) -> Result<Loaded, Mistakes
         Ok(text) => parse(&file, &text),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
-            Err(Mistakes { mistakes: vec![Remark { file, line: 0, text, location: None }], notices: Vec::new(), directives: Vec::new() })
+            Err(Mistakes {
+                mistakes: vec![Remark { file, line: 0, text, hints: Vec::new(), location: None }],
+                notices: Vec::new(),
+                directives: Vec::new(),
+            })
         }
     }
 }
@@ -180,13 +204,17 @@ fn loaded(path: &Path, text: Result<Vec<u8>, String>) -> Result<Loaded, Mistakes
 /// As [`load`].
 pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
-    let tree = tree(text, &mut files);
+    let (tree, faults) = tree(text, &mut files);
     let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new() };
-    let (tree, errors) = tree;
-    let config = tree.and_then(|tree| build::build(&tree, &mut report));
+    let config = tree.as_ref().and_then(|tree| build::build(tree, &mut report));
     // What was left out of a line may be missed there.
-    report.mistakes.retain(|found| !errors.iter().any(|error| error.place == found.place));
-    errors.into_iter().for_each(|error| report.mistake(error.place, error.text));
+    report.mistakes.retain(|found| !faults.errors.iter().any(|error| error.place == found.place));
+    if let Some(tree) = &tree {
+        hints::add(&mut report, tree, &faults);
+    }
+    for parser::SyntaxError { place, text, hint } in faults.errors {
+        report.mistakes.push(Found { place, text, hints: hint.into_iter().collect(), location: None });
+    }
     let directives = report.directives();
     let (mistakes, notices) = report.remarks();
     match config {
@@ -202,24 +230,25 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
 pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
-        (Some(tree), errors) if errors.is_empty() => to_toml::write(&tree, &files),
-        (_, errors) => Err(errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+        (Some(tree), faults) if faults.errors.is_empty() => to_toml::write(&tree, &files),
+        (_, faults) => Err(faults.errors.first().map(|error| error.text.clone()).unwrap_or_default()),
     }
 }
 
 /// The directives of a file, as far as they can be read, and what is wrong with the notation: TOML if its name ends so,
 /// nginx's notation otherwise.
-fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, Vec<parser::SyntaxError>) {
+fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::Faults) {
+    let mut faults = parser::Faults::default();
     if !files.name(0).ends_with(".toml") {
-        return match parser::parse(text, 0, files) {
-            Ok(tree) => (Some(tree), Vec::new()),
-            Err(error) => (None, vec![error]),
-        };
+        let tree = parser::parse(text, 0, files, &mut faults);
+        return (Some(tree), faults);
     }
-    match std::str::from_utf8(text) {
+    let (tree, errors) = match std::str::from_utf8(text) {
         Ok(text) => from_toml::parse(text),
-        Err(_) => (None, vec![parser::SyntaxError { place: Place::default(), text: "the file is not UTF-8".to_owned() }]),
-    }
+        Err(_) => (None, vec![parser::SyntaxError { place: Place::default(), text: "the file is not UTF-8".to_owned(), hint: None }]),
+    };
+    faults.errors = errors;
+    (tree, faults)
 }
 
 /// What is found on the way through a file.
@@ -236,20 +265,21 @@ struct Report {
 struct Found {
     place: Place,
     text: String,
+    hints: Vec<String>,
     location: Option<Place>,
 }
 
 impl Report {
     fn mistake(&mut self, place: Place, text: impl Into<String>) {
-        self.mistakes.push(Found { place, text: text.into(), location: None });
+        self.mistakes.push(Found { place, text: text.into(), hints: Vec::new(), location: None });
     }
 
     fn mistake_of_location(&mut self, place: Place, location: Place, text: impl Into<String>) {
-        self.mistakes.push(Found { place, text: text.into(), location: Some(location) });
+        self.mistakes.push(Found { place, text: text.into(), hints: Vec::new(), location: Some(location) });
     }
 
     fn notice(&mut self, place: Place, text: impl Into<String>) {
-        self.notices.push(Found { place, text: text.into(), location: None });
+        self.notices.push(Found { place, text: text.into(), hints: Vec::new(), location: None });
     }
 
     fn not_served(&mut self, place: Place, what: &str) {
@@ -273,9 +303,9 @@ impl Report {
         let remarks = |found: &mut Vec<Found>| {
             found.sort_by_key(|found| found.place);
             let name = |place: Place| (files.name(place.file).to_owned(), place.line);
-            let remark = |Found { place, text, location }: Found| {
+            let remark = |Found { place, text, hints, location }: Found| {
                 let (file, line) = name(place);
-                Remark { file, line, text, location: location.map(name) }
+                Remark { file, line, text, hints, location: location.map(name) }
             };
             std::mem::take(found).into_iter().map(remark).collect()
         };
