@@ -40,7 +40,6 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('with-server', 'with-server', [CompletionResultType]::ParameterValue, 'Run a command with a broker of its own')
             [CompletionResult]::new('servers', 'servers', [CompletionResultType]::ParameterValue, 'List the named servers of the configuration file')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print the completion script of a shell')
-            [CompletionResult]::new('complete', 'complete', [CompletionResultType]::ParameterValue, 'Print names for a completion script')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -304,11 +303,6 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
-        'pushctl;complete' {
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
-            break
-        }
         'pushctl;help' {
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Run a push broker')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Say what of a configuration is served, ignored, not served or wrong')
@@ -321,7 +315,6 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('with-server', 'with-server', [CompletionResultType]::ParameterValue, 'Run a command with a broker of its own')
             [CompletionResult]::new('servers', 'servers', [CompletionResultType]::ParameterValue, 'List the named servers of the configuration file')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print the completion script of a shell')
-            [CompletionResult]::new('complete', 'complete', [CompletionResultType]::ParameterValue, 'Print names for a completion script')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -356,9 +349,6 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             break
         }
         'pushctl;help;completions' {
-            break
-        }
-        'pushctl;help;complete' {
             break
         }
         'pushctl;help;help' {

@@ -25,7 +25,7 @@ function __fish_pushctl_using_subcommand
 end
 
 complete -c pushctl -n "__fish_pushctl_needs_command" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_needs_command" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_needs_command" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_needs_command" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_needs_command" -s V -l version -d 'Print version'
@@ -40,7 +40,6 @@ complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "rm" -d 'Delete chan
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "with-server" -d 'Run a command with a broker of its own'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "servers" -d 'List the named servers of the configuration file'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "complete" -d 'Print names for a completion script'
 complete -c pushctl -n "__fish_pushctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s l -l listen -d 'Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 'Serve the push locations of this nginx configuration instead of the built-in ones' -r -F
@@ -89,7 +88,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l json -d 'One J
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l strict -d 'Exit with 2 also if there are directives that are not served'
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l to-toml -d 'Print the configuration in TOML, for `serve --config`'
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s c -l channel -d 'Another channel to publish to (repeatable); all get the message with one request' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s c -l channel -d 'Another channel to publish to (repeatable); all get the message with one request' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s f -l file -d 'Send the content of this file' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-id -d 'Event id, with which an EventSource resumes' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l event-type -d 'Event type, by which an EventSource sorts events' -r
@@ -100,7 +99,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l rate -d 'Most me
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l in-flight -d 'Most messages that are sent ahead of their answers' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l timeout -d 'Time to wait for an answer' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
@@ -146,7 +145,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l idle-timeout -d 
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l retry -d 'Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l interval -d 'Time between two requests of mode poll, at least 100ms' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
@@ -174,7 +173,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l filter -d 'Sho
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l min-subscribers -d 'Show the channels with at least so many subscribers' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l top -d 'Show the first N channels only' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
@@ -205,7 +204,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l report -d 'Wri
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l compare -d 'Show the differences from an earlier result of --json' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l assert -d 'Conditions that must hold, or the exit code is 8 and the values are told (a comma means \'and\')' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
@@ -217,14 +216,14 @@ nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l storm -d 'Let all subscribers connect at once, without waiting for the answers to others'
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l json -d 'Print the result as one line of JSON'
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s c -l channel -d 'Channel whose counters are meant (repeatable: the conditions must hold for each); the whole server if absent' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s c -l channel -d 'Channel whose counters are meant (repeatable: the conditions must hold for each); the whole server if absent' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l subscribers -d 'Wait until the subscribers are so many: \'>=1\', \'==0\', \'<5\', \'!=2\'' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l stored -d 'Wait until so many messages are stored' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l published -d 'Wait until so many messages were published' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s t -l timeout -d 'Time after which to give up, with exit code 6 [default: none]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l interval -d 'Longest time between two looks; the first ones come faster' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
@@ -239,7 +238,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s h -l help -d 'P
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l farewell -d 'Last message to the subscribers, instead of that of the server' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l timeout -d 'Time to wait for an answer' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
-complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l pub-path -d 'Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]' -r
@@ -257,25 +256,28 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand servers" -l config-file 
 complete -c pushctl -n "__fish_pushctl_using_subcommand servers" -l json -d 'Print JSON, one object per line'
 complete -c pushctl -n "__fish_pushctl_using_subcommand servers" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c pushctl -n "__fish_pushctl_using_subcommand complete" -s h -l help -d 'Print help'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "serve" -d 'Run a push broker'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "check" -d 'Say what of a configuration is served, ignored, not served or wrong'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "pub" -d 'Publish a message'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "sub" -d 'Follow channels and print their messages'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "stats" -d 'Show the counters of a server or of channels'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "bench" -d 'Measure a server with many subscribers, and prove that it loses nothing'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "wait" -d 'Wait until a server answers, or until its counters are as wanted'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "rm" -d 'Delete channels'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "with-server" -d 'Run a command with a broker of its own'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "servers" -d 'List the named servers of the configuration file'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "complete" -d 'Print names for a completion script'
-complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions complete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "serve" -d 'Run a push broker'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "check" -d 'Say what of a configuration is served, ignored, not served or wrong'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "pub" -d 'Publish a message'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "sub" -d 'Follow channels and print their messages'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "stats" -d 'Show the counters of a server or of channels'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "bench" -d 'Measure a server with many subscribers, and prove that it loses nothing'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "wait" -d 'Wait until a server answers, or until its counters are as wanted'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "rm" -d 'Delete channels'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "with-server" -d 'Run a command with a broker of its own'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "servers" -d 'List the named servers of the configuration file'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c pushctl -n "__fish_pushctl_using_subcommand help; and not __fish_seen_subcommand_from serve check pub sub stats bench wait rm with-server servers completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 
+# Names of channels and servers, where the line wants them. The words of the line are arguments; nothing in them is run.
 function __fish_pushctl_names
     set -l words (commandline -opc)
-    pushctl complete $argv[1] (commandline -ct) -- $words[2..-1] 2>/dev/null
+    set -e words[1]
+    set -l token (commandline -ct)
+    set -l plain (string unescape -- $token)
+    and set token $plain
+    command pushctl complete line -- $words "$token" 2>/dev/null
 end
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub; or __fish_pushctl_using_subcommand sub; or __fish_pushctl_using_subcommand stats; or __fish_pushctl_using_subcommand rm" -f -a "(__fish_pushctl_names channels)"
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub; or __fish_pushctl_using_subcommand wait" -s c -l channel -x -a "(__fish_pushctl_names channels)"
-complete -c pushctl -l server -x -a "(__fish_pushctl_names servers)"
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub sub stats rm" -f -a "(__fish_pushctl_names)"
+# The generated condition does not hold while the value of an option before the command is missing.
+complete -c pushctl -n "not __fish_pushctl_using_subcommand serve check completions with-server" -l server -x -a "(__fish_pushctl_names)"

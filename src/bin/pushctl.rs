@@ -10,6 +10,10 @@ use pushctl::cmd::{self, Cli};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // It is for completion scripts, so help and completions do not list it.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "complete") {
+        return cmd::completions::complete_line();
+    }
     match Cli::try_parse() {
         Ok(cli) => cmd::run(cli),
         Err(error) => cmd::exit::of_usage(&error).into(),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueHint};
 use reqwest::header::HeaderMap;
 
-use super::profile::{self, Settled};
+use super::profile::{self, Settled, TokenCommand};
 use crate::client::{Dialect, Endpoints, Error, Http, Mode, http};
 use crate::message::parse_http_date;
 
@@ -108,7 +108,15 @@ impl Server {
     /// # Errors
     /// When the configuration file is wrong, or a token cannot be had.
     pub fn settle(&mut self, outer: &Choice) -> anyhow::Result<String> {
-        let settled = profile::settle(&self.choice.within(outer))?;
+        self.settle_with(outer, TokenCommand::Run)
+    }
+
+    /// As [`Server::settle`], with or without running a `token_command`.
+    ///
+    /// # Errors
+    /// As [`Server::settle`].
+    pub fn settle_with(&mut self, outer: &Choice, token_command: TokenCommand) -> anyhow::Result<String> {
+        let settled = profile::settle(&self.choice.within(outer), token_command)?;
         let paths =
             [(&mut self.pub_path, &settled.pub_path), (&mut self.sub_path, &settled.sub_path), (&mut self.stats_path, &settled.stats_path)];
         for (given, settled) in paths {

@@ -94,9 +94,6 @@ pub enum Command {
     Servers(servers::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
-    /// Print names for a completion script
-    #[command(hide = true)]
-    Complete(completions::Complete),
 }
 
 /// Runs the subcommand; what went wrong is on stderr when this returns.
@@ -123,7 +120,6 @@ fn dispatch(cli: Cli) -> anyhow::Result<Code> {
         Command::Serve(args) => alone(&outer).and_then(|()| serve::run(&args)).map(|()| Code::Success),
         Command::Check(args) => alone(&outer).and_then(|()| check::run(&args)),
         Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
-        Command::Complete(args) => block_on(async { Ok(completions::complete(args).await) }),
         Command::Servers(args) => servers::run(&args, &outer),
         Command::WithServer(_) => unreachable!("it is run by itself"),
         Command::Wait(mut args) => {

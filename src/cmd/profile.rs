@@ -104,19 +104,28 @@ pub struct Listed {
     pub is_default: bool,
 }
 
+/// Whether a `token_command` of the configuration file is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenCommand {
+    /// For a request that the user makes.
+    Run,
+    /// For a completion: the Tab key runs no commands, and a file that was only typed is not trusted with one.
+    Skip,
+}
+
 /// Finds out which server is meant and everything about it.
 ///
 /// # Errors
 /// When the configuration file is wrong or does not have the server, or a token cannot be had.
-pub fn settle(choice: &Choice) -> anyhow::Result<Settled> {
+pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Settled> {
     let plain = |url: String| Settled { url, ..Settled::default() };
     let mut settled = match (&choice.url, &choice.server) {
         (Some(url), _) => plain(url.clone()),
-        (None, Some(name)) => named(choice, Some(name), "--server")?.unwrap_or_default(),
+        (None, Some(name)) => named(choice, token_command, Some(name), "--server")?.unwrap_or_default(),
         (None, None) => match (variable("PUSHCTL_URL"), variable("PUSHCTL_SERVER")) {
             (Some(url), _) => plain(url),
-            (None, Some(name)) => named(choice, Some(&name), "PUSHCTL_SERVER")?.unwrap_or_default(),
-            (None, None) => named(choice, None, "the key 'default'")?.unwrap_or_else(|| plain(DEFAULT_URL.to_owned())),
+            (None, Some(name)) => named(choice, token_command, Some(&name), "PUSHCTL_SERVER")?.unwrap_or_default(),
+            (None, None) => named(choice, token_command, None, "the key 'default'")?.unwrap_or_else(|| plain(DEFAULT_URL.to_owned())),
         },
     };
     if let Some(token) = variable("PUSHCTL_TOKEN") {
@@ -187,7 +196,7 @@ fn without_values(message: &str) -> String {
 }
 
 /// The server `name`, or the default one if there is one.
-fn named(choice: &Choice, name: Option<&str>, place: &str) -> anyhow::Result<Option<Settled>> {
+fn named(choice: &Choice, token_command: TokenCommand, name: Option<&str>, place: &str) -> anyhow::Result<Option<Settled>> {
     let Some((path, file)) = load(choice)? else {
         let Some(name) = name else { return Ok(None) };
         let where_to = path(choice).map_or_else(|| "and no home directory".to_owned(), |path| path.display().to_string());
@@ -199,11 +208,11 @@ fn named(choice: &Choice, name: Option<&str>, place: &str) -> anyhow::Result<Opt
         let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", known.join(", ")) };
         return Err(Usage(format!("there is no server '{name}' in {} (see {place}; {known})", path.display())).into());
     };
-    profile.settle(name, &path).map(Some)
+    profile.settle(name, &path, token_command).map(Some)
 }
 
 impl Profile {
-    fn settle(&self, name: &str, path: &Path) -> anyhow::Result<Settled> {
+    fn settle(&self, name: &str, path: &Path, token_command: TokenCommand) -> anyhow::Result<Settled> {
         let wrong = |what: String| Usage(format!("cannot use the server '{name}' of {}: {what}", path.display()));
         if [self.token.is_some(), self.token_file.is_some(), self.token_command.is_some()].iter().filter(|given| **given).count() > 1 {
             return Err(wrong("it has several tokens (keep one of token, token_file and token_command)".to_owned()).into());
@@ -219,7 +228,7 @@ impl Profile {
             value.set_sensitive(true);
             headers.insert(header, value);
         }
-        if let Some(token) = self.token(path).with_context(|| format!("cannot get the token of the server '{name}'"))? {
+        if let Some(token) = self.token(path, token_command).with_context(|| format!("cannot get the token of the server '{name}'"))? {
             headers.insert(AUTHORIZATION, bearer(&token, &format!("the token of the server '{name}'"))?);
         }
         let mode = self.mode.as_deref().map(|mode| <Mode as clap::ValueEnum>::from_str(mode, false));
@@ -239,7 +248,7 @@ impl Profile {
     }
 
     /// The token, from wherever it is. When PUSHCTL_TOKEN is there, it is not looked for.
-    fn token(&self, config: &Path) -> anyhow::Result<Option<String>> {
+    fn token(&self, config: &Path, token_command: TokenCommand) -> anyhow::Result<Option<String>> {
         if variable("PUSHCTL_TOKEN").is_some() {
             return Ok(None);
         }
@@ -248,6 +257,9 @@ impl Profile {
             let token = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             warn_of_readers(&file);
             return Ok(Some(token.trim().to_owned()));
+        }
+        if token_command == TokenCommand::Skip && self.token_command.is_some() {
+            return Ok(None);
         }
         let Some((program, args)) = self.token_command.as_deref().and_then(<[String]>::split_first) else { return Ok(self.token.clone()) };
         let output = Command::new(program)

@@ -195,14 +195,3 @@ fn names_are_completed_from_the_server_and_the_file() {
     let directory = configured("[servers.prod]\nurl = \"http://h\"\n[servers.test]\nurl = \"http://h\"\n");
     assert_eq!(with(Some(directory.path()), &[], &["complete", "servers", "pr"]).1, "prod\n");
 }
-
-#[test]
-fn bash_completes_channels() {
-    let fake = Fake::always(&ok("", INFO));
-    let script = "eval \"$(\"$0\" completions bash)\"\nCOMP_WORDS=(\"$0\" sub --url \"$1\" ''); COMP_CWORD=4\n_pushctl_with_names \"$0\" '' \"$1\"; printf '%s\\n' \"${COMPREPLY[@]}\"\n\
-        COMP_WORDS=(\"$0\" sub --mo); COMP_CWORD=2\n_pushctl_with_names \"$0\" --mo sub; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let program = env!("CARGO_BIN_EXE_pushctl");
-    let output = std::process::Command::new("bash").args(["-c", script, program, &fake.url]).output().expect("bash is there");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("a\n--mode\n", ""));
-}

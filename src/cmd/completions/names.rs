@@ -1,0 +1,192 @@
+//! `pushctl complete`: the names of channels and servers that a completion script asks for, one per line.
+//!
+//! It is no subcommand, so help and completions do not list it. `complete line -- WORDS` finds out what its last word is to be
+//! and exits with 1 if that is no name; `complete channels|servers PREFIX -- WORDS` is for shells that know. It never writes on
+//! stderr, runs no `token_command`, and ends after a second.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, Command, CommandFactory as _, Parser as _};
+
+use crate::client::statistics::{self, Report};
+use crate::cmd::args::{Choice, Server};
+use crate::cmd::output::printable;
+use crate::cmd::profile::{self, TokenCommand};
+use crate::cmd::{Cli, block_on, output};
+
+/// Arguments of `complete`.
+#[derive(Debug, clap::Parser)]
+struct Complete {
+    /// What is wanted
+    #[arg(value_enum)]
+    kind: Kind,
+    /// What it begins with
+    #[arg(allow_hyphen_values = true, default_value = "")]
+    prefix: String,
+    /// The line so far, without the program
+    #[arg(last = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Channels,
+    Servers,
+    /// What the last of the words is to be.
+    Line,
+}
+
+/// Time for the whole: somebody waits at a prompt.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Most names: more are no help.
+const MOST: usize = 200;
+/// Exit code if no name is wanted.
+const NOTHING_WANTED: u8 = 1;
+
+/// Prints the names for the line of this process.
+#[must_use]
+pub fn complete_line() -> ExitCode {
+    let Ok(mut args) = Complete::try_parse_from(std::env::args_os().skip(1)) else { return NOTHING_WANTED.into() };
+    if args.kind == Kind::Line {
+        let current = args.words.pop().unwrap_or_default();
+        let Some(wanted) = wanted(&args.words, &current) else { return NOTHING_WANTED.into() };
+        (args.kind, args.prefix) = (wanted.kind, wanted.prefix);
+    }
+    // Whatever goes wrong, there are no names then.
+    let names = block_on(async { Ok(names(&args).await) }).unwrap_or_default();
+    // Only what a shell can insert and a terminal can show; a hyphen would make an option of a name.
+    let fits = |name: &&String| name.starts_with(&args.prefix) && !name.starts_with('-') && printable(name) == **name;
+    let text: String = names.iter().filter(fits).take(MOST).map(|name| format!("{name}\n")).collect();
+    let _ = output::text(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+async fn names(args: &Complete) -> Vec<String> {
+    let choice = choice(&args.words);
+    match args.kind {
+        Kind::Servers => profile::list(&choice).unwrap_or_default().into_iter().map(|server| server.name).collect(),
+        Kind::Channels | Kind::Line => {
+            tokio::time::timeout(TIMEOUT, channels(&choice, &args.words, &args.prefix)).await.ok().flatten().unwrap_or_default()
+        }
+    }
+}
+
+/// A name that a line wants at its end.
+struct Wanted {
+    kind: Kind,
+    prefix: String,
+}
+
+/// What `current` is to be behind `words`, as the command line is read.
+fn wanted(words: &[String], current: &str) -> Option<Wanted> {
+    let mut root = Cli::command();
+    root.build();
+    let mut line = Line { command: &root, positionals: 0, option: None, has_ended_options: false };
+    words.iter().for_each(|word| line.take(word));
+    let wanted = |arg: &Arg, prefix: &str| Some(Wanted { kind: kind_of(arg)?, prefix: prefix.to_owned() });
+    if let Some(option) = line.option {
+        return wanted(option, current);
+    }
+    if !line.has_ended_options && current.starts_with('-') {
+        let (name, value) = current.strip_prefix("--")?.split_once('=')?;
+        return wanted(line.long(name)?, value);
+    }
+    wanted(line.positional()?, current)
+}
+
+/// The kind of names that an argument takes.
+fn kind_of(arg: &Arg) -> Option<Kind> {
+    let name = arg.get_long().unwrap_or(arg.get_id().as_str());
+    match name {
+        "channel" => Some(Kind::Channels),
+        // An option of this name is a number of them.
+        "channels" if arg.is_positional() => Some(Kind::Channels),
+        "server" => Some(Kind::Servers),
+        _ => None,
+    }
+}
+
+/// How far a command line was read.
+struct Line<'a> {
+    command: &'a Command,
+    /// Positional arguments of the command so far.
+    positionals: usize,
+    /// The option whose value comes next.
+    option: Option<&'a Arg>,
+    /// There was a `--`.
+    has_ended_options: bool,
+}
+
+impl<'a> Line<'a> {
+    fn take(&mut self, word: &str) {
+        if self.option.take().is_some() {
+            return;
+        }
+        match word.strip_prefix('-').filter(|rest| !rest.is_empty() && !self.has_ended_options) {
+            Some("-") => self.has_ended_options = true,
+            Some(rest) => match rest.strip_prefix('-') {
+                Some(long) if long.contains('=') => {}
+                Some(long) => self.option = self.long(long).filter(|arg| takes_next(arg)),
+                None => self.option = self.short(rest),
+            },
+            None => match self.command.find_subcommand(word).filter(|_| self.positionals == 0) {
+                Some(command) => self.command = command,
+                None => self.positionals += 1,
+            },
+        }
+    }
+
+    fn long(&self, name: &str) -> Option<&'a Arg> {
+        let is_named = |arg: &&Arg| arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name));
+        self.command.get_arguments().find(is_named)
+    }
+
+    /// The option of `-abc` whose value comes next: what follows an option with a value is its value.
+    fn short(&self, letters: &str) -> Option<&'a Arg> {
+        for (at, letter) in letters.char_indices() {
+            let option = self.command.get_arguments().find(|arg| arg.get_short() == Some(letter))?;
+            if takes_next(option) {
+                return (at + letter.len_utf8() == letters.len()).then_some(option);
+            }
+        }
+        None
+    }
+
+    /// The positional argument that comes next.
+    fn positional(&self) -> Option<&'a Arg> {
+        let mut positionals = self.command.get_positionals().collect::<Vec<_>>().into_iter();
+        let last = positionals.clone().next_back().filter(|arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1));
+        positionals.nth(self.positionals).or(last)
+    }
+}
+
+fn takes_next(arg: &Arg) -> bool {
+    arg.get_action().takes_values() && !arg.is_require_equals_set()
+}
+
+/// The server that the line names.
+fn choice(words: &[String]) -> Choice {
+    let value = |names: &[&str]| value(words, names);
+    Choice { url: value(&["--url", "-u"]), server: value(&["--server"]), config_file: value(&["--config-file"]).map(Into::into) }
+}
+
+fn value(words: &[String], names: &[&str]) -> Option<String> {
+    words.iter().enumerate().rev().find_map(|(at, word)| match word.split_once('=') {
+        Some((name, value)) if names.contains(&name) => Some(value.to_owned()),
+        _ => names.contains(&word.as_str()).then(|| words.get(at + 1).cloned()).flatten(),
+    })
+}
+
+async fn channels(choice: &Choice, words: &[String], prefix: &str) -> Option<Vec<String>> {
+    let mut server = Server::of(choice.clone(), value(words, &["--stats-path"]));
+    let url = server.settle_with(&Choice::default(), TokenCommand::Skip).ok()?;
+    // The protocol has no wildcard with a slash in it.
+    let wanted = if prefix.is_empty() || prefix.contains(['/', '*', '?']) { "ALL".to_owned() } else { format!("{prefix}*") };
+    let url = server.endpoints(&url).ok()?.statistics(Some(&wanted)).ok()?;
+    let body = statistics::fetch(&server.client().ok()?, &url, TIMEOUT).await.ok()?;
+    match Report::from_json(&body)? {
+        Report::Channels(infos) => Some(infos.into_iter().map(|info| info.channel).collect()),
+        Report::Summary(_) => None,
+    }
+}
