@@ -50,6 +50,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)')
             [CompletionResult]::new('--real-ip-from', '--real-ip-from', [CompletionResultType]::ParameterName, 'Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several times')
+            [CompletionResult]::new('--front-enforces', '--front-enforces', [CompletionResultType]::ParameterName, 'Serve push locations without these directives of the configuration, which pushctl does not enforce: the proxy that --real-ip-from names enforces them; `all`: every one')
             [CompletionResult]::new('--shards', '--shards', [CompletionResultType]::ParameterName, 'Threads that hold connections [default: one per core]')
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Memory for messages, channels, subscribers and connections together [default: 512m]')
             [CompletionResult]::new('--message-ttl', '--message-ttl', [CompletionResultType]::ParameterName, 'Time that a stored message is kept [default: 30m]')
@@ -93,6 +94,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
         }
         'pushctl;check' {
             [CompletionResult]::new('--front', '--front', [CompletionResultType]::ParameterName, 'Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR')
+            [CompletionResult]::new('--front-enforces', '--front-enforces', [CompletionResultType]::ParameterName, 'Take these directives as enforced by the proxy in front, as `serve` does; `all`: every one')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object per line: directives, locations, mistakes')
             [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Exit with 2 also if there are directives that are not served')
             [CompletionResult]::new('--to-toml', '--to-toml', [CompletionResultType]::ParameterName, 'Print the configuration in TOML, for `serve --config`')

@@ -45,6 +45,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s l -l listen -d
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 'Serve the push locations of this nginx configuration instead of the built-in ones' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s c -l config -d 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l real-ip-from -d 'Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several times' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l front-enforces -d 'Serve push locations without these directives of the configuration, which pushctl does not enforce: the proxy that --real-ip-from names enforces them; `all`: every one' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages, channels, subscribers and connections together [default: 512m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r
@@ -84,6 +85,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l parent -d 'End
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l log-level -d 'What is logged: off, error, warn, info or debug [default: what error_log says, else info on stderr]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l front -d 'Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l front-enforces -d 'Take these directives as enforced by the proxy in front, as `serve` does; `all`: every one' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l json -d 'One JSON object per line: directives, locations, mistakes'
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l strict -d 'Exit with 2 also if there are directives that are not served'
 complete -c pushctl -n "__fish_pushctl_using_subcommand check" -l to-toml -d 'Print the configuration in TOML, for `serve --config`'

@@ -11,7 +11,7 @@ use super::check_todo;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nchan::Roles;
-use crate::server::config::nginx::{self, Treated, Verdict};
+use crate::server::config::nginx::{self, FrontEnforces, ImportOptions, Treated, Verdict};
 use crate::server::config::{Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer};
 
 /// Address at which pushctl listens behind nginx.
@@ -33,6 +33,9 @@ pub struct Args {
     /// Start pushctl with the same file and the options of `serve` that the first lines name. [default of ADDR: 127.0.0.1:9080]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = BEHIND, conflicts_with = "to_toml")]
     front: Option<String>,
+    /// Take these directives as enforced by the proxy in front, as `serve` does; `all`: every one
+    #[arg(long, value_name = "DIRECTIVE", value_delimiter = ',')]
+    front_enforces: Vec<String>,
     /// Print the configuration in TOML, for `serve --config`
     #[arg(long)]
     to_toml: bool,
@@ -43,7 +46,7 @@ pub struct Args {
 /// # Errors
 /// When the file cannot be read or stdout cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Code> {
-    let loaded = nginx::load(&args.file);
+    let loaded = nginx::load(&args.file, &args.import_options());
     let (config, mistakes, notices, directives) = match loaded {
         Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives),
         Err(mistakes) => (None, mistakes.mistakes, mistakes.notices, mistakes.directives),
@@ -62,6 +65,15 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
     }
     output::text(if args.json { report.json() } else { report.text() }.as_bytes())?;
     Ok(report.code(args.strict))
+}
+
+impl Args {
+    /// `--front` and `--to-toml` print what the file has, whoever enforces it.
+    fn import_options(&self) -> ImportOptions {
+        let prints_file = self.front.is_some() || self.to_toml;
+        let front_enforces = if prints_file { FrontEnforces::all() } else { FrontEnforces(self.front_enforces.clone()) };
+        ImportOptions { front_enforces, knows_front: prints_file || !self.front_enforces.is_empty() }
+    }
 }
 
 fn to_toml(args: &Args) -> anyhow::Result<String> {

@@ -19,8 +19,9 @@ use tracing::level_filters::LevelFilter;
 use ready_file::ReadyFile;
 use reload::Steering;
 use signals::Signals;
-use start::{announce, raise_descriptor_limit, warn_without_endpoints};
+use start::{announce, raise_descriptor_limit, warn_about_needless, warn_without_endpoints};
 
+use crate::server::config::nginx::{FrontEnforces, ImportOptions};
 use crate::server::config::web::{Clients, RealIp};
 use crate::server::config::{Config, ListenAddress, SlowPolicy, nginx};
 use crate::server::{Server, panics};
@@ -63,6 +64,13 @@ pub struct Args {
     /// behind the proxy; --max-connections-per-address still counts its connections.
     #[arg(long, value_name = "ADDR", value_parser = clients)]
     real_ip_from: Vec<Clients>,
+    /// Serve push locations without these directives of the configuration, which pushctl does not enforce: the proxy that
+    /// --real-ip-from names enforces them; `all`: every one
+    ///
+    /// Their locations accept requests from that proxy only; other clients get 403. `internal`: locations that are internal
+    /// accept requests that the proxy has redirected to them. 'pushctl check --front' prints the configuration of such a proxy.
+    #[arg(long, value_name = "DIRECTIVE", value_delimiter = ',', requires = "real_ip_from")]
+    front_enforces: Vec<String>,
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
@@ -209,7 +217,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let is_builtin = args.file().is_none();
     let mut config = match args.file() {
-        Some(path) => reload::told(nginx::load(path))?.config,
+        Some(path) => {
+            let loaded = reload::told(nginx::load(path, &args.import_options()))?;
+            warn_about_needless(&args.front_enforces, &loaded.left_to_front);
+            loaded.config
+        }
         None => Config::builtin_with(args.slow_consumer.unwrap_or_default()),
     };
     crate::server::adopt(&config);
@@ -257,6 +269,11 @@ fn follow_parent(parent: i32) -> anyhow::Result<()> {
 }
 
 impl Args {
+    /// What the command line says about the proxy in front.
+    fn import_options(&self) -> ImportOptions {
+        ImportOptions { front_enforces: FrontEnforces(self.front_enforces.clone()), knows_front: !self.real_ip_from.is_empty() }
+    }
+
     /// The file of the configuration, if one is given.
     fn file(&self) -> Option<&PathBuf> {
         self.nginx_conf.as_ref().or(self.config.as_ref())

@@ -43,5 +43,6 @@ mod support;
 mod surroundings;
 mod systemd;
 mod texts;
+mod unenforced;
 mod websockets;
 mod wire;

@@ -62,7 +62,8 @@ impl Steering<'_> {
         };
         systemd::reloading();
         let loading = path.clone();
-        let loaded = tokio::task::spawn_blocking(move || nginx::load_again(&loading)).await;
+        let options = self.args.import_options();
+        let loaded = tokio::task::spawn_blocking(move || nginx::load_again(&loading, &options)).await;
         let result = match loaded.map(told) {
             Ok(Ok(loaded)) => self.apply(loaded).await,
             Ok(Err(mistakes)) => Err(mistakes.0),

@@ -34,6 +34,13 @@ pub(super) fn warn_without_endpoints(has_endpoints: bool) {
     }
 }
 
+/// Directives that are left to the front, and that no push location of the file has, may be misspelt.
+pub(super) fn warn_about_needless(front_enforces: &[String], left_to_front: &[String]) {
+    for name in front_enforces.iter().filter(|name| *name != "all" && !left_to_front.contains(name)) {
+        tracing::warn!("--front-enforces {name}: no push location of the configuration needs it");
+    }
+}
+
 /// Descriptors that the server needs for itself: listeners, runtimes, the log, a spare one.
 const OWN_DESCRIPTORS: u64 = 32;
 

@@ -24,8 +24,14 @@ pub struct WebSettings {
     pub satisfy_any: bool,
     /// `auth_basic`; `None` = off.
     pub authentication: Option<Arc<Authentication>>,
-    /// `internal`: nobody from outside may enter.
+    /// `internal`: only requests that were redirected may enter.
     pub internal: bool,
+    /// The front enforces `internal`: requests that it forwards may enter, too.
+    pub internal_from_front: bool,
+    /// Who may get content (push, files, back-ends) in spite of directives that pushctl does not enforce.
+    pub content_gate: Gate,
+    /// Who may get what `return` answers.
+    pub answer_gate: Gate,
     /// `root` or `alias`; `None` = no files are served.
     pub root: Option<Root>,
     /// `index`
@@ -44,6 +50,18 @@ pub struct WebSettings {
     pub unmodified: Unmodified,
     /// `max_ranges`; `None` = unlimited, 0 = files are sent as a whole.
     pub max_ranges: Option<u64>,
+}
+
+/// Who may enter a location in spite of directives that pushctl does not enforce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// Every client; there are no such directives.
+    #[default]
+    Open,
+    /// The front, which enforces them: a peer that is trusted to name its clients.
+    Front,
+    /// No client.
+    Closed,
 }
 
 /// Which proxies are believed when they say for whom they ask.

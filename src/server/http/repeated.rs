@@ -105,6 +105,9 @@ fn web_is_alike(web: &WebSettings) -> bool {
         access: _,
         satisfy_any: _,
         internal: _,
+        internal_from_front: _,
+        content_gate: _,
+        answer_gate: _,
         real_ip: _,
         // They are about files.
         root: _,

@@ -21,7 +21,7 @@ use super::sending::Again;
 use super::site::Site;
 use super::web::{self, Access};
 use crate::server::compression::Compression;
-use crate::server::config::web::Added;
+use crate::server::config::web::{Added, Gate};
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings, condition};
 use crate::server::dialect::nchan::negotiation;
 use crate::server::dialect::nchan::status;
@@ -202,6 +202,7 @@ impl Router<'_> {
         let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
         let compression = Compression::of(settings.gzip.as_ref(), request);
         let (next, max_body) = match returned {
+            Some(_) if !self.passes(settings.web.answer_gate, &settings.web, peer) => (forbidden(), 0),
             Some(answer) => (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0),
             None => self.admitted(location, settings, &variables, (length, &added, &compression)),
         };
@@ -222,7 +223,8 @@ impl Router<'_> {
         (length, added, compression): (BodyLength, &Added, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
-        if settings.web.internal && self.redirected.is_none() {
+        let web = &settings.web;
+        if web.internal && self.redirected.is_none() && !(web.internal_from_front && self.is_front(web, variables.peer)) {
             return (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0);
         }
         match web::access(&settings.web, request, variables, self.checked) {
@@ -243,6 +245,21 @@ impl Router<'_> {
     fn real_endpoints(&self, web: &WebSettings, request: &Request<'_>) -> Option<Endpoints> {
         let real_ip = self.site.limits.real_ip.as_ref().or(web.real_ip.as_ref())?;
         client_address::endpoints(real_ip, request)
+    }
+
+    /// Whether a peer may enter in spite of directives that are not enforced here.
+    fn passes(&self, gate: Gate, web: &WebSettings, peer: &Endpoints) -> bool {
+        match gate {
+            Gate::Open => true,
+            Gate::Front => self.is_front(web, peer),
+            Gate::Closed => false,
+        }
+    }
+
+    /// Whether the peer is a proxy that is trusted to name its clients.
+    fn is_front(&self, web: &WebSettings, peer: &Endpoints) -> bool {
+        let real_ip = self.site.limits.real_ip.as_ref().or(web.real_ip.as_ref());
+        real_ip.is_some_and(|real_ip| real_ip.trusts(&peer.remote_address))
     }
 
     /// The server that the connection's address and the Host header choose.
@@ -270,6 +287,11 @@ impl Router<'_> {
         (length, added, compression): (BodyLength, &Added, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
+        // Files are not there at all, then.
+        let has_content = location.endpoint != Endpoint::None || settings.proxy.is_some();
+        if has_content && !self.passes(settings.web.content_gate, &settings.web, variables.peer) {
+            return (forbidden(), 0);
+        }
         let max_body = match self.site.limits.max_body_bytes.unwrap_or(settings.client_max_body_size) {
             0 => self.shard.broker().settings().shared_memory_size,
             most => most,
@@ -346,6 +368,11 @@ impl Router<'_> {
         let values = hooks::values(nchan, variables, negotiation::Wanted::Publish);
         Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
     }
+}
+
+/// The answer to a client that does not come from the front.
+fn forbidden() -> Next {
+    Next::Respond(Response::error_page(Status::FORBIDDEN))
 }
 
 /// Whether a request at such a location is one of a publisher.

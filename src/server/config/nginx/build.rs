@@ -7,18 +7,21 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::{Config, ConnectionLimits, LocationSettings, Names, Paddings, ProcessSettings, Step, VirtualServer};
+use super::super::{Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings, Step, VirtualServer};
 use super::checks;
+use super::classes::{self, Class, Guard};
 use super::conditions;
 use super::directives::{self, EVENTS, Effect, HTTP, IF, LOCATION, MAIN, SERVER, SERVER_IF, Value};
 use super::files::Place;
+use super::guards::{self, GuardDirective};
 use super::levels::{Level, Scope, StepDraft};
-use super::listen;
+use super::listen::{self, Listen};
 use super::listeners::{Draft, listeners};
+use super::locations::Inner;
 use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
-use super::{Report, Verdict, ignored, maps, web};
+use super::{ImportOptions, Report, Verdict, ignored, maps};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -46,16 +49,23 @@ pub(super) struct Builder<'a> {
     process: ProcessSettings,
     /// The main block or `http` has an `error_log`.
     has_error_log: bool,
+    /// Addresses at which a `listen` has `proxy_protocol`, which holds for all servers there.
+    proxy_protocol: Vec<ListenAddress>,
+    pub(super) options: &'a ImportOptions,
 }
 
 /// Builds the configuration; `None` or mistakes in the report = it is wrong.
-pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
+pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) -> Option<Config> {
     let names = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &names);
     let (mut largest_padding, mut shows_info, mut has_nchan) = (0, false, false);
+    let mut proxy_protocol = Vec::new();
     names::visit(&tree.directives, &mut |directive| {
         has_nchan |= directive.name.starts_with("nchan_");
         shows_info |= directive.name == "nchan_subscriber_info";
+        if directive.name == "listen" && directive.arguments.iter().any(|argument| argument == b"proxy_protocol") {
+            proxy_protocol.extend(listen::parse(&directive.arguments).map(|listen| listen.address));
+        }
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
             largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
@@ -76,6 +86,8 @@ pub(super) fn build(tree: &Block, report: &mut Report) -> Option<Config> {
         limits,
         process,
         has_error_log: false,
+        proxy_protocol,
+        options,
     }
     .main(tree)
 }
@@ -132,8 +144,10 @@ impl Builder<'_> {
     /// A server and its limits.
     fn server(&mut self, place: Place, block: &Block, http: &Scope) -> (Draft, ConnectionLimits) {
         let (scope, blocks) = self.scope(block, SERVER);
-        let level = scope.level.inherit(&http.level);
+        let mut level = scope.level.inherit(&http.level);
         self.check_access(&level, place);
+        self.add_server_guards(&mut level, &blocks, &scope.listens, place);
+        self.settle_guards(&mut level, false, place);
         let settings = level.settings(Paddings::default(), &http.broker);
         let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
         let steps = scope.steps.into_iter().filter_map(|step| match step {
@@ -213,7 +227,15 @@ impl Builder<'_> {
         if !rule.arguments.contains(&directive.arguments.len()) {
             return Err(format!("invalid number of arguments in \"{name}\" directive"));
         }
-        let value = Value { name, arguments: &directive.arguments, names: &self.names, log_formats: &self.log_formats, base: &self.base };
+        let value = Value {
+            name,
+            arguments: &directive.arguments,
+            names: &self.names,
+            log_formats: &self.log_formats,
+            base: &self.base,
+            place: directive.place,
+            context,
+        };
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),
@@ -247,33 +269,33 @@ impl Builder<'_> {
         if ["push_", "pushctl_", "nchan_"].iter().any(|prefix| name.starts_with(prefix)) {
             return Err(format!("unknown directive \"{name}\""));
         }
-        let mut guard = None;
-        names::visit(std::slice::from_ref(directive), &mut |inner| {
-            if directives::GUARDS.contains(&inner.name.as_str()) {
-                guard.get_or_insert_with(|| inner.name.clone());
+        if context & (MAIN | EVENTS) == 0 {
+            match classes::class(directive) {
+                Class::Ignored(reason) => return Ok(Verdict::Ignored(reason)),
+                Class::Harmless => {}
+                Class::Files => scope.level.files_blocked = Some(name.to_owned()),
+                Class::Off => scope.level.guards_off.push(name.to_owned()),
+                Class::Guard(guard) => scope.level.guards.push(GuardDirective::new(name, guard, directive.place, context)),
             }
-        });
-        if guard.is_some() {
-            scope.level.guard = guard;
-        }
-        if web::blocks_files(name) && context & (SERVER | LOCATION | IF | SERVER_IF) != 0 {
-            scope.level.files_blocked = Some(name.to_owned());
         }
         if context != EVENTS {
             self.report.not_served(directive.place, &format!("directive \"{name}\""));
         }
-        if let Some(block) = &directive.block {
-            names::visit(&block.directives, &mut |inner| self.report.treated(inner, Verdict::NotServed));
-        }
         Ok(Verdict::NotServed)
+    }
+
+    /// Adds the guards in the `if` blocks of a server, and those of the addresses that it listens on.
+    fn add_server_guards(&self, level: &mut Level, blocks: &[Inner<'_>], listens: &[Listen], place: Place) {
+        let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, SERVER_IF)));
+        if listens.iter().any(|listen| self.proxy_protocol.contains(&listen.address)) {
+            level.guards.push(GuardDirective::new("proxy_protocol", Guard::Address, place, SERVER));
+        }
     }
 
     /// An `if` of a server: what stands in it changes no settings.
     fn server_if(&mut self, directive: &Directive, block: &Block, settings: &Arc<LocationSettings>) -> Option<Step> {
         let (scope, _) = self.scope(block, SERVER_IF);
-        if let Some(guard) = &scope.level.guard {
-            self.report.mistake(directive.place, checks::guarded(guard));
-        }
         let steps = scope.steps.into_iter().filter_map(|step| match step {
             StepDraft::Step(step) => Some(step),
             StepDraft::If => None,

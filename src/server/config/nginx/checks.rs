@@ -29,9 +29,6 @@ pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
 
 /// Checks a location with an endpoint; `places` = where the module reports it, and where the location is.
 pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSettings, places: (Place, Place), report: &mut Report) {
-    if let Some(guard) = &level.guard {
-        report.mistake(places.1, guarded(guard));
-    }
     let mut refuse = |text: &str| report.mistake_of_location(places.0, places.1, text);
     if level.channels_path.is_none() {
         refuse("push stream module: push_stream_channels_path must be set.");
@@ -65,9 +62,6 @@ pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSetting
 
 /// Checks a location of NHPM or nchan.
 pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, place: Place, report: &mut Report) {
-    if let Some(guard) = &level.guard {
-        report.mistake(place, guarded(guard));
-    }
     if matches!(endpoint, Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }) {
         if push_levels::legacy_id(names).is_none() {
             report.mistake(place, "unknown \"push_channel_id\" variable");
@@ -79,13 +73,6 @@ pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, pl
     if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
         report.notice(place, "the Redis engine of nchan is not served by pushctl: requests to this location are answered with 503");
     }
-}
-
-/// A location that is guarded by something that is not served must not be opened to everybody.
-pub(super) fn guarded(guard: &str) -> String {
-    format!(
-        "directive \"{guard}\" keeps requests out of a push location and is not served by pushctl: without it the location is open to all"
-    )
 }
 
 fn cannot_be_zero(name: &str) -> String {

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use std::path::Path;
 
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
+use super::files::Place;
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{Verdict, connection, gzip, ignored, listen, logs, nchan, nhpm, units, web};
+use super::{Verdict, connection, guards, gzip, ignored, listen, logs, nchan, nhpm, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -104,6 +105,9 @@ pub(super) struct Value<'a> {
     pub(super) log_formats: &'a LogFormats,
     /// Where relative paths begin.
     pub(super) base: &'a Path,
+    pub(super) place: Place,
+    /// The kind of its block.
+    pub(super) context: u8,
 }
 
 impl Value<'_> {
@@ -223,10 +227,9 @@ static DIRECTIVES: &[Rule] = &[
     rule_of("pushctl_slow_consumer_bytes", HSL, 1..=1, Effect::Once(slow_consumer_bytes)),
     one!("pushctl_gap_notice", HSL, |s, v| level.gap_notice = v.flag()?),
     one!("pushctl_batch", HSL, |s, v| level.batch = v.flag()?),
+    rule_of("pushctl_front_enforces", HSL, 1..=usize::MAX, Effect::Once(guards::front_enforces)),
+    rule_of(guards::NOT_ENFORCED, HSLI | SERVER_IF | LIMIT_EXCEPT, 1..=usize::MAX, Effect::Many(guards::not_enforced)),
 ];
-
-/// Directives that keep requests out. They are not served, and a push location that relies on one must not be opened.
-pub(super) static GUARDS: &[&str] = &["auth_jwt", "auth_request", "secure_link"];
 
 fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first() == b"auto" {

@@ -10,12 +10,15 @@ use bytes::Bytes;
 use super::super::compression::{Agents, Proxied};
 use super::super::condition::Step;
 use super::super::template::Template;
-use super::super::web::{AccessLog, AccessRule, AddedHeader, Authentication, Clients, LimitExcept, RealIp, RealIpHeader, Root, Unmodified};
+use super::super::web::{
+    AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, LimitExcept, RealIp, RealIpHeader, Root, Unmodified,
+};
 use super::super::{
     BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MessageFormat, NchanSettings, NhpmSettings,
     Paddings, ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::Verdict;
+use super::guards::{self, FrontEnforces, GuardDirective};
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
@@ -79,6 +82,10 @@ macro_rules! level {
         #[derive(Clone, Debug, Default)]
         pub(super) struct Level {
             $(pub(super) $name: Option<$kind>,)*
+            /// Directives that may keep requests out and are not enforced.
+            pub(super) guards: Vec<GuardDirective>,
+            /// Names of those that are turned off here.
+            pub(super) guards_off: Vec<String>,
             /// Those of NHPM.
             pub(super) nhpm: NhpmLevel,
             /// Those of nchan.
@@ -92,6 +99,8 @@ macro_rules! level {
             pub(super) fn inherit(self, outer: &Level) -> Level {
                 Level {
                     $($name: self.$name.or_else(|| outer.$name.clone()),)*
+                    guards: guards::inherit(self.guards, &self.guards_off, &outer.guards),
+                    guards_off: self.guards_off,
                     nhpm: self.nhpm.inherit(&outer.nhpm),
                     nchan: self.nchan.inherit(&outer.nchan),
                     // A location inside another one has to say itself where its requests go.
@@ -103,8 +112,11 @@ macro_rules! level {
 }
 
 level! {
-    // Name of a directive that keeps requests out and is not served.
-    guard: String,
+    front_enforces: FrontEnforces,
+    // Settled for each location.
+    content_gate: Gate,
+    answer_gate: Gate,
+    internal_from_front: bool,
     // Name of a directive because of which no files are served.
     files_blocked: String,
     added_headers: Vec<AddedHeader>,
@@ -219,13 +231,16 @@ impl Level {
             (Some(Some(realm)), Some(users)) => Some(Arc::new(Authentication { realm, users })),
             _ => None,
         };
-        let is_blocked = level.guard.is_some() || level.files_blocked.is_some();
+        let is_blocked = !level.guards.is_empty() || level.files_blocked.is_some();
         Arc::new(WebSettings {
             added_headers: level.added_headers.unwrap_or_default(),
             access: level.access.unwrap_or_default(),
             satisfy_any: level.satisfy_any.unwrap_or(false),
             authentication,
             internal: level.internal.unwrap_or(false),
+            internal_from_front: level.internal_from_front.unwrap_or(false),
+            content_gate: level.content_gate.unwrap_or_default(),
+            answer_gate: level.answer_gate.unwrap_or_default(),
             root: level.root.filter(|_| !is_blocked),
             index: level.index.unwrap_or_else(|| vec![Expression::literal("index.html")]),
             access_logs: level.access_logs.unwrap_or_default(),

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::super::web::Root;
+use super::super::web::{Gate, Root};
 use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step};
 use super::build::Builder;
 use super::checks;
+use super::classes::Guard;
 use super::conditions;
 use super::connection;
 use super::directives::{IF, LIMIT_EXCEPT, LOCATION};
 use super::files::Place;
+use super::guards::{self, GuardDirective};
 use super::levels::{Level, StepDraft};
 use super::parser::{Block, Directive};
 use super::push_levels::legacy_id;
@@ -24,7 +26,7 @@ pub(super) struct Outer<'a> {
 }
 
 /// A block in a scope: name, directive, content.
-type Inner<'t> = (&'static str, &'t Directive, &'t Block);
+pub(super) type Inner<'t> = (&'static str, &'t Directive, &'t Block);
 
 impl Builder<'_> {
     /// Builds the locations among `blocks`.
@@ -52,6 +54,8 @@ impl Builder<'_> {
         self.check_access(&level, directive.place);
         self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
+        Self::add_guards(&blocks, block, endpoint, &mut level);
+        self.settle_guards(&mut level, endpoint != Endpoint::None, directive.place);
         match endpoint {
             Endpoint::None => {}
             Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
@@ -70,6 +74,10 @@ impl Builder<'_> {
             if level.internal != Some(true) {
                 self.report.notice(directive.place, text);
             }
+            if let (Some(Gate::Closed), Some(guard)) = (level.content_gate, level.guards.first()) {
+                let text = format!("requests to this location are rejected (403): \"{}\" is not enforced by pushctl", guard.name);
+                self.report.notice(directive.place, text);
+            }
         }
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
@@ -77,6 +85,16 @@ impl Builder<'_> {
         let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
         let nested = self.locations(&blocks, &inner);
         Location { pattern, endpoint, settings, steps, nested }
+    }
+
+    /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in place of its push handler.
+    fn add_guards(blocks: &[Inner<'_>], block: &Block, endpoint: Endpoint, level: &mut Level) {
+        let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, IF)));
+        let pass = block.directives.iter().find(|inner| endpoint != Endpoint::None && inner.name == "proxy_pass");
+        if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
+            level.guards.push(GuardDirective::new("proxy_pass", Guard::Handler, pass.place, LOCATION));
+        }
     }
 
     /// The `limit_except` of a location.
@@ -87,9 +105,9 @@ impl Builder<'_> {
                 self.report.mistake(directive.place, "\"limit_except\" directive is duplicate");
             }
             let (scope, _) = self.scope(block, LIMIT_EXCEPT);
-            let guard = scope.level.guard.clone();
+            let guards = scope.level.guards.clone();
             let inner = scope.level.inherit(level);
-            level.guard = guard.or_else(|| level.guard.take());
+            level.guards.extend(guards);
             self.check_access(&inner, directive.place);
             match connection::limit_except(&directive.arguments, &inner) {
                 Ok(limit) => found = Some(limit),
@@ -148,9 +166,6 @@ impl Builder<'_> {
                 },
             };
             let (scope, _) = self.scope(block, IF);
-            if let (Some(guard), true) = (&scope.level.guard, endpoint != Endpoint::None) {
-                self.report.mistake(directive.place, checks::guarded(guard));
-            }
             let inner = scope.steps.into_iter().filter_map(|step| match step {
                 StepDraft::Step(step) => Some(step),
                 StepDraft::If => None,

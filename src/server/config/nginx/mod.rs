@@ -7,11 +7,13 @@
 
 mod build;
 mod checks;
+mod classes;
 mod conditions;
 mod connection;
 mod directives;
 mod files;
 mod from_toml;
+mod guards;
 mod gzip;
 mod hints;
 mod ignored;
@@ -41,6 +43,16 @@ use std::path::Path;
 
 use super::Config;
 use files::{Files, Place};
+pub use guards::FrontEnforces;
+
+/// What is known about the surroundings of the server when a file is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Directives that a proxy in front enforces.
+    pub front_enforces: FrontEnforces,
+    /// The address of that proxy is given elsewhere; without it `set_real_ip_from` names it.
+    pub knows_front: bool,
+}
 
 /// A configuration that was read.
 #[derive(Debug)]
@@ -51,6 +63,8 @@ pub struct Loaded {
     pub notices: Vec<Notice>,
     /// Every directive of the file.
     pub directives: Vec<Treated>,
+    /// Names of directives of push locations that the front enforces.
+    pub left_to_front: Vec<String>,
 }
 
 /// A directive and what becomes of it.
@@ -171,22 +185,22 @@ pub fn directive_blocks(name: &str) -> Option<Vec<&'static str>> {
 ///
 /// # Errors
 /// All mistakes at once, up to the first syntax error of each file.
-pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
-    loaded(path, files::read_any(path))
+pub fn load(path: &Path, options: &ImportOptions) -> Result<Loaded, Mistakes> {
+    loaded(path, files::read_any(path), options)
 }
 
 /// As [`load`], for a file that was read before: one that cannot be read twice is an error, and is not waited for.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_again(path: &Path) -> Result<Loaded, Mistakes> {
-    loaded(path, files::read(path))
+pub fn load_again(path: &Path, options: &ImportOptions) -> Result<Loaded, Mistakes> {
+    loaded(path, files::read(path), options)
 }
 
-fn loaded(path: &Path, text: Result<Vec<u8>, String>) -> Result<Loaded, Mistakes> {
+fn loaded(path: &Path, text: Result<Vec<u8>, String>, options: &ImportOptions) -> Result<Loaded, Mistakes> {
     let file = path.display().to_string();
     match text {
-        Ok(text) => parse(&file, &text),
+        Ok(text) => parse_with(&file, &text, options),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
             Err(Mistakes {
@@ -203,10 +217,14 @@ fn loaded(path: &Path, text: Result<Vec<u8>, String>) -> Result<Loaded, Mistakes
 /// # Errors
 /// As [`load`].
 pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
+    parse_with(file, text, &ImportOptions::default())
+}
+
+fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
     let (tree, faults) = tree(text, &mut files);
-    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new() };
-    let config = tree.as_ref().and_then(|tree| build::build(tree, &mut report));
+    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new(), left_to_front: Vec::new() };
+    let config = tree.as_ref().and_then(|tree| build::build(tree, &mut report, options));
     // What was left out of a line may be missed there.
     report.mistakes.retain(|found| !faults.errors.iter().any(|error| error.place == found.place));
     if let Some(tree) = &tree {
@@ -216,9 +234,10 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
         report.mistakes.push(Found { place, text, hints: hint.into_iter().collect(), location: None });
     }
     let directives = report.directives();
+    let left_to_front = std::mem::take(&mut report.left_to_front);
     let (mistakes, notices) = report.remarks();
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives }),
+        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives, left_to_front }),
         _ => Err(Mistakes { mistakes, notices, directives }),
     }
 }
@@ -258,6 +277,7 @@ struct Report {
     mistakes: Vec<Found>,
     notices: Vec<Found>,
     treated: Vec<(Place, String, Verdict)>,
+    left_to_front: Vec<String>,
 }
 
 /// Something to say about a place.
@@ -280,6 +300,25 @@ impl Report {
 
     fn notice(&mut self, place: Place, text: impl Into<String>) {
         self.notices.push(Found { place, text: text.into(), hints: Vec::new(), location: None });
+    }
+
+    /// A directive that is not enforced refuses a location; reported once for all its locations.
+    fn guard(&mut self, place: Place, location: Place, text: String) {
+        let found = Found { place, text, hints: Vec::new(), location: (location != place).then_some(location) };
+        if !self.mistakes.iter().any(|known| known.place == place && known.text == found.text) {
+            self.mistakes.push(found);
+        }
+    }
+
+    /// A directive that is not enforced here, which the front does.
+    fn left_to_front(&mut self, place: Place, name: &str) {
+        let text = format!("directive \"{name}\" is left to the front: its push locations accept requests from there only");
+        if !self.notices.iter().any(|known| known.place == place && known.text == text) {
+            self.notice(place, text);
+        }
+        if !self.left_to_front.iter().any(|known| known == name) {
+            self.left_to_front.push(name.to_owned());
+        }
     }
 
     fn not_served(&mut self, place: Place, what: &str) {
@@ -315,6 +354,8 @@ impl Report {
 
 #[cfg(test)]
 mod directive_table;
+#[cfg(test)]
+mod guard_tests;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]

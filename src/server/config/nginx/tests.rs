@@ -128,22 +128,6 @@ fn what_is_not_served_is_told_with_its_line() {
 }
 
 #[test]
-fn a_guarded_push_location_is_not_opened_to_everybody() {
-    let push = "push_stream_publisher; push_stream_channels_path a;";
-    for (content, line, guard) in [
-        (format!("location /a {{ {push}\nauth_request /x; }}"), 5, "auth_request"),
-        (format!("auth_jwt x;\nlocation /a {{ {push} }}"), 6, "auth_jwt"),
-        (format!("location /a {{ {push}\nif ($arg_key != secret) {{ secure_link x; }} }}"), 6, "secure_link"),
-        (format!("location /a {{ {push}\nlimit_except GET {{ auth_jwt x; }} }}"), 5, "auth_jwt"),
-    ] {
-        let found = mistakes(&in_server(&content));
-        let expected = format!("conf:{line}: directive \"{guard}\" keeps requests out of a push location");
-        assert!(found.len() == 1 && found[0].starts_with(&expected), "{content}: {found:?}");
-    }
-    assert_eq!(loaded(&in_server("location ~ /\\.ht { auth_request /x; }")).notices.len(), 1);
-}
-
-#[test]
 fn locations_are_chosen_as_by_nginx() {
     let publisher =
         |pattern: &str, path: &str| format!("location {pattern} {{ push_stream_publisher; push_stream_channels_path {path}; }}\n");
@@ -327,7 +311,7 @@ fn endpoints_have_their_modes() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_one_mistake() {
-    let mistakes = load(Path::new("/nonexistent/nginx.conf")).expect_err("no such file");
+    let mistakes = load(Path::new("/nonexistent/nginx.conf"), &ImportOptions::default()).expect_err("no such file");
     assert!(mistakes.to_string().starts_with("/nonexistent/nginx.conf: cannot read the configuration: "), "{mistakes}");
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use toml::{Table, Value};
 
+use super::classes::{self, Class};
 use super::conditions;
 use super::directives::{self, Effect};
 use super::files::Files;
@@ -16,7 +17,7 @@ const RULES: [&str; 7] = ["allow", "deny", "set", "if", "return", "break", "rewr
 pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     let mut has_hooks = false;
     super::names::visit(&tree.directives, &mut |directive| has_hooks |= directive.name.starts_with("nchan_"));
-    let mut writer = Writer { out: String::new(), files, has_hooks };
+    let mut writer = Writer { out: String::new(), files, has_hooks, main: Vec::new() };
     let empty = Block::default();
     let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
     // The main block and `http` are one table, so that what is in both stands there once.
@@ -25,7 +26,10 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
         match (directive.name.as_str(), &directive.block) {
             ("http", _) => {}
             ("events", Some(events)) => events.directives.iter().for_each(|inner| writer.comment(inner, "")),
-            _ => top.push(directive),
+            _ => {
+                writer.main.push(directive);
+                top.push(directive);
+            }
         }
     }
     top.extend(&http.directives);
@@ -38,6 +42,8 @@ struct Writer<'a> {
     files: &'a Files,
     /// There are locations of nchan, whose back-ends are served.
     has_hooks: bool,
+    /// The directives of the main block, which restrict nothing.
+    main: Vec<&'a Directive>,
 }
 
 impl Writer<'_> {
@@ -45,17 +51,32 @@ impl Writer<'_> {
         if self.has_hooks { directives::rule_with_hooks(name) } else { directives::rule(name) }
     }
 
-    /// It is not served, and because of it no files are.
-    fn blocks_files(&self, directive: &Directive) -> bool {
-        self.rule(&directive.name).is_none() && super::web::blocks_files(&directive.name)
+    fn class(&self, directive: &Directive) -> Option<Class> {
+        self.rule(&directive.name).is_none().then(|| classes::class(directive))
+    }
+
+    /// Names of directives here that may restrict access and that pushctl does not enforce.
+    fn guards<'t>(&self, all: &[&'t Directive]) -> Vec<&'t str> {
+        let mut names: Vec<&str> = Vec::new();
+        let is_in_main = |directive: &Directive| self.main.iter().any(|main| std::ptr::eq(*main, directive));
+        for directive in all.iter().filter(|directive| matches!(self.class(directive), Some(Class::Guard(_)))) {
+            if !is_in_main(directive) && !names.contains(&directive.name.as_str()) {
+                names.push(&directive.name);
+            }
+        }
+        names
     }
 
     /// Simple directives first: what follows the head of a table belongs to it.
     fn block(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
         self.simple(all)?;
-        let may_have_files = !path.is_empty() && !path.ends_with("limit_except");
-        if may_have_files && all.iter().any(|directive| self.blocks_files(directive)) {
+        let may_have_files = !path.ends_with("limit_except");
+        if may_have_files && all.iter().any(|directive| self.class(directive) == Some(Class::Files)) {
             self.line(format_args!("files = false"));
+        }
+        let guards = self.guards(all);
+        if !guards.is_empty() {
+            self.line(format_args!("not_enforced = {}", Value::from(guards)));
         }
         self.rules(all)?;
         self.types(all, path)?;
@@ -231,8 +252,14 @@ fn rule(directive: &Directive) -> Result<String, String> {
     let condition = conditions::inside(&directive.arguments).ok_or("a condition has brackets")?;
     let mut parts = vec![format!("if = {}", words(&condition)?)];
     let (rules, others): (Vec<&Directive>, Vec<&Directive>) = block.directives.iter().partition(|inner| is_rule(inner));
-    if others.iter().any(|inner| directives::rule(&inner.name).is_none() && super::web::blocks_files(&inner.name)) {
+    let class = |inner: &&&Directive| directives::rule(&inner.name).is_none().then(|| classes::class(inner));
+    if others.iter().any(|inner| class(&inner) == Some(Class::Files)) {
         parts.push("files = false".to_owned());
+    }
+    let guards: Vec<&str> =
+        others.iter().filter(|inner| matches!(class(inner), Some(Class::Guard(_)))).map(|inner| inner.name.as_str()).collect();
+    if !guards.is_empty() {
+        parts.push(format!("not_enforced = {}", Value::from(guards)));
     }
     let mut done: Vec<&str> = Vec::new();
     for inner in others.iter().filter(|inner| directives::rule(&inner.name).is_some_and(|rule| !matches!(rule.effect, Effect::Ignored))) {

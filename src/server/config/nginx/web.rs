@@ -33,32 +33,6 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("access_log", HSL | IF, 1..=usize::MAX, Effect::Many(access_log)),
 ];
 
-/// Directives in a location that other handlers answer, or that keep requests out: where one stands, no files are served.
-pub(super) fn blocks_files(name: &str) -> bool {
-    const HARMLESS: [&str; 17] = [
-        "add_trailer",
-        "aio",
-        "autoindex",
-        "autoindex_exact_size",
-        "autoindex_format",
-        "autoindex_localtime",
-        "charset",
-        "charset_types",
-        "directio",
-        "disable_symlinks",
-        "error_page",
-        "expires",
-        "limit_rate",
-        "open_file_cache",
-        "open_file_cache_valid",
-        "read_ahead",
-        "source_charset",
-    ];
-    let is_setting = |prefix: &str| name.starts_with(prefix) && !name.ends_with("_pass");
-    let settings = ["gzip", "proxy_", "fastcgi_", "uwsgi_", "scgi_", "ssl_", "http2_", "limit_req", "limit_conn"];
-    !HARMLESS.contains(&name) && !settings.into_iter().any(is_setting)
-}
-
 fn expression(value: &Value<'_>, text: &[u8]) -> Result<Expression, String> {
     Expression::parse_with(text, value.names).map_err(|error| error.to_string())
 }

@@ -1,0 +1,165 @@
+//! Which directives refuse a push location, and what the front may enforce.
+
+use super::super::web::Gate;
+use super::super::{Config, LocationSettings};
+use super::*;
+
+const PUSH: &str = "push_stream_publisher; push_stream_channels_path a;";
+
+/// A file whose server has `content` from line 4 on.
+fn in_server(content: &str) -> String {
+    format!("events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nserver {{ listen 9103;\n{content} }} }}")
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let Err(mistakes) = parse("conf", text.as_bytes()) else { return Vec::new() };
+    mistakes.mistakes.iter().map(ToString::to_string).collect()
+}
+
+fn with_front(text: &str, names: &[&str]) -> Result<Loaded, Mistakes> {
+    let front_enforces = FrontEnforces(names.iter().map(|name| (*name).to_owned()).collect());
+    parse_with("conf", text.as_bytes(), &ImportOptions { front_enforces, knows_front: true })
+}
+
+fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
+    let server = &config.listeners[0].servers[0];
+    server.locate(path.as_bytes()).map_or_else(|| server.settings.clone(), |(location, _)| location.settings.clone())
+}
+
+#[test]
+fn a_push_location_is_refused_for_every_directive_that_may_restrict_access() {
+    for (content, line, name) in [
+        (format!("location /a {{ {PUSH}\nauth_ldap x; }}"), 5, "auth_ldap"),
+        (format!("location /a {{ {PUSH}\nsome_new_thing x; }}"), 5, "some_new_thing"),
+        (format!("location /a {{ {PUSH}\ndenny all; }}"), 5, "denny"),
+        (format!("location /a {{ {PUSH}\nssl_verify_clinet on; }}"), 5, "ssl_verify_clinet"),
+        (format!("location /a {{ {PUSH}\naccess_by_lua_file a.lua; }}"), 5, "access_by_lua_file"),
+        (format!("location /a {{ {PUSH}\nset_by_lua_file $x a.lua; }}"), 5, "set_by_lua_file"),
+        (format!("location /a {{ {PUSH}\njs_body_filter a.b; }}"), 5, "js_body_filter"),
+        (format!("location /a {{ {PUSH}\nmodsecurity on; }}"), 5, "modsecurity"),
+        (format!("location /a {{ {PUSH}\nlimit_req zone=a; }}"), 5, "limit_req"),
+        (format!("location /a {{ {PUSH}\nlimit_conn a 1; }}"), 5, "limit_conn"),
+        (format!("location /a {{ {PUSH}\nproxy_pass http://b; }}"), 5, "proxy_pass"),
+        (format!("location /a {{ {PUSH}\nfastcgi_pass b; }}"), 5, "fastcgi_pass"),
+        (format!("location /a {{ {PUSH}\ntry_files $uri =404; }}"), 5, "try_files"),
+        (format!("location /a {{ {PUSH}\necho off; }}"), 5, "echo"),
+        (format!("location /a {{ {PUSH}\nmore_set_input_headers 'X-User: a'; }}"), 5, "more_set_input_headers"),
+        (format!("ssl_verify_client on;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
+        (format!("ssl_verify_client optional;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
+        (format!("location / {{ auth_digest x;\nlocation /a {{ {PUSH} }} }}"), 4, "auth_digest"),
+        (format!("if ($arg_k) {{\nunknown_thing x; }}\nlocation /a {{ {PUSH} }}"), 5, "unknown_thing"),
+        (format!("location /a {{ {PUSH} if ($arg_k) {{\nproxy_pass http://b; }} }}"), 5, "proxy_pass"),
+        (format!("location /a {{ {PUSH} limit_except GET {{\nauth_jwt x; }} }}"), 5, "auth_jwt"),
+        (format!("location /a {{ {PUSH} }}\nfoo {{ bar; }}"), 5, "foo"),
+    ] {
+        let found = mistakes(&in_server(&content));
+        let begin = format!("conf:{line}: directive \"{name}\" ");
+        let end = format!("and start with --front-enforces {name}");
+        assert!(found.len() == 1 && found[0].starts_with(&begin) && found[0].contains(&end), "{content}: {found:?}");
+    }
+    let proxied = "events {} http { push_stream_shared_memory_size 10m; server { listen 9103 proxy_protocol; }\n server { listen 9103;
+        location /a { push_stream_publisher; push_stream_channels_path a; } } }";
+    assert!(mistakes(proxied)[0].contains("\"proxy_protocol\""), "{:?}", mistakes(proxied));
+    let nchan =
+        "events {} http { server { listen 9103;\nlocation /a { nchan_pubsub; nchan_channel_id a;\nproxy_pass http://127.0.0.1:1; } } }";
+    assert!(mistakes(nchan)[0].starts_with("conf:3: directive \"proxy_pass\" answers requests"), "{:?}", mistakes(nchan));
+}
+
+#[test]
+fn one_directive_of_http_is_one_mistake_with_one_of_its_locations() {
+    let text = format!(
+        "events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nnaxsi_thing;\nserver {{ listen 9103;\n\
+        location /a {{ {PUSH} }}\nlocation /b {{ {PUSH} }} }} }}"
+    );
+    let found = mistakes(&text);
+    assert!(found.len() == 1 && found[0].starts_with("conf:3: ") && found[0].ends_with("(in the location of line 5)"), "{found:?}");
+}
+
+#[test]
+fn directives_that_do_not_concern_a_push_location_do_not_refuse_it() {
+    for content in [
+        format!("location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; limit_rate 1k; add_trailer X y; }}"),
+        format!("location /a {{ {PUSH} auth_request off; modsecurity off; limit_req_status 429; proxy_buffering off; }}"),
+        format!("auth_pam x; location /a {{ {PUSH} auth_pam off; }}"),
+        format!("ssl_verify_client off; ssl_certificate a; ssl_protocols TLSv1.3; location /a {{ {PUSH} }}"),
+        format!("try_files $uri =404; location /a {{ {PUSH} }}"),
+        format!("location / {{ proxy_pass http://b; location /a {{ {PUSH} }} }}"),
+        format!("location / {{ auth_ldap x; }} location /a {{ {PUSH} }}"),
+        format!("location /a {{ {PUSH} brotli on; zstd on; log_by_lua_file a; mirror /m; vhost_traffic_status_zone; }}"),
+    ] {
+        assert_eq!(mistakes(&in_server(&content)), [""; 0], "{content}");
+    }
+    let outside = format!(
+        "some_module on;\nevents {{ other on; }}\n{}\nstream {{ server {{ foo; }} }}",
+        in_server(&format!("location /a {{ {PUSH} }}")).replace("events {}", "")
+    );
+    assert_eq!(mistakes(&outside), [""; 0]);
+}
+
+#[test]
+fn the_front_opens_a_location_to_its_own_requests_only() {
+    let text = in_server(&format!(
+        "auth_ldap x;\nlocation /a {{ {PUSH} limit_req zone=a; }}\nlocation /b {{ {PUSH} }}\nlocation /i {{ {PUSH} internal; }}\n\
+         location /r {{ return 200 a; }}"
+    ));
+    let refused = with_front(&text, &["auth_ldap"]).expect_err("limit_req is left").mistakes;
+    assert!(refused.len() == 1 && refused[0].text.contains("\"limit_req\""), "{refused:?}");
+    for names in [&["auth_ldap", "limit_req"][..], &["all"]] {
+        let loaded = with_front(&text, names).expect("it is served");
+        let gates = ["/a", "/b", "/r"].map(|path| settings(&loaded.config, path).web.content_gate);
+        assert_eq!(gates, [Gate::Front; 3]);
+        assert_eq!(settings(&loaded.config, "/i").web.internal_from_front, names == ["all"]);
+        assert!(["auth_ldap", "limit_req"].iter().all(|name| loaded.left_to_front.iter().any(|left| left == name)));
+        assert!(loaded.notices.iter().any(|notice| notice.line == 5 && notice.text.contains("\"limit_req\" is left to the front")));
+    }
+    let own = text.replace("auth_ldap x;", "auth_ldap x; pushctl_front_enforces auth_ldap limit_req;");
+    let loaded = parse("conf", own.as_bytes()).expect("it is served");
+    assert_eq!(settings(&loaded.config, "/a").web.content_gate, Gate::Front);
+    assert!(loaded.notices.iter().any(|notice| notice.text.starts_with("no request can enter")), "{:?}", loaded.notices);
+}
+
+#[test]
+fn what_return_answers_is_closed_only_by_what_comes_before_it() {
+    let text =
+        in_server("location /a { auth_ldap x; limit_req zone=a; return 200 a; }\nlocation /b { rewrite_by_lua_file x; return 200 b; }");
+    let loaded = parse("conf", text.as_bytes()).expect("no push location");
+    let gates = ["/a", "/b"].map(|path| settings(&loaded.config, path).web.answer_gate);
+    assert_eq!(gates, [Gate::Open, Gate::Closed]);
+}
+
+#[test]
+fn a_location_serves_no_files_with_rules_that_are_not_enforced() {
+    for rule in [
+        "disable_symlinks on",
+        "ssi on",
+        "auth_ldap x",
+        "limit_req zone=a",
+        "unknown_thing x",
+        "image_filter test",
+        "fastcgi_pass a",
+        "pushctl_files off",
+    ] {
+        let text = in_server(&format!("location /a/ {{ root /var; {rule}; }}"));
+        let loaded = parse("conf", text.as_bytes()).expect("no push location");
+        assert!(settings(&loaded.config, "/a/x").web.root.is_none(), "{text}");
+    }
+    for rule in ["disable_symlinks off", "expires 1d", "autoindex on", "sendfile on", "gzip_static on", "open_file_cache off"] {
+        let loaded = parse("conf", in_server(&format!("location /a/ {{ root /var; {rule}; }}")).as_bytes()).expect("valid");
+        assert!(settings(&loaded.config, "/a/x").web.root.is_some(), "{rule}");
+    }
+    let inherited = in_server("root /var; location /a/ { }").replace("server {", "disable_symlinks on; server {");
+    assert!(settings(&parse("conf", inherited.as_bytes()).expect("valid").config, "/a/x").web.root.is_none());
+}
+
+#[test]
+fn toml_does_not_lose_what_restricts_access() {
+    let text =
+        in_server(&format!("ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ auth_jwt z; }} }}"));
+    let toml = to_toml("conf", text.as_bytes()).expect("TOML");
+    let found = parse("conf.toml", toml.as_bytes()).expect_err("it is refused as well");
+    for name in ["ssl_verify_client", "auth_ldap", "auth_jwt"] {
+        assert_eq!(found.mistakes.iter().filter(|mistake| mistake.text.contains(&format!("\"{name}\""))).count(), 1, "{found}\n{toml}");
+    }
+    let opened = format!("front_enforces = [\"auth_ldap\", \"auth_jwt\", \"ssl_verify_client\"]\n{toml}");
+    assert!(parse("conf.toml", opened.as_bytes()).is_ok(), "{opened}");
+}

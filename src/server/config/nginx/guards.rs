@@ -1,0 +1,145 @@
+//! Directives that may keep requests out of a push location and are not enforced here, and the leave to serve it without
+//! them: the front, an nginx that forwards requests to pushctl, enforces them.
+
+use super::super::web::Gate;
+use super::build::Builder;
+use super::classes::{Class, Guard, class, class_of};
+use super::directives::{self, IF, LIMIT_EXCEPT, LOCATION, Value};
+use super::files::Place;
+use super::levels::{Level, Scope};
+use super::parser::Block;
+
+/// A directive that is not enforced, in force in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GuardDirective {
+    pub(super) name: String,
+    pub(super) guard: Guard,
+    pub(super) place: Place,
+    /// It holds in inner blocks, too.
+    pub(super) is_inherited: bool,
+}
+
+impl GuardDirective {
+    pub(super) fn new(name: &str, guard: Guard, place: Place, context: u8) -> Self {
+        let is_in_location = context & (LOCATION | IF | LIMIT_EXCEPT) != 0;
+        Self { name: name.to_owned(), guard, place, is_inherited: guard.is_inherited(is_in_location) }
+    }
+}
+
+/// Names of directives that the front enforces; `all` stands for every one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrontEnforces(pub Vec<String>);
+
+impl FrontEnforces {
+    /// The front enforces every directive.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(vec!["all".to_owned()])
+    }
+
+    /// Whether the front enforces the directive of this name.
+    #[must_use]
+    pub fn includes(&self, name: &str) -> bool {
+        self.0.iter().any(|known| known == name || known == "all")
+    }
+}
+
+/// The guards of a block and those that it inherits: the nearest one of a name replaces the others, and `off` removes them.
+pub(super) fn inherit(own: Vec<GuardDirective>, off: &[String], outer: &[GuardDirective]) -> Vec<GuardDirective> {
+    let is_replaced = |guard: &GuardDirective| {
+        off.contains(&guard.name) || (guard.guard != Guard::Unknown && own.iter().any(|other| other.name == guard.name))
+    };
+    let inherited: Vec<GuardDirective> = outer.iter().filter(|guard| guard.is_inherited && !is_replaced(guard)).cloned().collect();
+    [own, inherited].concat()
+}
+
+/// The guards in an `if` block. They are taken as those of the block around it: a condition that pushctl evaluates must
+/// not decide whether the front has to be asked.
+pub(super) fn of_if(block: &Block, context: u8) -> Vec<GuardDirective> {
+    let mut guards = Vec::new();
+    for directive in &block.directives {
+        let is_ruled = directives::rule(&directive.name).is_some();
+        if directive.name == NOT_ENFORCED {
+            guards.extend(directive.arguments.iter().map(|name| named(name, directive.place, context)));
+        } else if let (Class::Guard(guard), false) = (class(directive), is_ruled) {
+            guards.push(GuardDirective::new(&directive.name, guard, directive.place, context));
+        }
+    }
+    guards
+}
+
+/// The directive by which a file in another notation names its guards.
+pub(super) const NOT_ENFORCED: &str = "pushctl_not_enforced";
+
+/// A guard of which only the name is known.
+fn named(name: &[u8], place: Place, context: u8) -> GuardDirective {
+    let name = String::from_utf8_lossy(name);
+    let guard = match class_of(&name) {
+        Class::Guard(guard) => guard,
+        _ => Guard::Unknown,
+    };
+    GuardDirective::new(&name, guard, place, context)
+}
+
+/// `pushctl_not_enforced`: directives that a file in another notation had here.
+pub(super) fn not_enforced(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    scope.level.guards.extend(value.arguments.iter().map(|name| named(name, value.place, value.context)));
+    Ok(())
+}
+
+/// `pushctl_front_enforces`
+pub(super) fn front_enforces(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    let names = value.arguments.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+    scope.level.front_enforces = Some(FrontEnforces(names.collect()));
+    Ok(())
+}
+
+impl Builder<'_> {
+    /// Decides who may enter a location because of its guards. Those of a push location that the front does not enforce are
+    /// mistakes.
+    pub(super) fn settle_guards(&mut self, level: &mut Level, is_push: bool, location: Place) {
+        let (mut content, mut answers) = (Gate::Open, Gate::Open);
+        for guard in &level.guards {
+            let is_waived = self.front_enforces(level, &guard.name);
+            let gate = if is_waived { Gate::Front } else { Gate::Closed };
+            content = content.max(gate);
+            if guard.guard.precedes_return() {
+                answers = answers.max(gate);
+            }
+            if is_waived && is_push {
+                self.report.left_to_front(guard.place, &guard.name);
+            } else if is_push {
+                self.report.guard(guard.place, location, refusal(guard));
+            }
+        }
+        let is_entered_from_front = level.internal == Some(true) && self.front_enforces(level, "internal");
+        if is_entered_from_front && is_push {
+            self.report.left_to_front(location, "internal");
+        } else if level.internal == Some(true) && is_push {
+            let text = "\"internal\": requests to this location get 404 unless pushctl itself redirects them; \
+                        to let nginx in front redirect them, start with --front-enforces internal";
+            self.report.notice(location, text);
+        }
+        if is_push && (content == Gate::Front || is_entered_from_front) && level.real_ip_from.is_none() && !self.options.knows_front {
+            let text = "no request can enter this location: name the front with set_real_ip_from, or with --real-ip-from";
+            self.report.notice(location, text);
+        }
+        level.content_gate = Some(content);
+        level.answer_gate = Some(answers);
+        level.internal_from_front = Some(is_entered_from_front);
+    }
+
+    fn front_enforces(&self, level: &Level, name: &str) -> bool {
+        self.options.front_enforces.includes(name) || level.front_enforces.as_ref().is_some_and(|front| front.includes(name))
+    }
+}
+
+/// Why a push location with this guard is not served, and the way out.
+fn refusal(guard: &GuardDirective) -> String {
+    let GuardDirective { name, guard, .. } = guard;
+    let what = match guard {
+        Guard::Unknown => format!("directive \"{name}\" {}", guard.effect()),
+        guard => format!("directive \"{name}\" {} and is not enforced by pushctl", guard.effect()),
+    };
+    format!("{what}: remove it, or let nginx in front enforce it (\"pushctl check --front\") and start with --front-enforces {name}")
+}
