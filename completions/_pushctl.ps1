@@ -172,7 +172,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--stats-path', '--stats-path', [CompletionResultType]::ParameterName, 'Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]')
             [CompletionResult]::new('--dialect', '--dialect', [CompletionResultType]::ParameterName, 'What the server speaks [default: what the configuration file says of it, or found out from its answers]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print all known fields of each message as one line of JSON')
-            [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Print the bytes of the messages and nothing else, no line breaks either')
+            [CompletionResult]::new('--raw', '--raw', [CompletionResultType]::ParameterName, 'Print the bytes of the messages and nothing else, no line breaks either; nothing is escaped on a terminal')
             [CompletionResult]::new('--ack-on-success', '--ack-on-success', [CompletionResultType]::ParameterName, 'Stop at the first command that fails; the cursor stays before its message')
             [CompletionResult]::new('--no-fsync', '--no-fsync', [CompletionResultType]::ParameterName, 'Do not wait for the disk when the cursor is written: a power failure may then damage FILE')
             [CompletionResult]::new('--fail-on-gap', '--fail-on-gap', [CompletionResultType]::ParameterName, 'Stop with exit code 10 when messages were missed')

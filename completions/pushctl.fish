@@ -157,7 +157,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l dialect -d 'What
 nhpm\t'nginx_http_push_module (NHPM): long-polling and polling'
 nchan\t'nchan'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l json -d 'Print all known fields of each message as one line of JSON'
-complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l raw -d 'Print the bytes of the messages and nothing else, no line breaks either'
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l raw -d 'Print the bytes of the messages and nothing else, no line breaks either; nothing is escaped on a terminal'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l ack-on-success -d 'Stop at the first command that fails; the cursor stays before its message'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l no-fsync -d 'Do not wait for the disk when the cursor is written: a power failure may then damage FILE'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on-gap -d 'Stop with exit code 10 when messages were missed'

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::check_front;
 use super::check_todo;
+use super::escape;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nchan::Roles;
@@ -352,7 +353,7 @@ fn table(rows: &[Row]) -> String {
     let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..title.len()).map(width).collect();
     let line = |row: &&Row| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", output::printable(cell))).collect();
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", escape::printable(cell))).collect();
         format!("  {}\n", cells.join("  ").trim_end())
     };
     all.iter().map(line).collect()

@@ -10,8 +10,10 @@ pub mod check;
 mod check_front;
 mod check_todo;
 pub mod completions;
+pub mod escape;
 pub mod exit;
 pub mod figures;
+pub mod files;
 pub mod output;
 pub mod profile;
 pub mod publish;
@@ -64,8 +66,8 @@ pub enum Command {
     ///
     /// Prints new messages, one per line and as they come (a text with line breaks takes several lines; --json keeps one
     /// line per message). Reconnects when the connection ends, and neither loses nor repeats what the server still has.
-    /// Ends when the last channel was deleted. The bytes of messages go to standard output as they are, also those that
-    /// command a terminal: use --json for publishers that are not trusted.
+    /// Ends when the last channel was deleted. On a terminal, control characters and characters that reorder text are
+    /// escaped in all forms of output but --raw; files and pipes get the bytes of messages as they are.
     Sub(sub::Args),
     /// Show the counters of a server or of channels
     Stats(stats::Args),
@@ -87,7 +89,8 @@ pub enum Command {
     /// Run a command with a broker of its own
     ///
     /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and ends the broker whatever happens.
-    /// Signals are passed on to the command.
+    /// Signals are passed on to the command. PUSHCTL_TOKEN, which is for another server, is not passed on (for a broker that
+    /// wants one: `-- env PUSHCTL_TOKEN=... COMMAND`).
     WithServer(with_server::Args),
     /// List the named servers of the configuration file
     #[command(long_about = servers::ABOUT)]
@@ -99,10 +102,14 @@ pub enum Command {
 /// Runs the subcommand; what went wrong is on stderr when this returns.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    // Their errors are about files and options of this machine; those of the others may have words of a server in them.
+    let is_local = matches!(cli.command, Command::Serve(_) | Command::Check(_) | Command::WithServer(_));
     let told = |error: &anyhow::Error| {
         let code = exit::of(error);
-        if code != Code::Success {
-            output::note(format_args!("{error:#}"));
+        match (code, is_local) {
+            (Code::Success, _) => {}
+            (_, true) => output::note_lines(format_args!("{error:#}")),
+            (_, false) => output::note(format_args!("{error:#}")),
         }
         code
     };

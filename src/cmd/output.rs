@@ -3,13 +3,16 @@
 //! Results are whole lines, written at once, so that a reader of a pipe sees each as soon as it is there. A command that
 //! talks to a server writes through [`Stdout`]: a reader that stalls must not stop signals and time-outs from being seen.
 
+use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{mpsc, oneshot};
+
+use super::escape;
 
 /// Standard output behind a thread that does the waiting.
 pub struct Stdout {
@@ -127,21 +130,29 @@ fn write(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Tells the user something on stderr. Nobody is left to hear it if that fails.
+/// Prints one line on stderr. The text is escaped as a whole, so that nothing in it (a channel id, the words of a server) can
+/// look like another line.
 pub fn note(text: impl Display) {
-    let lines: Vec<String> = text.to_string().lines().map(printable).collect();
-    let _ = writeln!(io::stderr(), "pushctl: {}", lines.join("\n"));
+    write_note(&escape::printable(&text.to_string()));
 }
 
-/// `text` without what would move the cursor or turn the line around: channel ids and answers are bytes of strangers.
+/// Prints a text of several lines on stderr. It is for texts that only this machine wrote: the mistakes of a configuration, the
+/// usage of a command.
+pub fn note_lines(text: impl Display) {
+    let lines: Vec<String> = text.to_string().lines().map(escape::printable).collect();
+    write_note(&lines.join("\n"));
+}
+
+fn write_note(text: &str) {
+    // No one is left to read it if that fails.
+    let _ = writeln!(io::stderr(), "pushctl: {text}");
+}
+
+/// JSON for standard output: on a terminal, characters that would command it become `\uXXXX`, which means the same.
 #[must_use]
-pub fn printable(text: &str) -> String {
-    let is_unsafe = |letter: char| letter.is_control() || is_direction(letter);
-    let show = |letter: char| if is_unsafe(letter) { letter.escape_default().collect::<Vec<_>>() } else { vec![letter] };
-    text.chars().flat_map(show).collect()
-}
-
-/// Marks, overrides and isolates of the bidirectional algorithm (UAX #9, section 2), which reorder what stands around them.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+pub fn json(text: &[u8]) -> Cow<'_, [u8]> {
+    if !io::stdout().is_terminal() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(escape::json(&String::from_utf8_lossy(text)).into_owned().into_bytes())
 }

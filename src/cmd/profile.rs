@@ -32,6 +32,11 @@ use crate::client::{Dialect, Mode};
 /// The server that is talked to if none is named.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:9080";
 
+/// The environment variable with the server's URL.
+pub const URL_VARIABLE: &str = "PUSHCTL_URL";
+/// The environment variable with a token for the server.
+pub const TOKEN_VARIABLE: &str = "PUSHCTL_TOKEN";
+
 /// What is known about the server. Headers may be secrets, so debugging output does not show them.
 #[derive(Clone, Default)]
 pub struct Settled {
@@ -122,14 +127,14 @@ pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Se
     let mut settled = match (&choice.url, &choice.server) {
         (Some(url), _) => plain(url.clone()),
         (None, Some(name)) => named(choice, token_command, Some(name), "--server")?.unwrap_or_default(),
-        (None, None) => match (variable("PUSHCTL_URL"), variable("PUSHCTL_SERVER")) {
+        (None, None) => match (variable(URL_VARIABLE), variable("PUSHCTL_SERVER")) {
             (Some(url), _) => plain(url),
             (None, Some(name)) => named(choice, token_command, Some(&name), "PUSHCTL_SERVER")?.unwrap_or_default(),
             (None, None) => named(choice, token_command, None, "the key 'default'")?.unwrap_or_else(|| plain(DEFAULT_URL.to_owned())),
         },
     };
-    if let Some(token) = variable("PUSHCTL_TOKEN") {
-        settled.headers.insert(AUTHORIZATION, bearer(&token, "PUSHCTL_TOKEN")?);
+    if let Some(token) = variable(TOKEN_VARIABLE) {
+        settled.headers.insert(AUTHORIZATION, bearer(&token, TOKEN_VARIABLE)?);
     }
     // Two sorts of credentials would contradict each other: those in the URL were chosen for it.
     if has_credentials(&settled.url) {
@@ -249,7 +254,7 @@ impl Profile {
 
     /// The token, from wherever it is. When PUSHCTL_TOKEN is there, it is not looked for.
     fn token(&self, config: &Path, token_command: TokenCommand) -> anyhow::Result<Option<String>> {
-        if variable("PUSHCTL_TOKEN").is_some() {
+        if variable(TOKEN_VARIABLE).is_some() {
             return Ok(None);
         }
         if let Some(file) = &self.token_file {
@@ -290,8 +295,22 @@ fn bearer(token: &str, what: &str) -> Result<HeaderValue, Usage> {
 }
 
 fn has_credentials(url: &str) -> bool {
+    parse(url).is_some_and(|url| !url.username().is_empty() || url.password().is_some())
+}
+
+/// The URL of the environment without its user and password, if it has some.
+#[must_use]
+pub fn url_without_credentials() -> Option<String> {
+    let mut url = variable(URL_VARIABLE).filter(|url| has_credentials(url)).as_deref().and_then(parse)?;
+    // They fail for URLs without host, which have no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(url.into())
+}
+
+fn parse(url: &str) -> Option<Url> {
     let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    Url::parse(&full).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+    Url::parse(&full).ok()
 }
 
 /// A file with secrets belongs to its owner alone.

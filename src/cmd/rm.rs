@@ -5,8 +5,8 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
+use super::escape::printable;
 use super::exit::{Code, exit_codes};
-use super::output::printable;
 use super::{args, output};
 use crate::client::{Error, http, page};
 
@@ -71,7 +71,8 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
             page::refuse(&url, is_html, &body)?;
         }
         if args.answer.json {
-            stdout.line(json!({"channel": id, "deleted": !is_missing}).to_string().as_bytes()).await?;
+            let line = json!({"channel": id, "deleted": !is_missing}).to_string();
+            stdout.line(&output::json(line.as_bytes())).await?;
         } else if !is_missing && !args.answer.quiet {
             stdout.line(format!("deleted {}", printable(id)).as_bytes()).await?;
         }

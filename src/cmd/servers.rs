@@ -53,8 +53,8 @@ pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
     for server in &servers {
         let url = shown_text(&server.url);
         if args.json {
-            text += &json!({"server": server.name, "url": url, "default": server.is_default}).to_string();
-            text.push('\n');
+            let line = json!({"server": server.name, "url": url, "default": server.is_default}).to_string() + "\n";
+            text += &String::from_utf8_lossy(&output::json(line.as_bytes()));
         }
         table.row(&[format!("{}{}", server.name, if server.is_default { " (default)" } else { "" }), url]);
     }

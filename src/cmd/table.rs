@@ -2,8 +2,8 @@
 
 use colored::Colorize as _;
 
+use super::escape::printable;
 use super::figures::{fit, is_unicode, pad, terminal_columns, width};
-use super::output::printable;
 
 /// Columns that a name keeps when the terminal is too narrow.
 const NARROWEST: usize = 8;

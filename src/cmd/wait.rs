@@ -9,8 +9,8 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::escape::printable;
 use super::exit::{Code, Usage, exit_codes};
-use super::output::printable;
 use super::{args, output};
 use crate::client::statistics::{self, Report};
 use crate::client::{Endpoints, Error, Http};
@@ -179,7 +179,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     };
     if let (true, Last::Seen(seen)) = (args.json, &last) {
         for counters in seen {
-            stdout.line(counters.to_json().as_bytes()).await?;
+            stdout.line(&output::json(counters.to_json().as_bytes())).await?;
         }
     }
     if is_done {

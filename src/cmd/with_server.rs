@@ -2,6 +2,7 @@
 //!
 //! The broker is a child process of the same program in a process group of its own, so that Ctrl-C in a terminal ends the
 //! command first. It is told to end when the command has ended, and by the kernel when we are gone (`serve --parent`).
+//! A token of the environment belongs to another server, so neither the broker nor the command inherits it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,6 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::exit::Usage;
+use super::profile::{TOKEN_VARIABLE, URL_VARIABLE};
 use super::{Cli, output};
 
 macro_rules! examples {
@@ -95,7 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     let (program, arguments) = command.split_first().expect("it was looked for");
-    let code = match Command::new(program).args(arguments).env("PUSHCTL_URL", &url).spawn() {
+    let code = match Command::new(program).args(arguments).env(URL_VARIABLE, &url).env_remove(TOKEN_VARIABLE).spawn() {
         Ok(mut child) => code_of(signals.wait(&mut child).await?),
         Err(error) => {
             output::note(format_args!("cannot run '{}': {error}", program.display()));
@@ -129,6 +131,7 @@ fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
     });
     let program = std::env::current_exe().context("cannot find our own program")?;
     let mut serve = Program::new(program);
+    serve.env_remove(TOKEN_VARIABLE);
     serve.arg("serve").args(options).arg("--parent").arg(getpid().as_raw_nonzero().to_string());
     if !has_listen {
         serve.args(["--listen", "127.0.0.1:0"]);

@@ -27,6 +27,7 @@ mod sub;
 mod sub_cursor;
 mod sub_ends;
 mod sub_kill;
+mod sub_safety;
 mod terminal;
 mod wait;
 mod with_server;

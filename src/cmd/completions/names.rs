@@ -11,7 +11,7 @@ use clap::{Arg, Command, CommandFactory as _, Parser as _};
 
 use crate::client::statistics::{self, Report};
 use crate::cmd::args::{Choice, Server};
-use crate::cmd::output::printable;
+use crate::cmd::escape::printable;
 use crate::cmd::profile::{self, TokenCommand};
 use crate::cmd::{Cli, block_on, output};
 

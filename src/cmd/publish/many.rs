@@ -57,7 +57,7 @@ pub async fn run(args: &Args, source: Source, endpoints: &Endpoints, default: Op
             Ok(_) => None,
             Err(error) => Some(error.root_cause().to_string()),
         };
-        stdout.line(tally.to_json(time, error.as_deref()).as_bytes()).await?;
+        stdout.line(&output::json(tally.to_json(time, error.as_deref()).as_bytes())).await?;
     } else if outcome.as_ref().is_ok_and(|code| *code == Code::Success) && !args.answer.quiet {
         stdout.line(tally.summary(time).as_bytes()).await?;
     }

@@ -18,8 +18,8 @@ use input::Source;
 use reqwest::Url;
 use template::{Random, Template};
 
+use super::escape::printable;
 use super::exit::{Code, Usage, exit_codes};
-use super::output::printable;
 use super::{args, interruptible, output};
 use crate::client::publish::{Publication, publish};
 use crate::client::statistics::{self, Report};
@@ -198,7 +198,7 @@ async fn one(args: &Args, mut text: Vec<u8>, endpoints: &Endpoints, mut url: Url
     let is_silent = answer.trim_ascii().is_empty();
     match statistics::one_line(&answer) {
         _ if args.answer.quiet || (args.answer.json && is_silent) => {}
-        Some(line) if args.answer.json => stdout.line(&line).await?,
+        Some(line) if args.answer.json => stdout.line(&output::json(&line)).await?,
         None if args.answer.json => output::note("the message was published, but the server's answer is no JSON"),
         _ => stdout.text(describe(&answer, &channels).as_bytes()).await?,
     }

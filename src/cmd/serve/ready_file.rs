@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::cmd::files::{self, Durability};
 use crate::server::config::ListenAddress;
 
 /// A file that is there while the server listens.
@@ -24,10 +25,7 @@ impl ReadyFile {
         let mut name = path.file_name().context("cannot write --ready-file: it has no name")?.to_owned();
         name.push(format!(".{}", std::process::id()));
         let temporary = path.with_file_name(name);
-        let result = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
-        if result.is_err() {
-            drop(std::fs::remove_file(&temporary));
-        }
+        let result = files::replace(path, &temporary, text.as_bytes(), Durability::Unsynced);
         result.with_context(|| format!("cannot write {} (see --ready-file)", path.display()))
     }
 }

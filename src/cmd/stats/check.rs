@@ -3,9 +3,9 @@
 use super::select::Selection;
 use crate::client::statistics::{ChannelInfo, Details, Report, Summary};
 use crate::cmd::assertion::{Conditions, Value};
+use crate::cmd::escape::printable;
 use crate::cmd::exit::Usage;
 use crate::cmd::figures::Kind;
-use crate::cmd::output::printable;
 
 /// Failures that are told one by one: with thousands of channels nobody reads them all.
 const MAX_TOLD: usize = 10;

@@ -34,7 +34,8 @@ pub(super) fn run(old: &Path, new: &Path, selection: &Selection, json: bool) -> 
             return Err(Usage(problem).into());
         }
     };
-    output::text(text.as_bytes())?;
+    // What is no JSON has no characters to escape.
+    output::text(&output::json(text.as_bytes()))?;
     Ok(Code::Success)
 }
 

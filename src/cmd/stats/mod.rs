@@ -193,5 +193,5 @@ fn render(body: &[u8], report: &Report, args: &Args) -> Option<Vec<u8>> {
         line = statistics::with_channels(&line, &args.selection.pick(infos)).unwrap_or(line);
     }
     line.push(b'\n');
-    Some(line)
+    Some(output::json(&line).into_owned())
 }

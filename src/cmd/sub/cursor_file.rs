@@ -12,11 +12,12 @@
 //!
 //! A new content is written to `FILE.tmp`, synced to the disk and renamed, so that the file is whole at any moment, also
 //! after a power failure; an old content is safe, it lets messages come twice. `FILE.lock` is locked while a run lasts and
-//! stays: removing it would let two runs lock two files.
+//! stays: removing it would let two runs lock two files. Neither is opened through a link. `FILE` itself may be one: the file
+//! that it names is replaced, and only if that is a cursor of the same server and channels.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::marks::{Mark, Marks};
 use crate::cmd::exit::Usage;
+use crate::cmd::files::{self, Durability};
 use crate::message::Position;
 
 const VERSION: u32 = 1;
@@ -36,7 +38,7 @@ const MAX_BYTES: u64 = 16 << 20;
 pub(super) struct CursorFile {
     path: PathBuf,
     temporary: PathBuf,
-    syncs: bool,
+    durability: Durability,
     head: Head,
     written: Mutex<String>,
     _lock: File,
@@ -79,7 +81,7 @@ impl CursorFile {
         path: &Path,
         server: &str,
         channels: impl Iterator<Item = String>,
-        syncs: bool,
+        durability: Durability,
     ) -> anyhow::Result<(Self, Option<Marks>)> {
         let path = target(path)?;
         let beside = |ending: &str| {
@@ -87,7 +89,8 @@ impl CursorFile {
             name.push(ending);
             PathBuf::from(name)
         };
-        regular(&path)?;
+        // Before a lock is made next to it.
+        content(&path)?;
         let lock = lock(&path, &beside(".lock"))?;
         let mut channels: Vec<String> = channels.collect();
         channels.sort();
@@ -95,7 +98,7 @@ impl CursorFile {
         let text = content(&path)?;
         let marks = text.as_deref().map(|text| read(text, &path, &head)).transpose()?;
         let (temporary, written) = (beside(".tmp"), Mutex::new(text.unwrap_or_default()));
-        Ok((Self { path, temporary, syncs, head, written, _lock: lock }, marks))
+        Ok((Self { path, temporary, durability, head, written, _lock: lock }, marks))
     }
 
     /// Replaces the content, if it changed.
@@ -115,24 +118,10 @@ impl CursorFile {
         if *written == text {
             return Ok(());
         }
-        self.replace(&text).with_context(|| format!("cannot write the cursor file '{}'", self.path.display()))?;
+        let replaced = files::replace(&self.path, &self.temporary, text.as_bytes(), self.durability);
+        replaced.with_context(|| format!("cannot write the cursor file '{}'", self.path.display()))?;
         *written = text;
         Ok(())
-    }
-
-    fn replace(&self, text: &str) -> std::io::Result<()> {
-        let replaced = self.write(text).and_then(|()| std::fs::rename(&self.temporary, &self.path));
-        if replaced.is_err() {
-            // A disk may be full: what is of no use must not stay on it.
-            let _ = std::fs::remove_file(&self.temporary);
-        }
-        replaced
-    }
-
-    fn write(&self, text: &str) -> std::io::Result<()> {
-        let mut file = File::create(&self.temporary)?;
-        file.write_all(text.as_bytes())?;
-        if self.syncs { file.sync_data() } else { Ok(()) }
     }
 }
 
@@ -148,22 +137,15 @@ fn target(path: &Path) -> Result<PathBuf, Usage> {
     }
 }
 
-/// Refuses what is there and no regular file: a device may have no end, and cannot be replaced.
-fn regular(path: &Path) -> Result<(), Usage> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => {
-            Err(Usage(format!("cannot use the cursor file '{}': it is no regular file (name another one)", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The content of the file, if it is there.
+/// The content of the file, if it is there. A device may have no end and cannot be replaced, so it must be a regular file.
 fn content(path: &Path) -> anyhow::Result<Option<String>> {
     let context = || format!("cannot read the cursor file '{}'", path.display());
-    let file = match File::open(path) {
+    let file = match files::open_regular(path, OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            return Err(Usage(format!("cannot use the cursor file '{}': {error} (name another one)", path.display())).into());
+        }
         Err(error) => return Err(error).with_context(context),
     };
     let mut text = Vec::new();
@@ -177,8 +159,10 @@ fn content(path: &Path) -> anyhow::Result<Option<String>> {
 }
 
 fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
-    let open = OpenOptions::new().create(true).truncate(false).write(true).open(lock_path);
-    let lock = open.with_context(|| format!("cannot open the lock '{}' of --cursor-file", lock_path.display()))?;
+    let opened = files::open_regular(lock_path, OpenOptions::new().create(true).truncate(false).write(true));
+    let lock = opened.with_context(|| {
+        format!("cannot open the lock '{}' of --cursor-file (remove it if it is no file of yours)", lock_path.display())
+    })?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {

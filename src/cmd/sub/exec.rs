@@ -19,6 +19,7 @@ use super::watch::{End, Stop, Tally, Watch, place_of};
 use crate::client::marks::{Marks, Step};
 use crate::client::{Event, Message};
 use crate::cmd::output::{Stdout, note};
+use crate::cmd::profile::{TOKEN_VARIABLE, URL_VARIABLE, url_without_credentials};
 use crate::message::Position;
 
 /// The environment of a command.
@@ -125,6 +126,11 @@ impl Runner<'_> {
     fn job(&self, number: u64, message: Message) -> anyhow::Result<LocalBoxFuture<'static, Ended>> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(self.command).stdin(Stdio::piped());
+        // The command is to handle a message; the secrets of this run are not part of it.
+        command.env_remove(TOKEN_VARIABLE);
+        if let Some(url) = url_without_credentials() {
+            command.env(URL_VARIABLE, url);
+        }
         for (name, field) in VARIABLES {
             match field.of(&message, self.only) {
                 // No variable can carry a NUL.

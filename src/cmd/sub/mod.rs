@@ -14,6 +14,7 @@ mod start;
 mod template;
 mod watch;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use regex::bytes::Regex;
 use tokio::time::{Instant, sleep_until};
 
 use super::exit::{Code, Usage, exit_codes};
+use super::files::Durability;
 use super::{args, output};
 use crate::client::marks::Marks;
 use crate::client::subscription::{Settings, Start};
@@ -77,13 +79,14 @@ pub struct Args {
     /// line break follows, unless FORMAT ends in \c.
     #[arg(long, value_name = "FORMAT", value_parser = Template::parse, conflicts_with_all = ["json", "raw"])]
     template: Option<Template>,
-    /// Print the bytes of the messages and nothing else, no line breaks either
+    /// Print the bytes of the messages and nothing else, no line breaks either; nothing is escaped on a terminal
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     /// Run a command for each message instead of printing it
     ///
     /// 'sh -c' runs it, with the message on its standard input and its fields in the environment: PUSHCTL_CHANNEL, _ID, _TIME
-    /// (HTTP date), _UNIX, _TAG, _CURSOR, _EVENT_ID, _EVENT_TYPE. If one fails, the exit code is 9 in the end.
+    /// (HTTP date), _UNIX, _TAG, _CURSOR, _EVENT_ID, _EVENT_TYPE. PUSHCTL_TOKEN and the user and password of PUSHCTL_URL are
+    /// not passed on. If a command fails, the exit code is 9 in the end.
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["json", "raw", "template", "output"])]
     exec: Option<String>,
     /// Commands that run at the same time
@@ -106,9 +109,11 @@ pub struct Args {
     /// Keep in FILE where this run stands, and go on there in the next one
     ///
     /// It is written after a message was accepted by standard output (or its command ended), in one step (a new file is
-    /// synced and renamed), and holds the place in every channel: the next run goes on exactly there, in any mode.
+    /// synced and renamed), and holds the place in every channel: the next run goes on exactly there, in any mode. The start
+    /// is written as soon as it is known, so that a run without messages loses none.
     /// --since and --backlog count only if there is no FILE yet. One run at a time may use it (FILE.lock stays, for that),
-    /// and for the same server and channels only.
+    /// and for the same server and channels only. If FILE is a link, the file that it names is replaced; FILE.tmp and
+    /// FILE.lock must not be links.
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
     /// Do not wait for the disk when the cursor is written: a power failure may then damage FILE
@@ -196,7 +201,8 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let (file, kept) = match &args.cursor_file {
         Some(path) => {
             let ids = channels.iter().map(|channel| channel.id.clone());
-            let (file, marks) = CursorFile::open(path, &endpoints.base(), ids, !args.no_fsync)?;
+            let durability = if args.no_fsync { Durability::Unsynced } else { Durability::Synced };
+            let (file, marks) = CursorFile::open(path, &endpoints.base(), ids, durability)?;
             (Some(Arc::new(file)), marks)
         }
         None => (None, None),
@@ -235,7 +241,8 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
             Runner { command, jobs, ack_on_success, fail_on_gap, only, stdout: &stdout, tally: &tally, file, ledger, failed: false };
         fed(feed, subscription, runner.run(&mut queue, &mut watch, stop)).await?
     } else {
-        let printer = Printer { form: &form, only, stdout: &stdout, tally: Arc::clone(&tally), file, marks, fail_on_gap };
+        let for_terminal = std::io::stdout().is_terminal();
+        let printer = Printer { form: &form, for_terminal, only, stdout: &stdout, tally: Arc::clone(&tally), file, marks, fail_on_gap };
         let end = tokio::select! {
             end = fed(feed, subscription, printer.run(&mut queue, &mut watch)) => end?,
             stopped = &mut stop => {

@@ -9,6 +9,7 @@ use super::template::Template;
 use super::watch::{End, Tally, Watch, place_of};
 use crate::client::marks::Marks;
 use crate::client::{Event, Message};
+use crate::cmd::escape;
 use crate::cmd::output::Stdout;
 
 /// Bytes that are written at once; most events of a quiet channel come alone.
@@ -30,6 +31,8 @@ pub(super) enum Form {
 /// Prints events until something ends the run.
 pub(super) struct Printer<'a> {
     pub(super) form: &'a Form,
+    /// Standard output is a terminal: what would command it is escaped, except in [`Form::Raw`].
+    pub(super) for_terminal: bool,
     /// The channel, if one is followed.
     pub(super) only: Option<&'a str>,
     pub(super) stdout: &'a Stdout,
@@ -94,15 +97,13 @@ impl Printer<'_> {
             }
             Event::Missed(message, gap, step) => {
                 if matches!(self.form, Form::Json) {
-                    batch.bytes.extend_from_slice(report::gap_line(&message, gap).as_bytes());
-                    batch.bytes.push(b'\n');
+                    self.write_json(&report::gap_line(&message, gap), &mut batch.bytes);
                 }
                 (step, self.fail_on_gap.then_some(End::Gap))
             }
             Event::Deleted(channel, farewell, step) => {
                 if matches!(self.form, Form::Json) {
-                    batch.bytes.extend_from_slice(report::deleted_line(&channel, &farewell).as_bytes());
-                    batch.bytes.push(b'\n');
+                    self.write_json(&report::deleted_line(&channel, &farewell), &mut batch.bytes);
                 }
                 (Some(step), None)
             }
@@ -118,10 +119,20 @@ impl Printer<'_> {
 
     fn write(&self, message: &Message, out: &mut Vec<u8>) {
         match self.form {
+            Form::Text if self.for_terminal => escape::message(&message.text, out),
             Form::Text => out.extend_from_slice(&message.text),
             Form::Raw => return out.extend_from_slice(&message.text),
-            Form::Json => out.extend_from_slice(message.to_json().as_bytes()),
-            Form::Template(template) => return template.write(message, self.only, out),
+            Form::Json => return self.write_json(&message.to_json(), out),
+            Form::Template(template) => return template.write(message, self.only, self.for_terminal, out),
+        }
+        out.push(b'\n');
+    }
+
+    fn write_json(&self, line: &str, out: &mut Vec<u8>) {
+        if self.for_terminal {
+            out.extend_from_slice(escape::json(line).as_bytes());
+        } else {
+            out.extend_from_slice(line.as_bytes());
         }
         out.push(b'\n');
     }

@@ -2,7 +2,8 @@
 
 use crate::client::message::Gap;
 use crate::client::{Error, Event, Message, Mode};
-use crate::cmd::output::{note, printable};
+use crate::cmd::escape::printable;
+use crate::cmd::output::note;
 use crate::protocol::GAP_ID;
 
 /// Tells the user about an event that is no message.

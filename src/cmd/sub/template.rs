@@ -4,6 +4,7 @@
 //! follows, unless the template ends in `\c`.
 
 use crate::client::Message;
+use crate::cmd::escape;
 use crate::message::http_date;
 
 /// What a template may name, and the environment variables of `--exec` after their prefix.
@@ -109,12 +110,18 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Appends `message` in this form.
-    pub(super) fn write(&self, message: &Message, only: Option<&str>, out: &mut Vec<u8>) {
+    /// Appends `message` in this form. For a terminal fields are escaped; the template itself may command it.
+    pub(super) fn write(&self, message: &Message, only: Option<&str>, for_terminal: bool, out: &mut Vec<u8>) {
         for part in &self.0 {
             match part {
                 Part::Bytes(bytes) => out.extend_from_slice(bytes),
+                Part::Field(Field::Text) if for_terminal => escape::message(&message.text, out),
                 Part::Field(Field::Text) => out.extend_from_slice(&message.text),
+                Part::Field(Field::Json) if for_terminal => out.extend_from_slice(escape::json(&message.to_json()).as_bytes()),
+                Part::Field(field) if for_terminal => {
+                    let value = field.of(message, only).unwrap_or_default();
+                    out.extend_from_slice(escape::printable(&String::from_utf8_lossy(&value)).as_bytes());
+                }
                 Part::Field(field) => out.extend(field.of(message, only).unwrap_or_default()),
             }
         }
@@ -160,7 +167,7 @@ mod tests {
         let message = Message { channel: Some("a".to_owned()), time: Some(784_111_777), tag: Some(3), ..Message::raw(b"t\xff") };
         let written = |text: &str| {
             let mut out = Vec::new();
-            Template::parse(text).expect(text).write(&message, Some("only"), &mut out);
+            Template::parse(text).expect(text).write(&message, Some("only"), false, &mut out);
             out
         };
         assert_eq!(written("{channel}|{text}|{cursor}|{id}|{size}"), b"a|t\xff|784111777:3||2\n");

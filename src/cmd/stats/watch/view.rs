@@ -11,8 +11,8 @@ use ratatui::widgets::{Block, Clear, Paragraph, Sparkline};
 
 use super::state::{Order, State};
 use crate::client::statistics::{ChannelInfo, Summary};
+use crate::cmd::escape::printable;
 use crate::cmd::figures::{self, fit, grouped, pad, short, width};
-use crate::cmd::output::printable;
 use crate::cmd::stats::show::{detail, title};
 
 /// Height of the curves with their frame.
