@@ -129,7 +129,7 @@ impl Call<'_> {
     }
 
     fn act(&self, headers: Cow<'static, [u8]>) -> Result<Answer, Refusal> {
-        let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
+        let path = self.settings.channels_path.as_ref().and_then(|path| path.evaluate_name(self.variables)).unwrap_or_default();
         let ids = channels_path::parse(&path);
         if ids.len() > self.max_channels {
             return Err(Refusal::TooManyIds);

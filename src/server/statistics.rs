@@ -72,7 +72,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         None => settings.is_json(),
     };
     let headers: Cow<'static, [u8]> = Cow::Owned([NO_CACHE, VERSION_LINES].concat());
-    let path = settings.channels_path.as_ref().map(|path| path.evaluate(variables)).unwrap_or_default();
+    let path = settings.channels_path.as_ref().and_then(|path| path.evaluate_name(variables)).unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
         let summary = broker.summary();

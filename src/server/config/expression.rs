@@ -12,6 +12,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::map::MapVariable;
+use super::regex_pattern;
 
 /// Where the variables of an expression come from: the request.
 pub trait Variables {
@@ -199,6 +200,14 @@ impl Expression {
         }
         Cow::Owned(text)
     }
+
+    /// As [`Expression::evaluate`], for the channels or the group that a request names. `None` if a regular expression in it failed:
+    /// nothing may be done to other channels than the request means.
+    #[must_use]
+    pub fn evaluate_name<'a>(&'a self, variables: &'a dyn Variables) -> Option<Cow<'a, [u8]>> {
+        let name = self.evaluate(variables);
+        (!regex_pattern::has_failure()).then_some(name)
+    }
 }
 
 impl fmt::Display for Expression {
@@ -241,12 +250,24 @@ fn skip(path: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
     }
 }
 
-/// The cookie of that name, compared without case.
+/// The cookie of that name, compared without case. As in nginx a name follows `;` or `,`, and a value ends with `;` only.
 fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    cookies.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii_start).find_map(|cookie| {
-        let (known, value) = cookie.split_at(memchr::memchr(b'=', cookie)?);
-        known.eq_ignore_ascii_case(name).then(|| &value[1..])
-    })
+    let mut rest = cookies;
+    loop {
+        let named = rest.split_at_checked(name.len()).filter(|(start, _)| start.eq_ignore_ascii_case(name));
+        let after_name = named.map_or(rest, |(_, after)| without_spaces(after));
+        if let (Some(_), Some(value)) = (named, after_name.strip_prefix(b"=")) {
+            return without_spaces(value).split(|byte| *byte == b';').next();
+        }
+        // nginx looks for the next name behind the byte that is no `=`, even if that ends the cookie.
+        let skipped = if named.is_some() { after_name.get(1..)? } else { rest };
+        let end = skipped.iter().position(|byte| matches!(byte, b';' | b','))?;
+        rest = without_spaces(&skipped[end + 1..]);
+    }
+}
+
+fn without_spaces(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|byte| **byte == b' ').count()..]
 }
 
 fn push_literal(parts: &mut Vec<Part>, text: &[u8]) {

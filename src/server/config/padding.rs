@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use regex::bytes::{Regex, RegexBuilder};
+
+use super::RegexPattern;
 
 /// Largest length that a configuration may ask for: padding is prepared in memory.
 const MAX_LENGTH: usize = 1024 * 1024;
@@ -16,7 +17,7 @@ const STEP: usize = 100;
 /// The paddings of a location.
 #[derive(Clone, Debug, Default)]
 pub struct Paddings {
-    groups: Arc<[(Regex, Lengths)]>,
+    groups: Arc<[(RegexPattern, Lengths)]>,
     largest: usize,
     newlines: Bytes,
     colons: Bytes,
@@ -133,7 +134,7 @@ fn tail(bytes: &Bytes, length: usize) -> Bytes {
     bytes.slice(bytes.len().saturating_sub(length)..)
 }
 
-fn group(text: &[u8]) -> Result<(Regex, Lengths), PaddingError> {
+fn group(text: &[u8]) -> Result<(RegexPattern, Lengths), PaddingError> {
     let shown = String::from_utf8_lossy(text).into_owned();
     let mut fields = shown.rsplitn(3, ',');
     let (Some(message), Some(header), Some(pattern)) = (fields.next(), fields.next(), fields.next()) else {
@@ -147,8 +148,7 @@ fn group(text: &[u8]) -> Result<(Regex, Lengths), PaddingError> {
     let (Some(header), Some(message)) = (length(header), length(message)) else {
         return Err(PaddingError::TooLong(shown));
     };
-    let compile = |unicode| RegexBuilder::new(pattern).unicode(unicode).build();
-    let regex = compile(false).or_else(|_| compile(true)).map_err(|_| PaddingError::Regex(pattern.to_owned()))?;
+    let regex = RegexPattern::new(pattern, false).map_err(|_| PaddingError::Regex(pattern.to_owned()))?;
     Ok((regex, Lengths { header, message }))
 }
 

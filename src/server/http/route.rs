@@ -21,6 +21,7 @@ use super::sending::Again;
 use super::site::Site;
 use super::web::{self, Access};
 use crate::server::compression::Compression;
+use crate::server::config::regex_pattern::{self, SearchFailure};
 use crate::server::config::web::{Added, Gate};
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings, condition};
 use crate::server::dialect::nchan::negotiation;
@@ -29,10 +30,14 @@ use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
+use crate::server::rarely::Rarely;
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics::{self, Listing};
 use crate::server::subscriber::{self, PollAgain, Socket, websocket::Publishing};
+
+/// Clients choose what is searched, so that they must not fill the log.
+static FAILED_SEARCHES: Rarely = Rarely::new();
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -141,6 +146,8 @@ impl Router<'_> {
     /// Finds the answer to a request; a subscriber that is accepted is a follower afterwards.
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
         faults::point("request");
+        // Of what was evaluated for an earlier request when that was answered already.
+        drop(regex_pattern::take_failure());
         let server = self.server(request);
         let path = if server.keeps_slashes && self.redirected.is_none() { head::path_with_slashes(request.target) } else { None };
         let real = self.real_endpoints(&server.settings.web, request);
@@ -202,16 +209,31 @@ impl Router<'_> {
         let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
         let compression = Compression::of(settings.gzip.as_ref(), request);
         let (next, max_body) = match returned {
+            // What the rules say is not known.
+            _ if regex_pattern::has_failure() => (Next::Respond(Response::error_page(Status::INTERNAL).closing()), 0),
             Some(_) if !self.passes(settings.web.answer_gate, &settings.web, peer) => (forbidden(), 0),
             Some(answer) => (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0),
             None => self.admitted(location, settings, &variables, (length, &added, &compression)),
         };
+        let next = self.unless_failed(next);
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
         let is_final = !matches!(next, Next::Discard(_) | Next::Check(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
+    }
+
+    /// What was found to be done, or 500 if a regular expression failed on the way.
+    fn unless_failed(&self, next: Next) -> Next {
+        let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else { return next };
+        if matches!(next, Next::Follow(..)) {
+            self.shard.release(self.key);
+        }
+        FAILED_SEARCHES.warn(|left_out| {
+            tracing::error!(%pattern, reason, left_out, "a regular expression failed, and the request was answered with 500");
+        });
+        Next::Respond(Response::error_page(Status::INTERNAL).closing())
     }
 
     /// The answer for a request that no `return` answers.

@@ -35,7 +35,7 @@ fn act(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs, cors: &cors
     if !settings.group_accounting {
         return nchan::text(Status::FORBIDDEN, "Channel group accounting is disabled.");
     }
-    let group = settings.channel_group.evaluate(call.variables);
+    let Some(group) = settings.channel_group.evaluate_name(call.variables) else { return nchan::empty(Status::INTERNAL) };
     let is_intrusive = call.request.method != "GET" && nchan::is_intrusive(settings, &group);
     if !is_allowed || is_intrusive || group.as_ref() == b"m" || group.contains(&b'/') {
         return nchan::empty(Status::FORBIDDEN);

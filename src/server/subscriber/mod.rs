@@ -190,7 +190,7 @@ impl Call<'_> {
 
     /// The channels of the request, made where they are missing, if all rules allow it.
     fn channels(&self) -> Result<Channels, Refusal> {
-        let path = self.settings.channels_path.as_ref().map(|path| path.evaluate(self.variables)).unwrap_or_default();
+        let path = self.settings.channels_path.as_ref().and_then(|path| path.evaluate_name(self.variables)).unwrap_or_default();
         let wanted = channels_path::parse(&path);
         if wanted.is_empty() {
             return Err(Refusal::NoChannelId);

@@ -31,7 +31,7 @@ struct WaitingFormat {
 }
 
 pub(super) fn answer(call: &Call<'_>, settings: &NhpmSettings, interval_poll: bool) -> Answer {
-    let id = settings.channel_id.evaluate(call.variables);
+    let id = settings.channel_id.evaluate_name(call.variables).unwrap_or_default();
     if id.is_empty() {
         return Answer::Respond(nhpm::no_channel_id());
     }

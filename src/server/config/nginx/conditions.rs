@@ -75,9 +75,9 @@ pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
 
 /// Adds the names of captures in a regular expression.
 pub(super) fn names_in(text: &str, names: &mut Vec<String>) {
-    for (place, opening) in text.match_indices("(?<").chain(text.match_indices("(?P<")) {
+    for (place, opening) in ["(?<", "(?P<", "(?'"].into_iter().flat_map(|opening| text.match_indices(opening)) {
         let rest = &text[place + opening.len()..];
-        let name = rest.split('>').next().unwrap_or_default();
+        let name = rest.split(['>', '\'']).next().unwrap_or_default();
         if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             names.push(name.to_owned());
         }

@@ -47,18 +47,23 @@ pub struct Named {
 /// # Errors
 /// The answer, without CORS headers.
 pub fn channels(settings: &NchanSettings, expressions: &[Expression], variables: &dyn Variables) -> Result<Named, Box<Response>> {
-    let group = settings.channel_group.evaluate(variables).into_owned();
+    let failed = || Box::new(empty(Status::INTERNAL));
+    let group = settings.channel_group.evaluate_name(variables).ok_or_else(failed)?.into_owned();
     if group == b"m" || group.contains(&b'/') {
         return Err(Box::new(empty(Status::FORBIDDEN)));
     }
     let values: Vec<Cow<'_, [u8]>> = if expressions.is_empty() {
-        let id = settings.legacy_id.as_ref().map(|id| id.evaluate(variables)).unwrap_or_default();
+        let id = match &settings.legacy_id {
+            Some(id) => id.evaluate_name(variables).ok_or_else(failed)?,
+            None => Cow::default(),
+        };
         if id.is_empty() {
             return Err(Box::new(text(Status::NOT_FOUND, "No channel id provided.")));
         }
         vec![id]
     } else {
-        expressions.iter().map(|expression| expression.evaluate(variables)).collect()
+        let names = expressions.iter().map(|expression| expression.evaluate_name(variables));
+        names.collect::<Option<Vec<_>>>().ok_or_else(failed)?
     };
     if values.iter().any(|value| value.len() as u64 > settings.max_channel_id_length) {
         return Err(Box::new(empty(Status::FORBIDDEN)));
