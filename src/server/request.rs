@@ -16,6 +16,8 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// The request target as it came.
     pub target: &'a [u8],
+    /// The same without scheme and host: as it came from its path, or from its `?` if it has no path, on.
+    pub unparsed_uri: &'a [u8],
     /// Its path, decoded and normalised.
     pub path: Cow<'a, [u8]>,
     /// What follows the `?`, undecoded.
@@ -24,6 +26,12 @@ pub struct Request<'a> {
     pub minor_version: u8,
     /// The headers in their order.
     pub headers: &'a [httparse::Header<'a>],
+    /// All `Cookie` headers as one, if there are several.
+    pub joined_cookie: Option<&'a [u8]>,
+    /// All `X-Forwarded-For` headers as one, if there are several.
+    pub joined_forwarded_for: Option<&'a [u8]>,
+    /// The host of an absolute target (RFC 9112, section 3.2.2), or else of the Host header: without its port, and as it came.
+    pub host_name: Option<&'a [u8]>,
     /// The connection can serve further requests: the client wants it.
     pub keep_alive: bool,
     /// Where the request came from and arrived.
@@ -58,10 +66,23 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
-    /// The first header of that name; names are compared without case.
+    /// The first header of that name; names are compared without case. Of `Cookie` and `X-Forwarded-For`, which lists may be spread
+    /// over, the whole list.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+        self.joined(name).or_else(|| {
+            let found = self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| header.value)
+        })
+    }
+
+    fn joined(&self, name: &str) -> Option<&[u8]> {
+        match (self.joined_cookie, self.joined_forwarded_for) {
+            (None, None) => None,
+            (cookie, _) if name.eq_ignore_ascii_case("cookie") => cookie,
+            (_, forwarded_for) if name.eq_ignore_ascii_case("x-forwarded-for") => forwarded_for,
+            _ => None,
+        }
     }
 
     /// The raw value of the first query argument of that name; names are compared without case.
@@ -73,28 +94,11 @@ impl Request<'_> {
         })
     }
 
-    /// The host of an absolute target (RFC 9112, section 3.2.2), or else of the Host header: without its port, in lower case.
+    /// The host that the request is for, without its port, in lower case; `None` = it names none.
     #[must_use]
     pub fn host(&self) -> Option<String> {
-        let authority = match authority(self.target) {
-            Some(authority) => authority,
-            None => self.header("host")?,
-        };
-        let host = std::str::from_utf8(authority).ok()?.trim();
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        Some(name.trim_end_matches('.').to_ascii_lowercase())
+        Some(String::from_utf8_lossy(self.host_name?).to_ascii_lowercase())
     }
-}
-
-/// The host and port of an absolute target, `http://host:port/path`.
-pub(super) fn authority(target: &[u8]) -> Option<&[u8]> {
-    let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
-    let (scheme, rest) = target.split_at_checked(memchr::memmem::find(target, b"://")? + 3)?;
-    let is_http = scheme.eq_ignore_ascii_case(b"http://") || scheme.eq_ignore_ascii_case(b"https://");
-    is_http.then(|| rest.split(is_end).next()).flatten()
 }
 
 /// The variables of a request in a location.
@@ -120,20 +124,20 @@ pub struct RequestVariables<'a> {
     pub client: Option<&'a RequestVariables<'a>>,
 }
 
+/// Headers that nginx has a place for: with `underscores_in_headers` another spelling is another header.
+const KNOWN_HEADERS: [&str; 8] = ["host", "user-agent", "referer", "via", "x-forwarded-for", "cookie", "content-type", "content-length"];
+
 impl Variables for RequestVariables<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
         self.request.argument(name)
     }
 
     fn header(&self, name: &str) -> Option<&[u8]> {
-        let found = self.request.header(name);
-        if found.is_some() || !self.server.has_underscores {
-            return found;
+        if !self.server.has_underscores || KNOWN_HEADERS.contains(&name) {
+            return self.request.header(name);
         }
-        let is_it = |known: &str| {
-            let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'_', b'-');
-            known.len() == name.len() && known.bytes().zip(name.bytes()).all(same)
-        };
+        let is_same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'_', b'-');
+        let is_it = |known: &str| known.len() == name.len() && known.bytes().zip(name.bytes()).all(is_same);
         self.request.headers.iter().find(|header| is_it(header.name)).map(|header| header.value)
     }
 
@@ -156,7 +160,7 @@ impl Variables for RequestVariables<'_> {
         let file = |path: std::path::PathBuf| Some(Cow::Owned(path.into_os_string().into_vec()));
         match name {
             "uri" | "document_uri" => Some(Cow::Borrowed(path.as_ref())),
-            "request_uri" => Some(Cow::Borrowed(target)),
+            "request_uri" => Some(Cow::Borrowed(self.request.unparsed_uri)),
             "args" | "query_string" => Some(Cow::Borrowed(query)),
             "is_args" => Some(Cow::Borrowed(if query.is_empty() { b"" } else { b"?" })),
             "request_method" => Some(Cow::Borrowed(method.as_bytes())),

@@ -10,6 +10,7 @@ mod bodies;
 mod browser;
 mod busy;
 mod ceiling;
+mod chunked;
 #[path = "../cli/mod.rs"]
 mod cli;
 mod compression;
@@ -30,6 +31,7 @@ mod lists;
 mod memory;
 mod nchan;
 mod nchan_hostile;
+mod nginx_requests;
 mod pasted;
 mod polled;
 mod reload;

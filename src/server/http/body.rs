@@ -42,8 +42,8 @@ impl ChunkedReader {
         loop {
             match &mut self.state {
                 State::Size => {
-                    let Some((line, after)) = line(rest)? else { break };
-                    let size = chunk_size(line)?;
+                    let Some(Line { text, after }) = line(rest)? else { break };
+                    let size = chunk_size(text)?;
                     if size > most.saturating_sub(body.len() as u64) {
                         return Err(TooLarge);
                     }
@@ -69,13 +69,13 @@ impl ChunkedReader {
                     _ => return Err(Malformed),
                 },
                 State::Trailer => {
-                    let Some((line, after)) = line(rest)? else { break };
+                    let Some(Line { text, after }) = line(rest)? else { break };
                     self.trailer_bytes += rest.len() - after.len();
-                    if self.trailer_bytes > MAX_TRAILER_BYTES || !(line.is_empty() || is_field(line)) {
+                    if self.trailer_bytes > MAX_TRAILER_BYTES || !(text.is_empty() || is_field(text)) {
                         return Err(Malformed);
                     }
                     rest = after;
-                    if line.is_empty() {
+                    if text.is_empty() {
                         self.state = State::Done;
                     }
                 }
@@ -91,9 +91,15 @@ impl ChunkedReader {
     }
 }
 
-/// The line at the front of `input` without its CRLF, and what follows; `None` if it is incomplete. A line feed alone does not end
+/// A line without its end.
+struct Line<'a> {
+    text: &'a [u8],
+    after: &'a [u8],
+}
+
+/// The line at the front of `input` without its CRLF; `None` if it is incomplete. A line feed alone does not end
 /// a line, and neither does a carriage return: other parsers would find the end of the body somewhere else.
-fn line(input: &[u8]) -> Result<Option<(&[u8], &[u8])>, ChunkError> {
+fn line(input: &[u8]) -> Result<Option<Line<'_>>, ChunkError> {
     let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
         return if input.len() > MAX_LINE_BYTES { Err(ChunkError::Malformed) } else { Ok(None) };
     };
@@ -102,7 +108,7 @@ fn line(input: &[u8]) -> Result<Option<(&[u8], &[u8])>, ChunkError> {
     }
     match &input[end..] {
         [b'\r'] => Ok(None),
-        [b'\r', b'\n', after @ ..] => Ok(Some((&input[..end], after))),
+        [b'\r', b'\n', after @ ..] => Ok(Some(Line { text: &input[..end], after })),
         _ => Err(ChunkError::Malformed),
     }
 }

@@ -19,7 +19,7 @@ pub enum Piece {
     Head {
         /// Method.
         method: String,
-        /// Target as it came, or percent-encoded where it was not UTF-8.
+        /// Target as it came.
         target: Vec<u8>,
         /// Decoded and normalised path.
         path: Vec<u8>,

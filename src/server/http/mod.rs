@@ -26,6 +26,7 @@ mod following;
 pub mod fuzzing;
 mod habit;
 mod head;
+mod headers;
 mod hooks;
 mod intake;
 mod listener;
@@ -43,6 +44,7 @@ mod route;
 mod sending;
 mod shape;
 mod site;
+mod target;
 mod web;
 
 pub use access_log::reopen as reopen_access_logs;

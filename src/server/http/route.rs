@@ -1,5 +1,6 @@
 //! From a request to its endpoint: server by name, location by path, settings by conditions, then whether it may enter.
 
+mod failed_search;
 mod subscribing;
 
 use std::borrow::Cow;
@@ -14,14 +15,15 @@ use super::backend::{Ask, Unreachable};
 use super::client_address;
 use super::companion::LiveCompanion;
 use super::files;
-use super::head::{self, BodyLength};
+use super::head::BodyLength;
 use super::hooks::{self, Authorization};
 use super::repeated;
 use super::sending::Again;
 use super::site::Site;
+use super::target;
 use super::web::{self, Access};
 use crate::server::compression::Compression;
-use crate::server::config::regex_pattern::{self, SearchFailure};
+use crate::server::config::regex_pattern;
 use crate::server::config::web::{Added, Gate};
 use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings, condition};
 use crate::server::dialect::nchan::negotiation;
@@ -30,14 +32,10 @@ use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::{self, Plan, batch::Batch};
-use crate::server::rarely::Rarely;
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
 use crate::server::statistics::{self, Listing};
 use crate::server::subscriber::{self, PollAgain, Socket, websocket::Publishing};
-
-/// Clients choose what is searched, so that they must not fill the log.
-static FAILED_SEARCHES: Rarely = Rarely::new();
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -149,7 +147,7 @@ impl Router<'_> {
         // Of what was evaluated for an earlier request when that was answered already.
         drop(regex_pattern::take_failure());
         let server = self.server(request);
-        let path = if server.keeps_slashes && self.redirected.is_none() { head::path_with_slashes(request.target) } else { None };
+        let path = if server.keeps_slashes && self.redirected.is_none() { target::path_with_slashes(request.unparsed_uri) } else { None };
         let real = self.real_endpoints(&server.settings.web, request);
         if path.is_none() && real.is_none() {
             return self.route_at(server, request, length, request.endpoints);
@@ -222,18 +220,6 @@ impl Router<'_> {
         let is_final = !matches!(next, Next::Discard(_) | Next::Check(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
-    }
-
-    /// What was found to be done, or 500 if a regular expression failed on the way.
-    fn unless_failed(&self, next: Next) -> Next {
-        let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else { return next };
-        if matches!(next, Next::Follow(..)) {
-            self.shard.release(self.key);
-        }
-        FAILED_SEARCHES.warn(|left_out| {
-            tracing::error!(%pattern, reason, left_out, "a regular expression failed, and the request was answered with 500");
-        });
-        Next::Respond(Response::error_page(Status::INTERNAL).closing())
     }
 
     /// The answer for a request that no `return` answers.

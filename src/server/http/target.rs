@@ -1,0 +1,78 @@
+//! Request targets and hosts, as nginx reads them.
+
+use std::borrow::Cow;
+
+use crate::server::config::normalise_with_slashes;
+
+/// The parts of a request target.
+pub(super) struct Target<'a> {
+    /// The host of an absolute one.
+    pub(super) authority: Option<&'a [u8]>,
+    /// What follows that: nginx's `$request_uri`.
+    pub(super) unparsed_uri: &'a [u8],
+}
+
+impl<'a> Target<'a> {
+    /// Reads a target that is a path, or what proxies get: `scheme://host:port/path`, where the host ends as in nginx.
+    pub(super) fn of(target: &'a [u8]) -> Option<Self> {
+        if target.first() == Some(&b'/') {
+            return Some(Self { authority: None, unparsed_uri: target });
+        }
+        let scheme = memchr::memmem::find(target, b"://")?;
+        let is_of_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        if !target.first()?.is_ascii_alphabetic() || !target[..scheme].iter().all(is_of_scheme) {
+            return None;
+        }
+        let rest = &target[scheme + 3..];
+        let end = match rest.first()? {
+            b'[' => memchr::memchr(b']', rest).filter(|end| rest[1..*end].iter().all(is_of_literal))? + 1,
+            _ => rest.iter().position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))).unwrap_or(rest.len()),
+        };
+        let (authority, after) = rest.split_at(end);
+        let unparsed_uri = match after.strip_prefix(b":") {
+            Some(port) => &port[port.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(port.len())..],
+            None => after,
+        };
+        match unparsed_uri.first() {
+            None => Some(Self { authority: Some(authority), unparsed_uri: b"/" }),
+            Some(b'/' | b'?') => Some(Self { authority: Some(authority), unparsed_uri }),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Bytes of an address in brackets.
+fn is_of_literal(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b":-._~!$&'()*+,;=".contains(byte)
+}
+
+/// The undecoded path of a target without its host.
+pub(super) fn raw_path(unparsed_uri: &[u8]) -> &[u8] {
+    match &unparsed_uri[..memchr::memchr2(b'?', b'#', unparsed_uri).unwrap_or(unparsed_uri.len())] {
+        b"" => b"/",
+        path => path,
+    }
+}
+
+/// The host without its port, and without a dot at its end; `None` if it is invalid. What nginx takes, but for `?`, `#` and bytes that
+/// are not ASCII: it may become part of addresses and paths.
+pub(super) fn host_name(value: &[u8]) -> Option<&[u8]> {
+    let is_invalid = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | 0x7f..);
+    if value.iter().any(is_invalid) || memchr::memmem::find(value, b"..").is_some() {
+        return None;
+    }
+    let literal = if value.first() == Some(&b'[') { memchr::memchr(b']', value).map(|end| end + 1) } else { None };
+    let end = match (literal, value.first()) {
+        (Some(end), _) => end,
+        // Nothing ends an address that is not closed.
+        (None, Some(b'[')) => value.len(),
+        (None, _) => memchr::memchr(b':', value).unwrap_or(value.len()),
+    };
+    let name = value[..end].strip_suffix(b".").unwrap_or(&value[..end]);
+    (!name.is_empty()).then_some(name)
+}
+
+/// The path of a target, from its path on, in which `//` stays.
+pub(super) fn path_with_slashes(unparsed_uri: &[u8]) -> Option<Cow<'_, [u8]>> {
+    normalise_with_slashes(raw_path(unparsed_uri)).ok()
+}
