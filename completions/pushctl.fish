@@ -65,8 +65,8 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l slow-consumer 
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-connections -d 'Connections at once; a further one is answered with 503 and closed [default: 100000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-connections-per-address -d 'Connections of one address at once; a further one is answered with 503 and closed; 0: no limit [default: 0]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l header-timeout -d 'Time for all headers of a request; then the connection is closed [default: 60s]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l body-timeout -d 'Time between two reads of a request\'s body, and for the whole of a websocket message; then the connection is closed [default: 60s]' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l min-body-rate -d 'Bytes per second of a request\'s body, on average after the first --body-timeout; a slower one is cut off; 0: no limit [default: 512]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l body-timeout -d 'Time between two reads of a request\'s body, or of a websocket message; then the connection is closed [default: 60s]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l min-body-rate -d 'Bytes per second of a request\'s body or a websocket message, on average after the first --body-timeout; a slower one is cut off; 0: no limit [default: 512, or 0 with a configuration file]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l keepalive-timeout -d 'Time between two requests of a connection; then it is closed [default: 75s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l linger-time -d 'Time after the last answer of a connection, or the close of a websocket, within which the client is to close it, too; 0: no wait [default: 2s]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l send-timeout -d 'Time that a client may take nothing of what is sent to it; then it is dropped [default: 60s]' -r

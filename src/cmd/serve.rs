@@ -142,12 +142,13 @@ pub struct Args {
     /// Time for all headers of a request; then the connection is closed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     header_timeout: Option<Duration>,
-    /// Time between two reads of a request's body, and for the whole of a websocket message; then the connection is closed
-    /// [default: 60s]
+    /// Time between two reads of a request's body, or of a websocket message; then the connection is closed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     body_timeout: Option<Duration>,
-    /// Bytes per second of a request's body, on average after the first --body-timeout; a slower one is cut off; 0: no limit
-    /// [default: 512]
+    /// Bytes per second of a request's body or a websocket message, on average after the first --body-timeout; a slower one
+    /// is cut off; 0: no limit [default: 512, or 0 with a configuration file]
+    ///
+    /// nginx has no such limit, so that a configuration file is served without it unless it is given here.
     #[arg(long, value_name = "SIZE", value_parser = size_or_none)]
     min_body_rate: Option<u64>,
     /// Time between two requests of a connection; then it is closed [default: 75s]

@@ -22,6 +22,7 @@ mod spare;
 pub mod statistics;
 pub mod subscriber;
 mod syslog;
+mod time_limit;
 
 use std::io;
 use std::num::NonZero;

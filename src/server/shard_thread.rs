@@ -18,6 +18,7 @@ use super::fanout::Shard;
 use super::generation::{Generation, ListenerNumber};
 use super::http::{Accepted, Backend, Connection, PendingNotices, Place, Site};
 use super::subscriber::Formats;
+use super::time_limit;
 
 /// Orders on their way to a shard, accepted connections above all; when there are more, accepting waits.
 const MAX_ARRIVING: usize = 1024;
@@ -137,7 +138,7 @@ impl Thread {
             // Whoever left just now has told so.
             self.notices.drained().await;
         };
-        if tokio::time::timeout(grace, drained).await.is_err() {
+        if time_limit::within(grace, drained).await.is_none() {
             let (connections, notices) = (self.shard.connections(), self.notices.count());
             if connections > 0 {
                 tracing::warn!(connections, "connections did not end within the time of grace and are cut (--grace)");
@@ -154,9 +155,17 @@ impl Thread {
         match order {
             Order::Serve(accepted, listener, admitted) => {
                 // The listener may have been taken away meanwhile.
-                let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else { return };
-                // A connection that is broken already needs no answer.
-                let Ok((outlet, peer)) = accepted.open() else { return };
+                let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else {
+                    tracing::debug!("a connection is ended: its listener was removed while it was on the way to its thread");
+                    return self.shard.broker().count(Incident::EndedByShutdown);
+                };
+                let (outlet, peer) = match accepted.open() {
+                    Ok(opened) => opened,
+                    Err(error) => {
+                        tracing::debug!(%error, reason = Incident::SetupFailed.name(), "a connection is ended");
+                        return self.shard.broker().count(Incident::SetupFailed);
+                    }
+                };
                 let connection = Connection::new(self.shard.clone(), outlet, place, peer);
                 tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
             }

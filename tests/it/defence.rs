@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::bad_input::Scene;
-use crate::support::{Connection, Server, Socket, opcode, show, turn, wait_until};
+use crate::support::{Connection, Server, Socket, object, opcode, show, turn, wait_until};
 
 /// Sends `bytes` one by one until the server closes the connection; returns how many it took.
 fn drip(connection: &mut Connection, bytes: impl Iterator<Item = u8>) -> usize {
@@ -55,6 +55,63 @@ fn a_body_may_be_slow_where_no_rate_is_asked_for() {
     slow.send(".");
     assert_eq!(slow.read_response().head.status, 200);
     scene.arrives("as slow as this is..");
+    scene.end();
+}
+
+/// Locations of an imported file in which a read may take a second.
+fn imported(arguments: &[&str]) -> Server {
+    let locations = "client_body_timeout 1s;
+        location ~ /ws/(.*) { push_stream_subscriber websocket; push_stream_channels_path $1;
+            push_stream_websocket_allow_publish on; push_stream_message_template ~text~; }
+        location ~ /nchan/(.*) { nchan_pubsub websocket; nchan_channel_id $1; }
+        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }";
+    Server::try_with_conf(&crate::support::conf("push_stream_shared_memory_size 10m;", locations), arguments)
+        .expect("a valid configuration")
+}
+
+/// Sends bytes with pauses that are shorter than the limit, for several times as long as that in all; whether the connection is
+/// still open then.
+fn trickle(connection: &mut Connection, bytes: &[u8]) -> bool {
+    const PAUSE: Duration = Duration::from_millis(250);
+    bytes.iter().all(|byte| connection.try_send([*byte]) && !connection.closed_within(PAUSE))
+}
+
+#[test]
+fn in_imported_locations_the_body_timeout_is_the_time_between_two_reads() {
+    let server = imported(&[]);
+    let message = crate::support::frame(opcode::TEXT, b"hello");
+    let mut clients = [server.websocket("/ws/c", &[]), server.websocket("/nchan/c", &[]), server.connect()];
+    let upload = b"POST /pub?id=c HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+    clients[2].send(upload);
+    std::thread::scope(|scope| {
+        for (client, bytes) in clients.iter_mut().zip([&message[..], &message, b"to follow"]) {
+            scope.spawn(move || assert!(trickle(client, bytes), "closed though bytes came"));
+        }
+    });
+    assert_eq!(clients[2].read_response().head.status, 200);
+    let published = |server: &Server| object(&server.get("/pub?id=c").body)["published_messages"].as_u64();
+    wait_until("all messages are published", || published(&server) == Some(3));
+    server.stop();
+}
+
+#[test]
+fn a_minimum_rate_applies_to_imported_locations_if_it_is_given() {
+    let server = imported(&["--min-body-rate", "1k"]);
+    let mut websocket = server.websocket("/ws/c", &[]);
+    let message = crate::support::frame(opcode::TEXT, &[b'x'; 100]);
+    let taken = drip(&mut websocket, message.into_iter());
+    assert!(taken > 10, "it has the first second anyway: {taken} bytes");
+    server.stop();
+}
+
+#[test]
+fn a_websocket_message_that_drips_is_cut_off_though_no_pause_is_long() {
+    let mut scene = Scene::new(&["--body-timeout", "1s", "--min-body-rate", "1k"]);
+    let mut slow = scene.server.websocket("/ws/c", &[]);
+    let message = crate::support::frame(opcode::TEXT, &[b'x'; 120]);
+    let taken = drip(&mut slow, message.into_iter());
+    assert!(taken > 10, "it has the first second anyway: {taken} bytes");
+    scene.check();
     scene.end();
 }
 

@@ -33,6 +33,7 @@ mod nchan;
 mod nchan_hostile;
 mod nginx_requests;
 mod pasted;
+mod pauses;
 mod polled;
 mod reload;
 mod reload_load;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Broker;
 
-/// Something that was refused, given up or caught.
+/// Something that was rejected, given up or caught, or why the server ended a connection or a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incident {
     /// A connection beyond `--max-connections`.
@@ -27,8 +27,32 @@ pub enum Incident {
     HeadTimeout,
     /// A body that did not come in time, or too slowly.
     BodyTimeout,
+    /// A connection without a further request within `--keepalive-timeout`.
+    KeepaliveTimeout,
+    /// A client that accepted nothing of a response within `--send-timeout`. Subscribers count as `slow_timed_out`.
+    SendTimeout,
+    /// A client that did not close its connection within `--linger-time` after the last response.
+    LingerTimeout,
+    /// The kernel found a client gone (`--tcp-keepalive`, `--tcp-user-timeout`).
+    TcpTimeout,
+    /// Another error of a socket than that its client has left.
+    SocketError,
+    /// A connection that could not be registered with its thread.
+    SetupFailed,
     /// A websocket that did not answer a ping.
     UnansweredPing,
+    /// A client that sent too many requests ahead while it waited for a long-poll answer.
+    TooManyPipelined,
+    /// A subscription that reached its time to live.
+    EndedByTimeToLive,
+    /// A subscription whose last channel was deleted.
+    EndedByDeletion,
+    /// A subscription that yielded to another one (NHPM, `push_subscriber_concurrency`).
+    EndedByConflict,
+    /// A subscription that was ended by a further request of its client.
+    EndedByRequest,
+    /// A subscription or connection whose location or listener was removed, or that was there when the server ended.
+    EndedByShutdown,
     /// A request to a back-end that nobody waits for, beyond `--max-hook-notices`.
     DroppedNotice,
     /// A mistake of the server's that cost a connection.
@@ -36,7 +60,7 @@ pub enum Incident {
 }
 
 /// The names of the counters, in the order of the variants.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 25] = [
     "refused_connections_total",
     "refused_connections_address",
     "refused_connections_memory",
@@ -47,10 +71,30 @@ const NAMES: [&str; 13] = [
     "dropped_requests_memory",
     "header_timeouts",
     "body_timeouts",
+    "keepalive_timeouts",
+    "send_timeouts",
+    "linger_timeouts",
+    "tcp_timeouts",
+    "socket_errors",
+    "connection_setup_errors",
     "unanswered_pings",
+    "dropped_subscribers_pipelining",
+    "ended_time_to_live",
+    "ended_channel_deleted",
+    "ended_conflict",
+    "ended_by_request",
+    "ended_shutdown",
     "dropped_hook_notices",
     "panics",
 ];
+
+impl Incident {
+    /// The name of its counter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+}
 
 /// One counter for each kind of incident.
 #[derive(Debug, Default)]
@@ -86,6 +130,14 @@ mod tests {
         incidents.count(Incident::Panic);
         let counts: Vec<u64> = incidents.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         assert_eq!((counts.first(), counts.last(), counts.iter().sum::<u64>()), (Some(&1), Some(&1), 2));
-        assert_eq!(NAMES[Incident::UnansweredPing as usize], "unanswered_pings");
+        for (incident, name) in [
+            (Incident::BodyTimeout, "body_timeouts"),
+            (Incident::SendTimeout, "send_timeouts"),
+            (Incident::UnansweredPing, "unanswered_pings"),
+            (Incident::EndedByShutdown, "ended_shutdown"),
+            (Incident::Panic, "panics"),
+        ] {
+            assert_eq!(incident.name(), name);
+        }
     }
 }

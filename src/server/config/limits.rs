@@ -16,9 +16,9 @@ pub struct ConnectionLimits {
     pub max_header_bytes: usize,
     /// Time from the first byte of a request to the end of its headers; then the connection is closed.
     pub header_timeout: Duration,
-    /// Longest time without a byte of a request body; then the connection is closed.
+    /// Longest time without a byte of a request body or a websocket message; then the connection is closed.
     pub body_timeout: Duration,
-    /// Bytes per second that a body has to come with on average, after `body_timeout`; 0 = as slow as it likes.
+    /// Bytes per second that a body or websocket message has to come with on average, after `body_timeout`; 0 = no limit.
     pub min_body_rate: u64,
     /// Longest time between two requests of a connection (nginx `keepalive_timeout`).
     pub keepalive_timeout: Duration,

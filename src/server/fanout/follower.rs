@@ -10,10 +10,10 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::format::{Format, Sum};
-use super::outlet::Outlet;
+use super::outlet::{Outlet, failure};
 use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
-use crate::server::broker::{Broker, Channel, Charge, Cursor, Manner, OutOfMemory, Reservation, Start};
+use crate::server::broker::{Broker, Channel, Charge, Cursor, Incident, Manner, OutOfMemory, Reservation, Start};
 pub use crate::server::config::nhpm::Concurrency;
 
 /// What a subscriber wants, resolved from its request.
@@ -103,6 +103,8 @@ pub(super) struct Follower {
     /// The last bytes were written or are pending; nothing may follow.
     pub(super) ended: bool,
     pub(super) outcome: Option<Outcome>,
+    /// Why it was dropped, until that is recorded.
+    pub(super) failure: Option<Incident>,
     /// Of what it was sent so far, where its format has sums.
     pub(super) sum: Sum,
     /// What it takes from the memory bound.
@@ -139,6 +141,7 @@ impl Follower {
             backlog_in_path_order: None,
             ended: false,
             outcome: None,
+            failure: None,
             sum: Sum::default(),
             share: None,
             pending: None,
@@ -182,7 +185,7 @@ impl Follower {
             Ok(written) if written == bytes.len() => return,
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_broken) => return self.give_up(),
+            Err(error) => return self.fail_writing(&error),
         };
         self.stalled_since = now;
         self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written, ..Pending::default() }));
@@ -225,7 +228,7 @@ impl Follower {
                     pending.offset = 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_broken) => return self.give_up(),
+                Err(error) => return self.fail_writing(&error),
             }
         }
         self.pending = None;
@@ -247,6 +250,17 @@ impl Follower {
         reservation.cover(rest)?;
         pending.shares = Some((share, reservation));
         Ok(())
+    }
+
+    /// Ends without sending anything more, for a reason that is to be recorded.
+    pub(super) fn fail(&mut self, reason: Incident) {
+        self.failure = Some(reason);
+        self.give_up();
+    }
+
+    fn fail_writing(&mut self, error: &io::Error) {
+        self.failure = failure(error);
+        self.give_up();
     }
 
     /// Ends without sending anything more.

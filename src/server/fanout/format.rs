@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::Position;
-use crate::server::broker::{Message, Missed};
+use crate::server::broker::{Incident, Message, Missed};
 use crate::server::config::SlowPolicy;
 
 /// A message on its way to a follower.
@@ -92,6 +92,21 @@ pub enum Ending {
     Silence,
     /// Something came from the client, which was to wait.
     Interrupted,
+}
+
+impl Ending {
+    /// As what it is counted; `None` = as something else, by whoever ended it.
+    #[must_use]
+    pub fn incident(self) -> Option<Incident> {
+        Some(match self {
+            Ending::TimeToLive => Incident::EndedByTimeToLive,
+            Ending::Deleted => Incident::EndedByDeletion,
+            Ending::Shutdown => Incident::EndedByShutdown,
+            Ending::Conflict => Incident::EndedByConflict,
+            Ending::Interrupted => Incident::EndedByRequest,
+            Ending::Silence => return None,
+        })
+    }
 }
 
 /// Checksum (CRC-32) and length of bytes, from which those of longer ones are made: what a compressed stream says of itself

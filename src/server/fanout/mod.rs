@@ -4,6 +4,7 @@
 
 mod alone;
 mod answers;
+mod deadlines;
 mod expulsion;
 mod follower;
 mod format;
@@ -24,7 +25,8 @@ mod tests;
 
 pub use alone::Delivering;
 pub use answers::Answer;
+pub use deadlines::Interruption;
 pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
-pub use outlet::Outlet;
-pub use shard::{ConnectionKey, FollowerEvent, Interruption, Shard};
+pub use outlet::{Outlet, failure};
+pub use shard::{ConnectionKey, FollowerEvent, Shard};

@@ -3,10 +3,13 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::server::broker::Incident;
 
 /// Where what is for a client goes, and where what it sends comes from. TLS and HTTP/2 subscribers will get variants of their own.
 #[derive(Debug)]
@@ -15,6 +18,20 @@ pub enum Outlet {
     Tcp(TcpStream),
     /// A connection to a unix socket.
     Unix(UnixStream),
+}
+
+/// As what the error of a socket is counted; `None` = the client has left.
+#[must_use]
+pub fn failure(error: &io::Error) -> Option<Incident> {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset => None,
+        TimedOut => Some(Incident::TcpTimeout),
+        _ => {
+            tracing::debug!(%error, "the socket of a connection failed");
+            Some(Incident::SocketError)
+        }
+    }
 }
 
 impl Outlet {
@@ -57,6 +74,25 @@ impl Outlet {
                 _ => return Poll::Ready(read),
             }
         }
+    }
+
+    /// Whether there is something to read, the end, or an error. Asks the system: the runtime may not have heard of it yet.
+    pub fn has_input(&self) -> bool {
+        let mut byte = [0];
+        let peeked = match self {
+            Outlet::Tcp(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
+            Outlet::Unix(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
+        };
+        peeked.err() != Some(Errno::AGAIN)
+    }
+
+    /// Whether the socket takes bytes, or is broken. Asks the system, as [`Outlet::has_input`] does.
+    pub fn has_room(&self) -> bool {
+        let mut socket = match self {
+            Outlet::Tcp(stream) => [PollFd::new(stream, PollFlags::OUT)],
+            Outlet::Unix(stream) => [PollFd::new(stream, PollFlags::OUT)],
+        };
+        poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
 
     /// Tells the runtime that it has to wait for the socket.

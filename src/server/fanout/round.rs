@@ -251,6 +251,10 @@ impl State {
     pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
         let standing = self.standing(key);
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else { return };
+        if let Some(reason) = ending.incident() {
+            tracing::debug!(reason = reason.name(), "a subscription is ended");
+            moment.broker.count(reason);
+        }
         let mut bytes = Vec::new();
         follower.format.end(ending, standing, &mut bytes);
         let (mut bytes, sum) = follower.format.seal(bytes);
@@ -273,14 +277,16 @@ impl State {
         let Some(follower) = &mut slot.follower else { return };
         follower.settle();
         if follower.is_blocked() && follower.cover_pending(&mut self.pending_shares, moment.broker).is_err() {
-            tracing::debug!("a subscriber is dropped: the memory bound has no room for what it does not take (--memory)");
-            moment.broker.count(Incident::NoMemoryForPending);
-            follower.give_up();
+            follower.fail(Incident::NoMemoryForPending);
         }
         if follower.outcome.is_none() && !follower.is_blocked() {
             return;
         }
         if follower.outcome == Some(Outcome::Dropped) {
+            if let Some(reason) = follower.failure.take() {
+                tracing::debug!(reason = reason.name(), "a subscriber is dropped");
+                moment.broker.count(reason);
+            }
             self.detach(moment, key);
         }
         self.slots[key].wake();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::answers::{Answer, Answers};
+use super::deadlines::Pauses;
 use super::follower::{Channels, Outcome, Subscription};
 use super::format::Ending;
 use super::outlet::Outlet;
@@ -31,23 +32,15 @@ pub(super) struct Inner {
     index: usize,
     broker: Broker,
     pub(super) inbox: Arc<Inbox>,
-    send_timeout: Cell<Millis>,
+    pub(super) send_timeout: Cell<Millis>,
     ping_timeout: Cell<Millis>,
-    started: Instant,
-    earlier_deadline: Notify,
+    pub(super) started: Instant,
+    pub(super) earlier_deadline: Notify,
+    pub(super) pauses: Pauses,
     drained: Notify,
-    stopping: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
     pub(super) state: RefCell<State>,
     pub(super) answers: Answers,
-}
-
-/// Why a connection that serves requests must not wait on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interruption {
-    /// The deadline is over.
-    Expired,
-    /// The server ends.
-    Stopping,
 }
 
 /// What a connection that follows waits for.
@@ -74,6 +67,7 @@ impl Shard {
             ping_timeout: Cell::new(NEVER),
             started: Instant::now(),
             earlier_deadline: Notify::new(),
+            pauses: Pauses::default(),
             drained: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::default(),
@@ -155,24 +149,6 @@ impl Shard {
         });
     }
 
-    /// Keeps the deadlines until the future is dropped. To be run once.
-    pub async fn keep_time(&self) {
-        loop {
-            let next = self.0.state.borrow().timers.next();
-            let earlier = self.0.earlier_deadline.notified();
-            match next {
-                None => earlier.await,
-                Some(due) => {
-                    let due = self.0.started + Duration::from_millis(due);
-                    tokio::select! {
-                        () = tokio::time::sleep_until(due.into()) => self.expire(),
-                        () = earlier => {}
-                    }
-                }
-            }
-        }
-    }
-
     /// Enters a connection.
     #[must_use]
     pub fn open(&self) -> ConnectionKey {
@@ -188,32 +164,6 @@ impl Shard {
         if self.connections() == 0 {
             self.0.drained.notify_one();
         }
-    }
-
-    /// Sets the time after which a connection that serves requests is woken with [`Interruption::Expired`].
-    pub fn set_deadline(&self, key: ConnectionKey, after: Option<Duration>) {
-        let due = after.map(|after| self.now().saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER)));
-        let mut state = self.0.state.borrow_mut();
-        let slot = &mut state.slots[key];
-        slot.deadline = due;
-        slot.expired = false;
-        if due.is_some() {
-            state.arm(key, self.0.send_timeout.get());
-            self.tell_deadline(&mut state);
-        }
-    }
-
-    /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`), the end of the server.
-    /// If there is nothing, the connection is woken when there is.
-    #[must_use]
-    pub fn interruption(&self, key: ConnectionKey, idle: bool, cx: &Context<'_>) -> Option<Interruption> {
-        let mut state = self.0.state.borrow_mut();
-        let slot = &mut state.slots[key];
-        slot.remember(cx);
-        if slot.expired {
-            return Some(Interruption::Expired);
-        }
-        (idle && self.0.stopping.get()).then_some(Interruption::Stopping)
     }
 
     /// Turns a connection into a follower: subscribes it, writes the head and the backlog. Returns the channels that it
@@ -260,24 +210,6 @@ impl Shard {
     pub fn resume(&self, key: ConnectionKey) {
         self.with(|state, moment| {
             state.resume(moment, key);
-            state.arm(key, moment.send_timeout);
-        });
-    }
-
-    /// Something came from a follower: it is there.
-    pub fn heard(&self, key: ConnectionKey) {
-        if let Some(follower) = self.0.state.borrow_mut().follower(key) {
-            follower.answer_by = NEVER;
-        }
-    }
-
-    /// Sets the time within which a follower has to complete what it began to send; then it is dropped.
-    pub fn expect_more(&self, key: ConnectionKey, within: Option<Duration>) {
-        self.with(|state, moment| {
-            if let Some(follower) = state.follower(key) {
-                follower.receive_by =
-                    within.map_or(NEVER, |within| moment.now.saturating_add(u64::try_from(within.as_millis()).unwrap_or(NEVER)));
-            }
             state.arm(key, moment.send_timeout);
         });
     }
@@ -352,7 +284,7 @@ impl Shard {
         self.0.state.borrow().slots.len()
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(NEVER)
     }
 
@@ -370,27 +302,9 @@ impl Shard {
         if result.is_err() {
             state.repair(moment);
         }
-        self.tell_deadline(&mut state);
+        self.report_deadline(&mut state);
         drop(state);
         // Whoever asked for the work ends with it.
         result.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
-    /// Tells whoever sleeps until the next deadline of an earlier one.
-    fn tell_deadline(&self, state: &mut State) {
-        if std::mem::take(&mut state.deadline_moved) {
-            self.0.earlier_deadline.notify_one();
-        }
-    }
-
-    fn expire(&self) {
-        let now = self.now();
-        loop {
-            let Some(key) = self.0.state.borrow_mut().timers.pop(now) else { return };
-            self.with(|state, moment| {
-                state.isolated(moment, key, |state| state.expire(moment, key));
-                state.arm(key, moment.send_timeout);
-            });
-        }
     }
 }

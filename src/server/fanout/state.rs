@@ -12,7 +12,6 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::follower::{Channels, Concurrency, Follower, Membership, Subscription};
-use super::format::Ending;
 use super::frames::Frames;
 use super::outlet::Outlet;
 use super::pending::PendingShares;
@@ -20,7 +19,7 @@ use super::rounds::Rounds;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
-use crate::server::broker::{AttachError, Attachment, Broker, Channel, Incident, Manner, Place, Slowness, Wish};
+use crate::server::broker::{AttachError, Attachment, Broker, Channel, Manner, Place, Wish};
 use crate::server::faults;
 
 /// Connections, followers, and the channels that are followed here.
@@ -300,49 +299,5 @@ impl State {
         slot.follower = None;
         slot.deadline = None;
         slot.expired = false;
-    }
-
-    /// What is due: a connection's deadline, a follower's end, ping or time-out.
-    pub(super) fn expire(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
-        let Some(follower) = &mut slot.follower else {
-            if slot.deadline.is_some_and(|deadline| deadline <= moment.now) {
-                slot.expired = true;
-                slot.wake();
-            }
-            return;
-        };
-        if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now {
-            return;
-        }
-        if follower.answer_by <= moment.now && !follower.is_blocked() {
-            tracing::debug!("a subscriber did not answer a ping and is dropped");
-            moment.broker.count(Incident::UnansweredPing);
-            if follower.format.pong_timeout().is_some() {
-                return self.end(moment, key, Ending::Silence);
-            }
-            follower.give_up();
-            self.after_write(moment, key);
-        } else if follower.receive_by <= moment.now {
-            follower.give_up();
-            self.after_write(moment, key);
-        } else if follower.is_blocked() {
-            self.drop_slow(moment, key, Slowness::TimedOut, 0);
-        } else if follower.ttl_at <= moment.now {
-            // What was published before the end comes before it: its round may still be under way.
-            self.resume(moment, key);
-            self.end(moment, key, Ending::TimeToLive);
-        } else {
-            faults::point("ping");
-            let mut ping = Vec::new();
-            follower.format.ping(&mut ping);
-            let (ping, sum) = follower.format.seal(ping);
-            follower.write_sealed(&Rc::new(ping), sum, moment.now);
-            if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked() {
-                let within = follower.format.pong_timeout().map(|within| Millis::try_from(within.as_millis()).unwrap_or(NEVER));
-                follower.answer_by = moment.now.saturating_add(within.unwrap_or(moment.ping_timeout));
-            }
-            self.after_write(moment, key);
-        }
     }
 }

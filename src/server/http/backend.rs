@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::notices::PendingNotices;
 use crate::server::config::ConnectionLimits;
 use crate::server::response::{Body as ResponseBody, Response, Status, push_line};
+use crate::server::time_limit;
 
 /// Connections that are kept for further requests, to each back-end.
 const IDLE_PER_HOST: usize = 16;
@@ -105,8 +106,8 @@ impl Backend {
         exchange: impl Future<Output = Result<Told, String>>,
     ) -> Result<Told, Unreachable> {
         let timeout = timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
-        let exchange = tokio::time::timeout(timeout, exchange).await;
-        let told = exchange.unwrap_or_else(|_elapsed| Err(format!("no answer within {timeout:?} (--hook-timeout)")));
+        let exchange = time_limit::within(timeout, exchange).await;
+        let told = exchange.unwrap_or_else(|| Err(format!("no answer within {timeout:?} (--hook-timeout)")));
         told.map_err(|error| {
             tracing::debug!(host = address.host().unwrap_or_default(), error, "a back-end does not answer");
             Unreachable

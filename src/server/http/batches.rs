@@ -1,6 +1,6 @@
 //! Batches of messages on a connection: brings their bytes to the publisher as they come, with turns for the others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
@@ -8,6 +8,7 @@ use super::access_log::Entry;
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Over, Requests};
 use super::head::BodyLength;
+use super::intake::Awaited;
 use super::sending::note;
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
@@ -57,16 +58,16 @@ impl Requests<'_> {
 
     /// Reads the rest of a body and throws it away.
     async fn discard(&mut self, mut body: Body) -> Result<(), Over> {
-        let until = Instant::now() + DISCARD_TIME;
+        let until = self.connection.shard.served_time() + DISCARD_TIME;
         let mut left = body.most;
         while left > 0 && !body.skips(&mut self.connection.buffer) {
-            let rest = until.saturating_duration_since(Instant::now());
+            let rest = until.saturating_sub(self.connection.shard.served_time());
             if rest.is_zero() {
                 break;
             }
             self.connection.compact();
             let before = self.connection.buffer.len();
-            self.fill(rest, true).await?;
+            self.fill(Awaited::Rest, rest).await?;
             left = left.saturating_sub((self.connection.buffer.len() - before) as u64);
         }
         Ok(())

@@ -3,8 +3,9 @@
 //! Memory matters here, because most connections of a broker wait: buffers exist only while there is something in them,
 //! and the machinery for requests is dropped while a connection follows.
 
+use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -23,7 +24,7 @@ use super::route::{Following, Next, Routed, Router};
 use super::sending::{Again, note};
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
-use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard};
+use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard, failure};
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::Plan;
 use crate::server::request::{Endpoints, Request};
@@ -114,7 +115,20 @@ impl Connection {
     /// Before a wait: counts the memory of the buffer and `more`.
     pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
         let covered = self.waiting.cover(self.buffer.capacity() + more);
-        covered.inspect_err(|_| self.shard.broker().count(Incident::NoMemoryForIncoming))
+        covered.inspect_err(|_| self.record_end(Incident::NoMemoryForIncoming))
+    }
+
+    /// Counts and logs why the server ends the connection, or a request of it.
+    pub(super) fn record_end(&self, reason: Incident) {
+        tracing::debug!(reason = reason.name(), client = self.peer.remote_address, "a connection is ended");
+        self.shard.broker().count(reason);
+    }
+
+    /// Counts and logs an error of the socket, unless it means that the client has left.
+    pub(super) fn record_failure(&self, error: &io::Error) {
+        if let Some(reason) = failure(error) {
+            self.record_end(reason);
+        }
     }
 
     /// Gives back what the buffer has beyond its bytes: one of which something was taken keeps all of its memory, whatever
@@ -135,8 +149,8 @@ pub(super) struct Requests<'a> {
     pub(super) connection: &'a mut Connection,
     /// Responses that are not written yet.
     pub(super) out: Vec<u8>,
-    /// When the first byte of an incomplete head came.
-    pub(super) head_since: Option<Instant>,
+    /// When the first byte of an incomplete head came, in [served time](Shard::served_time).
+    pub(super) head_since: Option<Duration>,
     /// This is not the first request, so that waiting for it is keep-alive.
     pub(super) served_any: bool,
     /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.

@@ -5,7 +5,9 @@ use std::task::Poll;
 
 use super::connection::{Connection, Over};
 use super::nchan_socket::OpenSocket;
+use super::pace::ArrivingMessage;
 use super::route::Following;
+use crate::server::broker::Incident;
 use crate::server::fanout::{Ending, FollowerEvent, Outcome};
 use crate::server::subscriber::websocket::Publishing;
 use crate::server::subscriber::websocket::inbound::{Event, Inbound};
@@ -31,8 +33,8 @@ enum Incoming {
 struct WebSocket {
     publishing: Publishing,
     inbound: Inbound,
-    /// A message has begun and has to be completed in time.
-    is_expecting: bool,
+    /// The time limit of a message that is not complete.
+    arriving: ArrivingMessage,
     /// Nothing of what still comes is looked at.
     is_over: bool,
 }
@@ -57,7 +59,7 @@ impl Incoming {
             Following::Socket(socket, upstream) => Incoming::Socket(Box::new(OpenSocket::new(socket, upstream))),
             Following::WebSocket(publishing) => {
                 let inbound = publishing.inbound();
-                Incoming::Frames(Box::new(WebSocket { inbound, publishing, is_expecting: false, is_over: false }))
+                Incoming::Frames(Box::new(WebSocket { inbound, publishing, arriving: ArrivingMessage::default(), is_over: false }))
             }
         }
     }
@@ -119,7 +121,15 @@ impl Connection {
                         }
                     }
                 }
-                if requests > MAX_PIPELINED_BYTES || logged.is_err() || self.cover(incoming.pending_bytes()).is_err() {
+                if requests > MAX_PIPELINED_BYTES {
+                    self.record_end(Incident::TooManyPipelined);
+                    break Outcome::Dropped;
+                }
+                if logged.is_err() {
+                    self.record_end(Incident::NoMemoryForPending);
+                    break Outcome::Dropped;
+                }
+                if self.cover(incoming.pending_bytes()).is_err() {
                     break Outcome::Dropped;
                 }
                 match self.woken(is_told).await {
@@ -203,12 +213,21 @@ impl Connection {
         if self.buffer.len() < came {
             self.compact();
         }
-        let pending = self.buffer.len() + websocket.inbound.pending_bytes();
-        let is_expecting = pending > 0 && !websocket.is_over;
-        // The time is that of one message: the next one, if it has begun, gets its own.
-        if is_expecting != websocket.is_expecting || (is_expecting && completed_any) {
-            websocket.is_expecting = is_expecting;
-            self.shard.expect_more(self.key, is_expecting.then_some(self.site.limits.body_timeout));
+        let pending = if websocket.is_over { 0 } else { self.buffer.len() + websocket.inbound.pending_bytes() };
+        self.limit_arrival(&mut websocket.arriving, pending, completed_any);
+    }
+
+    /// Sets the time within which more has to come of a websocket message of which `pending` bytes are here, if any came.
+    pub(super) fn limit_arrival(&self, arriving: &mut ArrivingMessage, pending: usize, completed_any: bool) {
+        let before = if completed_any { ArrivingMessage::default() } else { *arriving };
+        if pending == 0 {
+            if arriving.take().is_some() {
+                self.shard.expect_more(self.key, None);
+            }
+        } else if before.pending() != pending {
+            let now = self.shard.served_time();
+            *arriving = before.of(pending, now);
+            self.shard.expect_more(self.key, arriving.left(now, &self.site.limits));
         }
     }
 

@@ -3,15 +3,17 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Connection, Over, Requests};
 use super::head::BodyLength;
+use super::pace::Pace;
 use super::remembered::Remembered;
 use crate::server::broker::Incident;
+use crate::server::fanout::Interruption;
 use crate::server::response::{Response, Status};
 use crate::server::spare;
 
@@ -41,7 +43,11 @@ impl Connection {
     fn poll_read(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<usize, Over>> {
         Poll::Ready(match ready!(self.outlet.poll_read(cx, scratch)) {
             Ok(read) if read > 0 => Ok(read),
-            _ => Err(Over),
+            Ok(_) => Err(Over),
+            Err(error) => {
+                self.record_failure(&error);
+                Err(Over)
+            }
         })
     }
 
@@ -62,7 +68,10 @@ impl Connection {
                     Poll::Ready(Ok(read)) if read <= left && goes_on(self) => left -= read,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => {
-                        let interruption = self.shard.interruption(self.key, true, cx);
+                        let interruption = self.shard.interruption(self.key, true, || self.outlet.has_input(), cx);
+                        if interruption == Some(Interruption::Expired) {
+                            self.record_end(Incident::LingerTimeout);
+                        }
                         return if interruption.is_some() || self.place.is_closed() { Poll::Ready(()) } else { Poll::Pending };
                     }
                 }
@@ -133,7 +142,7 @@ impl Requests<'_> {
     }
 
     async fn read_sized(&mut self, wanted: usize) -> Result<Result<Bytes, Response>, Over> {
-        let mut pace = Pace::default();
+        let mut pace = Pace::begin(self.connection.shard.served_time());
         self.connection.compact();
         while self.connection.buffer.len() < wanted {
             if self.cover(0).is_err() {
@@ -147,7 +156,8 @@ impl Requests<'_> {
 
     async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Over> {
         let mut reader = ChunkedReader::default();
-        let (mut body, mut pace) = (Vec::new(), Pace::default());
+        let mut body = Vec::new();
+        let mut pace = Pace::begin(self.connection.shard.served_time());
         loop {
             match reader.read(&self.connection.buffer, &mut body, most) {
                 Ok(taken) => self.connection.buffer.advance(taken),
@@ -173,8 +183,11 @@ impl Requests<'_> {
         spare::give(std::mem::take(&mut self.out));
         if !self.read_before_waiting().await {
             let limits = &self.connection.site.limits;
-            let timeout = if self.served_any { limits.keepalive_timeout } else { limits.header_timeout };
-            self.wait(timeout, true, Self::poll_begin).await?;
+            if self.served_any {
+                self.wait(Awaited::NextRequest, limits.keepalive_timeout, Self::poll_begin).await?;
+            } else {
+                self.wait(Awaited::FirstRequest, limits.header_timeout, Self::poll_begin).await?;
+            }
         }
         if self.habit.is_over { self.close().await } else { Ok(()) }
     }
@@ -183,13 +196,14 @@ impl Requests<'_> {
     pub(super) async fn fill_head(&mut self) -> Result<(), Over> {
         self.flush().await?;
         let is_first = self.head_since.is_none();
-        let since = *self.head_since.get_or_insert_with(Instant::now);
-        let left = self.connection.site.limits.header_timeout.saturating_sub(since.elapsed());
+        let now = self.connection.shard.served_time();
+        let since = *self.head_since.get_or_insert(now);
+        let left = self.connection.site.limits.header_timeout.saturating_sub(now.saturating_sub(since));
         if is_first {
             self.connection.compact();
         }
         self.cover(0).map_err(|_| Over)?;
-        self.fill_counted(left, Incident::HeadTimeout).await
+        self.fill(Awaited::Head, left).await
     }
 
     /// After the last response: throws away what still comes.
@@ -204,39 +218,29 @@ impl Requests<'_> {
 
     /// Waits for more of a batch. It may go on for as long as its publisher has something to say.
     pub(super) async fn fill_batch(&mut self) -> Result<(), Over> {
-        self.fill_counted(self.connection.site.limits.body_timeout, Incident::BodyTimeout).await
+        self.fill(Awaited::Body, self.connection.site.limits.body_timeout).await
     }
 
     /// Waits for more of a body that came with `pace` so far.
     async fn fill_body(&mut self, pace: &mut Pace) -> Result<(), Over> {
-        let limits = &self.connection.site.limits;
-        let timeout = pace.left(limits.body_timeout, limits.min_body_rate);
-        let before = self.connection.buffer.len();
-        self.fill_counted(timeout, Incident::BodyTimeout).await?;
-        pace.received += (self.connection.buffer.len() - before) as u64;
+        let Connection { site, shard, buffer, .. } = &*self.connection;
+        let timeout = pace.left(shard.served_time(), &site.limits);
+        let before = buffer.len();
+        self.fill(Awaited::Body, timeout).await?;
+        pace.add(self.connection.buffer.len() - before);
         Ok(())
     }
 
-    /// As [`Requests::fill`]; if the time is over, that is an incident.
-    async fn fill_counted(&mut self, timeout: Duration, incident: Incident) -> Result<(), Over> {
-        let until = Instant::now() + timeout;
-        let filled = self.fill(timeout, false).await;
-        if filled.is_err() && Instant::now() >= until {
-            tracing::debug!(?incident, "a request took too long");
-            self.connection.shard.broker().count(incident);
-        }
-        filled
+    /// Reads more into the buffer, within `timeout`.
+    pub(super) async fn fill(&mut self, awaited: Awaited, timeout: Duration) -> Result<(), Over> {
+        self.wait(awaited, timeout, |requests, cx| requests.connection.poll_fill(cx).map_ok(drop)).await
     }
 
-    pub(super) async fn fill(&mut self, timeout: Duration, idle: bool) -> Result<(), Over> {
-        self.wait(timeout, idle, |requests, cx| requests.connection.poll_fill(cx).map_ok(drop)).await
-    }
-
-    /// Waits until `poll` has read something.
+    /// Waits until `poll` has read something; an end by the server is recorded.
     async fn wait(
         &mut self,
+        awaited: Awaited,
         timeout: Duration,
-        idle: bool,
         poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<Result<(), Over>>,
     ) -> Result<(), Over> {
         let mut has_deadline = false;
@@ -252,11 +256,15 @@ impl Requests<'_> {
                 has_deadline = true;
                 connection.shard.set_deadline(connection.key, Some(timeout));
             }
-            let interruption = connection.shard.interruption(connection.key, idle, cx);
-            if idle && connection.place.is_closed() {
-                return Poll::Ready(Err(Over));
+            let has_input = || connection.outlet.has_input();
+            let interruption = connection.shard.interruption(connection.key, awaited.is_idle(), has_input, cx);
+            match interruption {
+                Some(Interruption::Expired) => connection.record_end(awaited.incident()),
+                None if awaited.is_idle() && connection.place.is_closed() => connection.record_end(Incident::EndedByShutdown),
+                None => return Poll::Pending,
+                Some(Interruption::Stopping) => {}
             }
-            interruption.map_or(Poll::Pending, |_| Poll::Ready(Err(Over)))
+            Poll::Ready(Err(Over))
         });
         let filled = filled.await;
         if has_deadline {
@@ -266,25 +274,31 @@ impl Requests<'_> {
     }
 }
 
-/// How a body comes in.
-struct Pace {
-    since: Instant,
-    received: u64,
+/// What a connection waits for while it serves requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    FirstRequest,
+    NextRequest,
+    Head,
+    Body,
+    /// What is thrown away after a response.
+    Rest,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self { since: Instant::now(), received: 0 }
+impl Awaited {
+    /// Nothing is lost if the server ends the connection now.
+    fn is_idle(self) -> bool {
+        matches!(self, Awaited::FirstRequest | Awaited::NextRequest | Awaited::Rest)
     }
-}
 
-impl Pace {
-    /// How long the next bytes may take: `timeout`, and less if the body as a whole would be slower than `min_rate` bytes
-    /// per second, not counting the first `timeout`.
-    fn left(&self, timeout: Duration, min_rate: u64) -> Duration {
-        let Some(seconds) = self.received.checked_div(min_rate) else { return timeout };
-        let most = timeout.saturating_add(Duration::from_secs(seconds));
-        most.saturating_sub(self.since.elapsed()).min(timeout)
+    /// As what it is counted if it does not come in time.
+    fn incident(self) -> Incident {
+        match self {
+            Awaited::FirstRequest | Awaited::Head => Incident::HeadTimeout,
+            Awaited::NextRequest => Incident::KeepaliveTimeout,
+            Awaited::Body => Incident::BodyTimeout,
+            Awaited::Rest => Incident::LingerTimeout,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod lists;
 mod nchan_socket;
 mod notices;
 mod output;
+mod pace;
 mod pages;
 mod passed;
 mod polled;

@@ -5,6 +5,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use super::backend::{Ask, Unreachable};
 use super::connection::Connection;
 use super::hooks::Verdict;
+use super::pace::ArrivingMessage;
 use crate::server::subscriber::{Incoming, Received, Socket};
 
 /// The websocket of a follower.
@@ -14,15 +15,15 @@ pub(super) struct OpenSocket {
     upstream: Option<Box<Result<Ask, Unreachable>>>,
     /// The message that it is to be asked about.
     question: Option<Incoming>,
-    /// A message has begun and has to be completed in time.
-    is_expecting: bool,
+    /// The time limit of a message that is not complete.
+    arriving: ArrivingMessage,
     /// Nothing of what still comes is looked at.
     pub(super) is_over: bool,
 }
 
 impl OpenSocket {
     pub(super) fn new(socket: Box<Socket>, upstream: Option<Box<Result<Ask, Unreachable>>>) -> Self {
-        Self { socket, upstream, question: None, is_expecting: false, is_over: false }
+        Self { socket, upstream, question: None, arriving: ArrivingMessage::default(), is_over: false }
     }
 
     /// A back-end is to be asked about a message.
@@ -59,12 +60,10 @@ impl Connection {
         if self.buffer.len() < came {
             self.compact();
         }
-        let is_expecting = (!self.buffer.is_empty() || open.socket.has_begun()) && !open.is_over;
-        // The time is that of one message: the next one, if it has begun, gets its own.
-        if is_expecting != open.is_expecting || (is_expecting && completed_any) {
-            open.is_expecting = is_expecting;
-            self.shard.expect_more(self.key, is_expecting.then_some(self.site.limits.body_timeout));
-        }
+        // A message may have begun with an empty fragment.
+        let begun = usize::from(open.socket.has_begun());
+        let pending = if open.is_over { 0 } else { self.buffer.len() + open.socket.pending_bytes().max(begun) };
+        self.limit_arrival(&mut open.arriving, pending, completed_any);
     }
 
     /// Asks a back-end about a message, and does what it says. Others of this client wait.

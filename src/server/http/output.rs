@@ -9,6 +9,7 @@ use tokio::task::yield_now;
 use super::access_log::Entry;
 use super::connection::{Connection, MAX_UNWRITTEN_BYTES, Over, Requests, Served};
 use super::sending::note;
+use crate::server::broker::Incident;
 use crate::server::response::{self, Body, Response};
 
 impl Requests<'_> {
@@ -86,7 +87,10 @@ impl Requests<'_> {
             match self.connection.outlet.try_write(&self.out[written..]) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
-                Err(_broken) => return Err(Over),
+                Err(error) => {
+                    self.connection.record_failure(&error);
+                    return Err(Over);
+                }
             }
         }
         if self.out.capacity() > MAX_UNWRITTEN_BYTES {
@@ -98,10 +102,12 @@ impl Requests<'_> {
 
     async fn writable(&mut self) -> Result<(), Over> {
         self.cover(self.out.capacity()).map_err(|_| Over)?;
-        let Connection { shard, key, outlet, site, .. } = &*self.connection;
+        let connection = &*self.connection;
+        let Connection { shard, key, outlet, site, .. } = connection;
         shard.set_deadline(*key, Some(site.limits.send_timeout));
         let written = poll_fn(|cx| {
-            if shard.interruption(*key, false, cx).is_some() {
+            if shard.interruption(*key, false, || outlet.has_room(), cx).is_some() {
+                connection.record_end(Incident::SendTimeout);
                 return Poll::Ready(Err(Over));
             }
             outlet.poll_write_ready(cx).map_err(|_| Over)

@@ -217,6 +217,14 @@ impl Connection {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads up to the end of the connection; an error if it is reset.
+    pub(crate) fn read_to_end(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = std::mem::take(&mut self.buffer);
+        self.socket.set_read_timeout(DEADLINE);
+        self.socket.read_to_end(&mut rest)?;
+        Ok(rest)
+    }
+
     /// Checks that the server closes the connection now without sending anything more.
     pub(crate) fn expect_close(&mut self) {
         let rest = self.read_to_close();

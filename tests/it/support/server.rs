@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -222,6 +223,22 @@ impl Server {
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the server is our child and not waited for");
+    }
+
+    /// Stops the process, as an overloaded machine or a debugger does, lets `clients` act, and continues the process when
+    /// `length` has passed.
+    pub(crate) fn pause<T>(&self, length: Duration, clients: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        self.signal(Signal::STOP);
+        let path = format!("/proc/{}/stat", self.child.id());
+        wait_until("the server is stopped", || {
+            let stat = std::fs::read_to_string(&path).expect("the process is ours");
+            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+        });
+        let result = clients();
+        std::thread::sleep(length.saturating_sub(begin.elapsed()));
+        self.signal(Signal::CONT);
+        result
     }
 
     /// Waits for the end of the process.

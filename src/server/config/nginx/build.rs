@@ -71,7 +71,9 @@ pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) 
             largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
         }
     });
-    let (limits, base) = (ConnectionLimits::default(), report.files.base().to_owned());
+    let base = report.files.base().to_owned();
+    // nginx has no limit like it: slow mobile links need as long as `client_body_timeout` allows.
+    let limits = ConnectionLimits { min_body_rate: 0, ..ConnectionLimits::default() };
     let process = ProcessSettings::default();
     Builder {
         report,
