@@ -4,13 +4,13 @@
 use super::support::{Connection, Directory, Nginx, Response, Server, conf, wait_until};
 
 /// Method, target and headers of a request.
-type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+pub(crate) type Asked<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
 /// Headers that every server has its own of.
 const OWN: [&str; 2] = ["server", "date"];
 
 /// What can be compared of an answer: status line, headers in the order of their names, body.
-fn comparable(response: &Response, port: &str) -> String {
+pub(crate) fn comparable(response: &Response, port: &str) -> String {
     let line = response.head.raw.split("\r\n").next().unwrap_or_default();
     let mut headers: Vec<String> = response
         .head
@@ -32,9 +32,15 @@ fn answer(connection: &mut Connection, (method, target, headers): Asked<'_>) -> 
 }
 
 /// Asks both servers, each request on a connection of its own.
-fn compare(http: &str, requests: &[Asked<'_>]) {
+pub(crate) fn compare(http: &str, requests: &[Asked<'_>]) {
+    compare_with(http, "", requests);
+}
+
+/// As [`compare`], with a further location in the last server of pushctl's file.
+pub(crate) fn compare_with(http: &str, location: &str, requests: &[Asked<'_>]) {
     let nginx = Nginx::start(http);
-    let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
+    let (first, last) = http.rsplit_once('}').expect("a server");
+    let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{first}\n{location}}}{last}\n}}\n"));
     let port = server.address().rsplit(':').next().expect("a port").to_owned();
     for request in requests {
         let theirs = comparable(&answer(&mut nginx.connect(), *request), &nginx.port().to_string());

@@ -5,6 +5,7 @@
 mod around;
 mod bad_clients;
 mod bad_input;
+mod basic_auth;
 mod batches;
 mod bodies;
 mod browser;

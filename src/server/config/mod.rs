@@ -3,6 +3,7 @@
 //! The model says *what* a location does; how it is done is the business of `publisher`, `subscriber` and `statistics`.
 //! Facts and defaults: push-stream protocol reference, section 15.
 
+pub mod base64;
 pub mod builtin;
 pub mod compression;
 pub mod condition;
@@ -23,6 +24,7 @@ pub mod pattern;
 pub mod proxy;
 pub mod regex_pattern;
 pub mod template;
+pub mod users;
 pub mod web;
 
 use std::net::SocketAddr;

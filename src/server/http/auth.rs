@@ -1,22 +1,22 @@
-//! `auth_basic`: passwords against a file of users (`htpasswd`): bcrypt, SHA-256 and SHA-512 crypt, apr1, `{SHA}`,
-//! `{SSHA}` and `{PLAIN}`.
+//! `auth_basic`: credentials against a file of users (`htpasswd`), checked by `password`.
 //!
-//! Checking is slow on purpose (bcrypt takes a tenth of a second and more), so it is done beside the shards, two at a
-//! time, and the result is remembered for [`REMEMBERED`]: a changed file takes effect within that time. What is kept is a
-//! keyed hash of the credentials, never the credentials.
+//! A check is slow on purpose (bcrypt takes a tenth of a second and more), so it is done off the shard threads, two at a
+//! time, and the result is remembered for [`REMEMBERED`]: a changed file takes effect within that time. What is stored is a
+//! keyed hash of the credentials, never the credentials. Each client address has one check at a time, so that many wrong
+//! passwords of one client do not delay the logins of others.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::io;
 use std::path::PathBuf;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use md5::{Digest, Md5};
-use sha_crypt::{PasswordVerifier, ShaCrypt};
-use sha1::Sha1;
 use tokio::sync::Semaphore;
+
+use super::password;
+use crate::server::config::{base64, users};
+use crate::server::rarely::Rarely;
 
 /// How long a result is remembered.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -24,16 +24,18 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 const MOST_REMEMBERED: usize = 4096;
 /// Checks at a time; others wait.
 const CHECKS_AT_A_TIME: usize = 2;
-/// Largest file of users.
-const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a client claims to be.
-#[derive(Hash)]
+/// Clients choose which user is looked up, so that they must not fill the log.
+static RARELY: Rarely = Rarely::new();
+
+/// Who a client claims to be.
 pub(super) struct Credentials {
     /// The file of users.
-    pub(super) users: PathBuf,
+    users: PathBuf,
     /// Name and password, with a colon between them.
-    pub(super) pair: Vec<u8>,
+    pair: Vec<u8>,
+    /// Address of the client.
+    client: String,
 }
 
 /// What came of a check.
@@ -58,17 +60,50 @@ static KNOWN: LazyLock<Known> =
     LazyLock::new(|| Known { seeds: (RandomState::new(), RandomState::new()), verdicts: Mutex::new(HashMap::new()) });
 static CHECKS: Semaphore = Semaphore::const_new(CHECKS_AT_A_TIME);
 
+/// The locks of the clients that have a check running or waiting.
+static CLIENTS: LazyLock<Mutex<HashMap<String, Arc<ClientLock>>>> = LazyLock::new(Mutex::default);
+
+type ClientLock = tokio::sync::Mutex<()>;
+
+/// A place in the queue of a client.
+struct Place {
+    client: String,
+    lock: Arc<ClientLock>,
+}
+
+impl Place {
+    fn of(client: String) -> Self {
+        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = Arc::clone(clients.entry(client.clone()).or_default());
+        Self { client, lock }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only the table and this place have it: places are made with the table locked.
+        if Arc::strong_count(&self.lock) == 2 {
+            clients.remove(&self.client);
+        }
+    }
+}
+
 impl Credentials {
-    /// Of an `Authorization` header; `None` if it has none.
-    pub(super) fn of(header: Option<&[u8]>, users: PathBuf) -> Option<Self> {
-        pair(header?).map(|pair| Self { users, pair })
+    /// Reads an `Authorization` header; `None` if it holds no credentials that may be right.
+    pub(super) fn of(header: Option<&[u8]>, users: PathBuf, client: &str) -> Option<Self> {
+        let pair = pair(header?)?;
+        let (user, password) = split(&pair)?;
+        let is_possible = !user.is_empty() && password::is_possible(password);
+        is_possible.then(|| Self { users, client: client.to_owned(), pair })
     }
 
     fn key(&self) -> Key {
         let of = |state: &RandomState| {
             let mut hasher = state.build_hasher();
-            self.hash(&mut hasher);
-            std::hash::Hasher::finish(&hasher)
+            self.users.hash(&mut hasher);
+            self.pair.hash(&mut hasher);
+            hasher.finish()
         };
         (of(&KNOWN.seeds.0), of(&KNOWN.seeds.1))
     }
@@ -82,6 +117,8 @@ impl Credentials {
 
     /// Checks them.
     pub(super) async fn check(self) -> Verdict {
+        let place = Place::of(self.client.clone());
+        let _turn = place.lock.lock().await;
         let Ok(_permit) = CHECKS.acquire().await else { return Verdict::Unreadable };
         if let Some(known) = self.known() {
             return known;
@@ -97,39 +134,35 @@ impl Credentials {
     }
 
     fn verdict(&self) -> Verdict {
-        let failed = |error: &std::io::Error| {
-            tracing::error!(%error, file = %self.users.display(), "cannot read the file of users (auth_basic_user_file)");
-            if error.kind() == std::io::ErrorKind::NotFound { Verdict::NoFile } else { Verdict::Unreadable }
-        };
-        let text = match std::fs::metadata(&self.users).and_then(|found| {
-            if found.is_file() && found.len() <= MAX_FILE_BYTES {
-                std::fs::read(&self.users)
-            } else {
-                Err(std::io::ErrorKind::InvalidData.into())
-            }
-        }) {
+        let text = match users::read(&self.users) {
             Ok(text) => text,
-            Err(error) => return failed(&error),
+            Err(error) => {
+                tracing::error!(%error, file = %self.users.display(), "cannot read the file of users (auth_basic_user_file)");
+                return if error.kind() == io::ErrorKind::NotFound { Verdict::NoFile } else { Verdict::Unreadable };
+            }
         };
         let Some((user, password)) = split(&self.pair) else { return Verdict::Wrong };
-        let line = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).filter(|line| !line.starts_with(b"#")).find_map(|line| {
-            let (name, rest) = split(line)?;
-            (name == user).then(|| rest.split(|byte| *byte == b':').next().unwrap_or_default())
-        });
-        match line.and_then(|hash| std::str::from_utf8(hash).ok()) {
-            Some(hash) if fits(password, hash) => Verdict::Right,
-            _ => Verdict::Wrong,
+        let Some((line, _, hash)) = users::users(&text).find(|(_, name, _)| *name == user) else { return Verdict::Wrong };
+        match password::matches(password, &String::from_utf8_lossy(hash)) {
+            Ok(true) => Verdict::Right,
+            Ok(false) => Verdict::Wrong,
+            Err(error) => {
+                let (user, file) = (String::from_utf8_lossy(user), self.users.display());
+                RARELY
+                    .warn(|left_out| tracing::warn!(%error, %file, line, %user, left_out, "a user of auth_basic_user_file cannot log in"));
+                Verdict::Wrong
+            }
         }
     }
 }
 
-/// Name and password of an `Authorization: Basic` header.
+/// Name and password of an `Authorization: Basic` header, decoded as nginx does.
 pub(in crate::server) fn pair(header: &[u8]) -> Option<Vec<u8>> {
     let (scheme, rest) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let pair = STANDARD.decode(rest.trim_ascii()).ok()?;
+    let pair = base64::decode(rest.trim_ascii())?;
     pair.contains(&b':').then_some(pair)
 }
 
@@ -138,111 +171,16 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..colon], &text[colon + 1..]))
 }
 
-/// Whether a password belongs to a hash as it stands in a file of users.
-fn fits(password: &[u8], hash: &str) -> bool {
-    let decoded = |text: &str| STANDARD.decode(text).ok();
-    if hash.starts_with("$2") {
-        return bcrypt::verify(password, hash).unwrap_or(false);
-    }
-    if hash.starts_with("$5$") || hash.starts_with("$6$") {
-        return ShaCrypt::default().verify_password(password, hash).is_ok();
-    }
-    if let Some(rest) = hash.strip_prefix("$apr1$") {
-        let salt: String = rest.chars().take_while(|character| *character != '$').take(8).collect();
-        return same(apr1(password, salt.as_bytes()).as_bytes(), hash.as_bytes());
-    }
-    if let Some(text) = hash.strip_prefix("{SHA}") {
-        return decoded(text).is_some_and(|digest| same(&Sha1::digest(password), &digest));
-    }
-    if let Some(text) = hash.strip_prefix("{SSHA}") {
-        let Some(decoded) = decoded(text).filter(|decoded| decoded.len() > 20) else { return false };
-        let (digest, salt) = decoded.split_at(20);
-        return same(&Sha1::digest([password, salt].concat()), digest);
-    }
-    if let Some(text) = hash.strip_prefix("{PLAIN}") {
-        return same(text.as_bytes(), password);
-    }
-    tracing::warn!("a hash of auth_basic_user_file is of a kind that pushctl does not know: its user cannot log in (use htpasswd -B)");
-    false
-}
-
-/// Compares in a time that does not show where two texts differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && std::hint::black_box(one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other))) == 0
-}
-
-/// Apache's variant of MD5 crypt: `$apr1$SALT$HASH`.
-fn apr1(password: &[u8], salt: &[u8]) -> String {
-    let inner = Md5::digest([password, salt, password].concat());
-    let mut first = Md5::new();
-    first.update([password, b"$apr1$", salt].concat());
-    for start in (0..password.len()).step_by(16) {
-        first.update(&inner[..(password.len() - start).min(16)]);
-    }
-    let mut bits = password.len();
-    while bits > 0 {
-        first.update(if bits & 1 == 1 { &[0] } else { password.get(..1).unwrap_or_default() });
-        bits >>= 1;
-    }
-    let mut digest = first.finalize();
-    for round in 0..1000 {
-        let mut next = Md5::new();
-        let (odd, even): (&[u8], &[u8]) =
-            (if round & 1 == 1 { password } else { &digest }, if round & 1 == 1 { &digest } else { password });
-        next.update(odd);
-        if round % 3 != 0 {
-            next.update(salt);
-        }
-        if round % 7 != 0 {
-            next.update(password);
-        }
-        next.update(even);
-        digest = next.finalize();
-    }
-    let mut text = format!("$apr1${}$", String::from_utf8_lossy(salt));
-    for [a, b, c] in [[0, 6, 12], [1, 7, 13], [2, 8, 14], [3, 9, 15], [4, 10, 5]] {
-        push_base64(u32::from(digest[a]) << 16 | u32::from(digest[b]) << 8 | u32::from(digest[c]), 4, &mut text);
-    }
-    push_base64(u32::from(digest[11]), 2, &mut text);
-    text
-}
-
-/// The digits of crypt(3), the least significant first.
-fn push_base64(mut value: u32, digits: usize, out: &mut String) {
-    for _ in 0..digits {
-        out.push(char::from(b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"[(value & 63) as usize]));
-        value >>= 6;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_fit_their_hashes_only() {
-        // By `openssl passwd -apr1 -salt xxxxxxxx`, `-5`, `-6`, `htpasswd -B -C 4`, and `openssl sha1`.
-        for hash in [
-            "$apr1$xxxxxxxx$xT1bO/2.YvWQFJk/73gdq/",
-            "$5$saltsalt$/UG5QWJqLrfCPqnrHVfzUbs1oEJgkJiUsAc0Nno2JGD",
-            "$6$saltsalt$7AyQrpr.W7Vr0wPZvFYEydgk61A/ENXA7NxNMtTRGP0oQoZPuB31tim2eYi/OTzIA3vycConk3ajG9Sd8ekPt0",
-            "$2b$04$abcdefghijklmnopqrstuuzwwq.in3OYL4.pkB6TmFlI5pl.3mvQ.",
-            "{SHA}0goJVFx6/xSk9ZbduhkpbVj2wQE=",
-            "{PLAIN}secret password",
-        ] {
-            assert!(fits(b"secret password", hash), "{hash}");
-            assert!(!fits(b"secret passwore", hash) && !fits(b"", hash) && !fits(b"secret password ", hash), "{hash}");
-        }
-        for hash in ["", "secret password", "{SHA}", "{SSHA}", "$apr1$", "$5$", "$2y$", "$1$x$y", "{SHA}!"] {
-            assert!(!fits(b"secret password", hash), "{hash}");
-        }
-    }
 
     #[test]
     fn credentials_are_base64_with_a_colon() {
         for (header, expected) in [
             ("Basic YTpi", Some("a:b")),
             ("basic  YTpi", Some("a:b")),
+            ("Basic dTpwdw", Some("u:pw")),
             ("Basic YWI=", None),
             ("Basic !", None),
             ("Bearer YTpi", None),
@@ -250,5 +188,18 @@ mod tests {
         ] {
             assert_eq!(pair(header.as_bytes()).as_deref(), expected.map(str::as_bytes), "{header}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_has_one_check_at_a_time() {
+        let (first, second, other) = (Place::of("a".to_owned()), Place::of("a".to_owned()), Place::of("b".to_owned()));
+        let turn = first.lock.lock().await;
+        assert!(second.lock.try_lock().is_err() && other.lock.try_lock().is_ok());
+        drop(turn);
+        drop((first, other));
+        assert!(second.lock.try_lock().is_ok());
+        drop(second);
+        let clients = CLIENTS.lock().expect("no test panics with it");
+        assert!(!clients.contains_key("a") && !clients.contains_key("b"));
     }
 }

@@ -37,6 +37,7 @@ mod output;
 mod pace;
 mod pages;
 mod passed;
+mod password;
 mod polled;
 mod refusal;
 mod remembered;

@@ -22,10 +22,11 @@ pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn V
         (Some(false), false) => return Access::Denied(Response::error_page(Status::FORBIDDEN)),
         _ => {}
     }
-    let Some(authentication) = &web.authentication else {
+    let authentication = web.authentication.as_ref().map(|known| (known, known.realm.evaluate(variables)));
+    let Some((authentication, realm)) = authentication.filter(|(_, realm)| **realm != *b"off") else {
         return if by_address == Some(false) { Access::Denied(Response::error_page(Status::FORBIDDEN)) } else { Access::Granted };
     };
-    let credentials = Credentials::of(request.header("authorization"), authentication.users.clone());
+    let credentials = Credentials::of(request.header("authorization"), authentication.users.clone(), &request.endpoints.remote_address);
     let verdict = match credentials {
         None => Verdict::Wrong,
         Some(credentials) => match checked.or_else(|| credentials.known()) {
@@ -39,7 +40,7 @@ pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn V
         Verdict::Unreadable => Access::Denied(Response::error_page(Status::INTERNAL).closing()),
         Verdict::Wrong => {
             let mut line = Vec::new();
-            let realm = [&b"Basic realm=\""[..], &authentication.realm.evaluate(variables), b"\""].concat();
+            let realm = [&b"Basic realm=\""[..], &realm, b"\""].concat();
             crate::server::response::push_line(b"WWW-Authenticate: ", &realm, &mut line);
             Access::Denied(Response::titled_error_page(Status(401), "401 Authorization Required").with_headers(&line))
         }

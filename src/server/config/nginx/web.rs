@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Clients, Root};
-use super::super::{Expression, LogTarget, Return, Step};
+use super::super::{Expression, LogTarget, Return, Step, users};
 use super::directives::{Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
 use super::levels::{Scope, StepDraft};
 use super::names;
@@ -109,7 +109,12 @@ fn auth_basic_user_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), Stri
     if value.first().contains(&b'$') {
         return Err("variables in \"auth_basic_user_file\" are not served by pushctl".to_owned());
     }
-    scope.level.auth_users = Some(value.base.join(OsStr::from_bytes(value.first())));
+    let path = value.base.join(OsStr::from_bytes(value.first()));
+    // A fuzzer must not read files.
+    if !cfg!(fuzzing) {
+        scope.notices.extend(users::problems(&path));
+    }
+    scope.level.auth_users = Some(path);
     Ok(())
 }
 
