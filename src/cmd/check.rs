@@ -242,9 +242,9 @@ fn advice(name: &str) -> &'static str {
         "answers are compressed with gzip, as they are sent; nginx in front can do more (see --front)"
     } else if starts(&["limit_req", "limit_conn", "limit_rate"]) {
         "rates are not limited; nginx in front can do it, and serve has bounds of its own (--help)"
-    } else if starts(&["auth_", "secure_link"]) {
+    } else if starts(&["auth_"]) {
         "requests are not kept out by it: nginx in front has to (see --front)"
-    } else if starts(&["rewrite", "try_files", "error_page"]) {
+    } else if starts(&["try_files", "error_page"]) {
         "paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)"
     } else if starts(&["stream", "mail"]) {
         "it is not about HTTP: keep nginx for it"

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStringExt;
 
-use bytes::Bytes;
-
+use super::config::expression::Memo;
+use super::config::rewrite::find_argument;
+use super::config::secure_link::Links;
 use super::config::web::Root;
-use super::config::{Captures, Variables, VirtualServer};
+use super::config::{Frame, SecureLink, Variables, VirtualServer};
 use crate::message::{http_date, unix_now};
 
 /// The head of an HTTP/1.x request.
@@ -88,10 +89,7 @@ impl Request<'_> {
     /// The raw value of the first query argument of that name; names are compared without case.
     #[must_use]
     pub fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.query.split(|byte| *byte == b'&').find_map(|argument| {
-            let equals = memchr::memchr(b'=', argument)?;
-            argument[..equals].eq_ignore_ascii_case(name).then(|| &argument[equals + 1..])
-        })
+        find_argument(self.query, name)
     }
 
     /// The host that the request is for, without its port, in lower case; `None` = it names none.
@@ -106,20 +104,16 @@ impl Request<'_> {
 pub struct RequestVariables<'a> {
     /// The request.
     pub request: &'a Request<'a>,
-    /// Captures of the location, or of a condition in it.
-    pub captures: &'a Captures,
-    /// Captures of the server's name, for what nothing else captures.
-    pub server_captures: &'a Captures,
+    /// What the rewrite phase has captured and set.
+    pub frame: &'a Frame,
     /// Where the connection came from, whatever a proxy says.
     pub peer: &'a Endpoints,
-    /// Captures of the location, for names that a condition does not capture.
-    pub location_captures: &'a Captures,
-    /// Variables that were `set`.
-    pub assigned: &'a [Option<Bytes>],
     /// The server.
     pub server: &'a VirtualServer,
     /// Where files come from.
     pub root: Option<&'a Root>,
+    /// The links of the location.
+    pub secure_link: Option<&'a SecureLink>,
     /// Those of the client's request, if this is one of a hook: what that captured by name can be seen here.
     pub client: Option<&'a RequestVariables<'a>>,
 }
@@ -142,16 +136,15 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn capture(&self, number: usize) -> Option<&[u8]> {
-        if self.captures.is_empty() { self.server_captures.get(number) } else { self.captures.get(number) }
+        self.frame.captures.get(number)
     }
 
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        let own = self.captures.name(name).or_else(|| self.location_captures.name(name)).or_else(|| self.server_captures.name(name));
-        own.or_else(|| self.client?.named_capture(name))
+        self.frame.named_capture(name).or_else(|| self.client?.named_capture(name))
     }
 
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.assigned.get(slot)?.as_deref()
+        self.frame.assigned.get(slot)?.as_deref()
     }
 
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
@@ -186,9 +179,21 @@ impl Variables for RequestVariables<'_> {
             "pipe" => Some(Cow::Borrowed(b".")),
             "nginx_version" => Some(Cow::Borrowed(env!("CARGO_PKG_VERSION").as_bytes())),
             "document_root" | "realpath_root" => file(self.root?.directory(&self.without_root())),
-            "request_filename" => file(self.root?.file(path, &self.without_root())),
+            "request_filename" => self.file_name(path).map(Cow::Owned),
             _ => None,
         }
+    }
+
+    fn file_name(&self, path: &[u8]) -> Option<Vec<u8>> {
+        Some(self.root?.file(path, &self.without_root()).into_os_string().into_vec())
+    }
+
+    fn links(&self) -> Links<'_> {
+        self.secure_link.map_or(Links::None, Links::Unchecked)
+    }
+
+    fn memo(&self) -> Option<&Memo> {
+        Some(&self.frame.memo)
     }
 }
 

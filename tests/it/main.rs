@@ -3,6 +3,7 @@
 //! Every test starts its own server on a port of its own; `support` holds the harness.
 
 mod around;
+mod auth_request;
 mod bad_clients;
 mod bad_input;
 mod basic_auth;
@@ -40,6 +41,7 @@ mod reload;
 mod reload_load;
 mod repeated;
 mod requests;
+mod rewriting;
 mod seeds;
 mod servers;
 mod slow_consumers;

@@ -1,5 +1,5 @@
-//! What the rewrite phase of nginx does before a location answers: `set`, `if` and `return`, in the order of the file
-//! (push-stream protocol reference, section 17).
+//! What the rewrite phase of nginx does before a location answers: `set`, `if`, `rewrite`, `break` and `return`, in the order of the
+//! file (push-stream protocol reference, section 17). Which location they belong to is the business of the caller.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::expression::Memo;
+use super::rewrite::{Rewrite, Then, Uri, find_argument};
+use super::secure_link::Links;
 use super::{Captures, Expression, Location, LocationSettings, RegexPattern, Variables};
 
 /// The condition of an `if` block.
@@ -77,8 +80,12 @@ pub enum Step {
         /// What stands in it.
         steps: Vec<Step>,
     },
+    /// `set $args`
+    SetArguments(Expression),
     /// `return`
     Return(Return),
+    /// `rewrite`
+    Rewrite(Box<Rewrite>),
     /// `break`
     Break,
 }
@@ -97,9 +104,51 @@ pub struct Return {
 pub struct Frame {
     /// Values of the variables that were `set`, by number.
     pub assigned: Vec<Option<Bytes>>,
-    /// Captures of the last regular-expression condition, empty if it did not match; they replace those of the
-    /// location. `None` = there was no such condition, the location's captures stay.
-    pub captures: Option<Captures>,
+    /// `$1` to `$9`: captures of the last regular expression, of the server's name, a location, a condition or a rewrite. Empty if
+    /// it was one of the latter two and did not match.
+    pub captures: Captures,
+    /// The URI, if it is not that of the request any more.
+    pub uri: Option<Uri>,
+    /// A rewrite has made the request an internal one.
+    pub is_internal: bool,
+    /// The URI was changed, and the location stayed (`break`).
+    pub stays: bool,
+    /// Values that a request has once.
+    pub memo: Memo,
+    /// Matches with named captures, which stay when a later expression does not have their names.
+    named: Vec<Captures>,
+}
+
+impl Frame {
+    /// The frame of a request whose server captured this of its name.
+    #[must_use]
+    pub fn new(captures: Captures, assigned: Vec<Option<Bytes>>) -> Self {
+        let mut frame = Self { assigned, ..Self::default() };
+        frame.take_match(captures);
+        frame
+    }
+
+    /// A regular expression has matched.
+    pub fn take_match(&mut self, captures: Captures) {
+        if captures.has_names() {
+            self.named.push(captures.clone());
+        }
+        self.captures = captures;
+    }
+
+    /// The variable of that number becomes `value`.
+    pub fn assign(&mut self, slot: usize, value: Bytes) {
+        if self.assigned.len() <= slot {
+            self.assigned.resize(slot + 1, None);
+        }
+        self.assigned[slot] = Some(value);
+    }
+
+    /// A named capture.
+    #[must_use]
+    pub fn named_capture(&self, name: &str) -> Option<&[u8]> {
+        self.named.iter().rev().find_map(|captures| captures.name(name))
+    }
 }
 
 /// Where the steps lead.
@@ -107,8 +156,29 @@ pub struct Frame {
 pub struct Outcome<'a> {
     /// Of the last `if` block that is true.
     pub settings: Option<&'a Arc<LocationSettings>>,
-    /// The answer, if a `return` was reached.
-    pub returned: Option<&'a Return>,
+    /// What follows.
+    pub end: End<'a>,
+}
+
+/// What follows the steps.
+#[derive(Debug, Default)]
+pub enum End<'a> {
+    /// The location answers.
+    #[default]
+    Content,
+    /// The answer of a `return`.
+    Return(&'a Return),
+    /// A `rewrite` sends the client to another address.
+    Redirect {
+        /// The status.
+        status: u16,
+        /// The address.
+        address: Vec<u8>,
+    },
+    /// A `rewrite` has changed the URI, whose location is searched.
+    Search,
+    /// A `rewrite` has left no URI, which is an error.
+    NoUri,
 }
 
 /// The settings that a request gets.
@@ -116,53 +186,117 @@ pub struct Outcome<'a> {
 pub struct Choice<'a> {
     /// Of the last `if` block that is true, or of the location.
     pub settings: &'a Arc<LocationSettings>,
-    /// The answer, if a `return` was reached.
-    pub returned: Option<&'a Return>,
+    /// What follows.
+    pub end: End<'a>,
 }
 
 impl Location {
     /// Takes the steps of the location; what they set and capture is in `frame`.
     #[must_use]
     pub fn choose(&self, variables: &dyn Variables, frame: &mut Frame) -> Choice<'_> {
-        let Outcome { settings, returned } = run(&self.steps, variables, frame);
-        Choice { settings: settings.unwrap_or(&self.settings), returned }
+        let Outcome { settings, end } = run(&self.steps, variables, frame);
+        Choice { settings: settings.unwrap_or(&self.settings), end }
     }
 }
 
-/// Takes steps in their order until a `return` or `break`.
+/// Takes steps in their order, up to the one that ends the phase.
 pub fn run<'a>(steps: &'a [Step], variables: &dyn Variables, frame: &mut Frame) -> Outcome<'a> {
-    let mut outcome = Outcome::default();
-    take(steps, variables, frame, &mut outcome);
+    let mut run = Run { outcome: Outcome::default(), variables, frame, is_changed: false, is_first: true };
+    run.take_all(steps);
+    let Run { mut outcome, is_changed, .. } = run;
+    if is_changed && matches!(outcome.end, End::Content) {
+        outcome.end = End::Search;
+    }
     outcome
 }
 
-/// True = go on with the next step.
-fn take<'a>(steps: &'a [Step], variables: &dyn Variables, frame: &mut Frame, outcome: &mut Outcome<'a>) -> bool {
-    for step in steps {
+/// The phase while it runs.
+struct Run<'a, 'v> {
+    outcome: Outcome<'a>,
+    variables: &'v dyn Variables,
+    frame: &'v mut Frame,
+    /// A rewrite has changed the URI.
+    is_changed: bool,
+    /// No rewrite has matched yet: after one, nginx does not escape the captures of `set` any more.
+    is_first: bool,
+}
+
+impl<'a> Run<'a, '_> {
+    /// True = the phase goes on.
+    fn take_all(&mut self, steps: &'a [Step]) -> bool {
+        steps.iter().all(|step| self.take(step))
+    }
+
+    fn take(&mut self, step: &'a Step) -> bool {
         match step {
             Step::Set { slot, value } => {
-                let value = Bytes::from(value.evaluate_to_set(&Framed { variables, frame }));
-                if frame.assigned.len() <= *slot {
-                    frame.assigned.resize(*slot + 1, None);
-                }
-                frame.assigned[*slot] = Some(value);
+                let framed = self.framed();
+                let value = if self.is_first { value.evaluate_to_set(&framed) } else { value.evaluate(&framed).into_owned() };
+                self.frame.assign(*slot, value.into());
+                true
+            }
+            Step::SetArguments(value) => {
+                let framed = self.framed();
+                let arguments = if self.is_first { value.evaluate_to_set(&framed) } else { value.evaluate(&framed).into_owned() };
+                self.frame.uri = Some(Uri { path: framed.path(), arguments });
+                true
             }
             Step::If { condition, settings, steps } => {
-                if condition.holds(variables, frame) {
-                    outcome.settings = Some(settings);
-                    if !take(steps, variables, frame, outcome) {
-                        return false;
-                    }
+                if !condition.holds(self.variables, self.frame) {
+                    return true;
                 }
+                self.outcome.settings = Some(settings);
+                self.take_all(steps)
             }
             Step::Return(answer) => {
-                outcome.returned = Some(answer);
-                return false;
+                self.outcome.end = End::Return(answer);
+                false
             }
-            Step::Break => return false,
+            Step::Rewrite(rewrite) => self.rewrite(rewrite),
+            Step::Break => {
+                self.stay();
+                false
+            }
         }
     }
-    true
+
+    fn rewrite(&mut self, rewrite: &Rewrite) -> bool {
+        let Some(captures) = rewrite.pattern.captures(&self.framed().path()) else {
+            self.frame.captures = Captures::default();
+            return true;
+        };
+        self.frame.take_match(captures);
+        self.is_first = false;
+        let framed = self.framed();
+        let arguments = framed.builtin("args").unwrap_or_default();
+        if let Then::Redirect(status) = rewrite.then {
+            let address = rewrite.address(&framed, &arguments);
+            self.outcome.end = End::Redirect { status, address };
+            return false;
+        }
+        let uri = rewrite.uri(&framed, &arguments);
+        if uri.path.is_empty() {
+            self.outcome.end = End::NoUri;
+            return false;
+        }
+        self.frame.uri = Some(uri);
+        self.frame.is_internal = true;
+        self.is_changed = true;
+        if rewrite.then == Then::Break {
+            self.stay();
+        }
+        rewrite.then == Then::Continue
+    }
+
+    /// No location is searched for the URI as it is now.
+    fn stay(&mut self) {
+        self.frame.stays |= self.is_changed;
+        self.is_changed = false;
+    }
+
+    fn framed(&self) -> Framed<'_> {
+        Framed { variables: self.variables, frame: self.frame }
+    }
 }
 
 impl Condition {
@@ -174,7 +308,10 @@ impl Condition {
             Condition::Match { subject, pattern, negated } => {
                 let found = pattern.captures(&subject.evaluate(&framed));
                 let holds = found.is_some() != *negated;
-                frame.captures = Some(found.unwrap_or_default());
+                match found {
+                    Some(captures) => frame.take_match(captures),
+                    None => frame.captures = Captures::default(),
+                }
                 holds
             }
             Condition::File { test, path, negated } => test.holds(&path.evaluate(&framed)) != *negated,
@@ -202,23 +339,49 @@ pub struct Framed<'a> {
     pub frame: &'a Frame,
 }
 
+impl Framed<'_> {
+    /// The path, as it is now.
+    fn path(&self) -> Vec<u8> {
+        self.builtin("uri").unwrap_or_default().into_owned()
+    }
+}
+
 impl Variables for Framed<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.variables.argument(name)
+        match &self.frame.uri {
+            Some(uri) => find_argument(&uri.arguments, name),
+            None => self.variables.argument(name),
+        }
     }
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.variables.header(name)
     }
     fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.frame.captures.as_ref().map_or_else(|| self.variables.capture(number), |captures| captures.get(number))
+        self.frame.captures.get(number)
     }
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.frame.captures.as_ref().and_then(|captures| captures.name(name)).or_else(|| self.variables.named_capture(name))
+        self.frame.named_capture(name).or_else(|| self.variables.named_capture(name))
     }
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
         self.frame.assigned.get(slot)?.as_deref()
     }
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.variables.builtin(name)
+        let Some(uri) = &self.frame.uri else { return self.variables.builtin(name) };
+        match name {
+            "uri" | "document_uri" => Some(Cow::Borrowed(&uri.path)),
+            "args" | "query_string" => Some(Cow::Borrowed(&uri.arguments)),
+            "is_args" => Some(Cow::Borrowed(if uri.arguments.is_empty() { b"" } else { b"?" })),
+            "request_filename" => self.variables.file_name(&uri.path).map(Cow::Owned),
+            _ => self.variables.builtin(name),
+        }
+    }
+    fn file_name(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.variables.file_name(path)
+    }
+    fn links(&self) -> Links<'_> {
+        self.variables.links()
+    }
+    fn memo(&self) -> Option<&Memo> {
+        Some(&self.frame.memo)
     }
 }

@@ -4,7 +4,9 @@
 //! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
 mod addresses;
+mod builtins;
 mod kinds;
+mod memo;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,6 +15,10 @@ use bytes::Bytes;
 
 use super::map::MapVariable;
 use super::regex_pattern;
+use super::secure_link::{Field, Links};
+pub use builtins::BUILTIN_VARIABLES;
+use builtins::EMPTY_VARIABLES;
+pub use memo::Memo;
 
 /// Where the variables of an expression come from: the request.
 pub trait Variables {
@@ -30,66 +36,19 @@ pub trait Variables {
     }
     /// Any other variable that the server knows: one of [`BUILTIN_VARIABLES`].
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+    /// The file of that path: `$request_filename`.
+    fn file_name(&self, _path: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+    /// How `$secure_link` is found.
+    fn links(&self) -> Links<'_> {
+        Links::None
+    }
+    /// Values that a request has once.
+    fn memo(&self) -> Option<&Memo> {
+        None
+    }
 }
-
-/// Names that [`Variables::builtin`] is asked for. `uri` is the decoded, normalised path of the request.
-pub const BUILTIN_VARIABLES: [&str; 52] = [
-    "args",
-    "binary_remote_addr",
-    "body_bytes_sent",
-    "bytes_sent",
-    "connection",
-    "connection_requests",
-    "document_root",
-    "document_uri",
-    "host",
-    "hostname",
-    "https",
-    "is_args",
-    "limit_rate",
-    "msec",
-    "nchan_channel_event",
-    "nchan_channel_id",
-    "nchan_channel_id1",
-    "nchan_channel_id2",
-    "nchan_channel_id3",
-    "nchan_channel_id4",
-    "nchan_message_id",
-    "nchan_prev_message_id",
-    "nchan_publisher_type",
-    "nchan_subscriber_type",
-    "nchan_version",
-    "nginx_version",
-    "pid",
-    "pipe",
-    "query_string",
-    "realip_remote_addr",
-    "realip_remote_port",
-    "realpath_root",
-    "remote_addr",
-    "remote_port",
-    "remote_user",
-    "request",
-    "request_body",
-    "request_completion",
-    "request_filename",
-    "request_length",
-    "request_method",
-    "request_time",
-    "request_uri",
-    "scheme",
-    "server_addr",
-    "server_name",
-    "server_port",
-    "server_protocol",
-    "status",
-    "time_iso8601",
-    "time_local",
-    "uri",
-];
-
-/// Variables of parts of nginx that are not served: known, and empty.
-const EMPTY_VARIABLES: [&str; 5] = ["upstream_", "ssl_", "proxy_", "sent_http_", "gzip_"];
 
 /// The variables that a configuration makes.
 #[derive(Clone, Debug, Default)]
@@ -133,6 +92,8 @@ enum Part {
     Assigned(usize, String),
     Map(MapVariable),
     Cookie(Bytes),
+    /// `$secure_link`, `$secure_link_expires`
+    SecureLink(Field),
     Builtin(String),
     /// The normalised path without its first bytes: what a prefix location leaves for the channels.
     PathAfter(usize),
@@ -220,6 +181,7 @@ impl fmt::Display for Expression {
             Part::NamedCapture(name) | Part::Assigned(_, name) | Part::Builtin(name) => write!(out, "${name}"),
             Part::Map(_) => out.write_str("$(map)"),
             Part::Cookie(name) => write!(out, "$cookie_{}", String::from_utf8_lossy(name)),
+            Part::SecureLink(field) => write!(out, "${}", field.name()),
             Part::PathAfter(_) => out.write_str("(rest of the path)"),
         })
     }
@@ -236,6 +198,7 @@ impl Part {
             Part::Assigned(slot, name) => variables.assigned(*slot).or_else(|| variables.named_capture(name)),
             Part::Map(map) => return Cow::Owned(map.value(variables)),
             Part::Cookie(name) => variables.header("cookie").and_then(|cookies| cookie(cookies, name)),
+            Part::SecureLink(field) => return Cow::Owned(field.value(variables)),
             Part::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
             Part::PathAfter(length) => return skip(variables.builtin("uri").unwrap_or_default(), *length),
         };
@@ -296,6 +259,8 @@ fn variable<'a>(text: &'a [u8], names: &Names) -> Result<(Part, &'a [u8]), Expre
         Part::Assigned(slot, name)
     } else if names.captures.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
         Part::NamedCapture(name)
+    } else if let Some(field) = Field::named(&name) {
+        Part::SecureLink(field)
     } else if name == "content_type" || name == "content_length" {
         Part::Header(name.replace('_', "-"))
     } else if BUILTIN_VARIABLES.contains(&name.as_str()) || EMPTY_VARIABLES.iter().any(|prefix| name.starts_with(prefix)) {

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::expression::{Expression, Variables};
+use super::expression::{Expression, Memo, Variables};
 use super::regex_pattern::{Captures, RegexPattern};
+use super::secure_link::Links;
 
 /// Most maps within maps: more is a circle, and empty.
 const MAX_DEPTH: u8 = 16;
@@ -70,9 +71,16 @@ impl MapVariable {
         self.0.get()
     }
 
-    /// The value for a request.
+    /// The value for a request, which has one of each map.
     #[must_use]
     pub fn value(&self, variables: &dyn Variables) -> Vec<u8> {
+        match variables.memo() {
+            Some(memo) => memo.map(self, || self.evaluate(variables)),
+            None => self.evaluate(variables),
+        }
+    }
+
+    fn evaluate(&self, variables: &dyn Variables) -> Vec<u8> {
         let depth = DEPTH.get();
         let Some(map) = self.0.get().filter(|_| depth < MAX_DEPTH) else { return Vec::new() };
         DEPTH.set(depth + 1);
@@ -132,5 +140,11 @@ impl Variables for Captured<'_> {
     }
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.variables.builtin(name)
+    }
+    fn links(&self) -> Links<'_> {
+        self.variables.links()
+    }
+    fn memo(&self) -> Option<&Memo> {
+        self.variables.memo()
     }
 }

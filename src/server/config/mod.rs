@@ -23,6 +23,8 @@ pub mod path;
 pub mod pattern;
 pub mod proxy;
 pub mod regex_pattern;
+pub mod rewrite;
+pub mod secure_link;
 pub mod template;
 pub mod users;
 pub mod web;
@@ -35,7 +37,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use compression::GzipSettings;
-pub use condition::{Choice, Condition, Frame, Return, Step};
+pub use condition::{Choice, Condition, End, Frame, Return, Step};
 pub use expression::{Expression, Names, Variables};
 pub use limits::{ConnectionLimits, TcpSettings};
 pub use listener::Listener;
@@ -49,6 +51,8 @@ pub use path::{normalise, normalise_with_slashes};
 pub use pattern::{Locations, Pattern};
 pub use proxy::ProxySettings;
 pub use regex_pattern::{Captures, RegexPattern};
+pub use rewrite::Rewrite;
+pub use secure_link::SecureLink;
 pub use template::MessageFormat;
 pub use web::WebSettings;
 

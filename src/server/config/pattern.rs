@@ -82,7 +82,8 @@ impl Pattern {
 /// A location that takes the request; a final one is not given up for a regular expression of an outer level.
 struct Found<'a> {
     location: &'a Location,
-    captures: Captures,
+    /// Of the last regular expression that matched; `None` = there was none.
+    captures: Option<Captures>,
     is_final: bool,
 }
 
@@ -91,13 +92,13 @@ impl Locations {
     /// first regular expression and the locations nested in it; else the prefix.
     fn locate(&self, path: &[u8]) -> Option<Found<'_>> {
         if let Ok(at) = self.exact.binary_search_by(|&at| self.all[at].pattern.text().cmp(path)) {
-            return Some(Found { location: &self.all[self.exact[at]], captures: Captures::default(), is_final: true });
+            return Some(Found { location: &self.all[self.exact[at]], captures: None, is_final: true });
         }
         let mut found = None;
         let mut tries_regexes = true;
         if let Some(location) = self.longest_prefix(path) {
             tries_regexes = !matches!(location.pattern, Pattern::Prefix { stops_regexes: true, .. });
-            let outer = Found { location, captures: Captures::default(), is_final: false };
+            let outer = Found { location, captures: None, is_final: false };
             let inner = location.nested.locate(path).unwrap_or(outer);
             if inner.is_final || !tries_regexes {
                 return Some(inner);
@@ -114,19 +115,19 @@ impl Locations {
     fn first_regex(&self, path: &[u8]) -> Option<Found<'_>> {
         self.regexes.iter().map(|&at| &self.all[at]).find_map(|location| {
             let Pattern::Regex(regex) = &location.pattern else { return None };
-            let outer = Found { location, captures: regex.captures(path)?, is_final: true };
+            let outer = Found { location, captures: Some(regex.captures(path)?), is_final: true };
             let Some(inner) = location.nested.locate(path) else { return Some(outer) };
             // A nested prefix keeps the captures of the expression around it.
-            let captures = if matches!(inner.location.pattern, Pattern::Regex(_)) { inner.captures } else { outer.captures };
+            let captures = inner.captures.or(outer.captures);
             Some(Found { captures, is_final: true, ..inner })
         })
     }
 }
 
 impl VirtualServer {
-    /// The location that takes requests for the normalised `path`.
+    /// The location that takes requests for the normalised `path`, with what its regular expression captured; `None` = it has none.
     #[must_use]
-    pub fn locate(&self, path: &[u8]) -> Option<(&Location, Captures)> {
+    pub fn locate(&self, path: &[u8]) -> Option<(&Location, Option<Captures>)> {
         self.locations.locate(path).map(|found| (found.location, found.captures))
     }
 }

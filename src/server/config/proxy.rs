@@ -31,13 +31,15 @@ pub struct ProxySettings {
 
 impl ProxySettings {
     /// The address that a request for `path` with these arguments goes to, as nginx makes it. The arguments of the client
-    /// are left out where variables say what is sent: `?id=$name` must not become `?id=NAME&id=OTHER`.
+    /// are left out where variables say what is sent: `?id=$name` must not become `?id=NAME&id=OTHER`. With `is_rewritten` the
+    /// request has another path than the one that its location was chosen by: the whole of it is sent.
     #[must_use]
-    pub fn address(&self, path: &[u8], arguments: &[u8], variables: &dyn Variables) -> Vec<u8> {
+    pub fn address(&self, path: &[u8], arguments: &[u8], variables: &dyn Variables, is_rewritten: bool) -> Vec<u8> {
         let pass = self.pass.evaluate(variables);
         let after_scheme = memchr::memmem::find(&pass, b"://").map_or(0, |at| at + 3);
         let uri = memchr::memchr3(b'/', b'?', b'#', &pass[after_scheme..]).map(|at| after_scheme + at);
         let (host, uri) = pass.split_at(uri.unwrap_or(pass.len()));
+        let uri = if is_rewritten && !self.has_variables { b"" } else { uri };
         let mut address = host.to_vec();
         if !uri.is_empty() && !uri.starts_with(b"/") {
             address.push(b'/');
@@ -104,7 +106,7 @@ mod tests {
             let has_variables = false;
             let settings =
                 ProxySettings { pass, replaced, has_variables, headers, passes_body: true, passes_headers: true, method, timeout };
-            let address = settings.address(path.as_bytes(), arguments.as_bytes(), &Nothing);
+            let address = settings.address(path.as_bytes(), arguments.as_bytes(), &Nothing, false);
             assert_eq!(String::from_utf8_lossy(&address), expected);
         }
     }

@@ -161,17 +161,17 @@ impl Captures {
         self.groups.get(number)?.as_ref().and_then(|range| self.subject.get(range.clone()))
     }
 
-    /// Nothing was captured.
+    /// Some of it has a name.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+    pub fn has_names(&self) -> bool {
+        self.names.as_ref().is_some_and(|names| !names.is_empty())
     }
 
-    /// A named capture; names are compared without case, as all variables are.
+    /// A named capture, empty if its group took no part in the match; names are compared without case, as all variables are.
     #[must_use]
     pub fn name(&self, name: &str) -> Option<&[u8]> {
         let (_, number) = self.names.as_ref()?.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        self.get(*number)
+        Some(self.get(*number).unwrap_or_default())
     }
 }
 

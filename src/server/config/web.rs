@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use super::{Expression, LogTarget, Variables};
+use super::{Expression, LogTarget, SecureLink, Variables};
 
 /// Settings of a location that hold for everything that it answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,19 @@ pub struct WebSettings {
     pub unmodified: Unmodified,
     /// `max_ranges`; `None` = unlimited, 0 = files are sent as a whole.
     pub max_ranges: Option<u64>,
+    /// `secure_link`
+    pub secure_link: Option<Arc<SecureLink>>,
+    /// `auth_request`; `None` = off.
+    pub auth_request: Option<Arc<AuthRequest>>,
+}
+
+/// `auth_request` and `auth_request_set`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthRequest {
+    /// The path of the location that decides, as it was written.
+    pub uri: Bytes,
+    /// Variables by number, and what they become.
+    pub variables: Vec<(usize, Expression)>,
 }
 
 /// Who may enter a location in spite of directives that pushctl does not enforce.
@@ -261,13 +274,10 @@ pub enum Escape {
 }
 
 impl WebSettings {
-    /// The settings that decide who may enter with this method.
+    /// `limit_except`, if it takes requests with this method out of their location.
     #[must_use]
-    pub fn for_method(&self, method: &str) -> &WebSettings {
-        match &self.limit_except {
-            Some(limit) if !limit.methods.contains(&method) => &limit.web,
-            _ => self,
-        }
+    pub fn limited(&self, method: &str) -> Option<&WebSettings> {
+        self.limit_except.as_ref().filter(|limit| !limit.methods.contains(&method)).map(|limit| &*limit.web)
     }
 
     /// Whether the rules let a client in; `None` = none of them says.

@@ -13,6 +13,7 @@ use super::access_log::Entry;
 use super::backend::{Ask, Unreachable};
 use super::busy::Business;
 use super::companion::LiveCompanion;
+use super::decision::Again;
 use super::files;
 use super::habit::Habit;
 use super::head::{self, BodyLength, Parsed};
@@ -21,7 +22,7 @@ use super::pages;
 use super::polled::LongPoll;
 use super::remembered::Remembered;
 use super::route::{Following, Next, Routed, Router};
-use super::sending::{Again, note};
+use super::sending::note;
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard, failure};
@@ -202,8 +203,8 @@ impl<'a> Requests<'a> {
         }
         let notes_polls = self.connection.notes_polls();
         let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = &*self.connection;
-        let (requests, checked, redirected) = (requests + 1, None, None);
-        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized: false, notes_polls };
+        let first = Again::default();
+        let router = Router { site, shard, key: *key, outlet, requests: requests + 1, again: &first, notes_polls };
         let route = |request: &Request<'_>, length| {
             let poll = if notes_polls { self.poll_places(request) } else { None };
             let routed = Router { notes_polls: poll.is_some(), ..router }.route(request, length);
@@ -261,18 +262,11 @@ impl<'a> Requests<'a> {
         let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location } = routed;
         let response = match next {
             Next::Follow(following, companion) => return Ok(Some(self.follow((following, companion), log, location))),
-            Next::Check(credentials) => {
-                // It may have to wait for the checks of others.
-                self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
-                let checked = Some(credentials.check().await);
-                return Box::pin(self.route_again(head, length, Again { checked, redirected: None, authorized: false })).await;
-            }
             Next::File(job) => match Box::pin(job.answer()).await {
                 files::Answer::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
                 files::Answer::Redirect(path) => {
                     log.iter_mut().for_each(|log| log.forget());
-                    let again = Again { checked: None, redirected: Some(path), authorized: false };
-                    return Box::pin(self.route_again(head, length, again)).await;
+                    return Box::pin(self.route_again(head, length, Again::redirected(path))).await;
                 }
                 files::Answer::Stream(response, found) => {
                     let response = self.without_body(response, length, (max_body, expects_continue)).await?;
@@ -295,8 +289,8 @@ impl<'a> Requests<'a> {
                 let taken = Box::pin(self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue)).await;
                 return taken.map(|()| None);
             }
-            Next::Authorize(authorization) => {
-                let outcome = Box::pin(self.authorize(*authorization, (head, length))).await;
+            Next::Decide(decision) => {
+                let outcome = Box::pin(self.decide(*decision, (head, length))).await;
                 if !matches!(outcome, Ok(Err(_))) {
                     // It was logged when it was routed again.
                     log.iter_mut().for_each(|log| log.forget());

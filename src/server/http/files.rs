@@ -5,7 +5,7 @@
 //! |---|---|
 //! | GET, HEAD of a file | 200, 206, 304, 412, 416 |
 //! | of a directory | the index file; without one 403; without the slash at its end 301 |
-//! | any other method | 405 |
+//! | POST of a file, any other method | 405 |
 //! | anything else | 404; 403 where the system refuses |
 //!
 //! The path of a request is decoded and has no `..` left. Symbolic links are followed, as nginx does by default. Of several
@@ -40,6 +40,8 @@ pub(super) struct Job {
     indexes: Vec<Vec<u8>>,
     content_type: Bytes,
     is_allowed: bool,
+    /// It gets no file, but is answered as for one where there is none.
+    is_post: bool,
     is_head: bool,
     /// The answer if it is a directory without a slash.
     redirection: Response,
@@ -93,7 +95,8 @@ impl Job {
             uri: request.path.to_vec(),
             indexes: settings.web.index.iter().map(|index| index.evaluate(variables).into_owned()).collect(),
             content_type: settings.types.of(&request.path),
-            is_allowed: matches!(request.method, "GET" | "HEAD"),
+            is_allowed: matches!(request.method, "GET" | "HEAD" | "POST"),
+            is_post: request.method == "POST",
             is_head: request.method == "HEAD",
             redirection: web::redirection(301, &directory, request),
             compression: Compression::of(settings.gzip.as_ref(), request),
@@ -124,6 +127,7 @@ impl Job {
         }
         match tokio::fs::metadata(&self.path).await {
             Ok(found) if found.is_dir() => Answer::Respond(self.redirection),
+            Ok(found) if found.is_file() && self.is_post => Answer::Respond(Response::error_page(Status::NOT_ALLOWED)),
             Ok(found) if found.is_file() => self.file(&found).await,
             Ok(_) => Answer::Respond(Response::error_page(Status::NOT_FOUND)),
             Err(error) => Answer::Respond(refused(&error)),

@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use super::backend::{Ask, Told, Unreachable, header, is_passed};
 use super::connection::{Over, Requests, Served};
+use super::decision::{Again, Decision};
 use super::head::{self, BodyLength, Parsed};
+use super::rewriting::{Answering, Destination, Start};
 use super::route::{Next, Router};
-use super::sending::Again;
-use crate::server::config::condition::Frame;
-use crate::server::config::{Captures, Expression, NchanSettings, ProxySettings, Variables};
+use crate::server::config::web::Gate;
+use crate::server::config::{Captures, Expression, Frame, NchanSettings, ProxySettings, Variables};
 use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
@@ -24,12 +25,13 @@ use crate::server::response::{Response, Status};
 /// Clients choose such values, so that they must not fill the log.
 static RARELY: Rarely = Rarely::new();
 
+/// Most questions about a request that a back-end has redirected: its password, `auth_request`, a hook.
+const MAX_DECISIONS: usize = 6;
+
 /// Whether a request may go on.
 pub(super) struct Authorization {
     pub(super) ask: Result<Ask, Unreachable>,
-    wanted: Wanted,
-    /// What is known of the request already.
-    again: Again,
+    pub(super) wanted: Wanted,
 }
 
 /// Requests about a subscriber that stays: when it comes and when it leaves.
@@ -69,26 +71,20 @@ pub(super) fn ask_hook(
     let query = own_arguments.as_deref().unwrap_or(variables.request.query);
     // What stands in its location sees the request of the hook, not the client's; what was set stays set.
     let request = Request { path: Cow::Borrowed(&path), query, ..*variables.request };
-    let Some((location, captures)) = variables.server.locate(&path) else { return Err(leads_nowhere(&path)) };
-    let root = location.settings.web.root.as_ref();
-    // The server's come last, after those of the client's location.
-    let none = Captures::default();
-    let own = RequestVariables {
-        request: &request,
-        captures: &captures,
-        location_captures: &captures,
-        server_captures: &none,
-        root,
-        client: Some(variables),
-        ..*variables
-    };
-    let mut frame = Frame { assigned: variables.assigned.to_vec(), captures: None };
-    let choice = location.choose(&NchanVariables { request: &own, values }, &mut frame);
-    let proxy = choice.settings.proxy.as_ref().filter(|_| choice.returned.is_none());
+    let none = Frame::default();
+    let mut frame = Frame::new(Captures::default(), variables.frame.assigned.clone());
+    let start = RequestVariables { request: &request, frame: &none, client: Some(variables), ..*variables };
+    let start = Start { variables: start, values: Some(values), method: method.as_str(), may_enter_internal: &|_| true, body_bytes: None };
+    let Destination { location, settings, gate, end, .. } = start.walk(&mut frame);
+    let proxy = settings.proxy.as_ref().filter(|_| location.is_some() && gate != Gate::Closed && matches!(end, Answering::Location));
     let Some(proxy) = proxy else { return Err(leads_nowhere(&path)) };
-    let captures = frame.captures.as_ref().unwrap_or(&captures);
-    let own = RequestVariables { captures, assigned: &frame.assigned, ..own };
-    ask(proxy, &request, &NchanVariables { request: &own, values }, (&path, query), (method, tells_length))
+    let rewritten =
+        frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..*start.variables.request });
+    let request = rewritten.as_ref().unwrap_or(&request);
+    let web = &settings.web;
+    let (root, secure_link) = (web.root.as_ref(), web.secure_link.as_deref());
+    let own = RequestVariables { request, frame: &frame, root, secure_link, client: Some(variables), ..*variables };
+    ask(proxy, request, &NchanVariables { request: &own, values }, frame.stays, (method.clone(), tells_length))
 }
 
 fn leads_nowhere(path: &[u8]) -> Unreachable {
@@ -107,13 +103,12 @@ impl Router<'_> {
         variables: &RequestVariables<'_>,
         wanted: Wanted,
     ) -> Option<Authorization> {
-        let uri = settings.hooks.authorize.as_ref().filter(|_| !self.authorized)?;
+        let uri = settings.hooks.authorize.as_ref().filter(|_| !self.again.authorized)?;
         if !matches!(wanted, Wanted::Subscribe(_) | Wanted::Publish | Wanted::PublishWebSocket) {
             return None;
         }
         let values = values(settings, variables, wanted);
-        let again = Again { checked: self.checked, redirected: self.redirected.map(<[u8]>::to_vec), authorized: true };
-        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted, again })
+        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted })
     }
 
     /// What is told of a subscriber that stays.
@@ -129,15 +124,15 @@ impl Router<'_> {
     }
 }
 
-/// A request to the back-end of a location.
+/// A request to the back-end of a location; `is_rewritten` = a `break` keeps it at its location with another URI.
 pub(super) fn ask(
     proxy: &ProxySettings,
     request: &Request<'_>,
     variables: &dyn Variables,
-    (path, arguments): (&[u8], &[u8]),
+    is_rewritten: bool,
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
-    let address = proxy.address(path, arguments, variables);
+    let address = proxy.address(&request.path, request.query, variables, is_rewritten);
     // What is none, with a space in it for example, is not sent.
     let address = Uri::try_from(address.as_slice()).ok().filter(|address| address.host().is_some()).ok_or(Unreachable)?;
     // A back-end may take them for a way to somewhere else.
@@ -178,7 +173,7 @@ pub(super) fn ask(
 
 impl Authorization {
     /// The answer to a request that may not go on.
-    fn refusal(wanted: Wanted, told: Result<Told, Unreachable>) -> Response {
+    pub(super) fn refusal(wanted: Wanted, told: Result<Told, Unreachable>) -> Response {
         let is_publisher = wanted == Wanted::Publish;
         let waits = matches!(wanted, Wanted::Subscribe(mode) if !mode.is_stream());
         let vary: &[u8] = if waits { VARY } else { b"" };
@@ -228,21 +223,19 @@ impl Verdict {
 }
 
 impl Requests<'_> {
-    /// Asks whether a request may go on, and lets it.
-    pub(super) async fn authorize(
+    /// Finds out what has to be known of a request, and routes it again.
+    pub(super) async fn decide(
         &mut self,
-        authorization: Authorization,
+        decision: Decision,
         (head, length): (Bytes, BodyLength),
     ) -> Result<Result<Option<Served>, Response>, Over> {
-        let Authorization { ask, wanted, again } = authorization;
+        // Earlier answers do not wait for it.
+        self.flush().await?;
         self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
-        let told = match ask {
-            Ok(ask) => self.connection.site.backend.ask(ask, Bytes::new()).await,
-            Err(Unreachable) => Err(Unreachable),
-        };
-        match told {
-            Ok(told) if (200..300).contains(&told.status) => self.route_again(head, length, again).await.map(Ok),
-            told => Ok(Err(Authorization::refusal(wanted, told))),
+        let site = std::rc::Rc::clone(&self.connection.site);
+        match decision.find(&site.backend).await {
+            Ok(again) => Box::pin(self.route_again(head, length, again)).await.map(Ok),
+            Err(response) => Ok(Err(response)),
         }
     }
 
@@ -271,9 +264,8 @@ impl Requests<'_> {
     /// Serves the request as one for an internal location; its body is read already.
     async fn redirect(&mut self, target: Vec<u8>, head: Bytes, body: Bytes) -> Result<Result<Option<Served>, Response>, Over> {
         let Some((path, query)) = safe_target(&target) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
-        let mut authorized = false;
-        // The second time a hook has agreed.
-        for _ in 0..2 {
+        let mut again = Again::redirected(path.to_vec());
+        for _ in 0..MAX_DECISIONS {
             let site = std::rc::Rc::clone(&self.connection.site);
             let connection = &*self.connection;
             let router = Router {
@@ -283,16 +275,14 @@ impl Requests<'_> {
                 outlet: &connection.outlet,
                 requests: connection.requests,
                 notes_polls: false,
-                checked: None,
-                redirected: Some(&path),
-                authorized,
+                again: &again,
             };
             let length = if body.is_empty() { BodyLength::None } else { BodyLength::Bytes(body.len() as u64) };
             let parsed = head::parse(&head, site.limits.max_header_bytes, &connection.peer, |request, _| {
                 router.route(&Request { path: Cow::Borrowed(&path), query, ..*request }, length)
             });
             let Parsed::Complete(_, _, mut routed) = parsed else { return Err(Over) };
-            let goes_on = !matches!(routed.next, Next::Read(..) | Next::Authorize(_)) && !routed.next.needs_head();
+            let goes_on = !matches!(routed.next, Next::Read(..) | Next::Decide(_)) && !routed.next.needs_head();
             // It is logged as the request that it was.
             routed.log.iter_mut().filter(|_| !goes_on).for_each(|log| log.forget());
             match routed.next {
@@ -300,19 +290,12 @@ impl Requests<'_> {
                     let response = self.finish(&plan, asking, body).await;
                     return Ok(Err(response));
                 }
-                Next::Authorize(authorization) => {
-                    let Authorization { ask, wanted, .. } = *authorization;
-                    let told = match ask {
-                        Ok(ask) => site.backend.ask(ask, Bytes::new()).await,
-                        Err(Unreachable) => Err(Unreachable),
-                    };
-                    match told {
-                        Ok(told) if (200..300).contains(&told.status) => authorized = true,
-                        told => return Ok(Err(Authorization::refusal(wanted, told))),
-                    }
-                }
+                Next::Decide(decision) => match decision.find(&site.backend).await {
+                    Ok(known) => again = known,
+                    Err(response) => return Ok(Err(response)),
+                },
                 // One redirection is enough.
-                Next::Discard(_) | Next::Check(_) | Next::PassOn(_) | Next::File(_) => break,
+                Next::Discard(_) | Next::PassOn(_) | Next::File(_) => break,
                 _ => return Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await.map(Ok),
             }
         }

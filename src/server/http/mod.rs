@@ -13,6 +13,7 @@
 mod accept;
 mod access_log;
 mod auth;
+mod auth_request;
 mod backend;
 mod batches;
 mod body;
@@ -20,6 +21,7 @@ mod busy;
 mod client_address;
 mod companion;
 mod connection;
+mod decision;
 mod files;
 mod following;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
@@ -42,6 +44,7 @@ mod polled;
 mod refusal;
 mod remembered;
 mod repeated;
+mod rewriting;
 mod route;
 mod sending;
 mod shape;

@@ -115,6 +115,10 @@ fn web_is_alike(web: &WebSettings) -> bool {
         without_etag: _,
         unmodified: _,
         max_ranges: _,
+        // It is asked about every request.
+        auth_request: None,
+        // It matters where a variable asks for it: in a directive of the rewrite phase, or in an expression that is looked at there.
+        secure_link: _,
     } = web
     else {
         return false;
@@ -264,6 +268,7 @@ mod tests {
         let argument = |server: &str, location: &str| {
             let text = format!(
                 "events {{}} http {{ push_stream_shared_memory_size 10m; log_format f $arg_id; server {{ listen 127.0.0.1:9103; {server}
+                 location = /asked {{ return 204; }}
                  location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; {location} }} }} }}"
             );
             let loaded = nginx::parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -285,9 +290,13 @@ mod tests {
             "push_stream_allowed_origins $arg_id;",
             "if ($arg_id = a) { return 403; }",
             "set $a $arg_id;",
+            "rewrite ^/none /x;",
+            "auth_request /asked;",
         ] {
             assert_eq!(argument("", location), None, "{location}");
         }
-        assert_eq!(argument("if ($arg_id = a) { return 403; }", ""), None);
+        for server in ["if ($arg_id = a) { return 403; }", "rewrite ^/none /x;", "auth_request /asked;"] {
+            assert_eq!(argument(server, ""), None, "{server}");
+        }
     }
 }

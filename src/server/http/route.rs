@@ -1,5 +1,6 @@
 //! From a request to its endpoint: server by name, location by path, settings by conditions, then whether it may enter.
 
+mod admission;
 mod failed_search;
 mod subscribing;
 
@@ -8,24 +9,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use axum::http::Method;
+use bytes::Bytes;
 
 use super::access_log::Entry;
-use super::auth::{Credentials, Verdict};
 use super::backend::{Ask, Unreachable};
 use super::client_address;
 use super::companion::LiveCompanion;
+use super::decision::{Again, Decision, Question};
 use super::files;
 use super::head::BodyLength;
-use super::hooks::{self, Authorization};
+use super::hooks;
 use super::repeated;
-use super::sending::Again;
+use super::rewriting::{Answering, Start};
 use super::site::Site;
 use super::target;
-use super::web::{self, Access};
+use super::web;
 use crate::server::compression::Compression;
 use crate::server::config::regex_pattern;
 use crate::server::config::web::{Added, Gate};
-use crate::server::config::{Captures, Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings, condition};
+use crate::server::config::{Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings};
 use crate::server::dialect::nchan::negotiation;
 use crate::server::dialect::nchan::status;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
@@ -43,8 +45,8 @@ pub(super) enum Next {
     Respond(Response),
     /// Read the body, up to this many bytes, and finish the plan with it; maybe a back-end is asked about it before.
     Read(Box<Plan>, u64, Option<Box<Result<Ask, Unreachable>>>),
-    /// Ask a back-end whether the request may go on, and route it again.
-    Authorize(Box<Authorization>),
+    /// Find out something about the request, and route it again.
+    Decide(Box<Decision>),
     /// Let a back-end answer it.
     PassOn(Box<Result<Ask, Unreachable>>),
     /// Read the body line by line; each is a message.
@@ -63,14 +65,12 @@ pub(super) enum Next {
     List(Box<Listing>),
     /// Look for a file.
     File(Box<files::Job>),
-    /// Check these credentials, and route the request again.
-    Check(Box<Credentials>),
 }
 
 impl Next {
     /// The head of the request is looked at again.
     pub(super) fn needs_head(&self) -> bool {
-        matches!(self, Self::Discard(_) | Self::File(_) | Self::Check(_) | Self::Authorize(_) | Self::PassOn(_))
+        matches!(self, Self::Discard(_) | Self::File(_) | Self::Decide(_) | Self::PassOn(_))
     }
 }
 
@@ -130,12 +130,8 @@ pub(super) struct Router<'a> {
     pub(super) outlet: &'a Rc<Outlet>,
     /// Number of this request on its connection.
     pub(super) requests: u64,
-    /// What came of checking the request's password.
-    pub(super) checked: Option<Verdict>,
-    /// The path that the request was led to instead of its own.
-    pub(super) redirected: Option<&'a [u8]>,
-    /// A hook has agreed to it.
-    pub(super) authorized: bool,
+    /// What is known of the request already.
+    pub(super) again: &'a Again,
     /// What polls like this one come to is remembered.
     pub(super) notes_polls: bool,
 }
@@ -147,7 +143,8 @@ impl Router<'_> {
         // Of what was evaluated for an earlier request when that was answered already.
         drop(regex_pattern::take_failure());
         let server = self.server(request);
-        let path = if server.keeps_slashes && self.redirected.is_none() { target::path_with_slashes(request.unparsed_uri) } else { None };
+        let path =
+            if server.keeps_slashes && self.again.redirected.is_none() { target::path_with_slashes(request.unparsed_uri) } else { None };
         let real = self.real_endpoints(&server.settings.web, request);
         if path.is_none() && real.is_none() {
             return self.route_at(server, request, length, request.endpoints);
@@ -159,35 +156,19 @@ impl Router<'_> {
 
     /// As [`Router::route`], at a server that has its say already; `peer` are the ends of the connection.
     fn route_at(&self, server: &Arc<VirtualServer>, request: &Request<'_>, length: BodyLength, peer: &Endpoints) -> Routed {
-        let server_captures = server.captures(|| request.host().unwrap_or_default());
-        let none = Captures::default();
-        let mut frame = Frame::default();
-        let first = RequestVariables {
-            request,
-            captures: &none,
-            location_captures: &none,
-            server_captures: &server_captures,
-            peer,
-            assigned: &[],
-            server,
-            root: server.settings.web.root.as_ref(),
-            client: None,
-        };
-        let outcome = condition::run(&server.steps, &first, &mut frame);
-        let located = if outcome.returned.is_none() { server.locate(&request.path) } else { None };
-        let (location, captures) = located.unzip();
-        let location_captures = captures.unwrap_or_default();
-        let (settings, returned) = match location {
-            Some(location) => {
-                // What a condition of the server captured is over, unless it was set.
-                frame.captures = None;
-                let root = location.settings.web.root.as_ref();
-                let second = RequestVariables { captures: &location_captures, location_captures: &location_captures, root, ..first };
-                let choice = location.choose(&second, &mut frame);
-                (choice.settings, choice.returned)
-            }
-            None => (outcome.settings.unwrap_or(&server.settings), outcome.returned),
-        };
+        let none = Frame::default();
+        let mut frame = Frame::new(server.captures(|| request.host().unwrap_or_default()), Vec::new());
+        let (root, secure_link, client) = (None, None, None);
+        let variables = RequestVariables { request, frame: &none, peer, server, root, secure_link, client };
+        let body_bytes = if let BodyLength::Bytes(bytes) = length { Some(bytes) } else { None };
+        let is_internal = self.again.redirected.is_some();
+        let may_enter = |web: &WebSettings| is_internal || (web.internal_from_front && self.is_front(web, peer));
+        let start = Start { variables, values: None, method: request.method, may_enter_internal: &may_enter, body_bytes };
+        let destination = start.walk(&mut frame);
+        let settings = destination.settings;
+        self.assign_inquired(&destination, &start.variables, &mut frame);
+        let rewritten = frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..*request });
+        let request = rewritten.as_ref().unwrap_or(request);
         // Whom the server does not believe the location may.
         let is_peer = std::ptr::eq(request.endpoints, peer);
         let real = if is_peer { self.real_endpoints(&settings.web, request) } else { None };
@@ -196,57 +177,29 @@ impl Router<'_> {
         let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);
         let last = is_last.then(|| request.last());
         let request = last.as_ref().unwrap_or(request);
-        let variables = RequestVariables {
-            request,
-            captures: frame.captures.as_ref().unwrap_or(&location_captures),
-            location_captures: &location_captures,
-            assigned: &frame.assigned,
-            root: settings.web.root.as_ref(),
-            ..first
-        };
+        let (root, secure_link) = (settings.web.root.as_ref(), settings.web.secure_link.as_deref());
+        let variables = RequestVariables { request, frame: &frame, root, secure_link, ..start.variables };
         let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
         let compression = Compression::of(settings.gzip.as_ref(), request);
-        let (next, max_body) = match returned {
+        let (next, max_body) = match &destination.end {
             // What the rules say is not known.
             _ if regex_pattern::has_failure() => (Next::Respond(Response::error_page(Status::INTERNAL).closing()), 0),
-            Some(_) if !self.passes(settings.web.answer_gate, &settings.web, peer) => (forbidden(), 0),
-            Some(answer) => (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0),
-            None => self.admitted(location, settings, &variables, (length, &added, &compression)),
+            _ if !self.passes(destination.gate, &settings.web, peer) => (forbidden(), 0),
+            Answering::Return(answer) => {
+                (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0)
+            }
+            Answering::Redirect(status, address) => (Next::Respond(web::redirection(*status, address, request)), 0),
+            Answering::Error(status) => (Next::Respond(web::error(status.0)), 0),
+            Answering::Location => self.admitted(&destination, &variables, (length, &added, &compression)),
         };
         let next = self.unless_failed(next);
+        let location = destination.location;
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
         // A request that is routed again is logged then.
-        let is_final = !matches!(next, Next::Discard(_) | Next::Check(_));
+        let is_final = !matches!(next, Next::Discard(_));
         let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
-    }
-
-    /// The answer for a request that no `return` answers.
-    fn admitted(
-        &self,
-        location: Option<&Location>,
-        settings: &Arc<LocationSettings>,
-        variables: &RequestVariables<'_>,
-        (length, added, compression): (BodyLength, &Added, &Compression),
-    ) -> (Next, u64) {
-        let request = variables.request;
-        let web = &settings.web;
-        if web.internal && self.redirected.is_none() && !(web.internal_from_front && self.is_front(web, variables.peer)) {
-            return (Next::Respond(Response::error_page(Status::NOT_FOUND)), 0);
-        }
-        match web::access(&settings.web, request, variables, self.checked) {
-            Access::Granted => {}
-            Access::Denied(response) => return (Next::Respond(response), 0),
-            Access::Check(credentials) => return (Next::Check(credentials), 0),
-        }
-        match location {
-            Some(location) => self.located(location, settings, variables, (length, added, compression)),
-            None if variables.server.welcome => {
-                (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0)
-            }
-            None => (file(settings, variables), 0),
-        }
     }
 
     /// The ends of the connection as a proxy tells them that the command line, or else these settings, believe.
@@ -277,8 +230,7 @@ impl Router<'_> {
 
     /// What is known of the request, for the time when its body is gone.
     fn again(&self) -> Box<Again> {
-        let redirected = self.redirected.map(<[u8]>::to_vec);
-        Box::new(Again { checked: self.checked, redirected, authorized: self.authorized })
+        Box::new(self.again.clone())
     }
 
     fn connection(&self, request: &Request<'_>) -> Connection {
@@ -312,11 +264,11 @@ impl Router<'_> {
         if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)
             && let Some(authorization) = self.authorization(nchan, variables, negotiation::wanted(request, roles))
         {
-            return (Next::Authorize(Box::new(authorization)), max_body);
+            return (self.decide(Question::Hook(authorization)), max_body);
         }
         if let (Endpoint::None, Some(proxy)) = (location.endpoint, &settings.proxy) {
             let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
-            let ask = hooks::ask(proxy, request, variables, (&request.path, request.query), (method, false));
+            let ask = hooks::ask(proxy, request, variables, variables.frame.stays, (method, false));
             return (Next::PassOn(Box::new(ask)), max_body);
         }
         let next = match location.endpoint {
@@ -336,7 +288,7 @@ impl Router<'_> {
                 match call.answer() {
                     publisher::Answer::Respond(response) => Next::Respond(response),
                     publisher::Answer::Read(mut plan) => {
-                        plan.set_argument_alone(repeated::argument_alone(variables.server, location, settings).cloned());
+                        plan.set_argument_alone(Self::argument_alone(variables, location, settings));
                         Next::Read(plan, max_body, Self::asking(settings, variables))
                     }
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
@@ -363,10 +315,17 @@ impl Router<'_> {
                     added: &added.good,
                 },
                 added,
-                self.notes_polls && repeated::is_alike(variables.server, location, settings),
+                self.notes_polls && variables.frame.uri.is_none() && repeated::is_alike(variables.server, location, settings),
             ),
         };
         (next, max_body)
+    }
+
+    /// The argument that names the channel, if requests like this one differ in nothing else that counts.
+    fn argument_alone(variables: &RequestVariables<'_>, location: &Location, settings: &LocationSettings) -> Option<Bytes> {
+        let name = repeated::argument_alone(variables.server, location, settings)?;
+        // The directives of another location have led here.
+        variables.frame.uri.is_none().then(|| name.clone())
     }
 
     /// What a back-end is asked about a message, if the location says so.
@@ -392,7 +351,7 @@ fn publishes(endpoint: Endpoint, request: &Request<'_>) -> bool {
 }
 
 /// The answer of a location that is no endpoint.
-fn file(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Next {
+pub(super) fn file(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Next {
     files::Job::new(settings, variables.request, variables)
         .map_or_else(|| Next::Respond(Response::error_page(Status::NOT_FOUND)), Next::File)
 }

@@ -4,25 +4,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::access_log::Entry;
-use super::auth::Verdict;
 use super::connection::{Connection, Over, Requests, Served};
+use super::decision::Again;
 use super::files::Found;
 use super::head::{self, BodyLength, Parsed};
 use super::route::Router;
 use crate::server::compression::{self, Deflating};
 use crate::server::config::web::Added;
 use crate::server::response::{self, Framing, Head, Response, Status};
-
-/// What is known when a request is routed again.
-#[derive(Default)]
-pub(super) struct Again {
-    /// What came of checking its password.
-    pub(super) checked: Option<Verdict>,
-    /// The path that it was led to.
-    pub(super) redirected: Option<Vec<u8>>,
-    /// A hook has agreed to it.
-    pub(super) authorized: bool,
-}
 
 /// Notes the answer of a request for the log.
 pub(super) fn note(log: Option<&mut Box<Entry>>, status: u16, body_bytes: Option<u64>) {
@@ -35,8 +24,7 @@ impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
     pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
         let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
-        let (requests, checked, redirected, authorized) = (*requests, again.checked, again.redirected.as_deref(), again.authorized);
-        let router = Router { site, shard, key: *key, outlet, requests, checked, redirected, authorized, notes_polls: false };
+        let router = Router { site, shard, key: *key, outlet, requests: *requests, again: &again, notes_polls: false };
         let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| match &again.redirected {
             Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
             None => router.route(request, length),

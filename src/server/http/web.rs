@@ -1,7 +1,11 @@
 //! What stands around an endpoint: who may enter, and the answers of `return`.
 
+use std::sync::Arc;
+
+use super::auth::{Credentials, Verdict};
+use super::decision::Again;
+use crate::server::config::web::AuthRequest;
 use crate::server::config::{Return, Types, Variables, WebSettings};
-use crate::server::http::auth::{Credentials, Verdict};
 use crate::server::request::Request;
 use crate::server::response::{Body, Response, Status};
 
@@ -10,40 +14,107 @@ pub(super) enum Access {
     Granted,
     Denied(Response),
     /// The password has to be checked first.
-    Check(Box<Credentials>),
+    Check(Credentials),
+    /// Another location has to be asked first.
+    Ask(Arc<AuthRequest>),
 }
 
-/// Decides about a request; `checked` is what came of checking its password.
-pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn Variables, checked: Option<Verdict>) -> Access {
-    let web = web.for_method(request.method);
-    let by_address = web.allows(&request.endpoints.remote_address);
-    match (by_address, web.satisfy_any) {
-        (Some(true), true) => return Access::Granted,
-        (Some(false), false) => return Access::Denied(Response::error_page(Status::FORBIDDEN)),
-        _ => {}
+/// What one kind of rules says of a request.
+enum Opinion {
+    /// There is no such rule.
+    None,
+    Allowed,
+    /// It is forbidden, or not known who asks (401).
+    Rejected(Status, Vec<u8>),
+    /// It cannot be decided.
+    Failed,
+    /// Something has to be found out first.
+    Open(Access),
+}
+
+/// Decides about a request with what is known of it, in nginx's order: addresses, passwords, `auth_request`.
+pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn Variables, again: &Again) -> Access {
+    let mut rejection: Option<(Status, Vec<u8>)> = None;
+    let opinions: [&dyn Fn() -> Opinion; 3] =
+        [&|| by_address(web, request), &|| by_password(web, request, variables, again), &|| by_request(web, again)];
+    for opinion in opinions {
+        match opinion() {
+            Opinion::None => {}
+            Opinion::Allowed if web.satisfy_any => return Access::Granted,
+            Opinion::Allowed => {}
+            Opinion::Failed => {
+                let lines = rejection.map(|(_, lines)| lines).unwrap_or_default();
+                return Access::Denied(Response::error_page(Status::INTERNAL).closing().with_headers(&lines));
+            }
+            Opinion::Open(access) => return access,
+            Opinion::Rejected(status, lines) if web.satisfy_any => {
+                let (known, all) = rejection.get_or_insert((status, Vec::new()));
+                all.extend(lines);
+                // Who does not say who he is may still be let in.
+                if known.0 != 401 {
+                    *known = status;
+                }
+            }
+            Opinion::Rejected(status, lines) => return Access::Denied(rejected(status, &lines)),
+        }
     }
-    let authentication = web.authentication.as_ref().map(|known| (known, known.realm.evaluate(variables)));
-    let Some((authentication, realm)) = authentication.filter(|(_, realm)| **realm != *b"off") else {
-        return if by_address == Some(false) { Access::Denied(Response::error_page(Status::FORBIDDEN)) } else { Access::Granted };
-    };
-    let credentials = Credentials::of(request.header("authorization"), authentication.users.clone(), &request.endpoints.remote_address);
-    let verdict = match credentials {
+    rejection.map_or(Access::Granted, |(status, lines)| Access::Denied(rejected(status, &lines)))
+}
+
+fn rejected(status: Status, lines: &[u8]) -> Response {
+    match status.0 {
+        401 => Response::titled_error_page(status, "401 Authorization Required").with_headers(lines),
+        _ => Response::error_page(status),
+    }
+}
+
+fn challenge(value: &[u8]) -> Opinion {
+    let mut line = Vec::new();
+    crate::server::response::push_line(b"WWW-Authenticate: ", value, &mut line);
+    Opinion::Rejected(Status(401), line)
+}
+
+/// `allow` and `deny`
+fn by_address(web: &WebSettings, request: &Request<'_>) -> Opinion {
+    match web.allows(&request.endpoints.remote_address) {
+        None => Opinion::None,
+        Some(true) => Opinion::Allowed,
+        Some(false) => Opinion::Rejected(Status::FORBIDDEN, Vec::new()),
+    }
+}
+
+/// `auth_basic`
+fn by_password(web: &WebSettings, request: &Request<'_>, variables: &dyn Variables, again: &Again) -> Opinion {
+    let Some(authentication) = &web.authentication else { return Opinion::None };
+    let realm = authentication.realm.evaluate(variables);
+    if *realm == *b"off" {
+        return Opinion::None;
+    }
+    let header = request.header("authorization");
+    let verdict = match Credentials::of(header, authentication.users.clone(), &request.endpoints.remote_address) {
         None => Verdict::Wrong,
-        Some(credentials) => match checked.or_else(|| credentials.known()) {
+        Some(credentials) => match again.checked.or_else(|| credentials.known()) {
             Some(verdict) => verdict,
-            None => return Access::Check(Box::new(credentials)),
+            None => return Opinion::Open(Access::Check(credentials)),
         },
     };
     match verdict {
-        Verdict::Right => Access::Granted,
-        Verdict::NoFile => Access::Denied(Response::error_page(Status::FORBIDDEN)),
-        Verdict::Unreadable => Access::Denied(Response::error_page(Status::INTERNAL).closing()),
-        Verdict::Wrong => {
-            let mut line = Vec::new();
-            let realm = [&b"Basic realm=\""[..], &realm, b"\""].concat();
-            crate::server::response::push_line(b"WWW-Authenticate: ", &realm, &mut line);
-            Access::Denied(Response::titled_error_page(Status(401), "401 Authorization Required").with_headers(&line))
-        }
+        Verdict::Right => Opinion::Allowed,
+        Verdict::NoFile => Opinion::Rejected(Status::FORBIDDEN, Vec::new()),
+        Verdict::Unreadable => Opinion::Failed,
+        Verdict::Wrong => challenge(&[&b"Basic realm=\""[..], &realm, b"\""].concat()),
+    }
+}
+
+/// `auth_request`
+fn by_request(web: &WebSettings, again: &Again) -> Opinion {
+    let Some(settings) = &web.auth_request else { return Opinion::None };
+    let Some(result) = again.inquired(settings) else { return Opinion::Open(Access::Ask(Arc::clone(settings))) };
+    match (result.status, result.challenge()) {
+        (200..=299, _) => Opinion::Allowed,
+        (401, Some(value)) => challenge(value),
+        (401 | 403, _) => Opinion::Rejected(Status(result.status), Vec::new()),
+        _ => Opinion::Failed,
     }
 }
 
@@ -64,7 +135,7 @@ pub(super) fn returned(answer: &Return, request: &Request<'_>, types: &Types, va
 }
 
 /// nginx's page of an error, if it has one.
-fn error(status: u16) -> Response {
+pub(super) fn error(status: u16) -> Response {
     if Status(status).reason().is_empty() {
         return Response::header_only(Status(status), &b""[..]);
     }

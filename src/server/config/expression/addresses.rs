@@ -10,13 +10,35 @@ impl Expression {
     /// `&` stays part of its argument in `?id=$set`.
     #[must_use]
     pub fn evaluate_to_set(&self, variables: &dyn Variables) -> Vec<u8> {
-        let target = variables.builtin("request_uri").unwrap_or_default();
-        let was_escaped = target.iter().take_while(|byte| **byte != b'?').any(|byte| matches!(byte, b'%' | b'+'));
-        let value = |part: &Part| match part {
-            Part::Capture(_) if was_escaped => escape::argument(&part.value(variables)),
-            part => part.value(variables).into_owned(),
-        };
-        self.parts.iter().flat_map(value).collect()
+        let was_escaped = was_escaped(variables);
+        self.parts.iter().flat_map(|part| part.escaped_if(was_escaped, variables)).collect()
+    }
+
+    /// Evaluates the replacement of a `rewrite` to a path and, behind the first `?` that the expression itself has, the arguments.
+    /// A `?` of a variable stays part of the path. Captures in the arguments are escaped as for `set`.
+    #[must_use]
+    pub fn evaluate_to_replacement(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
+        let was_escaped = was_escaped(variables);
+        let (mut path, mut arguments) = (Vec::new(), None::<Vec<u8>>);
+        for part in &self.parts {
+            match (&mut arguments, part) {
+                (Some(arguments), part) => arguments.extend(part.escaped_if(was_escaped, variables)),
+                (None, Part::Literal(text)) => {
+                    let mark = memchr::memchr(b'?', text);
+                    path.extend_from_slice(&text[..mark.unwrap_or(text.len())]);
+                    arguments = mark.map(|mark| text[mark + 1..].to_vec());
+                }
+                (None, part) => path.extend_from_slice(&part.value(variables)),
+            }
+        }
+        (path, arguments)
+    }
+
+    /// Evaluates the address of a redirection, with captures escaped as for `set`; and whether the expression itself has arguments.
+    #[must_use]
+    pub fn evaluate_to_redirect(&self, variables: &dyn Variables) -> (Vec<u8>, bool) {
+        let has_arguments = self.parts.iter().any(|part| matches!(part, Part::Literal(text) if text.contains(&b'?')));
+        (self.evaluate_to_set(variables), has_arguments)
     }
 
     /// Evaluates to a decoded path and, behind the first `?` that the expression itself has, the arguments. A `?` of a variable
@@ -39,7 +61,21 @@ impl Expression {
     }
 }
 
+/// The path of the request was escaped by the client.
+fn was_escaped(variables: &dyn Variables) -> bool {
+    let target = variables.builtin("request_uri").unwrap_or_default();
+    target.iter().take_while(|byte| **byte != b'?').any(|byte| matches!(byte, b'%' | b'+'))
+}
+
 impl Part {
+    /// Its value; that of a numbered capture is escaped, if `escapes`.
+    fn escaped_if(&self, escapes: bool, variables: &dyn Variables) -> Vec<u8> {
+        match self {
+            Part::Capture(_) if escapes => escape::argument(&self.value(variables)),
+            part => part.value(variables).into_owned(),
+        }
+    }
+
     /// Its value in the arguments of an address.
     fn argument<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         let value = self.value(variables);
@@ -50,7 +86,9 @@ impl Part {
             Part::Assigned(slot, _) => variables.assigned(*slot).is_some(),
             // Whole arguments.
             Part::Builtin(name) => matches!(name.as_str(), "args" | "query_string" | "is_args"),
-            Part::Capture(_) | Part::NamedCapture(_) | Part::Header(_) | Part::Cookie(_) | Part::PathAfter(_) => false,
+            Part::Capture(_) | Part::NamedCapture(_) | Part::Header(_) | Part::Cookie(_) | Part::SecureLink(_) | Part::PathAfter(_) => {
+                false
+            }
         };
         if is_encoded { value } else { Cow::Owned(escape::argument(&value)) }
     }

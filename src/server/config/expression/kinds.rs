@@ -24,6 +24,11 @@ impl Expression {
         }
     }
 
+    /// The names of the [`BUILTIN_VARIABLES`](super::BUILTIN_VARIABLES) and of those without a value.
+    pub fn builtins(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| if let Part::Builtin(name) = part { Some(name.as_str()) } else { None })
+    }
+
     /// The name of the query argument, in lower case, if this is one alone.
     #[must_use]
     pub fn as_argument(&self) -> Option<&Bytes> {

@@ -21,7 +21,7 @@ use super::locations::Inner;
 use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
-use super::{ImportOptions, Report, Verdict, ignored, maps};
+use super::{ImportOptions, Report, Verdict, ignored, maps, rewriting};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -37,8 +37,10 @@ pub(super) struct Builder<'a> {
     pub(super) largest_padding: usize,
     /// Place of the end of `http`, where the module checks.
     pub(super) end: Place,
-    /// There is a location of nchan, whose hooks may need a back-end.
-    has_nchan: bool,
+    /// There are push locations that ask back-ends about their requests.
+    has_hooks: bool,
+    /// The locations that `auth_request` names for push locations, each with the place of one.
+    pub(super) auth_requests: Vec<(Place, String)>,
     /// There is a `nchan_subscriber_info` location.
     pub(super) shows_info: bool,
     /// There is a location with one of the three endpoint types.
@@ -58,10 +60,9 @@ pub(super) struct Builder<'a> {
 pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) -> Option<Config> {
     let names = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &names);
-    let (mut largest_padding, mut shows_info, mut has_nchan) = (0, false, false);
+    let (mut largest_padding, mut shows_info) = (0, false);
     let mut proxy_protocol = Vec::new();
     names::visit(&tree.directives, &mut |directive| {
-        has_nchan |= directive.name.starts_with("nchan_");
         shows_info |= directive.name == "nchan_subscriber_info";
         if directive.name == "listen" && directive.arguments.iter().any(|argument| argument == b"proxy_protocol") {
             proxy_protocol.extend(listen::parse(&directive.arguments).map(|listen| listen.address));
@@ -83,7 +84,8 @@ pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) 
         largest_padding,
         end: tree.end,
         has_endpoints: false,
-        has_nchan,
+        has_hooks: rewriting::has_hooks(&tree.directives),
+        auth_requests: Vec::new(),
         shows_info,
         limits,
         process,
@@ -164,6 +166,11 @@ impl Builder<'_> {
         let (has_underscores, keeps_slashes) = (level.underscores_in_headers == Some(true), level.merge_slashes == Some(false));
         let names = scope.names;
         let server = Arc::new(VirtualServer { names, locations, welcome: false, steps, settings, has_underscores, keeps_slashes });
+        for (place, uri) in std::mem::take(&mut self.auth_requests) {
+            if let Err(text) = checks::auth_request(&server, &uri) {
+                self.report.mistake(place, text);
+            }
+        }
         (Draft { place, listens, server }, scope.limits)
     }
 
@@ -261,7 +268,7 @@ impl Builder<'_> {
 
     /// The rule of a directive that is served for hooks only.
     fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static directives::Rule> {
-        let is_served = self.has_nchan && context & IF == 0;
+        let is_served = self.has_hooks && context & IF == 0;
         super::proxy::DIRECTIVES.iter().find(|rule| is_served && rule.name == name)
     }
 

@@ -1,7 +1,8 @@
 //! The module's rules about a configuration as a whole (push-stream protocol reference, section 16). They hold only
 //! where a location has one of the three endpoint types.
 
-use super::super::{BrokerSettings, Endpoint, Names, SubscriberMode};
+use super::super::web::Gate;
+use super::super::{BrokerSettings, Endpoint, Location, Names, Step, SubscriberMode, VirtualServer};
 use super::Report;
 use super::files::Place;
 use super::levels::{Level, Scope};
@@ -72,6 +73,27 @@ pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, pl
     }
     if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
         report.notice(place, "the Redis engine of nchan is not served by pushctl: requests to this location are answered with 503");
+    }
+}
+
+/// Checks the location that decides about requests to a push location.
+pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), String> {
+    let answers = |location: &Location| {
+        let is_answered = |step: &Step| !matches!(step, Step::Set { .. } | Step::SetArguments(_) | Step::Break);
+        location.settings.proxy.is_some() || location.steps.iter().any(is_answered)
+    };
+    match server.locate(uri.as_bytes()) {
+        Some((location, _)) if location.settings.web.answer_gate == Gate::Closed => Err(format!(
+            "\"auth_request {uri}\" leads to location \"{}\", which has directives that pushctl does not enforce: no request would be let in",
+            location.pattern
+        )),
+        Some((location, _)) if location.endpoint == Endpoint::None && answers(location) => Ok(()),
+        Some((location, _)) => Err(format!(
+            "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \"return\": no request would be let in",
+            location.pattern
+        )),
+        None if !server.steps.is_empty() => Ok(()),
+        None => Err(format!("\"auth_request {uri}\" leads to no location: no request would be let in")),
     }
 }
 

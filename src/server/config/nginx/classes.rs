@@ -116,11 +116,11 @@ fn is_off(directive: &Directive) -> bool {
 static NAMES: &[(Class, &str)] = &[
     // Of nginx.
     (Class::Guard(Guard::Certificate), "ssl_verify_client ssl_reject_handshake"),
-    (Class::Guard(Guard::Rewrite), "rewrite more_set_input_headers more_clear_input_headers"),
+    (Class::Guard(Guard::Rewrite), "more_set_input_headers more_clear_input_headers"),
     (
         Class::Guard(Guard::Access),
-        "auth_jwt auth_jwt_require auth_request auth_pam auth_digest auth_ldap auth_spnego \
-         auth_gss auth_radius secure_link secure_link_secret secure_download valid_referers \
+        "auth_jwt auth_jwt_require auth_pam auth_digest auth_ldap auth_spnego \
+         auth_gss auth_radius secure_download valid_referers \
          modsecurity ModSecurityEnabled SecRulesEnabled testcookie shib_request",
     ),
     (
@@ -153,11 +153,10 @@ static NAMES: &[(Class, &str)] = &[
     (
         Class::Harmless,
         "auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache auth_jwt_key_file auth_jwt_key_request auth_jwt_leeway auth_jwt_type \
-         auth_request_set auth_pam_service_name auth_pam_set_pam_env auth_digest_user_file auth_digest_timeout auth_digest_expires \
+         auth_pam_service_name auth_pam_set_pam_env auth_digest_user_file auth_digest_timeout auth_digest_expires \
          auth_digest_replays auth_digest_maxtries auth_digest_evasion_time auth_digest_drop_time auth_digest_shm_size auth_ldap_servers \
          auth_ldap_servers_size auth_ldap_cache_enabled auth_ldap_cache_expiration_time auth_ldap_cache_size ldap_server \
          auth_gss_keytab auth_gss_realm auth_gss_service_name auth_gss_authorized_principal auth_gss_allow_basic_fallback \
-         secure_link_md5 \
          modsecurity_rules modsecurity_rules_file modsecurity_rules_remote \
          modsecurity_transaction_id modsecurity_use_error_log ModSecurityConfig SecRulesDisabled LearningMode CheckRule BasicRule MainRule \
          DeniedUrl LibInjectionSql LibInjectionXss IgnoreIP IgnoreCIDR NaxsiLogFile encrypted_session_key encrypted_session_iv \

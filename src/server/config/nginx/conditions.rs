@@ -63,9 +63,9 @@ pub(super) fn inside(arguments: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     Some(words)
 }
 
-/// Adds the names of captures in the regular expressions of a `location` or `if`.
+/// Adds the names of captures in the regular expressions of a `location`, `if` or `rewrite`.
 pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
-    if !matches!(directive.name.as_str(), "location" | "if") {
+    if !matches!(directive.name.as_str(), "location" | "if" | "rewrite") {
         return;
     }
     for argument in &directive.arguments {

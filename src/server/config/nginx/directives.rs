@@ -13,7 +13,7 @@ use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, Subscrib
 use super::files::Place;
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{Verdict, connection, guards, gzip, ignored, listen, logs, nchan, nhpm, units, web};
+use super::{Verdict, connection, guards, gzip, ignored, listen, logs, nchan, nhpm, rewriting, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -84,8 +84,16 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
 
 /// Every directive that is served.
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
-    let tables =
-        [DIRECTIVES, web::DIRECTIVES, gzip::DIRECTIVES, connection::DIRECTIVES, logs::DIRECTIVES, nhpm::DIRECTIVES, nchan::DIRECTIVES];
+    let tables = [
+        DIRECTIVES,
+        web::DIRECTIVES,
+        rewriting::DIRECTIVES,
+        gzip::DIRECTIVES,
+        connection::DIRECTIVES,
+        logs::DIRECTIVES,
+        nhpm::DIRECTIVES,
+        nchan::DIRECTIVES,
+    ];
     tables.into_iter().flatten()
 }
 

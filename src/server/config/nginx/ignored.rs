@@ -142,5 +142,6 @@ static GROUPS: &[(&str, &[&str])] = &[
     ("connections that take nothing are always reset", &["reset_timedout_connection"]),
     ("headers with names that are not valid are refused", &["ignore_invalid_headers"]),
     ("redirections are written as nginx does by default", &["absolute_redirect", "port_in_redirect", "server_name_in_redirect"]),
+    ("steps of the rewrite phase are not logged", &["rewrite_log", "uninitialized_variable_warn"]),
     ("files that are not there are not logged as errors", &["log_not_found", "log_subrequest"]),
 ];

@@ -86,6 +86,8 @@ macro_rules! level {
             pub(super) guards: Vec<GuardDirective>,
             /// Names of those that are turned off here.
             pub(super) guards_off: Vec<String>,
+            /// Not inherited.
+            pub(super) secure_link_secret: Option<Bytes>,
             /// Those of NHPM.
             pub(super) nhpm: NhpmLevel,
             /// Those of nchan.
@@ -101,6 +103,7 @@ macro_rules! level {
                     $($name: self.$name.or_else(|| outer.$name.clone()),)*
                     guards: guards::inherit(self.guards, &self.guards_off, &outer.guards),
                     guards_off: self.guards_off,
+                    secure_link_secret: self.secure_link_secret,
                     nhpm: self.nhpm.inherit(&outer.nhpm),
                     nchan: self.nchan.inherit(&outer.nchan),
                     // A location inside another one has to say itself where its requests go.
@@ -126,6 +129,11 @@ level! {
     // An inner `None` is `off`.
     auth_realm: Option<Expression>,
     auth_users: PathBuf,
+    secure_link: Expression,
+    secure_link_text: Expression,
+    // An inner `None` is `off`.
+    auth_request: Option<Bytes>,
+    auth_request_set: Vec<(usize, Expression)>,
     root: Root,
     index: Vec<Expression>,
     access_logs: Vec<Arc<AccessLog>>,
@@ -253,6 +261,8 @@ impl Level {
             without_etag: level.etag == Some(false),
             unmodified: level.if_modified_since.unwrap_or_default(),
             max_ranges: level.max_ranges,
+            secure_link: self.secure_link().map(Arc::new),
+            auth_request: self.auth_request().map(Arc::new),
         })
     }
 }

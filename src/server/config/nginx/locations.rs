@@ -64,6 +64,11 @@ impl Builder<'_> {
             }
             _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
         }
+        if endpoint != Endpoint::None
+            && let Some(Some(uri)) = &level.auth_request
+        {
+            self.auth_requests.push((directive.place, String::from_utf8_lossy(uri).into_owned()));
+        }
         let mut level = self.with_push_settings(level, endpoint);
         // What a location around it passes on is not passed on here.
         level.proxy_settings = None;

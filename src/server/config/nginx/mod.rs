@@ -31,6 +31,7 @@ mod nhpm;
 mod parser;
 mod proxy;
 mod push_levels;
+mod rewriting;
 mod slips;
 mod stock_files;
 mod timeouts;

@@ -31,8 +31,8 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
     visit(directives, &mut |directive| {
         conditions::capture_names(directive, &mut names.captures);
         match (directive.name.as_str(), directive.arguments.as_slice()) {
-            ("set", [name, _]) => {
-                if let Some(name) = variable(name).filter(|name| !names.assigned.contains(name)) {
+            ("set" | "auth_request_set", [name, _]) => {
+                if let Some(name) = variable(name).filter(|name| name != "args" && !names.assigned.contains(name)) {
                     names.assigned.push(name);
                 }
             }

@@ -52,12 +52,10 @@ fn channels_path(config: &Config, target: &str) -> Option<String> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = normalise(path.as_bytes()).ok()?;
     let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
-    let mut request = Request { query, captures };
-    let mut frame = Frame::default();
+    let mut frame = Frame::new(captures.unwrap_or_default(), Vec::new());
+    let mut request = Request { query, captures: frame.captures.clone() };
     let settings = std::sync::Arc::clone(location.choose(&request, &mut frame).settings);
-    if let Some(captures) = frame.captures {
-        request.captures = captures;
-    }
+    request.captures = frame.captures;
     let value = settings.channels_path.as_ref()?.evaluate(&request);
     Some(String::from_utf8_lossy(&value).into_owned())
 }
@@ -115,13 +113,13 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 
 #[test]
 fn what_is_not_served_is_told_with_its_line() {
-    let text = in_server("location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { rewrite ^ /y; }\nlocation @y {}");
+    let text = in_server("location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { memcached_pass x; }\nlocation @y {}");
     let notices: Vec<_> = loaded(&text).notices.iter().map(ToString::to_string).collect();
     assert_eq!(
         notices,
         [
             "conf:6: directive \"proxy_pass\" is not served by pushctl",
-            "conf:9: directive \"rewrite\" is not served by pushctl",
+            "conf:9: directive \"memcached_pass\" is not served by pushctl",
             "conf:10: a named location is not served by pushctl"
         ]
     );

@@ -15,8 +15,7 @@ const RULES: [&str; 7] = ["allow", "deny", "set", "if", "return", "break", "rewr
 
 /// The text of a tree; the error names what TOML cannot hold.
 pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
-    let mut has_hooks = false;
-    super::names::visit(&tree.directives, &mut |directive| has_hooks |= directive.name.starts_with("nchan_"));
+    let has_hooks = super::rewriting::has_hooks(&tree.directives);
     let mut writer = Writer { out: String::new(), files, has_hooks, main: Vec::new() };
     let empty = Block::default();
     let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);

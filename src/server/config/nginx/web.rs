@@ -1,4 +1,4 @@
-//! The directives around the endpoints: access, added headers, files, logs, and the rewrite phase.
+//! The directives around the endpoints: access, added headers, files, logs, and the rewrite phase without `rewrite`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -39,6 +39,10 @@ fn expression(value: &Value<'_>, text: &[u8]) -> Result<Expression, String> {
 
 fn set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let name = names::variable(value.first()).ok_or_else(|| format!("invalid variable name \"{}\"", value.shown()))?;
+    if name == "args" {
+        scope.steps.push(StepDraft::Step(Step::SetArguments(expression(value, &value.arguments[1])?)));
+        return Ok(());
+    }
     let slot = value.names.assigned.iter().position(|known| *known == name).ok_or("the variable is not known")?;
     if super::super::expression::BUILTIN_VARIABLES.contains(&name.as_str()) {
         return Err(format!("the duplicate \"{name}\" variable"));

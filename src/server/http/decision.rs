@@ -1,0 +1,88 @@
+//! What has to be found out before a request can be answered: whether a password is right, and what back-ends say.
+//!
+//! The request is routed again with what came of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::auth::{Credentials, Verdict};
+use super::auth_request::{AuthRequestResult, Inquiry};
+use super::backend::{Backend, Unreachable};
+use super::hooks::Authorization;
+use crate::server::config::web::AuthRequest;
+use crate::server::response::{Response, Status};
+
+/// Most requests of `auth_request` about one request: its location may depend on the time.
+const MAX_INQUIRIES: u8 = 4;
+
+/// What is known when a request is routed again.
+#[derive(Clone, Default)]
+pub(super) struct Again {
+    /// What came of checking its password.
+    pub(super) checked: Option<Verdict>,
+    /// What came of `auth_request`.
+    pub(super) inquired: Option<Arc<AuthRequestResult>>,
+    /// How often that was asked.
+    inquiries: u8,
+    /// The path that it was led to.
+    pub(super) redirected: Option<Vec<u8>>,
+    /// A hook has agreed to it.
+    pub(super) authorized: bool,
+}
+
+impl Again {
+    /// A request that was led to this path.
+    pub(super) fn redirected(path: Vec<u8>) -> Self {
+        Self { redirected: Some(path), ..Self::default() }
+    }
+
+    /// What came of asking about the request as these settings demand.
+    pub(super) fn inquired(&self, settings: &Arc<AuthRequest>) -> Option<&AuthRequestResult> {
+        self.inquired.as_deref().filter(|result| Arc::ptr_eq(&result.settings, settings))
+    }
+}
+
+/// A question about a request.
+pub(super) enum Question {
+    /// Are these right?
+    Password(Credentials),
+    /// `auth_request`
+    AuthRequest(Inquiry),
+    /// A hook of nchan.
+    Hook(Authorization),
+}
+
+/// A question, and what is known already.
+pub(super) struct Decision {
+    pub(super) question: Question,
+    pub(super) again: Again,
+}
+
+impl Decision {
+    /// Finds the answer: with it the request is routed again, or rejected.
+    pub(super) async fn find(self, backend: &Backend) -> Result<Again, Response> {
+        let Self { question, mut again } = self;
+        match question {
+            Question::Password(credentials) => again.checked = Some(credentials.check().await),
+            Question::AuthRequest(inquiry) => {
+                again.inquiries += 1;
+                if again.inquiries > MAX_INQUIRIES {
+                    return Err(Response::error_page(Status::INTERNAL).closing());
+                }
+                again.inquired = Some(Arc::new(inquiry.ask(backend).await));
+            }
+            Question::Hook(Authorization { ask, wanted }) => {
+                let told = match ask {
+                    Ok(ask) => backend.ask(ask, Bytes::new()).await,
+                    Err(Unreachable) => Err(Unreachable),
+                };
+                match told {
+                    Ok(told) if (200..300).contains(&told.status) => again.authorized = true,
+                    told => return Err(Authorization::refusal(wanted, told)),
+                }
+            }
+        }
+        Ok(again)
+    }
+}
