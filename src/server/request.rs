@@ -7,7 +7,7 @@ use super::config::expression::Memo;
 use super::config::rewrite::find_argument;
 use super::config::secure_link::Links;
 use super::config::web::Root;
-use super::config::{Frame, SecureLink, Variables, VirtualServer};
+use super::config::{Frame, SecureLink, Variables, VirtualServer, WebSettings};
 use crate::message::{http_date, unix_now};
 
 /// The head of an HTTP/1.x request.
@@ -100,7 +100,7 @@ impl Request<'_> {
 }
 
 /// The variables of a request in a location.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RequestVariables<'a> {
     /// The request.
     pub request: &'a Request<'a>,
@@ -194,6 +194,14 @@ impl Variables for RequestVariables<'_> {
 
     fn memo(&self) -> Option<&Memo> {
         Some(&self.frame.memo)
+    }
+}
+
+impl<'a> RequestVariables<'a> {
+    /// The variables as they are at a location with these settings.
+    #[must_use]
+    pub fn under(self, web: &'a WebSettings) -> Self {
+        Self { root: web.root.as_ref(), secure_link: web.secure_link.as_deref(), ..self }
     }
 }
 

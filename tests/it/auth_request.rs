@@ -37,7 +37,8 @@ impl Backend {
 }
 
 fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
-    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+    let mut read = Vec::new();
+    let mut piece = [0; 4096];
     while !read.windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read(&mut piece) {
             Ok(count @ 1..) => read.extend_from_slice(&piece[..count]),
@@ -63,7 +64,8 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
 
 #[test]
 fn answers_and_variables_are_those_of_nginx() {
-    let (backend, root) = (Backend::start(), Directory::new("root"));
+    let backend = Backend::start();
+    let root = Directory::new("root");
     let users = root.write("users", "u:{PLAIN}pw\n");
     let http = format!(
         r#"server {{ listen 127.0.0.1:{{{{PORT}}}}; root {root}; default_type text/plain; set $shared outer;

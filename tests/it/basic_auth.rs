@@ -1,7 +1,9 @@
 //! `auth_basic` against clients that want to keep the server busy, and what nginx accepts of credentials and files of users.
 
+use std::net::SocketAddr;
+
 use super::around::{Asked, compare};
-use super::support::{Directory, Server, conf};
+use super::support::{Connection, Directory, Server, Socket, conf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -66,6 +68,39 @@ fn long_passwords_cost_no_time() {
         assert_eq!(status(&server, user, "p"), 200, "{user}");
     }
     server.stop();
+}
+
+#[test]
+fn many_wrong_passwords_of_one_client_do_not_delay_another_client() {
+    const ATTEMPTS: usize = 24;
+    let directory = Directory::new("users");
+    directory.write("users", "slow:$2b$10$abcdefghijklmnopqrstuuzwwq.in3OYL4.pkB6TmFlI5pl.3mvQ.\nfine:{PLAIN}p\n");
+    let server = server(&directory);
+    let request = |user: &str, password: &str| {
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
+        format!("POST /pub HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\nContent-Length: 2\r\n\r\nhi")
+    };
+    let mut attempts: Vec<Connection> = (0..ATTEMPTS).map(|_| server.connect()).collect();
+    for (number, connection) in attempts.iter_mut().enumerate() {
+        connection.send(request("slow", &format!("wrong {number}")));
+    }
+    let mut other = connect_from("127.0.0.2", server.address());
+    other.send(request("fine", "p"));
+    assert_eq!(other.read_response().head.status, 200);
+    let answered = attempts.iter_mut().filter_map(|connection| connection.has_received().then_some(())).count();
+    assert!(answered < ATTEMPTS / 2, "{answered} of {ATTEMPTS} were checked before");
+    drop(attempts);
+    drop(server);
+}
+
+/// A connection from this address.
+fn connect_from(from: &str, to: &str) -> Connection {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let from: SocketAddr = format!("{from}:0").parse().expect("an address");
+    let to: SocketAddr = to.parse().expect("an address with a port");
+    socket.bind(&from.into()).expect("an address of the loopback");
+    socket.connect(&to.into()).expect("the server listens");
+    Connection::new(Socket::Tcp(socket.into()))
 }
 
 #[test]

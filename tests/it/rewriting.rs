@@ -227,7 +227,8 @@ fn links_are_checked_as_by_nginx() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let server = checksum("/server server");
     let expiring = |time: &str| format!("/expires?md5={}&e={time}", checksum(&format!("{time}/expires secret")));
-    let (link, with_arguments) = (hexadecimal("a/bword"), hexadecimal("a?x=1word"));
+    let link = hexadecimal("a/bword");
+    let with_arguments = hexadecimal("a?x=1word");
     let targets = [
         format!("/server?md5={server}"),
         format!("/server?md5={server}=="),

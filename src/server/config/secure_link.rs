@@ -164,7 +164,8 @@ impl Variables for Checking<'_> {
 /// The link of `/prefix/CHECKSUM/link`, if its checksum is right.
 fn signed_part<'a>(target: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     let mut parts = target.strip_prefix(b"/")?.splitn(3, |byte| *byte == b'/').skip(1);
-    let (checksum, link) = (parts.next()?, parts.next().filter(|link| !link.is_empty())?);
+    let checksum = parts.next()?;
+    let link = parts.next().filter(|link| !link.is_empty())?;
     let digest: String = Md5::digest([link, secret].concat()).iter().map(|byte| format!("{byte:02x}")).collect();
     same(&checksum.to_ascii_lowercase(), digest.as_bytes()).then_some(link)
 }

@@ -31,7 +31,7 @@ static RARELY: Rarely = Rarely::new();
 /// Who a client claims to be.
 pub(super) struct Credentials {
     /// The file of users.
-    users: PathBuf,
+    pub(super) users: PathBuf,
     /// Name and password, with a colon between them.
     pair: Vec<u8>,
     /// Address of the client.
@@ -147,7 +147,8 @@ impl Credentials {
             Ok(true) => Verdict::Right,
             Ok(false) => Verdict::Wrong,
             Err(error) => {
-                let (user, file) = (String::from_utf8_lossy(user), self.users.display());
+                let user = String::from_utf8_lossy(user);
+                let file = self.users.display();
                 RARELY
                     .warn(|left_out| tracing::warn!(%error, %file, line, %user, left_out, "a user of auth_basic_user_file cannot log in"));
                 Verdict::Wrong
@@ -192,7 +193,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_has_one_check_at_a_time() {
-        let (first, second, other) = (Place::of("a".to_owned()), Place::of("a".to_owned()), Place::of("b".to_owned()));
+        let [first, second, other] = ["a", "a", "b"].map(|client| Place::of(client.to_owned()));
         let turn = first.lock.lock().await;
         assert!(second.lock.try_lock().is_err() && other.lock.try_lock().is_ok());
         drop(turn);

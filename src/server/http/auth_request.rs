@@ -116,11 +116,10 @@ fn with_subrequest<T>(
     let request = Request { path: Cow::Borrowed(&settings.uri), query: b"", ..*client.request };
     let variables = RequestVariables { request: &request, frame: &none, client: Some(client), ..*client };
     let destination = Start { variables, values: None, method: "GET", may_enter_internal: &|_| true, body_bytes: None }.walk(&mut frame);
-    let web = &destination.settings.web;
-    let (root, secure_link) = (web.root.as_ref(), web.secure_link.as_deref());
     let rewritten = frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..request });
     let request = rewritten.as_ref().unwrap_or(&request);
-    work(&destination, &RequestVariables { request, frame: &frame, root, secure_link, client: Some(client), ..*client })
+    let variables = RequestVariables { request, frame: &frame, client: Some(client), ..*client }.under(&destination.settings.web);
+    work(&destination, &variables)
 }
 
 fn target(settings: &AuthRequest, destination: &Destination<'_>, variables: &RequestVariables<'_>) -> Target {

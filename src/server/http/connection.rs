@@ -290,7 +290,7 @@ impl<'a> Requests<'a> {
                 return taken.map(|()| None);
             }
             Next::Decide(decision) => {
-                let outcome = Box::pin(self.decide(*decision, (head, length))).await;
+                let outcome = Box::pin(self.decide(*decision, head, length)).await;
                 if !matches!(outcome, Ok(Err(_))) {
                     // It was logged when it was routed again.
                     log.iter_mut().for_each(|log| log.forget());

@@ -2,6 +2,7 @@
 //!
 //! The request is routed again with what came of it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ const MAX_INQUIRIES: u8 = 4;
 /// What is known when a request is routed again.
 #[derive(Clone, Default)]
 pub(super) struct Again {
-    /// What came of checking its password.
-    pub(super) checked: Option<Verdict>,
+    /// What came of checking its password, and against which file.
+    checked: Option<(PathBuf, Verdict)>,
     /// What came of `auth_request`.
     pub(super) inquired: Option<Arc<AuthRequestResult>>,
     /// How often that was asked.
@@ -35,6 +36,11 @@ impl Again {
     /// A request that was led to this path.
     pub(super) fn redirected(path: Vec<u8>) -> Self {
         Self { redirected: Some(path), ..Self::default() }
+    }
+
+    /// What came of checking its password against this file.
+    pub(super) fn verdict(&self, users: &Path) -> Option<Verdict> {
+        self.checked.as_ref().filter(|(file, _)| file == users).map(|(_, verdict)| *verdict)
     }
 
     /// What came of asking about the request as these settings demand.
@@ -64,7 +70,10 @@ impl Decision {
     pub(super) async fn find(self, backend: &Backend) -> Result<Again, Response> {
         let Self { question, mut again } = self;
         match question {
-            Question::Password(credentials) => again.checked = Some(credentials.check().await),
+            Question::Password(credentials) => {
+                let users = credentials.users.clone();
+                again.checked = Some((users, credentials.check().await));
+            }
             Question::AuthRequest(inquiry) => {
                 again.inquiries += 1;
                 if again.inquiries > MAX_INQUIRIES {

@@ -81,9 +81,7 @@ pub(super) fn ask_hook(
     let rewritten =
         frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..*start.variables.request });
     let request = rewritten.as_ref().unwrap_or(&request);
-    let web = &settings.web;
-    let (root, secure_link) = (web.root.as_ref(), web.secure_link.as_deref());
-    let own = RequestVariables { request, frame: &frame, root, secure_link, client: Some(variables), ..*variables };
+    let own = RequestVariables { request, frame: &frame, client: Some(variables), ..*variables }.under(&settings.web);
     ask(proxy, request, &NchanVariables { request: &own, values }, frame.stays, (method.clone(), tells_length))
 }
 
@@ -227,7 +225,8 @@ impl Requests<'_> {
     pub(super) async fn decide(
         &mut self,
         decision: Decision,
-        (head, length): (Bytes, BodyLength),
+        head: Bytes,
+        length: BodyLength,
     ) -> Result<Result<Option<Served>, Response>, Over> {
         // Earlier answers do not wait for it.
         self.flush().await?;

@@ -55,8 +55,12 @@ pub(super) enum Answering<'a> {
     Error(Status),
 }
 
-/// Settings, those of `limit_except`, and what answers.
-type Visit<'a> = (&'a Arc<LocationSettings>, Option<&'a WebSettings>, Answering<'a>);
+/// What a location makes of a request that stays there.
+struct Visit<'a> {
+    settings: &'a Arc<LocationSettings>,
+    limited: Option<&'a WebSettings>,
+    end: Answering<'a>,
+}
 
 impl<'a> Start<'a> {
     /// Takes the phase; what it sets, captures and rewrites is in `frame`.
@@ -82,7 +86,7 @@ impl<'a> Start<'a> {
                 frame.take_match(captures);
             }
             gate = gate.max(location.settings.web.answer_gate);
-            if let Some((settings, limited, end)) = self.visit(location, frame) {
+            if let Some(Visit { settings, limited, end }) = self.visit(location, frame) {
                 return Destination { location: Some(location), settings, limited, gate, end };
             }
         }
@@ -92,27 +96,28 @@ impl<'a> Start<'a> {
 
     /// Takes the directives of a location; `None` = the URI has changed.
     fn visit(&self, location: &'a Location, frame: &mut Frame) -> Option<Visit<'a>> {
+        let visit = |settings, end| Some(Visit { settings, limited: None, end });
         let own = &location.settings;
         if own.web.internal && !frame.is_internal && !(self.may_enter_internal)(&own.web) {
-            return Some((own, None, Answering::Error(Status::NOT_FOUND)));
+            return visit(own, Answering::Error(Status::NOT_FOUND));
         }
         if let Some(limited) = own.web.limited(self.method) {
-            return Some((own, Some(limited), Answering::Location));
+            return Some(Visit { settings: own, limited: Some(limited), end: Answering::Location });
         }
         let choice = self.with_settings(&own.web, |variables| location.choose(variables, frame));
         let is_too_large = own.client_max_body_size > 0 && self.body_bytes.is_some_and(|bytes| bytes > own.client_max_body_size);
         match choice.end {
             // What the location does with large bodies is its own business.
-            End::Content => Some((choice.settings, None, Answering::Location)),
-            _ if is_too_large => Some((own, None, Answering::Error(Status(413)))),
+            End::Content => visit(choice.settings, Answering::Location),
+            _ if is_too_large => visit(own, Answering::Error(Status(413))),
             End::Search => None,
-            end => Some((choice.settings, None, answering(end)?)),
+            end => visit(choice.settings, answering(end)?),
         }
     }
 
     /// Lets `work` see the variables as they are under these settings.
     fn with_settings<T>(&self, web: &WebSettings, work: impl FnOnce(&dyn Variables) -> T) -> T {
-        let variables = RequestVariables { root: web.root.as_ref(), secure_link: web.secure_link.as_deref(), ..self.variables };
+        let variables = self.variables.under(web);
         match self.values {
             Some(values) => work(&NchanVariables { request: &variables, values }),
             None => work(&variables),

@@ -20,7 +20,7 @@ use super::files;
 use super::head::BodyLength;
 use super::hooks;
 use super::repeated;
-use super::rewriting::{Answering, Start};
+use super::rewriting::{Answering, Destination, Start};
 use super::site::Site;
 use super::target;
 use super::web;
@@ -158,8 +158,7 @@ impl Router<'_> {
     fn route_at(&self, server: &Arc<VirtualServer>, request: &Request<'_>, length: BodyLength, peer: &Endpoints) -> Routed {
         let none = Frame::default();
         let mut frame = Frame::new(server.captures(|| request.host().unwrap_or_default()), Vec::new());
-        let (root, secure_link, client) = (None, None, None);
-        let variables = RequestVariables { request, frame: &none, peer, server, root, secure_link, client };
+        let variables = RequestVariables { request, frame: &none, peer, server, root: None, secure_link: None, client: None };
         let body_bytes = if let BodyLength::Bytes(bytes) = length { Some(bytes) } else { None };
         let is_internal = self.again.redirected.is_some();
         let may_enter = |web: &WebSettings| is_internal || (web.internal_from_front && self.is_front(web, peer));
@@ -177,20 +176,14 @@ impl Router<'_> {
         let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);
         let last = is_last.then(|| request.last());
         let request = last.as_ref().unwrap_or(request);
-        let (root, secure_link) = (settings.web.root.as_ref(), settings.web.secure_link.as_deref());
-        let variables = RequestVariables { request, frame: &frame, root, secure_link, ..start.variables };
+        let variables = RequestVariables { request, frame: &frame, ..start.variables }.under(&settings.web);
         let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
         let compression = Compression::of(settings.gzip.as_ref(), request);
+        let is_known = !regex_pattern::has_failure() && self.passes(destination.gate, &settings.web, peer);
         let (next, max_body) = match &destination.end {
-            // What the rules say is not known.
-            _ if regex_pattern::has_failure() => (Next::Respond(Response::error_page(Status::INTERNAL).closing()), 0),
-            _ if !self.passes(destination.gate, &settings.web, peer) => (forbidden(), 0),
-            Answering::Return(answer) => {
-                (web::returned(answer, request, &settings.types, &variables).map_or(Next::Last(Vec::new()), Next::Respond), 0)
-            }
-            Answering::Redirect(status, address) => (Next::Respond(web::redirection(*status, address, request)), 0),
-            Answering::Error(status) => (Next::Respond(web::error(status.0)), 0),
-            Answering::Location => self.admitted(&destination, &variables, (length, &added, &compression)),
+            Answering::Location if is_known => self.admitted(&destination, &variables, (length, &added, &compression)),
+            _ if is_known => (answered(&destination, &variables), 0),
+            _ => (forbidden(), 0),
         };
         let next = self.unless_failed(next);
         let location = destination.location;
@@ -340,6 +333,19 @@ impl Router<'_> {
 /// The answer to a client that does not come from the front.
 fn forbidden() -> Next {
     Next::Respond(Response::error_page(Status::FORBIDDEN))
+}
+
+/// What the rewrite phase answers itself.
+fn answered(destination: &Destination<'_>, variables: &RequestVariables<'_>) -> Next {
+    match &destination.end {
+        Answering::Return(answer) => {
+            let response = web::returned(answer, variables.request, &destination.settings.types, variables);
+            response.map_or(Next::Last(Vec::new()), Next::Respond)
+        }
+        Answering::Redirect(status, address) => Next::Respond(web::redirection(*status, address, variables.request)),
+        Answering::Error(status) => Next::Respond(web::error(status.0)),
+        Answering::Location => Next::Respond(Response::error_page(Status::NOT_FOUND)),
+    }
 }
 
 /// Whether a request at such a location is one of a publisher.

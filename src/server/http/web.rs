@@ -93,7 +93,7 @@ fn by_password(web: &WebSettings, request: &Request<'_>, variables: &dyn Variabl
     let header = request.header("authorization");
     let verdict = match Credentials::of(header, authentication.users.clone(), &request.endpoints.remote_address) {
         None => Verdict::Wrong,
-        Some(credentials) => match again.checked.or_else(|| credentials.known()) {
+        Some(credentials) => match again.verdict(&authentication.users).or_else(|| credentials.known()) {
             Some(verdict) => verdict,
             None => return Opinion::Open(Access::Check(credentials)),
         },
