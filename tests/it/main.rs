@@ -50,5 +50,6 @@ mod surroundings;
 mod systemd;
 mod texts;
 mod unenforced;
+mod unix_sockets;
 mod websockets;
 mod wire;

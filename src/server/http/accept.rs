@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use rustix::io::Errno;
 
-use super::listener::{Accepted, Bound, UnixPath};
+use super::listener::{Accepted, Bound};
+use super::unix_socket::UnixPath;
 use crate::server::broker::{Broker, Incident};
 
 /// Time until accepting is tried again when the system lacks something that a spare descriptor does not mend.
@@ -22,8 +23,8 @@ impl Bound {
     pub(in crate::server) async fn accept_all(self, broker: Broker, mut take: impl AsyncFnMut(Accepted)) -> io::Result<()> {
         let listener = match self {
             Bound::Tcp(listener) => Listening::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            Bound::Unix(listener, path) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, Some(path)),
-            Bound::PassedUnix(listener, _) => Listening::Unix(tokio::net::UnixListener::from_std(listener)?, None),
+            Bound::Unix(path, listener) => Listening::Unix(Some(path), tokio::net::UnixListener::from_std(listener)?),
+            Bound::PassedUnix(listener, _) => Listening::Unix(None, tokio::net::UnixListener::from_std(listener)?),
         };
         let mut lack = Lack { broker, spare: spare(), last: None, shed: 0 };
         loop {
@@ -113,7 +114,7 @@ fn spare() -> Option<File> {
 /// A listener that is registered with the accepting runtime.
 enum Listening {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener, #[allow(dead_code, reason = "held for its drop")] Option<UnixPath>),
+    Unix(#[allow(dead_code, reason = "held for its drop, which comes first")] Option<UnixPath>, tokio::net::UnixListener),
 }
 
 impl Listening {
@@ -121,7 +122,7 @@ impl Listening {
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Listening::Tcp(listener) => listener.accept().await?.0.into_std().map(Accepted::Tcp),
-            Listening::Unix(listener, _) => listener.accept().await?.0.into_std().map(Accepted::Unix),
+            Listening::Unix(_, listener) => listener.accept().await?.0.into_std().map(Accepted::Unix),
         }
     }
 }

@@ -4,12 +4,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::refusal;
+use super::unix_socket::{self, UnixPath};
 use crate::server::config::{ListenAddress, Listener, TcpSettings};
 use crate::server::fanout::Outlet;
 use crate::server::request::Endpoints;
@@ -27,20 +28,10 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 #[derive(Debug)]
 pub(in crate::server) enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, UnixPath),
+    /// Its file goes before the listener, which keeps the number of the file from being used again.
+    Unix(UnixPath, UnixListener),
     /// A socket that came from elsewhere, with its path, which is not ours to remove.
     PassedUnix(UnixListener, PathBuf),
-}
-
-/// The path of a unix socket, which is removed with its listener.
-#[derive(Debug)]
-pub(in crate::server) struct UnixPath(PathBuf);
-
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        // Somebody else may have removed it, which is as good.
-        drop(std::fs::remove_file(&self.0));
-    }
 }
 
 /// A connection on its way to its shard.
@@ -51,12 +42,11 @@ pub(in crate::server) enum Accepted {
 }
 
 impl Bound {
-    /// Binds the address of `listener`; connections get `settings`. The file of a unix socket that nobody listens on any
-    /// more is replaced.
+    /// Binds the address of `listener`; connections get `settings`.
     pub(in crate::server) fn bind(listener: &Listener, settings: &TcpSettings) -> io::Result<Self> {
         match &listener.address {
             ListenAddress::Tcp(address) => bind_tcp(*address, listener.accepts_ipv4, settings).map(Bound::Tcp),
-            ListenAddress::Unix(path) => bind_unix(path).map(|listener| Bound::Unix(listener, UnixPath(path.clone()))),
+            ListenAddress::Unix(path) => unix_socket::bind(path).map(|(listener, path)| Bound::Unix(path, listener)),
         }
     }
 
@@ -64,7 +54,7 @@ impl Bound {
     pub(in crate::server) fn address(&self) -> io::Result<ListenAddress> {
         match self {
             Bound::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
-            Bound::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),
+            Bound::Unix(path, _) => Ok(ListenAddress::Unix(path.path().to_owned())),
             Bound::PassedUnix(_, path) => Ok(ListenAddress::Unix(path.clone())),
         }
     }
@@ -96,19 +86,6 @@ pub(super) fn apply(settings: &TcpSettings, socket: &Socket) -> io::Result<()> {
         socket.set_tcp_user_timeout(Some(settings.user_timeout))?;
     }
     Ok(())
-}
-
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    let is_stale = || std::os::unix::net::UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale() => {
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        bound => bound,
-    }?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
 }
 
 impl Accepted {

@@ -50,6 +50,7 @@ mod sending;
 mod shape;
 mod site;
 mod target;
+mod unix_socket;
 mod web;
 
 pub use access_log::reopen as reopen_access_logs;
