@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Server, find, frame, frame_with, object, opcode, wait_until};
+use crate::support::{Connection, Server, conf, find, frame, frame_with, object, opcode, wait_until};
 
 /// The beginning of a frame that is larger than [`MOST`].
 const OVERSIZED: [u8; 8] = [0x81, 0xfe, 0xff, 0xff, 0, 0, 0, 0];
@@ -238,5 +238,63 @@ fn the_body_timeout_is_that_of_one_websocket_message_and_not_of_many() {
         let message = websocket.next_text().map(|message| message.id);
         assert_eq!(message, Some(number), "the websocket was dropped after {:?}", begun.elapsed());
     }
+    server.stop();
+}
+
+/// What a client sends, and the code of the close that it gets.
+const VIOLATIONS: [(&str, u8, &[u8], bool, u16); 12] = [
+    ("a frame without a mask", 0x81, b"a", false, 1002),
+    ("RSV1", 0xc1, b"a", true, 1002),
+    ("RSV2", 0xa1, b"a", true, 1002),
+    ("RSV3", 0x91, b"a", true, 1002),
+    ("a reserved opcode", 0x83, b"a", true, 1002),
+    ("a reserved control opcode", 0x8b, b"", true, 1002),
+    ("a continuation without a beginning", 0x80, b"a", true, 1002),
+    ("a fragmented ping", 0x09, b"a", true, 1002),
+    ("a ping of 126 bytes", 0x89, &[b'a'; 126], true, 1002),
+    ("a close of one byte", 0x88, b"\x03", true, 1002),
+    ("text that is not UTF-8", 0x81, b"\xff", true, 1007),
+    ("binary", 0x82, b"a", true, 1003),
+];
+
+#[test]
+fn frames_that_break_the_rules_close_the_built_in_websocket_and_publish_nothing() {
+    let server = Server::start(&[]);
+    for (what, first, payload, is_masked, code) in VIOLATIONS {
+        let mut websocket = server.websocket("/ws/c", &[]);
+        let mut bytes = frame_with(first, payload, is_masked.then_some([1, 2, 3, 4]));
+        bytes.extend(frame(opcode::TEXT, b"behind it"));
+        websocket.send(bytes);
+        let close = websocket.read_frame();
+        assert_eq!((close.opcode(), &close.payload[..2]), (opcode::CLOSE, &code.to_be_bytes()[..]), "{what}");
+        websocket.send(frame(opcode::CLOSE, &code.to_be_bytes()));
+        websocket.expect_close();
+    }
+    // Lengths that are not in their shortest form, known before the payload is there.
+    for header in [&[0x81, 0xfe, 0, 1][..], &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 1]] {
+        let mut websocket = server.websocket("/ws/c", &[]);
+        websocket.send(header);
+        let close = websocket.read_frame();
+        assert_eq!((close.opcode(), &close.payload[..2]), (opcode::CLOSE, &1002_u16.to_be_bytes()[..]), "{header:?}");
+    }
+    let mut websocket = server.websocket("/ws/c", &[]);
+    websocket.send([frame_with(0x01, b"a", Some([1, 2, 3, 4])), frame(opcode::TEXT, b"b")].concat());
+    assert_eq!(&websocket.read_frame().payload[..2], &1002_u16.to_be_bytes(), "a text between fragments");
+    assert_eq!(published(&server, "c"), 0);
+    server.stop();
+}
+
+#[test]
+fn imported_websockets_take_the_frames_that_the_module_takes() {
+    let server = Server::with_conf(&conf(
+        "push_stream_shared_memory_size 10m;",
+        "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+         location ~ ^/ws/(.*)$ {
+             push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_websocket_allow_publish on;
+         }",
+    ));
+    let mut websocket = server.websocket("/ws/c", &[]);
+    websocket.send([frame_with(0x81, b"no mask", None), frame_with(0xc1, b"RSV1", Some([1, 2, 3, 4]))].concat());
+    assert_eq!([websocket.read_frame().payload, websocket.read_frame().payload], [b"no mask".to_vec(), b"RSV1".to_vec()]);
     server.stop();
 }

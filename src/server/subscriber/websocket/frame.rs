@@ -101,6 +101,34 @@ pub fn parse(buffer: &[u8], max_payload: usize) -> Parsed {
     Parsed::Complete(Frame { fin: first & 0x80 != 0, opcode: Opcode::of(first & 0x0f), payload }, taken)
 }
 
+/// How the header at the front of `buffer` breaks the rules for frames of clients without extensions (RFC 6455, sections 5.1, 5.2
+/// and 5.5); `None` as long as what has come of it is correct.
+#[must_use]
+pub fn violation(buffer: &[u8]) -> Option<&'static str> {
+    let [first, second, rest @ ..] = buffer else { return None };
+    let opcode = Opcode::of(first & 0x0f);
+    if first & 0x70 != 0 {
+        return Some("reserved bit set");
+    }
+    if opcode == Opcode::Reserved {
+        return Some("reserved opcode");
+    }
+    if second & 0x80 == 0 {
+        return Some("frame not masked");
+    }
+    if opcode.is_control() && first & 0x80 == 0 {
+        return Some("control frame in fragments");
+    }
+    if opcode.is_control() && second & 0x7f > 125 {
+        return Some("control frame too long");
+    }
+    match (second & 0x7f, rest) {
+        (126, [a, b, ..]) if u16::from_be_bytes([*a, *b]) < 126 => Some("length not in its shortest form"),
+        (127, [0, 0, 0, 0, 0, 0, _, _, ..]) => Some("length not in its shortest form"),
+        _ => None,
+    }
+}
+
 /// Appends a whole message in one frame, unmasked, as servers send it.
 pub fn push(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode.bits());
@@ -144,6 +172,29 @@ mod tests {
             let taken = bytes.len();
             bytes.push(0x81);
             assert_eq!(parse(&bytes, 1 << 20), Parsed::Complete(Frame { fin: true, opcode: Opcode::Text, payload }, taken));
+        }
+    }
+
+    #[test]
+    fn headers_of_clients_are_checked_as_far_as_they_came() {
+        for good in [&[0x81, 0x80][..], &[0x01, 0xff], &[0x80, 0xfe, 0, 126], &[0x89, 0xfd], &[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0], &[0xf1]]
+        {
+            assert_eq!(violation(good), None, "{good:x?}");
+        }
+        for (bad, expected) in [
+            (&[0xc1, 0x81][..], "reserved bit set"),
+            (&[0xa1, 0x81], "reserved bit set"),
+            (&[0x91, 0x81], "reserved bit set"),
+            (&[0x83, 0x80], "reserved opcode"),
+            (&[0x8b, 0x80], "reserved opcode"),
+            (&[0x81, 0x01], "frame not masked"),
+            (&[0x88, 0x00], "frame not masked"),
+            (&[0x09, 0x80], "control frame in fragments"),
+            (&[0x8a, 0xfe], "control frame too long"),
+            (&[0x81, 0xfe, 0, 125], "length not in its shortest form"),
+            (&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 255, 255], "length not in its shortest form"),
+        ] {
+            assert_eq!(violation(bad), Some(expected), "{bad:x?}");
         }
     }
 

@@ -23,14 +23,19 @@ pub enum Event {
     Close(Vec<u8>),
 }
 
-/// Close code of RFC 6455, section 7.4.1, for a message that is too large. Broken rules close without a code, as in the
-/// module.
+/// Close codes of RFC 6455, section 7.4.1. In locations of the module broken rules close without a code, as there.
+const PROTOCOL_ERROR: u16 = 1002;
+const NOT_ACCEPTED: u16 = 1003;
+const INVALID_TEXT: u16 = 1007;
 const TOO_LARGE: u16 = 1009;
 
 impl Inbound {
     /// Takes what is complete from the front of `buffer`; `None` = more bytes are needed.
     pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Event> {
         loop {
+            if let Some(reason) = frame::violation(buffer).filter(|_| !self.as_module) {
+                return Some(Event::Close(frame::close(PROTOCOL_ERROR, reason)));
+            }
             match frame::parse(buffer, max_message) {
                 Parsed::Incomplete => return None,
                 Parsed::TooLarge => return Some(Event::Close(frame::close(TOO_LARGE, "message too large"))),
@@ -57,13 +62,14 @@ impl Inbound {
     }
 
     fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {
-        let broken = || Some(Event::Close(empty_close()));
+        let as_module = self.as_module;
+        let broken = |reason: &str| Some(Event::Close(if as_module { empty_close() } else { frame::close(PROTOCOL_ERROR, reason) }));
         let Frame { fin, opcode, payload } = frame;
-        if opcode.is_control() && (!fin || (payload.len() > 125 && !self.as_module)) {
-            return broken();
+        if opcode.is_control() && !fin {
+            return broken("control frame in fragments");
         }
         if opcode.is_control() && self.as_module && self.fragments.is_some() {
-            return broken();
+            return broken("control frame between fragments");
         }
         if self.as_module && matches!(opcode, Opcode::Ping | Opcode::Pong) && std::str::from_utf8(&payload).is_err() {
             return Some(Event::Close(Vec::new()));
@@ -76,10 +82,11 @@ impl Inbound {
                 Some(Event::Reply(pong))
             }
             Opcode::Pong => None,
-            Opcode::Close => Some(Event::Close(closing(&payload))),
-            Opcode::Binary | Opcode::Reserved => broken(),
-            Opcode::Text if self.fragments.is_some() => broken(),
-            Opcode::Continuation if self.fragments.is_none() => broken(),
+            Opcode::Close => Some(Event::Close(closing(&payload, as_module))),
+            Opcode::Binary if !as_module => Some(Event::Close(frame::close(NOT_ACCEPTED, "only text is accepted"))),
+            Opcode::Binary | Opcode::Reserved => broken("reserved opcode"),
+            Opcode::Text if self.fragments.is_some() => broken("message within the fragments of another one"),
+            Opcode::Continuation if self.fragments.is_none() => broken("fragment without a beginning"),
             Opcode::Text | Opcode::Continuation => {
                 let mut text = self.fragments.take().unwrap_or_default();
                 if text.len() + payload.len() > max_message {
@@ -90,24 +97,26 @@ impl Inbound {
                     self.fragments = Some(text);
                     return None;
                 }
-                if std::str::from_utf8(&text).is_err() {
-                    return Some(Event::Close(Vec::new()));
+                if std::str::from_utf8(&text).is_ok() {
+                    return Some(Event::Text(text));
                 }
-                Some(Event::Text(text))
+                Some(Event::Close(if as_module { Vec::new() } else { frame::close(INVALID_TEXT, "text is not UTF-8") }))
             }
         }
     }
 }
 
 /// The answer to a close frame: its code, without the reason; an empty one to one that carries none.
-fn closing(payload: &[u8]) -> Vec<u8> {
+fn closing(payload: &[u8], as_module: bool) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
         [] => frame::push(Opcode::Close, b"", &mut out),
         [high, low, reason @ ..] if is_allowed(u16::from_be_bytes([*high, *low])) && std::str::from_utf8(reason).is_ok() => {
             frame::push(Opcode::Close, &[*high, *low], &mut out);
         }
-        _ => return empty_close(),
+        _ if as_module => return empty_close(),
+        [high, low, ..] if is_allowed(u16::from_be_bytes([*high, *low])) => return frame::close(INVALID_TEXT, "reason is not UTF-8"),
+        _ => return frame::close(PROTOCOL_ERROR, "wrong close code"),
     }
     out
 }
@@ -127,13 +136,14 @@ fn is_allowed(code: u16) -> bool {
 mod tests {
     use super::*;
 
-    fn events(frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
+    fn events_as(as_module: bool, frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
         let mut buffer = BytesMut::new();
         for (fin, opcode, payload) in frames {
-            buffer.extend_from_slice(&[u8::from(*fin) << 7 | opcode, payload.len() as u8]);
+            // The mask of zeros changes nothing.
+            buffer.extend_from_slice(&[u8::from(*fin) << 7 | opcode, 0x80 | payload.len() as u8, 0, 0, 0, 0]);
             buffer.extend_from_slice(payload);
         }
-        let mut inbound = Inbound::default();
+        let mut inbound = Inbound::new(as_module);
         let mut events = Vec::new();
         while let Some(event) = inbound.next(&mut buffer, 20) {
             let is_close = matches!(event, Event::Close(_));
@@ -143,6 +153,10 @@ mod tests {
             }
         }
         events
+    }
+
+    fn events(frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
+        events_as(false, frames)
     }
 
     #[test]
@@ -156,7 +170,30 @@ mod tests {
     }
 
     #[test]
-    fn broken_rules_close() {
+    fn broken_rules_close_with_their_code() {
+        for (frames, code) in [
+            (&[(true, 0, &b"x"[..])][..], PROTOCOL_ERROR),
+            (&[(false, 1, b"x"), (true, 1, b"y")], PROTOCOL_ERROR),
+            (&[(true, 3, b"")], PROTOCOL_ERROR),
+            (&[(false, 9, b"")], PROTOCOL_ERROR),
+            (&[(true, 8, b"\x03")], PROTOCOL_ERROR),
+            (&[(true, 8, b"\x03\xed")], PROTOCOL_ERROR),
+            (&[(true, 2, b"x")], NOT_ACCEPTED),
+            (&[(true, 1, b"\xff")], INVALID_TEXT),
+            (&[(false, 1, b"\xc3"), (true, 0, b"x")], INVALID_TEXT),
+            (&[(true, 8, b"\x03\xe8\xff")], INVALID_TEXT),
+            (&[(false, 1, b"0123456789"), (true, 0, b"0123456789x")], TOO_LARGE),
+        ] {
+            let all = events(frames);
+            let Some(Event::Close(close)) = all.last() else { panic!("{frames:?}: {all:?}") };
+            assert_eq!((all.len(), close[0], &close[2..4]), (1, 0x88, &code.to_be_bytes()[..]), "{frames:?}");
+        }
+        assert_eq!(events(&[(true, 8, b"\x03\xe8bye")]), [Event::Close(b"\x88\x02\x03\xe8".to_vec())]);
+        assert_eq!(events(&[(true, 8, b"")]), [Event::Close(vec![0x88, 0])]);
+    }
+
+    #[test]
+    fn broken_rules_close_without_a_code_in_the_module() {
         type Frames = [(bool, u8, &'static [u8])];
         let cases: [(&Frames, &[u8]); 9] = [
             (&[(true, 0, b"x")], b"\x88\x00"),
@@ -170,7 +207,7 @@ mod tests {
             (&[(true, 8, b"\x03\xed")], b"\x88\x00"),
         ];
         for (frames, expected) in cases {
-            assert_eq!(events(frames).last(), Some(&Event::Close(expected.to_vec())), "{frames:?}");
+            assert_eq!(events_as(true, frames).last(), Some(&Event::Close(expected.to_vec())), "{frames:?}");
         }
         assert_eq!(events(&[(true, 8, b"")]), [Event::Close(vec![0x88, 0])]);
     }
