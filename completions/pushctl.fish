@@ -46,6 +46,10 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l nginx-conf -d 
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -s c -l config -d 'Serve this configuration instead of the built-in one: an nginx.conf, or the same in TOML (*.toml)' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l real-ip-from -d 'Believe the proxy at this address or network (or unix:) when X-Real-IP says for whom it asks; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l front-enforces -d 'Serve push locations without these directives of the configuration, which pushctl does not enforce: the proxy that --real-ip-from names enforces them; `all`: every one' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l allow-from -d 'Accept only clients at this address or network (or unix:); may be given several times' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l basic-auth -d 'Require a user name and a password that are in this file (of htpasswd)' -r -F
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l allow-origin -d 'Let web pages of this origin (https://app.example, or * for all) publish, delete and read; may be given several times' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l server-name -d 'A name by which the server is addressed; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages, channels, subscribers and connections together [default: 512m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r

@@ -1,5 +1,6 @@
 //! `pushctl serve`: runs a broker until it is told to end.
 
+mod access;
 mod hooks;
 mod ready_file;
 mod reload;
@@ -12,18 +13,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
+use access::clients;
 use ready_file::ReadyFile;
 use reload::Steering;
 use signals::Signals;
-use start::{announce, raise_descriptor_limit, warn_about_needless, warn_without_endpoints};
+use start::{announce, follow_parent, raise_descriptor_limit, warn_about_needless, warn_without_endpoints};
 
 use crate::server::config::nginx::{FrontEnforces, ImportOptions};
 use crate::server::config::web::{Clients, RealIp};
-use crate::server::config::{Config, ListenAddress, SlowPolicy, nginx};
+use crate::server::config::{BuiltinOptions, Config, ListenAddress, SlowPolicy, nginx};
 use crate::server::{Server, panics};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
@@ -71,6 +72,8 @@ pub struct Args {
     /// accept requests that the proxy has redirected to them. 'pushctl check --front' prints the configuration of such a proxy.
     #[arg(long, value_name = "DIRECTIVE", value_delimiter = ',', requires = "real_ip_from")]
     front_enforces: Vec<String>,
+    #[command(flatten)]
+    access: access::AccessOptions,
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
@@ -223,7 +226,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             warn_about_needless(&args.front_enforces, &loaded.left_to_front);
             loaded.config
         }
-        None => Config::builtin_with(args.slow_consumer.unwrap_or_default()),
+        None => Config::builtin_with(args.builtin()?),
     };
     crate::server::adopt(&config);
     args.apply(&mut config);
@@ -243,6 +246,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let ready_file = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;
         announce(&addresses, is_builtin);
         warn_without_endpoints(has_endpoints);
+        if is_builtin {
+            args.access.warn(&addresses);
+        }
         tracing::info!("serving {}", server.extent());
         systemd::ready(&server.extent());
         let (orders, coming) = mpsc::channel(MAX_ORDERS);
@@ -261,14 +267,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// Orders that wait for the server.
 const MAX_ORDERS: usize = 4;
 
-/// The kernel ends us with our parent, whatever ends that.
-fn follow_parent(parent: i32) -> anyhow::Result<()> {
-    set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the parent process")?;
-    // It may have ended before that.
-    anyhow::ensure!(getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent), "the parent process is gone");
-    Ok(())
-}
-
 impl Args {
     /// What the command line says about the proxy in front.
     fn import_options(&self) -> ImportOptions {
@@ -278,6 +276,15 @@ impl Args {
     /// The file of the configuration, if one is given.
     fn file(&self) -> Option<&PathBuf> {
         self.nginx_conf.as_ref().or(self.config.as_ref())
+    }
+
+    /// The options of the built-in configuration.
+    fn builtin(&self) -> anyhow::Result<BuiltinOptions> {
+        Ok(BuiltinOptions {
+            slow_consumer: self.slow_consumer.unwrap_or_default(),
+            web: self.access.web()?,
+            browser_access: self.access.browser_access(),
+        })
     }
 
     /// Puts what was given on the command line in the place of what the configuration says.
@@ -343,12 +350,6 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
     text.parse()
         .map(ListenAddress::Tcp)
         .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
-}
-
-fn clients(text: &str) -> Result<Clients, String> {
-    Clients::named(text)
-        .filter(|clients| *clients != Clients::All)
-        .ok_or_else(|| "expected an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix:".to_owned())
 }
 
 fn slow_policy(text: &str) -> Result<SlowPolicy, String> {

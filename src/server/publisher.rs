@@ -197,11 +197,14 @@ impl Plan {
         self.argument_alone.as_ref()
     }
 
-    /// The plan for further messages that are published in the same way.
+    /// The plan for further messages that are published in the same way, and answered with these further header lines.
     #[must_use]
-    pub fn repeatable(self) -> Option<Repeatable> {
+    pub fn repeatable(mut self, added: &[u8]) -> Option<Repeatable> {
         let Action::Publish { event_id, event_type, store, .. } = self.action else { return None };
         let model = NewMessage { event_id, event_type, ..NewMessage::default() };
+        if !added.is_empty() {
+            self.manner.headers.to_mut().extend_from_slice(added);
+        }
         Some(Repeatable::new(model, store, self.manner))
     }
 

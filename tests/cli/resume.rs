@@ -37,7 +37,9 @@ impl Server {
 
     fn request(&self, request: &str) -> String {
         let mut socket = TcpStream::connect(&self.address).expect("the server listens");
-        socket.write_all(request.replace("\r\n\r\n", "\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).expect("the server reads");
+        socket
+            .write_all(request.replace("\r\n\r\n", "\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+            .expect("the server reads");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("the server answers");
         answer
@@ -59,7 +61,9 @@ impl Server {
             for channel in channels {
                 let posts: String = (0..BURST)
                     .map(|number| format!("{channel} {} \"quoted\"\n", burst * BURST + number + 1))
-                    .map(|text| format!("POST /pub?id={channel} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{text}", text.len()))
+                    .map(|text| {
+                        format!("POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+                    })
                     .collect();
                 socket.write_all(posts.as_bytes()).expect("the server reads");
                 let mut taken = 0;

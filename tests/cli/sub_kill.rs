@@ -53,7 +53,8 @@ fn publish(server: &Server, channels: &[String; 2], flow: &Flow) {
         let which = usize::from(published % 10 == 9);
         numbers[which] += 1;
         let text = numbers[which].to_string();
-        let request = format!("POST /pub?id={} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{text}", channels[which], text.len());
+        let request =
+            format!("POST /pub?id={} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}", channels[which], text.len());
         socket.write_all(request.as_bytes()).expect("the server reads");
         let mut line = String::new();
         while !line.starts_with("{\"channel\"") {

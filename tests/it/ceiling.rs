@@ -218,7 +218,7 @@ fn heads_that_are_not_complete_count_against_the_memory() {
     wait_until("requests work again", || {
         let mut connection = server.connect();
         connection.send(&head);
-        connection.send("\r\nHost: a\r\n\r\n");
+        connection.send("\r\nHost: localhost\r\n\r\n");
         connection.try_read_head().is_some_and(|head| head.status == 404)
     });
     server.stop();
@@ -230,11 +230,15 @@ fn hoarded() -> Vec<(&'static str, usize, Vec<u8>)> {
     let (header, ids, text) = ("y".repeat(31_000), ids(990), "x".repeat(190_000));
     let ndjson = "Content-Type: application/x-ndjson\r\n";
     [
-        ("long heads", 1500, format!("POST /pub?id=a HTTP/1.1\r\nHost: a\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab")),
-        ("long heads of followers", 1500, format!("GET /sub/a HTTP/1.1\r\nHost: a\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab")),
-        ("ids", 1000, format!("DELETE /pub?id={ids} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nab")),
-        ("ids of batches", 1000, format!("POST /pub?id={ids} HTTP/1.1\r\nHost: a\r\n{ndjson}Content-Length: 100\r\n\r\n{{")),
-        ("half lines", 400, format!("POST /pub HTTP/1.1\r\nHost: a\r\n{ndjson}Content-Length: 2000000\r\n\r\n{{\"text\":\"{text}")),
+        ("long heads", 1500, format!("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab")),
+        (
+            "long heads of followers",
+            1500,
+            format!("GET /sub/a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab"),
+        ),
+        ("ids", 1000, format!("DELETE /pub?id={ids} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nab")),
+        ("ids of batches", 1000, format!("POST /pub?id={ids} HTTP/1.1\r\nHost: localhost\r\n{ndjson}Content-Length: 100\r\n\r\n{{")),
+        ("half lines", 400, format!("POST /pub HTTP/1.1\r\nHost: localhost\r\n{ndjson}Content-Length: 2000000\r\n\r\n{{\"text\":\"{text}")),
     ]
     .map(|(what, count, bytes)| (what, count, bytes.into_bytes()))
     .into()

@@ -215,8 +215,9 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
 #[test]
 fn a_deletion_is_told_before_what_came_after_it() {
     let server = Server::start(&["--shards", "1"]);
-    let post =
-        |channel: &str, text: &str| format!("POST /pub?id={channel} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    let post = |channel: &str, text: &str| {
+        format!("POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+    };
     server.publish("a", "before a");
     server.publish("b", "before b");
     let seen = server.get("/poll/a.b1/b.b1");
@@ -225,7 +226,8 @@ fn a_deletion_is_told_before_what_came_after_it() {
     poll.send_request("GET", "/lp/a/b", &seen.head.cursor(), None);
     server.wait_for_subscribers("b", 2);
     // In one piece, so that the news of `b` is noted first and all of it is served together.
-    let requests = [post("b", "one"), "DELETE /pub?id=a HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), post("a", "two"), post("b", "three")];
+    let requests =
+        [post("b", "one"), "DELETE /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), post("a", "two"), post("b", "three")];
     let mut publisher = server.connect();
     publisher.send(requests.concat());
     for _ in requests {

@@ -10,6 +10,7 @@ mod basic_auth;
 mod batches;
 mod bodies;
 mod browser;
+mod builtin;
 mod busy;
 mod ceiling;
 mod chunked;

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 
 use crate::server::config::ListenAddress;
 
@@ -61,4 +62,12 @@ pub(super) fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
             "--max-connections {max_connections} is more than the limit of open files allows (ulimit -n): further ones are refused"
         );
     }
+}
+
+/// The kernel ends us with our parent, whatever ends that.
+pub(super) fn follow_parent(parent: i32) -> anyhow::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the parent process")?;
+    // It may have ended before that.
+    anyhow::ensure!(getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent), "the parent process is gone");
+    Ok(())
 }

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::template::Template;
 use super::{
-    BrokerSettings, Config, ConnectionLimits, Endpoint, Expression, ListenAddress, Listener, Location, LocationSettings, Locations,
-    MessageFormat, Pattern, ProcessSettings, Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, defaults,
+    BrokerSettings, BrowserAccess, Config, ConnectionLimits, Endpoint, Expression, ListenAddress, Listener, Location, LocationSettings,
+    Locations, MessageFormat, Pattern, ProcessSettings, Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, WebSettings, defaults,
 };
 use crate::protocol;
 
@@ -35,8 +34,6 @@ const IFRAME_HEADER: &str = concat!(
     "</head>\r\n",
     "<body>",
 );
-/// How `/iframe` sends a message.
-const IFRAME_MESSAGE: &[u8] = b"<script>p(~id~,'~channel~','~text~');</script>";
 /// What `/iframe` sends last.
 const IFRAME_FOOTER: &[u8] = b"</body></html>";
 
@@ -47,6 +44,17 @@ const HTML: &[u8] = b"text/html; charset=utf-8";
 /// Content type of answers that are JSON.
 const JSON: &[u8] = b"application/json";
 
+/// What can be chosen of the built-in configuration.
+#[derive(Clone, Debug, Default)]
+pub struct BuiltinOptions {
+    /// `--slow-consumer`
+    pub slow_consumer: SlowPolicy,
+    /// `--allow-from` and `--basic-auth`: which clients may enter.
+    pub web: Arc<WebSettings>,
+    /// `--allow-origin` and `--server-name`: what pages of browsers may do.
+    pub browser_access: BrowserAccess,
+}
+
 impl Config {
     /// The built-in configuration. Listens on [`protocol::DEFAULT_LISTEN`].
     ///
@@ -54,17 +62,23 @@ impl Config {
     /// Never: the default address is valid, which a test shows.
     #[must_use]
     pub fn builtin() -> Self {
-        Self::builtin_with(SlowPolicy::Disconnect)
+        Self::builtin_with(BuiltinOptions::default())
     }
 
-    /// The same with a policy for slow consumers.
+    /// The same with these options.
     ///
     /// # Panics
     /// Never, likewise.
     #[must_use]
-    pub fn builtin_with(slow_consumer: SlowPolicy) -> Self {
+    pub fn builtin_with(options: BuiltinOptions) -> Self {
         let address = protocol::DEFAULT_LISTEN.parse().expect("the default address is valid");
-        let server = VirtualServer { names: Vec::new(), locations: locations(slow_consumer), welcome: true, ..VirtualServer::default() };
+        let server = VirtualServer {
+            locations: locations(&options),
+            welcome: true,
+            settings: Arc::new(LocationSettings { web: Arc::clone(&options.web), ..LocationSettings::default() }),
+            browser_access: Some(Arc::new(options.browser_access)),
+            ..VirtualServer::default()
+        };
         Self {
             listeners: vec![Listener::new(ListenAddress::Tcp(address), Arc::new(Servers::new(vec![Arc::new(server)], 0)))],
             shards: 0,
@@ -86,11 +100,11 @@ fn broker() -> BrokerSettings {
     }
 }
 
-fn locations(slow_consumer: SlowPolicy) -> Locations {
+fn locations(options: &BuiltinOptions) -> Locations {
     use SubscriberMode::{EventSource, LongPolling, Polling, Streaming, WebSocket};
     let mut locations = Vec::new();
     for (path, endpoint) in [("/pub", Endpoint::Publisher { admin: true }), ("/channels-stats", Endpoint::Statistics)] {
-        let settings = Arc::new(common(Expression::argument("id"), JSON));
+        let settings = Arc::new(common(options, Expression::argument("id"), JSON));
         for path in [path.to_owned(), format!("{path}/")] {
             locations.push(location(Pattern::Exact(path.into_bytes()), endpoint, Arc::clone(&settings)));
         }
@@ -104,7 +118,7 @@ fn locations(slow_consumer: SlowPolicy) -> Locations {
         ("/jsonp/", LongPolling, JSON),
         ("/poll/", Polling, JSON),
     ] {
-        let mut settings = LocationSettings { slow_consumer, ..common(Expression::path_after(prefix.len()), content_type) };
+        let mut settings = common(options, Expression::path_after(prefix.len()), content_type);
         if matches!(mode, Streaming | EventSource | WebSocket) {
             settings.ping_message_interval = Some(PING_MESSAGE_INTERVAL);
         }
@@ -112,7 +126,7 @@ fn locations(slow_consumer: SlowPolicy) -> Locations {
             // Its script knows nothing of gaps.
             settings.gap_notice = false;
             settings.header_template = Some(Bytes::from_static(IFRAME_HEADER.as_bytes()));
-            settings.message_format = MessageFormat::Template(Template::parse(IFRAME_MESSAGE));
+            settings.message_format = MessageFormat::ScriptCall;
             settings.footer_template = Some(Bytes::from_static(IFRAME_FOOTER));
         }
         let pattern = Pattern::Prefix { prefix: prefix.as_bytes().to_vec(), stops_regexes: true };
@@ -125,8 +139,11 @@ fn location(pattern: Pattern, endpoint: Endpoint, settings: Arc<LocationSettings
     Location { pattern, endpoint, settings, steps: Vec::new(), nested: Locations::default() }
 }
 
-fn common(channels_path: Expression, content_type: &'static [u8]) -> LocationSettings {
+fn common(options: &BuiltinOptions, channels_path: Expression, content_type: &'static [u8]) -> LocationSettings {
     LocationSettings {
+        is_builtin: true,
+        slow_consumer: options.slow_consumer,
+        web: Arc::clone(&options.web),
         channels_path: Some(channels_path),
         store_messages: true,
         message_format: MessageFormat::Json,

@@ -182,6 +182,7 @@ impl Default for LocationSettings {
             web: Arc::default(),
             slow_consumer: SlowPolicy::Disconnect,
             slow_consumer_bytes: None,
+            is_builtin: false,
             gap_notice: false,
             gzip: None,
             nhpm: None,

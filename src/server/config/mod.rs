@@ -4,6 +4,7 @@
 //! Facts and defaults: push-stream protocol reference, section 15.
 
 pub mod base64;
+pub mod browsers;
 pub mod builtin;
 pub mod compression;
 pub mod condition;
@@ -36,6 +37,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use browsers::BrowserAccess;
+pub use builtin::BuiltinOptions;
 pub use compression::GzipSettings;
 pub use condition::{Choice, Condition, End, Frame, Return, Step};
 pub use expression::{Expression, Names, Variables};
@@ -98,6 +101,8 @@ pub struct VirtualServer {
     pub locations: Locations,
     /// True for the built-in configuration: it also serves the welcome page.
     pub welcome: bool,
+    /// What pages of browsers may do; `None` = the configuration decides that itself, as in nginx.
+    pub browser_access: Option<Arc<BrowserAccess>>,
     /// `set`, `if` and `return` of the server, which come before its locations.
     pub steps: Vec<Step>,
     /// Of requests that no location takes.
@@ -225,6 +230,9 @@ pub struct LocationSettings {
     pub slow_consumer: SlowPolicy,
     /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
     pub slow_consumer_bytes: Option<u64>,
+    /// One of pushctl's own locations, which differ from the module's where that is unsafe or loses messages: streams that no
+    /// proxy may buffer, positions as ids of events, checked callbacks of JSONP.
+    pub is_builtin: bool,
     /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
     pub gap_notice: bool,
     /// The `gzip` directives; `None` = off.

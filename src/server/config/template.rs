@@ -10,6 +10,9 @@ use bytes::Bytes;
 pub enum MessageFormat {
     /// The module's template.
     Template(Template),
+    /// A script element that calls `p(id, channel, text)`, as `pushstream.js` expects it in its frame, correct for every channel
+    /// and text: the built-in `/iframe`.
+    ScriptCall,
     /// `message_format = json`: one correct JSON object per message (an extension of ours).
     Json,
 }

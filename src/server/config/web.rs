@@ -1,6 +1,7 @@
 //! What nginx does around an endpoint, by location: who may enter, which headers are added, which files are served,
 //! where requests are logged.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::IpAddr;
@@ -295,13 +296,13 @@ impl WebSettings {
     /// The header lines that are added to an answer: those of good ones, and those of all.
     #[must_use]
     pub fn added(&self, variables: &dyn Variables) -> Added {
-        let mut added = Added::default();
+        let [mut good, mut any] = [const { Vec::new() }; 2];
         for header in &self.added_headers {
             let value = header.value.evaluate(variables);
             if value.is_empty() {
                 continue;
             }
-            let lines = if header.always { [Some(&mut added.good), Some(&mut added.any)] } else { [Some(&mut added.good), None] };
+            let lines = if header.always { [Some(&mut good), Some(&mut any)] } else { [Some(&mut good), None] };
             for out in lines.into_iter().flatten() {
                 out.extend_from_slice(&header.name);
                 out.extend_from_slice(b": ");
@@ -310,7 +311,7 @@ impl WebSettings {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        added
+        Added { good: good.into(), any: any.into() }
     }
 }
 
@@ -318,12 +319,19 @@ impl WebSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
     /// To answers with the statuses of [`Added::of`].
-    pub good: Vec<u8>,
+    pub good: Cow<'static, [u8]>,
     /// To all others.
-    pub any: Vec<u8>,
+    pub any: Cow<'static, [u8]>,
 }
 
 impl Added {
+    /// The same lines for all answers.
+    #[must_use]
+    pub fn to_all(lines: impl Into<Cow<'static, [u8]>>) -> Self {
+        let good = lines.into();
+        Self { any: good.clone(), good }
+    }
+
     /// The lines for an answer with this status, as nginx chooses.
     #[must_use]
     pub fn of(&self, status: u16) -> &[u8] {

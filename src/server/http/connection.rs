@@ -25,6 +25,7 @@ use super::route::{Following, Next, Routed, Router};
 use super::sending::note;
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
+use crate::server::config::web::Added;
 use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard, failure};
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::Plan;
@@ -310,7 +311,9 @@ impl<'a> Requests<'a> {
                     Err(response) => response,
                 }
             }
-            Next::Read(plan, max_body, asking) => self.publish((plan, asking), length, (max_body, expects_continue), connection).await?,
+            Next::Read(plan, max_body, asking) => {
+                self.publish((plan, asking), length, (max_body, expects_continue), (connection, &added)).await?
+            }
             Next::List(listing) => {
                 let has_no_body = self.discard_body(length, (max_body, expects_continue)).await?;
                 match Box::pin(self.list(*listing, &added, compression.clone())).await? {
@@ -340,7 +343,7 @@ impl<'a> Requests<'a> {
         (plan, asking): (Box<Plan>, Option<Box<Result<Ask, Unreachable>>>),
         length: BodyLength,
         (max_body, expects_continue): (u64, bool),
-        connection: response::Connection,
+        (connection, added): (response::Connection, &Added),
     ) -> Result<Response, Over> {
         self.held = plan.own_bytes();
         Ok(match self.read_body(length, max_body, expects_continue).await? {
@@ -348,7 +351,7 @@ impl<'a> Requests<'a> {
             Ok(body) => {
                 let response = plan.finish(self.connection.shard.broker(), body);
                 self.note_news();
-                self.remember_publish(*plan, max_body, connection);
+                self.remember_publish(*plan, max_body, connection, &added.good);
                 response
             }
             Err(response) => response.with_headers(plan.headers()),

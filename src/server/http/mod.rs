@@ -17,6 +17,7 @@ mod auth_request;
 mod backend;
 mod batches;
 mod body;
+mod browser_guard;
 mod busy;
 mod client_address;
 mod companion;

@@ -84,6 +84,7 @@ fn argument_of(settings: &LocationSettings) -> Option<&Bytes> {
         slow_consumer: _,
         slow_consumer_bytes: _,
         gap_notice: _,
+        is_builtin: _,
         proxy: _,
     } = settings
     else {
@@ -180,11 +181,11 @@ impl Requests<'_> {
         Some(length)
     }
 
-    /// Remembers the publisher's request at hand, which was answered by this plan.
-    pub(super) fn remember_publish(&mut self, plan: Plan, max_body: u64, connection: Connection) {
+    /// Remembers the publisher's request at hand, which was answered by this plan and with these further header lines.
+    pub(super) fn remember_publish(&mut self, plan: Plan, max_body: u64, connection: Connection, added: &[u8]) {
         let Some(shape) = self.habit.coming.take() else { return };
         let (broker, site) = (self.connection.shard.broker(), &self.connection.site);
-        let Some(plan) = plan.repeatable() else { return self.habit.published.forget() };
+        let Some(plan) = plan.repeatable(added) else { return self.habit.published.forget() };
         let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let own_bytes = plan.own_bytes();
         self.habit.published.put(broker, site, *shape, Publication { plan, max_id, max_body, connection }, own_bytes);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::access_log::Entry;
 use super::backend::{Ask, Unreachable};
+use super::browser_guard::Guard;
 use super::client_address;
 use super::companion::LiveCompanion;
 use super::decision::{Again, Decision, Question};
@@ -177,11 +178,16 @@ impl Router<'_> {
         let last = is_last.then(|| request.last());
         let request = last.as_ref().unwrap_or(request);
         let variables = RequestVariables { request, frame: &frame, ..start.variables }.under(&settings.web);
-        let added = if settings.web.added_headers.is_empty() { Added::default() } else { settings.web.added(&variables) };
+        let (added, guarded) = match Guard::of(server, request, peer, self.site) {
+            Some(guard) => (guard.added, guard.answer),
+            None if settings.web.added_headers.is_empty() => (Added::default(), None),
+            None => (settings.web.added(&variables), None),
+        };
         let compression = Compression::of(settings.gzip.as_ref(), request);
         let is_known = !regex_pattern::has_failure() && self.passes(destination.gate, &settings.web, peer);
-        let (next, max_body) = match &destination.end {
-            Answering::Location if is_known => self.admitted(&destination, &variables, (length, &added, &compression)),
+        let (next, max_body) = match (guarded, &destination.end) {
+            (Some(response), _) => (Next::Respond(response), 0),
+            (None, Answering::Location) if is_known => self.admitted(&destination, &variables, (length, &added, &compression)),
             _ if is_known => (answered(&destination, &variables), 0),
             _ => (forbidden(), 0),
         };

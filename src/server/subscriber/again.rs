@@ -58,6 +58,7 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         allow_connections_to_events_channel: _,
         longpolling_connection_ttl: _,
         gap_notice: _,
+        is_builtin: _,
         // `long_polling::look` and `long_polling::format` keep them.
         header_template: _,
         footer_template: _,
@@ -91,7 +92,7 @@ impl PollAgain {
     /// Bytes of memory that it keeps for itself.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
-        self.id.len() + self.look.content_type.len()
+        self.id.len() + self.look.content_type.len() + self.look.added.len()
     }
 
     /// Answers a poll with that date and tag; `None` where it has to be looked at as a whole.

@@ -114,6 +114,8 @@ pub(super) struct AnswerLook {
     pub(super) connection: Connection,
     pub(super) compression: Client,
     pub(super) content_type: Bytes,
+    /// Header lines that the location adds.
+    pub(super) added: Bytes,
 }
 
 /// What is in an answer.

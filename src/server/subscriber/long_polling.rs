@@ -115,7 +115,8 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
     let Found::Messages(content) = found(&wanted.channel, cursor) else { return None };
     let key = AnswerKey { look, content };
     call.formats.answer(key, call.settings, || {
-        let response = call.compression.apply(polling::immediate(call, channels, cursor)?, false);
+        let response = polling::immediate(call, channels, cursor)?.with_headers(call.added);
+        let response = call.compression.apply(response, false);
         let mut bytes = Vec::new();
         let keeps = response.write(call.connection, &mut bytes);
         Some((Rc::new(bytes), keeps))
@@ -124,13 +125,14 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
 
 /// How the answer looks, if that is all that it depends on beside its messages.
 pub(super) fn look(call: &Call<'_>) -> Option<AnswerLook> {
-    let is_plain = call.settings.allowed_origins.is_none() && call.added.is_empty() && call.callback().is_none();
+    let is_plain = call.settings.allowed_origins.is_none() && call.callback().is_none();
     is_plain.then(|| AnswerLook {
         settings: Arc::as_ptr(call.settings),
         is_eventsource: call.mode == SubscriberMode::EventSource,
         connection: call.connection,
         compression: call.compression.client(),
         content_type: call.content_type(),
+        added: Bytes::copy_from_slice(call.added),
     })
 }
 

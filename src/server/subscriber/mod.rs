@@ -119,6 +119,9 @@ impl Call<'_> {
         if mode == SubscriberMode::WebSocket {
             return websocket::answer(self);
         }
+        if self.settings.is_builtin && self.callback().is_some_and(|callback| !is_member_path(&callback)) {
+            return Answer::Respond(Refusal::InvalidCallback.response(&self.cors(), true));
+        }
         if let Some(response) = self.method_answer() {
             return Answer::Respond(response);
         }
@@ -225,6 +228,23 @@ impl Call<'_> {
     }
 }
 
+/// Longest callback of JSONP.
+const MAX_CALLBACK_BYTES: usize = 256;
+
+/// Whether a text is an identifier of JavaScript or a path to a member of an object, `a.b[0].c`, in ASCII.
+fn is_member_path(text: &[u8]) -> bool {
+    let is_start = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$');
+    let is_identifier =
+        |part: &[u8]| part.first().is_some_and(|byte| is_start(*byte)) && part.iter().all(|byte| is_start(*byte) || byte.is_ascii_digit());
+    let is_member = |part: &[u8]| {
+        let mut pieces = part.split(|byte| *byte == b'[');
+        let is_index =
+            |piece: &[u8]| piece.strip_suffix(b"]").is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+        pieces.next().is_some_and(is_identifier) && pieces.all(is_index)
+    };
+    text.len() <= MAX_CALLBACK_BYTES && text.split(|byte| *byte == b'.').all(is_member)
+}
+
 /// Whether a subscriber may follow the channel of that id, which is there or not.
 fn may_subscribe(settings: &LocationSettings, broker: &Broker, id: &[u8], channel: Option<&Channel>) -> Result<(), Refusal> {
     let limits = broker.settings();
@@ -258,3 +278,45 @@ fn refusal_of(error: &AttachError) -> Refusal {
 
 /// A format behind a pointer that many followers share.
 type SharedFormat = Rc<dyn super::fanout::Format>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callbacks_are_paths_to_members() {
+        for callback in ["f", "cb_1", "$", "_", "jQuery.x1", "PushStreamManager[0].wrapper.cb", "a[0][12].b"] {
+            assert!(is_member_path(callback.as_bytes()), "{callback}");
+        }
+        let long = "a".repeat(MAX_CALLBACK_BYTES + 1);
+        for callback in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "1a",
+            "a b",
+            "alert(1)//",
+            "a;b",
+            "a[",
+            "a[]",
+            "a[b]",
+            "a[0",
+            "a]0[",
+            "a[0]b",
+            "[0]",
+            "a['b']",
+            "a-b",
+            "a\\u0062",
+            "a\n",
+            "\u{e9}",
+            "a=b",
+            "/**/a",
+            "<a",
+            &long,
+        ] {
+            assert!(!is_member_path(callback.as_bytes()), "{callback}");
+        }
+    }
+}

@@ -27,6 +27,9 @@ struct StreamFormat {
     slow: SlowConsumers,
 }
 
+/// A proxy must pass on a stream as it comes. nginx buffers it otherwise, until 8 KiB are there.
+const UNBUFFERED: &[u8] = b"X-Accel-Buffering: no\r\n";
+
 /// Content-Type of EventSource streams.
 const EVENT_STREAM: Bytes = Bytes::from_static(b"text/event-stream; charset=utf-8");
 
@@ -57,7 +60,8 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     let padding = padding(call);
     let renderer = renderer(call);
     let content_type = if is_eventsource { EVENT_STREAM } else { call.content_type() };
-    let headers = [&call.cors()[..], NO_CACHE].concat();
+    let unbuffered = if call.settings.is_builtin { UNBUFFERED } else { b"" };
+    let headers = [&call.cors()[..], NO_CACHE, unbuffered].concat();
     let decision = call.compression.decide(&compression::Answer {
         status: Status::OK.0,
         content_type: &content_type,

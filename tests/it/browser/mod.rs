@@ -2,6 +2,7 @@
 //!
 //! One Chromium serves all tests. Pages are put in by the tests themselves; scripts collect what arrives in `window.got`.
 
+mod builtin;
 mod chat;
 mod chromium;
 mod cross_origin;

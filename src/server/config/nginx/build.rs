@@ -165,7 +165,16 @@ impl Builder<'_> {
         let listens = if is_silent { vec![listen::fallback()] } else { scope.listens };
         let (has_underscores, keeps_slashes) = (level.underscores_in_headers == Some(true), level.merge_slashes == Some(false));
         let names = scope.names;
-        let server = Arc::new(VirtualServer { names, locations, welcome: false, steps, settings, has_underscores, keeps_slashes });
+        let server = Arc::new(VirtualServer {
+            names,
+            locations,
+            welcome: false,
+            browser_access: None,
+            steps,
+            settings,
+            has_underscores,
+            keeps_slashes,
+        });
         for (place, uri) in std::mem::take(&mut self.auth_requests) {
             if let Err(text) = checks::auth_request(&server, &uri) {
                 self.report.mistake(place, text);

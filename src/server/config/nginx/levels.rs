@@ -225,6 +225,7 @@ impl Level {
             web: self.web(),
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
+            is_builtin: false,
             gap_notice: level.gap_notice.unwrap_or(defaults.gap_notice),
             gzip: super::gzip::settings(self),
             nhpm: level.nhpm_settings,

@@ -22,6 +22,8 @@ pub enum Refusal {
     EventsChannel,
     /// A message without text.
     EmptyBody,
+    /// The callback is more than a name.
+    InvalidCallback,
     /// `authorized_channels_only`
     NotAuthorized,
     /// `max_subscribers_per_channel`
@@ -41,7 +43,9 @@ impl Refusal {
     #[must_use]
     pub fn status(self) -> Status {
         match self {
-            Refusal::NoChannelId | Refusal::IdTooLong | Refusal::EmptyBody | Refusal::TooManyIds => Status::BAD_REQUEST,
+            Refusal::NoChannelId | Refusal::IdTooLong | Refusal::EmptyBody | Refusal::InvalidCallback | Refusal::TooManyIds => {
+                Status::BAD_REQUEST
+            }
             Refusal::OutOfMemory | Refusal::OutOfMemoryForSubscriber => Status::INTERNAL,
             _ => Status::FORBIDDEN,
         }
@@ -58,6 +62,7 @@ impl Refusal {
             Refusal::TooManyChannels => "Number of channels were exceeded.",
             Refusal::EventsChannel => "Only internal routines can change events channel.",
             Refusal::EmptyBody => "Empty post requests are not allowed.",
+            Refusal::InvalidCallback => "The callback must be a JavaScript identifier, or a path to a member such as a.b[0].",
             Refusal::NotAuthorized => "Subscriber could not create channels.",
             Refusal::TooManySubscribers => "Subscribers limit per channel has been exceeded.",
             Refusal::EventsSubscription => "Subscription to events channel is not allowed.",

@@ -7,4 +7,5 @@ pub mod explain;
 pub mod info;
 pub mod json;
 pub mod render;
+mod script;
 pub mod summary;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::json;
+use super::{json, script};
 use crate::message::Position;
 use crate::protocol::{GAP_EVENT, GAP_ID};
 use crate::server::broker::{Message, Missed};
@@ -94,6 +94,7 @@ impl Renderer {
                 out.push(b'\n');
             }
             (Style::Bare, MessageFormat::Json) => json::push(shown, out),
+            (_, MessageFormat::ScriptCall) => script::push(shown, out),
         }
         out.len() - start
     }
@@ -122,6 +123,8 @@ impl Renderer {
                 let text = format!("{} messages missed", missed.count);
                 fill(template, &Shown { position, ..Shown::special(GAP_ID, channel, text.as_bytes()) }, text.as_bytes(), out);
             }
+            // The script of such a page does not know gaps.
+            (_, MessageFormat::ScriptCall) => {}
             (style, MessageFormat::Json) => {
                 json::push_gap(channel, missed, position, out);
                 if style == Style::Lines {
@@ -180,6 +183,7 @@ fn event(format: &MessageFormat, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize 
             json::push(shown, out);
             out.push(b'\n');
         }
+        MessageFormat::ScriptCall => script::push(shown, out),
         MessageFormat::Template(template) => {
             for line in lines(shown.text) {
                 if template.has_data_prefix {

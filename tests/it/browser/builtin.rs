@@ -1,0 +1,134 @@
+//! The built-in locations in a browser: what pages of other origins cannot do, and what the server's own page does.
+
+use super::{list, page_of, quoted, server};
+use crate::browser::page::Page;
+use crate::support::{Server, object};
+
+/// A built-in server with a stored message, and a page of another port that knows its address.
+fn push_and_page(args: &[&str]) -> (Server, Server, Page) {
+    let site = server("");
+    let args: Vec<String> = args.iter().map(|arg| arg.replace("SITE", site.url())).collect();
+    let push = Server::start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    push.publish("ch1", "secret");
+    let page = page_of(&site);
+    page.evaluate(&format!("base = {}; 0", quoted(push.url())));
+    (push, site, page)
+}
+
+fn published(push: &Server) -> u64 {
+    object(&push.get("/pub?id=ch1").body)["published_messages"].as_u64().expect("a number")
+}
+
+/// All ways of a page to send something; each resolves when the browser is done with it.
+const SENDING: [&str; 6] = [
+    "fetch(base + '/pub?id=ch1', {method: 'POST', mode: 'no-cors', body: 'evil'}).then(() => 'sent', error => error.name)",
+    "fetch(base + '/pub?id=ch1', {method: 'POST', body: 'evil'}).then(answer => answer.status, error => error.name)",
+    "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status, error => error.name)",
+    "navigator.sendBeacon(base + '/pub?id=ch1', 'evil')",
+    "new Promise(done => {
+         const frame = document.createElement('iframe'), form = document.createElement('form');
+         frame.name = 'target'; document.body.append(frame);
+         form.method = 'POST'; form.target = 'target'; form.action = base + '/pub?id=ch1'; document.body.append(form);
+         frame.onload = () => done('loaded'); form.submit();
+     })",
+    "new Promise(done => {
+         const socket = new WebSocket(base.replace('http', 'ws') + '/ws/ch1');
+         socket.onopen = () => { socket.send('evil'); done('open'); };
+         socket.onerror = () => done('error');
+     })",
+];
+
+#[test]
+fn a_page_of_another_origin_can_neither_write_nor_read() {
+    let (push, _site, page) = push_and_page(&[]);
+    for script in SENDING {
+        page.evaluate(script);
+    }
+    assert_eq!(page.evaluate(SENDING[5]), "error", "a websocket");
+    // Reading as a script, as events, as a frame.
+    assert_eq!(
+        page.evaluate(
+            "new Promise(done => {
+                 window.cb = messages => done(messages[0].text);
+                 const script = document.createElement('script');
+                 script.onerror = () => done('error'); script.src = base + '/jsonp/ch1.b1?callback=cb'; document.head.append(script);
+             })"
+        ),
+        "error"
+    );
+    page.evaluate("source = new EventSource(base + '/ev/ch1.b1'); source.onmessage = event => got.push(event.data); source.onerror = () => got.push('error'); 0");
+    page.expect("got", &list(&["error"]));
+    page.evaluate(
+        "new Promise(done => {
+             window.PushStream = {register: frame => { frame.p = (id, channel, text) => got.push(text); }};
+             const frame = document.createElement('iframe'); frame.onload = () => done(0);
+             frame.src = base + '/iframe/ch1.b1'; document.body.append(frame);
+         })",
+    );
+    assert_eq!(page.evaluate("got"), list(&["error"]));
+    assert_eq!(published(&push), 1, "nothing was published or deleted");
+    assert_eq!(push.subscribers("ch1"), 0);
+    push.stop();
+}
+
+#[test]
+fn a_page_of_an_allowed_origin_may_write_and_read() {
+    let (push, _site, page) = push_and_page(&["--allow-origin", "SITE"]);
+    page.evaluate(
+        "source = new EventSource(base + '/ev/ch1.b1'); source.onmessage = event => got.push(JSON.parse(event.data).text);
+         socket = new WebSocket(base.replace('http', 'ws') + '/ws/ch1'); socket.onopen = () => got.push('open'); 0",
+    );
+    push.wait_for_subscribers("ch1", 2);
+    page.wait("got.length === 2");
+    page.evaluate("got = []; socket.send('by websocket'); 0");
+    page.expect("got", &list(&["by websocket"]));
+    let publish =
+        "fetch(base + '/pub?id=ch1', {method: 'POST', headers: {'Event-Id': 'e1'}, body: 'by fetch'}).then(answer => answer.status)";
+    assert_eq!(page.evaluate(publish), 200);
+    page.expect("got", &list(&["by websocket", "by fetch"]));
+    let poll = "fetch(base + '/poll/ch1.b1', {headers: {'If-None-Match': '0'}}).then(answer => answer.headers.get('Etag') !== null && answer.headers.get('Last-Modified') !== null)";
+    assert_eq!(page.evaluate(poll), true);
+    let script = "new Promise(done => {
+         window.cb = messages => done(messages[0].text);
+         const script = document.createElement('script');
+         script.onerror = () => done('error'); script.src = base + '/jsonp/ch1.b1?callback=cb'; document.head.append(script);
+     })";
+    assert_eq!(page.evaluate(script), "by fetch");
+    assert_eq!(page.evaluate("fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status)"), 200);
+    push.stop();
+}
+
+#[test]
+fn a_name_that_leads_to_this_machine_leads_to_no_data() {
+    let push = Server::start(&[]);
+    push.publish("ch1", "secret");
+    let port = push.address().rsplit(':').next().expect("a port").to_owned();
+    // To the browser the page and the server have one origin.
+    let page = Page::open(&format!("http://rebound.test:{port}/"));
+    assert!(page.evaluate("document.body.textContent").as_str().is_some_and(|text| text.contains("--server-name")));
+    for (method, path) in [("GET", "/poll/ch1.b1"), ("POST", "/pub?id=ch1"), ("DELETE", "/pub?id=ch1")] {
+        let ask = format!(
+            "fetch('{path}', {{method: '{method}', body: '{method}' === 'POST' ? 'evil' : undefined}}).then(answer => answer.status)"
+        );
+        assert_eq!(page.evaluate(&ask), 421, "{method} {path}");
+    }
+    assert_eq!(published(&push), 1);
+    push.stop();
+}
+
+#[test]
+fn the_frame_of_the_javascript_client_gets_exactly_the_text() {
+    let push = Server::start(&[]);
+    let texts =
+        ["</script><script>parent.got.push('run')</script>", "<!--<script>", "'\"\\\r\n\t\u{2028}\u{2029}\0&lt;", "w\u{f6}rter \u{1f600}"];
+    for text in texts {
+        push.publish("ch1", text);
+    }
+    let page = Page::open(&format!("{}/", push.url()));
+    page.evaluate(
+        "got = []; window.PushStream = {register: frame => { frame.p = (id, channel, text) => { if (id > 0) got.push(text); }; }};
+         frame = document.createElement('iframe'); frame.src = '/iframe/ch1.b9'; document.body.append(frame); 0",
+    );
+    page.expect("got", &list(&texts));
+    push.stop();
+}
