@@ -47,6 +47,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
     }
     let head = String::from_utf8_lossy(&read).into_owned();
     let wanted = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-want: ").map(str::to_owned));
+    let asked = head.clone();
     log.lock().expect("no thread panics").push(head);
     let status = wanted.unwrap_or_else(|| "200".to_owned());
     if status == "silence" {
@@ -54,8 +55,10 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
         while matches!(stream.read(&mut piece), Ok(1..)) {}
         return;
     }
+    let path = asked.split(' ').nth(1).unwrap_or_default();
+    let redirect = if path.contains("elsewhere") { "X-Accel-Redirect: /ok\r\n" } else { "" };
     let answer = format!(
-        "HTTP/1.1 {status} X\r\nX-User: bob\r\nX-Channel: secret-room\r\nSet-Cookie: sid=abc; Path=/\r\nWWW-Authenticate: Digest q\r\n\
+        "HTTP/1.1 {status} X\r\n{redirect}X-Path: {path}\r\nX-User: bob\r\nX-Channel: secret-room\r\nSet-Cookie: sid=abc; Path=/\r\nWWW-Authenticate: Digest q\r\n\
          Content-Length: 4\r\nConnection: close\r\n\r\nbody"
     );
     // Who asks may be gone.
@@ -70,7 +73,7 @@ fn answers_and_variables_are_those_of_nginx() {
     let http = format!(
         r#"server {{ listen 127.0.0.1:{{{{PORT}}}}; root {root}; default_type text/plain; set $shared outer;
             if ($arg_gone) {{ return 410; }}
-            auth_request_set $user $upstream_http_x_user; auth_request_set $state "$upstream_status $status $upstream_cookie_sid";
+            auth_request_set $user $upstream_http_x_user; auth_request_set $state "$upstream_status $status $upstream_cookie_sid $upstream_http_x_path";
             add_header X-Seen "$user|$state|$shared|$uri" always;
             location = /auth {{ internal; proxy_pass http://{backend}/check; proxy_pass_request_body off; proxy_set_header Content-Length ""; }}
             location /ok {{ internal; return 204; }} location /no {{ internal; return 403; }} location /who {{ internal; return 401; }}
@@ -79,6 +82,12 @@ fn answers_and_variables_are_those_of_nginx() {
             location /inner {{ internal; auth_request /no; deny all; return 204; }}
             location /limited {{ internal; limit_except GET {{ deny all; }} return 204; }}
             location /shares {{ internal; set $shared inner; return 204; }}
+            location /stays/ {{ internal; rewrite ^/stays/(.*)$ /new/$1?$arg_q break; proxy_pass http://{backend}/ignored/; }}
+            location /leads/ {{ internal; rewrite ^/leads/(.*)$ /passes/$1?a=$http_host last; }}
+            location /passes/ {{ internal; proxy_pass http://{backend}/base/; }}
+            location ~ ^/whole/ {{ internal; proxy_pass http://{backend}; }}
+            location /a-stays {{ auth_request /stays/x%20y; }} location /a-leads {{ auth_request /leads/x; }}
+            location /a-whole {{ auth_request "/whole/x y?z"; }} location /a-passes {{ auth_request /passes/x?y; }}
             location /a-backend {{ auth_request /auth; }}
             location /a-ok {{ auth_request /ok; }} location /a-no {{ auth_request /no; }} location /a-who {{ auth_request /who; }}
             location /a-found {{ auth_request /found; }} location /a-text {{ auth_request /text; }}
@@ -121,6 +130,10 @@ fn answers_and_variables_are_those_of_nginx() {
         "/a-nowhere",
         "/a-returns",
         "/a-shares",
+        "/a-stays?q=1",
+        "/a-leads?q=1",
+        "/a-whole",
+        "/a-passes",
         "/off",
         "/off/in",
         "/off/inherits",
@@ -156,6 +169,10 @@ fn guarded(backend: &Backend, more: &str) -> String {
         location /poll {{ push_stream_subscriber polling; push_stream_channels_path $arg_id; }}
         location /lp {{ push_stream_subscriber long-polling; push_stream_channels_path $arg_id; }}
         location /ws {{ push_stream_subscriber websocket; push_stream_channels_path $arg_id; }}
+        location /nchan {{ nchan_channel_id $arg_id; nchan_pubsub; }}
+        location /nhpm-pub {{ set $push_channel_id $arg_id; push_publisher; }}
+        location /nhpm-sub {{ set $push_channel_id $arg_id; push_subscriber; }}
+        location /stats {{ push_stream_channels_statistics; push_stream_channels_path $arg_id; }}
         location /open {{ auth_request off; push_stream_channels_statistics; push_stream_channels_path $arg_id; }}
         {more}",
         backend.address
@@ -163,7 +180,21 @@ fn guarded(backend: &Backend, more: &str) -> String {
     conf("push_stream_shared_memory_size 10m;", &locations)
 }
 
-const PATHS: [(&str, &str); 6] = [("POST", "/pub"), ("DELETE", "/pub"), ("GET", "/sub"), ("GET", "/poll"), ("GET", "/lp"), ("GET", "/ws")];
+const PATHS: [(&str, &str); 13] = [
+    ("POST", "/pub"),
+    ("DELETE", "/pub"),
+    ("PUT", "/pub"),
+    ("GET", "/sub"),
+    ("GET", "/poll"),
+    ("GET", "/lp"),
+    ("GET", "/ws"),
+    ("GET", "/stats"),
+    ("POST", "/nchan"),
+    ("DELETE", "/nchan"),
+    ("GET", "/nchan"),
+    ("POST", "/nhpm-pub"),
+    ("GET", "/nhpm-sub"),
+];
 
 /// Messages that a channel has got.
 fn published(server: &Server, channel: &str) -> u64 {
@@ -197,6 +228,16 @@ fn nobody_enters_a_push_location_whom_the_back_end_rejects() {
         }
     }
     assert_eq!(published(&server, "a"), 0);
+    server.stop();
+}
+
+#[test]
+fn a_redirect_is_no_decision() {
+    let backend = Backend::start();
+    let text = guarded(&backend, "").replace("/check;", "/elsewhere;");
+    let server = Server::with_conf(&text);
+    assert_eq!(server.connect().request("POST", "/pub?id=a", &[], Some(b"hi")).head.status, 500);
+    assert_eq!((backend.take().len(), published(&server, "a")), (1, 0));
     server.stop();
 }
 

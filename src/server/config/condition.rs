@@ -14,6 +14,9 @@ use super::rewrite::{Rewrite, Then, Uri, find_argument};
 use super::secure_link::Links;
 use super::{Captures, Expression, Location, LocationSettings, RegexPattern, Variables};
 
+/// Longest URI of a rewrite in bytes: one that repeats what it has captured can double it each time.
+const MAX_URI_BYTES: usize = 1024 * 1024;
+
 /// The condition of an `if` block.
 #[derive(Clone, Debug)]
 pub enum Condition {
@@ -177,7 +180,7 @@ pub enum End<'a> {
     },
     /// A `rewrite` has changed the URI, whose location is searched.
     Search,
-    /// A `rewrite` has left no URI, which is an error.
+    /// A `rewrite` has left no URI, or one that is too long, which is an error.
     NoUri,
 }
 
@@ -275,7 +278,7 @@ impl<'a> Run<'a, '_> {
             return false;
         }
         let uri = rewrite.uri(&framed, &arguments);
-        if uri.path.is_empty() {
+        if uri.path.is_empty() || uri.path.len() + uri.arguments.len() > MAX_URI_BYTES {
             self.outcome.end = End::NoUri;
             return false;
         }

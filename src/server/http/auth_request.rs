@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 200 to 299 | goes on |
 //! | 401, 403 | is rejected with it; `WWW-Authenticate` is passed on |
-//! | any other, or none | is answered with 500 |
+//! | any other, or none, or a redirection by `X-Accel-Redirect` | is answered with 500 |
 //!
 //! The location is found as for a request of its own with the method GET and without arguments and body; it has `proxy_pass`, or a
 //! `return`. The back-end gets the headers of the client. Time and size of its answers are bounded as for hooks.
@@ -31,6 +31,8 @@ static RARELY: Rarely = Rarely::new();
 
 /// Status of a back-end that does not answer.
 const BAD_GATEWAY: u16 = 502;
+/// Status of a location that cannot be asked.
+const INTERNAL: u16 = 500;
 
 /// A request that is to be asked about.
 pub(super) struct Inquiry {
@@ -71,7 +73,12 @@ impl Inquiry {
                     Ok(ask) => backend.ask(ask, Bytes::new()).await,
                     Err(Unreachable) => Err(Unreachable),
                 };
-                told.map_or((BAD_GATEWAY, Some(HeaderMap::new())), |Told { status, headers, .. }| (status, Some(headers)))
+                match told {
+                    // In nginx another location would decide then.
+                    Ok(Told { headers, .. }) if headers.contains_key("x-accel-redirect") => (INTERNAL, Some(headers)),
+                    Ok(Told { status, headers, .. }) => (status, Some(headers)),
+                    Err(Unreachable) => (BAD_GATEWAY, Some(HeaderMap::new())),
+                }
             }
         };
         if !matches!(status, 200..=299 | 401 | 403) {
@@ -115,7 +122,9 @@ fn with_subrequest<T>(
     frame.memo = client.frame.memo.clone();
     let request = Request { path: Cow::Borrowed(&settings.uri), query: b"", ..*client.request };
     let variables = RequestVariables { request: &request, frame: &none, client: Some(client), ..*client };
-    let destination = Start { variables, values: None, method: "GET", may_enter_internal: &|_| true, body_bytes: None }.walk(&mut frame);
+    let destination =
+        Start { variables, values: None, method: "GET", may_enter_internal: &|_| true, body_bytes: None, max_body_bytes: None }
+            .walk(&mut frame);
     let rewritten = frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..request });
     let request = rewritten.as_ref().unwrap_or(&request);
     let variables = RequestVariables { request, frame: &frame, client: Some(client), ..*client }.under(&destination.settings.web);
@@ -124,7 +133,7 @@ fn with_subrequest<T>(
 
 fn target(settings: &AuthRequest, destination: &Destination<'_>, variables: &RequestVariables<'_>) -> Target {
     if destination.gate == Gate::Closed {
-        return Target::Status(500);
+        return Target::Status(INTERNAL);
     }
     match &destination.end {
         Answering::Return(answer) => return Target::Status(answer.status),

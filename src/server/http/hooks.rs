@@ -74,7 +74,14 @@ pub(super) fn ask_hook(
     let none = Frame::default();
     let mut frame = Frame::new(Captures::default(), variables.frame.assigned.clone());
     let start = RequestVariables { request: &request, frame: &none, client: Some(variables), ..*variables };
-    let start = Start { variables: start, values: Some(values), method: method.as_str(), may_enter_internal: &|_| true, body_bytes: None };
+    let start = Start {
+        variables: start,
+        values: Some(values),
+        method: method.as_str(),
+        may_enter_internal: &|_| true,
+        body_bytes: None,
+        max_body_bytes: None,
+    };
     let Destination { location, settings, gate, end, .. } = start.walk(&mut frame);
     let proxy = settings.proxy.as_ref().filter(|_| location.is_some() && gate != Gate::Closed && matches!(end, Answering::Location));
     let Some(proxy) = proxy else { return Err(leads_nowhere(&path)) };

@@ -2,16 +2,20 @@
 //!
 //! It takes a while on purpose; `auth` calls it off the shard threads.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ::base64::Engine;
+use ::base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use sha_crypt::{PasswordVerifier, ShaCrypt};
 use sha1::Sha1;
 
+use crate::server::config::base64;
 use crate::server::config::users::{HashKind, UnsupportedHash};
 
 /// Longest password in bytes: crypt(3) takes none that is longer, so that a hash of one cannot exist.
 const MAX_PASSWORD_BYTES: usize = 511;
+
+/// Bytes of a digest.
+const SHA1_BYTES: usize = 20;
 
 /// Whether `password` may be the one of any hash.
 pub(super) fn is_possible(password: &[u8]) -> bool {
@@ -27,17 +31,22 @@ pub(super) fn matches(password: &[u8], hash: &str) -> Result<bool, UnsupportedHa
     if !is_possible(password) {
         return Ok(false);
     }
-    let decoded = |prefix: &str| STANDARD.decode(hash.strip_prefix(prefix)?).ok();
     Ok(match kind {
         HashKind::Bcrypt => bcrypt::verify(password, hash).unwrap_or(false),
         HashKind::ShaCrypt => ShaCrypt::default().verify_password(password, hash).is_ok(),
         HashKind::Apr1 => matches_md5("$apr1$", password, hash),
         HashKind::Md5Crypt => matches_md5("$1$", password, hash),
-        HashKind::Sha => decoded("{SHA}").is_some_and(|digest| same(&Sha1::digest(password), &digest)),
-        HashKind::SaltedSha => decoded("{SSHA}").filter(|decoded| decoded.len() > 20).is_some_and(|decoded| {
-            let (digest, salt) = decoded.split_at(20);
-            same(&Sha1::digest([password, salt].concat()), digest)
-        }),
+        HashKind::Sha => {
+            let digest = hash.strip_prefix("{SHA}").and_then(|text| STANDARD.decode(text).ok());
+            digest.is_some_and(|digest| same(&Sha1::digest(password), &digest))
+        }
+        HashKind::SaltedSha => {
+            let decoded = hash.strip_prefix("{SSHA}").and_then(|text| base64::decode(text.as_bytes()));
+            decoded.is_some_and(|decoded| match decoded.split_at_checked(SHA1_BYTES) {
+                Some((digest, salt)) => same(&Sha1::digest([password, salt].concat()), digest),
+                None => false,
+            })
+        }
         HashKind::Plain => hash.strip_prefix("{PLAIN}").is_some_and(|text| same(text.as_bytes(), password)),
     })
 }

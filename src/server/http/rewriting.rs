@@ -27,6 +27,8 @@ pub(super) struct Start<'a> {
     pub(super) may_enter_internal: &'a dyn Fn(&WebSettings) -> bool,
     /// Bytes of its body, if they are known.
     pub(super) body_bytes: Option<u64>,
+    /// Most bytes of a body; `None` = the locations say.
+    pub(super) max_body_bytes: Option<u64>,
 }
 
 /// Where a request has arrived.
@@ -105,7 +107,8 @@ impl<'a> Start<'a> {
             return Some(Visit { settings: own, limited: Some(limited), end: Answering::Location });
         }
         let choice = self.with_settings(&own.web, |variables| location.choose(variables, frame));
-        let is_too_large = own.client_max_body_size > 0 && self.body_bytes.is_some_and(|bytes| bytes > own.client_max_body_size);
+        let most = self.max_body_bytes.unwrap_or(own.client_max_body_size);
+        let is_too_large = most > 0 && self.body_bytes.is_some_and(|bytes| bytes > most);
         match choice.end {
             // What the location does with large bodies is its own business.
             End::Content => visit(choice.settings, Answering::Location),

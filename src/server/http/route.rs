@@ -161,9 +161,10 @@ impl Router<'_> {
         let mut frame = Frame::new(server.captures(|| request.host().unwrap_or_default()), Vec::new());
         let variables = RequestVariables { request, frame: &none, peer, server, root: None, secure_link: None, client: None };
         let body_bytes = if let BodyLength::Bytes(bytes) = length { Some(bytes) } else { None };
+        let max_body_bytes = self.site.limits.max_body_bytes;
         let is_internal = self.again.redirected.is_some();
         let may_enter = |web: &WebSettings| is_internal || (web.internal_from_front && self.is_front(web, peer));
-        let start = Start { variables, values: None, method: request.method, may_enter_internal: &may_enter, body_bytes };
+        let start = Start { variables, values: None, method: request.method, may_enter_internal: &may_enter, body_bytes, max_body_bytes };
         let destination = start.walk(&mut frame);
         let settings = destination.settings;
         self.assign_inquired(&destination, &start.variables, &mut frame);

@@ -1,14 +1,14 @@
 //! Variables that nginx evaluates once in a request: what they were before a rewrite is what they are afterwards.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::super::map::MapVariable;
 use super::super::secure_link::Checked;
 
-/// Their values so far; clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Memo(Rc<Values>);
+/// Their values so far; clones share them. Most requests have none, and allocate nothing.
+#[derive(Debug, Default)]
+pub struct Memo(OnceCell<Rc<Values>>);
 
 #[derive(Debug, Default)]
 struct Values {
@@ -16,25 +16,35 @@ struct Values {
     link: RefCell<Option<Checked>>,
 }
 
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self(OnceCell::from(Rc::clone(self.values())))
+    }
+}
+
 impl Memo {
+    fn values(&self) -> &Rc<Values> {
+        self.0.get_or_init(Rc::default)
+    }
+
     /// The value of a map.
     pub fn map(&self, variable: &MapVariable, evaluate: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
-        if let Some((_, value)) = self.0.maps.borrow().iter().find(|(known, _)| known == variable) {
+        if let Some((_, value)) = self.values().maps.borrow().iter().find(|(known, _)| known == variable) {
             return value.clone();
         }
         // It may be made of other maps: nothing is borrowed here.
         let value = evaluate();
-        self.0.maps.borrow_mut().push((variable.clone(), value.clone()));
+        self.values().maps.borrow_mut().push((variable.clone(), value.clone()));
         value
     }
 
     /// What came of the check of the link.
     pub fn link(&self, check: impl FnOnce() -> Checked) -> Checked {
-        if let Some(checked) = &*self.0.link.borrow() {
+        if let Some(checked) = &*self.values().link.borrow() {
             return checked.clone();
         }
         let checked = check();
-        *self.0.link.borrow_mut() = Some(checked.clone());
+        *self.values().link.borrow_mut() = Some(checked.clone());
         checked
     }
 }

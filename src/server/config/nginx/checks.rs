@@ -82,6 +82,10 @@ pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), Stri
         let is_answered = |step: &Step| !matches!(step, Step::Set { .. } | Step::SetArguments(_) | Step::Break);
         location.settings.proxy.is_some() || location.steps.iter().any(is_answered)
     };
+    if !server.steps.is_empty() {
+        // They may lead it elsewhere; if not, it is rejected when it is asked.
+        return Ok(());
+    }
     match server.locate(uri.as_bytes()) {
         Some((location, _)) if location.settings.web.answer_gate == Gate::Closed => Err(format!(
             "\"auth_request {uri}\" leads to location \"{}\", which has directives that pushctl does not enforce: no request would be let in",
@@ -92,7 +96,6 @@ pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), Stri
             "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \"return\": no request would be let in",
             location.pattern
         )),
-        None if !server.steps.is_empty() => Ok(()),
         None => Err(format!("\"auth_request {uri}\" leads to no location: no request would be let in")),
     }
 }

@@ -134,6 +134,10 @@ fn what_stands_around_endpoints_survives_toml() {
                     if ($arg_z) { push_stream_store_messages on; gzip off; proxy_set_header a b; add_header X-C c; add_header X-D d; }
                     location ~ deep$ { push_stream_publisher admin; push_stream_channels_path "$sub-$v"; }
                 }
+                rewrite ^/old/(.*)$ /new/$1?a=b&c last; auth_request /auth; auth_request_set $who $upstream_http_x_user;
+                auth_request_set $how "$upstream_status $status"; secure_link $arg_m,$arg_e; secure_link_md5 "$secure_link_expires$uri x";
+                location = /auth { internal; proxy_pass http://up/check; proxy_set_header X-URI $request_uri; }
+                location /signed/ { secure_link_secret "w \"d"; if ($secure_link = "") { rewrite ^ /no? break; } set $args a=$1; }
                 location ^~ /p { rewrite ^ /q break; proxy_pass http://up; limit_except GET { proxy_pass http://x; deny all; } }
             }
             upstream up { server 127.0.0.1:1; }
