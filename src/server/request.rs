@@ -1,7 +1,11 @@
 //! A request as the endpoints see it: borrowed from the connection's buffer.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use super::config::expression::Memo;
 use super::config::rewrite::find_argument;
@@ -33,6 +37,8 @@ pub struct Request<'a> {
     pub joined_forwarded_for: Option<&'a [u8]>,
     /// The host of an absolute target (RFC 9112, section 3.2.2), or else of the Host header: without its port, and as it came.
     pub host_name: Option<&'a [u8]>,
+    /// Bytes of the head.
+    pub head_bytes: usize,
     /// The connection can serve further requests: the client wants it.
     pub keep_alive: bool,
     /// Where the request came from and arrived.
@@ -50,6 +56,12 @@ pub struct Endpoints {
     pub local_address: String,
     /// Port of the server.
     pub local_port: u16,
+    /// Number of the connection; no other one of the process has it.
+    pub serial: u64,
+    /// When it was opened.
+    pub opened: Option<Instant>,
+    /// Number of its present request.
+    pub requests: u64,
 }
 
 impl<'a> Request<'a> {
@@ -173,6 +185,23 @@ impl Variables for RequestVariables<'_> {
             "server_addr" => Some(Cow::Borrowed(endpoints.local_address.as_bytes())),
             "server_port" => text(endpoints.local_port.to_string()),
             "pid" => text(std::process::id().to_string()),
+            "binary_remote_addr" => binary(&endpoints.remote_address).map(Cow::Owned),
+            "connection" => text(endpoints.serial.to_string()),
+            "connection_requests" => text(endpoints.requests.to_string()),
+            "connection_time" => {
+                let open = endpoints.opened.map(|opened| opened.elapsed()).unwrap_or_default();
+                text(format!("{}.{:03}", open.as_secs(), open.subsec_millis()))
+            }
+            "date_gmt" => text(long_time("GMT")),
+            "date_local" => text(long_time("UTC")),
+            "fastcgi_script_name" => Some(Cow::Borrowed(path.as_ref())),
+            "request_id" => text(request_id(endpoints.serial, endpoints.requests)),
+            "request_length" => text(self.request.head_bytes.to_string()),
+            // There is no answer yet.
+            "body_bytes_sent" | "bytes_sent" => Some(Cow::Borrowed(b"0")),
+            "request_time" => Some(Cow::Borrowed(b"0.000")),
+            "http2" | "https" => Some(Cow::Borrowed(b"")),
+            "status" => Some(Cow::Borrowed(b"000")),
             "msec" => text(milliseconds()),
             "time_iso8601" => text(format!("{}+00:00", super::iso_time(unix_now()))),
             "time_local" => text(local_time(unix_now())),
@@ -224,14 +253,43 @@ impl Request<'_> {
     }
 }
 
+/// The bytes of an address.
+fn binary(address: &str) -> Option<Vec<u8>> {
+    Some(match address.parse().ok()? {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    })
+}
+
+/// 32 digits that no other request has, and that nobody can guess: the numbers of the request under two random keys. It is the same
+/// however often it is asked for.
+fn request_id(connection: u64, request: u64) -> String {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    KEYS.iter().map(|key| format!("{:016x}", key.hash_one((connection, request)))).collect()
+}
+
+/// `Monday, 30-Nov-2026 08:00:00 GMT`, the format of nginx for dates in texts.
+fn long_time(zone: &str) -> String {
+    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+    let date = http_date(unix_now());
+    let parts: Vec<&str> = date.split([' ', ',']).filter(|part| !part.is_empty()).collect();
+    match parts.as_slice() {
+        [name, day, month, year, time, _] => {
+            let name = DAYS.iter().find(|day| day.starts_with(name)).unwrap_or(name);
+            format!("{name}, {day}-{month}-{year} {time} {zone}")
+        }
+        _ => date,
+    }
+}
+
 /// Seconds and milliseconds since the Unix epoch.
-fn milliseconds() -> String {
+pub(super) fn milliseconds() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{}.{:03}", now.as_secs(), now.subsec_millis())
 }
 
 /// `21/Nov/2026:08:00:00 +0000`: of `Sat, 21 Nov 2026 08:00:00 GMT`.
-fn local_time(unix_seconds: u64) -> String {
+pub(super) fn local_time(unix_seconds: u64) -> String {
     let date = http_date(unix_seconds);
     let parts: Vec<&str> = date.split(' ').collect();
     match parts.as_slice() {

@@ -114,6 +114,23 @@ impl Body {
         }
     }
 
+    /// Bytes that it takes on the wire.
+    #[must_use]
+    pub fn sent_bytes(&self, framing: Framing) -> u64 {
+        match self {
+            Body::Sized(body) => body.len() as u64,
+            Body::Pieces(pieces) => {
+                let mut ends = Vec::new();
+                framing.last(&mut ends);
+                pieces.iter().filter(|piece| !piece.is_empty()).for_each(|piece| {
+                    framing.begin(piece.len(), &mut ends);
+                    framing.end(&mut ends);
+                });
+                ends.len() as u64 + self.len()
+            }
+        }
+    }
+
     /// There is none, or an empty one.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -350,7 +350,7 @@ fn requests_are_logged_once_and_logs_are_opened_anew() {
     server.signal(rustix::process::Signal::USR1);
     wait_until("the signal is seen", || server.stderr().contains("logs are opened anew"));
     drop(server.follow("/sub", &[]));
-    wait_until("the subscription is logged at its end", || read() == "GET /sub 200 - \"-\" -\n");
+    wait_until("the subscription is logged at its end", || read() == "GET /sub 499 0 \"-\" -\n");
     let json = std::fs::read_to_string(directory.path().join("access.log.json")).expect("the second log");
     assert_eq!(json, "{\"x\":\"a\\\"b\\\\c\u{e9}\"}\n");
     assert_eq!(std::fs::read_to_string(moved).expect("the first log").lines().count(), 3);

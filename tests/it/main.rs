@@ -31,6 +31,7 @@ mod imports;
 mod isolation;
 mod ledger;
 mod lists;
+mod log_variables;
 mod memory;
 mod nchan;
 mod nchan_hostile;

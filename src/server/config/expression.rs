@@ -4,9 +4,9 @@
 //! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
 
 mod addresses;
-mod builtins;
 mod kinds;
 mod memo;
+mod snapshot;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,9 +16,9 @@ use bytes::Bytes;
 use super::map::MapVariable;
 use super::regex_pattern;
 use super::secure_link::{Field, Links};
-pub use builtins::BUILTIN_VARIABLES;
-use builtins::EMPTY_VARIABLES;
+use super::variables::availability;
 pub use memo::Memo;
+pub use snapshot::Snapshot;
 
 /// Where the variables of an expression come from: the request.
 pub trait Variables {
@@ -34,7 +34,7 @@ pub trait Variables {
     fn assigned(&self, _slot: usize) -> Option<&[u8]> {
         None
     }
-    /// Any other variable that the server knows: one of [`BUILTIN_VARIABLES`].
+    /// Any other variable that the server knows: one that [`availability`](super::variables::availability) knows. `uri` is the decoded, normalised path.
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
     /// The file of that path: `$request_filename`.
     fn file_name(&self, _path: &[u8]) -> Option<Vec<u8>> {
@@ -59,6 +59,8 @@ pub struct Names {
     pub assigned: Vec<String>,
     /// Variables of `map`, in lower case.
     pub maps: Vec<(String, MapVariable)>,
+    /// Those of them that depend on a variable without a value here.
+    pub unavailable: Vec<String>,
 }
 
 /// Why a text is no expression.
@@ -263,7 +265,7 @@ fn variable<'a>(text: &'a [u8], names: &Names) -> Result<(Part, &'a [u8]), Expre
         Part::SecureLink(field)
     } else if name == "content_type" || name == "content_length" {
         Part::Header(name.replace('_', "-"))
-    } else if BUILTIN_VARIABLES.contains(&name.as_str()) || EMPTY_VARIABLES.iter().any(|prefix| name.starts_with(prefix)) {
+    } else if availability(&name).is_some() {
         Part::Builtin(name)
     } else {
         return Err(ExpressionError::UnknownVariable(name));

@@ -108,6 +108,13 @@ impl Map {
         self.default.evaluate(variables).into_owned()
     }
 
+    /// What it looks up, and all that it may result in.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let listed = self.endings.iter().chain(&self.beginnings).map(|(_, value)| value);
+        let found = self.exact.values().chain(listed).chain(self.regexes.iter().map(|(_, value)| value));
+        [&self.source, &self.default].into_iter().chain(found)
+    }
+
     fn of_host(&self, host: &[u8]) -> Option<&Expression> {
         let longest = |(pattern, _): &&(Vec<u8>, Expression)| pattern.len();
         let ending = || self.endings.iter().filter(|(ending, _)| host.len() > ending.len() && host.ends_with(ending)).max_by_key(longest);

@@ -28,6 +28,7 @@ pub mod rewrite;
 pub mod secure_link;
 pub mod template;
 pub mod users;
+pub mod variables;
 pub mod web;
 
 use std::net::SocketAddr;

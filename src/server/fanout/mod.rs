@@ -18,6 +18,7 @@ mod several;
 mod shard;
 mod slow;
 mod state;
+mod tap;
 mod timers;
 
 #[cfg(test)]
@@ -30,3 +31,4 @@ pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
 pub use outlet::{Outlet, failure};
 pub use shard::{ConnectionKey, FollowerEvent, Shard};
+pub use tap::Tap;

@@ -1,5 +1,6 @@
 //! The plain socket of a connection. Its follower writes to it; the connection reads from it what the client sends.
 
+use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -9,14 +10,22 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::format::Ending;
+use super::tap::Tap;
+
 use crate::server::broker::Incident;
 
 /// Where what is for a client goes, and where what it sends comes from. TLS and HTTP/2 subscribers will get variants of their own.
 #[derive(Debug)]
-pub enum Outlet {
-    /// A TCP connection.
+pub struct Outlet {
+    socket: Socket,
+    /// Records what is written, where that is logged.
+    tap: RefCell<Option<Box<Tap>>>,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpStream),
-    /// A connection to a unix socket.
     Unix(UnixStream),
 }
 
@@ -35,26 +44,61 @@ pub fn failure(error: &io::Error) -> Option<Incident> {
 }
 
 impl Outlet {
+    /// A TCP connection.
+    #[must_use]
+    pub fn tcp(stream: TcpStream) -> Self {
+        Self { socket: Socket::Tcp(stream), tap: RefCell::default() }
+    }
+
+    /// A connection to a unix socket.
+    #[must_use]
+    pub fn unix(stream: UnixStream) -> Self {
+        Self { socket: Socket::Unix(stream), tap: RefCell::default() }
+    }
+
+    /// From now on records what is written.
+    pub fn begin_tap(&self) {
+        self.tap.replace(Some(Box::default()));
+    }
+
+    /// Ends the record, if there is one.
+    pub fn take_tap(&self) -> Option<Box<Tap>> {
+        self.tap.take()
+    }
+
+    /// Records why the follower is ended.
+    pub(super) fn record_ending(&self, ending: Ending) {
+        if let Some(tap) = &mut *self.tap.borrow_mut() {
+            tap.ending = Some(ending);
+        }
+    }
+
     /// Writes what the socket takes; `WouldBlock` if that is nothing.
     ///
     /// The runtime is not asked before, and told only if the socket is full, so that it waits for it: most sockets are not, and
     /// what it knows of one that was quiet for a while is far from the processor.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match self {
-            Outlet::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
-            Outlet::Unix(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
+        let written = match &self.socket {
+            Socket::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
+            Socket::Unix(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
         };
-        if written == Err(Errno::AGAIN) {
-            self.note_block(Interest::WRITABLE);
+        match written {
+            Ok(count) => {
+                if let Some(tap) = &mut *self.tap.borrow_mut() {
+                    tap.record(&bytes[..count]);
+                }
+            }
+            Err(Errno::AGAIN) => self.note_block(Interest::WRITABLE),
+            Err(_) => {}
         }
         Ok(written?)
     }
 
     /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of it.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (read, _) = match self {
-            Outlet::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
-            Outlet::Unix(stream) => recv(stream, buffer, RecvFlags::empty())?,
+        let (read, _) = match &self.socket {
+            Socket::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
+            Socket::Unix(stream) => recv(stream, buffer, RecvFlags::empty())?,
         };
         Ok(read)
     }
@@ -79,18 +123,18 @@ impl Outlet {
     /// Whether there is something to read, the end, or an error. Asks the system: the runtime may not have heard of it yet.
     pub fn has_input(&self) -> bool {
         let mut byte = [0];
-        let peeked = match self {
-            Outlet::Tcp(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
-            Outlet::Unix(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
+        let peeked = match &self.socket {
+            Socket::Tcp(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
+            Socket::Unix(stream) => recv(stream, &mut byte[..], RecvFlags::PEEK),
         };
         peeked.err() != Some(Errno::AGAIN)
     }
 
     /// Whether the socket takes bytes, or is broken. Asks the system, as [`Outlet::has_input`] does.
     pub fn has_room(&self) -> bool {
-        let mut socket = match self {
-            Outlet::Tcp(stream) => [PollFd::new(stream, PollFlags::OUT)],
-            Outlet::Unix(stream) => [PollFd::new(stream, PollFlags::OUT)],
+        let mut socket = match &self.socket {
+            Socket::Tcp(stream) => [PollFd::new(stream, PollFlags::OUT)],
+            Socket::Unix(stream) => [PollFd::new(stream, PollFlags::OUT)],
         };
         poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
@@ -99,40 +143,40 @@ impl Outlet {
     fn note_block(&self, interest: Interest) {
         let blocked = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         // The error comes back: the runtime has heard of it.
-        let _ = match self {
-            Outlet::Tcp(stream) => stream.try_io(interest, blocked),
-            Outlet::Unix(stream) => stream.try_io(interest, blocked),
+        let _ = match &self.socket {
+            Socket::Tcp(stream) => stream.try_io(interest, blocked),
+            Socket::Unix(stream) => stream.try_io(interest, blocked),
         };
     }
 
     /// Ready when there is something to read, or the end.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Outlet::Tcp(stream) => stream.poll_read_ready(cx),
-            Outlet::Unix(stream) => stream.poll_read_ready(cx),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
     /// Ready when the socket takes bytes.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Outlet::Tcp(stream) => stream.poll_write_ready(cx),
-            Outlet::Unix(stream) => stream.poll_write_ready(cx),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_write_ready(cx),
+            Socket::Unix(stream) => stream.poll_write_ready(cx),
         }
     }
 
     /// Tells the client that nothing more will come; what it still sends can be read.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        match self {
-            Outlet::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
-            Outlet::Unix(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+        match &self.socket {
+            Socket::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Socket::Unix(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
         }
     }
 
     /// Lets the end of the connection throw away what its client has not taken. Otherwise the kernel would keep that, up to some
     /// MB, for a client that takes nothing, and the client would never hear of the end.
     pub fn reset_on_close(&self) {
-        if let Outlet::Tcp(stream) = self {
+        if let Socket::Tcp(stream) = &self.socket {
             // If it fails the connection ends as others do.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
@@ -154,7 +198,7 @@ mod tests {
         ours.set_nonblocking(true).expect("a socket of its own");
         let ours = UnixStream::from_std(ours).expect("a runtime");
         ours.writable().await.expect("an empty socket");
-        (Outlet::Unix(ours), client)
+        (Outlet::unix(ours), client)
     }
 
     #[tokio::test]

@@ -255,6 +255,7 @@ impl State {
             tracing::debug!(reason = reason.name(), "a subscription is ended");
             moment.broker.count(reason);
         }
+        follower.outlet.record_ending(ending);
         let mut bytes = Vec::new();
         follower.format.end(ending, standing, &mut bytes);
         let (mut bytes, sum) = follower.format.seal(bytes);

@@ -67,7 +67,7 @@ impl Scene {
         ours.writable().await.expect("an empty socket");
         let shard = Shard::new(0, broker.expect("room for no channels"), (Duration::from_secs(60), Duration::from_secs(60)));
         let formats: [Rc<dyn Format>; 2] = [Rc::new(Plain { is_one_shot: false }), Rc::new(Plain { is_one_shot: true })];
-        Self { shard, outlet: Rc::new(Outlet::Unix(ours)), client, formats }
+        Self { shard, outlet: Rc::new(Outlet::unix(ours)), client, formats }
     }
 
     fn follow(&self, channels: &[&'static str], is_one_shot: bool, time_to_live: Option<Duration>) -> ConnectionKey {

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::server::config::web::{AccessLog, Escape};
-use crate::server::config::{Config, Location, LogTarget, Variables, WebSettings};
+use crate::server::config::web::AccessLog;
+use crate::server::config::{Config, Location, LogTarget, WebSettings};
 use crate::server::error_log;
 use crate::server::syslog::Sender;
 
@@ -22,6 +22,8 @@ use crate::server::syslog::Sender;
 const MAX_QUEUED: usize = 16 * 1024;
 /// Their bytes; requests decide how long they are.
 const MAX_QUEUED_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of the head of an answer that are kept for its entry.
+pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Longest wait for the thread at the end of the server.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
@@ -41,113 +43,8 @@ static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Lines that found no place in the queue.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// A piece of a line.
-enum Piece {
-    Text(Vec<u8>),
-    Status,
-    BodyBytes,
-    RequestTime,
-}
-
-/// The lines of a request; they are written when this is dropped.
-pub(super) struct Entry {
-    lines: Vec<(Arc<AccessLog>, Vec<Piece>)>,
-    begin: Instant,
-    /// Of the answer; 499 = the client left before there was one.
-    pub(super) status: u16,
-    /// Length of the body that was sent; `None` = it was not counted.
-    pub(super) body_bytes: Option<u64>,
-}
-
-impl Entry {
-    /// The entry of a request; `None` = it is not logged.
-    pub(super) fn begin(web: &WebSettings, variables: &dyn Variables) -> Option<Box<Self>> {
-        let is_wanted = |log: &&Arc<AccessLog>| match &log.condition {
-            Some(condition) => !matches!(condition.evaluate(variables).as_ref(), b"" | b"0"),
-            None => true,
-        };
-        let line = |log: &Arc<AccessLog>| (Arc::clone(log), pieces(log, variables));
-        let lines: Vec<_> = web.access_logs.iter().filter(is_wanted).map(line).collect();
-        (!lines.is_empty()).then(|| Box::new(Self { lines, begin: Instant::now(), status: 499, body_bytes: Some(0) }))
-    }
-
-    /// Bytes that it keeps of its request.
-    pub(super) fn kept_bytes(&self) -> usize {
-        let of = |piece: &Piece| size_of::<Piece>() + if let Piece::Text(text) = piece { text.capacity() } else { 0 };
-        self.lines.iter().flat_map(|(_, pieces)| pieces).map(of).sum()
-    }
-
-    /// Writes nothing: the request is routed again.
-    pub(super) fn forget(&mut self) {
-        self.lines.clear();
-    }
-}
-
-fn pieces(log: &AccessLog, variables: &dyn Variables) -> Vec<Piece> {
-    let piece = |part: &crate::server::config::Expression| match (part.as_literal(), part.as_builtin()) {
-        (Some(text), _) => Piece::Text(text.to_vec()),
-        (_, Some("status")) => Piece::Status,
-        (_, Some("body_bytes_sent" | "bytes_sent")) => Piece::BodyBytes,
-        (_, Some("request_time")) => Piece::RequestTime,
-        _ => Piece::Text(escaped(&part.evaluate(variables), log.format.escape)),
-    };
-    log.format.parts.iter().map(piece).collect()
-}
-
-/// A value that cannot be taken for anything else.
-fn escaped(value: &[u8], escape: Escape) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len());
-    match escape {
-        Escape::None => out.extend_from_slice(value),
-        Escape::Default if value.is_empty() => out.push(b'-'),
-        Escape::Default => {
-            for byte in value {
-                match byte {
-                    b'"' | b'\\' | ..0x20 | 0x7f.. => out.extend_from_slice(format!("\\x{byte:02X}").as_bytes()),
-                    byte => out.push(*byte),
-                }
-            }
-        }
-        Escape::Json => {
-            for byte in value {
-                match byte {
-                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-                    b'\n' => out.extend_from_slice(b"\\n"),
-                    b'\r' => out.extend_from_slice(b"\\r"),
-                    b'\t' => out.extend_from_slice(b"\\t"),
-                    ..0x20 => out.extend_from_slice(format!("\\u{byte:04X}").as_bytes()),
-                    byte => out.push(*byte),
-                }
-            }
-        }
-    }
-    out
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let took = self.begin.elapsed();
-        for (log, pieces) in self.lines.drain(..) {
-            let mut line = Vec::new();
-            for piece in pieces {
-                match piece {
-                    Piece::Text(text) => line.extend_from_slice(&text),
-                    Piece::Status => line.extend_from_slice(self.status.to_string().as_bytes()),
-                    Piece::BodyBytes => {
-                        line.extend_from_slice(self.body_bytes.map_or("-".to_owned(), |bytes| bytes.to_string()).as_bytes())
-                    }
-                    Piece::RequestTime => {
-                        line.extend_from_slice(format!("{}.{:03}", took.as_secs(), took.subsec_millis()).as_bytes());
-                    }
-                }
-            }
-            line.push(b'\n');
-            enqueue(log, line);
-        }
-    }
-}
-
-fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
+/// Hands a line to the thread, or drops it.
+pub(super) fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
     let bytes = line.len();
     let has_room = QUEUED_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_QUEUED_BYTES;
     if !has_room || writer().try_send(Order::Line(log, line)).is_err() {

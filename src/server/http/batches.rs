@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
-use super::access_log::Entry;
 use super::body::{ChunkError, ChunkedReader};
 use super::connection::{Over, Requests};
 use super::head::BodyLength;
 use super::intake::Awaited;
-use super::sending::note;
+use super::log_entry::Entry;
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
@@ -27,7 +26,7 @@ impl Requests<'_> {
         &mut self,
         mut batch: Box<Batch>,
         length: BodyLength,
-        (connection, added, compression, mut log): (Connection, &Added, &Compression, Option<Box<Entry>>),
+        (connection, added, compression, log): (Connection, &Added, &Compression, Option<Box<Entry>>),
         expects_continue: bool,
     ) -> Result<(), Over> {
         let most = self.connection.site.limits.max_batch_bytes;
@@ -43,7 +42,8 @@ impl Requests<'_> {
         let status = response.status.0;
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         let response = compression.apply(response, connection.is_head);
-        note(log.as_mut(), status, Some(response.body.len()));
+        let connection = if body.is_done() { connection } else { Connection { keep_alive: false, ..connection } };
+        let connection = self.begin_answer(&response, connection, log);
         if body.is_done() {
             return if response.write(connection, &mut self.out) { Ok(()) } else { self.close().await };
         }

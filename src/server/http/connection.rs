@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::access_log::Entry;
 use super::backend::{Ask, Unreachable};
 use super::busy::Business;
 use super::companion::LiveCompanion;
@@ -18,11 +17,12 @@ use super::files;
 use super::habit::Habit;
 use super::head::{self, BodyLength, Parsed};
 use super::intake::LINGER_BYTES;
+use super::log_entry::Entry;
 use super::pages;
 use super::polled::LongPoll;
 use super::remembered::Remembered;
 use super::route::{Following, Next, Routed, Router};
-use super::sending::note;
+use super::sending::record_rendered;
 use super::site::{Place, Site};
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::config::web::Added;
@@ -95,7 +95,9 @@ impl Connection {
                 let Ok(share) = self.shard.broker().requests_share() else { break };
                 let Served::Follow(following) = Box::pin(Requests::new(&mut self, share).serve()).await else { break };
                 let (outcome, may_answer_close) = self.follow(following).await;
-                self.log = None;
+                if let (Some(mut log), Some(tap)) = (self.log.take(), self.outlet.take_tap()) {
+                    log.followed(*tap, outcome == Outcome::Dropped);
+                }
                 self.companion = None;
                 match outcome {
                     Outcome::Finished => {}
@@ -161,6 +163,8 @@ pub(super) struct Requests<'a> {
     pub(super) busy: Business,
     /// What is known of its requests so far.
     pub(super) habit: Habit,
+    /// Bytes that were read of the body of the request at hand.
+    pub(super) received: u64,
     _share: Charge,
 }
 
@@ -169,7 +173,7 @@ impl<'a> Requests<'a> {
         let served_any = connection.has_followed;
         let (out, head_since, held) = (Vec::new(), None, 0);
         let (busy, habit) = (Business::default(), Habit::default());
-        Self { connection, out, head_since, served_any, held, busy, habit, _share: share }
+        Self { connection, out, head_since, served_any, held, busy, habit, received: 0, _share: share }
     }
 
     #[allow(clippy::manual_async_fn, reason = "it would hold what it has twice")]
@@ -202,6 +206,8 @@ impl<'a> Requests<'a> {
         if self.repeat_buffered() {
             return if self.habit.is_over { self.close().await } else { Ok(None) };
         }
+        self.received = 0;
+        self.connection.peer.requests = self.connection.requests + 1;
         let notes_polls = self.connection.notes_polls();
         let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = &*self.connection;
         let first = Again::default();
@@ -252,7 +258,9 @@ impl<'a> Requests<'a> {
         } else {
             self.connection.polls = Remembered::default();
         }
-        note(log.as_mut(), if following.is_websocket() { 101 } else { 200 }, None);
+        if let Some(log) = &mut log {
+            log.add_received(self.received);
+        }
         (self.connection.log, self.connection.companion) = (log, companion);
         self.connection.followed = location;
         Served::Follow(following)
@@ -277,12 +285,12 @@ impl<'a> Requests<'a> {
             Next::Discard(again) => return Box::pin(self.discard_and_route((head, length, *again), (max_body, expects_continue))).await,
             Next::Prepared(bytes, keeps, again) => {
                 self.connection.remember_poll(self.habit.coming.take(), again, location);
-                note(log.as_mut(), 200, None);
+                record_rendered(log.as_mut(), &bytes);
                 self.out.extend_from_slice(&bytes);
                 return if keeps { Ok(None) } else { self.close().await };
             }
             Next::Last(bytes) => {
-                note(log.as_mut(), if bytes.is_empty() { 444 } else { 101 }, None);
+                record_rendered(log.as_mut(), &bytes);
                 self.out.extend_from_slice(&bytes);
                 return self.close().await;
             }

@@ -72,7 +72,7 @@ fn parse_shown<T, W: FnOnce(&Request<'_>, BodyLength) -> T>(
     let line = parsed.method.zip(parsed.path).zip(parsed.version).and_then(|((method, path), minor_version)| {
         let start = (path.as_ptr() as usize).checked_sub(shown.as_ptr() as usize)?;
         let target = buffer.get(start..start + path.len())?;
-        Some(RequestLine { method, target, minor_version })
+        Some(RequestLine { method, target, minor_version, head_bytes: taken })
     });
     let Some(line) = line else { return Ok(Parsed::Bad(page(400))) };
     let joined = Joined::of(headers);
@@ -88,6 +88,7 @@ struct RequestLine<'a> {
     method: &'a str,
     target: &'a [u8],
     minor_version: u8,
+    head_bytes: usize,
 }
 
 /// The buffer holds a method, a space, and not yet the end of the line. Other protocols, TLS above all, begin otherwise and
@@ -154,7 +155,7 @@ fn request<'a>(
     joined: &'a Joined,
     endpoints: &'a Endpoints,
 ) -> Result<(Request<'a>, BodyLength), u16> {
-    let RequestLine { method, target, minor_version } = line;
+    let RequestLine { method, target, minor_version, head_bytes } = line;
     if !method.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')) {
         return Err(400);
     }
@@ -183,6 +184,7 @@ fn request<'a>(
         joined_cookie: joined.cookie.as_deref(),
         joined_forwarded_for: joined.forwarded_for.as_deref(),
         host_name: authority.or(named),
+        head_bytes,
         keep_alive: keeps_alive(headers, minor_version),
         endpoints,
     };

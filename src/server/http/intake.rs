@@ -123,6 +123,7 @@ impl Requests<'_> {
                 let length = length as usize;
                 let body = Bytes::copy_from_slice(&buffer[..length]);
                 buffer.advance(length);
+                self.received += length as u64;
                 return Ok(Ok(body));
             }
             BodyLength::Bytes(length) if length > most => return Ok(Err(too_large())),
@@ -150,6 +151,7 @@ impl Requests<'_> {
             }
             self.fill_body(&mut pace).await?;
         }
+        self.received += wanted as u64;
         // A copy of its own size: the buffer's memory is larger, and the limit on memory would not know.
         Ok(Ok(Bytes::copy_from_slice(&self.connection.buffer.split_to(wanted))))
     }
@@ -160,7 +162,10 @@ impl Requests<'_> {
         let mut pace = Pace::begin(self.connection.shard.served_time());
         loop {
             match reader.read(&self.connection.buffer, &mut body, most) {
-                Ok(taken) => self.connection.buffer.advance(taken),
+                Ok(taken) => {
+                    self.connection.buffer.advance(taken);
+                    self.received += taken as u64;
+                }
                 Err(ChunkError::Malformed) => return Ok(Err(Response::error_page(Status::BAD_REQUEST).closing())),
                 Err(ChunkError::TooLarge) => return Ok(Err(too_large())),
             }

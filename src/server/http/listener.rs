@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, UnixStream};
@@ -118,15 +120,22 @@ impl Accepted {
                     remote_port: remote.port(),
                     local_address: local.ip().to_string(),
                     local_port: local.port(),
+                    ..numbered()
                 };
-                Ok((Outlet::Tcp(TcpStream::from_std(stream)?), endpoints))
+                Ok((Outlet::tcp(TcpStream::from_std(stream)?), endpoints))
             }
             Accepted::Unix(stream) => {
-                let endpoints = Endpoints { remote_address: "unix:".to_owned(), local_address: "unix:".to_owned(), ..Endpoints::default() };
-                Ok((Outlet::Unix(UnixStream::from_std(stream)?), endpoints))
+                let endpoints = Endpoints { remote_address: "unix:".to_owned(), local_address: "unix:".to_owned(), ..numbered() };
+                Ok((Outlet::unix(UnixStream::from_std(stream)?), endpoints))
             }
         }
     }
+}
+
+/// A connection that is opened now, with its number.
+fn numbered() -> Endpoints {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    Endpoints { serial: LAST.fetch_add(1, Ordering::Relaxed) + 1, opened: Some(Instant::now()), ..Endpoints::default() }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::access_log::Entry;
 use super::connection::{Over, Requests, Served};
+use super::log_entry::Entry;
 use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;

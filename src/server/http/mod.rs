@@ -34,6 +34,7 @@ mod hooks;
 mod intake;
 mod listener;
 mod lists;
+mod log_entry;
 mod nchan_socket;
 mod notices;
 mod output;

@@ -6,9 +6,8 @@ use std::task::Poll;
 
 use tokio::task::yield_now;
 
-use super::access_log::Entry;
 use super::connection::{Connection, MAX_UNWRITTEN_BYTES, Over, Requests, Served};
-use super::sending::note;
+use super::log_entry::Entry;
 use crate::server::broker::Incident;
 use crate::server::response::{self, Body, Response};
 
@@ -35,9 +34,16 @@ impl Requests<'_> {
         mut log: Option<Box<Entry>>,
     ) -> response::Connection {
         self.held = 0;
-        note(log.as_mut(), response.status.0, Some(if connection.is_head { 0 } else { response.body.len() }));
         // The end may have begun while the request came in, or waited.
-        response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection }
+        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
+        if let Some(log) = &mut log {
+            let mut head = Vec::new();
+            let (_, framing) = response.write_head(connection, &mut head);
+            let has_body = !connection.is_head && !response.bodiless;
+            log.add_received(self.received);
+            log.answered(&head, if has_body { response.body.sent_bytes(framing) } else { 0 });
+        }
+        connection
     }
 
     /// Sends an answer that somebody else holds, and counts, part by part, so that others of the shard come between; whether the

@@ -2,6 +2,7 @@
 
 mod admission;
 mod failed_search;
+mod logging;
 mod subscribing;
 
 use std::borrow::Cow;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use axum::http::Method;
 use bytes::Bytes;
 
-use super::access_log::Entry;
 use super::backend::{Ask, Unreachable};
 use super::browser_guard::Guard;
 use super::client_address;
@@ -20,6 +20,7 @@ use super::decision::{Again, Decision, Question};
 use super::files;
 use super::head::BodyLength;
 use super::hooks;
+use super::log_entry::Entry;
 use super::repeated;
 use super::rewriting::{Answering, Destination, Start};
 use super::site::Site;
@@ -96,13 +97,6 @@ pub(super) enum Following {
     Interruptible,
     /// Websocket frames of nchan.
     Socket(Box<Socket>, Option<Box<Result<Ask, Unreachable>>>),
-}
-
-impl Following {
-    /// The connection is one of websocket frames.
-    pub(super) fn is_websocket(&self) -> bool {
-        matches!(self, Following::WebSocket(_) | Following::Socket(..))
-    }
 }
 
 /// A request's answer and what writing it needs.
@@ -198,7 +192,7 @@ impl Router<'_> {
         let connection = self.connection(request);
         // A request that is routed again is logged then.
         let is_final = !matches!(next, Next::Discard(_));
-        let log = if is_final { Entry::begin(&settings.web, &variables) } else { None };
+        let log = if is_final { logging::entry(location, settings, &variables) } else { None };
         Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
     }
 

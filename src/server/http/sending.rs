@@ -3,20 +3,22 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::access_log::Entry;
 use super::connection::{Connection, Over, Requests, Served};
 use super::decision::Again;
 use super::files::Found;
 use super::head::{self, BodyLength, Parsed};
+use super::log_entry::Entry;
 use super::route::Router;
 use crate::server::compression::{self, Deflating};
 use crate::server::config::web::Added;
 use crate::server::response::{self, Framing, Head, Response, Status};
 
-/// Notes the answer of a request for the log.
-pub(super) fn note(log: Option<&mut Box<Entry>>, status: u16, body_bytes: Option<u64>) {
-    if let Some(log) = log {
-        (log.status, log.body_bytes) = (status, body_bytes);
+/// Records an answer that is rendered already; nothing = the connection is closed without one.
+pub(super) fn record_rendered(log: Option<&mut Box<Entry>>, bytes: &[u8]) {
+    let Some(log) = log else { return };
+    match memchr::memmem::find(bytes, b"\r\n\r\n") {
+        Some(end) => log.answered(&bytes[..end + 4], (bytes.len() - end - 4) as u64),
+        None => log.closed(),
     }
 }
 
@@ -70,6 +72,7 @@ impl Requests<'_> {
         let framing = level.map_or(Framing::Raw, |_| Framing::of(connection.minor_version));
         // Without a length only the end of the connection ends an HTTP/1.0 response.
         let keep_alive = connection.keep_alive && !response.close && (level.is_none() || framing == Framing::Chunked);
+        let start = self.out.len();
         Head {
             status: response.status,
             content_type: response.content_type.as_deref(),
@@ -80,12 +83,16 @@ impl Requests<'_> {
             headers: &response.headers,
         }
         .write(&mut self.out);
+        let head = log.as_ref().map(|_| self.out[start..].to_vec());
         let sent = match level {
             _ if connection.is_head => 0,
             None => self.send_plain(length, body).await?,
             Some(level) => self.send_compressed((length, body), level, framing).await?,
         };
-        note(log.as_mut(), response.status.0, Some(sent));
+        if let (Some(log), Some(head)) = (&mut log, head) {
+            log.add_received(self.received);
+            log.answered(&head, sent);
+        }
         if keep_alive {
             return Ok(None);
         }

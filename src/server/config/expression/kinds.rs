@@ -15,7 +15,7 @@ impl Expression {
         }
     }
 
-    /// The name, if this is one of [`BUILTIN_VARIABLES`](super::BUILTIN_VARIABLES) alone.
+    /// The name, if this is one alone that neither the request line, a header nor the configuration names.
     #[must_use]
     pub fn as_builtin(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -24,7 +24,7 @@ impl Expression {
         }
     }
 
-    /// The names of the [`BUILTIN_VARIABLES`](super::BUILTIN_VARIABLES) and of those without a value.
+    /// The names of the variables in it that neither the request line, a header nor the configuration names.
     pub fn builtins(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| if let Part::Builtin(name) = part { Some(name.as_str()) } else { None })
     }

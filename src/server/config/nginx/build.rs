@@ -254,6 +254,7 @@ impl Builder<'_> {
             place: directive.place,
             context,
         };
+        self.unavailable_variable(directive, context, scope);
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),
@@ -273,6 +274,19 @@ impl Builder<'_> {
             }
         }
         Ok(scope.verdict.take().unwrap_or(Verdict::Served))
+    }
+
+    /// Notes a variable without a value in a directive. What only writes it down gets an empty text; a rule is not enforced.
+    fn unavailable_variable(&self, directive: &Directive, context: u8, scope: &mut Scope) {
+        let Some(variable) = names::unavailable(directive, &self.names) else { return };
+        let name = &directive.name;
+        match name.as_str() {
+            "map" => {}
+            name if names::only_writes(name) => {
+                scope.notices.push(format!("variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""));
+            }
+            _ => scope.level.guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context)),
+        }
     }
 
     /// The rule of a directive that is served for hooks only.

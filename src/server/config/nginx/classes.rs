@@ -38,6 +38,8 @@ pub(super) enum Guard {
     Address,
     /// It answers the requests of its own location.
     Handler,
+    /// It depends on a variable that has no value here.
+    Variable,
     /// Nothing is known of it.
     Unknown,
 }
@@ -53,6 +55,7 @@ impl Guard {
             Self::Limit => "limits the requests of a push location",
             Self::Address => "names the clients of a push location, on which its rules depend",
             Self::Handler => "answers requests in place of a push location",
+            Self::Variable => "is used by a rule of a push location and has no value in pushctl",
             Self::Unknown => "is unknown and may restrict access to a push location",
         }
     }

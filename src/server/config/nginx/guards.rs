@@ -1,12 +1,14 @@
 //! Directives that may keep requests out of a push location and are not enforced here, and the leave to serve it without
 //! them: the front, an nginx that forwards requests to pushctl, enforces them.
 
+use super::super::Names;
 use super::super::web::Gate;
 use super::build::Builder;
 use super::classes::{Class, Guard, class, class_of};
 use super::directives::{self, IF, LIMIT_EXCEPT, LOCATION, Value};
 use super::files::Place;
 use super::levels::{Level, Scope};
+use super::names;
 use super::parser::Block;
 
 /// A directive that is not enforced, in force in a block.
@@ -59,6 +61,11 @@ pub(super) fn of_if(block: &Block, context: u8) -> Vec<GuardDirective> {
     let mut guards = Vec::new();
     for directive in &block.directives {
         let is_ruled = directives::rule(&directive.name).is_some();
+        if let Some(variable) =
+            names::unavailable(directive, &Names::default()).filter(|_| is_ruled && !names::only_writes(&directive.name))
+        {
+            guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context));
+        }
         if directive.name == NOT_ENFORCED {
             guards.extend(directive.arguments.iter().map(|name| named(name, directive.place, context)));
         } else if let (Class::Guard(guard), false) = (class(directive), is_ruled) {
@@ -138,6 +145,7 @@ impl Builder<'_> {
 fn refusal(guard: &GuardDirective) -> String {
     let GuardDirective { name, guard, .. } = guard;
     let what = match guard {
+        Guard::Variable => format!("variable \"${name}\" {}", guard.effect()),
         Guard::Unknown => format!("directive \"{name}\" {}", guard.effect()),
         guard => format!("directive \"{name}\" {} and is not enforced by pushctl", guard.effect()),
     };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::super::variables::{Availability, availability, find_variable};
 use super::super::web::{Escape, LogFormat};
 use super::super::{Expression, MapVariable, Names};
 use super::conditions;
@@ -50,7 +51,53 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
             _ => {}
         }
     });
+    add_unavailable(directives, &mut names);
     names
+}
+
+/// Adds the variables of maps that have no value here because another one has none.
+fn add_unavailable(directives: &[Directive], names: &mut Names) {
+    // Maps may refer to each other in any order.
+    loop {
+        let before = names.unavailable.len();
+        visit(directives, &mut |directive| {
+            let is_map = directive.name == "map" && directive.block.is_some();
+            let name = directive.arguments.get(1).filter(|_| is_map).and_then(|name| variable(name));
+            if let Some(name) = name.filter(|name| !names.unavailable.contains(name))
+                && unavailable(directive, names).is_some()
+            {
+                names.unavailable.push(name);
+            }
+        });
+        if names.unavailable.len() == before {
+            return;
+        }
+    }
+}
+
+/// Whether a directive only writes down its values: no request is rejected or served because of them.
+pub(super) fn only_writes(directive: &str) -> bool {
+    matches!(directive, "add_header" | "log_format" | "access_log" | "proxy_set_header")
+}
+
+/// The first variable in the arguments of a directive, or in the values of a map, that has no value here. Regular expressions are not
+/// looked at.
+pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String> {
+    let is_it = |name: &str| {
+        let is_made = names.captures.iter().chain(&names.assigned).any(|known| known == name);
+        names.unavailable.iter().any(|known| known == name) || (!is_made && availability(name) == Some(Availability::Never))
+    };
+    let arguments = match directive.name.as_str() {
+        "location" | "server_name" => &[][..],
+        "map" => directive.arguments.get(..1).unwrap_or_default(),
+        "if" if directive.arguments.iter().any(|word| matches!(word.as_slice(), b"~" | b"~*" | b"!~" | b"!~*")) => {
+            directive.arguments.get(..directive.arguments.len() - 1).unwrap_or_default()
+        }
+        _ => &directive.arguments,
+    };
+    let values = directive.block.iter().filter(|_| directive.name == "map").flat_map(|block| &block.directives);
+    let values = values.flat_map(|line| &line.arguments);
+    arguments.iter().chain(values).find_map(|text| find_variable(text, is_it))
 }
 
 /// The name in `$name`, in lower case.

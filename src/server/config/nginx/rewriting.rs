@@ -81,7 +81,7 @@ fn is_known(name: &str) -> bool {
 
 fn auth_request_set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let name = names::variable(value.first()).ok_or_else(|| format!("invalid variable name \"{}\"", value.shown()))?;
-    if super::super::expression::BUILTIN_VARIABLES.contains(&name.as_str()) {
+    if super::super::variables::availability(&name).is_some() {
         return Err(format!("\"auth_request_set\" of the variable \"{name}\" is not supported (use another name)"));
     }
     let slot = value.names.assigned.iter().position(|known| *known == name).ok_or("the variable is not known")?;

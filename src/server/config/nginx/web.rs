@@ -44,7 +44,7 @@ fn set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         return Ok(());
     }
     let slot = value.names.assigned.iter().position(|known| *known == name).ok_or("the variable is not known")?;
-    if super::super::expression::BUILTIN_VARIABLES.contains(&name.as_str()) {
+    if super::super::variables::availability(&name).is_some() {
         return Err(format!("the duplicate \"{name}\" variable"));
     }
     let value = expression(value, &value.arguments[1])?;

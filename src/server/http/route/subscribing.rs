@@ -50,6 +50,9 @@ impl Router<'_> {
     pub(super) fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added, notes: bool) -> Next {
         use subscriber::Answer;
         let again = || if notes { call.again() } else { None };
+        if !call.settings.web.access_logs.is_empty() {
+            self.outlet.begin_tap();
+        }
         let answer = match call.answer() {
             Answer::Follow(mut subscription) => {
                 insert_lines(&mut subscription.head, &added.good);
@@ -89,6 +92,8 @@ impl Router<'_> {
             }
             answer => answer,
         };
+        // It does not follow.
+        drop(self.outlet.take_tap());
         match answer {
             Answer::Respond(response) => Next::Respond(response),
             Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps, again()),

@@ -1,0 +1,51 @@
+//! What was written to a follower that is logged: the head of its answer, and how many bytes.
+
+use super::format::Ending;
+
+/// Longest head that is kept.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// A record of what an outlet writes.
+#[derive(Debug, Default)]
+pub struct Tap {
+    /// The head of the answer with its empty line; more, if it has none.
+    pub head: Vec<u8>,
+    has_head: bool,
+    /// All bytes that the socket has taken.
+    pub sent: u64,
+    /// Why the server has ended it.
+    pub ending: Option<Ending>,
+}
+
+impl Tap {
+    /// Records bytes that the socket has taken.
+    pub(super) fn record(&mut self, bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
+        if self.has_head {
+            return;
+        }
+        let before = self.head.len().saturating_sub(3);
+        let room = MAX_HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        if let Some(end) = memchr::memmem::find(&self.head[before..], b"\r\n\r\n") {
+            self.head.truncate(before + end + 4);
+            self.has_head = true;
+        }
+        self.has_head |= self.head.len() >= MAX_HEAD_BYTES;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_ends_where_the_body_begins_however_it_is_cut() {
+        let answer = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
+        for step in [1, 2, 3, 5, 100] {
+            let mut tap = Tap::default();
+            answer.chunks(step).for_each(|piece| tap.record(piece));
+            assert_eq!((&tap.head[..], tap.sent), (&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], 34), "{step}");
+        }
+    }
+}

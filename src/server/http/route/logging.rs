@@ -1,0 +1,26 @@
+//! The log entry of a request, with the variables of nchan where its location is one of nchan.
+
+use super::super::hooks;
+use super::super::log_entry::Entry;
+use crate::server::config::{Endpoint, Location, LocationSettings};
+use crate::server::dialect::nchan::negotiation::{self, Wanted};
+use crate::server::dialect::nchan::variables::NchanVariables;
+use crate::server::request::RequestVariables;
+
+/// The entry of a request; `None` = it is not logged.
+pub(super) fn entry(location: Option<&Location>, settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Entry>> {
+    if settings.web.access_logs.is_empty() {
+        return None;
+    }
+    let web = &settings.web;
+    let opened = variables.peer.opened;
+    let (Some(nchan), Some(Endpoint::Nchan(roles))) = (&settings.nchan, location.map(|location| location.endpoint)) else {
+        return Entry::begin(web, variables, opened, false);
+    };
+    let wanted = negotiation::wanted(variables.request, roles);
+    if matches!(wanted, Wanted::Forbidden | Wanted::UnknownMethod) {
+        return Entry::begin(web, variables, opened, true);
+    }
+    let values = hooks::values(nchan, variables, wanted);
+    Entry::begin(web, &NchanVariables { request: variables, values: &values }, opened, true)
+}
