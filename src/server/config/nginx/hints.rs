@@ -3,7 +3,7 @@
 use super::directives;
 use super::files::Place;
 use super::names;
-use super::parser::{Block, Directive, Faults};
+use super::parser::{Block, Directive, SyntaxReport};
 use super::{Found, Report};
 
 /// The variables that versions before 0.4 of push-stream took the channels from.
@@ -12,7 +12,7 @@ const PART: &str = "the file is a part of a configuration: give the nginx.conf t
 const UNREAD: &str = "unless it is in the part that cannot be read";
 
 /// Adds hints to the mistakes of a file, and notices of directives that probably lack a `;`.
-pub(super) fn add(report: &mut Report, tree: &Block, faults: &Faults) {
+pub(super) fn add(report: &mut Report, tree: &Block, syntax: &SyntaxReport) {
     let Report { files, mistakes, .. } = report;
     for mistake in mistakes.iter_mut() {
         let hint = unknown_variable(mistake, tree, |place| match files.name(place.file) {
@@ -20,18 +20,18 @@ pub(super) fn add(report: &mut Report, tree: &Block, faults: &Faults) {
             file => format!("{file}:{}", place.line),
         });
         let hint = hint.or_else(|| former_channels(mistake, tree));
-        let may_be_unread = faults.is_partial && is_about_something_missing(&mistake.text);
+        let may_be_unread = syntax.is_partial && is_about_something_missing(&mistake.text);
         if let Some(hint) = hint.or_else(|| may_be_unread.then(|| UNREAD.to_owned())) {
             mistake.hints.push(hint);
         }
     }
-    if !faults.is_partial && !tree.directives.iter().any(|directive| directive.name == "http") {
+    if !syntax.is_partial && !tree.directives.iter().any(|directive| directive.name == "http") {
         let is_elsewhere = |found: &&mut Found| found.text.ends_with("directive is not allowed here");
         let is_empty = |found: &&mut Found| found.text.starts_with("no \"server\"");
         mistakes.iter_mut().find(is_elsewhere).into_iter().for_each(|found| found.hints.push(PART.to_owned()));
         mistakes.iter_mut().find(is_empty).into_iter().for_each(|found| found.hints.push(PART.to_owned()));
     }
-    for (place, hint) in &faults.suspects {
+    for (place, hint) in &syntax.suspects {
         match report.mistakes.iter_mut().find(|found| found.place == *place) {
             Some(mistake) => mistake.hints.push(hint.clone()),
             None => report.notice(*place, hint.as_str()),

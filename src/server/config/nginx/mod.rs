@@ -32,8 +32,8 @@ mod parser;
 mod proxy;
 mod push_levels;
 mod rewriting;
-mod slips;
 mod stock_files;
+mod syntax_hints;
 mod timeouts;
 mod to_toml;
 mod units;
@@ -223,15 +223,15 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
 
 fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
-    let (tree, faults) = tree(text, &mut files);
+    let (tree, syntax) = tree(text, &mut files);
     let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new(), left_to_front: Vec::new() };
     let config = tree.as_ref().and_then(|tree| build::build(tree, &mut report, options));
     // What was left out of a line may be missed there.
-    report.mistakes.retain(|found| !faults.errors.iter().any(|error| error.place == found.place));
+    report.mistakes.retain(|found| !syntax.errors.iter().any(|error| error.place == found.place));
     if let Some(tree) = &tree {
-        hints::add(&mut report, tree, &faults);
+        hints::add(&mut report, tree, &syntax);
     }
-    for parser::SyntaxError { place, text, hint } in faults.errors {
+    for parser::SyntaxError { place, text, hint } in syntax.errors {
         report.mistakes.push(Found { place, text, hints: hint.into_iter().collect(), location: None });
     }
     let directives = report.directives();
@@ -250,25 +250,25 @@ fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded
 pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
-        (Some(tree), faults) if faults.errors.is_empty() => to_toml::write(&tree, &files),
-        (_, faults) => Err(faults.errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+        (Some(tree), syntax) if syntax.errors.is_empty() => to_toml::write(&tree, &files),
+        (_, syntax) => Err(syntax.errors.first().map(|error| error.text.clone()).unwrap_or_default()),
     }
 }
 
 /// The directives of a file, as far as they can be read, and what is wrong with the notation: TOML if its name ends so,
 /// nginx's notation otherwise.
-fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::Faults) {
-    let mut faults = parser::Faults::default();
+fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::SyntaxReport) {
+    let mut syntax = parser::SyntaxReport::default();
     if !files.name(0).ends_with(".toml") {
-        let tree = parser::parse(text, 0, files, &mut faults);
-        return (Some(tree), faults);
+        let tree = parser::parse(text, 0, files, &mut syntax);
+        return (Some(tree), syntax);
     }
     let (tree, errors) = match std::str::from_utf8(text) {
         Ok(text) => from_toml::parse(text),
         Err(_) => (None, vec![parser::SyntaxError { place: Place::default(), text: "the file is not UTF-8".to_owned(), hint: None }]),
     };
-    faults.errors = errors;
-    (tree, faults)
+    syntax.errors = errors;
+    (tree, syntax)
 }
 
 /// What is found on the way through a file.

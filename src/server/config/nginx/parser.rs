@@ -1,11 +1,11 @@
 //! The blocks and directives of an nginx.conf and the files that it includes, without their meaning.
 //!
 //! Directives after a syntax error have no certain meaning, so its file is read up to there; files that cannot be read are
-//! left out. `slips` finds the line that was meant.
+//! left out. `syntax_hints` finds the line that was meant.
 
 use super::files::{Files, Place};
 use super::lexer::{Kind, Lexer, TextAfterQuote, Token, Unfinished};
-use super::slips::{self, OpenBlock, Slips, Word};
+use super::syntax_hints::{self, Nesting, OpenBlock, Word};
 use super::{lua, stock_files};
 
 /// Most blocks within blocks; real files have five or six.
@@ -42,7 +42,7 @@ pub(super) struct SyntaxError {
 
 /// What was found wrong on the way through the files.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct SyntaxReport {
     pub(super) errors: Vec<SyntaxError>,
     /// Directives that nginx may accept and that probably lack a `;`, with the hint.
     pub(super) suspects: Vec<(Place, String)>,
@@ -51,8 +51,8 @@ pub(super) struct Faults {
 }
 
 /// Parses a whole file, number `file` of `files`, and the files that it includes.
-pub(super) fn parse(text: &[u8], file: u16, files: &mut Files, faults: &mut Faults) -> Block {
-    let mut parser = Parser { lexer: Lexer::new(text), file, files, faults, slips: Slips::default() };
+pub(super) fn parse(text: &[u8], file: u16, files: &mut Files, syntax: &mut SyntaxReport) -> Block {
+    let mut parser = Parser { lexer: Lexer::new(text), file, files, syntax, nesting: Nesting::default() };
     parser.block().unwrap_or_else(|cut| cut)
 }
 
@@ -60,8 +60,8 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     file: u16,
     files: &'a mut Files,
-    faults: &'a mut Faults,
-    slips: Slips,
+    syntax: &'a mut SyntaxReport,
+    nesting: Nesting,
 }
 
 /// A block up to a syntax error, which is recorded: everything around it ends there as well.
@@ -82,7 +82,7 @@ impl Parser<'_> {
                 Kind::Semicolon if words.is_empty() => return Err(self.cut(place, "unexpected \";\"", None, directives)),
                 Kind::Semicolon => self.simple(std::mem::take(&mut words), place, &mut directives),
                 Kind::Open if words.is_empty() => return Err(self.cut(place, "unexpected \"{\"", None, directives)),
-                Kind::Open if self.slips.open.len() == MAX_DEPTH => {
+                Kind::Open if self.nesting.open.len() == MAX_DEPTH => {
                     return Err(self.cut(place, "too many blocks within blocks", None, directives));
                 }
                 Kind::Open => {
@@ -90,12 +90,12 @@ impl Parser<'_> {
                         return Err(Block { directives, end, lua: None });
                     }
                 }
-                Kind::Close if words.is_empty() && !self.slips.open.is_empty() => {
-                    self.slips.close(token.line, token.indent);
+                Kind::Close if words.is_empty() && !self.nesting.open.is_empty() => {
+                    self.nesting.close(token.line, token.indent);
                     return Ok(Block { directives, end: place, lua: None });
                 }
                 Kind::Close => {
-                    let hint = self.slips.unexpected_close(&words);
+                    let hint = self.nesting.unexpected_close(&words);
                     return Err(self.cut(place, "unexpected \"}\"", hint, directives));
                 }
                 Kind::End(unfinished) => return self.end(&token, unfinished, &words, directives),
@@ -111,11 +111,11 @@ impl Parser<'_> {
                 let hint = format!("the quote in line {} is not closed", token.first_line);
                 ("unexpected end of file, expecting \";\" or \"}\"", Some(hint))
             }
-            Unfinished::Nothing if words.is_empty() && self.slips.open.is_empty() => {
+            Unfinished::Nothing if words.is_empty() && self.nesting.open.is_empty() => {
                 return Ok(Block { directives, end: place, lua: None });
             }
-            Unfinished::Nothing if words.is_empty() => ("unexpected end of file, expecting \"}\"", self.slips.missing_close()),
-            Unfinished::Nothing => ("unexpected end of file, expecting \";\" or \"}\"", slips::missing_semicolon_after(words)),
+            Unfinished::Nothing if words.is_empty() => ("unexpected end of file, expecting \"}\"", self.nesting.missing_close()),
+            Unfinished::Nothing => ("unexpected end of file, expecting \";\" or \"}\"", syntax_hints::missing_semicolon_after(words)),
             Unfinished::Word => ("unexpected end of file, expecting \";\" or \"}\"", None),
         };
         Err(self.cut(place, text, hint, directives))
@@ -126,12 +126,12 @@ impl Parser<'_> {
     }
 
     fn error(&mut self, place: Place, text: &str, hint: Option<String>) {
-        self.faults.errors.push(SyntaxError { place, text: text.to_owned(), hint });
+        self.syntax.errors.push(SyntaxError { place, text: text.to_owned(), hint });
     }
 
     /// Records a syntax error; the block ends there.
     fn cut(&mut self, place: Place, text: &str, hint: Option<String>, directives: Vec<Directive>) -> Cut {
-        self.faults.is_partial = true;
+        self.syntax.is_partial = true;
         self.error(place, text, hint);
         Block { directives, end: place, lua: None }
     }
@@ -144,9 +144,9 @@ impl Parser<'_> {
 
     /// A directive that ends with `;`.
     fn simple(&mut self, words: Vec<Word>, place: Place, directives: &mut Vec<Directive>) {
-        self.slips.terminated(&words);
-        if let Some(hint) = slips::missing_semicolon_within(&words) {
-            self.faults.suspects.push((place, hint));
+        self.nesting.terminated(&words);
+        if let Some(hint) = syntax_hints::missing_semicolon_within(&words) {
+            self.syntax.suspects.push((place, hint));
         }
         match directive(words, place, None) {
             include if include.name == "include" => self.include(&include, directives),
@@ -156,9 +156,9 @@ impl Parser<'_> {
 
     /// A directive with a block; the error is the place of a syntax error in it.
     fn with_block(&mut self, mut words: Vec<Word>, place: Place, directives: &mut Vec<Directive>) -> Result<(), Place> {
-        if let Some(at) = slips::block_after_missing_semicolon(&words) {
+        if let Some(at) = syntax_hints::block_after_missing_semicolon(&words) {
             let rest = words.split_off(at);
-            let hint = slips::missing_semicolon_after(&words);
+            let hint = syntax_hints::missing_semicolon_after(&words);
             let text = format!("directive \"{}\" is not terminated by \";\"", words[0].shown());
             self.error(place, &text, hint);
             directives.push(directive(std::mem::replace(&mut words, rest), place, None));
@@ -173,7 +173,7 @@ impl Parser<'_> {
             directives.push(directive(words, place, Some(block)));
             return Ok(());
         }
-        self.slips.open.push(OpenBlock { name, line: words[0].line, indent: words[0].indent });
+        self.nesting.open.push(OpenBlock { name, line: words[0].line, indent: words[0].indent });
         let result = self.block();
         let end = result.as_ref().err().map(|cut| cut.end);
         let (Ok(inner) | Err(inner)) = result;
@@ -194,7 +194,7 @@ impl Parser<'_> {
         for path in paths {
             match self.files.enter(&path) {
                 Ok(Some((file, text))) => {
-                    directives.extend(parse(&text, file, self.files, self.faults).directives);
+                    directives.extend(parse(&text, file, self.files, self.syntax).directives);
                     self.files.leave();
                 }
                 Ok(None) => {}
@@ -205,7 +205,7 @@ impl Parser<'_> {
 
     /// Reports a file that is not read. Those that belong to nginx itself define nothing that is used elsewhere.
     fn left_out(&mut self, place: Place, text: &str, hint: Option<&str>) {
-        self.faults.is_partial |= hint.is_none();
+        self.syntax.is_partial |= hint.is_none();
         self.error(place, text, hint.map(str::to_owned));
     }
 }
@@ -220,16 +220,16 @@ fn directive(words: Vec<Word>, place: Place, block: Option<Block>) -> Directive 
 mod tests {
     use super::*;
 
-    fn parsed(text: &[u8]) -> (Block, Faults) {
-        let mut faults = Faults::default();
-        let block = parse(text, 0, &mut Files::new("conf"), &mut faults);
-        (block, faults)
+    fn parsed(text: &[u8]) -> (Block, SyntaxReport) {
+        let mut syntax = SyntaxReport::default();
+        let block = parse(text, 0, &mut Files::new("conf"), &mut syntax);
+        (block, syntax)
     }
 
     #[test]
     fn blocks_nest_and_know_their_lines() {
-        let (file, faults) = parsed(b"events {}\nhttp {\n a b\n c;\n server { d; }\n}\n");
-        assert!(faults.errors.is_empty(), "{faults:?}");
+        let (file, syntax) = parsed(b"events {}\nhttp {\n a b\n c;\n server { d; }\n}\n");
+        assert!(syntax.errors.is_empty(), "{syntax:?}");
         let [events, http] = file.directives.as_slice() else { panic!("two directives: {file:?}") };
         assert_eq!((events.name.as_str(), events.place.line), ("events", 1));
         let block = http.block.as_ref().expect("http has a block");
@@ -262,24 +262,24 @@ mod tests {
             let found = hint.map_or_else(|| found.clone(), |hint| format!("{found} ({hint})"));
             assert_eq!((found.as_str(), place), (expected, Place { file: 0, line }), "{text}");
         }
-        let (_, faults) = parsed("a {".repeat(MAX_DEPTH + 1).as_bytes());
-        assert!(faults.errors[0].text.contains("too many"));
+        let (_, syntax) = parsed("a {".repeat(MAX_DEPTH + 1).as_bytes());
+        assert!(syntax.errors[0].text.contains("too many"));
     }
 
     #[test]
     fn directives_before_a_syntax_error_are_read() {
-        let (file, faults) = parsed(b"a;\nb {\nc;\nd }\ne;");
-        assert_eq!(faults.errors.len(), 1);
+        let (file, syntax) = parsed(b"a;\nb {\nc;\nd }\ne;");
+        assert_eq!(syntax.errors.len(), 1);
         let [a, b] = file.directives.as_slice() else { panic!("two directives: {file:?}") };
         assert_eq!((a.name.as_str(), b.block.as_ref().map(|block| block.directives.len())), ("a", Some(1)));
     }
 
     #[test]
     fn a_block_behind_a_missing_semicolon_is_read() {
-        let (file, faults) = parsed(b"http {\ngzip on\n\nserver {\nlisten 80;\n}\n}\n");
+        let (file, syntax) = parsed(b"http {\ngzip on\n\nserver {\nlisten 80;\n}\n}\n");
         let text = "directive \"gzip\" is not terminated by \";\"".to_owned();
         let hint = Some("a \";\" is missing after \"on\" in line 2".to_owned());
-        assert_eq!(faults.errors, [SyntaxError { place: Place { file: 0, line: 4 }, text, hint }]);
+        assert_eq!(syntax.errors, [SyntaxError { place: Place { file: 0, line: 4 }, text, hint }]);
         let http = file.directives[0].block.as_ref().expect("a block");
         let names: Vec<_> = http.directives.iter().map(|inner| (inner.name.as_str(), inner.block.is_some())).collect();
         assert_eq!(names, [("gzip", false), ("server", true)]);
@@ -288,8 +288,8 @@ mod tests {
     #[test]
     fn lua_blocks_keep_their_text_and_are_not_read() {
         let code = " local t = { '}' } -- }\n;";
-        let (file, faults) = parsed(format!("server {{ set_by_lua_block $x {{{code}}}\na; }}").as_bytes());
-        assert!(faults.errors.is_empty(), "{faults:?}");
+        let (file, syntax) = parsed(format!("server {{ set_by_lua_block $x {{{code}}}\na; }}").as_bytes());
+        assert!(syntax.errors.is_empty(), "{syntax:?}");
         let [lua, a] = file.directives[0].block.as_ref().expect("a block").directives.as_slice() else { panic!("{file:?}") };
         assert_eq!((lua.arguments.as_slice(), a.place.line), ([b"$x".to_vec()].as_slice(), 3));
         assert_eq!(lua.block.as_ref().and_then(|block| block.lua.as_deref()), Some(code.as_bytes()));

@@ -37,7 +37,7 @@ pub(super) struct OpenBlock {
 
 /// The blocks around the current place, and what looked wrong so far.
 #[derive(Debug, Default)]
-pub(super) struct Slips {
+pub(super) struct Nesting {
     /// The outermost first.
     pub(super) open: Vec<OpenBlock>,
     /// The first block that ended at the indentation of another one.
@@ -70,7 +70,7 @@ const FAMILIES: [&str; 10] = ["auth_", "fastcgi_", "grpc_", "limit_", "proxy_", 
 /// Others.
 const OTHERS: [&str; 4] = ["expires", "resolver", "rewrite", "rewrite_log"];
 
-impl Slips {
+impl Nesting {
     /// Ends the innermost block at the `}` of this line.
     pub(super) fn close(&mut self, line: usize, indent: Option<usize>) {
         let Some(OpenBlock { name, line: begin, indent: opened }) = self.open.pop() else { return };
