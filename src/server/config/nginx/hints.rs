@@ -1,6 +1,6 @@
 //! What to do about a mistake, where the rest of the file shows it: added to nginx's words in brackets.
 
-use super::directives;
+use super::directives::{self, Effect};
 use super::files::Place;
 use super::names;
 use super::parser::{Block, Directive, SyntaxReport};
@@ -70,7 +70,7 @@ fn sets(directive: &Directive, variable: &str) -> bool {
         "geo" | "split_clients" => arguments.last().is_some_and(|last| is_it(last)),
         // The lines of a geoip2 block begin with the variable.
         name if name.starts_with('$') => is_it(name.as_bytes()),
-        name if directives::rule_with_hooks(name).is_some() => false,
+        name if directives::rule_with_hooks(name).is_some_and(|rule| !matches!(rule.effect, Effect::Ignored)) => false,
         _ => arguments.first().is_some_and(|first| is_it(first)),
     }
 }
