@@ -1,7 +1,9 @@
 //! How numbers, sizes, times and names are written for people, and what the terminal can show. Pure but for the environment.
 
+use std::fmt;
 use std::time::Duration;
 
+use indicatif::ProgressState;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// `1234567` as `1,234,567`.
@@ -86,6 +88,28 @@ pub fn uptime(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
+/// What a progress bar counts, per second: measured from its start, because the estimate of the library follows the newest
+/// steps and is far off where they come in bursts.
+pub fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let rate = measured(state);
+    let shown = if rate < 10.0 { grouped_f64((rate * 10.0).round() / 10.0) } else { grouped(rate.round() as u64) };
+    // A display that cannot be written is not worth an error.
+    let _ = write!(text, "{shown}/s");
+}
+
+/// The time until a progress bar is full, at the rate measured so far.
+pub fn time_left(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let left = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
+    let _ = match Duration::try_from_secs_f64((left / measured(state)).ceil()) {
+        Ok(left) => write!(text, "{}", uptime(left.as_secs())),
+        Err(_) => write!(text, "-"),
+    };
+}
+
+fn measured(state: &ProgressState) -> f64 {
+    state.pos() as f64 / state.elapsed().as_secs_f64().max(1e-3)
+}
+
 /// What a number measures, as its name tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -104,7 +128,9 @@ impl Kind {
     #[must_use]
     pub fn of(name: &str) -> Self {
         let ends = |word: &str| name == word || name.ends_with(&format!("_{word}")) || name.ends_with(&format!(".{word}"));
-        if ends("bytes") || (name.contains("memory") && (ends("used") || ends("limit") || ends("memory"))) {
+        // "memory" and "incoming" are bytes of memory; "refused.memory" counts refusals for want of it.
+        let is_of_memory = ["memory", "incoming"].iter().any(|part| name.contains(part)) && (ends("used") || ends("limit"));
+        if ends("bytes") || name == "memory" || is_of_memory {
             Self::Bytes
         } else if ends("seconds") || ends("uptime") {
             Self::Seconds
@@ -224,6 +250,8 @@ mod tests {
             ("memory.limit", Kind::Bytes),
             ("shared_memory_used_bytes", Kind::Bytes),
             ("uptime", Kind::Seconds),
+            ("incoming.limit", Kind::Bytes),
+            ("refused_connections.memory", Kind::Count),
             ("lag_ms", Kind::Milliseconds),
             ("messages_missed", Kind::Count),
         ] {

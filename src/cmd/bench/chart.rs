@@ -91,7 +91,10 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
     let width = 1.0 / columns.len().max(1) as f64;
     // Labels that would touch each other are left out.
     let every = columns.len().div_ceil(14).max(1);
-    let labelled = columns.iter().enumerate().filter(|(number, _)| (number + 1) % every == 0);
+    let count = columns.len();
+    // The last one ends at the right edge instead of being in the middle of its mark, so the one before it needs twice the room.
+    let is_labelled = |number: usize| number == count || (number % every == 0 && count - number >= every.max(2));
+    let labelled = columns.iter().enumerate().filter(|(number, _)| is_labelled(number + 1));
     let ticks: Vec<Tick> = labelled.map(|(number, column)| Tick { at: (number + 1) as f64 * width, label: column.label.clone() }).collect();
     let mut svg = frame(&ticks, y_ticks, unit);
     for (number, column) in columns.iter().enumerate() {

@@ -4,13 +4,13 @@ use std::io::IsTerminal as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
 use super::books::Tally;
 use super::run::Crowd;
-use crate::cmd::figures::grouped;
+use crate::cmd::figures;
 
 /// How often it is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,11 +40,13 @@ impl Progress {
         }
         let bar = ProgressBar::with_draw_target(all, ProgressDrawTarget::stderr()).with_message(what);
         let template = match all {
-            Some(_) => "{msg} [{wide_bar}] {human_pos}/{human_len} {speed:>12} {eta:>4}",
+            Some(_) => "{msg} [{wide_bar}] {human_pos}/{human_len} {speed:>12} {left:>4}",
             None => "{msg} {spinner} {human_pos} {speed:>12} {elapsed:>4}",
         };
         let bar = match ProgressStyle::with_template(template) {
-            Ok(style) => bar.with_style(style.progress_chars("=> ").tick_chars("-\\|/ ").with_key("speed", speed)),
+            Ok(style) => bar.with_style(
+                style.progress_chars("=> ").tick_chars("-\\|/ ").with_key("speed", figures::speed).with_key("left", figures::time_left),
+            ),
             Err(_) => bar,
         };
         let (crowd, shown) = (Rc::clone(crowd), bar.clone());
@@ -57,12 +59,6 @@ impl Progress {
         });
         Self { bar, drawing: Some(drawing.abort_handle()) }
     }
-}
-
-/// Whole things per second.
-fn speed(state: &ProgressState, text: &mut dyn std::fmt::Write) {
-    // A display that cannot be written is not worth an error.
-    let _ = write!(text, "{}/s", grouped(state.per_sec() as u64));
 }
 
 impl Drop for Progress {

@@ -20,7 +20,7 @@ use crate::client::pipeline::Limits;
 use crate::client::publish::{Answer, Posting, Publication, Publisher};
 use crate::client::{Endpoints, Error};
 use crate::cmd::exit::{Code, Usage};
-use crate::cmd::output;
+use crate::cmd::{figures, output};
 
 /// Time for the answers under way after a first signal.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -289,10 +289,11 @@ impl<'a> Work<'a> {
 
     fn show(&mut self) {
         if self.bar.is_hidden() && !self.args.answer.quiet && self.start.elapsed() > LONG && std::io::stderr().is_terminal() {
-            self.bar = match self.tally.total {
-                Some(total) => ProgressBar::new(total).with_style(style("{bar:30} {human_pos} of {human_len} ({per_sec}, {eta} left)")),
-                None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} ({per_sec})")),
+            let bar = match self.tally.total {
+                Some(total) => ProgressBar::new(total).with_style(style("{bar:30} {human_pos} of {human_len} ({speed}, {left} left)")),
+                None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} ({speed})")),
             };
+            self.bar = bar.with_elapsed(self.start.elapsed());
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.set_position(self.tally.acknowledged);
@@ -300,7 +301,8 @@ impl<'a> Work<'a> {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is constant and valid")
+    let style = ProgressStyle::with_template(template).expect("the template is constant and valid");
+    style.with_key("speed", figures::speed).with_key("left", figures::time_left)
 }
 
 fn listen(kind: SignalKind) -> anyhow::Result<Signal> {

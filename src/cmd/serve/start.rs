@@ -16,9 +16,13 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
     if let (true, Some(address)) = (is_builtin, addresses.first()) {
         let (option, base) = match address {
             ListenAddress::Tcp(_) => (String::new(), address.to_string()),
-            ListenAddress::Unix(path) => (format!("--unix-socket {} ", path.display()), "http://localhost".to_owned()),
+            ListenAddress::Unix(path) => {
+                let quoted = path.display().to_string().replace('\'', r"'\''");
+                text += &format!("url:      unix:{} (for --url of pushctl's other commands)\n", path.display());
+                (format!("--unix-socket '{quoted}' "), "http://localhost".to_owned())
+            }
         };
-        text += &format!("publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\nfollow:   curl {option}-N {base}/sub/ch1\n");
+        text += &format!("publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\nfollow:   curl {option}-N '{base}/sub/ch1'\n");
         if option.is_empty() {
             text += &format!("try it:   {base}/ in a browser\n");
         }

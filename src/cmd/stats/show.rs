@@ -79,11 +79,20 @@ pub(super) fn summary(summary: &Summary) -> String {
 }
 
 fn details(details: &Details) -> String {
-    let mut table = Table::new(&["details", ""]);
-    for (name, number) in details {
-        table.row(&[title(name), detail(name, number)]);
+    let (zeros, others): (Vec<_>, Vec<_>) = details.iter().partition(|(_, number)| number.as_f64() == Some(0.0));
+    let mut text = String::new();
+    if !others.is_empty() {
+        let mut table = Table::new(&["details", ""]);
+        for (name, number) in others {
+            table.row(&[title(name), detail(name, number)]);
+        }
+        text = table.render();
     }
-    table.render()
+    match zeros.as_slice() {
+        [] => text,
+        [(name, _)] => text + &format!("{} is 0\n", title(name)),
+        zeros => text + &format!("{} other counters are 0 (--json shows them)\n", grouped(zeros.len() as u64)),
+    }
 }
 
 /// A number that the server tells, in the unit that its name tells.
