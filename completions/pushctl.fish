@@ -24,7 +24,7 @@ function __fish_pushctl_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c pushctl -n "__fish_pushctl_needs_command" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_needs_command" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_needs_command" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_needs_command" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -104,7 +104,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l repeat -d 'Send 
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l rate -d 'Most messages in a time: 100/s, 5/m or 3/h; as fast as the server answers if absent' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l in-flight -d 'Most messages that are sent ahead of their answers' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l timeout -d 'Time to wait for an answer' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand pub" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
@@ -150,7 +150,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s t -l timeout -d 
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l idle-timeout -d 'Stop when no message came for this time; the exit code is that of --timeout' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l retry -d 'Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l interval -d 'Time between two requests of mode poll, at least 100ms' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
@@ -168,7 +168,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on-gap -d '
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l deleted-ok -d 'It is no failure (exit code 11) when the last channel is deleted'
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s w -l watch -d 'Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with \'=\')' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l timeout -d 'Time to wait for the answer; with --watch, the time after which to stop' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l timeout -d 'Time to wait for the answer [default: 30s]; with --watch, the time after which to stop [default: none]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l diff -d 'Compare two saved --json answers (of the last lines of the files)' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l assert -d 'Conditions that must hold, or the exit code is 8 and the values are told (a comma means \'and\')' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l sort -d 'Sort the channels (of ALL, if none is named); the server\'s order if absent' -r -f -a "subscribers\t'Most subscribers first'
@@ -178,7 +178,7 @@ name\t'By name'"
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l filter -d 'Show the channels whose whole name matches: * ? [a-z] {a,b}, or a regular expression between slashes: /^a.*z$/' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l min-subscribers -d 'Show the channels with at least so many subscribers' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l top -d 'Show the first N channels only' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand stats" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
@@ -209,7 +209,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l bind -d 'Addre
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l report -d 'Write a page with charts, which needs nothing else' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l compare -d 'Show the differences from an earlier result of --json' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l assert -d 'Conditions that must hold, or the exit code is 8 and the values are told (a comma means \'and\')' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
@@ -228,7 +228,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l stored -d 'Wait
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l published -d 'Wait until so many messages were published' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s t -l timeout -d 'Time after which to give up, with exit code 6 [default: none]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l interval -d 'Longest time between two looks; the first ones come faster' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r
@@ -243,7 +243,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -l json -d 'Print 
 complete -c pushctl -n "__fish_pushctl_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l farewell -d 'Last message to the subscribers, instead of that of the server' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l timeout -d 'Time to wait for an answer' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s u -l url -d 'Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
+complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -l config-file -d 'Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand rm" -s H -l header -d 'Header to send with every request, or @FILE with one header per line (repeatable)' -r

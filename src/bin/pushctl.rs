@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use pushctl::cmd::{self, Cli};
+use pushctl::cmd;
 
 /// glibc's allocator keeps what thousands of subscribers leave behind; this one gives it back, and takes less for each.
 #[global_allocator]
@@ -14,8 +13,8 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "complete") {
         return cmd::completions::complete_line();
     }
-    match Cli::try_parse() {
+    match cmd::usage::parse() {
         Ok(cli) => cmd::run(cli),
-        Err(error) => cmd::exit::of_usage(&error).into(),
+        Err(error) => cmd::usage::report(&error).into(),
     }
 }

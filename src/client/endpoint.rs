@@ -7,7 +7,7 @@ use std::fmt;
 use reqwest::Url;
 
 use super::error::{shown, shown_text};
-use super::{Dialect, Error, Mode};
+use super::{Dialect, Error, Mode, unix_socket};
 
 /// Path template of the publisher: the built-in location, and that of the module's sample configuration.
 pub const PUBLISH_PATH: &str = "/pub?id={channel}";
@@ -40,7 +40,15 @@ impl Endpoints {
     /// # Errors
     /// [`Error::Request`] if `base` is no URL of an HTTP server.
     pub fn new(base: &str, publish: Option<&str>, subscribe: Option<&str>, statistics: Option<&str>) -> Result<Self, Error> {
-        let full = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        let full = match unix_socket::parse(base) {
+            Some(("", _)) => {
+                let text = "cannot use the server's url 'unix:': the path of the socket is missing (write --url unix:PATH)";
+                return Err(Error::Request(text.to_owned()));
+            }
+            Some((path, prefix)) => unix_socket::url(path, prefix),
+            None if base.contains("://") => base.to_owned(),
+            None => format!("http://{base}"),
+        };
         let full = match full.split_once("://") {
             Some(("ws", rest)) => format!("http://{rest}"),
             Some(("wss", rest)) => format!("https://{rest}"),
@@ -50,7 +58,7 @@ impl Endpoints {
         let url =
             Url::parse(&full).map_err(|error| Error::Request(format!("cannot read the server's url '{seen}': {error} (see --url)")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(Error::Request(format!("cannot use the server's url '{seen}': it is not http or https (see --url)")));
+            return Err(Error::Request(format!("cannot use the server's url '{seen}': it is not http, https or unix:PATH (see --url)")));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Error::Request(format!(
@@ -99,10 +107,17 @@ impl Endpoints {
         }
     }
 
+    /// The option that names the location of [`Endpoints::bare_statistics`] of a channel.
+    #[must_use]
+    pub fn bare_option(&self) -> &'static str {
+        if self.has_statistics { "--stats-path" } else { "--pub-path" }
+    }
+
     /// The server as given but without credentials, for messages to the user.
     #[must_use]
     pub fn base(&self) -> String {
-        Url::parse(&self.base).map_or_else(|_| shown_text(&self.base), |url| shown(&url).trim_end_matches('/').to_owned())
+        Url::parse(&self.base)
+            .map_or_else(|_| shown_text(&self.base), |url| shown(&url).trim_end_matches('/').trim_end_matches(':').to_owned())
     }
 
     /// Where messages for `channels` (several separated by `/`) are posted to.

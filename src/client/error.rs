@@ -1,11 +1,13 @@
 //! What can go wrong between us and a server. Exit codes are made of it in `cmd::exit`.
 
-use std::error::Error as _;
+mod reason;
+
 use std::time::Duration;
 
 use reqwest::Url;
 
-use super::proxy;
+use super::{proxy, unix_socket};
+pub use reason::{io_reason, lower_first};
 
 /// A failed request or connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,24 @@ pub enum Error {
         url: String,
         /// Why, and what to do.
         reason: String,
+    },
+    /// The server speaks plain HTTP where TLS was wanted, or the other way round.
+    #[error("cannot use {url}: {reason}")]
+    WrongScheme {
+        /// The server, without path.
+        url: String,
+        /// What it seems to speak, and what to do.
+        reason: String,
+    },
+    /// There is a location, and it knows no such channel.
+    #[error("channel '{channel}' does not exist ({url})")]
+    NoChannel {
+        /// What was asked for.
+        url: String,
+        /// The channel.
+        channel: String,
+        /// The server does not report how many messages of a channel were published (NHPM and nchan).
+        hides_published: bool,
     },
     /// A connection ended before its time.
     #[error("the connection to {url} broke: {reason}")]
@@ -96,7 +116,7 @@ impl Error {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Status { status, .. } => (400..500).contains(status) && !matches!(status, 408 | 409 | 429),
-            Self::Request(_) | Self::Moved { .. } | Self::Untrusted { .. } => true,
+            Self::Request(_) | Self::Moved { .. } | Self::Untrusted { .. } | Self::WrongScheme { .. } | Self::NoChannel { .. } => true,
             Self::Unreachable { .. } | Self::Behind { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => false,
         }
     }
@@ -124,10 +144,26 @@ impl Error {
         }
     }
 
+    /// The same error of push-stream's statistics, if there are none of NHPM or nchan at `own` either.
+    #[must_use]
+    pub(super) fn without_bare(self, own: &Url) -> Self {
+        match self {
+            Self::Status { url, status, explain: None } => {
+                let explain = format!(
+                    "no such location, and no counters of NHPM or nchan at {} (name the server's own with --stats-path, or another server \
+                     with --url)",
+                    shown(own)
+                );
+                Self::Status { url, status, explain: Some(explain) }
+            }
+            other => other,
+        }
+    }
+
     /// Sorts an error of the HTTP stack that came up while asking for `url`.
     #[must_use]
     pub fn from_http(error: &reqwest::Error, url: &Url, timeout: Option<Duration>) -> Self {
-        let reason = deepest_reason(error);
+        let reason = reason::deepest(error);
         if error.is_timeout() {
             return match timeout {
                 Some(after) => Self::TimedOut { url: shown(url), after },
@@ -142,22 +178,29 @@ impl Error {
         }
         // The HTTP stack has no kind for it that can be asked; bytes of another protocol are its usual cause.
         if reason.starts_with("invalid HTTP") {
-            let reason = format!("it is no http response: {reason} (another service there, or one that wants https?)");
+            let reason = format!("it is not an HTTP response: {reason} (another service there, or one that wants https?)");
             return Self::Protocol { url: shown_with_proxy(url), reason };
         }
         Self::Broken { url: shown_with_proxy(url), reason }
     }
 
+    /// The error of plain HTTP to a port for TLS.
+    pub(super) fn wants_https(url: &Url) -> Self {
+        let url = origin(url);
+        let https = url.replacen("http", "https", 1);
+        Self::WrongScheme { url, reason: format!("the server there does not speak plain HTTP (use --url {https})") }
+    }
+
     fn not_https(url: String) -> Self {
         let reason = format!("the server there does not speak TLS (use --url {})", url.replacen("https", "http", 1));
-        Self::Protocol { url, reason }
+        Self::WrongScheme { url, reason }
     }
 
     /// Sorts an error of making a connection.
     fn unconnected(error: &reqwest::Error, url: &Url, reason: String) -> Self {
         let url_text = origin(url);
-        match tls_error(error) {
-            Some(rustls::Error::InvalidCertificate(error)) => return Self::Untrusted { url: url_text, reason: distrust(error) },
+        match reason::of_tls(error) {
+            Some(rustls::Error::InvalidCertificate(error)) => return Self::Untrusted { url: url_text, reason: reason::distrust(error) },
             Some(rustls::Error::InvalidMessage(_)) => return Self::not_https(url_text),
             None if reason == "tls handshake eof" => return Self::not_https(url_text),
             _ => {}
@@ -178,7 +221,8 @@ const CURSOR_ARGUMENTS: [&str; 3] = ["time", "tag", "eventid"];
 /// with their values, because others may be keys.
 #[must_use]
 pub fn shown(url: &Url) -> String {
-    let text = without_user(url).to_string();
+    let url = without_user(url);
+    let text = unix_socket::shown(&url, url.as_str());
     let Some((path, query)) = text.split_once('?') else { return text };
     let kept: Vec<String> = query
         .split('&')
@@ -215,7 +259,7 @@ pub fn origin(url: &Url) -> String {
     let mut url = without_user(url);
     url.set_path("");
     url.set_query(None);
-    url.as_str().trim_end_matches('/').to_owned()
+    unix_socket::shown(&url, url.as_str().trim_end_matches('/'))
 }
 
 fn without_user(url: &Url) -> Url {
@@ -225,70 +269,6 @@ fn without_user(url: &Url) -> Url {
     let _ = url.set_password(None);
     url.set_fragment(None);
     url
-}
-
-/// The error of the TLS stack that is behind `error`. It hides in an I/O error, which does not show it as its source.
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    while let Some(inner) = cause {
-        let mut found = inner.downcast_ref();
-        // One I/O error may be within another.
-        let mut outer = inner.downcast_ref::<std::io::Error>();
-        while let (None, Some(hidden)) = (found, outer.and_then(std::io::Error::get_ref)) {
-            found = hidden.downcast_ref();
-            outer = hidden.downcast_ref();
-        }
-        if found.is_some() {
-            return found;
-        }
-        cause = inner.source();
-    }
-    None
-}
-
-/// What is wrong with a certificate, and what to do.
-fn distrust(error: &rustls::CertificateError) -> String {
-    use rustls::CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
-    };
-    match error {
-        Expired | ExpiredContext { .. } => "it has expired (renew it, or set the clock of this machine)".to_owned(),
-        NotValidYet | NotValidYetContext { .. } => "it is not valid yet (set the clock of this machine)".to_owned(),
-        NotValidForName | NotValidForNameContext { .. } => "it is for another name (use that one with --url)".to_owned(),
-        other => {
-            let reason = match other {
-                UnknownIssuer => "nobody here knows its issuer".to_owned(),
-                other => lower_first(&other.to_string()),
-            };
-            format!("{reason} (if it is your own, put its issuer's certificate into a file and set SSL_CERT_FILE to that)")
-        }
-    }
-}
-
-/// The innermost cause, in our style: lower case, without error number.
-fn deepest_reason(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    if error.source().is_some() {
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-    }
-    if let Some(io) = cause.downcast_ref::<std::io::Error>()
-        && io.raw_os_error().is_some()
-    {
-        return io.kind().to_string();
-    }
-    lower_first(&cause.to_string())
-}
-
-/// `text` with a small first letter, unless it starts with an acronym.
-#[must_use]
-pub fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), second) if !second.is_some_and(char::is_uppercase) => first.to_lowercase().chain(letters).collect(),
-        _ => text.to_owned(),
-    }
 }
 
 fn status_text(status: u16) -> String {

@@ -32,6 +32,7 @@ pub mod retry;
 pub mod statistics;
 pub mod stream;
 pub mod subscription;
+pub mod unix_socket;
 pub mod ws;
 
 pub use dialect::Dialect;

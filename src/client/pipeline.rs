@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::shown;
 use super::lean::response::{Decoder, Head, Piece};
+use super::lean::socket::Socket;
 use super::lean::{BUFFER_BYTES, Target};
 use super::publish::{Answer, Posting};
 use super::{Error, page};
@@ -60,7 +60,7 @@ pub struct Pipeline {
 }
 
 /// A connection that is being made: kept, so that being dropped and asked again does not begin anew.
-struct Connecting(Pin<Box<dyn Future<Output = Result<TcpStream, Error>>>>);
+struct Connecting(Pin<Box<dyn Future<Output = Result<Socket, Error>>>>);
 
 impl fmt::Debug for Connecting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +77,7 @@ struct Request {
 
 #[derive(Debug)]
 struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     decoder: Decoder,
     /// Given to the socket or about to be, in order; with the place in `written` at which it ends.
     sent: VecDeque<(Request, u64)>,
@@ -380,7 +380,7 @@ impl Connection {
         let body = std::mem::take(&mut self.body);
         let result = match head.status {
             200..=299 => page::refuse(&request.url, head.is_html, &body).map(|()| body),
-            status => Err(Error::of_status(&request.url, status, head.explain, head.location.as_deref())),
+            status => Err(Error::of_status(&request.url, status, head.explain, head.location.as_deref()).at("--pub-path")),
         };
         answers.push(Answer { number: request.number, result });
         Ok(())

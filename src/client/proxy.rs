@@ -6,6 +6,8 @@ use axum::http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
+use super::unix_socket;
+
 /// A proxy, as the user set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
@@ -18,6 +20,9 @@ pub struct Proxy {
 /// The proxy that requests for `url` go through.
 #[must_use]
 pub fn of(url: &Url) -> Option<Proxy> {
+    if unix_socket::path(url).is_some() {
+        return None;
+    }
     let target: Uri = super::error::origin(url).parse().ok()?;
     let found = Matcher::from_env().intercept(&target)?;
     let own: [&'static str; 2] = if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };

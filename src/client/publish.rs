@@ -22,7 +22,7 @@ use reqwest::{Method, Url};
 
 use super::lean::Target;
 use super::pipeline::{Limits, Pipeline};
-use super::{Error, Http, http, page};
+use super::{Error, Http, http, page, unix_socket};
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 
 /// The event type in the words of nchan (its reference, section 2.4).
@@ -82,11 +82,11 @@ async fn post(client: &Http, url: &Url, publication: Publication, timeout: Durat
     let headers = publication.headers()?;
     let response = client.request(Method::POST, url, headers, Some(publication.text), Some(timeout)).await?;
     if !response.status().is_success() {
-        return Err(http::status_error(&response, url));
+        return Err(http::status_error(&response, url).at("--pub-path"));
     }
     let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
     // It is published, whatever happens to the rest of the answer.
-    Ok((is_html, http::body(response, url, Some(timeout)).await.unwrap_or_default()))
+    Ok((is_html, http::body_up_to(http::MAX_INFO_BYTES, response, url, Some(timeout)).await.unwrap_or_default()))
 }
 
 /// A message on its way.
@@ -124,7 +124,7 @@ impl Publisher {
     /// # Errors
     /// [`Error::Unreachable`] if the name cannot be resolved.
     pub async fn new(client: Http, headers: &HeaderMap, url: &Url, limits: Limits) -> Result<Self, Error> {
-        if url.scheme() != "http" || http::may_use_proxy() {
+        if url.scheme() != "http" || (http::may_use_proxy() && unix_socket::path(url).is_none()) {
             return Ok(Self::Single(Sequence { client, timeout: limits.timeout, waiting: VecDeque::new(), current: None }));
         }
         let target = Target::resolve(url, headers).await?;

@@ -3,6 +3,8 @@
 //! Answers are the JSON of the protocol (reference, sections 5 and 6) or the plain text of nchan's `nchan_stub_status`, which is
 //! turned into the same JSON first. Numbers under names that are not known here are kept as details.
 
+mod ask;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,12 +12,14 @@ use std::time::Duration;
 
 use regex::{Captures, Regex};
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use super::{Endpoints, Error, Http, bare_info, http, page};
+pub use ask::{Answer, ask};
+
+use super::{Error, Http, http};
 
 /// Numbers that a server tells and this program has no name for; those of nested objects are called `outer.inner`.
 pub type Details = BTreeMap<String, Number>;
@@ -217,42 +221,6 @@ async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8
         return Err(http::status_error(&response, url));
     }
     http::body(response, url, Some(timeout)).await
-}
-
-/// The numbers of a channel, or of the server, as push-stream tells them: of NHPM and nchan their own ones are turned into that
-/// form. Which one it is, if nobody said, shows when push-stream's path is not there.
-///
-/// # Errors
-/// Any [`Error`]; [`Error::Status`] with 404 if there is no such channel.
-pub async fn ask(client: &Http, endpoints: &Endpoints, channel: Option<&str>, timeout: Duration) -> Result<Vec<u8>, Error> {
-    let own = endpoints.bare_statistics(channel)?;
-    let translate = |body: Vec<u8>| match channel {
-        Some(channel) => bare_info::translated(&body, channel).unwrap_or(body),
-        None => body,
-    };
-    if let (Some(url), true) = (&own, endpoints.dialect().is_some()) {
-        return fetch(client, url, timeout).await.map(translate);
-    }
-    let url = endpoints.statistics(channel)?;
-    let response = get(client, &url, timeout).await?;
-    // A page: there is no such location. The module answers a missing channel without one.
-    let is_page = http::header(&response, "Content-Type").is_some_and(page::is_html);
-    let is_nowhere = response.status() == StatusCode::NOT_FOUND && is_page;
-    match own.filter(|own| is_nowhere && *own != url) {
-        Some(own) => {
-            let error = http::status_error(&response, &url);
-            let body = match fetch(client, &own, timeout).await {
-                Ok(body) => body,
-                // Their answer to a channel that they do not know.
-                Err(missing @ Error::Status { status: 404, .. }) if channel.is_some() => return Err(missing),
-                Err(_) => return Err(error),
-            };
-            let theirs =
-                channel.map_or_else(|| stub_status(&String::from_utf8_lossy(&body)), |channel| bare_info::translated(&body, channel));
-            theirs.ok_or(error)
-        }
-        None => read(response, &url, timeout).await.map(translate),
-    }
 }
 
 /// The server's JSON on one line, or `None` if it is none. The module breaks lines between the objects of a list; nothing

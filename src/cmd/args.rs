@@ -1,21 +1,23 @@
 //! Arguments that several commands have, and the forms in which values are written.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueHint};
 use reqwest::header::HeaderMap;
 
 use super::profile::{self, Settled, TokenCommand};
-use crate::client::{Dialect, Endpoints, Error, Http, Mode, http};
+use crate::client::{Dialect, Endpoints, Error, Http, Mode, http, unix_socket};
 use crate::message::parse_http_date;
 
 /// Which server: before the command or behind it.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Choice {
-    /// Server to talk to; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]
+    /// Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]
+    ///
+    /// A server on a unix socket is unix:PATH, or unix:PATH:/PREFIX.
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
     /// Server of this name in the configuration file [env: PUSHCTL_SERVER]
@@ -175,7 +177,7 @@ impl Server {
     /// # Errors
     /// [`Error::Request`] if it cannot be set up.
     pub fn client(&self) -> Result<Http, Error> {
-        Http::new(&self.header_map()?)
+        Http::new(&self.header_map()?, unix_socket::parse(&self.settled.url).map(|(path, _)| Path::new(path)))
     }
 }
 

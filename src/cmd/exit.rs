@@ -117,21 +117,15 @@ pub fn of(error: &anyhow::Error) -> Code {
 
 fn of_client(error: &Error) -> Code {
     match error {
-        Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::Broken { .. } => Code::Unreachable,
+        Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::WrongScheme { .. } | Error::Broken { .. } => {
+            Code::Unreachable
+        }
         Error::Status { status: 401 | 403, .. } => Code::Refused,
-        Error::Status { status: 404, .. } => Code::NotFound,
+        Error::Status { status: 404, .. } | Error::NoChannel { .. } => Code::NotFound,
         Error::Status { .. } | Error::Moved { .. } | Error::Protocol { .. } => Code::Http,
         Error::TimedOut { .. } => Code::TimedOut,
         Error::Request(_) => Code::Usage,
     }
-}
-
-/// Prints what clap has to say (an error, the help, the version) and returns its code.
-#[must_use]
-pub fn of_usage(error: &clap::Error) -> Code {
-    // Nobody is left to hear that printing failed.
-    let _ = error.print();
-    if error.use_stderr() { Code::Usage } else { Code::Success }
 }
 
 #[cfg(test)]

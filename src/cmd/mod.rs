@@ -23,6 +23,7 @@ pub mod servers;
 pub mod stats;
 pub mod sub;
 pub mod table;
+pub mod usage;
 pub mod wait;
 pub mod with_server;
 

@@ -67,7 +67,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         if !is_missing {
             let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
             // It is deleted, whatever happens to the rest of the answer.
-            let body = http::body(response, &url, Some(args.answer.timeout)).await.unwrap_or_default();
+            let body = http::body_up_to(http::MAX_INFO_BYTES, response, &url, Some(args.answer.timeout)).await.unwrap_or_default();
             page::refuse(&url, is_html, &body)?;
         }
         if args.answer.json {

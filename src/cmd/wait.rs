@@ -134,7 +134,8 @@ impl Condition {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counters {
     channel: Option<String>,
-    published: u64,
+    /// `None` if the server does not report it.
+    published: Option<u64>,
     stored: u64,
     subscribers: u64,
 }
@@ -151,7 +152,27 @@ impl fmt::Display for Counters {
         let Self { channel, published, stored, subscribers } = self;
         let name = channel.as_deref().map_or_else(|| "the server".to_owned(), printable);
         let plural = if *subscribers == 1 { "" } else { "s" };
-        write!(formatter, "{name}: {published} published, {stored} stored, {subscribers} subscriber{plural}")
+        let published = published.map(|published| format!("{published} published, ")).unwrap_or_default();
+        write!(formatter, "{name}: {published}{stored} stored, {subscribers} subscriber{plural}")
+    }
+}
+
+impl Args {
+    /// Whether the conditions hold.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if one is about a counter that the server does not report: it would never hold.
+    fn hold(&self, counters: &Counters) -> Result<bool, Error> {
+        let published = match (self.published, counters.published) {
+            (None, _) => true,
+            (Some(condition), Some(published)) => condition.holds(published),
+            (Some(_), None) => {
+                let text = "cannot wait for --published: NHPM and nchan do not report it for a channel (see --stored and --subscribers)";
+                return Err(Error::Request(text.to_owned()));
+            }
+        };
+        let holds = |condition: Option<Condition>, value| condition.is_none_or(|condition| condition.holds(value));
+        Ok(published && holds(self.subscribers, counters.subscribers) && holds(self.stored, counters.stored))
     }
 }
 
@@ -215,22 +236,22 @@ impl Last {
 
 /// Looks until everything holds. What was seen last is in `last`, also when this is dropped.
 async fn wait(args: &Args, client: &Http, asked: &Asked<'_>, last: &mut Last) -> Result<(), Error> {
-    let conditions = [args.subscribers, args.stored, args.published];
-    let only_ready = conditions.iter().all(Option::is_none);
+    let only_ready = [args.subscribers, args.stored, args.published].iter().all(Option::is_none);
     let mut pause = FIRST_PAUSE;
     loop {
         match look(client, asked, only_ready).await {
             Ok(seen) => {
-                let holds = |counters: &Counters| {
-                    let values = [counters.subscribers, counters.stored, counters.published];
-                    conditions.iter().zip(values).all(|(condition, value)| condition.is_none_or(|condition| condition.holds(value)))
-                };
-                let all = seen.iter().all(holds);
+                let mut all = true;
+                for counters in &seen {
+                    all &= args.hold(counters)?;
+                }
                 *last = Last::Seen(seen);
                 if all {
                     return Ok(());
                 }
             }
+            // An answer without counters does not become one with counters.
+            Err(error @ Error::Protocol { .. }) if !only_ready => return Err(error),
             Err(error) if error.is_final() => return Err(error),
             Err(error) => *last = Last::Failed(error),
         }
@@ -255,32 +276,30 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
             }
             continue;
         }
-        let named = Counters { channel: channel.map(str::to_owned), ..Counters::default() };
-        let body = match statistics::ask(client, asked.endpoints, *channel, ANSWER_TIMEOUT).await {
-            Ok(body) => body,
-            Err(Error::Status { status: 404, .. }) if channel.is_some() => {
-                seen.push(named);
+        let named = Counters { channel: channel.map(str::to_owned), published: Some(0), ..Counters::default() };
+        let answer = match statistics::ask(client, asked.endpoints, *channel, ANSWER_TIMEOUT).await {
+            Ok(answer) => answer,
+            Err(Error::NoChannel { hides_published, .. }) => {
+                seen.push(Counters { published: (!hides_published).then_some(0), ..named });
                 continue;
             }
             Err(error) => return Err(error),
         };
-        seen.push(match (Report::from_json(&body), channel) {
-            (Some(Report::Summary(summary)), None) => Counters {
-                published: summary.published_messages,
+        seen.push(match (answer.report()?, channel) {
+            (Report::Summary(summary), None) => Counters {
+                published: Some(summary.published_messages),
                 stored: summary.stored_messages,
                 subscribers: summary.subscribers,
                 ..named
             },
-            (Some(Report::Channels(infos)), Some(_)) => match infos.first() {
+            (Report::Channels(infos), Some(_)) => match infos.first() {
                 Some(info) => {
-                    Counters { published: info.published_messages, stored: info.stored_messages, subscribers: info.subscribers, ..named }
+                    let published = (!info.hides_published).then_some(info.published_messages);
+                    Counters { published, stored: info.stored_messages, subscribers: info.subscribers, ..named }
                 }
                 None => named,
             },
-            _ => {
-                let reason = "it is no JSON of channel statistics".to_owned();
-                return Err(Error::Protocol { url: crate::client::error::shown(url), reason });
-            }
+            _ => return Err(answer.strange()),
         });
     }
     Ok(seen)

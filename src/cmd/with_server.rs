@@ -147,12 +147,11 @@ fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
     // What it says next is for people; its pipe stays open and holds it.
     broker.stdout = Some(stdout.into_inner());
     match line.trim_end().strip_prefix("listening on ") {
-        Some(url) if url.starts_with("http") => Ok((broker, url.to_owned())),
-        Some(other) => {
-            let _ = kill(&broker, Signal::TERM);
-            let _ = broker.wait();
-            anyhow::bail!("the broker listens on {other} first, which no url can name (give a --listen ADDRESS:PORT before it)")
-        }
+        // The command may change its directory.
+        Some(url) => match url.strip_prefix("unix:").map(std::path::absolute) {
+            Some(path) => Ok((broker, format!("unix:{}", path.context("cannot name the socket of the broker")?.display()))),
+            None => Ok((broker, url.to_owned())),
+        },
         None => {
             let status = broker.wait().context("cannot wait for the broker")?;
             anyhow::bail!("the broker did not start: {status}")

@@ -74,7 +74,11 @@ fn pub_tells_why_it_was_refused() {
         ),
         (refused("400 Bad Request", "Empty post requests are not allowed."), 7, "400 Bad Request: empty post requests are not allowed"),
         (status("401 Unauthorized", ""), 4, "401 Unauthorized (the server wants other credentials or another channel, see --header)"),
-        (status("404 Not Found", ""), 5, "404 Not Found (no such channel or location, see --url and the --…-path options)"),
+        (
+            status("404 Not Found", ""),
+            5,
+            "404 Not Found: no such location (name the server's own with --pub-path, or another server with --url)",
+        ),
         (status("413 Request Entity Too Large", ""), 7, "413 Payload Too Large (the message is too large for this server)"),
         (status("500 Internal Server Error", ""), 7, "500 Internal Server Error"),
     ];

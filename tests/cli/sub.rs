@@ -204,7 +204,7 @@ fn a_timeout_fails_only_if_a_count_was_asked_for() {
     let outcome = fake.run(&["sub", "a", "--count", "2", "--timeout", "500ms"]);
     assert_eq!(
         (outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()),
-        (6, "m\n", "pushctl: fewer messages than --count within 500ms\n")
+        (6, "m\n", "pushctl: received 1 of 2 messages (--count) within 500ms\n")
     );
     let outcome = fake.run(&["sub", "a", "--timeout", "500ms"]);
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "m\n", ""));

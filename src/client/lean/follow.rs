@@ -2,9 +2,9 @@
 
 use reqwest::Url;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
 use super::response::{Decoder, Head, Piece};
+use super::socket::Socket;
 use super::{Buffer, Target, broken, frames, read, write};
 use crate::client::error::shown;
 use crate::client::{Error, Mode, page};
@@ -115,7 +115,7 @@ async fn poll(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Buffer)
     }
 }
 
-async fn one_answer(socket: &mut TcpStream, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<Head, Error> {
+async fn one_answer(socket: &mut Socket, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<Head, Error> {
     let (mut decoder, mut head, mut is_over) = (Decoder::default(), None, false);
     while !is_over {
         let mut failure = None;
@@ -143,7 +143,7 @@ async fn one_answer(socket: &mut TcpStream, url: &Url, sink: &mut impl Sink, buf
     head.ok_or_else(|| ended(url))
 }
 
-async fn open(target: &Target, url: &Url, extra: &str, sink: &mut impl Sink) -> Result<TcpStream, Error> {
+async fn open(target: &Target, url: &Url, extra: &str, sink: &mut impl Sink) -> Result<Socket, Error> {
     let mut socket = target.connect().await?;
     write(&mut socket, target.request("GET", url, extra).as_bytes()).await.map_err(|error| broken(url, &error))?;
     sink.asked();

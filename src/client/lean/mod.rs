@@ -7,10 +7,12 @@ pub mod follow;
 pub mod frames;
 pub mod publisher;
 pub mod response;
+pub mod socket;
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -19,10 +21,11 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use super::Error;
+use self::socket::Socket;
 use super::error::shown;
+use super::{Error, unix_socket};
 
 /// Size of the read buffer that all sockets of a thread share.
 pub const BUFFER_BYTES: usize = 64 << 10;
@@ -33,13 +36,20 @@ pub type Buffer = RefCell<Vec<u8>>;
 /// A server, resolved once. Its headers may carry credentials, so debugging output does not show them.
 #[derive(Clone)]
 pub struct Target {
-    /// Tried in this order.
-    addresses: Vec<SocketAddr>,
+    address: Address,
     /// `Host` and the user's headers, each with its line break.
     headers: String,
     origin: String,
     /// Where connections come from, if that is not left to the system.
     source: Option<IpAddr>,
+}
+
+/// Where a server listens.
+#[derive(Clone)]
+enum Address {
+    /// Tried in this order.
+    Tcp(Vec<SocketAddr>),
+    Unix(PathBuf),
 }
 
 impl fmt::Debug for Target {
@@ -57,16 +67,13 @@ impl Target {
         let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
             return Err(Error::Request(format!("cannot measure {}: only plain http is measured (see --url)", shown(url))));
         };
-        let origin = format!("http://{host}:{port}");
-        let unreachable = |reason: String| Error::Unreachable { url: origin.clone(), reason };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses =
-            tokio::net::lookup_host((bare, port)).await.map_err(|error| unreachable(super::error::lower_first(&error.to_string())))?;
-        let addresses: Vec<SocketAddr> = addresses.collect();
-        if addresses.is_empty() {
-            return Err(unreachable("the name has no address".to_owned()));
-        }
-        let mut lines = format!("Host: {host}:{port}\r\n");
+        let (address, origin, mut lines) = match unix_socket::path(url) {
+            Some(path) => (Address::Unix(path), super::error::origin(url), format!("Host: {}\r\n", unix_socket::HOST)),
+            None => {
+                let origin = format!("http://{host}:{port}");
+                (Address::Tcp(addresses(host, port, &origin).await?), origin, format!("Host: {host}:{port}\r\n"))
+            }
+        };
         for (name, value) in headers {
             let value =
                 value.to_str().map_err(|_| Error::Request(format!("cannot send the header '{name}': it is not ascii (see --header)")))?;
@@ -75,38 +82,21 @@ impl Target {
         if let Some(credentials) = credentials(url).filter(|_| !headers.contains_key("authorization")) {
             write!(lines, "Authorization: Basic {}\r\n", STANDARD.encode(credentials)).expect("a string takes everything");
         }
-        Ok(Self { addresses, headers: lines, origin, source: None })
+        Ok(Self { address, headers: lines, origin, source: None })
     }
 
     /// Connects.
     ///
     /// # Errors
     /// [`Error::Unreachable`]
-    pub async fn connect(&self) -> Result<TcpStream, Error> {
-        let failed = |error: std::io::Error| {
-            let reason = if error.raw_os_error().is_some() { error.kind().to_string() } else { error.to_string() };
-            Error::Unreachable { url: self.origin.clone(), reason }
+    pub async fn connect(&self) -> Result<Socket, Error> {
+        let socket = match (&self.address, self.source) {
+            (Address::Unix(path), None) => UnixStream::connect(path).await.map(Socket::Unix),
+            (Address::Unix(_), Some(_)) => Err(std::io::Error::other("a unix socket has no source address (leave --bind out)")),
+            (Address::Tcp(addresses), None) => TcpStream::connect(addresses.as_slice()).await.and_then(without_delay),
+            (Address::Tcp(addresses), Some(source)) => connect_from(addresses, source).await.and_then(without_delay),
         };
-        let socket = match self.source {
-            None => TcpStream::connect(self.addresses.as_slice()).await,
-            Some(source) => self.connect_from(source).await,
-        };
-        let socket = socket.map_err(failed)?;
-        socket.set_nodelay(true).map_err(failed)?;
-        Ok(socket)
-    }
-
-    async fn connect_from(&self, source: IpAddr) -> std::io::Result<TcpStream> {
-        let mut result = Err(std::io::Error::other("the server has no address of the same family as --bind"));
-        for address in self.addresses.iter().filter(|address| address.is_ipv4() == source.is_ipv4()) {
-            let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.bind(SocketAddr::new(source, 0))?;
-            result = socket.connect(*address).await;
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        socket.map_err(|error| Error::Unreachable { url: self.origin.clone(), reason: super::error::io_reason(&error) })
     }
 
     /// The same server, with connections that come from that address of this machine.
@@ -118,7 +108,10 @@ impl Target {
     /// True if the server is on this machine, so that any address 127.x.y.z may be a source.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.addresses.iter().all(|address| matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()))
+        match &self.address {
+            Address::Tcp(addresses) => addresses.iter().all(|address| matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback())),
+            Address::Unix(_) => false,
+        }
     }
 
     /// A request as it goes over the wire. `extra` are header lines with their line breaks.
@@ -127,6 +120,32 @@ impl Target {
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         format!("{method} {}{query} HTTP/1.1\r\n{}{extra}\r\n", url.path(), self.headers)
     }
+}
+
+async fn addresses(host: &str, port: u16, origin: &str) -> Result<Vec<SocketAddr>, Error> {
+    let unreachable = |reason: String| Error::Unreachable { url: origin.to_owned(), reason };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((bare, port)).await.map_err(|error| unreachable(super::error::lower_first(&error.to_string())))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if addresses.is_empty() { Err(unreachable("the name has no address".to_owned())) } else { Ok(addresses) }
+}
+
+fn without_delay(socket: TcpStream) -> std::io::Result<Socket> {
+    socket.set_nodelay(true)?;
+    Ok(Socket::Tcp(socket))
+}
+
+async fn connect_from(addresses: &[SocketAddr], source: IpAddr) -> std::io::Result<TcpStream> {
+    let mut result = Err(std::io::Error::other("the server has no address of the same family as --bind"));
+    for address in addresses.iter().filter(|address| address.is_ipv4() == source.is_ipv4()) {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        result = socket.connect(*address).await;
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 /// User and password of `url` as Basic authentication wants them (RFC 7617, section 2).
@@ -153,7 +172,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 }
 
 /// Reads once into the shared buffer and gives the bytes to `take`; returns how many they were, 0 at the end.
-async fn read(socket: &mut TcpStream, buffer: &Buffer, mut take: impl FnMut(&[u8])) -> std::io::Result<usize> {
+async fn read(socket: &mut Socket, buffer: &Buffer, mut take: impl FnMut(&[u8])) -> std::io::Result<usize> {
     std::future::poll_fn(|context| {
         let mut buffer = buffer.borrow_mut();
         let mut filled = ReadBuf::new(&mut buffer);
@@ -166,7 +185,7 @@ async fn read(socket: &mut TcpStream, buffer: &Buffer, mut take: impl FnMut(&[u8
 }
 
 /// Writes a whole request.
-async fn write(socket: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+async fn write(socket: &mut Socket, bytes: &[u8]) -> std::io::Result<()> {
     socket.write_all(bytes).await
 }
 

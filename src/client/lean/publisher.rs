@@ -1,9 +1,9 @@
 //! A publisher of `bench`: one keep-alive connection, one message at a time.
 
 use reqwest::Url;
-use tokio::net::TcpStream;
 
 use super::response::{Decoder, Head, Piece};
+use super::socket::Socket;
 use super::{Buffer, Target, broken, read, write};
 use crate::client::error::shown;
 use crate::client::{Error, page};
@@ -12,7 +12,7 @@ use crate::client::{Error, page};
 #[derive(Debug)]
 pub struct Publisher {
     target: Target,
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
 }
 
 impl Publisher {
@@ -49,7 +49,7 @@ impl Publisher {
     }
 }
 
-async fn answer(socket: &mut TcpStream, url: &Url, buffer: &Buffer) -> Result<(Head, bool), Error> {
+async fn answer(socket: &mut Socket, url: &Url, buffer: &Buffer) -> Result<(Head, bool), Error> {
     let (mut decoder, mut head, mut has_body, mut ended, mut wrong) = (Decoder::default(), None, false, false, None);
     while !ended {
         let take = |mut bytes: &[u8]| loop {

@@ -84,7 +84,13 @@ impl Subscription {
         let may_help = match error {
             Error::Status { status, .. } => !matches!(status, 401 | 403),
             Error::Protocol { .. } | Error::Broken { .. } | Error::TimedOut { .. } => true,
-            Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::Moved { .. } | Error::Request(_) => false,
+            Error::Unreachable { .. }
+            | Error::Behind { .. }
+            | Error::Untrusted { .. }
+            | Error::WrongScheme { .. }
+            | Error::NoChannel { .. }
+            | Error::Moved { .. }
+            | Error::Request(_) => false,
         };
         may_help && self.settings.modes.len() > 1 && (!self.mode_works || self.mode_failures >= MODE_FAILURES)
     }

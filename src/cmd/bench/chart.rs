@@ -93,7 +93,7 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
     let every = columns.len().div_ceil(14).max(1);
     let count = columns.len();
     // The last one ends at the right edge instead of being in the middle of its mark, so the one before it needs twice the room.
-    let is_labelled = |number: usize| number == count || (number % every == 0 && count - number >= every.max(2));
+    let is_labelled = |number: usize| number == count || (number.is_multiple_of(every) && count - number >= every.max(2));
     let labelled = columns.iter().enumerate().filter(|(number, _)| is_labelled(number + 1));
     let ticks: Vec<Tick> = labelled.map(|(number, column)| Tick { at: (number + 1) as f64 * width, label: column.label.clone() }).collect();
     let mut svg = frame(&ticks, y_ticks, unit);

@@ -68,24 +68,8 @@ fn unknown_directive(name: &str) -> Option<String> {
     if let Some(start) = known().filter(is_start).max_by_key(|known| known.len()) {
         return Some(format!("a space is missing: \"{start} {}\"", &name[start.len()..]));
     }
-    let nearest = known().map(|known| (distance(name, known), known)).min()?;
+    let nearest = known().map(|known| (strsim::osa_distance(name, known), known)).min()?;
     (nearest.0 <= 2 && name.len() > 4).then(|| format!("did you mean \"{}\"?", nearest.1))
-}
-
-/// How many characters have to be put in, taken out or changed (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, from) in left.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = line + 1;
-        for (column, to) in right.iter().enumerate() {
-            let changed = before + usize::from(from != *to);
-            before = row[column + 1];
-            row[column + 1] = changed.min(before + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

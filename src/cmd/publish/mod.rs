@@ -285,9 +285,10 @@ fn describe(answer: &[u8], channel: &str) -> String {
     };
     let line = |info: &statistics::ChannelInfo| {
         let (stored, subscribers) = (info.stored_messages, info.subscribers);
-        let published = if info.hides_published { "1".to_owned() } else { info.published_messages.to_string() };
+        // NHPM and nchan do not report how many there were.
+        let published = if info.hides_published { String::new() } else { format!("{} ", info.published_messages) };
         let plural = if subscribers == 1 { "" } else { "s" };
-        format!("{}: {published} published, {stored} stored, {subscribers} subscriber{plural}\n", printable(&info.channel))
+        format!("{}: {published}published, {stored} stored, {subscribers} subscriber{plural}\n", printable(&info.channel))
     };
     infos.iter().map(line).collect()
 }

@@ -63,7 +63,8 @@ fn of_summary(summary: &Summary) -> Fields {
 fn of_channel(info: &ChannelInfo) -> Fields {
     let counts =
         [("subscribers", info.subscribers), ("published_messages", info.published_messages), ("stored_messages", info.stored_messages)];
-    add(counts.map(|(name, count)| (name.to_owned(), count as f64)).into(), &info.details)
+    let known = counts.into_iter().filter(|(name, _)| !(info.hides_published && *name == "published_messages"));
+    add(known.map(|(name, count)| (name.to_owned(), count as f64)).collect(), &info.details)
 }
 
 fn add(mut fields: Fields, details: &Details) -> Fields {

@@ -19,8 +19,7 @@ use self::select::Selection;
 use super::assertion::{self, Conditions};
 use super::exit::{Code, exit_codes};
 use super::{args, output};
-use crate::client::error::shown;
-use crate::client::statistics::{self, ChannelInfo, Report};
+use crate::client::statistics::{self, Answer, ChannelInfo, Report};
 use crate::client::{Endpoints, Error, Http};
 
 macro_rules! examples {
@@ -46,7 +45,7 @@ pub struct Args {
     /// is told and tried again.
     #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = args::interval)]
     watch: Option<Duration>,
-    /// Time to wait for the answer; with --watch, the time after which to stop
+    /// Time to wait for the answer [default: 30s]; with --watch, the time after which to stop [default: none]
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
     timeout: Option<Duration>,
     /// Print the server's own JSON on one line
@@ -79,20 +78,12 @@ struct Source {
 }
 
 impl Source {
-    async fn body(&self, timeout: Duration) -> Result<Vec<u8>, Error> {
+    async fn ask(&self, timeout: Duration) -> Result<Answer, Error> {
         statistics::ask(&self.client, &self.endpoints, self.channel.as_deref(), timeout).await
     }
 
-    fn strange(&self) -> Error {
-        let url = self.endpoints.statistics(self.channel.as_deref()).map_or_else(|_| self.endpoints.base(), |url| shown(&url));
-        Error::Protocol {
-            url,
-            reason: "it is no JSON of channel statistics (something else is there? see --url and --stats-path)".to_owned(),
-        }
-    }
-
     async fn report(&self, timeout: Duration) -> Result<Report, Error> {
-        Report::from_json(&self.body(timeout).await?).ok_or_else(|| self.strange())
+        self.ask(timeout).await?.report()
     }
 }
 
@@ -119,15 +110,15 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
 
 async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
     let asked = async {
-        let body = source.body(args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
-        let report = Report::from_json(&body).ok_or_else(|| source.strange())?;
-        Ok((render(&body, &report, args).ok_or_else(|| source.strange())?, report))
+        let answer = source.ask(args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
+        let report = answer.report()?;
+        Ok((render(&answer.body, &report, args).ok_or_else(|| answer.strange())?, report))
     };
     let (text, report) = match (asked.await, &args.channel) {
         // A channel that nobody has used counts nothing, as for `wait`.
-        (Err(Error::Status { status: 404, .. }), Some(channel)) if args.assert.is_some() => {
+        (Err(Error::NoChannel { hides_published, .. }), Some(channel)) if args.assert.is_some() => {
             output::note(format_args!("channel '{channel}' does not exist, so all its numbers are 0"));
-            let info = ChannelInfo { channel: channel.clone(), ..ChannelInfo::default() };
+            let info = ChannelInfo { channel: channel.clone(), hides_published, ..ChannelInfo::default() };
             (Vec::new(), Report::Channels(vec![info]))
         }
         (asked, _) => asked.map_err(|error: Error| explained(error.into(), args))?,
@@ -147,9 +138,9 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
     let mut has_shown = false;
     loop {
         let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT));
-        let answer = source.body(left).await.and_then(|body| {
-            let text = Report::from_json(&body).and_then(|report| render(&body, &report, args));
-            text.ok_or_else(|| source.strange())
+        let answer = source.ask(left).await.and_then(|answer| {
+            let report = answer.report()?;
+            render(&answer.body, &report, args).ok_or_else(|| answer.strange())
         });
         match answer {
             Ok(text) => {
@@ -170,7 +161,7 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
 
 /// `--watch 1s` is easily written for `--watch=1s`; then the interval is a channel that nobody knows.
 fn explained(error: anyhow::Error, args: &Args) -> anyhow::Error {
-    let is_missing = matches!(error.downcast_ref(), Some(Error::Status { status: 404, .. }));
+    let is_missing = matches!(error.downcast_ref(), Some(Error::Status { status: 404, .. } | Error::NoChannel { .. }));
     match &args.channel {
         Some(channel) if args.watch.is_some() && args::duration(channel).is_ok() && is_missing => {
             error.context(format!("'{channel}' was taken for a channel (an interval is written --watch={channel})"))

@@ -94,7 +94,10 @@ impl Watch {
                 if open.is_none() {
                     return Code::Success;
                 }
-                let wanted = if args.count.is_some() { "fewer messages than --count" } else { "no message matched --until" };
+                let wanted = match (args.count, self.missing) {
+                    (Some(count), Some(missing)) => format!("received {} of {count} messages (--count)", count.saturating_sub(missing)),
+                    _ => "no message matched --until".to_owned(),
+                };
                 let time = |time: Option<Duration>| humantime::format_duration(time.unwrap_or_default());
                 if end == End::Idle {
                     note(format_args!("{wanted}: none came for {}", time(args.idle_timeout)));

@@ -17,6 +17,8 @@ pub(super) struct Sample {
     pub(super) summary: Option<Summary>,
     /// Its channels.
     pub(super) channels: Vec<ChannelInfo>,
+    /// The server lists its channels; otherwise they are unknown (NHPM and nchan).
+    pub(super) lists_channels: bool,
 }
 
 impl Sample {
@@ -95,7 +97,7 @@ mod tests {
             subscribers: 2,
             ..ChannelInfo::default()
         };
-        Sample { at, summary: None, channels: counts.iter().map(info).collect() }
+        Sample { at, summary: None, channels: counts.iter().map(info).collect(), lists_channels: true }
     }
 
     #[test]

@@ -107,10 +107,10 @@ async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
     };
     let listed = Source { channel: Some(source.channel.clone().unwrap_or_else(|| "ALL".to_owned())), ..source.clone() };
     let channels = match (listed.report(limit).await, &summary) {
-        (Ok(Report::Channels(infos)), _) => infos,
+        (Ok(Report::Channels(infos)), _) => Some(infos),
         // nchan answers with its counters whatever was asked.
-        (Ok(Report::Summary(_)), _) => Vec::new(),
-        (Err(Error::Status { .. }), Ok(Some(_))) if source.channel.is_none() => Vec::new(),
+        (Ok(Report::Summary(_)), _) => None,
+        (Err(Error::Status { .. } | Error::Request(_)), Ok(Some(_))) if source.channel.is_none() => None,
         (Err(error), _) => return Err(error),
     };
     let summary = match summary {
@@ -118,7 +118,8 @@ async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
         Err(Error::Status { .. }) => None,
         Err(error) => return Err(error),
     };
-    Ok(Sample { at: std::time::Instant::now(), summary, channels })
+    let lists_channels = channels.is_some();
+    Ok(Sample { at: std::time::Instant::now(), summary, channels: channels.unwrap_or_default(), lists_channels })
 }
 
 /// What is typed, read by a thread of its own: the terminal cannot be waited for beside the server.

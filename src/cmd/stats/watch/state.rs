@@ -108,6 +108,11 @@ impl State {
         }
     }
 
+    /// The channels are known, as far as there is an answer.
+    pub(super) fn lists_channels(&self) -> bool {
+        self.history.last.as_ref().is_none_or(|last| last.lists_channels)
+    }
+
     /// The channels to show, in their order.
     pub(super) fn channels(&self) -> Vec<&ChannelInfo> {
         let Some(last) = &self.history.last else { return Vec::new() };
@@ -225,7 +230,7 @@ mod tests {
             ..ChannelInfo::default()
         };
         let channels = [("a", 1), ("news", 3), ("b", 2)].iter().map(info).collect();
-        state.answered(Ok(Sample { at: Instant::now(), summary: None, channels }));
+        state.answered(Ok(Sample { at: Instant::now(), summary: None, channels, lists_channels: true }));
         state
     }
 
@@ -264,7 +269,7 @@ mod tests {
     fn a_pause_keeps_the_picture_but_not_the_loss() {
         let mut state = state();
         press(&mut state, "p");
-        state.answered(Ok(Sample { at: Instant::now(), summary: None, channels: Vec::new() }));
+        state.answered(Ok(Sample { at: Instant::now(), summary: None, channels: Vec::new(), lists_channels: true }));
         assert_eq!(names(&state), "news b a");
         state.answered(Err("gone".to_owned()));
         let since = state.lost.as_ref().map(|(_, since)| *since);

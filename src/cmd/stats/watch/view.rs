@@ -228,7 +228,11 @@ fn draw_channels(frame: &mut Frame<'_>, state: &mut State, theme: Theme, area: R
         lines.push(channel(info, state.history.rate_of(&info.channel), theme, name_width));
     }
     if infos.is_empty() {
-        let why = if state.selection.is_given() { "no channel matches (Esc clears the filter)" } else { "no channels" };
+        let why = match state.lists_channels() {
+            false => "this server does not list its channels",
+            true if state.selection.is_given() => "no channel matches (Esc clears the filter)",
+            true => "no channels",
+        };
         lines.push(Line::styled(format!(" {why}"), Theme::dim()));
     }
     frame.render_widget(Paragraph::new(lines), area);
@@ -243,6 +247,7 @@ fn titles(state: &State, count: usize, theme: Theme, name_width: usize) -> Line<
     };
     let mark = |order: Order| if state.order == order { arrow } else { "" };
     let range = match count > state.room {
+        _ if !state.lists_channels() => String::new(),
         true => format!(" {}-{} of {}", state.offset + 1, (state.offset + state.room).min(count), grouped(count as u64)),
         false => format!(" {}", grouped(count as u64)),
     };
@@ -265,7 +270,7 @@ fn channel(info: &ChannelInfo, rate: f64, theme: Theme, name_width: usize) -> Li
         Span::raw(format!(" {}", pad(&name, name_width, false))),
         cell(grouped(info.subscribers), subscribers, Color::Green),
         cell(short(rate), rates, Color::Cyan),
-        cell(grouped(info.published_messages), published, Color::Reset),
+        cell(if info.hides_published { "-".to_owned() } else { grouped(info.published_messages) }, published, Color::Reset),
         cell(grouped(info.stored_messages), stored, Color::Magenta),
     ])
 }
