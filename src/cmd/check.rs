@@ -3,10 +3,10 @@
 //! The report is data on stdout; mistakes are part of it, and of the exit code.
 
 mod hint;
+mod servers;
 
 use std::path::PathBuf;
 
-use super::check_front;
 use super::check_todo;
 use super::escape;
 use super::exit::{Code, Usage};
@@ -48,20 +48,26 @@ pub struct Args {
 /// When the file cannot be read or stdout cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<Code> {
     let loaded = nginx::load(&args.file, &args.import_options());
+    let mut left_to_front = Vec::new();
     let (config, mistakes, notices, directives) = match loaded {
-        Ok(loaded) => (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives),
+        Ok(loaded) => {
+            left_to_front = loaded.left_to_front;
+            (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives)
+        }
         Err(mistakes) => (None, mistakes.mistakes, mistakes.notices, mistakes.directives),
     };
     let mut report = Report { config, mistakes, notices, directives };
     report.mistakes.iter_mut().chain(&mut report.notices).for_each(add_hint);
     report.doubt();
     if args.front.is_some() || args.to_toml {
-        let Some(config) = &report.config else { return Err(Usage(report.mistakes_text()).into()) };
+        if report.config.is_none() {
+            return Err(Usage(report.mistakes_text()).into());
+        }
         let text = match &args.front {
-            Some(address) => check_front::configuration(config, address),
-            None => to_toml(args)?,
+            Some(address) => front(args, &left_to_front, address)?,
+            None => to_toml(args)?.into_bytes(),
         };
-        output::text(text.as_bytes())?;
+        output::text(&text)?;
         return Ok(report.code(args.strict));
     }
     output::text(if args.json { report.json() } else { report.text() }.as_bytes())?;
@@ -75,6 +81,11 @@ impl Args {
         let front_enforces = if prints_file { FrontEnforces::all() } else { FrontEnforces(self.front_enforces.clone()) };
         ImportOptions { front_enforces, knows_front: prints_file || !self.front_enforces.is_empty() }
     }
+}
+
+fn front(args: &Args, guards: &[String], address: &str) -> anyhow::Result<Vec<u8>> {
+    let text = std::fs::read(&args.file)?;
+    Ok(nginx::front(&args.file.display().to_string(), &text, guards, address).map_err(Usage)?)
 }
 
 fn to_toml(args: &Args) -> anyhow::Result<String> {
@@ -244,7 +255,9 @@ fn advice(name: &str) -> &'static str {
         "rates are not limited; nginx in front can do it, and serve has bounds of its own (--help)"
     } else if starts(&["auth_"]) {
         "requests are not kept out by it: nginx in front has to (see --front)"
-    } else if starts(&["try_files", "error_page"]) {
+    } else if name == "error_page" {
+        "pushctl sends its own error pages; nginx in front can send others (see --front)"
+    } else if name == "try_files" {
         "paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)"
     } else if starts(&["stream", "mail"]) {
         "it is not about HTTP: keep nginx for it"
@@ -258,7 +271,7 @@ type Row = [String; 6];
 
 fn rows(config: &Config) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (server, listens) in check_front::servers(config) {
+    for (server, listens) in servers::servers(config) {
         let name = server.names.first().map_or("_".to_owned(), ToString::to_string);
         for location in server.locations.iter() {
             add_rows(&mut rows, location, (&name, &listens.join(" ")));

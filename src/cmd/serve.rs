@@ -2,13 +2,13 @@
 
 mod access;
 mod hooks;
+mod listen;
 mod ready_file;
 mod reload;
 mod signals;
 mod start;
 mod systemd;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,14 +17,16 @@ use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
 use access::clients;
+use listen::ListenOption;
 use ready_file::ReadyFile;
 use reload::Steering;
 use signals::Signals;
 use start::{announce, follow_parent, raise_descriptor_limit, warn_about_needless, warn_without_endpoints};
 
+use super::exit::Usage;
 use crate::server::config::nginx::{FrontEnforces, ImportOptions};
 use crate::server::config::web::{Clients, RealIp};
-use crate::server::config::{BuiltinOptions, Config, ListenAddress, SlowPolicy, nginx};
+use crate::server::config::{BuiltinOptions, Config, SlowPolicy, nginx};
 use crate::server::{Server, panics};
 
 /// Arguments of `serve`. Limits that are not given are those of the configuration.
@@ -45,9 +47,10 @@ Signals:
 pub struct Args {
     /// Address to listen on: ADDRESS:PORT (port 0: any free one), PORT, or unix:PATH; may be given several times
     ///
-    /// Replaces the addresses of the configuration. [default: 127.0.0.1:9080]
-    #[arg(long, short, value_name = "ADDR", value_parser = listen_address)]
-    listen: Vec<ListenAddress>,
+    /// Replaces the addresses of the configuration, each for all of its servers. OLD=NEW replaces one address (or port) of the
+    /// configuration: at NEW its servers answer. [default: 127.0.0.1:9080]
+    #[arg(long, short, value_name = "[OLD=]ADDR", value_parser = listen::parse)]
+    listen: Vec<ListenOption>,
     /// Serve the push locations of this nginx configuration instead of the built-in ones
     ///
     /// Directives that pushctl does not serve are listed on stderr, with file and line.
@@ -229,7 +232,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => Config::builtin_with(args.builtin()?),
     };
     crate::server::adopt(&config);
-    args.apply(&mut config);
+    args.apply(&mut config).map_err(Usage)?;
     if is_builtin && args.listen.is_empty() && !passed.is_empty() {
         config.listen_on(passed.iter().map(|passed| passed.address().clone()));
     }
@@ -288,14 +291,16 @@ impl Args {
     }
 
     /// Puts what was given on the command line in the place of what the configuration says.
-    fn apply(&self, config: &mut Config) {
+    fn apply(&self, config: &mut Config) -> Result<(), String> {
         fn set<T, U: TryFrom<T>>(target: &mut U, value: Option<T>) {
             if let Some(value) = value.and_then(|value| U::try_from(value).ok()) {
                 *target = value;
             }
         }
         if !self.listen.is_empty() {
-            config.listen_on(self.listen.iter().cloned());
+            let before = config.clone();
+            listen::apply(&self.listen, config)?;
+            listen::warn_about_hidden(&before, config);
         }
         set(&mut config.shards, self.shards);
         let broker = &mut config.broker;
@@ -332,24 +337,8 @@ impl Args {
         set(&mut limits.tcp.keepalive_probes, self.tcp_keepalive_probes);
         set(&mut limits.tcp.user_timeout, self.tcp_user_timeout);
         set(&mut limits.grace, self.grace);
+        Ok(())
     }
-}
-
-fn listen_address(text: &str) -> Result<ListenAddress, String> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return if path.is_empty() {
-            Err("the path of the socket is missing after 'unix:'".to_owned())
-        } else {
-            Ok(ListenAddress::Unix(path.into()))
-        };
-    }
-    if let Ok(port) = text.parse::<u16>() {
-        return Ok(ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], port))));
-    }
-    let text = text.replacen("localhost:", "127.0.0.1:", 1).replacen("*:", "0.0.0.0:", 1);
-    text.parse()
-        .map(ListenAddress::Tcp)
-        .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9080 or [::1]:9080, a PORT, or unix:PATH".to_owned())
 }
 
 fn slow_policy(text: &str) -> Result<SlowPolicy, String> {

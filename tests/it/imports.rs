@@ -40,7 +40,6 @@ const RULES: &[Rule] = &[
     Rule { from: "protocol", of: PARTS, allowed: &["message"] },
     Rule { from: "client", of: PARTS, allowed: &["message", "protocol"] },
     Rule { from: "cmd::check", of: PARTS, allowed: &["cmd", "message", "protocol", "server"] },
-    Rule { from: "cmd::check_front", of: PARTS, allowed: &["cmd", "message", "protocol", "server"] },
     Rule { from: "cmd::serve", of: PARTS, allowed: &["cmd", "message", "protocol", "server"] },
     Rule { from: "cmd", of: PARTS, allowed: &["client", "message", "protocol"] },
     Rule { from: "server", of: PARTS, allowed: &["message", "protocol"] },

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Connection, Directory, Server, program};
+use crate::support::{Connection, Directory, Server, program, wait_until};
 
 const PUSH: &str = "push_stream_publisher admin; push_stream_channels_path $arg_id;";
 
@@ -74,7 +74,7 @@ fn only_the_front_enters_locations_whose_directives_it_enforces() {
     let inside = server.connect().request("POST", "/inside?id=b", &[], Some(b"hi"));
     assert_eq!(inside.head.status, 200);
     for name in ["auth_ldap", "limit_req", "internal"] {
-        assert!(server.stderr().contains(&format!("directive \"{name}\" is left to the front")), "{}", server.stderr());
+        wait_until(name, || server.stderr().contains(&format!("directive \"{name}\" is left to the front")));
     }
     server.stop();
     // Another client than the front cannot get in by saying that it is one.
@@ -85,7 +85,8 @@ fn only_the_front_enters_locations_whose_directives_it_enforces() {
     assert_eq!([status("/inside?id=b"), status("/open?id=b")], [404, 200]);
     server.stop();
     let server = behind("127.0.0.1", &text, "auth_ldap,limit_req,auth_lpda");
-    assert!(server.stderr().contains("--front-enforces auth_lpda: no push location of the configuration needs it"), "{}", server.stderr());
+    let misspelt = "--front-enforces auth_lpda: no push location of the configuration needs it";
+    wait_until("the misspelt name is reported", || server.stderr().contains(misspelt));
     assert_eq!(server.connect().request("POST", "/inside?id=b", &[], Some(b"hi")).head.status, 404, "internal stays enforced");
     server.stop();
 }

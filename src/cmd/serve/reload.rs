@@ -83,7 +83,7 @@ impl Steering<'_> {
     /// Lets the server go on with what was read; what it serves then, or why it does not.
     async fn apply(&self, loaded: Loaded) -> Result<String, String> {
         let Loaded { mut config, directives, .. } = loaded;
-        self.args.apply(&mut config);
+        self.args.apply(&mut config)?;
         let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
         let (answer, wait) = oneshot::channel();
         self.order(Order::Reload(Box::new(config), answer)).await;

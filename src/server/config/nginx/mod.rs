@@ -13,6 +13,7 @@ mod connection;
 mod directives;
 mod files;
 mod from_toml;
+mod front;
 mod guards;
 mod gzip;
 mod hints;
@@ -240,6 +241,19 @@ fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded
     match config {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives, left_to_front }),
         _ => Err(Mistakes { mistakes, notices, directives }),
+    }
+}
+
+/// The configuration of an nginx in front of pushctl at `address`, for a configuration whose name in messages is `file`:
+/// push locations are forwarded, and `guards`, directives that pushctl does not enforce, stay in force.
+///
+/// # Errors
+/// That the file is not well-formed.
+pub fn front(file: &str, text: &[u8], guards: &[String], address: &str) -> Result<Vec<u8>, String> {
+    let mut files = Files::new(file);
+    match tree(text, &mut files) {
+        (Some(tree), faults) if faults.errors.is_empty() => Ok(front::write(&tree, &files, guards, address)),
+        (_, faults) => Err(faults.errors.first().map(|error| error.text.clone()).unwrap_or_default()),
     }
 }
 
