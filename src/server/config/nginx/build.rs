@@ -11,7 +11,7 @@ use super::super::{Config, ConnectionLimits, ListenAddress, LocationSettings, Na
 use super::checks;
 use super::classes::{self, Class, Guard};
 use super::conditions;
-use super::directives::{self, EVENTS, Effect, HTTP, IF, LOCATION, MAIN, SERVER, SERVER_IF, Value};
+use super::directives::{self, EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, SERVER, SERVER_IF, Value};
 use super::files::Place;
 use super::guards::{self, GuardDirective};
 use super::levels::{Level, Scope, StepDraft};
@@ -291,7 +291,7 @@ impl Builder<'_> {
 
     /// The rule of a directive that is served for hooks only.
     fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static directives::Rule> {
-        let is_served = self.has_hooks && context & IF == 0;
+        let is_served = self.has_hooks && context & (IF | LIMIT_EXCEPT) == 0;
         super::proxy::DIRECTIVES.iter().find(|rule| is_served && rule.name == name)
     }
 

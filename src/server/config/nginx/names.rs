@@ -32,7 +32,7 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
     visit(directives, &mut |directive| {
         conditions::capture_names(directive, &mut names.captures);
         match (directive.name.as_str(), directive.arguments.as_slice()) {
-            ("set" | "auth_request_set", [name, _]) => {
+            ("set", [name, _]) => {
                 if let Some(name) = variable(name).filter(|name| name != "args" && !names.assigned.contains(name)) {
                     names.assigned.push(name);
                 }
@@ -49,6 +49,14 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
                 keys.filter(|key| key.starts_with('~')).for_each(|key| conditions::names_in(key, &mut names.captures));
             }
             _ => {}
+        }
+    });
+    // Behind those of `set`: in another notation they stand in another order.
+    visit(directives, &mut |directive| {
+        if let ("auth_request_set", [name, _]) = (directive.name.as_str(), directive.arguments.as_slice())
+            && let Some(name) = variable(name).filter(|name| !names.assigned.contains(name))
+        {
+            names.assigned.push(name);
         }
     });
     add_unavailable(directives, &mut names);

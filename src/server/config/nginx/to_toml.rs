@@ -155,7 +155,12 @@ impl Writer<'_> {
 
     /// Says of a directive that it is left out, if it is.
     fn comment(&mut self, directive: &Directive, indent: &str) {
-        let what = match self.rule(&directive.name) {
+        self.comment_unless(self.rule(&directive.name), directive, indent);
+    }
+
+    /// As [`Writer::comment`], where this rule is the one that holds.
+    fn comment_unless(&mut self, rule: Option<&directives::Rule>, directive: &Directive, indent: &str) {
+        let what = match rule {
             Some(rule) if matches!(rule.effect, Effect::Ignored) => "has no effect",
             Some(_) => return,
             None => "is not served",
@@ -200,7 +205,10 @@ impl Writer<'_> {
         self.line(format_args!("rules = ["));
         for directive in rules {
             let rule = rule(directive).map_err(|error| self.with_place(directive, error))?;
-            super::names::visit(directive.block.iter().flat_map(|block| &block.directives), &mut |inner| self.comment(inner, "  "));
+            super::names::visit(directive.block.iter().flat_map(|block| &block.directives), &mut |inner| {
+                // What is about back-ends is not served in an `if`.
+                self.comment_unless(directives::rule(&inner.name), inner, "  ");
+            });
             self.line(format_args!("  {rule},"));
         }
         self.line(format_args!("]"));
