@@ -249,7 +249,7 @@ fn a_back_end_that_never_answers_is_given_up() {
         location = /auth {{ internal; proxy_pass http://{address}/; }}"
     );
     let server = Server::try_with_conf(&conf("", &locations), &["--hook-timeout", "300ms"]).expect("a server");
-    assert_eq!(server.get("/ps?id=c").head.status, 502);
+    assert_eq!(server.get("/ps?id=c").head.status, 504);
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
         location = /cond {{ nchan_subscriber; nchan_channel_id $arg_id; nchan_authorize_request /icond; }}
         location = /icond {{ internal; set $to allow; if ($arg_id = "secret") {{ set $to deny; }} proxy_pass http://{0}/$to; }}
         location = /ret {{ nchan_subscriber; nchan_channel_id $arg_id; nchan_authorize_request /iret; }}
-        location = /iret {{ internal; if ($arg_tok = "") {{ return 200; }} proxy_pass http://{0}/allow; }}"#,
+        location = /iret {{ internal; if ($arg_tok = "") {{ return 401; }} proxy_pass http://{0}/allow; }}"#,
         backend.address
     );
     let server = Server::with_conf(&conf("", &locations));
@@ -148,7 +148,7 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
     for (path, target) in [("/cond?id=c", "/allow"), ("/cond?id=secret", "/deny"), ("/ret?id=c&tok=t", "/allow?id=c&tok=t")] {
         expect_asked(&server, &backend, path, target);
     }
-    assert_eq!(asked_for(&server, &backend, "/ret?id=c", &[]), (502, Vec::new()), "a return agrees to nothing");
+    assert_eq!(asked_for(&server, &backend, "/ret?id=c", &[]), (401, Vec::new()), "a return is an answer");
     let locations = format!(
         "server_name ~^(?<id>[a-z]+)\\.test$; if ($arg_token != k) {{ return 403; }}
         location ~ ^/s/(?<id>.+)$ {{ nchan_subscriber; nchan_channel_id $id; nchan_authorize_request /auth?x=1; }}

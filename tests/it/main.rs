@@ -4,6 +4,8 @@
 
 mod around;
 mod auth_request;
+mod back_ends;
+mod back_ends_tls;
 mod bad_clients;
 mod bad_input;
 mod basic_auth;
@@ -34,6 +36,7 @@ mod lists;
 mod log_variables;
 mod memory;
 mod nchan;
+mod nchan_compression;
 mod nchan_hostile;
 mod nginx_requests;
 mod pasted;

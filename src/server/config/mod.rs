@@ -27,6 +27,8 @@ pub mod regex_pattern;
 pub mod rewrite;
 pub mod secure_link;
 pub mod template;
+pub mod tls;
+pub mod upstream;
 pub mod users;
 pub mod variables;
 pub mod web;
@@ -58,6 +60,7 @@ pub use regex_pattern::{Captures, RegexPattern};
 pub use rewrite::Rewrite;
 pub use secure_link::SecureLink;
 pub use template::MessageFormat;
+pub use upstream::{Upstream, Upstreams};
 pub use web::WebSettings;
 
 /// Everything that `serve` needs to know.

@@ -1,18 +1,26 @@
 //! Locations that stand for a back-end: where the requests of hooks go (NHPM and nchan reference, section 2.9).
 //!
-//! As much of nginx's proxy as they need: requests and answers of bounded size, over plain HTTP.
+//! As much of nginx's proxy as hooks need: requests and responses of bounded size. The requests are made by
+//! `server::http::backend`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::tls::TlsSettings;
+use super::upstream::{ServerAddress, Upstream, Upstreams};
 use super::{Expression, Variables, escape};
 
 /// Settings of such a location.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
-    /// `proxy_pass`: address and maybe path of the back-end.
+    /// `proxy_pass`: scheme, host and maybe path of the back-end.
     pub pass: Expression,
+    /// The servers that `proxy_pass` names; `None` = variables decide.
+    pub upstream: Option<Arc<Upstream>>,
+    /// Those that variables in `proxy_pass` can name.
+    pub upstreams: Arc<Upstreams>,
     /// Bytes of the location's pattern, which the path of `proxy_pass` replaces; `None` = it replaces all.
     pub replaced: Option<usize>,
     /// There are variables in `proxy_pass`, so that its path and query are sent as they are.
@@ -27,36 +35,179 @@ pub struct ProxySettings {
     pub method: Option<Bytes>,
     /// `proxy_read_timeout`, if it is shorter than the bound for all back-ends.
     pub timeout: Option<Duration>,
+    /// `proxy_connect_timeout`, likewise.
+    pub connect_timeout: Option<Duration>,
+    /// `proxy_next_upstream`
+    pub next_upstream: Arc<NextUpstream>,
+    /// What is done with the headers of responses.
+    pub response_headers: Arc<ResponseHeaders>,
+    /// `proxy_ssl_*`, for addresses that begin with `https://`.
+    pub tls: Option<Arc<TlsSettings>>,
+    /// What is not supported about it: requests that need it are answered with 503.
+    pub unsupported: Option<String>,
+}
+
+/// After which failures the next server is tried (`proxy_next_upstream`, `_tries`, `_timeout`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextUpstream {
+    /// A connection that fails.
+    pub error: bool,
+    /// A server that is silent for too long.
+    pub timeout: bool,
+    /// A response that is not HTTP.
+    pub invalid_header: bool,
+    /// Also for requests that may have had an effect already, such as POST.
+    pub non_idempotent: bool,
+    /// Responses with one of these.
+    pub statuses: Vec<u16>,
+    /// Servers that are tried at most; `None` = all.
+    pub tries: Option<u32>,
+    /// Time after which no further one is tried; `None` = none.
+    pub within: Option<Duration>,
+}
+
+impl Default for NextUpstream {
+    fn default() -> Self {
+        Self { error: true, timeout: true, invalid_header: false, non_idempotent: false, statuses: Vec::new(), tries: None, within: None }
+    }
+}
+
+/// What is done with the headers of a back-end's response, beyond those of the connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseHeaders {
+    /// `proxy_hide_header`: names in lower case.
+    pub hidden: Vec<String>,
+    /// `proxy_pass_header`: names in lower case.
+    pub passed: Vec<String>,
+    /// `proxy_ignore_headers X-Accel-Redirect`
+    pub ignores_redirect: bool,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Over TLS.
+    pub is_tls: bool,
+    /// The servers.
+    pub upstream: Arc<Upstream>,
+    /// `$proxy_host`: the host, with its port if that is not the default one.
+    pub host: Vec<u8>,
+    /// `$proxy_port`
+    pub port: Vec<u8>,
+    /// Path and query of the request.
+    pub path: Vec<u8>,
+}
+
+/// The parts of an address: what follows the scheme is not decoded.
+struct Address<'a> {
+    is_tls: bool,
+    /// `HOST`, `HOST:PORT` or `unix:PATH`
+    authority: &'a [u8],
+    /// Path and query; empty = the address has none.
+    path: &'a [u8],
+}
+
+impl<'a> Address<'a> {
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let scheme = |scheme: &[u8]| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+        let (is_tls, rest) = if scheme(b"https://") {
+            (true, &text[8..])
+        } else if scheme(b"http://") {
+            (false, &text[7..])
+        } else {
+            return None;
+        };
+        if let Some(socket) = rest.strip_prefix(b"unix:") {
+            let end = memchr::memchr(b':', socket).unwrap_or(socket.len());
+            let path = socket.get(end + 1..).unwrap_or_default();
+            return Some(Self { is_tls, authority: &rest[..b"unix:".len() + end], path });
+        }
+        let end = memchr::memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
+        Some(Self { is_tls, authority: &rest[..end], path: &rest[end..] })
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.is_tls { 443 } else { 80 }
+    }
+
+    /// The servers: a group of that name, or else the address itself.
+    fn upstream(&self, upstreams: &Upstreams, keeps_state: bool) -> Result<Arc<Upstream>, String> {
+        let text = std::str::from_utf8(self.authority).map_err(|_| "invalid host in upstream".to_owned())?;
+        if let Some(upstream) = upstreams.get(&text.to_ascii_lowercase()) {
+            return Ok(Arc::clone(upstream));
+        }
+        let address = ServerAddress::parse(text, self.default_port())?;
+        if let (ServerAddress::Name(name, port), true) = (&address, keeps_state)
+            && upstreams.contains_key(name)
+        {
+            return Err(format!("upstream \"{name}\" may not have port {port}"));
+        }
+        Ok(Arc::new(Upstream::of_address(address, keeps_state)))
+    }
+
+    /// `$proxy_host` and `$proxy_port`.
+    fn names(&self) -> (Vec<u8>, Vec<u8>) {
+        if self.authority.starts_with(b"unix:") {
+            return (b"localhost".to_vec(), Vec::new());
+        }
+        let default = self.default_port().to_string().into_bytes();
+        let bracket = memchr::memrchr(b']', self.authority).unwrap_or(0);
+        match memchr::memrchr(b':', &self.authority[bracket..]).map(|at| self.authority.split_at(bracket + at)) {
+            Some((_, port)) if port[1..] != default => (self.authority.to_vec(), port[1..].to_vec()),
+            Some((host, _)) => (host.to_vec(), default),
+            None => (self.authority.to_vec(), default),
+        }
+    }
+}
+
+/// The servers that an address without variables names, and whether it is one of TLS.
+///
+/// # Errors
+/// What is wrong with it, in nginx's words.
+pub fn upstream_of(pass: &[u8], upstreams: &Upstreams) -> Result<(Arc<Upstream>, bool), String> {
+    let address = Address::parse(pass).ok_or("invalid URL prefix")?;
+    Ok((address.upstream(upstreams, true)?, address.is_tls))
 }
 
 impl ProxySettings {
-    /// The address that a request for `path` with these arguments goes to, as nginx makes it. The arguments of the client
-    /// are left out where variables say what is sent: `?id=$name` must not become `?id=NAME&id=OTHER`. With `is_rewritten` the
-    /// request has another path than the one that its location was chosen by: the whole of it is sent.
-    #[must_use]
-    pub fn address(&self, path: &[u8], arguments: &[u8], variables: &dyn Variables, is_rewritten: bool) -> Vec<u8> {
+    /// Where a request for `path` with these arguments goes, as nginx makes it. The arguments of the client are left out
+    /// where variables say what is sent: `?id=$name` must not become `?id=NAME&id=OTHER`. With `is_rewritten` the request has
+    /// another path than the one that its location was chosen by: the whole of it is sent.
+    ///
+    /// # Errors
+    /// When variables make something else than an address.
+    pub fn target(&self, path: &[u8], arguments: &[u8], variables: &dyn Variables, is_rewritten: bool) -> Result<Target, String> {
         let pass = self.pass.evaluate(variables);
-        let after_scheme = memchr::memmem::find(&pass, b"://").map_or(0, |at| at + 3);
-        let uri = memchr::memchr3(b'/', b'?', b'#', &pass[after_scheme..]).map(|at| after_scheme + at);
-        let (host, uri) = pass.split_at(uri.unwrap_or(pass.len()));
-        let uri = if is_rewritten && !self.has_variables { b"" } else { uri };
-        let mut address = host.to_vec();
-        if !uri.is_empty() && !uri.starts_with(b"/") {
-            address.push(b'/');
+        let address = Address::parse(&pass).ok_or("invalid URL prefix")?;
+        let upstream = match &self.upstream {
+            Some(upstream) => Arc::clone(upstream),
+            None => address.upstream(&self.upstreams, false)?,
+        };
+        let (host, port) = address.names();
+        let own = if is_rewritten && !self.has_variables { b"" } else { address.path };
+        let path = self.path(own, path, arguments);
+        Ok(Target { is_tls: address.is_tls, upstream, host, port, path })
+    }
+
+    /// The path and query of the request; `own` are those of `proxy_pass`.
+    fn path(&self, own: &[u8], path: &[u8], arguments: &[u8]) -> Vec<u8> {
+        let mut target = Vec::new();
+        if !own.is_empty() && !own.starts_with(b"/") {
+            target.push(b'/');
         }
-        push_without_fragment(uri, &mut address);
+        push_without_fragment(own, &mut target);
         match self.replaced {
-            _ if uri.is_empty() => address.extend_from_slice(&escape::path(path)),
-            _ if self.has_variables => return address,
-            Some(length) => address.extend_from_slice(&escape::path(path.get(length..).unwrap_or_default())),
+            _ if own.is_empty() => target.extend_from_slice(&escape::path(path)),
+            _ if self.has_variables => return target,
+            Some(length) => target.extend_from_slice(&escape::path(path.get(length..).unwrap_or_default())),
             None => {}
         }
         if !arguments.is_empty() {
             // A second question mark, as in nginx: what the file says in front of it stays the whole of the first argument.
-            address.push(b'?');
-            push_without_fragment(arguments, &mut address);
+            target.push(b'?');
+            push_without_fragment(arguments, &mut target);
         }
-        address
+        target
     }
 }
 
@@ -92,22 +243,60 @@ mod tests {
         }
     }
 
+    fn settings(pass: &str, replaced: Option<usize>) -> ProxySettings {
+        ProxySettings {
+            pass: Expression::parse_with(pass.as_bytes(), &Names::default()).expect("an address"),
+            upstream: None,
+            upstreams: Arc::default(),
+            replaced,
+            has_variables: false,
+            headers: Vec::new(),
+            passes_body: true,
+            passes_headers: true,
+            method: None,
+            timeout: None,
+            connect_timeout: None,
+            next_upstream: Arc::default(),
+            response_headers: Arc::default(),
+            tls: None,
+            unsupported: None,
+        }
+    }
+
     #[test]
     fn the_path_of_proxy_pass_replaces_that_of_the_location() {
         for (pass, replaced, path, arguments, expected) in [
-            ("http://a:1", Some(3), "/up/x y", "", "http://a:1/up/x%20y"),
-            ("http://a:1/", Some(4), "/up/x", "id=1", "http://a:1/x?id=1"),
-            ("http://a:1/auth", Some(8), "/up-auth", "id=1", "http://a:1/auth?id=1"),
-            ("http://a:1/auth?k=v", None, "/up-auth", "id=1", "http://a:1/auth?k=v?id=1"),
-            ("http://a:1?k=v", None, "/up-auth", "", "http://a:1/?k=v"),
+            ("http://a:1", Some(3), "/up/x y", "", "/up/x%20y"),
+            ("http://a:1/", Some(4), "/up/x", "id=1", "/x?id=1"),
+            ("http://a:1/auth", Some(8), "/up-auth", "id=1", "/auth?id=1"),
+            ("http://a:1/auth?k=v", None, "/up-auth", "id=1", "/auth?k=v?id=1"),
+            ("http://a:1?k=v", None, "/up-auth", "", "/?k=v"),
+            ("http://unix:/s/x.sock:/auth", None, "/up-auth", "", "/auth"),
+            ("http://unix:/s/x.sock", None, "/up-auth", "", "/up-auth"),
         ] {
-            let pass = Expression::parse_with(pass.as_bytes(), &Names::default()).expect("an address");
-            let (headers, method, timeout) = (Vec::new(), None, None);
-            let has_variables = false;
-            let settings =
-                ProxySettings { pass, replaced, has_variables, headers, passes_body: true, passes_headers: true, method, timeout };
-            let address = settings.address(path.as_bytes(), arguments.as_bytes(), &Nothing, false);
-            assert_eq!(String::from_utf8_lossy(&address), expected);
+            let target = settings(pass, replaced).target(path.as_bytes(), arguments.as_bytes(), &Nothing, false).expect("a target");
+            assert_eq!(String::from_utf8_lossy(&target.path), expected);
+        }
+    }
+
+    #[test]
+    fn names_of_hosts_are_those_of_nginx() {
+        for (pass, host, port, server) in [
+            ("http://My_app/check", "My_app", "80", "my_app:80"),
+            ("HTTP://a:80/", "a", "80", "a:80"),
+            ("http://a:443/", "a:443", "443", "a:443"),
+            ("https://a/", "a", "443", "a:443"),
+            ("https://a:443", "a", "443", "a:443"),
+            ("https://[::1]:8443", "[::1]:8443", "8443", "[::1]:8443"),
+            ("http://[::1]/", "[::1]", "80", "[::1]:80"),
+            ("http://unix:/s/x.sock:/auth", "localhost", "", "unix:/s/x.sock"),
+        ] {
+            let target = settings(pass, None).target(b"/", b"", &Nothing, false).expect("a target");
+            let found = [target.host, target.port].map(|text| String::from_utf8_lossy(&text).into_owned());
+            assert_eq!([&found[0], &found[1], &target.upstream.name], [host, port, server], "{pass}");
+        }
+        for pass in ["ftp://a/", "a", "http://", "http://:80/", "http://a:0/"] {
+            assert!(settings(pass, None).target(b"/", b"", &Nothing, false).is_err(), "{pass}");
         }
     }
 }

@@ -16,8 +16,9 @@ use axum::http::Method;
 use axum::http::header::{HeaderMap, SET_COOKIE, WWW_AUTHENTICATE};
 use bytes::Bytes;
 
-use super::backend::{Ask, Backend, Told, Unreachable};
-use super::hooks;
+use super::backend::{Ask, Backend, Unreachable};
+use super::hook_response::HookResponse;
+use super::proxy_request;
 use super::rewriting::{Answering, Destination, Start};
 use crate::server::config::expression::Memo;
 use crate::server::config::secure_link::Links;
@@ -29,8 +30,6 @@ use crate::server::request::{Request, RequestVariables};
 /// Clients cause these lines.
 static RARELY: Rarely = Rarely::new();
 
-/// Status of a back-end that does not answer.
-const BAD_GATEWAY: u16 = 502;
 /// Status of a location that cannot be asked.
 const INTERNAL: u16 = 500;
 
@@ -71,13 +70,13 @@ impl Inquiry {
             Target::Ask(ask) => {
                 let told = match *ask {
                     Ok(ask) => backend.ask(ask, Bytes::new()).await,
-                    Err(Unreachable) => Err(Unreachable),
+                    Err(reason) => Err(reason),
                 };
                 match told {
                     // In nginx another location would decide then.
-                    Ok(Told { headers, .. }) if headers.contains_key("x-accel-redirect") => (INTERNAL, Some(headers)),
-                    Ok(Told { status, headers, .. }) => (status, Some(headers)),
-                    Err(Unreachable) => (BAD_GATEWAY, Some(HeaderMap::new())),
+                    Ok(HookResponse { headers, .. }) if headers.contains_key("x-accel-redirect") => (INTERNAL, Some(headers)),
+                    Ok(HookResponse { status, headers, .. }) => (status, Some(headers)),
+                    Err(reason) => (reason.status().0, Some(HeaderMap::new())),
                 }
             }
         };
@@ -149,7 +148,7 @@ fn target(settings: &AuthRequest, destination: &Destination<'_>, variables: &Req
         });
         return Target::Status(404);
     };
-    Target::Ask(Box::new(hooks::ask(proxy, variables.request, variables, variables.frame.stays, (Method::GET, false))))
+    Target::Ask(Box::new(proxy_request::ask(proxy, variables.request, variables, variables.frame.stays, (Method::GET, false))))
 }
 
 /// The variables of a request that was answered.

@@ -1,29 +1,32 @@
-//! Requests to back-ends: each with bounded time and size, and so many at once.
+//! Requests to back-ends: which server gets one, for how long, and how many are made at once.
+//!
+//! Servers are chosen by `balancer`; `backend_connection` connects.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, Request, Uri};
-use bytes::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use axum::http::{Method, Request, Response as HttpResponse, Uri};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
+use super::backend_connection::{Peer, PeerConnection, Pool, TlsPeer};
+use super::balancer::{Attempt, Balancer, Selection};
+use super::hook_response::HookResponse;
 use super::notices::PendingNotices;
 use crate::server::config::ConnectionLimits;
-use crate::server::response::{Body as ResponseBody, Response, Status, push_line};
-use crate::server::time_limit;
-
-/// Connections that are kept for further requests, to each back-end.
-const IDLE_PER_HOST: usize = 16;
-/// How long they are kept.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+use crate::server::config::proxy::{NextUpstream, ResponseHeaders};
+use crate::server::config::upstream::Upstream;
+use crate::server::response::Status;
+use crate::server::time_limit::within;
 
 /// The back-ends as a shard sees them.
 pub(in crate::server) struct Backend {
-    client: Client<HttpConnector, Body>,
+    balancer: Balancer,
+    pool: Pool,
     places: Semaphore,
     timeout: Duration,
     most_bytes: usize,
@@ -35,54 +38,110 @@ pub(in crate::server) struct Backend {
     pub(super) notice_places: Semaphore,
 }
 
+/// What a hook comes to.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    /// A request to a back-end.
+    Request(Box<BackendRequest>),
+    /// Its location answers with a `return`.
+    Returned(Box<HookResponse>),
+}
+
 /// A request to a back-end.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct BackendRequest {
     pub(super) method: Method,
-    pub(super) address: Uri,
+    /// The servers, and how they are tried.
+    pub(super) route: Arc<BackendRoute>,
+    /// Path and query.
+    pub(super) target: Uri,
     pub(super) headers: HeaderMap,
-    /// Shorter than the bound for all, if its location says so.
-    pub(super) timeout: Option<Duration>,
     /// The length is told even if there is no body.
     pub(super) tells_length: bool,
     /// The body goes with it (`proxy_pass_request_body`).
     pub(super) passes_body: bool,
 }
 
-/// What a back-end answered.
+/// The servers that requests of a location go to, and how they are tried.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(super) struct BackendRoute {
+    pub(super) upstream: Arc<Upstream>,
+    /// What a server is chosen by, if the group asks for that.
+    pub(super) key: Option<u32>,
+    /// The Host header, unless the request has another one.
+    pub(super) host: HeaderValue,
+    pub(super) tls: Option<TlsPeer>,
+    /// For a response, if it is shorter than the bound for all.
+    pub(super) timeout: Option<Duration>,
+    /// For a connection, likewise.
+    pub(super) connect_timeout: Option<Duration>,
+    pub(super) next_upstream: Arc<NextUpstream>,
+    pub(super) response_headers: Arc<ResponseHeaders>,
 }
 
-/// There was no answer: nobody listens, the time was over, or it was not to be understood or too large.
+/// Why a hook has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unreachable;
+pub(super) enum Unreachable {
+    /// No server can be reached, or what it sent is no response, or too large a one.
+    Failed,
+    /// A server was silent for too long.
+    TimedOut,
+    /// What the configuration asks for is not supported.
+    Unsupported,
+}
 
-/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that are written anew.
-const OWN_HEADERS: [&str; 10] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "date",
-    "keep-alive",
-    "proxy-connection",
-    "server",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Why a server gave no response.
+struct Failure {
+    kind: FailureKind,
+    /// The request may have had an effect.
+    was_sent: bool,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FailureKind {
+    Error,
+    Timeout,
+    InvalidHeader,
+    /// The response is broken off or too large, so that another server is of no use.
+    Body,
+}
+
+impl Failure {
+    fn error(was_sent: bool, text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Error, was_sent, text: text.into() }
+    }
+
+    fn timeout(was_sent: bool, limit: Duration) -> Self {
+        Self { kind: FailureKind::Timeout, was_sent, text: format!("no response within {limit:?} (--hook-timeout)") }
+    }
+
+    fn body(text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Body, was_sent: true, text: text.into() }
+    }
+
+    fn of_request(error: &hyper::Error, was_sent: bool) -> Self {
+        let kind = if error.is_parse() { FailureKind::InvalidHeader } else { FailureKind::Error };
+        Self { kind, was_sent, text: error.to_string() }
+    }
+}
+
+impl Unreachable {
+    /// The status of the response to a client that waits for the hook.
+    pub(super) fn status(self) -> Status {
+        match self {
+            Self::Failed => Status(502),
+            Self::TimedOut => Status(504),
+            Self::Unsupported => Status(503),
+        }
+    }
+}
 
 impl Backend {
     pub(in crate::server) fn new(limits: &ConnectionLimits, notices: PendingNotices) -> Self {
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIME).pool_max_idle_per_host(IDLE_PER_HOST);
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
         Self {
-            client: builder.build(connector),
+            balancer: Balancer::default(),
+            pool: Pool::default(),
             places: Semaphore::new(limits.max_hooks),
             timeout: limits.hook_timeout,
             most_bytes: limits.max_hook_bytes,
@@ -93,97 +152,224 @@ impl Backend {
     }
 
     /// Asks and waits for the answer.
-    pub(super) async fn ask(&self, ask: Ask, body: Bytes) -> Result<Told, Unreachable> {
-        let (timeout, address) = (ask.timeout, ask.address.clone());
-        self.within(timeout, &address, self.exchange(|| ask, body)).await
+    pub(super) async fn ask(&self, ask: Ask, body: Bytes) -> Result<HookResponse, Unreachable> {
+        match ask {
+            Ask::Returned(told) => Ok(*told),
+            // Boxed, so that connections without a hook do not carry its state.
+            Ask::Request(request) => Box::pin(self.exchange(|| *request, body)).await,
+        }
     }
 
-    /// Waits for an exchange as long as it may take.
-    pub(super) async fn within(
+    /// Asks about a request or a message. In nginx another location would decide if the back-end names one, which is not supported.
+    pub(super) async fn decide(&self, ask: Result<Ask, Unreachable>, body: Bytes) -> Result<HookResponse, Unreachable> {
+        let told = self.ask(ask?, body).await?;
+        if told.header("x-accel-redirect").is_some() && !told.ignores_redirect() { Err(Unreachable::Unsupported) } else { Ok(told) }
+    }
+
+    /// Makes a request as soon as there is a place.
+    pub(super) async fn exchange(&self, request: impl FnOnce() -> BackendRequest, body: Bytes) -> Result<HookResponse, Unreachable> {
+        let Some(place) = within(self.timeout, self.places.acquire()).await else {
+            tracing::debug!("no place for a request to a back-end within {:?} (--max-hooks, --hook-timeout)", self.timeout);
+            return Err(Unreachable::TimedOut);
+        };
+        let _place = place.map_err(|_closed| Unreachable::Failed)?;
+        Box::pin(self.try_servers(request(), body)).await
+    }
+
+    /// Tries one server after the other.
+    async fn try_servers(&self, request: BackendRequest, body: Bytes) -> Result<HookResponse, Unreachable> {
+        let route = Arc::clone(&request.route);
+        if route.upstream.unsupported.is_some() {
+            return Err(Unreachable::Unsupported);
+        }
+        let body = if request.passes_body { body } else { Bytes::new() };
+        let begin = Instant::now();
+        let mut selection = self.balancer.select(&route.upstream, route.key).await;
+        let mut last = Err(Unreachable::Failed);
+        let mut tries = 0;
+        while let Some(attempt) = selection.next() {
+            tries += 1;
+            let peer = Peer { address: attempt.address().clone(), tls: route.tls.clone() };
+            let outcome = self.at_server(&request, &peer, body.clone()).await;
+            let may_go_on = |was_sent: bool| {
+                let next = &route.next_upstream;
+                let is_safe = !was_sent || next.non_idempotent || is_idempotent(&request.method);
+                is_safe && next.tries.is_none_or(|most| tries < most) && next.within.is_none_or(|most| begin.elapsed() < most)
+            };
+            match outcome {
+                Ok(told) if route.next_upstream.statuses.contains(&told.status) => {
+                    if !matches!(told.status, 403 | 404) {
+                        selection.record_failure(&attempt);
+                    }
+                    last = Ok(told);
+                    if !may_go_on(true) {
+                        return last;
+                    }
+                }
+                Ok(told) => {
+                    selection.record_success(&attempt);
+                    return Ok(told);
+                }
+                Err(failure) => {
+                    let address = peer.address.to_string();
+                    tracing::debug!(upstream = route.upstream.name, address, error = failure.text, "a back-end does not answer");
+                    let is_allowed = Self::record(&selection, &attempt, &failure, &route.next_upstream);
+                    last = Err(failure.reason());
+                    if !is_allowed || !may_go_on(failure.was_sent) {
+                        return last;
+                    }
+                }
+            }
+        }
+        if tries == 0 {
+            tracing::debug!(upstream = route.upstream.name, "no server of the upstream can be tried");
+        }
+        last
+    }
+
+    /// Notes a failure; true = the next server may be tried after one of this kind.
+    fn record(selection: &Selection, attempt: &Attempt, failure: &Failure, next: &NextUpstream) -> bool {
+        match failure.kind {
+            FailureKind::Error => {
+                selection.record_failure(attempt);
+                next.error
+            }
+            FailureKind::Timeout => {
+                selection.record_failure(attempt);
+                next.timeout
+            }
+            FailureKind::InvalidHeader => {
+                if next.invalid_header {
+                    selection.record_failure(attempt);
+                }
+                next.invalid_header
+            }
+            FailureKind::Body => {
+                selection.record_success(attempt);
+                false
+            }
+        }
+    }
+
+    /// Makes a request to one server.
+    async fn at_server(&self, request: &BackendRequest, peer: &Peer, body: Bytes) -> Result<HookResponse, Failure> {
+        let route = &request.route;
+        let shorter = |time: Option<Duration>| time.map_or(self.timeout, |time| time.min(self.timeout));
+        let (connect_timeout, limit) = (shorter(route.connect_timeout), shorter(route.timeout));
+        let mut unsent = Some(request.http(body.clone()));
+        if let Some(connection) = self.pool.take(peer) {
+            let sent = self.on_connection(connection, unsent.take().unwrap_or_default(), limit, route).await;
+            match sent {
+                Ok(told) => return Ok(told),
+                // The server has closed it in the meantime.
+                Err(Retry { unsent: Some(again), .. }) => unsent = Some(again),
+                Err(Retry { failure, .. }) => return Err(failure),
+            }
+        }
+        let connection = within(connect_timeout, PeerConnection::open(peer)).await;
+        let connection = connection.ok_or_else(|| Failure::timeout(false, connect_timeout))?;
+        let connection = connection.map_err(|error| Failure::error(false, error))?;
+        let request = unsent.unwrap_or_else(|| request.http(body));
+        self.on_connection(connection, request, limit, route).await.map_err(|retry| retry.failure)
+    }
+
+    /// Makes a request on a connection.
+    async fn on_connection(
         &self,
-        timeout: Option<Duration>,
-        address: &Uri,
-        exchange: impl Future<Output = Result<Told, String>>,
-    ) -> Result<Told, Unreachable> {
-        let timeout = timeout.map_or(self.timeout, |timeout| timeout.min(self.timeout));
-        let exchange = time_limit::within(timeout, exchange).await;
-        let told = exchange.unwrap_or_else(|| Err(format!("no answer within {timeout:?} (--hook-timeout)")));
-        told.map_err(|error| {
-            tracing::debug!(host = address.host().unwrap_or_default(), error, "a back-end does not answer");
-            Unreachable
-        })
+        mut connection: PeerConnection,
+        request: Request<Body>,
+        limit: Duration,
+        route: &BackendRoute,
+    ) -> Result<HookResponse, Retry> {
+        let failed = |failure| Retry { failure, unsent: None };
+        let sent = within(limit, connection.send(request)).await;
+        let sent = sent.ok_or_else(|| failed(Failure::timeout(true, limit)))?;
+        let response = sent.map_err(|error| {
+            let was_sent = error.unsent.is_none();
+            let unsent = if connection.is_reused { error.unsent } else { None };
+            Retry { failure: Failure::of_request(&error.error, was_sent), unsent }
+        })?;
+        let told = self.read(&connection, response, limit, route).await.map_err(failed)?;
+        self.pool.keep(connection);
+        Ok(told)
     }
 
-    /// Asks as soon as there is a place.
-    pub(super) async fn exchange(&self, ask: impl FnOnce() -> Ask, body: Bytes) -> Result<Told, String> {
-        let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
-        // Boxed, so that those that wait for a place do not carry its state.
-        Box::pin(self.exchange_now(ask(), body)).await
-    }
-
-    async fn exchange_now(&self, ask: Ask, body: Bytes) -> Result<Told, String> {
-        let body = if ask.passes_body { body } else { Bytes::new() };
-        let length = body.len();
-        let mut request = Request::new(Body::from(body));
-        if length > 0 || ask.tells_length {
-            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        for (name, value) in &ask.headers {
-            request.headers_mut().append(name, value.clone());
-        }
-        *request.method_mut() = ask.method;
-        *request.uri_mut() = ask.address;
-        let answer = self.client.request(request).await.map_err(|error| error.to_string())?;
-        let (head, incoming) = answer.into_parts();
+    /// Reads a response to its end.
+    async fn read(
+        &self,
+        connection: &PeerConnection,
+        response: HttpResponse<Incoming>,
+        limit: Duration,
+        route: &BackendRoute,
+    ) -> Result<HookResponse, Failure> {
+        let (head, incoming) = response.into_parts();
         // The others are none that an answer ends with (RFC 9110, section 15), so that nobody can be told them.
         if !(200..600).contains(&head.status.as_u16()) {
-            return Err(format!("the status {} is no answer", head.status.as_u16()));
+            return Err(Failure::body(format!("the status {} is no answer", head.status.as_u16())));
         }
-        let body = to_bytes(Body::new(incoming), self.most_bytes).await.map_err(|error| format!("{error} (--max-hook-answer)"))?;
-        Ok(Told { status: head.status.as_u16(), headers: head.headers, body })
+        let mut pieces = Body::new(incoming).into_data_stream();
+        let mut body = BytesMut::new();
+        let stopped = || Failure { kind: FailureKind::Timeout, ..Failure::body("the response stopped (--hook-timeout)") };
+        let all = async {
+            while let Some(piece) = within(limit, pieces.next()).await.ok_or_else(stopped)? {
+                let piece = piece.map_err(|error| Failure::body(format!("the response is broken off: {error}")))?;
+                if body.len() + piece.len() > self.most_bytes {
+                    return Err(Failure::body("the response is too large (--max-hook-answer)"));
+                }
+                body.extend_from_slice(&piece);
+            }
+            Ok(())
+        };
+        within(self.timeout, all).await.ok_or_else(stopped)??;
+        Ok(HookResponse {
+            status: head.status.as_u16(),
+            raw_headers: connection.raw_headers(),
+            headers: head.headers,
+            body: body.freeze(),
+            response_headers: Arc::clone(&route.response_headers),
+            returned: None,
+        })
     }
 }
 
-impl Told {
-    /// The value of a header.
-    pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.get(name).map(HeaderValue::as_bytes)
-    }
+/// A request that failed on a connection, and the request if it can be sent on another one.
+struct Retry {
+    failure: Failure,
+    unsent: Option<Request<Body>>,
+}
 
-    /// Its content type.
-    pub(super) fn content_type(&self) -> Option<Bytes> {
-        self.headers.get(CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()))
+impl Failure {
+    fn reason(&self) -> Unreachable {
+        if self.kind == FailureKind::Timeout { Unreachable::TimedOut } else { Unreachable::Failed }
     }
+}
 
-    /// The answer as one to the client.
-    pub(super) fn response(&self) -> Response {
-        let mut lines = Vec::new();
-        for (name, value) in self.headers.iter().filter(|(name, _)| is_for_clients(name.as_str())) {
-            push_line(format!("{name}: ").as_bytes(), value.as_bytes(), &mut lines);
+/// A second request does no harm, as nginx sees it.
+fn is_idempotent(method: &Method) -> bool {
+    !matches!(method.as_str(), "POST" | "LOCK" | "PATCH")
+}
+
+impl BackendRequest {
+    /// The request as it is sent.
+    fn http(&self, body: Bytes) -> Request<Body> {
+        let length = body.len();
+        let mut request = Request::new(Body::from(body));
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.route.host.clone());
+        if length > 0 || self.tells_length {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        Response {
-            content_type: self.content_type(),
-            body: ResponseBody::Sized(self.body.clone()),
-            bodiless: self.status == 204,
-            ..Response::header_only(Status(self.status), lines)
+        let mut has_host = false;
+        for (name, value) in &self.headers {
+            if name == HOST && !has_host {
+                has_host = true;
+                headers.insert(HOST, value.clone());
+            } else {
+                headers.append(name, value.clone());
+            }
         }
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        request
     }
-}
-
-/// Whether a header of a back-end goes to the client: not what is between the two of us.
-fn is_for_clients(name: &str) -> bool {
-    !OWN_HEADERS.contains(&name) && !name.starts_with("x-accel-")
-}
-
-/// A header, if it is one.
-pub(super) fn header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
-}
-
-/// Whether a header of the client goes to the back-end. One with an underscore does not, as in nginx: to CGI and its like
-/// it is the same as one with a hyphen, which `proxy_set_header` may have set.
-pub(super) fn is_passed(name: &str) -> bool {
-    let is_own = OWN_HEADERS.iter().any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    is_plain && !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
 }

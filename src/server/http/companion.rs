@@ -30,7 +30,7 @@ impl LiveCompanion {
         (backend, notices): (&Arc<Backend>, Notices),
     ) -> Result<Box<Self>, OutOfMemory> {
         let charge = broker.pending_share(companion.own_bytes())?;
-        let notice = |ask: Option<_>| ask.map(|ask| Notice::new(broker, ask)).transpose();
+        let notice = |ask: Option<_>| ask.map_or(Ok(None), |ask| Notice::new(broker, ask));
         let (came, left) = (notice(notices.came)?, notice(notices.left)?);
         let presence = companion.info.map(|(line, channels)| broker.enter(&line, channels)).transpose()?;
         emit(broker, companion.enqueued.as_ref());

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::auth::{Credentials, Verdict};
 use super::auth_request::{AuthRequestResult, Inquiry};
-use super::backend::{Backend, Unreachable};
+use super::backend::Backend;
+use super::hook_response::KeptHeaders;
 use super::hooks::Authorization;
 use crate::server::config::web::AuthRequest;
 use crate::server::response::{Response, Status};
@@ -28,6 +29,8 @@ pub(super) struct Again {
     inquiries: u8,
     /// The path that it was led to.
     pub(super) redirected: Option<Vec<u8>>,
+    /// Headers of the back-end that led it there.
+    pub(super) kept: Option<Arc<KeptHeaders>>,
     /// A hook has agreed to it.
     pub(super) authorized: bool,
 }
@@ -66,8 +69,8 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// Finds the answer: with it the request is routed again, or rejected.
-    pub(super) async fn find(self, backend: &Backend) -> Result<Again, Response> {
+    /// Finds the answer: with it the request is routed again, or rejected; `None` = the connection is closed without a response.
+    pub(super) async fn find(self, backend: &Backend) -> Result<Again, Option<Response>> {
         let Self { question, mut again } = self;
         match question {
             Question::Password(credentials) => {
@@ -77,15 +80,12 @@ impl Decision {
             Question::AuthRequest(inquiry) => {
                 again.inquiries += 1;
                 if again.inquiries > MAX_INQUIRIES {
-                    return Err(Response::error_page(Status::INTERNAL).closing());
+                    return Err(Some(Response::error_page(Status::INTERNAL).closing()));
                 }
                 again.inquired = Some(Arc::new(inquiry.ask(backend).await));
             }
             Question::Hook(Authorization { ask, wanted }) => {
-                let told = match ask {
-                    Ok(ask) => backend.ask(ask, Bytes::new()).await,
-                    Err(Unreachable) => Err(Unreachable),
-                };
+                let told = backend.decide(ask, Bytes::new()).await;
                 match told {
                     Ok(told) if (200..300).contains(&told.status) => again.authorized = true,
                     told => return Err(Authorization::refusal(wanted, told)),

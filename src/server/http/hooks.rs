@@ -1,19 +1,22 @@
 //! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and what the answer means.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use axum::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, Uri};
+use axum::http::Method;
 use bytes::Bytes;
 
-use super::backend::{Ask, Told, Unreachable, header, is_passed};
+use super::backend::{Ask, Unreachable};
 use super::connection::{Over, Requests, Served};
 use super::decision::{Again, Decision};
 use super::head::{self, BodyLength, Parsed};
+use super::hook_response::{HookResponse, KeptHeaders, Returned};
+use super::proxy_request;
 use super::rewriting::{Answering, Destination, Start};
-use super::route::{Next, Router};
+use super::route::{Next, Routed, Router};
+use super::web;
 use crate::server::config::web::Gate;
-use crate::server::config::{Captures, Expression, Frame, NchanSettings, ProxySettings, Variables};
+use crate::server::config::{Captures, Expression, Frame, LocationSettings, NchanSettings, Variables};
 use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
@@ -82,22 +85,57 @@ pub(super) fn ask_hook(
         body_bytes: None,
         max_body_bytes: None,
     };
-    let Destination { location, settings, gate, end, .. } = start.walk(&mut frame);
-    let proxy = settings.proxy.as_ref().filter(|_| location.is_some() && gate != Gate::Closed && matches!(end, Answering::Location));
-    let Some(proxy) = proxy else { return Err(leads_nowhere(&path)) };
+    let destination = start.walk(&mut frame);
+    let Destination { settings, gate, .. } = destination;
+    // What a directive that is not enforced would make of the request is not known; one that is enforced in front has let it in.
+    if gate == Gate::Closed {
+        return Err(leads_through_guard(&path));
+    }
     let rewritten =
         frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..*start.variables.request });
     let request = rewritten.as_ref().unwrap_or(&request);
     let own = RequestVariables { request, frame: &frame, client: Some(variables), ..*variables }.under(&settings.web);
-    ask(proxy, request, &NchanVariables { request: &own, values }, frame.stays, (method.clone(), tells_length))
+    let own = NchanVariables { request: &own, values };
+    match (&destination.end, &settings.proxy) {
+        (Answering::Location, Some(proxy)) if destination.location.is_some() => {
+            proxy_request::ask(proxy, request, &own, frame.stays, (method.clone(), tells_length))
+        }
+        (Answering::Location, _) => Err(leads_nowhere(&path)),
+        (end, _) => Ok(Ask::Returned(Box::new(HookResponse::of_return(returned(end, settings, request, &own))))),
+    }
+}
+
+/// The answer of the rewrite phase.
+fn returned(end: &Answering<'_>, settings: &LocationSettings, request: &Request<'_>, variables: &dyn Variables) -> Returned {
+    match end {
+        Answering::Return(answer) => Returned {
+            status: answer.status,
+            response: web::returned(answer, request, &settings.types, variables),
+            has_text: answer.text.is_some(),
+        },
+        Answering::Redirect(status, address) => {
+            Returned { status: *status, response: Some(web::redirection(*status, address, request)), has_text: false }
+        }
+        Answering::Error(status) => Returned { status: status.0, response: Some(Response::error_page(*status)), has_text: false },
+        // The caller has looked at it.
+        Answering::Location => Returned { status: 500, response: Some(Response::error_page(Status::INTERNAL)), has_text: false },
+    }
+}
+
+fn leads_through_guard(path: &[u8]) -> Unreachable {
+    RARELY.warn(|left_out| {
+        let path = path.escape_ascii().to_string();
+        tracing::warn!(path, left_out, "the location of a hook has directives that are not enforced: it is answered with 503");
+    });
+    Unreachable::Unsupported
 }
 
 fn leads_nowhere(path: &[u8]) -> Unreachable {
     RARELY.warn(|left_out| {
         let path = path.escape_ascii().to_string();
-        tracing::warn!(path, left_out, "a hook leads to no location with proxy_pass, or to a return: it counts as down");
+        tracing::warn!(path, left_out, "a hook leads to no location with proxy_pass or return: it counts as down");
     });
-    Unreachable
+    Unreachable::Failed
 }
 
 impl Router<'_> {
@@ -129,65 +167,23 @@ impl Router<'_> {
     }
 }
 
-/// A request to the back-end of a location; `is_rewritten` = a `break` keeps it at its location with another URI.
-pub(super) fn ask(
-    proxy: &ProxySettings,
-    request: &Request<'_>,
-    variables: &dyn Variables,
-    is_rewritten: bool,
-    (method, tells_length): (Method, bool),
-) -> Result<Ask, Unreachable> {
-    let address = proxy.address(&request.path, request.query, variables, is_rewritten);
-    // What is none, with a space in it for example, is not sent.
-    let address = Uri::try_from(address.as_slice()).ok().filter(|address| address.host().is_some()).ok_or(Unreachable)?;
-    // A back-end may take them for a way to somewhere else.
-    let path = percent_decode(address.path().as_bytes());
-    if path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b"..")) {
-        RARELY.warn(|left_out| tracing::warn!(%address, left_out, "the path of a hook has a segment of dots: the hook counts as down"));
-        return Err(Unreachable);
-    }
-    let mut headers = HeaderMap::new();
-    if proxy.passes_headers {
-        for passed in request.headers.iter().filter(|header| is_passed(header.name)) {
-            if let Some((name, value)) = header(passed.name.as_bytes(), passed.value) {
-                headers.append(name, value);
-            }
-        }
-    }
-    for (name, value) in &proxy.headers {
-        let value = value.evaluate(variables);
-        // The client's header goes in any case: nothing of it may pass for what the server says.
-        let Some((name, value)) = HeaderName::from_bytes(name).ok().and_then(|name| {
-            headers.remove(&name);
-            Some((name, HeaderValue::from_bytes(&value).ok()?))
-        }) else {
-            RARELY.warn(|left_out| {
-                let (header, value) = (String::from_utf8_lossy(name), value.escape_ascii().to_string());
-                tracing::warn!(%header, value, left_out, "a value of proxy_set_header cannot be sent: the hook counts as down");
-            });
-            return Err(Unreachable);
-        };
-        // How long a body is is known here better.
-        if !value.is_empty() && name != CONTENT_LENGTH {
-            headers.insert(name, value);
-        }
-    }
-    let method = proxy.method.as_ref().and_then(|method| Method::from_bytes(method).ok()).unwrap_or(method);
-    Ok(Ask { method, address, headers, timeout: proxy.timeout, tells_length, passes_body: proxy.passes_body })
-}
-
 impl Authorization {
-    /// The answer to a request that may not go on.
-    pub(super) fn refusal(wanted: Wanted, told: Result<Told, Unreachable>) -> Response {
+    /// The answer to a request that may not go on; `None` = the connection is closed without one.
+    pub(super) fn refusal(wanted: Wanted, told: Result<HookResponse, Unreachable>) -> Option<Response> {
         let is_publisher = wanted == Wanted::Publish;
         let waits = matches!(wanted, Wanted::Subscribe(mode) if !mode.is_stream());
         let vary: &[u8] = if waits { VARY } else { b"" };
-        match told {
+        Some(match told {
+            Ok(HookResponse { status, returned: Some(returned), .. }) if !is_publisher || !returned.has_text => match status {
+                301..=303 | 307 | 308 | 400.. => returned.response?.with_headers(vary),
+                // It refuses the request, and is no answer to it.
+                _ => Response::error_page(Status::FORBIDDEN).with_headers(vary),
+            },
             Ok(_) if is_publisher => Response::error_page(Status::FORBIDDEN),
-            Err(Unreachable) if is_publisher => Response::error_page(Status(502)),
+            Err(reason) if is_publisher => Response::error_page(reason.status()),
             Ok(told) => told.response().with_headers(vary),
-            Err(Unreachable) => Response::header_only(Status(502), vary),
-        }
+            Err(reason) => Response::header_only(reason.status(), vary),
+        })
     }
 }
 
@@ -208,23 +204,31 @@ pub(super) enum Verdict {
     Drop,
     /// It is refused.
     Refuse,
-    /// The back-end is down.
-    Down,
+    /// There is no answer, for this reason.
+    Down(Unreachable),
 }
 
 impl Verdict {
     /// Reads the answer of a back-end about a message.
-    pub(super) fn of(told: Result<Told, Unreachable>, text: Bytes, content_type: Option<Bytes>) -> Self {
+    pub(super) fn of(told: Result<HookResponse, Unreachable>, text: Bytes, content_type: Option<Bytes>) -> Self {
         match told {
             Ok(told) => match told.status {
+                // A `return` has no body for nchan: it publishes the message without its type.
+                200..=202 if told.returned.is_some() => Self::Publish(text, None),
                 200..=202 => Self::Publish(told.body.clone(), told.content_type()),
                 304 => Self::Publish(text, content_type),
                 204 => Self::Drop,
                 _ => Self::Refuse,
             },
-            Err(Unreachable) => Self::Down,
+            Err(reason) => Self::Down(reason),
         }
     }
+}
+
+/// Where a back-end leads a request (`X-Accel-Redirect`).
+struct Redirect {
+    target: Vec<u8>,
+    kept: Arc<KeptHeaders>,
 }
 
 impl Requests<'_> {
@@ -241,7 +245,8 @@ impl Requests<'_> {
         let site = std::rc::Rc::clone(&self.connection.site);
         match decision.find(&site.backend).await {
             Ok(again) => Box::pin(self.route_again(head, length, again)).await.map(Ok),
-            Err(response) => Ok(Err(response)),
+            Err(Some(response)) => Ok(Err(response)),
+            Err(None) => self.close().await.map(Ok),
         }
     }
 
@@ -258,19 +263,23 @@ impl Requests<'_> {
         };
         let told = match ask {
             Ok(ask) => self.connection.site.backend.ask(ask, body.clone()).await,
-            Err(Unreachable) => Err(Unreachable),
+            Err(reason) => Err(reason),
         };
-        let Ok(told) = told else { return Ok(Err(Response::error_page(Status(502)))) };
-        match told.header("x-accel-redirect").map(<[u8]>::to_vec) {
-            Some(target) => self.redirect(target, head, body).await,
+        let told = match told {
+            Ok(told) => told,
+            Err(reason) => return Ok(Err(Response::error_page(reason.status()))),
+        };
+        match told.header("x-accel-redirect").filter(|_| !told.ignores_redirect()).map(<[u8]>::to_vec) {
+            Some(target) => self.redirect(Redirect { target, kept: Arc::new(told.kept()) }, head, body).await,
             None => Ok(Err(told.response())),
         }
     }
 
     /// Serves the request as one for an internal location; its body is read already.
-    async fn redirect(&mut self, target: Vec<u8>, head: Bytes, body: Bytes) -> Result<Result<Option<Served>, Response>, Over> {
-        let Some((path, query)) = safe_target(&target) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
+    async fn redirect(&mut self, redirect: Redirect, head: Bytes, body: Bytes) -> Result<Result<Option<Served>, Response>, Over> {
+        let Some((path, query)) = safe_target(&redirect.target) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
         let mut again = Again::redirected(path.to_vec());
+        again.kept = Some(redirect.kept);
         for _ in 0..MAX_DECISIONS {
             let site = std::rc::Rc::clone(&self.connection.site);
             let connection = &*self.connection;
@@ -288,22 +297,26 @@ impl Requests<'_> {
                 router.route(&Request { path: Cow::Borrowed(&path), query, ..*request }, length)
             });
             let Parsed::Complete(_, _, mut routed) = parsed else { return Err(Over) };
-            let goes_on = !matches!(routed.next, Next::Read(..) | Next::Decide(_)) && !routed.next.needs_head();
-            // It is logged as the request that it was.
-            routed.log.iter_mut().filter(|_| !goes_on).for_each(|log| log.forget());
-            match routed.next {
-                Next::Read(plan, _, asking) => {
-                    let response = self.finish(&plan, asking, body).await;
-                    return Ok(Err(response));
-                }
+            let head = if matches!(routed.next, Next::File(_)) { head.clone() } else { Bytes::new() };
+            let next = match routed.next {
+                Next::Read(plan, _, asking) => Next::Respond(self.finish(&plan, asking, body).await),
                 Next::Decide(decision) => match decision.find(&site.backend).await {
-                    Ok(known) => again = known,
-                    Err(response) => return Ok(Err(response)),
+                    Ok(known) => {
+                        // It is logged when it is routed again.
+                        routed.log.iter_mut().for_each(|log| log.forget());
+                        again = known;
+                        continue;
+                    }
+                    Err(response) => response.map_or(Next::Last(Vec::new()), Next::Respond),
                 },
                 // One redirection is enough.
-                Next::Discard(_) | Next::PassOn(_) | Next::File(_) => break,
-                _ => return Box::pin(self.perform(routed, BodyLength::None, Bytes::new())).await.map(Ok),
-            }
+                Next::Discard(_) | Next::PassOn(_) => {
+                    routed.log.iter_mut().for_each(|log| log.forget());
+                    break;
+                }
+                next => next,
+            };
+            return Box::pin(self.perform(Routed { next, ..routed }, BodyLength::None, head)).await.map(Ok);
         }
         Ok(Err(Response::error_page(Status::INTERNAL).closing()))
     }
@@ -317,15 +330,13 @@ impl Requests<'_> {
     ) -> Response {
         let broker = self.connection.shard.broker().clone();
         let Some(asking) = asking else { return plan.finish(&broker, body) };
-        let told = match *asking {
-            Ok(ask) => self.connection.site.backend.ask(ask, body.clone()).await,
-            Err(Unreachable) => Err(Unreachable),
-        };
+        let told = self.connection.site.backend.decide(*asking, body.clone()).await;
         match Verdict::of(told, body, plan.content_type()) {
             Verdict::Publish(text, content_type) => plan.finish_with(&broker, text, content_type),
             Verdict::Drop => Response { bodiless: true, ..Response::header_only(Status(204), &b""[..]) },
             Verdict::Refuse => Response::error_page(Status::FORBIDDEN),
-            Verdict::Down => Response::error_page(Status::INTERNAL).closing(),
+            Verdict::Down(Unreachable::Unsupported) => Response::error_page(Status(503)),
+            Verdict::Down(_) => Response::error_page(Status::INTERNAL).closing(),
         }
     }
 }

@@ -72,18 +72,21 @@ impl Connection {
         let told = match open.upstream.as_deref() {
             Some(Ok(ask)) => {
                 let mut ask = ask.clone();
-                if let Some(value) = content_type.as_ref().and_then(|value| HeaderValue::from_bytes(value).ok()) {
-                    ask.headers.insert(CONTENT_TYPE, value);
+                if let (Ask::Request(request), Some(value)) = (&mut ask, &content_type)
+                    && let Ok(value) = HeaderValue::from_bytes(value)
+                {
+                    request.headers.insert(CONTENT_TYPE, value);
                 }
-                self.site.backend.ask(ask, text.clone()).await
+                self.site.backend.decide(Ok(ask), text.clone()).await
             }
-            _ => Err(Unreachable),
+            Some(Err(reason)) => Err(*reason),
+            None => Err(Unreachable::Failed),
         };
         let answer = match Verdict::of(told, text, content_type) {
             Verdict::Publish(text, content_type) => open.socket.publish(self.shard.broker(), Incoming { text, content_type }),
             Verdict::Drop => None,
             Verdict::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
-            Verdict::Down => Some(Socket::closed(1011, "500 Internal Server Error")),
+            Verdict::Down(_) => Some(Socket::closed(1011, "500 Internal Server Error")),
         };
         if let Some(answer) = answer {
             self.answer_frame(open, answer);

@@ -4,14 +4,14 @@
 //! counted and logged. At the end of the server they are waited for within the time of grace.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::header::HeaderMap;
 use axum::http::{Method, Uri};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::backend::{Ask, Backend, header};
+use super::backend::{Ask, Backend, BackendRequest, BackendRoute, Unreachable};
+use super::hook_response::header;
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
 use crate::server::rarely::Rarely;
 
@@ -25,8 +25,8 @@ static RARELY: Rarely = Rarely::new();
 #[derive(Debug)]
 pub(super) struct Notice {
     method: Method,
-    address: Uri,
-    timeout: Option<Duration>,
+    route: Arc<BackendRoute>,
+    target: Uri,
     tells_length: bool,
     /// The headers, each as `name:value` and a line end.
     lines: Box<[u8]>,
@@ -41,15 +41,17 @@ pub(in crate::server) struct PendingNotices(watch::Sender<usize>);
 struct Pending(PendingNotices);
 
 impl Notice {
-    /// Keeps what a request needs.
+    /// Keeps what a request needs; `None` for one that needs no back-end.
     ///
     /// # Errors
     /// When the memory bound has no room for it.
-    pub(super) fn new(broker: &Broker, ask: Ask) -> Result<Self, OutOfMemory> {
-        let Ask { method, address, headers, timeout, tells_length, passes_body: _ } = ask;
+    pub(super) fn new(broker: &Broker, ask: Ask) -> Result<Option<Self>, OutOfMemory> {
+        let Ask::Request(request) = ask else { return Ok(None) };
+        let BackendRequest { method, route, target, headers, tells_length, passes_body: _ } = *request;
         let length = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum();
-        let address_bytes = address.path().len() + address.query().map_or(0, str::len) + address.host().map_or(0, str::len);
-        let charge = broker.pending_share(length + address_bytes + size_of::<Self>() + TASK_BYTES)?;
+        let target_bytes = target.path().len() + target.query().map_or(0, str::len);
+        let own_bytes = size_of::<Self>() + size_of::<BackendRoute>();
+        let charge = broker.pending_share(length + target_bytes + own_bytes + TASK_BYTES)?;
         let mut lines = Vec::with_capacity(length);
         for (name, value) in &headers {
             lines.extend_from_slice(name.as_str().as_bytes());
@@ -57,10 +59,10 @@ impl Notice {
             lines.extend_from_slice(value.as_bytes());
             lines.push(b'\n');
         }
-        Ok(Self { method, address, timeout, tells_length, lines: lines.into(), _charge: charge })
+        Ok(Some(Self { method, route, target, tells_length, lines: lines.into(), _charge: charge }))
     }
 
-    fn ask(&self) -> Ask {
+    fn request(&self) -> BackendRequest {
         let mut headers = HeaderMap::new();
         for line in self.lines.split(|byte| *byte == b'\n') {
             let Some(colon) = memchr::memchr(b':', line) else { continue };
@@ -68,8 +70,14 @@ impl Notice {
                 headers.append(name, value);
             }
         }
-        let (method, address) = (self.method.clone(), self.address.clone());
-        Ask { method, address, headers, timeout: self.timeout, tells_length: self.tells_length, passes_body: false }
+        BackendRequest {
+            method: self.method.clone(),
+            route: Arc::clone(&self.route),
+            target: self.target.clone(),
+            headers,
+            tells_length: self.tells_length,
+            passes_body: false,
+        }
     }
 }
 
@@ -124,13 +132,10 @@ impl Backend {
         });
     }
 
-    async fn send(&self, notice: &Notice) -> Result<(), super::backend::Unreachable> {
-        let exchange = async {
-            // Notices leave places to requests that somebody waits for.
-            let _turn = self.notice_places.acquire().await.map_err(|error| error.to_string())?;
-            self.exchange(|| notice.ask(), Bytes::new()).await
-        };
-        self.within(notice.timeout, &notice.address, exchange).await.map(drop)
+    async fn send(&self, notice: &Notice) -> Result<(), Unreachable> {
+        // Notices leave places to requests that somebody waits for.
+        let _turn = self.notice_places.acquire().await.map_err(|_closed| Unreachable::Failed)?;
+        self.exchange(|| notice.request(), Bytes::new()).await.map(drop)
     }
 }
 

@@ -19,8 +19,8 @@ use super::companion::LiveCompanion;
 use super::decision::{Again, Decision, Question};
 use super::files;
 use super::head::BodyLength;
-use super::hooks;
 use super::log_entry::Entry;
+use super::proxy_request;
 use super::repeated;
 use super::rewriting::{Answering, Destination, Start};
 use super::site::Site;
@@ -173,11 +173,12 @@ impl Router<'_> {
         let last = is_last.then(|| request.last());
         let request = last.as_ref().unwrap_or(request);
         let variables = RequestVariables { request, frame: &frame, ..start.variables }.under(&settings.web);
-        let (added, guarded) = match Guard::of(server, request, peer, self.site) {
+        let (mut added, guarded) = match Guard::of(server, request, peer, self.site) {
             Some(guard) => (guard.added, guard.answer),
             None if settings.web.added_headers.is_empty() => (Added::default(), None),
             None => (settings.web.added(&variables), None),
         };
+        self.again.kept.iter().for_each(|kept| kept.add_to(&mut added));
         let compression = Compression::of(settings.gzip.as_ref(), request);
         let is_known = !regex_pattern::has_failure() && self.passes(destination.gate, &settings.web, peer);
         let (next, max_body) = match (guarded, &destination.end) {
@@ -186,7 +187,10 @@ impl Router<'_> {
             _ if is_known => (answered(&destination, &variables), 0),
             _ => (forbidden(), 0),
         };
-        let next = self.unless_failed(next);
+        let mut next = self.unless_failed(next);
+        if let (Some(kept), Next::Respond(response)) = (&self.again.kept, &mut next) {
+            kept.complete(response);
+        }
         let location = destination.location;
         let expects_continue = request.header("expect").is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
         let connection = self.connection(request);
@@ -262,7 +266,7 @@ impl Router<'_> {
         }
         if let (Endpoint::None, Some(proxy)) = (location.endpoint, &settings.proxy) {
             let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
-            let ask = hooks::ask(proxy, request, variables, variables.frame.stays, (method, false));
+            let ask = proxy_request::ask(proxy, request, variables, variables.frame.stays, (method, false));
             return (Next::PassOn(Box::new(ask)), max_body);
         }
         let next = match location.endpoint {
@@ -283,7 +287,7 @@ impl Router<'_> {
                     publisher::Answer::Respond(response) => Next::Respond(response),
                     publisher::Answer::Read(mut plan) => {
                         plan.set_argument_alone(Self::argument_alone(variables, location, settings));
-                        Next::Read(plan, max_body, Self::asking(settings, variables))
+                        Next::Read(plan, max_body, Self::message_hook(settings, variables, negotiation::Wanted::Publish))
                     }
                     publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
@@ -320,14 +324,6 @@ impl Router<'_> {
         let name = repeated::argument_alone(variables.server, location, settings)?;
         // The directives of another location have led here.
         variables.frame.uri.is_none().then(|| name.clone())
-    }
-
-    /// What a back-end is asked about a message, if the location says so.
-    fn asking(settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
-        let nchan = settings.nchan.as_ref()?;
-        let uri = nchan.hooks.publisher_upstream.as_ref()?;
-        let values = hooks::values(nchan, variables, negotiation::Wanted::Publish);
-        Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
     }
 }
 

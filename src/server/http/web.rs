@@ -124,7 +124,7 @@ pub(super) fn returned(answer: &Return, request: &Request<'_>, types: &Types, va
     let response = match (answer.status, text) {
         (444, _) => return None,
         (301 | 302 | 303 | 307 | 308, text) => redirection(answer.status, &text.unwrap_or_default(), request),
-        (204, _) => Response { bodiless: true, ..Response::header_only(Status(204), &b""[..]) },
+        (204 | 304, _) => Response { bodiless: true, ..Response::header_only(Status(answer.status), &b""[..]) },
         (status, None) if status >= 400 => error(status),
         (status, text) => {
             let body = Body::Sized(text.unwrap_or_default().into());

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows how the server works inside; it starts the built binary and speaks bytes.
 
+mod backend;
 mod connection;
 mod directory;
 mod message;
@@ -15,6 +16,7 @@ mod websocket;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(crate) use backend::{Reply, ScriptedBackend};
 pub(crate) use connection::{Connection, Head, Response};
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};

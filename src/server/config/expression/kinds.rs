@@ -48,6 +48,12 @@ impl Expression {
         self.parts.iter().all(is_it)
     }
 
+    /// True if the variable of that name, one of [`BUILTIN_VARIABLES`](super::BUILTIN_VARIABLES), is in it.
+    #[must_use]
+    pub fn uses(&self, builtin: &str) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Builtin(name) if name == builtin))
+    }
+
     /// True if the text is empty, whatever the request says: a directive that was set to `""`.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::{Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings, Step, VirtualServer};
+use super::super::{
+    Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings, Step, Upstreams, VirtualServer,
+};
 use super::checks;
 use super::classes::{self, Class, Guard};
 use super::conditions;
@@ -21,7 +23,7 @@ use super::locations::Inner;
 use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
-use super::{ImportOptions, Report, Verdict, ignored, maps, rewriting};
+use super::{ImportOptions, Report, Verdict, hooks, ignored, maps, rewriting, upstreams};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(super) struct Builder<'a> {
     has_hooks: bool,
     /// The locations that `auth_request` names for push locations, each with the place of one.
     pub(super) auth_requests: Vec<(Place, String)>,
+    /// The groups of back-ends of the whole file.
+    pub(super) upstreams: Arc<Upstreams>,
     /// There is a `nchan_subscriber_info` location.
     pub(super) shows_info: bool,
     /// There is a location with one of the three endpoint types.
@@ -86,6 +90,7 @@ pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) 
         has_endpoints: false,
         has_hooks: rewriting::has_hooks(&tree.directives),
         auth_requests: Vec::new(),
+        upstreams: Arc::default(),
         shows_info,
         limits,
         process,
@@ -123,9 +128,13 @@ impl Builder<'_> {
         self.end = block.end;
         let (scope, blocks) = self.scope(block, HTTP);
         let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
+        self.upstreams = Arc::new(upstreams::read_all(&blocks, &self.names, self.report));
         for (name, directive, block) in blocks {
             if name == "map" {
                 self.map(directive, block);
+                continue;
+            }
+            if name == "upstream" {
                 continue;
             }
             let (draft, limits) = self.server(directive.place, block, &scope);
@@ -180,6 +189,7 @@ impl Builder<'_> {
                 self.report.mistake(place, text);
             }
         }
+        hooks::check(block, &server, self.report);
         (Draft { place, listens, server }, scope.limits)
     }
 
@@ -235,7 +245,7 @@ impl Builder<'_> {
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
     ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        let rule = match directives::rule(name).or_else(|| self.proxy_rule(name, context)) {
+        let rule = match self.proxy_rule(name, context).or_else(|| directives::rule(name)) {
             Some(rule) => rule,
             None => return self.unknown(directive, context, scope),
         };
@@ -259,7 +269,9 @@ impl Builder<'_> {
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),
             (Effect::Block, None) => return Err(format!("directive \"{name}\" has no opening \"{{\"")),
-            (Effect::Once(_) | Effect::Many(_), Some(_)) => return Err(format!("directive \"{name}\" is not terminated by \";\"")),
+            (Effect::Once(_) | Effect::Many(_) | Effect::Unsupported(_), Some(_)) => {
+                return Err(format!("directive \"{name}\" is not terminated by \";\""));
+            }
             (Effect::Block, Some(block)) if name == "types" => self.types(block, scope),
             (Effect::Block, Some(block)) => {
                 if name == "if" {
@@ -268,12 +280,13 @@ impl Builder<'_> {
                 blocks.push((rule.name, directive, block));
             }
             (Effect::Once(_), None) if is_repeated => return Err(format!("\"{name}\" directive is duplicate")),
-            (Effect::Once(apply) | Effect::Many(apply), None) => {
+            (Effect::Once(apply) | Effect::Many(apply) | Effect::Unsupported(apply), None) => {
                 timeouts::check(directive, context == LOCATION, self.report);
                 apply(scope, &value)?;
             }
         }
-        Ok(scope.verdict.take().unwrap_or(Verdict::Served))
+        let fallback = if matches!(rule.effect, Effect::Unsupported(_)) { Verdict::NotServed } else { Verdict::Served };
+        Ok(scope.verdict.take().unwrap_or(fallback))
     }
 
     /// Notes a variable without a value in a directive. What only writes it down gets an empty text; a rule is not enforced.

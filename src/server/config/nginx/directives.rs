@@ -13,7 +13,7 @@ use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, Subscrib
 use super::files::Place;
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{Verdict, connection, guards, gzip, ignored, listen, logs, nchan, nhpm, rewriting, units, web};
+use super::{Verdict, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported, nhpm, rewriting, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -50,6 +50,8 @@ pub(super) enum Effect {
     Once(Apply),
     /// It may be repeated, or has rules of its own about it.
     Many(Apply),
+    /// It is known and not served; what is done instead, and said about it.
+    Unsupported(Apply),
 }
 
 /// Fills the scope; the error is in nginx's words, without the place.
@@ -94,7 +96,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
         nhpm::DIRECTIVES,
         nchan::DIRECTIVES,
     ];
-    tables.into_iter().flatten()
+    tables.into_iter().chain(nchan_unsupported::DIRECTIVES.iter().copied()).flatten()
 }
 
 /// As [`rule`], and the directives that are served only in files with hooks of nchan.

@@ -72,17 +72,8 @@ impl Builder<'_> {
         let mut level = self.with_push_settings(level, endpoint);
         // What a location around it passes on is not passed on here.
         level.proxy_settings = None;
-        if let Some(proxy) = level.proxy.settings(&pattern).filter(|_| endpoint == Endpoint::None) {
-            level.proxy_settings = Some(Arc::new(proxy));
-            let text =
-                "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
-            if level.internal != Some(true) {
-                self.report.notice(directive.place, text);
-            }
-            if let (Some(Gate::Closed), Some(guard)) = (level.content_gate, level.guards.first()) {
-                let text = format!("requests to this location are rejected (403): \"{}\" is not enforced by pushctl", guard.name);
-                self.report.notice(directive.place, text);
-            }
+        if endpoint == Endpoint::None {
+            self.pass_on(&mut level, &pattern, directive);
         }
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
@@ -100,6 +91,28 @@ impl Builder<'_> {
         if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
             level.guards.push(GuardDirective::new("proxy_pass", Guard::Handler, pass.place, LOCATION));
         }
+    }
+
+    /// The back-end of a location.
+    fn pass_on(&mut self, level: &mut Level, pattern: &Pattern, directive: &Directive) {
+        let proxy = match level.proxy.settings(pattern, &self.upstreams) {
+            Ok(proxy) => proxy,
+            Err(text) => return self.report.mistake(directive.place, text),
+        };
+        let Some(proxy) = proxy else { return };
+        if let Some(reason) = &proxy.unsupported {
+            let text = format!("{reason} is not supported for back-ends: requests that need this location are answered with 503");
+            self.report.notice(directive.place, text);
+        } else if level.internal != Some(true) {
+            let text =
+                "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
+            self.report.notice(directive.place, text);
+        }
+        if let (Some(Gate::Closed), Some(guard)) = (level.content_gate, level.guards.first()) {
+            let text = format!("requests to this location are rejected (403): \"{}\" is not enforced by pushctl", guard.name);
+            self.report.notice(directive.place, text);
+        }
+        level.proxy_settings = Some(Arc::new(proxy));
     }
 
     /// The `limit_except` of a location.

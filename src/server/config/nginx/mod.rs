@@ -17,6 +17,7 @@ mod front;
 mod guards;
 mod gzip;
 mod hints;
+mod hooks;
 mod ignored;
 mod levels;
 mod lexer;
@@ -28,6 +29,7 @@ mod lua;
 mod maps;
 mod names;
 mod nchan;
+mod nchan_unsupported;
 mod nhpm;
 mod parser;
 mod proxy;
@@ -38,6 +40,7 @@ mod syntax_hints;
 mod timeouts;
 mod to_toml;
 mod units;
+mod upstreams;
 mod web;
 
 use std::fmt;
@@ -342,6 +345,13 @@ impl Report {
 
     fn treated(&mut self, directive: &parser::Directive, verdict: Verdict) {
         self.treated.push((directive.place, directive.name.clone(), verdict));
+    }
+
+    /// A directive that was taken for served is not, for a reason that shows only later.
+    fn unserve(&mut self, directive: &parser::Directive, reason: String) {
+        let is_it = |(place, name, _): &&mut (Place, String, Verdict)| *place == directive.place && *name == directive.name;
+        self.treated.iter_mut().filter(is_it).for_each(|(_, _, verdict)| *verdict = Verdict::NotServed);
+        self.notice(directive.place, reason);
     }
 
     fn directives(&mut self) -> Vec<Treated> {

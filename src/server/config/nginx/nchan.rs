@@ -8,6 +8,7 @@ use super::super::nchan::{FirstMessage, GroupVerbs, MultipartResponse, Roles, Se
 use super::super::{Endpoint, Expression};
 use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
+use super::nchan_unsupported::redis;
 use super::nhpm::reserved_memory;
 use super::units;
 
@@ -32,6 +33,7 @@ macro_rules! one {
 
 pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("nchan_publisher", LOCATION, 0..=2, Effect::Once(publisher)),
+    rule_of("nchan_publisher_location", LOCATION, 0..=2, Effect::Once(publisher)),
     rule_of("nchan_subscriber", LOCATION, 0..=5, Effect::Once(subscriber)),
     rule_of("nchan_subscriber_location", LOCATION, 0..=5, Effect::Once(subscriber)),
     rule_of("nchan_pubsub", LOCATION, 0..=6, Effect::Once(pubsub)),
@@ -41,6 +43,8 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("nchan_subscriber_info", LOCATION, 0..=0, Effect::Once(subscriber_info)),
     one!("nchan_channel_id", SLI, 1..=7, |v| channel_id = Some(expressions(v)?)),
     one!("nchan_pubsub_channel_id", SLI, 1..=7, |v| channel_id = Some(expressions(v)?)),
+    one!("nchan_pub_channel_id", SLI, 1..=7, |v| publisher_channel_id = Some(expressions(v)?)),
+    one!("nchan_sub_channel_id", SLI, 1..=7, |v| subscriber_channel_id = Some(expressions(v)?)),
     one!("nchan_publisher_channel_id", SLI, 1..=7, |v| publisher_channel_id = Some(expressions(v)?)),
     one!("nchan_subscriber_channel_id", SLI, 1..=7, |v| subscriber_channel_id = Some(expressions(v)?)),
     one!("nchan_channel_id_split_delimiter", SLI, 1..=1, |v| split_delimiter = Some(v.text())),
@@ -48,11 +52,8 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     one!("nchan_max_channel_id_length", HSLI, 1..=1, |v| max_channel_id_length = v.number()?),
     one!("nchan_message_timeout", HSLI, 1..=1, |v| message_timeout = message_timeout(v)?),
     one!("nchan_message_buffer_length", HSLI, 1..=1, |v| message_buffer_length = buffer_length(v)?),
-    one!("nchan_max_message_buffer_length", HSLI, 1..=1, |v| message_buffer_length = buffer_length(v)?),
-    rule_of("nchan_min_message_buffer_length", HSLI, 1..=1, Effect::Many(ignored)),
     rule_of("nchan_store_messages", HSLI, 1..=1, Effect::Once(store_messages)),
     rule_of("nchan_channel_timeout", HSLI, 1..=1, Effect::Many(ignored)),
-    rule_of("nchan_subscriber_concurrency", HSLI, 1..=1, Effect::Many(ignored)),
     rule_of("nchan_message_temp_path", HTTP, 1..=4, Effect::Many(ignored)),
     rule_of("nchan_storage_engine", HSLI, 1..=1, Effect::Many(storage_engine)),
     one!("nchan_subscriber_timeout", HSLI, 1..=1, |v| subscriber_timeout = Some(v.seconds()?)),
@@ -61,7 +62,6 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     one!("nchan_subscriber_compound_etag_message_id", SLI, 1..=1, |v| compound_etag = v.flag()?),
     one!("nchan_subscriber_message_id_custom_etag_header", SLI, 1..=1, |v| etag_header = Some(header_name(v)?)),
     one!("nchan_subscribe_existing_channels_only", HSLI, 1..=1, |v| existing_channels_only = v.flag()?),
-    one!("nchan_authorized_channels_only", HSLI, 1..=1, |v| existing_channels_only = v.flag()?),
     one!("nchan_max_channel_subscribers", HSLI, 1..=1, |v| max_channel_subscribers = v.number()?),
     one!("nchan_eventsource_event", SLI, 1..=1, |v| eventsource_event = Some(line(v)?)),
     one!("nchan_eventsource_ping_interval", HSLI, 1..=1, |v| eventsource_ping_interval = Some(v.seconds()?)),
@@ -94,12 +94,6 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     one!("nchan_unsubscribe_request", SLI, 1..=1, |v| unsubscribe_request = v.expression()?),
     rule_of("nchan_shared_memory_size", HTTP, 1..=1, Effect::Once(reserved_memory)),
     rule_of("nchan_max_reserved_memory", HTTP, 1..=1, Effect::Once(reserved_memory)),
-    rule_of("nchan_redis_pass", HSLI, 1..=1, Effect::Once(redis)),
-    rule_of("nchan_redis_pass_inheritable", HSLI, 1..=1, Effect::Many(redis_setting)),
-    rule_of("nchan_use_redis", HSLI, 1..=1, Effect::Many(redis_setting)),
-    rule_of("nchan_redis_url", HSLI, 1..=1, Effect::Many(redis_setting)),
-    rule_of("nchan_redis_storage_mode", HSLI, 1..=1, Effect::Many(redis_setting)),
-    rule_of("nchan_redis_namespace", HSLI, 1..=1, Effect::Many(redis_setting)),
 ];
 
 /// The names of the ways to use a location; they match by prefix, in any case.
@@ -324,17 +318,4 @@ fn strategy(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         b"filtered" | b"huffman-only" | b"rle" | b"fixed" => ignored(scope, value),
         _ => Err(format!("invalid compression strategy \"{}\"", value.shown())),
     }
-}
-
-fn redis(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
-    scope.level.nchan.redis = Some(true);
-    Ok(())
-}
-
-fn redis_setting(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.notices.push(format!("\"{}\" is not served by pushctl: the Redis engine of nchan is not there", value.name));
-    if value.name == "nchan_use_redis" && value.flag()? == Some(true) {
-        return redis(scope, value);
-    }
-    Ok(())
 }

@@ -71,13 +71,16 @@ fn concurrency(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 /// `off` is a buffer of no messages; words other than `on` and `off` are nothing at all, as in the module.
 fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let level = &mut scope.level.nhpm;
-    if level.store_messages.is_some() || level.max_message_buffer_length.is_some() && value.first() == b"off" {
+    if level.store_messages.is_some() {
         return Err(value.duplicate());
     }
     match value.first() {
         b"off" => {
             level.store_messages = Some(false);
-            (level.max_message_buffer_length, level.min_message_buffer_length) = (Some(0), Some(0));
+            let lengths = [level.max_message_buffer_length.replace(0), level.min_message_buffer_length.replace(0)];
+            if lengths.iter().any(Option::is_some) {
+                scope.notices.push(WITHOUT_LENGTH.to_owned());
+            }
         }
         b"on" => level.store_messages = Some(true),
         _ => scope.notices.push(format!("\"{} {}\" has no effect: it must be \"on\" or \"off\"", value.name, value.shown())),
@@ -85,9 +88,16 @@ fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// NHPM 0.73 does not take both in one block, 0.692 does.
+const WITHOUT_LENGTH: &str = "with \"push_store_messages off\" the length of the buffer has no effect";
+
 fn buffer_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let level = &mut scope.level.nhpm;
     let number = value.number()?;
+    if level.store_messages == Some(false) {
+        scope.notices.push(WITHOUT_LENGTH.to_owned());
+        return Ok(());
+    }
     let (min, max) = (&mut level.min_message_buffer_length, &mut level.max_message_buffer_length);
     let places = match value.name {
         "push_max_message_buffer_length" => vec![max],

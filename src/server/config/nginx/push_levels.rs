@@ -1,13 +1,16 @@
 //! What the `push_*` (NHPM) and `nchan_*` directives of one block say, how inner blocks inherit from outer ones, and the
 //! settings of a location made of it (NHPM and nchan reference, sections 1.1 and 2.13).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustls::SupportedProtocolVersion;
 
 use super::super::nchan::{Deflate, EventSourcePing, FirstMessage, GroupLimits, Hooks, MultipartResponse, NchanSettings, Setting};
 use super::super::nhpm::{Concurrency, NhpmSettings};
+use super::super::proxy::NextUpstream;
 use super::super::{Expression, Names};
 
 /// Declares a level with its inheritance, so that no directive can be forgotten in one of them.
@@ -107,6 +110,24 @@ level! {
         passes_headers: bool,
         method: Bytes,
         timeout: Duration,
+        connect_timeout: Duration,
+        next_upstream: NextUpstream,
+        next_tries: u64,
+        next_timeout: Duration,
+        ignores_redirect: bool,
+        hidden: Vec<String>,
+        passed: Vec<String>,
+        // What of it is not supported, over plain HTTP as well.
+        unsupported: String,
+        ssl_verify: bool,
+        ssl_verify_depth: u64,
+        ssl_trusted: PathBuf,
+        ssl_server_name: bool,
+        ssl_name: Expression,
+        ssl_certificate: PathBuf,
+        ssl_certificate_key: PathBuf,
+        ssl_protocols: Vec<&'static SupportedProtocolVersion>,
+        ssl_unsupported: String,
     }
 }
 

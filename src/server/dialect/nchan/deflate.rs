@@ -30,6 +30,20 @@ pub fn compressed(text: &[u8], deflate: Deflate) -> Option<Bytes> {
     Some(out.into())
 }
 
+/// Appends what inflates to `head` and then to what `body` inflates to; `body` is of [`compressed`]. The head is not compressed, so
+/// that the message can be compressed once for all followers, whose heads are not the same.
+pub fn push_with_head(head: &[u8], body: &[u8], out: &mut Vec<u8>) {
+    // A stored block (RFC 1951, section 3.2.4) has at most that many bytes.
+    for part in head.chunks(usize::from(u16::MAX)) {
+        let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
+        out.push(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(body);
+}
+
 /// What a client wants its messages, and gets the server's, compressed like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Negotiated {
@@ -52,45 +66,96 @@ pub fn negotiate(offers: Option<&[u8]>, deflate: Deflate) -> Result<Option<Negot
         match parts.next().unwrap_or_default() {
             "permessage-deflate" => match permessage(parts, deflate) {
                 Ok(negotiated) => return Ok(Some(negotiated)),
-                Err(reason) => wrong = wrong.or(Some(reason)),
+                Err(reason) => wrong = wrong.or(reason),
             },
-            name @ ("x-webkit-deflate-frame" | "deflate-frame") => {
-                return Ok(Some(Negotiated { answer: name.to_owned(), client_has_no_context: false }));
-            }
+            name @ ("x-webkit-deflate-frame" | "deflate-frame") => match frame(name, parts, deflate) {
+                Ok(negotiated) => return Ok(Some(negotiated)),
+                Err(reason) => wrong = wrong.or(reason),
+            },
             _ => {}
         }
     }
     wrong.map_or(Ok(None), Err)
 }
 
-fn permessage<'a>(parameters: impl Iterator<Item = &'a str>, deflate: Deflate) -> Result<Negotiated, &'static str> {
-    let (mut answer, mut client_has_no_context) = ("permessage-deflate".to_owned(), false);
-    let mut add = |text: &str| {
-        answer.push_str("; ");
-        answer.push_str(text);
-    };
-    for parameter in parameters {
-        let (name, value) = parameter.split_once('=').map_or((parameter, None), |(name, value)| (name, Some(value.trim_matches('"'))));
-        let bits = || value.and_then(|value| value.parse::<u8>().ok()).filter(|bits| (9..=15).contains(bits));
-        match name {
-            "server_no_context_takeover" => add(name),
+/// Why an offer is not accepted: nchan answers with 400 and the text; without one the connection goes on uncompressed.
+type Declined = Option<&'static str>;
+
+/// A parameter of an offer; an empty value is none.
+fn parameter(text: &str) -> (&str, Option<&str>) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (name.trim_end(), Some(value.trim().trim_matches('"')).filter(|value| !value.is_empty()))
+}
+
+/// Bits of a window: 9 to 15.
+fn window_bits(value: &str) -> Option<u8> {
+    value.parse::<u8>().ok().filter(|bits| (9..=15).contains(bits))
+}
+
+/// `deflate-frame` of the drafts before RFC 7692.
+fn frame<'a>(name: &str, parameters: impl Iterator<Item = &'a str>, deflate: Deflate) -> Result<Negotiated, Declined> {
+    let mut bits = None;
+    for text in parameters {
+        if let ("max_window_bits", Some(value)) = parameter(text) {
+            let wanted = window_bits(value).ok_or(Some("invalid max_window_bits perframe-deflate setting"))?;
+            if wanted < deflate.window {
+                return Err(Some("max_window_bits perframe-deflate is too small"));
+            }
+            if bits.replace(wanted).is_some_and(|earlier| earlier != wanted) {
+                return Err(None);
+            }
+        }
+    }
+    let answer = if bits.is_some() { format!("{name}; max_window_bits={}", deflate.window) } else { name.to_owned() };
+    Ok(Negotiated { answer, client_has_no_context: false })
+}
+
+/// The parameters of `permessage-deflate` (RFC 7692, section 7.1); those of which there are two different ones cannot both be
+/// honoured, so that the offer is declined.
+fn permessage<'a>(parameters: impl Iterator<Item = &'a str>, deflate: Deflate) -> Result<Negotiated, Declined> {
+    let (mut server_has_no_context, mut client_has_no_context) = (false, false);
+    let (mut server_bits, mut client_bits) = (None, None);
+    for text in parameters {
+        let (name, value) = parameter(text);
+        let is_repeated = match name {
+            "server_no_context_takeover" => {
+                server_has_no_context = true;
+                false
+            }
             "client_no_context_takeover" => {
-                add(name);
                 client_has_no_context = true;
+                false
             }
             "server_max_window_bits" => {
-                let bits = bits().ok_or("invalid server_max_window_bits permessage-deflate setting")?;
-                if bits < deflate.window {
-                    return Err("server_max_window_bits perframe-deflate is too small");
+                let bits = value.map(|value| window_bits(value).ok_or("invalid server_max_window_bits permessage-deflate setting"));
+                let bits = bits.transpose().map_err(Some)?;
+                if bits.is_some_and(|bits| bits < deflate.window) {
+                    return Err(Some("server_max_window_bits perframe-deflate is too small"));
                 }
-                add(&format!("{name}={}", deflate.window));
+                server_bits.replace(bits).is_some_and(|earlier| earlier != bits)
             }
-            "client_max_window_bits" if value.is_some() => {
-                let bits = bits().ok_or("invalid client_max_window_bits permessage-deflate setting")?;
-                add(&format!("{name}={bits}"));
+            "client_max_window_bits" => {
+                let bits = value.map(|value| window_bits(value).ok_or("invalid client_max_window_bits permessage-deflate setting"));
+                let bits = bits.transpose().map_err(Some)?;
+                client_bits.replace(bits).is_some_and(|earlier| earlier != bits)
             }
-            _ => {}
+            _ => false,
+        };
+        if is_repeated {
+            return Err(None);
         }
+    }
+    let mut answer = "permessage-deflate".to_owned();
+    for (is_there, name) in
+        [(server_has_no_context, "; server_no_context_takeover"), (client_has_no_context, "; client_no_context_takeover")]
+    {
+        answer.push_str(if is_there { name } else { "" });
+    }
+    if server_bits.flatten().is_some() {
+        answer.push_str(&format!("; server_max_window_bits={}", deflate.window));
+    }
+    if let Some(bits) = client_bits.flatten() {
+        answer.push_str(&format!("; client_max_window_bits={bits}"));
     }
     Ok(Negotiated { answer, client_has_no_context })
 }
@@ -168,6 +233,17 @@ mod tests {
     }
 
     #[test]
+    fn heads_go_in_front_of_compressed_messages() {
+        let body = compressed(b"hello hello hello", Deflate::default()).expect("compression works");
+        for length in [0, 1, 60, 65_535, 65_536, 200_000] {
+            let (head, mut joined) = (vec![b'h'; length], Vec::new());
+            push_with_head(&head, &body, &mut joined);
+            let inflated = Inflater::new(true).inflate(&joined, 1 << 20).expect("it inflates");
+            assert!(inflated == [&head[..], b"hello hello hello"].concat(), "{length}");
+        }
+    }
+
+    #[test]
     fn bombs_and_garbage_are_refused() {
         let bomb = compressed(&[0; 1 << 20], Deflate::default()).expect("compression works");
         assert_eq!(Inflater::new(false).inflate(&bomb, 10_000), Err(NotInflated::TooLarge));
@@ -190,7 +266,26 @@ mod tests {
                 "permessage-deflate; server_max_window_bits=9, permessage-deflate; client_max_window_bits=8",
                 Err("server_max_window_bits perframe-deflate is too small"),
             ),
+            ("permessage-deflate; server_max_window_bits", Ok(Some("permessage-deflate"))),
+            ("permessage-deflate; server_max_window_bits=\"12\"", Ok(Some("permessage-deflate; server_max_window_bits=10"))),
+            ("permessage-deflate; client_max_window_bits=", Ok(Some("permessage-deflate"))),
+            (
+                "permessage-deflate;client_no_context_takeover;server_no_context_takeover;server_max_window_bits=15",
+                Ok(Some("permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10")),
+            ),
+            (
+                "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+                Ok(Some("permessage-deflate; server_no_context_takeover")),
+            ),
+            ("permessage-deflate; server_max_window_bits=12; server_max_window_bits=15", Ok(None)),
+            ("permessage-deflate; client_max_window_bits; client_max_window_bits=10", Ok(None)),
             ("x-webkit-deflate-frame", Ok(Some("x-webkit-deflate-frame"))),
+            ("x-webkit-deflate-frame; max_window_bits=12", Ok(Some("x-webkit-deflate-frame; max_window_bits=10"))),
+            ("deflate-frame; max_window_bits=10; no_context_takeover", Ok(Some("deflate-frame; max_window_bits=10"))),
+            ("deflate-frame; max_window_bits=9", Err("max_window_bits perframe-deflate is too small")),
+            ("deflate-frame; max_window_bits=8", Err("invalid max_window_bits perframe-deflate setting")),
+            ("deflate-frame; max_window_bits=16", Err("invalid max_window_bits perframe-deflate setting")),
+            ("deflate-frame; max_window_bits=8, permessage-deflate", Ok(Some("permessage-deflate"))),
             ("foo, deflate-frame", Ok(Some("deflate-frame"))),
         ] {
             assert_eq!(answer(offer), expected.map(|answer| answer.map(str::to_owned)), "{offer}");

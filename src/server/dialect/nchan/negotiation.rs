@@ -107,10 +107,11 @@ fn is_websocket(request: &Request<'_>) -> bool {
     contains("connection", b"upgrade") && request.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// `TE` has the word `chunked` at its end, before a space, or with a quality above zero.
+/// `TE` has the word `chunked`, in any case (RFC 9110, section 10.1.4), at its end, before a space, or with a quality above zero.
 fn takes_chunks(value: &[u8]) -> bool {
     const WORD: &[u8] = b"chunked";
-    let Some(at) = memchr::memmem::find(value, WORD) else { return false };
+    let value = value.trim_ascii();
+    let Some(at) = value.windows(WORD.len()).position(|word| word.eq_ignore_ascii_case(WORD)) else { return false };
     match &value[at + WORD.len()..] {
         [] | [b' ', ..] => true,
         rest => rest.strip_prefix(b";q=").is_some_and(|quality| {
@@ -129,6 +130,11 @@ mod tests {
         for (value, expected) in [
             ("chunked", true),
             ("trailers, chunked", true),
+            ("Chunked", true),
+            ("trailers, CHUNKED", true),
+            ("Chunked;q=0.5", true),
+            ("Chunked;q=0", false),
+            ("chunked\t", true),
             ("chunked, trailers", false),
             ("chunked;q=0", false),
             ("chunked;q=0.5", true),

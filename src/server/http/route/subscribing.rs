@@ -8,10 +8,11 @@ use super::super::backend::{Ask, Unreachable};
 use super::super::companion::LiveCompanion;
 use super::super::hooks::{self, Notices};
 use super::{Following, Next, Router};
-use crate::server::config::Endpoint;
 use crate::server::config::web::Added;
-use crate::server::dialect::nchan::negotiation;
+use crate::server::config::{Endpoint, LocationSettings};
+use crate::server::dialect::nchan::negotiation::{self, Wanted};
 use crate::server::fanout::Subscription;
+use crate::server::request::RequestVariables;
 use crate::server::response::{Response, Status};
 use crate::server::subscriber::{self, Companion};
 
@@ -24,12 +25,16 @@ impl Router<'_> {
         }
     }
 
-    /// What a back-end is asked about the messages of a websocket.
-    fn upstream_of(call: &subscriber::Call<'_>) -> Option<Box<Result<Ask, Unreachable>>> {
-        let nchan = call.settings.nchan.as_ref()?;
+    /// The request that asks a back-end about a message, if the location says so.
+    pub(super) fn message_hook(
+        settings: &LocationSettings,
+        variables: &RequestVariables<'_>,
+        wanted: Wanted,
+    ) -> Option<Box<Result<Ask, Unreachable>>> {
+        let nchan = settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
-        let values = hooks::values(nchan, call.variables, negotiation::Wanted::PublishWebSocket);
-        Some(Box::new(hooks::ask_hook(uri, call.variables, &values, (Method::POST, true))))
+        let values = hooks::values(nchan, variables, wanted);
+        Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
     }
 
     /// A subscription that was opened, with what goes on beside it.
@@ -84,7 +89,7 @@ impl Router<'_> {
                 insert_lines(&mut subscription.head, &added.any);
                 match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
                     Ok(_) => {
-                        let upstream = Self::upstream_of(call);
+                        let upstream = Self::message_hook(call.settings, call.variables, Wanted::PublishWebSocket);
                         return self.accompanied(Following::Socket(socket, upstream), *companion, Self::notices_of(call));
                     }
                     Err(error) => call.refused(&error),

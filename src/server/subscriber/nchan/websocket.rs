@@ -129,7 +129,10 @@ fn handshake(call: &Call<'_>, settings: &NchanSettings, cors: &cors::Cors) -> Re
         return Err(refused("Unsupported websocket protocol version (only version 13 is supported)"));
     }
     let key = header("sec-websocket-key").ok_or_else(|| refused("No Sec-Websocket-Key header present"))?;
-    let extension = deflate::negotiate(header("sec-websocket-extensions"), settings.deflate).map_err(refused)?;
+    // Of several lines all belong to one list (RFC 6455, section 11.3.2).
+    let lines = call.request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("sec-websocket-extensions"));
+    let offers: Vec<&[u8]> = lines.map(|header| header.value).collect();
+    let extension = deflate::negotiate(Some(&offers.join(&b", "[..])), settings.deflate).map_err(refused)?;
     let has_meta = header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
     let mut head = Vec::with_capacity(320);
     head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n");
@@ -152,15 +155,23 @@ impl WebSocketFormat {
         let is_binary = message.content_type().is_some_and(|content_type| content_type == "application/octet-stream");
         let opcode = if is_binary { Opcode::Binary } else { Opcode::Text };
         match (meta, message.deflated().filter(|_| self.takes_deflated)) {
-            (Some(meta), _) => frame::push(opcode, &[meta.as_bytes(), &message.text].concat(), out),
-            (None, Some(deflated)) => {
-                let first = out.len();
-                frame::push(opcode, deflated, out);
-                out[first] |= frame::RSV1;
+            (Some(meta), None) => frame::push(opcode, &[meta.as_bytes(), &message.text].concat(), out),
+            (Some(meta), Some(deflated)) => {
+                let mut payload = Vec::with_capacity(meta.len() + deflated.len() + 8);
+                deflate::push_with_head(meta.as_bytes(), deflated, &mut payload);
+                push_compressed(opcode, &payload, out);
             }
+            (None, Some(deflated)) => push_compressed(opcode, deflated, out),
             (None, None) => frame::push(opcode, &message.text, out),
         }
     }
+}
+
+/// Appends a frame with a compressed message.
+fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    let first = out.len();
+    frame::push(opcode, payload, out);
+    out[first] |= frame::RSV1;
 }
 
 impl Format for WebSocketFormat {

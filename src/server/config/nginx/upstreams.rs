@@ -1,0 +1,131 @@
+//! `upstream` blocks: the servers of back-ends that hooks name in `proxy_pass`.
+
+use std::sync::Arc;
+
+use super::super::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
+use super::super::{Expression, Names, Upstreams};
+use super::parser::{Block, Directive};
+use super::{Report, Verdict, nchan_unsupported, units};
+
+/// Port of a server without one.
+const DEFAULT_PORT: u16 = 80;
+/// Directives that change nothing here, with the reason.
+const IGNORED: [(&str, &str); 5] = [
+    ("zone", "each shard remembers failures on its own"),
+    ("keepalive", "connections to back-ends are kept open in any case"),
+    ("keepalive_requests", "connections to back-ends are kept open in any case"),
+    ("keepalive_time", "connections to back-ends are kept open in any case"),
+    ("keepalive_timeout", "connections to back-ends are kept open in any case"),
+];
+
+/// The groups among the blocks of `http`; locations may name those that come later in the file.
+pub(super) fn read_all(blocks: &[(&'static str, &Directive, &Block)], names: &Names, report: &mut Report) -> Upstreams {
+    let mut upstreams = Upstreams::new();
+    for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "upstream") {
+        read(directive, block, names, &mut upstreams, report);
+    }
+    upstreams
+}
+
+/// Reads an `upstream` block and adds the group, unless it is one of Redis servers.
+fn read(directive: &Directive, block: &Block, names: &Names, upstreams: &mut Upstreams, report: &mut Report) {
+    let name = directive.arguments.first().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+    let mut upstream = Upstream {
+        name: name.to_ascii_lowercase(),
+        servers: Vec::new(),
+        balancing: Balancing::RoundRobin,
+        keeps_state: true,
+        unsupported: None,
+    };
+    let is_redis = block.directives.iter().any(|inner| inner.name.starts_with("nchan_redis_"));
+    let mut is_wrong = false;
+    for inner in &block.directives {
+        match entry(inner, names, &mut upstream, report) {
+            Ok(verdict) => report.treated(inner, verdict),
+            Err(text) => {
+                is_wrong = true;
+                report.treated(inner, Verdict::Refused);
+                report.mistake(inner.place, text);
+            }
+        }
+    }
+    if upstreams.contains_key(&upstream.name) {
+        report.mistake(directive.place, format!("duplicate upstream \"{name}\""));
+    } else if upstream.servers.is_empty() && !is_wrong && !is_redis {
+        report.mistake(directive.place, "no servers are inside upstream");
+    } else if !upstream.servers.is_empty() && upstream.servers.iter().all(|server| server.is_backup) {
+        report.mistake(directive.place, format!("no servers in upstream \"{name}\""));
+    } else {
+        if is_redis {
+            upstream.unsupported = Some("an upstream of Redis servers".to_owned());
+        }
+        upstreams.insert(upstream.name.clone(), Arc::new(upstream));
+    }
+}
+
+fn entry(directive: &Directive, names: &Names, upstream: &mut Upstream, report: &mut Report) -> Result<Verdict, String> {
+    let name = directive.name.as_str();
+    if directive.block.is_some() {
+        return Err(format!("directive \"{name}\" is not terminated by \";\""));
+    }
+    let wrong_count = || format!("invalid number of arguments in \"{name}\" directive");
+    if let Some((_, reason)) = IGNORED.iter().find(|(known, _)| *known == name) {
+        return Ok(Verdict::Ignored(reason));
+    }
+    if let Some(rule) = nchan_unsupported::rule_in_upstream(name) {
+        if !rule.arguments.contains(&directive.arguments.len()) {
+            return Err(wrong_count());
+        }
+        report.notice(directive.place, format!("\"{name}\" is not supported: {}", nchan_unsupported::WITHOUT_REDIS));
+        return Ok(Verdict::NotServed);
+    }
+    match (name, directive.arguments.as_slice()) {
+        ("server", [address, parameters @ ..]) => {
+            let server = server(address, parameters)?;
+            if server.is_backup && matches!(upstream.balancing, Balancing::ClientAddress | Balancing::Key(_)) {
+                return Err("balancing method does not support parameter \"backup\"".to_owned());
+            }
+            upstream.servers.push(server);
+        }
+        ("ip_hash", []) => upstream.balancing = Balancing::ClientAddress,
+        ("least_conn", []) => upstream.balancing = Balancing::LeastConnections,
+        // In turn is as good as any order.
+        ("random", [] | [_] | [_, _]) => {}
+        ("hash", [key]) => upstream.balancing = Balancing::Key(expression(key, names)?),
+        ("hash", [key, consistent]) if consistent == b"consistent" => upstream.balancing = Balancing::Key(expression(key, names)?),
+        ("hash", [_, other]) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
+        ("server" | "ip_hash" | "least_conn" | "random" | "hash", _) => return Err(wrong_count()),
+        _ if name.starts_with("nchan_") => return Err(format!("unknown directive \"{name}\"")),
+        _ => {
+            // What it does to the choice of a server, nobody knows here.
+            upstream.unsupported.get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
+            report.not_served(directive.place, &format!("directive \"{name}\""));
+            return Ok(Verdict::NotServed);
+        }
+    }
+    Ok(Verdict::Served)
+}
+
+fn expression(text: &[u8], names: &Names) -> Result<Expression, String> {
+    Expression::parse_with(text, names).map_err(|error| error.to_string())
+}
+
+fn server(address: &[u8], parameters: &[Vec<u8>]) -> Result<UpstreamServer, String> {
+    let text = std::str::from_utf8(address).map_err(|_| "invalid host in upstream".to_owned())?;
+    let mut server = UpstreamServer::new(ServerAddress::parse(text, DEFAULT_PORT)?);
+    for parameter in parameters {
+        let invalid = || format!("invalid parameter \"{}\"", String::from_utf8_lossy(parameter));
+        let (name, value) = parameter.split_at(memchr::memchr(b'=', parameter).unwrap_or(parameter.len()));
+        let number = || value.get(1..).and_then(units::number).and_then(|number| u32::try_from(number).ok()).ok_or_else(invalid);
+        match (name, value) {
+            (b"weight", [b'=', ..]) => server.weight = number().ok().filter(|weight| *weight > 0).ok_or_else(invalid)?,
+            (b"max_fails", [b'=', ..]) => server.max_fails = number()?,
+            (b"max_conns", [b'=', ..]) => server.max_connections = Some(number()?).filter(|most| *most > 0),
+            (b"fail_timeout", [b'=', time @ ..]) => server.fail_timeout = units::time(time, false).ok_or_else(invalid)?,
+            (b"backup", []) => server.is_backup = true,
+            (b"down", []) => server.is_down = true,
+            _ => return Err(invalid()),
+        }
+    }
+    Ok(server)
+}

@@ -1,0 +1,155 @@
+//! Responses of hooks: what came from a back-end or from a `return`, and what of it goes to the client.
+
+use std::sync::Arc;
+
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+
+use super::backend_connection::RawHeader;
+use crate::server::config::proxy::ResponseHeaders;
+use crate::server::config::web::Added;
+use crate::server::response::{Body as ResponseBody, Response, Status, push_line};
+
+/// What a hook answered.
+#[derive(Clone, Debug)]
+pub(super) struct HookResponse {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// The headers with their names as the back-end spells them.
+    pub(super) raw_headers: Vec<RawHeader>,
+    pub(super) body: Bytes,
+    /// What its location does with headers.
+    pub(super) response_headers: Arc<ResponseHeaders>,
+    /// The answer of a location with `return`; `None` = it came from a back-end.
+    pub(super) returned: Option<Returned>,
+}
+
+/// The answer of a `return`.
+#[derive(Clone, Debug)]
+pub(super) struct Returned {
+    pub(super) status: u16,
+    /// `None` = the connection is closed without an answer (444).
+    pub(super) response: Option<Response>,
+    /// It has a text, so that it is not a page of nginx.
+    pub(super) has_text: bool,
+}
+
+/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that are written anew.
+const OWN_HEADERS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "server",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl HookResponse {
+    /// The answer of a location with `return`.
+    pub(super) fn of_return(returned: Returned) -> Self {
+        Self {
+            status: returned.status,
+            headers: HeaderMap::new(),
+            raw_headers: Vec::new(),
+            body: Bytes::new(),
+            response_headers: Arc::default(),
+            returned: Some(returned),
+        }
+    }
+
+    /// `X-Accel-Redirect` is a header like any other.
+    pub(super) fn ignores_redirect(&self) -> bool {
+        self.response_headers.ignores_redirect
+    }
+
+    /// The value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// Its content type.
+    pub(super) fn content_type(&self) -> Option<Bytes> {
+        self.headers.get(CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()))
+    }
+
+    /// The answer as one to the client.
+    pub(super) fn response(&self) -> Response {
+        if let Some(Returned { response: Some(response), .. }) = &self.returned {
+            return response.clone();
+        }
+        let mut lines = Vec::new();
+        for RawHeader { name, value } in self.for_client() {
+            push_line(format!("{name}: ").as_bytes(), value, &mut lines);
+        }
+        Response {
+            content_type: self.content_type(),
+            body: ResponseBody::Sized(self.body.clone()),
+            bodiless: self.status == 204,
+            ..Response::header_only(Status(self.status), lines)
+        }
+    }
+
+    /// The headers that go to the client, in their order.
+    fn for_client(&self) -> impl Iterator<Item = &RawHeader> {
+        let ResponseHeaders { hidden, passed, .. } = &*self.response_headers;
+        self.raw_headers.iter().filter(move |header| {
+            let name = header.name.to_ascii_lowercase();
+            let is_own = OWN_HEADERS.contains(&name.as_str());
+            let is_internal = name.starts_with("x-accel-") || name == "x-pad";
+            !is_own && (!is_internal || passed.contains(&name)) && !hidden.contains(&name)
+        })
+    }
+
+    /// What nginx keeps of the headers when the response leads to another location (`X-Accel-Redirect`).
+    pub(super) fn kept(&self) -> KeptHeaders {
+        const KEPT: [&str; 5] = ["set-cookie", "content-disposition", "cache-control", "expires", "accept-ranges"];
+        let mut lines = Vec::new();
+        for RawHeader { name, value } in self.raw_headers.iter().filter(|header| KEPT.contains(&header.name.to_ascii_lowercase().as_str()))
+        {
+            push_line(format!("{name}: ").as_bytes(), value, &mut lines);
+        }
+        KeptHeaders { lines, content_type: self.content_type() }
+    }
+}
+
+/// Headers of a back-end's response that the response of another location gets.
+#[derive(Debug)]
+pub(super) struct KeptHeaders {
+    /// Complete lines, for every response.
+    lines: Vec<u8>,
+    /// For a response that has no type itself.
+    content_type: Option<Bytes>,
+}
+
+impl KeptHeaders {
+    /// Puts the lines in front of those that the location adds.
+    pub(super) fn add_to(&self, added: &mut Added) {
+        for lines in [&mut added.good, &mut added.any] {
+            lines.to_mut().splice(..0, self.lines.iter().copied());
+        }
+    }
+
+    /// Gives a response without a type that of the back-end.
+    pub(super) fn complete(&self, response: &mut Response) {
+        if !response.bodiless && response.content_type.is_none() {
+            response.content_type.clone_from(&self.content_type);
+        }
+    }
+}
+
+/// A header, if it is one.
+pub(super) fn header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+}
+
+/// Whether a header of the client goes to the back-end. One with an underscore does not, as in nginx: to CGI and its like
+/// it is the same as one with a hyphen, which `proxy_set_header` may have set.
+pub(super) fn is_passed(name: &str) -> bool {
+    let is_own = OWN_HEADERS.iter().any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_plain && !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
+}
