@@ -164,6 +164,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Stop after this time')
             [CompletionResult]::new('--idle-timeout', '--idle-timeout', [CompletionResultType]::ParameterName, 'Stop when no message came for this time; the exit code is that of --timeout')
             [CompletionResult]::new('--retry', '--retry', [CompletionResultType]::ParameterName, 'Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]')
+            [CompletionResult]::new('--max-message-size', '--max-message-size', [CompletionResultType]::ParameterName, 'Bytes of a message, and of an answer in the modes lp and poll; more ends the run with exit code 7')
             [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'Time between two requests of mode poll, at least 100ms')
             [CompletionResult]::new('-u', '-u', [CompletionResultType]::ParameterName, 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]')

@@ -149,6 +149,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on -d 'Stop
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s t -l timeout -d 'Stop after this time' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l idle-timeout -d 'Stop when no message came for this time; the exit code is that of --timeout' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l retry -d 'Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l max-message-size -d 'Bytes of a message, and of an answer in the modes lp and poll; more ends the run with exit code 7' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l interval -d 'Time between two requests of mode poll, at least 100ms' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s u -l url -d 'Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]' -r -f
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l server -d 'Server of this name in the configuration file [env: PUSHCTL_SERVER]' -r -f -a "(__fish_pushctl_names)"

@@ -105,6 +105,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// More came at once than is taken: a message, a line, an event or an answer.
+    #[error("{url} sent more than {} at once (see --max-message-size of 'sub')", super::http::size(*.limit))]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The request itself is wrong.
     #[error("{0}")]
     Request(String),
@@ -116,7 +124,12 @@ impl Error {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Status { status, .. } => (400..500).contains(status) && !matches!(status, 408 | 409 | 429),
-            Self::Request(_) | Self::Moved { .. } | Self::Untrusted { .. } | Self::WrongScheme { .. } | Self::NoChannel { .. } => true,
+            Self::Request(_)
+            | Self::Moved { .. }
+            | Self::Untrusted { .. }
+            | Self::WrongScheme { .. }
+            | Self::NoChannel { .. }
+            | Self::TooLarge { .. } => true,
             Self::Unreachable { .. } | Self::Behind { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => false,
         }
     }

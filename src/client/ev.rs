@@ -18,7 +18,7 @@ use super::crs;
 use super::dialect::MessageId;
 use super::error::shown;
 use super::stream::Body;
-use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
+use super::{Error, Message, http, parse};
 
 /// 2001: an event id that begins with less is no time.
 const FIRST_TIME: u64 = 1_000_000_000;
@@ -35,10 +35,12 @@ pub struct Connection {
     /// The answer does not show what the server speaks.
     is_unknown: bool,
     line_ends: Arc<OnceLock<LineEnds>>,
+    /// Most bytes of an event.
+    limit: usize,
 }
 
 impl Connection {
-    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool) -> Result<Self, Error> {
+    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool, limit: usize) -> Result<Self, Error> {
         let is_unknown = !is_bare && !response.headers().contains_key("expires");
         let kind = http::header(&response, "Content-Type").unwrap_or("text/event-stream").to_ascii_lowercase();
         if !kind.starts_with("text/event-stream") {
@@ -54,11 +56,11 @@ impl Connection {
             false if !is_unknown => drop(line_ends.set(LineEnds::All)),
             false => {}
         }
-        let opened = Opened(Arc::new(Mutex::new(Some(response))), Arc::clone(&line_ends));
+        let opened = Opened { response: Arc::new(Mutex::new(Some(response))), line_ends: Arc::clone(&line_ends), limit };
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
         let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
         let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
-        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown, line_ends })
+        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown, line_ends, limit })
     }
 
     /// The next message, or none for a comment; `None` when the server ended the stream.
@@ -118,6 +120,7 @@ impl Connection {
             eventsource_client::Error::UnexpectedEof => Error::Broken { url, reason: "it ended within an event".to_owned() },
             eventsource_client::Error::Transport(cause) => match cause.inner().downcast_ref::<reqwest::Error>() {
                 Some(error) => Error::from_http(error, &self.url, None),
+                None if cause.inner().is::<EventTooLarge>() => Error::TooLarge { url, limit: self.limit },
                 None => Error::Broken { url, reason: cause.inner().to_string() },
             },
             other => Error::Broken { url, reason: other.to_string() },
@@ -127,14 +130,24 @@ impl Connection {
 
 /// A transport that gives out one response, once.
 #[derive(Clone)]
-struct Opened(Arc<Mutex<Option<Response>>>, Arc<OnceLock<LineEnds>>);
+struct Opened {
+    response: Arc<Mutex<Option<Response>>>,
+    line_ends: Arc<OnceLock<LineEnds>>,
+    /// Most bytes of an event.
+    limit: usize,
+}
+
+/// A line or an event has more bytes than are taken.
+#[derive(Debug, thiserror::Error)]
+#[error("an event is too large")]
+struct EventTooLarge;
 
 impl HttpTransport for Opened {
     fn request(&self, _request: Request<Option<Bytes>>) -> ResponseFuture {
-        let response = self.0.lock().take();
+        let response = self.response.lock().take();
         Box::pin(std::future::ready(match response {
             Some(response) => {
-                let body = Lines::new(Box::pin(response.bytes_stream()), Arc::clone(&self.1));
+                let body = Lines::new(Box::pin(response.bytes_stream()), Arc::clone(&self.line_ends), self.limit);
                 Ok(launchdarkly_sdk_transport::Response::new(Box::pin(body) as ByteStream))
             }
             None => Err(TransportError::new(std::io::Error::other("the response was read before"))),
@@ -155,6 +168,12 @@ struct Lines {
     /// Start of a character whose rest is yet to come, or of the first line.
     held: Vec<u8>,
     line_bytes: usize,
+    /// Bytes of the fields of the event under way.
+    event_bytes: usize,
+    /// Most bytes of a line and of an event.
+    limit: usize,
+    /// The line under way is a comment, which belongs to no event.
+    in_comment: bool,
     /// Nothing has come yet.
     is_first: bool,
     /// The next byte begins a line.
@@ -179,8 +198,19 @@ const GREETING: &[u8] = b": hi\n\n";
 const FIELD_WITHOUT_EFFECT: &[u8] = b"retry: 1\n";
 
 impl Lines {
-    fn new(body: Body, line_ends: Arc<OnceLock<LineEnds>>) -> Self {
-        Self { body: Mutex::new(body), line_ends, held: Vec::new(), line_bytes: 0, is_first: true, at_line_start: true, in_event: false }
+    fn new(body: Body, line_ends: Arc<OnceLock<LineEnds>>, limit: usize) -> Self {
+        Self {
+            body: Mutex::new(body),
+            line_ends,
+            held: Vec::new(),
+            line_bytes: 0,
+            event_bytes: 0,
+            limit,
+            in_comment: false,
+            is_first: true,
+            at_line_start: true,
+            in_event: false,
+        }
     }
 
     /// Adds the field to each event that begins in `text`.
@@ -191,8 +221,10 @@ impl Lines {
         let mut out = Vec::with_capacity(text.len() + 4 * FIELD_WITHOUT_EFFECT.len());
         for line in text.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
             // The second half of a CR LF looks like an empty line, too: a field too many does no harm.
+            self.in_comment = if self.at_line_start { line.starts_with(b":") } else { self.in_comment };
+            self.event_bytes += if self.in_comment { 0 } else { line.len() };
             match (self.at_line_start, line) {
-                (true, b"\r" | b"\n") => self.in_event = false,
+                (true, b"\r" | b"\n") => (self.in_event, self.event_bytes) = (false, 0),
                 (true, _) if !self.in_event => {
                     out.extend_from_slice(FIELD_WITHOUT_EFFECT);
                     self.in_event = true;
@@ -210,8 +242,8 @@ impl Lines {
             Some(at) => bytes.len() - at,
             None => self.line_bytes + bytes.len(),
         };
-        if self.line_bytes > MAX_MESSAGE_BYTES {
-            return Err(TransportError::new(std::io::Error::other(format!("a line is longer than {} MiB", MAX_MESSAGE_BYTES >> 20))));
+        if self.line_bytes > self.limit || self.event_bytes > self.limit {
+            return Err(TransportError::new(EventTooLarge));
         }
         let mut bytes = [self.held.as_slice(), bytes].concat();
         if self.line_ends.get().is_none() && bytes.len() < GREETING.len() && GREETING.starts_with(&bytes) {
@@ -253,7 +285,7 @@ mod tests {
     use super::*;
 
     fn lines() -> Lines {
-        Lines::new(Box::pin(futures_util::stream::empty()), Arc::default())
+        Lines::new(Box::pin(futures_util::stream::empty()), Arc::default(), 1 << 20)
     }
 
     fn fitted(text: &[u8], size: usize) -> Vec<u8> {

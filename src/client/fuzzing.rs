@@ -6,7 +6,7 @@ use axum::http::Response;
 use futures_util::stream;
 use reqwest::{Body, Url};
 
-use super::{Message, ev, lp, stream as streaming};
+use super::{MAX_MESSAGE_BYTES, Message, ev, lp, stream as streaming};
 
 /// The kind of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +49,18 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
     let mut messages = Vec::new();
     match answer {
         Answer::LongPolling | Answer::Multipart => {
-            if let Ok(answer) = lp::Answer::read(response, &url, is_bare.then_some(&channels)).await {
+            if let Ok(answer) = lp::Answer::read(response, &url, is_bare.then_some(&channels), MAX_MESSAGE_BYTES).await {
                 messages = answer.messages;
             }
         }
         Answer::Streaming | Answer::Parts | Answer::Lines => {
-            let mut connection = streaming::Connection::new(response, url, channels, is_bare);
+            let mut connection = streaming::Connection::new(response, url, channels, is_bare, MAX_MESSAGE_BYTES);
             while let Ok(Some(more)) = connection.next().await {
                 messages.extend(more);
             }
         }
         Answer::EventSource => {
-            let Ok(mut connection) = ev::Connection::new(response, url, channels, false) else { return messages };
+            let Ok(mut connection) = ev::Connection::new(response, url, channels, false, MAX_MESSAGE_BYTES) else { return messages };
             while let Ok(Some(more)) = connection.next().await {
                 messages.extend(more);
             }

@@ -173,13 +173,13 @@ pub async fn body(response: Response, url: &Url, timeout: Option<Duration>) -> R
 /// Reads the whole body, of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Error::Broken`], [`Error::TimedOut`], or [`Error::Protocol`] if it is larger.
+/// [`Error::Broken`], [`Error::TimedOut`], or [`Error::TooLarge`].
 pub async fn body_up_to(limit: usize, mut response: Response, url: &Url, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Error::from_http(&error, url, timeout))? {
         body.extend_from_slice(&chunk);
         if body.len() > limit {
-            return Err(Error::Protocol { url: shown(url), reason: format!("it is larger than {}", size(limit)) });
+            return Err(Error::TooLarge { url: shown(url), limit });
         }
     }
     Ok(body)

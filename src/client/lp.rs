@@ -30,7 +30,8 @@ pub struct Answer {
 
 impl Answer {
     /// Reads it; with `bare` channels it is that of NHPM or nchan, whose body is the message.
-    pub(super) async fn read(response: Response, url: &Url, bare: Option<&[String]>) -> Result<Self, Error> {
+    /// It has at most `limit` bytes.
+    pub(super) async fn read(response: Response, url: &Url, bare: Option<&[String]>, limit: usize) -> Result<Self, Error> {
         let own = |name| http::header(&response, name).map(str::to_owned);
         let (last_modified, etag) = (own("Last-Modified"), own("Etag"));
         let gap = http::header(&response, MISSED).and_then(Gap::from_header);
@@ -40,7 +41,7 @@ impl Answer {
         let is_framed = http::is_framed(&response);
         let kind = own("Content-Type");
         let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
-        let body = http::body(response, url, None).await?;
+        let body = http::body_up_to(limit, response, url, None).await?;
         if is_html && page::is_document(&body) {
             return Err(page::error(url, "--sub-path"));
         }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::{MAX_MESSAGE_BYTES, Message};
+use super::Message;
 
 /// Reads the content of one frame.
 #[must_use]
@@ -66,11 +66,13 @@ impl Splitter {
     /// message as a piece of its own, and a template without line break has no other mark.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Message> {
         self.buffer.extend_from_slice(bytes);
-        let mut messages = self.cut(false);
-        if self.buffer.len() > MAX_MESSAGE_BYTES {
-            messages.extend(self.finish(true).messages);
-        }
-        messages
+        self.cut(false)
+    }
+
+    /// Bytes of an object whose end has not come yet. Whoever pushes bounds it.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
     }
 
     /// The body has ended: returns what is left. If it was not `framed`, an object without an end was cut off and is none.

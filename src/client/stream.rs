@@ -9,7 +9,7 @@ use reqwest::{Response, Url};
 use super::dialect::{MessageId, Multipart};
 use super::error::shown;
 use super::parse::Splitter;
-use super::{Error, MAX_MESSAGE_BYTES, Message, http};
+use super::{Error, Message, http};
 
 /// The bytes of a response.
 pub(super) type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
@@ -21,6 +21,8 @@ pub struct Connection {
     is_framed: bool,
     url: Url,
     channels: Vec<String>,
+    /// Most bytes of a message.
+    limit: usize,
 }
 
 /// How messages are told apart.
@@ -69,15 +71,16 @@ impl Cutter {
         match self {
             Self::Parts(parts) => parts.pending(),
             Self::Lines(held) => held.len(),
-            Self::Template(_) | Self::Chunks => 0,
+            Self::Template(splitter) => splitter.pending(),
+            Self::Chunks => 0,
         }
     }
 }
 
 impl Connection {
-    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool) -> Self {
+    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool, limit: usize) -> Self {
         let is_framed = http::is_framed(&response);
-        Self { is_framed, cutter: Cutter::new(&response, is_bare), body: Box::pin(response.bytes_stream()), url, channels }
+        Self { is_framed, cutter: Cutter::new(&response, is_bare), body: Box::pin(response.bytes_stream()), url, channels, limit }
     }
 
     /// The next messages; `None` when the server ended the response.
@@ -88,9 +91,8 @@ impl Connection {
         let messages = match self.body.next().await {
             Some(Ok(bytes)) => {
                 let messages = self.cutter.push(&bytes, &self.channels);
-                if self.cutter.pending() > MAX_MESSAGE_BYTES {
-                    let reason = format!("a message is larger than {} MiB", MAX_MESSAGE_BYTES >> 20);
-                    return Err(Error::Protocol { url: shown(&self.url), reason });
+                if self.cutter.pending() > self.limit || messages.iter().any(|message| message.text.len() > self.limit) {
+                    return Err(Error::TooLarge { url: shown(&self.url), limit: self.limit });
                 }
                 return Ok(Some(messages));
             }

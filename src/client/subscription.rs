@@ -290,10 +290,11 @@ impl Subscription {
 
     async fn open(&mut self, response: Response, url: Url, key: Option<String>, is_common: bool) -> Result<Connection, Error> {
         let mode = self.mode();
+        let limit = self.settings.max_message_bytes;
         let connection = match (mode, key) {
-            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key, self.ids()).await?)),
-            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url, self.ids(), self.is_bare())?),
-            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url, self.ids(), self.is_bare())),
+            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key, self.ids(), limit).await?)),
+            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url, self.ids(), self.is_bare(), limit)?),
+            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url, self.ids(), self.is_bare(), limit)),
             (Mode::Lp | Mode::Poll, _) => {
                 // A 304 after a wait is the server's time-out and as good as a message: ask again at once.
                 self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
@@ -301,7 +302,7 @@ impl Subscription {
                     self.succeeded();
                 }
                 let bare = self.is_bare().then(|| self.ids());
-                self.take_answer(lp::Answer::read(response, &url, bare.as_deref()).await?, is_common);
+                self.take_answer(lp::Answer::read(response, &url, bare.as_deref(), limit).await?, is_common);
                 return Ok(Connection::Answer);
             }
         };

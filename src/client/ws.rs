@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use super::dialect::{WS_META, meta_frame};
 use super::error::{lower_first, shown};
-use super::{Error, MAX_MESSAGE_BYTES, Message, http, parse};
+use super::{Error, Message, http, parse};
 
 type WsError = tokio_tungstenite::tungstenite::Error;
 type Frame = tokio_tungstenite::tungstenite::Message;
@@ -23,6 +23,8 @@ pub struct Connection {
     url: Url,
     /// The channels, if the server tells the ids of messages before their texts.
     meta: Option<Vec<String>>,
+    /// Most bytes of a message.
+    limit: usize,
 }
 
 /// Adds the headers of the handshake and returns the key that the server has to answer.
@@ -38,7 +40,7 @@ pub(super) fn ask(headers: &mut HeaderMap) -> String {
 }
 
 impl Connection {
-    pub(super) async fn new(response: Response, url: Url, key: &str, channels: Vec<String>) -> Result<Self, Error> {
+    pub(super) async fn new(response: Response, url: Url, key: &str, channels: Vec<String>, limit: usize) -> Result<Self, Error> {
         let wrong = |reason: &str| Error::Protocol { url: shown(&url), reason: reason.to_owned() };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(wrong("it is no websocket (something else is there? see --url, --mode and --sub-path)"));
@@ -49,10 +51,10 @@ impl Connection {
         let meta = (http::header(&response, "Sec-WebSocket-Protocol") == Some(WS_META)).then_some(channels);
         let upgraded = response.upgrade().await.map_err(|error| Error::from_http(&error, &url, None))?;
         let mut config = WebSocketConfig::default();
-        config.max_message_size = Some(MAX_MESSAGE_BYTES);
-        config.max_frame_size = Some(MAX_MESSAGE_BYTES);
+        config.max_message_size = Some(limit);
+        config.max_frame_size = Some(limit);
         let frames = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
-        Ok(Self { frames, url, meta })
+        Ok(Self { frames, url, meta, limit })
     }
 
     /// The next message, or none for a ping; `None` when the server closed the connection.
@@ -65,6 +67,7 @@ impl Connection {
             Some(Ok(Frame::Binary(bytes))) => Ok(Some(vec![self.message(&bytes)])),
             Some(Ok(Frame::Close(frame))) => self.closed(frame.as_ref()),
             Some(Ok(_)) => Ok(Some(Vec::new())),
+            Some(Err(WsError::Capacity(_))) => Err(Error::TooLarge { url: shown(&self.url), limit: self.limit }),
             Some(Err(error)) => {
                 let reason = match &error {
                     WsError::Protocol(error) => error.to_string(),

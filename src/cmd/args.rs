@@ -206,6 +206,21 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
 }
 
+/// Reads a size in bytes, such as `65536`, `64k`, `10m` or `1g`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn size(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<usize>().ok().filter(|number| *number > 0).and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
+}
+
 /// Shortest time between two requests of the same thing: shorter ones are an attack on the server.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 

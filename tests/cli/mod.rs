@@ -3,6 +3,7 @@
 //! `fake` is a server that answers what a test wants; `many` publishes much at once; `resume` follows a real one through
 //! restarts; `pipeline` runs a script as CI would; `terminal` is a pseudo terminal to look at.
 
+mod answer_limits;
 mod bench;
 mod bench_nchan;
 mod bench_report;
@@ -19,6 +20,7 @@ mod nchan_server;
 mod nhpm;
 mod pipeline;
 mod profiles;
+mod progress;
 mod publish;
 mod resume;
 mod rm;

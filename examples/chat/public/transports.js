@@ -5,8 +5,8 @@
 //   end()      it is over: the connection broke, or the server closed it
 // None of them connects again by itself: that is the work of whoever keeps the cursor.
 
-/** How many milliseconds a frame may hear nothing: two and a half times the interval of pings in the configuration. */
-const limits = { silence: 25000 };
+/** How many milliseconds a frame may hear nothing: between two and three times the interval of its pings in the configuration. */
+const limits = { silence: 8000 };
 
 /** The address of a subscription: after the cursor where there is one, otherwise with the last `backlog` messages. */
 function address(kind, channel, cursor, backlog) {

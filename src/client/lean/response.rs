@@ -6,6 +6,9 @@ use crate::protocol::EXPLAIN;
 /// Most bytes of a response head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
+/// Most interim responses (1xx) before one answer.
+const MAX_INTERIM: u32 = 64;
+
 /// What of a response head matters to us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -44,6 +47,8 @@ pub struct Decoder {
     /// An incomplete head.
     held: Vec<u8>,
     state: State,
+    /// Interim responses since the last answer.
+    interim: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,6 +144,10 @@ impl Decoder {
         match response.parse(whole) {
             Ok(httparse::Status::Complete(length)) => {
                 let (head, state) = read_head(&response)?;
+                self.interim = if state == State::Head { self.interim + 1 } else { 0 };
+                if self.interim > MAX_INTERIM {
+                    return Err(format!("it has more than {MAX_INTERIM} interim responses"));
+                }
                 *bytes = &bytes[length - held..];
                 self.held = Vec::new();
                 self.state = state;

@@ -89,6 +89,7 @@ impl Subscription {
             | Error::Untrusted { .. }
             | Error::WrongScheme { .. }
             | Error::NoChannel { .. }
+            | Error::TooLarge { .. }
             | Error::Moved { .. }
             | Error::Request(_) => false,
         };

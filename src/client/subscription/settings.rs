@@ -20,6 +20,8 @@ pub struct Settings {
     pub retries: Option<u32>,
     /// Time between two requests of polling.
     pub interval: Duration,
+    /// Most bytes of a message, and of an answer of long-polling or polling; more ends the subscription.
+    pub max_message_bytes: usize,
     /// What the server speaks; found out from its answers if absent.
     pub dialect: Option<Dialect>,
 }

@@ -148,6 +148,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn labels_of_columns_do_not_touch_each_other() {
+        for count in 1..100 {
+            let all: Vec<Column> = (0..count).map(|_| Column { label: "12.3 ms".to_owned(), value: 1.0, hint: String::new() }).collect();
+            let svg = columns(&all, &[], 1.0, "");
+            let labels = svg.split("<text class=\"").skip(1).filter(|text| text.contains("12.3 ms"));
+            let ends: Vec<(f64, f64)> = labels
+                .map(|text| {
+                    let x: f64 = text.split("x=\"").nth(1).and_then(|rest| rest.split('"').next()).and_then(|x| x.parse().ok()).expect("x");
+                    // Seven letters in the size of the style sheet.
+                    let width = 7.0 * 6.2;
+                    if text.starts_with("end") { (x - width, x) } else { (x - width / 2.0, x + width / 2.0) }
+                })
+                .collect();
+            assert!(!ends.is_empty() && ends.windows(2).all(|pair| pair[0].1 < pair[1].0), "{count}: {ends:?}");
+        }
+    }
+
+    #[test]
     fn axes_have_round_marks() {
         assert_eq!(steps(10.0), [0.0, 2.5, 5.0, 7.5, 10.0]);
         assert_eq!(steps(7300.0), [0.0, 2000.0, 4000.0, 6000.0, 8000.0]);

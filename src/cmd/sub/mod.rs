@@ -148,6 +148,9 @@ pub struct Args {
     /// A refusal (401, 403, 404 and most others of 400 to 499) is never tried again.
     #[arg(long, alias = "retries", value_name = "N|forever", value_parser = retries)]
     retry: Option<u32>,
+    /// Bytes of a message, and of an answer in the modes lp and poll; more ends the run with exit code 7
+    #[arg(long, value_name = "SIZE", default_value = "64m", value_parser = args::size)]
+    max_message_size: usize,
     /// Time between two requests of mode poll, at least 100ms
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = args::interval)]
     interval: Duration,
@@ -211,7 +214,15 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         Some(marks) => (Start::At(marks.clone()), marks),
         None => (start.clone(), first_marks(&start)),
     };
-    let settings = Settings { modes, channels, start, retries: args.retry, interval: args.interval, dialect };
+    let settings = Settings {
+        modes,
+        channels,
+        start,
+        retries: args.retry,
+        interval: args.interval,
+        max_message_bytes: args.max_message_size,
+        dialect,
+    };
     let subscription = Subscription::new(args.server.client()?, endpoints, settings);
     follow(&args, subscription, Context { form, only, file, marks, deadline }).await
 }

@@ -132,3 +132,23 @@ fn the_frame_of_the_javascript_client_gets_exactly_the_text() {
     page.expect("got", &list(&texts));
     push.stop();
 }
+
+#[test]
+fn commands_on_the_page_are_quoted_for_shells() {
+    let push = Server::start(&[]);
+    let page = Page::open(&format!("{}/", push.url()));
+    page.evaluate("document.getElementById('channel').value = \"it's *?\"; document.getElementById('channel').onchange(); 0");
+    let shown = page.evaluate("document.getElementById('shell').textContent");
+    let lines: Vec<&str> = shown.as_str().expect("a text").lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for shell in ["bash", "zsh"] {
+        for line in &lines {
+            // What curl would get.
+            let script = format!("curl() {{ printf '<%s>' \"$@\"; }}; {line}");
+            let output = std::process::Command::new(shell).args(["-c", &script]).output().expect("the shell is installed");
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success() && text.contains("it%27s%20*%3F>"), "{shell}: {line}\n{text}\n{output:?}");
+        }
+    }
+    push.stop();
+}

@@ -167,7 +167,7 @@ fn outage(server: &Server, room: &str) {
     assert_eq!(page.evaluate("document.querySelector('#text').value"), "four", "what was not sent stays in the field");
     server.publish(room, "two");
     server.publish(room, "three");
-    page.evaluate("limits.silence = 25000");
+    page.evaluate("limits.silence = 8000");
     relay.restore();
     shows(&page, &["anna*: one", "without a name: two", "without a name: three"]);
     page.evaluate("document.querySelector('#send').requestSubmit()");
@@ -258,5 +258,23 @@ fn pictures_of_the_chat() {
     anna.evaluate("document.querySelector('#toggle').click()");
     save("desktop-settings.png", anna.picture(1100, 720, true));
     save("phone-empty.png", join(&server, "empty", "Dora", "iframe").picture(360, 740, false));
+    server.stop();
+}
+
+/// The server may be gone without a word: then only the pings that do not come show it.
+#[test]
+fn a_frame_notices_a_dead_server_within_ten_seconds() {
+    let server = serve("nginx.conf");
+    let page = Page::open(&format!("{}/?name=anna&transport=iframe#dead", server.url()));
+    let silence = page.evaluate("limits.silence").as_u64().expect("a number");
+    // It is looked at twice in a second.
+    assert!(silence + 500 < 10_000, "{silence}");
+    for file in ["nginx.conf", "pushctl.toml"] {
+        let conf = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/chat/").to_owned() + file).expect("the file");
+        let location = &conf[conf.find("^/iframe/").expect("the location")..];
+        let ping = location.split_once("ping_message_interval").expect("pings").1;
+        let seconds: u64 = ping.trim_start_matches([' ', '=', '"']).split('s').next().and_then(|text| text.parse().ok()).expect("seconds");
+        assert!(seconds * 2000 < silence, "a late ping is no reason to connect again");
+    }
     server.stop();
 }
