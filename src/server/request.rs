@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub host_name: Option<&'a [u8]>,
     /// Bytes of the head.
     pub head_bytes: usize,
+    /// The answer may not be chunked.
+    pub without_chunks: bool,
     /// The connection can serve further requests: the client wants it.
     pub keep_alive: bool,
     /// Where the request came from and arrived.
@@ -69,6 +71,18 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn between<'b>(&'b self, endpoints: &'b Endpoints) -> Request<'b> {
         Request { path: Cow::Borrowed(&self.path), endpoints, ..*self }
+    }
+
+    /// The same request, whose answer may not be chunked.
+    #[must_use]
+    pub fn unframed(&self) -> Request<'_> {
+        Request { path: Cow::Borrowed(&self.path), without_chunks: true, ..*self }
+    }
+
+    /// The minor version that decides how an answer of unknown length is framed: 0 = it ends with its connection.
+    #[must_use]
+    pub fn framing_version(&self) -> u8 {
+        if self.without_chunks { 0 } else { self.minor_version }
     }
 
     /// The same request as the last one of its connection.

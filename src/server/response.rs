@@ -114,23 +114,6 @@ impl Body {
         }
     }
 
-    /// Bytes that it takes on the wire.
-    #[must_use]
-    pub fn sent_bytes(&self, framing: Framing) -> u64 {
-        match self {
-            Body::Sized(body) => body.len() as u64,
-            Body::Pieces(pieces) => {
-                let mut ends = Vec::new();
-                framing.last(&mut ends);
-                pieces.iter().filter(|piece| !piece.is_empty()).for_each(|piece| {
-                    framing.begin(piece.len(), &mut ends);
-                    framing.end(&mut ends);
-                });
-                ends.len() as u64 + self.len()
-            }
-        }
-    }
-
     /// There is none, or an empty one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -217,6 +200,15 @@ impl Response {
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         USUAL_HEAD_BYTES + self.headers.len() + usize::try_from(self.body.len()).unwrap_or(usize::MAX / 2)
+    }
+
+    /// Gives an error page this content type; redirections keep theirs, as in nginx.
+    #[must_use]
+    pub fn with_page_type(mut self, page_type: Bytes) -> Self {
+        if self.status.0 >= 400 && self.content_type.as_deref() == Some(b"text/html") {
+            self.content_type = Some(page_type);
+        }
+        self
     }
 
     /// Adds further header lines.

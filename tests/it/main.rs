@@ -46,6 +46,7 @@ mod reload;
 mod reload_load;
 mod repeated;
 mod requests;
+mod response_headers;
 mod rewriting;
 mod seeds;
 mod servers;

@@ -155,7 +155,7 @@ fn common(options: &BuiltinOptions, channels_path: Expression, content_type: &'s
         last_event_id: Some(Expression::argument("eventid")),
         cursor_headers_as_fallback: true,
         gap_notice: true,
-        types: Arc::new(Types { by_extension: Vec::new(), default_type: Bytes::from_static(content_type) }),
+        types: Arc::new(Types { by_extension: Vec::new(), default_type: Bytes::from_static(content_type), ..Types::default() }),
         ..LocationSettings::default()
     }
 }

@@ -196,6 +196,6 @@ impl Default for LocationSettings {
 impl Default for Types {
     fn default() -> Self {
         let by_extension = TYPES.iter().map(|(extension, kind)| ((*extension).to_owned(), Bytes::from_static(kind))).collect();
-        Self { by_extension, default_type: Bytes::from_static(DEFAULT_TYPE) }
+        Self { by_extension, default_type: Bytes::from_static(DEFAULT_TYPE), page_type: Bytes::from_static(b"text/html") }
     }
 }

@@ -288,6 +288,8 @@ pub struct Types {
     pub by_extension: Vec<(String, Bytes)>,
     /// For everything else.
     pub default_type: Bytes,
+    /// Of error pages.
+    pub page_type: Bytes,
 }
 
 impl Types {

@@ -47,6 +47,8 @@ pub struct WebSettings {
     pub keepalive_requests: Option<u64>,
     /// `etag off`: files have none.
     pub without_etag: bool,
+    /// `chunked_transfer_encoding off`: answers of unknown length end with their connection.
+    pub without_chunks: bool,
     /// `if_modified_since`
     pub unmodified: Unmodified,
     /// `max_ranges`; `None` = unlimited, 0 = files are sent as a whole.

@@ -268,7 +268,7 @@ impl<'a> Requests<'a> {
 
     /// Does what was found to be done with a request.
     pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
-        let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location } = routed;
+        let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location, page_type } = routed;
         let response = match next {
             Next::Follow(following, companion) => return Ok(Some(self.follow((following, companion), log, location))),
             Next::File(job) => match Box::pin(job.answer()).await {
@@ -340,6 +340,7 @@ impl<'a> Requests<'a> {
             }
         };
         let status = response.status.0;
+        let response = response.with_page_type(page_type);
         let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
         let response = compression.apply(response, connection.is_head);
         self.answer(response, connection, log).await

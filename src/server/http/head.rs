@@ -185,6 +185,7 @@ fn request<'a>(
         joined_forwarded_for: joined.forwarded_for.as_deref(),
         host_name: authority.or(named),
         head_bytes,
+        without_chunks: false,
         keep_alive: keeps_alive(headers, minor_version),
         endpoints,
     };

@@ -114,6 +114,8 @@ fn web_is_alike(web: &WebSettings) -> bool {
         root: _,
         index: _,
         without_etag: _,
+        // Answers to publishers have a length.
+        without_chunks: _,
         unmodified: _,
         max_ranges: _,
         // It is asked about every request.

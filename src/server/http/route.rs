@@ -113,6 +113,8 @@ pub(super) struct Routed {
     pub(super) compression: Compression,
     /// What is logged of it.
     pub(super) log: Option<Box<Entry>>,
+    /// Content type of an error page.
+    pub(super) page_type: Bytes,
     /// The location that answers.
     pub(super) location: LocationAddress,
 }
@@ -172,6 +174,8 @@ impl Router<'_> {
         let is_last = settings.web.keepalive_requests.is_some_and(|most| self.requests >= most);
         let last = is_last.then(|| request.last());
         let request = last.as_ref().unwrap_or(request);
+        let unframed = settings.web.without_chunks.then(|| request.unframed());
+        let request = unframed.as_ref().unwrap_or(request);
         let variables = RequestVariables { request, frame: &frame, ..start.variables }.under(&settings.web);
         let (mut added, guarded) = match Guard::of(server, request, peer, self.site) {
             Some(guard) => (guard.added, guard.answer),
@@ -197,7 +201,17 @@ impl Router<'_> {
         // A request that is routed again is logged then.
         let is_final = !matches!(next, Next::Discard(_));
         let log = if is_final { logging::entry(location, settings, &variables) } else { None };
-        Routed { next, connection, expects_continue, max_body, added, compression, log, location: location.into() }
+        Routed {
+            next,
+            connection,
+            expects_continue,
+            max_body,
+            added,
+            compression,
+            log,
+            location: location.into(),
+            page_type: settings.types.page_type.clone(),
+        }
     }
 
     /// The ends of the connection as a proxy tells them that the command line, or else these settings, believe.
@@ -234,7 +248,7 @@ impl Router<'_> {
     fn connection(&self, request: &Request<'_>) -> Connection {
         let goes_on = !self.shard.is_stopping() && !self.site.is_closed();
         let keep_alive = request.keep_alive && goes_on && !self.site.limits.keepalive_timeout.is_zero();
-        Connection { minor_version: request.minor_version, keep_alive, is_head: request.method == "HEAD" }
+        Connection { minor_version: request.framing_version(), keep_alive, is_head: request.method == "HEAD" }
     }
 
     fn located(

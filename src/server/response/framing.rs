@@ -1,5 +1,7 @@
 //! How bodies without a known length are framed.
 
+use super::Body;
+
 /// How a body without known length is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
@@ -45,6 +47,25 @@ impl Framing {
     pub fn last(self, out: &mut Vec<u8>) {
         if self == Framing::Chunked {
             out.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+}
+
+impl Body {
+    /// Bytes that it takes on the wire.
+    #[must_use]
+    pub fn sent_bytes(&self, framing: Framing) -> u64 {
+        match self {
+            Body::Sized(body) => body.len() as u64,
+            Body::Pieces(pieces) => {
+                let mut ends = Vec::new();
+                framing.last(&mut ends);
+                pieces.iter().filter(|piece| !piece.is_empty()).for_each(|piece| {
+                    framing.begin(piece.len(), &mut ends);
+                    framing.end(&mut ends);
+                });
+                ends.len() as u64 + self.len()
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn subscription(settings: &LocationSettings, format: SharedFormat, ch
 
 /// The format of the answer, when that has to wait.
 pub(super) fn format(call: &Call<'_>) -> SharedFormat {
-    let framing = Framing::of(call.request.minor_version);
+    let framing = Framing::of(call.request.framing_version());
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let callback = call.callback();
     let content_type = match &callback {
@@ -93,7 +93,7 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
         };
         LongPollFormat {
             renderer: Renderer::new(call.settings.clone(), style),
-            connection: Connection { minor_version: call.request.minor_version, keep_alive, is_head: false },
+            connection: Connection { minor_version: call.request.framing_version(), keep_alive, is_head: false },
             content_type,
             headers: [&cors[..], NO_CACHE].concat(),
             added: call.added.to_vec(),

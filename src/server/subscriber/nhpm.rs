@@ -123,9 +123,9 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
     };
     let keep_alive = call.request.keep_alive;
     let key =
-        Key { added: call.added.to_vec(), ..Key::new(call.settings, Kind::Nhpm, Framing::of(call.request.minor_version), keep_alive) };
+        Key { added: call.added.to_vec(), ..Key::new(call.settings, Kind::Nhpm, Framing::of(call.request.framing_version()), keep_alive) };
     let format = call.formats.shared(key, call.settings, || WaitingFormat {
-        connection: Connection { minor_version: call.request.minor_version, keep_alive, is_head: false },
+        connection: Connection { minor_version: call.request.framing_version(), keep_alive, is_head: false },
         added: call.added.to_vec(),
         slow: call.slow_consumers(),
     });

@@ -55,7 +55,7 @@ impl Gzip {
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
     let is_eventsource = call.mode == SubscriberMode::EventSource;
-    let framing = Framing::of(call.request.minor_version);
+    let framing = Framing::of(call.request.framing_version());
     let keep_alive = call.request.keep_alive && framing == Framing::Chunked;
     let padding = padding(call);
     let renderer = renderer(call);

@@ -169,8 +169,8 @@ static NAMES: &[(Class, &str)] = &[
     (
         Class::Harmless,
         "add_trailer add_before_body add_after_body addition_types autoindex autoindex_exact_size autoindex_format \
-         autoindex_localtime ancient_browser ancient_browser_value modern_browser modern_browser_value charset charset_map charset_types \
-         override_charset source_charset chunked_transfer_encoding create_full_put_path dav_access dav_methods random_index min_delete_depth \
+         autoindex_localtime ancient_browser ancient_browser_value modern_browser modern_browser_value charset_map \
+         override_charset source_charset create_full_put_path dav_access dav_methods random_index min_delete_depth \
          error_page expires gunzip gunzip_buffers gzip_static \
          health_check limit_rate limit_rate_after mirror mirror_request_body \
          post_action recursive_error_pages \

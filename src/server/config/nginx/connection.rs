@@ -22,8 +22,14 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("server_tokens", HSL, 1..=1, Effect::Once(server_tokens)),
     rule_of("etag", HSL, 1..=1, Effect::Once(etag)),
     rule_of("if_modified_since", HSL, 1..=1, Effect::Once(if_modified_since)),
+    rule_of("chunked_transfer_encoding", HSL, 1..=1, Effect::Once(chunked_transfer_encoding)),
     rule_of("max_ranges", HSL, 1..=1, Effect::Once(max_ranges)),
 ];
+
+fn chunked_transfer_encoding(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
+    scope.level.chunked_transfer_encoding = value.flag()?;
+    Ok(())
+}
 
 fn set_real_ip_from(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let text = value.shown();

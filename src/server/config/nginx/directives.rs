@@ -13,7 +13,7 @@ use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, Subscrib
 use super::files::Place;
 use super::levels::Scope;
 use super::names::LogFormats;
-use super::{Verdict, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported, nhpm, rewriting, units, web};
+use super::{Verdict, charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported, nhpm, rewriting, units, web};
 
 /// The kinds of blocks, as bits.
 pub(super) const MAIN: u8 = 1;
@@ -91,6 +91,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
         web::DIRECTIVES,
         rewriting::DIRECTIVES,
         gzip::DIRECTIVES,
+        charset::DIRECTIVES,
         connection::DIRECTIVES,
         logs::DIRECTIVES,
         nhpm::DIRECTIVES,

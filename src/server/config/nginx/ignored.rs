@@ -67,7 +67,6 @@ static GROUPS: &[(&str, &[&str])] = &[
     (
         "the socket is handled by pushctl itself",
         &[
-            "chunked_transfer_encoding",
             "keepalive_disable",
             "keepalive_time",
             "lingering_close",

@@ -159,6 +159,9 @@ level! {
     // Ours: not a directive of the module.
     batch: bool,
     types: Vec<(String, Bytes)>,
+    charset: Option<Bytes>,
+    charset_types: Vec<String>,
+    chunked_transfer_encoding: bool,
     default_type: Bytes,
     client_max_body_size: u64,
     slow_consumer: SlowPolicy,
@@ -220,7 +223,7 @@ impl Level {
             allowed_origins: level.allowed_origins,
             allow_connections_to_events_channel: level.allow_connections_to_events_channel.unwrap_or(false),
             batch: level.batch.unwrap_or(false),
-            types: Arc::new(types(level.types, level.default_type)),
+            types: Arc::new(super::charset::types(self, types(level.types, level.default_type))),
             client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
             web: self.web(),
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
@@ -260,6 +263,7 @@ impl Level {
             limit_except: level.limit_except,
             keepalive_requests: level.keepalive_requests,
             without_etag: level.etag == Some(false),
+            without_chunks: level.chunked_transfer_encoding == Some(false),
             unmodified: level.if_modified_since.unwrap_or_default(),
             max_ranges: level.max_ranges,
             secure_link: self.secure_link().map(Arc::new),
@@ -272,5 +276,5 @@ fn types(by_extension: Option<Vec<(String, Bytes)>>, default_type: Option<Bytes>
     let defaults = Types::default();
     let mut by_extension = by_extension.unwrap_or(defaults.by_extension);
     by_extension.sort();
-    Types { by_extension, default_type: default_type.unwrap_or(defaults.default_type) }
+    Types { by_extension, default_type: default_type.unwrap_or(defaults.default_type), page_type: defaults.page_type }
 }

@@ -6,6 +6,7 @@
 //! they become notices.
 
 mod build;
+mod charset;
 mod checks;
 mod classes;
 mod conditions;
