@@ -136,11 +136,10 @@ fn what_stands_around_endpoints_survives_toml() {
                 }
                 rewrite ^/old/(.*)$ /new/$1?a=b&c last; auth_request /auth; auth_request_set $who $upstream_http_x_user;
                 auth_request_set $how "$upstream_status $status"; secure_link $arg_m,$arg_e; secure_link_md5 "$secure_link_expires$uri x";
-                location = /auth { internal; proxy_pass http://up/check; proxy_set_header X-URI $request_uri; }
+                location = /auth { internal; proxy_pass http://127.0.0.1:1/check; proxy_set_header X-URI $request_uri; }
                 location /signed/ { secure_link_secret "w \"d"; if ($secure_link = "") { rewrite ^ /no? break; } set $args a=$1; }
-                location ^~ /p { rewrite ^ /q break; proxy_pass http://up; limit_except GET { proxy_pass http://x; deny all; } }
+                location ^~ /p { rewrite ^ /q break; proxy_pass http://127.0.0.1:1; limit_except GET { proxy_pass http://x; deny all; } }
             }
-            upstream up { server 127.0.0.1:1; }
         }"#,
     ));
 }
@@ -152,4 +151,9 @@ fn what_toml_cannot_hold_is_told_with_its_place() {
     assert!(error.starts_with("conf:4: ") && error.contains("UTF-8"), "{error}");
     let conf = b"events {}\nhttp { server {\n    location / {\n      default_type \"\xff\";\n      return 200;\n} } }\n";
     assert!(to_toml("conf", conf).expect_err("not UTF-8").starts_with("conf:4: "));
+    let location =
+        "location /p { nchan_publisher; nchan_channel_id c; nchan_authorize_request /a; } location /a { proxy_pass http://up/x; }";
+    let conf = format!("events {{}}\nhttp {{ server {{ {location} }}\nupstream UP {{ server 127.0.0.1:1; }} }}\n");
+    let error = to_toml("conf", conf.as_bytes()).expect_err("the name would be one of a host");
+    assert!(error.starts_with("conf:3: ") && error.contains("\"upstream UP\""), "{error}");
 }
