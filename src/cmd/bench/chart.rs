@@ -13,6 +13,9 @@ const BELOW: f64 = 40.0;
 const ABOVE: f64 = 14.0;
 const RIGHT: f64 = 14.0;
 
+/// Room that the last label of a column needs before its mark.
+const LAST_LABEL: f64 = 64.0;
+
 /// A line of a chart.
 pub(super) struct Curve<'a> {
     /// Its name in the legend.
@@ -92,8 +95,9 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
     // Labels that would touch each other are left out.
     let every = columns.len().div_ceil(14).max(1);
     let count = columns.len();
-    // The last one ends at the right edge instead of being in the middle of its mark, so the one before it needs twice the room.
-    let is_labelled = |number: usize| number == count || (number.is_multiple_of(every) && count - number >= every.max(2));
+    // The last one ends at the right edge instead of being in the middle of its mark, so it needs more room before it.
+    let is_far = |number: usize| (count - number) as f64 * width * (WIDTH - LEFT - RIGHT) > LAST_LABEL;
+    let is_labelled = |number: usize| number == count || (number.is_multiple_of(every) && is_far(number));
     let labelled = columns.iter().enumerate().filter(|(number, _)| is_labelled(number + 1));
     let ticks: Vec<Tick> = labelled.map(|(number, column)| Tick { at: (number + 1) as f64 * width, label: column.label.clone() }).collect();
     let mut svg = frame(&ticks, y_ticks, unit);
