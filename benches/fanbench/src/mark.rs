@@ -1,7 +1,8 @@
 //! The marks of messages: each carries its number and when it was due, and is found again in whatever a server makes of it.
 //!
 //! A mark is `T<nanoseconds>#<number>@`; a message is a mark and padding. The scanner reads a byte stream that may be cut
-//! anywhere, and checks that the numbers are 1, 2, 3, …
+//! anywhere, and checks that every number from 1 comes once. Servers keep the order of each publisher's connection, not that of
+//! several, so that a number may come after a later one.
 
 use std::fmt::Write;
 
@@ -22,16 +23,20 @@ pub fn message(out: &mut String, due_nanos: u64, number: u64, size: usize) {
 /// What was wrong with the numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Numbers that were left out.
+    /// Numbers that were left out, and have not come since.
     pub lost: u64,
-    /// Numbers that came again, or after a later one.
+    /// Numbers that came again.
     pub repeated: u64,
+    /// Numbers that came after a later one. With one publisher that is a fault.
+    pub reordered: u64,
 }
 
 /// Reads the marks in the stream of one subscriber of one channel.
 #[derive(Debug, Default)]
 pub struct Scanner {
     last: u64,
+    /// Numbers below `last` that have not come, as first and last of each row of them.
+    missing: Vec<(u64, u64)>,
     held: Vec<u8>,
 }
 
@@ -39,6 +44,7 @@ impl Scanner {
     /// What came up to number `last` does not matter.
     pub fn skip_to(&mut self, last: u64) {
         self.last = last;
+        self.missing = Vec::new();
         self.held = Vec::new();
     }
 
@@ -53,17 +59,35 @@ impl Scanner {
         }
     }
 
+    fn note(&mut self, number: u64, faults: &mut Faults) {
+        if number > self.last {
+            let missing = number - self.last - 1;
+            if missing > 0 {
+                self.missing.push((self.last + 1, number - 1));
+                faults.lost += missing;
+            }
+            self.last = number;
+            return;
+        }
+        let Some(at) = self.missing.iter().position(|(first, last)| (*first..=*last).contains(&number)) else {
+            faults.repeated += 1;
+            return;
+        };
+        faults.lost -= 1;
+        faults.reordered += 1;
+        let (first, last) = self.missing.swap_remove(at);
+        self.missing.extend([(first, number - 1), (number + 1, last)].into_iter().filter(|(first, last)| first <= last));
+        if self.missing.is_empty() {
+            self.missing = Vec::new();
+        }
+    }
+
     fn scan(&mut self, bytes: &[u8], faults: &mut Faults, found: &mut impl FnMut(u64)) {
         let mut end = 0;
         for at in memchr_iter(b'@', bytes) {
             end = at + 1;
             let Some((due, number)) = parse(&bytes[at.saturating_sub(MAX_MARK_BYTES)..at]) else { continue };
-            if number > self.last {
-                faults.lost += number - self.last - 1;
-                self.last = number;
-            } else {
-                faults.repeated += 1;
-            }
+            self.note(number, faults);
             found(due);
         }
         let tail = &bytes[end.max(bytes.len().saturating_sub(MAX_MARK_BYTES))..];
@@ -118,11 +142,27 @@ mod tests {
     #[test]
     fn holes_and_repetitions_are_counted() {
         let mut stream = String::new();
-        for number in [1, 2, 5, 4, 6, 6] {
+        for number in [1, 2, 5, 4, 6, 6, 4] {
             message(&mut stream, 0, number, 0);
         }
         let mut faults = Faults::default();
         Scanner::default().read(stream.as_bytes(), &mut faults, |_| {});
-        assert_eq!(faults, Faults { lost: 2, repeated: 2 });
+        assert_eq!(faults, Faults { lost: 1, repeated: 2, reordered: 1 });
+    }
+
+    #[test]
+    fn numbers_of_several_publishers_may_overtake_each_other() {
+        let mut stream = String::new();
+        for number in [8, 1, 2, 5, 3, 4, 7, 6, 9] {
+            message(&mut stream, 0, number, 0);
+        }
+        let (mut scanner, mut faults) = (Scanner::default(), Faults::default());
+        for piece in stream.as_bytes().chunks(3) {
+            scanner.read(piece, &mut faults, |_| {});
+        }
+        assert_eq!(faults, Faults { lost: 0, repeated: 0, reordered: 7 });
+        scanner.skip_to(20);
+        scanner.read(b"T0#22@T0#23@", &mut faults, |_| {});
+        assert_eq!((faults.lost, scanner.last), (1, 23));
     }
 }

@@ -114,7 +114,7 @@ impl Load {
     /// # Errors
     /// When not everything came within `timeout` after the last message.
     pub fn publish(&mut self, until: Until, pace: Pace, timeout: Duration) -> Result<()> {
-        self.tally = Tally::default();
+        self.tally = Tally { is_ordered: self.plan.publishers <= 1, ..Tally::default() };
         let start = Instant::now();
         let mut last_sent = start;
         loop {
@@ -288,7 +288,7 @@ impl Load {
     /// As [`Load::open`]; and when not everything came in time.
     pub fn open_with_backlog(&mut self, timeout: Duration) -> Result<Duration> {
         let expected = self.plan.backlog * self.plan.subscribers as u64;
-        self.tally = Tally { expected, ..Tally::default() };
+        self.tally = Tally { expected, is_ordered: self.plan.publishers <= 1, ..Tally::default() };
         let start = Instant::now();
         self.open(timeout)?;
         self.drain(timeout)?;

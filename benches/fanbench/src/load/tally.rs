@@ -21,8 +21,10 @@ pub struct Tally {
     pub delivered: u64,
     /// Messages that should have come.
     pub expected: u64,
-    /// What was wrong with the order.
+    /// What was wrong with the numbers.
     pub faults: Faults,
+    /// There was one publisher, whose order has to be kept.
+    pub is_ordered: bool,
     /// Bytes that came.
     pub bytes: u64,
     /// Connections of subscribers that the server closed.
@@ -52,6 +54,7 @@ impl Default for Tally {
             delivered: 0,
             expected: 0,
             faults: Faults::default(),
+            is_ordered: false,
             bytes: 0,
             closed: 0,
             refused: 0,
@@ -83,6 +86,7 @@ impl Tally {
             (missing, "missing"),
             (self.faults.lost, "lost"),
             (self.faults.repeated, "repeated"),
+            (if self.is_ordered { self.faults.reordered } else { 0 }, "reordered"),
             (self.publish_errors, "publish errors"),
             (self.refused, "refused"),
             (self.closed, "closed"),
