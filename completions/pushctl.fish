@@ -52,6 +52,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l allow-origin -
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l server-name -d 'A name by which the server is addressed; may be given several times' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l shards -d 'Threads that hold connections [default: one per core]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l memory -d 'Memory for messages, channels, subscribers and connections together [default: 512m]' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l connection-memory -d 'Memory for connections and what waits for their sockets, apart from --memory [default: part of --memory; 256m where a configuration sets a size of shared memory]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l message-ttl -d 'Time that a stored message is kept [default: 30m]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l max-stored-messages -d 'Messages stored per channel; the oldest go when there are more [default: 10000]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand serve" -l channel-inactivity -d 'Time without messages, publishing and subscribers after which a channel is forgotten [default: 30s]' -r
@@ -206,7 +207,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l timeout -d 'Ti
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l warm-up -d 'Publish for this time before the measurement begins' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l connect-rate -d 'Connections per second; as fast as the server answers if absent' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l processes -d 'Processes for the subscribers: a number, or auto for as few as the limits of open files and ports allow' -r
-complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l bind -d 'Address of this machine to connect from (repeatable; several processes take them in turn)' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l bind -d 'Address of this machine to connect from (repeatable; connections take them in turn)' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l report -d 'Write a page with charts, which needs nothing else' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l compare -d 'Show the differences from an earlier result of --json' -r -F
 complete -c pushctl -n "__fish_pushctl_using_subcommand bench" -l assert -d 'Conditions that must hold, or the exit code is 8 and the values are told (a comma means \'and\')' -r

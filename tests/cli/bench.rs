@@ -286,3 +286,28 @@ fn connections_come_at_once_or_at_a_rate() {
     }
     assert_eq!(run(&["bench", "--storm", "--connect-rate", "5"], b"").code, 2);
 }
+
+#[test]
+fn connections_take_the_addresses_of_bind_in_turn() {
+    // Each address has room for half of the subscribers; statistics and publishers come from 127.0.0.1.
+    let server = crate::support::Server::start(&["--max-connections-per-address", "4"]);
+    for addresses in [["127.0.0.2", "127.0.0.3"], ["127.0.0.4", "127.0.0.5"]] {
+        let [first, second] = addresses;
+        let outcome = run(
+            &["bench", "--url", server.url(), "-n", "8", "--messages", "5", "--processes", "1", "--bind", first, "--bind", second],
+            b"",
+        );
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+    }
+    server.stop();
+}
+
+#[test]
+fn too_few_local_addresses_are_reported_at_the_start() {
+    let server = crate::support::Server::start(&[]);
+    let bind = ["--bind", "127.0.0.2", "--bind", "127.0.0.3"];
+    let outcome = run(&[&["bench", "--url", server.url(), "-n", "140000", "--processes", "1"][..], &bind].concat(), b"");
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(outcome.stderr.contains("more ports than 2 local addresses have"), "{outcome:?}");
+    server.stop();
+}

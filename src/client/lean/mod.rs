@@ -8,6 +8,7 @@ pub mod frames;
 pub mod publisher;
 pub mod response;
 pub mod socket;
+pub mod source;
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use self::socket::Socket;
+use self::source::Sources;
 use super::error::shown;
 use super::{Error, unix_socket};
 
@@ -40,8 +42,8 @@ pub struct Target {
     /// `Host` and the user's headers, each with its line break.
     headers: String,
     origin: String,
-    /// Where connections come from, if that is not left to the system.
-    source: Option<IpAddr>,
+    /// Where connections come from.
+    sources: Sources,
 }
 
 /// Where a server listens.
@@ -82,7 +84,7 @@ impl Target {
         if let Some(credentials) = credentials(url).filter(|_| !headers.contains_key("authorization")) {
             write!(lines, "Authorization: Basic {}\r\n", STANDARD.encode(credentials)).expect("a string takes everything");
         }
-        Ok(Self { address, headers: lines, origin, source: None })
+        Ok(Self { address, headers: lines, origin, sources: Sources::default() })
     }
 
     /// Connects.
@@ -90,19 +92,25 @@ impl Target {
     /// # Errors
     /// [`Error::Unreachable`]
     pub async fn connect(&self) -> Result<Socket, Error> {
-        let socket = match (&self.address, self.source) {
-            (Address::Unix(path), None) => UnixStream::connect(path).await.map(Socket::Unix),
-            (Address::Unix(_), Some(_)) => Err(std::io::Error::other("a unix socket has no source address (leave --bind out)")),
-            (Address::Tcp(addresses), None) => TcpStream::connect(addresses.as_slice()).await.and_then(without_delay),
-            (Address::Tcp(addresses), Some(source)) => connect_from(addresses, source).await.and_then(without_delay),
+        let socket = match (&self.address, self.sources.is_empty()) {
+            (Address::Unix(path), true) => UnixStream::connect(path).await.map(Socket::Unix),
+            (Address::Unix(_), false) => Err(std::io::Error::other("a unix socket has no source address (leave --bind out)")),
+            (Address::Tcp(addresses), true) => TcpStream::connect(addresses.as_slice()).await.and_then(without_delay),
+            (Address::Tcp(addresses), false) => connect_from(addresses, &self.sources).await.and_then(without_delay),
         };
         socket.map_err(|error| Error::Unreachable { url: self.origin.clone(), reason: super::error::io_reason(&error) })
     }
 
-    /// The same server, with connections that come from that address of this machine.
+    /// The same server, with connections that come from these addresses of this machine.
     #[must_use]
-    pub fn from_source(self, source: Option<IpAddr>) -> Self {
-        Self { source, ..self }
+    pub fn from_sources(self, sources: Sources) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// True if each connection needs a local port.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.address, Address::Tcp(_))
     }
 
     /// True if the server is on this machine, so that any address 127.x.y.z may be a source.
@@ -135,11 +143,12 @@ fn without_delay(socket: TcpStream) -> std::io::Result<Socket> {
     Ok(Socket::Tcp(socket))
 }
 
-async fn connect_from(addresses: &[SocketAddr], source: IpAddr) -> std::io::Result<TcpStream> {
+async fn connect_from(addresses: &[SocketAddr], sources: &Sources) -> std::io::Result<TcpStream> {
     let mut result = Err(std::io::Error::other("the server has no address of the same family as --bind"));
-    for address in addresses.iter().filter(|address| address.is_ipv4() == source.is_ipv4()) {
+    for address in addresses {
+        let Some(source) = sources.next(address.is_ipv4()) else { continue };
         let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.bind(SocketAddr::new(source, 0))?;
+        source::bind(&socket, source)?;
         result = socket.connect(*address).await;
         if result.is_ok() {
             break;

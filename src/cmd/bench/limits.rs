@@ -1,5 +1,6 @@
 //! What the system allows one process: open files and ports, and into how many processes a run is split because of them.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -60,13 +61,54 @@ fn ports() -> u64 {
     }
 }
 
-/// The address that process `index` connects from: one of those given, or on this machine one of 127.0.0.0/8, since each
-/// address has its own ports. A single process leaves it to the system.
-pub(super) fn source(index: usize, of: usize, given: &[IpAddr], is_loopback: bool) -> Option<IpAddr> {
-    match given {
-        [] if of > 1 && is_loopback => Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + index as u8))),
-        [] => None,
-        given => Some(given[index % given.len()]),
+/// Where the connections of a run come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    /// Subscribers of all processes.
+    pub(super) subscribers: usize,
+    /// `--bind`
+    pub(super) given: &'a [IpAddr],
+    /// The server is on this machine, which has the addresses 127.0.0.0/8.
+    pub(super) is_loopback: bool,
+}
+
+impl Origin<'_> {
+    /// Checks that the local addresses have enough ports.
+    ///
+    /// # Errors
+    /// [`Usage`] if they have not.
+    pub(super) fn check_ports(self) -> Result<(), Usage> {
+        if self.given.is_empty() && self.is_loopback {
+            return Ok(());
+        }
+        let addresses = self.given.iter().collect::<HashSet<_>>().len().max(1);
+        let (subscribers, ports) = (self.subscribers, ports());
+        if subscribers as u64 <= ports.saturating_mul(addresses as u64) {
+            return Ok(());
+        }
+        Err(Usage(format!(
+            "{subscribers} connections need more ports than {addresses} local {} ({ports} each, see \
+             'sysctl net.ipv4.ip_local_port_range'): give further addresses with --bind",
+            if addresses == 1 { "address has" } else { "addresses have" }
+        )))
+    }
+
+    /// The addresses that process `index` connects from in turn, none if the system chooses. Of those given every process begins
+    /// with another one. On this machine each process has its own, and a single one as many as it needs.
+    pub(super) fn sources(self, index: usize, of: usize) -> Vec<IpAddr> {
+        let local = |number: usize| IpAddr::V4(Ipv4Addr::new(127, 0, 0, u8::try_from(number + 1).unwrap_or(u8::MAX)));
+        if !self.given.is_empty() {
+            let mut sources = self.given.to_vec();
+            sources.rotate_left(index % self.given.len());
+            return sources;
+        }
+        // A tenth of the ports is left for others, and for connections that are being closed.
+        let each = usize::try_from(ports() * 9 / 10).unwrap_or(usize::MAX).max(1);
+        let needed = self.subscribers.div_ceil(of).div_ceil(each);
+        if !self.is_loopback || of.max(needed) == 1 {
+            return Vec::new();
+        }
+        (index * needed..(index + 1) * needed).map(local).collect()
     }
 }
 
@@ -106,11 +148,27 @@ mod tests {
     }
 
     #[test]
-    fn every_process_has_ports_of_its_own() {
-        let address = |text: &str| text.parse::<IpAddr>().ok();
-        assert_eq!(source(2, 3, &[], true), address("127.0.0.3"));
-        assert_eq!((source(0, 1, &[], true), source(1, 2, &[], false)), (None, None));
-        let given: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"].iter().filter_map(|text| address(text)).collect();
-        assert_eq!((source(1, 4, &given, false), source(2, 4, &given, true)), (address("10.0.0.2"), address("10.0.0.1")));
+    fn every_process_has_its_own_ports() {
+        let origin = |subscribers, is_loopback| Origin { subscribers, given: &[], is_loopback };
+        let addresses = |numbers: &[u8]| numbers.iter().map(|number| IpAddr::from([127, 0, 0, *number])).collect::<Vec<_>>();
+        assert_eq!(origin(30, true).sources(2, 3), addresses(&[3]));
+        assert_eq!((origin(30, true).sources(0, 1), origin(30, false).sources(1, 2)), (Vec::new(), Vec::new()));
+        let many = usize::try_from(ports()).expect("it is small");
+        assert_eq!(origin(2 * many, true).sources(0, 1), addresses(&[1, 2, 3]));
+        assert_eq!(origin(4 * many, true).sources(1, 2), addresses(&[4, 5, 6]));
+        let given = addresses(&[7, 8, 9]);
+        let origin = Origin { subscribers: 10, given: &given, is_loopback: true };
+        assert_eq!((origin.sources(0, 2), origin.sources(4, 5)), (addresses(&[7, 8, 9]), addresses(&[8, 9, 7])));
+    }
+
+    #[test]
+    fn too_few_addresses_are_reported_before_anything_is_connected() {
+        let given = [IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 2])];
+        let subscribers = usize::try_from(ports()).expect("it is small") + 1;
+        let origin = Origin { subscribers, given: &given, is_loopback: true };
+        let error = origin.check_ports().expect_err("one address does not suffice").to_string();
+        assert!(error.contains("than 1 local address has") && error.contains("--bind"), "{error}");
+        assert!(Origin { subscribers: subscribers - 1, ..origin }.check_ports().is_ok());
+        assert!(Origin { given: &[], ..origin }.check_ports().is_ok(), "127.0.0.0/8 has enough");
     }
 }

@@ -97,7 +97,10 @@ pub struct Args {
     /// Processes for the subscribers: a number, or auto for as few as the limits of open files and ports allow
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = Processes::parse)]
     processes: Processes,
-    /// Address of this machine to connect from (repeatable; several processes take them in turn)
+    /// Address of this machine to connect from (repeatable; connections take them in turn)
+    ///
+    /// Each address has its own ports, about 28,000 (net.ipv4.ip_local_port_range). Without it, and with a server on this machine,
+    /// as many of 127.0.0.1, 127.0.0.2, ... are used as are needed.
     #[arg(long, value_name = "ADDRESS")]
     bind: Vec<IpAddr>,
     /// Print the result as one line of JSON

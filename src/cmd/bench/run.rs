@@ -101,9 +101,12 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
     let prefix = format!("bench-{}-{:x}-", std::process::id(), crate::message::unix_now());
     let of = args.processes.number(args.subscribers, target.is_loopback() || !args.bind.is_empty());
-    limits::raise_open_files(if of == 1 { args.subscribers + args.publishers } else { args.publishers })?;
-    let part = Part { index: 0, of, start: clock::now(), prefix, source: None };
+    let part = Part { index: 0, of, start: clock::now(), prefix, sources: Vec::new() };
     let run = Run { args, endpoints, target, client: args.server.client()?, part, has_begun: Cell::new(false) };
+    if run.target.is_tcp() {
+        run.origin().check_ports()?;
+    }
+    limits::raise_open_files(if of == 1 { args.subscribers + args.publishers } else { args.publishers })?;
     let outcome = tokio::select! {
         outcome = run.measure() => outcome.map(Some),
         result = run.interrupted_before() => result.map(|()| None),
@@ -185,11 +188,15 @@ impl Run<'_> {
         Load { publishers, size, rate, timeout, end, first: clock::now() }
     }
 
+    fn origin(&self) -> limits::Origin<'_> {
+        limits::Origin { subscribers: self.args.subscribers, given: &self.args.bind, is_loopback: self.target.is_loopback() }
+    }
+
     /// Starts the subscribers, here or in processes of their own.
     fn crowd(&self) -> anyhow::Result<Crowd> {
         let part = |index: usize| {
-            let source = limits::source(index, self.part.of, &self.args.bind, self.target.is_loopback());
-            Part { index, source, ..self.part.clone() }
+            let sources = self.origin().sources(index, self.part.of);
+            Part { index, sources, ..self.part.clone() }
         };
         if self.part.of == 1 {
             return Share::start(self.args, part(0), &self.endpoints, self.target.clone()).map(Crowd::Here);

@@ -16,6 +16,7 @@ use super::clock;
 use super::state::{Entry, State};
 use crate::client::lean::Target;
 use crate::client::lean::follow::{Sink, follow};
+use crate::client::lean::source::Sources;
 use crate::client::{Endpoints, Mode};
 
 /// Connections that are made at once: more overflow the listen queue of most servers.
@@ -32,8 +33,8 @@ pub(super) struct Part {
     pub(super) start: u64,
     /// What the names of its channels begin with.
     pub(super) prefix: String,
-    /// The local address to connect from, if it is not left to the system.
-    pub(super) source: Option<IpAddr>,
+    /// The local addresses to connect from in turn; empty = the system chooses.
+    pub(super) sources: Vec<IpAddr>,
 }
 
 impl Part {
@@ -65,7 +66,7 @@ impl Share {
         let urls: Result<Vec<Url>, _> = (0..args.channels).map(|number| endpoints.subscribe(args.mode, &part.channel(number))).collect();
         let crowd = Rc::new(Crowd {
             urls: urls?,
-            target: target.from_source(part.source),
+            target: target.from_sources(Sources::new(part.sources.clone())),
             turns: Semaphore::new(if args.storm { Semaphore::MAX_PERMITS } else { CONNECTING }),
             mode: args.mode,
             nanos_between: args.connect_rate.map(|rate| 1e9 / rate),
