@@ -705,7 +705,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__serve)
-            opts="-l -c -h --listen --nginx-conf --config --real-ip-from --front-enforces --allow-from --basic-auth --allow-origin --server-name --shards --memory --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-waiting-lists --max-subscribers-per-channel --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --max-lag --slow-consumer --max-connections --max-connections-per-address --header-timeout --body-timeout --min-body-rate --keepalive-timeout --linger-time --send-timeout --ping-timeout --hook-timeout --max-hook-answer --max-hooks --max-hook-notices --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --grace --ready-file --parent --log-level --help"
+            opts="-l -c -h --listen --nginx-conf --config --real-ip-from --front-enforces --allow-from --basic-auth --allow-origin --server-name --shards --memory --connection-memory --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-waiting-lists --max-subscribers-per-channel --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --max-lag --slow-consumer --max-connections --max-connections-per-address --header-timeout --body-timeout --min-body-rate --keepalive-timeout --linger-time --send-timeout --ping-timeout --hook-timeout --max-hook-answer --max-hooks --max-hook-notices --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --grace --ready-file --parent --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -760,6 +760,10 @@ _pushctl() {
                     return 0
                     ;;
                 --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connection-memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -3,6 +3,7 @@
 mod access;
 mod hooks;
 mod listen;
+mod memory;
 mod ready_file;
 mod reload;
 mod signals;
@@ -80,13 +81,8 @@ pub struct Args {
     /// Threads that hold connections [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
-    /// Memory for messages, channels, subscribers and connections together [default: 512m]
-    ///
-    /// When it is used up, publishing and subscribing are answered with 500 until there is room again. Connections that do
-    /// not subscribe may go beyond it by a sixteenth (at least 1m), so that statistics can be read and channels deleted.
-    /// Requests that are coming in may take as much again, and at least 8m.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory: Option<u64>,
+    #[command(flatten)]
+    memory: memory::MemoryOptions,
     /// Time that a stored message is kept [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = whole_seconds)]
     message_ttl: Option<Duration>,
@@ -304,7 +300,7 @@ impl Args {
         }
         set(&mut config.shards, self.shards);
         let broker = &mut config.broker;
-        set(&mut broker.shared_memory_size, self.memory);
+        self.memory.apply(broker);
         set(&mut broker.message_ttl, self.message_ttl);
         set(&mut broker.channel_inactivity_time, self.channel_inactivity);
         broker.max_messages_stored_per_channel = self.max_stored_messages.or(broker.max_messages_stored_per_channel);

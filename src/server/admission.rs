@@ -128,7 +128,9 @@ impl Told {
             Incident::TooManyFromAddress => {
                 tracing::warn!(limit = per_address, "connections are refused: too many of one address (--max-connections-per-address)");
             }
-            Incident::NoMemoryForConnection => tracing::warn!("connections are refused: the memory bound is reached (--memory)"),
+            Incident::NoMemoryForConnection => {
+                tracing::warn!("connections are refused: the memory bound is reached (--memory, --connection-memory)")
+            }
             _ => tracing::warn!(limit = most, "connections are refused: too many at once (--max-connections)"),
         }
     }

@@ -2,6 +2,7 @@
 //! policy.
 
 mod admission;
+mod allocator;
 pub mod broker;
 pub mod compression;
 pub mod config;

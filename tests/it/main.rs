@@ -14,6 +14,7 @@ mod bodies;
 mod browser;
 mod builtin;
 mod busy;
+mod capacity;
 mod ceiling;
 mod chunked;
 #[path = "../cli/mod.rs"]

@@ -228,7 +228,7 @@ fn the_end_of_subscriptions_is_counted_with_its_reason() {
     let mut interrupted = server.connect();
     interrupted.send_request("GET", "/lp/b", &[], None);
     server.wait_for_subscribers("b", 1);
-    let flood = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(1000)).repeat(20);
+    let flood = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(1000)).repeat(20);
     interrupted.send(flood);
     interrupted.expect_close();
     assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);

@@ -148,6 +148,8 @@ impl Broker {
         let (memory, incoming) = (&self.0.memory, &self.0.incoming);
         details.extend([("memory_used", memory.used()), ("memory_limit", memory.limit())]);
         details.extend([("incoming_used", incoming.used()), ("incoming_limit", incoming.limit())]);
+        let connections = &self.0.connections;
+        details.extend([("connection_memory_used", connections.used()), ("connection_memory_limit", connections.limit())]);
         details.extend(self.incidents());
         details
     }

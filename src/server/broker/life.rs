@@ -91,7 +91,7 @@ impl Broker {
         let Some(channel) = removed else { return Ok(false) };
         self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
         // Ids wait in the trash until the next tick. If there is no room for that, the event is what is left out.
-        let charge = self.0.memory.charge(Channel::footprint(&channel.id)).ok();
+        let charge = self.0.memory.charge(Channel::footprint(&channel.id, self.settings().memory_accounting)).ok();
         self.0.trash.lock().add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
         self.0.tell(&channel, followed_on);
         Ok(true)

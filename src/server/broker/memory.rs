@@ -1,23 +1,70 @@
-//! The memory bound: what messages, channels, subscribers and connections take together.
+//! The memory bounds: what messages, channels, subscribers and connections take.
 //!
 //! Charges are estimates of what the allocator really takes, a little on the high side; a test compares them with the
-//! memory of the process.
+//! memory of the process. Where a file sets the size of a module's shared memory, messages and channels are charged what
+//! they take there (see [`MemoryAccounting`]).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::resident::ResidentBound;
 use super::{Broker, Incident};
+use crate::server::config::{BrokerSettings, MemoryAccounting};
 
 /// Counts bytes against a bound.
 #[derive(Debug)]
 pub(super) struct MemoryMeter {
     limit: AtomicU64,
     used: AtomicU64,
+    /// What the process may have resident, if this meter counts a part of that.
+    resident: Option<Arc<ResidentBound>>,
+    /// The resident memory is checked when `used` passes a multiple of 2 to this power on its way up.
+    check_bits: AtomicU32,
+}
+
+/// The bounds that follow from the settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Of messages, channels and subscribers, in the units in which they are charged.
+    pub(super) memory: u64,
+    /// Of connections, if they have their own.
+    pub(super) connections: u64,
+    /// Of what is coming in.
+    pub(super) incoming: u64,
+    /// What `memory` may take of the process.
+    memory_bytes: u64,
+}
+
+/// Bodies and websocket messages that are coming in may take at least this, however small the store is.
+const MIN_INCOMING_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The program itself, stacks and caches.
+const PROGRAM_BYTES: u64 = 8 * 1024 * 1024;
+
+impl Bounds {
+    pub(super) fn of(settings: &BrokerSettings) -> Self {
+        let memory = settings.shared_memory_size;
+        let (memory_bytes, incoming) = match settings.memory_accounting {
+            // Measured: with the program, and with what the allocator adds, both together stay below twice the memory.
+            MemoryAccounting::Process => (memory, memory / 2),
+            // 12 fifths: see the smallest channel in `Channel::footprint`.
+            MemoryAccounting::SharedMemory => (memory.saturating_mul(12) / 5, memory),
+        };
+        let connections = settings.connection_memory.unwrap_or(0);
+        Self { memory, connections, incoming: incoming.max(MIN_INCOMING_BYTES), memory_bytes }
+    }
+
+    /// What all may take together: above that freed memory has to go back to the system.
+    pub(super) fn resident(&self) -> u64 {
+        let reserve = reserve_of(if self.connections > 0 { self.connections } else { self.memory });
+        let parts = [self.memory_bytes, self.connections, self.incoming, reserve, PROGRAM_BYTES];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// The memory bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no memory left (the bound is set by --memory or push_stream_shared_memory_size)")]
+#[error("no memory left (the bound is set by --memory, push_stream_shared_memory_size or --connection-memory)")]
 pub struct OutOfMemory;
 
 /// Bytes that an allocation of `bytes` takes, with what the allocator adds.
@@ -34,7 +81,18 @@ pub(super) const fn sixteenth_of(memory: u64) -> u64 {
 
 impl MemoryMeter {
     pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) })
+        Arc::new(Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), resident: None, check_bits: AtomicU32::new(63) })
+    }
+
+    /// A meter of memory that counts towards what is resident.
+    pub(super) fn within(limit: u64, resident: &Arc<ResidentBound>) -> Arc<Self> {
+        let meter = Self {
+            limit: AtomicU64::new(limit),
+            used: AtomicU64::new(0),
+            resident: Some(Arc::clone(resident)),
+            check_bits: AtomicU32::new(check_bits(limit)),
+        };
+        Arc::new(meter)
     }
 
     /// Takes `bytes` until the returned charge is dropped.
@@ -57,6 +115,9 @@ impl MemoryMeter {
     /// Sets another bound. What is taken beyond it stays; nothing more is given until enough has come back.
     pub(super) fn set_limit(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
+        if self.resident.is_some() {
+            self.check_bits.store(check_bits(limit), Ordering::Relaxed);
+        }
     }
 
     /// Bytes taken now.
@@ -67,8 +128,19 @@ impl MemoryMeter {
     fn take(&self, bytes: u64, reserve: u64) -> Result<(), OutOfMemory> {
         let most = self.limit().saturating_add(reserve);
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= most);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map(drop).map_err(|_| OutOfMemory)
+        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| OutOfMemory)?;
+        if (before ^ (before + bytes)) >> self.check_bits.load(Ordering::Relaxed) != 0
+            && let Some(resident) = &self.resident
+        {
+            resident.enforce();
+        }
+        Ok(())
     }
+}
+
+/// About a 64th of the limit, and at least 256 KiB.
+fn check_bits(limit: u64) -> u32 {
+    (limit / 64).max(256 * 1024).ilog2()
 }
 
 /// A share of the memory bound, given back on drop.
@@ -110,6 +182,10 @@ const MEMBERSHIP_BYTES: u64 = 64;
 /// statistics and let channels be deleted.
 const MIN_RESERVE_BYTES: u64 = 1024 * 1024;
 
+fn reserve_of(limit: u64) -> u64 {
+    sixteenth_of(limit).max(MIN_RESERVE_BYTES)
+}
+
 impl Broker {
     /// The share of a connection, whether it follows or not. There is room for its requests, too.
     ///
@@ -129,8 +205,15 @@ impl Broker {
     }
 
     fn reserved(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
-        let reserve = sixteenth_of(self.0.memory.limit()).max(MIN_RESERVE_BYTES);
-        self.0.memory.charge_reserve(bytes, reserve).inspect_err(|_| self.count(Incident::NoMemoryForConnection))
+        let meter = self.connection_meter();
+        let charge = meter.charge_reserve(bytes, reserve_of(meter.limit()));
+        charge.inspect_err(|_| self.count(Incident::NoMemoryForConnection))
+    }
+
+    /// The meter of connections and of what waits for their sockets.
+    fn connection_meter(&self) -> &Arc<MemoryMeter> {
+        let connections = &self.0.connections;
+        if connections.limit() > 0 { connections } else { &self.0.memory }
     }
 
     /// The share of a subscription on so many channels, whose format keeps `own` bytes of its request.
@@ -141,10 +224,10 @@ impl Broker {
         self.0.charge(SUBSCRIPTION_BYTES + MEMBERSHIP_BYTES.saturating_mul(channels as u64) + allocated(own))
     }
 
-    /// A changing share of the memory bound itself: see [`Broker::reservation`] for what comes in.
+    /// A changing share of the bound on connections: see [`Broker::reservation`] for what comes in.
     #[must_use]
-    pub fn reservation_of_store(&self) -> Reservation {
-        Reservation::new(&self.0.memory)
+    pub fn reservation_of_connections(&self) -> Reservation {
+        Reservation::new(self.connection_meter())
     }
 
     /// The share of a request that a connection remembers, to answer others like it with less work: of the bound, and of the part of
@@ -154,7 +237,7 @@ impl Broker {
     /// When either is used up.
     pub fn remembered_share(&self, bytes: usize) -> Result<[Charge; 2], OutOfMemory> {
         let bytes = allocated(bytes);
-        Ok([self.0.remembered.charge(bytes)?, self.0.memory.charge(bytes)?])
+        Ok([self.0.remembered.charge(bytes)?, self.connection_meter().charge(bytes)?])
     }
 
     /// The share of bytes that wait for a subscriber's socket, or are kept for a connection.
@@ -162,7 +245,7 @@ impl Broker {
     /// # Errors
     /// When the memory bound is reached.
     pub fn pending_share(&self, bytes: usize) -> Result<Charge, OutOfMemory> {
-        self.0.memory.charge(allocated(bytes))
+        self.connection_meter().charge(allocated(bytes))
     }
 }
 

@@ -8,6 +8,7 @@ mod channel;
 mod clock;
 mod counters;
 mod dropped;
+mod errors;
 mod fate;
 mod groups;
 mod inbox;
@@ -19,6 +20,7 @@ mod message;
 mod presence;
 mod reading;
 mod registry;
+mod resident;
 mod snapshot;
 mod start;
 mod subscription;
@@ -37,6 +39,7 @@ pub use attributes::{Attributes, Keeping};
 pub use channel::{Channel, ChannelInfo, MAX_SHARDS};
 pub use counters::{ShardSummary, Slowness, Summary};
 pub use dropped::Missed;
+pub use errors::{AttachError, CreateError};
 pub use groups::{GroupFull, GroupInfo, GroupLimits};
 pub use inbox::Inbox;
 pub use incidents::Incident;
@@ -56,17 +59,15 @@ use counters::{Counters, ShardCounters};
 use groups::Groups;
 use incidents::Incidents;
 use log::{LogAccounts, Window};
-use memory::{MemoryMeter, sixteenth_of};
+use memory::{Bounds, MemoryMeter, sixteenth_of};
 use presence::Presences;
 use registry::Registry;
+use resident::ResidentBound;
 use trash::Trash;
 use upkeep::IdleWatch;
 
 /// Messages expire and idle channels are collected at ticks of this period, as in the module (reference, section 3).
 pub const TICK: Duration = Duration::from_secs(4);
-
-/// Bodies and websocket messages that are coming in may take at least this, however small the store is.
-const MIN_INCOMING_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A handle to the broker.
 #[derive(Clone, Debug)]
@@ -87,10 +88,13 @@ struct Inner {
     clock: PositionClock,
     memory: Arc<MemoryMeter>,
     accounts: Arc<LogAccounts>,
-    /// The part of it that may be taken by requests that connections remember: one in 16.
+    /// Of connections and of what waits for their sockets, where that is not part of `memory`.
+    connections: Arc<MemoryMeter>,
+    /// The part of either that may be taken by requests that connections remember: one in 16 of the memory.
     remembered: Arc<MemoryMeter>,
-    /// As much again for what is coming in: a full store must not keep requests from being answered.
+    /// For what is coming in: a full store must not keep requests from being answered.
     incoming: Arc<MemoryMeter>,
+    resident: Arc<ResidentBound>,
     counters: Counters,
     incidents: Incidents,
     trash: Mutex<Trash>,
@@ -122,38 +126,16 @@ impl NewMessage {
     }
 }
 
-/// Why a channel cannot be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CreateError {
-    /// `max_number_of_channels` or `max_number_of_wildcard_channels` is reached.
-    #[error("number of channels exceeded")]
-    TooManyChannels,
-    /// The memory bound is reached.
-    #[error(transparent)]
-    OutOfMemory(#[from] OutOfMemory),
-}
-
-/// Why a subscription is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AttachError {
-    /// The channel could not be created again after it went away.
-    #[error(transparent)]
-    Create(#[from] CreateError),
-    /// `max_subscribers_per_channel` is reached.
-    #[error("subscribers limit per channel exceeded")]
-    TooManySubscribers,
-    /// Somebody waits, and it wanted to be the only one.
-    #[error("there is a subscriber already")]
-    NotAlone,
-}
-
 impl Broker {
     /// A broker for `shards` shards that holds `max_lag_bytes` of each channel for followers that are behind.
     ///
     /// # Errors
     /// If the memory bound does not even hold the events channel.
     pub fn new(settings: BrokerSettings, shards: usize, max_lag_bytes: u64) -> Result<Self, CreateError> {
-        let memory = MemoryMeter::new(settings.shared_memory_size);
+        let (bounds, resident) = (Bounds::of(&settings), Arc::<ResidentBound>::default());
+        resident.set(bounds.resident());
+        let meter = |limit| MemoryMeter::within(limit, &resident);
+        let memory = meter(bounds.memory);
         let shard_counters = (0..shards).map(|_| ShardCounters::default()).collect();
         let mut inner = Inner {
             max_lag_bytes,
@@ -161,8 +143,10 @@ impl Broker {
             clock: PositionClock::default(),
             accounts: LogAccounts::new(&memory),
             memory,
-            remembered: MemoryMeter::new(sixteenth_of(settings.shared_memory_size)),
-            incoming: MemoryMeter::new(settings.shared_memory_size.max(MIN_INCOMING_BYTES)),
+            connections: meter(bounds.connections),
+            remembered: MemoryMeter::new(sixteenth_of(bounds.memory)),
+            incoming: meter(bounds.incoming),
+            resident: Arc::clone(&resident),
             counters: Counters { shards: shard_counters, ..Counters::default() },
             incidents: Incidents::default(),
             trash: Mutex::default(),
@@ -198,10 +182,13 @@ impl Broker {
     pub fn apply(&self, settings: BrokerSettings) {
         let inner = &self.0;
         let events_channel_id = inner.settings.load().events_channel_id.clone();
-        inner.memory.set_limit(settings.shared_memory_size);
-        inner.accounts.bound(settings.shared_memory_size);
-        inner.remembered.set_limit(sixteenth_of(settings.shared_memory_size));
-        inner.incoming.set_limit(settings.shared_memory_size.max(MIN_INCOMING_BYTES));
+        let bounds = Bounds::of(&settings);
+        inner.memory.set_limit(bounds.memory);
+        inner.accounts.bound(bounds.memory);
+        inner.connections.set_limit(bounds.connections);
+        inner.remembered.set_limit(sixteenth_of(bounds.memory));
+        inner.incoming.set_limit(bounds.incoming);
+        inner.resident.set(bounds.resident());
         inner.settings.store(Arc::new(BrokerSettings { events_channel_id, ..settings }));
     }
 
@@ -265,7 +252,10 @@ impl Broker {
     }
 
     fn append(&self, channel: &Arc<Channel>, mut message: NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
-        let most = [self.settings().max_messages_stored_per_channel, keeping.max_stored].into_iter().flatten().min();
+        let settings = self.settings();
+        let accounting = settings.memory_accounting;
+        let most = [settings.max_messages_stored_per_channel, keeping.max_stored].into_iter().flatten().min();
+        drop(settings);
         let window = Window {
             store: keeping.store,
             keep_live: false,
@@ -276,7 +266,7 @@ impl Broker {
         let mut successor = None;
         loop {
             let channel = successor.as_ref().unwrap_or(channel);
-            let charge = self.0.charge(Message::footprint(&message))?;
+            let charge = self.0.charge(Message::footprint(&message, accounting))?;
             match channel.append(window, message, charge, &self.0.clock) {
                 Ok(appended) => {
                     self.0.tell(channel, appended.followed_on);
@@ -289,8 +279,7 @@ impl Broker {
         }
     }
 
-    /// A share of what bodies and websocket messages that are coming in may take: as much as messages and channels, and at
-    /// least 8 MiB.
+    /// A share of what bodies and websocket messages that are coming in may take.
     #[must_use]
     pub fn reservation(&self) -> Reservation {
         Reservation::new(&self.0.incoming)
@@ -363,8 +352,8 @@ impl Inner {
 
     fn make_channel(&self, id: &Bytes) -> Result<Channel, CreateError> {
         let wildcard = self.is_wildcard(id);
-        let charge = self.charge(Channel::footprint(id))?;
         let settings = self.settings.load();
+        let charge = self.charge(Channel::footprint(id, settings.memory_accounting))?;
         let most = if wildcard { settings.max_number_of_wildcard_channels } else { settings.max_number_of_channels };
         let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
         if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {

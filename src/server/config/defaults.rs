@@ -9,12 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::template::Template;
-use super::{BrokerSettings, ConnectionLimits, LocationSettings, MessageFormat, Paddings, SlowPolicy, TcpSettings, Types};
+use super::{
+    BrokerSettings, ConnectionLimits, LocationSettings, MemoryAccounting, MessageFormat, Paddings, SlowPolicy, TcpSettings, Types,
+};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Bound on messages, channels, subscribers and connections together, in bytes: an empty server uses none of it, a full one must fit a small machine.
 pub const SHARED_MEMORY_SIZE: u64 = 512 * MEBIBYTE;
+/// Bound on connections where a configuration file sets a size of shared memory, of which nginx takes nothing for connections: as
+/// many as [`MAX_CONNECTIONS`] subscribers take, and as much again.
+pub const CONNECTION_MEMORY: u64 = 256 * MEBIBYTE;
 /// Stored messages per channel: with the default body limit, more would let one channel take all the memory.
 pub const MAX_MESSAGES_STORED_PER_CHANNEL: u64 = 10_000;
 /// Bytes of a channel id; ids are repeated in every statistics answer.
@@ -136,6 +141,8 @@ impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             shared_memory_size: SHARED_MEMORY_SIZE,
+            memory_accounting: MemoryAccounting::Process,
+            connection_memory: None,
             channel_deleted_message_text: Bytes::from_static(CHANNEL_DELETED_MESSAGE_TEXT),
             channel_inactivity_time: CHANNEL_INACTIVITY_TIME,
             ping_message_text: Bytes::from_static(PING_MESSAGE_TEXT),

@@ -304,11 +304,27 @@ impl Types {
     }
 }
 
+/// What messages, channels and subscribers are charged against the memory bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryAccounting {
+    /// What they take of the process: the bound is the one of the process.
+    #[default]
+    Process,
+    /// At most what they take of the modules' shared memory: a size that was chosen for nginx has room for as much here. The
+    /// smallest objects take up to 2.4 times as much of the process.
+    SharedMemory,
+}
+
 /// Settings of the broker (reference section 15, context H).
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
-    /// `shared_memory_size` in bytes: bound on messages, channels, subscribers and connections together.
+    /// `shared_memory_size` in bytes: bound on messages, channels and subscribers together, and on connections unless they
+    /// have their own.
     pub shared_memory_size: u64,
+    /// What they are charged.
+    pub memory_accounting: MemoryAccounting,
+    /// Bound on connections and on what waits for their sockets, in bytes; `None` = part of `shared_memory_size`.
+    pub connection_memory: Option<u64>,
     /// `channel_deleted_message_text`
     pub channel_deleted_message_text: Bytes,
     /// `channel_inactivity_time`

@@ -246,7 +246,7 @@ impl Follower {
         if let Some((_, reservation)) = &mut pending.shares {
             return reservation.cover(rest);
         }
-        let (share, mut reservation) = (shares.of(first, broker)?, broker.reservation_of_store());
+        let (share, mut reservation) = (shares.of(first, broker)?, broker.reservation_of_connections());
         reservation.cover(rest)?;
         pending.shares = Some((share, reservation));
         Ok(())

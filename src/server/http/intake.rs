@@ -51,6 +51,16 @@ impl Connection {
         })
     }
 
+    /// Grows the buffer for the rest of a body when half of it has come. Doubling would take up to twice as much.
+    fn grow_for_rest(&mut self, wanted: usize) {
+        let buffer = &self.buffer;
+        if buffer.capacity() < wanted && buffer.len() >= wanted / 2 {
+            let mut exact = BytesMut::with_capacity(wanted);
+            exact.extend_from_slice(buffer);
+            self.buffer = exact;
+        }
+    }
+
     /// Tells the client that nothing more comes, and reads on for `linger_time` at most, and up to [`LINGER_BYTES`], while `goes_on` says
     /// so of what is in the buffer: closing a socket with unread bytes, or before they come, would throw away what was sent last. Not
     /// when the server, or its listener, ends.
@@ -146,6 +156,7 @@ impl Requests<'_> {
         let mut pace = Pace::begin(self.connection.shard.served_time());
         self.connection.compact();
         while self.connection.buffer.len() < wanted {
+            self.connection.grow_for_rest(wanted);
             if self.cover(0).is_err() {
                 return Ok(Err(no_memory()));
             }

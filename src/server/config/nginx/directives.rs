@@ -360,7 +360,7 @@ fn shared_memory_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String
     }
     scope.zones.push(zone);
     scope.broker.shared_memory_size = size;
-    scope.has_memory_size = true;
+    scope.set_memory_of_module();
     Ok(())
 }
 

@@ -9,13 +9,14 @@ use bytes::Bytes;
 
 use super::super::compression::{Agents, Proxied};
 use super::super::condition::Step;
+use super::super::defaults;
 use super::super::template::Template;
 use super::super::web::{
     AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, LimitExcept, RealIp, RealIpHeader, Root, Unmodified,
 };
 use super::super::{
-    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MessageFormat, NchanSettings, NhpmSettings,
-    Paddings, ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
+    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MemoryAccounting, MessageFormat, NchanSettings,
+    NhpmSettings, Paddings, ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::Verdict;
 use super::guards::{self, FrontEnforces, GuardDirective};
@@ -65,6 +66,14 @@ pub(super) enum StepDraft {
 }
 
 impl Scope {
+    /// The size of shared memory is one that was chosen for a module of nginx: it holds as much here, and connections, which
+    /// nginx keeps outside of it, have their own bound.
+    pub(super) fn set_memory_of_module(&mut self) {
+        self.has_memory_size = true;
+        self.broker.memory_accounting = MemoryAccounting::SharedMemory;
+        self.broker.connection_memory = Some(defaults::CONNECTION_MEMORY);
+    }
+
     /// Notes that a directive is there although it is wrong: that it is missing would be a second, false mistake.
     pub(super) fn take_as_given(&mut self, name: &str) {
         match name {

@@ -159,6 +159,6 @@ pub(super) fn reserved_memory(scope: &mut Scope, value: &Value<'_>) -> Result<()
     // Several modules may have a say in one file: the largest holds.
     let size = size.max(LEAST);
     scope.broker.shared_memory_size = if scope.has_memory_size { scope.broker.shared_memory_size.max(size) } else { size };
-    scope.has_memory_size = true;
+    scope.set_memory_of_module();
     Ok(())
 }
