@@ -51,7 +51,6 @@ pub enum Answer {
 pub struct Plan {
     action: Action,
     manner: Manner,
-    escapes_ids: bool,
     /// See [`Plan::argument_alone`].
     argument_alone: Option<Bytes>,
 }
@@ -163,12 +162,12 @@ impl Call<'_> {
             Action::Delete { ids }
         };
         let manner = Manner { notation, shows_info: self.settings.channel_info_on_publish, headers };
-        Ok(Answer::Read(Box::new(Plan { action, manner, escapes_ids: self.settings.is_json(), argument_alone: None })))
+        Ok(Answer::Read(Box::new(Plan { action, manner, argument_alone: None })))
     }
 
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
         let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
-        notation.response(&found, self.broker, (self.settings.is_json(), false), headers.to_vec())
+        notation.response(&found, self.broker, false, headers.to_vec())
     }
 
     /// The cache headers, then CORS.
@@ -183,7 +182,7 @@ impl Plan {
     /// A plan of another dialect, which writes its own answer.
     fn of(action: Action) -> Self {
         let manner = Manner { notation: Notation::Plain, shows_info: false, headers: Cow::Borrowed(b"") };
-        Self { action, manner, escapes_ids: false, argument_alone: None }
+        Self { action, manner, argument_alone: None }
     }
 
     /// Notes that requests which differ in this query argument only are answered alike: it names their channels.
@@ -275,7 +274,7 @@ impl Plan {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.manner.notation.response(&infos, broker, (self.escapes_ids, false), self.manner.headers.clone())
+        self.manner.notation.response(&infos, broker, false, self.manner.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {

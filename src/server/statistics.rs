@@ -33,8 +33,6 @@ pub struct Listing {
     /// What their ids begin with.
     prefix: Bytes,
     notation: Notation,
-    /// Ids are escaped for the notation.
-    escaped: bool,
     with_details: bool,
     headers: Cow<'static, [u8]>,
 }
@@ -46,9 +44,8 @@ impl Listing {
     /// Makes the list: about a microsecond for each channel.
     #[must_use]
     pub fn response(&self) -> Response {
-        let Self { broker, prefix, notation, escaped, with_details, headers } = self;
-        let infos = broker.list(prefix).map(|info| if *escaped { ChannelInfo { id: notation.escaped(&info.id), ..info } } else { info });
-        let body = notation.group(infos, &broker.summary(), *with_details);
+        let Self { broker, prefix, notation, with_details, headers } = self;
+        let body = notation.group(broker.list(prefix), &broker.summary(), *with_details);
         Response::sized(Self::STATUS, notation.content_type(), headers.clone(), body)
     }
 
@@ -79,8 +76,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         let body = notation.summary(&summary, &workers(&summary), with_details);
         return Answer::Respond(Response::sized(Status::OK, notation.content_type(), headers, body));
     }
-    let escaped = settings.is_json();
-    let list = |prefix: Bytes| Listing { broker: broker.clone(), prefix, notation, escaped, with_details, headers: headers.clone() };
+    let list = |prefix: Bytes| Listing { broker: broker.clone(), prefix, notation, with_details, headers: headers.clone() };
     let mut found: Vec<ChannelInfo> = Vec::new();
     for id in ids.iter().map(|channel| &channel.id) {
         if broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
@@ -94,7 +90,7 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
-    Answer::Respond(notation.response(&found, broker, (escaped, with_details), headers))
+    Answer::Respond(notation.response(&found, broker, with_details, headers))
 }
 
 fn workers(summary: &Summary) -> Vec<Worker> {

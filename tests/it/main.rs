@@ -16,6 +16,7 @@ mod builtin;
 mod busy;
 mod capacity;
 mod ceiling;
+mod channel_ids;
 mod chunked;
 #[path = "../cli/mod.rs"]
 mod cli;

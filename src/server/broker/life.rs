@@ -106,9 +106,9 @@ impl Broker {
     /// Publishes an event on the events channel (reference section 13), if there is one.
     pub(super) fn emit(&self, event: &'static str, id: &[u8]) {
         let Some(events) = &self.0.events else { return };
-        let mut text = format!("{{\"type\": \"{event}\", \"channel\": \"").into_bytes();
-        text.extend_from_slice(id);
-        text.extend_from_slice(b"\"}");
+        // Whatever the id is, it forges no fields. A string can always be written.
+        let id = serde_json::to_string(&String::from_utf8_lossy(id)).unwrap_or_default();
+        let text = format!("{{\"type\": \"{event}\", \"channel\": {id}}}").into_bytes();
         let message = NewMessage {
             text: Bytes::from(text),
             event_id: None,

@@ -1,9 +1,8 @@
-//! Channel info bodies of publisher and statistics (reference section 5). Nothing is escaped, as in the module.
+//! Channel info bodies of publisher and statistics (reference section 5). The module does not escape channel ids, so that one with a
+//! quote or a line feed forges fields; here an id is escaped where the notation could not hold it as it is.
 
 use std::borrow::Cow;
 use std::io::Write;
-
-use bytes::Bytes;
 
 use crate::message::unix_now;
 use crate::server::broker::{Broker, ChannelInfo, Summary};
@@ -195,23 +194,9 @@ impl Notation {
         out
     }
 
-    /// The answer with the info of these channels: none (404), one or a group. With `escaped` their ids are escaped for
-    /// the notation, which the module does not do, and `with_details` they have our further numbers.
+    /// The answer with the info of these channels: none (404), one or a group. With `with_details` they have our further numbers.
     #[must_use]
-    pub fn response(
-        self,
-        infos: &[ChannelInfo],
-        broker: &Broker,
-        (escaped, with_details): (bool, bool),
-        headers: impl Into<Cow<'static, [u8]>>,
-    ) -> Response {
-        let clean: Vec<ChannelInfo>;
-        let infos = if escaped && !infos.iter().all(|info| is_plain(&info.id)) {
-            clean = infos.iter().map(|info| ChannelInfo { id: self.escaped(&info.id), ..info.clone() }).collect();
-            &clean
-        } else {
-            infos
-        };
+    pub fn response(self, infos: &[ChannelInfo], broker: &Broker, with_details: bool, headers: impl Into<Cow<'static, [u8]>>) -> Response {
         let body = match infos {
             [] => return Response::header_only(Status::NOT_FOUND, headers),
             [info] => self.single(info, with_details),
@@ -220,25 +205,26 @@ impl Notation {
         Response::sized(Status::OK, self.content_type(), headers, body)
     }
 
-    /// A channel id as this notation can hold it.
-    #[must_use]
-    pub fn escaped(self, id: &Bytes) -> Bytes {
-        if is_plain(id) {
-            return id.clone();
-        }
-        let text = String::from_utf8_lossy(id);
-        let escaped = match self {
-            Notation::Json | Notation::XJson => {
-                let mut quoted = Vec::new();
-                super::json::push_string(&text, &mut quoted);
-                return Bytes::copy_from_slice(&quoted[1..quoted.len() - 1]);
+    /// Appends a channel id, escaped for this notation if it needs that.
+    fn push_id(self, id: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Notation::Json | Notation::XJson if !is_plain(id) => {
+                let begin = out.len();
+                super::json::push_string(&String::from_utf8_lossy(id), out);
+                // The quotes are there already.
+                out.remove(begin);
+                out.pop();
             }
-            Notation::Xml => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
-            Notation::Plain | Notation::Yaml | Notation::XYaml => text.into_owned(),
-        };
-        // Whatever would break the line or is not allowed in XML becomes visible.
-        let visible: String = escaped.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect();
-        Bytes::from(visible)
+            Notation::Xml if !is_plain(id) => {
+                let text = String::from_utf8_lossy(id).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                out.extend_from_slice(visible(&text).as_bytes());
+            }
+            Notation::Yaml | Notation::XYaml if !is_yaml_scalar(id) => super::json::push_string(&String::from_utf8_lossy(id), out),
+            Notation::Plain if id.iter().any(u8::is_ascii_control) => {
+                out.extend_from_slice(visible(&String::from_utf8_lossy(id)).as_bytes())
+            }
+            _ => out.extend_from_slice(id),
+        }
     }
 
     /// One channel; `indent` stands before its first line, `end` after its last value.
@@ -253,7 +239,7 @@ impl Notation {
         let shown = if with_details { numbers.len() } else { SHOWN_NUMBERS };
         out.extend_from_slice(indent);
         out.extend_from_slice(item.before_id.as_bytes());
-        out.extend_from_slice(&info.id);
+        self.push_id(&info.id, out);
         out.extend_from_slice(item.after_id.as_bytes());
         for (before, number) in item.before_numbers.iter().zip(numbers).take(shown) {
             out.extend_from_slice(before.as_bytes());
@@ -264,7 +250,21 @@ impl Notation {
     }
 }
 
-/// The id can stand in every notation as it is.
+/// The text on one line: control characters, which XML does not allow either, become visible.
+fn visible(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
+}
+
+/// YAML reads the id as a text without quotes (YAML 1.2, section 7.3.3); one that reads as a number is left to the reader.
+fn is_yaml_scalar(id: &[u8]) -> bool {
+    let contains = |needle: &[u8]| memchr::memmem::find(id, needle).is_some();
+    let is_indicator = |byte: &u8| b"!&*?{}[],|>@`\"'%#:".contains(byte);
+    let is_open = id.is_empty() || id.first().is_some_and(is_indicator) || id.starts_with(b"- ") || id == b"-" || id.starts_with(b"---");
+    let has_structure = contains(b": ") || contains(b" #") || id.ends_with(b":") || id.starts_with(b" ") || id.ends_with(b" ");
+    std::str::from_utf8(id).is_ok_and(|text| !text.chars().any(char::is_control)) && !is_open && !has_structure
+}
+
+/// The id can stand in JSON and XML as it is.
 fn is_plain(id: &[u8]) -> bool {
     id.iter().all(|byte| (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'))
 }
@@ -275,6 +275,28 @@ pub(super) const XML_DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_escaped_only_where_they_have_to_be() {
+        let shown = |notation: Notation, id: &str| {
+            let mut out = Vec::new();
+            notation.push_id(id.as_bytes(), &mut out);
+            String::from_utf8(out).expect("UTF-8")
+        };
+        for (id, json, xml, yaml, plain) in [
+            ("news.1", "news.1", "news.1", "news.1", "news.1"),
+            ("h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}"),
+            ("a\"b\\c", "a\\\"b\\\\c", "a\"b\\c", "a\"b\\c", "a\"b\\c"),
+            ("<x>&", "<x>&", "&lt;x&gt;&amp;", "<x>&", "<x>&"),
+            ("a\nb: 1", "a\\nb: 1", "a\u{fffd}b: 1", "\"a\\nb: 1\"", "a\u{fffd}b: 1"),
+            ("x: y", "x: y", "x: y", "\"x: y\"", "x: y"),
+            ("{a", "{a", "{a", "\"{a\"", "{a"),
+            ("a #b", "a #b", "a #b", "\"a #b\"", "a #b"),
+        ] {
+            let found = [Notation::Json, Notation::Xml, Notation::Yaml, Notation::Plain].map(|notation| shown(notation, id));
+            assert_eq!(found, [json, xml, yaml, plain], "{id:?}");
+        }
+    }
 
     #[test]
     fn the_first_known_name_after_a_slash_decides() {
