@@ -145,7 +145,12 @@ impl Report {
         match directive.verdict {
             Verdict::Ignored(reason) => reason.to_owned(),
             Verdict::NotServed if directive.name == "location" => NAMED.to_owned(),
-            Verdict::NotServed => advice(&directive.name).to_owned(),
+            Verdict::NotServed => {
+                let own = found.iter().filter(|text| text.starts_with(&format!("\"{}", directive.name)));
+                let own: Vec<&str> = own.map(|text| text.trim_start_matches(&format!("\"{}\"", directive.name))).collect();
+                let own: Vec<&str> = own.into_iter().map(|text| text.trim_start_matches([':', ' '])).collect();
+                if own.is_empty() { advice(&directive.name).to_owned() } else { own.join("; ") }
+            }
             _ => found.join("; "),
         }
     }

@@ -17,7 +17,7 @@ fn shown(directory: &Directory, text: &[u8]) -> String {
 }
 
 /// The report of a file with this content.
-fn checked(content: &str) -> (Option<i32>, String) {
+pub(super) fn checked(content: &str) -> (Option<i32>, String) {
     let directory = Directory::new("check-syntax");
     let file = directory.write("nginx.conf", content);
     report(&directory, &file)

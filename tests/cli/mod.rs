@@ -8,6 +8,7 @@ mod bench;
 mod bench_nchan;
 mod bench_report;
 mod check;
+mod check_nchan;
 mod check_syntax;
 mod completions;
 mod errors;

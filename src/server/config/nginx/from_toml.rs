@@ -1,7 +1,7 @@
 //! A configuration in TOML: the same directives in another notation.
 //!
 //! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block: `[[server]]`, `[[server.location]]` with
-//! its pattern in `match`, `[server.location.limit_except]` with `methods`, `[types]`, `[[map]]`. What stands at the top is in `http`, or in the main block if it belongs
+//! its pattern in `match`, `[server.location.limit_except]` with `methods`, `[types]`, `[[map]]`, `[[upstream]]` with its `name` and its directives in `rules`. What stands at the top is in `http`, or in the main block if it belongs
 //! there. A value is the argument, `true` and `false` are `on` and `off`; an array repeats a directive, or holds its
 //! arguments if it cannot be repeated; arrays in an array are the arguments of each repetition. Directives whose order
 //! counts stand in `rules`: `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
@@ -78,8 +78,10 @@ impl Reader<'_> {
             // Read with the table that they belong to.
             ("match" | "if", _) => Vec::new(),
             ("rules", DeValue::Array(rules)) => rules.iter().flat_map(|rule| self.rule(rule)).collect(),
-            ("server" | "location" | "map" | "types" | "limit_except", DeValue::Table(table)) => vec![self.block(key, span, table)],
-            ("server" | "location" | "map", DeValue::Array(tables)) => {
+            ("server" | "location" | "map" | "upstream" | "types" | "limit_except", DeValue::Table(table)) => {
+                vec![self.block(key, span, table)]
+            }
+            ("server" | "location" | "map" | "upstream", DeValue::Array(tables)) => {
                 tables.iter().flat_map(|element| self.element(key, element)).collect()
             }
             _ => self.simple(key, span, value),
@@ -98,6 +100,7 @@ impl Reader<'_> {
         let (arguments, directives) = match name {
             "types" => (Vec::new(), self.types(table)),
             "map" => (["source", "variable"].map(|key| self.wanted(name, key, table, &span)).to_vec(), self.map(table)),
+            "upstream" => (vec![self.wanted(name, "name", table, &span)], self.upstream(table)),
             "location" => (pattern(&self.wanted(name, "match", table, &span)), self.table(table)),
             "limit_except" => {
                 let methods = table.get("methods").map(|methods| self.arguments(methods)).unwrap_or_default();
@@ -206,6 +209,25 @@ impl Reader<'_> {
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter().map(|entry| line(entry, self)).collect()
+    }
+
+    /// The `rules` of an upstream: each is a directive with its arguments.
+    fn upstream(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
+        let mut directives = Vec::new();
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("name", _) => {}
+                ("rules", DeValue::Array(rules)) => {
+                    for rule in rules {
+                        let mut words = self.arguments(rule).into_iter();
+                        let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+                        directives.push(Directive { name, arguments: words.collect(), place: self.place(rule.span()), block: None });
+                    }
+                }
+                (key, _) => self.mistake(value.span(), format!("unknown key \"{key}\" of \"upstream\": it has name and rules")),
+            }
+        }
+        directives
     }
 
     fn map(&mut self, table: &DeTable<'_>) -> Vec<Directive> {

@@ -43,8 +43,8 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("proxy_ignore_headers", HSL, 1..=usize::MAX, Effect::Once(ignore_headers)),
     rule_of("proxy_hide_header", HSL, 1..=1, Effect::Many(hide_header)),
     rule_of("proxy_pass_header", HSL, 1..=1, Effect::Many(pass_header)),
-    rule_of("proxy_set_body", HSL, 1..=1, Effect::Once(unsupported)),
-    rule_of("proxy_bind", HSL, 1..=2, Effect::Once(unsupported)),
+    rule_of("proxy_set_body", HSL, 1..=1, Effect::Unsupported(unsupported)),
+    rule_of("proxy_bind", HSL, 1..=2, Effect::Unsupported(unsupported)),
     one!("proxy_ssl_verify", |v| ssl_verify = v.flag()?),
     one!("proxy_ssl_verify_depth", |v| ssl_verify_depth = v.number()?),
     one!("proxy_ssl_trusted_certificate", |v| ssl_trusted = Some(path(v))),
@@ -53,9 +53,9 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     one!("proxy_ssl_certificate", |v| ssl_certificate = Some(path(v))),
     one!("proxy_ssl_certificate_key", |v| ssl_certificate_key = Some(path(v))),
     rule_of("proxy_ssl_protocols", HSL, 1..=usize::MAX, Effect::Once(ssl_protocols)),
-    rule_of("proxy_ssl_crl", HSL, 1..=1, Effect::Once(ssl_unsupported)),
-    rule_of("proxy_ssl_password_file", HSL, 1..=1, Effect::Once(ssl_unsupported)),
-    rule_of("proxy_ssl_conf_command", HSL, 2..=2, Effect::Many(ssl_unsupported)),
+    rule_of("proxy_ssl_crl", HSL, 1..=1, Effect::Unsupported(ssl_unsupported)),
+    rule_of("proxy_ssl_password_file", HSL, 1..=1, Effect::Unsupported(ssl_unsupported)),
+    rule_of("proxy_ssl_conf_command", HSL, 2..=2, Effect::Unsupported(ssl_unsupported)),
 ];
 
 fn pass(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
@@ -144,14 +144,19 @@ fn pass_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// What is said of such a directive.
+const UNSUPPORTED: &str = "is not supported: requests that need its back-ends are answered with 503";
+
 /// What a back-end would be asked without it is something else.
 fn unsupported(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.proxy.unsupported.get_or_insert_with(|| format!("\"{}\"", value.name));
+    scope.notices.push(format!("\"{}\" {UNSUPPORTED}", value.name));
     Ok(())
 }
 
 fn ssl_unsupported(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.proxy.ssl_unsupported.get_or_insert_with(|| format!("\"{}\"", value.name));
+    scope.notices.push(format!("\"{}\" {UNSUPPORTED}", value.name));
     Ok(())
 }
 

@@ -136,10 +136,11 @@ fn what_stands_around_endpoints_survives_toml() {
                 }
                 rewrite ^/old/(.*)$ /new/$1?a=b&c last; auth_request /auth; auth_request_set $who $upstream_http_x_user;
                 auth_request_set $how "$upstream_status $status"; secure_link $arg_m,$arg_e; secure_link_md5 "$secure_link_expires$uri x";
-                location = /auth { internal; proxy_pass http://127.0.0.1:1/check; proxy_set_header X-URI $request_uri; }
+                location = /auth { internal; proxy_pass http://up/check; proxy_set_header X-URI $request_uri; }
                 location /signed/ { secure_link_secret "w \"d"; if ($secure_link = "") { rewrite ^ /no? break; } set $args a=$1; }
                 location ^~ /p { rewrite ^ /q break; proxy_pass http://127.0.0.1:1; limit_except GET { proxy_pass http://x; deny all; } }
             }
+            upstream up { least_conn; keepalive 3; server 127.0.0.1:1 weight=2 backup; server "unix:/a b"; }
         }"#,
     ));
 }

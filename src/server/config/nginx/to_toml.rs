@@ -114,6 +114,7 @@ impl Writer<'_> {
         let lines: Vec<&Directive> = block.directives.iter().collect();
         match directive.name.as_str() {
             "map" => self.map(directive, block),
+            "upstream" if self.has_hooks => self.upstream(directive, block),
             "limit_except" => {
                 let methods = words(&directive.arguments)?;
                 self.line(format_args!("\n[{path}]\nmethods = {methods}"));
@@ -232,6 +233,17 @@ impl Writer<'_> {
                 self.comment_unless(directives::rule(&inner.name), inner, "  ");
             });
             self.line(format_args!("  {rule},"));
+        }
+        self.line(format_args!("]"));
+        Ok(())
+    }
+
+    fn upstream(&mut self, directive: &Directive, block: &Block) -> Result<(), String> {
+        let name = text(directive.arguments.first().map(Vec::as_slice).unwrap_or_default())?;
+        self.line(format_args!("\n[[upstream]]\nname = {name}\nrules = ["));
+        for inner in &block.directives {
+            let rule = words(&[vec![inner.name.clone().into_bytes()], inner.arguments.clone()].concat())?;
+            self.line(format_args!("  {rule}, # {}:{}: {}", self.files.name(inner.place.file), inner.place.line, inner.name));
         }
         self.line(format_args!("]"));
         Ok(())
