@@ -349,3 +349,36 @@ fn what_the_front_keeps_is_copied_with_what_it_refers_to() {
     guards.sort_unstable();
     assert_eq!(guards, expected);
 }
+
+#[test]
+fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
+    let push = "push_stream_publisher; push_stream_channels_path $arg_id;";
+    let text = format!(
+        r#"events {{}} http {{ push_stream_shared_memory_size 10m; geo $arg_from $near {{ default 0; 10.0.0.0/8 1; }}
+    map $near $far {{ 0 1; default 0; }}
+    server {{ listen 127.0.0.1:{{{{PORT}}}};
+    location /near {{ if ($near != 1) {{ return 403; }} {push} }}
+    location /far {{ if ($far) {{ return 402; }} {push} }}
+    location /any {{ {push} }} }} }}"#
+    );
+    let directory = Directory::new("front-variables");
+    let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
+    let report = Command::new(program()).arg("check").arg(&file).output().expect("the program runs");
+    assert_eq!(report.status.code(), Some(2));
+    let report = String::from_utf8(report.stdout).expect("a text");
+    for (line, variable) in [(4, "near"), (5, "far")] {
+        let expected = format!("nginx.conf:{line}: variable \"${variable}\" is used by a rule of a push location");
+        assert!(report.contains(&expected), "{expected}\n{report}");
+    }
+    let (front, options) = printed(&file, &format!("unix:{}", directory.path().join("s").display()));
+    let server = serve(&file, &options);
+    let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
+    let status =
+        |path: &str, from: &str| nginx.connect().request("POST", &format!("{path}?id=a&from={from}"), &[], Some(b"hi")).head.status;
+    for (path, from, expected) in
+        [("/near", "10.0.0.1", 200), ("/near", "192.0.2.1", 403), ("/far", "10.0.0.1", 200), ("/far", "192.0.2.1", 402), ("/any", "", 200)]
+    {
+        assert_eq!(status(path, from), expected, "{path} {from}");
+    }
+    server.stop();
+}

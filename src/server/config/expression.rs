@@ -59,7 +59,7 @@ pub struct Names {
     pub assigned: Vec<String>,
     /// Variables of `map`, in lower case.
     pub maps: Vec<(String, MapVariable)>,
-    /// Those of them that depend on a variable without a value here.
+    /// Those of them that depend on a variable without a value here, and further variables without one.
     pub unavailable: Vec<String>,
 }
 
@@ -265,7 +265,7 @@ fn variable<'a>(text: &'a [u8], names: &Names) -> Result<(Part, &'a [u8]), Expre
         Part::SecureLink(field)
     } else if name == "content_type" || name == "content_length" {
         Part::Header(name.replace('_', "-"))
-    } else if availability(&name).is_some() {
+    } else if availability(&name).is_some() || names.unavailable.contains(&name) {
         Part::Builtin(name)
     } else {
         return Err(ExpressionError::UnknownVariable(name));

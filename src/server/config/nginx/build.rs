@@ -11,15 +11,14 @@ use super::super::{
     Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings, Step, Upstreams, VirtualServer,
 };
 use super::checks;
-use super::classes::{self, Class, Guard};
+use super::classes::{self, Class};
 use super::conditions;
 use super::directives::{self, EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, SERVER, SERVER_IF, Value};
 use super::files::Place;
-use super::guards::{self, GuardDirective};
+use super::guards::GuardDirective;
 use super::levels::{Level, Scope, StepDraft};
-use super::listen::{self, Listen};
+use super::listen;
 use super::listeners::{Draft, listeners};
-use super::locations::Inner;
 use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
@@ -56,7 +55,7 @@ pub(super) struct Builder<'a> {
     /// The main block or `http` has an `error_log`.
     has_error_log: bool,
     /// Addresses at which a `listen` has `proxy_protocol`, which holds for all servers there.
-    proxy_protocol: Vec<ListenAddress>,
+    pub(super) proxy_protocol: Vec<ListenAddress>,
     pub(super) options: &'a ImportOptions,
 }
 
@@ -165,7 +164,10 @@ impl Builder<'_> {
         let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
         let steps = scope.steps.into_iter().filter_map(|step| match step {
             StepDraft::Step(step) => Some(step),
-            StepDraft::If => ifs.next().and_then(|(_, directive, block)| self.server_if(directive, block, &settings)),
+            StepDraft::If => ifs.next().and_then(|(_, directive, block)| {
+                let step = self.server_if(directive, block, &settings);
+                step.filter(|_| !self.is_left_to_front(directive, &level))
+            }),
         });
         let steps = steps.collect();
         let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
@@ -264,7 +266,7 @@ impl Builder<'_> {
             place: directive.place,
             context,
         };
-        self.unavailable_variable(directive, context, scope);
+        self.add_unavailable_variable(directive, context, scope);
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),
@@ -287,19 +289,6 @@ impl Builder<'_> {
         }
         let fallback = if matches!(rule.effect, Effect::Unsupported(_)) { Verdict::NotServed } else { Verdict::Served };
         Ok(scope.verdict.take().unwrap_or(fallback))
-    }
-
-    /// Notes a variable without a value in a directive. What only writes it down gets an empty text; a rule is not enforced.
-    fn unavailable_variable(&self, directive: &Directive, context: u8, scope: &mut Scope) {
-        let Some(variable) = names::unavailable(directive, &self.names) else { return };
-        let name = &directive.name;
-        match name.as_str() {
-            "map" => {}
-            name if names::only_writes(name) => {
-                scope.notices.push(format!("variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""));
-            }
-            _ => scope.level.guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context)),
-        }
     }
 
     /// The rule of a directive that is served for hooks only.
@@ -327,15 +316,6 @@ impl Builder<'_> {
             self.report.not_served(directive.place, &format!("directive \"{name}\""));
         }
         Ok(Verdict::NotServed)
-    }
-
-    /// Adds the guards in the `if` blocks of a server, and those of the addresses that it listens on.
-    fn add_server_guards(&self, level: &mut Level, blocks: &[Inner<'_>], listens: &[Listen], place: Place) {
-        let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
-        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, SERVER_IF)));
-        if listens.iter().any(|listen| self.proxy_protocol.contains(&listen.address)) {
-            level.guards.push(GuardDirective::new("proxy_protocol", Guard::Address, place, SERVER));
-        }
     }
 
     /// An `if` of a server: what stands in it changes no settings.

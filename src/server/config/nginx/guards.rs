@@ -5,11 +5,13 @@ use super::super::Names;
 use super::super::web::Gate;
 use super::build::Builder;
 use super::classes::{Class, Guard, class, class_of};
-use super::directives::{self, IF, LIMIT_EXCEPT, LOCATION, Value};
+use super::directives::{self, IF, LIMIT_EXCEPT, LOCATION, SERVER, SERVER_IF, Value};
 use super::files::Place;
 use super::levels::{Level, Scope};
+use super::listen::Listen;
+use super::locations::Inner;
 use super::names;
-use super::parser::Block;
+use super::parser::{Block, Directive};
 
 /// A directive that is not enforced, in force in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +59,11 @@ pub(super) fn inherit(own: Vec<GuardDirective>, off: &[String], outer: &[GuardDi
 
 /// The guards in an `if` block. They are taken as those of the block around it: a condition that pushctl evaluates must
 /// not decide whether the front has to be asked.
-pub(super) fn of_if(block: &Block, context: u8) -> Vec<GuardDirective> {
+pub(super) fn of_if(block: &Block, context: u8, names: &Names) -> Vec<GuardDirective> {
     let mut guards = Vec::new();
     for directive in &block.directives {
         let is_ruled = directives::rule(&directive.name).is_some();
-        if let Some(variable) =
-            names::unavailable(directive, &Names::default()).filter(|_| is_ruled && !names::only_writes(&directive.name))
-        {
+        if let Some(variable) = names::unavailable(directive, names).filter(|_| is_ruled && !names::only_writes(&directive.name)) {
             guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context));
         }
         if directive.name == NOT_ENFORCED {
@@ -102,6 +102,32 @@ pub(super) fn front_enforces(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 }
 
 impl Builder<'_> {
+    /// Notes a variable without a value in a directive. What only writes it down gets an empty text; a rule is not enforced.
+    pub(super) fn add_unavailable_variable(&self, directive: &Directive, context: u8, scope: &mut Scope) {
+        let Some(variable) = names::unavailable(directive, &self.names) else { return };
+        match directive.name.as_str() {
+            "map" => {}
+            name if names::only_writes(name) => {
+                scope.notices.push(format!("variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""));
+            }
+            _ => scope.level.guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context)),
+        }
+    }
+
+    /// Adds the guards in the `if` blocks of a server, and those of the addresses that it listens on.
+    pub(super) fn add_server_guards(&self, level: &mut Level, blocks: &[Inner<'_>], listens: &[Listen], place: Place) {
+        let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        level.guards.extend(ifs.flat_map(|(_, _, inner)| of_if(inner, SERVER_IF, &self.names)));
+        if listens.iter().any(|listen| self.proxy_protocol.contains(&listen.address)) {
+            level.guards.push(GuardDirective::new("proxy_protocol", Guard::Address, place, SERVER));
+        }
+    }
+
+    /// Whether the front evaluates a condition, because a variable in it has no value here.
+    pub(super) fn is_left_to_front(&self, condition: &Directive, level: &Level) -> bool {
+        names::unavailable(condition, &self.names).is_some_and(|variable| self.front_enforces(level, &variable))
+    }
+
     /// Decides who may enter a location because of its guards. Those of a push location that the front does not enforce are
     /// mistakes.
     pub(super) fn settle_guards(&mut self, level: &mut Level, is_push: bool, location: Place) {

@@ -54,7 +54,7 @@ impl Builder<'_> {
         self.check_access(&level, directive.place);
         self.limit_except(&blocks, &mut level);
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
-        Self::add_guards(&blocks, block, endpoint, &mut level);
+        self.add_guards(&blocks, block, endpoint, &mut level);
         self.settle_guards(&mut level, endpoint != Endpoint::None, directive.place);
         match endpoint {
             Endpoint::None => {}
@@ -84,9 +84,9 @@ impl Builder<'_> {
     }
 
     /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in place of its push handler.
-    fn add_guards(blocks: &[Inner<'_>], block: &Block, endpoint: Endpoint, level: &mut Level) {
+    fn add_guards(&self, blocks: &[Inner<'_>], block: &Block, endpoint: Endpoint, level: &mut Level) {
         let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
-        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, IF)));
+        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, IF, &self.names)));
         let pass = block.directives.iter().find(|inner| endpoint != Endpoint::None && inner.name == "proxy_pass");
         if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
             level.guards.push(GuardDirective::new("proxy_pass", Guard::Handler, pass.place, LOCATION));
@@ -190,6 +190,7 @@ impl Builder<'_> {
             });
             let inner = inner.collect();
             match conditions::parse(&directive.arguments, &self.names) {
+                Ok(_) if self.is_left_to_front(directive, outer) => {}
                 Ok(condition) => {
                     let level = self.with_push_settings(scope.level.inherit(outer), endpoint);
                     let settings = level.settings(paddings.clone(), broker);

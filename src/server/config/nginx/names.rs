@@ -63,8 +63,18 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
     names
 }
 
-/// Adds the variables of maps that have no value here because another one has none.
+/// Adds the variables that have no value here: those of `geo` and the like, and of maps that depend on one without a value.
 fn add_unavailable(directives: &[Directive], names: &mut Names) {
+    let mut defined = Vec::new();
+    visit(directives, &mut |directive| defined.extend(foreign_variable(directive)));
+    let is_made = |name: &String, names: &Names| {
+        names.assigned.contains(name) || names.captures.contains(name) || names.maps.iter().any(|(known, _)| known == name)
+    };
+    for name in defined {
+        if !is_made(&name, names) && !names.unavailable.contains(&name) {
+            names.unavailable.push(name);
+        }
+    }
     // Maps may refer to each other in any order.
     loop {
         let before = names.unavailable.len();
@@ -80,6 +90,17 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
         if names.unavailable.len() == before {
             return;
         }
+    }
+}
+
+/// The variable that a directive of `http` defines whose values pushctl does not know.
+fn foreign_variable(directive: &Directive) -> Option<String> {
+    match (directive.name.as_str(), directive.arguments.as_slice()) {
+        ("geo" | "split_clients", [.., name]) if directive.block.is_some() => variable(name),
+        ("keyval", [_, name, ..]) => variable(name),
+        // A line of a geoip2 block.
+        (name, _) if name.starts_with('$') => variable(name.as_bytes()),
+        _ => None,
     }
 }
 

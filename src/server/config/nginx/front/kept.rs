@@ -61,6 +61,7 @@ impl Chooser<'_> {
         match (name, level) {
             ("location" | "server" | "types" | "map", _) => None,
             ("if", Level::Server) => Some(with_inner(directive, is_step_or_unsupported)),
+            ("if", Level::Location) if self.decides_in_front(directive) => Some(with_inner(directive, is_step_or_unsupported)),
             ("if", _) => Some(with_inner(directive, |inner| self.keep(inner, Level::Inner).is_some())).filter(has_inner),
             ("limit_except", _) => Some(with_inner(directive, |inner| self.keep(inner, Level::Inner).is_some())).filter(has_inner),
             ("return" | "break" | "rewrite", Level::Server) => Some(directive.clone()),
@@ -70,6 +71,12 @@ impl Chooser<'_> {
             _ if RULES.contains(&name) => Some(directive.clone()),
             _ => self.is_kept(directive, level).then(|| directive.clone()),
         }
+    }
+
+    /// Whether a condition uses a variable without a value in pushctl.
+    fn decides_in_front(&self, directive: &Directive) -> bool {
+        let condition = Directive { block: None, ..directive.clone() };
+        self.guards.iter().any(|guard| uses(&condition, guard.as_bytes()))
     }
 
     /// Whether a directive that pushctl does not serve stays in front.
