@@ -109,7 +109,7 @@ fn all_missing_includes_are_reported_and_the_rest_as_well() {
         "loop.conf:1: cannot include \"loop.conf\": it includes itself\n",
         "nginx.conf:8: \"folder\" is not a regular file\n",
         "nginx.conf:11: open() \"fastcgi_params\" failed (2: No such file or directory) (nginx ships this file, with parameters",
-        "nginx.conf:12: open() \"/nowhere/ssl.conf\" failed (2: No such file or directory)\n",
+        "nginx.conf:12: open() \"/nowhere/ssl.conf\" failed (2: No such file or directory) (it may hold access rules: copy it",
         "nginx.conf:13: invalid value \"maybe\" in \"gzip\" directive",
         "unknown \"defined_elsewhere\" variable (unless it is in the part that cannot be read)",
         "nginx.conf:14: served push_stream_publisher\n",

@@ -11,6 +11,9 @@ use super::{lua, stock_files};
 /// Most blocks within blocks; real files have five or six.
 const MAX_DEPTH: usize = 64;
 
+/// What to do about a missing file that is not one of nginx's.
+const MISSING: &str = "it may hold access rules: copy it to the path from which nginx reads it, or remove the line";
+
 /// A directive: name, arguments and, if it has one, its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directive {
@@ -206,7 +209,8 @@ impl Parser<'_> {
     /// Reports a file that is not read. Those that belong to nginx itself define nothing that is used elsewhere.
     fn left_out(&mut self, place: Place, text: &str, hint: Option<&str>) {
         self.syntax.is_partial |= hint.is_none();
-        self.error(place, text, hint.map(str::to_owned));
+        let missing = text.ends_with("No such file or directory)").then_some(MISSING);
+        self.error(place, text, hint.or(missing).map(str::to_owned));
     }
 }
 
