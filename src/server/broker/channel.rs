@@ -27,9 +27,9 @@ pub const MAX_SHARDS: usize = 64;
 /// in all with a short id.
 const OTHER_BYTES: u64 = 160;
 
-/// What a channel takes of push-stream's shared memory beside its id, less a margin: 2 MiB hold 4,700 channels with one message
-/// of one byte, 446 bytes each.
-const SHARED_MEMORY_BYTES: u64 = 248;
+/// What a channel takes of a module's shared memory beside its id, less a margin: 2 MiB hold 6,464 channels with one message of
+/// one byte in nchan, 324 bytes each, and 4,700 in push-stream.
+const SHARED_MEMORY_BYTES: u64 = 160;
 
 /// A channel. Lives as long as anybody holds it; the broker's registry says whether it is still *the* channel of its id.
 #[derive(Debug)]

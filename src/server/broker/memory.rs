@@ -47,8 +47,8 @@ impl Bounds {
         let (memory_bytes, incoming) = match settings.memory_accounting {
             // Measured: with the program, and with what the allocator adds, both together stay below twice the memory.
             MemoryAccounting::Process => (memory, memory / 2),
-            // 12 fifths: see the smallest channel in `Channel::footprint`.
-            MemoryAccounting::SharedMemory => (memory.saturating_mul(12) / 5, memory),
+            // See the smallest channel in `Channel::footprint`.
+            MemoryAccounting::SharedMemory => (memory.saturating_mul(3), memory),
         };
         let connections = settings.connection_memory.unwrap_or(0);
         Self { memory, connections, incoming: incoming.max(MIN_INCOMING_BYTES), memory_bytes }

@@ -12,7 +12,7 @@ use crate::message::{Position, unix_now};
 use crate::server::config::MemoryAccounting;
 
 /// What the smallest message takes of push-stream's shared memory, less a margin: 2 MiB hold 12,409 messages of one byte, 169
-/// bytes each. Longer texts take more there than their length, which is rounded up to a power of two or to pages.
+/// bytes each (nchan: 8,064). Longer texts take more there than their length, which is rounded up to a power of two or to pages.
 const SHARED_MEMORY_BYTES: u64 = 144;
 
 /// A published message.
@@ -59,12 +59,14 @@ impl Message {
 
     /// Bytes that a message takes from the memory bound.
     pub(super) fn footprint(message: &NewMessage, accounting: MemoryAccounting) -> u64 {
-        let attributes = message.attributes.as_ref().map_or(0, |attributes| attributes.footprint());
         if accounting == MemoryAccounting::SharedMemory {
             let of = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
-            let parts = message.text.len() + of(&message.event_id) + of(&message.event_type);
-            return SHARED_MEMORY_BYTES + parts as u64 + attributes;
+            let attributes = message.attributes.as_ref();
+            let attributes = attributes.map_or(0, |attributes| of(&attributes.content_type) + of(&attributes.deflated));
+            let parts = message.text.len() + of(&message.event_id) + of(&message.event_type) + attributes;
+            return SHARED_MEMORY_BYTES + parts as u64;
         }
+        let attributes = message.attributes.as_ref().map_or(0, |attributes| attributes.footprint());
         let of = |part: &Option<Bytes>| part.as_ref().map_or(0, |part| allocated(part.len()));
         // Two reference counters, and its slots in two queues, which are up to twice as long as what is in them.
         let parts = allocated(message.text.len()) + of(&message.event_id) + of(&message.event_type) + attributes;
