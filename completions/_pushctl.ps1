@@ -164,6 +164,7 @@ Register-ArgumentCompleter -Native -CommandName 'pushctl' -ScriptBlock {
             [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'Stop after this time')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Stop after this time')
             [CompletionResult]::new('--idle-timeout', '--idle-timeout', [CompletionResultType]::ParameterName, 'Stop when no message came for this time; the exit code is that of --timeout')
+            [CompletionResult]::new('--silence-timeout', '--silence-timeout', [CompletionResultType]::ParameterName, 'Reconnect when a connection brings nothing for this time, not even a ping; 0: never')
             [CompletionResult]::new('--retry', '--retry', [CompletionResultType]::ParameterName, 'Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]')
             [CompletionResult]::new('--max-message-size', '--max-message-size', [CompletionResultType]::ParameterName, 'Bytes of a message, and of an answer in the modes lp and poll; more ends the run with exit code 7')
             [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'Time between two requests of mode poll, at least 100ms')

@@ -1045,7 +1045,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__sub)
-            opts="-m -o -b -s -n -t -u -H -h --mode --fallback --output --json --template --raw --exec --jobs --ack-on-success --backlog --since --cursor-file --no-fsync --count --until --fail-on --fail-on-gap --deleted-ok --timeout --idle-timeout --retry --max-message-size --interval --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
+            opts="-m -o -b -s -n -t -u -H -h --mode --fallback --output --json --template --raw --exec --jobs --ack-on-success --backlog --since --cursor-file --no-fsync --count --until --fail-on --fail-on-gap --deleted-ok --timeout --idle-timeout --silence-timeout --retry --max-message-size --interval --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1128,6 +1128,10 @@ _pushctl() {
                     return 0
                     ;;
                 --idle-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --silence-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

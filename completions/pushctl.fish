@@ -149,6 +149,7 @@ complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l until -d 'Stop a
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l fail-on -d 'Stop after a message that matches REGEX, with exit code 9' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -s t -l timeout -d 'Stop after this time' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l idle-timeout -d 'Stop when no message came for this time; the exit code is that of --timeout' -r
+complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l silence-timeout -d 'Reconnect when a connection brings nothing for this time, not even a ping; 0: never' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l retry -d 'Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l max-message-size -d 'Bytes of a message, and of an answer in the modes lp and poll; more ends the run with exit code 7' -r
 complete -c pushctl -n "__fish_pushctl_using_subcommand sub" -l interval -d 'Time between two requests of mode poll, at least 100ms' -r

@@ -11,14 +11,21 @@
 //! brings the messages of that same second. A channel that was asked for with a backlog is asked for with it again until
 //! it has given something, or the backlog is known to have come whole: what is older than the start is wanted there.
 //! Messages that carry neither position nor id (a bare template) cannot be told
-//! apart, so a reconnect may repeat those of the last second. Pure.
+//! apart, so a reconnect may repeat those of the last second.
+//! What the ids of messages show is in [`sequence`]. Pure.
 
-use std::collections::HashMap;
+mod sequence;
+
+use std::collections::{HashMap, HashSet};
 
 use super::Message;
 use super::dialect::{Dialect, MessageId};
 use super::marks::{Mark, Marks, Step};
+use super::message::Gap;
 use crate::message::{Position, http_date, parse_http_date};
+
+pub use sequence::Missing;
+use sequence::{Order, Sequence};
 
 /// The state of one subscription.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +57,13 @@ pub struct Cursor {
     is_batch: bool,
     /// The start was moved by messages without an id.
     is_raised: bool,
+    sequence: Sequence,
+    /// Channels with a gap of unknown size that was reported since their last message.
+    reported: HashSet<String>,
 }
+
+/// A tag of nchan and NHPM behind all messages of a second.
+const LAST_TAG: &str = "9999";
 
 #[derive(Clone, Debug)]
 struct Answer {
@@ -63,8 +76,14 @@ struct Answer {
 pub struct Taken {
     /// How it moves the marks.
     pub step: Step,
-    /// How many messages of its channel should have come before it.
-    pub missed: u64,
+    /// Messages of its channel that should have come before it.
+    pub missing: Option<Missing>,
+}
+
+impl From<Step> for Taken {
+    fn from(step: Step) -> Self {
+        Self { step, missing: None }
+    }
 }
 
 /// What to send when connecting.
@@ -120,12 +139,7 @@ impl Cursor {
 
     /// The start, once it is known and no backlog is outstanding; once.
     pub fn start(&mut self) -> Option<Step> {
-        if self.start_told || self.begins_at_event || !self.backlogs.is_empty() {
-            return None;
-        }
-        let start = self.base?;
-        self.start_told = true;
-        Some(Step::Start(start))
+        if self.backlogs.is_empty() { self.start_without_backlogs() } else { None }
     }
 
     /// The same cursor, with stored messages to get before the new ones of some channels.
@@ -175,8 +189,6 @@ impl Cursor {
     /// location says where it begins, and what is older than our start is left out: nchan 1.3 falls over a place in a channel
     /// that is there and has no messages (its reference, section 2.3).
     pub fn for_bare(&mut self, dialect: Option<Dialect>) -> Sent {
-        /// Behind all messages of a second.
-        const LAST_TAG: &str = "9999";
         let start = self.base.and_then(|base| match (self.is_exact, self.is_raised) {
             (true, _) => Some(MessageId { time: base.time, tags: base.tag.to_string() }),
             (false, true) => Some(MessageId { time: base.time.saturating_sub(1), tags: LAST_TAG.to_owned() }),
@@ -190,10 +202,34 @@ impl Cursor {
         }
     }
 
+    /// The start as a place for a server that speaks nchan, if [`Self::for_bare`] leaves it out: to be sent only if the
+    /// channels (so many) have messages.
+    #[must_use]
+    pub fn unsent_start(&self, channels: usize) -> Option<Sent> {
+        let base = self.base.filter(|_| self.resumed && !self.is_exact && !self.is_raised)?;
+        if self.event_id.as_deref().and_then(MessageId::parse).is_some() {
+            return None;
+        }
+        // Of several tags one is in brackets.
+        let tags = match channels {
+            1 => LAST_TAG.to_owned(),
+            _ => format!("[{LAST_TAG}]{}", format!(",{LAST_TAG}").repeat(channels - 1)),
+        };
+        // Its second itself is wanted. A time of 0 is none to nchan.
+        let id = MessageId { time: base.time.saturating_sub(1).max(1), tags };
+        Some(Sent { time: None, tag: Some(id.to_string()), event_id: None })
+    }
+
     /// True if there is nothing that a reconnect could start from.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.base.is_none() && self.answer.is_none() && self.channels.is_empty() && !self.begins_at_event
+    }
+
+    /// A connection was opened with what the last `for_…` function returned; `is_exact` if that was a place behind which the
+    /// server has nothing that was seen.
+    pub fn connected(&mut self, is_exact: bool) {
+        self.sequence.connected(is_exact);
     }
 
     /// A long-polling or polling answer was cut off: its messages count, its headers do not.
@@ -269,34 +305,41 @@ impl Cursor {
             // Nobody knows whose it is, so it can only move the common start.
             self.base = self.base.max(position);
             self.backlogs.clear();
-            return Some(Taken { step: Step::Raise(position), missed: 0 });
+            return Some(Step::Raise(position).into());
         };
         let last = self.channels.get(channel).copied().unwrap_or_default();
         let is_backlog = self.backlogs.contains_key(channel);
-        if is_repeated(message, last) || (!is_backlog && self.is_before_start(message, last)) {
+        let order = self.sequence.order(message, channel, last);
+        if matches!(order, Order::Repeated) || (!is_backlog && self.is_before_start(message, last)) {
             return None;
         }
         self.backlogs.remove(channel);
+        self.reported.remove(channel);
         if position.is_none() && message.id.is_none() {
             if self.is_batch {
-                return Some(Taken { step: Step::Raise(None), missed: 0 });
+                return Some(Step::Raise(None).into());
             }
             let second_ago = now.map(|now| Position::new(now.saturating_sub(1), 0));
             self.is_raised = true;
             self.base = self.base.max(second_ago);
-            return Some(Taken { step: Step::Raise(second_ago), missed: 0 });
+            return Some(Step::Raise(second_ago).into());
         }
-        // The ids of a channel are consecutive.
-        let missed = message.id.zip(last.id).map_or(0, |(new, old)| u64::try_from(new.saturating_sub(old).saturating_sub(1)).unwrap_or(0));
+        if matches!(order, Order::Late) {
+            return Some(Step::Message(channel.to_owned(), last, message.event_id.clone()).into());
+        }
+        let missing = self.sequence.missing(message, channel, last, order);
         let mark = Mark { position: position.or(last.position), id: message.id.or(last.id) };
         self.channels.insert(channel.to_owned(), mark);
-        Some(Taken { step: Step::Message(channel.to_owned(), mark, message.event_id.clone()), missed })
+        Some(Taken { step: Step::Message(channel.to_owned(), mark, message.event_id.clone()), missing })
     }
 
     /// Notes that the server has dropped messages of `channel` up to `position`; `None` if none of them was still needed.
-    /// The next message is then no sign of a further gap.
-    pub fn skip(&mut self, channel: &str, position: Option<Position>) -> Option<Step> {
+    /// The next message is then no sign of a further gap. A gap of unknown size is reported once until then.
+    pub fn skip(&mut self, channel: &str, position: Option<Position>, gap: Gap) -> Option<Step> {
         let last = self.channels.get(channel).copied().unwrap_or_default();
+        if gap.is_unknown() && !self.reported.insert(channel.to_owned()) {
+            return None;
+        }
         // Where several channels stand apart, the server was asked for the oldest place.
         if position.is_some_and(|position| last.position.or(self.base).is_some_and(|own| position <= own)) {
             return None;
@@ -306,9 +349,26 @@ impl Cursor {
         Some(Step::Message(channel.to_owned(), mark, None))
     }
 
-    /// As [`Cursor::skip`], when it is not known which channels have a gap.
-    pub fn skip_somewhere(&mut self) {
+    /// As [`Cursor::skip`], when it is not known which of `channels` have a gap; false if it was reported before.
+    pub fn skip_somewhere(&mut self, channels: &[String], gap: Gap) -> bool {
+        if gap.is_unknown() && channels.iter().all(|channel| self.reported.contains(channel)) {
+            return false;
+        }
+        if gap.is_unknown() {
+            self.reported.extend(channels.iter().cloned());
+        }
         self.channels.values_mut().for_each(|last| last.id = None);
+        true
+    }
+
+    /// The start, although backlogs are outstanding: the server has had time to give them and gave nothing.
+    pub fn start_without_backlogs(&mut self) -> Option<Step> {
+        if self.start_told || self.begins_at_event {
+            return None;
+        }
+        let start = self.base?;
+        self.start_told = true;
+        Some(Step::Start(start))
     }
 
     fn is_before_start(&self, message: &Message, last: Mark) -> bool {
@@ -327,18 +387,7 @@ impl Cursor {
     pub fn forget(&mut self, channel: &str) {
         self.channels.remove(channel);
         self.backlogs.remove(channel);
-    }
-}
-
-/// A channel that was deleted and came back has newer positions but smaller ids; a clock that was set back gives older
-/// positions to larger ids. Only what is behind in both was seen before.
-fn is_repeated(message: &Message, last: Mark) -> bool {
-    let position = message.position().zip(last.position).map(|(new, old)| new <= old);
-    let id = message.id.zip(last.id).map(|(new, old)| new <= old);
-    match (position, id) {
-        (Some(position), Some(id)) => position && id,
-        (Some(behind), None) | (None, Some(behind)) => behind,
-        (None, None) => false,
+        self.sequence.forget(channel);
     }
 }
 

@@ -85,6 +85,21 @@ impl Endpoints {
         self
     }
 
+    /// True if the user said where subscribers are.
+    #[must_use]
+    pub fn has_own_subscriber(&self) -> bool {
+        self.subscribe.is_some()
+    }
+
+    /// The same with the path of subscribers as it is now, whatever the server turns out to speak.
+    #[must_use]
+    pub fn keep_subscriber(mut self) -> Self {
+        if self.subscribe.is_none() {
+            self.subscribe = self.dialect.and_then(usual_subscriber).map(str::to_owned);
+        }
+        self
+    }
+
     /// What the server is known to speak.
     #[must_use]
     pub fn dialect(&self) -> Option<Dialect> {
@@ -135,8 +150,7 @@ impl Endpoints {
     /// [`Error::Request`] if the template makes no URL.
     pub fn subscribe(&self, mode: Mode, channels: &str) -> Result<Url, Error> {
         let built_in = match mode {
-            _ if self.dialect == Some(Dialect::Nchan) => "/sub/{channel}",
-            _ if self.dialect == Some(Dialect::Nhpm) => "/sub?id={channel}",
+            _ if let Some(usual) = self.dialect.and_then(usual_subscriber) => usual,
             Mode::Ev => "/ev/{channel}",
             Mode::Ws => "/ws/{channel}",
             Mode::Lp => "/lp/{channel}",
@@ -179,6 +193,15 @@ impl Endpoints {
         let text = format!("{}{slash}{before}{channels}{after}", self.base);
         let refuse = |error| Error::Request(format!("cannot use '{}': {error} (see --url and the --…-path options)", shown_text(&text)));
         Url::parse(&text).map_err(refuse)
+    }
+}
+
+/// Where subscribers of the other families usually are.
+fn usual_subscriber(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::PushStream => None,
+        Dialect::Nhpm => Some("/sub?id={channel}"),
+        Dialect::Nchan => Some("/sub/{channel}"),
     }
 }
 

@@ -97,6 +97,14 @@ pub enum Error {
         /// How long we waited.
         after: Duration,
     },
+    /// An endless connection brought nothing for too long.
+    #[error("nothing came from {url} for {}, not even a ping (see --silence-timeout)", humantime::format_duration(*.after))]
+    Silent {
+        /// What was asked for.
+        url: String,
+        /// How long it was silent.
+        after: Duration,
+    },
     /// The answer is not what the protocol says.
     #[error("cannot understand the answer of {url}: {reason}")]
     Protocol {
@@ -130,7 +138,7 @@ impl Error {
             | Self::WrongScheme { .. }
             | Self::NoChannel { .. }
             | Self::TooLarge { .. } => true,
-            Self::Unreachable { .. } | Self::Behind { .. } | Self::Broken { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => false,
+            _ => false,
         }
     }
 

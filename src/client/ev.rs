@@ -69,6 +69,10 @@ impl Connection {
     /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event stream.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let mut next = self.events.next().await;
+        while matches!(next, Some(Ok(SSE::Connected(_)))) {
+            // It is of the parser, and nothing has come yet.
+            next = self.events.next().await;
+        }
         if let (Some(Ok(SSE::Event(event))), Some(LineEnds::Lf)) = (&mut next, self.line_ends.get()) {
             event.data = crs::restored(&event.data);
             event.event_type = crs::restored(&event.event_type);

@@ -54,7 +54,9 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
             }
         }
         Answer::Streaming | Answer::Parts | Answer::Lines => {
-            let mut connection = streaming::Connection::new(response, url, channels, is_bare, MAX_MESSAGE_BYTES);
+            let Ok(mut connection) = streaming::Connection::new(response, url, channels, is_bare, MAX_MESSAGE_BYTES) else {
+                return messages;
+            };
             while let Ok(Some(more)) = connection.next().await {
                 messages.extend(more);
             }

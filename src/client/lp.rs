@@ -42,7 +42,12 @@ impl Answer {
         let kind = own("Content-Type");
         let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
         let body = http::body_up_to(limit, response, url, None).await?;
-        if is_html && page::is_document(&body) {
+        // A message of nchan has the type of its publisher.
+        let is_page = match bare {
+            Some(_) => page::is_document(&body),
+            None => page::beginning(&body, true) == page::Beginning::Page,
+        };
+        if is_html && is_page {
             return Err(page::error(url, "--sub-path"));
         }
         if let Some(channels) = bare {

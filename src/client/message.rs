@@ -39,6 +39,12 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// True if nothing is known about how many they are.
+    #[must_use]
+    pub fn is_unknown(self) -> bool {
+        self.missed == 0
+    }
+
     /// Reads `N` or `N+`, the value of the header of long-polling and polling answers.
     #[must_use]
     pub fn from_header(value: &str) -> Option<Self> {
@@ -50,7 +56,7 @@ impl Gap {
 impl std::fmt::Display for Gap {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let words = match (self.missed, self.at_least) {
-            (0, _) => return formatter.write_str("messages were missed"),
+            (0, _) => return formatter.write_str("an unknown number of messages was missed"),
             (1, false) => "message was missed",
             (1, true) => "message at least was missed",
             (_, false) => "messages were missed",

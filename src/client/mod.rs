@@ -29,6 +29,7 @@ pub mod pipeline;
 pub mod proxy;
 pub mod publish;
 pub mod retry;
+pub mod silence;
 pub mod statistics;
 pub mod stream;
 pub mod subscription;
@@ -40,7 +41,7 @@ pub use endpoint::Endpoints;
 pub use error::Error;
 pub use http::Http;
 pub use message::Message;
-pub use subscription::{Event, Subscription};
+pub use subscription::{Event, Notice, Subscription};
 
 /// Most bytes of one message, or of one long-polling answer, that we take from a server.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

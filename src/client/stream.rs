@@ -9,7 +9,7 @@ use reqwest::{Response, Url};
 use super::dialect::{MessageId, Multipart};
 use super::error::shown;
 use super::parse::Splitter;
-use super::{Error, Message, http};
+use super::{Error, Message, http, page};
 
 /// The bytes of a response.
 pub(super) type Body = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
@@ -23,7 +23,22 @@ pub struct Connection {
     channels: Vec<String>,
     /// Most bytes of a message.
     limit: usize,
+    /// What came first, as long as it may be the beginning of a page.
+    opening: Option<Opening>,
 }
+
+/// The beginning of a response whose messages have no form that could be recognised.
+#[derive(Debug)]
+struct Opening {
+    is_html: bool,
+    is_event_stream: bool,
+    held: Vec<u8>,
+}
+
+/// Types of files that no location gives to its messages.
+const MEDIA: [&str; 8] = ["image/", "video/", "audio/", "font/", "text/css", "application/pdf", "application/zip", "application/gzip"];
+/// How the lines of an event stream begin.
+const EVENT_FIELDS: [&str; 5] = [":", "data:", "id:", "event:", "retry:"];
 
 /// How messages are told apart.
 enum Cutter {
@@ -78,9 +93,35 @@ impl Cutter {
 }
 
 impl Connection {
-    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool, limit: usize) -> Self {
+    /// # Errors
+    /// [`Error::Protocol`] if the head shows that this is no stream of messages.
+    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool, limit: usize) -> Result<Self, Error> {
         let is_framed = http::is_framed(&response);
-        Self { is_framed, cutter: Cutter::new(&response, is_bare), body: Box::pin(response.bytes_stream()), url, channels, limit }
+        let kind = http::header(&response, "Content-Type").unwrap_or_default().to_ascii_lowercase();
+        if !is_bare && MEDIA.iter().any(|media| kind.starts_with(media)) {
+            let reason = format!("it is no stream of messages but {kind} (something else is there? see --mode and --sub-path)");
+            return Err(Error::Protocol { url: shown(&url), reason });
+        }
+        let (is_html, is_event_stream) = (page::is_html(&kind), kind.starts_with("text/event-stream"));
+        let opening = (!is_bare).then(|| Opening { is_html, is_event_stream, held: Vec::new() });
+        let cutter = Cutter::new(&response, is_bare);
+        Ok(Self { is_framed, cutter, body: Box::pin(response.bytes_stream()), url, channels, limit, opening })
+    }
+
+    /// Refuses a page; `None` while the bytes may still become one.
+    fn open(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
+        let Some(opening) = &mut self.opening else { return Ok(Some(bytes)) };
+        opening.held.extend_from_slice(&bytes);
+        let is_field = |field: &&str| opening.held.starts_with(field.as_bytes());
+        if opening.is_event_stream && EVENT_FIELDS.iter().any(is_field) {
+            let reason = "it is an event stream (use --mode ev)".to_owned();
+            return Err(Error::Protocol { url: shown(&self.url), reason });
+        }
+        match page::beginning(&opening.held, opening.is_html) {
+            page::Beginning::Page => Err(page::no_messages(&self.url)),
+            page::Beginning::Unclear => Ok(None),
+            page::Beginning::Other => Ok(self.opening.take().map(|opening| opening.held.into())),
+        }
     }
 
     /// The next messages; `None` when the server ended the response.
@@ -90,6 +131,7 @@ impl Connection {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let messages = match self.body.next().await {
             Some(Ok(bytes)) => {
+                let Some(bytes) = self.open(bytes)? else { return Ok(Some(Vec::new())) };
                 let messages = self.cutter.push(&bytes, &self.channels);
                 if self.cutter.pending() > self.limit || messages.iter().any(|message| message.text.len() > self.limit) {
                     return Err(Error::TooLarge { url: shown(&self.url), limit: self.limit });
@@ -100,7 +142,12 @@ impl Connection {
             Some(Err(error)) => return Err(Error::from_http(&error, &self.url, None)),
             // Without framing a broken connection looks like an end: what was under way comes again, too.
             None => match &mut self.cutter {
-                Cutter::Template(splitter) => splitter.finish(self.is_framed).messages,
+                Cutter::Template(splitter) => {
+                    let held = self.opening.take().map(|opening| opening.held).unwrap_or_default();
+                    let mut messages = splitter.push(&held);
+                    messages.extend(splitter.finish(self.is_framed).messages);
+                    messages
+                }
                 Cutter::Parts(_) | Cutter::Chunks | Cutter::Lines(_) => Vec::new(),
             },
         };

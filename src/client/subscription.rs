@@ -4,28 +4,36 @@
 
 mod asking;
 mod bare;
+pub mod detection;
 mod ending;
+mod notice;
 mod settings;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::cursor::{Cursor, Sent};
 use super::marks::Step;
 use super::message::{Gap, Kind};
 use super::retry::Backoff;
+use super::silence::Silence;
 use super::{Dialect, Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
 
+pub use notice::Notice;
 pub use settings::{Channel, Settings, Start};
+use waiting::{Pending, Progress};
 
 /// A connection that was up for so long was a good one, even if nothing came.
 const SETTLED: Duration = Duration::from_secs(5);
 /// A long-polling answer without messages that took so long is the server's time-out; a quicker one is none, and must not be
 /// asked for in a circle.
 const WAITED: Duration = Duration::from_secs(1);
+
+/// Time for the server's clock, without which a subscription may still work.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections to nchan that broke so often in a row, each without a message, may be its fall over a place in a channel that
 /// has no messages any more (its reference, section 2.3): then the place is left out, and what comes again is left out here.
@@ -48,6 +56,8 @@ pub enum Event {
     Retrying(Error, Duration),
     /// The mode does not work, and this one is tried.
     Falling(Error, Mode),
+    /// Something that the user may want to know.
+    Noticed(Notice),
 }
 
 enum Connection {
@@ -65,6 +75,8 @@ pub struct Subscription {
     settings: Settings,
     cursor: Cursor,
     backoff: Backoff,
+    /// A request that was not answered yet.
+    pending: Option<Pending>,
     connection: Option<Connection>,
     ready: VecDeque<Event>,
     /// The mode in use: a place in the list.
@@ -100,6 +112,24 @@ pub struct Subscription {
     broken: u32,
     /// nchan's location has chunked streams and no multipart ones.
     is_chunked: bool,
+    /// The usual paths of other servers were tried.
+    has_detected: bool,
+    /// What was heard of the connection.
+    silence: Silence,
+    /// Something came in the mode in use, beyond the head of a response.
+    has_heard_in_mode: bool,
+    /// The first mode that was answered and stayed silent: the one to stay with if no other works.
+    silent_mode: Option<usize>,
+    /// All others have failed since.
+    has_returned: bool,
+    /// The clock was asked for.
+    has_asked_for_clock: bool,
+    /// The start was looked at while nothing had come yet.
+    has_waited_for_backlogs: bool,
+    /// The user knows that no answer comes.
+    has_told_of_waiting: bool,
+    /// The user knows that the start may have no effect.
+    has_told_of_start: bool,
 }
 
 impl Subscription {
@@ -107,6 +137,7 @@ impl Subscription {
     #[must_use]
     pub fn new(client: Http, endpoints: Endpoints, settings: Settings) -> Self {
         let mut cursor = settings.cursor();
+        let silence = Silence::new(settings.silence, Instant::now());
         if settings.dialect.is_some_and(Dialect::is_bare) {
             cursor.becomes_bare();
         }
@@ -121,8 +152,18 @@ impl Subscription {
             is_chunked: false,
             settings,
             backoff: Backoff::default(),
+            pending: None,
             connection: None,
             ready: VecDeque::new(),
+            has_detected: false,
+            silence,
+            has_heard_in_mode: false,
+            silent_mode: None,
+            has_returned: false,
+            has_asked_for_clock: false,
+            has_waited_for_backlogs: false,
+            has_told_of_waiting: false,
+            has_told_of_start: false,
             mode: 0,
             fallen: 0,
             first_error: None,
@@ -151,7 +192,7 @@ impl Subscription {
                 return Ok(None);
             }
             if let Err(error) = self.advance().await {
-                self.connection = None;
+                (self.connection, self.pending) = (None, None);
                 return self.failed(error).map(Some);
             }
         }
@@ -163,31 +204,24 @@ impl Subscription {
         !self.ready.is_empty()
     }
 
-    /// Reads from the connection, or makes one.
+    /// Takes the next step: asks for a connection, waits for its answer, or reads from it.
     async fn advance(&mut self) -> Result<(), Error> {
-        let read = match &mut self.connection {
-            None => {
-                if let Some(pause) = self.pause.take() {
-                    tokio::time::sleep(pause).await;
-                }
-                return self.connect().await;
+        if self.connection.is_none() && self.pending.is_none() {
+            if let Some(pause) = self.pause.take() {
+                tokio::time::sleep(pause).await;
             }
-            Some(Connection::Stream(connection)) => connection.next().await?,
-            Some(Connection::Ev(connection)) => {
-                let read = connection.next().await?;
-                if connection.is_bare() {
-                    self.learn(Some(Dialect::Nchan));
-                }
-                read
-            }
-            Some(Connection::Ws(connection)) => connection.next().await?,
-            Some(Connection::Answer) => None,
-        };
-        match read {
-            Some(messages) => self.accept(messages),
-            None => return self.ended(),
+            return self.connect().await;
         }
-        Ok(())
+        match self.wait().await? {
+            Progress::Answered(pending, response) => self.answered(pending, *response).await,
+            Progress::Read(Some(messages)) => {
+                self.hear(&messages);
+                self.accept(messages);
+                Ok(())
+            }
+            Progress::Read(None) => self.ended(),
+            Progress::Waiting => Ok(()),
+        }
     }
 
     fn mode(&self) -> Mode {
@@ -218,7 +252,7 @@ impl Subscription {
             Kind::Ping => {}
             Kind::Timeout => self.fruitful |= self.has_waited(),
             Kind::Gap(gap) => {
-                let step = channel.as_deref().map(|channel| self.cursor.skip(channel, message.position()));
+                let step = channel.as_deref().map(|channel| self.cursor.skip(channel, message.position(), gap));
                 if step != Some(None) {
                     self.ready.push_back(Event::Missed(Message { channel, ..message }, gap, step.flatten()));
                 }
@@ -241,8 +275,8 @@ impl Subscription {
                 let Some(taken) = self.cursor.take(&message, channel.as_deref(), now) else { return };
                 self.fruitful = true;
                 self.succeeded();
-                if taken.missed > 0 {
-                    self.ready.push_back(Event::Missed(missed(channel), Gap { missed: taken.missed, at_least: false }, None));
+                if let Some(missing) = taken.missing {
+                    self.ready.push_back(Event::Missed(missed(channel), missing.gap, Some(missing.step)));
                 }
                 self.ready.push_back(Event::Message(message, taken.step));
             }
@@ -252,15 +286,20 @@ impl Subscription {
     async fn connect(&mut self) -> Result<(), Error> {
         // These modes may show no header before the first message, if ever: so ask for the server's clock beforehand.
         let mode = self.mode();
-        let silent = matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp);
-        if silent && self.clock.is_none() && self.cursor.is_unknown() {
+        let is_silent = matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp) && self.cursor.is_unknown();
+        if (is_silent || self.settings.keeps_start) && self.clock.is_none() && !self.has_asked_for_clock {
             self.ask_for_clock().await?;
+        }
+        self.tell_start();
+        if !self.ready.is_empty() {
+            // Whoever keeps the start gets it before a wait that may be long.
+            return Ok(());
         }
         let ids = self.ids();
         self.probe().await?;
         let sent = match mode {
             _ if self.is_bare() && self.broken >= FALLS => Sent::default(),
-            _ if self.is_bare() => self.cursor.for_bare(self.dialect),
+            _ if self.is_bare() => self.place_for_bare().await?,
             _ if !self.asked && !self.cursor.is_set() => Sent::default(),
             Mode::Lp | Mode::Poll => self.cursor.for_request(&ids),
             Mode::Ev | Mode::Ws | Mode::Stream => self.cursor.for_stream(&ids),
@@ -269,20 +308,36 @@ impl Subscription {
         let mut headers = self.headers(&sent)?;
         let key = (mode == Mode::Ws).then(|| ws::ask(&mut headers));
         let is_common = self.cursor.is_common();
+        self.cursor.connected(is_common && matches!(mode, Mode::Lp | Mode::Poll) && sent.tag.is_some());
         self.asked = true;
         self.asked_at = Instant::now();
         self.fruitful = false;
-        let response = self.client.request(Method::GET, &url, headers, None, None).await?;
+        self.silence.connecting(self.asked_at);
+        let response = self.request(&url, headers);
+        self.pending = Some(Pending { response, url, key, is_common });
+        Ok(())
+    }
+
+    async fn answered(&mut self, pending: Pending, response: Response) -> Result<(), Error> {
+        let Pending { url, key, is_common, .. } = pending;
+        self.silence.answered(Instant::now());
         self.learn(Dialect::of_answer(response.status(), response.headers()));
         if self.is_settled_by(&response) {
             return Ok(());
         }
         if !matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS) {
-            return Err(http::status_error(&response, &url).at("--sub-path"));
+            let error = http::status_error(&response, &url);
+            return if self.detect(&error).await? { Ok(()) } else { Err(error.at("--sub-path")) };
         }
         self.note_clock(&response);
         self.connection = Some(self.open(response, url, key, is_common).await?);
-        (self.answered, self.mode_works, self.fallen, self.first_error) = (true, true, 0, None);
+        // A stream that brings nothing at all may be held back by a proxy.
+        let may_be_held_back = matches!(self.mode(), Mode::Ev | Mode::Stream) && self.settings.modes.len() > 1;
+        self.has_heard_in_mode |= !may_be_held_back;
+        (self.answered, self.mode_works) = (true, true);
+        if self.has_heard_in_mode {
+            (self.fallen, self.first_error) = (0, None);
+        }
         self.tell_start();
         self.up_since = Some(Instant::now());
         Ok(())
@@ -294,7 +349,7 @@ impl Subscription {
         let connection = match (mode, key) {
             (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key, self.ids(), limit).await?)),
             (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url, self.ids(), self.is_bare(), limit)?),
-            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url, self.ids(), self.is_bare(), limit)),
+            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url, self.ids(), self.is_bare(), limit)?),
             (Mode::Lp | Mode::Poll, _) => {
                 // A 304 after a wait is the server's time-out and as good as a message: ask again at once.
                 self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
@@ -312,11 +367,12 @@ impl Subscription {
 
     /// Takes the messages of an answer, and where it leaves the channels.
     fn take_answer(&mut self, answer: lp::Answer, is_common: bool) {
-        // Where channels stood apart it tells of messages that we had; then their ids tell the truth.
-        if let Some(gap) = answer.gap.filter(|_| is_common) {
-            let channel = if self.settings.channels.len() == 1 { self.settings.channels.first() } else { None };
-            self.cursor.skip_somewhere();
-            self.ready.push_back(Event::Missed(missed(channel.map(|channel| channel.id.clone())), gap, None));
+        let ids = self.ids();
+        // Where channels stood apart it tells of messages that we had; then their ids tell the truth. A restart is true of all.
+        let is_ours = |gap: &Gap| is_common || ids.len() == 1 || gap.is_unknown();
+        if let Some(gap) = answer.gap.filter(is_ours).filter(|gap| self.cursor.skip_somewhere(&ids, *gap)) {
+            let only = if let [only] = ids.as_slice() { Some(only.clone()) } else { None };
+            self.ready.push_back(Event::Missed(missed(only), gap, None));
         }
         self.accept_answer(answer.messages);
         if answer.is_cut {
@@ -329,24 +385,6 @@ impl Subscription {
 
     fn has_waited(&self) -> bool {
         self.asked_at.elapsed() >= WAITED
-    }
-
-    async fn ask_for_clock(&mut self) -> Result<(), Error> {
-        let url = self.endpoints.statistics(None)?;
-        match self.client.request(Method::HEAD, &url, HeaderMap::new(), None, None).await {
-            Ok(response) => self.note_clock(&response),
-            Err(error @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. })) => return Err(error),
-            // A server that will not tell may still be followed.
-            Err(_) => {}
-        }
-        Ok(())
-    }
-
-    fn note_clock(&mut self, response: &Response) {
-        if let (Some(date), None) = (http::date(response), self.clock) {
-            self.clock = Some((date, Instant::now()));
-            self.cursor.answered_at(date);
-        }
     }
 }
 

@@ -123,7 +123,7 @@ fn of_client(error: &Error) -> Code {
         Error::Status { status: 401 | 403, .. } => Code::Refused,
         Error::Status { status: 404, .. } | Error::NoChannel { .. } => Code::NotFound,
         Error::Status { .. } | Error::Moved { .. } | Error::Protocol { .. } | Error::TooLarge { .. } => Code::Http,
-        Error::TimedOut { .. } => Code::TimedOut,
+        Error::TimedOut { .. } | Error::Silent { .. } => Code::TimedOut,
         Error::Request(_) => Code::Usage,
     }
 }

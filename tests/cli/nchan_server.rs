@@ -15,6 +15,7 @@ const LOCATIONS: &str = "
     location /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1000; }
     location /nchan_stub_status { nchan_stub_status; }
     location ~ ^/sub/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_channel_id_split_delimiter '/'; nchan_subscriber_timeout 2; }
+    location ~ ^/newest/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_channel_id_split_delimiter '/'; nchan_subscriber_first_message newest; }
     location ~ ^/poll/(.*)$ { nchan_subscriber interval-poll; nchan_channel_id $1; }
     location ~ ^/batch/(.*)$ { nchan_subscriber longpoll; nchan_channel_id $1; nchan_longpoll_multipart_response on; }
     location ~ ^/etag/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_subscriber_compound_etag_message_id on; }

@@ -123,3 +123,68 @@ fn bare_texts_move_the_start() {
     assert!(cursor.take(&Message::raw(b"x"), Some("a"), Some(130)).is_some());
     assert_eq!(cursor.for_stream(&channels(&["a"])), at(129, 0));
 }
+
+/// The gap that the cursor reports before this message of channel `a`, if it is new.
+fn gap_before(cursor: &mut Cursor, message: &Message) -> Option<Option<Gap>> {
+    cursor.take(message, Some("a"), None).map(|taken| taken.missing.map(|missing| missing.gap))
+}
+
+const UNKNOWN: Gap = Gap { missed: 0, at_least: true };
+
+#[test]
+fn an_id_that_goes_back_is_a_gap_of_unknown_size_once() {
+    let mut cursor = Cursor::default();
+    assert_eq!(gap_before(&mut cursor, &message(5, 100, 1)), Some(None));
+    assert_eq!(gap_before(&mut cursor, &message(1, 200, 1)), Some(Some(UNKNOWN)));
+    assert_eq!(gap_before(&mut cursor, &message(2, 200, 2)), Some(None));
+    assert_eq!(gap_before(&mut cursor, &message(2, 300, 1)), Some(Some(UNKNOWN)), "the same id at a later place");
+    assert_eq!(gap_before(&mut cursor, &message(1, 200, 1)), None, "seen before");
+    cursor.forget("a");
+    assert_eq!(gap_before(&mut cursor, &message(1, 400, 1)), Some(None), "it was seen to be deleted");
+}
+
+#[test]
+fn a_gap_moves_the_marks_behind_it() {
+    let mut cursor = Cursor::default();
+    assert!(cursor.take(&message(5, 100, 1), Some("a"), None).is_some());
+    let taken = cursor.take(&message(1, 200, 1), Some("a"), None).expect("it is new");
+    let mut marks = Marks::default();
+    marks.note(taken.missing.expect("a gap").step);
+    let mut next = Cursor::at(marks);
+    assert_eq!(gap_before(&mut next, &message(1, 200, 1)), Some(None));
+}
+
+#[test]
+fn messages_of_another_worker_come_late_and_are_no_restart() {
+    let mut cursor = Cursor::default();
+    assert_eq!(gap_before(&mut cursor, &message(4, 100, 1)), Some(None));
+    assert_eq!(gap_before(&mut cursor, &message(7, 100, 4)), Some(Some(Gap { missed: 2, at_least: false })));
+    assert_eq!(gap_before(&mut cursor, &message(5, 100, 2)), Some(None), "by its place it looks like a repetition");
+    assert_eq!(gap_before(&mut cursor, &message(6, 101, 1)), Some(None), "by its place it looks like a restart");
+    assert_eq!(gap_before(&mut cursor, &message(8, 101, 2)), Some(None));
+}
+
+#[test]
+fn ids_without_places_go_back_only_behind_something_new() {
+    let bare = |id| Message { id: Some(id), ..Message::default() };
+    let mut cursor = Cursor::default();
+    assert_eq!(gap_before(&mut cursor, &bare(5)), Some(None));
+    cursor.connected(false);
+    assert_eq!(gap_before(&mut cursor, &bare(4)), None, "a repetition");
+    assert_eq!(gap_before(&mut cursor, &bare(6)), Some(None));
+    assert_eq!(gap_before(&mut cursor, &bare(1)), Some(Some(UNKNOWN)));
+    cursor.connected(true);
+    assert_eq!(gap_before(&mut cursor, &bare(3)), Some(Some(Gap { missed: 1, at_least: false })));
+    assert_eq!(gap_before(&mut cursor, &bare(1)), Some(Some(UNKNOWN)), "nothing is repeated behind an exact place");
+}
+
+#[test]
+fn a_gap_of_unknown_size_is_reported_once_until_the_next_message() {
+    let mut cursor = Cursor::default();
+    assert!(cursor.take(&message(5, 100, 1), Some("a"), None).is_some());
+    assert!(cursor.skip("a", None, UNKNOWN).is_some());
+    assert!(cursor.skip("a", None, UNKNOWN).is_none());
+    assert!(!cursor.skip_somewhere(&channels(&["a"]), UNKNOWN));
+    assert_eq!(gap_before(&mut cursor, &message(1, 200, 1)), Some(None), "the server has said so");
+    assert!(cursor.skip_somewhere(&channels(&["a"]), UNKNOWN));
+}

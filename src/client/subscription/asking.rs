@@ -1,16 +1,46 @@
-//! What a subscription asks for: the URL and the headers of a request.
+//! What a subscription asks for: the server's clock, and the URL and the headers of a request.
 
-use reqwest::Url;
+use std::time::Instant;
+
 use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
 
-use super::Subscription;
+use super::{CLOCK_TIMEOUT, Subscription};
 use crate::client::cursor::Sent;
 use crate::client::dialect::WS_META;
 use crate::client::endpoint::split_backtrack;
 use crate::client::{Dialect, Error, Mode, http};
+use crate::message::unix_now;
 use crate::protocol::LAST_EVENT_ID;
 
 impl Subscription {
+    /// Asks for the server's clock, which is the start of a subscription to new messages.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub(super) async fn ask_for_clock(&mut self) -> Result<(), Error> {
+        let url = self.endpoints.statistics(None)?;
+        self.has_asked_for_clock = true;
+        match self.client.request(Method::HEAD, &url, HeaderMap::new(), None, Some(CLOCK_TIMEOUT)).await {
+            Ok(response) => self.note_clock(&response),
+            Err(error @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. })) => return Err(error),
+            // A server that will not tell may still be followed.
+            Err(_) => {}
+        }
+        if self.clock.is_none() && self.settings.keeps_start {
+            // The clock of this machine is better than no start at all.
+            self.cursor.answered_at(unix_now());
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_clock(&mut self, response: &Response) {
+        if let (Some(date), None) = (http::date(response), self.clock) {
+            self.clock = Some((date, Instant::now()));
+            self.cursor.answered_at(date);
+        }
+    }
+
     /// The channels, with their backtracks as long as those are wanted.
     pub(super) fn url(&self, sent: &Sent) -> Result<Url, Error> {
         if self.is_bare() {

@@ -1,10 +1,12 @@
 //! What a subscription does differently with NHPM and nchan: it finds out that it speaks with one, and reads their statuses.
 
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 
-use super::{Connection, Subscription};
+use super::{CLOCK_TIMEOUT, Connection, Event, Notice, Subscription};
 use crate::client::cursor::Sent;
-use crate::client::{Dialect, Error, Message, Mode, http};
+use crate::client::error::shown;
+use crate::client::{Dialect, Error, Message, Mode, bare_info, http, page};
 use crate::protocol::DELETED_ID;
 
 impl Subscription {
@@ -60,6 +62,53 @@ impl Subscription {
             return Err(Error::Request(format!("{reason} ({mend})")));
         }
         Ok(())
+    }
+
+    /// What to send as the place. A start by time is left out by default, because nchan 1.3 falls over a place in a channel
+    /// that is there and has no messages; where the location begins with new messages (`nchan_subscriber_first_message
+    /// newest`) it would have no effect. So it is sent if the channels are known to have messages.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the channels make no URL of a publisher.
+    pub(super) async fn place_for_bare(&mut self) -> Result<Sent, Error> {
+        let sent = self.cursor.for_bare(self.dialect);
+        let ids = self.ids();
+        let start = self.cursor.unsent_start(ids.len()).filter(|_| self.dialect == Some(Dialect::Nchan) && sent == Sent::default());
+        let Some(start) = start else { return Ok(sent) };
+        for id in ids {
+            match self.stored(&id).await? {
+                Some(0) => return Ok(sent),
+                Some(_) => {}
+                None => {
+                    if !std::mem::replace(&mut self.has_told_of_start, true) {
+                        let url = shown(&self.endpoints.publish(&id)?);
+                        self.ready.push_back(Event::Noticed(Notice::UncertainStart { url }));
+                    }
+                    return Ok(sent);
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// The stored messages of a channel as its publisher location counts them; `None` if it does not.
+    async fn stored(&self, channel: &str) -> Result<Option<u64>, Error> {
+        let Some(url) = self.endpoints.bare_statistics(Some(channel))? else { return Ok(None) };
+        let mut headers = HeaderMap::new();
+        headers.insert("Accept", HeaderValue::from_static("application/json"));
+        let Ok(response) = self.client.request(Method::GET, &url, headers, None, Some(CLOCK_TIMEOUT)).await else { return Ok(None) };
+        let is_page = http::header(&response, "Content-Type").is_some_and(page::is_html);
+        match response.status() {
+            // nchan has no such channel yet; a page says that there is no such location.
+            StatusCode::NOT_FOUND if !is_page => Ok(Some(0)),
+            StatusCode::OK => {
+                let body = http::body(response, &url, Some(CLOCK_TIMEOUT)).await.unwrap_or_default();
+                let info = bare_info::translated(&body, channel);
+                let info: Option<serde_json::Value> = info.and_then(|info| serde_json::from_slice(&info).ok());
+                Ok(info.and_then(|info| info.get("stored_messages")?.as_u64()))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Takes the messages of a whole answer.

@@ -59,11 +59,17 @@ impl Subscription {
         self.broken += u32::from(matches!(error, Error::Broken { .. }));
         let mut error = error;
         if self.is_of_the_mode(&error) {
+            if matches!(error, Error::Silent { .. }) && !self.has_heard_in_mode {
+                self.silent_mode.get_or_insert(self.mode);
+            }
             self.mode = (self.mode + 1) % self.settings.modes.len();
-            (self.mode_works, self.mode_failures) = (false, 0);
+            (self.mode_works, self.mode_failures, self.has_heard_in_mode) = (false, 0, false);
             self.fallen += 1;
             if self.fallen < self.settings.modes.len() {
                 self.first_error.get_or_insert_with(|| error.clone());
+                return Ok(Event::Falling(error, self.mode()));
+            }
+            if self.returns_to_silent_mode() {
                 return Ok(Event::Falling(error, self.mode()));
             }
             // None of them works: what the preferred one said counts.
@@ -83,7 +89,7 @@ impl Subscription {
     fn is_of_the_mode(&self, error: &Error) -> bool {
         let may_help = match error {
             Error::Status { status, .. } => !matches!(status, 401 | 403),
-            Error::Protocol { .. } | Error::Broken { .. } | Error::TimedOut { .. } => true,
+            Error::Protocol { .. } | Error::Broken { .. } | Error::TimedOut { .. } | Error::Silent { .. } => true,
             Error::Unreachable { .. }
             | Error::Behind { .. }
             | Error::Untrusted { .. }
@@ -93,6 +99,8 @@ impl Subscription {
             | Error::Moved { .. }
             | Error::Request(_) => false,
         };
-        may_help && self.settings.modes.len() > 1 && (!self.mode_works || self.mode_failures >= MODE_FAILURES)
+        // A response that never brought a byte is no sign that the mode works.
+        let is_held_back = matches!(error, Error::Silent { .. }) && !self.has_heard_in_mode && self.silent_mode != Some(self.mode);
+        may_help && self.settings.modes.len() > 1 && (!self.mode_works || is_held_back || self.mode_failures >= MODE_FAILURES)
     }
 }

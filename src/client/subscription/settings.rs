@@ -18,6 +18,10 @@ pub struct Settings {
     pub start: Start,
     /// Attempts in a row that may fail; `None` = none before the first connection is up, any number after it.
     pub retries: Option<u32>,
+    /// The start is kept by the caller, who wants to know it before anything else.
+    pub keeps_start: bool,
+    /// How long an endless connection may be silent, zero for ever; found out from the server's pings if absent.
+    pub silence: Option<Duration>,
     /// Time between two requests of polling.
     pub interval: Duration,
     /// Most bytes of a message, and of an answer of long-polling or polling; more ends the subscription.

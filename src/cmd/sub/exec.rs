@@ -118,7 +118,7 @@ impl Runner<'_> {
                 }
             }
             Event::Deleted(_, _, step) | Event::Moved(step) => self.pass(step).await?,
-            Event::Retrying(..) | Event::Falling(..) => {}
+            Event::Retrying(..) | Event::Falling(..) | Event::Noticed(_) => {}
         }
         Ok((job, end))
     }

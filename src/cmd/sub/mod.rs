@@ -62,8 +62,8 @@ pub struct Args {
     mode: Option<ModeChoice>,
     /// Modes to go on with, one after the other, if --mode does not work
     ///
-    /// A mode gives way when the server or a proxy does not take it, or when it fails three times in a row without a
-    /// message. Nothing is lost or repeated on the way. 401 and 403 end the run in any mode.
+    /// A mode gives way when the server or a proxy does not take it or holds it back (see --silence-timeout), or when it fails
+    /// three times in a row without a message. Nothing is lost or repeated on the way. 401 and 403 end the run in any mode.
     #[arg(long, value_name = "MODE,...", value_enum, value_delimiter = ',')]
     fallback: Vec<ModeChoice>,
     /// What is printed of a message
@@ -143,6 +143,14 @@ pub struct Args {
     /// Stop when no message came for this time; the exit code is that of --timeout
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
     idle_timeout: Option<Duration>,
+    /// Reconnect when a connection brings nothing for this time, not even a ping; 0: never
+    ///
+    /// It is about the modes ev, ws and stream. The connection is resumed behind the last message. By default it is two and a
+    /// half times the interval of the server's pings, as soon as two of them came in a row; of a server that sends none, a
+    /// silence means nothing. While there is another mode to try (--mode auto, --fallback), a mode also gives way when nothing
+    /// at all has come for 15s: a proxy that buffers responses holds back streams.
+    #[arg(long, value_name = "DURATION", value_parser = args::duration)]
+    silence_timeout: Option<Duration>,
     /// Failed attempts in a row after which to give up [default: 0 before the first connection, then forever]
     ///
     /// A refusal (401, 403, 404 and most others of 400 to 499) is never tried again.
@@ -214,11 +222,17 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         Some(marks) => (Start::At(marks.clone()), marks),
         None => (start.clone(), first_marks(&start)),
     };
+    // A time is written once the server has answered; an event id is known already.
+    if let Some(file) = file.as_ref().filter(|_| marks.event_id.is_some()) {
+        file.save(&marks)?;
+    }
     let settings = Settings {
         modes,
         channels,
         start,
         retries: args.retry,
+        keeps_start: file.is_some(),
+        silence: args.silence_timeout,
         interval: args.interval,
         max_message_bytes: args.max_message_size,
         dialect,

@@ -108,7 +108,7 @@ impl Printer<'_> {
                 (Some(step), None)
             }
             Event::Moved(step) => (Some(step), None),
-            Event::Retrying(..) | Event::Falling(..) => (None, None),
+            Event::Retrying(..) | Event::Falling(..) | Event::Noticed(_) => (None, None),
         };
         if let (Some(step), Some(_)) = (step, &self.file) {
             self.marks.note(step);

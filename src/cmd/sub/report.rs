@@ -6,14 +6,18 @@ use crate::cmd::escape::printable;
 use crate::cmd::output::note;
 use crate::protocol::GAP_ID;
 
+/// Why the number of messages is not known.
+const RESTARTED: &str = "the server was restarted, or the channel was deleted and created again";
+
 /// Tells the user about an event that is no message.
 pub(super) fn tell(event: &Event) {
     match event {
         Event::Message(..) | Event::Moved(_) => {}
-        Event::Missed(message, gap, _) => match &message.channel {
-            Some(channel) => note(format_args!("channel '{channel}': {gap}, the server had dropped them")),
-            None => note(format_args!("{gap}, the server had dropped them")),
-        },
+        Event::Missed(message, gap, _) => {
+            let channel = message.channel.as_ref().map(|channel| format!("channel '{channel}': ")).unwrap_or_default();
+            let reason = if gap.is_unknown() { RESTARTED } else { "the server had dropped them" };
+            note(format_args!("{channel}{gap}, {reason}"));
+        }
         Event::Deleted(channel, farewell, _) if farewell.is_empty() => note(format_args!("channel '{channel}' was deleted")),
         Event::Deleted(channel, farewell, _) => {
             // One line, whatever the farewell has.
@@ -22,6 +26,7 @@ pub(super) fn tell(event: &Event) {
         }
         Event::Retrying(error, delay) => note(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f32())),
         Event::Falling(error, mode) => fallen(error, *mode),
+        Event::Noticed(notice) => note(notice),
     }
 }
 

@@ -17,6 +17,10 @@ struct State {
     is_away: AtomicBool,
     /// Connections that were made so far.
     made: AtomicUsize,
+    /// The connections with lower numbers are silent: what the server sends is taken and dropped.
+    silent_below: AtomicUsize,
+    /// Reads from the server so far.
+    pieces: AtomicUsize,
     /// Both ends of every connection; those that have ended are shut down once more, which does nothing.
     ends: Mutex<Vec<TcpStream>>,
 }
@@ -50,6 +54,16 @@ impl Relay {
         self.state.made.load(Ordering::SeqCst)
     }
 
+    /// Pieces that came from the server so far.
+    pub(crate) fn pieces(&self) -> usize {
+        self.state.pieces.load(Ordering::SeqCst)
+    }
+
+    /// Swallows what comes from the server over the connections that there are; they stay open, and new ones work.
+    pub(crate) fn swallow(&self) {
+        self.state.silent_below.store(self.connections(), Ordering::SeqCst);
+    }
+
     /// Breaks all connections; new ones may be made.
     pub(crate) fn cut(&self) {
         let mut ends = self.state.ends.lock().expect("nobody panics with the lock");
@@ -72,23 +86,30 @@ impl Relay {
 }
 
 impl State {
-    fn join(&self, client: TcpStream, server: TcpStream) {
+    fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
         let copy = |end: &TcpStream| end.try_clone().expect("a socket can be cloned");
         let mut ends = self.ends.lock().expect("nobody panics with the lock");
         ends.extend([copy(&client), copy(&server)]);
-        self.made.fetch_add(1, Ordering::SeqCst);
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (back_from, back_to) = (copy(&server), copy(&client));
-        std::thread::spawn(move || pass(client, server));
-        std::thread::spawn(move || pass(back_from, back_to));
+        let state = Arc::clone(self);
+        std::thread::spawn(move || pass(client, server, || true));
+        std::thread::spawn(move || pass(back_from, back_to, || state.lets_through(number)));
+    }
+
+    /// Counts a piece from the server.
+    fn lets_through(&self, number: usize) -> bool {
+        self.pieces.fetch_add(1, Ordering::SeqCst);
+        number >= self.silent_below.load(Ordering::SeqCst)
     }
 }
 
-/// Passes on bytes until one side ends.
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+/// Passes on bytes until one side ends, or drops those that are not let through.
+fn pass(mut from: TcpStream, mut to: TcpStream, lets_through: impl Fn() -> bool) {
     let mut buffer = [0; 16384];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if to.write_all(&buffer[..count]).is_err() {
+        if lets_through() && to.write_all(&buffer[..count]).is_err() {
             break;
         }
     }
