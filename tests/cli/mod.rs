@@ -16,6 +16,7 @@ mod fake;
 mod many;
 mod missing;
 mod nchan;
+mod nchan_detection;
 mod nchan_events;
 mod nchan_server;
 mod nhpm;

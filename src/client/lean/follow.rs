@@ -36,15 +36,34 @@ pub async fn follow(target: &Target, url: &Url, mode: Mode, sink: &mut impl Sink
 /// An error that came up while bytes were taken, to be returned when the read is over.
 type Failure = Option<Error>;
 
+/// What nchan chooses its streams by on its one URL, in the order in which `sub` tries them; the others look at neither.
+const STREAMS: [&str; 2] = ["Accept: multipart/mixed, */*\r\n", "TE: chunked\r\n"];
+
 async fn stream(target: &Target, url: &Url, mode: Mode, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
-    let accept = if mode == Mode::Ev { "Accept: text/event-stream\r\n" } else { "" };
-    let mut socket = open(target, url, accept, sink).await?;
+    let negotiation = if mode == Mode::Ev { "Accept: text/event-stream\r\n" } else { STREAMS[0] };
+    let socket = open(target, url, negotiation, sink).await?;
+    match stream_from(socket, url, sink, buffer).await {
+        // The location may have chunked streams only.
+        Err(rejected @ Error::Status { status: 403, .. }) if mode == Mode::Stream => {
+            let socket = request(target, url, STREAMS[1]).await?;
+            match stream_from(socket, url, sink, buffer).await {
+                Err(Error::Status { .. }) => Err(rejected),
+                result => result,
+            }
+        }
+        result => result,
+    }
+}
+
+async fn stream_from(mut socket: Socket, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
     let mut decoder = Decoder::default();
     loop {
         let mut failure = None;
         let length = read(&mut socket, buffer, |mut bytes| {
             loop {
                 match piece(&mut decoder, &mut bytes, url, 200, &mut failure) {
+                    // A long-poll: what is published until the next request would look lost.
+                    Some(Piece::Head(head)) if head.is_finite => failure = Some(finite(url)),
                     Some(Piece::Head(_)) => sink.answered(),
                     Some(Piece::Data(data)) => sink.data(data),
                     Some(Piece::End) => failure = Some(ended(url)),
@@ -144,9 +163,14 @@ async fn one_answer(socket: &mut Socket, url: &Url, sink: &mut impl Sink, buffer
 }
 
 async fn open(target: &Target, url: &Url, extra: &str, sink: &mut impl Sink) -> Result<Socket, Error> {
+    let socket = request(target, url, extra).await?;
+    sink.asked();
+    Ok(socket)
+}
+
+async fn request(target: &Target, url: &Url, extra: &str) -> Result<Socket, Error> {
     let mut socket = target.connect().await?;
     write(&mut socket, target.request("GET", url, extra).as_bytes()).await.map_err(|error| broken(url, &error))?;
-    sink.asked();
     Ok(socket)
 }
 
@@ -184,6 +208,11 @@ fn finish(length: std::io::Result<usize>, failure: Failure, url: &Url) -> Result
         (None, Ok(_)) => Ok(()),
         (None, Err(error)) => Err(broken(url, &error)),
     }
+}
+
+fn finite(url: &Url) -> Error {
+    let reason = "it is no endless response: the location has no streams of this mode (see --mode and --sub-path)".to_owned();
+    Error::Protocol { url: shown(url), reason }
 }
 
 fn ended(url: &Url) -> Error {

@@ -26,6 +26,8 @@ pub struct Head {
     pub explain: Option<String>,
     /// True if the connection ends with this response.
     pub closes: bool,
+    /// True if the length of the body is given, so that it is no endless response.
+    pub is_finite: bool,
 }
 
 /// The next piece of a response.
@@ -208,6 +210,7 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), Str
         204 | 304 => state = State::End,
         _ => {}
     }
+    head.is_finite = matches!(state, State::Length(_) | State::End);
     head.closes |= state == State::UntilClose && head.status != 101;
     Ok((head, state))
 }

@@ -20,7 +20,9 @@ use super::workers::Worker;
 use crate::client::error::shown;
 use crate::client::lean::Target;
 use crate::client::statistics::{self, Report as Statistics};
+use crate::client::subscription::detection::usual_paths;
 use crate::client::{Endpoints, Error, Http, Mode};
+use crate::cmd::exit::{self, Code};
 use crate::cmd::interrupted;
 use crate::cmd::output::note;
 
@@ -30,6 +32,8 @@ const TICK: Duration = Duration::from_millis(50);
 const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Tidying up is not worth a longer wait.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A channel that is asked about and never created.
+const PROBED_CHANNEL: &str = "bench";
 /// Channels in one request to delete them, so that its line stays short.
 const DELETED_TOGETHER: usize = 50;
 
@@ -97,12 +101,13 @@ impl Crowd {
 /// # Errors
 /// When subscribers cannot connect in time, or a message is refused.
 pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome>> {
-    let endpoints = args.server.endpoints(url)?;
+    let client = args.server.client()?;
+    let endpoints = detected(&client, args.server.endpoints(url)?, args.mode).await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
     let prefix = format!("bench-{}-{:x}-", std::process::id(), crate::message::unix_now());
     let of = args.processes.number(args.subscribers, target.is_loopback() || !args.bind.is_empty());
     let part = Part { index: 0, of, start: clock::now(), prefix, sources: Vec::new() };
-    let run = Run { args, endpoints, target, client: args.server.client()?, part, has_begun: Cell::new(false) };
+    let run = Run { args, endpoints, target, client, part, has_begun: Cell::new(false) };
     if run.target.is_tcp() {
         run.origin().check_ports()?;
     }
@@ -117,6 +122,18 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
         _ = timeout(DELETE_TIMEOUT, run.delete_channels()) => {}
     }
     outcome
+}
+
+/// The URLs of the server; those of nchan if nothing is at the built-in paths and it turns out to be one.
+pub(super) async fn detected(client: &Http, endpoints: Endpoints, mode: Mode) -> Result<Endpoints, Error> {
+    let url = endpoints.subscribe(mode, PROBED_CHANNEL)?;
+    let answer = client.request(Method::OPTIONS, &url, HeaderMap::new(), None, Some(DELETE_TIMEOUT)).await;
+    // nginx rejects the method where it would look for a file.
+    let is_missing = |status| matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+    if !answer.is_ok_and(|response| is_missing(response.status())) {
+        return Ok(endpoints);
+    }
+    Ok(usual_paths(client, &endpoints, PROBED_CHANNEL).await?.map_or(endpoints, |(found, _)| found))
 }
 
 impl Run<'_> {
@@ -172,6 +189,10 @@ impl Run<'_> {
             Measured { args, base: self.endpoints.base(), processes: self.part.of, start, connect_nanos, first: load.first, publish_nanos };
         let report = Report::new(&measured, &books, &posted, warm.total());
         if let Some(error) = crowd.take_failure() {
+            // Nothing was lost that could have been delivered: the mode is not there.
+            if report.delivered == 0 && exit::of(&error) == Code::Http {
+                return Err(error);
+            }
             note(format_args!("{} of {} subscribers were disconnected; the first one: {error:#}", report.disconnected, report.subscribers));
         }
         Ok(Outcome { report, unanswered, is_interrupted })

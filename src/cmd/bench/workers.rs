@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::books::{Books, Tally};
+use super::run::detected;
 use super::share::{Part, Share};
 use super::{Args, limits};
 use crate::client::lean::Target;
@@ -141,7 +142,7 @@ pub(super) fn own_part() -> anyhow::Result<Option<Part>> {
 pub(super) async fn work(args: &Args, url: &str, part: Part) -> anyhow::Result<Code> {
     let own = args.subscribers.div_ceil(part.of);
     limits::raise_open_files(own)?;
-    let endpoints = args.server.endpoints(url)?;
+    let endpoints = detected(&args.server.client()?, args.server.endpoints(url)?, args.mode).await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
     let share = Share::start(args, part, &endpoints, target)?;
     let mut published = read_line()?;
