@@ -23,6 +23,12 @@ impl Position {
         Self { time, tag }
     }
 
+    /// `TIME:TAG`: the position as an id of an event.
+    #[must_use]
+    pub fn event_id(&self) -> String {
+        format!("{}:{}", self.time, self.tag)
+    }
+
     /// The time as an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`).
     #[must_use]
     pub fn http_date(&self) -> String {

@@ -19,6 +19,7 @@ use super::dialect::MessageId;
 use super::error::shown;
 use super::stream::Body;
 use super::{Error, Message, http, parse};
+use crate::message::Position;
 
 /// 2001: an event id that begins with less is no time.
 const FIRST_TIME: u64 = 1_000_000_000;
@@ -92,7 +93,9 @@ impl Connection {
                 let mut message = parse::event(&event.data);
                 if event.id != self.last_id {
                     self.last_id.clone_from(&event.id);
-                    message.event_id = message.event_id.or(event.id.filter(|id| !id.is_empty()));
+                    // pushctl's are positions, which the message has as well.
+                    let position = message.time.zip(message.tag).map(|(time, tag)| Position::new(time, tag).event_id());
+                    message.event_id = message.event_id.or(event.id.filter(|id| !id.is_empty() && position.as_ref() != Some(id)));
                 }
                 message.event_type = Some(event.event_type).filter(|kind| kind != "message");
                 Ok(Some(vec![message]))

@@ -49,6 +49,7 @@ mod reload_load;
 mod repeated;
 mod requests;
 mod response_headers;
+mod resume;
 mod rewriting;
 mod seeds;
 mod servers;

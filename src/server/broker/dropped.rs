@@ -67,6 +67,12 @@ impl Missed {
         Self { count, at_least: false }
     }
 
+    /// Something is missing, or may be.
+    #[must_use]
+    pub fn is_gap(self) -> bool {
+        self.count > 0 || self.at_least
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(self, other: Missed) -> Missed {

@@ -31,6 +31,8 @@ pub struct Cursor {
     pub event_id: Option<Bytes>,
     /// An event id whose message was dropped leads to the oldest stored message; otherwise, as in the module, to none.
     pub finds_dropped: bool,
+    /// The place is lost, as was found at this position: all stored messages are newer than it, and others may be missing.
+    pub lost_at: Option<Position>,
 }
 
 /// Where a reader stands in a log.
@@ -74,7 +76,7 @@ pub(super) struct Log {
     pub(super) last_id: u64,
     pub(super) last_position: Position,
     /// Made when something is dropped.
-    dropped: Option<Box<Dropped>>,
+    pub(super) dropped: Option<Box<Dropped>>,
     pub(super) tags: TagCounter,
     accounts: Arc<LogAccounts>,
     /// Of the channel; counts what is stored.
@@ -330,6 +332,9 @@ impl Log {
         if backtrack > 0 {
             let skipped = self.stored.len().saturating_sub(backtrack as usize);
             return (place(self.stored.get(skipped).map_or(self.last_id, |message| message.id - 1)), Missed::default());
+        }
+        if cursor.lost_at.is_some() {
+            return (place(self.before_oldest()), Missed { count: self.dropped_count(), at_least: true });
         }
         let by_event_id = cursor
             .event_id

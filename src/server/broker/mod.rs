@@ -140,7 +140,7 @@ impl Broker {
         let mut inner = Inner {
             max_lag_bytes,
             registry: Registry::new(),
-            clock: PositionClock::default(),
+            clock: PositionClock::new(),
             accounts: LogAccounts::new(&memory),
             memory,
             connections: meter(bounds.connections),

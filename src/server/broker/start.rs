@@ -1,8 +1,13 @@
 //! Positions in the terms of one channel: tags that count its messages of a second from 0, and where a reader starts by
 //! them. Positions of the whole server are the business of [`super::Cursor`].
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::channel::Channel;
 use super::dropped::Missed;
-use super::log::{Log, Place};
+use super::log::{Cursor, Log, Place};
 use super::message::Message;
 use crate::message::Position;
 
@@ -66,7 +71,23 @@ impl TagCounter {
     }
 }
 
+impl Channel {
+    /// Whether one of its messages, stored or dropped, is known to have that event id.
+    #[must_use]
+    pub fn knows_event(&self, event_id: &[u8]) -> bool {
+        let state = self.lock();
+        let has_it = |message: &Arc<Message>| message.event_id.as_deref() == Some(event_id);
+        let cursor = || Cursor { event_id: Some(Bytes::copy_from_slice(event_id)), ..Cursor::default() };
+        state.log.stored.iter().any(has_it) || state.log.dropped.as_ref().is_some_and(|dropped| dropped.mark_of_event(&cursor()).is_some())
+    }
+}
+
 impl Log {
+    /// The id after which all stored messages come.
+    pub(super) fn before_oldest(&self) -> u64 {
+        self.stored.front().map_or(self.last_id, |oldest| oldest.id - 1)
+    }
+
     /// Resolves where a reader starts. What it misses is not counted: who asks in these terms is not told of gaps.
     pub(super) fn resolve_start(&self, start: Start) -> (Place, Missed) {
         let stored = &self.stored;

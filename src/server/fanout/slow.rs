@@ -63,13 +63,18 @@ pub(super) fn gaps(parts: &[(&Bytes, Slice)], deliveries: &[Delivery<'_>]) -> Ve
 }
 
 /// What a new follower misses of its channels, because its cursor is older than what is kept.
-pub(super) fn gaps_at_attach(moment: Moment<'_>, places: &[(Arc<Channel>, Attachment)], max_lag: u64) -> Vec<Gap> {
+pub(super) fn gaps_at_attach(
+    moment: Moment<'_>,
+    places: &[(Arc<Channel>, Attachment)],
+    max_lag: u64,
+    lost_at: Option<Position>,
+) -> Vec<Gap> {
     let mut gaps = Vec::new();
     // Every position has to be a cursor for all channels, so it must not be beyond the next message of any of them. The
     // newest positions are read before: what is published meanwhile is newer.
-    for (channel, attachment) in places.iter().filter(|(_, attachment)| attachment.missed.count > 0) {
+    for (channel, attachment) in places.iter().filter(|(_, attachment)| attachment.missed.is_gap()) {
         moment.broker.count_missed_at_resume(attachment.missed.count);
-        let position = channel.positions(attachment.place, max_lag).1;
+        let position = channel.positions(attachment.place, max_lag).1.max(lost_at.unwrap_or_default());
         gaps.push(Gap { channel: channel.id.clone(), missed: attachment.missed, position });
     }
     if !gaps.is_empty() {

@@ -191,7 +191,7 @@ impl State {
             }
             opened.places.push((Arc::clone(&wanted.channel), attachment));
         }
-        let gaps = slow::gaps_at_attach(moment, &opened.places, manner.max_lag);
+        let gaps = slow::gaps_at_attach(moment, &opened.places, manner.max_lag, subscription.cursor.lost_at);
         opened.places.reverse();
         for nth in 0.. {
             let Some((channel, attachment)) = opened.places.pop() else { break };

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 
 use super::formats::AnswerLook;
 use super::long_polling::{self, Found};
-use super::{Answer, Call, Formats, SharedFormat, SubscriberMode, may_subscribe};
+use super::{Answer, Call, Formats, SharedFormat, SubscriberMode, may_subscribe, resume};
 use crate::server::broker::Broker;
 use crate::server::config::{Expression, LocationSettings};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
@@ -101,13 +101,15 @@ impl PollAgain {
         let channel = broker.find(&self.id)?;
         may_subscribe(&self.settings, broker, &self.id, Some(&channel)).ok()?;
         let cursor = cursor::of_headers(&self.settings, date, tag);
-        match long_polling::found(&channel, &cursor) {
+        let channels = smallvec![Wanted::new(channel)];
+        let cursor = resume::located(broker, cursor, &channels);
+        match long_polling::found(&channels[0].channel, &cursor) {
             Found::Messages(content) => {
                 let (bytes, keeps) = formats.known_answer(&self.look, content)?;
                 Some(Answer::Prepared(bytes, keeps))
             }
             Found::Nothing => {
-                let (channels, format) = (smallvec![Wanted::new(channel)], self.format.clone());
+                let format = self.format.clone();
                 Some(Answer::Follow(Box::new(long_polling::subscription(&self.settings, format, channels, cursor))))
             }
             Found::Gap => None,

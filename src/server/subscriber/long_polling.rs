@@ -148,9 +148,9 @@ pub(super) enum Found {
 /// What a channel has behind this cursor.
 pub(super) fn found(channel: &Arc<Channel>, cursor: &Cursor) -> Found {
     let (reader, missed) = Broker::reader(channel, 0, cursor);
-    match (missed.count, reader.place.is_in_backlog()) {
-        (0, false) => Found::Nothing,
-        (0, true) => {
+    match (missed.is_gap(), reader.place.is_in_backlog()) {
+        (false, false) => Found::Nothing,
+        (false, true) => {
             let messages = (channel.number(), reader.place.cursor, reader.place.live_from);
             Found::Messages(AnswerContent { messages, second: unix_now() })
         }

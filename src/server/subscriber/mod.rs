@@ -14,6 +14,7 @@ mod long_polling;
 mod nchan;
 mod nhpm;
 mod polling;
+mod resume;
 mod streaming;
 pub mod websocket;
 
@@ -27,7 +28,7 @@ pub use formats::Formats;
 use formats::{Key, Kind};
 pub use nchan::{Companion, Incoming, Received, Socket};
 
-use super::broker::{AttachError, Broker, Channel, CreateError, Cursor};
+use super::broker::{AttachError, Broker, Channel, CreateError};
 use super::compression::Compression;
 use super::config::{Endpoint, LocationSettings, SubscriberMode};
 use super::dialect::nchan::negotiation;
@@ -125,11 +126,11 @@ impl Call<'_> {
         if let Some(response) = self.method_answer() {
             return Answer::Respond(response);
         }
-        let channels = match self.channels() {
+        let mut channels = match self.channels() {
             Ok(channels) => channels,
             Err(refusal) => return Answer::Respond(refusal.response(&self.cors(), true)),
         };
-        let cursor = self.cursor();
+        let cursor = self.cursor(&mut channels);
         match mode {
             SubscriberMode::Polling => Answer::Respond(polling::answer(self, &channels, &cursor)),
             SubscriberMode::LongPolling => long_polling::answer(self, channels, cursor),
@@ -174,10 +175,6 @@ impl Call<'_> {
             "OPTIONS" => Some(Response::header_only(Status::OK, self.cors())),
             _ => Some(Response::header_only(Status::NOT_ALLOWED, [&self.cors()[..], NO_CACHE, b"Allow: GET\r\n"].concat())),
         }
-    }
-
-    fn cursor(&self) -> Cursor {
-        cursor::of_request(self.settings, self.variables)
     }
 
     /// How followers of the location are treated when they are too far behind.

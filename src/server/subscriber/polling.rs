@@ -29,13 +29,13 @@ pub(super) fn answer(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> R
 pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Response> {
     let (readers, missed): (Vec<Reader>, Vec<Missed>) =
         channels.iter().map(|wanted| Broker::reader(&wanted.channel, wanted.backtrack, cursor)).unzip();
-    if readers.iter().all(|reader| !reader.place.is_in_backlog()) && missed.iter().all(|missed| missed.count == 0) {
+    if readers.iter().all(|reader| !reader.place.is_in_backlog()) && missed.iter().all(|missed| !missed.is_gap()) {
         return None;
     }
     let callback = call.callback();
     let renderer = if callback.is_some() { bare(call) } else { renderer(call) };
     let (snapshot, messages) = read_rendered(&readers, &renderer);
-    let gaps = gaps(&readers, &missed, &snapshot.slices);
+    let gaps = gaps(&readers, &missed, &snapshot.slices, cursor.lost_at);
     let told = if call.settings.gap_notice { &gaps[..] } else { &[] };
     if messages.is_empty() && told.is_empty() {
         return None;
@@ -96,13 +96,14 @@ fn rendered<'a>(messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>, r
 
 /// What is missing before the messages of an answer. All of them were read at one moment, so that right before the first
 /// message, or at the newest position where there is none, nothing of any channel is passed over.
-fn gaps(readers: &[Reader], missed: &[Missed], slices: &[Slice]) -> Vec<Gap> {
+fn gaps(readers: &[Reader], missed: &[Missed], slices: &[Slice], lost_at: Option<Position>) -> Vec<Gap> {
     let first = slices.iter().filter_map(|slice| slice.messages.first()).map(|message| message.position).min();
     let mut gaps = Vec::new();
     for ((reader, missed), slice) in readers.iter().zip(missed).zip(slices) {
         let missed = missed.and(Missed { count: slice.missed, at_least: false });
-        if missed.count > 0 {
-            let position = first.map_or(slice.horizon, |first| Position { tag: first.tag.saturating_sub(1), ..first });
+        if missed.is_gap() {
+            let newest = slice.horizon.max(lost_at.unwrap_or_default());
+            let position = first.map_or(newest, |first| Position { tag: first.tag.saturating_sub(1), ..first });
             gaps.push(Gap { channel: reader.channel.id.clone(), missed, position });
         }
     }

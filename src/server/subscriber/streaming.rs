@@ -71,6 +71,9 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     });
     let mut out = head((&content_type, headers), (framing, keep_alive), decision);
     let opening = opening(&renderer, (decision.level, framing), padding.as_ref().map(|padding| (padding, is_eventsource)), &mut out);
+    if let Some(id) = call.first_id(&channels, &cursor).filter(|_| is_eventsource) {
+        framing.piece(format!("id: {id}\n\n").as_bytes(), &mut out);
+    }
     let merges_backlog = renderer.is_json();
     let kind = if is_eventsource { Kind::EventSource } else { Kind::Streaming };
     let key = Key {

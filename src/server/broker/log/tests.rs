@@ -80,8 +80,9 @@ fn cursors_resolve_as_the_reference_says() {
         assert_eq!((place.live_from, u64::from(place.backlog), missed), (9, 9 - place.cursor, Missed::default()));
         Some(place.cursor).filter(|cursor| *cursor < 9)
     };
-    let at =
-        |time, tag, event: Option<&'static str>| from(0, &Cursor { time, tag, event_id: event.map(Bytes::from), finds_dropped: false });
+    let at = |time, tag, event: Option<&'static str>| {
+        from(0, &Cursor { time, tag, event_id: event.map(Bytes::from), finds_dropped: false, lost_at: None })
+    };
     assert_eq!(at(None, None, None), None);
     assert_eq!(at(None, Some(1), None), None, "a tag without a time");
     assert_eq!(at(Some(1000), None, None), Some(3), "later seconds only");
@@ -102,7 +103,7 @@ fn cursors_resolve_as_the_reference_says() {
 fn a_cursor_older_than_the_store_says_how_much_is_missed() {
     let log = log(9, Window { max_stored: 2, ..ALL });
     let at = |time, tag, event: Option<&'static str>, finds_dropped| {
-        let (place, missed) = log.resolve(0, &Cursor { time, tag, event_id: event.map(Bytes::from), finds_dropped });
+        let (place, missed) = log.resolve(0, &Cursor { time, tag, event_id: event.map(Bytes::from), finds_dropped, lost_at: None });
         assert!(!missed.at_least);
         (place.cursor, place.backlog, missed.count)
     };

@@ -31,13 +31,14 @@ pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cur
         tag: value(&settings.last_received_message_tag, tag).and_then(|text| parse_tag(&text)),
         event_id: value(&settings.last_event_id, LAST_EVENT_ID).map(|text| Bytes::from(text.into_owned())),
         finds_dropped: settings.gap_notice,
+        lost_at: None,
     }
 }
 
 /// The cursor of a request with that date and tag, whose cursor is [that of its headers](is_of_headers).
 #[must_use]
 pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Cursor {
-    Cursor { time: parse_date(date), tag: parse_tag(tag), event_id: None, finds_dropped: settings.gap_notice }
+    Cursor { time: parse_date(date), tag: parse_tag(tag), event_id: None, finds_dropped: settings.gap_notice, lost_at: None }
 }
 
 /// Whether the cursor of a request, and of all with the same target, is in its [`HEADERS`] alone, which it has.

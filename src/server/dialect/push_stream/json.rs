@@ -56,7 +56,11 @@ pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: 
     drop(write!(out, "{{\"id\":{GAP_ID},\"channel\":"));
     push_bytes(channel, out);
     let at_least = if at_least { ",\"at_least\":true" } else { "" };
-    drop(write!(out, ",\"text\":\"{count} messages missed\",\"missed\":{count}{at_least}"));
+    drop(match count {
+        0 => write!(out, ",\"text\":\"an unknown number of messages missed\""),
+        _ => write!(out, ",\"text\":\"{count} messages missed\""),
+    });
+    drop(write!(out, ",\"missed\":{count}{at_least}"));
     drop(write!(out, ",\"tag\":\"{}\",\"time\":\"{}\",\"eventid\":\"\"}}", position.tag, position.http_date()));
 }
 

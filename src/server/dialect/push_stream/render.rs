@@ -87,7 +87,7 @@ impl Renderer {
     pub fn message(&self, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize {
         let start = out.len();
         match (self.style, &self.settings.message_format) {
-            (Style::EventSource, format) => return event(format, shown, out),
+            (Style::EventSource, format) => return event(format, shown, self.settings.is_builtin, out),
             (_, MessageFormat::Template(template)) => fill(template, shown, shown.text, out),
             (Style::Lines, MessageFormat::Json) => {
                 json::push(shown, out);
@@ -167,14 +167,17 @@ fn comment(template: &Bytes) -> Bytes {
     Bytes::from(out)
 }
 
-fn event(format: &MessageFormat, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize {
-    for (field, value) in [("id", shown.event_id), ("event", shown.event_type)] {
-        if let Some(value) = value {
-            out.extend_from_slice(field.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.push(b'\n');
+fn event(format: &MessageFormat, shown: &Shown<'_>, has_position_ids: bool, out: &mut Vec<u8>) -> usize {
+    if has_position_ids {
+        // The publisher's id is a field of the object. Special messages have no position.
+        if shown.position.time > 0 {
+            drop(write!(out, "id: {}:{}\n", shown.position.time, shown.position.tag));
         }
+    } else if let Some(event_id) = shown.event_id {
+        push_field(b"id: ", event_id, out);
+    }
+    if let Some(event_type) = shown.event_type {
+        push_field(b"event: ", event_type, out);
     }
     let start = out.len();
     match format {
@@ -198,6 +201,12 @@ fn event(format: &MessageFormat, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize 
     }
     out.push(b'\n');
     out.len() - start
+}
+
+fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.push(b'\n');
 }
 
 /// The lines of a text, without empty ones. A carriage return ends a line only where a line feed follows somewhere.
@@ -231,7 +240,7 @@ mod tests {
     fn rendered(template: &[u8], text: &[u8]) -> String {
         let format = MessageFormat::Template(Template::parse(template));
         let mut out = Vec::new();
-        event(&format, &Shown { event_id: Some(b"1"), ..Shown::special(7, b"ch", text) }, &mut out);
+        event(&format, &Shown { event_id: Some(b"1"), ..Shown::special(7, b"ch", text) }, false, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 

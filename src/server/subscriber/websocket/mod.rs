@@ -89,7 +89,7 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
     head.extend_from_slice(b"Upgrade: WebSocket\r\nConnection: Upgrade\r\n");
     push_line(b"Sec-WebSocket-Accept: ", accept.as_bytes(), &mut head);
     head.extend_from_slice(b"\r\n");
-    let channels = match call.channels() {
+    let mut channels = match call.channels() {
         Ok(channels) => channels,
         // The original says nothing at all in this case.
         Err(Refusal::NoChannelId) => return Answer::Last(head),
@@ -111,9 +111,10 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
     }
     let merges_backlog = renderer.is_json();
     let key = Key::new(call.settings, Kind::WebSocket, Framing::Raw, false);
+    let cursor = call.cursor(&mut channels);
     let subscription = Subscription {
         channels,
-        cursor: call.cursor(),
+        cursor,
         format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer, slow: call.slow_consumers() }),
         head,
         time_to_live: call.settings.subscriber_connection_ttl,

@@ -1,0 +1,73 @@
+//! One line in the log where a limit rejects something: which limit, and how to change it. At most one per second for each limit,
+//! with the number of those suppressed.
+//!
+//! Connections that are rejected are logged by `admission`, notices of hooks by `http::notices`.
+
+use super::rarely::Rarely;
+
+/// A limit that rejects requests, or ends what they have begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Messages, channels, subscribers and connections together.
+    Memory,
+    /// What is coming in and answers that wait.
+    IncomingMemory,
+    /// Number of channels.
+    Channels,
+    /// Number of wildcard channels.
+    WildcardChannels,
+    /// Subscriptions of a channel.
+    Subscribers,
+    /// Channels in a request.
+    ChannelsPerRequest,
+    /// Bytes of a channel id.
+    ChannelId,
+    /// Bytes of a message.
+    Body,
+    /// Bytes of a batch.
+    Batch,
+    /// Bytes of a websocket message.
+    WebSocketMessage,
+    /// Bytes or number of headers.
+    Headers,
+    /// Lists of channels that wait.
+    WaitingLists,
+}
+
+/// What was rejected by each limit, in the order of the variants, with what sets it.
+const TEXTS: [&str; 12] = [
+    "rejected for lack of memory: messages, channels and connections have reached the limit (--memory, or push_stream_shared_memory_size)",
+    "ended for lack of memory: requests and answers under way have reached the limit (--memory, or push_stream_shared_memory_size)",
+    "rejected a channel: too many channels (--max-channels, or push_stream_max_number_of_channels)",
+    "rejected a channel: too many wildcard channels (push_stream_max_number_of_wildcard_channels)",
+    "rejected a subscriber: too many of its channel (--max-subscribers-per-channel, or push_stream_max_subscribers_per_channel)",
+    "rejected a request: too many channels in it (--max-channels-per-request)",
+    "rejected a request: channel id too long (--max-channel-id-length, or push_stream_max_channel_id_length)",
+    "rejected a message: body too large (--max-body-size, or client_max_body_size)",
+    "rejected a batch: too large (--max-batch-size)",
+    "closed a websocket: message too large (--max-websocket-message-size)",
+    "rejected a request: headers too large (--max-header-size; at most 100 headers)",
+    "rejected a request: too many lists of channels wait (--max-waiting-lists)",
+];
+
+static LINES: [Rarely; TEXTS.len()] = [const { Rarely::new() }; TEXTS.len()];
+
+impl Limit {
+    /// Logs that the limit has rejected something.
+    pub fn log(self) {
+        let text = TEXTS[self as usize];
+        LINES[self as usize].warn(|suppressed| tracing::warn!(suppressed, "{text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_its_text() {
+        assert_eq!(Limit::WaitingLists as usize + 1, TEXTS.len());
+        assert!(TEXTS[Limit::Headers as usize].contains("--max-header-size"));
+        assert!(TEXTS[Limit::Subscribers as usize].contains("--max-subscribers-per-channel"));
+    }
+}
