@@ -7,7 +7,7 @@ use super::rarely::Rarely;
 
 /// A limit that rejects requests, or ends what they have begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub(super) enum Limit {
     /// Messages, channels, subscribers and connections together.
     Memory,
     /// What is coming in and answers that wait.
@@ -54,7 +54,7 @@ static LINES: [Rarely; TEXTS.len()] = [const { Rarely::new() }; TEXTS.len()];
 
 impl Limit {
     /// Logs that the limit has rejected something.
-    pub fn log(self) {
+    pub(super) fn log(self) {
         let text = TEXTS[self as usize];
         LINES[self as usize].warn(|suppressed| tracing::warn!(suppressed, "{text}"));
     }

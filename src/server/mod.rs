@@ -12,6 +12,7 @@ pub mod fanout;
 mod faults;
 mod generation;
 mod http;
+mod limits_log;
 pub mod panics;
 pub mod publisher;
 mod rarely;

@@ -34,6 +34,7 @@ mod hooks;
 mod imports;
 mod isolation;
 mod ledger;
+mod limits_log;
 mod lists;
 mod log_variables;
 mod memory;

@@ -36,14 +36,17 @@ fn content(value: &Value) -> Vec<u8> {
     }
 }
 
-/// Reads the data of one event, which must be one line.
+/// Reads the data of one event, which must be one line. Before the first one comes an id alone.
 fn event(connection: &mut Connection) -> Vec<u8> {
-    let event = connection.read_until(b"\n\n");
+    let mut event = connection.read_until(b"\n\n");
+    if crate::support::find(&event, b"data: ").is_none() {
+        event = connection.read_until(b"\n\n");
+    }
     let text = String::from_utf8(event).expect("an event stream is UTF-8");
     let mut data = text
         .trim_end()
         .lines()
-        .filter(|line| !line.starts_with(':'))
+        .filter(|line| !line.starts_with(':') && !line.starts_with("id: "))
         .map(|line| line.strip_prefix("data: ").unwrap_or_else(|| panic!("not a data line: {line:?} in {text:?}")).as_bytes().to_vec());
     let first = data.next().unwrap_or_else(|| panic!("no data: {text:?}"));
     assert_eq!(data.next(), None, "one line per message: {text:?}");

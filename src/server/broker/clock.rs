@@ -23,11 +23,12 @@ pub(super) struct PositionClock {
 }
 
 impl PositionClock {
-    /// Begins now. A run of the server that has ended in this second had lower tags: those of its first second begin with the part
-    /// of the second that has passed.
-    pub(super) fn new() -> Self {
+    /// Begins now. If it `separates_runs`, a run of the server that has ended in this second had lower tags: those of its first
+    /// second begin with the part of the second that has passed.
+    pub(super) fn new(separates_runs: bool) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let packed = (now.as_secs() << TAG_BITS) | (u64::from(now.subsec_micros()) * TAGS_PER_MICROSECOND);
+        let first_tag = if separates_runs { u64::from(now.subsec_micros()) * TAGS_PER_MICROSECOND } else { 0 };
+        let packed = (now.as_secs() << TAG_BITS) | first_tag;
         Self { last: AtomicU64::new(packed), start: unpacked(packed) }
     }
 
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn positions_of_an_earlier_run_are_told_apart() {
-        let clock = PositionClock::new();
+        let clock = PositionClock::new(true);
         let start = clock.start;
         let first = clock.next();
         assert!(first > start);

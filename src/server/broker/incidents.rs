@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Broker;
+use crate::server::limits_log::Limit;
 
 /// Something that was rejected, given up or caught, or why the server ended a connection or a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,11 @@ pub(super) struct Incidents([AtomicU64; NAMES.len()]);
 
 impl Incidents {
     pub(super) fn count(&self, incident: Incident) {
+        match incident {
+            Incident::NoMemory | Incident::NoMemoryForPending => Limit::Memory.log(),
+            Incident::NoMemoryForIncoming => Limit::IncomingMemory.log(),
+            _ => {}
+        }
         self.0[incident as usize].fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -54,6 +54,7 @@ use subscription::Refused;
 pub use subscription::{Attachment, Manner, Wish};
 
 use super::config::BrokerSettings;
+use super::limits_log::Limit;
 use clock::PositionClock;
 use counters::{Counters, ShardCounters};
 use groups::Groups;
@@ -140,7 +141,7 @@ impl Broker {
         let mut inner = Inner {
             max_lag_bytes,
             registry: Registry::new(),
-            clock: PositionClock::new(),
+            clock: PositionClock::new(settings.separates_runs),
             accounts: LogAccounts::new(&memory),
             memory,
             connections: meter(bounds.connections),
@@ -300,7 +301,10 @@ impl Broker {
                     self.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
                 }
-                Ok(Err(Refused::TooMany)) => return Err(AttachError::TooManySubscribers),
+                Ok(Err(Refused::TooMany)) => {
+                    Limit::Subscribers.log();
+                    return Err(AttachError::TooManySubscribers);
+                }
                 Ok(Err(Refused::NotAlone)) => return Err(AttachError::NotAlone),
                 Err(_gone) => *channel = self.find_or_create(&channel.id)?,
             }
@@ -357,6 +361,7 @@ impl Inner {
         let most = if wildcard { settings.max_number_of_wildcard_channels } else { settings.max_number_of_channels };
         let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
         if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            if wildcard { Limit::WildcardChannels } else { Limit::Channels }.log();
             return Err(CreateError::TooManyChannels);
         }
         let number = self.counters.created.fetch_add(1, Ordering::Relaxed);

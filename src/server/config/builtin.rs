@@ -96,6 +96,7 @@ fn broker() -> BrokerSettings {
         max_messages_stored_per_channel: Some(defaults::MAX_MESSAGES_STORED_PER_CHANNEL),
         max_channel_id_length: Some(defaults::MAX_CHANNEL_ID_LENGTH),
         max_number_of_channels: Some(defaults::MAX_NUMBER_OF_CHANNELS),
+        separates_runs: true,
         ..BrokerSettings::default()
     }
 }

@@ -155,6 +155,7 @@ impl Default for BrokerSettings {
             max_number_of_wildcard_channels: None,
             wildcard_channel_prefix: Bytes::new(),
             events_channel_id: Bytes::new(),
+            separates_runs: false,
         }
     }
 }

@@ -349,4 +349,7 @@ pub struct BrokerSettings {
     pub wildcard_channel_prefix: Bytes,
     /// `events_channel_id`; empty = none.
     pub events_channel_id: Bytes,
+    /// Positions are newer than those of a run of the server that has ended in the same second; off where tags of a second begin with
+    /// 1 in any case, as in the module.
+    pub separates_runs: bool,
 }

@@ -11,6 +11,7 @@ use super::intake::Awaited;
 use super::log_entry::Entry;
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
+use crate::server::limits_log::Limit;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
 use crate::server::response::Connection;
 
@@ -168,5 +169,6 @@ impl Body {
 }
 
 fn too_large(most: u64) -> Failure {
+    Limit::Batch.log();
     Failure::new(413, format!("the batch is larger than {most} bytes (--max-batch-size)"))
 }

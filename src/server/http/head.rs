@@ -10,6 +10,7 @@ use super::headers::{Joined, UniqueHeaders, keeps_alive, restore_tabs};
 use super::target::{Target, host_name, raw_path};
 use crate::protocol::is_token;
 use crate::server::config::normalise;
+use crate::server::limits_log::Limit;
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{Response, Status};
 
@@ -130,11 +131,13 @@ fn page(status: u16) -> Response {
 }
 
 fn headers_too_large() -> Response {
+    Limit::Headers.log();
     Response::titled_error_page(Status::BAD_REQUEST, "400 Request Header Or Cookie Too Large").closing()
 }
 
 /// The request line, or the headers, are more than what may be read.
 fn too_large(read: &[u8]) -> Response {
+    Limit::Headers.log();
     if memchr::memchr(b'\n', read.trim_ascii_start()).is_some() { headers_too_large() } else { page(414) }
 }
 

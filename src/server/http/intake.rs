@@ -14,6 +14,7 @@ use super::pace::Pace;
 use super::remembered::Remembered;
 use crate::server::broker::Incident;
 use crate::server::fanout::Interruption;
+use crate::server::limits_log::Limit;
 use crate::server::response::{Response, Status};
 use crate::server::spare;
 
@@ -324,5 +325,6 @@ fn no_memory() -> Response {
 }
 
 fn too_large() -> Response {
+    Limit::Body.log();
     Response::error_page(Status(413)).closing()
 }

@@ -16,6 +16,7 @@ use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
 use crate::server::faults;
+use crate::server::limits_log::Limit;
 use crate::server::panics::LISTS_THREAD;
 use crate::server::response::{self, Response, Status};
 use crate::server::statistics::Listing;
@@ -68,6 +69,7 @@ impl Requests<'_> {
         let most = self.connection.site.limits.max_waiting_lists;
         let wanted = Wanted { listing, added: added.of(Listing::STATUS.0).to_vec(), compression };
         let Some(list) = order(wanted, most) else {
+            Limit::WaitingLists.log();
             return Ok(Err(Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n")));
         };
         // It does not come if there is no room for it, or its maker has panicked.

@@ -35,6 +35,7 @@ use crate::server::dialect::nchan::status;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
 use crate::server::faults;
 use crate::server::generation::LocationAddress;
+use crate::server::limits_log::Limit;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Connection, Response, Status};
@@ -271,6 +272,7 @@ impl Router<'_> {
         // The limit is that of a message: a batch has its own.
         let is_batch = publisher::is_batch(request, settings, location.endpoint);
         if !is_batch && matches!(length, BodyLength::Bytes(announced) if announced > max_body) {
+            Limit::Body.log();
             return (Next::Respond(Response::error_page(Status(413)).closing()), 0);
         }
         if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)

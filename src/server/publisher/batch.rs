@@ -27,6 +27,7 @@ use super::{may_change, refusal_of};
 use crate::server::broker::{Broker, Channel, NewMessage};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
 use crate::server::dialect::push_stream::explain::Refusal;
+use crate::server::limits_log::Limit;
 use crate::server::response::{Response, Status};
 
 /// Lines of one batch that are published in a row; then others have their turn (about half a millisecond).
@@ -144,6 +145,7 @@ impl Batch {
             let line = &pending[at..end.unwrap_or(pending.len())];
             if line.len() > self.max_line_bytes {
                 self.lines += 1;
+                Limit::Body.log();
                 return Err(Failure::new(413, format!("the line is longer than {} bytes (--max-body-size)", self.max_line_bytes)));
             }
             if end.is_none() && (!at_end || line.is_empty()) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::protocol::EXPLAIN;
+use crate::server::limits_log::Limit;
 use crate::server::response::{NO_CACHE, Response, Status};
 
 /// Why a request is refused.
@@ -72,9 +73,20 @@ impl Refusal {
         })
     }
 
+    /// Logs which limit has rejected the request, if it was one that is not logged where it is reached.
+    pub fn log(self) {
+        match self {
+            Refusal::IdTooLong => Limit::ChannelId.log(),
+            Refusal::TooManyIds => Limit::ChannelsPerRequest.log(),
+            Refusal::TooManySubscribers => Limit::Subscribers.log(),
+            _ => {}
+        }
+    }
+
     /// The header-only answer; `cors` are header lines that stand before (`cors_first`) or after the cache headers.
     #[must_use]
     pub fn response(self, cors: &[u8], cors_first: bool) -> Response {
+        self.log();
         let mut lines = if cors_first { [cors, NO_CACHE].concat() } else { [NO_CACHE, cors].concat() };
         if let Some(text) = self.text() {
             lines.extend_from_slice(explain_line(text).as_bytes());

@@ -171,7 +171,7 @@ fn event(format: &MessageFormat, shown: &Shown<'_>, has_position_ids: bool, out:
     if has_position_ids {
         // The publisher's id is a field of the object. Special messages have no position.
         if shown.position.time > 0 {
-            drop(write!(out, "id: {}:{}\n", shown.position.time, shown.position.tag));
+            drop(writeln!(out, "id: {}:{}", shown.position.time, shown.position.tag));
         }
     } else if let Some(event_id) = shown.event_id {
         push_field(b"id: ", event_id, out);

@@ -8,6 +8,7 @@ use crate::server::config::NchanSettings;
 use crate::server::dialect::nchan::deflate::{Inflater, Negotiated, NotInflated};
 use crate::server::dialect::nchan::info::Notation;
 use crate::server::dialect::nchan::publication::{Publication, Unpublished};
+use crate::server::limits_log::Limit;
 use crate::server::subscriber::Call;
 use crate::server::subscriber::websocket::frame::{self, Frame, Opcode, Parsed};
 
@@ -117,7 +118,7 @@ impl Socket {
             let is_compressed = buffer.first().is_some_and(|first| first & frame::RSV1 != 0);
             match frame::parse(buffer, max_message) {
                 Parsed::Incomplete => return None,
-                Parsed::TooLarge => return Some(Received::Close(frame::close(TOO_LARGE, ""))),
+                Parsed::TooLarge => return Some(too_large()),
                 Parsed::Complete(frame, taken) => {
                     buffer.advance(taken);
                     if let Some(received) = self.judge(frame, is_compressed, max_message) {
@@ -137,7 +138,7 @@ impl Socket {
             return Some(Received::Close(frame::close(PROTOCOL_ERROR, "")));
         }
         if opcode.is_control() && payload.len() > MOST_CONTROL_BYTES {
-            return Some(Received::Close(frame::close(TOO_LARGE, "")));
+            return Some(too_large());
         }
         match opcode {
             Opcode::Ping => {
@@ -154,7 +155,7 @@ impl Socket {
                 let is_binary = opcode == Opcode::Binary;
                 let mut fragments = self.fragments.take().unwrap_or(Fragments { is_binary, is_compressed, bytes: Vec::new() });
                 if fragments.bytes.len() + payload.len() > max_message {
-                    return Some(Received::Close(frame::close(TOO_LARGE, "")));
+                    return Some(too_large());
                 }
                 fragments.bytes.extend_from_slice(&payload);
                 if !fin {
@@ -173,7 +174,7 @@ impl Socket {
             match inflater.inflate(&bytes, max_message) {
                 Ok(inflated) => bytes = inflated,
                 Err(NotInflated::Broken) => return Received::Close(empty_close()),
-                Err(NotInflated::TooLarge) => return Received::Close(frame::close(TOO_LARGE, "")),
+                Err(NotInflated::TooLarge) => return too_large(),
             }
             if has_no_context {
                 self.inflater = None;
@@ -231,4 +232,9 @@ fn empty_close() -> Vec<u8> {
     let mut out = Vec::new();
     frame::push(Opcode::Close, b"", &mut out);
     out
+}
+
+fn too_large() -> Received {
+    Limit::WebSocketMessage.log();
+    Received::Close(frame::close(TOO_LARGE, ""))
 }

@@ -3,6 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::frame::{self, Frame, Opcode, Parsed};
+use crate::server::limits_log::Limit;
 
 /// Bytes that came, and the fragments of a message that is not complete.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ impl Inbound {
             }
             match frame::parse(buffer, max_message) {
                 Parsed::Incomplete => return None,
-                Parsed::TooLarge => return Some(Event::Close(frame::close(TOO_LARGE, "message too large"))),
+                Parsed::TooLarge => return Some(too_large()),
                 Parsed::Complete(frame, taken) => {
                     buffer.advance(taken);
                     if let Some(event) = self.judge(frame, max_message) {
@@ -90,7 +91,7 @@ impl Inbound {
             Opcode::Text | Opcode::Continuation => {
                 let mut text = self.fragments.take().unwrap_or_default();
                 if text.len() + payload.len() > max_message {
-                    return Some(Event::Close(frame::close(TOO_LARGE, "message too large")));
+                    return Some(too_large());
                 }
                 text.extend_from_slice(&payload);
                 if !fin {
@@ -119,6 +120,11 @@ fn closing(payload: &[u8], as_module: bool) -> Vec<u8> {
         _ => return frame::close(PROTOCOL_ERROR, "wrong close code"),
     }
     out
+}
+
+fn too_large() -> Event {
+    Limit::WebSocketMessage.log();
+    Event::Close(frame::close(TOO_LARGE, "message too large"))
 }
 
 fn empty_close() -> Vec<u8> {

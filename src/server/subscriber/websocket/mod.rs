@@ -138,6 +138,7 @@ pub(super) fn refused(call: &Call<'_>, error: &AttachError) -> Vec<u8> {
 }
 
 fn push_refusal(refusal: Refusal, out: &mut Vec<u8>) {
+    refusal.log();
     let status = refusal.status().0;
     let reason = format!("{{\"http_status\": {status}, \"explain\":\"{}\"}}", refusal.text().unwrap_or_default());
     out.extend_from_slice(&frame::close(REFUSED, &reason));
