@@ -64,7 +64,7 @@ impl Bounds {
 
 /// The memory bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no memory left (the bound is set by --memory, push_stream_shared_memory_size or --connection-memory)")]
+#[error("no memory left (the bound is set by --memory, push_stream_shared_memory_size, nchan_shared_memory_size or --connection-memory)")]
 pub struct OutOfMemory;
 
 /// Bytes that an allocation of `bytes` takes, with what the allocator adds.

@@ -19,11 +19,6 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     let mut writer = Writer { out: String::new(), files, has_hooks, main: Vec::new() };
     let empty = Block::default();
     let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
-    if has_hooks {
-        http.directives
-            .iter()
-            .try_for_each(|directive| upstream_unused(directive, tree).map_err(|error| writer.with_place(directive, error)))?;
-    }
     // The main block and `http` are one table, so that what is in both stands there once.
     let mut top: Vec<&Directive> = Vec::new();
     for directive in &tree.directives {
@@ -39,23 +34,6 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     top.extend(&http.directives);
     writer.block(&top, "")?;
     Ok(writer.out)
-}
-
-/// TOML has no `upstream`: without it the name in a `proxy_pass` would be that of a host.
-fn upstream_unused(directive: &Directive, tree: &Block) -> Result<(), String> {
-    let ("upstream", Some(name)) = (directive.name.as_str(), directive.arguments.first()) else { return Ok(()) };
-    let mut is_used = false;
-    super::names::visit(&tree.directives, &mut |other| {
-        let address = other.arguments.first().filter(|_| other.name == "proxy_pass");
-        let host = address.and_then(|address| Some(&address[memchr::memmem::find(address, b"://")? + 3..]));
-        let host = host.map(|host| host.split(|byte| matches!(byte, b'/' | b'?' | b':')).next().unwrap_or_default());
-        is_used |= host.is_some_and(|host| host.eq_ignore_ascii_case(name));
-    });
-    if !is_used {
-        return Ok(());
-    }
-    let name = String::from_utf8_lossy(name);
-    Err(format!("TOML has no \"upstream {name}\": write the address of its server into \"proxy_pass\""))
 }
 
 struct Writer<'a> {
