@@ -261,15 +261,15 @@ fn notices_to_a_back_end_that_never_answers_are_bounded() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
     let server = noticed_by(&address, &["--shards", "1", "--max-hook-notices", "10", "--hook-timeout", "2s"]);
-    let before = detail(&server, "memory_used");
+    let before = detail(&server, "connection_memory_used");
     let long = "x".repeat(7000);
     for id in 0..30 {
         drop(follow(&server, id, &[("X-Long", &long)]));
     }
     wait_until("those beyond are dropped", || detail(&server, "dropped_hook_notices") == 50);
-    let most = detail(&server, "memory_used");
+    let most = detail(&server, "connection_memory_used");
     assert!(most > before + 10 * 7000, "they are charged: {before}, {most}");
-    wait_until("they are given up", || detail(&server, "memory_used") < before + 10 * 7000 / 2);
+    wait_until("they are given up", || detail(&server, "connection_memory_used") < before + 10 * 7000 / 2);
     drop(follow(&server, 31, &[]));
     assert_eq!(detail(&server, "dropped_hook_notices"), 50, "there is room again");
 }
