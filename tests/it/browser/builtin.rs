@@ -2,7 +2,7 @@
 
 use super::{list, page_of, quoted, server};
 use crate::browser::page::Page;
-use crate::support::{Server, object};
+use crate::support::{Relay, Server, object};
 
 /// A built-in server with a stored message, and a page of another port that knows its address.
 fn push_and_page(args: &[&str]) -> (Server, Server, Page) {
@@ -150,5 +150,45 @@ fn commands_on_the_page_are_quoted_for_shells() {
             assert!(output.status.success() && text.contains("it%27s%20*%3F>"), "{shell}: {line}\n{text}\n{output:?}");
         }
     }
+    push.stop();
+}
+
+#[test]
+fn a_plain_eventsource_loses_and_repeats_nothing_across_reconnects() {
+    let push = Server::start(&[]);
+    let relay = Relay::to(push.address());
+    let page = Page::open(&format!("{}/", relay.url()));
+    page.evaluate(
+        "got = []; opened = 0;
+         plain = new EventSource('/ev/a/b'); plain.onopen = () => opened++; plain.onmessage = event => got.push(JSON.parse(event.data).text);
+         last = new EventSource('/ev/c.b2'); texts = []; last.onopen = () => opened++; last.onmessage = event => texts.push(JSON.parse(event.data).text); 0",
+    );
+    page.wait("opened === 2");
+    let mut sent = Vec::new();
+    for round in 0..3 {
+        // The first time before any message has come.
+        relay.take_away();
+        for (channel, text) in [("b", "x"), ("a", "y"), ("a", "z")] {
+            let text = format!("{text}{round}");
+            push.publish(channel, &text);
+            push.publish("c", &text);
+            sent.push(text);
+        }
+        relay.restore();
+        page.wait(&format!("got.length >= {0} && texts.length >= {0}", sent.len()));
+    }
+    let expected = serde_json::Value::from(sent);
+    assert_eq!((page.evaluate("got"), page.evaluate("texts")), (expected.clone(), expected));
+    push.stop();
+}
+
+#[test]
+fn the_page_of_the_server_publishes_and_follows() {
+    let push = Server::start(&[]);
+    let page = Page::open(&format!("{}/", push.url()));
+    page.wait("document.getElementById('state').textContent.startsWith('Following')");
+    page.evaluate("document.getElementById('text').value = '<b>hello</b>'; document.querySelector('form').requestSubmit(); 0");
+    page.wait("document.querySelectorAll('#log li').length === 1");
+    assert_eq!(page.evaluate("document.querySelector('#log li').textContent"), "ch1 #1  <b>hello</b>");
     push.stop();
 }
