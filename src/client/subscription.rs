@@ -369,7 +369,9 @@ impl Subscription {
     fn take_answer(&mut self, answer: lp::Answer, is_common: bool) {
         let ids = self.ids();
         // Where channels stood apart it tells of messages that we had; then their ids tell the truth. A restart is true of all.
-        let is_ours = |gap: &Gap| is_common || ids.len() == 1 || gap.is_unknown();
+        // Objects in the body say more than the header, and the same.
+        let has_notices = answer.messages.iter().any(|message| matches!(message.kind(), Kind::Gap(_)));
+        let is_ours = |gap: &Gap| !has_notices && (is_common || ids.len() == 1 || gap.is_unknown());
         if let Some(gap) = answer.gap.filter(is_ours).filter(|gap| self.cursor.skip_somewhere(&ids, *gap)) {
             let only = if let [only] = ids.as_slice() { Some(only.clone()) } else { None };
             self.ready.push_back(Event::Missed(missed(only), gap, None));

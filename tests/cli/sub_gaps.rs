@@ -202,3 +202,50 @@ fn lost_messages_of_a_server_that_says_nothing_are_reported() {
         assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "new\n"), "{mode}: {}", outcome.stderr);
     }
 }
+
+#[test]
+fn a_gap_is_reported_once_by_every_mode_of_our_own_server() {
+    let server = Server::start(&["--max-stored-messages", "2"]);
+    let (directory, url) = (Directory::new("gap-own"), server.url());
+    let (file, kept) = (directory.path().join("c"), directory.path().join("kept"));
+    let args = ["sub", "ch", "--url", url, "--cursor-file", file.to_str().expect("UTF-8")];
+    server.publish("ch", "m0");
+    assert_eq!(run(&[&args[..], &["--since", "all", "-n", "1"]].concat(), b"").stdout, "m0\n");
+    std::fs::copy(&file, &kept).expect("it is there");
+    for number in 1..=5 {
+        server.publish("ch", format!("m{number}"));
+    }
+    for mode in ["ev", "ws", "lp", "stream", "poll"] {
+        std::fs::copy(&kept, &file).expect("it is there");
+        let outcome = run(&[&args[..], &["-m", mode, "-n", "2", "-t", "20s"]].concat(), b"");
+        let expected = "pushctl: channel 'ch': 3 messages were missed, the server had dropped them\n";
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("m4\nm5\n", expected), "{mode}");
+    }
+}
+
+#[test]
+fn a_restart_of_our_own_server_is_reported_once_by_every_mode_and_by_one_run() {
+    let directory = Directory::new("gap-restart");
+    let (file, kept) = (directory.path().join("c"), directory.path().join("kept"));
+    let port = crate::support::free_port();
+    let address = format!("127.0.0.1:{port}");
+    let url = format!("http://{address}");
+    let args = ["sub", "ch", "--url", url.as_str(), "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
+    let server = Server::start(&["--listen", &address]);
+    for number in 1..=5 {
+        assert_eq!(run(&["pub", "ch", &format!("m{number}"), "--url", &url], b"").code, 0);
+    }
+    assert_eq!(run(&[&args[..], &["--since", "all", "-n", "3"]].concat(), b"").stdout, "m1\nm2\nm3\n");
+    std::fs::copy(&file, &kept).expect("it is there");
+    drop(server);
+    let server = Server::start(&["--listen", &address]);
+    assert_eq!(run(&["pub", "ch", "new1", "--url", &url], b"").code, 0);
+    for mode in ["ev", "ws", "lp", "stream", "poll"] {
+        std::fs::copy(&kept, &file).expect("it is there");
+        let outcome = run(&[&args[..], &["-m", mode, "-n", "1", "-t", "20s"]].concat(), b"");
+        assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr), (10, "", told("ch")), "{mode}");
+        let outcome = run(&[&args[..], &["-m", mode, "-n", "1", "-t", "20s"]].concat(), b"");
+        assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "new1\n", ""), "{mode}");
+    }
+    drop(server);
+}

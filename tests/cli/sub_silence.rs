@@ -111,7 +111,7 @@ fn a_silent_mode_is_the_last_resort_and_then_is_waited_for() {
 #[test]
 fn a_server_that_never_answers_is_reported_once() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
-    let outcome = fake.run(&["sub", "ch", "-t", "17s"]);
+    let outcome = fake.run(&["sub", "ch", "-t", "20s"]);
     let expected = "has not answered for 15s; if a proxy buffers its responses, use --mode auto or lp\n";
     assert_eq!((outcome.code, outcome.stderr), (0, format!("pushctl: {}/ev/ch {expected}", fake.url)));
     let outcome = fake.run(&["sub", "ch", "--silence-timeout", "300ms"]);

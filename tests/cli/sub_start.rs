@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::fake::{Fake, Reply, chunked, command, object, run};
 use super::nchan_server::Nchan;
 use crate::support::{Directory, Server, conf, wait_until};
@@ -25,7 +27,7 @@ fn text(path: &Path) -> String {
 }
 
 /// Runs until the file is there and kills the program.
-fn kill_when_written(url: &str, args: &[&str], file: &PathBuf) {
+pub(super) fn kill_when_written(url: &str, args: &[&str], file: &PathBuf) {
     let mut child = command(&[args, &["--url", url, "--cursor-file"]].concat()).arg(file).stdin(Stdio::null()).spawn().expect("it starts");
     wait_until("the cursor is written", || file.exists());
     child.kill().expect("it is ours");
@@ -62,13 +64,16 @@ fn the_start_after_an_event_id_is_written_too() {
 }
 
 #[test]
-fn a_run_that_ends_by_itself_or_in_an_error_leaves_the_start() {
+fn a_run_that_is_interrupted_or_ends_in_an_error_leaves_the_start() {
     let directory = Directory::new("start-ends");
     let file = directory.path().join("c");
     let path = file.to_str().expect("UTF-8");
     for mode in ["lp", "stream", "ev"] {
         let fake = mute();
-        assert_eq!(fake.run(&["sub", "a", "-m", mode, "-t", "300ms", "-n", "1", "--cursor-file", path]).code, 6, "{mode}");
+        let mut child = fake.spawn(&["sub", "a", "-m", mode, "-n", "1", "--cursor-file", path]);
+        wait_until("the cursor is written", || file.exists());
+        kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+        assert_eq!(child.wait().expect("it ends").code(), Some(130), "{mode}");
         assert_eq!(text(&file), started(&fake, "\"a\"", "1795220360:0"), "{mode}");
         std::fs::remove_file(&file).expect("it is ours");
         let fake = Fake::start(|_, _| Reply::Close(String::new()));
