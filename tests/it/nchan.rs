@@ -297,3 +297,16 @@ fn requests_with_hooks_are_logged_once() {
     lines.sort_unstable();
     assert_eq!(lines, ["/accel 200", "/accel 202", "/bad 403", "/good 200", "/good 202", "/in?id=c 404"]);
 }
+
+#[test]
+fn large_messages_count_in_full_and_the_limit_is_named() {
+    let locations =
+        "location = /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 100; client_max_body_size 8m; }";
+    let server = Server::with_conf(&conf("nchan_max_reserved_memory 20m;", locations));
+    let large = vec![b'x'; 4 << 20];
+    let post = |id: &str| server.connect().request("POST", &format!("/pub?id={id}"), &[], Some(&large)).head.status;
+    let statuses: Vec<u16> = (0..6).map(|_| post("a")).collect();
+    assert!(statuses.starts_with(&[202; 4]) && statuses.ends_with(&[500]), "{statuses:?}");
+    assert_eq!(post("b"), 500, "the limit is one for all channels");
+    wait_until("the limit is logged", || server.stderr().contains("nchan_shared_memory_size"));
+}
