@@ -292,3 +292,40 @@ fn serve_finds_its_configuration_by_an_option_or_a_variable_of_its_own() {
     assert_eq!(refused.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("cannot be used with"), "{stderr}");
 }
+
+#[test]
+fn directives_without_an_effect_here_need_nothing_in_front() {
+    let directory = Directory::new("harmless");
+    let text = "events {} http { push_stream_shared_memory_size 10m; resolver 127.0.0.1; resolver_timeout 5s;\n\
+                upstream app { zone app 64k; least_conn; server 127.0.0.1:1 weight=2; keepalive 4; }\n\
+                split_clients $remote_addr $variant {\n0.5% a;\n* b;\n}\ngeo $near {\ndefault 0;\n10.0.0.0/8 1;\n}\n\
+                limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s; limit_req_status 429; open_file_cache off;\n\
+                server { listen 127.0.0.1:9103; msie_padding off; rewrite_log on; keepalive_time 1h;\n\
+                location /pub { push_stream_publisher; push_stream_channels_path $arg_id; proxy_ignore_client_abort on; } } }\n";
+    let file = directory.write("nginx.conf", text);
+    let (code, text) = report(&["--strict"], &file);
+    assert_eq!(code, Some(0), "{text}");
+    for entry in ["0.5%", "10.0.0.0/8", "least_conn", "not served"] {
+        assert!(text.lines().all(|line| !line.contains(entry) || line.contains(" 0 not served")), "{entry}\n{text}");
+    }
+    for name in ["resolver", "proxy_ignore_client_abort", "split_clients", "geo", "upstream", "limit_req_zone", "keepalive_time"] {
+        assert!(text.contains(&format!(" ignored {name}: ")), "{name}\n{text}");
+    }
+}
+
+#[test]
+fn a_misspelt_directive_of_a_push_location_has_a_hint() {
+    let directory = Directory::new("misspelt");
+    for (wrong, right) in
+        [("auth_basci \"x\"", "auth_basic"), ("ssl_verify_cleint on", "ssl_verify_client"), ("limit_rqe zone=a", "limit_req")]
+    {
+        let text = format!(
+            "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen 127.0.0.1:9103;\n\
+             location /pub {{ push_stream_publisher; push_stream_channels_path a;\n{wrong}; }} }} }}\n"
+        );
+        let (code, text) = report(&[], &directory.write("nginx.conf", &text));
+        let line = text.lines().find(|line| line.starts_with("FILE:3: directive ")).unwrap_or_default();
+        assert_eq!(code, Some(2), "{text}");
+        assert!(line.contains("is unknown and may restrict access") && line.contains(&format!("(did you mean \"{right}\"?)")), "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! `pushctl check` on files with nchan: what is not supported costs only the locations that need it, and is listed under "to do".
 
 use super::check_syntax::checked;
-use crate::support::{Server, conf};
+use crate::support::{Server, conf, wait_until};
 
 /// A file with directives in `http` and locations.
 fn file(http: &str, locations: &str) -> String {
@@ -100,6 +100,8 @@ fn hooks_that_cannot_work_are_reported() {
         let name = hook.split(' ').next().unwrap_or_default();
         assert_eq!(report.contains(&format!("not served {name}")), !expected.is_empty(), "{hook}: {report}");
         let server = Server::with_conf(&conf("", &nowhere.replace("HOOK", hook)));
+        // The last line of the start comes after the warnings.
+        wait_until("the start is logged", || server.stderr().contains("serving "));
         assert_eq!(server.stderr().contains(&format!("\"{hook}\"")), !expected.is_empty(), "{hook}: {}", server.stderr());
     }
 }

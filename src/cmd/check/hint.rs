@@ -41,6 +41,7 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
         hints.push(format!("the line has a {name} (U+{:04X}) of a web page: type an ordinary one", u32::from(space)));
     }
     let unknown = text.strip_prefix("unknown directive \"").and_then(|rest| rest.strip_suffix('"')).map(str::trim);
+    let unknown = unknown.or_else(|| text.strip_prefix("directive \"")?.split_once("\" is unknown ").map(|(name, _)| name));
     hints.extend(unknown.and_then(unknown_directive));
     hints.extend(wrong_block(text));
     if let Some(variable) = FORMER_VARIABLES.iter().find(|variable| line.contains(**variable)) {

@@ -266,7 +266,9 @@ impl Builder<'_> {
             place: directive.place,
             context,
         };
-        self.add_unavailable_variable(directive, context, scope);
+        if !matches!(rule.effect, Effect::Ignored) {
+            self.add_unavailable_variable(directive, context, scope);
+        }
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),

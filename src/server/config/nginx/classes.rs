@@ -111,6 +111,11 @@ fn is_of_family(name: &str) -> bool {
     FAMILIES.iter().any(|(prefixes, settings)| prefixes.split_ascii_whitespace().any(|prefix| is_setting(prefix, settings)))
 }
 
+/// The names of all directives that are in no prefix and no family.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().flat_map(|(_, names)| names.split_ascii_whitespace())
+}
+
 fn is_off(directive: &Directive) -> bool {
     matches!(directive.arguments.as_slice(), [value] if matches!(value.as_slice(), b"off" | b"0"))
 }
@@ -174,7 +179,7 @@ static NAMES: &[(Class, &str)] = &[
          error_page expires gunzip gunzip_buffers gzip_static \
          health_check limit_rate limit_rate_after mirror mirror_request_body \
          post_action recursive_error_pages \
-         request_id_header slice status_zone ssl http2 http3 ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
+         request_id_header slice status_zone max_headers ssl http2 http3 ssi_ignore_recycled_buffers ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
          ssi_value_length sub_filter sub_filter_last_modified sub_filter_once sub_filter_types subs_filter subs_filter_types subs_filter_bypass \
          userid userid_domain userid_expires userid_flags userid_mark userid_name userid_p3p userid_path userid_service session_log session_log_zone",
     ),
@@ -211,7 +216,7 @@ static FAMILIES: &[(&str, &str)] = &[
          redirect send_lowat set_body set_header",
     ),
     ("fastcgi_", "catch_stderr index keep_conn param send_lowat split_path_info"),
-    ("uwsgi_", "modifier1 modifier2 param"),
+    ("uwsgi_", "modifier1 modifier2 param string"),
     ("scgi_", "param"),
     (
         "grpc_",
@@ -233,8 +238,8 @@ static FAMILIES: &[(&str, &str)] = &[
     ),
     (
         "http2_",
-        "body_preread_size chunk_size idle_timeout max_concurrent_pushes max_concurrent_streams max_field_size max_header_size max_requests \
-         push push_preload recv_buffer_size recv_timeout",
+        "body_preread_size chunk_size idle_timeout max_concurrent_pushes max_concurrent_streams max_field_size max_header_size max_requests pool_size \
+         push push_preload recv_buffer_size recv_timeout streams_index_size",
     ),
     ("http3_", "hq max_concurrent_streams stream_buffer_size"),
     ("quic_", "active_connection_id_limit bpf gso host_key retry"),
@@ -252,9 +257,8 @@ const UPSTREAM_SETTINGS: &str = "bind buffer_size buffering buffers busy_buffers
     max_temp_file_size next_upstream next_upstream_timeout next_upstream_tries no_cache pass_header pass_request_body \
     pass_request_headers read_timeout request_buffering send_timeout socket_keepalive store store_access temp_file_write_size temp_path";
 
-/// Classes of other families by the beginning of the name; one with guards has nothing else left here.
+/// Classes of other families by the beginning of the name.
 static PREFIXES: &[(Class, &str)] = &[
     (Class::Harmless, "fancyindex lua_ js_fetch_ testcookie_ opentracing otel_ opentelemetry datadog_ xss_ concat"),
-    (Class::Guard(Guard::Access), "auth_ naxsi_ modsecurity_ Sec shib_"),
     (Class::Guard(Guard::Handler), "passenger_"),
 ];

@@ -133,6 +133,7 @@ static GROUPS: &[(&str, &[&str])] = &[
             "directio_alignment",
             "open_file_cache",
             "open_file_cache_errors",
+            "open_file_cache_events",
             "open_file_cache_min_uses",
             "open_file_cache_valid",
             "read_ahead",

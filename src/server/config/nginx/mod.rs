@@ -176,9 +176,9 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// The names of all directives that a file may have here and that do something.
+/// The names of the directives that are served, and of those of nginx and other modules that are known.
 pub fn directive_names() -> impl Iterator<Item = &'static str> {
-    directives::names()
+    directives::names().chain(classes::names())
 }
 
 /// The names of the blocks in which a directive may stand; `None` = it is not known.
