@@ -125,8 +125,25 @@ fn returns_and_variables_are_those_of_nginx() {
 fn hostnames_in_a_map_are_those_of_nginx() {
     let http = "map $arg_h $site { hostnames; default none; .a.example sub; *.b.example b; c.* c; www.b.example exact; }
         server { listen 127.0.0.1:{{PORT}}; location / { default_type text/plain; return 200 $site; } }";
-    let targets =
-        ["a.example", "x.a.example", "x.b.example", "b.example", "c.d", "c", "www.b.example", "WWW.B.EXAMPLE.", "", "y.x.b.example"];
+    let targets = [
+        "a.example",
+        "x.a.example",
+        "x.b.example",
+        "b.example",
+        "c.d",
+        "c",
+        "www.b.example",
+        "WWW.B.EXAMPLE.",
+        "",
+        "y.x.b.example",
+        ".a.example",
+        ".b.example",
+        ".b.example.",
+        "b.example.",
+        "c.",
+        "c..",
+        ".",
+    ];
     let targets = targets.map(|host| format!("/?h={host}"));
     let requests: Vec<Asked<'_>> = targets.iter().map(|target| ("GET", target.as_str(), &[][..])).collect();
     compare(http, &requests);

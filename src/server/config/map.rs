@@ -117,8 +117,8 @@ impl Map {
 
     fn of_host(&self, host: &[u8]) -> Option<&Expression> {
         let longest = |(pattern, _): &&(Vec<u8>, Expression)| pattern.len();
-        let ending = || self.endings.iter().filter(|(ending, _)| host.len() > ending.len() && host.ends_with(ending)).max_by_key(longest);
-        let beginning = || self.beginnings.iter().filter(|(text, _)| host.len() > text.len() && host.starts_with(text)).max_by_key(longest);
+        let ending = || self.endings.iter().filter(|(ending, _)| host.ends_with(ending)).max_by_key(longest);
+        let beginning = || self.beginnings.iter().filter(|(text, _)| host.starts_with(text)).max_by_key(longest);
         ending().or_else(beginning).map(|(_, value)| value)
     }
 }

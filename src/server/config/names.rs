@@ -76,7 +76,7 @@ impl ServerName {
     fn fits(&self, host: &str) -> bool {
         match self {
             ServerName::Exact(name) => host == name,
-            ServerName::Ending(ending) => host.len() > ending.len() && host.ends_with(ending.as_str()),
+            ServerName::Ending(ending) => host.ends_with(ending.as_str()),
             ServerName::Beginning(beginning) => host.len() > beginning.len() && host.starts_with(beginning.as_str()),
             ServerName::Regex(_) => false,
         }
@@ -145,7 +145,7 @@ impl Servers {
     /// exact name, the longest `*.x`, the longest `x.*`, the first regular expression, the default server.
     #[must_use]
     pub fn named(&self, host: &str) -> &Arc<VirtualServer> {
-        let ending = || self.endings.iter().find(|(ending, _)| host.len() > ending.len() && host.ends_with(ending.as_str()));
+        let ending = || self.endings.iter().find(|(ending, _)| host.ends_with(ending.as_str()));
         let beginning = || self.beginnings.iter().find(|(text, _)| host.len() > text.len() && host.starts_with(text.as_str()));
         let wildcard = || ending().or_else(beginning).map(|(_, at)| at);
         let regex = || self.regexes.iter().find(|(regex, _)| !host.is_empty() && regex.is_match(host.as_bytes())).map(|(_, at)| at);
@@ -162,6 +162,11 @@ impl Deref for Servers {
 }
 
 impl Listener {
+    /// The server that answers at this address of the server when no name fits.
+    pub fn default_server(&self, local_address: &str) -> &Arc<VirtualServer> {
+        self.servers_at(local_address).default_server()
+    }
+
     /// The server for a request: `local_address` is where its connection came to, `host` as [`Servers::named`] takes it.
     pub fn server(&self, local_address: &str, host: impl FnOnce() -> String) -> &Arc<VirtualServer> {
         let servers = self.servers_at(local_address);
@@ -218,7 +223,8 @@ mod tests {
             ("x.a.example", 1),
             ("x.y.a.example", 1),
             ("xa.example", 0),
-            (".a.example", 0),
+            (".a.example", 1),
+            (".b.example", 2),
             ("b.example", 2),
             ("x.b.example", 2),
             ("xb.example", 0),
