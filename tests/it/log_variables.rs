@@ -206,3 +206,25 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
     wait_until("the empty value is reported", || server.stderr().contains("variable \"$old\" has no value in pushctl"));
     server.stop();
 }
+
+#[test]
+fn a_regular_expression_that_fails_in_a_log_concerns_no_other_value_and_no_request() {
+    let server = Server::with_conf(&conf(
+        "push_stream_shared_memory_size 32m; map $http_x $costly { ~^(a|aa)+$ yes; default no; }
+         map $status $bad { ~^2 no; default yes; } map $http_x $late { ~^(a|aa)+$ yes; default $status; }
+         map $http_x $wanted { ~^(a|aa)+$ 0; b 0; default 1; } map $http_x $end { ~^(a|aa)+$ $status; b 0; default $status; }
+         log_format f '$uri [$costly] [$late] [$bad]'; log_format g '$uri'; access_log log f;
+         access_log early g if=$wanted; access_log end g if=$end;",
+        "location / { return 204; }",
+    ));
+    let mut connection = server.connect();
+    let costly = format!("{}!", "a".repeat(60));
+    for (path, value) in [("/fails", costly.as_str()), ("/works", "aaa"), ("/other", "b")] {
+        assert_eq!(connection.request("GET", path, &[("X", value)], None).head.status, 204, "{path}");
+    }
+    let expected = ["/fails [-] [-] [no]", "/works [yes] [yes] [no]", "/other [no] [204] [no]"];
+    assert_eq!(lines(&server.directory().path().join("log"), 3), expected);
+    assert_eq!(lines(&server.directory().path().join("early"), 1), ["/fails"], "no client keeps its line out of a log");
+    assert_eq!(lines(&server.directory().path().join("end"), 2), ["/fails", "/works"]);
+    server.stop();
+}

@@ -5,6 +5,7 @@
 //!
 //! A search that exceeds a limit of the engine has no result. It must not count as "no match", because that would skip a rule that
 //! rejects the request. Such a failure is recorded for the thread, and the router answers 500 (see [`take_failure`]), as nginx does.
+//! Until it is taken, nothing more is searched.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -67,6 +68,17 @@ pub fn has_failure() -> bool {
     FAILURE.with_borrow(Option::is_some)
 }
 
+/// Does `work` apart from the request that this thread routes: a failed search in it is its error, and neither of them stops searches
+/// of the other.
+///
+/// # Errors
+/// A search failed.
+pub fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, SearchFailure> {
+    let outer = take_failure();
+    let value = work();
+    FAILURE.replace(outer).map_or(Ok(value), Err)
+}
+
 /// Positions of the groups in a subject.
 type Groups = SmallVec<[Option<Range<usize>>; 4]>;
 
@@ -74,8 +86,12 @@ impl RegexPattern {
     /// Compiles `pattern`. Subjects are bytes; classes such as `\w` are ASCII, as in nginx, unless the pattern begins with `(*UTF)`.
     ///
     /// # Errors
-    /// The expression is invalid.
+    /// The expression is invalid, or means something else in other versions of PCRE2.
     pub fn new(pattern: &str, ignore_case: bool) -> Result<Self, BadRegex> {
+        if let Some(braces) = ambiguous_quantifier(pattern) {
+            let reason = format!("\"{braces}\" repeats since PCRE2 10.43 and is text before: write {{0,N}} or \\{braces}");
+            return Err(BadRegex { pattern: pattern.to_owned(), reason });
+        }
         let limits = format!("(*LIMIT_MATCH={MAX_STEPS})(*LIMIT_HEAP={MAX_HEAP_KIB})");
         let built = RegexBuilder::new().caseless(ignore_case).build(&format!("{limits}{pattern}"));
         let regex = built.map_err(|error| BadRegex { pattern: pattern.to_owned(), reason: reason(&error, limits.len()) })?;
@@ -122,7 +138,12 @@ impl RegexPattern {
         Some(Captures { subject: Bytes::copy_from_slice(subject), groups, names: Some(Arc::clone(&self.names)) })
     }
 
+    /// Searches, unless a search of this request has failed before: it is rejected anyway, and must not cost the limit once for every
+    /// expression of the configuration.
     fn with_engine<T>(&self, subject: &[u8], search: impl FnOnce(&Regex) -> Result<T, pcre2::Error>) -> Option<T> {
+        if has_failure() {
+            return None;
+        }
         let result = if subject.len() > MAX_KEPT_SUBJECT_BYTES { search(&self.regex.clone()) } else { search(&self.regex) };
         result.map_err(|error| self.record(&error)).ok()
     }
@@ -133,6 +154,47 @@ impl RegexPattern {
             first.get_or_insert_with(failure);
         });
     }
+}
+
+/// The first braces in `pattern` that are a quantifier since PCRE2 10.43, and were text before, with which most versions of nginx are
+/// built: `{,3}`, or one with spaces.
+fn ambiguous_quantifier(pattern: &str) -> Option<&str> {
+    let mut is_in_class = false;
+    let mut rest = pattern;
+    while let Some(at) = rest.find(['\\', '[', ']', '{']) {
+        let here = &rest[at..];
+        let length = match here.as_bytes() {
+            [b'\\', b'Q', ..] => here.find("\\E").map_or(here.len(), |end| end + 2),
+            [b'\\', ..] => 1 + here[1..].chars().next().map_or(0, char::len_utf8),
+            [b'[', b':', ..] if is_in_class => 2,
+            [b'[', ..] if !is_in_class => {
+                is_in_class = true;
+                // A bracket in the first place belongs to the class.
+                1 + here[1..].starts_with('^') as usize + here[1..].trim_start_matches('^').starts_with(']') as usize
+            }
+            [b']', ..] => {
+                is_in_class = false;
+                1
+            }
+            [b'{', ..] if !is_in_class => match here.find('}').map(|end| &here[..=end]).filter(|braces| is_ambiguous(braces)) {
+                Some(braces) => return Some(braces),
+                None => 1,
+            },
+            _ => 1,
+        };
+        rest = &here[length..];
+    }
+    None
+}
+
+/// Whether braces are a quantifier in new versions only.
+fn is_ambiguous(braces: &str) -> bool {
+    let inner = &braces[1..braces.len() - 1];
+    let numbers: Vec<&str> = inner.split(',').map(|number| number.trim_matches([' ', '\t'])).collect();
+    let is_quantifier = numbers.len() <= 2
+        && numbers.iter().all(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        && numbers.iter().any(|number| !number.is_empty());
+    is_quantifier && (inner.starts_with(',') || inner.contains([' ', '\t']))
 }
 
 /// The engine's text, with positions in the pattern as it was written.
@@ -252,6 +314,46 @@ mod tests {
         let utf = RegexPattern::new("(*UTF)^/é$", false).expect("a valid pattern");
         assert!(utf.is_match("/é".as_bytes()) && !has_failure());
         assert!(!utf.is_match(b"/\xe9") && take_failure().is_some(), "the subject is not UTF-8");
+    }
+
+    #[test]
+    fn nothing_is_searched_after_a_failure_until_it_is_taken() {
+        let [costly, plain] = ["^/(a+)+$", "^/a"].map(|pattern| RegexPattern::new(pattern, false).expect("a valid pattern"));
+        let subject = [&b"/"[..], &[b'a'; 40], b"!"].concat();
+        assert!(plain.is_match(&subject) && !costly.is_match(&subject) && has_failure());
+        assert!(!plain.is_match(&subject) && plain.captures(&subject).is_none());
+        assert_eq!(take_failure().map(|failure| failure.pattern), Some("^/(a+)+$".into()), "the first one");
+        assert!(plain.is_match(&subject));
+        assert!(!costly.is_match(&subject) && isolated(|| plain.is_match(&subject)) == Ok(true) && has_failure());
+        assert!(take_failure().is_some() && isolated(|| costly.is_match(&subject)).is_err() && !has_failure());
+    }
+
+    #[test]
+    fn what_depends_on_the_version_of_the_engine_is_rejected() {
+        for pattern in
+            ["^/a{,3}$", "a{ 1,3}", "a{1, 3 }", "a{ 2 }", "a{1,\t}", r"[\]x]{,1}", "[]{,3}]a{,3}", r"\Q{,3}\E{,3}", "[[:alpha:]]{,2}"]
+        {
+            let error = RegexPattern::new(pattern, false).expect_err(pattern).to_string();
+            assert!(error.contains(" repeats since PCRE2 10.43"), "{error}");
+        }
+        for pattern in [
+            "a{0,3}",
+            r"a\{,3}",
+            "[{,3}]",
+            "[^]{,3}]",
+            r"\Q{,3}\E",
+            r"\Q{,3}",
+            "a{,}",
+            "a{}",
+            "a{ }",
+            "a{,b}",
+            "a{1,2,3}",
+            "{",
+            r"\x{41}",
+            r"é\é{1}",
+        ] {
+            assert!(RegexPattern::new(pattern, false).is_ok(), "{pattern}");
+        }
     }
 
     #[test]

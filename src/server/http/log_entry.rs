@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::access_log::{self, MAX_HEADER_BYTES};
 use crate::message::unix_now;
 use crate::server::config::expression::Snapshot;
+use crate::server::config::regex_pattern;
 use crate::server::config::web::{AccessLog, Escape};
 use crate::server::config::{Expression, Variables, WebSettings};
 use crate::server::fanout::{Ending, Tap};
@@ -132,7 +133,7 @@ fn status_of(head: &[u8]) -> Option<u16> {
 fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
     let condition = match &log.condition {
         Some(condition) if condition.depends_on_answer() => Some(at_end(condition, variables)),
-        Some(condition) if is_false(&condition.evaluate(variables)) => return None,
+        Some(condition) if regex_pattern::isolated(|| is_false(&condition.evaluate(variables))) == Ok(true) => return None,
         _ => None,
     };
     let piece = |part: &Expression| match part.as_literal() {
@@ -140,14 +141,21 @@ fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
         None if part.depends_on_answer() => at_end(part, variables),
         None => {
             let is_known = part.as_builtin().is_some_and(|name| variables.builtin(name).is_some());
-            Piece::Text(escaped(&part.evaluate(variables), is_known, log.format.escape))
+            Piece::Text(escaped(&evaluate(part, variables), is_known, log.format.escape))
         }
     };
     Some(Line { log: Arc::clone(log), condition, pieces: log.format.parts.iter().map(piece).collect() })
 }
 
+/// A regular expression that fails leaves a value of a line empty. It concerns neither other values nor the request, and no client can
+/// keep a line out of a log with it.
+fn evaluate(expression: &Expression, variables: &dyn Variables) -> Vec<u8> {
+    regex_pattern::isolated(|| expression.evaluate(variables).into_owned()).unwrap_or_default()
+}
+
 fn at_end(expression: &Expression, variables: &dyn Variables) -> Piece {
-    Piece::AtEnd(expression.clone(), expression.snapshot(variables))
+    let snapshot = regex_pattern::isolated(|| expression.snapshot(variables)).unwrap_or_default();
+    Piece::AtEnd(expression.clone(), snapshot)
 }
 
 fn is_false(value: &[u8]) -> bool {
@@ -157,9 +165,11 @@ fn is_false(value: &[u8]) -> bool {
 impl Drop for Entry {
     fn drop(&mut self) {
         for Line { log, condition, pieces } in std::mem::take(&mut self.lines) {
-            let value = |expression: &Expression, snapshot: &Snapshot| expression.evaluate_later(snapshot, &|name| self.value(name));
+            let value = |expression: &Expression, snapshot: &Snapshot| {
+                regex_pattern::isolated(|| expression.evaluate_later(snapshot, &|name| self.value(name)))
+            };
             if let Some(Piece::AtEnd(expression, snapshot)) = &condition
-                && is_false(&value(expression, snapshot))
+                && value(expression, snapshot).is_ok_and(|value| is_false(&value))
             {
                 continue;
             }
@@ -169,7 +179,7 @@ impl Drop for Entry {
                     Piece::Text(piece) => text.extend_from_slice(piece),
                     Piece::AtEnd(expression, snapshot) => {
                         let is_known = expression.as_builtin().is_some_and(|name| self.value(name).is_some());
-                        text.extend_from_slice(&escaped(&value(expression, snapshot), is_known, log.format.escape));
+                        text.extend_from_slice(&escaped(&value(expression, snapshot).unwrap_or_default(), is_known, log.format.escape));
                     }
                 }
             }
