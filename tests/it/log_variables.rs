@@ -208,6 +208,50 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
 }
 
 #[test]
+fn requests_that_are_rejected_before_they_are_routed_are_logged_as_by_nginx() {
+    let format =
+        "$remote_addr [$request] $status $body_bytes_sent [$request_completion] $connection_requests $server_name $arg_a [$http_x_a]";
+    let http = format!(
+        "log_format f '{format}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; server_name first; access_log log f; location / {{ return 204; }} }}"
+    );
+    let nginx = Nginx::start_with("", &http);
+    let server = Server::with_conf(&format!("events {{}} http {{ {http} }}"));
+    let requests: [&[u8]; 8] = [
+        b"GET /no-host HTTP/1.1\r\n\r\n",
+        b"GET no-path HTTP/1.1\r\nHost: first\r\n\r\n",
+        b"GET /hosts HTTP/1.1\r\nHost: first\r\nHost: b\r\n\r\n",
+        b"GET /version HTTP/3.0\r\nHost: first\r\n\r\n",
+        b"POST /coding HTTP/1.1\r\nHost: first\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"\r\nPOST /length HTTP/1.1\r\nHost: first\r\nContent-Length: x\r\n\r\n",
+        b"TRACE /method HTTP/1.1\r\nHost: first\r\n\r\n",
+        b"\x16\x03\x01\x02\"\r\n\r\n",
+    ];
+    for (number, request) in requests.iter().enumerate() {
+        for (mut connection, directory) in [(nginx.connect(), nginx.directory()), (server.connect(), server.directory())] {
+            connection.send(request);
+            connection.read_to_close();
+            lines(&directory.path().join("log"), number + 1);
+        }
+    }
+    let logged = |directory: &Path| lines(&directory.join("log"), requests.len());
+    assert_eq!(logged(server.directory().path()), logged(nginx.directory().path()));
+    server.stop();
+}
+
+#[test]
+fn a_connection_that_is_closed_without_an_answer_is_logged_as_incomplete() {
+    let server = Server::with_conf(&conf(
+        "push_stream_shared_memory_size 32m; log_format f '$status [$request_completion]'; access_log log f;",
+        "location / { return 444; }",
+    ));
+    let mut connection = server.connect();
+    connection.send_request("GET", "/", &[], None);
+    connection.read_to_close();
+    assert_eq!(lines(&server.directory().path().join("log"), 1), ["444 []"]);
+    server.stop();
+}
+
+#[test]
 fn a_regular_expression_that_fails_in_a_log_concerns_no_other_value_and_no_request() {
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 32m; map $http_x $costly { ~^(a|aa)+$ yes; default no; }

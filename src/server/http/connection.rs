@@ -223,11 +223,7 @@ impl<'a> Requests<'a> {
                 self.fill_head().await?;
                 Ok(None)
             }
-            Parsed::Bad(response) => {
-                let connection = response::Connection { minor_version: 1, keep_alive: false, is_head: false };
-                response.write(connection, &mut self.out);
-                self.close().await
-            }
+            Parsed::Bad(response) => self.reject(response).await,
             Parsed::Complete(taken, length, (routed, places)) => {
                 self.note_shape(places, taken, length);
                 self.head_since = None;

@@ -141,11 +141,13 @@ fn too_large(read: &[u8]) -> Response {
     if memchr::memchr(b'\n', read.trim_ascii_start()).is_some() { headers_too_large() } else { page(414) }
 }
 
-/// The request line ends in some version of HTTP, though not in one that is known.
+/// The request line has three words, of which the last is some version of HTTP, though none that is known. In a line with more words
+/// the version is not what is wrong.
 fn is_http(buffer: &[u8]) -> bool {
     let buffer = buffer.trim_ascii_start();
     let line = &buffer[..memchr::memchr(b'\n', buffer).unwrap_or(buffer.len())];
-    let version = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
+    let (Some(version), None) = (words.nth(2), words.next()) else { return false };
     version
         .strip_prefix(b"HTTP/")
         .is_some_and(|number| number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') && number.len() > 2)
@@ -292,6 +294,9 @@ mod tests {
             ("GET / HTTP/1.0\r\nHost: a..b\r\n\r\n", "400"),
             ("GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+            ("GET /a  HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
+            ("G ET /a HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
             ("GET / FTP\r\n\r\n", "400"),
             ("GET / HTTP/2", "incomplete"),
             ("GET /ä", "incomplete"),

@@ -107,7 +107,7 @@ impl Entry {
 
     /// The connection is closed without an answer.
     pub(super) fn closed(&mut self) {
-        (self.answer.status, self.answer.is_complete) = (444, true);
+        self.answer.status = 444;
     }
 
     /// Records what a follower got, and how it ended: `has_left` = the client did not see the end.

@@ -38,6 +38,7 @@ mod intake;
 mod listener;
 mod lists;
 mod log_entry;
+mod malformed_request;
 mod nchan_socket;
 mod notices;
 mod output;

@@ -1,0 +1,110 @@
+//! Requests that are rejected before they are routed: their response, and their lines in the access log.
+//!
+//! As in nginx they are logged where the default server logs, with what was read of them: their first line.
+
+use std::borrow::Cow;
+
+use super::connection::{Over, Requests, Served};
+use super::log_entry::Entry;
+use super::sending::record_rendered;
+use crate::server::config::{Frame, Variables};
+use crate::server::request::{Request, RequestVariables};
+use crate::server::response::{self, Response};
+
+impl Requests<'_> {
+    /// Rejects the request in the buffer, and closes the connection.
+    pub(super) async fn reject(&mut self, response: Response) -> Result<Option<Served>, Over> {
+        let start = self.out.len();
+        let connection = response::Connection { minor_version: 1, keep_alive: false, is_head: false };
+        response.write(connection, &mut self.out);
+        let mut entry = self.malformed_entry();
+        record_rendered(entry.as_mut(), &self.out[start..]);
+        drop(entry);
+        self.close().await
+    }
+
+    fn malformed_entry(&self) -> Option<Box<Entry>> {
+        let peer = &*self.connection.peer;
+        let server = self.connection.site.listener.default_server(&peer.local_address);
+        let web = &server.settings.web;
+        if web.access_logs.is_empty() {
+            return None;
+        }
+        let frame = Frame::default();
+        let request = Request {
+            method: "",
+            target: b"",
+            unparsed_uri: b"",
+            path: Cow::Borrowed(b""),
+            query: b"",
+            minor_version: 1,
+            headers: &[],
+            joined_cookie: None,
+            joined_forwarded_for: None,
+            host_name: None,
+            head_bytes: 0,
+            without_chunks: false,
+            keep_alive: false,
+            endpoints: peer,
+        };
+        let known = RequestVariables { request: &request, frame: &frame, peer, server, root: None, secure_link: None, client: None };
+        let variables = MalformedRequest { line: first_line(&self.connection.buffer), known };
+        Entry::begin(web, &variables, peer.opened, false)
+    }
+}
+
+/// The first line of what a client has sent, without the empty ones before it.
+fn first_line(mut read: &[u8]) -> &[u8] {
+    while let [b'\r' | b'\n', rest @ ..] = read {
+        read = rest;
+    }
+    &read[..memchr::memchr2(b'\r', b'\n', read).unwrap_or(read.len())]
+}
+
+/// The variables of such a request: those of its connection, and `$request`.
+struct MalformedRequest<'a> {
+    line: &'a [u8],
+    known: RequestVariables<'a>,
+}
+
+impl Variables for MalformedRequest<'_> {
+    fn argument(&self, _name: &[u8]) -> Option<&[u8]> {
+        None
+    }
+    fn header(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+    fn capture(&self, _number: usize) -> Option<&[u8]> {
+        None
+    }
+    fn named_capture(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+    fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match name {
+            "request" => Some(Cow::Borrowed(self.line)),
+            "request_method"
+            | "request_uri"
+            | "uri"
+            | "document_uri"
+            | "fastcgi_script_name"
+            | "args"
+            | "query_string"
+            | "server_protocol" => None,
+            _ => self.known.builtin(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_ends_at_its_end_or_where_nothing_more_was_read() {
+        for (read, expected) in [(&b"\r\n\nGET x\r\nHost: a"[..], &b"GET x"[..]), (b"a\nb", b"a"), (b"ab", b"ab"), (b"\n", b""), (b"", b"")]
+        {
+            assert_eq!(first_line(read), expected, "{}", read.escape_ascii());
+        }
+    }
+}
