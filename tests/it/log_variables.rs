@@ -17,12 +17,12 @@ fn lines(path: &Path, count: usize) -> Vec<String> {
 }
 
 const NCHAN_FORMAT: &str = "$uri $status $body_bytes_sent [$request_completion] [$nchan_channel_id|$nchan_channel_id1|$nchan_channel_id2] \
-    [$nchan_subscriber_type|$nchan_publisher_type] [$nchan_prev_message_id] [$sent_http_content_type] $connection_requests";
+    [$nchan_subscriber_type|$nchan_publisher_type] [$nchan_prev_message_id] [$sent_http_content_type] [$request_body] $connection_requests";
 
 /// Publishes, polls, follows and leaves.
 fn use_channels(mut connect: impl FnMut() -> Connection) {
     let close: &[(&str, &str)] = &[("Connection", "close")];
-    connect().request("POST", "/pub/a", close, Some(b"hello"));
+    connect().request("POST", "/pub/a", close, Some(b"hel\"lo"));
     connect().request("GET", "/sub/a", close, None);
     connect().request("GET", "/sub/none", close, None);
     let mut leaving = connect();

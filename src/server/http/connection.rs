@@ -316,7 +316,8 @@ impl<'a> Requests<'a> {
                 }
             }
             Next::Read(plan, max_body, asking) => {
-                self.publish((plan, asking), length, (max_body, expects_continue), (connection, &added)).await?
+                let log = log.as_deref_mut();
+                self.publish((plan, asking), length, (max_body, expects_continue), (connection, &added, log)).await?
             }
             Next::List(listing) => {
                 let has_no_body = self.discard_body(length, (max_body, expects_continue)).await?;
@@ -348,10 +349,14 @@ impl<'a> Requests<'a> {
         (plan, asking): (Box<Plan>, Option<Box<Result<Ask, Unreachable>>>),
         length: BodyLength,
         (max_body, expects_continue): (u64, bool),
-        (connection, added): (response::Connection, &Added),
+        (connection, added, log): (response::Connection, &Added, Option<&mut Entry>),
     ) -> Result<Response, Over> {
         self.held = plan.own_bytes();
-        Ok(match self.read_body(length, max_body, expects_continue).await? {
+        let body = self.read_body(length, max_body, expects_continue).await?;
+        if let (Ok(body), Some(log)) = (&body, log) {
+            log.record_body(body);
+        }
+        Ok(match body {
             Ok(body) if asking.is_some() => Box::pin(self.finish(&plan, asking, body)).await,
             Ok(body) => {
                 let response = plan.finish(self.connection.shard.broker(), body);

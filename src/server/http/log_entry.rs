@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::access_log::{self, MAX_HEADER_BYTES};
 use crate::message::unix_now;
 use crate::server::config::expression::Snapshot;
@@ -32,6 +34,8 @@ pub(super) struct Entry {
     answer: Answer,
     /// Bytes of the request: its head, and what was read of its body.
     request_bytes: u64,
+    /// The body of the request, where a line has it.
+    body: Option<Bytes>,
     /// The location is one of nchan: its endings have other statuses.
     is_nchan: bool,
 }
@@ -69,7 +73,7 @@ impl Entry {
         let request_bytes = variables.builtin("request_length").and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
         let answer = Answer { status: CLIENT_LEFT, bytes: 0, head: Vec::new(), head_bytes: 0, is_complete: false };
         let request_bytes = request_bytes.unwrap_or_default();
-        Some(Box::new(Self { lines, begin: Instant::now(), connection_opened, answer, request_bytes, is_nchan }))
+        Some(Box::new(Self { lines, begin: Instant::now(), connection_opened, answer, request_bytes, body: None, is_nchan }))
     }
 
     /// Bytes that it keeps of its request.
@@ -92,6 +96,14 @@ impl Entry {
     /// Bytes of the body were read.
     pub(super) fn add_received(&mut self, bytes: u64) {
         self.request_bytes += bytes;
+    }
+
+    /// Records the body that was read, if a line has it.
+    pub(super) fn record_body(&mut self, body: &Bytes) {
+        let mut pieces = self.lines.iter().flat_map(|line| line.pieces.iter().chain(&line.condition));
+        if pieces.any(|piece| matches!(piece, Piece::AtEnd(expression, _) if expression.uses("request_body"))) {
+            self.body = Some(body.clone());
+        }
     }
 
     /// Records an answer that is sent: its head, and how many bytes follow that.
@@ -198,6 +210,7 @@ impl Entry {
             "bytes_sent" => bytes.to_string(),
             "body_bytes_sent" => bytes.saturating_sub(*head_bytes).to_string(),
             "request_completion" => if *is_complete { "OK" } else { "" }.to_owned(),
+            "request_body" => return self.body.as_ref().map(|body| body.to_vec()),
             "request_length" => self.request_bytes.to_string(),
             "request_time" => seconds(self.begin.elapsed()),
             "connection_time" => seconds(self.connection_opened.map(|opened| opened.elapsed()).unwrap_or_default()),

@@ -10,7 +10,7 @@ use crate::server::config::variables::{Availability, availability};
 const MAX_DEPTH: u8 = 16;
 
 /// Variables whose value changes up to the end of a request, beside those of its answer.
-const OF_END: [&str; 6] = ["connection_time", "msec", "request_length", "request_time", "time_iso8601", "time_local"];
+const OF_END: [&str; 7] = ["connection_time", "msec", "request_body", "request_length", "request_time", "time_iso8601", "time_local"];
 
 /// The values of a request that an expression needs later.
 #[derive(Debug, Default)]

@@ -112,7 +112,12 @@ pub(super) fn only_writes(directive: &str) -> bool {
 /// The first variable in the arguments of a directive, or in the values of a map, that has no value here. Regular expressions are not
 /// looked at.
 pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String> {
+    // Only logs have the body, which is read when the request was routed.
+    let has_body = matches!(directive.name.as_str(), "log_format" | "access_log");
     let is_it = |name: &str| {
+        if has_body && name == "request_body" {
+            return false;
+        }
         let is_made = names.captures.iter().chain(&names.assigned).any(|known| known == name);
         names.unavailable.iter().any(|known| known == name) || (!is_made && availability(name) == Some(Availability::Never))
     };
