@@ -117,7 +117,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 fn is_off(directive: &Directive) -> bool {
-    matches!(directive.arguments.as_slice(), [value] if matches!(value.as_slice(), b"off" | b"0"))
+    // `0` is no value of a flag.
+    let off: &[u8] = if directive.name == "auth_delay" { b"0" } else { b"off" };
+    matches!(directive.arguments.as_slice(), [value] if value == off)
 }
 
 /// Classes by name.

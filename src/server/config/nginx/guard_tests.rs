@@ -45,6 +45,7 @@ fn a_push_location_is_refused_for_every_directive_that_may_restrict_access() {
         (format!("location /a {{ {PUSH}\necho off; }}"), 5, "echo"),
         (format!("location /a {{ {PUSH}\nmore_set_input_headers 'X-User: a'; }}"), 5, "more_set_input_headers"),
         (format!("ssl_verify_client on;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
+        (format!("ssl_verify_client 0;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
         (format!("ssl_verify_client optional;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
         (format!("location / {{ auth_digest x;\nlocation /a {{ {PUSH} }} }}"), 4, "auth_digest"),
         (format!("if ($arg_k) {{\nunknown_thing x; }}\nlocation /a {{ {PUSH} }}"), 5, "unknown_thing"),
@@ -79,7 +80,7 @@ fn one_directive_of_http_is_one_mistake_with_one_of_its_locations() {
 fn directives_that_do_not_concern_a_push_location_do_not_refuse_it() {
     for content in [
         format!("location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; limit_rate 1k; add_trailer X y; }}"),
-        format!("location /a {{ {PUSH} auth_request off; modsecurity off; limit_req_status 429; proxy_buffering off; }}"),
+        format!("location /a {{ {PUSH} auth_request off; auth_delay 0; modsecurity off; limit_req_status 429; proxy_buffering off; }}"),
         format!("auth_pam x; location /a {{ {PUSH} auth_pam off; }}"),
         format!("ssl_verify_client off; ssl_certificate a; ssl_protocols TLSv1.3; location /a {{ {PUSH} }}"),
         format!("try_files $uri =404; location /a {{ {PUSH} }}"),
