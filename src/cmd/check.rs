@@ -67,10 +67,14 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
             Some(address) => front(args, &left_to_front, address)?,
             None => to_toml(args)?.into_bytes(),
         };
-        output::text(&text)?;
+        output::text(&output::lines(&text))?;
         return Ok(report.code(args.strict));
     }
-    output::text(if args.json { report.json() } else { report.text() }.as_bytes())?;
+    if args.json {
+        output::text(&output::json(report.json().as_bytes()))?;
+    } else {
+        output::text(&output::lines(report.text().as_bytes()))?;
+    }
     Ok(report.code(args.strict))
 }
 
@@ -161,11 +165,12 @@ impl Report {
             let remark = self.remark(directive);
             let place = format!("{}:{}:", directive.file, directive.line);
             let line = format!("{place} {} {}", word(directive.verdict), directive.name);
-            text += &if remark.is_empty() { format!("{line}\n") } else { format!("{line}: {remark}\n") };
+            let line = if remark.is_empty() { line } else { format!("{line}: {remark}") };
+            text += &one_line(&line);
         }
-        let told: Vec<String> = self.notices.iter().filter(|notice| !self.is_told(notice)).map(ToString::to_string).collect();
+        let told: String = self.notices.iter().filter(|notice| !self.is_told(notice)).map(one_line).collect();
         if !told.is_empty() {
-            text += &format!("\nnotes:\n{}\n", told.join("\n"));
+            text += &format!("\nnotes:\n{told}");
         }
         if let Some(config) = &self.config {
             text += "\nlocations:\n";
@@ -183,7 +188,7 @@ impl Report {
             .collect();
         text += &check_todo::text(&unserved);
         if !self.mistakes.is_empty() {
-            text += &format!("\nmistakes:\n{}\n", self.mistakes_text());
+            text += &format!("\nmistakes:\n{}", self.mistakes.iter().map(one_line).collect::<String>());
         }
         let count = |wanted: fn(Verdict) -> bool| self.directives.iter().filter(|directive| wanted(directive.verdict)).count();
         let served = count(|verdict| matches!(verdict, Verdict::Served | Verdict::Part));
@@ -220,6 +225,11 @@ impl Report {
         }
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
+}
+
+/// An entry of the report: quoted words of a file may have line breaks.
+fn one_line(entry: impl std::fmt::Display) -> String {
+    escape::printable(&entry.to_string()) + "\n"
 }
 
 fn word(verdict: Verdict) -> &'static str {

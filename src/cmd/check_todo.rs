@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::escape::printable;
+
 /// A directive that is not served: its file, its line, its name, and what to do about it.
 pub(super) type Unserved<'a> = (&'a str, usize, &'a str, &'a str);
 
@@ -27,7 +29,8 @@ pub(super) fn text(unserved: &[Unserved<'_>]) -> String {
             files.entry(file).or_default().push(*line);
         }
         let places: Vec<String> = files.into_iter().map(|(file, lines)| format!("{file}:{}", ranges(lines))).collect();
-        text += &format!("  {advice}\n    {}\n    {}\n", names.join(", "), places.join(", "));
+        let [advice, names, places] = [advice, &names.join(", "), &places.join(", ")].map(printable);
+        text += &format!("  {advice}\n    {names}\n    {places}\n");
     }
     if text.is_empty() { text } else { format!("\nto do:\n{text}") }
 }

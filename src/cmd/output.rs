@@ -148,6 +148,17 @@ fn write_note(text: &str) {
     let _ = writeln!(io::stderr(), "pushctl: {text}");
 }
 
+/// Lines for standard output that have parts of a file in them: on a terminal, characters that would command it are escaped.
+#[must_use]
+pub fn lines(text: &[u8]) -> Cow<'_, [u8]> {
+    if !io::stdout().is_terminal() {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = Vec::with_capacity(text.len());
+    escape::message(text, &mut escaped);
+    Cow::Owned(escaped)
+}
+
 /// JSON for standard output: on a terminal, characters that would command it become `\uXXXX`, which means the same.
 #[must_use]
 pub fn json(text: &[u8]) -> Cow<'_, [u8]> {

@@ -239,3 +239,25 @@ fn the_mistakes_of_a_configuration_keep_their_lines() {
     let outcome = run(&["serve", "-c", file.to_str().expect("UTF-8")], b"");
     assert!(outcome.stderr.lines().count() >= 2 && !outcome.stderr.contains("\\n"), "{}", outcome.stderr);
 }
+
+#[test]
+fn what_check_prints_of_a_file_is_escaped_on_a_terminal() {
+    let directory = Directory::new("check-safety");
+    let location = "location /p\u{1b}[2J\u{202e} { push_stream_publisher; push_stream_channels_path $arg_id; add_header X \"\u{9b}2J\"; }";
+    let content = format!(
+        "events {{}} http {{ push_stream_shared_memory_size 10m; \"foo\u{1b}[2J\\n0 mistakes\" bar;\n\
+         server {{ listen 127.0.0.1:9103; server_name \u{202e}a; {location} }} }}\n"
+    );
+    let file = directory.write("n\u{1b}[2J\u{202e}.conf", &content);
+    let file = file.to_str().expect("UTF-8");
+    for form in [&[][..], &["--json"], &["--to-toml"], &["--front"]] {
+        let terminal = Terminal::start(120, 240, &[&["check", file], form].concat(), &[]);
+        let (_, screen) = terminal.end();
+        assert!(screen.contains("202e") && !screen.contains('\u{202e}') && !screen.contains('\u{9b}'), "{form:?}: {screen}");
+        assert!(screen.contains("events") || screen.contains("server"), "the terminal was cleared: {form:?}: {screen}");
+        let lines: Vec<&str> = screen.lines().collect();
+        assert!(!lines.contains(&"0 mistakes"), "{form:?}: {screen}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_pushctl")).args(["check", "--to-toml", file]).output().expect("the program runs");
+    assert!(String::from_utf8_lossy(&output.stdout).contains('\u{202e}'), "a file gets what stands there");
+}
