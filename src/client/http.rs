@@ -165,9 +165,13 @@ pub fn is_framed(response: &Response) -> bool {
 /// Reads the whole body, of at most [`MAX_ANSWER_BYTES`].
 ///
 /// # Errors
-/// As [`body_up_to`].
+/// [`Error::Broken`], [`Error::TimedOut`], or [`Error::Protocol`] for a larger one.
 pub async fn body(response: Response, url: &Url, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
-    body_up_to(MAX_ANSWER_BYTES, response, url, timeout).await
+    body_up_to(MAX_ANSWER_BYTES, response, url, timeout).await.map_err(|error| match error {
+        // No option sets this limit.
+        Error::TooLarge { url, limit } => Error::Protocol { url, reason: format!("it is larger than {}", size(limit)) },
+        other => other,
+    })
 }
 
 /// Reads the whole body, of at most `limit` bytes.

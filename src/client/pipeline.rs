@@ -328,10 +328,14 @@ impl Connection {
                 Err(error) => return Ok(Some(self.end(error.kind().to_string(), answers))),
             };
             let mut bytes = &buffer[..length];
+            let before = answers.len();
             if self.decode(&mut bytes, answers)? {
                 return Ok(Some("the server ended it".to_owned()));
             }
-            self.deadline = Instant::now() + timeout;
+            // Parts of an answer give no more time: they may come for ever.
+            if answers.len() > before {
+                self.deadline = Instant::now() + timeout;
+            }
         }
     }
 

@@ -112,3 +112,30 @@ fn a_silent_server_is_given_up() {
         assert_eq!(outcome.code, 6, "{args:?}: {}", outcome.stderr);
     }
 }
+
+#[test]
+fn parts_of_an_answer_give_pub_no_more_time() {
+    for head in ["HTTP/1.1 200 OK\r\nX-A: ", "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            let mut result = socket.write_all(head.as_bytes());
+            // Ten times in the time that is left.
+            while result.is_ok() {
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+                result = socket.write_all(b"x");
+            }
+        });
+        let outcome = run(&["pub", "a", "--lines", "--timeout", "500ms", "--url", &url], b"one\n");
+        assert_eq!(outcome.code, 6, "{head:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_large_answer_names_no_option_of_another_command() {
+    let (url, _) = endless(OK, &[b' '; 65536]);
+    let outcome = run(&["stats", "--url", &url], b"");
+    assert_eq!(outcome.code, 7, "{}", outcome.stderr);
+    assert!(outcome.stderr.ends_with("it is larger than 64 MiB\n"), "{}", outcome.stderr);
+}
