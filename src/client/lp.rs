@@ -9,6 +9,7 @@
 use reqwest::{Response, StatusCode, Url};
 
 use super::dialect::{MessageId, Multipart};
+use super::error::shown;
 use super::message::Gap;
 use super::parse::Splitter;
 use super::{Error, Message, http, page};
@@ -53,6 +54,12 @@ impl Answer {
         if let Some(channels) = bare {
             let id = last_modified.as_deref().zip(etag.as_deref()).and_then(|(time, tags)| MessageId::of_headers(time, tags));
             let id = id.or_else(|| etag.as_deref().and_then(MessageId::parse));
+            if last_modified.is_none() && etag.is_none() {
+                // The next request could only get the same answer.
+                let reason =
+                    "it has neither Last-Modified nor Etag (something else is there? see --url, --dialect and --sub-path)".to_owned();
+                return Err(Error::Protocol { url: shown(url), reason });
+            }
             let message = |id: Option<&MessageId>, text: &[u8]| id.map_or_else(|| Message::raw(text), |id| id.message(text, channels));
             let Some(mut multipart) = kind.as_deref().and_then(Multipart::new) else {
                 return Ok(Self { messages: vec![message(id.as_ref(), &body)], last_modified, etag, is_cut: false, gap });

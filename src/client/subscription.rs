@@ -325,7 +325,12 @@ impl Subscription {
         if self.is_settled_by(&response) {
             return Ok(());
         }
-        if !matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS) {
+        let is_good = match response.status() {
+            StatusCode::OK | StatusCode::NOT_MODIFIED => true,
+            StatusCode::SWITCHING_PROTOCOLS => key.is_some(),
+            _ => false,
+        };
+        if !is_good {
             let error = http::status_error(&response, &url);
             return if self.detect(&error).await? { Ok(()) } else { Err(error.at("--sub-path")) };
         }

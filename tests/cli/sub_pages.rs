@@ -1,6 +1,6 @@
 //! `sub`: a response that is no sequence of messages is rejected instead of printed.
 
-use super::fake::{Fake, Reply, chunked, object, run};
+use super::fake::{Fake, Reply, chunked, object, ok, run};
 use crate::support::Server;
 
 /// A server that answers with this type and these pieces, and then nothing.
@@ -62,5 +62,27 @@ fn the_built_in_frame_is_no_stream_for_programs() {
         let outcome = run(&[&args[..], &["-t", "20s"]].concat(), b"");
         assert_eq!(outcome.stdout, "", "{mode}");
         assert!(mode != "stream" || outcome.code == 7, "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn another_protocol_is_no_message() {
+    let fake = Fake::always("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    for mode in ["lp", "poll", "ev", "stream"] {
+        for dialect in ["push-stream", "nchan"] {
+            let outcome = fake.run(&["sub", "a", "-m", mode, "--dialect", dialect, "-n", "1", "-t", "20s"]);
+            assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "{mode} {dialect}: {}", outcome.stderr);
+            assert!(outcome.stderr.contains("answered 101"), "{mode} {dialect}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_a_place_in_its_channel_is_no_message_of_nchan_or_nhpm() {
+    for dialect in ["nchan", "nhpm"] {
+        let fake = Fake::always(&ok("Content-Type: text/plain\r\n", "welcome"));
+        let outcome = fake.run(&["sub", "a", "-m", "lp", "--dialect", dialect, "-n", "2", "-t", "20s"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "{dialect}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("neither Last-Modified nor Etag"), "{dialect}: {}", outcome.stderr);
     }
 }
