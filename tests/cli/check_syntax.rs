@@ -197,3 +197,21 @@ fn directives_in_the_wrong_block_get_the_right_one_and_a_part_its_whole() {
         assert!(text.contains("the file is a part of a configuration: give the nginx.conf that includes it"), "{text}");
     }
 }
+
+#[test]
+fn every_port_of_a_range_is_served() {
+    let directory = Directory::new("check-range");
+    let path = directory.write("nginx.conf", &file("", "", "return 204;").replace("127.0.0.1:9103", "127.0.0.1:9103-9105"));
+    let (code, text) = report(&directory, &path);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("127.0.0.1:9103 127.0.0.1:9104 127.0.0.1:9105"), "{text}");
+    let output = Command::new(program()).args(["check", "--front"]).arg(&path).output().expect("the program runs");
+    let front = String::from_utf8_lossy(&output.stdout).into_owned();
+    for port in [9103, 9104, 9105] {
+        assert!(front.contains(&format!("listen 127.0.0.1:{port};")), "{front}");
+    }
+    let (code, text) = checked(&file("", "listen 127.0.0.1:9100-9104;", "return 204;"));
+    assert!(code == Some(2) && text.contains("a duplicate listen 127.0.0.1:9100-9104"), "{text}");
+    let (code, text) = checked(&file("", "listen 9110-9109;", "return 204;"));
+    assert!(code == Some(2) && text.contains("invalid port range in \"9110-9109\""), "{text}");
+}

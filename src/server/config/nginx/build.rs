@@ -68,7 +68,7 @@ pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) 
     names::visit(&tree.directives, &mut |directive| {
         shows_info |= directive.name == "nchan_subscriber_info";
         if directive.name == "listen" && directive.arguments.iter().any(|argument| argument == b"proxy_protocol") {
-            proxy_protocol.extend(listen::parse(&directive.arguments).map(|listen| listen.address));
+            proxy_protocol.extend(listen::parse(&directive.arguments).into_iter().flatten().map(|listen| listen.address));
         }
         if directive.name == "push_stream_padding_by_user_agent" {
             let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
 use super::files::Place;
 use super::levels::Scope;
+use super::listen::Listen;
 use super::names::LogFormats;
 use super::{Verdict, charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported, nhpm, rewriting, units, web};
 
@@ -256,17 +257,18 @@ fn worker_processes(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
 const QUIC: &str = "pushctl opens no UDP port, clients use the TCP addresses";
 
 fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let listen = listen::parse(value.arguments)?;
-    if listen.is_quic {
+    let listens = listen::parse(value.arguments)?;
+    if let Some(quic) = listens.first().filter(|listen| listen.is_quic) {
         scope.has_quic = true;
         scope.verdict = Some(Verdict::Ignored(QUIC));
-        scope.notices.push(format!("\"listen {}\" with HTTP/3 is ignored: {QUIC}", listen.text));
+        scope.notices.push(format!("\"listen {}\" with HTTP/3 is ignored: {QUIC}", quic.text));
         return Ok(());
     }
-    if scope.listens.iter().any(|earlier| earlier.address == listen.address) {
-        return Err(format!("a duplicate listen {}", listen.text));
+    let is_known = |listen: &Listen| scope.listens.iter().any(|earlier| earlier.address == listen.address);
+    if let Some(duplicate) = listens.iter().find(|listen| is_known(listen)) {
+        return Err(format!("a duplicate listen {}", duplicate.text));
     }
-    scope.listens.push(listen);
+    scope.listens.extend(listens);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The `listen` directive: addresses, ports, unix sockets and their options.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::super::ListenAddress;
@@ -38,11 +39,16 @@ impl Listen {
     }
 }
 
-/// Reads the arguments of `listen`.
-pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Listen, String> {
+/// Reads the arguments of `listen`: a range of ports is several addresses.
+pub(super) fn parse(arguments: &[Vec<u8>]) -> Result<Vec<Listen>, String> {
     let (address, options) = arguments.split_first().ok_or("no address in \"listen\" directive")?;
     let text = String::from_utf8_lossy(address).into_owned();
-    let mut listen = Listen::new(self::address(&text)?, text);
+    let addresses = addresses(&text)?;
+    let listen = with_options(Listen::new(addresses[0].clone(), text), options)?;
+    Ok(addresses.into_iter().map(|address| Listen { address, ..listen.clone() }).collect())
+}
+
+fn with_options(mut listen: Listen, options: &[Vec<u8>]) -> Result<Listen, String> {
     for option in options {
         let option = String::from_utf8_lossy(option);
         let name = option.split('=').next().unwrap_or_default();
@@ -72,20 +78,25 @@ pub(super) fn fallback() -> Listen {
     Listen::new(address, format!("*:{port}"))
 }
 
-fn address(text: &str) -> Result<ListenAddress, String> {
+/// The addresses of a `listen`, one at least.
+fn addresses(text: &str) -> Result<Vec<ListenAddress>, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         if path.is_empty() {
             return Err(format!("no path in the unix domain socket \"{text}\""));
         }
-        return Ok(ListenAddress::Unix(PathBuf::from(path)));
+        return Ok(vec![ListenAddress::Unix(PathBuf::from(path))]);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(ListenAddress::Tcp((Ipv4Addr::UNSPECIFIED, port(text, text)?).into()));
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, digits)) if !digits.ends_with(']') => (host, port(digits, text)?),
-        _ => (text, DEFAULT_PORT),
+    let is_port = text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let (host, ports) = match text.rsplit_once(':') {
+        _ if is_port => ("*", ports(text, text)?),
+        Some((host, ports)) if !ports.ends_with(']') => (host, self::ports(ports, text)?),
+        _ => (text, DEFAULT_PORT..=DEFAULT_PORT),
     };
+    let first = socket_address(host, *ports.start(), text)?;
+    Ok(ports.map(|port| ListenAddress::Tcp(SocketAddr::new(first.ip(), port))).collect())
+}
+
+fn socket_address(host: &str, port: u16, text: &str) -> Result<SocketAddr, String> {
     let not_found = || format!("host not found in \"{text}\" of the \"listen\" directive");
     let address: SocketAddr = if host == "*" {
         (Ipv4Addr::UNSPECIFIED, port).into()
@@ -98,7 +109,20 @@ fn address(text: &str) -> Result<ListenAddress, String> {
     } else {
         (host, port).to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(not_found)?
     };
-    Ok(ListenAddress::Tcp(address))
+    Ok(address)
+}
+
+/// A port, or the first and the last one of a range.
+fn ports(digits: &str, text: &str) -> Result<RangeInclusive<u16>, String> {
+    let Some((first, last)) = digits.split_once('-') else {
+        let port = port(digits, text)?;
+        return Ok(port..=port);
+    };
+    let ports = port(first, text)?..=port(last, text)?;
+    if ports.is_empty() {
+        return Err(format!("invalid port range in \"{text}\" of the \"listen\" directive"));
+    }
+    Ok(ports)
 }
 
 fn port(digits: &str, text: &str) -> Result<u16, String> {
@@ -110,8 +134,34 @@ fn port(digits: &str, text: &str) -> Result<u16, String> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Listen, String> {
+    fn all(text: &str) -> Result<Vec<Listen>, String> {
         parse(&text.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>())
+    }
+
+    fn parsed(text: &str) -> Result<Listen, String> {
+        all(text).map(|mut listens| {
+            assert_eq!(listens.len(), 1, "{text}");
+            listens.remove(0)
+        })
+    }
+
+    #[test]
+    fn a_range_of_ports_is_several_addresses() {
+        for (text, expected) in [
+            ("8000-8002", &["0.0.0.0:8000", "0.0.0.0:8001", "0.0.0.0:8002"][..]),
+            ("127.0.0.1:81-82 default_server", &["127.0.0.1:81", "127.0.0.1:82"]),
+            ("[::1]:81-81", &["[::1]:81"]),
+            ("*:65534-65535", &["0.0.0.0:65534", "0.0.0.0:65535"]),
+        ] {
+            let listens = all(text).expect(text);
+            let expected: Vec<_> = expected.iter().map(|address| ListenAddress::Tcp(address.parse().expect("an address"))).collect();
+            assert_eq!(listens.iter().map(|listen| listen.address.clone()).collect::<Vec<_>>(), expected, "{text}");
+            assert!(listens.iter().all(|listen| listen.is_default == text.contains("default_server")), "{text}");
+        }
+        for text in ["82-81", "0-2", "80-65536", "80-", "127.0.0.1:80-", "127.0.0.1:-80", "80-81-82"] {
+            let error = all(text).expect_err(text);
+            assert!(error.contains("port"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::super::super::ListenAddress;
 use super::super::listen::{self, Listen};
-use super::super::parser::Block;
+use super::super::parser::{Block, Directive};
 use super::source::{Text, head};
 
 /// A server and the `listen` lines that belong to its group.
@@ -68,8 +68,7 @@ fn lines(http: &Block) -> Vec<Line<'_>> {
     let servers = http.directives.iter().filter(|directive| directive.name == "server");
     for server in servers.filter_map(|directive| directive.block.as_ref()) {
         let listens = server.directives.iter().filter(|directive| directive.name == "listen");
-        let listens: Vec<_> =
-            listens.filter_map(|line| Some((listen::parse(&line.arguments).ok()?, [head(line), b";".to_vec()].concat()))).collect();
+        let listens: Vec<_> = listens.flat_map(listens_with_texts).collect();
         if listens.is_empty() {
             let listen = listen::fallback();
             let text = format!("listen {};", listen.text).into_bytes();
@@ -78,6 +77,21 @@ fn lines(http: &Block) -> Vec<Line<'_>> {
         lines.extend(listens.into_iter().map(|(listen, text)| Line { server, listen, text }));
     }
     lines
+}
+
+/// The addresses of a `listen`, each with a line of its own.
+fn listens_with_texts(line: &Directive) -> Vec<(Listen, Vec<u8>)> {
+    let listens = listen::parse(&line.arguments).unwrap_or_default();
+    let is_range = listens.len() > 1;
+    let with_text = |listen: Listen| match &listen.address {
+        ListenAddress::Tcp(address) if is_range => {
+            let mut single = line.clone();
+            single.arguments[0] = address.to_string().into_bytes();
+            (listen, [head(&single), b";".to_vec()].concat())
+        }
+        _ => (listen, [head(line), b";".to_vec()].concat()),
+    };
+    listens.into_iter().map(with_text).collect()
 }
 
 /// One group for each address. A UDP port for HTTP/3 belongs to the first group of its server.
