@@ -14,7 +14,7 @@ use super::exit::Code;
 /// What is wrong with it, or the help or version that was asked for.
 pub fn parse() -> Result<Cli, clap::Error> {
     let mut command = with_negative_numbers(Cli::command());
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let matches = command.try_get_matches_from_mut(std::env::args_os()).map_err(without_wrong_suggestions)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -25,6 +25,28 @@ fn with_negative_numbers(command: Command) -> Command {
         let takes_value = arg.get_action().takes_values() && !arg.is_positional();
         if takes_value && !arg.is_allow_hyphen_values_set() { arg.allow_negative_numbers(true) } else { arg }
     })
+}
+
+/// Leaves out suggestions of options that no help lists, and of commands that only look like the word.
+fn without_wrong_suggestions(mut error: clap::Error) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let is_hidden = text(ContextKind::SuggestedArg).is_some_and(|option| is_hidden(option.trim_start_matches('-')));
+    let has_synonym = text(ContextKind::InvalidSubcommand).is_some_and(|word| synonym(word).is_some());
+    if is_hidden {
+        error.remove(ContextKind::SuggestedArg);
+    }
+    if has_synonym {
+        error.remove(ContextKind::SuggestedSubcommand);
+    }
+    error
+}
+
+fn is_hidden(option: &str) -> bool {
+    let cli = Cli::command();
+    cli.get_subcommands().flat_map(Command::get_arguments).any(|arg| arg.is_hide_set() && arg.get_long() == Some(option))
 }
 
 /// Prints what clap has to say (an error, the help, the version), with a tip of ours, and returns the exit code.
@@ -48,14 +70,13 @@ fn tip(error: &clap::Error) -> Option<String> {
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
-            let nearest = nearest_command(text(ContextKind::InvalidSubcommand)?)?;
-            Some(format!("a similar command is '{nearest}'"))
+            let word = text(ContextKind::InvalidSubcommand)?;
+            synonym(word).or_else(|| nearest_command(word).map(|nearest| format!("a similar command is '{nearest}'")))
         }
-        // Only a word too many: an option has its own tip.
         ErrorKind::UnknownArgument if error.get(ContextKind::SuggestedArg).is_none() => {
             let words: Vec<String> = std::env::args().skip(1).collect();
-            let extra = text(ContextKind::InvalidArg).filter(|extra| !extra.starts_with('-'))?;
-            quoted_message(&words, extra)
+            let extra = text(ContextKind::InvalidArg)?;
+            if extra.starts_with('-') { other_option(&words, extra) } else { extra_word(&words, extra) }
         }
         _ => None,
     }
@@ -70,9 +91,44 @@ fn nearest_command(word: &str) -> Option<String> {
     (distance <= if word.len() > 4 { 2 } else { 1 }).then(|| name.to_owned())
 }
 
-/// `pub CHANNEL hello there` with its message as one word.
-fn quoted_message(words: &[String], extra: &str) -> Option<String> {
-    let plain: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
-    let ["pub", channel, first, ..] = plain.as_slice() else { return None };
-    Some(format!("quote a message of several words: pushctl pub {channel} '{first} {extra}...'"))
+/// The command that does what a word of other tools means.
+fn synonym(word: &str) -> Option<String> {
+    let command = match word {
+        "consume" | "follow" | "listen" | "receive" | "tail" | "watch" => "sub",
+        "emit" | "post" | "produce" | "push" | "send" => "pub",
+        "del" | "delete" | "drop" | "purge" | "remove" => "rm",
+        "broker" | "daemon" | "run" | "server" | "start" => "serve",
+        "channels" | "info" | "list" | "ls" | "status" => "stats",
+        "convert" | "lint" | "test" | "validate" | "verify" => "check",
+        "version" => "--version",
+        _ => return None,
+    };
+    Some(format!("use 'pushctl {command}'"))
+}
+
+/// The option that another one, of other tools, means.
+fn other_option(words: &[String], option: &str) -> Option<String> {
+    match (plain(words).first().copied()?, option) {
+        ("serve", "--port" | "-p" | "--host" | "--address" | "--bind") => Some("use --listen ADDRESS:PORT, or --listen PORT".to_owned()),
+        ("serve", _) | (_, "--version") => None,
+        (_, "--port" | "-p" | "--host" | "--address") => Some("use --url http://HOST:PORT".to_owned()),
+        _ => None,
+    }
+}
+
+/// What was meant with a word too many.
+fn extra_word(words: &[String], extra: &str) -> Option<String> {
+    match plain(words).as_slice() {
+        ["pub", channel, first, ..] => Some(format!("quote a message of several words: pushctl pub {channel} '{first} {extra}...'")),
+        ["serve", ..] if extra.ends_with(".toml") => Some(format!("use --config {extra}")),
+        ["serve", ..] => Some(format!("use --nginx-conf {extra}, or --config for a file in TOML")),
+        ["wait", ..] => Some(format!("use --channel {extra}")),
+        ["stats", ..] => Some("name one channel, 'prefix*', or ALL".to_owned()),
+        _ => None,
+    }
+}
+
+/// The words that are no options.
+fn plain(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect()
 }

@@ -25,6 +25,28 @@ fn a_message_of_several_words_has_to_be_quoted() {
 }
 
 #[test]
+fn words_and_options_of_other_tools_get_those_of_this_one() {
+    for (args, tip) in [
+        (&["tail", "a"][..], "use 'pushctl sub'"),
+        (&["send", "a", "x"], "use 'pushctl pub'"),
+        (&["delete", "a"], "use 'pushctl rm'"),
+        (&["validate", "nginx.conf"], "use 'pushctl check'"),
+        (&["version"], "use 'pushctl --version'"),
+        (&["serve", "nginx.conf"], "use --nginx-conf nginx.conf"),
+        (&["serve", "push.toml"], "use --config push.toml"),
+        (&["serve", "--port", "80"], "use --listen ADDRESS:PORT"),
+        (&["wait", "news"], "use --channel news"),
+        (&["stats", "a", "b"], "name one channel"),
+        (&["sub", "a", "--port", "80"], "use --url http://HOST:PORT"),
+    ] {
+        let outcome = run(args, b"");
+        assert_eq!(outcome.code, 2, "{args:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(tip), "{args:?}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("--parent"), "it is hidden: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_negative_number_is_a_wrong_value() {
     for (args, option) in [
         (&["sub", "a", "-n", "-3"][..], "--count"),

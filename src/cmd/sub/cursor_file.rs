@@ -160,8 +160,10 @@ fn content(path: &Path) -> anyhow::Result<Option<String>> {
 
 fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
     let opened = files::open_regular(lock_path, OpenOptions::new().create(true).truncate(false).write(true));
-    let lock = opened.with_context(|| {
-        format!("cannot open the lock '{}' of --cursor-file (remove it if it is no file of yours)", lock_path.display())
+    let lock = opened.map_err(|error| {
+        // It is a link, or no file.
+        let mend = if error.kind() == ErrorKind::InvalidInput { " (remove it)" } else { "" };
+        anyhow::Error::new(error).context(format!("cannot open the lock '{}' of --cursor-file{mend}", lock_path.display()))
     })?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -175,7 +177,10 @@ fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
 fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
     let path = path.display();
     let damaged = |reason: String| Usage(format!("cannot use the cursor file '{path}': {reason} (remove it to start anew)"));
-    let content: Content = serde_json::from_str(text).map_err(|error| damaged(format!("it is no cursor: {error}")))?;
+    let content: Content = serde_json::from_str(text).map_err(|error| {
+        let mend = "name another file, or remove this one if it is a damaged cursor";
+        Usage(format!("cannot use the cursor file '{path}': it is no cursor: {error} ({mend})"))
+    })?;
     if content.head.version != VERSION {
         return Err(damaged(format!("its version is {}, and this program knows {VERSION}", content.head.version)));
     }
