@@ -93,6 +93,19 @@ impl Fake {
         run(&[&["--url", self.url.as_str()], args].concat(), b"")
     }
 
+    /// Runs the program with a time limit, the value of `option`, and returns that as well. A busy machine may need longer until
+    /// the program has got what it was sent (`has_come`): then it runs again with a longer limit.
+    pub(crate) fn run_for(&self, args: &[&str], option: &str, has_come: impl Fn(&Outcome) -> bool) -> (Outcome, &'static str) {
+        let mut limits = ["500ms", "2s", "8s"].iter();
+        loop {
+            let limit = limits.next().unwrap_or(&"30s");
+            let outcome = self.run(&[args, &[option, limit]].concat());
+            if has_come(&outcome) || *limit == "30s" {
+                return (outcome, limit);
+            }
+        }
+    }
+
     /// Starts the program with `--url` of this server.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).stdin(Stdio::null()).spawn().expect("the program starts")

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 
-use super::fake::{Fake, Reply, ok, status};
+use super::fake::{Fake, Outcome, Reply, ok, status};
 
 const SUMMARY: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:25:18\", \"channels\": 2, \"wildcard_channels\": 0, \"published_messages\": 12, \"stored_messages\": 2, \"messages_in_trash\": 0, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \"subscribers\": 1, \"uptime\": 3661, \"by_worker\": [\r\n{\"pid\": \"30209\", \"subscribers\": 0, \"uptime\": 3661},\r\n{\"pid\": \"30210\", \"subscribers\": 1, \"uptime\": 0}\r\n]}\r\n";
 const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"news/today\", \"published_messages\": 2000, \"stored_messages\": 10, \"subscribers\": 12}\r\n]}\r\n";
@@ -267,9 +267,9 @@ fn the_status_text_of_nchan_is_understood() {
 #[test]
 fn plain_output_repeats_where_there_is_no_terminal() {
     let fake = Fake::always(&ok("", GROUP));
-    let outcome = fake.run(&["stats", "ALL", "--watch=100ms", "--timeout", "150ms"]);
-    let tables = outcome.stdout.matches("channel     subscribers").count();
-    assert!(outcome.code == 0 && tables >= 1 && !outcome.stdout.contains('\u{1b}'), "{}", outcome.stdout);
+    let tables = |outcome: &Outcome| outcome.stdout.matches("channel     subscribers").count();
+    let (outcome, _) = fake.run_for(&["stats", "ALL", "--watch=100ms"], "--timeout", |outcome| tables(outcome) >= 2);
+    assert!(outcome.code == 0 && tables(&outcome) >= 2 && !outcome.stdout.contains('\u{1b}'), "{}", outcome.stdout);
 }
 
 /// A new folder for one test.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 
-use super::fake::{DATE, Fake, Reply, Request, chunked, frame, object, ok, refused, status};
+use super::fake::{DATE, Fake, Outcome, Reply, Request, chunked, frame, object, ok, refused, status};
 
 const END: &str = "0\r\n\r\n";
 
@@ -201,12 +201,11 @@ fn failures_are_tried_again_as_often_as_allowed() {
 #[test]
 fn a_timeout_fails_only_if_a_count_was_asked_for() {
     let fake = Fake::start(|_, _| Reply::Hold(chunked(&[": \n", &event(&object(1, "a", "m", 21, 1))])));
-    let outcome = fake.run(&["sub", "a", "--count", "2", "--timeout", "500ms"]);
-    assert_eq!(
-        (outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()),
-        (6, "m\n", "pushctl: received 1 of 2 messages (--count) within 500ms\n")
-    );
-    let outcome = fake.run(&["sub", "a", "--timeout", "500ms"]);
+    let has_come = |outcome: &Outcome| !outcome.stdout.is_empty();
+    let (outcome, limit) = fake.run_for(&["sub", "a", "--count", "2"], "--timeout", has_come);
+    let told = format!("pushctl: received 1 of 2 messages (--count) within {limit}\n");
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr), (6, "m\n", told));
+    let (outcome, _) = fake.run_for(&["sub", "a"], "--timeout", has_come);
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "m\n", ""));
 }
 

@@ -36,9 +36,12 @@ fn patterns_end_a_run_behind_their_message() {
 #[test]
 fn a_silent_channel_ends_a_run_with_an_idle_time_out() {
     let fake = texts(&["m1", "m2"]);
-    assert_eq!(ended(&fake.run(&["sub", "a", "--idle-timeout", "300ms"])), (0, "m1\nm2\n", ""));
-    let outcome = fake.run(&["sub", "a", "--idle-timeout", "300ms", "--count", "3"]);
-    assert_eq!(ended(&outcome), (6, "m1\nm2\n", "pushctl: received 2 of 3 messages (--count): none came for 300ms\n"));
+    let have_come = |outcome: &Outcome| outcome.stdout.lines().count() == 2;
+    let (outcome, _) = fake.run_for(&["sub", "a"], "--idle-timeout", have_come);
+    assert_eq!(ended(&outcome), (0, "m1\nm2\n", ""));
+    let (outcome, limit) = fake.run_for(&["sub", "a", "--count", "3"], "--idle-timeout", have_come);
+    let told = format!("pushctl: received 2 of 3 messages (--count): none came for {limit}\n");
+    assert_eq!(ended(&outcome), (6, "m1\nm2\n", told.as_str()));
 }
 
 #[test]
