@@ -330,7 +330,6 @@ fn limited_methods_neither_publish_nor_delete() {
     let locations = format!(
         "location /pub {{ auth_basic x; auth_basic_user_file {0}; limit_except GET {{ auth_basic off; }} {PUBLISHER} }}
         location /get {{ limit_except DELETE {{ allow all; }} {PUBLISHER} }}
-        location /nchan {{ limit_except GET {{ allow all; }} nchan_channel_id c; nchan_pubsub; }}
         location /open {{ {PUBLISHER} }}",
         users.display()
     );
@@ -341,11 +340,42 @@ fn limited_methods_neither_publish_nor_delete() {
         ("DELETE", "/pub?id=a", 405),
         ("GET", "/pub?id=a", 401),
         ("POST", "/get?id=a", 404),
-        ("POST", "/nchan", 404),
-        ("DELETE", "/nchan", 405),
         ("GET", "/open?id=a", 404),
     ] {
         assert_eq!(status(&server, method, target, &[]), expected, "{method} {target}");
+    }
+    server.stop();
+}
+
+/// nchan has its handler in `limit_except`, too, without the rewrite phase of the location; a location inside another one does not
+/// inherit `limit_except`.
+#[test]
+fn limited_methods_of_nchan_are_those_of_nchan() {
+    let users = Directory::new("users");
+    let users = users.write("users", "u:{PLAIN}p\n");
+    let locations = format!(
+        "location /open {{ limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}
+        location /denied {{ limit_except GET {{ deny all; }} nchan_channel_id $arg_id; nchan_publisher;
+            location /denied/inner {{ nchan_channel_id $arg_id; nchan_publisher; }} }}
+        location /password {{ limit_except GET {{ auth_basic x; auth_basic_user_file {}; }} nchan_channel_id $arg_id; nchan_publisher; }}
+        location /rules {{ if ($arg_k != s) {{ return 410; }} limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}
+        location /small {{ client_max_body_size 1; limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}",
+        users.display()
+    );
+    let nginx = Nginx::start_with(
+        "load_module modules/ngx_nchan_module.so;",
+        &format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; {locations} }}"),
+    );
+    let server = Server::with_conf(&conf("", &locations));
+    let user = [("Authorization", "Basic dTpw")];
+    for target in ["/open?id=a", "/denied?id=b", "/denied/inner?id=c", "/password?id=d", "/rules?id=e", "/rules?id=f&k=s", "/small?id=g"] {
+        for (method, body) in [("GET", None), ("POST", Some(&b"hi"[..])), ("PUT", Some(b"hi")), ("GET", None), ("DELETE", None)] {
+            for headers in [&[][..], &user] {
+                let theirs = nginx.connect().request(method, target, headers, body).head.status;
+                let ours = server.connect().request(method, target, headers, body).head.status;
+                assert_eq!(ours, theirs, "{method} {target} {headers:?}");
+            }
+        }
     }
     server.stop();
 }

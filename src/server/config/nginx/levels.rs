@@ -97,6 +97,8 @@ macro_rules! level {
             pub(super) guards_off: Vec<String>,
             /// Not inherited.
             pub(super) secure_link_secret: Option<Bytes>,
+            /// Not inherited: a location inside another one has all methods.
+            pub(super) limit_except: Option<Arc<LimitExcept>>,
             /// Those of NHPM.
             pub(super) nhpm: NhpmLevel,
             /// Those of nchan.
@@ -113,6 +115,7 @@ macro_rules! level {
                     guards: guards::inherit(self.guards, &self.guards_off, &outer.guards),
                     guards_off: self.guards_off,
                     secure_link_secret: self.secure_link_secret,
+                    limit_except: self.limit_except,
                     nhpm: self.nhpm.inherit(&outer.nhpm),
                     nchan: self.nchan.inherit(&outer.nchan),
                     // A location inside another one has to say itself where its requests go.
@@ -179,7 +182,6 @@ level! {
     real_ip_from: Vec<Clients>,
     real_ip_header: RealIpHeader,
     real_ip_recursive: bool,
-    limit_except: Arc<LimitExcept>,
     keepalive_requests: u64,
     underscores_in_headers: bool,
     merge_slashes: bool,

@@ -132,7 +132,7 @@ impl Builder<'_> {
                 Err(text) => self.report.mistake(directive.place, text),
             }
         }
-        level.limit_except = found.or_else(|| level.limit_except.take());
+        level.limit_except = found;
     }
 
     /// The level with the settings that locations of NHPM and nchan have.

@@ -42,8 +42,7 @@ impl Router<'_> {
         }
         let settings = destination.settings;
         match destination.location {
-            // nginx has no push handler for such methods.
-            Some(location) if destination.limited.is_some() && location.endpoint != Endpoint::None => {
+            Some(location) if destination.limited.is_some() && is_without_handler(location.endpoint) => {
                 (without_handler(request, || file(settings, variables)), 0)
             }
             Some(location) => self.located(location, settings, variables, (length, added, compression)),
@@ -57,6 +56,22 @@ impl Router<'_> {
     /// Something has to be found out first.
     pub(super) fn decide(&self, question: Question) -> Next {
         Next::Decide(Box::new(Decision { question, again: self.again.clone() }))
+    }
+}
+
+/// Whether nginx has no push handler for the methods that `limit_except` takes out. nchan sets its own for them, too.
+fn is_without_handler(endpoint: Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Statistics
+        | Endpoint::Publisher { .. }
+        | Endpoint::Subscriber(_)
+        | Endpoint::NhpmPublisher
+        | Endpoint::NhpmSubscriber { .. } => true,
+        Endpoint::None
+        | Endpoint::Nchan(_)
+        | Endpoint::NchanGroup(_)
+        | Endpoint::NchanStubStatus
+        | Endpoint::NchanSubscriberInfo => false,
     }
 }
 
