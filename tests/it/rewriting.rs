@@ -347,6 +347,16 @@ fn limited_methods_neither_publish_nor_delete() {
     server.stop();
 }
 
+#[test]
+fn the_last_map_of_a_variable_is_in_force() {
+    let http = "map $arg_k $x { default 1; s 2; }
+        server { listen 127.0.0.1:{{PORT}};
+            location /map { return 200 $x$X; }
+            location /rule { if ($x = 1) { return 403; } return 200 in; } }
+        map $arg_k $X { default 2; s 1; }";
+    compare(http, &["/map", "/map?k=s", "/rule", "/rule?k=s"].map(|target| ("GET", target, &[][..])));
+}
+
 /// nchan has its handler in `limit_except`, too, without the rewrite phase of the location; a location inside another one does not
 /// inherit `limit_except`.
 #[test]
@@ -362,10 +372,8 @@ fn limited_methods_of_nchan_are_those_of_nchan() {
         location /small {{ client_max_body_size 1; limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}",
         users.display()
     );
-    let nginx = Nginx::start_with(
-        "load_module modules/ngx_nchan_module.so;",
-        &format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; {locations} }}"),
-    );
+    let nginx =
+        Nginx::start_with("load_module modules/ngx_nchan_module.so;", &format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; {locations} }}"));
     let server = Server::with_conf(&conf("", &locations));
     let user = [("Authorization", "Basic dTpw")];
     for target in ["/open?id=a", "/denied?id=b", "/denied/inner?id=c", "/password?id=d", "/rules?id=e", "/rules?id=f&k=s", "/small?id=g"] {

@@ -61,6 +61,8 @@ pub struct Names {
     pub maps: Vec<(String, MapVariable)>,
     /// Those of them that depend on a variable without a value here, and further variables without one.
     pub unavailable: Vec<String>,
+    /// Variables that are made in several ways: a value here may not be that of nginx.
+    pub redefined: Vec<String>,
 }
 
 /// Why a text is no expression.

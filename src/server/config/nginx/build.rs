@@ -22,7 +22,7 @@ use super::listeners::{Draft, listeners};
 use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
-use super::{ImportOptions, Report, Verdict, hooks, ignored, maps, rewriting, upstreams};
+use super::{ImportOptions, Report, Verdict, hooks, ignored, rewriting, upstreams};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -128,9 +128,12 @@ impl Builder<'_> {
         let (scope, blocks) = self.scope(block, HTTP);
         let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
         self.upstreams = Arc::new(upstreams::read_all(&blocks, &self.names, self.report));
-        for (name, directive, block) in blocks {
+        for (number, (name, directive, block)) in blocks.iter().copied().enumerate() {
             if name == "map" {
-                self.map(directive, block);
+                let variable = |map: &Directive| map.arguments.get(1).and_then(|name| names::variable(name));
+                let is_it = |(name, other, _): &(&str, &Directive, &Block)| *name == "map" && variable(other) == variable(directive);
+                // Of several with one variable nginx takes the last one.
+                self.map(directive, block, !blocks[number + 1..].iter().any(is_it));
                 continue;
             }
             if name == "upstream" {
@@ -264,10 +267,12 @@ impl Builder<'_> {
             log_formats: &self.log_formats,
             base: &self.base,
             place: directive.place,
-            context,
         };
+        if let Some(name) = names::reserved_capture(directive) {
+            return Err(format!("the duplicate \"{name}\" variable"));
+        }
         if !matches!(rule.effect, Effect::Ignored) {
-            self.add_unavailable_variable(directive, context, scope);
+            self.add_unavailable_variable(directive, scope);
         }
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
@@ -311,7 +316,7 @@ impl Builder<'_> {
                 Class::Harmless => {}
                 Class::Files => scope.level.files_blocked = Some(name.to_owned()),
                 Class::Off => scope.level.guards_off.push(name.to_owned()),
-                Class::Guard(guard) => scope.level.guards.push(GuardDirective::new(name, guard, directive.place, context)),
+                Class::Guard(guard) => scope.level.guards.push(GuardDirective::new(name, guard, directive.place)),
             }
         }
         if context != EVENTS {
@@ -334,20 +339,6 @@ impl Builder<'_> {
                 self.report.mistake(directive.place, text);
                 None
             }
-        }
-    }
-
-    fn map(&mut self, directive: &Directive, block: &Block) {
-        names::visit(&block.directives, &mut |line| self.report.treated(line, Verdict::Part));
-        match maps::read(directive, block, &self.names, self.report) {
-            Ok(map) => {
-                let name = directive.arguments.get(1).and_then(|name| names::variable(name));
-                let variable = self.names.maps.iter().rfind(|(known, _)| Some(known) == name.as_ref());
-                if let Some((_, variable)) = variable {
-                    variable.define(map);
-                }
-            }
-            Err(text) => self.report.mistake(directive.place, text),
         }
     }
 

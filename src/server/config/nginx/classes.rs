@@ -40,6 +40,8 @@ pub(super) enum Guard {
     Handler,
     /// It depends on a variable that has no value here.
     Variable,
+    /// It depends on a variable that is made in several ways.
+    RedefinedVariable,
     /// Nothing is known of it.
     Unknown,
 }
@@ -56,18 +58,16 @@ impl Guard {
             Self::Address => "names the clients of a push location, on which its rules depend",
             Self::Handler => "answers requests in place of a push location",
             Self::Variable => "is used by a rule of a push location and has no value in pushctl",
+            Self::RedefinedVariable => {
+                "is used by a rule of a push location and is defined in several ways, among which pushctl may choose another one than nginx"
+            }
             Self::Unknown => "is unknown and may restrict access to a push location",
         }
     }
 
     /// It holds for blocks within the one where it stands, too.
-    pub(super) fn is_inherited(self, is_in_location: bool) -> bool {
-        match self {
-            Self::Handler => false,
-            // The rewrite phase of a server comes before its locations, that of a location is its own.
-            Self::Rewrite => !is_in_location,
-            _ => true,
-        }
+    pub(super) fn is_inherited(self) -> bool {
+        self != Self::Handler
     }
 
     /// It comes before the `return` of a location.
@@ -200,7 +200,7 @@ static NAMES: &[(Class, &str)] = &[
          init_by_lua_block init_worker_by_lua init_worker_by_lua_file init_worker_by_lua_block exit_worker_by_lua_file \
          exit_worker_by_lua_block ssl_session_fetch_by_lua_file ssl_session_fetch_by_lua_block ssl_session_store_by_lua_file \
          ssl_session_store_by_lua_block js_import js_include js_path js_set js_var js_preload_object js_shared_dict_zone js_periodic \
-         upload_progress upload_progress_json_output track_uploads",
+         upload_progress upload_progress_json_output track_uploads fancyindex concat opentracing opentelemetry",
     ),
 ];
 
@@ -250,6 +250,51 @@ static FAMILIES: &[(&str, &str)] = &[
     ("hls_", "buffers forward_args fragment mp4_buffer_size mp4_max_buffer_size"),
     ("xslt_", "last_modified param string_param types"),
     ("xml_", "entities"),
+    // Of widespread modules.
+    (
+        "lua_",
+        "capture_error_log check_client_abort code_cache http10_buffering load_resty_core malloc_trim max_pending_timers \
+         max_running_timers need_request_body package_cpath package_path regex_cache_max_entries regex_match_limit sa_restart shared_dict \
+         socket_buffer_size socket_connect_timeout socket_keepalive_timeout socket_log_errors socket_pool_size socket_read_timeout \
+         socket_send_lowat socket_send_timeout ssl_certificate ssl_certificate_key ssl_ciphers ssl_conf_command ssl_crl ssl_protocols \
+         ssl_trusted_certificate ssl_verify_depth thread_cache_max_entries transform_underscores_in_response_headers use_default_type \
+         worker_thread_vm_pool_size",
+    ),
+    (
+        "js_fetch_",
+        "buffer_size ciphers max_response_buffer_size protocols proxy timeout trusted_certificate verify verify_depth keepalive \
+         keepalive_requests keepalive_time keepalive_timeout",
+    ),
+    (
+        "testcookie_",
+        "arg cookie_flag domain expires fallback get_only https_location httponly_flag internal max_attempts name p3p path port_in_redirect \
+         redirect_via_refresh refresh_encrypt_cookie refresh_encrypt_cookie_iv refresh_encrypt_cookie_key refresh_status refresh_template \
+         samesite secret secure_flag session whitelist deny_keepalive",
+    ),
+    (
+        "fancyindex_",
+        "case_sensitive css_href default_sort directories_first exact_size footer header hide_parent_dir hide_symlinks ignore localtime \
+         name_length show_dotfiles show_path time_format",
+    ),
+    (
+        "opentracing_",
+        "grpc_propagate_context load_tracer location_operation_name operation_name propagate_context fastcgi_propagate_context tag \
+         trace_locations trust_incoming_span",
+    ),
+    ("otel_", "exporter resource_attr service_name span_attr span_name trace trace_context"),
+    (
+        "opentelemetry_",
+        "attribute capture_headers config custom_attribute ignore_paths operation_name propagate sensitive_header_names \
+         sensitive_header_values trust_incoming_spans",
+    ),
+    (
+        "datadog_",
+        "agent_url allow_sampling_delegation_in_subrequests baggage_span_tags_enabled delegate_sampling disable enable environment \
+         http_endpoint load_tracer location_operation_name location_resource_name operation_name propagate_context propagation_styles \
+         resource_name sample_rate service_name tag trace_locations tracing trust_incoming_span version",
+    ),
+    ("concat_", "delimiter ignore_file_error max_files types unique"),
+    ("xss_", "callback_arg check_status get input_types output_type override_status"),
 ];
 
 /// What `proxy`, `fastcgi`, `uwsgi` and `scgi` have in common.
@@ -261,6 +306,6 @@ const UPSTREAM_SETTINGS: &str = "bind buffer_size buffering buffers busy_buffers
 
 /// Classes of other families by the beginning of the name.
 static PREFIXES: &[(Class, &str)] = &[
-    (Class::Harmless, "fancyindex lua_ js_fetch_ testcookie_ opentracing otel_ opentelemetry datadog_ xss_ concat"),
+    (Class::Guard(Guard::Access), "auth_ naxsi_ modsecurity_ Sec shib_ testcookie_ datadog_appsec_"),
     (Class::Guard(Guard::Handler), "passenger_"),
 ];

@@ -118,8 +118,6 @@ pub(super) struct Value<'a> {
     /// Where relative paths begin.
     pub(super) base: &'a Path,
     pub(super) place: Place,
-    /// The kind of its block.
-    pub(super) context: u8,
 }
 
 impl Value<'_> {

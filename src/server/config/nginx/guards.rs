@@ -5,7 +5,7 @@ use super::super::Names;
 use super::super::web::Gate;
 use super::build::Builder;
 use super::classes::{Class, Guard, class, class_of};
-use super::directives::{self, IF, LIMIT_EXCEPT, LOCATION, SERVER, SERVER_IF, Value};
+use super::directives::{self, Value};
 use super::files::Place;
 use super::levels::{Level, Scope};
 use super::listen::Listen;
@@ -24,9 +24,8 @@ pub(super) struct GuardDirective {
 }
 
 impl GuardDirective {
-    pub(super) fn new(name: &str, guard: Guard, place: Place, context: u8) -> Self {
-        let is_in_location = context & (LOCATION | IF | LIMIT_EXCEPT) != 0;
-        Self { name: name.to_owned(), guard, place, is_inherited: guard.is_inherited(is_in_location) }
+    pub(super) fn new(name: &str, guard: Guard, place: Place) -> Self {
+        Self { name: name.to_owned(), guard, place, is_inherited: guard.is_inherited() }
     }
 }
 
@@ -59,38 +58,45 @@ pub(super) fn inherit(own: Vec<GuardDirective>, off: &[String], outer: &[GuardDi
 
 /// The guards in an `if` block. They are taken as those of the block around it: a condition that pushctl evaluates must
 /// not decide whether the front has to be asked.
-pub(super) fn of_if(block: &Block, context: u8, names: &Names) -> Vec<GuardDirective> {
+pub(super) fn of_if(block: &Block, names: &Names) -> Vec<GuardDirective> {
     let mut guards = Vec::new();
     for directive in &block.directives {
         let is_ruled = directives::rule(&directive.name).is_some();
         if let Some(variable) = names::unavailable(directive, names).filter(|_| is_ruled && !names::only_writes(&directive.name)) {
-            guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context));
+            guards.push(of_variable(&variable, names, directive.place));
         }
         if directive.name == NOT_ENFORCED {
-            guards.extend(directive.arguments.iter().map(|name| named(name, directive.place, context)));
+            guards.extend(directive.arguments.iter().map(|name| named(name, directive.place)));
         } else if let (Class::Guard(guard), false) = (class(directive), is_ruled) {
-            guards.push(GuardDirective::new(&directive.name, guard, directive.place, context));
+            guards.push(GuardDirective::new(&directive.name, guard, directive.place));
         }
     }
     guards
+}
+
+/// The guard that a rule is because of a variable.
+pub(super) fn of_variable(name: &str, names: &Names, place: Place) -> GuardDirective {
+    let is_redefined = names.redefined.iter().any(|known| known == name);
+    let guard = if is_redefined { Guard::RedefinedVariable } else { Guard::Variable };
+    GuardDirective::new(name, guard, place)
 }
 
 /// The directive by which a file in another notation names its guards.
 pub(super) const NOT_ENFORCED: &str = "pushctl_not_enforced";
 
 /// A guard of which only the name is known.
-fn named(name: &[u8], place: Place, context: u8) -> GuardDirective {
+fn named(name: &[u8], place: Place) -> GuardDirective {
     let name = String::from_utf8_lossy(name);
     let guard = match class_of(&name) {
         Class::Guard(guard) => guard,
         _ => Guard::Unknown,
     };
-    GuardDirective::new(&name, guard, place, context)
+    GuardDirective::new(&name, guard, place)
 }
 
 /// `pushctl_not_enforced`: directives that a file in another notation had here.
 pub(super) fn not_enforced(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.level.guards.extend(value.arguments.iter().map(|name| named(name, value.place, value.context)));
+    scope.level.guards.extend(value.arguments.iter().map(|name| named(name, value.place)));
     Ok(())
 }
 
@@ -103,23 +109,23 @@ pub(super) fn front_enforces(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 
 impl Builder<'_> {
     /// Notes a variable without a value in a directive. What only writes it down gets an empty text; a rule is not enforced.
-    pub(super) fn add_unavailable_variable(&self, directive: &Directive, context: u8, scope: &mut Scope) {
+    pub(super) fn add_unavailable_variable(&self, directive: &Directive, scope: &mut Scope) {
         let Some(variable) = names::unavailable(directive, &self.names) else { return };
         match directive.name.as_str() {
             "map" => {}
             name if names::only_writes(name) => {
                 scope.notices.push(format!("variable \"${variable}\" has no value in pushctl: it is empty in \"{name}\""));
             }
-            _ => scope.level.guards.push(GuardDirective::new(&variable, Guard::Variable, directive.place, context)),
+            _ => scope.level.guards.push(of_variable(&variable, &self.names, directive.place)),
         }
     }
 
     /// Adds the guards in the `if` blocks of a server, and those of the addresses that it listens on.
     pub(super) fn add_server_guards(&self, level: &mut Level, blocks: &[Inner<'_>], listens: &[Listen], place: Place) {
         let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
-        level.guards.extend(ifs.flat_map(|(_, _, inner)| of_if(inner, SERVER_IF, &self.names)));
+        level.guards.extend(ifs.flat_map(|(_, _, inner)| of_if(inner, &self.names)));
         if listens.iter().any(|listen| self.proxy_protocol.contains(&listen.address)) {
-            level.guards.push(GuardDirective::new("proxy_protocol", Guard::Address, place, SERVER));
+            level.guards.push(GuardDirective::new("proxy_protocol", Guard::Address, place));
         }
     }
 
@@ -171,7 +177,7 @@ impl Builder<'_> {
 fn refusal(guard: &GuardDirective) -> String {
     let GuardDirective { name, guard, .. } = guard;
     let what = match guard {
-        Guard::Variable => format!("variable \"${name}\" {}", guard.effect()),
+        Guard::Variable | Guard::RedefinedVariable => format!("variable \"${name}\" {}", guard.effect()),
         Guard::Unknown => format!("directive \"{name}\" {}", guard.effect()),
         guard => format!("directive \"{name}\" {} and is not enforced by pushctl", guard.effect()),
     };

@@ -85,11 +85,12 @@ impl Builder<'_> {
 
     /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in place of its push handler.
     fn add_guards(&self, blocks: &[Inner<'_>], block: &Block, endpoint: Endpoint, level: &mut Level) {
+        let names = &self.names;
         let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
-        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, IF, &self.names)));
+        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, names)));
         let pass = block.directives.iter().find(|inner| endpoint != Endpoint::None && inner.name == "proxy_pass");
         if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
-            level.guards.push(GuardDirective::new("proxy_pass", Guard::Handler, pass.place, LOCATION));
+            level.guards.push(GuardDirective::new("proxy_pass", Guard::Handler, pass.place));
         }
     }
 

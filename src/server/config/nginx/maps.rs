@@ -1,8 +1,26 @@
 //! `map` blocks.
 
 use super::super::{Expression, Map, Names, RegexPattern};
-use super::Report;
+use super::build::Builder;
 use super::parser::{Block, Directive};
+use super::{Report, Verdict, names};
+
+impl Builder<'_> {
+    /// Reads a `map`; its variable gets it if it is in force.
+    pub(super) fn map(&mut self, directive: &Directive, block: &Block, is_in_force: bool) {
+        names::visit(&block.directives, &mut |line| self.report.treated(line, Verdict::Part));
+        match read(directive, block, &self.names, self.report) {
+            Ok(map) => {
+                let name = directive.arguments.get(1).and_then(|name| names::variable(name));
+                let variable = self.names.maps.iter().find(|(known, _)| Some(known) == name.as_ref());
+                if let Some((_, variable)) = variable.filter(|_| is_in_force) {
+                    variable.define(map);
+                }
+            }
+            Err(text) => self.report.mistake(directive.place, text),
+        }
+    }
+}
 
 /// Reads a `map`: its arguments and its block. Wrong lines are told and left out.
 pub(super) fn read(directive: &Directive, block: &Block, names: &Names, report: &mut Report) -> Result<Map, String> {

@@ -29,7 +29,9 @@ pub(super) fn visit<'a>(directives: impl IntoIterator<Item = &'a Directive>, see
 /// The variables of the whole file.
 pub(super) fn variables(directives: &[Directive]) -> Names {
     let mut names = Names::default();
-    visit(directives, &mut |directive| {
+    // Variables of other protocols are not those of `http`.
+    let of_http = || directives.iter().filter(|directive| !matches!(directive.name.as_str(), "stream" | "mail"));
+    visit(of_http(), &mut |directive| {
         conditions::capture_names(directive, &mut names.captures);
         match (directive.name.as_str(), directive.arguments.as_slice()) {
             ("set", [name, _]) => {
@@ -42,7 +44,8 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
                 texts.filter(|text| text.starts_with('~')).for_each(|text| conditions::names_in(text, &mut names.captures));
             }
             ("map", [_, name]) if directive.block.is_some() => {
-                if let Some(name) = variable(name) {
+                let is_new = |name: &String| !names.maps.iter().any(|(known, _)| known == name);
+                if let Some(name) = variable(name).filter(is_new) {
                     names.maps.push((name, MapVariable::default()));
                 }
                 let keys = directive.block.iter().flat_map(|block| &block.directives).map(|line| &line.name);
@@ -52,15 +55,47 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
         }
     });
     // Behind those of `set`: in another notation they stand in another order.
-    visit(directives, &mut |directive| {
+    visit(of_http(), &mut |directive| {
         if let ("auth_request_set", [name, _]) = (directive.name.as_str(), directive.arguments.as_slice())
             && let Some(name) = variable(name).filter(|name| !names.assigned.contains(name))
         {
             names.assigned.push(name);
         }
     });
+    add_redefined(of_http(), &mut names);
     add_unavailable(directives, &mut names);
     names
+}
+
+/// Adds the variables that are made in two ways of which nginx takes one or the other, depending on what a request passes: by `set` or
+/// `auth_request_set`, and by a `map`, a capture, a directive that is not served, or as `$arg_NAME` and its siblings.
+fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mut Names) {
+    let mut foreign = Vec::new();
+    visit(directives, &mut |directive| foreign.extend(foreign_variable(directive)));
+    let is_named = |name: &String| ["arg_", "http_", "cookie_"].iter().any(|prefix| name.starts_with(prefix));
+    let maps = || names.maps.iter().map(|(name, _)| name);
+    let captures: Vec<String> = names.captures.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let is_unclear = |name: &&String| {
+        let is_set = names.assigned.contains(name) || captures.contains(name);
+        let kinds = [is_set, maps().any(|known| known == *name), foreign.contains(name), is_named(name)];
+        kinds.into_iter().filter(|is_one| *is_one).count() > 1
+    };
+    let all = names.assigned.iter().chain(&captures).chain(maps());
+    names.redefined = all.filter(is_unclear).cloned().collect();
+}
+
+/// The first capture of a directive with the name of a variable of nginx, which cannot be one.
+pub(super) fn reserved_capture(directive: &Directive) -> Option<String> {
+    /// Those that may be made again, or that only newer versions have.
+    const FREE: [&str; 7] = ["args", "http3", "proxy_add_x_forwarded_for", "proxy_host", "proxy_port", "quic", "spdy"];
+    let mut captures = Vec::new();
+    conditions::capture_names(directive, &mut captures);
+    let is_reserved = |name: &String| {
+        let name = name.to_ascii_lowercase();
+        let is_free = FREE.contains(&name.as_str()) || name.starts_with("nchan_");
+        availability(&name) == Some(Availability::Known) && !is_free
+    };
+    captures.into_iter().find(is_reserved)
 }
 
 /// Adds the variables that have no value here: those of `geo` and the like, and of maps that depend on one without a value.
@@ -94,8 +129,9 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
 }
 
 /// The variable that a directive of `http` defines whose values pushctl does not know.
-fn foreign_variable(directive: &Directive) -> Option<String> {
+pub(super) fn foreign_variable(directive: &Directive) -> Option<String> {
     match (directive.name.as_str(), directive.arguments.as_slice()) {
+        ("js_set" | "js_var" | "perl_set" | "auth_jwt_claim_set" | "auth_jwt_header_set", [name, ..]) => variable(name),
         ("geo" | "split_clients", [.., name]) if directive.block.is_some() => variable(name),
         ("keyval", [_, name, ..]) => variable(name),
         // A line of a geoip2 block.
@@ -109,7 +145,7 @@ pub(super) fn only_writes(directive: &str) -> bool {
     matches!(directive, "add_header" | "log_format" | "access_log" | "proxy_set_header")
 }
 
-/// The first variable in the arguments of a directive, or in the values of a map, that has no value here. Regular expressions are not
+/// The first variable in the arguments of a directive, or in the values of a map, that has no value here, or maybe not that of nginx. Regular expressions are not
 /// looked at.
 pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String> {
     // Only logs have the body, which is read when the request was routed.
@@ -119,7 +155,8 @@ pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String
             return false;
         }
         let is_made = names.captures.iter().chain(&names.assigned).any(|known| known == name);
-        names.unavailable.iter().any(|known| known == name) || (!is_made && availability(name) == Some(Availability::Never))
+        names.unavailable.iter().chain(&names.redefined).any(|known| known == name)
+            || (!is_made && availability(name) == Some(Availability::Never))
     };
     let arguments = match directive.name.as_str() {
         "location" | "server_name" => &[][..],

@@ -19,6 +19,10 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     let mut writer = Writer { out: String::new(), files, has_hooks, main: Vec::new() };
     let empty = Block::default();
     let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
+    let redefined = super::names::variables(&tree.directives).redefined;
+    http.directives
+        .iter()
+        .try_for_each(|directive| is_defined_once(directive, &redefined).map_err(|error| writer.with_place(directive, error)))?;
     // The main block and `http` are one table, so that what is in both stands there once.
     let mut top: Vec<&Directive> = Vec::new();
     for directive in &tree.directives {
@@ -34,6 +38,17 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     top.extend(&http.directives);
     writer.block(&top, "")?;
     Ok(writer.out)
+}
+
+/// TOML has no `geo` and the like: without it a variable would be that of `set` or of a capture alone.
+fn is_defined_once(directive: &Directive, redefined: &[String]) -> Result<(), String> {
+    let mut found = None;
+    super::names::visit([directive], &mut |inner| {
+        found = found.take().or_else(|| super::names::foreign_variable(inner).filter(|name| redefined.contains(name)));
+    });
+    let Some(variable) = found else { return Ok(()) };
+    let name = &directive.name;
+    Err(format!("TOML has no \"{name}\", and the variable \"${variable}\" is defined elsewhere, too: use another name for one of them"))
 }
 
 struct Writer<'a> {

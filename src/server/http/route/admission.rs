@@ -67,11 +67,7 @@ fn is_without_handler(endpoint: Endpoint) -> bool {
         | Endpoint::Subscriber(_)
         | Endpoint::NhpmPublisher
         | Endpoint::NhpmSubscriber { .. } => true,
-        Endpoint::None
-        | Endpoint::Nchan(_)
-        | Endpoint::NchanGroup(_)
-        | Endpoint::NchanStubStatus
-        | Endpoint::NchanSubscriberInfo => false,
+        Endpoint::None | Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanStubStatus | Endpoint::NchanSubscriberInfo => false,
     }
 }
 

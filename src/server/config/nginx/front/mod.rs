@@ -55,7 +55,7 @@ fn endpoint(block: &Block, files: &Files, names: &super::super::Names, log_forma
     {
         if let Some(Effect::Once(apply) | Effect::Many(apply)) = directives::rule(&directive.name).map(|rule| &rule.effect) {
             let Directive { name, arguments, place, .. } = directive;
-            let value = Value { name, arguments, names, log_formats, base: files.base(), place: *place, context: directives::LOCATION };
+            let value = Value { name, arguments, names, log_formats, base: files.base(), place: *place };
             // Mistakes are reported by `build`.
             drop(apply(&mut scope, &value));
         }
