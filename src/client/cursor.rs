@@ -325,6 +325,7 @@ impl Cursor {
             return Some(Step::Raise(second_ago).into());
         }
         if matches!(order, Order::Late) {
+            self.sequence.fill(channel, message.id);
             return Some(Step::Message(channel.to_owned(), last, message.event_id.clone()).into());
         }
         let missing = self.sequence.missing(message, channel, last, order);

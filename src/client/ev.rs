@@ -14,6 +14,7 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFut
 use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
+use super::activity::Activity;
 use super::crs;
 use super::dialect::MessageId;
 use super::error::shown;
@@ -36,6 +37,7 @@ pub struct Connection {
     /// The answer does not show what the server speaks.
     is_unknown: bool,
     line_ends: Arc<OnceLock<LineEnds>>,
+    activity: Activity,
     /// Most bytes of an event.
     limit: usize,
 }
@@ -57,11 +59,18 @@ impl Connection {
             false if !is_unknown => drop(line_ends.set(LineEnds::All)),
             false => {}
         }
-        let opened = Opened { response: Arc::new(Mutex::new(Some(response))), line_ends: Arc::clone(&line_ends), limit };
+        let activity = Activity::default();
+        let response = Arc::new(Mutex::new(Some(response)));
+        let opened = Opened { response, line_ends: Arc::clone(&line_ends), activity: activity.clone(), limit };
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
         let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
         let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
-        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown, line_ends, limit })
+        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown, line_ends, activity, limit })
+    }
+
+    /// True if bytes have come since this was last asked, be it of an event that is not complete.
+    pub(super) fn take_activity(&mut self) -> bool {
+        self.activity.take()
     }
 
     /// The next message, or none for a comment; `None` when the server ended the stream.
@@ -140,6 +149,7 @@ impl Connection {
 struct Opened {
     response: Arc<Mutex<Option<Response>>>,
     line_ends: Arc<OnceLock<LineEnds>>,
+    activity: Activity,
     /// Most bytes of an event.
     limit: usize,
 }
@@ -154,7 +164,9 @@ impl HttpTransport for Opened {
         let response = self.response.lock().take();
         Box::pin(std::future::ready(match response {
             Some(response) => {
-                let body = Lines::new(Box::pin(response.bytes_stream()), Arc::clone(&self.line_ends), self.limit);
+                let activity = self.activity.clone();
+                let bytes = response.bytes_stream().inspect(move |_| activity.set());
+                let body = Lines::new(Box::pin(bytes), Arc::clone(&self.line_ends), self.limit);
                 Ok(launchdarkly_sdk_transport::Response::new(Box::pin(body) as ByteStream))
             }
             None => Err(TransportError::new(std::io::Error::other("the response was read before"))),

@@ -9,6 +9,7 @@
 //! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` and `pipeline` go through the one HTTP stack of [`http`].
 //! Nothing here knows the command line or prints.
 
+mod activity;
 pub mod bare_info;
 mod crs;
 pub mod cursor;

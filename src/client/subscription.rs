@@ -339,6 +339,8 @@ impl Subscription {
         // A stream that brings nothing at all may be held back by a proxy.
         let may_be_held_back = matches!(self.mode(), Mode::Ev | Mode::Stream) && self.settings.modes.len() > 1;
         self.has_heard_in_mode |= !may_be_held_back;
+        // A mode that works may be followed by the silent one again, for a while.
+        self.has_returned &= may_be_held_back;
         (self.answered, self.mode_works) = (true, true);
         if self.has_heard_in_mode {
             (self.fallen, self.first_error) = (0, None);

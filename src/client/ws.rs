@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use super::activity::{Activity, Watched};
 use super::dialect::{WS_META, meta_frame};
 use super::error::{lower_first, shown};
 use super::{Error, Message, http, parse};
@@ -19,7 +20,8 @@ type Frame = tokio_tungstenite::tungstenite::Message;
 
 /// An open websocket.
 pub struct Connection {
-    frames: WebSocketStream<Upgraded>,
+    frames: WebSocketStream<Watched<Upgraded>>,
+    activity: Activity,
     url: Url,
     /// The channels, if the server tells the ids of messages before their texts.
     meta: Option<Vec<String>>,
@@ -53,8 +55,15 @@ impl Connection {
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(limit);
         config.max_frame_size = Some(limit);
-        let frames = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
-        Ok(Self { frames, url, meta, limit })
+        let activity = Activity::default();
+        let watched = Watched { inner: upgraded, activity: activity.clone() };
+        let frames = WebSocketStream::from_raw_socket(watched, Role::Client, Some(config)).await;
+        Ok(Self { frames, activity, url, meta, limit })
+    }
+
+    /// True if bytes have come since this was last asked, be it of a message that is not complete.
+    pub(super) fn take_activity(&mut self) -> bool {
+        self.activity.take()
     }
 
     /// The next message, or none for a ping; `None` when the server closed the connection.

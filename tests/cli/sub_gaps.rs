@@ -45,7 +45,7 @@ fn an_id_that_goes_back_is_reported_once_in_every_mode() {
     let before = [object(4, "a", "m4", 21, 1), object(5, "a", "m5", 21, 2)];
     let after = [object(1, "a", "new1", 40, 1), object(2, "a", "new2", 40, 2)];
     for mode in ["ev", "ws", "lp", "stream", "poll"] {
-        let args = ["sub", "a", "-m", mode, "-n", "4", "--interval", "100ms"];
+        let args = ["sub", "-t", "60s", "a", "-m", mode, "-n", "4", "--interval", "100ms"];
         let outcome = restarted(&before, &after).run(&args);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "m4\nm5\nnew1\nnew2\n"), "{mode}: {}", outcome.stderr);
         assert_eq!(gaps(&outcome), told("a"), "{mode}");
@@ -62,7 +62,7 @@ fn a_later_run_reports_it_and_the_one_after_that_goes_on() {
     for mode in ["ev", "lp", "stream"] {
         let directory = Directory::new("gap-runs");
         let file = directory.path().join("c");
-        let args = ["sub", "a", "-m", mode, "-n", "1", "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
+        let args = ["sub", "-t", "60s", "a", "-m", mode, "-n", "1", "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
         let fake = restarted(&[object(3, "a", "m3", 21, 1)], &[object(1, "a", "new1", 40, 1)]);
         assert_eq!(fake.run(&args).stdout, "m3\n", "{mode}");
         let outcome = fake.run(&args);
@@ -76,7 +76,7 @@ fn a_later_run_reports_it_and_the_one_after_that_goes_on() {
 fn known_gaps_are_reported_by_one_run_only_too() {
     let directory = Directory::new("gap-known");
     let file = directory.path().join("c");
-    let args = ["sub", "a", "-n", "1", "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
+    let args = ["sub", "-t", "60s", "a", "-n", "1", "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
     let fake = restarted(&[object(3, "a", "m3", 21, 1)], &[object(9, "a", "m9", 40, 1)]);
     assert_eq!(fake.run(&args).code, 0);
     assert_eq!(fake.run(&args).code, 10);
@@ -87,20 +87,20 @@ fn known_gaps_are_reported_by_one_run_only_too() {
 #[test]
 fn commands_are_run_behind_a_restart_too() {
     let fake = restarted(&[object(5, "a", "m5", 21, 1)], &[object(1, "a", "new1", 40, 1)]);
-    let outcome = fake.run(&["sub", "a", "-n", "2", "--exec", "cat; echo"]);
+    let outcome = fake.run(&["sub", "-t", "60s", "a", "-n", "2", "--exec", "cat; echo"]);
     assert_eq!((outcome.code, outcome.stdout.as_str(), gaps(&outcome)), (0, "m5\nnew1\n", told("a")));
     let fake = restarted(&[object(5, "a", "m5", 21, 1)], &[object(1, "a", "new1", 40, 1)]);
-    assert_eq!(fake.run(&["sub", "a", "-n", "2", "--exec", "cat; echo", "--fail-on-gap"]).code, 10);
+    assert_eq!(fake.run(&["sub", "-t", "60s", "a", "-n", "2", "--exec", "cat; echo", "--fail-on-gap"]).code, 10);
 }
 
 #[test]
 fn each_channel_counts_by_itself() {
     let before = [object(5, "a", "a5", 21, 1), object(7, "b", "b7", 21, 2)];
     let after = [object(1, "a", "a1", 40, 1), object(8, "b", "b8", 40, 2)];
-    let outcome = restarted(&before, &after).run(&["sub", "a", "b", "-n", "4"]);
+    let outcome = restarted(&before, &after).run(&["sub", "-t", "60s", "a", "b", "-n", "4"]);
     assert_eq!((outcome.stdout.as_str(), gaps(&outcome)), ("a5\nb7\na1\nb8\n", told("a")));
     let after = [object(1, "a", "a1", 40, 1), object(2, "b", "b2", 40, 2)];
-    let outcome = restarted(&before, &after).run(&["sub", "a", "b", "-n", "4"]);
+    let outcome = restarted(&before, &after).run(&["sub", "-t", "60s", "a", "b", "-n", "4"]);
     assert_eq!(gaps(&outcome), told("a") + &told("b"));
 }
 
@@ -108,11 +108,11 @@ fn each_channel_counts_by_itself() {
 fn repetitions_and_messages_of_other_workers_are_no_restart() {
     let before = [object(1, "a", "m1", 21, 1), object(2, "a", "m2", 21, 2)];
     let after = [&before[..], &[object(3, "a", "m3", 22, 1)]].concat();
-    let outcome = restarted(&before, &after).run(&["sub", "a", "-n", "3", "--fail-on-gap"]);
+    let outcome = restarted(&before, &after).run(&["sub", "-t", "60s", "a", "-n", "3", "--fail-on-gap"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "m1\nm2\nm3\n"), "{}", outcome.stderr);
     // Two workers of the module: the later message overtakes the earlier one.
     let order = [object(1, "a", "m1", 21, 1), object(3, "a", "m3", 21, 3), object(2, "a", "m2", 21, 2), object(4, "a", "m4", 21, 4)];
-    let outcome = restarted(&order, &[]).run(&["sub", "a", "-n", "4"]);
+    let outcome = restarted(&order, &[]).run(&["sub", "-t", "60s", "a", "-n", "4"]);
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.contains("unknown")), ("m1\nm3\nm2\nm4\n", false), "{}", outcome.stderr);
 }
 
@@ -120,10 +120,10 @@ fn repetitions_and_messages_of_other_workers_are_no_restart() {
 fn messages_without_places_show_a_restart_behind_a_new_one() {
     let bare = |id: u32| format!("{{\"id\":{id},\"channel\":\"a\",\"text\":\"m{id}\"}}");
     let all = [bare(5), bare(6), bare(1), bare(2)];
-    let outcome = restarted(&all, &[]).run(&["sub", "a", "-n", "4"]);
+    let outcome = restarted(&all, &[]).run(&["sub", "-t", "60s", "a", "-n", "4"]);
     assert_eq!((outcome.stdout.as_str(), gaps(&outcome)), ("m5\nm6\nm1\nm2\n", told("a")));
     // Places of whole answers are exact.
-    let outcome = restarted(&[bare(5)], &[bare(1)]).run(&["sub", "a", "-m", "lp", "-n", "2"]);
+    let outcome = restarted(&[bare(5)], &[bare(1)]).run(&["sub", "-t", "60s", "a", "-m", "lp", "-n", "2"]);
     assert_eq!((outcome.stdout.as_str(), gaps(&outcome)), ("m5\nm1\n", told("a")));
 }
 
@@ -135,10 +135,11 @@ fn what_the_server_says_is_not_reported_again() {
     for notice in [NOTICE, NOTICE_WITH_PLACE] {
         for mode in ["ev", "ws", "stream"] {
             let after = [notice.to_owned(), notice.to_owned(), object(1, "a", "new1", 40, 1), object(2, "a", "new2", 40, 2)];
-            let outcome = restarted(&[object(5, "a", "m5", 21, 1)], &after).run(&["sub", "a", "-m", mode, "-n", "3"]);
+            let outcome = restarted(&[object(5, "a", "m5", 21, 1)], &after).run(&["sub", "-t", "60s", "a", "-m", mode, "-n", "3"]);
             assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "m5\nnew1\nnew2\n"), "{mode}: {}", outcome.stderr);
             assert_eq!(gaps(&outcome), told("a"), "{mode}: {notice}");
-            let outcome = restarted(&[object(5, "a", "m5", 21, 1)], &after).run(&["sub", "a", "-m", mode, "-n", "3", "--fail-on-gap"]);
+            let outcome =
+                restarted(&[object(5, "a", "m5", 21, 1)], &after).run(&["sub", "-t", "60s", "a", "-m", mode, "-n", "3", "--fail-on-gap"]);
             assert_eq!(outcome.code, 10, "{mode}");
         }
     }
@@ -152,12 +153,12 @@ fn an_answer_to_a_poll_reports_a_restart_in_a_header() {
     };
     for mode in ["lp", "poll"] {
         let fake = Fake::start(move |_, number| Reply::Send(script(number)));
-        let outcome = fake.run(&["sub", "a", "-m", mode, "-n", "2", "--interval", "100ms"]);
+        let outcome = fake.run(&["sub", "-t", "60s", "a", "-m", mode, "-n", "2", "--interval", "100ms"]);
         assert_eq!((outcome.stdout.as_str(), gaps(&outcome)), ("m5\nnew1\n", told("a")), "{mode}");
         // From a cursor file as well.
         let directory = Directory::new("gap-header");
         let file = directory.path().join("c");
-        let args = ["sub", "a", "-m", mode, "-n", "1", "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
+        let args = ["sub", "-t", "60s", "a", "-m", mode, "-n", "1", "--cursor-file", file.to_str().expect("UTF-8"), "--fail-on-gap"];
         let fake = Fake::start(move |_, number| Reply::Send(script(number)));
         assert_eq!(fake.run(&args).code, 0);
         let outcome = fake.run(&args);
@@ -168,7 +169,8 @@ fn an_answer_to_a_poll_reports_a_restart_in_a_header() {
 #[test]
 fn a_channel_that_was_seen_to_be_deleted_starts_again_without_a_gap() {
     let all = [object(5, "a", "a5", 21, 1), object(-2, "a", "bye", 0, 0), object(1, "b", "b1", 22, 1)];
-    let outcome = restarted(&all, &[object(1, "a", "a1", 40, 1), object(2, "b", "b2", 40, 2)]).run(&["sub", "a", "b", "-n", "3"]);
+    let outcome =
+        restarted(&all, &[object(1, "a", "a1", 40, 1), object(2, "b", "b2", 40, 2)]).run(&["sub", "-t", "60s", "a", "b", "-n", "3"]);
     assert_eq!(gaps(&outcome), "", "{}", outcome.stderr);
 }
 

@@ -118,3 +118,45 @@ fn a_server_that_never_answers_is_reported_once() {
     let expected = format!("pushctl: nothing came from {}/ev/ch for 300ms, not even a ping (see --silence-timeout)\n", fake.url);
     assert_eq!((outcome.code, outcome.stderr), (6, expected));
 }
+
+#[test]
+fn a_message_that_comes_slowly_is_no_silence() {
+    for mode in ["ev", "ws", "stream"] {
+        let server = Server::start(&[]);
+        let slow = slow_relay(server.address());
+        let (child, mut lines) = start(&slow, &["ch", "--mode", mode, "-n", "1", "--silence-timeout", "1s"]);
+        wait_until("the subscription is there", || server.subscribers("ch") > 0);
+        // Ten pieces of the message, each well within the limit, and all of them beyond it.
+        let text = "x".repeat(100_000);
+        server.publish("ch", &text);
+        assert_eq!(lines.next().as_deref(), Some(text.as_str()), "{mode}");
+        assert!(!stderr(child).contains("nothing came"), "{mode}");
+    }
+}
+
+/// A relay that passes on what the server sends in pieces of 10 kB, one each 200 ms.
+fn slow_relay(server: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let server = server.to_owned();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut upstream = std::net::TcpStream::connect(&server).expect("the server listens");
+            let (mut from, mut to) = (client.try_clone().expect("a socket"), upstream.try_clone().expect("a socket"));
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            std::thread::spawn(move || {
+                let mut piece = [0; 10_000];
+                while let Ok(length @ 1..) = upstream.read(&mut piece) {
+                    if client.write_all(&piece[..length]).is_err() {
+                        return;
+                    }
+                    if length > 1000 {
+                        std::thread::sleep(std::time::Duration::from_millis(200));
+                    }
+                }
+            });
+        }
+    });
+    url
+}

@@ -6,7 +6,7 @@
 //! messages carry no position, an id that goes back may be a repetition after a reconnect, unless the connection has given
 //! something newer before. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use crate::client::Message;
@@ -35,11 +35,22 @@ pub(super) enum Order {
     Restarted,
 }
 
+/// Most late messages that are remembered of a hole: workers overtake each other by a few.
+const MOST_LATE: usize = 1024;
+
+/// Ids that were left out when a gap was found.
+#[derive(Clone, Debug)]
+struct Hole {
+    ids: RangeInclusive<i64>,
+    /// Those of them that came late.
+    filled: BTreeSet<i64>,
+}
+
 /// The ids of all channels.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sequence {
-    /// Ids that were left out when the last gap was found, by channel.
-    holes: HashMap<String, RangeInclusive<i64>>,
+    /// The last hole of each channel.
+    holes: HashMap<String, Hole>,
     /// Channels that have given a new message over the current connection: what follows is no repetition.
     live: HashSet<String>,
     /// The server was asked for what is behind an exact place of all channels, so nothing is repeated.
@@ -61,8 +72,9 @@ impl Sequence {
     /// only what is behind in both was seen before.
     pub(super) fn order(&self, message: &Message, channel: &str, last: Mark) -> Order {
         let id = message.id.zip(last.id);
-        if id.is_some_and(|(new, _)| self.holes.get(channel).is_some_and(|hole| hole.contains(&new))) {
-            return Order::Late;
+        let hole = id.and_then(|(new, _)| self.holes.get(channel).filter(|hole| hole.ids.contains(&new)));
+        if let (Some(hole), Some((new, _))) = (hole, id) {
+            return if hole.filled.contains(&new) { Order::Repeated } else { Order::Late };
         }
         let is_behind = message.position().zip(last.position).map(|(new, old)| new <= old);
         match (is_behind, id) {
@@ -75,6 +87,15 @@ impl Sequence {
         }
     }
 
+    /// Takes a message that fills the hole of `channel`.
+    pub(super) fn fill(&mut self, channel: &str, id: Option<i64>) {
+        let Some(hole) = self.holes.get_mut(channel) else { return };
+        hole.filled.extend(id);
+        if hole.filled.len() > MOST_LATE {
+            self.holes.remove(channel);
+        }
+    }
+
     /// Takes a message of `channel` behind `last`; the gap before it, if there is one.
     pub(super) fn missing(&mut self, message: &Message, channel: &str, last: Mark, order: Order) -> Option<Missing> {
         self.live.insert(channel.to_owned());
@@ -84,7 +105,7 @@ impl Sequence {
             Gap { missed: 0, at_least: true }
         } else {
             let missed = u64::try_from(new.saturating_sub(old).saturating_sub(1)).ok().filter(|missed| *missed > 0)?;
-            self.holes.insert(channel.to_owned(), old + 1..=new - 1);
+            self.holes.insert(channel.to_owned(), Hole { ids: old + 1..=new - 1, filled: BTreeSet::new() });
             Gap { missed, at_least: false }
         };
         let mark = Mark { position: last.position, id: Some(new.saturating_sub(1)) };

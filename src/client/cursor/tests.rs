@@ -161,6 +161,7 @@ fn messages_of_another_worker_come_late_and_are_no_restart() {
     assert_eq!(gap_before(&mut cursor, &message(7, 100, 4)), Some(Some(Gap { missed: 2, at_least: false })));
     assert_eq!(gap_before(&mut cursor, &message(5, 100, 2)), Some(None), "by its place it looks like a repetition");
     assert_eq!(gap_before(&mut cursor, &message(6, 101, 1)), Some(None), "by its place it looks like a restart");
+    assert_eq!(gap_before(&mut cursor, &message(5, 100, 2)), None, "the hole is filled there");
     assert_eq!(gap_before(&mut cursor, &message(8, 101, 2)), Some(None));
 }
 

@@ -100,7 +100,7 @@ impl Subscription {
             | Error::Request(_) => false,
         };
         // A response that never brought a byte is no sign that the mode works.
-        let is_held_back = matches!(error, Error::Silent { .. }) && !self.has_heard_in_mode && self.silent_mode != Some(self.mode);
+        let is_held_back = matches!(error, Error::Silent { .. }) && !self.has_heard_in_mode && !self.is_last_resort();
         may_help && self.settings.modes.len() > 1 && (!self.mode_works || is_held_back || self.mode_failures >= MODE_FAILURES)
     }
 }

@@ -113,7 +113,12 @@ impl Subscription {
 
     /// True if a mode that brings nothing may give way to another one.
     fn has_alternative(&self) -> bool {
-        self.settings.modes.len() > 1 && self.silent_mode != Some(self.mode) && !self.has_heard_in_mode
+        self.settings.modes.len() > 1 && !self.is_last_resort() && !self.has_heard_in_mode
+    }
+
+    /// True in a mode that brings nothing, after all others have failed.
+    pub(super) fn is_last_resort(&self) -> bool {
+        self.has_returned && self.silent_mode == Some(self.mode)
     }
 
     fn elapsed(&mut self, timer: Timer) -> Result<Progress, Error> {
@@ -129,9 +134,19 @@ impl Subscription {
                     self.ready.push_back(Event::Noticed(notice));
                 }
             }
+            Timer::Silence if self.has_moved() => self.silence.heard(Instant::now()),
             Timer::Silence => return Err(self.silent()?),
         }
         Ok(Progress::Waiting)
+    }
+
+    /// True if bytes of a message that is not complete have come since this was last asked.
+    fn has_moved(&mut self) -> bool {
+        match &mut self.connection {
+            Some(Connection::Ev(connection)) => connection.take_activity(),
+            Some(Connection::Ws(connection)) => connection.take_activity(),
+            _ => false,
+        }
     }
 
     /// The error of a connection that brings nothing.
