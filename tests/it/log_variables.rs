@@ -272,3 +272,18 @@ fn a_regular_expression_that_fails_in_a_log_concerns_no_other_value_and_no_reque
     assert_eq!(lines(&server.directory().path().join("end"), 2), ["/fails", "/works"]);
     server.stop();
 }
+
+#[test]
+fn a_header_that_depends_on_the_response_is_reported() {
+    let http = "push_stream_shared_memory_size 32m; map $sent_http_content_type $kind { ~text text; default $uri; } map $kind $cached { text a; default b; }
+        map $uri $other { default a; } log_format f '$status $cached'; access_log log f;";
+    let server = Server::with_conf(&conf(
+        http,
+        "location = /a { add_header Cache-Control $cached; return 204; } location = /b { add_header X-Status a${status}b always; return 204; }
+         location = /c { add_header X $other; proxy_set_header X $status; return 204; }",
+    ));
+    let reported = |name: &str| format!("variable \"${name}\" depends on the response");
+    wait_until("both are reported", || ["cached", "status"].iter().all(|name| server.stderr().contains(&reported(name))));
+    assert_eq!(server.stderr().matches("depends on the response").count(), 2, "{}", server.stderr());
+    server.stop();
+}

@@ -63,6 +63,8 @@ pub struct Names {
     pub unavailable: Vec<String>,
     /// Variables that are made in several ways: a value here may not be that of nginx.
     pub redefined: Vec<String>,
+    /// Variables of `map` that depend on the response.
+    pub of_response: Vec<String>,
 }
 
 /// Why a text is no expression.

@@ -110,7 +110,13 @@ pub(super) fn front_enforces(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 impl Builder<'_> {
     /// Notes a variable without a value in a directive. What only writes it down gets an empty text; a rule is not enforced.
     pub(super) fn add_unavailable_variable(&self, directive: &Directive, scope: &mut Scope) {
-        let Some(variable) = names::unavailable(directive, &self.names) else { return };
+        let Some(variable) = names::unavailable(directive, &self.names) else {
+            if let Some(variable) = names::of_response(directive, &self.names) {
+                let reason = "depends on the response, which is not known yet when pushctl adds headers";
+                scope.notices.push(format!("variable \"${variable}\" {reason}: it has no value in \"add_header\""));
+            }
+            return;
+        };
         match directive.name.as_str() {
             "map" => {}
             name if names::only_writes(name) => {

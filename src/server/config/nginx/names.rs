@@ -64,6 +64,7 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
     });
     add_redefined(of_http(), &mut names);
     add_unavailable(directives, &mut names);
+    add_of_response(directives, &mut names);
     names
 }
 
@@ -96,6 +97,38 @@ pub(super) fn reserved_capture(directive: &Directive) -> Option<String> {
         availability(&name) == Some(Availability::Known) && !is_free
     };
     captures.into_iter().find(is_reserved)
+}
+
+/// Adds the maps that depend on the response.
+fn add_of_response(directives: &[Directive], names: &mut Names) {
+    loop {
+        let before = names.of_response.len();
+        visit(directives, &mut |directive| {
+            let name = directive.arguments.get(1).filter(|_| directive.name == "map").and_then(|name| variable(name));
+            let is_new = |name: &String| !names.of_response.contains(name);
+            if let Some(name) = name.filter(is_new)
+                && first_variable(directive, |used| is_of_response(used, names)).is_some()
+            {
+                names.of_response.push(name);
+            }
+        });
+        if names.of_response.len() == before {
+            return;
+        }
+    }
+}
+
+/// Whether nginx has the value of a variable when it adds headers, and pushctl, which adds them to a response before that is made, has not.
+fn is_of_response(name: &str, names: &Names) -> bool {
+    name == "status" || name.starts_with("sent_http_") || names.of_response.iter().any(|known| known == name)
+}
+
+/// The first variable of an `add_header` whose value depends on the response.
+pub(super) fn of_response(directive: &Directive, names: &Names) -> Option<String> {
+    if directive.name != "add_header" {
+        return None;
+    }
+    first_variable(directive, |name| is_of_response(name, names))
 }
 
 /// Adds the variables that have no value here: those of `geo` and the like, and of maps that depend on one without a value.
@@ -158,6 +191,11 @@ pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String
         names.unavailable.iter().chain(&names.redefined).any(|known| known == name)
             || (!is_made && availability(name) == Some(Availability::Never))
     };
+    first_variable(directive, is_it)
+}
+
+/// The first variable in the arguments of a directive, or in the values of a map, of which `is_it` is true.
+fn first_variable(directive: &Directive, is_it: impl Fn(&str) -> bool) -> Option<String> {
     let arguments = match directive.name.as_str() {
         "location" | "server_name" => &[][..],
         "map" => directive.arguments.get(..1).unwrap_or_default(),
@@ -168,7 +206,7 @@ pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String
     };
     let values = directive.block.iter().filter(|_| directive.name == "map").flat_map(|block| &block.directives);
     let values = values.flat_map(|line| &line.arguments);
-    arguments.iter().chain(values).find_map(|text| find_variable(text, is_it))
+    arguments.iter().chain(values).find_map(|text| find_variable(text, &is_it))
 }
 
 /// The name in `$name`, in lower case.
