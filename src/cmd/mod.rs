@@ -102,6 +102,9 @@ pub enum Command {
 /// Runs the subcommand; what went wrong is on stderr when this returns.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    if output::is_dumb() {
+        colored::control::set_override(false);
+    }
     // Their errors are about files and options of this machine; those of the others may have words of a server in them.
     let is_local = matches!(cli.command, Command::Serve(_) | Command::Check(_) | Command::WithServer(_));
     let told = |error: &anyhow::Error| {

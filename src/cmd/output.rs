@@ -148,6 +148,12 @@ fn write_note(text: &str) {
     let _ = writeln!(io::stderr(), "pushctl: {text}");
 }
 
+/// True if the terminal knows no control sequences: no colours then, and no full-screen view.
+#[must_use]
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// Lines for standard output that have parts of a file in them: on a terminal, characters that would command it are escaped.
 #[must_use]
 pub fn lines(text: &[u8]) -> Cow<'_, [u8]> {

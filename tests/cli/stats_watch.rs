@@ -186,3 +186,18 @@ fn the_view_ends_with_its_time() {
     let terminal = Terminal::start(24, 80, &["--url", &fake.url, "stats", "--watch=100ms", "--timeout", "500ms"], &[]);
     assert_eq!(terminal.end(), (0, String::new()));
 }
+
+#[test]
+fn a_terminal_without_control_sequences_gets_plain_tables() {
+    let fake = server(&Arc::default());
+    let terminal = Terminal::start(60, 120, &["--url", &fake.url, "stats", "--watch=100ms"], &[("TERM", "dumb")]);
+    let is_plain = |screen: &vt100::Screen| {
+        let text = screen.contents();
+        let is_bold = |line: u16| screen.cell(line, 0).is_some_and(vt100::Cell::bold);
+        text.contains("testhost") && !screen.alternate_screen() && !(0..60).any(is_bold)
+    };
+    terminal.wait("a plain table", is_plain);
+    terminal.signal(Signal::INT);
+    let (code, text) = terminal.end();
+    assert!(code == 130 && text.contains("testhost"), "{code} {text}");
+}

@@ -99,13 +99,18 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let channel = args.channel.clone().or_else(|| args.selection.is_given().then(|| "ALL".to_owned()));
     let source = Source { client: args.server.client()?, endpoints: args.server.endpoints(url)?, channel };
     match args.watch {
-        Some(interval) if !args.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => {
+        Some(interval) if !args.json && has_screen() => {
             let settings = watch::Settings { interval, selection: args.selection.clone(), timeout: args.timeout };
             watch::run(source, settings).await.map_err(|error| explained(error, &args))
         }
         Some(interval) => repeat(&source, &args, interval).await,
         None => once(&source, &args).await,
     }
+}
+
+/// True if a full-screen view can be shown.
+fn has_screen() -> bool {
+    std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && !output::is_dumb()
 }
 
 async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
