@@ -179,6 +179,27 @@ fn scripts_of_pages_over_plain_http_show_themselves_by_their_referer() {
 }
 
 #[test]
+fn scripts_of_pages_that_show_nothing_of_themselves_read_nothing() {
+    let browser = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36");
+    for (options, expected) in [(&[][..], 403), (&["--allow-origin", "http://app.test"], 403), (&["--allow-origin", "*"], 200)] {
+        let server = Server::start(options);
+        server.publish("c", "x");
+        for path in ["/jsonp/c.b1", "/lp/c.b1", "/poll/c.b1"] {
+            let call = format!("{path}?callback=f");
+            let hosts = ["0.0.0.0:9080", "10.0.0.1", "[::ffff:127.0.0.1]:9080"];
+            for host in hosts {
+                assert_eq!(status(&server, "GET", &call, &[("Host", host), browser]), expected, "{host} {call} {options:?}");
+            }
+            assert_eq!(status(&server, "GET", &call, &[("Host", hosts[0]), browser, ("Referer", "http://0.0.0.0:9080/")]), 200);
+            // Scripts read no JSON, and clients that are not browsers no scripts.
+            assert_eq!(status(&server, "GET", path, &[browser]), 200, "{path}");
+            assert_eq!(status(&server, "GET", &call, &[("User-Agent", "curl/8.15.0")]), 200, "{path}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
 fn allowed_origins_may_publish_and_read() {
     let server =
         Server::start(&["--allow-origin", "https://app.test", "--allow-origin", "http://localhost:8000/", "--allow-origin", "null"]);

@@ -89,6 +89,8 @@ struct Sent<'a> {
     mode: Option<&'a [u8]>,
     destination: Option<&'a [u8]>,
     referer: Option<&'a [u8]>,
+    /// The user agent is a browser.
+    is_browser: bool,
 }
 
 impl<'a> Sent<'a> {
@@ -99,6 +101,8 @@ impl<'a> Sent<'a> {
             match header.name.len() {
                 6 if is("origin") => sent.origins.push(header.value.trim_ascii()),
                 7 if is("referer") => sent.referer = Some(header.value),
+                // All browsers call themselves so, and no page can change it for an element.
+                10 if is("user-agent") => sent.is_browser = header.value.starts_with(b"Mozilla/"),
                 14 if is("sec-fetch-site") => sent.sites.push(header.value.trim_ascii()),
                 14 if is("sec-fetch-mode") => sent.mode = Some(header.value),
                 14 if is("sec-fetch-dest") => sent.destination = Some(header.value),
@@ -106,6 +110,11 @@ impl<'a> Sent<'a> {
             }
         }
         sent
+    }
+
+    /// The origin of the page that `Referer` names; empty if there is none.
+    fn referring_origin(&self) -> Vec<u8> {
+        self.referer.map(origin_of_url).unwrap_or_default()
     }
 
     /// The user opened the address, or followed a link to it: the page that has the link gets nothing of the answer.
@@ -120,15 +129,8 @@ impl<'a> Sent<'a> {
 /// also where a proxy has changed the name (as in `CrossOriginProtection` of Go's net/http).
 fn page_of(access: &BrowserAccess, request: &Request<'_>) -> Page {
     let sent = Sent::of(request);
-    let own_referer = || sent.referer.map(origin_of_url).unwrap_or_default();
     if sent.origins.is_empty() && sent.sites.is_empty() {
-        // A script element of a page over plain HTTP shows itself in nothing else.
-        let referer = if request.argument(b"callback").is_some() { own_referer() } else { Vec::new() };
-        return match referer.is_empty() || is_own(request, &referer) {
-            true => Page::Own,
-            false if is_allowed(access, &referer) => Page::Allowed(Vec::new()),
-            false => Page::Other(referer),
-        };
+        return page_of_script(access, request, &sent);
     }
     if !sent.origins.is_empty() && sent.origins.iter().all(|origin| is_allowed(access, origin)) && !is_own(request, sent.origins[0]) {
         return Page::Allowed(sent.origins[0].to_vec());
@@ -137,11 +139,27 @@ fn page_of(access: &BrowserAccess, request: &Request<'_>) -> Page {
         [] => sent.origins.iter().all(|origin| is_own(request, origin)),
         sites => sites.iter().all(|site| matches!(*site, b"same-origin" | b"none")),
     };
-    let origin = sent.origins.first().map_or_else(own_referer, |origin| origin.to_vec());
+    let origin = sent.origins.first().map_or_else(|| sent.referring_origin(), |origin| origin.to_vec());
     match is_own || sent.is_opened(request) {
         true => Page::Own,
         // Script elements and images send no origin.
         false if sent.origins.is_empty() && is_allowed(access, &origin) => Page::Allowed(Vec::new()),
+        false => Page::Other(origin),
+    }
+}
+
+/// Which page a request without `Origin` and `Sec-Fetch-Site` comes from. Browsers send neither for a script element over plain HTTP,
+/// except to loopback addresses (which 0.0.0.0 is not). A script can read JSONP; the page is named only in `Referer`, which
+/// a page can suppress.
+fn page_of_script(access: &BrowserAccess, request: &Request<'_>, sent: &Sent<'_>) -> Page {
+    if request.argument(b"callback").is_none() {
+        return Page::Own;
+    }
+    let origin = sent.referring_origin();
+    let is_own = if origin.is_empty() { !sent.is_browser } else { is_own(request, &origin) };
+    match is_own {
+        true => Page::Own,
+        false if is_allowed(access, &origin) => Page::Allowed(Vec::new()),
         false => Page::Other(origin),
     }
 }

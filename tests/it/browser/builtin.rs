@@ -72,6 +72,25 @@ fn a_page_of_another_origin_can_neither_write_nor_read() {
 }
 
 #[test]
+fn a_script_without_origin_and_referrer_reads_nothing() {
+    let (push, _site, page) = push_and_page(&[]);
+    let port = push.address().rsplit(':').next().expect("a port");
+    // To browsers 0.0.0.0 is no loopback address, though it leads to one: they send no Sec-Fetch-Site there.
+    for host in ["0.0.0.0", "127.0.0.1", "[::ffff:127.0.0.1]", "2130706433"] {
+        let script = format!(
+            "new Promise(done => {{
+                 window.cb = messages => done(messages[0].text);
+                 const script = document.createElement('script'); script.referrerPolicy = 'no-referrer';
+                 script.onerror = () => done('error'); script.src = 'http://{host}:{port}/jsonp/ch1.b1?callback=cb';
+                 document.head.append(script);
+             }})"
+        );
+        assert_eq!(page.evaluate(&script), "error", "{host}");
+    }
+    push.stop();
+}
+
+#[test]
 fn a_page_of_an_allowed_origin_may_write_and_read() {
     let (push, _site, page) = push_and_page(&["--allow-origin", "SITE"]);
     page.evaluate(
