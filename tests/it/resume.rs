@@ -171,6 +171,34 @@ fn a_cursor_from_before_a_restart_is_a_gap_in_every_mode() {
 }
 
 #[test]
+fn the_id_before_the_first_message_is_a_gap_after_a_restart() {
+    // Several times, as servers may start in the same second.
+    for _ in 0..3 {
+        let server = Server::start(&[]);
+        let mut stream = server.follow("/ev/a", &[]);
+        let start = String::from_utf8(stream.read_until(b"\n\n")).expect("UTF-8");
+        let id = start.strip_prefix(": \nid: ").expect("an id").trim_end().to_owned();
+        let second = id.split(':').next().expect("a time");
+        drop(stream);
+        assert_eq!(texts_after(&server, &id), ["new"], "no restart yet");
+        drop(server);
+        let server = Server::start(&[]);
+        // A quiet stream of an earlier second has tag 0.
+        for id in [id.clone(), format!("{second}:0"), "1762000000:0".to_owned()] {
+            assert_eq!(texts_after(&server, &id), ["an unknown number of messages missed"], "{id}");
+        }
+        server.stop();
+    }
+}
+
+/// The first text that comes after the event with that id, if one is published.
+fn texts_after(server: &Server, id: &str) -> Vec<String> {
+    let mut stream = server.follow("/ev/a", &[("Last-Event-ID", id)]);
+    server.publish("a", "new");
+    texts(&mut stream, 1)
+}
+
+#[test]
 fn a_restart_is_told_on_channels_that_have_nothing_and_only_once() {
     let heads = before_restart();
     let cursor = heads[4].cursor();

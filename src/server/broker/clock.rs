@@ -47,6 +47,12 @@ impl PositionClock {
         }
     }
 
+    /// Whether a position that a server gave out is of an earlier run. Unlike [`Self::is_of_earlier_run`], tag 0 is a
+    /// place: that of a stream that had no message yet.
+    fn is_before_start(&self, position: Position) -> bool {
+        position < self.start
+    }
+
     /// The next position.
     pub(super) fn next(&self) -> Position {
         let first_of_second = (unix_now() << TAG_BITS) | 1;
@@ -74,6 +80,12 @@ impl Broker {
     #[must_use]
     pub fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
         self.0.clock.is_of_earlier_run(time, tag)
+    }
+
+    /// Whether an earlier run of the server gave out a position.
+    #[must_use]
+    pub fn is_before_start(&self, position: Position) -> bool {
+        self.0.clock.is_before_start(position)
     }
 }
 

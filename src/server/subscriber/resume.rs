@@ -23,6 +23,9 @@ impl Call<'_> {
         {
             channels.iter_mut().for_each(|wanted| wanted.backtrack = 0);
             let cursor = Cursor { time: Some(position.time), tag: Some(u64::from(position.tag)), event_id: None, ..cursor };
+            if cursor.finds_dropped && self.broker.is_before_start(position) {
+                return lost(self.broker);
+            }
             return located(self.broker, cursor, channels);
         }
         located(self.broker, cursor, channels)
@@ -63,10 +66,12 @@ pub(super) fn located(broker: &Broker, cursor: Cursor, channels: &Channels) -> C
         (Some(time), _) => time >= FIRST_TIME && broker.is_of_earlier_run(time, cursor.tag),
         (None, event_id) => event_id.is_some(),
     };
-    match is_lost {
-        true => Cursor { time: None, tag: None, event_id: None, lost_at: Some(broker.position()), ..cursor },
-        false => cursor,
-    }
+    if is_lost { lost(broker) } else { cursor }
+}
+
+/// A cursor without a place, for a client that may have missed anything.
+fn lost(broker: &Broker) -> Cursor {
+    Cursor { time: None, tag: None, event_id: None, finds_dropped: true, lost_at: Some(broker.position()) }
 }
 
 /// Whether a message of these channels has or had that event id.
