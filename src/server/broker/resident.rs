@@ -16,6 +16,8 @@ const BETWEEN_LOOKS_MILLIS: u64 = 1;
 #[derive(Debug)]
 pub(super) struct ResidentBound {
     limit: AtomicU64,
+    /// What the last purge left, or less if the process has shrunk since.
+    unreturnable: AtomicU64,
     started: Instant,
     looked_at: AtomicU64,
     /// Opened at the start: later the process may have no descriptor left.
@@ -24,8 +26,13 @@ pub(super) struct ResidentBound {
 
 impl Default for ResidentBound {
     fn default() -> Self {
-        let (limit, looked_at) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
-        Self { limit, started: Instant::now(), looked_at, statm: File::open("/proc/self/statm").ok() }
+        Self {
+            limit: AtomicU64::new(u64::MAX),
+            unreturnable: AtomicU64::new(0),
+            started: Instant::now(),
+            looked_at: AtomicU64::new(0),
+            statm: File::open("/proc/self/statm").ok(),
+        }
     }
 }
 
@@ -43,9 +50,18 @@ impl ResidentBound {
         if self.looked_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_err() {
             return;
         }
-        if self.resident().is_some_and(|bytes| bytes > self.limit.load(Ordering::Relaxed)) {
+        if self.resident().is_some_and(|bytes| self.needs_purge(bytes)) {
             allocator::purge();
+            self.unreturnable.store(self.resident().unwrap_or(0), Ordering::Relaxed);
         }
+    }
+
+    /// Whether a purge is worth its cost: `resident` is above the bound, and more than a 32nd above what the last purge
+    /// left. Pages that small objects still share cannot be returned, and purging for them again and again would cost
+    /// every large allocation its page faults.
+    fn needs_purge(&self, resident: u64) -> bool {
+        let unreturnable = self.unreturnable.fetch_min(resident, Ordering::Relaxed);
+        resident > self.limit.load(Ordering::Relaxed).max(unreturnable.saturating_add(unreturnable / 32))
     }
 
     fn resident(&self) -> Option<u64> {
@@ -72,5 +88,25 @@ mod tests {
         drop(block);
         bound.set(0);
         bound.enforce();
+    }
+
+    #[test]
+    fn memory_that_a_purge_cannot_return_is_purged_again_only_after_growth() {
+        let bound = ResidentBound::default();
+        bound.set(1000);
+        assert!(!bound.needs_purge(1000));
+        assert!(bound.needs_purge(1001));
+        // Just below the bound it is the same.
+        bound.unreturnable.store(992, Ordering::Relaxed);
+        assert!(!bound.needs_purge(1023));
+        assert!(bound.needs_purge(1024));
+        bound.unreturnable.store(1600, Ordering::Relaxed);
+        assert!(!bound.needs_purge(1650));
+        assert!(bound.needs_purge(1651));
+        // The process has shrunk: what was measured then no longer holds.
+        assert!(!bound.needs_purge(1200));
+        assert!(bound.needs_purge(1238));
+        assert!(!bound.needs_purge(900));
+        assert!(bound.needs_purge(1001));
     }
 }
