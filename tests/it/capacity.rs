@@ -62,10 +62,12 @@ fn shared_memory_of_nchan_holds_as_much_as_under_nginx() {
         assert!(stored >= at_least, "{stored} messages of {length} bytes, nchan stores {at_least}");
         server.stop();
     }
-    let server = with_shared_memory_of_nchan();
-    let stored = fill(&server, b"x", 10_000, |number| format!("c{number}"));
-    assert!((6_464..10_000).contains(&stored), "{stored} channels, nchan stores 6,464");
-    server.stop();
+    for (length, id_length) in [(1, 6), (70, 6), (1, 64), (70, 64)] {
+        let server = with_shared_memory_of_nchan();
+        let stored = fill(&server, &vec![b'x'; length], 10_000, |number| format!("{number:0id_length$}"));
+        assert!((6_464..10_000).contains(&stored), "{stored} channels with ids of {id_length} and messages of {length} bytes");
+        server.stop();
+    }
 }
 
 fn with_shared_memory_of_nchan() -> Server {

@@ -48,7 +48,7 @@ impl Bounds {
             // Measured: with the program, and with what the allocator adds, both together stay below twice the memory.
             MemoryAccounting::Process => (memory, memory / 2),
             // See the smallest channel in `Channel::footprint`.
-            MemoryAccounting::SharedMemory => (memory.saturating_mul(3), memory),
+            MemoryAccounting::SharedMemory => (memory.saturating_mul(4), memory),
         };
         let connections = settings.connection_memory.unwrap_or(0);
         Self { memory, connections, incoming: incoming.max(MIN_INCOMING_BYTES), memory_bytes }

@@ -311,7 +311,7 @@ pub enum MemoryAccounting {
     #[default]
     Process,
     /// At most what they take of the modules' shared memory: a size that was chosen for nginx has room for as much here. The
-    /// smallest objects take up to 3 times as much of the process.
+    /// smallest objects take up to 4 times as much of the process.
     SharedMemory,
 }
 
