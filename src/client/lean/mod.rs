@@ -113,6 +113,15 @@ impl Target {
         matches!(self.address, Address::Tcp(_))
     }
 
+    /// True if a connection can come from `source`: the server has an address of its family.
+    #[must_use]
+    pub fn is_reachable_from(&self, source: IpAddr) -> bool {
+        match &self.address {
+            Address::Tcp(addresses) => addresses.iter().any(|address| address.is_ipv4() == source.is_ipv4()),
+            Address::Unix(_) => false,
+        }
+    }
+
     /// True if the server is on this machine, so that any address 127.x.y.z may be a source.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

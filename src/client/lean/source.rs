@@ -16,30 +16,44 @@ pub struct Sources(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    ipv4: Turns,
+    ipv6: Turns,
+}
+
+/// The addresses of one family. Each family has its own turns: a server with addresses of both is asked about both for each
+/// connection.
+#[derive(Debug, Default)]
+struct Turns {
     addresses: Vec<IpAddr>,
     next: AtomicUsize,
+}
+
+impl Turns {
+    fn next(&self) -> Option<IpAddr> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.addresses.get(turn.checked_rem(self.addresses.len())?).copied()
+    }
 }
 
 impl Sources {
     /// These addresses, in this order.
     #[must_use]
     pub fn new(addresses: Vec<IpAddr>) -> Self {
-        Self(Arc::new(Inner { addresses, next: AtomicUsize::new(0) }))
+        let (ipv4, ipv6) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        let turns = |addresses| Turns { addresses, next: AtomicUsize::new(0) };
+        Self(Arc::new(Inner { ipv4: turns(ipv4), ipv6: turns(ipv6) }))
     }
 
     /// The system chooses.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.addresses.is_empty()
+        self.0.ipv4.addresses.is_empty() && self.0.ipv6.addresses.is_empty()
     }
 
     /// The address of the next connection, of that family; `None` if there is none.
     #[must_use]
     pub fn next(&self, is_ipv4: bool) -> Option<IpAddr> {
-        let Inner { addresses, next } = &*self.0;
-        let count = addresses.len();
-        let first = next.fetch_add(1, Ordering::Relaxed);
-        (0..count).map(|step| addresses[first.wrapping_add(step) % count]).find(|address| address.is_ipv4() == is_ipv4)
+        if is_ipv4 { self.0.ipv4.next() } else { self.0.ipv6.next() }
     }
 }
 
@@ -70,9 +84,10 @@ mod tests {
     fn connections_take_the_addresses_of_their_family_in_turn() {
         let addresses = ["127.0.0.2", "::1", "127.0.0.3"].map(|text| text.parse().expect("an address"));
         let sources = Sources::new(addresses.to_vec());
-        let taken: Vec<_> = (0..3).filter_map(|_| sources.next(true)).collect();
-        assert_eq!(taken, [addresses[0], addresses[2], addresses[2]]);
-        assert_eq!(sources.next(false), Some(addresses[1]));
+        // A server with an address of each family is asked about both.
+        let taken: Vec<_> = (0..3).map(|_| [sources.next(false), sources.next(true)]).collect();
+        let [first, ipv6, second] = addresses.map(Some);
+        assert_eq!(taken, [[ipv6, first], [ipv6, second], [ipv6, first]]);
         assert_eq!(Sources::default().next(true), None);
     }
 }

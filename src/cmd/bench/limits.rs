@@ -1,10 +1,12 @@
 //! What the system allows one process: open files and ports, and into how many processes a run is split because of them.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::client::error::io_reason;
+use crate::client::lean::Target;
 use crate::cmd::exit::Usage;
 
 /// Standard streams, the runtime's own files, and the statistics connection.
@@ -61,12 +63,31 @@ fn ports() -> u64 {
     }
 }
 
+/// The addresses of `--bind` from which connections to `target` can come: those of other families are left out.
+///
+/// # Errors
+/// [`Usage`] if there are none, or this machine does not have one of them.
+pub(super) fn usable_sources(given: &[IpAddr], target: &Target) -> Result<Vec<IpAddr>, Usage> {
+    let usable: Vec<IpAddr> = given.iter().copied().filter(|source| target.is_reachable_from(*source)).collect();
+    if usable.is_empty() && !given.is_empty() {
+        return Err(Usage(if target.is_tcp() {
+            "the server has no address of the family of --bind".to_owned()
+        } else {
+            "connections to a unix socket have no source address (leave --bind out)".to_owned()
+        }));
+    }
+    for source in &usable {
+        UdpSocket::bind((*source, 0)).map_err(|error| Usage(format!("cannot connect from {source} (--bind): {}", io_reason(&error))))?;
+    }
+    Ok(usable)
+}
+
 /// Where the connections of a run come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
     /// Subscribers of all processes.
     pub(super) subscribers: usize,
-    /// `--bind`
+    /// Those of `--bind` that can be used.
     pub(super) given: &'a [IpAddr],
     /// The server is on this machine, which has the addresses 127.0.0.0/8.
     pub(super) is_loopback: bool,

@@ -1,6 +1,7 @@
 //! The course of a run: connect all, wait until the server has them, warm up, publish, wait for the deliveries.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ struct Run<'a> {
     endpoints: Endpoints,
     target: Target,
     client: Http,
+    /// The local addresses given to connect from; empty = none is given.
+    sources: Vec<IpAddr>,
     /// What this process and its workers have in common.
     part: Part,
     /// Publishing has begun: there is something to report when a signal comes.
@@ -104,10 +107,11 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
     let client = args.server.client()?;
     let endpoints = detected(&client, args.server.endpoints(url)?, args.mode).await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
+    let sources = limits::usable_sources(&args.bind, &target)?;
     let prefix = format!("bench-{}-{:x}-", std::process::id(), crate::message::unix_now());
-    let of = args.processes.number(args.subscribers, target.is_loopback() || !args.bind.is_empty());
+    let of = args.processes.number(args.subscribers, target.is_loopback() || !sources.is_empty());
     let part = Part { index: 0, of, start: clock::now(), prefix, sources: Vec::new() };
-    let run = Run { args, endpoints, target, client, part, has_begun: Cell::new(false) };
+    let run = Run { args, endpoints, target, client, sources, part, has_begun: Cell::new(false) };
     if run.target.is_tcp() {
         run.origin().check_ports()?;
     }
@@ -210,7 +214,7 @@ impl Run<'_> {
     }
 
     fn origin(&self) -> limits::Origin<'_> {
-        limits::Origin { subscribers: self.args.subscribers, given: &self.args.bind, is_loopback: self.target.is_loopback() }
+        limits::Origin { subscribers: self.args.subscribers, given: &self.sources, is_loopback: self.target.is_loopback() }
     }
 
     /// Starts the subscribers, here or in processes of their own.
