@@ -35,7 +35,7 @@ impl Nchan {
     pub(super) fn start() -> Self {
         assert!(
             std::path::Path::new(MODULE).exists(),
-            "these tests need nginx with nchan: run tests/run, which installs it, or `apt-get install nginx-light libnginx-mod-nchan`"
+            "these tests need nginx with nchan: run tests/run --install, or `apt-get install nginx-light libnginx-mod-nchan`"
         );
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").to_string();
         let folder = new_folder();

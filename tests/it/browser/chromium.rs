@@ -63,9 +63,7 @@ impl Chromium {
             std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
         };
         let program = PROGRAMS.iter().find(is_there).unwrap_or_else(|| {
-            panic!(
-                "the browser tests need Chromium: run tests/run, which installs it, or `apt-get install chromium` (looked for {PROGRAMS:?})"
-            )
+            panic!("the browser tests need Chromium: run tests/run --install, or `apt-get install chromium` (looked for {PROGRAMS:?})")
         });
         let folder = Directory::new("chromium").keep();
         let mut command = Command::new("bash");
