@@ -359,6 +359,7 @@ fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
     server {{ listen 127.0.0.1:{{{{PORT}}}};
     location /near {{ if ($near != 1) {{ return 403; }} {push} }}
     location /far {{ if ($far) {{ return 402; }} {push} }}
+    location /set {{ set $one $near; if ($arg_id) {{ set $two x$one; }} if ($two != x1) {{ return 401; }} {push} }}
     location /any {{ {push} }} }} }}"#
     );
     let directory = Directory::new("front-variables");
@@ -366,7 +367,7 @@ fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
     let report = Command::new(program()).arg("check").arg(&file).output().expect("the program runs");
     assert_eq!(report.status.code(), Some(2));
     let report = String::from_utf8(report.stdout).expect("a text");
-    for (line, variable) in [(4, "near"), (5, "far")] {
+    for (line, variable) in [(4, "near"), (5, "far"), (6, "two")] {
         let expected = format!("nginx.conf:{line}: variable \"${variable}\" is used by a rule of a push location");
         assert!(report.contains(&expected), "{expected}\n{report}");
     }
@@ -375,9 +376,15 @@ fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
     let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
     let status =
         |path: &str, from: &str| nginx.connect().request("POST", &format!("{path}?id=a&from={from}"), &[], Some(b"hi")).head.status;
-    for (path, from, expected) in
-        [("/near", "10.0.0.1", 200), ("/near", "192.0.2.1", 403), ("/far", "10.0.0.1", 200), ("/far", "192.0.2.1", 402), ("/any", "", 200)]
-    {
+    for (path, from, expected) in [
+        ("/near", "10.0.0.1", 200),
+        ("/near", "192.0.2.1", 403),
+        ("/far", "10.0.0.1", 200),
+        ("/far", "192.0.2.1", 402),
+        ("/set", "10.0.0.1", 200),
+        ("/set", "192.0.2.1", 401),
+        ("/any", "", 200),
+    ] {
         assert_eq!(status(path, from), expected, "{path} {from}");
     }
     server.stop();

@@ -131,7 +131,8 @@ pub(super) fn of_response(directive: &Directive, names: &Names) -> Option<String
     first_variable(directive, |name| is_of_response(name, names))
 }
 
-/// Adds the variables that have no value here: those of `geo` and the like, and of maps that depend on one without a value.
+/// Adds the variables that have no value here: those of `geo` and the like, and those of maps and `set` that depend on one without a
+/// value.
 fn add_unavailable(directives: &[Directive], names: &mut Names) {
     let mut defined = Vec::new();
     visit(directives, &mut |directive| defined.extend(foreign_variable(directive)));
@@ -143,13 +144,16 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
             names.unavailable.push(name);
         }
     }
-    // Maps may refer to each other in any order.
+    // Maps may refer to each other in any order, and variables that are set to maps.
     loop {
         let before = names.unavailable.len();
         visit(directives, &mut |directive| {
-            let is_map = directive.name == "map" && directive.block.is_some();
-            let name = directive.arguments.get(1).filter(|_| is_map).and_then(|name| variable(name));
-            if let Some(name) = name.filter(|name| !names.unavailable.contains(name))
+            let name = match directive.name.as_str() {
+                "map" if directive.block.is_some() => directive.arguments.get(1),
+                "set" | "auth_request_set" => directive.arguments.first(),
+                _ => None,
+            };
+            if let Some(name) = name.and_then(|name| variable(name)).filter(|name| !names.unavailable.contains(name))
                 && unavailable(directive, names).is_some()
             {
                 names.unavailable.push(name);
@@ -199,6 +203,7 @@ fn first_variable(directive: &Directive, is_it: impl Fn(&str) -> bool) -> Option
     let arguments = match directive.name.as_str() {
         "location" | "server_name" => &[][..],
         "map" => directive.arguments.get(..1).unwrap_or_default(),
+        "set" | "auth_request_set" => directive.arguments.get(1..).unwrap_or_default(),
         "if" if directive.arguments.iter().any(|word| matches!(word.as_slice(), b"~" | b"~*" | b"!~" | b"!~*")) => {
             directive.arguments.get(..directive.arguments.len() - 1).unwrap_or_default()
         }

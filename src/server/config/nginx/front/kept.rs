@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::classes::{self, Class, Guard};
 use super::super::directives;
+use super::super::names;
 use super::super::parser::{Block, Directive};
 
 /// Rules that pushctl enforces and that decide in front, too: what is rejected there costs pushctl nothing.
@@ -65,7 +66,8 @@ impl Chooser<'_> {
             ("if", _) => Some(with_inner(directive, |inner| self.keep(inner, Level::Inner).is_some())).filter(has_inner),
             ("limit_except", _) => Some(with_inner(directive, |inner| self.keep(inner, Level::Inner).is_some())).filter(has_inner),
             ("return" | "break" | "rewrite", Level::Server) => Some(directive.clone()),
-            // By reference only.
+            // By reference only, but for those in an `if` that decide in front.
+            ("set", Level::Inner) if self.sets_guard(directive) => Some(directive.clone()),
             ("set", _) => None,
             ("auth_basic_user_file", _) => Some(self.with_absolute_path(directive)),
             _ if RULES.contains(&name) => Some(directive.clone()),
@@ -77,6 +79,12 @@ impl Chooser<'_> {
     fn decides_in_front(&self, directive: &Directive) -> bool {
         let condition = Directive { block: None, ..directive.clone() };
         self.guards.iter().any(|guard| uses(&condition, guard.as_bytes()))
+    }
+
+    /// Whether a `set` is of a variable whose value only the front knows.
+    fn sets_guard(&self, directive: &Directive) -> bool {
+        let name = directive.arguments.first().and_then(|name| names::variable(name));
+        name.is_some_and(|name| self.guards.contains(&name))
     }
 
     /// Whether a directive that pushctl does not serve stays in front.
