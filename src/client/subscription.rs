@@ -6,6 +6,7 @@ mod asking;
 mod bare;
 pub mod detection;
 mod ending;
+mod event;
 mod notice;
 mod settings;
 mod waiting;
@@ -22,6 +23,7 @@ use super::retry::Backoff;
 use super::silence::Silence;
 use super::{Dialect, Endpoints, Error, Http, Message, Mode, ev, http, lp, stream, ws};
 
+pub use event::Event;
 pub use notice::Notice;
 pub use settings::{Channel, Settings, Start};
 use waiting::{Pending, Progress};
@@ -40,25 +42,6 @@ const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const FALLS: u32 = 3;
 /// A mode that worked and then failed so often in a row, without a message, gives way to the next one.
 const MODE_FAILURES: u32 = 3;
-
-/// What happened, and how it moves the [`Marks`](super::marks::Marks) of whoever keeps them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A new message.
-    Message(Message, Step),
-    /// Messages of a channel (of one of them, if none is named) can no longer be had. The message has the server's words.
-    Missed(Message, Gap, Option<Step>),
-    /// A channel was deleted, with this farewell; the others continue.
-    Deleted(String, Vec<u8>, Step),
-    /// Only the marks move.
-    Moved(Step),
-    /// The connection failed and is tried again after the delay.
-    Retrying(Error, Duration),
-    /// The mode does not work, and this one is tried.
-    Falling(Error, Mode),
-    /// Something that the user may want to know.
-    Noticed(Notice),
-}
 
 enum Connection {
     Stream(stream::Connection),
