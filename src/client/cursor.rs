@@ -12,7 +12,7 @@
 //! it has given something, or the backlog is known to have come whole: what is older than the start is wanted there.
 //! Messages that carry neither position nor id (a bare template) cannot be told
 //! apart, so a reconnect may repeat those of the last second.
-//! What the ids of messages show is in [`sequence`]. Pure.
+//! What the ids of messages show is in `sequence`. Pure.
 
 mod sequence;
 

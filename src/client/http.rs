@@ -162,7 +162,7 @@ pub fn is_framed(response: &Response) -> bool {
     response.version() > reqwest::Version::HTTP_11 || has("content-length") || has("transfer-encoding")
 }
 
-/// Reads the whole body, of at most [`MAX_ANSWER_BYTES`].
+/// Reads the whole body, of at most `MAX_ANSWER_BYTES`.
 ///
 /// # Errors
 /// [`Error::Broken`], [`Error::TimedOut`], or [`Error::Protocol`] for a larger one.

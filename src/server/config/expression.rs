@@ -34,7 +34,7 @@ pub trait Variables {
     fn assigned(&self, _slot: usize) -> Option<&[u8]> {
         None
     }
-    /// Any other variable that the server knows: one that [`availability`](super::variables::availability) knows. `uri` is the decoded, normalised path.
+    /// Any other variable that the server knows: one that [`availability`] knows. `uri` is the decoded, normalised path.
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
     /// The file of that path: `$request_filename`.
     fn file_name(&self, _path: &[u8]) -> Option<Vec<u8>> {

@@ -48,7 +48,7 @@ impl Expression {
         self.parts.iter().all(is_it)
     }
 
-    /// True if the variable of that name, one of [`BUILTIN_VARIABLES`](super::BUILTIN_VARIABLES), is in it.
+    /// True if the variable of that name, one of `BUILTIN_VARIABLES`, is in it.
     #[must_use]
     pub fn uses(&self, builtin: &str) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Builtin(name) if name == builtin))
