@@ -2,8 +2,6 @@
 //! (`X-Accel-Redirect`) and refusals. What is expected was seen with nginx 1.22 and nchan 1.3.6.
 
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{Connection, Directory, Reply, Response, ScriptedBackend, Server, conf, free_port};
 
@@ -329,22 +327,6 @@ fn a_back_end_without_an_answer_is_a_502_and_a_silent_one_a_504() {
     }
     let refused = Server::with_conf(&conf("", &locations(&format!("http://127.0.0.1:{}", free_port()), "")));
     assert_eq!(statuses(&refused), [502, 500, 502]);
-}
-
-#[test]
-fn a_connection_that_was_closed_in_the_meantime_is_opened_again() {
-    let answered = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&answered);
-    // It announces that the connection stays, and closes it.
-    let backend = ScriptedBackend::start(move |_| {
-        count.fetch_add(1, Ordering::Relaxed);
-        Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())
-    });
-    let server = Server::with_conf(&conf("", &locations(&format!("http://{}", backend.address), "")));
-    for number in 1..=5 {
-        assert_eq!(server.get("/door").head.status, 200, "request {number}");
-    }
-    assert_eq!(answered.load(Ordering::Relaxed), 5);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod around;
 mod auth_request;
+mod back_end_connections;
 mod back_ends;
 mod back_ends_tls;
 mod bad_clients;

@@ -29,6 +29,9 @@ pub struct Upstream {
     pub balancing: Balancing,
     /// Failures are remembered for later requests. Off for addresses that a request makes, of which there is no end.
     pub keeps_state: bool,
+    /// `keepalive`: idle connections to each server that a shard keeps for further requests. 0 = every request has its own
+    /// connection, as in nginx: a server that sends more than its response then harms no other request.
+    pub keepalive: usize,
     /// The first directive in it that is not supported: requests to the group are answered with 503.
     pub unsupported: Option<String>,
 }
@@ -103,7 +106,7 @@ impl Upstream {
             ServerAddress::Unix(path) => format!("unix:{}", path.display()),
         };
         let servers = vec![UpstreamServer::new(address)];
-        Self { name, servers, balancing: Balancing::default(), keeps_state, unsupported: None }
+        Self { name, servers, balancing: Balancing::default(), keeps_state, keepalive: 0, unsupported: None }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use axum::http::{Method, Request, Response as HttpResponse, Uri};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -184,7 +184,7 @@ impl Backend {
         }
         let body = if request.passes_body { body } else { Bytes::new() };
         let begin = Instant::now();
-        let mut selection = self.balancer.select(&route.upstream, route.key).await;
+        let mut selection = self.balancer.select(&route.upstream, route.key, self.timeout).await;
         let mut last = Err(Unreachable::Failed);
         let mut tries = 0;
         while let Some(attempt) = selection.next() {
@@ -257,12 +257,14 @@ impl Backend {
         let shorter = |time: Option<Duration>| time.map_or(self.timeout, |time| time.min(self.timeout));
         let (connect_timeout, limit) = (shorter(route.connect_timeout), shorter(route.timeout));
         let mut unsent = Some(request.http(body.clone()));
-        if let Some(connection) = self.pool.take(peer) {
+        if let Some(connection) = self.pool.take(peer).filter(|_| route.upstream.keepalive > 0) {
             let sent = self.on_connection(connection, unsent.take().unwrap_or_default(), limit, route).await;
             match sent {
                 Ok(told) => return Ok(told),
                 // The server has closed it in the meantime.
                 Err(Retry { unsent: Some(again), .. }) => unsent = Some(again),
+                // It may have closed it at the same time as the request was sent.
+                Err(Retry { failure, .. }) if failure.kind == FailureKind::Error && is_idempotent(&request.method) => {}
                 Err(Retry { failure, .. }) => return Err(failure),
             }
         }
@@ -290,7 +292,9 @@ impl Backend {
             Retry { failure: Failure::of_request(&error.error, was_sent), unsent }
         })?;
         let told = self.read(&connection, response, limit, route).await.map_err(failed)?;
-        self.pool.keep(connection);
+        if told.ends_where_expected() {
+            self.pool.keep(connection, route.upstream.keepalive);
+        }
         Ok(told)
     }
 
@@ -356,6 +360,9 @@ impl BackendRequest {
         let mut request = Request::new(Body::from(body));
         let headers = request.headers_mut();
         headers.insert(HOST, self.route.host.clone());
+        if self.route.upstream.keepalive == 0 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if length > 0 || self.tells_length {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }

@@ -22,14 +22,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::balancer::PeerAddress;
+use super::peers::PeerAddress;
 
-/// Connections that are kept for further requests, to each server.
-const IDLE_PER_SERVER: usize = 16;
 /// Connections that are kept, to all servers.
 const MAX_IDLE: usize = 256;
 /// How long they are kept.
 const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Headers of a response.
+const MAX_HEADERS: usize = 512;
 /// Bytes of a head of a response that are recorded.
 const MAX_RECORDED: usize = 64 * 1024;
 
@@ -106,16 +106,16 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose response is complete.
-    pub(super) fn keep(&self, mut connection: PeerConnection) {
-        if connection.sender.is_closed() {
+    /// Keeps a connection whose response is complete, unless there are `most` to that server.
+    pub(super) fn keep(&self, mut connection: PeerConnection, most: usize) {
+        if most == 0 || connection.sender.is_closed() {
             return;
         }
         (connection.is_reused, connection.idle_since) = (true, Instant::now());
         let mut idle = self.idle.lock();
         let count: usize = idle.values().map(Vec::len).sum();
         let of_server = idle.entry(connection.key.clone()).or_default();
-        if of_server.len() >= IDLE_PER_SERVER || count >= MAX_IDLE {
+        if of_server.len() >= most || count >= MAX_IDLE {
             return;
         }
         of_server.push(connection);
@@ -165,7 +165,7 @@ impl PeerConnection {
         };
         let record = Arc::<Mutex<Record>>::default();
         let io = TokioIo::new(Recorded { stream, record: Arc::clone(&record) });
-        let (sender, connection) = http1::handshake(io).await.map_err(|error| error.to_string())?;
+        let (sender, connection) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(io).await.map_err(|error| error.to_string())?;
         // It ends with its sender; its errors are those of the requests.
         tokio::spawn(async move { drop(connection.await) });
         let tls = peer.tls.as_ref().map(|tls| Arc::clone(&tls.client));
@@ -216,8 +216,7 @@ impl Record {
     }
 
     fn headers(&self) -> Vec<RawHeader> {
-        const MOST: usize = 128;
-        let mut headers = [httparse::EMPTY_HEADER; MOST];
+        let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         if !response.parse(&self.head).is_ok_and(|status| status.is_complete()) {
             return Vec::new();

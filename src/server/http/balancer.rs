@@ -2,17 +2,18 @@
 //! without servers that failed recently. A shard remembers failures on its own, as a worker of nginx does.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::peers::{PeerAddress, PeerId, Resolved, resolve};
 use crate::server::config::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 
 /// How long addresses of a host name are used before the name is resolved again.
 const RESOLVED_FOR: Duration = Duration::from_secs(30);
+/// How soon a name is looked up again after that has failed.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(2);
 /// Servers that a key is tried with before the others are, in turn.
 const KEY_ATTEMPTS: u32 = 20;
 
@@ -26,7 +27,8 @@ pub(super) struct Balancer {
 #[derive(Debug, Default)]
 struct Group {
     peers: Vec<Peer>,
-    resolved: Option<Instant>,
+    /// When its names are resolved again; `None` = they never were.
+    resolve_at: Option<Instant>,
 }
 
 /// An address of a server, and how it does.
@@ -46,23 +48,6 @@ struct Peer {
     active: u32,
 }
 
-/// Which peer of a group it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PeerId {
-    /// Number of the server.
-    server: usize,
-    address: PeerAddress,
-}
-
-/// What is connected to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum PeerAddress {
-    /// TCP
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
-}
-
 /// The choices of one request.
 pub(super) struct Selection {
     upstream: Arc<Upstream>,
@@ -78,12 +63,12 @@ pub(super) struct Attempt {
 }
 
 impl Balancer {
-    /// Begins the choices of a request; `key` is that of a balancing by key.
-    pub(super) async fn select(&self, upstream: &Arc<Upstream>, key: Option<u32>) -> Selection {
+    /// Begins the choices of a request; `key` is that of a balancing by key. Each name is looked up for at most `limit`.
+    pub(super) async fn select(&self, upstream: &Arc<Upstream>, key: Option<u32>, limit: Duration) -> Selection {
         let group = self.group(upstream);
         if group.lock().is_stale(upstream) {
-            let ids = resolve(upstream).await;
-            group.lock().replace(ids, upstream);
+            let resolved = resolve(upstream, limit).await;
+            group.lock().replace(resolved, upstream);
         }
         Selection { upstream: Arc::clone(upstream), group, key, tried: Vec::new() }
     }
@@ -96,33 +81,20 @@ impl Balancer {
     }
 }
 
-/// Every address of every server. A name that cannot be resolved has none.
-async fn resolve(upstream: &Upstream) -> Vec<PeerId> {
-    let mut ids = Vec::new();
-    for (server, UpstreamServer { address, .. }) in upstream.servers.iter().enumerate() {
-        let mut add = |address| ids.push(PeerId { server, address });
-        match address {
-            ServerAddress::Ip(address) => add(PeerAddress::Tcp(*address)),
-            ServerAddress::Unix(path) => add(PeerAddress::Unix(path.clone())),
-            ServerAddress::Name(name, port) => match tokio::net::lookup_host((name.as_str(), *port)).await {
-                Ok(addresses) => addresses.for_each(|address| add(PeerAddress::Tcp(address))),
-                Err(error) => tracing::debug!(name, %error, "cannot resolve a back-end"),
-            },
-        }
-    }
-    ids
-}
-
 impl Group {
     fn is_stale(&self, upstream: &Upstream) -> bool {
         let has_names = || upstream.servers.iter().any(|server| matches!(server.address, ServerAddress::Name(..)));
-        self.resolved.is_none_or(|resolved| has_names() && resolved.elapsed() > RESOLVED_FOR)
+        self.resolve_at.is_none_or(|due| has_names() && due < Instant::now())
     }
 
-    /// Takes these peers; what is known of those that were there already stays.
-    fn replace(&mut self, ids: Vec<PeerId>, upstream: &Upstream) {
-        self.resolved = Some(Instant::now());
+    /// Takes these peers; what is known of those that were there already stays. A server whose name cannot be resolved now
+    /// keeps its addresses.
+    fn replace(&mut self, resolved: Resolved, upstream: &Upstream) {
+        let Resolved { mut ids, unresolved } = resolved;
+        let valid_for = if unresolved.is_empty() { RESOLVED_FOR } else { RESOLVE_AGAIN };
+        self.resolve_at = Some(Instant::now() + valid_for);
         let mut before = std::mem::take(&mut self.peers);
+        ids.extend(before.iter().map(|peer| peer.id.clone()).filter(|id| unresolved.contains(&id.server)));
         for id in ids {
             let known = before.iter().position(|peer| peer.id == id).map(|at| before.swap_remove(at));
             let weight = i64::from(upstream.servers[id.server].weight);
@@ -286,18 +258,11 @@ impl Drop for Attempt {
     }
 }
 
-impl std::fmt::Display for PeerAddress {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(out),
-            Self::Unix(path) => write!(out, "unix:{}", path.display()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
 
     fn upstream(servers: &[&str], balancing: Balancing) -> Arc<Upstream> {
         let server = |text: &&str| {
@@ -315,7 +280,7 @@ mod tests {
             server
         };
         let servers = servers.iter().map(server).collect();
-        Arc::new(Upstream { name: "up".to_owned(), servers, balancing, keeps_state: true, unsupported: None })
+        Arc::new(Upstream { name: "up".to_owned(), servers, balancing, keeps_state: true, keepalive: 0, unsupported: None })
     }
 
     fn port(attempt: &Attempt) -> u16 {
@@ -329,7 +294,7 @@ mod tests {
     async fn ports(balancer: &Balancer, upstream: &Arc<Upstream>, count: usize) -> Vec<Option<u16>> {
         let mut ports = Vec::new();
         for _ in 0..count {
-            let mut selection = balancer.select(upstream, None).await;
+            let mut selection = balancer.select(upstream, None, LIMIT).await;
             let attempt = selection.next();
             attempt.iter().for_each(|attempt| selection.record_success(attempt));
             ports.push(attempt.as_ref().map(port));
@@ -351,7 +316,7 @@ mod tests {
     async fn backups_and_servers_that_are_down_wait() {
         let upstream = upstream(&["1 down", "2", "3 backup"], Balancing::RoundRobin);
         let balancer = Balancer::default();
-        let mut selection = balancer.select(&upstream, None).await;
+        let mut selection = balancer.select(&upstream, None, LIMIT).await;
         let first = selection.next().expect("the one that is up");
         assert_eq!(port(&first), 2);
         selection.record_failure(&first);
@@ -364,7 +329,7 @@ mod tests {
     async fn failures_leave_a_server_out_unless_it_is_alone_or_may_fail() {
         for (servers, expected) in [(&["1"][..], Some(1)), (&["1 max_fails=0", "2 down"], Some(1)), (&["1", "2 down"], None)] {
             let (upstream, balancer) = (upstream(servers, Balancing::RoundRobin), Balancer::default());
-            let mut selection = balancer.select(&upstream, None).await;
+            let mut selection = balancer.select(&upstream, None, LIMIT).await;
             let attempt = selection.next().expect("it is tried at first");
             selection.record_failure(&attempt);
             assert_eq!(ports(&balancer, &upstream, 1).await, [expected], "{servers:?}");
@@ -379,14 +344,30 @@ mod tests {
         for key in 0..50 {
             let mut chosen = Vec::new();
             for _ in 0..3 {
-                chosen.push(balancer.select(&upstream, Some(key)).await.next().as_ref().map(port));
+                chosen.push(balancer.select(&upstream, Some(key), LIMIT).await.next().as_ref().map(port));
             }
             assert!(chosen.iter().all(|port| *port == chosen[0]), "{chosen:?}");
-            let mut selection = balancer.select(&upstream, Some(key)).await;
+            let mut selection = balancer.select(&upstream, Some(key), LIMIT).await;
             let first = selection.next().as_ref().map(port);
             assert_ne!(selection.next().as_ref().map(port), first);
             reached.extend(first);
         }
         assert!([1, 2, 3].iter().all(|port| reached.contains(port)));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_resolved_now_keeps_its_addresses() {
+        let mut upstream = Upstream::clone(&upstream(&["1", "2"], Balancing::RoundRobin));
+        upstream.servers[0].address = ServerAddress::Name("one".to_owned(), 1);
+        let id = |server: usize| PeerId { server, address: PeerAddress::Tcp(([127, 0, 0, 1], [1, 2][server]).into()) };
+        let mut group = Group::default();
+        group.replace(Resolved { ids: vec![id(0), id(1)], unresolved: Vec::new() }, &upstream);
+        group.peers[0].fails = 1;
+        group.replace(Resolved { ids: vec![id(1)], unresolved: vec![0] }, &upstream);
+        let mut kept: Vec<_> = group.peers.iter().map(|peer| (peer.id.server, peer.fails)).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [(0, 1), (1, 0)]);
+        group.replace(Resolved { ids: vec![id(1)], unresolved: Vec::new() }, &upstream);
+        assert_eq!(group.peers.len(), 1, "the name stands for nothing any more");
     }
 }

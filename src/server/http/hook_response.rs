@@ -66,6 +66,14 @@ impl HookResponse {
         self.response_headers.ignores_redirect
     }
 
+    /// Nothing of it can follow on its connection. A server that announces a body where there must be none may send it.
+    pub(super) fn ends_where_expected(&self) -> bool {
+        let has_no_body = matches!(self.status, 204 | 304);
+        let announces_body =
+            self.header("transfer-encoding").is_some() || self.header("content-length").is_some_and(|length| length != b"0");
+        !(has_no_body && announces_body)
+    }
+
     /// The value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.get(name).map(HeaderValue::as_bytes)
@@ -152,4 +160,31 @@ pub(super) fn is_passed(name: &str) -> bool {
     let is_own = OWN_HEADERS.iter().any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     is_plain && !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_announced_where_there_is_none_may_follow() {
+        for (status, name, value, expected) in [
+            (204, "content-length", "0", true),
+            (204, "x", "y", true),
+            (204, "content-length", "5", false),
+            (304, "transfer-encoding", "chunked", false),
+            (200, "content-length", "5", true),
+        ] {
+            let headers = header(name.as_bytes(), value.as_bytes()).into_iter().collect();
+            let response = HookResponse {
+                status,
+                headers,
+                raw_headers: Vec::new(),
+                body: Bytes::new(),
+                response_headers: Arc::default(),
+                returned: None,
+            };
+            assert_eq!(response.ends_where_expected(), expected, "{status} {name}: {value}");
+        }
+    }
 }

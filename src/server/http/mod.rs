@@ -46,6 +46,7 @@ mod pace;
 mod pages;
 mod passed;
 mod password;
+mod peers;
 mod polled;
 mod proxy_request;
 mod refusal;

@@ -130,7 +130,8 @@ fn serve_named<S: Read + Write>(mut stream: S, log: &Mutex<Vec<String>>, reply: 
     }
 }
 
-fn next_request(stream: &mut impl Read, read: &mut Vec<u8>) -> Option<String> {
+/// Reads a request: its head and body. `read` keeps what follows it.
+pub(crate) fn next_request(stream: &mut impl Read, read: &mut Vec<u8>) -> Option<String> {
     let mut piece = [0; 4096];
     loop {
         if let Some(end) = super::find(read, b"\r\n\r\n").map(|at| at + 4) {

@@ -16,7 +16,7 @@ mod websocket;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub(crate) use backend::{Reply, ScriptedBackend};
+pub(crate) use backend::{Reply, ScriptedBackend, next_request};
 pub(crate) use connection::{Connection, Head, Response};
 pub(crate) use directory::Directory;
 pub(crate) use message::{Message, object};

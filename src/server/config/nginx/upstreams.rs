@@ -10,12 +10,11 @@ use super::{Report, Verdict, nchan_unsupported, units};
 /// Port of a server without one.
 const DEFAULT_PORT: u16 = 80;
 /// Directives that change nothing here, with the reason.
-const IGNORED: [(&str, &str); 5] = [
+const IGNORED: [(&str, &str); 4] = [
     ("zone", "each shard remembers failures on its own"),
-    ("keepalive", "connections to back-ends are kept open in any case"),
-    ("keepalive_requests", "connections to back-ends are kept open in any case"),
-    ("keepalive_time", "connections to back-ends are kept open in any case"),
-    ("keepalive_timeout", "connections to back-ends are kept open in any case"),
+    ("keepalive_requests", "connections are kept for any number of requests"),
+    ("keepalive_time", "connections are kept for 30 seconds after their last request"),
+    ("keepalive_timeout", "connections are kept for 30 seconds after their last request"),
 ];
 
 /// The groups among the blocks of `http`; locations may name those that come later in the file.
@@ -35,6 +34,7 @@ fn read(directive: &Directive, block: &Block, names: &Names, upstreams: &mut Ups
         servers: Vec::new(),
         balancing: Balancing::RoundRobin,
         keeps_state: true,
+        keepalive: 0,
         unsupported: None,
     };
     let is_redis = block.directives.iter().any(|inner| inner.name.starts_with("nchan_redis_"));
@@ -91,10 +91,14 @@ fn entry(directive: &Directive, names: &Names, upstream: &mut Upstream, report: 
         ("least_conn", []) => upstream.balancing = Balancing::LeastConnections,
         // In turn is as good as any order.
         ("random", [] | [_] | [_, _]) => {}
+        ("keepalive", [count]) => {
+            let count = units::number(count).and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+            upstream.keepalive = count.ok_or("invalid value in \"keepalive\" directive")?;
+        }
         ("hash", [key]) => upstream.balancing = Balancing::Key(expression(key, names)?),
         ("hash", [key, consistent]) if consistent == b"consistent" => upstream.balancing = Balancing::Key(expression(key, names)?),
         ("hash", [_, other]) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
-        ("server" | "ip_hash" | "least_conn" | "random" | "hash", _) => return Err(wrong_count()),
+        ("server" | "ip_hash" | "least_conn" | "random" | "hash" | "keepalive", _) => return Err(wrong_count()),
         _ if name.starts_with("nchan_") => return Err(format!("unknown directive \"{name}\"")),
         _ => {
             // What it does to the choice of a server, nobody knows here.
