@@ -259,7 +259,14 @@ fn visible(text: &str) -> String {
 fn is_yaml_scalar(id: &[u8]) -> bool {
     let contains = |needle: &[u8]| memchr::memmem::find(id, needle).is_some();
     let is_indicator = |byte: &u8| b"!&*?{}[],|>@`\"'%#:".contains(byte);
-    let is_open = id.is_empty() || id.first().is_some_and(is_indicator) || id.starts_with(b"- ") || id == b"-" || id.starts_with(b"---");
+    // YAML 1.1, which many libraries still read, gives these a meaning.
+    let is_old_tag = matches!(id, b"=" | b"<<");
+    let is_open = is_old_tag
+        || id.is_empty()
+        || id.first().is_some_and(is_indicator)
+        || id.starts_with(b"- ")
+        || id == b"-"
+        || id.starts_with(b"---");
     let has_structure = contains(b": ") || contains(b" #") || id.ends_with(b":") || id.starts_with(b" ") || id.ends_with(b" ");
     std::str::from_utf8(id).is_ok_and(|text| !text.chars().any(char::is_control)) && !is_open && !has_structure
 }
@@ -284,6 +291,8 @@ mod tests {
             String::from_utf8(out).expect("UTF-8")
         };
         for (id, json, xml, yaml, plain) in [
+            ("=", "=", "=", "\"=\"", "="),
+            ("<<", "<<", "&lt;&lt;", "\"<<\"", "<<"),
             ("news.1", "news.1", "news.1", "news.1", "news.1"),
             ("h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}"),
             ("a\"b\\c", "a\\\"b\\\\c", "a\"b\\c", "a\"b\\c", "a\"b\\c"),
