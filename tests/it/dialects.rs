@@ -228,10 +228,12 @@ fn a_group_is_closed_to_ids_with_slashes() {
 
 #[test]
 fn a_back_end_that_is_down_lets_nobody_in() {
+    let closed = crate::support::free_port();
     let locations = "
         location = /ps { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth; }
         location = /nowhere { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /missing; }
-        location = /auth { internal; proxy_pass http://127.0.0.1:1/; }";
+        location = /auth { internal; proxy_pass http://127.0.0.1:PORT/; }";
+    let locations = &locations.replace("PORT", &closed.to_string());
     let server = Server::with_conf(&conf("", locations));
     for path in ["/ps?id=c", "/nowhere?id=c"] {
         assert_eq!(server.get(path).head.status, 502, "{path}");
