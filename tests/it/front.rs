@@ -360,6 +360,8 @@ fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
     location /near {{ if ($near != 1) {{ return 403; }} {push} }}
     location /far {{ if ($far) {{ return 402; }} {push} }}
     location /set {{ set $one $near; if ($arg_id) {{ set $two x$one; }} if ($two != x1) {{ return 401; }} {push} }}
+    location /deny {{ if ($near = 0) {{ set $deny 1; }} if ($deny) {{ return 409; }} {push} }}
+    location /part {{ if ($near ~ (?<part>.*)) {{ set $copy $part; }} if ($copy != 1) {{ return 410; }} {push} }}
     location /any {{ {push} }} }} }}"#
     );
     let directory = Directory::new("front-variables");
@@ -383,6 +385,10 @@ fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
         ("/far", "192.0.2.1", 402),
         ("/set", "10.0.0.1", 200),
         ("/set", "192.0.2.1", 401),
+        ("/deny", "10.0.0.1", 200),
+        ("/deny", "192.0.2.1", 409),
+        ("/part", "10.0.0.1", 200),
+        ("/part", "192.0.2.1", 410),
         ("/any", "", 200),
     ] {
         assert_eq!(status(path, from), expected, "{path} {from}");

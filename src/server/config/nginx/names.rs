@@ -132,7 +132,7 @@ pub(super) fn of_response(directive: &Directive, names: &Names) -> Option<String
 }
 
 /// Adds the variables that have no value here: those of `geo` and the like, and those of maps and `set` that depend on one without a
-/// value.
+/// value, also by the condition of an `if` around a `set`.
 fn add_unavailable(directives: &[Directive], names: &mut Names) {
     let mut defined = Vec::new();
     visit(directives, &mut |directive| defined.extend(foreign_variable(directive)));
@@ -158,9 +158,30 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
             {
                 names.unavailable.push(name);
             }
+            add_conditional(directive, names);
         });
         if names.unavailable.len() == before {
             return;
+        }
+    }
+}
+
+/// Adds the variables that an `if` with an unavailable condition sets or captures: whether it holds is not known here.
+fn add_conditional(directive: &Directive, names: &mut Names) {
+    let Some(block) = directive.block.as_ref().filter(|_| directive.name == "if") else { return };
+    if unavailable(directive, names).is_none() {
+        return;
+    }
+    let mut found = Vec::new();
+    conditions::capture_names(directive, &mut found);
+    visit(&block.directives, &mut |inner| {
+        if matches!(inner.name.as_str(), "set" | "auth_request_set") {
+            found.extend(inner.arguments.first().and_then(|name| variable(name)));
+        }
+    });
+    for name in found {
+        if !names.unavailable.contains(&name) {
+            names.unavailable.push(name);
         }
     }
 }
