@@ -78,13 +78,18 @@ fn an_unknown_variable_names_the_foreign_directive_that_sets_it() {
         ("", "set_by_lua_block $chan { return '}' }", "set_by_lua_block", 7),
         ("", "set_by_lua_file $chan chan.lua;", "set_by_lua_file", 7),
         ("", "set_md5 $chan $arg_a;", "set_md5", 7),
-        ("perl_set $chan 'sub { return 1; }';", "", "perl_set", 4),
-        ("js_set $chan main.chan;", "", "js_set", 4),
     ] {
         let location = "push_stream_subscriber; push_stream_channels_path $chan;";
         let (code, text) = checked(&file(http, server, location));
         let expected = format!("unknown \"chan\" variable (\"{directive}\" in line {line} of nginx.conf sets it and is not supported: use");
         assert!(text.contains(&expected), "{expected}\n{text}");
+        assert_eq!(code, Some(2), "{text}");
+    }
+    // These define it for the whole file: it is known, but not its value.
+    for setter in ["perl_set $chan 'sub { return 1; }';", "js_set $chan main.chan;"] {
+        let (code, text) = checked(&file(setter, "", "push_stream_subscriber; push_stream_channels_path $chan;"));
+        let expected = "nginx.conf:10: variable \"$chan\" is used by a rule of a push location and has no value in pushctl";
+        assert!(text.contains(expected), "{expected}\n{text}");
         assert_eq!(code, Some(2), "{text}");
     }
 }

@@ -306,6 +306,6 @@ const UPSTREAM_SETTINGS: &str = "bind buffer_size buffering buffers busy_buffers
 
 /// Classes of other families by the beginning of the name.
 static PREFIXES: &[(Class, &str)] = &[
-    (Class::Guard(Guard::Access), "auth_ naxsi_ modsecurity_ Sec shib_ testcookie_ datadog_appsec_"),
+    (Class::Guard(Guard::Access), "naxsi_ modsecurity_ Sec shib_ testcookie_ datadog_appsec_"),
     (Class::Guard(Guard::Handler), "passenger_"),
 ];
