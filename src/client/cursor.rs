@@ -338,11 +338,13 @@ impl Cursor {
     /// The next message is then no sign of a further gap. A gap of unknown size is reported once until then.
     pub fn skip(&mut self, channel: &str, position: Option<Position>, gap: Gap) -> Option<Step> {
         let last = self.channels.get(channel).copied().unwrap_or_default();
-        if gap.is_unknown() && !self.reported.insert(channel.to_owned()) {
+        // Where several channels stand apart, the server was asked for the oldest place. The start of a cursor that begins at an
+        // event id is only the time of the request: what the server reports may lie before it.
+        let own = last.position.or(self.base.filter(|_| !self.begins_at_event));
+        if position.zip(own).is_some_and(|(position, own)| position <= own) {
             return None;
         }
-        // Where several channels stand apart, the server was asked for the oldest place.
-        if position.is_some_and(|position| last.position.or(self.base).is_some_and(|own| position <= own)) {
+        if gap.is_unknown() && !self.reported.insert(channel.to_owned()) {
             return None;
         }
         let mark = Mark { position: position.or(last.position), id: None };

@@ -226,6 +226,21 @@ fn a_gap_is_reported_once_by_every_mode_of_our_own_server() {
 }
 
 #[test]
+fn an_event_id_that_no_message_has_is_reported_in_every_mode() {
+    let server = Server::start(&[]);
+    let second = || server.get("/pub?id=ch").head.get("Date").map(str::to_owned);
+    server.publish("ch", "old");
+    // The message is older than the run, also by the clock of the server.
+    let published = second();
+    crate::support::wait_until("the next second begins", || second() != published);
+    for mode in ["ev", "ws", "lp", "stream", "poll"] {
+        let args = ["sub", "ch", "--url", server.url(), "--since", "id:nope", "-m", mode, "-n", "1", "-t", "20s", "--fail-on-gap"];
+        let outcome = run(&args, b"");
+        assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr), (10, "", told("ch")), "{mode}");
+    }
+}
+
+#[test]
 fn a_restart_of_our_own_server_is_reported_once_by_every_mode_and_by_one_run() {
     let directory = Directory::new("gap-restart");
     let (file, kept) = (directory.path().join("c"), directory.path().join("kept"));
