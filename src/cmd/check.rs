@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
 }
 
 impl Args {
-    /// `--front` and `--to-toml` print what the file has, whoever enforces it.
+    /// `--front` and `--to-toml` print what the file has, whatever enforces it.
     fn import_options(&self) -> ImportOptions {
         let prints_file = self.front.is_some() || self.to_toml;
         let front_enforces = if prints_file { FrontEnforces::all() } else { FrontEnforces(self.front_enforces.clone()) };

@@ -1,5 +1,5 @@
 //! A time limit on work that waits for others, such as the response of a back-end. A pause of this process does not use it up:
-//! what arrived meanwhile is in time, although it is read late.
+//! what arrived during the pause is in time, although it is read late.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};

@@ -39,7 +39,7 @@ pub(super) enum Progress {
 enum Timer {
     /// The server had time to give a backlog.
     Backlogs,
-    /// The user is told that no answer comes.
+    /// Reports to the user that no response arrives.
     Notice,
     /// The connection counts as broken.
     Silence,
@@ -106,7 +106,7 @@ impl Subscription {
         let waits_for_head = is_endless && self.pending.is_some() && !self.has_told_of_waiting;
         let notice = waits_for_head.then(|| (self.asked_at + FIRST_BYTES, Timer::Notice));
         let silence = self.silence.deadline(self.has_alternative()).filter(|_| is_endless).map(|due| (due, Timer::Silence));
-        // Where a silence ends the wait, the user is told of that.
+        // Where a silence ends the wait, it is reported to the user.
         let notice = notice.filter(|(due, _)| silence.is_none_or(|(silence, _)| *due < silence));
         [backlogs, notice, silence].into_iter().flatten().min_by_key(|(due, _)| *due)
     }

@@ -95,7 +95,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// As what it is counted; `None` = as something else, by whoever ended it.
+    /// As what it is counted; `None` = as something else, by the code that ended it.
     #[must_use]
     pub fn incident(self) -> Option<Incident> {
         Some(match self {

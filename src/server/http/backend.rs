@@ -307,7 +307,7 @@ impl Backend {
         route: &BackendRoute,
     ) -> Result<HookResponse, Failure> {
         let (head, incoming) = response.into_parts();
-        // The others are none that an answer ends with (RFC 9110, section 15), so that nobody can be told them.
+        // The others are none that an answer ends with (RFC 9110, section 15), so that no client can receive them.
         if !(200..600).contains(&head.status.as_u16()) {
             return Err(Failure::body(format!("the status {} is no answer", head.status.as_u16())));
         }

@@ -34,7 +34,7 @@ pub(super) struct Returned {
     pub(super) has_text: bool,
 }
 
-/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that are written anew.
+/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that pushctl writes itself.
 const OWN_HEADERS: [&str; 10] = [
     "connection",
     "content-length",

@@ -9,7 +9,7 @@ use crate::server::config::variables::{Availability, availability};
 /// Most maps within maps that are looked into, as with their evaluation.
 const MAX_DEPTH: u8 = 16;
 
-/// Variables whose value changes up to the end of a request, beside those of its answer.
+/// Variables whose value changes up to the end of a request, in addition to those of its response.
 const OF_END: [&str; 7] = ["connection_time", "msec", "request_body", "request_length", "request_time", "time_iso8601", "time_local"];
 
 /// The values of a request that an expression needs later.

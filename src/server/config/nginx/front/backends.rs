@@ -1,6 +1,6 @@
 //! The servers of a file by the addresses that they listen on, and the address at which pushctl serves each group of them.
 //!
-//! Servers that share an address are told apart by their names; at another address the same names may mean other servers.
+//! Servers that share an address are distinguished by their names; at another address the same names may mean other servers.
 
 use std::net::SocketAddr;
 
