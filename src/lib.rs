@@ -25,8 +25,9 @@
 //! | [`server::publisher`], [`server::subscriber`], [`server::statistics`] | what a request asks for and what it gets |
 //! | `server::http` | listening, HTTP/1.x connections, routing |
 //!
-//! Imports point one way: `http -> {publisher, subscriber, statistics} -> {dialect, broker, fanout}`, `fanout -> broker ->
-//! message`; a test holds this.
+//! Imports point one way:
+//! `http -> {publisher, subscriber, statistics} -> {dialect, broker, fanout}`,
+//! `fanout -> broker -> message`; a test holds this.
 
 pub mod client;
 pub mod cmd;

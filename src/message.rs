@@ -4,10 +4,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The place of a message in time, as the push-stream protocol exposes it: the whole second of its publication and a
-/// counter (`tag`) over all messages that the server took in that second, starting at 1.
+/// The place of a message in time, as the push-stream protocol exposes it: the whole second of its
+/// publication and a counter (`tag`) over all messages that the server took in that second,
+/// starting at 1.
 ///
-/// Positions of one server are strictly increasing in the order of publication (protocol reference, section 3).
+/// Positions of one server are strictly increasing in the order of publication (protocol reference,
+/// section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Seconds since the Unix epoch.
@@ -36,9 +38,11 @@ impl Position {
     }
 }
 
-/// Formats seconds since the Unix epoch as the preferred form of an HTTP date (RFC 9110, section 5.6.7).
+/// Formats seconds since the Unix epoch as the preferred form of an HTTP date (RFC 9110, section
+/// 5.6.7).
 ///
-/// Seconds beyond the year 9999 are shown as its last second, because the format has no room for them.
+/// Seconds beyond the year 9999 are shown as its last second, because the format has no room for
+/// them.
 #[must_use]
 pub fn http_date(unix_seconds: u64) -> String {
     const LAST: u64 = 253_402_300_799;
@@ -47,15 +51,19 @@ pub fn http_date(unix_seconds: u64) -> String {
 
 /// Reads an HTTP date in its RFC 1123, RFC 850 or asctime form into seconds since the Unix epoch.
 ///
-/// As strict as nginx where clients meet it: the day of the first two forms needs two digits, the month is
-/// case-sensitive, the weekday and the zone are ignored, and a date before 1970 is none (protocol reference,
-/// section 7.1).
+/// As strict as nginx where clients meet it: the day of the first two forms needs two digits, the
+/// month is case-sensitive, the weekday and the zone are ignored, and a date before 1970 is none
+/// (protocol reference, section 7.1).
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.trim_matches(' ');
     if let Some((_, rest)) = text.split_once(',') {
         let rest = rest.trim_start_matches(' ');
-        let separator = if rest.as_bytes().get(2) == Some(&b'-') { '-' } else { ' ' };
+        let separator = if rest.as_bytes().get(2) == Some(&b'-') {
+            '-'
+        } else {
+            ' '
+        };
         let mut fields = rest.splitn(3, separator);
         let (day, month, rest) = (fields.next()?, fields.next()?, fields.next()?);
         let (year, rest) = rest.split_once(' ')?;
@@ -71,7 +79,13 @@ pub fn parse_http_date(text: &[u8]) -> Option<u64> {
     }
     // asctime: "Sun Nov  6 08:49:37 1994"
     let mut fields = text.split(' ').filter(|field| !field.is_empty());
-    let (_weekday, month, day, clock, year) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (_weekday, month, day, clock, year) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
     if year.len() != 4 || day.len() > 2 {
         return None;
     }
@@ -90,21 +104,39 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn seconds(year: u64, month: &str, day: u64, clock: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     const DAYS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let month = MONTHS.iter().position(|name| *name == month)?;
     let mut fields = clock.split(':');
-    let (hour, minute, second) = (two_digits(fields.next()?)?, two_digits(fields.next()?)?, two_digits(fields.next()?)?);
+    let (hour, minute, second) = (
+        two_digits(fields.next()?)?,
+        two_digits(fields.next()?)?,
+        two_digits(fields.next()?)?,
+    );
     let leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let days_in_month = DAYS[month] + u64::from(leap && month == 1);
-    if fields.next().is_some() || hour > 23 || minute > 59 || second > 59 || day == 0 || day > days_in_month || year < 1970 {
+    if fields.next().is_some()
+        || hour > 23
+        || minute > 59
+        || second > 59
+        || day == 0
+        || day > days_in_month
+        || year < 1970
+    {
         return None;
     }
     // Days from 1970-01-01, counting leap days of the years before.
     let before = year - 1;
     let leap_days = before / 4 - before / 100 + before / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
     let day_of_year = DAYS[..month].iter().sum::<u64>() + u64::from(leap && month > 1) + day - 1;
-    Some(((year - 1970) * 365 + leap_days + day_of_year) * 86_400 + hour * 3600 + minute * 60 + second)
+    Some(
+        ((year - 1970) * 365 + leap_days + day_of_year) * 86_400
+            + hour * 3600
+            + minute * 60
+            + second,
+    )
 }
 
 fn two_digits(text: &str) -> Option<u64> {
@@ -114,7 +146,9 @@ fn two_digits(text: &str) -> Option<u64> {
 /// The wall clock in whole seconds since the Unix epoch.
 #[must_use]
 pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(test)]
@@ -123,13 +157,23 @@ mod tests {
 
     #[test]
     fn http_dates_are_read_in_three_forms() {
-        for text in
-            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Xxx, 06 Nov 1994 08:49:37"]
-        {
-            assert_eq!(parse_http_date(text.as_bytes()), Some(784_111_777), "{text}");
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Xxx, 06 Nov 1994 08:49:37",
+        ] {
+            assert_eq!(
+                parse_http_date(text.as_bytes()),
+                Some(784_111_777),
+                "{text}"
+            );
         }
         assert_eq!(parse_http_date(b"Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
-        assert_eq!(parse_http_date(b"Tue, 29 Feb 2028 23:59:59 GMT"), Some(1_835_481_599));
+        assert_eq!(
+            parse_http_date(b"Tue, 29 Feb 2028 23:59:59 GMT"),
+            Some(1_835_481_599)
+        );
     }
 
     #[test]
@@ -151,8 +195,18 @@ mod tests {
 
     #[test]
     fn http_dates_survive_a_round_trip() {
-        for seconds in [0, 1, 951_782_400, 1_795_000_000, 4_102_444_800, 7_258_118_400] {
-            assert_eq!(parse_http_date(http_date(seconds).as_bytes()), Some(seconds));
+        for seconds in [
+            0,
+            1,
+            951_782_400,
+            1_795_000_000,
+            4_102_444_800,
+            7_258_118_400,
+        ] {
+            assert_eq!(
+                parse_http_date(http_date(seconds).as_bytes()),
+                Some(seconds)
+            );
         }
     }
 }

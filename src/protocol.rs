@@ -1,4 +1,5 @@
-//! Wire constants that client and server both need (push-stream protocol reference, sections 1 to 12).
+//! Wire constants that client and server both need (push-stream protocol reference, sections 1 to
+//! 12).
 
 /// Header that carries the reason of a refused or notable answer.
 pub const EXPLAIN: &str = "X-Nginx-PushStream-Explain";
@@ -24,7 +25,8 @@ pub const TIMEOUT_ID: i64 = -3;
 pub const GAP_ID: i64 = -4;
 /// Type of the event that tells an EventSource the same.
 pub const GAP_EVENT: &str = "gap";
-/// Header of answers to polls that tells the same: a number, with `+` behind it if there may be more.
+/// Header of answers to polls that tells the same: a number, with `+` behind it if there may be
+/// more.
 pub const MISSED: &str = "X-Pushctl-Missed";
 /// Address that `serve` listens on, and that the other commands talk to, when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9080";

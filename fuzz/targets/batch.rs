@@ -1,4 +1,5 @@
-//! Batches of messages: the same lines are published however they arrive, and the answer tells exactly how many.
+//! Batches of messages: the same lines are published however they arrive, and the answer tells
+//! exactly how many.
 #![no_main]
 
 use std::borrow::Cow;

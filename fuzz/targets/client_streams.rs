@@ -1,4 +1,5 @@
-//! What clients read: message streams, event streams, long-polling answers, and the bare responses and frames of `bench`.
+//! What clients read: message streams, event streams, long-polling answers, and the bare responses
+//! and frames of `bench`.
 #![no_main]
 
 use std::cell::RefCell;
@@ -44,7 +45,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// No more comes out than went in (a byte that is not UTF-8 may become three), and what comes out can be shown and noted.
+/// No more comes out than went in (a byte that is not UTF-8 may become three), and what comes out
+/// can be shown and noted.
 fn plausible(messages: &[Message], length: usize) {
     let texts: usize = messages.iter().map(|message| message.text.len()).sum();
     assert!(texts <= 3 * length);

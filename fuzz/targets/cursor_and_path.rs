@@ -1,4 +1,5 @@
-//! Paths of requests, channels of paths, and cursors. Each is compared with what the reference says in other words.
+//! Paths of requests, channels of paths, and cursors. Each is compared with what the reference says
+//! in other words.
 #![no_main]
 
 use std::borrow::Cow;

@@ -1,11 +1,12 @@
-//! A request and one that is nearly like it. What is taken for a repetition must mean the same but for its channel and its message,
-//! or, of a poll, its cursor.
+//! A request and one that is nearly like it. What is taken for a repetition must mean the same but
+//! for its channel and its message, or, of a poll, its cursor.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::fuzzing::{is_repetition, is_same_poll};
 
-/// The second request: the first one with a few edits, each a place, bytes to leave out, and bytes to put there.
+/// The second request: the first one with a few edits, each a place, bytes to leave out, and bytes
+/// to put there.
 fn edited(first: &[u8], mut edits: &[u8]) -> Vec<u8> {
     let mut second = first.to_vec();
     while let [place, left_out, put, rest @ ..] = edits {

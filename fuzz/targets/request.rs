@@ -1,4 +1,5 @@
-//! HTTP/1.x heads and bodies. The same bytes must mean the same however they arrive, and nothing is held beyond the limits.
+//! HTTP/1.x heads and bodies. The same bytes must mean the same however they arrive, and nothing is
+//! held beyond the limits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

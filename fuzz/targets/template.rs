@@ -1,6 +1,7 @@
 //! Message templates, expressions, regular expressions and what they make of messages.
 //!
-//! The input is split at its first two NUL bytes: the template (or expression, or pattern), the text, the channel id.
+//! The input is split at its first two NUL bytes: the template (or expression, or pattern), the
+//! text, the channel id.
 #![no_main]
 
 use std::borrow::Cow;

@@ -24,7 +24,8 @@ fuzz_target!(|data: &[u8]| {
     for remark in &remarks {
         assert!(remark.line <= lines && !remark.text.is_empty(), "{remark}");
     }
-    // The same bytes as an nginx.conf: what is accepted there is the same in TOML, unless TOML cannot hold it.
+    // The same bytes as an nginx.conf: what is accepted there is the same in TOML, unless TOML
+    // cannot hold it.
     if let (Ok(loaded), Ok(toml)) = (nginx::parse("file", data), nginx::to_toml("file", data)) {
         let again = nginx::parse("file.toml", toml.as_bytes());
         let again = again.unwrap_or_else(|mistakes| panic!("{mistakes}\n{toml}"));

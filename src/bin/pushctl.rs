@@ -4,13 +4,17 @@ use std::process::ExitCode;
 
 use pushctl::cmd;
 
-/// glibc's allocator keeps what thousands of subscribers leave behind; this one gives it back, and takes less for each.
+/// glibc's allocator keeps what thousands of subscribers leave behind; this one gives it back, and
+/// takes less for each.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // It is for completion scripts, so help and completions do not list it.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "complete") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "complete")
+    {
         return cmd::completions::complete_line();
     }
     match cmd::usage::parse() {

@@ -1,23 +1,35 @@
-//! The channel info of NHPM and nchan, turned into the JSON of push-stream, so that everybody reads one form.
+//! The channel info of NHPM and nchan, turned into the JSON of push-stream, so that everybody reads
+//! one form.
 //!
-//! They tell it in four forms, by `Accept`: plain text, JSON, XML and YAML (NHPM and nchan reference, sections 1.4 and 2.4). They do not say
-//! how many messages were published, nor which channel it is about: that is who asked. Pure.
+//! They tell it in four forms, by `Accept`: plain text, JSON, XML and YAML (NHPM and nchan
+//! reference, sections 1.4 and 2.4). They do not say how many messages were published, nor which
+//! channel it is about: that is who asked. Pure.
 
 use serde_json::{Map, Value};
 
-/// The info as `{"channel": …, "published_messages": null, "stored_messages": …, "subscribers": …}` with what else there is;
-/// `None` if `body` is no such info.
+/// The info as `{"channel": …, "published_messages": null, "stored_messages": …, "subscribers": …}`
+/// with what else there is; `None` if `body` is no such info.
 #[must_use]
 pub fn translated(body: &[u8], channel: &str) -> Option<Vec<u8>> {
     let fields = fields(body)?;
-    let number = |name: &str| fields.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.parse::<u64>().ok());
+    let number = |name: &str| {
+        fields
+            .iter()
+            .find(|(key, _)| key == name)
+            .and_then(|(_, value)| value.parse::<u64>().ok())
+    };
     let mut info = Map::new();
     info.insert("channel".to_owned(), channel.into());
     info.insert("published_messages".to_owned(), Value::Null);
     info.insert("stored_messages".to_owned(), number("messages")?.into());
     info.insert("subscribers".to_owned(), number("subscribers")?.into());
-    for (name, value) in fields.iter().filter(|(name, _)| matches!(name.as_str(), "requested" | "last_message_id")) {
-        let value = value.parse::<i64>().map_or_else(|_| Value::from(value.as_str()), Value::from);
+    for (name, value) in fields
+        .iter()
+        .filter(|(name, _)| matches!(name.as_str(), "requested" | "last_message_id"))
+    {
+        let value = value
+            .parse::<i64>()
+            .map_or_else(|_| Value::from(value.as_str()), Value::from);
         info.insert(name.clone(), value);
     }
     Some(Value::Object(info).to_string().into_bytes())
@@ -27,10 +39,23 @@ pub fn translated(body: &[u8], channel: &str) -> Option<Vec<u8>> {
 fn fields(body: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(body).ok()?.trim();
     if let Ok(Value::Object(object)) = serde_json::from_str(text) {
-        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        return object.contains_key("messages").then(|| object.iter().map(|(name, value)| (name.clone(), plain(value))).collect());
+        let plain = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        };
+        return object.contains_key("messages").then(|| {
+            object
+                .iter()
+                .map(|(name, value)| (name.clone(), plain(value)))
+                .collect()
+        });
     }
-    let pairs: Option<Vec<(String, String)>> = if text.starts_with("<?xml") { xml(text) } else { lines(text) };
+    let pairs: Option<Vec<(String, String)>> = if text.starts_with("<?xml") {
+        xml(text)
+    } else {
+        lines(text)
+    };
     pairs.filter(|pairs| pairs.iter().any(|(name, _)| name == "messages"))
 }
 
@@ -41,7 +66,8 @@ fn xml(text: &str) -> Option<Vec<(String, String)>> {
         let value = rest.strip_suffix(&format!("</{name}>"))?;
         Some((name.to_owned(), value.to_owned()))
     };
-    text.contains("<channel>").then(|| text.lines().filter_map(element).collect())
+    text.contains("<channel>")
+        .then(|| text.lines().filter_map(element).collect())
 }
 
 /// `name: value` on each line: plain text or YAML.
@@ -56,9 +82,25 @@ fn lines(text: &str) -> Option<Vec<(String, String)>> {
         }
         .to_owned()
     };
-    let value = |value: &str| value.split(" sec. ago").next().unwrap_or_default().trim().trim_matches('"').to_owned();
-    let content = text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "---");
-    content.map(|line| line.split_once(": ").map(|(name, rest)| (named(name), value(rest)))).collect()
+    let value = |value: &str| {
+        value
+            .split(" sec. ago")
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .trim_matches('"')
+            .to_owned()
+    };
+    let content = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && *line != "---");
+    content
+        .map(|line| {
+            line.split_once(": ")
+                .map(|(name, rest)| (named(name), value(rest)))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -70,20 +112,43 @@ mod tests {
         let nchan = r#"{"channel":"a","last_message_id":"1795261857:2","published_messages":null,"requested":0,"stored_messages":3,"subscribers":1}"#;
         let nhpm = r#"{"channel":"a","published_messages":null,"requested":-1,"stored_messages":3,"subscribers":1}"#;
         for (body, expected) in [
-            ("queued messages: 3\r\nlast requested: 0 sec. ago\r\nactive subscribers: 1\r\nlast message id: 1795261857:2", nchan),
-            (r#"{"messages": 3, "requested": 0, "subscribers": 1, "last_message_id": "1795261857:2" }"#, nchan),
+            (
+                "queued messages: 3\r\nlast requested: 0 sec. ago\r\nactive subscribers: 1\r\nlast message id: 1795261857:2",
+                nchan,
+            ),
+            (
+                r#"{"messages": 3, "requested": 0, "subscribers": 1, "last_message_id": "1795261857:2" }"#,
+                nchan,
+            ),
             (
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  <messages>3</messages>\r\n  <requested>0</requested>\r\n  <subscribers>1</subscribers>\r\n  <last_message_id>1795261857:2</last_message_id>\r\n</channel>",
                 nchan,
             ),
-            ("---\r\nmessages: 3\r\nrequested: 0\r\nsubscribers: 1\r\nlast_message_id: \"1795261857:2\"\r\n\r\n", nchan),
-            ("queued messages: 3\r\nlast requested: -1 sec. ago (-1=never)\r\nactive subscribers: 1", nhpm),
-            (r#"{"messages": 3, "requested": -1, "subscribers": 1 }"#, nhpm),
+            (
+                "---\r\nmessages: 3\r\nrequested: 0\r\nsubscribers: 1\r\nlast_message_id: \"1795261857:2\"\r\n\r\n",
+                nchan,
+            ),
+            (
+                "queued messages: 3\r\nlast requested: -1 sec. ago (-1=never)\r\nactive subscribers: 1",
+                nhpm,
+            ),
+            (
+                r#"{"messages": 3, "requested": -1, "subscribers": 1 }"#,
+                nhpm,
+            ),
         ] {
-            let found = translated(body.as_bytes(), "a").map(|json| serde_json::from_slice::<Value>(&json).expect("JSON"));
+            let found = translated(body.as_bytes(), "a")
+                .map(|json| serde_json::from_slice::<Value>(&json).expect("JSON"));
             assert_eq!(found, serde_json::from_str(expected).ok(), "{body}");
         }
-        for body in ["", "hello", "<html>", "{}", r#"{"channel": "a", "stored_messages": 1}"#, "a: b"] {
+        for body in [
+            "",
+            "hello",
+            "<html>",
+            "{}",
+            r#"{"channel": "a", "stored_messages": 1}"#,
+            "a: b",
+        ] {
             assert_eq!(translated(body.as_bytes(), "a"), None, "{body}");
         }
     }

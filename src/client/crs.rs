@@ -1,6 +1,8 @@
-//! Carriage returns on their way through a parser to which they are line ends: hidden before it, restored after it.
+//! Carriage returns on their way through a parser to which they are line ends: hidden before it,
+//! restored after it.
 
-/// Stands in front of a letter: it is no character, so that hardly any text has it; one that does is kept all the same.
+/// Stands in front of a letter: it is no character, so that hardly any text has it; one that does
+/// is kept all the same.
 const ESCAPE: char = '\u{10fffe}';
 const CR: char = 'r';
 const ITSELF: char = 'e';
@@ -37,7 +39,12 @@ mod tests {
 
     #[test]
     fn every_text_comes_back() {
-        for text in ["", "a\r\nb\r", "\u{10fffe}r\u{10fffe}\u{10fffe}e\r", "\u{10fffe}"] {
+        for text in [
+            "",
+            "a\r\nb\r",
+            "\u{10fffe}r\u{10fffe}\u{10fffe}e\r",
+            "\u{10fffe}",
+        ] {
             assert!(!hidden(text).contains('\r'));
             assert_eq!(restored(&hidden(text)), text);
         }

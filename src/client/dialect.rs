@@ -1,4 +1,5 @@
-//! The three families of servers, how to tell which one answers, and the message ids of NHPM and nchan. Pure.
+//! The three families of servers, how to tell which one answers, and the message ids of NHPM and
+//! nchan. Pure.
 //!
 //! | | push-stream | NHPM | nchan |
 //! |---|---|---|---|
@@ -30,7 +31,8 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// True for NHPM and nchan: a message's body is the message, and tags count from 0 in each channel.
+    /// True for NHPM and nchan: a message's body is the message, and tags count from 0 in each
+    /// channel.
     #[must_use]
     pub fn is_bare(self) -> bool {
         self != Self::PushStream
@@ -39,7 +41,12 @@ impl Dialect {
     /// What an answer to a subscription shows; `None` if it could be any.
     #[must_use]
     pub fn of_answer(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let value = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
         if value("expires").contains("1970") {
             return Some(Self::PushStream);
         }
@@ -56,12 +63,19 @@ impl Dialect {
     #[must_use]
     pub fn of_options(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         if status != StatusCode::OK || headers.contains_key("expires") {
-            return Some(Self::PushStream).filter(|_| status == StatusCode::METHOD_NOT_ALLOWED || headers.contains_key("expires"));
+            return Some(Self::PushStream).filter(|_| {
+                status == StatusCode::METHOD_NOT_ALLOWED || headers.contains_key("expires")
+            });
         }
-        if headers.get("allow").is_some_and(|allow| allow.to_str().is_ok_and(|allow| allow.contains("GET"))) {
+        if headers
+            .get("allow")
+            .is_some_and(|allow| allow.to_str().is_ok_and(|allow| allow.contains("GET")))
+        {
             return Some(Self::Nchan);
         }
-        let methods = headers.get("access-control-allow-methods").and_then(|methods| methods.to_str().ok());
+        let methods = headers
+            .get("access-control-allow-methods")
+            .and_then(|methods| methods.to_str().ok());
         match methods {
             Some("GET, OPTIONS") => Some(Self::Nhpm),
             _ => Some(Self::PushStream),
@@ -69,8 +83,8 @@ impl Dialect {
     }
 }
 
-/// A message id of NHPM or nchan: `TIME:TAG`, or `TIME:TAG,[TAG],-` where several channels are followed; the brackets are
-/// around the channel of the message.
+/// A message id of NHPM or nchan: `TIME:TAG`, or `TIME:TAG,[TAG],-` where several channels are
+/// followed; the brackets are around the channel of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageId {
     /// Second of publication.
@@ -95,7 +109,10 @@ impl MessageId {
 
     fn of(time: u64, tags: &str) -> Option<Self> {
         let is_tag = |byte: u8| byte.is_ascii_digit() || matches!(byte, b',' | b'-' | b'[' | b']');
-        (!tags.is_empty() && tags.bytes().all(is_tag)).then(|| Self { time, tags: tags.to_owned() })
+        (!tags.is_empty() && tags.bytes().all(is_tag)).then(|| Self {
+            time,
+            tags: tags.to_owned(),
+        })
     }
 
     /// The number of the message's channel in the request, and its tag.
@@ -126,12 +143,17 @@ impl std::fmt::Display for MessageId {
     }
 }
 
-/// A text frame of `ws+meta.nchan`: `id: ID`, perhaps `content-type: TYPE`, an empty line, and the message.
+/// A text frame of `ws+meta.nchan`: `id: ID`, perhaps `content-type: TYPE`, an empty line, and the
+/// message.
 #[must_use]
 pub fn meta_frame(bytes: &[u8], channels: &[String]) -> Message {
-    let Some(end) = memchr::memmem::find(bytes, b"\n\n") else { return Message::raw(bytes) };
+    let Some(end) = memchr::memmem::find(bytes, b"\n\n") else {
+        return Message::raw(bytes);
+    };
     let head = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
-    let id = head.lines().find_map(|line| MessageId::parse(line.strip_prefix("id: ")?));
+    let id = head
+        .lines()
+        .find_map(|line| MessageId::parse(line.strip_prefix("id: ")?));
     match id {
         Some(id) => id.message(&bytes[end + 2..], channels),
         None => Message::raw(bytes),
@@ -156,10 +178,16 @@ impl Multipart {
         let (kind, rest) = content_type.split_once(';')?;
         let boundary = rest.trim().strip_prefix("boundary=")?.trim_matches('"');
         let is_good = kind.trim() == "multipart/mixed" && !boundary.is_empty();
-        is_good.then(|| Self { mark: format!("\r\n--{boundary}").into_bytes(), buffer: b"\r\n".to_vec(), searched: 0, has_begun: false })
+        is_good.then(|| Self {
+            mark: format!("\r\n--{boundary}").into_bytes(),
+            buffer: b"\r\n".to_vec(),
+            searched: 0,
+            has_begun: false,
+        })
     }
 
-    /// Takes the next bytes and returns the parts that they complete: the ids that their headers tell, and the bodies.
+    /// Takes the next bytes and returns the parts that they complete: the ids that their headers
+    /// tell, and the bodies.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<(Option<MessageId>, Vec<u8>)> {
         self.buffer.extend_from_slice(bytes);
         let mut parts = Vec::new();
@@ -194,7 +222,10 @@ fn read_part(part: &[u8]) -> Option<(Option<MessageId>, Vec<u8>)> {
         }
     };
     let head = String::from_utf8_lossy(head);
-    let value = |name: &str| head.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let value = |name: &str| {
+        head.split("\r\n")
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
     let id = match (value("Last-Modified"), value("Etag")) {
         (Some(last_modified), Some(etag)) => MessageId::of_headers(last_modified, etag),
         (None, Some(etag)) => MessageId::parse(etag),
@@ -210,14 +241,30 @@ mod tests {
     #[test]
     fn ids_tell_channel_and_tag() {
         let channels = ["a".to_owned(), "b".to_owned()];
-        for (text, channel, tag) in [("1795261835:7", "a", 7), ("1795261835:[1],-", "a", 1), ("1795261835:3,[2]", "b", 2)] {
-            let message = MessageId::parse(text).expect("an id").message(b"x", &channels);
-            assert_eq!((message.channel.as_deref(), message.tag, message.event_id.as_deref()), (Some(channel), Some(tag), Some(text)));
+        for (text, channel, tag) in [
+            ("1795261835:7", "a", 7),
+            ("1795261835:[1],-", "a", 1),
+            ("1795261835:3,[2]", "b", 2),
+        ] {
+            let message = MessageId::parse(text)
+                .expect("an id")
+                .message(b"x", &channels);
+            assert_eq!(
+                (
+                    message.channel.as_deref(),
+                    message.tag,
+                    message.event_id.as_deref()
+                ),
+                (Some(channel), Some(tag), Some(text))
+            );
         }
         for text in ["", "x:1", "1795261835", "1795261835:", "1795261835:a"] {
             assert_eq!(MessageId::parse(text), None, "{text}");
         }
-        assert_eq!(meta_frame(b"id: 5:0\ncontent-type: x/y\n\nhi\n\n", &channels).text, b"hi\n\n");
+        assert_eq!(
+            meta_frame(b"id: 5:0\ncontent-type: x/y\n\nhi\n\n", &channels).text,
+            b"hi\n\n"
+        );
     }
 
     #[test]
@@ -225,9 +272,19 @@ mod tests {
         let body = b"--B\r\nLast-Modified: Sat, 21 Nov 2026 11:50:35 GMT\r\nEtag: 0\r\nContent-Type: x\r\n\r\none\r\n--B\r\nEtag: 1795261835:1\r\n\r\n\r\n--B\r\n\r\n--\r\n--B--\r\n";
         for size in 1..body.len() {
             let mut multipart = Multipart::new("multipart/mixed; boundary=B").expect("multipart");
-            let parts: Vec<_> = body.chunks(size).flat_map(|piece| multipart.push(piece)).collect();
-            let found: Vec<_> = parts.iter().map(|(id, text)| (id.as_ref().map(|id| id.tags.as_str()), text.as_slice())).collect();
-            assert_eq!(found, [(Some("0"), &b"one"[..]), (Some("1"), b""), (None, b"--")], "{size}");
+            let parts: Vec<_> = body
+                .chunks(size)
+                .flat_map(|piece| multipart.push(piece))
+                .collect();
+            let found: Vec<_> = parts
+                .iter()
+                .map(|(id, text)| (id.as_ref().map(|id| id.tags.as_str()), text.as_slice()))
+                .collect();
+            assert_eq!(
+                found,
+                [(Some("0"), &b"one"[..]), (Some("1"), b""), (None, b"--")],
+                "{size}"
+            );
         }
         assert!(Multipart::new("text/plain").is_none());
     }
@@ -235,16 +292,60 @@ mod tests {
     #[test]
     fn servers_are_told_apart() {
         let headers = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
-            lines.iter().map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().expect("a value"))).collect()
+            lines
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        reqwest::header::HeaderName::from_static(name),
+                        value.parse().expect("a value"),
+                    )
+                })
+                .collect()
         };
         let ok = StatusCode::OK;
-        assert_eq!(Dialect::of_answer(ok, &headers(&[("expires", "Thu, 01 Jan 1970 00:00:01 GMT")])), Some(Dialect::PushStream));
-        assert_eq!(Dialect::of_answer(ok, &headers(&[("vary", "If-None-Match, If-Modified-Since")])), Some(Dialect::Nchan));
-        assert_eq!(Dialect::of_answer(ok, &headers(&[("content-type", "text/event-stream")])), None);
-        assert_eq!(Dialect::of_options(ok, &headers(&[("allow", "GET")])), Some(Dialect::Nchan));
-        assert_eq!(Dialect::of_options(ok, &headers(&[("access-control-allow-methods", "GET, OPTIONS")])), Some(Dialect::Nhpm));
-        assert_eq!(Dialect::of_options(ok, &headers(&[])), Some(Dialect::PushStream));
-        assert_eq!(Dialect::of_options(StatusCode::METHOD_NOT_ALLOWED, &headers(&[("allow", "GET")])), Some(Dialect::PushStream));
-        assert_eq!(Dialect::of_options(StatusCode::FORBIDDEN, &headers(&[])), None);
+        assert_eq!(
+            Dialect::of_answer(
+                ok,
+                &headers(&[("expires", "Thu, 01 Jan 1970 00:00:01 GMT")])
+            ),
+            Some(Dialect::PushStream)
+        );
+        assert_eq!(
+            Dialect::of_answer(
+                ok,
+                &headers(&[("vary", "If-None-Match, If-Modified-Since")])
+            ),
+            Some(Dialect::Nchan)
+        );
+        assert_eq!(
+            Dialect::of_answer(ok, &headers(&[("content-type", "text/event-stream")])),
+            None
+        );
+        assert_eq!(
+            Dialect::of_options(ok, &headers(&[("allow", "GET")])),
+            Some(Dialect::Nchan)
+        );
+        assert_eq!(
+            Dialect::of_options(
+                ok,
+                &headers(&[("access-control-allow-methods", "GET, OPTIONS")])
+            ),
+            Some(Dialect::Nhpm)
+        );
+        assert_eq!(
+            Dialect::of_options(ok, &headers(&[])),
+            Some(Dialect::PushStream)
+        );
+        assert_eq!(
+            Dialect::of_options(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &headers(&[("allow", "GET")])
+            ),
+            Some(Dialect::PushStream)
+        );
+        assert_eq!(
+            Dialect::of_options(StatusCode::FORBIDDEN, &headers(&[])),
+            None
+        );
     }
 }

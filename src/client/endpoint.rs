@@ -1,4 +1,5 @@
-//! Where things are: the URLs of publishing, following and statistics, built from one base URL and path templates.
+//! Where things are: the URLs of publishing, following and statistics, built from one base URL and
+//! path templates.
 //!
 //! Does not talk to anybody.
 
@@ -9,7 +10,8 @@ use reqwest::Url;
 use super::error::{shown, shown_text};
 use super::{Dialect, Error, Mode, unix_socket};
 
-/// Path template of the publisher: the built-in location, and that of the module's sample configuration.
+/// Path template of the publisher: the built-in location, and that of the module's sample
+/// configuration.
 pub const PUBLISH_PATH: &str = "/pub?id={channel}";
 /// Path template of statistics.
 pub const STATISTICS_PATH: &str = "/channels-stats?id={channel}";
@@ -30,16 +32,25 @@ pub struct Endpoints {
 
 impl fmt::Debug for Endpoints {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Endpoints").field("base", &self.base()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Endpoints")
+            .field("base", &self.base())
+            .finish_non_exhaustive()
     }
 }
 
 impl Endpoints {
-    /// Takes the server's URL (`http` if no scheme is given; a path is kept as a prefix) and the user's path templates.
+    /// Takes the server's URL (`http` if no scheme is given; a path is kept as a prefix) and the
+    /// user's path templates.
     ///
     /// # Errors
     /// [`Error::Request`] if `base` is no URL of an HTTP server.
-    pub fn new(base: &str, publish: Option<&str>, subscribe: Option<&str>, statistics: Option<&str>) -> Result<Self, Error> {
+    pub fn new(
+        base: &str,
+        publish: Option<&str>,
+        subscribe: Option<&str>,
+        statistics: Option<&str>,
+    ) -> Result<Self, Error> {
         let full = match unix_socket::parse(base) {
             Some(("", _)) => {
                 let text = "cannot use the server's url 'unix:': the path of the socket is missing (write --url unix:PATH)";
@@ -55,10 +66,15 @@ impl Endpoints {
             _ => full,
         };
         let seen = shown_text(base);
-        let url =
-            Url::parse(&full).map_err(|error| Error::Request(format!("cannot read the server's url '{seen}': {error} (see --url)")))?;
+        let url = Url::parse(&full).map_err(|error| {
+            Error::Request(format!(
+                "cannot read the server's url '{seen}': {error} (see --url)"
+            ))
+        })?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(Error::Request(format!("cannot use the server's url '{seen}': it is not http, https or unix:PATH (see --url)")));
+            return Err(Error::Request(format!(
+                "cannot use the server's url '{seen}': it is not http, https or unix:PATH (see --url)"
+            )));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Error::Request(format!(
@@ -70,7 +86,11 @@ impl Endpoints {
             base: full.trim_end_matches('/').to_owned(),
             publish: template(publish, PUBLISH_PATH),
             subscribe: subscribe.map(|path| {
-                if path.contains("{channel}") { path.to_owned() } else { format!("{}/{{channel}}", path.trim_end_matches('/')) }
+                if path.contains("{channel}") {
+                    path.to_owned()
+                } else {
+                    format!("{}/{{channel}}", path.trim_end_matches('/'))
+                }
             }),
             statistics: template(statistics, STATISTICS_PATH),
             has_statistics: statistics.is_some(),
@@ -106,8 +126,9 @@ impl Endpoints {
         self.dialect
     }
 
-    /// Where NHPM and nchan tell their numbers: of a channel at its publisher, of the server at nchan's stub status. `None`
-    /// if the server speaks something else, or the user said where statistics are.
+    /// Where NHPM and nchan tell their numbers: of a channel at its publisher, of the server at
+    /// nchan's stub status. `None` if the server speaks something else, or the user said where
+    /// statistics are.
     ///
     /// # Errors
     /// [`Error::Request`] if the template makes no URL.
@@ -125,14 +146,25 @@ impl Endpoints {
     /// The option that names the location of [`Endpoints::bare_statistics`] of a channel.
     #[must_use]
     pub fn bare_option(&self) -> &'static str {
-        if self.has_statistics { "--stats-path" } else { "--pub-path" }
+        if self.has_statistics {
+            "--stats-path"
+        } else {
+            "--pub-path"
+        }
     }
 
     /// The server as given but without credentials, for messages to the user.
     #[must_use]
     pub fn base(&self) -> String {
-        Url::parse(&self.base)
-            .map_or_else(|_| shown_text(&self.base), |url| shown(&url).trim_end_matches('/').trim_end_matches(':').to_owned())
+        Url::parse(&self.base).map_or_else(
+            |_| shown_text(&self.base),
+            |url| {
+                shown(&url)
+                    .trim_end_matches('/')
+                    .trim_end_matches(':')
+                    .to_owned()
+            },
+        )
     }
 
     /// Where messages for `channels` (several separated by `/`) are posted to.
@@ -174,8 +206,13 @@ impl Endpoints {
             None => {
                 let mut url = self.expand(&self.statistics, "")?;
                 // The summary is what a server tells when no channel is named.
-                let rest: Vec<String> =
-                    url.query().unwrap_or("").split('&').filter(|pair| !pair.ends_with('=')).map(str::to_owned).collect();
+                let rest: Vec<String> = url
+                    .query()
+                    .unwrap_or("")
+                    .split('&')
+                    .filter(|pair| !pair.ends_with('='))
+                    .map(str::to_owned)
+                    .collect();
                 let rest = rest.join("&");
                 url.set_query((!rest.is_empty()).then_some(rest.as_str()));
                 Ok(url)
@@ -188,10 +225,21 @@ impl Endpoints {
         let slash = if before.starts_with('/') { "" } else { "/" };
         let in_query = before.contains('?');
         let is_bare = self.dialect.is_some_and(Dialect::is_bare);
-        let ids = channels.split('/').map(|id| if is_dots(id) && !in_query && !is_bare { format!("{id}.b0") } else { id.to_owned() });
+        let ids = channels.split('/').map(|id| {
+            if is_dots(id) && !in_query && !is_bare {
+                format!("{id}.b0")
+            } else {
+                id.to_owned()
+            }
+        });
         let channels = encode(&ids.collect::<Vec<_>>().join("/"), in_query || is_bare);
         let text = format!("{}{slash}{before}{channels}{after}", self.base);
-        let refuse = |error| Error::Request(format!("cannot use '{}': {error} (see --url and the --…-path options)", shown_text(&text)));
+        let refuse = |error| {
+            Error::Request(format!(
+                "cannot use '{}': {error} (see --url and the --…-path options)",
+                shown_text(&text)
+            ))
+        };
         Url::parse(&text).map_err(refuse)
     }
 }
@@ -205,29 +253,38 @@ fn usual_subscriber(dialect: Dialect) -> Option<&'static str> {
     }
 }
 
-/// Refuses what the protocol cannot carry (its reference, section 2): it cuts ids at a question mark, and drops the slashes
-/// that an empty id needs.
+/// Refuses what the protocol cannot carry (its reference, section 2): it cuts ids at a question
+/// mark, and drops the slashes that an empty id needs.
 fn check_ids(channels: &str) -> Result<(), Error> {
-    let problem = if channels.split('/').any(|id| split_backtrack(id).0.is_empty()) {
+    let problem = if channels
+        .split('/')
+        .any(|id| split_backtrack(id).0.is_empty())
+    {
         "a channel id is empty"
     } else if channels.contains('?') {
         "servers cut a channel id at its question mark"
     } else {
         return Ok(());
     };
-    Err(Error::Request(format!("cannot use the channel '{channels}': {problem}")))
+    Err(Error::Request(format!(
+        "cannot use the channel '{channels}': {problem}"
+    )))
 }
 
-/// URLs are normalised on their way: these ids would leave the path, so they get a backtrack of none behind them.
+/// URLs are normalised on their way: these ids would leave the path, so they get a backtrack of
+/// none behind them.
 fn is_dots(id: &str) -> bool {
     matches!(id, "." | "..")
 }
 
-/// A channel as written in a path: its id and its backtrack, `x.b5` (protocol reference, section 2).
+/// A channel as written in a path: its id and its backtrack, `x.b5` (protocol reference, section
+/// 2).
 #[must_use]
 pub fn split_backtrack(name: &str) -> (&str, Option<u64>) {
     match name.rsplit_once(".b") {
-        Some((id, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+        Some((id, digits))
+            if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
             (id, Some(digits.parse().unwrap_or(u64::from(u32::MAX))))
         }
         _ => (name, None),
@@ -242,15 +299,25 @@ fn with_channel(template: &str) -> String {
     }
 }
 
-/// Percent-encodes channel ids. A `%` in a path is encoded twice, because servers decode what a location captured from an
-/// already decoded path once more (protocol reference, section 2).
+/// Percent-encodes channel ids. A `%` in a path is encoded twice, because servers decode what a
+/// location captured from an already decoded path once more (protocol reference, section 2).
 fn encode(channels: &str, in_query: bool) -> String {
     let mut text = String::with_capacity(channels.len());
     for byte in channels.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b'*' | b':' | b'@' | b',' | b'!' => {
-                text.push(char::from(byte))
-            }
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b'/'
+            | b'*'
+            | b':'
+            | b'@'
+            | b','
+            | b'!' => text.push(char::from(byte)),
             b'%' if !in_query => text.push_str("%2525"),
             _ => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -274,35 +341,80 @@ mod tests {
     #[test]
     fn built_in_paths_follow_the_base() {
         let here = endpoints("http://h:9080/push/");
-        assert_eq!(here.publish("a/b c").expect("url").as_str(), "http://h:9080/push/pub?id=a/b%20c");
-        assert_eq!(here.subscribe(Mode::Lp, "a.b5").expect("url").as_str(), "http://h:9080/push/lp/a.b5");
-        assert_eq!(here.statistics(Some("pre*")).expect("url").as_str(), "http://h:9080/push/channels-stats?id=pre*");
-        assert_eq!(here.statistics(None).expect("url").as_str(), "http://h:9080/push/channels-stats");
+        assert_eq!(
+            here.publish("a/b c").expect("url").as_str(),
+            "http://h:9080/push/pub?id=a/b%20c"
+        );
+        assert_eq!(
+            here.subscribe(Mode::Lp, "a.b5").expect("url").as_str(),
+            "http://h:9080/push/lp/a.b5"
+        );
+        assert_eq!(
+            here.statistics(Some("pre*")).expect("url").as_str(),
+            "http://h:9080/push/channels-stats?id=pre*"
+        );
+        assert_eq!(
+            here.statistics(None).expect("url").as_str(),
+            "http://h:9080/push/channels-stats"
+        );
     }
 
     #[test]
     fn a_percent_sign_survives_the_double_decoding_of_paths() {
         let here = endpoints("h");
-        assert_eq!(here.subscribe(Mode::Ev, "100%").expect("url").as_str(), "http://h/ev/100%2525");
-        assert_eq!(here.publish("100%").expect("url").as_str(), "http://h/pub?id=100%25");
+        assert_eq!(
+            here.subscribe(Mode::Ev, "100%").expect("url").as_str(),
+            "http://h/ev/100%2525"
+        );
+        assert_eq!(
+            here.publish("100%").expect("url").as_str(),
+            "http://h/pub?id=100%25"
+        );
     }
 
     #[test]
     fn foreign_paths_are_templates() {
-        let here = Endpoints::new("https://h", Some("/publish"), Some("/activity?ch={channel}"), Some("/s?x=1")).expect("a good url");
-        assert_eq!(here.publish("a").expect("url").as_str(), "https://h/publish?id=a");
-        assert_eq!(here.subscribe(Mode::Ws, "a").expect("url").as_str(), "https://h/activity?ch=a");
-        assert_eq!(here.statistics(Some("a")).expect("url").as_str(), "https://h/s?x=1&id=a");
-        assert_eq!(here.statistics(None).expect("url").as_str(), "https://h/s?x=1");
+        let here = Endpoints::new(
+            "https://h",
+            Some("/publish"),
+            Some("/activity?ch={channel}"),
+            Some("/s?x=1"),
+        )
+        .expect("a good url");
+        assert_eq!(
+            here.publish("a").expect("url").as_str(),
+            "https://h/publish?id=a"
+        );
+        assert_eq!(
+            here.subscribe(Mode::Ws, "a").expect("url").as_str(),
+            "https://h/activity?ch=a"
+        );
+        assert_eq!(
+            here.statistics(Some("a")).expect("url").as_str(),
+            "https://h/s?x=1&id=a"
+        );
+        assert_eq!(
+            here.statistics(None).expect("url").as_str(),
+            "https://h/s?x=1"
+        );
     }
 
     #[test]
     fn dots_stay_in_their_path() {
         let here = endpoints("h");
-        for (id, path) in [(".", "/ev/..b0"), ("..", "/ev/...b0"), ("a/../b", "/ev/a/...b0/b"), ("..b5", "/ev/..b5"), ("...", "/ev/...")] {
+        for (id, path) in [
+            (".", "/ev/..b0"),
+            ("..", "/ev/...b0"),
+            ("a/../b", "/ev/a/...b0/b"),
+            ("..b5", "/ev/..b5"),
+            ("...", "/ev/..."),
+        ] {
             assert_eq!(here.subscribe(Mode::Ev, id).expect("url").path(), path);
         }
-        assert_eq!(here.publish("..").expect("url").as_str(), "http://h/pub?id=..");
+        assert_eq!(
+            here.publish("..").expect("url").as_str(),
+            "http://h/pub?id=.."
+        );
     }
 
     #[test]
@@ -310,26 +422,54 @@ mod tests {
         let here = endpoints("h");
         for id in ["a?", "a/b?c", "", "a//b", "/a", ".b5", "a/"] {
             assert!(matches!(here.publish(id), Err(Error::Request(_))), "{id}");
-            assert!(matches!(here.subscribe(Mode::Lp, id), Err(Error::Request(_))), "{id}");
-            assert!(matches!(here.statistics(Some(id)), Err(Error::Request(_))), "{id}");
+            assert!(
+                matches!(here.subscribe(Mode::Lp, id), Err(Error::Request(_))),
+                "{id}"
+            );
+            assert!(
+                matches!(here.statistics(Some(id)), Err(Error::Request(_))),
+                "{id}"
+            );
         }
     }
 
     #[test]
     fn credentials_stay_in_the_requests() {
         let here = endpoints("http://me:secret@h:1/p/");
-        assert_eq!((here.base().as_str(), here.publish("a").expect("url").as_str()), ("http://h:1/p", "http://me:secret@h:1/p/pub?id=a"));
+        assert_eq!(
+            (
+                here.base().as_str(),
+                here.publish("a").expect("url").as_str()
+            ),
+            ("http://h:1/p", "http://me:secret@h:1/p/pub?id=a")
+        );
         assert!(!format!("{here:?}").contains("secret"));
-        for base in ["http://me:sec/ret@h/", "http://me:secret@h?key=secret", "ftp://me:secret@h", "http://me:secret@"] {
-            let error = Endpoints::new(base, None, None, None).expect_err("a wrong url").to_string();
-            assert!(!error.contains("secret") && !error.contains("sec/"), "{error}");
+        for base in [
+            "http://me:sec/ret@h/",
+            "http://me:secret@h?key=secret",
+            "ftp://me:secret@h",
+            "http://me:secret@",
+        ] {
+            let error = Endpoints::new(base, None, None, None)
+                .expect_err("a wrong url")
+                .to_string();
+            assert!(
+                !error.contains("secret") && !error.contains("sec/"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn wrong_urls_are_usage_errors() {
         for base in ["ftp://h", "http://", "http://h/?a=b", "http://[::1"] {
-            assert!(matches!(Endpoints::new(base, None, None, None), Err(Error::Request(_))), "{base}");
+            assert!(
+                matches!(
+                    Endpoints::new(base, None, None, None),
+                    Err(Error::Request(_))
+                ),
+                "{base}"
+            );
         }
     }
 }

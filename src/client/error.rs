@@ -13,7 +13,9 @@ pub use reason::{io_reason, lower_first};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No connection could be made.
-    #[error("cannot reach {url}: {reason} (start a server with 'pushctl serve', or name one with --url)")]
+    #[error(
+        "cannot reach {url}: {reason} (start a server with 'pushctl serve', or name one with --url)"
+    )]
     Unreachable {
         /// The server, without path.
         url: String,
@@ -21,7 +23,9 @@ pub enum Error {
         reason: String,
     },
     /// No connection could be made through the proxy of the environment.
-    #[error("cannot reach {url} through the proxy {proxy} of {variable}: {reason} (unset {variable}, or add the host to NO_PROXY)")]
+    #[error(
+        "cannot reach {url} through the proxy {proxy} of {variable}: {reason} (unset {variable}, or add the host to NO_PROXY)"
+    )]
     Behind {
         /// The server, without path.
         url: String,
@@ -55,7 +59,8 @@ pub enum Error {
         url: String,
         /// The channel.
         channel: String,
-        /// The server does not report how many messages of a channel were published (NHPM and nchan).
+        /// The server does not report how many messages of a channel were published (NHPM and
+        /// nchan).
         hides_published: bool,
     },
     /// A connection ended before its time.
@@ -76,8 +81,8 @@ pub enum Error {
         /// The server's own words, if any.
         explain: Option<String>,
     },
-    /// The server sent us elsewhere. Nobody goes there by itself: a POST would become a GET on most redirects, and the
-    /// user's headers would go to a stranger.
+    /// The server sent us elsewhere. Nobody goes there by itself: a POST would become a GET on most
+    /// redirects, and the user's headers would go to a stranger.
     #[error("{url} answered {}{}", status_text(*.status), direction(.location.as_deref(), .server.as_deref()))]
     Moved {
         /// What was asked for.
@@ -127,11 +132,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// True if trying again cannot help: the server understood us and said no, or the request is wrong.
+    /// True if trying again cannot help: the server understood us and said no, or the request is
+    /// wrong.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Status { status, .. } => (400..500).contains(status) && !matches!(status, 408 | 409 | 429),
+            Self::Status { status, .. } => {
+                (400..500).contains(status) && !matches!(status, 408 | 409 | 429)
+            }
             Self::Request(_)
             | Self::Moved { .. }
             | Self::Untrusted { .. }
@@ -144,38 +152,75 @@ impl Error {
 
     /// The error of an answer to `url`, with what it says about itself.
     #[must_use]
-    pub fn of_status(url: &Url, status: u16, explain: Option<String>, location: Option<&str>) -> Self {
+    pub fn of_status(
+        url: &Url,
+        status: u16,
+        explain: Option<String>,
+        location: Option<&str>,
+    ) -> Self {
         if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Self::Status { url: shown_with_proxy(url), status, explain };
+            return Self::Status {
+                url: shown_with_proxy(url),
+                status,
+                explain,
+            };
         }
         let target = location.and_then(|location| url.join(location).ok());
-        let server = target.as_ref().filter(|target| target.path() == url.path()).map(origin);
-        Self::Moved { url: shown(url), status, location: target.as_ref().map(shown), server }
+        let server = target
+            .as_ref()
+            .filter(|target| target.path() == url.path())
+            .map(origin);
+        Self::Moved {
+            url: shown(url),
+            status,
+            location: target.as_ref().map(shown),
+            server,
+        }
     }
 
-    /// The same error; if there is nothing at a location (404, 405), with the option that names another one.
+    /// The same error; if there is nothing at a location (404, 405), with the option that names
+    /// another one.
     #[must_use]
     pub fn at(self, option: &str) -> Self {
         match self {
-            Self::Status { url, status: status @ (404 | 405), explain: None } => {
-                let explain = format!("no such location (name the server's own with {option}, or another server with --url)");
-                Self::Status { url, status, explain: Some(explain) }
+            Self::Status {
+                url,
+                status: status @ (404 | 405),
+                explain: None,
+            } => {
+                let explain = format!(
+                    "no such location (name the server's own with {option}, or another server with --url)"
+                );
+                Self::Status {
+                    url,
+                    status,
+                    explain: Some(explain),
+                }
             }
             other => other,
         }
     }
 
-    /// The same error of push-stream's statistics, if there are none of NHPM or nchan at `own` either.
+    /// The same error of push-stream's statistics, if there are none of NHPM or nchan at `own`
+    /// either.
     #[must_use]
     pub(super) fn without_bare(self, own: &Url) -> Self {
         match self {
-            Self::Status { url, status, explain: None } => {
+            Self::Status {
+                url,
+                status,
+                explain: None,
+            } => {
                 let explain = format!(
                     "no such location, and no counters of NHPM or nchan at {} (name the server's own with --stats-path, or another server \
                      with --url)",
                     shown(own)
                 );
-                Self::Status { url, status, explain: Some(explain) }
+                Self::Status {
+                    url,
+                    status,
+                    explain: Some(explain),
+                }
             }
             other => other,
         }
@@ -187,7 +232,10 @@ impl Error {
         let reason = reason::deepest(error);
         if error.is_timeout() {
             return match timeout {
-                Some(after) => Self::TimedOut { url: shown(url), after },
+                Some(after) => Self::TimedOut {
+                    url: shown(url),
+                    after,
+                },
                 None => Self::unconnected(error, url, "connection timed out".to_owned()),
             };
         }
@@ -197,23 +245,38 @@ impl Error {
         if error.is_builder() {
             return Self::Request(format!("cannot ask for {}: {reason}", shown(url)));
         }
-        // The HTTP stack has no kind for it that can be asked; bytes of another protocol are its usual cause.
+        // The HTTP stack has no kind for it that can be asked; bytes of another protocol are its
+        // usual cause.
         if reason.starts_with("invalid HTTP") {
-            let reason = format!("it is not an HTTP response: {reason} (another service there, or one that wants https?)");
-            return Self::Protocol { url: shown_with_proxy(url), reason };
+            let reason = format!(
+                "it is not an HTTP response: {reason} (another service there, or one that wants https?)"
+            );
+            return Self::Protocol {
+                url: shown_with_proxy(url),
+                reason,
+            };
         }
-        Self::Broken { url: shown_with_proxy(url), reason }
+        Self::Broken {
+            url: shown_with_proxy(url),
+            reason,
+        }
     }
 
     /// The error of plain HTTP to a port for TLS.
     pub(super) fn wants_https(url: &Url) -> Self {
         let url = origin(url);
         let https = url.replacen("http", "https", 1);
-        Self::WrongScheme { url, reason: format!("the server there does not speak plain HTTP (use --url {https})") }
+        Self::WrongScheme {
+            url,
+            reason: format!("the server there does not speak plain HTTP (use --url {https})"),
+        }
     }
 
     fn not_https(url: String) -> Self {
-        let reason = format!("the server there does not speak TLS (use --url {})", url.replacen("https", "http", 1));
+        let reason = format!(
+            "the server there does not speak TLS (use --url {})",
+            url.replacen("https", "http", 1)
+        );
         Self::WrongScheme { url, reason }
     }
 
@@ -221,14 +284,27 @@ impl Error {
     fn unconnected(error: &reqwest::Error, url: &Url, reason: String) -> Self {
         let url_text = origin(url);
         match reason::of_tls(error) {
-            Some(rustls::Error::InvalidCertificate(error)) => return Self::Untrusted { url: url_text, reason: reason::distrust(error) },
+            Some(rustls::Error::InvalidCertificate(error)) => {
+                return Self::Untrusted {
+                    url: url_text,
+                    reason: reason::distrust(error),
+                };
+            }
             Some(rustls::Error::InvalidMessage(_)) => return Self::not_https(url_text),
             None if reason == "tls handshake eof" => return Self::not_https(url_text),
             _ => {}
         }
         match proxy::of(url) {
-            Some(proxy) => Self::Behind { url: url_text, proxy: proxy.url, variable: proxy.variable, reason },
-            None => Self::Unreachable { url: url_text, reason },
+            Some(proxy) => Self::Behind {
+                url: url_text,
+                proxy: proxy.url,
+                variable: proxy.variable,
+                reason,
+            },
+            None => Self::Unreachable {
+                url: url_text,
+                reason,
+            },
         }
     }
 }
@@ -238,29 +314,42 @@ const CHANNEL_ARGUMENTS: [&str; 5] = ["id", "ch", "chan", "channel", "channels"]
 /// Arguments that are left out: the cursor is long and not the user's.
 const CURSOR_ARGUMENTS: [&str; 3] = ["time", "tag", "eventid"];
 
-/// `url` for a message to the user: without credentials and cursor, and of the arguments only those that name channels
-/// with their values, because others may be keys.
+/// `url` for a message to the user: without credentials and cursor, and of the arguments only those
+/// that name channels with their values, because others may be keys.
 #[must_use]
 pub fn shown(url: &Url) -> String {
     let url = without_user(url);
     let text = unix_socket::shown(&url, url.as_str());
-    let Some((path, query)) = text.split_once('?') else { return text };
+    let Some((path, query)) = text.split_once('?') else {
+        return text;
+    };
     let kept: Vec<String> = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .filter(|(name, _)| !CURSOR_ARGUMENTS.contains(name))
-        .map(|(name, value)| match CHANNEL_ARGUMENTS.contains(&name) || value.is_empty() {
-            true => format!("{name}={value}"),
-            false => format!("{name}=..."),
-        })
+        .map(
+            |(name, value)| match CHANNEL_ARGUMENTS.contains(&name) || value.is_empty() {
+                true => format!("{name}={value}"),
+                false => format!("{name}=..."),
+            },
+        )
         .collect();
-    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+    if kept.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", kept.join("&"))
+    }
 }
 
 /// As [`shown`], with the proxy that the answer may have come from.
 fn shown_with_proxy(url: &Url) -> String {
     match proxy::of(url) {
-        Some(proxy) => format!("{} (through the proxy {} of {})", shown(url), proxy.url, proxy.variable),
+        Some(proxy) => format!(
+            "{} (through the proxy {} of {})",
+            shown(url),
+            proxy.url,
+            proxy.variable
+        ),
         None => shown(url),
     }
 }
@@ -270,8 +359,14 @@ fn shown_with_proxy(url: &Url) -> String {
 pub fn shown_text(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let rest = rest.split_once('?').map_or_else(|| rest.to_owned(), |(path, _)| format!("{path}?..."));
-    if scheme.is_empty() { rest } else { format!("{scheme}://{rest}") }
+    let rest = rest
+        .split_once('?')
+        .map_or_else(|| rest.to_owned(), |(path, _)| format!("{path}?..."));
+    if scheme.is_empty() {
+        rest
+    } else {
+        format!("{scheme}://{rest}")
+    }
 }
 
 /// Scheme, host and port of `url`, as a user would give it.
@@ -293,7 +388,10 @@ fn without_user(url: &Url) -> Url {
 }
 
 fn status_text(status: u16) -> String {
-    match reqwest::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()) {
+    match reqwest::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|code| code.canonical_reason())
+    {
         Some(reason) => format!("{status} {reason}"),
         None => status.to_string(),
     }
@@ -310,9 +408,16 @@ fn direction(location: Option<&str>, server: Option<&str>) -> String {
 fn explanation(status: u16, explain: Option<&str>) -> String {
     match (explain, status) {
         (Some(text), _) => format!(": {}", lower_first(text.trim_end_matches('.'))),
-        (None, 401 | 403) => " (the server wants other credentials or another channel, see --header)".to_owned(),
-        (None, 404) => " (no such channel or location, see --url and the --…-path options)".to_owned(),
-        (None, 405) => " (this location does not take the request, see --url and the --…-path options)".to_owned(),
+        (None, 401 | 403) => {
+            " (the server wants other credentials or another channel, see --header)".to_owned()
+        }
+        (None, 404) => {
+            " (no such channel or location, see --url and the --…-path options)".to_owned()
+        }
+        (None, 405) => {
+            " (this location does not take the request, see --url and the --…-path options)"
+                .to_owned()
+        }
         (None, 413) => " (the message is too large for this server)".to_owned(),
         (None, _) => String::new(),
     }
@@ -323,7 +428,11 @@ mod tests {
     use super::*;
 
     fn status(status: u16, explain: Option<&str>) -> Error {
-        Error::Status { url: "http://h/pub".to_owned(), status, explain: explain.map(str::to_owned) }
+        Error::Status {
+            url: "http://h/pub".to_owned(),
+            status,
+            explain: explain.map(str::to_owned),
+        }
     }
 
     #[test]
@@ -339,14 +448,20 @@ mod tests {
     #[test]
     fn the_servers_words_are_part_of_the_text() {
         let text = status(403, Some("Subscriber could not create channels.")).to_string();
-        assert_eq!(text, "http://h/pub answered 403 Forbidden: subscriber could not create channels");
+        assert_eq!(
+            text,
+            "http://h/pub answered 403 Forbidden: subscriber could not create channels"
+        );
     }
 
     #[test]
     fn the_cursor_is_not_shown() {
         for (url, expected) in [
             ("http://h/lp/a?time=x&tag=1", "http://h/lp/a"),
-            ("http://h/lp?id=a&time=x&tag=1&eventid=e", "http://h/lp?id=a"),
+            (
+                "http://h/lp?id=a&time=x&tag=1&eventid=e",
+                "http://h/lp?id=a",
+            ),
             ("http://h/lp/a", "http://h/lp/a"),
         ] {
             assert_eq!(shown(&url.parse().expect("a url")), expected);
@@ -357,12 +472,18 @@ mod tests {
     fn credentials_and_keys_are_not_shown() {
         for (url, expected) in [
             ("http://me:secret@h:1/pub?id=a", "http://h:1/pub?id=a"),
-            ("http://secret@h/pub?key=secret&ch=a%20b&x=", "http://h/pub?key=...&ch=a%20b&x="),
+            (
+                "http://secret@h/pub?key=secret&ch=a%20b&x=",
+                "http://h/pub?key=...&ch=a%20b&x=",
+            ),
             ("http://h/ev/a@b", "http://h/ev/a@b"),
         ] {
             assert_eq!(shown(&url.parse().expect("a url")), expected);
         }
-        assert_eq!(shown_text("http://me:sec/ret@h:x/?key=secret"), "http://h:x/?...");
+        assert_eq!(
+            shown_text("http://me:sec/ret@h:x/?key=secret"),
+            "http://h:x/?..."
+        );
         assert_eq!(shown_text("me:secret@[::1"), "[::1");
     }
 
@@ -378,13 +499,21 @@ mod tests {
             text(Some("/login")),
             "http://h/pub?id=a answered 301 Moved Permanently to http://h/login (see --url and the --…-path options)"
         );
-        assert_eq!(text(None), "http://h/pub?id=a answered 301 Moved Permanently (see --url and the --…-path options)");
+        assert_eq!(
+            text(None),
+            "http://h/pub?id=a answered 301 Moved Permanently (see --url and the --…-path options)"
+        );
         assert!(Error::of_status(&url, 302, None, None).is_final());
     }
 
     #[test]
     fn an_origin_has_no_path() {
-        for url in ["http://h:1/a/b?c", "http://h:1/?c", "http://h:1/", "http://u:p@h:1/a"] {
+        for url in [
+            "http://h:1/a/b?c",
+            "http://h:1/?c",
+            "http://h:1/",
+            "http://u:p@h:1/a",
+        ] {
             assert_eq!(origin(&url.parse().expect("a url")), "http://h:1");
         }
     }

@@ -1,7 +1,8 @@
 //! EventSource: the request is made by our own HTTP stack, `eventsource-client` reads the events.
 //!
-//! Its transport is handed the response that is already open, so that TLS, proxies, statuses and the cursor's headers are
-//! the same as in the other modes, and its reconnecting is off, because the cursor is more than a last event id.
+//! Its transport is handed the response that is already open, so that TLS, proxies, statuses and
+//! the cursor's headers are the same as in the other modes, and its reconnecting is off, because
+//! the cursor is more than a last event id.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +11,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use eventsource_client::{BoxStream, Client as _, ClientBuilder, ReconnectOptions, SSE};
 use futures_util::{Stream, StreamExt as _};
-use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, ResponseFuture, TransportError};
+use launchdarkly_sdk_transport::{
+    ByteStream, HttpTransport, Request, ResponseFuture, TransportError,
+};
 use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
@@ -29,7 +32,8 @@ const FIRST_TIME: u64 = 1_000_000_000;
 pub struct Connection {
     events: BoxStream<eventsource_client::Result<SSE>>,
     url: Url,
-    /// The id of the last event. An event without one inherits it, so only another one is the event's own.
+    /// The id of the last event. An event without one inherits it, so only another one is the
+    /// event's own.
     last_id: Option<String>,
     channels: Vec<String>,
     /// The server speaks nchan: data is the message, ids are those of messages.
@@ -43,16 +47,29 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool, limit: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        response: Response,
+        url: Url,
+        channels: Vec<String>,
+        is_bare: bool,
+        limit: usize,
+    ) -> Result<Self, Error> {
         let is_unknown = !is_bare && !response.headers().contains_key("expires");
-        let kind = http::header(&response, "Content-Type").unwrap_or("text/event-stream").to_ascii_lowercase();
+        let kind = http::header(&response, "Content-Type")
+            .unwrap_or("text/event-stream")
+            .to_ascii_lowercase();
         if !kind.starts_with("text/event-stream") {
             return Err(Error::Protocol {
                 url: shown(&url),
-                reason: format!("it is no event stream but {kind} (something else is there? see --url, --mode and --sub-path)"),
+                reason: format!(
+                    "it is no event stream but {kind} (something else is there? see --url, --mode and --sub-path)"
+                ),
             });
         }
-        let refuse = |error: eventsource_client::Error| Error::Protocol { url: shown(&url), reason: error.to_string() };
+        let refuse = |error: eventsource_client::Error| Error::Protocol {
+            url: shown(&url),
+            reason: error.to_string(),
+        };
         let line_ends = Arc::new(OnceLock::new());
         match is_bare {
             true => drop(line_ends.set(LineEnds::Lf)),
@@ -61,11 +78,32 @@ impl Connection {
         }
         let activity = Activity::default();
         let response = Arc::new(Mutex::new(Some(response)));
-        let opened = Opened { response, line_ends: Arc::clone(&line_ends), activity: activity.clone(), limit };
+        let opened = Opened {
+            response,
+            line_ends: Arc::clone(&line_ends),
+            activity: activity.clone(),
+            limit,
+        };
         let builder = ClientBuilder::for_url(url.as_str()).map_err(refuse)?;
-        let never = ReconnectOptions::reconnect(false).retry_initial(false).build();
-        let events = builder.reconnect(never).redirect_limit(0).build_with_transport(opened).stream();
-        Ok(Self { events, url, last_id: None, channels, is_bare, is_unknown, line_ends, activity, limit })
+        let never = ReconnectOptions::reconnect(false)
+            .retry_initial(false)
+            .build();
+        let events = builder
+            .reconnect(never)
+            .redirect_limit(0)
+            .build_with_transport(opened)
+            .stream();
+        Ok(Self {
+            events,
+            url,
+            last_id: None,
+            channels,
+            is_bare,
+            is_unknown,
+            line_ends,
+            activity,
+            limit,
+        })
     }
 
     /// True if bytes have come since this was last asked, be it of an event that is not complete.
@@ -76,14 +114,16 @@ impl Connection {
     /// The next message, or none for a comment; `None` when the server ended the stream.
     ///
     /// # Errors
-    /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event stream.
+    /// [`Error::Broken`] when the connection broke, [`Error::Protocol`] when this is no event
+    /// stream.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let mut next = self.events.next().await;
         while matches!(next, Some(Ok(SSE::Connected(_)))) {
             // It is of the parser, and nothing has come yet.
             next = self.events.next().await;
         }
-        if let (Some(Ok(SSE::Event(event))), Some(LineEnds::Lf)) = (&mut next, self.line_ends.get()) {
+        if let (Some(Ok(SSE::Event(event))), Some(LineEnds::Lf)) = (&mut next, self.line_ends.get())
+        {
             event.data = crs::restored(&event.data);
             event.event_type = crs::restored(&event.event_type);
             event.id = event.id.as_deref().map(crs::restored);
@@ -92,7 +132,9 @@ impl Connection {
             Some(Ok(SSE::Event(event))) if self.is_of_nchan(&event) => {
                 let id = event.id.as_deref().and_then(MessageId::parse);
                 // Pings are events without an id of their own.
-                let Some(id) = id.filter(|_| event.id != self.last_id) else { return Ok(Some(Vec::new())) };
+                let Some(id) = id.filter(|_| event.id != self.last_id) else {
+                    return Ok(Some(Vec::new()));
+                };
                 self.last_id.clone_from(&event.id);
                 let mut message = id.message(event.data.as_bytes(), &self.channels);
                 message.event_type = Some(event.event_type).filter(|kind| kind != "message");
@@ -103,8 +145,13 @@ impl Connection {
                 if event.id != self.last_id {
                     self.last_id.clone_from(&event.id);
                     // pushctl's are positions, which the message has as well.
-                    let position = message.time.zip(message.tag).map(|(time, tag)| Position::new(time, tag).event_id());
-                    message.event_id = message.event_id.or(event.id.filter(|id| !id.is_empty() && position.as_ref() != Some(id)));
+                    let position = message
+                        .time
+                        .zip(message.tag)
+                        .map(|(time, tag)| Position::new(time, tag).event_id());
+                    message.event_id = message.event_id.or(event
+                        .id
+                        .filter(|id| !id.is_empty() && position.as_ref() != Some(id)));
                 }
                 message.event_type = Some(event.event_type).filter(|kind| kind != "message");
                 Ok(Some(vec![message]))
@@ -123,7 +170,12 @@ impl Connection {
 
     fn is_of_nchan(&mut self, event: &eventsource_client::Event) -> bool {
         let is_recent = |id: MessageId| id.time > FIRST_TIME;
-        self.is_bare |= self.is_unknown && event.id.as_deref().and_then(MessageId::parse).is_some_and(is_recent);
+        self.is_bare |= self.is_unknown
+            && event
+                .id
+                .as_deref()
+                .and_then(MessageId::parse)
+                .is_some_and(is_recent);
         self.is_bare
     }
 
@@ -131,15 +183,32 @@ impl Connection {
         let url = shown(&self.url);
         match error {
             eventsource_client::Error::InvalidLine(_) | eventsource_client::Error::InvalidEvent => {
-                Error::Protocol { url, reason: error.to_string() }
+                Error::Protocol {
+                    url,
+                    reason: error.to_string(),
+                }
             }
-            eventsource_client::Error::UnexpectedEof => Error::Broken { url, reason: "it ended within an event".to_owned() },
-            eventsource_client::Error::Transport(cause) => match cause.inner().downcast_ref::<reqwest::Error>() {
-                Some(error) => Error::from_http(error, &self.url, None),
-                None if cause.inner().is::<EventTooLarge>() => Error::TooLarge { url, limit: self.limit },
-                None => Error::Broken { url, reason: cause.inner().to_string() },
+            eventsource_client::Error::UnexpectedEof => Error::Broken {
+                url,
+                reason: "it ended within an event".to_owned(),
             },
-            other => Error::Broken { url, reason: other.to_string() },
+            eventsource_client::Error::Transport(cause) => {
+                match cause.inner().downcast_ref::<reqwest::Error>() {
+                    Some(error) => Error::from_http(error, &self.url, None),
+                    None if cause.inner().is::<EventTooLarge>() => Error::TooLarge {
+                        url,
+                        limit: self.limit,
+                    },
+                    None => Error::Broken {
+                        url,
+                        reason: cause.inner().to_string(),
+                    },
+                }
+            }
+            other => Error::Broken {
+                url,
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -167,19 +236,24 @@ impl HttpTransport for Opened {
                 let activity = self.activity.clone();
                 let bytes = response.bytes_stream().inspect(move |_| activity.set());
                 let body = Lines::new(Box::pin(bytes), Arc::clone(&self.line_ends), self.limit);
-                Ok(launchdarkly_sdk_transport::Response::new(Box::pin(body) as ByteStream))
+                Ok(launchdarkly_sdk_transport::Response::new(
+                    Box::pin(body) as ByteStream
+                ))
             }
-            None => Err(TransportError::new(std::io::Error::other("the response was read before"))),
+            None => Err(TransportError::new(std::io::Error::other(
+                "the response was read before",
+            ))),
         }))
     }
 }
 
-/// The body made fit for the parser, which gives up at bytes that are not UTF-8 and keeps lines of any length: such bytes
-/// become U+FFFD, and an overlong line ends the stream. It also gives up, and forgets the events before, at events without
-/// a field that it knows, which the standard ignores: so every event gets one that has no effect here.
-/// Where lines end in LF alone, a CR is part of its line, and hidden from the parser, to which it would be an end: whoever
-/// publishes a CR could write fields of events, such as ids.
-/// The mutex is there because the trait wants `Sync`; nobody waits for it.
+/// The body made fit for the parser, which gives up at bytes that are not UTF-8 and keeps lines of
+/// any length: such bytes become U+FFFD, and an overlong line ends the stream. It also gives up,
+/// and forgets the events before, at events without a field that it knows, which the standard
+/// ignores: so every event gets one that has no effect here. Where lines end in LF alone, a CR is
+/// part of its line, and hidden from the parser, to which it would be an end: whoever publishes a
+/// CR could write fields of events, such as ids. The mutex is there because the trait wants `Sync`;
+/// nobody waits for it.
 struct Lines {
     body: Mutex<Body>,
     /// Unknown until the first line shows it.
@@ -239,8 +313,13 @@ impl Lines {
         }
         let mut out = Vec::with_capacity(text.len() + 4 * FIELD_WITHOUT_EFFECT.len());
         for line in text.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
-            // The second half of a CR LF looks like an empty line, too: a field too many does no harm.
-            self.in_comment = if self.at_line_start { line.starts_with(b":") } else { self.in_comment };
+            // The second half of a CR LF looks like an empty line, too: a field too many does no
+            // harm.
+            self.in_comment = if self.at_line_start {
+                line.starts_with(b":")
+            } else {
+                self.in_comment
+            };
             self.event_bytes += if self.in_comment { 0 } else { line.len() };
             match (self.at_line_start, line) {
                 (true, b"\r" | b"\n") => (self.in_event, self.event_bytes) = (false, 0),
@@ -265,11 +344,20 @@ impl Lines {
             return Err(TransportError::new(EventTooLarge));
         }
         let mut bytes = [self.held.as_slice(), bytes].concat();
-        if self.line_ends.get().is_none() && bytes.len() < GREETING.len() && GREETING.starts_with(&bytes) {
+        if self.line_ends.get().is_none()
+            && bytes.len() < GREETING.len()
+            && GREETING.starts_with(&bytes)
+        {
             self.held = bytes;
             return Ok(Bytes::new());
         }
-        let line_ends = *self.line_ends.get_or_init(|| if bytes.starts_with(GREETING) { LineEnds::Lf } else { LineEnds::All });
+        let line_ends = *self.line_ends.get_or_init(|| {
+            if bytes.starts_with(GREETING) {
+                LineEnds::Lf
+            } else {
+                LineEnds::All
+            }
+        });
         let cut = incomplete_tail(&bytes);
         self.held = bytes.split_off(bytes.len() - cut);
         let text = String::from_utf8_lossy(&bytes);
@@ -295,7 +383,13 @@ impl Stream for Lines {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.body.get_mut().as_mut().poll_next(context);
-        polled.map(|item| item.map(|bytes| bytes.map_err(TransportError::new).and_then(|bytes| self.fit(&bytes))))
+        polled.map(|item| {
+            item.map(|bytes| {
+                bytes
+                    .map_err(TransportError::new)
+                    .and_then(|bytes| self.fit(&bytes))
+            })
+        })
     }
 }
 
@@ -304,22 +398,35 @@ mod tests {
     use super::*;
 
     fn lines() -> Lines {
-        Lines::new(Box::pin(futures_util::stream::empty()), Arc::default(), 1 << 20)
+        Lines::new(
+            Box::pin(futures_util::stream::empty()),
+            Arc::default(),
+            1 << 20,
+        )
     }
 
     fn fitted(text: &[u8], size: usize) -> Vec<u8> {
         let mut lines = lines();
-        text.chunks(size).flat_map(|piece| lines.fit(piece).expect("short lines").to_vec()).collect()
+        text.chunks(size)
+            .flat_map(|piece| lines.fit(piece).expect("short lines").to_vec())
+            .collect()
     }
 
     #[test]
     fn characters_survive_cuts_and_other_bytes_become_marks() {
         let text = "data: äöü€😀\n\n".as_bytes();
         for size in 1..text.len() {
-            assert_eq!(fitted(text, size), [FIELD_WITHOUT_EFFECT, text].concat(), "{size}");
+            assert_eq!(
+                fitted(text, size),
+                [FIELD_WITHOUT_EFFECT, text].concat(),
+                "{size}"
+            );
         }
         let mut lines = lines();
-        assert_eq!(lines.fit(b"a\xff\xc3").expect("short lines"), "retry: 1\na\u{fffd}");
+        assert_eq!(
+            lines.fit(b"a\xff\xc3").expect("short lines"),
+            "retry: 1\na\u{fffd}"
+        );
         assert_eq!(lines.fit(b"(b").expect("short lines"), "\u{fffd}(b");
     }
 
@@ -328,7 +435,11 @@ mod tests {
         let text = "\u{feff}unknown\n\ndata: a\nid: 1\n\n\n: c\n\n";
         let expected = "retry: 1\nunknown\n\nretry: 1\ndata: a\nid: 1\n\n\nretry: 1\n: c\n\n";
         for size in 1..text.len() {
-            assert_eq!(String::from_utf8(fitted(text.as_bytes(), size)).as_deref(), Ok(expected), "{size}");
+            assert_eq!(
+                String::from_utf8(fitted(text.as_bytes(), size)).as_deref(),
+                Ok(expected),
+                "{size}"
+            );
         }
     }
 
@@ -339,8 +450,16 @@ mod tests {
         for size in 1..text.len() {
             let fitted = String::from_utf8(fitted(text.as_bytes(), size)).expect("UTF-8");
             assert!(!fitted.contains('\r'), "{size}");
-            assert_eq!(crs::restored(&fitted), ["retry: 1\n: hi\n\nretry: 1\n", event].concat(), "{size}");
+            assert_eq!(
+                crs::restored(&fitted),
+                ["retry: 1\n: hi\n\nretry: 1\n", event].concat(),
+                "{size}"
+            );
         }
-        assert_eq!(fitted(b": hi\r\n\r\ndata: a\r\r", 3), b"retry: 1\n: hi\r\n\r\nretry: 1\ndata: a\r\r", "another server");
+        assert_eq!(
+            fitted(b": hi\r\n\r\ndata: a\r\r", 3),
+            b"retry: 1\n: hi\r\n\r\nretry: 1\ndata: a\r\r",
+            "another server"
+        );
     }
 }

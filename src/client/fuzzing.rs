@@ -1,4 +1,5 @@
-//! Answers of a server without the server, for the targets in `fuzz/`. Not part of any build but theirs.
+//! Answers of a server without the server, for the targets in `fuzz/`. Not part of any build but
+//! theirs.
 
 use std::convert::Infallible;
 
@@ -42,19 +43,32 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
     if answer != Answer::Lines {
         response = response.header("Transfer-Encoding", "chunked");
     }
-    let response = reqwest::Response::from(response.body(body).expect("the headers are constant and valid"));
+    let response = reqwest::Response::from(
+        response
+            .body(body)
+            .expect("the headers are constant and valid"),
+    );
     let url = Url::parse("http://localhost/").expect("the url is constant and valid");
     let channels = vec!["a".to_owned(), "b".to_owned()];
     let is_bare = matches!(answer, Answer::Multipart | Answer::Parts | Answer::Lines);
     let mut messages = Vec::new();
     match answer {
         Answer::LongPolling | Answer::Multipart => {
-            if let Ok(answer) = lp::Answer::read(response, &url, is_bare.then_some(&channels), MAX_MESSAGE_BYTES).await {
+            if let Ok(answer) = lp::Answer::read(
+                response,
+                &url,
+                is_bare.then_some(&channels),
+                MAX_MESSAGE_BYTES,
+            )
+            .await
+            {
                 messages = answer.messages;
             }
         }
         Answer::Streaming | Answer::Parts | Answer::Lines => {
-            let Ok(mut connection) = streaming::Connection::new(response, url, channels, is_bare, MAX_MESSAGE_BYTES) else {
+            let Ok(mut connection) =
+                streaming::Connection::new(response, url, channels, is_bare, MAX_MESSAGE_BYTES)
+            else {
                 return messages;
             };
             while let Ok(Some(more)) = connection.next().await {
@@ -62,7 +76,11 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
             }
         }
         Answer::EventSource => {
-            let Ok(mut connection) = ev::Connection::new(response, url, channels, false, MAX_MESSAGE_BYTES) else { return messages };
+            let Ok(mut connection) =
+                ev::Connection::new(response, url, channels, false, MAX_MESSAGE_BYTES)
+            else {
+                return messages;
+            };
             while let Ok(Some(more)) = connection.next().await {
                 messages.extend(more);
             }

@@ -1,4 +1,5 @@
-//! The one HTTP stack of the client: a `reqwest` client with the user's headers, and errors sorted into ours.
+//! The one HTTP stack of the client: a `reqwest` client with the user's headers, and errors sorted
+//! into ours.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,8 +17,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Most bytes of an answer that is read whole (statistics of many channels are large).
 const MAX_ANSWER_BYTES: usize = super::MAX_MESSAGE_BYTES;
-/// Most bytes of the answer to a publication or a deletion: a line for each channel of the request. It succeeded even if
-/// its answer is larger, which is not read then.
+/// Most bytes of the answer to a publication or a deletion: a line for each channel of the request.
+/// It succeeded even if its answer is larger, which is not read then.
 pub const MAX_INFO_BYTES: usize = 1 << 20;
 
 /// A client for one server.
@@ -27,7 +28,8 @@ pub struct Http {
 }
 
 impl Http {
-    /// A client that sends `headers` with every request. All requests go to the unix socket at `socket`, if one is given.
+    /// A client that sends `headers` with every request. All requests go to the unix socket at
+    /// `socket`, if one is given.
     ///
     /// # Errors
     /// [`Error::Request`] if the TLS stack cannot be set up.
@@ -48,13 +50,18 @@ impl Http {
                 None => builder,
             }
         };
-        // A machine without certificates (an empty container) can still speak plain http; https then trusts nobody.
-        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
-        let client = client.map_err(|error| Error::Request(format!("cannot set up the http client: {error}")))?;
+        // A machine without certificates (an empty container) can still speak plain http; https
+        // then trusts nobody.
+        let client = builder()
+            .build()
+            .or_else(|_| builder().tls_certs_only([]).build());
+        let client = client
+            .map_err(|error| Error::Request(format!("cannot set up the http client: {error}")))?;
         Ok(Self { client })
     }
 
-    /// Asks for `url` and returns the answer, whatever its status. `timeout` covers the whole exchange, body included.
+    /// Asks for `url` and returns the answer, whatever its status. `timeout` covers the whole
+    /// exchange, body included.
     ///
     /// # Errors
     /// Everything but [`Error::Status`].
@@ -73,7 +80,10 @@ impl Http {
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
-        let response = request.send().await.map_err(|error| Error::from_http(&error, url, timeout))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Error::from_http(&error, url, timeout))?;
         refuse_tls_port(response, url).await
     }
 }
@@ -83,7 +93,8 @@ const TLS_PORT: &[u8] = b"The plain HTTP request was sent to HTTPS port";
 /// Most bytes of a page that is searched for it.
 const MAX_PAGE_BYTES: usize = 64 << 10;
 
-/// The answer, unless it says that the port wants TLS. The body of another 400 is not needed by anybody.
+/// The answer, unless it says that the port wants TLS. The body of another 400 is not needed by
+/// anybody.
 async fn refuse_tls_port(mut response: Response, url: &Url) -> Result<Response, Error> {
     let is_page = header(&response, "Content-Type").is_some_and(super::page::is_html);
     if response.status() != StatusCode::BAD_REQUEST || url.scheme() != "http" || !is_page {
@@ -97,52 +108,84 @@ async fn refuse_tls_port(mut response: Response, url: &Url) -> Result<Response, 
         }
     }
     let wants_tls = memchr::memmem::find(&page, TLS_PORT).is_some();
-    if wants_tls { Err(Error::wants_https(url)) } else { Ok(response) }
+    if wants_tls {
+        Err(Error::wants_https(url))
+    } else {
+        Ok(response)
+    }
 }
 
-/// True if the environment names a proxy for plain http, which the HTTP stack may use and a bare socket cannot.
+/// True if the environment names a proxy for plain http, which the HTTP stack may use and a bare
+/// socket cannot.
 #[must_use]
 pub fn may_use_proxy() -> bool {
-    ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Reads a header given as `Name: value`. It is marked as sensitive, so that no debugging output shows it.
+/// Reads a header given as `Name: value`. It is marked as sensitive, so that no debugging output
+/// shows it.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or_else(|| "a header is written 'Name: value'".to_owned())?;
-    let name = name.trim().parse().map_err(|_| "what is before the colon is no header name".to_owned())?;
-    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "the value has characters that a header cannot carry".to_owned())?;
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| "a header is written 'Name: value'".to_owned())?;
+    let name = name
+        .trim()
+        .parse()
+        .map_err(|_| "what is before the colon is no header name".to_owned())?;
+    let mut value = HeaderValue::from_str(value.trim())
+        .map_err(|_| "the value has characters that a header cannot carry".to_owned())?;
     value.set_sensitive(true);
     Ok((name, value))
 }
 
-/// `value` as a header value; what a header cannot carry (line breaks in an event id) is a wrong request.
+/// `value` as a header value; what a header cannot carry (line breaks in an event id) is a wrong
+/// request.
 ///
 /// # Errors
 /// [`Error::Request`], naming `what`.
 pub fn header_value(what: &str, value: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(value).map_err(|_| Error::Request(format!("cannot send {what}: it has characters that a header cannot carry")))
+    HeaderValue::from_str(value).map_err(|_| {
+        Error::Request(format!(
+            "cannot send {what}: it has characters that a header cannot carry"
+        ))
+    })
 }
 
 /// The answer's header `name`, if it is there and text.
 #[must_use]
 pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name).and_then(|value| value.to_str().ok())
+    response
+        .headers()
+        .get(name)
+        .and_then(|value| value.to_str().ok())
 }
 
 /// The server's clock in unix seconds, from the `Date` header.
 #[must_use]
 pub fn date(response: &Response) -> Option<u64> {
-    response.headers().get("date").and_then(|value| crate::message::parse_http_date(value.as_bytes()))
+    response
+        .headers()
+        .get("date")
+        .and_then(|value| crate::message::parse_http_date(value.as_bytes()))
 }
 
 /// The answer as an error.
 #[must_use]
 pub fn status_error(response: &Response, url: &Url) -> Error {
-    let explain = header(response, EXPLAIN).filter(|text| !text.is_empty()).map(str::to_owned);
-    Error::of_status(url, response.status().as_u16(), explain, header(response, "Location"))
+    let explain = header(response, EXPLAIN)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned);
+    Error::of_status(
+        url,
+        response.status().as_u16(),
+        explain,
+        header(response, "Location"),
+    )
 }
 
 /// A limit in bytes, for messages.
@@ -155,35 +198,59 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
-/// True if the end of the answer's body can be told from a connection that broke (RFC 9112, section 6.3).
+/// True if the end of the answer's body can be told from a connection that broke (RFC 9112, section
+/// 6.3).
 #[must_use]
 pub fn is_framed(response: &Response) -> bool {
     let has = |name: &str| response.headers().contains_key(name);
-    response.version() > reqwest::Version::HTTP_11 || has("content-length") || has("transfer-encoding")
+    response.version() > reqwest::Version::HTTP_11
+        || has("content-length")
+        || has("transfer-encoding")
 }
 
 /// Reads the whole body, of at most `MAX_ANSWER_BYTES`.
 ///
 /// # Errors
 /// [`Error::Broken`], [`Error::TimedOut`], or [`Error::Protocol`] for a larger one.
-pub async fn body(response: Response, url: &Url, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
-    body_up_to(MAX_ANSWER_BYTES, response, url, timeout).await.map_err(|error| match error {
-        // No option sets this limit.
-        Error::TooLarge { url, limit } => Error::Protocol { url, reason: format!("it is larger than {}", size(limit)) },
-        other => other,
-    })
+pub async fn body(
+    response: Response,
+    url: &Url,
+    timeout: Option<Duration>,
+) -> Result<Vec<u8>, Error> {
+    body_up_to(MAX_ANSWER_BYTES, response, url, timeout)
+        .await
+        .map_err(|error| match error {
+            // No option sets this limit.
+            Error::TooLarge { url, limit } => Error::Protocol {
+                url,
+                reason: format!("it is larger than {}", size(limit)),
+            },
+            other => other,
+        })
 }
 
 /// Reads the whole body, of at most `limit` bytes.
 ///
 /// # Errors
 /// [`Error::Broken`], [`Error::TimedOut`], or [`Error::TooLarge`].
-pub async fn body_up_to(limit: usize, mut response: Response, url: &Url, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+pub async fn body_up_to(
+    limit: usize,
+    mut response: Response,
+    url: &Url,
+    timeout: Option<Duration>,
+) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Error::from_http(&error, url, timeout))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Error::from_http(&error, url, timeout))?
+    {
         body.extend_from_slice(&chunk);
         if body.len() > limit {
-            return Err(Error::TooLarge { url: shown(url), limit });
+            return Err(Error::TooLarge {
+                url: shown(url),
+                limit,
+            });
         }
     }
     Ok(body)

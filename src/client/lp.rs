@@ -32,12 +32,23 @@ pub struct Answer {
 impl Answer {
     /// Reads it; with `bare` channels it is that of NHPM or nchan, whose body is the message.
     /// It has at most `limit` bytes.
-    pub(super) async fn read(response: Response, url: &Url, bare: Option<&[String]>, limit: usize) -> Result<Self, Error> {
+    pub(super) async fn read(
+        response: Response,
+        url: &Url,
+        bare: Option<&[String]>,
+        limit: usize,
+    ) -> Result<Self, Error> {
         let own = |name| http::header(&response, name).map(str::to_owned);
         let (last_modified, etag) = (own("Last-Modified"), own("Etag"));
         let gap = http::header(&response, MISSED).and_then(Gap::from_header);
         if response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(Self { messages: Vec::new(), last_modified, etag, is_cut: false, gap });
+            return Ok(Self {
+                messages: Vec::new(),
+                last_modified,
+                etag,
+                is_cut: false,
+                gap,
+            });
         }
         let is_framed = http::is_framed(&response);
         let kind = own("Content-Type");
@@ -52,31 +63,69 @@ impl Answer {
             return Err(page::error(url, "--sub-path"));
         }
         if let Some(channels) = bare {
-            let id = last_modified.as_deref().zip(etag.as_deref()).and_then(|(time, tags)| MessageId::of_headers(time, tags));
+            let id = last_modified
+                .as_deref()
+                .zip(etag.as_deref())
+                .and_then(|(time, tags)| MessageId::of_headers(time, tags));
             let id = id.or_else(|| etag.as_deref().and_then(MessageId::parse));
             if last_modified.is_none() && etag.is_none() {
                 // The next request could only get the same answer.
                 let reason =
                     "it has neither Last-Modified nor Etag (something else is there? see --url, --dialect and --sub-path)".to_owned();
-                return Err(Error::Protocol { url: shown(url), reason });
+                return Err(Error::Protocol {
+                    url: shown(url),
+                    reason,
+                });
             }
-            let message = |id: Option<&MessageId>, text: &[u8]| id.map_or_else(|| Message::raw(text), |id| id.message(text, channels));
+            let message = |id: Option<&MessageId>, text: &[u8]| {
+                id.map_or_else(|| Message::raw(text), |id| id.message(text, channels))
+            };
             let Some(mut multipart) = kind.as_deref().and_then(Multipart::new) else {
-                return Ok(Self { messages: vec![message(id.as_ref(), &body)], last_modified, etag, is_cut: false, gap });
+                return Ok(Self {
+                    messages: vec![message(id.as_ref(), &body)],
+                    last_modified,
+                    etag,
+                    is_cut: false,
+                    gap,
+                });
             };
             // Several messages; the headers are those of the last one.
             let parts = multipart.push(&body);
             let last = parts.len().saturating_sub(1);
             let only = (channels.len() == 1).then(|| channels[0].clone());
-            let inner = |text: &[u8]| Message { channel: only.clone(), ..Message::raw(text) };
-            let messages =
-                parts.iter().enumerate().map(|(at, (_, text))| if at == last { message(id.as_ref(), text) } else { inner(text) }).collect();
-            return Ok(Self { messages, last_modified, etag, is_cut: false, gap });
+            let inner = |text: &[u8]| Message {
+                channel: only.clone(),
+                ..Message::raw(text)
+            };
+            let messages = parts
+                .iter()
+                .enumerate()
+                .map(|(at, (_, text))| {
+                    if at == last {
+                        message(id.as_ref(), text)
+                    } else {
+                        inner(text)
+                    }
+                })
+                .collect();
+            return Ok(Self {
+                messages,
+                last_modified,
+                etag,
+                is_cut: false,
+                gap,
+            });
         }
         let mut splitter = Splitter::default();
         let mut messages = splitter.push(&body);
         let rest = splitter.finish(is_framed);
         messages.extend(rest.messages);
-        Ok(Self { messages, last_modified, etag, is_cut: rest.is_cut, gap })
+        Ok(Self {
+            messages,
+            last_modified,
+            etag,
+            is_cut: rest.is_cut,
+            gap,
+        })
     }
 }

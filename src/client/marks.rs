@@ -1,7 +1,9 @@
-//! Marks: up to where the messages of a subscription were dealt with, so that a later one goes on there. Pure.
+//! Marks: up to where the messages of a subscription were dealt with, so that a later one goes on
+//! there. Pure.
 //!
-//! The subscription's own [`super::cursor`] runs ahead: it knows what was received. Every event carries a [`Step`]; whoever has
-//! dealt with an event notes its step here. So what was received but never dealt with comes again.
+//! The subscription's own [`super::cursor`] runs ahead: it knows what was received. Every event
+//! carries a [`Step`]; whoever has dealt with an event notes its step here. So what was received
+//! but never dealt with comes again.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +21,8 @@ pub struct Mark {
 /// How an event moves the marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Channels that have given nothing yet start here. Once it is known, backlogs are no longer wanted.
+    /// Channels that have given nothing yet start here. Once it is known, backlogs are no longer
+    /// wanted.
     Start(Position),
     /// A message of this channel, with its event id.
     Message(String, Mark, Option<String>),
@@ -34,7 +37,8 @@ pub enum Step {
 /// Where a set of channels stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Where channels start that have given nothing; `None` while that is not known, or their backlogs have not come.
+    /// Where channels start that have given nothing; `None` while that is not known, or their
+    /// backlogs have not come.
     pub start: Option<Position>,
     /// The channels that have given something.
     pub channels: BTreeMap<String, Mark>,
@@ -54,7 +58,9 @@ impl Marks {
             }
             Step::All(position) => {
                 self.start = Some(position);
-                self.channels.values_mut().for_each(|mark| mark.position = Some(position));
+                self.channels
+                    .values_mut()
+                    .for_each(|mark| mark.position = Some(position));
             }
             Step::Forget(channel) => {
                 self.channels.remove(&channel);
@@ -76,13 +82,23 @@ mod tests {
     #[test]
     fn steps_move_the_marks() {
         let at = |time, tag| Position::new(time, tag);
-        let mark = |position, id| Mark { position: Some(position), id: Some(id) };
+        let mark = |position, id| Mark {
+            position: Some(position),
+            id: Some(id),
+        };
         let mut marks = Marks::default();
         marks.note(Step::Start(at(100, 0)));
         marks.note(Step::Start(at(90, 0)));
-        marks.note(Step::Message("a".to_owned(), mark(at(101, 1), 7), Some("e".to_owned())));
+        marks.note(Step::Message(
+            "a".to_owned(),
+            mark(at(101, 1), 7),
+            Some("e".to_owned()),
+        ));
         marks.note(Step::Message("b".to_owned(), mark(at(101, 2), 1), None));
-        assert_eq!((marks.start, marks.event_id.as_deref()), (Some(at(100, 0)), Some("e")));
+        assert_eq!(
+            (marks.start, marks.event_id.as_deref()),
+            (Some(at(100, 0)), Some("e"))
+        );
         marks.note(Step::All(at(103, 1)));
         assert_eq!(marks.channels["a"], mark(at(103, 1), 7));
         assert_eq!(marks.start, Some(at(103, 1)));

@@ -48,8 +48,15 @@ impl Gap {
     /// Reads `N` or `N+`, the value of the header of long-polling and polling answers.
     #[must_use]
     pub fn from_header(value: &str) -> Option<Self> {
-        let (digits, at_least) = value.strip_suffix('+').map_or((value, false), |digits| (digits, true));
-        digits.trim().parse().ok().filter(|missed| *missed > 0 || at_least).map(|missed| Self { missed, at_least })
+        let (digits, at_least) = value
+            .strip_suffix('+')
+            .map_or((value, false), |digits| (digits, true));
+        digits
+            .trim()
+            .parse()
+            .ok()
+            .filter(|missed| *missed > 0 || at_least)
+            .map(|missed| Self { missed, at_least })
     }
 }
 
@@ -85,11 +92,15 @@ impl Message {
     /// A message of which only the text is known.
     #[must_use]
     pub fn raw(text: &[u8]) -> Self {
-        Self { text: text.to_vec(), ..Self::default() }
+        Self {
+            text: text.to_vec(),
+            ..Self::default()
+        }
     }
 
-    /// Reads the JSON shape of the built-in locations and of the module's JavaScript client: `id` and `tag` may be
-    /// numbers or strings, and all fields but the text and one of `id` and `channel` may be missing.
+    /// Reads the JSON shape of the built-in locations and of the module's JavaScript client: `id`
+    /// and `tag` may be numbers or strings, and all fields but the text and one of `id` and
+    /// `channel` may be missing.
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
@@ -100,7 +111,11 @@ impl Message {
             (None, _) => return None,
         };
         let id = fields.get("id").and_then(integer);
-        let channel = fields.get("channel").and_then(Value::as_str).filter(|channel| !channel.is_empty()).map(str::to_owned);
+        let channel = fields
+            .get("channel")
+            .and_then(Value::as_str)
+            .filter(|channel| !channel.is_empty())
+            .map(str::to_owned);
         if !fields.contains_key("id") && !fields.contains_key("channel") {
             return None;
         }
@@ -108,12 +123,36 @@ impl Message {
             Value::String(date) => parse_http_date(date.as_bytes()).or_else(|| date.parse().ok()),
             other => other.as_u64(),
         });
-        let tag = fields.get("tag").and_then(integer).and_then(|tag| u32::try_from(tag).ok());
-        let string = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let missed = fields.get("missed").and_then(Value::as_u64).filter(|_| id == Some(GAP_ID));
-        let at_least = fields.get("at_least").and_then(Value::as_bool).unwrap_or(false);
+        let tag = fields
+            .get("tag")
+            .and_then(integer)
+            .and_then(|tag| u32::try_from(tag).ok());
+        let string = |name: &str| {
+            fields
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        let missed = fields
+            .get("missed")
+            .and_then(Value::as_u64)
+            .filter(|_| id == Some(GAP_ID));
+        let at_least = fields
+            .get("at_least")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
         let gap = missed.map(|missed| Gap { missed, at_least });
-        Some(Self { id, channel, text, time, tag, event_id: string("eventid"), event_type: string("eventtype"), gap })
+        Some(Self {
+            id,
+            channel,
+            text,
+            time,
+            tag,
+            event_id: string("eventid"),
+            event_type: string("eventtype"),
+            gap,
+        })
     }
 
     /// Time and tag, if both are known.
@@ -129,12 +168,16 @@ impl Message {
             Some(PING_ID) => Kind::Ping,
             Some(DELETED_ID) => Kind::Deleted,
             Some(TIMEOUT_ID) => Kind::Timeout,
-            Some(GAP_ID) => Kind::Gap(self.gap.unwrap_or(Gap { missed: 0, at_least: true })),
+            Some(GAP_ID) => Kind::Gap(self.gap.unwrap_or(Gap {
+                missed: 0,
+                at_least: true,
+            })),
             _ => Kind::Data,
         }
     }
 
-    /// The known fields as one JSON object on one line; bytes that are not UTF-8 travel as `base64` instead of `text`.
+    /// The known fields as one JSON object on one line; bytes that are not UTF-8 travel as `base64`
+    /// instead of `text`.
     #[must_use]
     pub fn to_json(&self) -> String {
         let text = std::str::from_utf8(&self.text).ok();

@@ -1,4 +1,5 @@
-//! The client side: publishing, following and statistics over HTTP, against this server, the original module, NHPM or nchan.
+//! The client side: publishing, following and statistics over HTTP, against this server, the
+//! original module, NHPM or nchan.
 //!
 //! ```text
 //! subscription ─ opens ─> ev | ws | lp | stream ─ bytes ─> parse ─> Message ─ cursor: new or repeated? ─> caller
@@ -6,8 +7,8 @@
 //! publish, statistics: one request each         pipeline: many messages     lean: the bare sockets of `bench`
 //! ```
 //!
-//! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` and `pipeline` go through the one HTTP stack of [`http`].
-//! Nothing here knows the command line or prints.
+//! `cursor`, `retry` and `parse` are pure. All requests but those of `lean` and `pipeline` go
+//! through the one HTTP stack of [`http`]. Nothing here knows the command line or prints.
 
 mod activity;
 pub mod bare_info;

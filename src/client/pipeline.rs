@@ -1,9 +1,11 @@
-//! Many messages over one plain HTTP/1.1 connection, sent ahead of their answers (RFC 9112, section 9.3.2).
+//! Many messages over one plain HTTP/1.1 connection, sent ahead of their answers (RFC 9112, section
+//! 9.3.2).
 //!
-//! Answers come in the order of the requests, so the n-th answer is that of the n-th request. Nothing is sent twice unless
-//! the server cannot have taken it: a server that announces the end of the connection in an answer does not look at what
-//! came behind that request (RFC 9112, section 9.6; nginx does so every 1000 requests). When a connection breaks without
-//! such a word, what was sent and not answered stays unknown, or is sent again if [`Limits::resends`] says so.
+//! Answers come in the order of the requests, so the n-th answer is that of the n-th request.
+//! Nothing is sent twice unless the server cannot have taken it: a server that announces the end of
+//! the connection in an answer does not look at what came behind that request (RFC 9112, section
+//! 9.6; nginx does so every 1000 requests). When a connection breaks without such a word, what was
+//! sent and not answered stays unknown, or is sent again if [`Limits::resends`] says so.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -38,7 +40,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// Most requests without an answer.
     pub in_flight: usize,
-    /// Sends again what was not answered when the connection broke. Then messages may be published twice.
+    /// Sends again what was not answered when the connection broke. Then messages may be published
+    /// twice.
     pub resends: bool,
 }
 
@@ -59,7 +62,8 @@ pub struct Pipeline {
     buffer: Vec<u8>,
 }
 
-/// A connection that is being made: kept, so that being dropped and asked again does not begin anew.
+/// A connection that is being made: kept, so that being dropped and asked again does not begin
+/// anew.
 struct Connecting(Pin<Box<dyn Future<Output = Result<Socket, Error>>>>);
 
 impl fmt::Debug for Connecting {
@@ -116,7 +120,9 @@ impl Pipeline {
     /// True if another message may be given to it.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let (sent, bytes) = self.connection.as_ref().map_or((0, 0), |connection| (connection.sent.len(), connection.sent_bytes));
+        let (sent, bytes) = self.connection.as_ref().map_or((0, 0), |connection| {
+            (connection.sent.len(), connection.sent_bytes)
+        });
         let waiting: usize = self.waiting.iter().map(|request| request.wire.len()).sum();
         let count = sent + self.waiting.len();
         count == 0 || (count < self.limits.in_flight && bytes + waiting < MAX_UNANSWERED_BYTES)
@@ -125,7 +131,11 @@ impl Pipeline {
     /// True if nothing is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.connection.as_ref().is_none_or(|connection| connection.sent.is_empty())
+        self.waiting.is_empty()
+            && self
+                .connection
+                .as_ref()
+                .is_none_or(|connection| connection.sent.is_empty())
     }
 
     /// Takes a message.
@@ -133,10 +143,16 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Request`] if it cannot be sent.
     pub fn push(&mut self, posting: Posting) -> Result<(), Error> {
-        let Posting { number, url, publication } = posting;
+        let Posting {
+            number,
+            url,
+            publication,
+        } = posting;
         let mut lines = String::new();
         for (name, value) in &publication.headers()? {
-            let value = value.to_str().map_err(|_| Error::Request(format!("cannot send {name}: it is not ascii")))?;
+            let value = value
+                .to_str()
+                .map_err(|_| Error::Request(format!("cannot send {name}: it is not ascii")))?;
             lines.extend([name.as_str(), ": ", value, "\r\n"]);
         }
         lines.push_str(&format!("Content-Length: {}\r\n", publication.text.len()));
@@ -152,9 +168,16 @@ impl Pipeline {
     /// The messages that were sent and not answered.
     #[must_use]
     pub fn unanswered(&self) -> Vec<u64> {
-        let Some(connection) = &self.connection else { return Vec::new() };
+        let Some(connection) = &self.connection else {
+            return Vec::new();
+        };
         // A server acts upon complete requests only.
-        connection.sent.iter().filter(|(_, end)| *end <= connection.written).map(|(request, _)| request.number).collect()
+        connection
+            .sent
+            .iter()
+            .filter(|(_, end)| *end <= connection.written)
+            .map(|(request, _)| request.number)
+            .collect()
     }
 
     /// Takes back what was not sent yet, and returns the first of it.
@@ -201,11 +224,18 @@ impl Pipeline {
 
     async fn connect(&mut self) -> Result<(), Error> {
         let connecting = self.connecting.get_or_insert_with(|| {
-            let url = self.waiting.front().map(|request| shown(&request.url)).unwrap_or_default();
+            let url = self
+                .waiting
+                .front()
+                .map(|request| shown(&request.url))
+                .unwrap_or_default();
             let target = self.target.clone();
             Connecting(Box::pin(async move {
                 let socket = timeout_at(Instant::now() + CONNECT_TIMEOUT, target.connect()).await;
-                socket.map_err(|_| Error::Unreachable { url, reason: "connection timed out".to_owned() })?
+                socket.map_err(|_| Error::Unreachable {
+                    url,
+                    reason: "connection timed out".to_owned(),
+                })?
             }))
         });
         let socket = (&mut connecting.0).await;
@@ -231,30 +261,46 @@ impl Pipeline {
 
     /// Gives waiting requests to the connection, as many as may be.
     fn fill(&mut self) {
-        let Some(connection) = &mut self.connection else { return };
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
         while !connection.is_deaf && !connection.is_ending() {
-            // A server that closes after so many requests would not look at more; if it did not close, it takes more.
-            if self.most_per_connection.is_some_and(|most| connection.requests >= most) {
+            // A server that closes after so many requests would not look at more; if it did not
+            // close, it takes more.
+            if self
+                .most_per_connection
+                .is_some_and(|most| connection.requests >= most)
+            {
                 if !connection.sent.is_empty() {
                     return;
                 }
                 self.most_per_connection = None;
             }
-            let Some(request) = self.waiting.pop_front() else { return };
+            let Some(request) = self.waiting.pop_front() else {
+                return;
+            };
             connection.take(request, self.limits.timeout);
         }
     }
 
     /// The connection ended, for `reason`: decides what becomes of what was not answered.
     fn closed(&mut self, reason: &str) -> Result<(), Error> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
         let is_announced = connection.is_ending();
         // Nothing is open when an idle connection is closed.
-        let url = connection.sent.front().map(|(request, _)| shown(&request.url));
+        let url = connection
+            .sent
+            .front()
+            .map(|(request, _)| shown(&request.url));
         if let Some(url) = url.filter(|_| !is_announced) {
             self.breaks += 1;
             if !self.limits.resends || self.breaks > MAX_BREAKS {
-                return Err(Error::Broken { url, reason: reason.to_owned() });
+                return Err(Error::Broken {
+                    url,
+                    reason: reason.to_owned(),
+                });
             }
         }
         if is_announced {
@@ -288,14 +334,31 @@ impl Connection {
     /// Waits until something can be done.
     async fn ready(&self, timeout: Duration) -> Result<tokio::io::Ready, Error> {
         let has_output = self.out_start < self.out.len() && !self.is_deaf;
-        let interest = if has_output { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let interest = if has_output {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
         let Some((request, _)) = self.sent.front() else {
-            return self.socket.ready(interest).await.map_err(|error| Error::Broken { url: String::new(), reason: error.to_string() });
+            return self
+                .socket
+                .ready(interest)
+                .await
+                .map_err(|error| Error::Broken {
+                    url: String::new(),
+                    reason: error.to_string(),
+                });
         };
         match timeout_at(self.deadline, self.socket.ready(interest)).await {
             Ok(Ok(ready)) => Ok(ready),
-            Ok(Err(error)) => Err(Error::Broken { url: shown(&request.url), reason: error.kind().to_string() }),
-            Err(_) => Err(Error::TimedOut { url: shown(&request.url), after: timeout }),
+            Ok(Err(error)) => Err(Error::Broken {
+                url: shown(&request.url),
+                reason: error.kind().to_string(),
+            }),
+            Err(_) => Err(Error::TimedOut {
+                url: shown(&request.url),
+                after: timeout,
+            }),
         }
     }
 
@@ -319,10 +382,19 @@ impl Connection {
     }
 
     /// Reads what is there. Returns the reason if the connection is over.
-    fn read(&mut self, buffer: &mut [u8], timeout: Duration, answers: &mut Vec<Answer>) -> Result<Option<String>, Error> {
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        timeout: Duration,
+        answers: &mut Vec<Answer>,
+    ) -> Result<Option<String>, Error> {
         loop {
             let length = match self.socket.try_read(buffer) {
-                Ok(0) => return Ok(Some(self.end("closed without an answer".to_owned(), answers))),
+                Ok(0) => {
+                    return Ok(Some(
+                        self.end("closed without an answer".to_owned(), answers),
+                    ));
+                }
                 Ok(length) => length,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Ok(Some(self.end(error.kind().to_string(), answers))),
@@ -339,7 +411,8 @@ impl Connection {
         }
     }
 
-    /// Takes `bytes` apart. True if the server announced the end of the connection with a complete answer.
+    /// Takes `bytes` apart. True if the server announced the end of the connection with a complete
+    /// answer.
     fn decode(&mut self, bytes: &mut &[u8], answers: &mut Vec<Answer>) -> Result<bool, Error> {
         loop {
             match self.decoder.next(bytes) {
@@ -355,7 +428,10 @@ impl Connection {
                     self.answer(answers)?;
                     if closes {
                         // The word stays, so that nothing more is sent here.
-                        self.head = Some(Head { closes: true, ..Head::default() });
+                        self.head = Some(Head {
+                            closes: true,
+                            ..Head::default()
+                        });
                         return Ok(true);
                     }
                 }
@@ -370,7 +446,10 @@ impl Connection {
             let closes = self.is_ending();
             // Without a request there is no answer, which the caller finds out by what is left.
             let _ = self.answer(answers);
-            self.head = closes.then(|| Head { closes: true, ..Head::default() });
+            self.head = closes.then(|| Head {
+                closes: true,
+                ..Head::default()
+            });
         }
         reason
     }
@@ -384,13 +463,28 @@ impl Connection {
         let body = std::mem::take(&mut self.body);
         let result = match head.status {
             200..=299 => page::refuse(&request.url, head.is_html, &body).map(|()| body),
-            status => Err(Error::of_status(&request.url, status, head.explain, head.location.as_deref()).at("--pub-path")),
+            status => {
+                Err(
+                    Error::of_status(&request.url, status, head.explain, head.location.as_deref())
+                        .at("--pub-path"),
+                )
+            }
         };
-        answers.push(Answer { number: request.number, result });
+        answers.push(Answer {
+            number: request.number,
+            result,
+        });
         Ok(())
     }
 
     fn strange(&self, reason: String) -> Error {
-        Error::Protocol { url: self.sent.front().map(|(request, _)| shown(&request.url)).unwrap_or_default(), reason }
+        Error::Protocol {
+            url: self
+                .sent
+                .front()
+                .map(|(request, _)| shown(&request.url))
+                .unwrap_or_default(),
+            reason,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Publishing: one POST per message. It is never sent twice, because the server may have taken the first.
+//! Publishing: one POST per message. It is never sent twice, because the server may have taken the
+//! first.
 //!
 //! | status | meaning |
 //! |---|---|
@@ -7,8 +8,8 @@
 //! | 301, 302, … | sent elsewhere, and not followed |
 //! | 400, 403, 413, … | refused, with the reason in `X-Nginx-PushStream-Explain` |
 //!
-//! [`publish`] sends one message. Many go through a [`Publisher`]: pipelined over plain HTTP ([`super::pipeline`]), one after
-//! the other where that cannot be (https, a proxy).
+//! [`publish`] sends one message. Many go through a [`Publisher`]: pipelined over plain HTTP
+//! ([`super::pipeline`]), one after the other where that cannot be (https, a proxy).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -60,7 +61,10 @@ impl Publication {
             if let Some(value) = value {
                 let name = name.to_ascii_lowercase();
                 let value = http::header_value(&name, value)?;
-                headers.insert(HeaderName::from_bytes(name.as_bytes()).expect("the names are constants"), value);
+                headers.insert(
+                    HeaderName::from_bytes(name.as_bytes()).expect("the names are constants"),
+                    value,
+                );
             }
         }
         Ok(headers)
@@ -70,23 +74,47 @@ impl Publication {
 /// Posts to `url` and returns the server's channel info (as it came).
 ///
 /// # Errors
-/// Any [`Error`]; whether the message was taken is unknown after [`Error::Broken`] and [`Error::TimedOut`].
-pub async fn publish(client: &Http, url: &Url, publication: Publication, timeout: Duration) -> Result<Vec<u8>, Error> {
+/// Any [`Error`]; whether the message was taken is unknown after [`Error::Broken`] and
+/// [`Error::TimedOut`].
+pub async fn publish(
+    client: &Http,
+    url: &Url,
+    publication: Publication,
+    timeout: Duration,
+) -> Result<Vec<u8>, Error> {
     let (is_html, body) = post(client, url, publication, timeout).await?;
     page::refuse(url, is_html, &body)?;
     Ok(body)
 }
 
 /// What a success says, and whether as a page.
-async fn post(client: &Http, url: &Url, publication: Publication, timeout: Duration) -> Result<(bool, Vec<u8>), Error> {
+async fn post(
+    client: &Http,
+    url: &Url,
+    publication: Publication,
+    timeout: Duration,
+) -> Result<(bool, Vec<u8>), Error> {
     let headers = publication.headers()?;
-    let response = client.request(Method::POST, url, headers, Some(publication.text), Some(timeout)).await?;
+    let response = client
+        .request(
+            Method::POST,
+            url,
+            headers,
+            Some(publication.text),
+            Some(timeout),
+        )
+        .await?;
     if !response.status().is_success() {
         return Err(http::status_error(&response, url).at("--pub-path"));
     }
     let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
     // It is published, whatever happens to the rest of the answer.
-    Ok((is_html, http::body_up_to(http::MAX_INFO_BYTES, response, url, Some(timeout)).await.unwrap_or_default()))
+    Ok((
+        is_html,
+        http::body_up_to(http::MAX_INFO_BYTES, response, url, Some(timeout))
+            .await
+            .unwrap_or_default(),
+    ))
 }
 
 /// A message on its way.
@@ -119,13 +147,24 @@ pub enum Publisher {
 }
 
 impl Publisher {
-    /// A publisher to the server of `url`, the best that there can be. It connects with the first message.
+    /// A publisher to the server of `url`, the best that there can be. It connects with the first
+    /// message.
     ///
     /// # Errors
     /// [`Error::Unreachable`] if the name cannot be resolved.
-    pub async fn new(client: Http, headers: &HeaderMap, url: &Url, limits: Limits) -> Result<Self, Error> {
+    pub async fn new(
+        client: Http,
+        headers: &HeaderMap,
+        url: &Url,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         if url.scheme() != "http" || (http::may_use_proxy() && unix_socket::path(url).is_none()) {
-            return Ok(Self::Single(Sequence { client, timeout: limits.timeout, waiting: VecDeque::new(), current: None }));
+            return Ok(Self::Single(Sequence {
+                client,
+                timeout: limits.timeout,
+                waiting: VecDeque::new(),
+                current: None,
+            }));
         }
         let target = Target::resolve(url, headers).await?;
         Ok(Self::Pipelined(Box::new(Pipeline::new(target, limits))))
@@ -164,10 +203,12 @@ impl Publisher {
         }
     }
 
-    /// Sends and reads until there are answers. Waits for ever if there is nothing to do; may be dropped and called again.
+    /// Sends and reads until there are answers. Waits for ever if there is nothing to do; may be
+    /// dropped and called again.
     ///
     /// # Errors
-    /// What ended it; nothing can be done afterwards but to ask what is [unanswered](Self::unanswered).
+    /// What ended it; nothing can be done afterwards but to ask what is
+    /// [unanswered](Self::unanswered).
     pub async fn progress(&mut self) -> Result<Vec<Answer>, Error> {
         match self {
             Self::Pipelined(pipeline) => pipeline.progress().await,
@@ -179,7 +220,11 @@ impl Publisher {
     pub fn take_back(&mut self) -> Option<u64> {
         match self {
             Self::Pipelined(pipeline) => pipeline.take_back(),
-            Self::Single(sequence) => sequence.waiting.drain(..).map(|posting| posting.number).min(),
+            Self::Single(sequence) => sequence
+                .waiting
+                .drain(..)
+                .map(|posting| posting.number)
+                .min(),
         }
     }
 
@@ -188,7 +233,11 @@ impl Publisher {
     pub fn unanswered(&self) -> Vec<u64> {
         match self {
             Self::Pipelined(pipeline) => pipeline.unanswered(),
-            Self::Single(sequence) => sequence.current.iter().map(|current| current.number).collect(),
+            Self::Single(sequence) => sequence
+                .current
+                .iter()
+                .map(|current| current.number)
+                .collect(),
         }
     }
 }
@@ -211,14 +260,24 @@ struct Current {
 
 impl fmt::Debug for Sequence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Sequence").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Sequence")
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Sequence {
     async fn progress(&mut self) -> Result<Answer, Error> {
         if self.current.is_none() {
-            let Some(Posting { number, url, publication }) = self.waiting.pop_front() else { return std::future::pending().await };
+            let Some(Posting {
+                number,
+                url,
+                publication,
+            }) = self.waiting.pop_front()
+            else {
+                return std::future::pending().await;
+            };
             let (client, timeout) = (self.client.clone(), self.timeout);
             let answer = Box::pin(async move {
                 let (is_html, body) = post(&client, &url, publication, timeout).await?;
@@ -230,9 +289,15 @@ impl Sequence {
         let current = self.current.as_mut().expect("it was put there");
         let (number, result) = (current.number, (&mut current.answer).await);
         match result {
-            // The message may have been taken: it stays among the unanswered, with a future that is not asked again.
-            Err(error @ (Error::Broken { .. } | Error::TimedOut { .. } | Error::Protocol { .. })) => {
-                self.current = Some(Current { number, answer: Box::pin(std::future::pending()) });
+            // The message may have been taken: it stays among the unanswered, with a future that is
+            // not asked again.
+            Err(
+                error @ (Error::Broken { .. } | Error::TimedOut { .. } | Error::Protocol { .. }),
+            ) => {
+                self.current = Some(Current {
+                    number,
+                    answer: Box::pin(std::future::pending()),
+                });
                 Err(error)
             }
             Err(error @ Error::Unreachable { .. }) => {
@@ -241,7 +306,10 @@ impl Sequence {
             }
             Err(error) => {
                 self.current = None;
-                Ok(Answer { number, result: Err(error) })
+                Ok(Answer {
+                    number,
+                    result: Err(error),
+                })
             }
             Ok(result) => {
                 self.current = None;

@@ -1,4 +1,5 @@
-//! How long to wait before the next attempt: exponential back-off with jitter. Pure; randomness comes from the caller.
+//! How long to wait before the next attempt: exponential back-off with jitter. Pure; randomness
+//! comes from the caller.
 
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Notes a failure and returns how long to wait: between half and all of a time that doubles with each failure.
+    /// Notes a failure and returns how long to wait: between half and all of a time that doubles
+    /// with each failure.
     ///
-    /// The half is for those who lost the same server at the same moment: they come back at different times.
+    /// The half is for those who lost the same server at the same moment: they come back at
+    /// different times.
     pub fn failed(&mut self, random: u64) -> Duration {
         let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(CAP);
         self.failures = self.failures.saturating_add(1);
@@ -40,7 +43,9 @@ impl Backoff {
 #[must_use]
 pub fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! When a silent connection counts as broken. Pure; the clock comes from the caller.
 //!
-//! An endless connection may be silent for hours because nobody publishes, or because a proxy holds back what comes or a peer
-//! has vanished. Servers that send pings show the difference: two pings in a row, with nothing between them, tell their
-//! interval. A connection is given up after two and a half intervals. Before an interval is known a silence means nothing,
-//! unless the user set a limit, or another mode could be tried and nothing at all has come yet.
+//! An endless connection may be silent for hours because nobody publishes, or because a proxy holds
+//! back what comes or a peer has vanished. Servers that send pings show the difference: two pings
+//! in a row, with nothing between them, tell their interval. A connection is given up after two and
+//! a half intervals. Before an interval is known a silence means nothing, unless the user set a
+//! limit, or another mode could be tried and nothing at all has come yet.
 
 use std::time::{Duration, Instant};
 
-/// How long an endless response may bring nothing at all while there is another mode to try: the built-in locations send their
-/// first bytes at once and a ping every 10 s.
+/// How long an endless response may bring nothing at all while there is another mode to try: the
+/// built-in locations send their first bytes at once and a ping every 10 s.
 pub const FIRST_BYTES: Duration = Duration::from_secs(15);
 /// A late ping is no broken connection, however short the interval is.
 const LEAST_SLACK: Duration = Duration::from_secs(2);
@@ -38,13 +39,25 @@ impl Silence {
     /// Nothing was heard yet.
     #[must_use]
     pub fn new(limit: Option<Duration>, now: Instant) -> Self {
-        Self { limit, interval: None, last: now, last_ping: None, has_heard: false, pings: 0, without_pings: 0 }
+        Self {
+            limit,
+            interval: None,
+            last: now,
+            last_ping: None,
+            has_heard: false,
+            pings: 0,
+            without_pings: 0,
+        }
     }
 
     /// A connection is requested.
     pub fn connecting(&mut self, now: Instant) {
         (self.last, self.last_ping, self.has_heard) = (now, None, false);
-        self.without_pings = if self.pings == 0 { self.without_pings + 1 } else { 0 };
+        self.without_pings = if self.pings == 0 {
+            self.without_pings + 1
+        } else {
+            0
+        };
         self.pings = 0;
         if self.without_pings >= FORGET_AFTER {
             self.interval = None;
@@ -114,21 +127,38 @@ mod tests {
         silence.pinged(at(21));
         assert_eq!(silence.allowed(false), Some(SECOND * 25));
         silence.connecting(at(30));
-        assert_eq!(silence.deadline(false), Some(at(55)), "the next connection is measured by it");
+        assert_eq!(
+            silence.deadline(false),
+            Some(at(55)),
+            "the next connection is measured by it"
+        );
         for _ in 0..FORGET_AFTER {
             silence.connecting(at(60));
         }
-        assert_eq!(silence.allowed(false), None, "the server sends no pings any more");
+        assert_eq!(
+            silence.allowed(false),
+            None,
+            "the server sends no pings any more"
+        );
     }
 
     #[test]
     fn without_pings_only_an_alternative_or_a_limit_ends_a_silence() {
         let start = Instant::now();
         let mut silence = Silence::new(None, start);
-        assert_eq!((silence.allowed(false), silence.allowed(true)), (None, Some(FIRST_BYTES)));
+        assert_eq!(
+            (silence.allowed(false), silence.allowed(true)),
+            (None, Some(FIRST_BYTES))
+        );
         silence.heard(start);
         assert_eq!(silence.allowed(true), None);
-        assert_eq!(Silence::new(Some(SECOND), start).allowed(false), Some(SECOND));
-        assert_eq!(Silence::new(Some(Duration::ZERO), start).allowed(true), None);
+        assert_eq!(
+            Silence::new(Some(SECOND), start).allowed(false),
+            Some(SECOND)
+        );
+        assert_eq!(
+            Silence::new(Some(Duration::ZERO), start).allowed(true),
+            None
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Statistics and channel infos: asking for them and reading the answer of the server.
 //!
-//! Answers are the JSON of the protocol (reference, sections 5 and 6) or the plain text of nchan's `nchan_stub_status`, which is
-//! turned into the same JSON first. Numbers under names that are not known here are kept as details.
+//! Answers are the JSON of the protocol (reference, sections 5 and 6) or the plain text of nchan's
+//! `nchan_stub_status`, which is turned into the same JSON first. Numbers under names that are not
+//! known here are kept as details.
 
 mod ask;
 
@@ -21,7 +22,8 @@ pub use ask::{Answer, ask};
 
 use super::{Error, Http, http};
 
-/// Numbers that a server tells and this program has no name for; those of nested objects are called `outer.inner`.
+/// Numbers that a server tells and this program has no name for; those of nested objects are called
+/// `outer.inner`.
 pub type Details = BTreeMap<String, Number>;
 
 /// Counters of one channel.
@@ -93,12 +95,20 @@ pub enum Report {
 }
 
 impl Report {
-    /// Reads any of the three JSON forms (protocol reference, sections 5 and 6), or the text of `nchan_stub_status`.
+    /// Reads any of the three JSON forms (protocol reference, sections 5 and 6), or the text of
+    /// `nchan_stub_status`.
     #[must_use]
     pub fn from_json(body: &[u8]) -> Option<Self> {
-        let Value::Object(object) = serde_json::from_slice(&repaired(body)?).ok()? else { return None };
+        let Value::Object(object) = serde_json::from_slice(&repaired(body)?).ok()? else {
+            return None;
+        };
         if let Some(infos) = object.get("infos") {
-            return infos.as_array()?.iter().map(|info| ChannelInfo::read(info.as_object()?)).collect::<Option<_>>().map(Self::Channels);
+            return infos
+                .as_array()?
+                .iter()
+                .map(|info| ChannelInfo::read(info.as_object()?))
+                .collect::<Option<_>>()
+                .map(Self::Channels);
         }
         if object.contains_key("channel") {
             return ChannelInfo::read(&object).map(|info| Self::Channels(vec![info]));
@@ -109,15 +119,26 @@ impl Report {
 
 impl ChannelInfo {
     fn read(object: &Map<String, Value>) -> Option<Self> {
-        const KNOWN: [&str; 6] = ["channel", "published_messages", "published", "stored_messages", "stored", "subscribers"];
-        let published = number(object, "published_messages").or_else(|| number(object, "published"));
+        const KNOWN: [&str; 6] = [
+            "channel",
+            "published_messages",
+            "published",
+            "stored_messages",
+            "stored",
+            "subscribers",
+        ];
+        let published =
+            number(object, "published_messages").or_else(|| number(object, "published"));
         // It must be there, if only as null.
-        object.get("published_messages").or_else(|| object.get("published"))?;
+        object
+            .get("published_messages")
+            .or_else(|| object.get("published"))?;
         Some(Self {
             channel: object.get("channel")?.as_str()?.to_owned(),
             published_messages: published.unwrap_or(0),
             hides_published: published.is_none(),
-            stored_messages: number(object, "stored_messages").or_else(|| number(object, "stored"))?,
+            stored_messages: number(object, "stored_messages")
+                .or_else(|| number(object, "stored"))?,
             subscribers: number(object, "subscribers")?,
             details: details(object, &KNOWN),
         })
@@ -153,14 +174,29 @@ impl Summary {
             "uptime",
             "by_worker",
         ];
-        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let text = |name: &str| {
+            object
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_owned()
+        };
         let optional = |name: &str| number(object, name).unwrap_or(0);
         let worker = |value: &Value| {
             let worker = value.as_object()?;
-            let pid = worker.get("pid").map(|pid| pid.as_str().map_or_else(|| pid.to_string(), str::to_owned))?;
-            Some(Worker { pid, subscribers: number(worker, "subscribers")?, uptime: number(worker, "uptime").unwrap_or(0) })
+            let pid = worker
+                .get("pid")
+                .map(|pid| pid.as_str().map_or_else(|| pid.to_string(), str::to_owned))?;
+            Some(Worker {
+                pid,
+                subscribers: number(worker, "subscribers")?,
+                uptime: number(worker, "uptime").unwrap_or(0),
+            })
         };
-        let workers = object.get("by_worker").and_then(Value::as_array).map(|list| list.iter().map(worker).collect::<Option<_>>());
+        let workers = object
+            .get("by_worker")
+            .and_then(Value::as_array)
+            .map(|list| list.iter().map(worker).collect::<Option<_>>());
         Some(Self {
             hostname: text("hostname"),
             time: text("time"),
@@ -188,14 +224,19 @@ fn number(object: &Map<String, Value>, name: &str) -> Option<u64> {
 /// The numbers of `object` that are not among the `known` names.
 fn details(object: &Map<String, Value>, known: &[&str]) -> Details {
     let mut found = Details::new();
-    for (name, value) in object.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+    for (name, value) in object
+        .iter()
+        .filter(|(name, _)| !known.contains(&name.as_str()))
+    {
         match value {
             Value::Number(number) => {
                 found.insert(name.clone(), number.clone());
             }
-            Value::Object(inner) => {
-                found.extend(details(inner, &[]).into_iter().map(|(inner, number)| (format!("{name}.{inner}"), number)))
-            }
+            Value::Object(inner) => found.extend(
+                details(inner, &[])
+                    .into_iter()
+                    .map(|(inner, number)| (format!("{name}.{inner}"), number)),
+            ),
             _ => {}
         }
     }
@@ -213,7 +254,9 @@ pub async fn fetch(client: &Http, url: &Url, timeout: Duration) -> Result<Vec<u8
 async fn get(client: &Http, url: &Url, timeout: Duration) -> Result<Response, Error> {
     let mut headers = HeaderMap::new();
     headers.insert("Accept", HeaderValue::from_static("application/json"));
-    client.request(Method::GET, url, headers, None, Some(timeout)).await
+    client
+        .request(Method::GET, url, headers, None, Some(timeout))
+        .await
 }
 
 async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8>, Error> {
@@ -223,14 +266,21 @@ async fn read(response: Response, url: &Url, timeout: Duration) -> Result<Vec<u8
     http::body(response, url, Some(timeout)).await
 }
 
-/// The server's JSON on one line, or `None` if it is none. The module breaks lines between the objects of a list; nothing
-/// else is touched, so that fields we do not know stay.
+/// The server's JSON on one line, or `None` if it is none. The module breaks lines between the
+/// objects of a list; nothing else is touched, so that fields we do not know stay.
 #[must_use]
 pub fn one_line(body: &[u8]) -> Option<Vec<u8>> {
-    Some(repaired(body)?.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect())
+    Some(
+        repaired(body)?
+            .iter()
+            .copied()
+            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
+            .collect(),
+    )
 }
 
-/// A line of [`one_line`] with these of its channels, in this order; what is around the list stays as it is.
+/// A line of [`one_line`] with these of its channels, in this order; what is around the list stays
+/// as it is.
 #[must_use]
 pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
@@ -240,23 +290,36 @@ pub fn with_channels(line: &[u8], numbers: &[usize]) -> Option<Vec<u8>> {
     }
     let line = str::from_utf8(line).ok()?;
     let group: Group<'_> = serde_json::from_str(line).ok()?;
-    let (Some(first), Some(last)) = (group.infos.first(), group.infos.last()) else { return Some(line.as_bytes().to_vec()) };
+    let (Some(first), Some(last)) = (group.infos.first(), group.infos.last()) else {
+        return Some(line.as_bytes().to_vec());
+    };
     // The values are pieces of the line, so where they are tells where the list begins and ends.
     let start = first.get().as_ptr() as usize - line.as_ptr() as usize;
     let end = last.get().as_ptr() as usize - line.as_ptr() as usize + last.get().len();
-    let kept: Vec<&str> = numbers.iter().filter_map(|number| group.infos.get(*number).map(|info| info.get())).collect();
-    Some([&line[..start], kept.join(",").as_str(), &line[end..]].concat().into_bytes())
+    let kept: Vec<&str> = numbers
+        .iter()
+        .filter_map(|number| group.infos.get(*number).map(|info| info.get()))
+        .collect();
+    Some(
+        [&line[..start], kept.join(",").as_str(), &line[end..]]
+            .concat()
+            .into_bytes(),
+    )
 }
 
-/// `body` as JSON. The module does not escape channel ids, so one strange id breaks the statistics of all: then what is
-/// between `"channel": "` and the counters is escaped.
+/// `body` as JSON. The module does not escape channel ids, so one strange id breaks the statistics
+/// of all: then what is between `"channel": "` and the counters is escaped.
 fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     static INFO: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"(?s)(\{\s*"channel"\s*:\s*)"(.*?)"(\s*,\s*"published(?:_messages)?"\s*:\s*"?\d+"?\s*,\s*"stored(?:_messages)?"\s*:)"#)
             .expect("the pattern is constant and valid")
     });
-    // What is ignored is not looked at, so that strings which are not UTF-8 need a look of their own.
-    let is_json = |body: &[u8]| std::str::from_utf8(body).is_ok_and(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok());
+    // What is ignored is not looked at, so that strings which are not UTF-8 need a look of their
+    // own.
+    let is_json = |body: &[u8]| {
+        std::str::from_utf8(body)
+            .is_ok_and(|body| serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok())
+    };
     if is_json(body) {
         return Some(Cow::Borrowed(body));
     }
@@ -264,7 +327,9 @@ fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
     if let Some(summary) = stub_status(&text) {
         return Some(Cow::Owned(summary));
     }
-    let escaped = INFO.replace_all(&text, |info: &Captures<'_>| format!("{}{}{}", &info[1], Value::from(&info[2]), &info[3]));
+    let escaped = INFO.replace_all(&text, |info: &Captures<'_>| {
+        format!("{}{}{}", &info[1], Value::from(&info[2]), &info[3])
+    });
     let escaped = escaped.into_owned().into_bytes();
     is_json(&escaped).then_some(Cow::Owned(escaped))
 }
@@ -272,17 +337,29 @@ fn repaired(body: &[u8]) -> Option<Cow<'_, [u8]>> {
 /// The text of `nchan_stub_status` (`key: value`, memory in KiB) as JSON in the module's names.
 fn stub_status(text: &str) -> Option<Vec<u8>> {
     let mut summary = Map::new();
-    for (key, value) in text.lines().map(|line| line.split_once(':')).collect::<Option<Vec<_>>>()? {
+    for (key, value) in text
+        .lines()
+        .map(|line| line.split_once(':'))
+        .collect::<Option<Vec<_>>>()?
+    {
         let (key, value) = (key.trim().replace(' ', "_"), value.trim());
         let (key, value) = match (key.as_str(), value.strip_suffix('K')) {
             ("nchan_version", _) => ("hostname".to_owned(), Value::from(format!("nchan {value}"))),
-            ("total_published_messages", _) => ("published_messages".to_owned(), Value::Number(value.parse().ok()?)),
-            (_, Some(kibibytes)) => (format!("{key}_bytes"), Value::from(kibibytes.parse::<u64>().ok()? << 10)),
+            ("total_published_messages", _) => (
+                "published_messages".to_owned(),
+                Value::Number(value.parse().ok()?),
+            ),
+            (_, Some(kibibytes)) => (
+                format!("{key}_bytes"),
+                Value::from(kibibytes.parse::<u64>().ok()? << 10),
+            ),
             (_, None) => (key, Value::Number(value.parse().ok()?)),
         };
         summary.insert(key, value);
     }
-    summary.contains_key("stored_messages").then(|| Value::Object(summary).to_string().into_bytes())
+    summary
+        .contains_key("stored_messages")
+        .then(|| Value::Object(summary).to_string().into_bytes())
 }
 
 #[cfg(test)]
@@ -295,9 +372,13 @@ mod tests {
         let group =
             b"{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n]}\r\n";
         let summary = b"{\"hostname\": \"h\", \"time\": \"t\", \"channels\": 0, \"wildcard_channels\": 0, \"published_messages\": 0, \"stored_messages\": 0, \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \"uptime\": 19755, \"by_worker\": [\r\n{\"pid\": \"21117\", \"subscribers\": 0, \"uptime\": 19755}\r\n]}\r\n";
-        assert!(matches!(Report::from_json(single), Some(Report::Channels(infos)) if infos[0].stored_messages == 2));
+        assert!(
+            matches!(Report::from_json(single), Some(Report::Channels(infos)) if infos[0].stored_messages == 2)
+        );
         assert_eq!(Report::from_json(group), Some(Report::Channels(Vec::new())));
-        assert!(matches!(Report::from_json(summary), Some(Report::Summary(summary)) if summary.by_worker[0].pid == "21117"));
+        assert!(
+            matches!(Report::from_json(summary), Some(Report::Summary(summary)) if summary.by_worker[0].pid == "21117")
+        );
         assert_eq!(Report::from_json(b"<html>"), None);
         assert!(!one_line(summary).expect("it is JSON").contains(&b'\n'));
     }
@@ -308,8 +389,17 @@ mod tests {
             let body = format!(
                 "{{\"hostname\": \"h\", \"infos\": [\r\n{{\"channel\": \"good\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 1}},\r\n{{\"channel\": \"{id}\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 0}}\r\n]}}"
             );
-            let Some(Report::Channels(infos)) = Report::from_json(body.as_bytes()) else { panic!("{id:?} is not recovered") };
-            assert_eq!((infos[0].channel.as_str(), infos[1].channel.as_str(), infos[1].published_messages), ("good", id, 2));
+            let Some(Report::Channels(infos)) = Report::from_json(body.as_bytes()) else {
+                panic!("{id:?} is not recovered")
+            };
+            assert_eq!(
+                (
+                    infos[0].channel.as_str(),
+                    infos[1].channel.as_str(),
+                    infos[1].published_messages
+                ),
+                ("good", id, 2)
+            );
             assert!(one_line(body.as_bytes()).is_some());
         }
         assert_eq!(one_line(b"<html>"), None);
@@ -318,7 +408,9 @@ mod tests {
     #[test]
     fn channel_ids_that_are_not_utf8_become_marks() {
         let body = b"{\"channel\": \"a\xff\", \"published_messages\": 1, \"stored_messages\": 2, \"subscribers\": 3}";
-        let Some(Report::Channels(infos)) = Report::from_json(body) else { panic!("the id spoils the report") };
+        let Some(Report::Channels(infos)) = Report::from_json(body) else {
+            panic!("the id spoils the report")
+        };
         assert_eq!(infos[0].channel, "a\u{fffd}");
         assert!(one_line(body).is_some_and(|line| std::str::from_utf8(&line).is_ok()));
     }
@@ -326,18 +418,39 @@ mod tests {
     #[test]
     fn unknown_numbers_are_kept_as_details() {
         let body = br#"{"hostname": "h", "channels": "1", "published_messages": 2, "stored_messages": 0, "subscribers": 3, "memory": {"used": 5, "limit": 9}, "load": 0.5, "note": "x"}"#;
-        let Some(Report::Summary(summary)) = Report::from_json(body) else { panic!("it is a summary") };
-        let details: Vec<_> = summary.details.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!((summary.channels, details.join(" ").as_str()), (1, "load=0.5 memory.limit=9 memory.used=5"));
+        let Some(Report::Summary(summary)) = Report::from_json(body) else {
+            panic!("it is a summary")
+        };
+        let details: Vec<_> = summary
+            .details
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            (summary.channels, details.join(" ").as_str()),
+            (1, "load=0.5 memory.limit=9 memory.used=5")
+        );
         assert_eq!(Report::from_json(br#"{"error": 1}"#), None);
     }
 
     #[test]
     fn the_text_of_nchan_is_read() {
         let body = b"total published messages: 7\nstored messages: 3\nshared memory used: 16K\nchannels: 2\nsubscribers: 5\nnchan version: 1.3.6\n";
-        let Some(Report::Summary(summary)) = Report::from_json(body) else { panic!("it is a summary") };
-        assert_eq!((summary.hostname.as_str(), summary.published_messages, summary.subscribers), ("nchan 1.3.6", 7, 5));
-        assert_eq!(summary.details["shared_memory_used_bytes"], Number::from(16384));
+        let Some(Report::Summary(summary)) = Report::from_json(body) else {
+            panic!("it is a summary")
+        };
+        assert_eq!(
+            (
+                summary.hostname.as_str(),
+                summary.published_messages,
+                summary.subscribers
+            ),
+            ("nchan 1.3.6", 7, 5)
+        );
+        assert_eq!(
+            summary.details["shared_memory_used_bytes"],
+            Number::from(16384)
+        );
         assert!(one_line(body).is_some());
     }
 

@@ -36,7 +36,16 @@ struct Opening {
 }
 
 /// Types of files that no location gives to its messages.
-const MEDIA: [&str; 8] = ["image/", "video/", "audio/", "font/", "text/css", "application/pdf", "application/zip", "application/gzip"];
+const MEDIA: [&str; 8] = [
+    "image/",
+    "video/",
+    "audio/",
+    "font/",
+    "text/css",
+    "application/pdf",
+    "application/zip",
+    "application/gzip",
+];
 /// How the lines of an event stream begin.
 const EVENT_FIELDS: [&str; 5] = [":", "data:", "id:", "event:", "retry:"];
 
@@ -67,8 +76,9 @@ impl Cutter {
         match self {
             Self::Template(splitter) => splitter.push(bytes),
             Self::Parts(parts) => {
-                let message =
-                    |(id, text): (Option<MessageId>, Vec<u8>)| id.map_or_else(|| Message::raw(&text), |id| id.message(&text, channels));
+                let message = |(id, text): (Option<MessageId>, Vec<u8>)| {
+                    id.map_or_else(|| Message::raw(&text), |id| id.message(&text, channels))
+                };
                 parts.push(bytes).into_iter().map(message).collect()
             }
             Self::Chunks => vec![Message::raw(bytes)],
@@ -76,7 +86,10 @@ impl Cutter {
                 held.extend_from_slice(bytes);
                 let end = memchr::memrchr(b'\n', held).map_or(0, |at| at + 1);
                 let whole: Vec<u8> = held.drain(..end).collect();
-                whole.split_inclusive(|byte| *byte == b'\n').map(|line| Message::raw(&line[..line.len() - 1])).collect()
+                whole
+                    .split_inclusive(|byte| *byte == b'\n')
+                    .map(|line| Message::raw(&line[..line.len() - 1]))
+                    .collect()
             }
         }
     }
@@ -95,27 +108,58 @@ impl Cutter {
 impl Connection {
     /// # Errors
     /// [`Error::Protocol`] if the head shows that this is no stream of messages.
-    pub(super) fn new(response: Response, url: Url, channels: Vec<String>, is_bare: bool, limit: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        response: Response,
+        url: Url,
+        channels: Vec<String>,
+        is_bare: bool,
+        limit: usize,
+    ) -> Result<Self, Error> {
         let is_framed = http::is_framed(&response);
-        let kind = http::header(&response, "Content-Type").unwrap_or_default().to_ascii_lowercase();
+        let kind = http::header(&response, "Content-Type")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         if !is_bare && MEDIA.iter().any(|media| kind.starts_with(media)) {
-            let reason = format!("it is no stream of messages but {kind} (something else is there? see --mode and --sub-path)");
-            return Err(Error::Protocol { url: shown(&url), reason });
+            let reason = format!(
+                "it is no stream of messages but {kind} (something else is there? see --mode and --sub-path)"
+            );
+            return Err(Error::Protocol {
+                url: shown(&url),
+                reason,
+            });
         }
-        let (is_html, is_event_stream) = (page::is_html(&kind), kind.starts_with("text/event-stream"));
-        let opening = (!is_bare).then(|| Opening { is_html, is_event_stream, held: Vec::new() });
+        let (is_html, is_event_stream) =
+            (page::is_html(&kind), kind.starts_with("text/event-stream"));
+        let opening = (!is_bare).then(|| Opening {
+            is_html,
+            is_event_stream,
+            held: Vec::new(),
+        });
         let cutter = Cutter::new(&response, is_bare);
-        Ok(Self { is_framed, cutter, body: Box::pin(response.bytes_stream()), url, channels, limit, opening })
+        Ok(Self {
+            is_framed,
+            cutter,
+            body: Box::pin(response.bytes_stream()),
+            url,
+            channels,
+            limit,
+            opening,
+        })
     }
 
     /// Refuses a page; `None` while the bytes may still become one.
     fn open(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
-        let Some(opening) = &mut self.opening else { return Ok(Some(bytes)) };
+        let Some(opening) = &mut self.opening else {
+            return Ok(Some(bytes));
+        };
         opening.held.extend_from_slice(&bytes);
         let is_field = |field: &&str| opening.held.starts_with(field.as_bytes());
         if opening.is_event_stream && EVENT_FIELDS.iter().any(is_field) {
             let reason = "it is an event stream (use --mode ev)".to_owned();
-            return Err(Error::Protocol { url: shown(&self.url), reason });
+            return Err(Error::Protocol {
+                url: shown(&self.url),
+                reason,
+            });
         }
         match page::beginning(&opening.held, opening.is_html) {
             page::Beginning::Page => Err(page::no_messages(&self.url)),
@@ -131,19 +175,33 @@ impl Connection {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let messages = match self.body.next().await {
             Some(Ok(bytes)) => {
-                let Some(bytes) = self.open(bytes)? else { return Ok(Some(Vec::new())) };
+                let Some(bytes) = self.open(bytes)? else {
+                    return Ok(Some(Vec::new()));
+                };
                 let messages = self.cutter.push(&bytes, &self.channels);
-                if self.cutter.pending() > self.limit || messages.iter().any(|message| message.text.len() > self.limit) {
-                    return Err(Error::TooLarge { url: shown(&self.url), limit: self.limit });
+                if self.cutter.pending() > self.limit
+                    || messages
+                        .iter()
+                        .any(|message| message.text.len() > self.limit)
+                {
+                    return Err(Error::TooLarge {
+                        url: shown(&self.url),
+                        limit: self.limit,
+                    });
                 }
                 return Ok(Some(messages));
             }
             // What was complete stays valid; the rest comes again after the reconnect.
             Some(Err(error)) => return Err(Error::from_http(&error, &self.url, None)),
-            // Without framing a broken connection looks like an end: what was under way comes again, too.
+            // Without framing a broken connection looks like an end: what was under way comes
+            // again, too.
             None => match &mut self.cutter {
                 Cutter::Template(splitter) => {
-                    let held = self.opening.take().map(|opening| opening.held).unwrap_or_default();
+                    let held = self
+                        .opening
+                        .take()
+                        .map(|opening| opening.held)
+                        .unwrap_or_default();
                     let mut messages = splitter.push(&held);
                     messages.extend(splitter.finish(self.is_framed).messages);
                     messages

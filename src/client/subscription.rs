@@ -1,6 +1,7 @@
 //! A subscription: connects, reads, reconnects with back-off, and hands every message on once.
 //!
-//! Every mode is the same loop here; how bytes become messages is the business of the modes' own files.
+//! Every mode is the same loop here; how bytes become messages is the business of the modes' own
+//! files.
 
 mod asking;
 mod bare;
@@ -30,17 +31,19 @@ use waiting::{Pending, Progress};
 
 /// A connection that was up for so long was a good one, even if nothing came.
 const SETTLED: Duration = Duration::from_secs(5);
-/// A long-polling answer without messages that took so long is the server's time-out; a quicker one is none, and must not be
-/// asked for in a circle.
+/// A long-polling answer without messages that took so long is the server's time-out; a quicker one
+/// is none, and must not be asked for in a circle.
 const WAITED: Duration = Duration::from_secs(1);
 
 /// Time for the server's clock, without which a subscription may still work.
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections to nchan that broke so often in a row, each without a message, may be its fall over a place in a channel that
-/// has no messages any more (its reference, section 2.3): then the place is left out, and what comes again is left out here.
+/// Connections to nchan that broke so often in a row, each without a message, may be its fall over
+/// a place in a channel that has no messages any more (its reference, section 2.3): then the place
+/// is left out, and what comes again is left out here.
 const FALLS: u32 = 3;
-/// A mode that worked and then failed so often in a row, without a message, gives way to the next one.
+/// A mode that worked and then failed so often in a row, without a message, gives way to the next
+/// one.
 const MODE_FAILURES: u32 = 3;
 
 enum Connection {
@@ -162,7 +165,8 @@ impl Subscription {
         }
     }
 
-    /// The next event; `None` when the last channel was deleted. Not to be dropped half-way and called again.
+    /// The next event; `None` when the last channel was deleted. Not to be dropped half-way and
+    /// called again.
     ///
     /// # Errors
     /// The error that ended the subscription: a final one, or one too many.
@@ -229,15 +233,28 @@ impl Subscription {
 
     /// Sorts a received message; pings, time-outs and repetitions are nobody's business.
     fn sort(&mut self, message: Message) {
-        let only = if self.settings.channels.len() == 1 { self.settings.channels.first() } else { None };
-        let channel = message.channel.clone().or_else(|| only.map(|channel| channel.id.clone()));
+        let only = if self.settings.channels.len() == 1 {
+            self.settings.channels.first()
+        } else {
+            None
+        };
+        let channel = message
+            .channel
+            .clone()
+            .or_else(|| only.map(|channel| channel.id.clone()));
         match message.kind() {
             Kind::Ping => {}
             Kind::Timeout => self.fruitful |= self.has_waited(),
             Kind::Gap(gap) => {
-                let step = channel.as_deref().map(|channel| self.cursor.skip(channel, message.position(), gap));
+                let step = channel
+                    .as_deref()
+                    .map(|channel| self.cursor.skip(channel, message.position(), gap));
                 if step != Some(None) {
-                    self.ready.push_back(Event::Missed(Message { channel, ..message }, gap, step.flatten()));
+                    self.ready.push_back(Event::Missed(
+                        Message { channel, ..message },
+                        gap,
+                        step.flatten(),
+                    ));
                 }
             }
             Kind::Deleted => {
@@ -247,7 +264,11 @@ impl Subscription {
                 self.settings.channels.retain(|other| other.id != channel);
                 self.fruitful = true;
                 if self.settings.channels.len() < before {
-                    self.ready.push_back(Event::Deleted(channel.clone(), message.text, Step::Forget(channel)));
+                    self.ready.push_back(Event::Deleted(
+                        channel.clone(),
+                        message.text,
+                        Step::Forget(channel),
+                    ));
                 }
             }
             Kind::Data => {
@@ -255,11 +276,17 @@ impl Subscription {
                 // What is left out moves us on as well.
                 self.fruitful |= self.is_bare();
                 self.broken = 0;
-                let Some(taken) = self.cursor.take(&message, channel.as_deref(), now) else { return };
+                let Some(taken) = self.cursor.take(&message, channel.as_deref(), now) else {
+                    return;
+                };
                 self.fruitful = true;
                 self.succeeded();
                 if let Some(missing) = taken.missing {
-                    self.ready.push_back(Event::Missed(missed(channel), missing.gap, Some(missing.step)));
+                    self.ready.push_back(Event::Missed(
+                        missed(channel),
+                        missing.gap,
+                        Some(missing.step),
+                    ));
                 }
                 self.ready.push_back(Event::Message(message, taken.step));
             }
@@ -267,10 +294,15 @@ impl Subscription {
     }
 
     async fn connect(&mut self) -> Result<(), Error> {
-        // These modes may show no header before the first message, if ever: so ask for the server's clock beforehand.
+        // These modes may show no header before the first message, if ever: so ask for the server's
+        // clock beforehand.
         let mode = self.mode();
-        let is_silent = matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp) && self.cursor.is_unknown();
-        if (is_silent || self.settings.keeps_start) && self.clock.is_none() && !self.has_asked_for_clock {
+        let is_silent =
+            matches!(mode, Mode::Ws | Mode::Stream | Mode::Lp) && self.cursor.is_unknown();
+        if (is_silent || self.settings.keeps_start)
+            && self.clock.is_none()
+            && !self.has_asked_for_clock
+        {
             self.ask_for_clock().await?;
         }
         self.tell_start();
@@ -291,18 +323,29 @@ impl Subscription {
         let mut headers = self.headers(&sent)?;
         let key = (mode == Mode::Ws).then(|| ws::ask(&mut headers));
         let is_common = self.cursor.is_common();
-        self.cursor.connected(is_common && matches!(mode, Mode::Lp | Mode::Poll) && sent.tag.is_some());
+        self.cursor
+            .connected(is_common && matches!(mode, Mode::Lp | Mode::Poll) && sent.tag.is_some());
         self.asked = true;
         self.asked_at = Instant::now();
         self.fruitful = false;
         self.silence.connecting(self.asked_at);
         let response = self.request(&url, headers);
-        self.pending = Some(Pending { response, url, key, is_common });
+        self.pending = Some(Pending {
+            response,
+            url,
+            key,
+            is_common,
+        });
         Ok(())
     }
 
     async fn answered(&mut self, pending: Pending, response: Response) -> Result<(), Error> {
-        let Pending { url, key, is_common, .. } = pending;
+        let Pending {
+            url,
+            key,
+            is_common,
+            ..
+        } = pending;
         self.silence.answered(Instant::now());
         self.learn(Dialect::of_answer(response.status(), response.headers()));
         if self.is_settled_by(&response) {
@@ -315,12 +358,17 @@ impl Subscription {
         };
         if !is_good {
             let error = http::status_error(&response, &url);
-            return if self.detect(&error).await? { Ok(()) } else { Err(error.at("--sub-path")) };
+            return if self.detect(&error).await? {
+                Ok(())
+            } else {
+                Err(error.at("--sub-path"))
+            };
         }
         self.note_clock(&response);
         self.connection = Some(self.open(response, url, key, is_common).await?);
         // A stream that brings nothing at all may be held back by a proxy.
-        let may_be_held_back = matches!(self.mode(), Mode::Ev | Mode::Stream) && self.settings.modes.len() > 1;
+        let may_be_held_back =
+            matches!(self.mode(), Mode::Ev | Mode::Stream) && self.settings.modes.len() > 1;
         self.has_heard_in_mode |= !may_be_held_back;
         // A mode that works may be followed by the silent one again, for a while.
         self.has_returned &= may_be_held_back;
@@ -333,21 +381,45 @@ impl Subscription {
         Ok(())
     }
 
-    async fn open(&mut self, response: Response, url: Url, key: Option<String>, is_common: bool) -> Result<Connection, Error> {
+    async fn open(
+        &mut self,
+        response: Response,
+        url: Url,
+        key: Option<String>,
+        is_common: bool,
+    ) -> Result<Connection, Error> {
         let mode = self.mode();
         let limit = self.settings.max_message_bytes;
         let connection = match (mode, key) {
-            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(ws::Connection::new(response, url, &key, self.ids(), limit).await?)),
-            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(response, url, self.ids(), self.is_bare(), limit)?),
-            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(response, url, self.ids(), self.is_bare(), limit)?),
+            (Mode::Ws, Some(key)) => Connection::Ws(Box::new(
+                ws::Connection::new(response, url, &key, self.ids(), limit).await?,
+            )),
+            (Mode::Ev, _) => Connection::Ev(ev::Connection::new(
+                response,
+                url,
+                self.ids(),
+                self.is_bare(),
+                limit,
+            )?),
+            (Mode::Stream | Mode::Ws, _) => Connection::Stream(stream::Connection::new(
+                response,
+                url,
+                self.ids(),
+                self.is_bare(),
+                limit,
+            )?),
             (Mode::Lp | Mode::Poll, _) => {
-                // A 304 after a wait is the server's time-out and as good as a message: ask again at once.
+                // A 304 after a wait is the server's time-out and as good as a message: ask again
+                // at once.
                 self.fruitful = response.status() == StatusCode::NOT_MODIFIED && self.has_waited();
                 if self.fruitful {
                     self.succeeded();
                 }
                 let bare = self.is_bare().then(|| self.ids());
-                self.take_answer(lp::Answer::read(response, &url, bare.as_deref(), limit).await?, is_common);
+                self.take_answer(
+                    lp::Answer::read(response, &url, bare.as_deref(), limit).await?,
+                    is_common,
+                );
                 return Ok(Connection::Answer);
             }
         };
@@ -358,19 +430,33 @@ impl Subscription {
     /// Takes the messages of an answer, and where it leaves the channels.
     fn take_answer(&mut self, answer: lp::Answer, is_common: bool) {
         let ids = self.ids();
-        // Where channels stood apart it tells of messages that we had; then their ids tell the truth. A restart is true of all.
-        // Objects in the body say more than the header, and the same.
-        let has_notices = answer.messages.iter().any(|message| matches!(message.kind(), Kind::Gap(_)));
+        // Where channels stood apart it tells of messages that we had; then their ids tell the
+        // truth. A restart is true of all. Objects in the body say more than the header, and the
+        // same.
+        let has_notices = answer
+            .messages
+            .iter()
+            .any(|message| matches!(message.kind(), Kind::Gap(_)));
         let is_ours = |gap: &Gap| !has_notices && (is_common || ids.len() == 1 || gap.is_unknown());
-        if let Some(gap) = answer.gap.filter(is_ours).filter(|gap| self.cursor.skip_somewhere(&ids, *gap)) {
-            let only = if let [only] = ids.as_slice() { Some(only.clone()) } else { None };
+        if let Some(gap) = answer
+            .gap
+            .filter(is_ours)
+            .filter(|gap| self.cursor.skip_somewhere(&ids, *gap))
+        {
+            let only = if let [only] = ids.as_slice() {
+                Some(only.clone())
+            } else {
+                None
+            };
             self.ready.push_back(Event::Missed(missed(only), gap, None));
         }
         self.accept_answer(answer.messages);
         if answer.is_cut {
             self.cursor.cut();
         } else {
-            let step = self.cursor.answered(answer.last_modified.as_deref(), answer.etag.as_deref());
+            let step = self
+                .cursor
+                .answered(answer.last_modified.as_deref(), answer.etag.as_deref());
             self.ready.extend(step.map(Event::Moved));
         }
     }
@@ -382,5 +468,8 @@ impl Subscription {
 
 /// A gap that the server did not put into words of its own.
 fn missed(channel: Option<String>) -> Message {
-    Message { channel, ..Message::default() }
+    Message {
+        channel,
+        ..Message::default()
+    }
 }

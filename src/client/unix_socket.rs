@@ -1,8 +1,9 @@
 //! Servers on unix sockets: how users write them, and their URLs within the client.
 //!
-//! `unix:PATH` or `unix:PATH:/prefix`, as nginx writes them (`http://unix:PATH:/prefix`, too). A request needs a URL with a host,
-//! so the path of the socket becomes a name that no name server knows; [`path`] turns it back where a connection is made and
-//! [`shown`] where a URL is shown. Opens nothing itself.
+//! `unix:PATH` or `unix:PATH:/prefix`, as nginx writes them (`http://unix:PATH:/prefix`, too). A
+//! request needs a URL with a host, so the path of the socket becomes a name that no name server
+//! knows; [`path`] turns it back where a connection is made and [`shown`] where a URL is shown.
+//! Opens nothing itself.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -16,10 +17,14 @@ const SUFFIX: &str = ".unix.invalid";
 /// The `Host` of requests.
 pub const HOST: &str = "localhost";
 
-/// Path of the socket and prefix of all paths, if this is how a user names a server on a unix socket.
+/// Path of the socket and prefix of all paths, if this is how a user names a server on a unix
+/// socket.
 #[must_use]
 pub fn parse(text: &str) -> Option<(&str, &str)> {
-    let rest = text.strip_prefix("http://").unwrap_or(text).strip_prefix("unix:")?;
+    let rest = text
+        .strip_prefix("http://")
+        .unwrap_or(text)
+        .strip_prefix("unix:")?;
     Some(rest.split_once(':').unwrap_or((rest, "")))
 }
 
@@ -30,7 +35,11 @@ pub fn url(path: &str, prefix: &str) -> String {
     for byte in path.bytes() {
         write!(url, "{byte:02x}").expect("a string takes everything");
     }
-    let slash = if prefix.is_empty() || prefix.starts_with('/') { "" } else { "/" };
+    let slash = if prefix.is_empty() || prefix.starts_with('/') {
+        ""
+    } else {
+        "/"
+    };
     url + SUFFIX + slash + prefix
 }
 
@@ -38,15 +47,23 @@ pub fn url(path: &str, prefix: &str) -> String {
 #[must_use]
 pub fn path(url: &Url) -> Option<PathBuf> {
     let digits = url.host_str()?.strip_suffix(SUFFIX)?.as_bytes();
-    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let byte = |pair: &[u8]| {
+        std::str::from_utf8(pair)
+            .ok()
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    };
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
-    bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| PathBuf::from(OsStr::from_bytes(&bytes)))
+    bytes
+        .filter(|bytes| !bytes.is_empty())
+        .map(|bytes| PathBuf::from(OsStr::from_bytes(&bytes)))
 }
 
 /// `text`, which is that of `url` or of its beginning, as users write it.
 #[must_use]
 pub fn shown(url: &Url, text: &str) -> String {
-    let (Some(path), Some(host)) = (path(url), url.host_str()) else { return text.to_owned() };
+    let (Some(path), Some(host)) = (path(url), url.host_str()) else {
+        return text.to_owned();
+    };
     let rest = text.split_once(host).map_or("", |(_, rest)| rest);
     let colon = if rest.is_empty() { "" } else { ":" };
     format!("unix:{}{colon}{rest}", path.display())
@@ -60,12 +77,29 @@ mod tests {
     fn names_survive_the_way_through_a_url() {
         for (text, path_text, prefix, shown_text) in [
             ("unix:./x.sock", "./x.sock", "", "unix:./x.sock:/pub"),
-            ("unix:/run/push.sock:/live", "/run/push.sock", "/live", "unix:/run/push.sock:/live/pub"),
-            ("http://unix:/run/push.sock:/live", "/run/push.sock", "/live", "unix:/run/push.sock:/live/pub"),
-            ("unix:/tmp/mit Ä.sock", "/tmp/mit Ä.sock", "", "unix:/tmp/mit Ä.sock:/pub"),
+            (
+                "unix:/run/push.sock:/live",
+                "/run/push.sock",
+                "/live",
+                "unix:/run/push.sock:/live/pub",
+            ),
+            (
+                "http://unix:/run/push.sock:/live",
+                "/run/push.sock",
+                "/live",
+                "unix:/run/push.sock:/live/pub",
+            ),
+            (
+                "unix:/tmp/mit Ä.sock",
+                "/tmp/mit Ä.sock",
+                "",
+                "unix:/tmp/mit Ä.sock:/pub",
+            ),
         ] {
             assert_eq!(parse(text), Some((path_text, prefix)), "{text}");
-            let url: Url = format!("{}/pub", url(path_text, prefix)).parse().expect("a url");
+            let url: Url = format!("{}/pub", url(path_text, prefix))
+                .parse()
+                .expect("a url");
             assert_eq!(path(&url), Some(PathBuf::from(path_text)));
             assert_eq!(shown(&url, url.as_str()), shown_text);
         }

@@ -1,5 +1,5 @@
-//! WebSocket: the handshake goes through our own HTTP stack (one TLS and proxy configuration for all modes), the frames of
-//! the upgraded connection through tungstenite, which also answers pings.
+//! WebSocket: the handshake goes through our own HTTP stack (one TLS and proxy configuration for
+//! all modes), the frames of the upgraded connection through tungstenite, which also answers pings.
 
 use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -42,23 +42,49 @@ pub(super) fn ask(headers: &mut HeaderMap) -> String {
 }
 
 impl Connection {
-    pub(super) async fn new(response: Response, url: Url, key: &str, channels: Vec<String>, limit: usize) -> Result<Self, Error> {
-        let wrong = |reason: &str| Error::Protocol { url: shown(&url), reason: reason.to_owned() };
+    pub(super) async fn new(
+        response: Response,
+        url: Url,
+        key: &str,
+        channels: Vec<String>,
+        limit: usize,
+    ) -> Result<Self, Error> {
+        let wrong = |reason: &str| Error::Protocol {
+            url: shown(&url),
+            reason: reason.to_owned(),
+        };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(wrong("it is no websocket (something else is there? see --url, --mode and --sub-path)"));
+            return Err(wrong(
+                "it is no websocket (something else is there? see --url, --mode and --sub-path)",
+            ));
         }
-        if http::header(&response, "Sec-WebSocket-Accept") != Some(&derive_accept_key(key.as_bytes())) {
+        if http::header(&response, "Sec-WebSocket-Accept")
+            != Some(&derive_accept_key(key.as_bytes()))
+        {
             return Err(wrong("its Sec-WebSocket-Accept does not fit our key"));
         }
-        let meta = (http::header(&response, "Sec-WebSocket-Protocol") == Some(WS_META)).then_some(channels);
-        let upgraded = response.upgrade().await.map_err(|error| Error::from_http(&error, &url, None))?;
+        let meta = (http::header(&response, "Sec-WebSocket-Protocol") == Some(WS_META))
+            .then_some(channels);
+        let upgraded = response
+            .upgrade()
+            .await
+            .map_err(|error| Error::from_http(&error, &url, None))?;
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(limit);
         config.max_frame_size = Some(limit);
         let activity = Activity::default();
-        let watched = Watched { inner: upgraded, activity: activity.clone() };
+        let watched = Watched {
+            inner: upgraded,
+            activity: activity.clone(),
+        };
         let frames = WebSocketStream::from_raw_socket(watched, Role::Client, Some(config)).await;
-        Ok(Self { frames, activity, url, meta, limit })
+        Ok(Self {
+            frames,
+            activity,
+            url,
+            meta,
+            limit,
+        })
     }
 
     /// True if bytes have come since this was last asked, be it of a message that is not complete.
@@ -76,14 +102,20 @@ impl Connection {
             Some(Ok(Frame::Binary(bytes))) => Ok(Some(vec![self.message(&bytes)])),
             Some(Ok(Frame::Close(frame))) => self.closed(frame.as_ref()),
             Some(Ok(_)) => Ok(Some(Vec::new())),
-            Some(Err(WsError::Capacity(_))) => Err(Error::TooLarge { url: shown(&self.url), limit: self.limit }),
+            Some(Err(WsError::Capacity(_))) => Err(Error::TooLarge {
+                url: shown(&self.url),
+                limit: self.limit,
+            }),
             Some(Err(error)) => {
                 let reason = match &error {
                     WsError::Protocol(error) => error.to_string(),
                     WsError::Io(error) => error.kind().to_string(),
                     other => other.to_string(),
                 };
-                Err(Error::Broken { url: shown(&self.url), reason: lower_first(&reason) })
+                Err(Error::Broken {
+                    url: shown(&self.url),
+                    reason: lower_first(&reason),
+                })
             }
             None => Ok(None),
         }
@@ -96,21 +128,36 @@ impl Connection {
         }
     }
 
-    /// The module accepts every handshake and tells a refusal in the close frame (protocol reference, section 12).
+    /// The module accepts every handshake and tells a refusal in the close frame (protocol
+    /// reference, section 12).
     fn closed(&self, frame: Option<&CloseFrame>) -> Result<Option<Vec<Message>>, Error> {
         let url = shown(&self.url);
         let Some(frame) = frame else { return Ok(None) };
         if let Ok(Value::Object(reason)) = serde_json::from_str(&frame.reason)
-            && let Some(status) = reason.get("http_status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok())
+            && let Some(status) = reason
+                .get("http_status")
+                .and_then(Value::as_u64)
+                .and_then(|status| u16::try_from(status).ok())
         {
-            let explain = reason.get("explain").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-            return Err(Error::Status { url, status, explain });
+            let explain = reason
+                .get("explain")
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned);
+            return Err(Error::Status {
+                url,
+                status,
+                explain,
+            });
         }
         match frame.code {
             CloseCode::Normal | CloseCode::Away | CloseCode::Status => Ok(None),
-            code => {
-                Err(Error::Broken { url, reason: format!("closed with code {} {}", u16::from(code), frame.reason).trim_end().to_owned() })
-            }
+            code => Err(Error::Broken {
+                url,
+                reason: format!("closed with code {} {}", u16::from(code), frame.reason)
+                    .trim_end()
+                    .to_owned(),
+            }),
         }
     }
 }

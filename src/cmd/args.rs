@@ -15,18 +15,21 @@ use crate::message::parse_http_date;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Choice {
-    /// Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default: http://127.0.0.1:9080]
+    /// Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default:
+    /// http://127.0.0.1:9080]
     ///
     /// A server on a unix socket is unix:PATH, or unix:PATH:/PREFIX.
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
     /// Server of this name in the configuration file [env: PUSHCTL_SERVER]
     ///
-    /// What is given on the command line counts before the environment, and that before the file: --url or --server,
-    /// PUSHCTL_URL, PUSHCTL_SERVER, the 'default' of the file. A token in PUSHCTL_TOKEN counts before that of the file.
+    /// What is given on the command line counts before the environment, and that before the file:
+    /// --url or --server, PUSHCTL_URL, PUSHCTL_SERVER, the 'default' of the file. A token in
+    /// PUSHCTL_TOKEN counts before that of the file.
     #[arg(long, value_name = "NAME", conflicts_with = "url")]
     pub server: Option<String>,
-    /// Configuration file with named servers [env: PUSHCTL_CONFIG] [default: ~/.config/pushctl/config.toml]
+    /// Configuration file with named servers [env: PUSHCTL_CONFIG] [default:
+    /// ~/.config/pushctl/config.toml]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config_file: Option<PathBuf>,
 }
@@ -35,11 +38,18 @@ impl Choice {
     /// What is chosen here, and for the rest what `outer` says.
     #[must_use]
     pub fn within(&self, outer: &Self) -> Self {
-        let named = if self.url.is_some() || self.server.is_some() { self } else { outer };
+        let named = if self.url.is_some() || self.server.is_some() {
+            self
+        } else {
+            outer
+        };
         Self {
             url: named.url.clone(),
             server: named.server.clone(),
-            config_file: self.config_file.clone().or_else(|| outer.config_file.clone()),
+            config_file: self
+                .config_file
+                .clone()
+                .or_else(|| outer.config_file.clone()),
         }
     }
 
@@ -64,16 +74,20 @@ pub struct Server {
     /// Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]
     #[arg(long, value_name = "TEMPLATE")]
     pub pub_path: Option<String>,
-    /// Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like, by mode]
+    /// Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like,
+    /// by mode]
     #[arg(long, value_name = "TEMPLATE")]
     pub sub_path: Option<String>,
-    /// Path of the statistics, `{channel}` in it is replaced [default: /channels-stats?id={channel}]
+    /// Path of the statistics, `{channel}` in it is replaced [default:
+    /// /channels-stats?id={channel}]
     #[arg(long, value_name = "TEMPLATE")]
     pub stats_path: Option<String>,
-    /// What the server speaks [default: what the configuration file says of it, or found out from its answers]
+    /// What the server speaks [default: what the configuration file says of it, or found out from
+    /// its answers]
     ///
-    /// It also sets the default paths: /pub?id={channel} for publishing everywhere, /sub/{channel} and /nchan_stub_status for
-    /// nchan, /sub?id={channel} for nhpm. nhpm and nchan tell the numbers of a channel at its publisher's location.
+    /// It also sets the default paths: /pub?id={channel} for publishing everywhere, /sub/{channel}
+    /// and /nchan_stub_status for nchan, /sub?id={channel} for nhpm. nhpm and nchan tell the
+    /// numbers of a channel at its publisher's location.
     #[arg(long, value_enum, value_name = "DIALECT")]
     pub dialect: Option<Dialect>,
     /// What the environment and the configuration file add; see [`Server::settle`].
@@ -101,11 +115,19 @@ impl Server {
     /// The server that `choice` names, for who has no command line of its own.
     #[must_use]
     pub fn of(choice: Choice, stats_path: Option<String>) -> Self {
-        Self { choice, headers: Vec::new(), pub_path: None, sub_path: None, stats_path, dialect: None, settled: Settled::default() }
+        Self {
+            choice,
+            headers: Vec::new(),
+            pub_path: None,
+            sub_path: None,
+            stats_path,
+            dialect: None,
+            settled: Settled::default(),
+        }
     }
 
-    /// Finds out which server is meant and what the environment and the configuration file say about it, and returns its
-    /// URL. What the command line says stays.
+    /// Finds out which server is meant and what the environment and the configuration file say
+    /// about it, and returns its URL. What the command line says stays.
     ///
     /// # Errors
     /// When the configuration file is wrong, or a token cannot be had.
@@ -117,10 +139,17 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::settle`].
-    pub fn settle_with(&mut self, outer: &Choice, token_command: TokenCommand) -> anyhow::Result<String> {
+    pub fn settle_with(
+        &mut self,
+        outer: &Choice,
+        token_command: TokenCommand,
+    ) -> anyhow::Result<String> {
         let settled = profile::settle(&self.choice.within(outer), token_command)?;
-        let paths =
-            [(&mut self.pub_path, &settled.pub_path), (&mut self.sub_path, &settled.sub_path), (&mut self.stats_path, &settled.stats_path)];
+        let paths = [
+            (&mut self.pub_path, &settled.pub_path),
+            (&mut self.sub_path, &settled.sub_path),
+            (&mut self.stats_path, &settled.stats_path),
+        ];
         for (given, settled) in paths {
             if given.is_none() {
                 given.clone_from(settled);
@@ -131,7 +160,8 @@ impl Server {
         Ok(self.settled.url.clone())
     }
 
-    /// The mode that the configuration file names for the server, for commands that have none on their command line.
+    /// The mode that the configuration file names for the server, for commands that have none on
+    /// their command line.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
         self.settled.mode
@@ -142,18 +172,25 @@ impl Server {
     /// # Errors
     /// [`Error::Request`] if `url` is none.
     pub fn endpoints(&self, url: &str) -> Result<Endpoints, Error> {
-        let endpoints = Endpoints::new(url, self.pub_path.as_deref(), self.sub_path.as_deref(), self.stats_path.as_deref())?;
+        let endpoints = Endpoints::new(
+            url,
+            self.pub_path.as_deref(),
+            self.sub_path.as_deref(),
+            self.stats_path.as_deref(),
+        )?;
         Ok(endpoints.with_dialect(self.dialect))
     }
 
-    /// The user's headers: those of the command line, and of the configuration those that it does not name, and the token.
+    /// The user's headers: those of the command line, and of the configuration those that it does
+    /// not name, and the token.
     ///
     /// # Errors
     /// [`Error::Request`] if one is none, or a file cannot be read.
     pub fn header_map(&self) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::new();
         let mut add = |text: &str, place: &str| {
-            let (name, value) = http::parse_header(text).map_err(|reason| Error::Request(format!("cannot use {place}: {reason}")))?;
+            let (name, value) = http::parse_header(text)
+                .map_err(|reason| Error::Request(format!("cannot use {place}: {reason}")))?;
             headers.append(name, value);
             Ok(())
         };
@@ -162,10 +199,20 @@ impl Server {
                 add(argument, "the header of --header")?;
                 continue;
             };
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Error::Request(format!("cannot read the headers in '{path}': {error} (see --header)")))?;
-            for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-                add(line, &format!("the header in '{path}', line {}", number + 1))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Error::Request(format!(
+                    "cannot read the headers in '{path}': {error} (see --header)"
+                ))
+            })?;
+            for (number, line) in text
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| !line.trim().is_empty())
+            {
+                add(
+                    line,
+                    &format!("the header in '{path}', line {}", number + 1),
+                )?;
             }
         }
         self.settled.add_headers(&mut headers);
@@ -177,7 +224,10 @@ impl Server {
     /// # Errors
     /// [`Error::Request`] if it cannot be set up.
     pub fn client(&self) -> Result<Http, Error> {
-        Http::new(&self.header_map()?, unix_socket::parse(&self.settled.url).map(|(path, _)| Path::new(path)))
+        Http::new(
+            &self.header_map()?,
+            unix_socket::parse(&self.settled.url).map(|(path, _)| Path::new(path)),
+        )
     }
 }
 
@@ -203,7 +253,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
     }
-    humantime::parse_duration(text).map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error} (write for example 500ms, 5s or 1m30s)"))
 }
 
 /// Reads a size in bytes, such as `65536`, `64k`, `10m` or `1g`.
@@ -217,7 +268,11 @@ pub fn size(text: &str) -> Result<usize, String> {
         Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
         _ => (text, 0),
     };
-    let number = digits.parse::<usize>().ok().filter(|number| *number > 0).and_then(|number| number.checked_mul(1 << shift));
+    let number = digits
+        .parse::<usize>()
+        .ok()
+        .filter(|number| *number > 0)
+        .and_then(|number| number.checked_mul(1 << shift));
     number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
 }
 
@@ -231,18 +286,24 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 pub fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < SHORTEST_INTERVAL {
-        return Err(format!("the shortest is {}", humantime::format_duration(SHORTEST_INTERVAL)));
+        return Err(format!(
+            "the shortest is {}",
+            humantime::format_duration(SHORTEST_INTERVAL)
+        ));
     }
     Ok(interval)
 }
 
-/// Reads a point in time into unix seconds: RFC 3339, an HTTP date, unix seconds, or a duration before `now`.
+/// Reads a point in time into unix seconds: RFC 3339, an HTTP date, unix seconds, or a duration
+/// before `now`.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn since(text: &str, now: u64) -> Result<u64, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().map_err(|_| "the number of seconds is too large".to_owned());
+        return text
+            .parse()
+            .map_err(|_| "the number of seconds is too large".to_owned());
     }
     if let Some(seconds) = parse_http_date(text.as_bytes()) {
         return Ok(seconds);
@@ -255,10 +316,14 @@ pub fn since(text: &str, now: u64) -> Result<u64, String> {
          for five minutes ago; without a zone: UTC)"
             .to_owned()
     })?;
-    moment.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).map_err(|_| "it is before 1970".to_owned())
+    moment
+        .duration_since(std::time::UNIX_EPOCH)
+        .map(|since| since.as_secs())
+        .map_err(|_| "it is before 1970".to_owned())
 }
 
-/// Reads a date, with a time or without, the time with seconds or without, and with a zone or in UTC.
+/// Reads a date, with a time or without, the time with seconds or without, and with a zone or in
+/// UTC.
 fn moment(text: &str) -> Option<SystemTime> {
     let text = text.trim_end_matches(['Z', 'z']);
     let (date, rest) = text.split_at_checked(10)?;
@@ -270,7 +335,9 @@ fn moment(text: &str) -> Option<SystemTime> {
     // "T08:00" lacks its seconds.
     let seconds = if time.len() == 6 { ":00" } else { "" };
     let local = humantime::parse_rfc3339_weak(&format!("{date}{time}{seconds}")).ok()?;
-    let Some(sign) = zone.get(..1) else { return Some(local) };
+    let Some(sign) = zone.get(..1) else {
+        return Some(local);
+    };
     let digits: String = zone[1..].chars().filter(|letter| *letter != ':').collect();
     if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -280,7 +347,11 @@ fn moment(text: &str) -> Option<SystemTime> {
         return None;
     }
     let offset = Duration::from_secs(hours * 3600 + minutes * 60);
-    if sign == "+" { local.checked_sub(offset) } else { local.checked_add(offset) }
+    if sign == "+" {
+        local.checked_sub(offset)
+    } else {
+        local.checked_add(offset)
+    }
 }
 
 /// [`since`], measured from the clock of this machine.
@@ -297,15 +368,31 @@ mod tests {
 
     #[test]
     fn times_are_read_in_four_forms() {
-        for text in ["1994-11-06T08:49:37Z", "1994-11-06 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT", "784111777"] {
+        for text in [
+            "1994-11-06T08:49:37Z",
+            "1994-11-06 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "784111777",
+        ] {
             assert_eq!(since(text, 0), Ok(784_111_777), "{text}");
         }
-        for text in ["1994-11-06T09:49:37+01:00", "1994-11-06 04:19:37-0430", "1994-11-06T08:49:37", "1994-11-06T08:49:37.5Z"] {
+        for text in [
+            "1994-11-06T09:49:37+01:00",
+            "1994-11-06 04:19:37-0430",
+            "1994-11-06T08:49:37",
+            "1994-11-06T08:49:37.5Z",
+        ] {
             assert_eq!(since(text, 0), Ok(784_111_777), "{text}");
         }
         assert_eq!(since("1994-11-06T09:49+01:00", 0), Ok(784_111_740));
         assert_eq!(since("1994-11-06", 0), Ok(784_080_000));
-        for text in ["1994-11-06T09:49+1", "1994-11-06T09:49+25:00", "1994-11-06T", "1994-11-06T09", "1994-11-0\u{e9}"] {
+        for text in [
+            "1994-11-06T09:49+1",
+            "1994-11-06T09:49+25:00",
+            "1994-11-06T",
+            "1994-11-06T09",
+            "1994-11-0\u{e9}",
+        ] {
             assert!(since(text, 0).is_err(), "{text}");
         }
         assert_eq!(since("5m", 1000), Ok(700));

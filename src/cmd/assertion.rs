@@ -47,41 +47,80 @@ pub struct Value {
     pub kind: Kind,
 }
 
-/// Reads conditions separated by commas: a field, a comparison, a number, and a unit where it is a time or a size.
+/// Reads conditions separated by commas: a field, a comparison, a number, and a unit where it is a
+/// time or a size.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str) -> Result<Conditions, String> {
-    text.split(',').map(|part| parse_one(part.trim())).collect::<Result<_, _>>().map(Conditions)
+    text.split(',')
+        .map(|part| parse_one(part.trim()))
+        .collect::<Result<_, _>>()
+        .map(Conditions)
 }
 
 fn parse_one(text: &str) -> Result<Condition, String> {
-    let wrong = || format!("'{text}' is no condition (write for example subscribers>=1 or p99<50ms; a comma means 'and')");
+    let wrong = || {
+        format!(
+            "'{text}' is no condition (write for example subscribers>=1 or p99<50ms; a comma means 'and')"
+        )
+    };
     let at = text.find(['<', '>', '=', '!']).ok_or_else(wrong)?;
     let (field, rest) = (text[..at].trim(), &text[at..]);
-    let (sign, comparison) = COMPARISONS.iter().find(|(sign, _)| rest.starts_with(sign)).ok_or_else(wrong)?;
+    let (sign, comparison) = COMPARISONS
+        .iter()
+        .find(|(sign, _)| rest.starts_with(sign))
+        .ok_or_else(wrong)?;
     let value = rest[sign.len()..].trim();
-    let end = value.find(|letter: char| letter.is_alphabetic() || letter == '%').unwrap_or(value.len());
-    let number: f64 = value[..end].trim().replace('_', "").parse().map_err(|_| wrong())?;
+    let end = value
+        .find(|letter: char| letter.is_alphabetic() || letter == '%')
+        .unwrap_or(value.len());
+    let number: f64 = value[..end]
+        .trim()
+        .replace('_', "")
+        .parse()
+        .map_err(|_| wrong())?;
     if field.is_empty() || field.contains(char::is_whitespace) || !number.is_finite() {
         return Err(wrong());
     }
-    Ok(Condition { field: field.to_owned(), comparison: *comparison, number, unit: value[end..].to_owned() })
+    Ok(Condition {
+        field: field.to_owned(),
+        comparison: *comparison,
+        number,
+        unit: value[end..].to_owned(),
+    })
 }
 
 impl Conditions {
-    /// Compares with the values that `find` knows; returns one line for each condition that does not hold.
+    /// Compares with the values that `find` knows; returns one line for each condition that does
+    /// not hold.
     ///
     /// # Errors
-    /// [`Usage`] if a field is not known (`fields` are those that are), or a unit does not suit one.
-    pub fn failures(&self, fields: &[String], find: impl Fn(&str) -> Option<Value>) -> Result<Vec<String>, Usage> {
+    /// [`Usage`] if a field is not known (`fields` are those that are), or a unit does not suit
+    /// one.
+    pub fn failures(
+        &self,
+        fields: &[String],
+        find: impl Fn(&str) -> Option<Value>,
+    ) -> Result<Vec<String>, Usage> {
         let mut failures = Vec::new();
         for condition in &self.0 {
             let value = find(&condition.field).ok_or_else(|| {
-                Usage(format!("cannot assert '{condition}': there is no field '{}'; there are: {}", condition.field, fields.join(", ")))
+                Usage(format!(
+                    "cannot assert '{condition}': there is no field '{}'; there are: {}",
+                    condition.field,
+                    fields.join(", ")
+                ))
             })?;
-            if !condition.comparison.holds(value.number, condition.in_unit_of(value.kind)?) {
-                failures.push(format!("'{condition}' does not hold: {} is {}", condition.field, shown(value)));
+            if !condition
+                .comparison
+                .holds(value.number, condition.in_unit_of(value.kind)?)
+            {
+                failures.push(format!(
+                    "'{condition}' does not hold: {} is {}",
+                    condition.field,
+                    shown(value)
+                ));
             }
         }
         Ok(failures)
@@ -111,12 +150,31 @@ impl Condition {
             _ => None,
         };
         let (factor, help) = match kind {
-            Kind::Count => (power.filter(|_| !unit.ends_with('b')).map(|power| 1e3_f64.powi(power)), "it counts; write a number, k or M"),
-            Kind::Bytes => (power.map(|power| 1024_f64.powi(power)), "it is a size; write a number, KiB, MiB or GiB"),
-            Kind::Milliseconds => (milliseconds, "it is a time; write it with a unit: us, ms, s, m"),
-            Kind::Seconds => (milliseconds.map(|factor| factor / 1e3), "it is a time; write it with a unit: ms, s, m, h"),
+            Kind::Count => (
+                power
+                    .filter(|_| !unit.ends_with('b'))
+                    .map(|power| 1e3_f64.powi(power)),
+                "it counts; write a number, k or M",
+            ),
+            Kind::Bytes => (
+                power.map(|power| 1024_f64.powi(power)),
+                "it is a size; write a number, KiB, MiB or GiB",
+            ),
+            Kind::Milliseconds => (
+                milliseconds,
+                "it is a time; write it with a unit: us, ms, s, m",
+            ),
+            Kind::Seconds => (
+                milliseconds.map(|factor| factor / 1e3),
+                "it is a time; write it with a unit: ms, s, m, h",
+            ),
         };
-        let wrong = || Usage(format!("cannot assert '{self}': {} cannot be compared with that: {help}", self.field));
+        let wrong = || {
+            Usage(format!(
+                "cannot assert '{self}': {} cannot be compared with that: {help}",
+                self.field
+            ))
+        };
         factor.map(|factor| self.number * factor).ok_or_else(wrong)
     }
 }
@@ -136,8 +194,16 @@ impl Comparison {
 
 impl fmt::Display for Condition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = COMPARISONS.iter().rev().find(|(_, comparison)| *comparison == self.comparison).map_or("", |(sign, _)| sign);
-        write!(formatter, "{}{sign}{}{}", self.field, self.number, self.unit)
+        let sign = COMPARISONS
+            .iter()
+            .rev()
+            .find(|(_, comparison)| *comparison == self.comparison)
+            .map_or("", |(sign, _)| sign);
+        write!(
+            formatter,
+            "{}{sign}{}{}",
+            self.field, self.number, self.unit
+        )
     }
 }
 
@@ -168,7 +234,9 @@ mod tests {
             Some(Value { number, kind })
         };
         let fields = ["subscribers".to_owned(), "p99".to_owned()];
-        parse(text)?.failures(&fields, find).map_err(|usage| usage.0)
+        parse(text)?
+            .failures(&fields, find)
+            .map_err(|usage| usage.0)
     }
 
     #[test]
@@ -198,11 +266,26 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        for text in ["", "subscribers", "subscribers>=", ">=1", "subscribers>=many", "subscribers>=1,,", "a b>1", "subscribers>=inf"] {
-            assert!(parse(text).is_err_and(|error| error.contains("is no condition")), "{text}");
+        for text in [
+            "",
+            "subscribers",
+            "subscribers>=",
+            ">=1",
+            "subscribers>=many",
+            "subscribers>=1,,",
+            "a b>1",
+            "subscribers>=inf",
+        ] {
+            assert!(
+                parse(text).is_err_and(|error| error.contains("is no condition")),
+                "{text}"
+            );
         }
         for (text, part) in [
-            ("readers>1", "there is no field 'readers'; there are: subscribers, p99"),
+            (
+                "readers>1",
+                "there is no field 'readers'; there are: subscribers, p99",
+            ),
             ("p99<50", "write it with a unit"),
             ("p99<50KiB", "write it with a unit"),
             ("subscribers>1ms", "it counts"),

@@ -13,7 +13,9 @@ use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nchan::Roles;
 use crate::server::config::nginx::{self, FrontEnforces, ImportOptions, Treated, Verdict};
-use crate::server::config::{Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer};
+use crate::server::config::{
+    Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer,
+};
 
 /// Address at which pushctl listens behind nginx.
 const BEHIND: &str = "127.0.0.1:9080";
@@ -29,9 +31,11 @@ pub struct Args {
     /// Exit with 2 also if there are directives that are not served
     #[arg(long)]
     strict: bool,
-    /// Print the nginx configuration that keeps nginx in front and forwards the push locations to pushctl at ADDR
+    /// Print the nginx configuration that keeps nginx in front and forwards the push locations to
+    /// pushctl at ADDR
     ///
-    /// Start pushctl with the same file and the options of `serve` that the first lines name. [default of ADDR: 127.0.0.1:9080]
+    /// Start pushctl with the same file and the options of `serve` that the first lines name.
+    /// [default of ADDR: 127.0.0.1:9080]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = BEHIND, conflicts_with = "to_toml")]
     front: Option<String>,
     /// Take these directives as enforced by the proxy in front, as `serve` does; `all`: every one
@@ -52,12 +56,31 @@ pub fn run(args: &Args) -> anyhow::Result<Code> {
     let (config, mistakes, notices, directives) = match loaded {
         Ok(loaded) => {
             left_to_front = loaded.left_to_front;
-            (Some(loaded.config), Vec::new(), loaded.notices, loaded.directives)
+            (
+                Some(loaded.config),
+                Vec::new(),
+                loaded.notices,
+                loaded.directives,
+            )
         }
-        Err(mistakes) => (None, mistakes.mistakes, mistakes.notices, mistakes.directives),
+        Err(mistakes) => (
+            None,
+            mistakes.mistakes,
+            mistakes.notices,
+            mistakes.directives,
+        ),
     };
-    let mut report = Report { config, mistakes, notices, directives };
-    report.mistakes.iter_mut().chain(&mut report.notices).for_each(add_hint);
+    let mut report = Report {
+        config,
+        mistakes,
+        notices,
+        directives,
+    };
+    report
+        .mistakes
+        .iter_mut()
+        .chain(&mut report.notices)
+        .for_each(add_hint);
     report.doubt();
     if args.front.is_some() || args.to_toml {
         if report.config.is_none() {
@@ -82,8 +105,15 @@ impl Args {
     /// `--front` and `--to-toml` print what the file has, whatever enforces it.
     fn import_options(&self) -> ImportOptions {
         let prints_file = self.front.is_some() || self.to_toml;
-        let front_enforces = if prints_file { FrontEnforces::all() } else { FrontEnforces(self.front_enforces.clone()) };
-        ImportOptions { front_enforces, knows_front: prints_file || !self.front_enforces.is_empty() }
+        let front_enforces = if prints_file {
+            FrontEnforces::all()
+        } else {
+            FrontEnforces(self.front_enforces.clone())
+        };
+        ImportOptions {
+            front_enforces,
+            knows_front: prints_file || !self.front_enforces.is_empty(),
+        }
     }
 }
 
@@ -101,8 +131,15 @@ fn to_toml(args: &Args) -> anyhow::Result<String> {
 pub(super) fn add_hint(mistake: &mut nginx::Remark) {
     // A pipe was read before and would block.
     let is_file = std::fs::metadata(&mistake.file).is_ok_and(|metadata| metadata.is_file());
-    let file = if is_file { std::fs::read_to_string(&mistake.file).unwrap_or_default() } else { String::new() };
-    let line = file.lines().nth(mistake.line.saturating_sub(1)).unwrap_or_default();
+    let file = if is_file {
+        std::fs::read_to_string(&mistake.file).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    let line = file
+        .lines()
+        .nth(mistake.line.saturating_sub(1))
+        .unwrap_or_default();
     if let Some(hint) = hint::hint(&mistake.text, line) {
         mistake.hints.push(hint);
     }
@@ -123,11 +160,19 @@ impl Report {
 
     /// A directive of which a notice says that it is not served is not served.
     fn doubt(&mut self) {
-        for directive in self.directives.iter_mut().filter(|directive| directive.verdict == Verdict::Served) {
+        for directive in self
+            .directives
+            .iter_mut()
+            .filter(|directive| directive.verdict == Verdict::Served)
+        {
             let is_it = |notice: &nginx::Notice| {
-                notice.file == directive.file && notice.line == directive.line && notice.text.contains(&directive.name)
+                notice.file == directive.file
+                    && notice.line == directive.line
+                    && notice.text.contains(&directive.name)
             };
-            if self.notices.iter().any(|notice| is_it(notice) && notice.text.ends_with("location is not served by pushctl")) {
+            if self.notices.iter().any(|notice| {
+                is_it(notice) && notice.text.ends_with("location is not served by pushctl")
+            }) {
                 directive.verdict = Verdict::NotServed;
             }
         }
@@ -138,22 +183,47 @@ impl Report {
         texts.join("\n")
     }
 
-    /// What there is to say about a directive: its reason, or the notices and mistakes of its line that name it.
+    /// What there is to say about a directive: its reason, or the notices and mistakes of its line
+    /// that name it.
     fn remark(&self, directive: &Treated) -> String {
-        let here = |remark: &&nginx::Remark| remark.file == directive.file && remark.line == directive.line;
-        let names =
-            |remark: &&nginx::Remark| remark.text.contains(&format!("\"{}", directive.name)) || remark.text.contains(&directive.name);
+        let here = |remark: &&nginx::Remark| {
+            remark.file == directive.file && remark.line == directive.line
+        };
+        let names = |remark: &&nginx::Remark| {
+            remark.text.contains(&format!("\"{}", directive.name))
+                || remark.text.contains(&directive.name)
+        };
         // Of two on one line the mistake is about the one that is refused.
-        let all = if directive.verdict == Verdict::Refused { &self.mistakes } else { &self.notices };
-        let found: Vec<String> = all.iter().filter(here).filter(names).map(nginx::Remark::with_hints).collect();
+        let all = if directive.verdict == Verdict::Refused {
+            &self.mistakes
+        } else {
+            &self.notices
+        };
+        let found: Vec<String> = all
+            .iter()
+            .filter(here)
+            .filter(names)
+            .map(nginx::Remark::with_hints)
+            .collect();
         match directive.verdict {
             Verdict::Ignored(reason) => reason.to_owned(),
             Verdict::NotServed if directive.name == "location" => NAMED.to_owned(),
             Verdict::NotServed => {
-                let own = found.iter().filter(|text| text.starts_with(&format!("\"{}", directive.name)));
-                let own: Vec<&str> = own.map(|text| text.trim_start_matches(&format!("\"{}\"", directive.name))).collect();
-                let own: Vec<&str> = own.into_iter().map(|text| text.trim_start_matches([':', ' '])).collect();
-                if own.is_empty() { advice(&directive.name).to_owned() } else { own.join("; ") }
+                let own = found
+                    .iter()
+                    .filter(|text| text.starts_with(&format!("\"{}", directive.name)));
+                let own: Vec<&str> = own
+                    .map(|text| text.trim_start_matches(&format!("\"{}\"", directive.name)))
+                    .collect();
+                let own: Vec<&str> = own
+                    .into_iter()
+                    .map(|text| text.trim_start_matches([':', ' ']))
+                    .collect();
+                if own.is_empty() {
+                    advice(&directive.name).to_owned()
+                } else {
+                    own.join("; ")
+                }
             }
             _ => found.join("; "),
         }
@@ -161,14 +231,27 @@ impl Report {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        for directive in self.directives.iter().filter(|directive| directive.verdict != Verdict::Part) {
+        for directive in self
+            .directives
+            .iter()
+            .filter(|directive| directive.verdict != Verdict::Part)
+        {
             let remark = self.remark(directive);
             let place = format!("{}:{}:", directive.file, directive.line);
             let line = format!("{place} {} {}", word(directive.verdict), directive.name);
-            let line = if remark.is_empty() { line } else { format!("{line}: {remark}") };
+            let line = if remark.is_empty() {
+                line
+            } else {
+                format!("{line}: {remark}")
+            };
             text += &one_line(&line);
         }
-        let told: String = self.notices.iter().filter(|notice| !self.is_told(notice)).map(one_line).collect();
+        let told: String = self
+            .notices
+            .iter()
+            .filter(|notice| !self.is_told(notice))
+            .map(one_line)
+            .collect();
         if !told.is_empty() {
             text += &format!("\nnotes:\n{told}");
         }
@@ -184,22 +267,41 @@ impl Report {
             .collect();
         let unserved: Vec<check_todo::Unserved<'_>> = unserved
             .iter()
-            .map(|(directive, advice)| (directive.file.as_str(), directive.line, directive.name.as_str(), advice.as_str()))
+            .map(|(directive, advice)| {
+                (
+                    directive.file.as_str(),
+                    directive.line,
+                    directive.name.as_str(),
+                    advice.as_str(),
+                )
+            })
             .collect();
         text += &check_todo::text(&unserved);
         if !self.mistakes.is_empty() {
-            text += &format!("\nmistakes:\n{}", self.mistakes.iter().map(one_line).collect::<String>());
+            text += &format!(
+                "\nmistakes:\n{}",
+                self.mistakes.iter().map(one_line).collect::<String>()
+            );
         }
-        let count = |wanted: fn(Verdict) -> bool| self.directives.iter().filter(|directive| wanted(directive.verdict)).count();
+        let count = |wanted: fn(Verdict) -> bool| {
+            self.directives
+                .iter()
+                .filter(|directive| wanted(directive.verdict))
+                .count()
+        };
         let served = count(|verdict| matches!(verdict, Verdict::Served | Verdict::Part));
         let ignored = count(|verdict| matches!(verdict, Verdict::Ignored(_)));
         let not_served = count(|verdict| verdict == Verdict::NotServed);
-        text + &format!("\n{served} served, {ignored} ignored, {not_served} not served, {} mistakes\n", self.mistakes.len())
+        text + &format!(
+            "\n{served} served, {ignored} ignored, {not_served} not served, {} mistakes\n",
+            self.mistakes.len()
+        )
     }
 
     /// A notice that stands beside its directive already.
     fn is_told(&self, notice: &nginx::Notice) -> bool {
-        let here = |directive: &&Treated| directive.file == notice.file && directive.line == notice.line;
+        let here =
+            |directive: &&Treated| directive.file == notice.file && directive.line == notice.line;
         let names = |directive: &Treated| notice.text.contains(&directive.name);
         self.directives.iter().filter(here).any(names)
     }
@@ -217,7 +319,8 @@ impl Report {
             let line = |remark: &nginx::Remark| serde_json::json!({"type": kind, "file": remark.file, "line": remark.line, "text": remark.with_hints()});
             lines.extend(remarks.iter().map(line));
         }
-        for [server, listen, pattern, endpoint, mode, settings] in self.config.iter().flat_map(rows) {
+        for [server, listen, pattern, endpoint, mode, settings] in self.config.iter().flat_map(rows)
+        {
             lines.push(serde_json::json!({
                 "type": "location", "server": server, "listen": listen, "pattern": pattern, "endpoint": endpoint, "mode": mode,
                 "settings": settings,
@@ -242,7 +345,8 @@ fn word(verdict: Verdict) -> &'static str {
 }
 
 /// What to do about a location that only `try_files` and `error_page` lead to.
-const NAMED: &str = "named locations belong to what stays with nginx, in front of pushctl (see --front)";
+const NAMED: &str =
+    "named locations belong to what stays with nginx, in front of pushctl (see --front)";
 
 /// What to do about a directive that is not served.
 fn advice(name: &str) -> &'static str {
@@ -287,13 +391,27 @@ type Row = [String; 6];
 fn rows(config: &Config) -> Vec<Row> {
     let mut rows = Vec::new();
     for (server, listens) in servers::servers(config) {
-        let name = server.names.first().map_or("_".to_owned(), ToString::to_string);
+        let name = server
+            .names
+            .first()
+            .map_or("_".to_owned(), ToString::to_string);
         for location in server.locations.iter() {
             add_rows(&mut rows, location, (&name, &listens.join(" ")));
         }
         if server.locations.is_empty() {
-            let kind = if server.steps.is_empty() { "files" } else { "answer" };
-            rows.push([name, listens.join(" "), String::new(), kind.to_owned(), String::new(), files(&server)]);
+            let kind = if server.steps.is_empty() {
+                "files"
+            } else {
+                "answer"
+            };
+            rows.push([
+                name,
+                listens.join(" "),
+                String::new(),
+                kind.to_owned(),
+                String::new(),
+                files(&server),
+            ]);
         }
     }
     rows
@@ -306,12 +424,29 @@ fn files(server: &VirtualServer) -> String {
 fn add_rows(rows: &mut Vec<Row>, location: &Location, (server, listen): (&str, &str)) {
     let (endpoint, mode) = endpoint(location);
     let settings = settings(&location.settings, location.endpoint);
-    rows.push([server.to_owned(), listen.to_owned(), location.pattern.to_string(), endpoint.to_owned(), mode.to_owned(), settings]);
-    location.nested.iter().for_each(|nested| add_rows(rows, nested, (server, listen)));
+    rows.push([
+        server.to_owned(),
+        listen.to_owned(),
+        location.pattern.to_string(),
+        endpoint.to_owned(),
+        mode.to_owned(),
+        settings,
+    ]);
+    location
+        .nested
+        .iter()
+        .for_each(|nested| add_rows(rows, nested, (server, listen)));
 }
 
 fn nchan_mode(roles: Roles) -> &'static str {
-    match (roles.has(Roles::PUBLISH), roles.has(Roles::SUBSCRIBE.and(Roles::INTERVALPOLL).and(Roles::RAW_STREAM))) {
+    match (
+        roles.has(Roles::PUBLISH),
+        roles.has(
+            Roles::SUBSCRIBE
+                .and(Roles::INTERVALPOLL)
+                .and(Roles::RAW_STREAM),
+        ),
+    ) {
         (true, true) => "pubsub",
         (true, false) => "publisher",
         (false, true) => "subscriber",
@@ -320,7 +455,10 @@ fn nchan_mode(roles: Roles) -> &'static str {
 }
 
 fn endpoint(location: &Location) -> (&'static str, &'static str) {
-    let always_returns = location.steps.iter().any(|step| matches!(step, Step::Return(_)));
+    let always_returns = location
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Return(_)));
     match location.endpoint {
         Endpoint::None if always_returns => ("answer", ""),
         Endpoint::None if location.settings.web.root.is_some() => ("files", ""),
@@ -330,8 +468,12 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
         Endpoint::Publisher { admin: true } => ("publisher", "admin"),
         Endpoint::Publisher { admin: false } => ("publisher", "normal"),
         Endpoint::NhpmPublisher => ("NHPM publisher", ""),
-        Endpoint::NhpmSubscriber { interval_poll: false } => ("NHPM subscriber", "long-poll"),
-        Endpoint::NhpmSubscriber { interval_poll: true } => ("NHPM subscriber", "interval-poll"),
+        Endpoint::NhpmSubscriber {
+            interval_poll: false,
+        } => ("NHPM subscriber", "long-poll"),
+        Endpoint::NhpmSubscriber {
+            interval_poll: true,
+        } => ("NHPM subscriber", "interval-poll"),
         Endpoint::Nchan(roles) => ("nchan", nchan_mode(roles)),
         Endpoint::NchanGroup(_) => ("nchan group", ""),
         Endpoint::NchanStubStatus => ("nchan statistics", ""),
@@ -348,27 +490,68 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
 fn settings(settings: &LocationSettings, endpoint: Endpoint) -> String {
     let mut words = Vec::new();
     let mut add = |wanted: bool, word: String| words.extend(wanted.then_some(word));
-    let time = |time: std::time::Duration| humantime::format_duration(time).to_string().replace(' ', "");
+    let time = |time: std::time::Duration| {
+        humantime::format_duration(time)
+            .to_string()
+            .replace(' ', "")
+    };
     if let (Some(path), true) = (&settings.channels_path, endpoint != Endpoint::None) {
         add(true, format!("channels={path}"));
     }
-    add(matches!(endpoint, Endpoint::Publisher { .. }), format!("store={}", if settings.store_messages { "on" } else { "off" }));
-    add(matches!(endpoint, Endpoint::Publisher { .. }) && settings.batch, "batch=on".to_owned());
+    add(
+        matches!(endpoint, Endpoint::Publisher { .. }),
+        format!(
+            "store={}",
+            if settings.store_messages { "on" } else { "off" }
+        ),
+    );
+    add(
+        matches!(endpoint, Endpoint::Publisher { .. }) && settings.batch,
+        "batch=on".to_owned(),
+    );
     if let Endpoint::Subscriber(mode) = endpoint {
-        settings.ping_message_interval.into_iter().for_each(|interval| add(true, format!("ping={}", time(interval))));
-        let ttl =
-            if mode == SubscriberMode::LongPolling { settings.longpolling_connection_ttl } else { settings.subscriber_connection_ttl };
-        ttl.into_iter().for_each(|ttl| add(true, format!("ttl={}", time(ttl))));
-        add(mode == SubscriberMode::WebSocket && settings.websocket_allow_publish, "publish=on".to_owned());
-        let policy = SlowPolicy::NAMES.iter().find(|(_, policy)| *policy == settings.slow_consumer).map_or("", |(name, _)| name);
-        add(settings.slow_consumer != SlowPolicy::default(), format!("slow={policy}"));
-        settings.slow_consumer_bytes.into_iter().for_each(|bytes| add(true, format!("slow_bytes={bytes}")));
+        settings
+            .ping_message_interval
+            .into_iter()
+            .for_each(|interval| add(true, format!("ping={}", time(interval))));
+        let ttl = if mode == SubscriberMode::LongPolling {
+            settings.longpolling_connection_ttl
+        } else {
+            settings.subscriber_connection_ttl
+        };
+        ttl.into_iter()
+            .for_each(|ttl| add(true, format!("ttl={}", time(ttl))));
+        add(
+            mode == SubscriberMode::WebSocket && settings.websocket_allow_publish,
+            "publish=on".to_owned(),
+        );
+        let policy = SlowPolicy::NAMES
+            .iter()
+            .find(|(_, policy)| *policy == settings.slow_consumer)
+            .map_or("", |(name, _)| name);
+        add(
+            settings.slow_consumer != SlowPolicy::default(),
+            format!("slow={policy}"),
+        );
+        settings
+            .slow_consumer_bytes
+            .into_iter()
+            .for_each(|bytes| add(true, format!("slow_bytes={bytes}")));
         add(settings.gap_notice, "gap_notice=on".to_owned());
-        settings.allowed_origins.iter().for_each(|origins| add(true, format!("origins={origins}")));
+        settings
+            .allowed_origins
+            .iter()
+            .for_each(|origins| add(true, format!("origins={origins}")));
     }
     let web = &settings.web;
-    web.root.iter().filter(|_| endpoint == Endpoint::None).for_each(|root| add(true, format!("root={}", root.path)));
-    add(!web.access.is_empty(), format!("access={}rules", web.access.len()));
+    web.root
+        .iter()
+        .filter(|_| endpoint == Endpoint::None)
+        .for_each(|root| add(true, format!("root={}", root.path)));
+    add(
+        !web.access.is_empty(),
+        format!("access={}rules", web.access.len()),
+    );
     add(web.authentication.is_some(), "password".to_owned());
     add(web.internal, "internal".to_owned());
     words.join(" ")
@@ -376,12 +559,24 @@ fn settings(settings: &LocationSettings, endpoint: Endpoint) -> String {
 
 /// Columns with titles, aligned to the left.
 fn table(rows: &[Row]) -> String {
-    let title = ["server", "listen", "location", "endpoint", "mode", "settings"].map(str::to_owned);
+    let title = [
+        "server", "listen", "location", "endpoint", "mode", "settings",
+    ]
+    .map(str::to_owned);
     let all: Vec<&Row> = std::iter::once(&title).chain(rows).collect();
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        all.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..title.len()).map(width).collect();
     let line = |row: &&Row| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", escape::printable(cell))).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:width$}", escape::printable(cell)))
+            .collect();
         format!("  {}\n", cells.join("  ").trim_end())
     };
     all.iter().map(line).collect()

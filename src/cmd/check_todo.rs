@@ -1,6 +1,7 @@
 //! The end of the report of `pushctl check`: what is not served, together with what to do about it.
 //!
-//! The report names every directive in the order of the file; this puts together those with the same advice.
+//! The report names every directive in the order of the file; this puts together those with the
+//! same advice.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use super::escape::printable;
 /// A directive that is not served: its file, its line, its name, and what to do about it.
 pub(super) type Unserved<'a> = (&'a str, usize, &'a str, &'a str);
 
-/// The advice in the order in which it is first needed, each with its directives and their lines; empty without any.
+/// The advice in the order in which it is first needed, each with its directives and their lines;
+/// empty without any.
 pub(super) fn text(unserved: &[Unserved<'_>]) -> String {
     let mut order: Vec<&str> = Vec::new();
     for (_, _, _, advice) in unserved {
@@ -28,11 +30,19 @@ pub(super) fn text(unserved: &[Unserved<'_>]) -> String {
             }
             files.entry(file).or_default().push(*line);
         }
-        let places: Vec<String> = files.into_iter().map(|(file, lines)| format!("{file}:{}", ranges(lines))).collect();
-        let [advice, names, places] = [advice, &names.join(", "), &places.join(", ")].map(printable);
+        let places: Vec<String> = files
+            .into_iter()
+            .map(|(file, lines)| format!("{file}:{}", ranges(lines)))
+            .collect();
+        let [advice, names, places] =
+            [advice, &names.join(", "), &places.join(", ")].map(printable);
         text += &format!("  {advice}\n    {names}\n    {places}\n");
     }
-    if text.is_empty() { text } else { format!("\nto do:\n{text}") }
+    if text.is_empty() {
+        text
+    } else {
+        format!("\nto do:\n{text}")
+    }
 }
 
 /// `3,7-9` for 3, 7, 8 and 9.
@@ -46,8 +56,16 @@ fn ranges(mut lines: Vec<usize>) -> String {
             _ => ranges.push((line, line)),
         }
     }
-    let shown: Vec<String> =
-        ranges.iter().map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") }).collect();
+    let shown: Vec<String> = ranges
+        .iter()
+        .map(|(first, last)| {
+            if first == last {
+                first.to_string()
+            } else {
+                format!("{first}-{last}")
+            }
+        })
+        .collect();
     shown.join(",")
 }
 
@@ -57,9 +75,17 @@ mod tests {
 
     #[test]
     fn what_has_the_same_advice_stands_together() {
-        let unserved =
-            [("a", 3, "ssl", "TLS"), ("a", 7, "gzip", "no"), ("a", 4, "ssl_b", "TLS"), ("b", 9, "ssl", "TLS"), ("a", 12, "ssl", "TLS")];
-        assert_eq!(text(&unserved), "\nto do:\n  TLS\n    ssl, ssl_b\n    a:3-4,12, b:9\n  no\n    gzip\n    a:7\n");
+        let unserved = [
+            ("a", 3, "ssl", "TLS"),
+            ("a", 7, "gzip", "no"),
+            ("a", 4, "ssl_b", "TLS"),
+            ("b", 9, "ssl", "TLS"),
+            ("a", 12, "ssl", "TLS"),
+        ];
+        assert_eq!(
+            text(&unserved),
+            "\nto do:\n  TLS\n    ssl, ssl_b\n    a:3-4,12, b:9\n  no\n    gzip\n    a:7\n"
+        );
         assert_eq!(text(&[]), "");
     }
 }

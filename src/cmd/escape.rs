@@ -1,8 +1,10 @@
-//! Escapes for terminals: channel ids, texts and answers are bytes of strangers, and a terminal obeys some of them. Pure.
+//! Escapes for terminals: channel ids, texts and answers are bytes of strangers, and a terminal
+//! obeys some of them. Pure.
 //!
-//! What is escaped: control characters (C0, DEL, C1), what reorders or hides the text around it (marks, overrides and isolates
-//! of the bidirectional algorithm, UAX #9, section 2; line and paragraph separators; the byte order mark; interlinear
-//! annotations; tags), and bytes that are not UTF-8.
+//! What is escaped: control characters (C0, DEL, C1), what reorders or hides the text around it
+//! (marks, overrides and isolates of the bidirectional algorithm, UAX #9, section 2; line and
+//! paragraph separators; the byte order mark; interlinear annotations; tags), and bytes that are
+//! not UTF-8.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,7 +13,8 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    text.chars().for_each(|letter| push(letter, is_unsafe(letter), &mut out));
+    text.chars()
+        .for_each(|letter| push(letter, is_unsafe(letter), &mut out));
     out
 }
 
@@ -21,7 +24,8 @@ pub fn message(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         let mut letters = chunk.valid().chars().peekable();
         while let Some(letter) = letters.next() {
-            let stays = matches!(letter, '\n' | '\t') || (letter == '\r' && letters.peek() == Some(&'\n'));
+            let stays =
+                matches!(letter, '\n' | '\t') || (letter == '\r' && letters.peek() == Some(&'\n'));
             push(letter, !stays && is_unsafe(letter), &mut shown);
         }
         for byte in chunk.invalid() {
@@ -80,7 +84,19 @@ mod tests {
 
     #[test]
     fn what_commands_a_terminal_or_reorders_text_is_escaped() {
-        for letter in ['\0', '\u{1b}', '\r', '\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{2029}', '\u{feff}', '\u{e0041}', '\u{61c}'] {
+        for letter in [
+            '\0',
+            '\u{1b}',
+            '\r',
+            '\u{7f}',
+            '\u{9b}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2029}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{61c}',
+        ] {
             let mut shown = Vec::new();
             message(format!("a{letter}b").as_bytes(), &mut shown);
             let expected = format!("a{}b", letter.escape_default());
@@ -89,7 +105,10 @@ mod tests {
             let text = format!("{{\"a\":\"{letter}\"}}");
             let escaped = json(&text);
             assert!(!escaped.contains(letter), "{escaped}");
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).expect("JSON")["a"], letter.to_string());
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&escaped).expect("JSON")["a"],
+                letter.to_string()
+            );
         }
     }
 

@@ -68,7 +68,22 @@ pub enum Code {
 /// All of them.
 const ALL: [Code; 14] = {
     use Code::*;
-    [Success, Failure, Usage, Unreachable, Refused, NotFound, TimedOut, Http, Faulty, Failed, Gap, Deleted, TooFewSubscribers, Interrupted]
+    [
+        Success,
+        Failure,
+        Usage,
+        Unreachable,
+        Refused,
+        NotFound,
+        TimedOut,
+        Http,
+        Faulty,
+        Failed,
+        Gap,
+        Deleted,
+        TooFewSubscribers,
+        Interrupted,
+    ]
 };
 
 impl From<Code> for ExitCode {
@@ -103,12 +118,18 @@ pub fn of(error: &anyhow::Error) -> Code {
             return Code::TooFewSubscribers;
         }
         if let Some(told) = cause.downcast_ref::<Told>() {
-            return ALL.into_iter().find(|code| *code as u8 == told.code).unwrap_or(Code::Failure);
+            return ALL
+                .into_iter()
+                .find(|code| *code as u8 == told.code)
+                .unwrap_or(Code::Failure);
         }
         if cause.is::<Usage>() {
             return Code::Usage;
         }
-        if cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        if cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+        {
             return Code::Success;
         }
     }
@@ -117,12 +138,19 @@ pub fn of(error: &anyhow::Error) -> Code {
 
 fn of_client(error: &Error) -> Code {
     match error {
-        Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. } | Error::WrongScheme { .. } | Error::Broken { .. } => {
-            Code::Unreachable
-        }
-        Error::Status { status: 401 | 403, .. } => Code::Refused,
+        Error::Unreachable { .. }
+        | Error::Behind { .. }
+        | Error::Untrusted { .. }
+        | Error::WrongScheme { .. }
+        | Error::Broken { .. } => Code::Unreachable,
+        Error::Status {
+            status: 401 | 403, ..
+        } => Code::Refused,
         Error::Status { status: 404, .. } | Error::NoChannel { .. } => Code::NotFound,
-        Error::Status { .. } | Error::Moved { .. } | Error::Protocol { .. } | Error::TooLarge { .. } => Code::Http,
+        Error::Status { .. }
+        | Error::Moved { .. }
+        | Error::Protocol { .. }
+        | Error::TooLarge { .. } => Code::Http,
         Error::TimedOut { .. } | Error::Silent { .. } => Code::TimedOut,
         Error::Request(_) => Code::Usage,
     }
@@ -136,7 +164,10 @@ mod tests {
     fn every_code_is_in_the_table() {
         for code in ALL {
             let start = format!("{:>5}  ", code as u8);
-            assert!(TABLE.lines().any(|line| line.starts_with(&start)), "{code:?}");
+            assert!(
+                TABLE.lines().any(|line| line.starts_with(&start)),
+                "{code:?}"
+            );
         }
     }
 
@@ -144,7 +175,8 @@ mod tests {
     fn causes_are_found_below_their_context() {
         let error = anyhow::Error::new(Error::Request("x".to_owned())).context("cannot do it");
         assert_eq!(of(&error), Code::Usage);
-        let pipe = anyhow::Error::new(std::io::Error::from(ErrorKind::BrokenPipe)).context("cannot write");
+        let pipe =
+            anyhow::Error::new(std::io::Error::from(ErrorKind::BrokenPipe)).context("cannot write");
         assert_eq!(of(&pipe), Code::Success);
         assert_eq!(of(&anyhow::anyhow!("x")), Code::Failure);
     }

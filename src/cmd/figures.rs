@@ -1,4 +1,5 @@
-//! How numbers, sizes, times and names are written for people, and what the terminal can show. Pure but for the environment.
+//! How numbers, sizes, times and names are written for people, and what the terminal can show. Pure
+//! but for the environment.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +18,14 @@ pub fn grouped(number: u64) -> String {
 pub fn grouped_f64(number: f64) -> String {
     let text = format!("{:.2}", number.abs());
     let (whole, places) = text.split_once('.').unwrap_or((&text, ""));
-    let (sign, places) =
-        (if number < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) { "-" } else { "" }, places.trim_end_matches('0'));
+    let (sign, places) = (
+        if number < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
+            "-"
+        } else {
+            ""
+        },
+        places.trim_end_matches('0'),
+    );
     let point = if places.is_empty() { "" } else { "." };
     format!("{sign}{}{point}{places}", group(whole))
 }
@@ -44,7 +51,11 @@ pub fn short(number: f64) -> String {
         n if n >= 9_999.5 => (n / 1e3, "k"),
         n => (n, ""),
     };
-    if unit.is_empty() && (scaled >= 99.95 || scaled.fract() == 0.0) { format!("{scaled:.0}") } else { format!("{}{unit}", three(scaled)) }
+    if unit.is_empty() && (scaled >= 99.95 || scaled.fract() == 0.0) {
+        format!("{scaled:.0}")
+    } else {
+        format!("{}{unit}", three(scaled))
+    }
 }
 
 /// Three digits: `1.23`, `12.3`, `123`.
@@ -68,11 +79,16 @@ pub fn bytes(number: f64) -> String {
         scaled /= 1024.0;
         unit += 1;
     }
-    let text = if scaled.fract() == 0.0 { format!("{scaled:.0}") } else { three(scaled) };
+    let text = if scaled.fract() == 0.0 {
+        format!("{scaled:.0}")
+    } else {
+        three(scaled)
+    };
     format!("{text} {}", units[unit])
 }
 
-/// A time given in milliseconds, in the unit that suits it: `850 µs`, `1.23 ms`, `12.5 s`. `us` where there is no UTF-8.
+/// A time given in milliseconds, in the unit that suits it: `850 µs`, `1.23 ms`, `12.5 s`. `us`
+/// where there is no UTF-8.
 #[must_use]
 pub fn milliseconds(number: f64, unicode: bool) -> String {
     match number {
@@ -88,11 +104,15 @@ pub fn uptime(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// What a progress bar counts, per second: measured from its start, because the estimate of the library follows the newest
-/// steps and is far off where they come in bursts.
+/// What a progress bar counts, per second: measured from its start, because the estimate of the
+/// library follows the newest steps and is far off where they come in bursts.
 pub fn speed(state: &ProgressState, text: &mut dyn fmt::Write) {
     let rate = measured(state);
-    let shown = if rate < 10.0 { grouped_f64((rate * 10.0).round() / 10.0) } else { grouped(rate.round() as u64) };
+    let shown = if rate < 10.0 {
+        grouped_f64((rate * 10.0).round() / 10.0)
+    } else {
+        grouped(rate.round() as u64)
+    };
     // A display that cannot be written is not worth an error.
     let _ = write!(text, "{shown}/s");
 }
@@ -127,9 +147,17 @@ impl Kind {
     /// The kind of a counter of that name.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        let ends = |word: &str| name == word || name.ends_with(&format!("_{word}")) || name.ends_with(&format!(".{word}"));
-        // "memory" and "incoming" are bytes of memory; "refused.memory" counts refusals for want of it.
-        let is_of_memory = ["memory", "incoming"].iter().any(|part| name.contains(part)) && (ends("used") || ends("limit"));
+        let ends = |word: &str| {
+            name == word
+                || name.ends_with(&format!("_{word}"))
+                || name.ends_with(&format!(".{word}"))
+        };
+        // "memory" and "incoming" are bytes of memory; "refused.memory" counts refusals for want of
+        // it.
+        let is_of_memory = ["memory", "incoming"]
+            .iter()
+            .any(|part| name.contains(part))
+            && (ends("used") || ends("limit"));
         if ends("bytes") || name == "memory" || is_of_memory {
             Self::Bytes
         } else if ends("seconds") || ends("uptime") {
@@ -147,7 +175,9 @@ impl Kind {
         match self {
             Self::Count => grouped_f64(number),
             Self::Bytes => bytes(number),
-            Self::Seconds if (0.0..1e12).contains(&number) && number.fract() == 0.0 => uptime(number as u64),
+            Self::Seconds if (0.0..1e12).contains(&number) && number.fract() == 0.0 => {
+                uptime(number as u64)
+            }
             Self::Seconds => format!("{} s", grouped_f64(number)),
             Self::Milliseconds => format!("{} ms", grouped_f64(number)),
         }
@@ -170,7 +200,9 @@ pub fn fit(text: &str, columns: usize, unicode: bool) -> String {
     let mut left = columns.saturating_sub(1);
     let mut kept = String::new();
     for letter in text.chars() {
-        let Some(rest) = left.checked_sub(letter.width().unwrap_or(0)) else { break };
+        let Some(rest) = left.checked_sub(letter.width().unwrap_or(0)) else {
+            break;
+        };
         left = rest;
         kept.push(letter);
     }
@@ -184,14 +216,22 @@ pub fn fit(text: &str, columns: usize, unicode: bool) -> String {
 #[must_use]
 pub fn pad(text: &str, columns: usize, right: bool) -> String {
     let space = " ".repeat(columns.saturating_sub(text.width()));
-    if right { space + text } else { text.to_owned() + &space }
+    if right {
+        space + text
+    } else {
+        text.to_owned() + &space
+    }
 }
 
 /// True if the locale says that the terminal shows UTF-8.
 #[must_use]
 pub fn is_unicode() -> bool {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default().to_ascii_lowercase();
+    let locale = set("LC_ALL")
+        .or_else(|| set("LC_CTYPE"))
+        .or_else(|| set("LANG"))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
@@ -202,7 +242,10 @@ pub fn terminal_columns() -> Option<usize> {
     if !std::io::IsTerminal::is_terminal(&stdout) {
         return None;
     }
-    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    rustix::termios::tcgetwinsize(&stdout)
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]
@@ -211,36 +254,72 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567"), (u64::MAX, "18,446,744,073,709,551,615")]
-        {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
             assert_eq!(grouped(number), text);
         }
-        for (number, text) in [(0.5, "0.5"), (-1234.0, "-1,234"), (1e6, "1,000,000"), (-0.001, "0")] {
+        for (number, text) in [
+            (0.5, "0.5"),
+            (-1234.0, "-1,234"),
+            (1e6, "1,000,000"),
+            (-0.001, "0"),
+        ] {
             assert_eq!(grouped_f64(number), text);
         }
     }
 
     #[test]
     fn units_suit_the_size() {
-        for (number, text) in
-            [(0.0, "0"), (2.5, "2.50"), (999.0, "999"), (9999.0, "9999"), (12_345.0, "12.3k"), (999_600.0, "1.00M"), (4.56e9, "4.56G")]
-        {
+        for (number, text) in [
+            (0.0, "0"),
+            (2.5, "2.50"),
+            (999.0, "999"),
+            (9999.0, "9999"),
+            (12_345.0, "12.3k"),
+            (999_600.0, "1.00M"),
+            (4.56e9, "4.56G"),
+        ] {
             assert_eq!(short(number), text);
         }
-        for (number, text) in
-            [(0.0, "0 B"), (1023.0, "1023 B"), (16384.0, "16 KiB"), (1.5 * 1048576.0, "1.50 MiB"), (512.0 * 1048576.0, "512 MiB")]
-        {
+        for (number, text) in [
+            (0.0, "0 B"),
+            (1023.0, "1023 B"),
+            (16384.0, "16 KiB"),
+            (1.5 * 1048576.0, "1.50 MiB"),
+            (512.0 * 1048576.0, "512 MiB"),
+        ] {
             assert_eq!(bytes(number), text);
         }
-        for (number, text) in [(0.0, "0.00 µs"), (0.85, "850 µs"), (0.9999, "1.00 ms"), (12.5, "12.5 ms"), (2500.0, "2.50 s")] {
+        for (number, text) in [
+            (0.0, "0.00 µs"),
+            (0.85, "850 µs"),
+            (0.9999, "1.00 ms"),
+            (12.5, "12.5 ms"),
+            (2500.0, "2.50 s"),
+        ] {
             assert_eq!(milliseconds(number, true), text);
         }
     }
 
     #[test]
     fn wide_letters_count_twice() {
-        assert_eq!((width("日本"), fit("日本語", 4, true), fit("日本語", 5, false)), (4, "日…".to_owned(), "日本~".to_owned()));
-        assert_eq!((pad("日", 4, true), fit("abc", 3, true), fit("abc", 0, true)), ("  日".to_owned(), "abc".to_owned(), String::new()));
+        assert_eq!(
+            (
+                width("日本"),
+                fit("日本語", 4, true),
+                fit("日本語", 5, false)
+            ),
+            (4, "日…".to_owned(), "日本~".to_owned())
+        );
+        assert_eq!(
+            (pad("日", 4, true), fit("abc", 3, true), fit("abc", 0, true)),
+            ("  日".to_owned(), "abc".to_owned(), String::new())
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Files that a command writes next to those that its user named. Their names are predictable and the directory may be open to
-//! other users, so they are never opened through a link, and a file of another kind does not block.
+//! Files that a command writes next to those that its user named. Their names are predictable and
+//! the directory may be open to other users, so they are never opened through a link, and a file of
+//! another kind does not block.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Result, Write as _};
@@ -17,15 +18,35 @@ pub enum Durability {
     Unsynced,
 }
 
-/// Puts a new file with this content in the place of `path`, in one step; `temporary` is its name until then.
+/// Puts a new file with this content in the place of `path`, in one step; `temporary` is its name
+/// until then.
 ///
 /// # Errors
 /// That of the file system. The old content is then as it was.
-pub fn replace(path: &Path, temporary: &Path, content: &[u8], durability: Durability) -> Result<()> {
-    let named = |error: Error| Error::new(error.kind(), format!("cannot create '{}': {error}", temporary.display()));
+pub fn replace(
+    path: &Path,
+    temporary: &Path,
+    content: &[u8],
+    durability: Durability,
+) -> Result<()> {
+    let named = |error: Error| {
+        Error::new(
+            error.kind(),
+            format!("cannot create '{}': {error}", temporary.display()),
+        )
+    };
     let mut file = create(temporary).map_err(named)?;
-    let synced = |file: &File| if durability == Durability::Synced { file.sync_data() } else { Ok(()) };
-    let written = file.write_all(content).and_then(|()| synced(&file)).and_then(|()| std::fs::rename(temporary, path));
+    let synced = |file: &File| {
+        if durability == Durability::Synced {
+            file.sync_data()
+        } else {
+            Ok(())
+        }
+    };
+    let written = file
+        .write_all(content)
+        .and_then(|()| synced(&file))
+        .and_then(|()| std::fs::rename(temporary, path));
     if written.is_err() {
         // The disk may be full.
         let _ = std::fs::remove_file(temporary);
@@ -33,7 +54,8 @@ pub fn replace(path: &Path, temporary: &Path, content: &[u8], durability: Durabi
     written
 }
 
-/// Creates a file that was not there. A name that an earlier run left behind, or a link, goes; what it points to stays.
+/// Creates a file that was not there. A name that an earlier run left behind, or a link, goes; what
+/// it points to stays.
 fn create(path: &Path) -> Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -48,10 +70,16 @@ fn create(path: &Path) -> Result<File> {
 pub fn open_regular(path: &Path, options: &mut OpenOptions) -> Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match options.custom_flags(flags.bits().cast_signed()).open(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound && !is_regular(path) => return Err(not_regular()),
+        Err(error) if error.kind() != ErrorKind::NotFound && !is_regular(path) => {
+            return Err(not_regular());
+        }
         result => result?,
     };
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(not_regular())
+    }
 }
 
 fn is_regular(path: &Path) -> bool {

@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand with its arguments and its run.
 //!
-//! Errors become one line on stderr here, and exit codes in [`exit`]. Everything that talks to a server is in
-//! [`crate::client`].
+//! Errors become one line on stderr here, and exit codes in [`exit`]. Everything that talks to a
+//! server is in [`crate::client`].
 
 pub mod args;
 pub mod assertion;
@@ -36,8 +36,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// An HTTP push broker and the tools around it
 ///
-/// `serve` runs a broker that speaks the protocol of nginx-push-stream-module; `pub`, `sub`, `stats` and `bench` talk to it,
-/// or to the original module.
+/// `serve` runs a broker that speaks the protocol of nginx-push-stream-module; `pub`, `sub`,
+/// `stats` and `bench` talk to it, or to the original module.
 #[derive(Debug, Parser)]
 #[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
 pub struct Cli {
@@ -55,42 +55,47 @@ pub enum Command {
     Serve(serve::Args),
     /// Say what of a configuration is served, ignored, not served or wrong
     ///
-    /// Reads an nginx.conf with all that it includes, or a configuration in TOML. Exit code 2 if there are mistakes.
+    /// Reads an nginx.conf with all that it includes, or a configuration in TOML. Exit code 2 if
+    /// there are mistakes.
     Check(check::Args),
     /// Publish a message
     ///
-    /// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is not sent again, because
-    /// the server may have taken it.
+    /// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is
+    /// not sent again, because the server may have taken it.
     Pub(publish::Args),
     /// Follow channels and print their messages
     ///
-    /// Prints new messages, one per line and as they come (a text with line breaks takes several lines; --json keeps one
-    /// line per message). Reconnects when the connection ends, and neither loses nor repeats what the server still has.
-    /// Ends when the last channel was deleted. On a terminal, control characters and characters that reorder text are
-    /// escaped in all forms of output but --raw; files and pipes get the bytes of messages as they are.
+    /// Prints new messages, one per line and as they come (a text with line breaks takes several
+    /// lines; --json keeps one line per message). Reconnects when the connection ends, and neither
+    /// loses nor repeats what the server still has. Ends when the last channel was deleted. On a
+    /// terminal, control characters and characters that reorder text are escaped in all forms of
+    /// output but --raw; files and pipes get the bytes of messages as they are.
     Sub(sub::Args),
     /// Show the counters of a server or of channels
     Stats(stats::Args),
     /// Measure a server with many subscribers, and prove that it loses nothing
     ///
-    /// All subscribers connect and the server confirms them before the first message is published. Latency counts from the
-    /// moment at which a message was due (with --rate) or sent. Subscribers and publishers share one thread, and plain http
-    /// is spoken; the limit of open files is raised as far as the system allows.
+    /// All subscribers connect and the server confirms them before the first message is published.
+    /// Latency counts from the moment at which a message was due (with --rate) or sent. Subscribers
+    /// and publishers share one thread, and plain http is spoken; the limit of open files is raised
+    /// as far as the system allows.
     Bench(bench::Args),
     /// Wait until a server answers, or until its counters are as wanted
     ///
-    /// Asks again and again, at first fast and then every --interval; a server that cannot be reached yet is waited for. A
-    /// refusal (401, 403 and the like) ends it.
+    /// Asks again and again, at first fast and then every --interval; a server that cannot be
+    /// reached yet is waited for. A refusal (401, 403 and the like) ends it.
     Wait(wait::Args),
     /// Delete channels
     ///
-    /// Their subscribers get a farewell. The publisher location must be in mode 'admin', as the built-in one is.
+    /// Their subscribers get a farewell. The publisher location must be in mode 'admin', as the
+    /// built-in one is.
     Rm(rm::Args),
     /// Run a command with a broker of its own
     ///
-    /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and ends the broker whatever happens.
-    /// Signals are passed on to the command. PUSHCTL_TOKEN, which is for another server, is not passed on (for a broker that
-    /// wants one: `-- env PUSHCTL_TOKEN=... COMMAND`).
+    /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and ends the
+    /// broker whatever happens. Signals are passed on to the command. PUSHCTL_TOKEN, which is for
+    /// another server, is not passed on (for a broker that wants one:
+    /// `-- env PUSHCTL_TOKEN=... COMMAND`).
     WithServer(with_server::Args),
     /// List the named servers of the configuration file
     #[command(long_about = servers::ABOUT)]
@@ -105,8 +110,12 @@ pub fn run(cli: Cli) -> ExitCode {
     if output::is_dumb() {
         colored::control::set_override(false);
     }
-    // Their errors are about files and options of this machine; those of the others may have words of a server in them.
-    let is_local = matches!(cli.command, Command::Serve(_) | Command::Check(_) | Command::WithServer(_));
+    // Their errors are about files and options of this machine; those of the others may have words
+    // of a server in them.
+    let is_local = matches!(
+        cli.command,
+        Command::Serve(_) | Command::Check(_) | Command::WithServer(_)
+    );
     let told = |error: &anyhow::Error| {
         let code = exit::of(error);
         match (code, is_local) {
@@ -127,7 +136,9 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<Code> {
     let outer = cli.choice;
     match cli.command {
-        Command::Serve(args) => alone(&outer).and_then(|()| serve::run(&args)).map(|()| Code::Success),
+        Command::Serve(args) => alone(&outer)
+            .and_then(|()| serve::run(&args))
+            .map(|()| Code::Success),
         Command::Check(args) => alone(&outer).and_then(|()| check::run(&args)),
         Command::Completions(args) => alone(&outer).and_then(|()| completions::run(&args)),
         Command::Servers(args) => servers::run(&args, &outer),
@@ -172,7 +183,10 @@ fn alone(choice: &args::Choice) -> anyhow::Result<()> {
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     // An error means that somebody installed a provider before; that one is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let result = runtime.block_on(command);
     // A name that is still being looked up must not hold up the end.
     runtime.shutdown_background();
@@ -180,7 +194,9 @@ fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
 }
 
 /// Runs a command that leaves nothing to tidy up until it is done or interrupted.
-async fn interruptible(command: impl Future<Output = anyhow::Result<Code>>) -> anyhow::Result<Code> {
+async fn interruptible(
+    command: impl Future<Output = anyhow::Result<Code>>,
+) -> anyhow::Result<Code> {
     tokio::select! {
         result = command => result,
         result = interrupted() => result.map(|()| Code::Interrupted),
@@ -193,7 +209,10 @@ async fn interruptible(command: impl Future<Output = anyhow::Result<Code>>) -> a
 /// When the system does not let us wait for them.
 async fn interrupted() -> anyhow::Result<()> {
     let listen = |kind| signal(kind).context("cannot wait for signals");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     let mut hangup = listen(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -1,7 +1,8 @@
 //! Standard output and standard error.
 //!
-//! Results are whole lines, written at once, so that a reader of a pipe sees each as soon as it is there. A command that
-//! talks to a server writes through [`Stdout`]: a reader that stalls must not stop signals and time-outs from being seen.
+//! Results are whole lines, written at once, so that a reader of a pipe sees each as soon as it is
+//! there. A command that talks to a server writes through [`Stdout`]: a reader that stalls must not
+//! stop signals and time-outs from being seen.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -40,10 +41,15 @@ impl Stdout {
             while let Some(job) = queue.blocking_recv() {
                 // Whoever asked may have been interrupted meanwhile.
                 let written = write(&job.bytes).context(WRITING);
-                let _ = job.done.send(written.and_then(|()| job.then.map_or(Ok(()), |then| then())));
+                let _ = job
+                    .done
+                    .send(written.and_then(|()| job.then.map_or(Ok(()), |then| then())));
             }
         };
-        std::thread::Builder::new().name("stdout".to_owned()).spawn(write).context("cannot start a thread for standard output")?;
+        std::thread::Builder::new()
+            .name("stdout".to_owned())
+            .spawn(write)
+            .context("cannot start a thread for standard output")?;
         Ok(Self { jobs })
     }
 
@@ -63,7 +69,8 @@ impl Stdout {
         self.bytes(text.to_vec()).await
     }
 
-    /// Writes `bytes` as they are and then does `then`, also when the caller has gone meanwhile; returns when both are done.
+    /// Writes `bytes` as they are and then does `then`, also when the caller has gone meanwhile;
+    /// returns when both are done.
     ///
     /// # Errors
     /// That of the file, or of `then`.
@@ -79,8 +86,8 @@ impl Stdout {
 
     /// Returns when the reader of a pipe or socket has gone; never where there is none.
     ///
-    /// The runtime's own readiness would need a descriptor that does not block, and that is shared with other processes: so
-    /// this looks now and then.
+    /// The runtime's own readiness would need a descriptor that does not block, and that is shared
+    /// with other processes: so this looks now and then.
     pub async fn hung_up(&self) {
         loop {
             if is_hung_up() {
@@ -97,7 +104,10 @@ impl Stdout {
     async fn submit(&self, bytes: Vec<u8>, then: Option<Then>) -> anyhow::Result<()> {
         let (done, result) = oneshot::channel();
         let ended = || anyhow::anyhow!("cannot write standard output: its thread ended");
-        self.jobs.send(Job { bytes, then, done }).await.map_err(|_| ended())?;
+        self.jobs
+            .send(Job { bytes, then, done })
+            .await
+            .map_err(|_| ended())?;
         result.await.map_err(|_| ended())?
     }
 }
@@ -106,9 +116,13 @@ impl Stdout {
 fn is_hung_up() -> bool {
     let stdout = io::stdout();
     let mut descriptors = [PollFd::new(&stdout, PollFlags::empty())];
-    // Both are told without being asked for; of a pipe the error, of a socket or a terminal the end.
+    // Both are told without being asked for; of a pipe the error, of a socket or a terminal the
+    // end.
     let polled = poll(&mut descriptors, Some(&Timespec::default()));
-    polled.is_ok() && descriptors[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    polled.is_ok()
+        && descriptors[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// How often the reader of standard output is looked for.
@@ -130,14 +144,14 @@ fn write(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Prints one line on stderr. The text is escaped as a whole, so that nothing in it (a channel id, the words of a server) can
-/// look like another line.
+/// Prints one line on stderr. The text is escaped as a whole, so that nothing in it (a channel id,
+/// the words of a server) can look like another line.
 pub fn note(text: impl Display) {
     write_note(&escape::printable(&text.to_string()));
 }
 
-/// Prints a text of several lines on stderr. It is for texts that only this machine wrote: the mistakes of a configuration, the
-/// usage of a command.
+/// Prints a text of several lines on stderr. It is for texts that only this machine wrote: the
+/// mistakes of a configuration, the usage of a command.
 pub fn note_lines(text: impl Display) {
     let lines: Vec<String> = text.to_string().lines().map(escape::printable).collect();
     write_note(&lines.join("\n"));
@@ -154,7 +168,8 @@ pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Lines for standard output that have parts of a file in them: on a terminal, characters that would command it are escaped.
+/// Lines for standard output that have parts of a file in them: on a terminal, characters that
+/// would command it are escaped.
 #[must_use]
 pub fn lines(text: &[u8]) -> Cow<'_, [u8]> {
     if !io::stdout().is_terminal() {
@@ -165,11 +180,16 @@ pub fn lines(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(escaped)
 }
 
-/// JSON for standard output: on a terminal, characters that would command it become `\uXXXX`, which means the same.
+/// JSON for standard output: on a terminal, characters that would command it become `\uXXXX`, which
+/// means the same.
 #[must_use]
 pub fn json(text: &[u8]) -> Cow<'_, [u8]> {
     if !io::stdout().is_terminal() {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(escape::json(&String::from_utf8_lossy(text)).into_owned().into_bytes())
+    Cow::Owned(
+        escape::json(&String::from_utf8_lossy(text))
+            .into_owned()
+            .into_bytes(),
+    )
 }

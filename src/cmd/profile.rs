@@ -1,4 +1,5 @@
-//! Which server is meant: the command line, the environment, and the configuration file with named servers.
+//! Which server is meant: the command line, the environment, and the configuration file with named
+//! servers.
 //!
 //! ```toml
 //! default = "staging"
@@ -10,8 +11,8 @@
 //! pub_path = "/publish?id={channel}"  # and sub_path, stats_path, mode, dialect
 //! ```
 //!
-//! A token or a header of the file goes to the URL beside it and nowhere else: with `--url` or `PUSHCTL_URL` the file is not
-//! read at all.
+//! A token or a header of the file goes to the URL beside it and nowhere else: with `--url` or
+//! `PUSHCTL_URL` the file is not read at all.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,14 +58,21 @@ pub struct Settled {
 
 impl fmt::Debug for Settled {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Settled").field("mode", &self.mode).finish_non_exhaustive()
+        formatter
+            .debug_struct("Settled")
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 
 impl Settled {
     /// Adds the headers that are not there yet.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
-        let missing: Vec<_> = self.headers.keys().filter(|name| !headers.contains_key(*name)).collect();
+        let missing: Vec<_> = self
+            .headers
+            .keys()
+            .filter(|name| !headers.contains_key(*name))
+            .collect();
         for name in missing {
             if let Some(value) = self.headers.get(name) {
                 headers.insert(name, value.clone());
@@ -114,7 +122,8 @@ pub struct Listed {
 pub enum TokenCommand {
     /// For a request that the user makes.
     Run,
-    /// For a completion: the Tab key runs no commands, and a file that was only typed is not trusted with one.
+    /// For a completion: the Tab key runs no commands, and a file that was only typed is not
+    /// trusted with one.
     Skip,
 }
 
@@ -123,18 +132,28 @@ pub enum TokenCommand {
 /// # Errors
 /// When the configuration file is wrong or does not have the server, or a token cannot be had.
 pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Settled> {
-    let plain = |url: String| Settled { url, ..Settled::default() };
+    let plain = |url: String| Settled {
+        url,
+        ..Settled::default()
+    };
     let mut settled = match (&choice.url, &choice.server) {
         (Some(url), _) => plain(url.clone()),
-        (None, Some(name)) => named(choice, token_command, Some(name), "--server")?.unwrap_or_default(),
+        (None, Some(name)) => {
+            named(choice, token_command, Some(name), "--server")?.unwrap_or_default()
+        }
         (None, None) => match (variable(URL_VARIABLE), variable("PUSHCTL_SERVER")) {
             (Some(url), _) => plain(url),
-            (None, Some(name)) => named(choice, token_command, Some(&name), "PUSHCTL_SERVER")?.unwrap_or_default(),
-            (None, None) => named(choice, token_command, None, "the key 'default'")?.unwrap_or_else(|| plain(DEFAULT_URL.to_owned())),
+            (None, Some(name)) => {
+                named(choice, token_command, Some(&name), "PUSHCTL_SERVER")?.unwrap_or_default()
+            }
+            (None, None) => named(choice, token_command, None, "the key 'default'")?
+                .unwrap_or_else(|| plain(DEFAULT_URL.to_owned())),
         },
     };
     if let Some(token) = variable(TOKEN_VARIABLE) {
-        settled.headers.insert(AUTHORIZATION, bearer(&token, TOKEN_VARIABLE)?);
+        settled
+            .headers
+            .insert(AUTHORIZATION, bearer(&token, TOKEN_VARIABLE)?);
     }
     // Two sorts of credentials would contradict each other: those in the URL were chosen for it.
     if has_credentials(&settled.url) {
@@ -148,26 +167,38 @@ pub fn settle(choice: &Choice, token_command: TokenCommand) -> anyhow::Result<Se
 /// # Errors
 /// When the file is wrong.
 pub fn list(choice: &Choice) -> anyhow::Result<Vec<Listed>> {
-    let Some((_, file)) = load(choice)? else { return Ok(Vec::new()) };
+    let Some((_, file)) = load(choice)? else {
+        return Ok(Vec::new());
+    };
     let is_default = |name: &str| file.default.as_deref() == Some(name);
     Ok(file
         .servers
         .iter()
-        .map(|(name, profile)| Listed { name: name.clone(), url: profile.url.clone(), is_default: is_default(name) })
+        .map(|(name, profile)| Listed {
+            name: name.clone(),
+            url: profile.url.clone(),
+            is_default: is_default(name),
+        })
         .collect())
 }
 
 /// The file that is read.
 #[must_use]
 pub fn path(choice: &Choice) -> Option<PathBuf> {
-    let given = choice.config_file.clone().or_else(|| variable("PUSHCTL_CONFIG").map(PathBuf::from));
+    let given = choice
+        .config_file
+        .clone()
+        .or_else(|| variable("PUSHCTL_CONFIG").map(PathBuf::from));
     given.or_else(default_path)
 }
 
 /// The XDG base directory specification: `$XDG_CONFIG_HOME` if it is absolute, else `~/.config`.
 fn default_path() -> Option<PathBuf> {
-    let configured = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let directory = configured.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")))?;
+    let configured = variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let directory =
+        configured.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")))?;
     Some(directory.join("pushctl/config.toml"))
 }
 
@@ -177,16 +208,33 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn load(choice: &Choice) -> anyhow::Result<Option<(PathBuf, File)>> {
-    let Some(path) = path(choice) else { return Ok(None) };
+    let Some(path) = path(choice) else {
+        return Ok(None);
+    };
     let is_wanted = choice.config_file.is_some() || variable("PUSHCTL_CONFIG").is_some();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_wanted => return Ok(None),
-        Err(error) => return Err(Usage(format!("cannot read the configuration {}: {error} (see --config-file)", path.display())).into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_wanted => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Usage(format!(
+                "cannot read the configuration {}: {error} (see --config-file)",
+                path.display()
+            ))
+            .into());
+        }
     };
     let file = toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
-        Usage(format!("cannot use the configuration {}:{line}: {}", path.display(), without_values(error.message())))
+        let line = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map_or(1, |before| before.matches('\n').count() + 1);
+        Usage(format!(
+            "cannot use the configuration {}:{line}: {}",
+            path.display(),
+            without_values(error.message())
+        ))
     })?;
     Ok(Some((path, file)))
 }
@@ -201,45 +249,116 @@ fn without_values(message: &str) -> String {
 }
 
 /// The server `name`, or the default one if there is one.
-fn named(choice: &Choice, token_command: TokenCommand, name: Option<&str>, place: &str) -> anyhow::Result<Option<Settled>> {
+fn named(
+    choice: &Choice,
+    token_command: TokenCommand,
+    name: Option<&str>,
+    place: &str,
+) -> anyhow::Result<Option<Settled>> {
     let Some((path, file)) = load(choice)? else {
         let Some(name) = name else { return Ok(None) };
-        let where_to = path(choice).map_or_else(|| "and no home directory".to_owned(), |path| path.display().to_string());
-        return Err(Usage(format!("there is no server '{name}': there is no configuration file {where_to} (see {place})")).into());
+        let where_to = path(choice).map_or_else(
+            || "and no home directory".to_owned(),
+            |path| path.display().to_string(),
+        );
+        return Err(Usage(format!(
+            "there is no server '{name}': there is no configuration file {where_to} (see {place})"
+        ))
+        .into());
     };
-    let Some(name) = name.or(file.default.as_deref()) else { return Ok(None) };
+    let Some(name) = name.or(file.default.as_deref()) else {
+        return Ok(None);
+    };
     let Some(profile) = file.servers.get(name) else {
         let known: Vec<_> = file.servers.keys().map(String::as_str).collect();
-        let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", known.join(", ")) };
-        return Err(Usage(format!("there is no server '{name}' in {} (see {place}; {known})", path.display())).into());
+        let known = if known.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has: {}", known.join(", "))
+        };
+        return Err(Usage(format!(
+            "there is no server '{name}' in {} (see {place}; {known})",
+            path.display()
+        ))
+        .into());
     };
     profile.settle(name, &path, token_command).map(Some)
 }
 
 impl Profile {
-    fn settle(&self, name: &str, path: &Path, token_command: TokenCommand) -> anyhow::Result<Settled> {
-        let wrong = |what: String| Usage(format!("cannot use the server '{name}' of {}: {what}", path.display()));
-        if [self.token.is_some(), self.token_file.is_some(), self.token_command.is_some()].iter().filter(|given| **given).count() > 1 {
-            return Err(wrong("it has several tokens (keep one of token, token_file and token_command)".to_owned()).into());
+    fn settle(
+        &self,
+        name: &str,
+        path: &Path,
+        token_command: TokenCommand,
+    ) -> anyhow::Result<Settled> {
+        let wrong = |what: String| {
+            Usage(format!(
+                "cannot use the server '{name}' of {}: {what}",
+                path.display()
+            ))
+        };
+        if [
+            self.token.is_some(),
+            self.token_file.is_some(),
+            self.token_command.is_some(),
+        ]
+        .iter()
+        .filter(|given| **given)
+        .count()
+            > 1
+        {
+            return Err(wrong(
+                "it has several tokens (keep one of token, token_file and token_command)"
+                    .to_owned(),
+            )
+            .into());
         }
         if self.token.is_some() || !self.headers.is_empty() || has_credentials(&self.url) {
             warn_of_readers(path);
         }
         let mut headers = HeaderMap::new();
         for (key, value) in &self.headers {
-            let header: HeaderName = key.parse().map_err(|_| wrong(format!("'{key}' is no header name")))?;
-            let mut value =
-                HeaderValue::from_str(value).map_err(|_| wrong(format!("the header '{key}' has characters that it cannot carry")))?;
+            let header: HeaderName = key
+                .parse()
+                .map_err(|_| wrong(format!("'{key}' is no header name")))?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| {
+                wrong(format!(
+                    "the header '{key}' has characters that it cannot carry"
+                ))
+            })?;
             value.set_sensitive(true);
             headers.insert(header, value);
         }
-        if let Some(token) = self.token(path, token_command).with_context(|| format!("cannot get the token of the server '{name}'"))? {
-            headers.insert(AUTHORIZATION, bearer(&token, &format!("the token of the server '{name}'"))?);
+        if let Some(token) = self
+            .token(path, token_command)
+            .with_context(|| format!("cannot get the token of the server '{name}'"))?
+        {
+            headers.insert(
+                AUTHORIZATION,
+                bearer(&token, &format!("the token of the server '{name}'"))?,
+            );
         }
-        let mode = self.mode.as_deref().map(|mode| <Mode as clap::ValueEnum>::from_str(mode, false));
-        let mode = mode.transpose().map_err(|_| wrong(format!("there is no mode '{}'", self.mode.as_deref().unwrap_or(""))))?;
-        let dialect = self.dialect.as_deref().map(|dialect| <Dialect as clap::ValueEnum>::from_str(dialect, false));
-        let unknown = || wrong(format!("there is no dialect '{}' (push-stream, nhpm or nchan)", self.dialect.as_deref().unwrap_or("")));
+        let mode = self
+            .mode
+            .as_deref()
+            .map(|mode| <Mode as clap::ValueEnum>::from_str(mode, false));
+        let mode = mode.transpose().map_err(|_| {
+            wrong(format!(
+                "there is no mode '{}'",
+                self.mode.as_deref().unwrap_or("")
+            ))
+        })?;
+        let dialect = self
+            .dialect
+            .as_deref()
+            .map(|dialect| <Dialect as clap::ValueEnum>::from_str(dialect, false));
+        let unknown = || {
+            wrong(format!(
+                "there is no dialect '{}' (push-stream, nhpm or nchan)",
+                self.dialect.as_deref().unwrap_or("")
+            ))
+        };
         let dialect = dialect.transpose().map_err(|_| unknown())?;
         Ok(Settled {
             url: self.url.clone(),
@@ -259,27 +378,41 @@ impl Profile {
         }
         if let Some(file) = &self.token_file {
             let file = located(file, config);
-            let token = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let token = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
             warn_of_readers(&file);
             return Ok(Some(token.trim().to_owned()));
         }
         if token_command == TokenCommand::Skip && self.token_command.is_some() {
             return Ok(None);
         }
-        let Some((program, args)) = self.token_command.as_deref().and_then(<[String]>::split_first) else { return Ok(self.token.clone()) };
+        let Some((program, args)) = self
+            .token_command
+            .as_deref()
+            .and_then(<[String]>::split_first)
+        else {
+            return Ok(self.token.clone());
+        };
         let output = Command::new(program)
             .args(args)
             .stdin(Stdio::inherit())
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("cannot run '{program}'"))?;
-        anyhow::ensure!(output.status.success(), "'{program}' failed: {}", output.status);
-        let token = String::from_utf8(output.stdout).ok().context("it is no text")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "'{program}' failed: {}",
+            output.status
+        );
+        let token = String::from_utf8(output.stdout)
+            .ok()
+            .context("it is no text")?;
         Ok(Some(token.trim().to_owned()))
     }
 }
 
-/// A path of the configuration: from the home directory with `~/`, else from the directory of the file.
+/// A path of the configuration: from the home directory with `~/`, else from the directory of the
+/// file.
 fn located(path: &Path, config: &Path) -> PathBuf {
     match (path.strip_prefix("~"), variable("HOME")) {
         (Ok(rest), Some(home)) => Path::new(&home).join(rest),
@@ -289,7 +422,11 @@ fn located(path: &Path, config: &Path) -> PathBuf {
 
 fn bearer(token: &str, what: &str) -> Result<HeaderValue, Usage> {
     let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-    let mut value = value.map_err(|_| Usage(format!("cannot send {what}: it has characters that a header cannot carry")))?;
+    let mut value = value.map_err(|_| {
+        Usage(format!(
+            "cannot send {what}: it has characters that a header cannot carry"
+        ))
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -301,7 +438,10 @@ fn has_credentials(url: &str) -> bool {
 /// The URL of the environment without its user and password, if it has some.
 #[must_use]
 pub fn url_without_credentials() -> Option<String> {
-    let mut url = variable(URL_VARIABLE).filter(|url| has_credentials(url)).as_deref().and_then(parse)?;
+    let mut url = variable(URL_VARIABLE)
+        .filter(|url| has_credentials(url))
+        .as_deref()
+        .and_then(parse)?;
     // They fail for URLs without host, which have no user either.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -309,7 +449,11 @@ pub fn url_without_credentials() -> Option<String> {
 }
 
 fn parse(url: &str) -> Option<Url> {
-    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let full = if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
+    };
     Url::parse(&full).ok()
 }
 
@@ -317,6 +461,8 @@ fn parse(url: &str) -> Option<Url> {
 fn warn_of_readers(path: &Path) {
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0) {
         let path = path.display();
-        output::note(format_args!("{path} holds a secret and can be read by other users (mend it with: chmod 600 {path})"));
+        output::note(format_args!(
+            "{path} holds a secret and can be read by other users (mend it with: chmod 600 {path})"
+        ));
     }
 }

@@ -47,15 +47,30 @@ pub struct Args {
 /// When the server refuses.
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     let endpoints = args.server.endpoints(url)?;
-    let ids: Vec<&str> = args.channels.iter().flat_map(|names| names.split('/')).collect();
+    let ids: Vec<&str> = args
+        .channels
+        .iter()
+        .flat_map(|names| names.split('/'))
+        .collect();
     // A wrong name is told before anything is deleted.
-    let urls = ids.iter().map(|id| Ok((*id, endpoints.publish(id)?))).collect::<Result<Vec<_>, Error>>()?;
+    let urls = ids
+        .iter()
+        .map(|id| Ok((*id, endpoints.publish(id)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
     let client = args.server.client()?;
     let stdout = output::Stdout::start()?;
     let mut code = Code::Success;
     for (id, url) in urls {
         let body = args.farewell.clone().map(String::into_bytes);
-        let response = client.request(Method::DELETE, &url, HeaderMap::new(), body, Some(args.answer.timeout)).await?;
+        let response = client
+            .request(
+                Method::DELETE,
+                &url,
+                HeaderMap::new(),
+                body,
+                Some(args.answer.timeout),
+            )
+            .await?;
         let is_missing = response.status().as_u16() == 404;
         if response.status().as_u16() == 405 {
             let mend = "this location deletes nothing (push_stream_publisher must be 'admin' there, see --pub-path)";
@@ -67,14 +82,23 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         if !is_missing {
             let is_html = http::header(&response, "Content-Type").is_some_and(page::is_html);
             // It is deleted, whatever happens to the rest of the answer.
-            let body = http::body_up_to(http::MAX_INFO_BYTES, response, &url, Some(args.answer.timeout)).await.unwrap_or_default();
+            let body = http::body_up_to(
+                http::MAX_INFO_BYTES,
+                response,
+                &url,
+                Some(args.answer.timeout),
+            )
+            .await
+            .unwrap_or_default();
             page::refuse(&url, is_html, &body)?;
         }
         if args.answer.json {
             let line = json!({"channel": id, "deleted": !is_missing}).to_string();
             stdout.line(&output::json(line.as_bytes())).await?;
         } else if !is_missing && !args.answer.quiet {
-            stdout.line(format!("deleted {}", printable(id)).as_bytes()).await?;
+            stdout
+                .line(format!("deleted {}", printable(id)).as_bytes())
+                .await?;
         }
         if is_missing && !args.missing_ok {
             output::note(format_args!("channel '{id}' does not exist"));

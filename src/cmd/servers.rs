@@ -42,21 +42,37 @@ pub struct Args {
 /// # Errors
 /// When the file is wrong.
 pub fn run(args: &Args, choice: &args::Choice) -> anyhow::Result<Code> {
-    let choice = &args::Choice { config_file: args.config_file.clone(), ..args::Choice::default() }.within(choice);
+    let choice = &args::Choice {
+        config_file: args.config_file.clone(),
+        ..args::Choice::default()
+    }
+    .within(choice);
     let servers = profile::list(choice)?;
     if servers.is_empty() {
-        let path = profile::path(choice).map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
-        output::note(format_args!("no servers are configured in {path} (see 'pushctl help servers')"));
+        let path = profile::path(choice)
+            .map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
+        output::note(format_args!(
+            "no servers are configured in {path} (see 'pushctl help servers')"
+        ));
     }
     let mut text = String::new();
     let mut table = Table::new(&["server", "url"]);
     for server in &servers {
         let url = shown_text(&server.url);
         if args.json {
-            let line = json!({"server": server.name, "url": url, "default": server.is_default}).to_string() + "\n";
+            let line = json!({"server": server.name, "url": url, "default": server.is_default})
+                .to_string()
+                + "\n";
             text += &String::from_utf8_lossy(&output::json(line.as_bytes()));
         }
-        table.row(&[format!("{}{}", server.name, if server.is_default { " (default)" } else { "" }), url]);
+        table.row(&[
+            format!(
+                "{}{}",
+                server.name,
+                if server.is_default { " (default)" } else { "" }
+            ),
+            url,
+        ]);
     }
     if !args.json && !servers.is_empty() {
         text = table.render();

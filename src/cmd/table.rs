@@ -19,27 +19,47 @@ impl Table {
     /// A table with column titles; none for a list of names and values.
     #[must_use]
     pub fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(|title| (*title).to_owned()).collect(), rows: Vec::new() }
+        Self {
+            head: head.iter().map(|title| (*title).to_owned()).collect(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: &[String]) {
-        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+        self.rows
+            .push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
-    /// The lines for standard output, as [`Self::within`] makes them: on a terminal they are no wider than it.
+    /// The lines for standard output, as [`Self::within`] makes them: on a terminal they are no
+    /// wider than it.
     #[must_use]
     pub fn render(&self) -> String {
         self.within(terminal_columns(), is_unicode())
     }
 
-    /// The lines, each with its line break. On a terminal titles (or names, in a table without titles) are bold and zeros dim.
-    /// What would go past `columns` is cut off the first column.
+    /// The lines, each with its line break. On a terminal titles (or names, in a table without
+    /// titles) are bold and zeros dim. What would go past `columns` is cut off the first column.
     #[must_use]
     pub fn within(&self, columns: Option<usize>, unicode: bool) -> String {
-        let count = self.rows.iter().chain([&self.head]).map(Vec::len).max().unwrap_or(0);
-        let widest = |column: usize| self.rows.iter().chain([&self.head]).filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
-        let mut widths: Vec<usize> = (0..count).map(|column| widest(column).unwrap_or(0)).collect();
+        let count = self
+            .rows
+            .iter()
+            .chain([&self.head])
+            .map(Vec::len)
+            .max()
+            .unwrap_or(0);
+        let widest = |column: usize| {
+            self.rows
+                .iter()
+                .chain([&self.head])
+                .filter_map(|row| row.get(column))
+                .map(|cell| width(cell))
+                .max()
+        };
+        let mut widths: Vec<usize> = (0..count)
+            .map(|column| widest(column).unwrap_or(0))
+            .collect();
         if let (Some(columns), Some((first, others))) = (columns, widths.split_first_mut()) {
             let others: usize = others.iter().map(|width| width + 2).sum();
             *first = (*first).min(columns.saturating_sub(others).max(NARROWEST));
@@ -48,14 +68,25 @@ impl Table {
         let titles = (!self.head.is_empty()).then_some(&self.head);
         for (number, row) in titles.into_iter().chain(&self.rows).enumerate() {
             let is_title = titles.is_some() && number == 0;
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-                let padded = if column == 0 { pad(&fit(cell, *width, unicode), *width, false) } else { pad(cell, *width, true) };
-                match (is_title || (titles.is_none() && column == 0), column > 0 && cell == "0") {
-                    (true, _) => padded.bold().to_string(),
-                    (false, true) => padded.dimmed().to_string(),
-                    (false, false) => padded,
-                }
-            });
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, width))| {
+                    let padded = if column == 0 {
+                        pad(&fit(cell, *width, unicode), *width, false)
+                    } else {
+                        pad(cell, *width, true)
+                    };
+                    match (
+                        is_title || (titles.is_none() && column == 0),
+                        column > 0 && cell == "0",
+                    ) {
+                        (true, _) => padded.bold().to_string(),
+                        (false, true) => padded.dimmed().to_string(),
+                        (false, false) => padded,
+                    }
+                });
             text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
             text.push('\n');
         }
@@ -85,8 +116,17 @@ mod tests {
         colored::control::set_override(false);
         let mut table = Table::new(&["channel", "stored"]);
         table.row(&["a-very-long-name-of-a-channel".to_owned(), "1".to_owned()]);
-        assert_eq!(table.within(Some(20), true), "channel       stored\na-very-long…       1\n");
-        assert_eq!(table.within(Some(20), false), "channel       stored\na-very-long~       1\n");
-        assert_eq!(table.within(Some(3), true), "channel   stored\na-very-…       1\n");
+        assert_eq!(
+            table.within(Some(20), true),
+            "channel       stored\na-very-long…       1\n"
+        );
+        assert_eq!(
+            table.within(Some(20), false),
+            "channel       stored\na-very-long~       1\n"
+        );
+        assert_eq!(
+            table.within(Some(3), true),
+            "channel   stored\na-very-…       1\n"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Mistakes on the command line: what clap says about them, with a tip where it has none or a wrong one.
+//! Mistakes on the command line: what clap says about them, with a tip where it has none or a wrong
+//! one.
 
 use std::io::Write as _;
 
@@ -14,7 +15,9 @@ use super::exit::Code;
 /// What is wrong with it, or the help or version that was asked for.
 pub fn parse() -> Result<Cli, clap::Error> {
     let mut command = with_negative_numbers(Cli::command());
-    let matches = command.try_get_matches_from_mut(std::env::args_os()).map_err(without_wrong_suggestions)?;
+    let matches = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .map_err(without_wrong_suggestions)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -23,18 +26,25 @@ fn with_negative_numbers(command: Command) -> Command {
     let command = command.mut_subcommands(with_negative_numbers);
     command.mut_args(|arg| {
         let takes_value = arg.get_action().takes_values() && !arg.is_positional();
-        if takes_value && !arg.is_allow_hyphen_values_set() { arg.allow_negative_numbers(true) } else { arg }
+        if takes_value && !arg.is_allow_hyphen_values_set() {
+            arg.allow_negative_numbers(true)
+        } else {
+            arg
+        }
     })
 }
 
-/// Leaves out suggestions of options that no help lists, and of commands that only look like the word.
+/// Leaves out suggestions of options that no help lists, and of commands that only look like the
+/// word.
 fn without_wrong_suggestions(mut error: clap::Error) -> clap::Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    let is_hidden = text(ContextKind::SuggestedArg).is_some_and(|option| is_hidden(option.trim_start_matches('-')));
-    let has_synonym = text(ContextKind::InvalidSubcommand).is_some_and(|word| synonym(word).is_some());
+    let is_hidden = text(ContextKind::SuggestedArg)
+        .is_some_and(|option| is_hidden(option.trim_start_matches('-')));
+    let has_synonym =
+        text(ContextKind::InvalidSubcommand).is_some_and(|word| synonym(word).is_some());
     if is_hidden {
         error.remove(ContextKind::SuggestedArg);
     }
@@ -46,10 +56,13 @@ fn without_wrong_suggestions(mut error: clap::Error) -> clap::Error {
 
 fn is_hidden(option: &str) -> bool {
     let cli = Cli::command();
-    cli.get_subcommands().flat_map(Command::get_arguments).any(|arg| arg.is_hide_set() && arg.get_long() == Some(option))
+    cli.get_subcommands()
+        .flat_map(Command::get_arguments)
+        .any(|arg| arg.is_hide_set() && arg.get_long() == Some(option))
 }
 
-/// Prints what clap has to say (an error, the help, the version), with a tip of ours, and returns the exit code.
+/// Prints what clap has to say (an error, the help, the version), with a tip of ours, and returns
+/// the exit code.
 #[must_use]
 pub fn report(error: &clap::Error) -> Code {
     // Nothing can be done if standard error is closed.
@@ -71,12 +84,18 @@ fn tip(error: &clap::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
             let word = text(ContextKind::InvalidSubcommand)?;
-            synonym(word).or_else(|| nearest_command(word).map(|nearest| format!("a similar command is '{nearest}'")))
+            synonym(word).or_else(|| {
+                nearest_command(word).map(|nearest| format!("a similar command is '{nearest}'"))
+            })
         }
         ErrorKind::UnknownArgument if error.get(ContextKind::SuggestedArg).is_none() => {
             let words: Vec<String> = std::env::args().skip(1).collect();
             let extra = text(ContextKind::InvalidArg)?;
-            if extra.starts_with('-') { other_option(&words, extra) } else { extra_word(&words, extra) }
+            if extra.starts_with('-') {
+                other_option(&words, extra)
+            } else {
+                extra_word(&words, extra)
+            }
         }
         _ => None,
     }
@@ -85,7 +104,10 @@ fn tip(error: &clap::Error) -> Option<String> {
 /// The command that a typing mistake was probably meant to be.
 fn nearest_command(word: &str) -> Option<String> {
     let cli = Cli::command();
-    let names = cli.get_subcommands().filter(|command| !command.is_hide_set()).map(Command::get_name);
+    let names = cli
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(Command::get_name);
     let distances = names.map(|name| (strsim::osa_distance(word, name), name));
     let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= if word.len() > 4 { 2 } else { 1 }).then(|| name.to_owned())
@@ -109,9 +131,13 @@ fn synonym(word: &str) -> Option<String> {
 /// The option that another one, of other tools, means.
 fn other_option(words: &[String], option: &str) -> Option<String> {
     match (plain(words).first().copied()?, option) {
-        ("serve", "--port" | "-p" | "--host" | "--address" | "--bind") => Some("use --listen ADDRESS:PORT, or --listen PORT".to_owned()),
+        ("serve", "--port" | "-p" | "--host" | "--address" | "--bind") => {
+            Some("use --listen ADDRESS:PORT, or --listen PORT".to_owned())
+        }
         ("serve", _) | (_, "--version") => None,
-        (_, "--port" | "-p" | "--host" | "--address") => Some("use --url http://HOST:PORT".to_owned()),
+        (_, "--port" | "-p" | "--host" | "--address") => {
+            Some("use --url http://HOST:PORT".to_owned())
+        }
         _ => None,
     }
 }
@@ -119,9 +145,13 @@ fn other_option(words: &[String], option: &str) -> Option<String> {
 /// What was meant with a word too many.
 fn extra_word(words: &[String], extra: &str) -> Option<String> {
     match plain(words).as_slice() {
-        ["pub", channel, first, ..] => Some(format!("quote a message of several words: pushctl pub {channel} '{first} {extra}...'")),
+        ["pub", channel, first, ..] => Some(format!(
+            "quote a message of several words: pushctl pub {channel} '{first} {extra}...'"
+        )),
         ["serve", ..] if extra.ends_with(".toml") => Some(format!("use --config {extra}")),
-        ["serve", ..] => Some(format!("use --nginx-conf {extra}, or --config for a file in TOML")),
+        ["serve", ..] => Some(format!(
+            "use --nginx-conf {extra}, or --config for a file in TOML"
+        )),
         ["wait", ..] => Some(format!("use --channel {extra}")),
         ["stats", ..] => Some("name one channel, 'prefix*', or ALL".to_owned()),
         _ => None,
@@ -130,5 +160,9 @@ fn extra_word(words: &[String], extra: &str) -> Option<String> {
 
 /// The words that are no options.
 fn plain(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect()
+    words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.starts_with('-'))
+        .collect()
 }

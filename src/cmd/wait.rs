@@ -31,7 +31,8 @@ macro_rules! examples {
     after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
-    /// Channel whose counters are meant (repeatable: the conditions must hold for each); the whole server if absent
+    /// Channel whose counters are meant (repeatable: the conditions must hold for each); the whole
+    /// server if absent
     ///
     /// A channel that does not exist has counters of 0.
     #[arg(short, long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
@@ -47,7 +48,8 @@ pub struct Args {
     published: Option<Condition>,
     /// Wait until the server answers; this is what is waited for if there is no condition
     ///
-    /// Any answer will do, a refusal too, but not that of a proxy whose server is down (502, 503, 504).
+    /// Any answer will do, a refusal too, but not that of a proxy whose server is down (502, 503,
+    /// 504).
     #[arg(long, conflicts_with_all = ["subscribers", "stored", "published"])]
     ready: bool,
     /// Time after which to give up, with exit code 6 [default: none]
@@ -101,18 +103,28 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let found = OPERATORS.iter().find_map(|(sign, operator)| text.strip_prefix(sign).map(|rest| (*operator, rest.trim())));
+        let found = OPERATORS.iter().find_map(|(sign, operator)| {
+            text.strip_prefix(sign).map(|rest| (*operator, rest.trim()))
+        });
         let Some((operator, number)) = found else {
-            return Err(format!("write for example '>={}', '==0' or '<5', in quotes", text.parse().unwrap_or(1_u64)));
+            return Err(format!(
+                "write for example '>={}', '==0' or '<5', in quotes",
+                text.parse().unwrap_or(1_u64)
+            ));
         };
-        let number = number.parse().map_err(|_| format!("'{number}' is no number (write for example '>=1', '==0' or '<5')"))?;
+        let number = number.parse().map_err(|_| {
+            format!("'{number}' is no number (write for example '>=1', '==0' or '<5')")
+        })?;
         Ok(Self { operator, number })
     }
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = OPERATORS.iter().find(|(_, operator)| *operator == self.operator).map_or("", |(sign, _)| sign);
+        let sign = OPERATORS
+            .iter()
+            .find(|(_, operator)| *operator == self.operator)
+            .map_or("", |(sign, _)| sign);
         write!(formatter, "{sign}{}", self.number)
     }
 }
@@ -142,18 +154,35 @@ struct Counters {
 
 impl Counters {
     fn to_json(&self) -> String {
-        let Self { channel, published, stored, subscribers } = self;
+        let Self {
+            channel,
+            published,
+            stored,
+            subscribers,
+        } = self;
         json!({"channel": channel, "published_messages": published, "stored_messages": stored, "subscribers": subscribers}).to_string()
     }
 }
 
 impl fmt::Display for Counters {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { channel, published, stored, subscribers } = self;
-        let name = channel.as_deref().map_or_else(|| "the server".to_owned(), printable);
+        let Self {
+            channel,
+            published,
+            stored,
+            subscribers,
+        } = self;
+        let name = channel
+            .as_deref()
+            .map_or_else(|| "the server".to_owned(), printable);
         let plural = if *subscribers == 1 { "" } else { "s" };
-        let published = published.map(|published| format!("{published} published, ")).unwrap_or_default();
-        write!(formatter, "{name}: {published}{stored} stored, {subscribers} subscriber{plural}")
+        let published = published
+            .map(|published| format!("{published} published, "))
+            .unwrap_or_default();
+        write!(
+            formatter,
+            "{name}: {published}{stored} stored, {subscribers} subscriber{plural}"
+        )
     }
 }
 
@@ -161,7 +190,8 @@ impl Args {
     /// Whether the conditions hold.
     ///
     /// # Errors
-    /// [`Error::Request`] if one is about a counter that the server does not report: it would never hold.
+    /// [`Error::Request`] if one is about a counter that the server does not report: it would never
+    /// hold.
     fn hold(&self, counters: &Counters) -> Result<bool, Error> {
         let published = match (self.published, counters.published) {
             (None, _) => true,
@@ -171,8 +201,12 @@ impl Args {
                 return Err(Error::Request(text.to_owned()));
             }
         };
-        let holds = |condition: Option<Condition>, value| condition.is_none_or(|condition| condition.holds(value));
-        Ok(published && holds(self.subscribers, counters.subscribers) && holds(self.stored, counters.stored))
+        let holds = |condition: Option<Condition>, value| {
+            condition.is_none_or(|condition| condition.holds(value))
+        };
+        Ok(published
+            && holds(self.subscribers, counters.subscribers)
+            && holds(self.stored, counters.stored))
     }
 }
 
@@ -181,33 +215,61 @@ impl Args {
 /// # Errors
 /// When the server refuses for good, or the time is over.
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
-    if let Some(channel) = args.channels.iter().find(|channel| channel.contains(['*', '/']) || *channel == "ALL") {
-        return Err(Usage(format!("cannot wait for '{channel}': name one channel (--channel may be given several times)")).into());
+    if let Some(channel) = args
+        .channels
+        .iter()
+        .find(|channel| channel.contains(['*', '/']) || *channel == "ALL")
+    {
+        return Err(Usage(format!(
+            "cannot wait for '{channel}': name one channel (--channel may be given several times)"
+        ))
+        .into());
     }
     let endpoints = args.server.endpoints(url)?;
-    let channels: Vec<Option<&str>> =
-        if args.channels.is_empty() { vec![None] } else { args.channels.iter().map(|channel| Some(channel.as_str())).collect() };
-    let urls = channels.into_iter().map(|channel| Ok((channel, endpoints.statistics(channel)?))).collect::<Result<Vec<_>, Error>>()?;
-    let asked = Asked { endpoints: &endpoints, urls: &urls };
+    let channels: Vec<Option<&str>> = if args.channels.is_empty() {
+        vec![None]
+    } else {
+        args.channels
+            .iter()
+            .map(|channel| Some(channel.as_str()))
+            .collect()
+    };
+    let urls = channels
+        .into_iter()
+        .map(|channel| Ok((channel, endpoints.statistics(channel)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let asked = Asked {
+        endpoints: &endpoints,
+        urls: &urls,
+    };
     let client = args.server.client()?;
     let stdout = output::Stdout::start()?;
     let mut last = Last::Nothing;
-    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = args
+        .timeout
+        .and_then(|timeout| Instant::now().checked_add(timeout));
     let wait = wait(&args, &client, &asked, &mut last);
     let is_done = match deadline {
-        Some(deadline) => timeout_at(deadline, wait).await.map_or(Ok(false), |result| result.map(|()| true))?,
+        Some(deadline) => timeout_at(deadline, wait)
+            .await
+            .map_or(Ok(false), |result| result.map(|()| true))?,
         None => wait.await.map(|()| true)?,
     };
     if let (true, Last::Seen(seen)) = (args.json, &last) {
         for counters in seen {
-            stdout.line(&output::json(counters.to_json().as_bytes())).await?;
+            stdout
+                .line(&output::json(counters.to_json().as_bytes()))
+                .await?;
         }
     }
     if is_done {
         return Ok(Code::Success);
     }
     let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-    output::note(format_args!("timed out after {timeout}: {}", last.describe(&args)));
+    output::note(format_args!(
+        "timed out after {timeout}: {}",
+        last.describe(&args)
+    ));
     Ok(Code::TimedOut)
 }
 
@@ -225,9 +287,17 @@ impl Last {
             Self::Failed(error) => error.to_string(),
             Self::Seen(seen) => {
                 let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
-                let named = [("subscribers", args.subscribers), ("stored", args.stored), ("published", args.published)];
-                let wanted: Vec<String> =
-                    named.iter().filter_map(|(name, condition)| condition.map(|condition| format!("{name} {condition}"))).collect();
+                let named = [
+                    ("subscribers", args.subscribers),
+                    ("stored", args.stored),
+                    ("published", args.published),
+                ];
+                let wanted: Vec<String> = named
+                    .iter()
+                    .filter_map(|(name, condition)| {
+                        condition.map(|condition| format!("{name} {condition}"))
+                    })
+                    .collect();
                 format!("{} (wanted: {})", seen.join("; "), wanted.join(", "))
             }
         }
@@ -236,7 +306,9 @@ impl Last {
 
 /// Looks until everything holds. What was seen last is in `last`, also when this is dropped.
 async fn wait(args: &Args, client: &Http, asked: &Asked<'_>, last: &mut Last) -> Result<(), Error> {
-    let only_ready = [args.subscribers, args.stored, args.published].iter().all(Option::is_none);
+    let only_ready = [args.subscribers, args.stored, args.published]
+        .iter()
+        .all(Option::is_none);
     let mut pause = FIRST_PAUSE;
     loop {
         match look(client, asked, only_ready).await {
@@ -270,17 +342,35 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
     let mut seen = Vec::new();
     for (channel, url) in asked.urls {
         if only_ready {
-            let response = client.request(Method::GET, url, reqwest::header::HeaderMap::new(), None, Some(ANSWER_TIMEOUT)).await?;
+            let response = client
+                .request(
+                    Method::GET,
+                    url,
+                    reqwest::header::HeaderMap::new(),
+                    None,
+                    Some(ANSWER_TIMEOUT),
+                )
+                .await?;
             if matches!(response.status().as_u16(), 502..=504) {
                 return Err(crate::client::http::status_error(&response, url));
             }
             continue;
         }
-        let named = Counters { channel: channel.map(str::to_owned), published: Some(0), ..Counters::default() };
-        let answer = match statistics::ask(client, asked.endpoints, *channel, ANSWER_TIMEOUT).await {
+        let named = Counters {
+            channel: channel.map(str::to_owned),
+            published: Some(0),
+            ..Counters::default()
+        };
+        let answer = match statistics::ask(client, asked.endpoints, *channel, ANSWER_TIMEOUT).await
+        {
             Ok(answer) => answer,
-            Err(Error::NoChannel { hides_published, .. }) => {
-                seen.push(Counters { published: (!hides_published).then_some(0), ..named });
+            Err(Error::NoChannel {
+                hides_published, ..
+            }) => {
+                seen.push(Counters {
+                    published: (!hides_published).then_some(0),
+                    ..named
+                });
                 continue;
             }
             Err(error) => return Err(error),
@@ -295,7 +385,12 @@ async fn look(client: &Http, asked: &Asked<'_>, only_ready: bool) -> Result<Vec<
             (Report::Channels(infos), Some(_)) => match infos.first() {
                 Some(info) => {
                     let published = (!info.hides_published).then_some(info.published_messages);
-                    Counters { published, stored: info.stored_messages, subscribers: info.subscribers, ..named }
+                    Counters {
+                        published,
+                        stored: info.stored_messages,
+                        subscribers: info.subscribers,
+                        ..named
+                    }
                 }
                 None => named,
             },
@@ -311,18 +406,35 @@ mod tests {
 
     #[test]
     fn conditions_compare() {
-        for (text, holding, failing) in
-            [(">=2", 2, 1), ("<=2", 2, 3), (">2", 3, 2), ("<2", 1, 2), ("==2", 2, 1), ("= 2", 2, 3), (" != 2 ", 1, 2)]
-        {
+        for (text, holding, failing) in [
+            (">=2", 2, 1),
+            ("<=2", 2, 3),
+            (">2", 3, 2),
+            ("<2", 1, 2),
+            ("==2", 2, 1),
+            ("= 2", 2, 3),
+            (" != 2 ", 1, 2),
+        ] {
             let condition: Condition = text.parse().expect(text);
-            assert!(condition.holds(holding) && !condition.holds(failing), "{text}");
+            assert!(
+                condition.holds(holding) && !condition.holds(failing),
+                "{text}"
+            );
         }
-        assert_eq!("=2".parse::<Condition>().map(|condition| condition.to_string()), Ok("==2".to_owned()));
+        assert_eq!(
+            "=2".parse::<Condition>()
+                .map(|condition| condition.to_string()),
+            Ok("==2".to_owned())
+        );
     }
 
     #[test]
     fn a_number_alone_is_answered_with_what_to_write() {
-        assert!("3".parse::<Condition>().expect_err("no operator").contains("'>=3'"));
+        assert!(
+            "3".parse::<Condition>()
+                .expect_err("no operator")
+                .contains("'>=3'")
+        );
         for text in ["", ">=", "=>1", ">=-1", ">=x"] {
             assert!(text.parse::<Condition>().is_err(), "{text}");
         }

@@ -1,8 +1,9 @@
 //! `pushctl with-server`: a broker for as long as a command runs.
 //!
-//! The broker is a child process of the same program in a process group of its own, so that Ctrl-C in a terminal ends the
-//! command first. It is told to end when the command has ended, and by the kernel when we are gone (`serve --parent`).
-//! A token of the environment belongs to another server, so neither the broker nor the command inherits it.
+//! The broker is a child process of the same program in a process group of its own, so that Ctrl-C
+//! in a terminal ends the command first. It is told to end when the command has ended, and by the
+//! kernel when we are gone (`serve --parent`). A token of the environment belongs to another
+//! server, so neither the broker nor the command inherits it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -48,19 +49,33 @@ Exit codes: that of the command, 128+N when signal N ended it, and besides
     override_usage = "pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS]..."
 )]
 pub struct Args {
-    /// Options of 'pushctl serve' (without --listen a free port of 127.0.0.1 is taken), '--', and the command to run, with
-    /// PUSHCTL_URL in its environment
-    #[arg(value_name = "[OPTIONS OF SERVE --] COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// Options of 'pushctl serve' (without --listen a free port of 127.0.0.1 is taken), '--', and
+    /// the command to run, with PUSHCTL_URL in its environment
+    #[arg(
+        value_name = "[OPTIONS OF SERVE --] COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     words: Vec<OsString>,
 }
 
 impl Args {
-    /// The options of the broker, and the command. A command never begins with a hyphen, options always do.
+    /// The options of the broker, and the command. A command never begins with a hyphen, options
+    /// always do.
     fn split(&self) -> Result<(&[OsString], &[OsString]), Usage> {
-        if self.words.first().is_some_and(|word| !word.as_encoded_bytes().starts_with(b"-")) {
+        if self
+            .words
+            .first()
+            .is_some_and(|word| !word.as_encoded_bytes().starts_with(b"-"))
+        {
             return Ok((&[], &self.words));
         }
-        let end = self.words.iter().position(|word| word == "--").unwrap_or(self.words.len());
+        let end = self
+            .words
+            .iter()
+            .position(|word| word == "--")
+            .unwrap_or(self.words.len());
         match self.words.get(end + 1..) {
             Some(command) if !command.is_empty() => Ok((&self.words[..end], command)),
             _ => Err(Usage("there is no COMMAND (write: pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS])".to_owned())),
@@ -87,7 +102,16 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
     let mut words: Vec<OsString> = vec!["pushctl".into(), "serve".into()];
     words.extend(options.iter().cloned());
     // The broker would say the same, but later.
-    Cli::try_parse_from(&words).map_err(|error| Usage(error.render().to_string().trim_start_matches("error: ").trim_end().to_owned()))?;
+    Cli::try_parse_from(&words).map_err(|error| {
+        Usage(
+            error
+                .render()
+                .to_string()
+                .trim_start_matches("error: ")
+                .trim_end()
+                .to_owned(),
+        )
+    })?;
     let mut signals = Forwarded::new()?;
     let (mut broker, url) = match start(options) {
         Ok(started) => started,
@@ -97,16 +121,27 @@ pub async fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     let (program, arguments) = command.split_first().expect("it was looked for");
-    let code = match Command::new(program).args(arguments).env(URL_VARIABLE, &url).env_remove(TOKEN_VARIABLE).spawn() {
+    let code = match Command::new(program)
+        .args(arguments)
+        .env(URL_VARIABLE, &url)
+        .env_remove(TOKEN_VARIABLE)
+        .spawn()
+    {
         Ok(mut child) => code_of(signals.wait(&mut child).await?),
         Err(error) => {
             output::note(format_args!("cannot run '{}': {error}", program.display()));
-            if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN }
+            if error.kind() == std::io::ErrorKind::NotFound {
+                NOT_FOUND
+            } else {
+                CANNOT_RUN
+            }
         }
     };
     let early = broker.try_wait().context("cannot look for the broker")?;
     if let Some(status) = early {
-        output::note(format_args!("the broker ended before the command: {status}"));
+        output::note(format_args!(
+            "the broker ended before the command: {status}"
+        ));
         return Ok(if code == 0 { BROKER_FAILED } else { code });
     }
     end(broker).await;
@@ -132,24 +167,43 @@ fn start(options: &[OsString]) -> anyhow::Result<(Broker, String)> {
     let program = std::env::current_exe().context("cannot find our own program")?;
     let mut serve = Program::new(program);
     serve.env_remove(TOKEN_VARIABLE);
-    serve.arg("serve").args(options).arg("--parent").arg(getpid().as_raw_nonzero().to_string());
+    serve
+        .arg("serve")
+        .args(options)
+        .arg("--parent")
+        .arg(getpid().as_raw_nonzero().to_string());
     if !has_listen {
         serve.args(["--listen", "127.0.0.1:0"]);
     }
-    // The command's output is what counts; an option of the user's or his environment still says otherwise.
+    // The command's output is what counts; an option of the user's or his environment still says
+    // otherwise.
     if std::env::var_os("PUSHCTL_LOG").is_none() {
         serve.env("PUSHCTL_LOG", "warn");
     }
-    let mut broker = serve.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn().context("cannot start the broker")?;
+    let mut broker = serve
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .context("cannot start the broker")?;
     let mut stdout = BufReader::new(broker.stdout.take().expect("it is piped"));
     let mut line = String::new();
-    stdout.read_line(&mut line).context("cannot read what the broker says")?;
+    stdout
+        .read_line(&mut line)
+        .context("cannot read what the broker says")?;
     // What it says next is for people; its pipe stays open and holds it.
     broker.stdout = Some(stdout.into_inner());
     match line.trim_end().strip_prefix("listening on ") {
         // The command may change its directory.
         Some(url) => match url.strip_prefix("unix:").map(std::path::absolute) {
-            Some(path) => Ok((broker, format!("unix:{}", path.context("cannot name the socket of the broker")?.display()))),
+            Some(path) => Ok((
+                broker,
+                format!(
+                    "unix:{}",
+                    path.context("cannot name the socket of the broker")?
+                        .display()
+                ),
+            )),
             None => Ok((broker, url.to_owned())),
         },
         None => {
@@ -215,7 +269,11 @@ impl Forwarded {
             if matches!(signal, Signal::INT | Signal::QUIT) && is_in_foreground() {
                 continue;
             }
-            if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            if let Some(pid) = child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .and_then(Pid::from_raw)
+            {
                 let _ = kill_process(pid, signal);
             }
         }
@@ -224,5 +282,6 @@ impl Forwarded {
 
 /// True if a terminal's Ctrl-C reaches us and the command alike.
 fn is_in_foreground() -> bool {
-    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
+    File::open("/dev/tty")
+        .is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
 }

@@ -1,4 +1,5 @@
-//! Who gets in: the bounds on connections, in total and per address, and the shard that takes each of them.
+//! Who gets in: the bounds on connections, in total and per address, and the shard that takes each
+//! of them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +15,8 @@ use super::config::ConnectionLimits;
 /// Refusals are told once, and again when there were none for so long.
 const QUIET_AFTER: Duration = Duration::from_secs(10);
 
-/// The connections of all shards. Locks are held for a few instructions, and only where there is a limit per address.
+/// The connections of all shards. Locks are held for a few instructions, and only where there is a
+/// limit per address.
 pub(super) struct Admission {
     broker: Broker,
     max_connections: AtomicUsize,
@@ -53,8 +55,10 @@ impl Admission {
 
     /// Goes on with the bounds of `limits`; those who are in stay.
     pub(super) fn apply(&self, limits: &ConnectionLimits) {
-        self.max_connections.store(limits.max_connections, Ordering::Relaxed);
-        self.max_per_address.store(limits.max_connections_per_address, Ordering::Relaxed);
+        self.max_connections
+            .store(limits.max_connections, Ordering::Relaxed);
+        self.max_per_address
+            .store(limits.max_connections_per_address, Ordering::Relaxed);
     }
 
     /// Counts a connection from `source` (`None` = a unix socket), or says what is in its way.
@@ -62,20 +66,29 @@ impl Admission {
         let admitted = self.try_admit(source);
         match &admitted {
             Ok(_) => self.told.admitted(),
-            Err(incident) => {
-                self.told.refused(*incident, self.max_connections.load(Ordering::Relaxed), self.max_per_address.load(Ordering::Relaxed))
-            }
+            Err(incident) => self.told.refused(
+                *incident,
+                self.max_connections.load(Ordering::Relaxed),
+                self.max_per_address.load(Ordering::Relaxed),
+            ),
         }
         admitted
     }
 
     fn try_admit(self: &Arc<Self>, source: Option<IpAddr>) -> Result<Admitted, Incident> {
-        let counts: Vec<usize> = self.shards.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let counts: Vec<usize> = self
+            .shards
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
         if counts.iter().sum::<usize>() >= self.max_connections.load(Ordering::Relaxed) {
             self.broker.count(Incident::TooManyConnections);
             return Err(Incident::TooManyConnections);
         }
-        let share = self.broker.connection_share().map_err(|_| Incident::NoMemoryForConnection)?;
+        let share = self
+            .broker
+            .connection_share()
+            .map_err(|_| Incident::NoMemoryForConnection)?;
         let max_per_address = self.max_per_address.load(Ordering::Relaxed);
         let address = source.filter(|_| max_per_address > 0);
         if let Some(address) = address {
@@ -88,9 +101,17 @@ impl Admission {
             *count += 1;
         }
         // The shard with the fewest.
-        let shard = (0..counts.len()).rev().min_by_key(|index| counts[*index]).unwrap_or(0);
+        let shard = (0..counts.len())
+            .rev()
+            .min_by_key(|index| counts[*index])
+            .unwrap_or(0);
         self.shards[shard].fetch_add(1, Ordering::Relaxed);
-        Ok(Admitted { admission: Arc::clone(self), shard, address, _share: share })
+        Ok(Admitted {
+            admission: Arc::clone(self),
+            shard,
+            address,
+            _share: share,
+        })
     }
 }
 
@@ -126,12 +147,20 @@ impl Told {
         }
         match incident {
             Incident::TooManyFromAddress => {
-                tracing::warn!(limit = per_address, "connections are refused: too many of one address (--max-connections-per-address)");
+                tracing::warn!(
+                    limit = per_address,
+                    "connections are refused: too many of one address (--max-connections-per-address)"
+                );
             }
             Incident::NoMemoryForConnection => {
-                tracing::warn!("connections are refused: the memory bound is reached (--memory, --connection-memory)")
+                tracing::warn!(
+                    "connections are refused: the memory bound is reached (--memory, --connection-memory)"
+                )
             }
-            _ => tracing::warn!(limit = most, "connections are refused: too many at once (--max-connections)"),
+            _ => tracing::warn!(
+                limit = most,
+                "connections are refused: too many at once (--max-connections)"
+            ),
         }
     }
 
@@ -139,7 +168,11 @@ impl Told {
         if !self.is_refusing.load(Ordering::Relaxed) {
             return;
         }
-        if self.last.lock().is_none_or(|last| last.elapsed() >= QUIET_AFTER) {
+        if self
+            .last
+            .lock()
+            .is_none_or(|last| last.elapsed() >= QUIET_AFTER)
+        {
             self.is_refusing.store(false, Ordering::Relaxed);
             tracing::info!("connections are no longer refused");
         }
@@ -154,7 +187,11 @@ mod tests {
     use crate::server::config::BrokerSettings;
 
     fn admission(limits: &ConnectionLimits) -> Arc<Admission> {
-        Admission::new(2, limits, Broker::new(BrokerSettings::default(), 2, 1000).expect("there is room"))
+        Admission::new(
+            2,
+            limits,
+            Broker::new(BrokerSettings::default(), 2, 1000).expect("there is room"),
+        )
     }
 
     fn from(last: u8) -> Option<IpAddr> {
@@ -163,26 +200,45 @@ mod tests {
 
     #[test]
     fn an_address_gets_its_share_and_gives_it_back() {
-        let limits = ConnectionLimits { max_connections_per_address: 2, ..ConnectionLimits::default() };
+        let limits = ConnectionLimits {
+            max_connections_per_address: 2,
+            ..ConnectionLimits::default()
+        };
         let admission = admission(&limits);
         let first = admission.admit(from(1)).expect("the first");
         let second = admission.admit(from(1)).expect("the second");
         assert_ne!(first.shard(), second.shard(), "spread over the shards");
-        assert_eq!(admission.admit(from(1)).err(), Some(Incident::TooManyFromAddress));
+        assert_eq!(
+            admission.admit(from(1)).err(),
+            Some(Incident::TooManyFromAddress)
+        );
         let other = admission.admit(from(2)).expect("another address");
-        let local: Vec<_> = (0..5).map(|_| admission.admit(None).expect("a unix socket")).collect();
+        let local: Vec<_> = (0..5)
+            .map(|_| admission.admit(None).expect("a unix socket"))
+            .collect();
         drop(first);
         assert!(admission.admit(from(1)).is_ok());
         drop((second, other, local));
-        assert!(admission.addresses.lock().is_empty(), "nothing is kept of those who left");
+        assert!(
+            admission.addresses.lock().is_empty(),
+            "nothing is kept of those who left"
+        );
         assert_eq!(admission.broker.memory_used(), 0);
     }
 
     #[test]
     fn there_are_never_more_than_allowed() {
-        let admission = admission(&ConnectionLimits { max_connections: 3, ..ConnectionLimits::default() });
-        let mut held: Vec<_> = (0..3).map(|last| admission.admit(from(last)).expect("there is room")).collect();
-        assert_eq!(admission.admit(None).err(), Some(Incident::TooManyConnections));
+        let admission = admission(&ConnectionLimits {
+            max_connections: 3,
+            ..ConnectionLimits::default()
+        });
+        let mut held: Vec<_> = (0..3)
+            .map(|last| admission.admit(from(last)).expect("there is room"))
+            .collect();
+        assert_eq!(
+            admission.admit(None).err(),
+            Some(Incident::TooManyConnections)
+        );
         held.pop();
         assert!(admission.admit(None).is_ok());
     }

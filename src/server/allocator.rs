@@ -1,4 +1,5 @@
-//! The allocator: what cannot be said with compiled-in settings. The program sets jemalloc as its global allocator.
+//! The allocator: what cannot be said with compiled-in settings. The program sets jemalloc as its
+//! global allocator.
 
 #![allow(unsafe_code, reason = "jemalloc is controlled by a C function")]
 
@@ -9,7 +10,10 @@ const PURGE_ALL: &std::ffi::CStr = c"arena.4096.purge";
 
 /// Returns all freed pages to the system.
 pub(super) fn purge() {
-    // SAFETY: the name is a C string, and this control neither reads nor writes through the other arguments.
-    let failed = unsafe { tikv_jemalloc_sys::mallctl(PURGE_ALL.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    // SAFETY: the name is a C string, and this control neither reads nor writes through the other
+    // arguments.
+    let failed = unsafe {
+        tikv_jemalloc_sys::mallctl(PURGE_ALL.as_ptr(), null_mut(), null_mut(), null_mut(), 0)
+    };
     debug_assert_eq!(failed, 0, "the control exists in every build of jemalloc");
 }

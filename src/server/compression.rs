@@ -1,8 +1,10 @@
-//! Compressed answers: whether a client gets one (nginx's `gzip`), and the bytes in the gzip format (RFC 1952).
+//! Compressed answers: whether a client gets one (nginx's `gzip`), and the bytes in the gzip format
+//! (RFC 1952).
 //!
-//! Deflating is `flate2`'s. A stream is made of blocks that stand alone (RFC 1951, after a full flush), so that a block is
-//! compressed once for all followers of a round, whenever they came; a follower keeps only the checksum and length of what it
-//! has had, for the trailer at its end. That costs compression: what messages have in common with earlier ones is not used.
+//! Deflating is `flate2`'s. A stream is made of blocks that stand alone (RFC 1951, after a full
+//! flush), so that a block is compressed once for all followers of a round, whenever they came; a
+//! follower keeps only the checksum and length of what it has had, for the trailer at its end. That
+//! costs compression: what messages have in common with earlier ones is not used.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -45,7 +47,8 @@ impl Compression {
     /// They do the same, by the same settings.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.settings.as_ref().map(Arc::as_ptr) == other.settings.as_ref().map(Arc::as_ptr) && self.client == other.client
+        self.settings.as_ref().map(Arc::as_ptr) == other.settings.as_ref().map(Arc::as_ptr)
+            && self.client == other.client
     }
 }
 
@@ -98,13 +101,21 @@ impl Compression {
     /// What the settings of a location mean for a request.
     #[must_use]
     pub fn of(settings: Option<&Arc<GzipSettings>>, request: &Request<'_>) -> Self {
-        let Some(settings) = settings else { return Self::default() };
+        let Some(settings) = settings else {
+            return Self::default();
+        };
         let accepts = request.minor_version >= settings.least_minor_version
             && request.header("accept-encoding").is_some_and(accepts_gzip)
             && settings.serves_agent(request.header("user-agent").unwrap_or_default());
-        let client =
-            Client { accepts, is_proxied: request.header("via").is_some(), is_authorized: request.header("authorization").is_some() };
-        Self { settings: Some(Arc::clone(settings)), client }
+        let client = Client {
+            accepts,
+            is_proxied: request.header("via").is_some(),
+            is_authorized: request.header("authorization").is_some(),
+        };
+        Self {
+            settings: Some(Arc::clone(settings)),
+            client,
+        }
     }
 
     /// What makes the answers of one location differ.
@@ -116,18 +127,27 @@ impl Compression {
     /// What becomes of an answer.
     #[must_use]
     pub fn decide(&self, answer: &Answer<'_>) -> Decision {
-        let Some(settings) = &self.settings else { return Decision::default() };
+        let Some(settings) = &self.settings else {
+            return Decision::default();
+        };
         if !matches!(answer.status, 200 | 403 | 404)
-            || answer.length.is_some_and(|length| length < settings.min_length)
+            || answer
+                .length
+                .is_some_and(|length| length < settings.min_length)
             || !settings.has_type(answer.content_type)
         {
             return Decision::default();
         }
-        let may = self.client.accepts && (!self.client.is_proxied || self.may_be_sent_to_proxies(settings, answer));
-        Decision { level: may.then_some(settings.level), varies: settings.vary }
+        let may = self.client.accepts
+            && (!self.client.is_proxied || self.may_be_sent_to_proxies(settings, answer));
+        Decision {
+            level: may.then_some(settings.level),
+            varies: settings.vary,
+        }
     }
 
-    /// nginx's `gzip_proxied`: of several conditions the first that the answer has something of decides.
+    /// nginx's `gzip_proxied`: of several conditions the first that the answer has something of
+    /// decides.
     fn may_be_sent_to_proxies(&self, settings: &GzipSettings, answer: &Answer<'_>) -> bool {
         let is = |wanted| settings.proxied.contains(&wanted);
         if settings.proxied.is_empty() {
@@ -137,12 +157,15 @@ impl Compression {
             return true;
         }
         if let Some(expires) = header(answer.headers, b"expires") {
-            return is(Proxied::Expired) && parse_http_date(expires).is_some_and(|time| time < unix_now());
+            return is(Proxied::Expired)
+                && parse_http_date(expires).is_some_and(|time| time < unix_now());
         }
         if let Some(control) = header(answer.headers, b"cache-control") {
             let control = control.to_ascii_lowercase();
             return settings.proxied.iter().any(|proxied| match proxied {
-                Proxied::CacheControl(word) => memchr::memmem::find(&control, word.as_bytes()).is_some(),
+                Proxied::CacheControl(word) => {
+                    memchr::memmem::find(&control, word.as_bytes()).is_some()
+                }
                 _ => false,
             });
         }
@@ -170,12 +193,21 @@ impl Compression {
             headers: &response.headers,
         });
         let response = response.with_headers(decision.lines());
-        let Some(level) = decision.level else { return response };
+        let Some(level) = decision.level else {
+            return response;
+        };
         if is_head {
             // Neither length nor framing are told, as by nginx.
-            return Response { body: Body::Sized(Bytes::new()), bodiless: true, ..response };
+            return Response {
+                body: Body::Sized(Bytes::new()),
+                bodiless: true,
+                ..response
+            };
         }
-        Response { body: Body::Pieces(vec![Bytes::from(member(level, &response.body))]), ..response }
+        Response {
+            body: Body::Pieces(vec![Bytes::from(member(level, &response.body))]),
+            ..response
+        }
     }
 }
 
@@ -183,15 +215,21 @@ impl Compression {
 fn header<'a>(lines: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines.split(|byte| *byte == b'\n').find_map(|line| {
         let colon = memchr::memchr(b':', line)?;
-        line[..colon].eq_ignore_ascii_case(name).then(|| line[colon + 1..].trim_ascii())
+        line[..colon]
+            .eq_ignore_ascii_case(name)
+            .then(|| line[colon + 1..].trim_ascii())
     })
 }
 
-/// Whether `Accept-Encoding` names gzip, and not with a quality of zero, as nginx reads it: `*` does not count.
+/// Whether `Accept-Encoding` names gzip, and not with a quality of zero, as nginx reads it: `*`
+/// does not count.
 fn accepts_gzip(header: &[u8]) -> bool {
     let named = header.split(|byte| *byte == b',').find_map(|coding| {
         let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")).then(|| parts.next())
+        parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"))
+            .then(|| parts.next())
     });
     match named {
         None => false,
@@ -233,7 +271,8 @@ fn member(level: u32, body: &Body) -> Vec<u8> {
 pub fn block(level: u32, plain: &[u8], out: &mut Vec<u8>) -> Sum {
     COMPRESSORS.with_borrow_mut(|compressors| {
         let slot = &mut compressors[(level.clamp(1, 9)) as usize];
-        let compressor = slot.get_or_insert_with(|| Compress::new(Level::new(level.clamp(1, 9)), false));
+        let compressor =
+            slot.get_or_insert_with(|| Compress::new(Level::new(level.clamp(1, 9)), false));
         compressor.reset();
         deflate(compressor, plain, FlushCompress::Full, out);
     });
@@ -273,7 +312,10 @@ impl Deflating {
     /// Begins a body.
     #[must_use]
     pub fn new(level: u32) -> Self {
-        Self { compressor: Compress::new(Level::new(level.clamp(1, 9)), false), sum: Sum::default() }
+        Self {
+            compressor: Compress::new(Level::new(level.clamp(1, 9)), false),
+            sum: Sum::default(),
+        }
     }
 
     /// Appends what there is to send of it so far.

@@ -1,6 +1,8 @@
-//! The server's own log: stderr, or where `error_log` says; its files are opened anew when they are moved away.
+//! The server's own log: stderr, or where `error_log` says; its files are opened anew when they are
+//! moved away.
 //!
-//! Events are few: life cycle and faults, nothing per delivered message, so that lines are written by whoever has them.
+//! Events are few: life cycle and faults, nothing per delivered message, so that lines are written
+//! by whoever has them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -26,7 +28,8 @@ pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 /// Where lines go; none = to stderr.
 static OUTPUTS: Mutex<Vec<(Output, LevelFilter)>> = Mutex::new(Vec::new());
 /// Sets the level; there when the log has begun.
-static LEVEL: OnceLock<(reload::Handle<LevelFilter, Registry>, Option<LevelFilter>)> = OnceLock::new();
+static LEVEL: OnceLock<(reload::Handle<LevelFilter, Registry>, Option<LevelFilter>)> =
+    OnceLock::new();
 
 enum Output {
     Stderr,
@@ -34,17 +37,26 @@ enum Output {
     Syslog(Sender),
 }
 
-/// Begins to log on stderr; a `level` that is given holds whatever `error_log` says. To be called once.
+/// Begins to log on stderr; a `level` that is given holds whatever `error_log` says. To be called
+/// once.
 pub fn begin(level: Option<LevelFilter>) {
     let (filter, handle) = reload::Layer::new(level.unwrap_or(DEFAULT_LEVEL));
-    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(Lines).with_target(false);
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    let lines = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(Lines)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .init();
     let _ = LEVEL.set((handle, level));
 }
 
 /// Goes on with these logs. What cannot be opened is told, and stderr takes its place.
 pub fn adopt(logs: &[ErrorLog]) {
-    let Some((handle, forced)) = LEVEL.get() else { return };
+    let Some((handle, forced)) = LEVEL.get() else {
+        return;
+    };
     let (mut outputs, mut failures) = (Vec::new(), Vec::new());
     for log in logs {
         let level = forced.unwrap_or(log.level);
@@ -59,7 +71,10 @@ pub fn adopt(logs: &[ErrorLog]) {
                 }
             },
         };
-        let is_second_stderr = matches!(output, Output::Stderr) && outputs.iter().any(|(other, _)| matches!(other, Output::Stderr));
+        let is_second_stderr = matches!(output, Output::Stderr)
+            && outputs
+                .iter()
+                .any(|(other, _)| matches!(other, Output::Stderr));
         if !is_second_stderr {
             outputs.push((output, level));
         }
@@ -67,7 +82,12 @@ pub fn adopt(logs: &[ErrorLog]) {
     for (path, error) in failures {
         tracing::warn!(%error, path = %path.display(), "cannot open the error log: stderr takes its place");
     }
-    let most = outputs.iter().map(|(_, level)| *level).max().or(*forced).unwrap_or(DEFAULT_LEVEL);
+    let most = outputs
+        .iter()
+        .map(|(_, level)| *level)
+        .max()
+        .or(*forced)
+        .unwrap_or(DEFAULT_LEVEL);
     *OUTPUTS.lock() = outputs;
     // It fails only when there is no log any more.
     let _ = handle.reload(most);
@@ -80,7 +100,9 @@ pub fn reopen() {
             match open(path) {
                 Ok(new) => *file = new,
                 // The old one still takes lines.
-                Err(error) => to_stderr(format!("cannot open the error log {}: {error}\n", path.display()).as_bytes()),
+                Err(error) => to_stderr(
+                    format!("cannot open the error log {}: {error}\n", path.display()).as_bytes(),
+                ),
             }
         }
     }
@@ -88,7 +110,11 @@ pub fn reopen() {
 
 /// Opens a log to be written on at its end. A pipe that nobody reads is an error instead of a wait.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
     let flags = fcntl_getfl(&file)?;
     fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
     Ok(file)
@@ -130,7 +156,10 @@ impl Write for Line {
                     continue;
                 }
                 Output::File(path, file) => (file.write_all(text), path.display().to_string()),
-                Output::Syslog(sender) => (sender.send(severity(self.0), text.trim_ascii_end()), "syslog".to_owned()),
+                Output::Syslog(sender) => (
+                    sender.send(severity(self.0), text.trim_ascii_end()),
+                    "syslog".to_owned(),
+                ),
             };
             if let Err(error) = written {
                 to_stderr(format!("cannot write to the error log ({name}): {error}\n").as_bytes());

@@ -1,6 +1,6 @@
-//! Faults on demand, for tests of how the server bears them: a debug build panics at the named point when the environment
-//! says so, as in `PUSHCTL_FAULT=delivery:3` (the third delivery) or `delivery:3+` (that and all that follow). A release has
-//! none of this.
+//! Faults on demand, for tests of how the server bears them: a debug build panics at the named
+//! point when the environment says so, as in `PUSHCTL_FAULT=delivery:3` (the third delivery) or
+//! `delivery:3+` (that and all that follow). A release has none of this.
 
 #[cfg(debug_assertions)]
 mod points {
@@ -9,18 +9,21 @@ mod points {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    /// The fault of this process: its point, the pass at which it comes, and whether it comes at all that follow, too.
+    /// The fault of this process: its point, the pass at which it comes, and whether it comes at
+    /// all that follow, too.
     static FAULT: OnceLock<Option<(String, u64, bool)>> = OnceLock::new();
     static STALL: OnceLock<Option<(String, PathBuf)>> = OnceLock::new();
     static PASSES: AtomicU64 = AtomicU64::new(0);
 
-    /// A point where the process may be told to panic, or to stand still as long as there is a file: `PUSHCTL_STALL=POINT:PATH`.
-    /// `PATH.reached` tells that it does.
+    /// A point where the process may be told to panic, or to stand still as long as there is a
+    /// file: `PUSHCTL_STALL=POINT:PATH`. `PATH.reached` tells that it does.
     #[track_caller]
     pub(in crate::server) fn point(name: &str) {
         let stall = STALL.get_or_init(|| {
             let variable = std::env::var("PUSHCTL_STALL").ok()?;
-            variable.split_once(':').map(|(point, path)| (point.to_owned(), path.into()))
+            variable
+                .split_once(':')
+                .map(|(point, path)| (point.to_owned(), path.into()))
         });
         if let Some((point, path)) = stall
             && point == name
@@ -35,7 +38,11 @@ mod points {
             let variable = std::env::var("PUSHCTL_FAULT").ok()?;
             let (point, pass) = variable.split_once(':')?;
             let first = pass.strip_suffix('+');
-            Some((point.to_owned(), first.unwrap_or(pass).parse().ok()?, first.is_some()))
+            Some((
+                point.to_owned(),
+                first.unwrap_or(pass).parse().ok()?,
+                first.is_some(),
+            ))
         });
         if let Some((point, first, repeats)) = fault
             && point == name

@@ -1,9 +1,11 @@
-//! A generation: the configuration from one reload to the next, and which locations it shares with the one before.
+//! A generation: the configuration from one reload to the next, and which locations it shares with
+//! the one before.
 //!
-//! A location goes on in the next generation if the same listener has a server with one of its server's names (or, where
-//! no name is the same, a default server for its default server), and in it a location with the same pattern, inside the
-//! same ones, that is the same kind of subscriber. Such locations have the same number, so that a follower of long ago
-//! can be found in the newest generation. Whatever else changes in a location is no concern of those who follow already.
+//! A location goes on in the next generation if the same listener has a server with one of its
+//! server's names (or, where no name is the same, a default server for its default server), and in
+//! it a location with the same pattern, inside the same ones, that is the same kind of subscriber.
+//! Such locations have the same number, so that a follower of long ago can be found in the newest
+//! generation. Whatever else changes in a location is no concern of those who follow already.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -24,29 +26,52 @@ pub(super) struct Generation {
 pub(super) type ListenerNumber = u64;
 
 impl Generation {
-    /// The generation of `config`, whose listeners have these numbers; what goes on of `before` keeps its numbers.
+    /// The generation of `config`, whose listeners have these numbers; what goes on of `before`
+    /// keeps its numbers.
     pub(super) fn new(config: Config, numbers: &[ListenerNumber], before: Option<&Self>) -> Self {
         let census = |number: ListenerNumber, listener: &Listener| {
-            let known = before.and_then(|before| before.listeners.iter().find(|(other, _)| *other == number));
-            (number, Arc::new(Census::take(listener, known.map(|(_, census)| &**census))))
+            let known = before
+                .and_then(|before| before.listeners.iter().find(|(other, _)| *other == number));
+            (
+                number,
+                Arc::new(Census::take(listener, known.map(|(_, census)| &**census))),
+            )
         };
-        let listeners = numbers.iter().zip(&config.listeners).map(|(number, listener)| census(*number, listener)).collect();
+        let listeners = numbers
+            .iter()
+            .zip(&config.listeners)
+            .map(|(number, listener)| census(*number, listener))
+            .collect();
         Self { config, listeners }
     }
 
     /// Locations, those inside others included, of all servers; and addresses.
     pub(super) fn extent(&self) -> Extent {
         fn count(locations: &[Location]) -> usize {
-            locations.iter().map(|location| 1 + count(&location.nested)).sum()
+            locations
+                .iter()
+                .map(|location| 1 + count(&location.nested))
+                .sum()
         }
         let mut seen = HashSet::new();
-        let servers = self.config.listeners.iter().flat_map(|listener| scopes(listener).flat_map(|(_, servers)| servers.iter()));
-        let locations = servers.filter(|server| seen.insert(Arc::as_ptr(server))).map(|server| count(&server.locations)).sum();
-        Extent { locations, addresses: self.config.listeners.len() }
+        let servers = self
+            .config
+            .listeners
+            .iter()
+            .flat_map(|listener| scopes(listener).flat_map(|(_, servers)| servers.iter()));
+        let locations = servers
+            .filter(|server| seen.insert(Arc::as_ptr(server)))
+            .map(|server| count(&server.locations))
+            .sum();
+        Extent {
+            locations,
+            addresses: self.config.listeners.len(),
+        }
     }
 }
 
-/// Where a location lies in memory: tells it from the others of its generation, which is held as long.
+/// Where a location lies in memory: tells it from the others of its generation, which is held as
+/// long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct LocationAddress(usize);
 
@@ -61,7 +86,8 @@ impl From<Option<&Location>> for LocationAddress {
 pub(super) struct Census {
     servers: Vec<Server>,
     numbers: HashMap<LocationAddress, u64>,
-    /// The numbers of all that goes on: one location may go on for several of the generation before.
+    /// The numbers of all that goes on: one location may go on for several of the generation
+    /// before.
     living: HashSet<u64>,
     next: u64,
 }
@@ -80,18 +106,35 @@ struct Server {
 impl Census {
     /// Numbers the locations of `listener`; what goes on of `before` keeps its numbers.
     fn take(listener: &Listener, before: Option<&Self>) -> Self {
-        let mut census = Self { next: before.map_or(0, |before| before.next), ..Self::default() };
+        let mut census = Self {
+            next: before.map_or(0, |before| before.next),
+            ..Self::default()
+        };
         let all = |scope, servers: &Arc<Servers>| {
             let servers = Arc::clone(servers);
-            (0..servers.len()).map(move |at| (scope, Arc::clone(&servers[at]), Arc::ptr_eq(&servers[at], servers.default_server())))
+            (0..servers.len()).map(move |at| {
+                (
+                    scope,
+                    Arc::clone(&servers[at]),
+                    Arc::ptr_eq(&servers[at], servers.default_server()),
+                )
+            })
         };
-        let servers: Vec<_> = scopes(listener).flat_map(|(scope, servers)| all(scope, servers)).collect();
-        let mut found: Vec<(Server, Vec<_>)> =
-            servers.iter().map(|(scope, server, is_default)| server_of(*scope, server, *is_default)).collect();
+        let servers: Vec<_> = scopes(listener)
+            .flat_map(|(scope, servers)| all(scope, servers))
+            .collect();
+        let mut found: Vec<(Server, Vec<_>)> = servers
+            .iter()
+            .map(|(scope, server, is_default)| server_of(*scope, server, *is_default))
+            .collect();
         for earlier in before.map(|before| &before.servers[..]).unwrap_or_default() {
-            let shares_name = |server: &Server| server.scope == earlier.scope && !server.names.is_disjoint(&earlier.names);
+            let shares_name = |server: &Server| {
+                server.scope == earlier.scope && !server.names.is_disjoint(&earlier.names)
+            };
             let is_named = found.iter().any(|(server, _)| shares_name(server));
-            let both_default = |server: &Server| server.scope == earlier.scope && server.is_default && earlier.is_default;
+            let both_default = |server: &Server| {
+                server.scope == earlier.scope && server.is_default && earlier.is_default
+            };
             for (server, _) in &mut found {
                 if shares_name(server) || (!is_named && both_default(server)) {
                     for (key, numbers) in &mut server.locations {
@@ -110,7 +153,11 @@ impl Census {
                 numbers.dedup();
                 census.living.extend(numbers.iter());
             }
-            census.numbers.extend(addresses.into_iter().map(|(address, key)| (address, server.locations[&key][0])));
+            census.numbers.extend(
+                addresses
+                    .into_iter()
+                    .map(|(address, key)| (address, server.locations[&key][0])),
+            );
             census.servers.push(server);
         }
         census
@@ -119,19 +166,29 @@ impl Census {
     /// The location that was at `location` in the `earlier` census is still there.
     pub(super) fn continues(&self, earlier: &Self, location: LocationAddress) -> bool {
         // One that nobody numbered is none that can be followed.
-        earlier.numbers.get(&location).is_none_or(|number| self.living.contains(number))
+        earlier
+            .numbers
+            .get(&location)
+            .is_none_or(|number| self.living.contains(number))
     }
 }
 
 /// The servers of a listener, by the address of the connection.
 fn scopes(listener: &Listener) -> impl Iterator<Item = (Option<IpAddr>, &Arc<Servers>)> {
-    let own = listener.overrides.iter().map(|(address, servers)| (Some(*address), servers));
+    let own = listener
+        .overrides
+        .iter()
+        .map(|(address, servers)| (Some(*address), servers));
     std::iter::once((None, &listener.servers)).chain(own)
 }
 
 type Addresses = Vec<(LocationAddress, (String, SubscriberMode))>;
 
-fn server_of(scope: Option<IpAddr>, server: &VirtualServer, is_default: bool) -> (Server, Addresses) {
+fn server_of(
+    scope: Option<IpAddr>,
+    server: &VirtualServer,
+    is_default: bool,
+) -> (Server, Addresses) {
     fn walk(locations: &[Location], outer: &str, addresses: &mut Addresses) {
         for location in locations {
             let path = format!("{outer}\n{}", location.pattern);
@@ -144,8 +201,19 @@ fn server_of(scope: Option<IpAddr>, server: &VirtualServer, is_default: bool) ->
     let mut addresses = Vec::new();
     walk(&server.locations, "", &mut addresses);
     let names = server.names.iter().map(ToString::to_string).collect();
-    let locations = addresses.iter().map(|(_, key)| (key.clone(), Vec::new())).collect();
-    (Server { scope, names, is_default, locations }, addresses)
+    let locations = addresses
+        .iter()
+        .map(|(_, key)| (key.clone(), Vec::new()))
+        .collect();
+    (
+        Server {
+            scope,
+            names,
+            is_default,
+            locations,
+        },
+        addresses,
+    )
 }
 
 #[cfg(test)]
@@ -154,9 +222,14 @@ mod tests {
     use super::*;
 
     fn generation(servers: &[&str], before: Option<&Generation>) -> Generation {
-        let servers: String = servers.iter().map(|content| format!("server {{ listen 9103; {content} }}\n")).collect();
+        let servers: String = servers
+            .iter()
+            .map(|content| format!("server {{ listen 9103; {content} }}\n"))
+            .collect();
         let text = format!("events {{}} http {{ push_stream_shared_memory_size 10m;\n{servers}}}");
-        let config = nginx::parse("conf", text.as_bytes()).expect("a valid configuration").config;
+        let config = nginx::parse("conf", text.as_bytes())
+            .expect("a valid configuration")
+            .config;
         Generation::new(config, &[7], before)
     }
 
@@ -172,8 +245,12 @@ mod tests {
             all.push(next);
         }
         let (first, last) = (&all[0], all.last().expect("some"));
-        let (found, _) = first.config.listeners[0].servers[0].locate(path.as_bytes()).expect("a location");
-        last.listeners[0].1.continues(&first.listeners[0].1, Some(found).into())
+        let (found, _) = first.config.listeners[0].servers[0]
+            .locate(path.as_bytes())
+            .expect("a location");
+        last.listeners[0]
+            .1
+            .continues(&first.listeners[0].1, Some(found).into())
     }
 
     #[test]
@@ -193,12 +270,17 @@ mod tests {
             assert_eq!(goes_on(&[&[&both], &[next]], "/a"), expected, "{next}");
         }
         assert!(goes_on(&[&[&both], &[&a], &[&turned]], "/a"));
-        assert!(!goes_on(&[&[&both], &[&b], &[&both]], "/a"), "what came back is another one");
+        assert!(
+            !goes_on(&[&[&both], &[&b], &[&both]], "/a"),
+            "what came back is another one"
+        );
     }
 
     #[test]
     fn a_server_goes_on_by_its_names() {
-        let server = |names: &str, path: &str| format!("server_name {names}; {}", location(path, "streaming"));
+        let server = |names: &str, path: &str| {
+            format!("server_name {names}; {}", location(path, "streaming"))
+        };
         let (a, b) = (server("a", "/a"), server("b", "/a"));
         for (next, expected) in [
             (&[&b[..], &a][..], true),
@@ -210,7 +292,10 @@ mod tests {
             assert_eq!(goes_on(&[&[&a, &b], next], "/a"), expected, "{next:?}");
         }
         let merged = server("a b", "/a");
-        assert!(goes_on(&[&[&b, &a], &[&merged], &[&merged]], "/a"), "of two that became one both go on");
+        assert!(
+            goes_on(&[&[&b, &a], &[&merged], &[&merged]], "/a"),
+            "of two that became one both go on"
+        );
         assert!(goes_on(&[&[&a, &b], &[&merged], &[&merged]], "/a"));
     }
 }

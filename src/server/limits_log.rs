@@ -1,5 +1,5 @@
-//! One line in the log where a limit rejects something: which limit, and how to change it. At most one per second for each limit,
-//! with the number of those suppressed.
+//! One line in the log where a limit rejects something: which limit, and how to change it. At most
+//! one per second for each limit, with the number of those suppressed.
 //!
 //! Connections that are rejected are logged by `admission`, notices of hooks by `http::notices`.
 

@@ -1,5 +1,5 @@
-//! The broker server: wires listeners, shards and the broker together (`running`: until it ends, over all reloads). Owns no
-//! policy.
+//! The broker server: wires listeners, shards and the broker together (`running`: until it ends,
+//! over all reloads). Owns no policy.
 
 mod admission;
 mod allocator;
@@ -43,7 +43,12 @@ pub use running::{Kept, Order, Reloaded, StopKind};
 pub const SERVER: &str = concat!("pushctl/", env!("CARGO_PKG_VERSION"));
 
 /// What error pages say. As long as `nginx/1.26.3`, so that the pages are as long as recorded ones.
-pub const SERVER_ON_PAGES: &str = concat!("pushctl v", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+pub const SERVER_ON_PAGES: &str = concat!(
+    "pushctl v",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    ".",
+    env!("CARGO_PKG_VERSION_MINOR")
+);
 
 /// A server that listens but does not accept yet.
 #[derive(Debug)]
@@ -89,7 +94,9 @@ pub enum ServerError {
     #[error("{0} shards are too many: the most are {MAX_SHARDS} (--shards, or worker_processes)")]
     Shards(usize),
     /// The memory bound is too small for the events channel.
-    #[error("cannot create the events channel: {0} (raise --memory, or push_stream_shared_memory_size)")]
+    #[error(
+        "cannot create the events channel: {0} (raise --memory, or push_stream_shared_memory_size)"
+    )]
     Events(#[from] CreateError),
     /// A thread or a runtime cannot be started.
     #[error("cannot start a shard: {0}")]
@@ -109,10 +116,23 @@ impl Server {
         if config.shards > MAX_SHARDS {
             return Err(ServerError::Shards(config.shards));
         }
-        let broker = Broker::new(config.broker.clone(), config.shards, config.limits.max_lag_bytes)?;
-        let bound = config.listeners.iter().map(|listener| bind(listener, &config, &passed)).collect::<Result<Vec<_>, _>>()?;
+        let broker = Broker::new(
+            config.broker.clone(),
+            config.shards,
+            config.limits.max_lag_bytes,
+        )?;
+        let bound = config
+            .listeners
+            .iter()
+            .map(|listener| bind(listener, &config, &passed))
+            .collect::<Result<Vec<_>, _>>()?;
         let numbers: Vec<_> = (0..).take(bound.len()).collect();
-        Ok(Self { generation: Generation::new(config, &numbers, None), passed, bound, broker })
+        Ok(Self {
+            generation: Generation::new(config, &numbers, None),
+            passed,
+            bound,
+            broker,
+        })
     }
 
     /// The addresses, with the ports that the system chose.
@@ -139,15 +159,18 @@ impl Server {
     pub fn unused(&self) -> impl Iterator<Item = &Passed> {
         let used = |passed: &&Passed| {
             let listeners = &self.generation.config.listeners;
-            listeners.iter().any(|listener| Passed::find(&self.passed, listener).is_some_and(|found| std::ptr::eq(found, *passed)))
+            listeners.iter().any(|listener| {
+                Passed::find(&self.passed, listener)
+                    .is_some_and(|found| std::ptr::eq(found, *passed))
+            })
         };
         self.passed.iter().filter(move |passed| !used(passed))
     }
 }
 
-/// Sets what there is once in a process: its log, and whether answers tell the version; says which logs of requests cannot
-/// be opened. To be called with every
-/// configuration that becomes the present one.
+/// Sets what there is once in a process: its log, and whether answers tell the version; says which
+/// logs of requests cannot be opened. To be called with every configuration that becomes the
+/// present one.
 pub fn adopt(config: &Config) {
     error_log::adopt(&config.process.error_logs);
     response::hide_version(config.process.hides_version);
@@ -155,28 +178,47 @@ pub fn adopt(config: &Config) {
 }
 
 /// Opens the address of `listener`, or takes the socket for it that was passed.
-fn bind(listener: &config::Listener, config: &Config, passed: &[Passed]) -> Result<Bound, ServerError> {
+fn bind(
+    listener: &config::Listener,
+    config: &Config,
+    passed: &[Passed],
+) -> Result<Bound, ServerError> {
     let settings = &config.limits.tcp;
     let bound = match Passed::find(passed, listener) {
         Some(passed) => passed.bound(settings),
         None => Bound::bind(listener, settings),
     };
-    bound.map_err(|reason| ServerError::Bind { address: listener.address.clone(), reason })
+    bound.map_err(|reason| ServerError::Bind {
+        address: listener.address.clone(),
+        reason,
+    })
 }
 
 /// The shards that a configuration asks for.
 fn shards_of(config: &Config) -> usize {
     match config.shards {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS),
+        0 => std::thread::available_parallelism()
+            .map_or(1, NonZero::get)
+            .min(MAX_SHARDS),
         shards => shards,
     }
 }
 
 impl std::fmt::Display for Extent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { locations, addresses } = self;
-        let end = |count: usize, one: &'static str, many: &'static str| if count == 1 { one } else { many };
-        write!(f, "{locations} location{} on {addresses} address{}", end(*locations, "", "s"), end(*addresses, "", "es"))
+        let Self {
+            locations,
+            addresses,
+        } = self;
+        let end = |count: usize, one: &'static str, many: &'static str| {
+            if count == 1 { one } else { many }
+        };
+        write!(
+            f,
+            "{locations} location{} on {addresses} address{}",
+            end(*locations, "", "s"),
+            end(*addresses, "", "es")
+        )
     }
 }
 
@@ -193,7 +235,12 @@ impl std::fmt::Display for ListenAddress {
 #[must_use]
 pub fn hostname() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    NAME.get_or_init(|| {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    })
 }
 
 /// Seconds since the Unix epoch as `2026-11-21T00:12:27`, in UTC.

@@ -21,7 +21,11 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let mut due = None;
-        LINES.lock().entry(place.clone()).or_insert(Rarely::new()).warn(|left_out| due = Some(left_out));
+        LINES
+            .lock()
+            .entry(place.clone())
+            .or_insert(Rarely::new())
+            .warn(|left_out| due = Some(left_out));
         if let Some(left_out) = due {
             log(info, &place, left_out);
         }
@@ -36,20 +40,34 @@ fn log(info: &PanicHookInfo<'_>, place: &str, left_out: u64) {
         thread if thread.starts_with("shard-") => "its connection is dropped, the others go on; ",
         _ => "",
     };
-    tracing::error!(place, thread, left_out, "panic: {}; {consequence}please report this", message(info));
+    tracing::error!(
+        place,
+        thread,
+        left_out,
+        "panic: {}; {consequence}please report this",
+        message(info)
+    );
 }
 
 /// The message up to the first quoted text: what stands in quotes may have come from a client.
 fn message(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
-    let message = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     unquoted(message.unwrap_or("no message"))
 }
 
 fn unquoted(message: &str) -> String {
     // `expect` and `unwrap` append the error, whose text is anybody's guess.
-    let end = message.find(['"', '\'', '`', '\n', '{', ':']).unwrap_or(message.len()).min(MAX_MESSAGE_BYTES);
-    message[..message.floor_char_boundary(end)].trim_end().to_owned()
+    let end = message
+        .find(['"', '\'', '`', '\n', '{', ':'])
+        .unwrap_or(message.len())
+        .min(MAX_MESSAGE_BYTES);
+    message[..message.floor_char_boundary(end)]
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -60,7 +78,10 @@ mod tests {
     fn what_may_be_of_a_client_is_not_logged() {
         for (message, logged) in [
             ("index out of bounds", "index out of bounds"),
-            ("byte index 1 is not a char boundary; it is inside 'e' of `secret`", "byte index 1 is not a char boundary; it is inside"),
+            (
+                "byte index 1 is not a char boundary; it is inside 'e' of `secret`",
+                "byte index 1 is not a char boundary; it is inside",
+            ),
             ("a valid value: Error { text: \"secret\" }", "a valid value"),
             ("fault at \"delivery\"", "fault at"),
         ] {

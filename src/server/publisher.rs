@@ -10,7 +10,8 @@
 //!
 //! A POST or PUT of a batch ([`batch`]) is answered in its own way.
 //!
-//! A request that needs its body is answered in two steps, because channels are made before the body is read.
+//! A request that needs its body is answered in two steps, because channels are made before the
+//! body is read.
 
 pub mod batch;
 mod nchan;
@@ -63,8 +64,15 @@ struct Manner {
 }
 
 enum Action {
-    Publish { channels: SmallVec<[Arc<Channel>; 1]>, event_id: Option<Bytes>, event_type: Option<Bytes>, store: bool },
-    Delete { ids: SmallVec<[ChannelRef; 1]> },
+    Publish {
+        channels: SmallVec<[Arc<Channel>; 1]>,
+        event_id: Option<Bytes>,
+        event_type: Option<Bytes>,
+        store: bool,
+    },
+    Delete {
+        ids: SmallVec<[ChannelRef; 1]>,
+    },
     Nhpm(nhpm::Publication),
     Nchan(Box<nchan::Publishing>),
 }
@@ -97,7 +105,9 @@ pub fn is_batch(request: &Request<'_>, settings: &LocationSettings, endpoint: En
         && matches!(request.method, "POST" | "PUT")
         && request.header("content-type").is_some_and(|value| {
             let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
-            media_type.trim_ascii().eq_ignore_ascii_case(BATCH_TYPE.as_bytes())
+            media_type
+                .trim_ascii()
+                .eq_ignore_ascii_case(BATCH_TYPE.as_bytes())
         })
 }
 
@@ -117,8 +127,14 @@ impl Call<'_> {
             "GET" | "POST" | "PUT" => {}
             "DELETE" if self.admin => {}
             _ => {
-                let allow: &[u8] = if self.admin { b"Allow: GET, POST, PUT, DELETE\r\n" } else { b"Allow: GET, POST, PUT\r\n" };
-                return Answer::Respond(Response::header_only(Status::NOT_ALLOWED, headers).with_headers(allow));
+                let allow: &[u8] = if self.admin {
+                    b"Allow: GET, POST, PUT, DELETE\r\n"
+                } else {
+                    b"Allow: GET, POST, PUT\r\n"
+                };
+                return Answer::Respond(
+                    Response::header_only(Status::NOT_ALLOWED, headers).with_headers(allow),
+                );
             }
         }
         match self.act(headers.clone()) {
@@ -128,14 +144,27 @@ impl Call<'_> {
     }
 
     fn act(&self, headers: Cow<'static, [u8]>) -> Result<Answer, Refusal> {
-        let path = self.settings.channels_path.as_ref().and_then(|path| path.evaluate_name(self.variables)).unwrap_or_default();
+        let path = self
+            .settings
+            .channels_path
+            .as_ref()
+            .and_then(|path| path.evaluate_name(self.variables))
+            .unwrap_or_default();
         let ids = channels_path::parse(&path);
         if ids.len() > self.max_channels {
             return Err(Refusal::TooManyIds);
         }
         if self.is_batch {
-            let limits = (self.max_channels, usize::try_from(self.max_body).unwrap_or(usize::MAX));
-            return Ok(Answer::ReadBatch(Box::new(Batch::new(ids, self.settings.store_messages, headers, limits))));
+            let limits = (
+                self.max_channels,
+                usize::try_from(self.max_body).unwrap_or(usize::MAX),
+            );
+            return Ok(Answer::ReadBatch(Box::new(Batch::new(
+                ids,
+                self.settings.store_messages,
+                headers,
+                limits,
+            ))));
         }
         if ids.is_empty() {
             return Err(Refusal::NoChannelId);
@@ -157,35 +186,69 @@ impl Call<'_> {
         }
         let header = |name| self.request.header(name).map(Bytes::copy_from_slice);
         let action = if publishes {
-            Action::Publish { channels, event_id: header(EVENT_ID), event_type: header(EVENT_TYPE), store: self.settings.store_messages }
+            Action::Publish {
+                channels,
+                event_id: header(EVENT_ID),
+                event_type: header(EVENT_TYPE),
+                store: self.settings.store_messages,
+            }
         } else {
             Action::Delete { ids }
         };
-        let manner = Manner { notation, shows_info: self.settings.channel_info_on_publish, headers };
-        Ok(Answer::Read(Box::new(Plan { action, manner, argument_alone: None })))
+        let manner = Manner {
+            notation,
+            shows_info: self.settings.channel_info_on_publish,
+            headers,
+        };
+        Ok(Answer::Read(Box::new(Plan {
+            action,
+            manner,
+            argument_alone: None,
+        })))
     }
 
     fn info(&self, ids: &[ChannelRef], notation: Notation, headers: &[u8]) -> Response {
-        let found: Vec<ChannelInfo> = ids.iter().filter_map(|id| self.broker.find(&id.id)).map(|channel| channel.info()).collect();
+        let found: Vec<ChannelInfo> = ids
+            .iter()
+            .filter_map(|id| self.broker.find(&id.id))
+            .map(|channel| channel.info())
+            .collect();
         notation.response(&found, self.broker, false, headers.to_vec())
     }
 
     /// The cache headers, then CORS.
     fn headers(&self) -> Cow<'static, [u8]> {
-        let methods = if self.admin { "GET, POST, PUT, DELETE" } else { "GET, POST, PUT" };
+        let methods = if self.admin {
+            "GET, POST, PUT, DELETE"
+        } else {
+            "GET, POST, PUT"
+        };
         let cors = cors_lines(self.settings, self.variables, methods);
-        if cors.is_empty() { Cow::Borrowed(NO_CACHE) } else { Cow::Owned([NO_CACHE, &cors].concat()) }
+        if cors.is_empty() {
+            Cow::Borrowed(NO_CACHE)
+        } else {
+            Cow::Owned([NO_CACHE, &cors].concat())
+        }
     }
 }
 
 impl Plan {
     /// A plan of another dialect, which writes its own answer.
     fn of(action: Action) -> Self {
-        let manner = Manner { notation: Notation::Plain, shows_info: false, headers: Cow::Borrowed(b"") };
-        Self { action, manner, argument_alone: None }
+        let manner = Manner {
+            notation: Notation::Plain,
+            shows_info: false,
+            headers: Cow::Borrowed(b""),
+        };
+        Self {
+            action,
+            manner,
+            argument_alone: None,
+        }
     }
 
-    /// Notes that requests which differ in this query argument only are answered alike: it names their channels.
+    /// Notes that requests which differ in this query argument only are answered alike: it names
+    /// their channels.
     pub fn set_argument_alone(&mut self, name: Option<Bytes>) {
         self.argument_alone = name;
     }
@@ -196,11 +259,24 @@ impl Plan {
         self.argument_alone.as_ref()
     }
 
-    /// The plan for further messages that are published in the same way, and answered with these further header lines.
+    /// The plan for further messages that are published in the same way, and answered with these
+    /// further header lines.
     #[must_use]
     pub fn repeatable(mut self, added: &[u8]) -> Option<Repeatable> {
-        let Action::Publish { event_id, event_type, store, .. } = self.action else { return None };
-        let model = NewMessage { event_id, event_type, ..NewMessage::default() };
+        let Action::Publish {
+            event_id,
+            event_type,
+            store,
+            ..
+        } = self.action
+        else {
+            return None;
+        };
+        let model = NewMessage {
+            event_id,
+            event_type,
+            ..NewMessage::default()
+        };
         if !added.is_empty() {
             self.manner.headers.to_mut().extend_from_slice(added);
         }
@@ -217,7 +293,12 @@ impl Plan {
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         let action = match &self.action {
-            Action::Publish { channels, event_id, event_type, .. } => {
+            Action::Publish {
+                channels,
+                event_id,
+                event_type,
+                ..
+            } => {
                 let text = |text: &Option<Bytes>| text.as_ref().map_or(0, Bytes::len);
                 size_of_val(&channels[..]) + text(event_id) + text(event_type)
             }
@@ -231,12 +312,21 @@ impl Plan {
     /// The content type of the message, where it is known before the body.
     #[must_use]
     pub fn content_type(&self) -> Option<Bytes> {
-        if let Action::Nchan(publishing) = &self.action { publishing.content_type() } else { None }
+        if let Action::Nchan(publishing) = &self.action {
+            publishing.content_type()
+        } else {
+            None
+        }
     }
 
     /// As [`Plan::finish`], with another message than that of the request.
     #[must_use]
-    pub fn finish_with(&self, broker: &Broker, text: Bytes, content_type: Option<Bytes>) -> Response {
+    pub fn finish_with(
+        &self,
+        broker: &Broker,
+        text: Bytes,
+        content_type: Option<Bytes>,
+    ) -> Response {
         match &self.action {
             Action::Nchan(publishing) => publishing.finish_with(broker, text, content_type),
             _ => self.finish(broker, text),
@@ -250,16 +340,33 @@ impl Plan {
             Action::Delete { ids } => self.delete(broker, ids, &body),
             Action::Nhpm(publication) => publication.finish(broker, body),
             Action::Nchan(publishing) => publishing.finish(broker, body),
-            Action::Publish { .. } if body.is_empty() => Refusal::EmptyBody.response(&self.manner.headers[NO_CACHE.len()..], false),
-            Action::Publish { channels, event_id, event_type, store } => {
-                let message =
-                    NewMessage { text: body, event_id: event_id.clone(), event_type: event_type.clone(), ..NewMessage::default() };
+            Action::Publish { .. } if body.is_empty() => {
+                Refusal::EmptyBody.response(&self.manner.headers[NO_CACHE.len()..], false)
+            }
+            Action::Publish {
+                channels,
+                event_id,
+                event_type,
+                store,
+            } => {
+                let message = NewMessage {
+                    text: body,
+                    event_id: event_id.clone(),
+                    event_type: event_type.clone(),
+                    ..NewMessage::default()
+                };
                 self.publish(broker, channels, message, *store)
             }
         }
     }
 
-    fn publish(&self, broker: &Broker, channels: &[Arc<Channel>], message: NewMessage, store: bool) -> Response {
+    fn publish(
+        &self,
+        broker: &Broker,
+        channels: &[Arc<Channel>],
+        message: NewMessage,
+        store: bool,
+    ) -> Response {
         let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
         for (channel, message) in message.for_each(channels) {
             match broker.publish(channel, message, store) {
@@ -274,7 +381,9 @@ impl Plan {
             // A channel may be there twice: all counts are those after the last message.
             infos = channels.iter().map(|channel| channel.info()).collect();
         }
-        self.manner.notation.response(&infos, broker, false, self.manner.headers.clone())
+        self.manner
+            .notation
+            .response(&infos, broker, false, self.manner.headers.clone())
     }
 
     fn delete(&self, broker: &Broker, ids: &[ChannelRef], body: &Bytes) -> Response {
@@ -288,7 +397,8 @@ impl Plan {
             }
         }
         if deleted {
-            return Response::header_only(Status::OK, headers).with_headers(explain_line("Channel deleted.").as_bytes());
+            return Response::header_only(Status::OK, headers)
+                .with_headers(explain_line("Channel deleted.").as_bytes());
         }
         Response::header_only(Status::NOT_FOUND, headers)
     }
@@ -300,7 +410,9 @@ impl Manner {
     }
 
     fn refuse_without_room(&self) -> Response {
-        Response::error_page(Status::INTERNAL).with_headers(&self.headers).closing()
+        Response::error_page(Status::INTERNAL)
+            .with_headers(&self.headers)
+            .closing()
     }
 }
 
@@ -309,7 +421,11 @@ pub(super) fn may_change(broker: &Broker, id: &[u8]) -> Result<(), Refusal> {
     if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
         return Err(Refusal::ForbiddenId);
     }
-    if broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+    if broker
+        .settings()
+        .max_channel_id_length
+        .is_some_and(|most| id.len() as u64 > most)
+    {
         return Err(Refusal::IdTooLong);
     }
     Ok(())

@@ -15,10 +15,14 @@ pub(super) struct Rarely {
 
 impl Rarely {
     pub(super) const fn new() -> Self {
-        Self { last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
+        Self {
+            last: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
     }
 
-    /// Calls `log` with the number of lines that were left out since the last one, unless there was one in this second.
+    /// Calls `log` with the number of lines that were left out since the last one, unless there was
+    /// one in this second.
     pub(super) fn warn(&self, log: impl FnOnce(u64)) {
         self.warn_at(unix_now(), log);
     }

@@ -21,7 +21,8 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// The request target as it came.
     pub target: &'a [u8],
-    /// The same without scheme and host: as it came from its path, or from its `?` if it has no path, on.
+    /// The same without scheme and host: as it came from its path, or from its `?` if it has no
+    /// path, on.
     pub unparsed_uri: &'a [u8],
     /// Its path, decoded and normalised.
     pub path: Cow<'a, [u8]>,
@@ -35,7 +36,8 @@ pub struct Request<'a> {
     pub joined_cookie: Option<&'a [u8]>,
     /// All `X-Forwarded-For` headers as one, if there are several.
     pub joined_forwarded_for: Option<&'a [u8]>,
-    /// The host of an absolute target (RFC 9112, section 3.2.2), or else of the Host header: without its port, and as it came.
+    /// The host of an absolute target (RFC 9112, section 3.2.2), or else of the Host header:
+    /// without its port, and as it came.
     pub host_name: Option<&'a [u8]>,
     /// Bytes of the head.
     pub head_bytes: usize,
@@ -70,35 +72,55 @@ impl<'a> Request<'a> {
     /// The same request with other ends of its connection.
     #[must_use]
     pub fn between<'b>(&'b self, endpoints: &'b Endpoints) -> Request<'b> {
-        Request { path: Cow::Borrowed(&self.path), endpoints, ..*self }
+        Request {
+            path: Cow::Borrowed(&self.path),
+            endpoints,
+            ..*self
+        }
     }
 
     /// The same request, whose answer may not be chunked.
     #[must_use]
     pub fn unframed(&self) -> Request<'_> {
-        Request { path: Cow::Borrowed(&self.path), without_chunks: true, ..*self }
+        Request {
+            path: Cow::Borrowed(&self.path),
+            without_chunks: true,
+            ..*self
+        }
     }
 
-    /// The minor version that decides how an answer of unknown length is framed: 0 = it ends with its connection.
+    /// The minor version that decides how an answer of unknown length is framed: 0 = it ends with
+    /// its connection.
     #[must_use]
     pub fn framing_version(&self) -> u8 {
-        if self.without_chunks { 0 } else { self.minor_version }
+        if self.without_chunks {
+            0
+        } else {
+            self.minor_version
+        }
     }
 
     /// The same request as the last one of its connection.
     #[must_use]
     pub fn last(&self) -> Request<'_> {
-        Request { path: Cow::Borrowed(&self.path), keep_alive: false, ..*self }
+        Request {
+            path: Cow::Borrowed(&self.path),
+            keep_alive: false,
+            ..*self
+        }
     }
 }
 
 impl Request<'_> {
-    /// The first header of that name; names are compared without case. Of `Cookie` and `X-Forwarded-For`, which lists may be spread
-    /// over, the whole list.
+    /// The first header of that name; names are compared without case. Of `Cookie` and
+    /// `X-Forwarded-For`, which lists may be spread over, the whole list.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.joined(name).or_else(|| {
-            let found = self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            let found = self
+                .headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| header.value)
         })
     }
@@ -140,12 +162,23 @@ pub struct RequestVariables<'a> {
     pub root: Option<&'a Root>,
     /// The links of the location.
     pub secure_link: Option<&'a SecureLink>,
-    /// Those of the client's request, if this is one of a hook: what that captured by name can be seen here.
+    /// Those of the client's request, if this is one of a hook: what that captured by name can be
+    /// seen here.
     pub client: Option<&'a RequestVariables<'a>>,
 }
 
-/// Headers that nginx has a place for: with `underscores_in_headers` another spelling is another header.
-const KNOWN_HEADERS: [&str; 8] = ["host", "user-agent", "referer", "via", "x-forwarded-for", "cookie", "content-type", "content-length"];
+/// Headers that nginx has a place for: with `underscores_in_headers` another spelling is another
+/// header.
+const KNOWN_HEADERS: [&str; 8] = [
+    "host",
+    "user-agent",
+    "referer",
+    "via",
+    "x-forwarded-for",
+    "cookie",
+    "content-type",
+    "content-length",
+];
 
 impl Variables for RequestVariables<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
@@ -156,9 +189,16 @@ impl Variables for RequestVariables<'_> {
         if !self.server.has_underscores || KNOWN_HEADERS.contains(&name) {
             return self.request.header(name);
         }
-        let is_same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'_', b'-');
-        let is_it = |known: &str| known.len() == name.len() && known.bytes().zip(name.bytes()).all(is_same);
-        self.request.headers.iter().find(|header| is_it(header.name)).map(|header| header.value)
+        let is_same = |(one, other): (u8, u8)| {
+            one.eq_ignore_ascii_case(&other) || (one, other) == (b'_', b'-')
+        };
+        let is_it =
+            |known: &str| known.len() == name.len() && known.bytes().zip(name.bytes()).all(is_same);
+        self.request
+            .headers
+            .iter()
+            .find(|header| is_it(header.name))
+            .map(|header| header.value)
     }
 
     fn capture(&self, number: usize) -> Option<&[u8]> {
@@ -166,7 +206,9 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.frame.named_capture(name).or_else(|| self.client?.named_capture(name))
+        self.frame
+            .named_capture(name)
+            .or_else(|| self.client?.named_capture(name))
     }
 
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
@@ -174,7 +216,15 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let Request { method, target, path, query, minor_version, endpoints, .. } = self.request;
+        let Request {
+            method,
+            target,
+            path,
+            query,
+            minor_version,
+            endpoints,
+            ..
+        } = self.request;
         let text = |text: String| Some(Cow::Owned(text.into_bytes()));
         let file = |path: std::path::PathBuf| Some(Cow::Owned(path.into_os_string().into_vec()));
         match name {
@@ -183,7 +233,15 @@ impl Variables for RequestVariables<'_> {
             "args" | "query_string" => Some(Cow::Borrowed(query)),
             "is_args" => Some(Cow::Borrowed(if query.is_empty() { b"" } else { b"?" })),
             "request_method" => Some(Cow::Borrowed(method.as_bytes())),
-            "request" => Some(Cow::Owned([method.as_bytes(), b" ", target, format!(" HTTP/1.{minor_version}").as_bytes()].concat())),
+            "request" => Some(Cow::Owned(
+                [
+                    method.as_bytes(),
+                    b" ",
+                    target,
+                    format!(" HTTP/1.{minor_version}").as_bytes(),
+                ]
+                .concat(),
+            )),
             "server_protocol" => text(format!("HTTP/1.{minor_version}")),
             "scheme" => Some(Cow::Borrowed(b"http")),
             "host" => text(self.request.host().unwrap_or_else(|| self.server_name())),
@@ -203,7 +261,10 @@ impl Variables for RequestVariables<'_> {
             "connection" => text(endpoints.serial.to_string()),
             "connection_requests" => text(endpoints.requests.to_string()),
             "connection_time" => {
-                let open = endpoints.opened.map(|opened| opened.elapsed()).unwrap_or_default();
+                let open = endpoints
+                    .opened
+                    .map(|opened| opened.elapsed())
+                    .unwrap_or_default();
                 text(format!("{}.{:03}", open.as_secs(), open.subsec_millis()))
             }
             "date_gmt" => text(long_time("GMT")),
@@ -228,7 +289,12 @@ impl Variables for RequestVariables<'_> {
     }
 
     fn file_name(&self, path: &[u8]) -> Option<Vec<u8>> {
-        Some(self.root?.file(path, &self.without_root()).into_os_string().into_vec())
+        Some(
+            self.root?
+                .file(path, &self.without_root())
+                .into_os_string()
+                .into_vec(),
+        )
     }
 
     fn links(&self) -> Links<'_> {
@@ -244,18 +310,29 @@ impl<'a> RequestVariables<'a> {
     /// The variables as they are at a location with these settings.
     #[must_use]
     pub fn under(self, web: &'a WebSettings) -> Self {
-        Self { root: web.root.as_ref(), secure_link: web.secure_link.as_deref(), ..self }
+        Self {
+            root: web.root.as_ref(),
+            secure_link: web.secure_link.as_deref(),
+            ..self
+        }
     }
 }
 
 impl RequestVariables<'_> {
     /// For the path of a root: it cannot be made of itself.
     fn without_root(&self) -> RequestVariables<'_> {
-        RequestVariables { root: None, ..*self }
+        RequestVariables {
+            root: None,
+            ..*self
+        }
     }
 
     fn server_name(&self) -> String {
-        self.server.names.first().map(ToString::to_string).unwrap_or_default()
+        self.server
+            .names
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 }
 
@@ -275,21 +352,38 @@ fn binary(address: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// 32 digits that no other request has, and that nobody can guess: the numbers of the request under two random keys. It is the same
-/// however often it is asked for.
+/// 32 digits that no other request has, and that nobody can guess: the numbers of the request under
+/// two random keys. It is the same however often it is asked for.
 fn request_id(connection: u64, request: u64) -> String {
-    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-    KEYS.iter().map(|key| format!("{:016x}", key.hash_one((connection, request)))).collect()
+    static KEYS: LazyLock<[RandomState; 2]> =
+        LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    KEYS.iter()
+        .map(|key| format!("{:016x}", key.hash_one((connection, request))))
+        .collect()
 }
 
 /// `Monday, 30-Nov-2026 08:00:00 GMT`, the format of nginx for dates in texts.
 fn long_time(zone: &str) -> String {
-    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+    const DAYS: [&str; 7] = [
+        "Sunday",
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+    ];
     let date = http_date(unix_now());
-    let parts: Vec<&str> = date.split([' ', ',']).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = date
+        .split([' ', ','])
+        .filter(|part| !part.is_empty())
+        .collect();
     match parts.as_slice() {
         [name, day, month, year, time, _] => {
-            let name = DAYS.iter().find(|day| day.starts_with(name)).unwrap_or(name);
+            let name = DAYS
+                .iter()
+                .find(|day| day.starts_with(name))
+                .unwrap_or(name);
             format!("{name}, {day}-{month}-{year} {time} {zone}")
         }
         _ => date,
@@ -298,7 +392,9 @@ fn long_time(zone: &str) -> String {
 
 /// Seconds and milliseconds since the Unix epoch.
 pub(super) fn milliseconds() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     format!("{}.{:03}", now.as_secs(), now.subsec_millis())
 }
 

@@ -1,5 +1,5 @@
-//! Response heads on the wire: order and spelling as nginx and the module send them (push-stream protocol reference,
-//! section 1).
+//! Response heads on the wire: order and spelling as nginx and the module send them (push-stream
+//! protocol reference, section 1).
 
 mod framing;
 
@@ -168,9 +168,18 @@ impl Response {
 
     /// A response with a body of known length.
     #[must_use]
-    pub fn sized(status: Status, content_type: &'static str, headers: impl Into<Cow<'static, [u8]>>, body: Vec<u8>) -> Self {
+    pub fn sized(
+        status: Status,
+        content_type: &'static str,
+        headers: impl Into<Cow<'static, [u8]>>,
+        body: Vec<u8>,
+    ) -> Self {
         let content_type = Some(Bytes::from_static(content_type.as_bytes()));
-        Self { content_type, body: Body::Sized(Bytes::from(body)), ..Self::header_only(status, headers) }
+        Self {
+            content_type,
+            body: Body::Sized(Bytes::from(body)),
+            ..Self::header_only(status, headers)
+        }
     }
 
     /// One of nginx's own error pages, with its status line as title.
@@ -184,9 +193,18 @@ impl Response {
     pub fn titled_error_page(status: Status, title: &str) -> Self {
         let body = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n</html>\r\n",
-            if hides_version() { "pushctl" } else { super::SERVER_ON_PAGES }
+            if hides_version() {
+                "pushctl"
+            } else {
+                super::SERVER_ON_PAGES
+            }
         );
-        Self::sized(status, "text/html", Cow::Borrowed(&b""[..]), body.into_bytes())
+        Self::sized(
+            status,
+            "text/html",
+            Cow::Borrowed(&b""[..]),
+            body.into_bytes(),
+        )
     }
 
     /// The same response as the last of its connection.
@@ -199,7 +217,9 @@ impl Response {
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
-        USUAL_HEAD_BYTES + self.headers.len() + usize::try_from(self.body.len()).unwrap_or(usize::MAX / 2)
+        USUAL_HEAD_BYTES
+            + self.headers.len()
+            + usize::try_from(self.body.len()).unwrap_or(usize::MAX / 2)
     }
 
     /// Gives an error page this content type; redirections keep theirs, as in nginx.
@@ -220,7 +240,10 @@ impl Response {
 
     /// Appends the response to `out`; returns whether the connection can serve another request.
     pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
-        make_room(USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len(), out);
+        make_room(
+            USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len(),
+            out,
+        );
         let (keep_alive, framing) = self.write_head(request, out);
         match &self.body {
             _ if request.is_head || self.bodiless => {}
@@ -233,7 +256,8 @@ impl Response {
         keep_alive
     }
 
-    /// Appends its head alone; returns whether the connection can serve another request, and how the body's pieces are framed.
+    /// Appends its head alone; returns whether the connection can serve another request, and how
+    /// the body's pieces are framed.
     pub fn write_head(&self, request: Connection, out: &mut Vec<u8>) -> (bool, Framing) {
         let (length, framing) = match &self.body {
             _ if self.bodiless => (None, Framing::Raw),
@@ -241,7 +265,9 @@ impl Response {
             Body::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
-        let keep_alive = request.keep_alive && !self.close && (self.bodiless || length.is_some() || framing == Framing::Chunked);
+        let keep_alive = request.keep_alive
+            && !self.close
+            && (self.bodiless || length.is_some() || framing == Framing::Chunked);
         Head {
             status: self.status,
             content_type: self.content_type.as_deref(),
@@ -312,11 +338,18 @@ impl Head<'_> {
             status => drop(write!(out, "HTTP/1.1 {} {}\r\n", status.0, status.reason())),
         }
         out.extend_from_slice(b"Server: ");
-        out.extend_from_slice(if hides_version() { b"pushctl" } else { super::SERVER.as_bytes() });
+        out.extend_from_slice(if hides_version() {
+            b"pushctl"
+        } else {
+            super::SERVER.as_bytes()
+        });
         out.extend_from_slice(b"\r\nDate: ");
         push_date(unix_now(), out);
         out.extend_from_slice(b"\r\n");
-        if let Some(content_type) = self.content_type.filter(|content_type| !content_type.is_empty()) {
+        if let Some(content_type) = self
+            .content_type
+            .filter(|content_type| !content_type.is_empty())
+        {
             push_line(b"Content-Type: ", content_type, out);
         }
         if let Some(length) = self.content_length {
@@ -330,18 +363,26 @@ impl Head<'_> {
         if self.chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
-        out.extend_from_slice(if self.keep_alive { b"Connection: keep-alive\r\n" } else { b"Connection: close\r\n" });
+        out.extend_from_slice(if self.keep_alive {
+            b"Connection: keep-alive\r\n"
+        } else {
+            b"Connection: close\r\n"
+        });
         out.extend_from_slice(self.headers);
         out.extend_from_slice(b"\r\n");
     }
 }
 
-/// Appends `name value CRLF`; control bytes of the value are left out, so that it cannot add headers of its own.
+/// Appends `name value CRLF`; control bytes of the value are left out, so that it cannot add
+/// headers of its own.
 pub fn push_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     let is_clean = |byte: &u8| (*byte >= b' ') | (*byte == b'\t');
     out.extend_from_slice(name);
     // Without an exit in the middle the compiler looks at many bytes at once.
-    if value.iter().fold(true, |clean, byte| clean & is_clean(byte)) {
+    if value
+        .iter()
+        .fold(true, |clean, byte| clean & is_clean(byte))
+    {
         out.extend_from_slice(value);
     } else {
         out.extend(value.iter().filter(|byte| is_clean(byte)));
@@ -354,7 +395,8 @@ pub fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends an HTTP date; formatted once per second and thread, because most are of the present second.
+/// Appends an HTTP date; formatted once per second and thread, because most are of the present
+/// second.
 pub fn push_date(unix_seconds: u64, out: &mut Vec<u8>) {
     thread_local! {
         static DATE: Cell<(u64, [u8; 29])> = const { Cell::new((u64::MAX, [b' '; 29])) };
@@ -363,7 +405,9 @@ pub fn push_date(unix_seconds: u64, out: &mut Vec<u8>) {
     if second != unix_seconds {
         second = unix_seconds;
         let date = http_date(unix_seconds);
-        text.iter_mut().zip(date.bytes()).for_each(|(to, from)| *to = from);
+        text.iter_mut()
+            .zip(date.bytes())
+            .for_each(|(to, from)| *to = from);
         DATE.set((second, text));
     }
     out.extend_from_slice(&text);
@@ -376,15 +420,33 @@ mod tests {
     #[test]
     fn an_empty_content_type_is_left_out() {
         let mut out = Vec::new();
-        let response = Response { content_type: Some(Bytes::new()), ..Response::header_only(Status::OK, &b""[..]) };
-        response.write(Connection { minor_version: 1, keep_alive: true, is_head: false }, &mut out);
-        assert!(!out.windows(12).any(|part| part == b"Content-Type"), "{}", String::from_utf8_lossy(&out));
+        let response = Response {
+            content_type: Some(Bytes::new()),
+            ..Response::header_only(Status::OK, &b""[..])
+        };
+        response.write(
+            Connection {
+                minor_version: 1,
+                keep_alive: true,
+                is_head: false,
+            },
+            &mut out,
+        );
+        assert!(
+            !out.windows(12).any(|part| part == b"Content-Type"),
+            "{}",
+            String::from_utf8_lossy(&out)
+        );
     }
 
     #[test]
     fn a_header_value_cannot_add_a_header() {
         let mut out = Vec::new();
-        push_line(b"Access-Control-Allow-Origin: ", b"a\r\nSet-Cookie: b\0", &mut out);
+        push_line(
+            b"Access-Control-Allow-Origin: ",
+            b"a\r\nSet-Cookie: b\0",
+            &mut out,
+        );
         assert_eq!(out, b"Access-Control-Allow-Origin: aSet-Cookie: b\r\n");
     }
 }

@@ -1,6 +1,8 @@
-//! A server while it runs: accepting, orders from outside, the reload of the configuration, and the end.
+//! A server while it runs: accepting, orders from outside, the reload of the configuration, and the
+//! end.
 //!
-//! A reload opens everything that it needs before it changes anything, so that it is done as a whole or not at all.
+//! A reload opens everything that it needs before it changes anything, so that it is done as a
+//! whole or not at all.
 
 use std::io;
 use std::sync::Arc;
@@ -83,16 +85,22 @@ impl Kept {
 impl std::fmt::Display for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Kept::Shards { running, wanted } => write!(f, "the number of shards stays {running} until a restart, which makes it {wanted}"),
+            Kept::Shards { running, wanted } => write!(
+                f,
+                "the number of shards stays {running} until a restart, which makes it {wanted}"
+            ),
             Kept::EventsChannel => f.write_str("the events channel stays as it is until a restart"),
-            Kept::AcceptsIpv4(address) => write!(f, "\"ipv6only\" of {address} stays as it is until a restart"),
+            Kept::AcceptsIpv4(address) => write!(
+                f,
+                "\"ipv6only\" of {address} stays as it is until a restart"
+            ),
         }
     }
 }
 
 impl Server {
-    /// Serves until it is told to stop, then ends all connections properly. Whoever gives orders has to stay: without
-    /// anybody the server stops.
+    /// Serves until it is told to stop, then ends all connections properly. Whoever gives orders
+    /// has to stay: without anybody the server stops.
     ///
     /// # Errors
     /// When a shard cannot be started or a listener breaks.
@@ -137,11 +145,25 @@ struct Running {
 
 impl Running {
     fn start(server: Server) -> Result<Self, ServerError> {
-        let Server { generation, passed, bound, broker } = server;
+        let Server {
+            generation,
+            passed,
+            bound,
+            broker,
+        } = server;
         let generation = Arc::new(generation);
         let shards = Shards::start(&generation, &broker)?;
-        let (accepting, listeners, next_listener) = (JoinSet::new(), Vec::new(), bound.len() as ListenerNumber);
-        let mut running = Self { generation, passed, broker, shards, accepting, listeners, next_listener };
+        let (accepting, listeners, next_listener) =
+            (JoinSet::new(), Vec::new(), bound.len() as ListenerNumber);
+        let mut running = Self {
+            generation,
+            passed,
+            broker,
+            shards,
+            accepting,
+            listeners,
+            next_listener,
+        };
         for (number, bound) in (0..).zip(bound) {
             let address = bound.address().map_err(ServerError::Accept)?;
             running.accept((number, address, bound));
@@ -152,7 +174,12 @@ impl Running {
     fn accept(&mut self, (number, address, bound): Opened) {
         let shards = Arc::clone(&self.shards);
         let take = async move |accepted| shards.place(accepted, number).await;
-        self.listeners.push((number, address, self.accepting.spawn(bound.accept_all(self.broker.clone(), take))));
+        self.listeners.push((
+            number,
+            address,
+            self.accepting
+                .spawn(bound.accept_all(self.broker.clone(), take)),
+        ));
     }
 
     /// Goes on with `config`, or changes nothing.
@@ -166,29 +193,53 @@ impl Running {
         self.broker.apply(config.broker.clone());
         self.shards.admission.apply(&config.limits);
         self.shards.reload(&self.generation).await;
-        let (going, staying) = std::mem::take(&mut self.listeners).into_iter().partition(|(number, ..)| !numbers.contains(number));
+        let (going, staying) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition(|(number, ..)| !numbers.contains(number));
         self.listeners = staying;
-        let opened_addresses = opened.iter().map(|(_, address, _)| address.clone()).collect();
+        let opened_addresses = opened
+            .iter()
+            .map(|(_, address, _)| address.clone())
+            .collect();
         opened.into_iter().for_each(|opened| self.accept(opened));
-        let closed = going.into_iter().map(|(_, address, task): (_, _, AbortHandle)| {
-            task.abort();
-            address
-        });
+        let closed = going
+            .into_iter()
+            .map(|(_, address, task): (_, _, AbortHandle)| {
+                task.abort();
+                address
+            });
         let closed = closed.collect();
         http::reopen_access_logs();
-        let addresses = self.listeners.iter().map(|(_, address, _)| address.clone()).collect();
-        Ok(Reloaded { extent: self.generation.extent(), addresses, opened: opened_addresses, closed, kept })
+        let addresses = self
+            .listeners
+            .iter()
+            .map(|(_, address, _)| address.clone())
+            .collect();
+        Ok(Reloaded {
+            extent: self.generation.extent(),
+            addresses,
+            opened: opened_addresses,
+            closed,
+            kept,
+        })
     }
 
     /// The numbers of the listeners of `config`, and those among them that are new, opened.
     fn open(&mut self, config: &Config) -> Result<(Vec<ListenerNumber>, Vec<Opened>), ServerError> {
         let before = &self.generation;
-        let mut free: Vec<(ListenerNumber, &Listener)> =
-            before.listeners.iter().map(|(number, _)| *number).zip(&before.config.listeners).collect();
+        let mut free: Vec<(ListenerNumber, &Listener)> = before
+            .listeners
+            .iter()
+            .map(|(number, _)| *number)
+            .zip(&before.config.listeners)
+            .collect();
         let mut numbers = Vec::new();
         let mut new = Vec::new();
         for listener in &config.listeners {
-            if let Some(at) = free.iter().position(|(_, known)| known.address == listener.address) {
+            if let Some(at) = free
+                .iter()
+                .position(|(_, known)| known.address == listener.address)
+            {
                 numbers.push(free.remove(at).0);
             } else {
                 numbers.push(self.next_listener);
@@ -197,10 +248,16 @@ impl Running {
             }
         }
         let open = |(number, listener): (ListenerNumber, &Listener)| {
-            let bound = bind(listener, config, &self.passed).map_err(|error| explained(error, listener, &free))?;
+            let bound = bind(listener, config, &self.passed)
+                .map_err(|error| explained(error, listener, &free))?;
             Ok((number, bound.address().map_err(ServerError::Accept)?, bound))
         };
-        Ok((numbers, new.into_iter().map(open).collect::<Result<Vec<_>, ServerError>>()?))
+        Ok((
+            numbers,
+            new.into_iter()
+                .map(open)
+                .collect::<Result<Vec<_>, ServerError>>()?,
+        ))
     }
 
     /// Puts into `config` what cannot change while the server runs.
@@ -208,7 +265,10 @@ impl Running {
         let (before, mut kept) = (&self.generation.config, Vec::new());
         let wanted = shards_of(config);
         if wanted != before.shards {
-            kept.push(Kept::Shards { running: before.shards, wanted });
+            kept.push(Kept::Shards {
+                running: before.shards,
+                wanted,
+            });
         }
         config.shards = before.shards;
         if config.broker.events_channel_id != before.broker.events_channel_id {
@@ -216,8 +276,15 @@ impl Running {
             config.broker.events_channel_id = before.broker.events_channel_id.clone();
         }
         for (number, listener) in numbers.iter().zip(&mut config.listeners) {
-            let known = self.generation.listeners.iter().zip(&before.listeners).find(|((other, _), _)| other == number);
-            if let Some((_, known)) = known.filter(|(_, known)| known.accepts_ipv4 != listener.accepts_ipv4) {
+            let known = self
+                .generation
+                .listeners
+                .iter()
+                .zip(&before.listeners)
+                .find(|((other, _), _)| other == number);
+            if let Some((_, known)) =
+                known.filter(|(_, known)| known.accepts_ipv4 != listener.accepts_ipv4)
+            {
                 kept.push(Kept::AcceptsIpv4(listener.address.clone()));
                 listener.accepts_ipv4 = known.accepts_ipv4;
             }
@@ -225,7 +292,8 @@ impl Running {
         kept
     }
 
-    /// Answers as soon as every shard has; a shard that does not must not keep us from anything else.
+    /// Answers as soon as every shard has; a shard that does not must not keep us from anything
+    /// else.
     fn answer(&self, answer: oneshot::Sender<()>) {
         let shards = Arc::clone(&self.shards);
         tokio::spawn(async move {
@@ -260,16 +328,28 @@ impl Running {
 }
 
 /// Says what to do where the port of a listener is that of one that goes.
-fn explained(error: ServerError, listener: &Listener, going: &[(ListenerNumber, &Listener)]) -> ServerError {
-    let ServerError::Bind { address, reason } = error else { return error };
+fn explained(
+    error: ServerError,
+    listener: &Listener,
+    going: &[(ListenerNumber, &Listener)],
+) -> ServerError {
+    let ServerError::Bind { address, reason } = error else {
+        return error;
+    };
     let port = |address: &ListenAddress| match address {
         ListenAddress::Tcp(address) => Some(address.port()),
         ListenAddress::Unix(_) => None,
     };
     let wanted = port(&listener.address).filter(|_| reason.kind() == io::ErrorKind::AddrInUse);
-    let used = going.iter().map(|(_, listener)| &listener.address).find(|used| wanted.is_some() && port(used) == wanted);
+    let used = going
+        .iter()
+        .map(|(_, listener)| &listener.address)
+        .find(|used| wanted.is_some() && port(used) == wanted);
     match used {
-        Some(used) => ServerError::Overlap { address, used: used.clone() },
+        Some(used) => ServerError::Overlap {
+            address,
+            used: used.clone(),
+        },
         None => ServerError::Bind { address, reason },
     }
 }
@@ -283,21 +363,36 @@ struct Shards {
 impl Shards {
     fn start(generation: &Arc<Generation>, broker: &Broker) -> Result<Arc<Self>, ServerError> {
         let config = &generation.config;
-        let start = |index| ShardThread::start(index, Arc::clone(generation), broker.clone()).map_err(ServerError::Shard);
-        let threads = (0..config.shards).map(start).collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(Self { threads, admission: Admission::new(config.shards, &config.limits, broker.clone()) }))
+        let start = |index| {
+            ShardThread::start(index, Arc::clone(generation), broker.clone())
+                .map_err(ServerError::Shard)
+        };
+        let threads = (0..config.shards)
+            .map(start)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Arc::new(Self {
+            threads,
+            admission: Admission::new(config.shards, &config.limits, broker.clone()),
+        }))
     }
 
     /// Gives a connection to its shard, or refuses it.
     async fn place(&self, accepted: Accepted, listener: ListenerNumber) {
         match self.admission.admit(accepted.source()) {
-            Ok(admitted) => self.threads[admitted.shard()].give(accepted, listener, admitted).await,
+            Ok(admitted) => {
+                self.threads[admitted.shard()]
+                    .give(accepted, listener, admitted)
+                    .await
+            }
             Err(_counted) => accepted.refuse(),
         }
     }
 
     async fn reload(&self, generation: &Arc<Generation>) {
-        let reloads = self.threads.iter().map(|thread| thread.reload(Arc::clone(generation)));
+        let reloads = self
+            .threads
+            .iter()
+            .map(|thread| thread.reload(Arc::clone(generation)));
         futures_util::future::join_all(reloads).await;
     }
 

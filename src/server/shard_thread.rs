@@ -20,7 +20,8 @@ use super::http::{Accepted, Backend, Connection, PendingNotices, Place, Site};
 use super::subscriber::Formats;
 use super::time_limit;
 
-/// Orders on their way to a shard, accepted connections above all; when there are more, accepting waits.
+/// Orders on their way to a shard, accepted connections above all; when there are more, accepting
+/// waits.
 const MAX_ARRIVING: usize = 1024;
 
 /// A handle to a shard's thread.
@@ -41,33 +42,51 @@ enum Order {
 
 impl ShardThread {
     /// Starts shard number `index`.
-    pub(super) fn start(index: usize, generation: Arc<Generation>, broker: Broker) -> io::Result<Self> {
+    pub(super) fn start(
+        index: usize,
+        generation: Arc<Generation>,
+        broker: Broker,
+    ) -> io::Result<Self> {
         let (orders, coming) = mpsc::channel(MAX_ARRIVING);
         let (stop, stopped) = watch::channel(None);
         let (built, is_built) = std::sync::mpsc::sync_channel(1);
-        std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-            // It cannot leave its thread.
-            let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(built.send(Err(error))),
-            };
-            // Whoever asked waits for it.
-            drop(built.send(Ok(())));
-            let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
-            broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
-            let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
-            let thread = Thread::new(shard, &generation);
-            drop(generation);
-            runtime.block_on(thread.run((coming, stopped)));
-        })?;
+        std::thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                // It cannot leave its thread.
+                let runtime = match Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default())
+                {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(built.send(Err(error))),
+                };
+                // Whoever asked waits for it.
+                drop(built.send(Ok(())));
+                let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
+                broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
+                let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
+                let thread = Thread::new(shard, &generation);
+                drop(generation);
+                runtime.block_on(thread.run((coming, stopped)));
+            })?;
         is_built.recv().map_err(io::Error::other)??;
         Ok(Self { orders, stop })
     }
 
     /// Gives a connection to the shard.
-    pub(super) async fn give(&self, accepted: Accepted, listener: ListenerNumber, admitted: Admitted) {
+    pub(super) async fn give(
+        &self,
+        accepted: Accepted,
+        listener: ListenerNumber,
+        admitted: Admitted,
+    ) {
         // A shard that has ended needs no connections.
-        drop(self.orders.send(Order::Serve(accepted, listener, admitted)).await);
+        drop(
+            self.orders
+                .send(Order::Serve(accepted, listener, admitted))
+                .await,
+        );
     }
 
     /// Lets the shard go on with another configuration; ready when it does.
@@ -112,14 +131,24 @@ struct Thread {
 impl Thread {
     fn new(shard: Shard, generation: &Generation) -> Self {
         let notices = PendingNotices::default();
-        let places = sites(generation, &notices).map(|(number, site)| (number, Rc::new(Place::new(site)))).collect();
-        Self { shard, places, notices }
+        let places = sites(generation, &notices)
+            .map(|(number, site)| (number, Rc::new(Place::new(site))))
+            .collect();
+        Self {
+            shard,
+            places,
+            notices,
+        }
     }
 
     /// Serves until it is told to stop; then ends what there is.
     async fn run(mut self, (mut orders, mut stopped): Orders) {
-        let deliver = keep_running(&self.shard, "delivery", async |shard: Shard| shard.deliver().await);
-        let keep_time = keep_running(&self.shard, "time-keeping", async |shard: Shard| shard.keep_time().await);
+        let deliver = keep_running(&self.shard, "delivery", async |shard: Shard| {
+            shard.deliver().await
+        });
+        let keep_time = keep_running(&self.shard, "time-keeping", async |shard: Shard| {
+            shard.keep_time().await
+        });
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -141,10 +170,16 @@ impl Thread {
         if time_limit::within(grace, drained).await.is_none() {
             let (connections, notices) = (self.shard.connections(), self.notices.count());
             if connections > 0 {
-                tracing::warn!(connections, "connections did not end within the time of grace and are cut (--grace)");
+                tracing::warn!(
+                    connections,
+                    "connections did not end within the time of grace and are cut (--grace)"
+                );
             }
             if notices > 0 {
-                tracing::warn!(notices, "back-ends did not answer notices of hooks within the time of grace (--grace)");
+                tracing::warn!(
+                    notices,
+                    "back-ends did not answer notices of hooks within the time of grace (--grace)"
+                );
             }
         }
         deliver.abort();
@@ -155,8 +190,11 @@ impl Thread {
         match order {
             Order::Serve(accepted, listener, admitted) => {
                 // The listener may have been taken away meanwhile.
-                let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener) else {
-                    tracing::debug!("a connection is ended: its listener was removed while it was on the way to its thread");
+                let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener)
+                else {
+                    tracing::debug!(
+                        "a connection is ended: its listener was removed while it was on the way to its thread"
+                    );
                     return self.shard.broker().count(Incident::EndedByShutdown);
                 };
                 let (outlet, peer) = match accepted.open() {
@@ -180,8 +218,8 @@ impl Thread {
         }
     }
 
-    /// Lets the next request of every connection be served with this configuration. Followers stay, but those whose
-    /// listener or location is gone.
+    /// Lets the next request of every connection be served with this configuration. Followers stay,
+    /// but those whose listener or location is gone.
     fn reload(&mut self, generation: &Generation) {
         self.shard.set_timeouts(timeouts(&generation.config.limits));
         let mut before = std::mem::take(&mut self.places);
@@ -202,30 +240,52 @@ impl Thread {
 }
 
 /// The sites of a shard; they share their formats.
-fn sites(generation: &Generation, notices: &PendingNotices) -> impl Iterator<Item = (ListenerNumber, Site)> {
+fn sites(
+    generation: &Generation,
+    notices: &PendingNotices,
+) -> impl Iterator<Item = (ListenerNumber, Site)> {
     let (formats, config) = (Rc::new(Formats::default()), &generation.config);
     let backend = Arc::new(Backend::new(&config.limits, notices.clone()));
-    generation.listeners.iter().zip(&config.listeners).map(move |((number, census), listener)| {
-        let listener = (listener.clone(), Arc::clone(census));
-        (*number, Site::new(listener, config.limits.clone(), Rc::clone(&formats), Arc::clone(&backend)))
-    })
+    generation
+        .listeners
+        .iter()
+        .zip(&config.listeners)
+        .map(move |((number, census), listener)| {
+            let listener = (listener.clone(), Arc::clone(census));
+            (
+                *number,
+                Site::new(
+                    listener,
+                    config.limits.clone(),
+                    Rc::clone(&formats),
+                    Arc::clone(&backend),
+                ),
+            )
+        })
 }
 
 /// Serves a connection; a panic costs it alone, and what it had in the shard goes with it.
 ///
-/// Every connection has one such future for as long as it lives, and of an `async fn` each argument takes its place twice.
+/// Every connection has one such future for as long as it lives, and of an `async fn` each argument
+/// takes its place twice.
 fn serve(connection: Connection, admitted: Admitted, shard: Shard) -> impl Future<Output = ()> {
-    AssertUnwindSafe(connection.run()).catch_unwind().map(move |ended| {
-        let _admitted = admitted;
-        if ended.is_err() {
-            shard.broker().count(Incident::Panic);
-        }
-    })
+    AssertUnwindSafe(connection.run())
+        .catch_unwind()
+        .map(move |ended| {
+            let _admitted = admitted;
+            if ended.is_err() {
+                shard.broker().count(Incident::Panic);
+            }
+        })
 }
 
-/// Runs a task of the shard until it is aborted. If it panics, that is logged and it starts again: a mistake in one
-/// round must not end all that come after it.
-fn keep_running(shard: &Shard, what: &'static str, task: impl AsyncFn(Shard) + 'static) -> JoinHandle<()> {
+/// Runs a task of the shard until it is aborted. If it panics, that is logged and it starts again:
+/// a mistake in one round must not end all that come after it.
+fn keep_running(
+    shard: &Shard,
+    what: &'static str,
+    task: impl AsyncFn(Shard) + 'static,
+) -> JoinHandle<()> {
     let shard = shard.clone();
     let task = Rc::new(task);
     tokio::task::spawn_local(async move {

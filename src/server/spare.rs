@@ -5,7 +5,8 @@ use std::cell::RefCell;
 /// Most buffers that a thread keeps.
 const MAX_KEPT: usize = 8;
 
-/// Largest buffer that is kept: one that waits for a socket afterwards should not be much larger than what is in it.
+/// Largest buffer that is kept: one that waits for a socket afterwards should not be much larger
+/// than what is in it.
 const MAX_KEPT_BYTES: usize = 2 * 1024;
 
 thread_local! {
@@ -43,6 +44,9 @@ mod tests {
         let buffer = take(10);
         assert!(buffer.is_empty() && buffer.capacity() >= 100);
         (0..2 * MAX_KEPT).for_each(|_| give(vec![1]));
-        assert_eq!((0..2 * MAX_KEPT).filter(|_| take(0).capacity() > 0).count(), MAX_KEPT);
+        assert_eq!(
+            (0..2 * MAX_KEPT).filter(|_| take(0).capacity() > 0).count(),
+            MAX_KEPT
+        );
     }
 }

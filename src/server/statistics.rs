@@ -1,4 +1,5 @@
-//! Statistics locations: `GET /channels-stats[?id=…]` (reference section 6). 200, 400, 404; 405 for other methods.
+//! Statistics locations: `GET /channels-stats[?id=…]` (reference section 6). 200, 400, 404; 405 for
+//! other methods.
 //!
 //! The built-in location shows further numbers; others do so with `?details=1`.
 
@@ -44,7 +45,13 @@ impl Listing {
     /// Makes the list: about a microsecond for each channel.
     #[must_use]
     pub fn response(&self) -> Response {
-        let Self { broker, prefix, notation, with_details, headers } = self;
+        let Self {
+            broker,
+            prefix,
+            notation,
+            with_details,
+            headers,
+        } = self;
         let body = notation.group(broker.list(prefix), &broker.summary(), *with_details);
         Response::sized(Self::STATUS, notation.content_type(), headers.clone(), body)
     }
@@ -58,9 +65,17 @@ impl Listing {
 
 /// Answers a request at a statistics location.
 #[must_use]
-pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &LocationSettings, broker: &Broker) -> Answer {
+pub fn answer(
+    request: &Request<'_>,
+    variables: &dyn Variables,
+    settings: &LocationSettings,
+    broker: &Broker,
+) -> Answer {
     if request.method != "GET" {
-        return Answer::Respond(Response::header_only(Status::NOT_ALLOWED, [NO_CACHE, b"Allow: GET\r\n"].concat()));
+        return Answer::Respond(Response::header_only(
+            Status::NOT_ALLOWED,
+            [NO_CACHE, b"Allow: GET\r\n"].concat(),
+        ));
     }
     let notation = Notation::accepted(request.header("accept"));
     // What the module does not have is not put into the answers of its locations unasked.
@@ -69,17 +84,36 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
         None => settings.is_json(),
     };
     let headers: Cow<'static, [u8]> = Cow::Owned([NO_CACHE, VERSION_LINES].concat());
-    let path = settings.channels_path.as_ref().and_then(|path| path.evaluate_name(variables)).unwrap_or_default();
+    let path = settings
+        .channels_path
+        .as_ref()
+        .and_then(|path| path.evaluate_name(variables))
+        .unwrap_or_default();
     let ids = channels_path::parse(&path);
     if ids.is_empty() {
         let summary = broker.summary();
         let body = notation.summary(&summary, &workers(&summary), with_details);
-        return Answer::Respond(Response::sized(Status::OK, notation.content_type(), headers, body));
+        return Answer::Respond(Response::sized(
+            Status::OK,
+            notation.content_type(),
+            headers,
+            body,
+        ));
     }
-    let list = |prefix: Bytes| Listing { broker: broker.clone(), prefix, notation, with_details, headers: headers.clone() };
+    let list = |prefix: Bytes| Listing {
+        broker: broker.clone(),
+        prefix,
+        notation,
+        with_details,
+        headers: headers.clone(),
+    };
     let mut found: Vec<ChannelInfo> = Vec::new();
     for id in ids.iter().map(|channel| &channel.id) {
-        if broker.settings().max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+        if broker
+            .settings()
+            .max_channel_id_length
+            .is_some_and(|most| id.len() as u64 > most)
+        {
             return Answer::Respond(Refusal::IdTooLong.response(VERSION_LINES, false));
         }
         if let Some(star) = memchr::memchr(b'*', id) {
@@ -95,5 +129,13 @@ pub fn answer(request: &Request<'_>, variables: &dyn Variables, settings: &Locat
 
 fn workers(summary: &Summary) -> Vec<Worker> {
     let uptime = summary.uptime.as_secs();
-    summary.shards.iter().map(|shard| Worker { pid: shard.thread_id, subscribers: shard.subscribers, uptime }).collect()
+    summary
+        .shards
+        .iter()
+        .map(|shard| Worker {
+            pid: shard.thread_id,
+            subscribers: shard.subscribers,
+            uptime,
+        })
+        .collect()
 }

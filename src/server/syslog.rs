@@ -29,7 +29,11 @@ impl Sender {
     /// A way to this syslog; nothing is opened yet.
     #[must_use]
     pub(super) fn new(syslog: Arc<Syslog>) -> Self {
-        Self { syslog, socket: None, has_failed: false }
+        Self {
+            syslog,
+            socket: None,
+            has_failed: false,
+        }
     }
 
     /// Sends a line, without its end.
@@ -70,7 +74,11 @@ impl Sender {
 fn open(address: &SyslogAddress) -> io::Result<Socket> {
     match address {
         SyslogAddress::Udp(address) => {
-            let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+            let any: SocketAddr = if address.is_ipv4() {
+                ([0; 4], 0).into()
+            } else {
+                ([0_u16; 8], 0).into()
+            };
             let socket = UdpSocket::bind(any)?;
             socket.connect(address)?;
             Ok(Socket::Udp(socket))
@@ -90,11 +98,24 @@ fn datagram(syslog: &Syslog, severity: u8, line: &[u8], unix_seconds: u64) -> Ve
     let date = http_date(unix_seconds);
     // `Sun, 01 Nov 2026 08:00:00 GMT`
     let mut parts = date.split(' ').skip(1);
-    let (day, month, _, time) =
-        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next(), parts.next().unwrap_or_default());
+    let (day, month, _, time) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+        parts.next(),
+        parts.next().unwrap_or_default(),
+    );
     let priority = u16::from(syslog.facility) * 8 + u16::from(severity);
-    let host = if syslog.has_hostname { format!("{} ", super::hostname()) } else { String::new() };
-    let mut datagram = format!("<{priority}>{month} {:>2} {time} {host}{}: ", day.trim_start_matches('0'), syslog.tag).into_bytes();
+    let host = if syslog.has_hostname {
+        format!("{} ", super::hostname())
+    } else {
+        String::new()
+    };
+    let mut datagram = format!(
+        "<{priority}>{month} {:>2} {time} {host}{}: ",
+        day.trim_start_matches('0'),
+        syslog.tag
+    )
+    .into_bytes();
     datagram.extend_from_slice(line);
     datagram.truncate(MAX_BYTES);
     datagram
@@ -114,9 +135,17 @@ mod tests {
             has_hostname: false,
         };
         // Sunday, 1 November 2026.
-        let text = |syslog: &Syslog| String::from_utf8(datagram(syslog, 6, b"a line", 1_793_520_000)).expect("UTF-8");
+        let text = |syslog: &Syslog| {
+            String::from_utf8(datagram(syslog, 6, b"a line", 1_793_520_000)).expect("UTF-8")
+        };
         assert_eq!(text(&syslog), "<190>Nov  1 08:00:00 nginx: a line");
         let host = crate::server::hostname();
-        assert_eq!(text(&Syslog { has_hostname: true, ..syslog }), format!("<190>Nov  1 08:00:00 {host} nginx: a line"));
+        assert_eq!(
+            text(&Syslog {
+                has_hostname: true,
+                ..syslog
+            }),
+            format!("<190>Nov  1 08:00:00 {host} nginx: a line")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A time limit on work that waits for others, such as the response of a back-end. A pause of this process does not use it up:
-//! what arrived during the pause is in time, although it is read late.
+//! A time limit on work that waits for others, such as the response of a back-end. A pause of this
+//! process does not use it up: what arrived during the pause is in time, although it is read late.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -45,7 +45,10 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_within_its_limit_or_not_at_all() {
         assert_eq!(within(Duration::from_secs(5), async { 1 }).await, Some(1));
-        assert_eq!(within(Duration::from_millis(5), std::future::pending::<()>()).await, None);
+        assert_eq!(
+            within(Duration::from_millis(5), std::future::pending::<()>()).await,
+            None
+        );
         assert_eq!(within(Duration::ZERO, async { 1 }).await, Some(1));
     }
 }

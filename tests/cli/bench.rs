@@ -1,4 +1,5 @@
-//! `pushctl bench` from outside, against a small server that can be made to lose, repeat and reorder.
+//! `pushctl bench` from outside, against a small server that can be made to lose, repeat and
+//! reorder.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
@@ -52,7 +53,11 @@ pub(super) fn broker(fault: Fault) -> Fake {
         if request.line.starts_with("DELETE /pub?id=bench-") {
             return Reply::Send(refused("200 OK", "Channel deleted."));
         }
-        assert!(request.line.starts_with("POST /pub?id=bench-"), "{}", request.line);
+        assert!(
+            request.line.starts_with("POST /pub?id=bench-"),
+            "{}",
+            request.line
+        );
         let mut messages = messages.lock().expect("no test fails with the lock");
         let id = messages.len() + 1;
         let text = String::from_utf8(request.body.clone()).expect("texts of bench are ascii");
@@ -74,11 +79,13 @@ pub(super) fn broker(fault: Fault) -> Fake {
             };
             for id in which {
                 let message = match fault {
-                    Fault::Damage(bad) if number == 0 && id == bad => messages[id - 1].replacen("xx", "xy", 1),
-                    // The chunk keeps its length.
-                    Fault::Shorten(bad) if number == 0 && id == bad => {
-                        messages[id - 1].replacen("data: ", "data:  ", 1).replacen("xx", "x", 1)
+                    Fault::Damage(bad) if number == 0 && id == bad => {
+                        messages[id - 1].replacen("xx", "xy", 1)
                     }
+                    // The chunk keeps its length.
+                    Fault::Shorten(bad) if number == 0 && id == bad => messages[id - 1]
+                        .replacen("data: ", "data:  ", 1)
+                        .replacen("xx", "x", 1),
                     _ => messages[id - 1].clone(),
                 };
                 socket.write_all(message.as_bytes()).expect("bench reads");
@@ -93,36 +100,57 @@ pub(super) fn broker(fault: Fault) -> Fake {
 }
 
 fn bench(fault: Fault, args: &[&str]) -> (Outcome, Value) {
-    let outcome = broker(fault).run(&[&["bench", "-n", "3", "--messages", "10", "--json"], args].concat());
-    let report = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+    let outcome =
+        broker(fault).run(&[&["bench", "-n", "3", "--messages", "10", "--json"], args].concat());
+    let report = serde_json::from_str(&outcome.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
     (outcome, report)
 }
 
 #[test]
 fn bench_reports_a_faultless_run() {
-    for args in [["--publishers", "1"], ["--publishers", "4"], ["--rate", "1000"], ["--size", "5000"]] {
+    for args in [
+        ["--publishers", "1"],
+        ["--publishers", "4"],
+        ["--rate", "1000"],
+        ["--size", "5000"],
+    ] {
         let (outcome, report) = bench(Fault::None, &args);
         assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{args:?}");
         assert_eq!(outcome.stdout.lines().count(), 1);
-        for (key, value) in
-            [("published", 10), ("expected", 30), ("delivered", 30), ("lost", 0), ("duplicated", 0), ("reordered", 0), ("subscribers", 3)]
-        {
+        for (key, value) in [
+            ("published", 10),
+            ("expected", 30),
+            ("delivered", 30),
+            ("lost", 0),
+            ("duplicated", 0),
+            ("reordered", 0),
+            ("subscribers", 3),
+        ] {
             assert_eq!(report[key], value, "{args:?}: {key}");
         }
         assert!(report["deliveries_per_second"].as_f64() > Some(0.0));
-        let latency: Vec<f64> =
-            ["p50", "p90", "p99", "p99.9", "max"].iter().map(|key| report["latency_ms"][key].as_f64().expect("a number")).collect();
+        let latency: Vec<f64> = ["p50", "p90", "p99", "p99.9", "max"]
+            .iter()
+            .map(|key| report["latency_ms"][key].as_f64().expect("a number"))
+            .collect();
         assert!(latency[0] > 0.0 && latency.is_sorted(), "{latency:?}");
     }
 }
 
 #[test]
 fn bench_tells_lost_repeated_and_reordered_messages() {
-    for (fault, expected) in
-        [(Fault::Lose(4), [1, 0, 0]), (Fault::Lose(10), [1, 0, 0]), (Fault::Repeat(4), [0, 1, 0]), (Fault::Delay(4), [0, 0, 1])]
-    {
+    for (fault, expected) in [
+        (Fault::Lose(4), [1, 0, 0]),
+        (Fault::Lose(10), [1, 0, 0]),
+        (Fault::Repeat(4), [0, 1, 0]),
+        (Fault::Delay(4), [0, 0, 1]),
+    ] {
         let (outcome, report) = bench(fault, &["--timeout", "2s"]);
-        assert_eq!([&report["lost"], &report["duplicated"], &report["reordered"]], expected);
+        assert_eq!(
+            [&report["lost"], &report["duplicated"], &report["reordered"]],
+            expected
+        );
         assert_eq!(outcome.code, 8);
     }
 }
@@ -131,17 +159,33 @@ fn bench_tells_lost_repeated_and_reordered_messages() {
 fn bench_leaves_no_channel_behind() {
     let fake = broker(Fault::None);
     assert_eq!(fake.run(&["bench", "-n", "2", "--messages", "3"]).code, 0);
-    let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
-    let channel = lines.iter().find_map(|line| line.strip_prefix("GET /ev/")).expect("somebody subscribes");
+    let lines: Vec<_> = fake
+        .requests()
+        .into_iter()
+        .map(|request| request.line)
+        .collect();
+    let channel = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("GET /ev/"))
+        .expect("somebody subscribes");
     assert_eq!(lines.last(), Some(&format!("DELETE /pub?id={channel}")));
 }
 
 #[test]
 fn bench_ends_when_a_subscriber_is_refused() {
-    let fake = Fake::always(&refused("403 Forbidden", "Subscribers limit per channel has been exceeded."));
+    let fake = Fake::always(&refused(
+        "403 Forbidden",
+        "Subscribers limit per channel has been exceeded.",
+    ));
     let outcome = fake.run(&["bench", "-n", "2", "--mode", "lp"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
-    assert!(outcome.stderr.ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -165,11 +209,22 @@ fn bench_finds_no_fault_in_our_own_server() {
             "--json",
         ];
         let outcome = run(&args, b"");
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{mode}: {}", outcome.stdout);
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (0, ""),
+            "{mode}: {}",
+            outcome.stdout
+        );
         let report: Value = serde_json::from_str(&outcome.stdout).expect("one object");
         assert_eq!(report["processes"], 1);
-        for (key, value) in [("published", 120), ("delivered", 4000), ("lost", 0), ("duplicated", 0), ("reordered", 0), ("disconnected", 0)]
-        {
+        for (key, value) in [
+            ("published", 120),
+            ("delivered", 4000),
+            ("lost", 0),
+            ("duplicated", 0),
+            ("reordered", 0),
+            ("disconnected", 0),
+        ] {
             assert_eq!(report[key], value, "{mode}: {key}");
         }
     }
@@ -179,7 +234,10 @@ fn bench_finds_no_fault_in_our_own_server() {
 fn bench_tells_damaged_texts() {
     for fault in [Fault::Damage(4), Fault::Shorten(10)] {
         let (outcome, report) = bench(fault, &["--timeout", "2s"]);
-        assert_eq!([&report["corrupt"], &report["lost"], &report["delivered"]], [1, 0, 30]);
+        assert_eq!(
+            [&report["corrupt"], &report["lost"], &report["delivered"]],
+            [1, 0, 30]
+        );
         assert_eq!(outcome.code, 8);
     }
 }
@@ -187,9 +245,14 @@ fn bench_tells_damaged_texts() {
 #[test]
 fn bench_tells_why_subscribers_left() {
     let (outcome, report) = bench(Fault::HangUp(4), &["--timeout", "20s"]);
-    assert_eq!((outcome.code, &report["lost"], &report["disconnected"]), (8, &21.into(), &3.into()));
+    assert_eq!(
+        (outcome.code, &report["lost"], &report["disconnected"]),
+        (8, &21.into(), &3.into())
+    );
     assert!(
-        outcome.stderr.starts_with("pushctl: 3 of 3 subscribers were disconnected; the first one: the connection to "),
+        outcome.stderr.starts_with(
+            "pushctl: 3 of 3 subscribers were disconnected; the first one: the connection to "
+        ),
         "{}",
         outcome.stderr
     );
@@ -198,11 +261,36 @@ fn bench_tells_why_subscribers_left() {
 #[test]
 fn bench_does_not_wait_for_ever_for_an_answer() {
     let fake = broker(Fault::Silence(4));
-    let outcome = fake.run(&["bench", "-n", "3", "--messages", "10", "--json", "--timeout", "1s"]);
+    let outcome = fake.run(&[
+        "bench",
+        "-n",
+        "3",
+        "--messages",
+        "10",
+        "--json",
+        "--timeout",
+        "1s",
+    ]);
     let report: Value = serde_json::from_str(&outcome.stdout).expect("what was done is reported");
-    assert_eq!((outcome.code, &report["published"], &report["delivered"], &report["lost"]), (6, &3.into(), &9.into(), &0.into()));
-    assert!(outcome.stderr.ends_with(" within 1s (see --timeout)\n"), "{}", outcome.stderr);
-    assert!(fake.requests().last().is_some_and(|request| request.line.starts_with("DELETE ")));
+    assert_eq!(
+        (
+            outcome.code,
+            &report["published"],
+            &report["delivered"],
+            &report["lost"]
+        ),
+        (6, &3.into(), &9.into(), &0.into())
+    );
+    assert!(
+        outcome.stderr.ends_with(" within 1s (see --timeout)\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        fake.requests()
+            .last()
+            .is_some_and(|request| request.line.starts_with("DELETE "))
+    );
 }
 
 #[test]
@@ -211,38 +299,100 @@ fn bench_tidies_up_when_interrupted() {
     let child = fake.spawn(&["bench", "-n", "2", "--rate", "5", "--messages", "1000"]);
     // Two subscribers, at least one count of them, and a message.
     let is_post = |request: &super::fake::Request| request.line.starts_with("POST ");
-    crate::support::wait_until("a message is published", || fake.requests().iter().any(is_post));
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).expect("it runs");
+    crate::support::wait_until("a message is published", || {
+        fake.requests().iter().any(is_post)
+    });
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::INT,
+    )
+    .expect("it runs");
     let output = child.wait_with_output().expect("it ends");
     let report = String::from_utf8(output.stdout).expect("UTF-8");
     // What was measured until then is told.
-    assert_eq!((output.status.code(), report.contains("published") && report.contains("delivered")), (Some(130), true), "{report}");
-    assert!(fake.requests().last().is_some_and(|request| request.line.starts_with("DELETE ")));
+    assert_eq!(
+        (
+            output.status.code(),
+            report.contains("published") && report.contains("delivered")
+        ),
+        (Some(130), true),
+        "{report}"
+    );
+    assert!(
+        fake.requests()
+            .last()
+            .is_some_and(|request| request.line.starts_with("DELETE "))
+    );
 }
 
 #[test]
 fn a_stalling_server_makes_everything_behind_it_late() {
     let (outcome, report) = bench(Fault::Stall(3), &["--rate", "200"]);
-    assert_eq!((outcome.code, &report["delivered"], &report["rate"]), (0, &30.into(), &200.0.into()));
+    assert_eq!(
+        (outcome.code, &report["delivered"], &report["rate"]),
+        (0, &30.into(), &200.0.into())
+    );
     // Seven of ten messages were due long before they could be sent, and say so.
-    assert!(report["latency_ms"]["p50"].as_f64() > Some(400.0), "{report}");
+    assert!(
+        report["latency_ms"]["p50"].as_f64() > Some(400.0),
+        "{report}"
+    );
     assert!(report["behind_ms"].as_f64() > Some(400.0), "{report}");
 }
 
 #[test]
 fn several_processes_add_up_to_one() {
-    for (fault, faults, code) in
-        [(Fault::None, [0, 0, 0], 0), (Fault::Lose(4), [1, 0, 0], 8), (Fault::Repeat(4), [0, 1, 0], 8), (Fault::Delay(4), [0, 0, 1], 8)]
-    {
-        let args = ["bench", "-n", "7", "--messages", "10", "--json", "--processes", "3", "--timeout", "5s", "--warm-up", "1ms"];
+    for (fault, faults, code) in [
+        (Fault::None, [0, 0, 0], 0),
+        (Fault::Lose(4), [1, 0, 0], 8),
+        (Fault::Repeat(4), [0, 1, 0], 8),
+        (Fault::Delay(4), [0, 0, 1], 8),
+    ] {
+        let args = [
+            "bench",
+            "-n",
+            "7",
+            "--messages",
+            "10",
+            "--json",
+            "--processes",
+            "3",
+            "--timeout",
+            "5s",
+            "--warm-up",
+            "1ms",
+        ];
         let fake = broker(fault);
         let outcome = fake.run(&args);
-        let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
-        assert_eq!([&report["lost"], &report["duplicated"], &report["reordered"]], faults);
-        assert_eq!((outcome.code, &report["processes"], &report["expected"]), (code, &3.into(), &70.into()), "{}", outcome.stderr);
-        let counted: u64 = report["histogram"].as_array().expect("bars").iter().filter_map(|bar| bar["count"].as_u64()).sum();
-        let in_time: u64 = report["timeline"]["delivered"].as_array().expect("steps").iter().filter_map(Value::as_u64).sum();
-        assert_eq!(in_time, report["delivered"].as_u64().expect("a number"), "each delivery is in one step of time");
+        let report: Value = serde_json::from_str(&outcome.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+        assert_eq!(
+            [&report["lost"], &report["duplicated"], &report["reordered"]],
+            faults
+        );
+        assert_eq!(
+            (outcome.code, &report["processes"], &report["expected"]),
+            (code, &3.into(), &70.into()),
+            "{}",
+            outcome.stderr
+        );
+        let counted: u64 = report["histogram"]
+            .as_array()
+            .expect("bars")
+            .iter()
+            .filter_map(|bar| bar["count"].as_u64())
+            .sum();
+        let in_time: u64 = report["timeline"]["delivered"]
+            .as_array()
+            .expect("steps")
+            .iter()
+            .filter_map(Value::as_u64)
+            .sum();
+        assert_eq!(
+            in_time,
+            report["delivered"].as_u64().expect("a number"),
+            "each delivery is in one step of time"
+        );
         assert!(counted >= in_time, "{report}");
     }
 }
@@ -250,51 +400,117 @@ fn several_processes_add_up_to_one() {
 #[test]
 fn several_processes_find_no_fault_in_our_own_server() {
     let server = Server::start();
-    let args = ["bench", "--url", &server.address, "-n", "90", "--channels", "4", "--messages", "25", "--processes", "3", "--json"];
+    let args = [
+        "bench",
+        "--url",
+        &server.address,
+        "-n",
+        "90",
+        "--channels",
+        "4",
+        "--messages",
+        "25",
+        "--processes",
+        "3",
+        "--json",
+    ];
     let outcome = run(&args, b"");
-    let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+    let report: Value = serde_json::from_str(&outcome.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    for (key, value) in [("published", 100), ("expected", 2250), ("delivered", 2250), ("lost", 0), ("disconnected", 0), ("processes", 3)] {
+    for (key, value) in [
+        ("published", 100),
+        ("expected", 2250),
+        ("delivered", 2250),
+        ("lost", 0),
+        ("disconnected", 0),
+        ("processes", 3),
+    ] {
         assert_eq!(report[key], value, "{key}");
     }
 }
 
 #[test]
 fn a_process_that_cannot_connect_tells_why() {
-    let fake = Fake::always(&refused("403 Forbidden", "Subscribers limit per channel has been exceeded."));
+    let fake = Fake::always(&refused(
+        "403 Forbidden",
+        "Subscribers limit per channel has been exceeded.",
+    ));
     let outcome = fake.run(&["bench", "-n", "4", "--processes", "2"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (4, ""));
-    assert!(outcome.stderr.ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .ends_with("answered 403 Forbidden: subscribers limit per channel has been exceeded\n"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn a_warm_up_is_counted_but_not_measured() {
     let (outcome, report) = bench(Fault::None, &["--warm-up", "50ms", "--rate", "100"]);
-    assert_eq!((outcome.code, &report["published"], &report["delivered"], &report["lost"]), (0, &10.into(), &30.into(), &0.into()));
+    assert_eq!(
+        (
+            outcome.code,
+            &report["published"],
+            &report["delivered"],
+            &report["lost"]
+        ),
+        (0, &10.into(), &30.into(), &0.into())
+    );
     let warmed = report["warm_up_published"].as_u64().expect("a number");
     assert!((1..=5).contains(&warmed), "{warmed}");
-    let (outcome, report) = bench(Fault::Lose(1), &["--warm-up", "50ms", "--rate", "100", "--timeout", "1s"]);
-    assert_eq!((outcome.code, &report["delivered"], &report["lost"]), (8, &30.into(), &1.into()), "lost in the warm-up");
+    let (outcome, report) = bench(
+        Fault::Lose(1),
+        &["--warm-up", "50ms", "--rate", "100", "--timeout", "1s"],
+    );
+    assert_eq!(
+        (outcome.code, &report["delivered"], &report["lost"]),
+        (8, &30.into(), &1.into()),
+        "lost in the warm-up"
+    );
 }
 
 #[test]
 fn connections_come_at_once_or_at_a_rate() {
     for args in [&["--storm"][..], &["--connect-rate", "500"]] {
         let (outcome, report) = bench(Fault::None, args);
-        assert_eq!((outcome.code, &report["storm"]), (0, &(args.len() == 1).into()));
+        assert_eq!(
+            (outcome.code, &report["storm"]),
+            (0, &(args.len() == 1).into())
+        );
         assert!(report["connect_ms"]["max"].as_f64() > Some(0.0), "{report}");
     }
-    assert_eq!(run(&["bench", "--storm", "--connect-rate", "5"], b"").code, 2);
+    assert_eq!(
+        run(&["bench", "--storm", "--connect-rate", "5"], b"").code,
+        2
+    );
 }
 
 #[test]
 fn connections_take_the_addresses_of_bind_in_turn() {
-    // Each address has room for half of the subscribers; statistics and publishers come from 127.0.0.1.
+    // Each address has room for half of the subscribers; statistics and publishers come from
+    // 127.0.0.1.
     let server = crate::support::Server::start(&["--max-connections-per-address", "4"]);
     for addresses in [["127.0.0.2", "127.0.0.3"], ["127.0.0.4", "127.0.0.5"]] {
         let [first, second] = addresses;
         let outcome = run(
-            &["bench", "--url", server.url(), "-n", "8", "--messages", "5", "--processes", "1", "--bind", first, "--bind", second],
+            &[
+                "bench",
+                "--url",
+                server.url(),
+                "-n",
+                "8",
+                "--messages",
+                "5",
+                "--processes",
+                "1",
+                "--bind",
+                first,
+                "--bind",
+                second,
+            ],
             b"",
         );
         assert_eq!(outcome.code, 0, "{outcome:?}");
@@ -306,8 +522,28 @@ fn connections_take_the_addresses_of_bind_in_turn() {
 fn too_few_local_addresses_are_reported_at_the_start() {
     let server = crate::support::Server::start(&[]);
     let bind = ["--bind", "127.0.0.2", "--bind", "127.0.0.3"];
-    let outcome = run(&[&["bench", "--url", server.url(), "-n", "140000", "--processes", "1"][..], &bind].concat(), b"");
+    let outcome = run(
+        &[
+            &[
+                "bench",
+                "--url",
+                server.url(),
+                "-n",
+                "140000",
+                "--processes",
+                "1",
+            ][..],
+            &bind,
+        ]
+        .concat(),
+        b"",
+    );
     assert_eq!(outcome.code, 2, "{outcome:?}");
-    assert!(outcome.stderr.contains("more ports than 2 local addresses have"), "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("more ports than 2 local addresses have"),
+        "{outcome:?}"
+    );
     server.stop();
 }

@@ -1,4 +1,5 @@
-//! `pushctl bench` against Debian's nchan, whose messages are plain texts: anybody can check our claims.
+//! `pushctl bench` against Debian's nchan, whose messages are plain texts: anybody can check our
+//! claims.
 //!
 //! Needs nginx and `libnginx-mod-nchan`, which `tests/run --install` installs.
 
@@ -22,8 +23,14 @@ struct Nchan {
 
 impl Nchan {
     fn start() -> Self {
-        assert!(Path::new(MODULE).exists(), "nginx with nchan is missing: run tests/run --install");
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").to_string();
+        assert!(
+            Path::new(MODULE).exists(),
+            "nginx with nchan is missing: run tests/run --install"
+        );
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .to_string();
         let folder = new_folder();
         let shown = folder.display();
         let configuration = format!(
@@ -39,9 +46,19 @@ impl Nchan {
         let file = folder.join("nginx.conf");
         std::fs::write(&file, configuration).expect("the folder is writable");
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(&folder).arg("-c").arg(&file).stderr(Stdio::null());
-        let nchan = Self { child: command.spawn().expect("nginx starts"), address };
-        crate::support::wait_until("nginx listens", || TcpStream::connect(&nchan.address).is_ok());
+        command
+            .arg("-p")
+            .arg(&folder)
+            .arg("-c")
+            .arg(&file)
+            .stderr(Stdio::null());
+        let nchan = Self {
+            child: command.spawn().expect("nginx starts"),
+            address,
+        };
+        crate::support::wait_until("nginx listens", || {
+            TcpStream::connect(&nchan.address).is_ok()
+        });
         nchan
     }
 }
@@ -58,16 +75,71 @@ impl Drop for Nchan {
 fn bench_measures_nchan_in_every_mode() {
     let nchan = Nchan::start();
     for (mode, size) in [("ev", "100"), ("ws", "1000"), ("lp", "100")] {
-        let args = ["--mode", mode, "-n", "50", "--channels", "3", "--messages", "20", "--size", size, "--json", "--warm-up", "20ms"];
-        let server = ["bench", "--url", &nchan.address, "--pub-path", "/pub?id={channel}", "--sub-path", "/sub/{channel}"];
+        let args = [
+            "--mode",
+            mode,
+            "-n",
+            "50",
+            "--channels",
+            "3",
+            "--messages",
+            "20",
+            "--size",
+            size,
+            "--json",
+            "--warm-up",
+            "20ms",
+        ];
+        let server = [
+            "bench",
+            "--url",
+            &nchan.address,
+            "--pub-path",
+            "/pub?id={channel}",
+            "--sub-path",
+            "/sub/{channel}",
+        ];
         let outcome = run(&[&server, &args[..]].concat(), b"");
-        let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{mode}: {error}: {outcome:?}"));
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{mode}: {}", outcome.stdout);
-        for (key, value) in [("published", 60), ("expected", 1000), ("delivered", 1000), ("lost", 0), ("duplicated", 0), ("corrupt", 0)] {
+        let report: Value = serde_json::from_str(&outcome.stdout)
+            .unwrap_or_else(|error| panic!("{mode}: {error}: {outcome:?}"));
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (0, ""),
+            "{mode}: {}",
+            outcome.stdout
+        );
+        for (key, value) in [
+            ("published", 60),
+            ("expected", 1000),
+            ("delivered", 1000),
+            ("lost", 0),
+            ("duplicated", 0),
+            ("corrupt", 0),
+        ] {
             assert_eq!(report[key], value, "{mode}: {key}");
         }
     }
-    let outcome = run(&["stats", "--url", &nchan.address, "--stats-path", "/status", "--assert", "subscribers=0,published>=180"], b"");
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{}", outcome.stdout);
-    assert!(outcome.stdout.starts_with("hostname "), "{}", outcome.stdout);
+    let outcome = run(
+        &[
+            "stats",
+            "--url",
+            &nchan.address,
+            "--stats-path",
+            "/status",
+            "--assert",
+            "subscribers=0,published>=180",
+        ],
+        b"",
+    );
+    assert_eq!(
+        (outcome.code, outcome.stderr.as_str()),
+        (0, ""),
+        "{}",
+        outcome.stdout
+    );
+    assert!(
+        outcome.stdout.starts_with("hostname "),
+        "{}",
+        outcome.stdout
+    );
 }

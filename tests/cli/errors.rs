@@ -15,10 +15,18 @@ use crate::support::{DEADLINE, Directory, wait_until};
 fn exit_codes_are_in_the_help() {
     let outcome = run(&["--help"], b"");
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    assert!(outcome.stdout.contains("    6  timed out\n"), "{}", outcome.stdout);
+    assert!(
+        outcome.stdout.contains("    6  timed out\n"),
+        "{}",
+        outcome.stdout
+    );
     for command in ["pub", "sub", "stats", "bench"] {
         let outcome = run(&[command, "--help"], b"");
-        assert!(outcome.stdout.contains("    6  timed out\n"), "{command}: {}", outcome.stdout);
+        assert!(
+            outcome.stdout.contains("    6  timed out\n"),
+            "{command}: {}",
+            outcome.stdout
+        );
     }
 }
 
@@ -30,15 +38,37 @@ fn the_help_is_shown_as_it_was_written() {
     for part in ["{number:6}", "{number%10}", "{random:100}"] {
         assert!(whole.contains(part), "{part}: {whole}");
     }
-    for command in ["serve", "pub", "sub", "stats", "bench", "wait", "rm", "with-server", "servers", "completions"] {
+    for command in [
+        "serve",
+        "pub",
+        "sub",
+        "stats",
+        "bench",
+        "wait",
+        "rm",
+        "with-server",
+        "servers",
+        "completions",
+    ] {
         for option in ["-h", "--help"] {
             let outcome = run(&[command, option], b"");
-            assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{command}");
-            // clap makes a line break of a brace, an n and a brace: half a quotation is left on a line.
-            let examples = outcome.stdout.split_once("Examples:\n").map_or("", |(_, rest)| rest);
+            assert_eq!(
+                (outcome.code, outcome.stderr.as_str()),
+                (0, ""),
+                "{command}"
+            );
+            // clap makes a line break of a brace, an n and a brace: half a quotation is left on a
+            // line.
+            let examples = outcome
+                .stdout
+                .split_once("Examples:\n")
+                .map_or("", |(_, rest)| rest);
             let examples = examples.split("\n\n").next().unwrap_or_default();
             for line in examples.lines() {
-                assert!(line.starts_with("  ") && line.matches('\'').count() % 2 == 0, "{command}: {line}");
+                assert!(
+                    line.starts_with("  ") && line.matches('\'').count() % 2 == 0,
+                    "{command}: {line}"
+                );
             }
         }
     }
@@ -63,15 +93,39 @@ fn wrong_usage_is_told_with_its_option() {
         (&["bench", "--size", "5"], "--size"),
         (&["bench", "--rate", "0"], "--rate"),
         (&["bench", "--url", "https://127.0.0.1:1"], "--url"),
-        (&["bench", "--url", "http://127.0.0.1:1", "--bind", "::1"], "no address of the family of --bind"),
-        (&["bench", "--url", "http://127.0.0.1:1", "--bind", "192.0.2.1"], "cannot connect from 192.0.2.1 (--bind)"),
-        (&["bench", "--url", "unix:/nowhere.sock", "--bind", "127.0.0.1"], "--bind"),
+        (
+            &["bench", "--url", "http://127.0.0.1:1", "--bind", "::1"],
+            "no address of the family of --bind",
+        ),
+        (
+            &[
+                "bench",
+                "--url",
+                "http://127.0.0.1:1",
+                "--bind",
+                "192.0.2.1",
+            ],
+            "cannot connect from 192.0.2.1 (--bind)",
+        ),
+        (
+            &[
+                "bench",
+                "--url",
+                "unix:/nowhere.sock",
+                "--bind",
+                "127.0.0.1",
+            ],
+            "--bind",
+        ),
         (&["pub", "a?b", "x"], "question mark"),
         (&["sub", "a?b"], "question mark"),
         (&["stats", "a?b"], "question mark"),
         (&["pub", "", "x"], "a channel id is empty"),
         (&["stats", ""], "a channel id is empty"),
-        (&["sub", "a", "--mode", "poll", "--interval", "1ms"], "100ms"),
+        (
+            &["sub", "a", "--mode", "poll", "--interval", "1ms"],
+            "100ms",
+        ),
         (&["stats", "--watch=1ms"], "100ms"),
         (&["pub", "a", "x{n%0}", "--template"], "'{n%0}'"),
         (&["frobnicate"], "frobnicate"),
@@ -79,21 +133,39 @@ fn wrong_usage_is_told_with_its_option() {
     for (args, mention) in cases {
         let outcome = run(args, b"");
         assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{args:?}");
-        assert!(outcome.stderr.contains(mention), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(mention),
+            "{args:?}: {}",
+            outcome.stderr
+        );
     }
 }
 
 #[test]
 fn an_unreachable_server_is_told_with_what_to_do() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
     let url = format!("http://127.0.0.1:{port}");
-    let commands: &[&[&str]] =
-        &[&["pub", "a", "x"], &["stats"], &["sub", "a"], &["sub", "a", "-m", "ws"], &["sub", "a", "-m", "lp"], &["bench", "-n", "3"]];
+    let commands: &[&[&str]] = &[
+        &["pub", "a", "x"],
+        &["stats"],
+        &["sub", "a"],
+        &["sub", "a", "-m", "ws"],
+        &["sub", "a", "-m", "lp"],
+        &["bench", "-n", "3"],
+    ];
     for args in commands {
         let outcome = run(&[args, ["--url", url.as_str()].as_slice()].concat(), b"");
-        let expected =
-            format!("pushctl: cannot reach {url}: connection refused (start a server with 'pushctl serve', or name one with --url)\n");
-        assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr), (3, "", expected), "{args:?}");
+        let expected = format!(
+            "pushctl: cannot reach {url}: connection refused (start a server with 'pushctl serve', or name one with --url)\n"
+        );
+        assert_eq!(
+            (outcome.code, outcome.stdout.as_str(), outcome.stderr),
+            (3, "", expected),
+            "{args:?}"
+        );
     }
 }
 
@@ -104,10 +176,18 @@ fn an_interrupted_subscription_has_a_code_of_its_own() {
         let before = fake.requests().len();
         let child = fake.spawn(&["sub", "a"]);
         fake.wait_for(before + 1);
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).expect("it runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal)
+            .expect("it runs");
         let output = child.wait_with_output().expect("it ends");
         let told = b"pushctl: interrupted after 0 messages\n".as_slice();
-        assert_eq!((output.status.code(), output.stdout.as_slice(), output.stderr.as_slice()), (Some(130), b"".as_slice(), told));
+        assert_eq!(
+            (
+                output.status.code(),
+                output.stdout.as_slice(),
+                output.stderr.as_slice()
+            ),
+            (Some(130), b"".as_slice(), told)
+        );
     }
 }
 
@@ -130,11 +210,18 @@ fn ending(child: &mut Child) -> ExitStatus {
 fn a_message_that_is_still_being_read_can_be_interrupted() {
     // Shells let what they run in the background ignore SIGINT, and it is inherited.
     let ignored = std::fs::read_to_string("/proc/self/status").expect("Linux tells of a process");
-    let ignored = ignored.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("the ignored signals");
+    let ignored = ignored
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .expect("the ignored signals");
     let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask");
     let is_heeded = |signal: &Signal| ignored & (1 << (signal.as_raw() - 1)) == 0;
     for signal in [Signal::INT, Signal::TERM].into_iter().filter(is_heeded) {
-        let mut child = Fake::always("").command(&["pub", "a"]).stdin(Stdio::piped()).spawn().expect("the program starts");
+        let mut child = Fake::always("")
+            .command(&["pub", "a"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
         let mut stdin = child.stdin.take().expect("it is piped");
         // More than a pipe holds: when this returns, it is being read.
         stdin.write_all(&[b'x'; 300_000]).expect("it reads");
@@ -145,14 +232,22 @@ fn a_message_that_is_still_being_read_can_be_interrupted() {
 
 #[test]
 fn a_reader_that_stalls_stops_neither_signals_nor_time_outs() {
-    let many: String = (1..=2000).map(|id| format!("data: {}\n\n", object(id, "a", &"x".repeat(1000), 21, 1))).collect();
+    let many: String = (1..=2000)
+        .map(|id| format!("data: {}\n\n", object(id, "a", &"x".repeat(1000), 21, 1)))
+        .collect();
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &many])));
-    for (args, code) in [(["sub", "a", "--timeout", "1h"], 130), (["sub", "a", "--timeout", "3s"], 0)] {
+    for (args, code) in [
+        (["sub", "a", "--timeout", "1h"], 130),
+        (["sub", "a", "--timeout", "3s"], 0),
+    ] {
         let mut child = fake.spawn(&args);
         let stdout = child.stdout.take().expect("it is piped");
         if code == 130 {
-            // Of 16 pages, each with three lines at least: one that does not fit goes to the next page as a whole.
-            wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).expect("a pipe") > 16 * 3000);
+            // Of 16 pages, each with three lines at least: one that does not fit goes to the next
+            // page as a whole.
+            wait_until("the pipe is full", || {
+                rustix::io::ioctl_fionread(&stdout).expect("a pipe") > 16 * 3000
+            });
             kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
         }
         assert_eq!(ending(&mut child).code(), Some(code), "{args:?}");
@@ -162,10 +257,20 @@ fn a_reader_that_stalls_stops_neither_signals_nor_time_outs() {
 #[test]
 fn nobody_on_stderr_is_no_reason_to_panic() {
     let fake = Fake::always(&status("500 Internal Server Error", ""));
-    for (args, code) in [(&["stats"][..], 7), (&["sub", "a", "--retries", "1"], 7), (&["pub", "a?", "x"], 2), (&["bench", "-n", "1"], 7)] {
+    for (args, code) in [
+        (&["stats"][..], 7),
+        (&["sub", "a", "--retries", "1"], 7),
+        (&["pub", "a?", "x"], 2),
+        (&["bench", "-n", "1"], 7),
+    ] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let mut child = fake.command(args).stdin(Stdio::null()).stderr(writer).spawn().expect("the program starts");
+        let mut child = fake
+            .command(args)
+            .stdin(Stdio::null())
+            .stderr(writer)
+            .spawn()
+            .expect("the program starts");
         assert_eq!(ending(&mut child).code(), Some(code), "{args:?}");
     }
 }
@@ -173,25 +278,59 @@ fn nobody_on_stderr_is_no_reason_to_panic() {
 #[test]
 fn credentials_are_sent_but_never_shown() {
     let fake = Fake::always(&status("500 Internal Server Error", ""));
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").to_string();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .to_string();
     let commands: &[&[&str]] = &[
-        &["pub", "a", "x", "--pub-path", "/pub?key=hidden&id={channel}"],
-        &["stats", "a", "--stats-path", "/stats?key=hidden&id={channel}"],
+        &[
+            "pub",
+            "a",
+            "x",
+            "--pub-path",
+            "/pub?key=hidden&id={channel}",
+        ],
+        &[
+            "stats",
+            "a",
+            "--stats-path",
+            "/stats?key=hidden&id={channel}",
+        ],
         &["sub", "a", "--sub-path", "/sub?key=hidden&id={channel}"],
         &["sub", "a", "-m", "ws"],
         &["sub", "a", "-m", "lp"],
-        &["bench", "-n", "1", "--sub-path", "/sub?key=hidden&id={channel}"],
+        &[
+            "bench",
+            "-n",
+            "1",
+            "--sub-path",
+            "/sub?key=hidden&id={channel}",
+        ],
     ];
     for args in commands {
-        for server in [fake.url.trim_start_matches("http://"), &closed, "[::1", "127.0.0.1?x=hidden"] {
+        for server in [
+            fake.url.trim_start_matches("http://"),
+            &closed,
+            "[::1",
+            "127.0.0.1?x=hidden",
+        ] {
             let url = format!("http://me:hid%64en@{server}");
             let outcome = run(&[&["--url", url.as_str()], *args].concat(), b"");
             assert_ne!(outcome.code, 0);
-            assert!(!outcome.stderr.contains("hidden") && !outcome.stderr.contains("hid%64en"), "{args:?}: {}", outcome.stderr);
+            assert!(
+                !outcome.stderr.contains("hidden") && !outcome.stderr.contains("hid%64en"),
+                "{args:?}: {}",
+                outcome.stderr
+            );
         }
     }
     for request in fake.requests() {
-        assert_eq!(request.header("Authorization"), Some("Basic bWU6aGlkZGVu"), "{}", request.line);
+        assert_eq!(
+            request.header("Authorization"),
+            Some("Basic bWU6aGlkZGVu"),
+            "{}",
+            request.line
+        );
     }
 }
 
@@ -201,14 +340,24 @@ fn headers_come_from_files_too() {
     let file = directory.write("headers", "X-Key: k\n\nX-Other: o: p\r\n");
     let argument = format!("@{}", file.display());
     let fake = Fake::always(&ok("", ""));
-    assert_eq!(fake.run(&["pub", "a", "x", "-H", &argument, "-H", "X-Third: t"]).code, 0);
+    assert_eq!(
+        fake.run(&["pub", "a", "x", "-H", &argument, "-H", "X-Third: t"])
+            .code,
+        0
+    );
     let request = &fake.requests()[0];
-    assert_eq!(["X-Key", "X-Other", "X-Third"].map(|name| request.header(name)), [Some("k"), Some("o: p"), Some("t")]);
+    assert_eq!(
+        ["X-Key", "X-Other", "X-Third"].map(|name| request.header(name)),
+        [Some("k"), Some("o: p"), Some("t")]
+    );
     let file = directory.write("wrong", "X-Key: k\nsecret\n");
     let outcome = fake.run(&["stats", "-H", &format!("@{}", file.display())]);
     assert_eq!(
         outcome.stderr,
-        format!("pushctl: cannot use the header in '{}', line 2: a header is written 'Name: value'\n", file.display())
+        format!(
+            "pushctl: cannot use the header in '{}', line 2: a header is written 'Name: value'\n",
+            file.display()
+        )
     );
     assert_eq!(outcome.code, 2);
 }
@@ -219,14 +368,27 @@ fn an_empty_environment_variable_names_no_server() {
     // Without `--url`: only the wrong channel is told.
     let program = command.get_program().to_owned();
     command = Command::new(program);
-    let output = command.args(["pub", "a?", "x"]).env("PUSHCTL_URL", "").output().expect("the program starts");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("question mark"), "{output:?}");
+    let output = command
+        .args(["pub", "a?", "x"])
+        .env("PUSHCTL_URL", "")
+        .output()
+        .expect("the program starts");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("question mark"),
+        "{output:?}"
+    );
 }
 
 #[test]
 fn another_protocol_has_one_exit_code() {
     let fake = Fake::start(|_, _| Reply::Close("SSH-2.0-OpenSSH_9\r\n".to_owned()));
-    for args in [&["pub", "a", "x"][..], &["stats"], &["sub", "a"], &["sub", "a", "-m", "poll"], &["bench", "-n", "1"]] {
+    for args in [
+        &["pub", "a", "x"][..],
+        &["stats"],
+        &["sub", "a"],
+        &["sub", "a", "-m", "poll"],
+        &["bench", "-n", "1"],
+    ] {
         let outcome = fake.run(args);
         assert_eq!(outcome.code, 7, "{args:?}: {}", outcome.stderr);
     }
@@ -235,8 +397,19 @@ fn another_protocol_has_one_exit_code() {
 #[test]
 fn a_full_disk_is_told_with_what_was_written() {
     let fake = Fake::always(&ok("", ""));
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
-    let output = fake.command(&["pub", "a", "x"]).stdout(full).output().expect("the program starts");
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let output = fake
+        .command(&["pub", "a", "x"])
+        .stdout(full)
+        .output()
+        .expect("the program starts");
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("pushctl: cannot write standard output: "), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .starts_with("pushctl: cannot write standard output: "),
+        "{output:?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! A server with scripted answers, as recorded from the original module, and the program run against it.
+//! A server with scripted answers, as recorded from the original module, and the program run
+//! against it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -28,7 +29,11 @@ pub(crate) struct Request {
 impl Request {
     /// The value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.headers
+            .iter()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 }
 
@@ -46,7 +51,8 @@ pub(crate) enum Reply {
     Keep(String, Arc<Mutex<Vec<TcpStream>>>),
 }
 
-/// A running server. It answers `HEAD` and `OPTIONS` by itself, which only ask for the clock and the dialect; those requests are not recorded.
+/// A running server. It answers `HEAD` and `OPTIONS` by itself, which only ask for the clock and
+/// the dialect; those requests are not recorded.
 pub(crate) struct Fake {
     /// For `--url`.
     pub(crate) url: String,
@@ -54,12 +60,16 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Starts a server that asks `script` for its answers: the request, and how many were there before it.
+    /// Starts a server that asks `script` for its answers: the request, and how many were there
+    /// before it.
     pub(crate) fn start(script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let seen = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        let fake = Self { url, seen: Arc::clone(&seen) };
+        let fake = Self {
+            url,
+            seen: Arc::clone(&seen),
+        };
         let script = Arc::new(script);
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
@@ -78,13 +88,21 @@ impl Fake {
 
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.seen.0.lock().expect("no test fails with the lock").clone()
+        self.seen
+            .0
+            .lock()
+            .expect("no test fails with the lock")
+            .clone()
     }
 
     /// Waits until there were so many requests.
     pub(crate) fn wait_for(&self, count: usize) {
         let seen = self.seen.0.lock().expect("no test fails with the lock");
-        let (seen, _) = self.seen.1.wait_timeout_while(seen, DEADLINE, |seen| seen.len() < count).expect("no test fails with the lock");
+        let (seen, _) = self
+            .seen
+            .1
+            .wait_timeout_while(seen, DEADLINE, |seen| seen.len() < count)
+            .expect("no test fails with the lock");
         assert!(seen.len() >= count, "only {} requests came", seen.len());
     }
 
@@ -93,9 +111,15 @@ impl Fake {
         run(&[&["--url", self.url.as_str()], args].concat(), b"")
     }
 
-    /// Runs the program with a time limit, the value of `option`, and returns that as well. A busy machine may need longer until
-    /// the program has got what it was sent (`has_come`): then it runs again with a longer limit.
-    pub(crate) fn run_for(&self, args: &[&str], option: &str, has_come: impl Fn(&Outcome) -> bool) -> (Outcome, &'static str) {
+    /// Runs the program with a time limit, the value of `option`, and returns that as well. A busy
+    /// machine may need longer until the program has got what it was sent (`has_come`): then it
+    /// runs again with a longer limit.
+    pub(crate) fn run_for(
+        &self,
+        args: &[&str],
+        option: &str,
+        has_come: impl Fn(&Outcome) -> bool,
+    ) -> (Outcome, &'static str) {
         let mut limits = ["500ms", "2s", "8s"].iter();
         loop {
             let limit = limits.next().unwrap_or(&"30s");
@@ -108,7 +132,10 @@ impl Fake {
 
     /// Starts the program with `--url` of this server.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
-        self.command(args).stdin(Stdio::null()).spawn().expect("the program starts")
+        self.command(args)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the program starts")
     }
 
     /// The program with `--url` of this server, not started.
@@ -117,7 +144,11 @@ impl Fake {
     }
 }
 
-fn serve(mut socket: TcpStream, script: &(dyn Fn(&Request, usize) -> Reply + Send + Sync), seen: &(Mutex<Vec<Request>>, Condvar)) {
+fn serve(
+    mut socket: TcpStream,
+    script: &(dyn Fn(&Request, usize) -> Reply + Send + Sync),
+    seen: &(Mutex<Vec<Request>>, Condvar),
+) {
     let mut reader = BufReader::new(socket.try_clone().expect("a socket can be cloned"));
     while let Some(request) = read(&mut reader) {
         if request.line.starts_with("OPTIONS ") {
@@ -129,7 +160,8 @@ fn serve(mut socket: TcpStream, script: &(dyn Fn(&Request, usize) -> Reply + Sen
             continue;
         }
         if request.line.starts_with("HEAD ") {
-            let head = format!("HTTP/1.1 405 Not Allowed\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
+            let head =
+                format!("HTTP/1.1 405 Not Allowed\r\nDate: {DATE}\r\nContent-Length: 0\r\n\r\n");
             socket.write_all(head.as_bytes()).expect("the client reads");
             continue;
         }
@@ -142,7 +174,9 @@ fn serve(mut socket: TcpStream, script: &(dyn Fn(&Request, usize) -> Reply + Sen
         seen.1.notify_all();
         // A client may be gone, and some tests want it so.
         let bytes = match &reply {
-            Reply::Send(text) | Reply::Close(text) | Reply::Hold(text) | Reply::Keep(text, _) => text.clone().into_bytes(),
+            Reply::Send(text) | Reply::Close(text) | Reply::Hold(text) | Reply::Keep(text, _) => {
+                text.clone().into_bytes()
+            }
             Reply::Upgrade(frames) => [upgrade(&request).as_bytes(), frames].concat(),
         };
         if socket.write_all(&bytes).is_err() {
@@ -156,7 +190,9 @@ fn serve(mut socket: TcpStream, script: &(dyn Fn(&Request, usize) -> Reply + Sen
                 return;
             }
             Reply::Keep(_, list) => {
-                list.lock().expect("no test fails with the lock").push(socket);
+                list.lock()
+                    .expect("no test fails with the lock")
+                    .push(socket);
                 return;
             }
         }
@@ -176,8 +212,14 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
         }
     }
     let line = lines.remove(0).trim_end_matches(" HTTP/1.1").to_owned();
-    let mut request = Request { line, headers: lines, body: Vec::new() };
-    let length = request.header("Content-Length").map_or(0, |length| length.parse().expect("a number"));
+    let mut request = Request {
+        line,
+        headers: lines,
+        body: Vec::new(),
+    };
+    let length = request
+        .header("Content-Length")
+        .map_or(0, |length| length.parse().expect("a number"));
     request.body = vec![0; length];
     reader.read_exact(&mut request.body).ok()?;
     Some(request)
@@ -185,21 +227,32 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
 
 /// The module's answer to a websocket handshake (RFC 6455, section 4.2.2).
 fn upgrade(request: &Request) -> String {
-    let key = request.header("Sec-WebSocket-Key").expect("a websocket handshake").to_owned() + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let key = request
+        .header("Sec-WebSocket-Key")
+        .expect("a websocket handshake")
+        .to_owned()
+        + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let accept = base64::engine::general_purpose::STANDARD.encode(Sha1::digest(key.as_bytes()));
-    format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
 }
 
 /// A short unmasked frame that is complete.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let length =
-        u8::try_from(payload.len()).ok().filter(|length| *length < 126).map_or(vec![126, 0, payload.len() as u8], |length| vec![length]);
+    let length = u8::try_from(payload.len())
+        .ok()
+        .filter(|length| *length < 126)
+        .map_or(vec![126, 0, payload.len() as u8], |length| vec![length]);
     [&[0x80 | opcode], length.as_slice(), payload].concat()
 }
 
 /// A 200 with `body` and further header lines, each with its line break.
 pub(crate) fn ok(headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 200 OK\r\nDate: {DATE}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// A bodyless answer with further header lines, each with its line break.
@@ -214,8 +267,9 @@ pub(crate) fn refused(line: &str, explain: &str) -> String {
 
 /// The head of an endless answer and its first chunks.
 pub(crate) fn chunked(chunks: &[&str]) -> String {
-    let mut text =
-        format!("HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut text = format!(
+        "HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
     for chunk in chunks {
         text.push_str(&format!("{:x}\r\n{chunk}\r\n", chunk.len()));
     }
@@ -242,7 +296,10 @@ pub(crate) struct Outcome {
 
 /// Runs the program with that standard input and waits for its end.
 pub(crate) fn run(args: &[&str], input: &[u8]) -> Outcome {
-    let mut child = command(args).stdin(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command(args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     // It may end without reading.
     let _ = stdin.write_all(input);
@@ -258,7 +315,10 @@ pub(crate) fn run(args: &[&str], input: &[u8]) -> Outcome {
 /// The program, not started, without anything of the environment that it looks at.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pushctl"));
-    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // The configuration of whoever runs the tests must not matter.
     command.env("XDG_CONFIG_HOME", "/nonexistent");
     for name in [

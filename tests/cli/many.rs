@@ -19,25 +19,33 @@ fn publish(url: &str, args: &[&str], input: &str) -> Outcome {
 
 /// The object of `--json`, without the time.
 fn books(outcome: &Outcome) -> Value {
-    let mut value: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
-    value.as_object_mut().expect("an object").remove("seconds").expect("the time");
+    let mut value: Value =
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"));
+    value
+        .as_object_mut()
+        .expect("an object")
+        .remove("seconds")
+        .expect("the time");
     value
 }
 
 /// The texts of the stored messages of channel `channel`.
 fn stored(server: &Server, channel: &str, count: usize) -> Vec<String> {
     let mut stream = server.follow(&format!("/sub/{channel}.b{count}"), &[]);
-    (0..count).map(|_| stream.next_line().expect("a message").text).collect()
+    (0..count)
+        .map(|_| stream.next_line().expect("a message").text)
+        .collect()
 }
 
 #[test]
 fn lines_arrive_each_once_and_in_order() {
     let server = Server::start(&[]);
-    let lines: String = (1..=5000).map(|number| format!("line {number}\r\n\n")).collect();
+    let lines: String = (1..=5000)
+        .map(|number| format!("line {number}\r\n\n"))
+        .collect();
     let outcome = publish(server.url(), &["c", "--lines", "--json"], &lines);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    let expected =
-        json!({"acknowledged": 5000, "total": null, "refused": 0, "refusals": [], "unanswered": [], "next": null, "error": null});
+    let expected = json!({"acknowledged": 5000, "total": null, "refused": 0, "refusals": [], "unanswered": [], "next": null, "error": null});
     assert_eq!(books(&outcome), expected);
     let expected: Vec<String> = (1..=5000).map(|number| format!("line {number}")).collect();
     assert_eq!(stored(&server, "c", 5000), expected);
@@ -48,8 +56,16 @@ fn lines_arrive_each_once_and_in_order() {
 fn all_lines_go_over_one_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-    let child = command(&["pub", "--url", &url, "c", "--lines"]).stdin(Stdio::piped()).spawn().expect("it starts");
-    child.stdin.as_ref().expect("it is piped").write_all(b"one\ntwo\nthree").expect("it reads");
+    let child = command(&["pub", "--url", &url, "c", "--lines"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child
+        .stdin
+        .as_ref()
+        .expect("it is piped")
+        .write_all(b"one\ntwo\nthree")
+        .expect("it reads");
     let (mut socket, _) = listener.accept().expect("a connection");
     let mut child = child;
     drop(child.stdin.take());
@@ -61,17 +77,36 @@ fn all_lines_go_over_one_connection() {
         assert!(length > 0, "{}", String::from_utf8_lossy(&requests));
         requests.extend_from_slice(&bytes[..length]);
     }
-    assert_eq!(String::from_utf8_lossy(&requests).matches("POST /pub?id=c HTTP/1.1\r\n").count(), 3);
-    socket.write_all(ok("", INFO).repeat(3).as_bytes()).expect("it reads");
+    assert_eq!(
+        String::from_utf8_lossy(&requests)
+            .matches("POST /pub?id=c HTTP/1.1\r\n")
+            .count(),
+        3
+    );
+    socket
+        .write_all(ok("", INFO).repeat(3).as_bytes())
+        .expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     let told = String::from_utf8(output.stdout).expect("text");
-    assert!(told.starts_with("3 messages acknowledged in ") && told.ends_with(" per second)\n"), "{told}");
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+    assert!(
+        told.starts_with("3 messages acknowledged in ") && told.ends_with(" per second)\n"),
+        "{told}"
+    );
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), b"".as_slice())
+    );
 }
 
 #[test]
 fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
-    let fake = Fake::start(|request, _| Reply::Send(if request.body == b"bad" { refused("403 Forbidden", "No.") } else { ok("", INFO) }));
+    let fake = Fake::start(|request, _| {
+        Reply::Send(if request.body == b"bad" {
+            refused("403 Forbidden", "No.")
+        } else {
+            ok("", INFO)
+        })
+    });
     let directory = Directory::new("lines");
     let file = directory.write("lines", "one\ntwo\n\nbad\nfive\nsix\n");
     let file = file.to_str().expect("UTF-8");
@@ -81,9 +116,20 @@ fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
         "pushctl: 2 of 5 acknowledged; nothing from line 5 on was sent; line 4 was refused: {}/pub?id=c answered 403 Forbidden: no\n",
         fake.url
     );
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (4, "", expected.as_str()));
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (4, "", expected.as_str())
+    );
 
-    let outcome = publish(&fake.url, &[&args[..], &["--keep-going", "--json"]].concat(), "");
+    let outcome = publish(
+        &fake.url,
+        &[&args[..], &["--keep-going", "--json"]].concat(),
+        "",
+    );
     let reason = format!("{}/pub?id=c answered 403 Forbidden: no", fake.url);
     let expected = json!({"acknowledged": 4, "total": 5, "refused": 1, "refusals": [{"line": 4, "status": 403, "reason": reason}],
         "unanswered": [], "next": null, "error": reason});
@@ -99,12 +145,32 @@ fn what_was_sent_and_not_answered_is_told_and_not_sent_again() {
     let outcome = publish(&fake.url, &["c", "--lines", "--json"], "1\n2\n3\n4\n5\n");
     let expected = json!({"acknowledged": 2, "total": null, "refused": 0, "refusals": [], "unanswered": [[3, 5]]});
     let mut found = books(&outcome);
-    let next = found.as_object_mut().expect("an object").remove("next").expect("where to go on");
-    assert!(next.is_null() || next == 6, "the end of the input is seen by then, or not: {next}");
-    let error = found.as_object_mut().expect("an object").remove("error").expect("an error");
-    assert!(error.as_str().is_some_and(|error| error.starts_with("the connection to ")), "{error}");
+    let next = found
+        .as_object_mut()
+        .expect("an object")
+        .remove("next")
+        .expect("where to go on");
+    assert!(
+        next.is_null() || next == 6,
+        "the end of the input is seen by then, or not: {next}"
+    );
+    let error = found
+        .as_object_mut()
+        .expect("an object")
+        .remove("error")
+        .expect("an error");
+    assert!(
+        error
+            .as_str()
+            .is_some_and(|error| error.starts_with("the connection to ")),
+        "{error}"
+    );
     assert_eq!((outcome.code, found), (3, expected));
-    let unsent = if next.is_null() { "" } else { "; nothing from line 6 on was sent" };
+    let unsent = if next.is_null() {
+        ""
+    } else {
+        "; nothing from line 6 on was sent"
+    };
     let told = format!(
         "pushctl: 2 acknowledged; lines 3 to 5 were sent and not answered, and may be published or not{unsent}: the connection to "
     );
@@ -118,15 +184,24 @@ fn unanswered_messages_are_sent_again_on_request() {
         2 => Reply::Close(String::new()),
         _ => Reply::Send(ok("", INFO)),
     });
-    let outcome = publish(&fake.url, &["c", "--lines", "--retry-unanswered"], "1\n2\n3\n4\n5\n");
+    let outcome = publish(
+        &fake.url,
+        &["c", "--lines", "--retry-unanswered"],
+        "1\n2\n3\n4\n5\n",
+    );
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    let bodies: Vec<_> = fake.requests().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect();
+    let bodies: Vec<_> = fake
+        .requests()
+        .iter()
+        .map(|request| String::from_utf8_lossy(&request.body).into_owned())
+        .collect();
     assert_eq!(bodies, ["1", "2", "3", "3", "4", "5"]);
 }
 
 #[test]
 fn an_announced_end_of_the_connection_loses_and_repeats_nothing() {
-    // As nginx does it after `keepalive_requests`: the answer says so, and what came behind that request is not looked at.
+    // As nginx does it after `keepalive_requests`: the answer says so, and what came behind that
+    // request is not looked at.
     let fake = Fake::start(|_, number| match number % 10 {
         9 => Reply::Close(ok("Connection: close\r\n", INFO)),
         _ => Reply::Send(ok("", INFO)),
@@ -135,14 +210,27 @@ fn an_announced_end_of_the_connection_loses_and_repeats_nothing() {
     // Not more ahead than what the socket buffers without a reset, which could swallow answers.
     let outcome = publish(&fake.url, &["c", "--lines", "--in-flight", "4"], &lines);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    let bodies: Vec<_> = fake.requests().iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect();
-    assert_eq!(bodies, (1..=95).map(|number| number.to_string()).collect::<Vec<_>>());
+    let bodies: Vec<_> = fake
+        .requests()
+        .iter()
+        .map(|request| String::from_utf8_lossy(&request.body).into_owned())
+        .collect();
+    assert_eq!(
+        bodies,
+        (1..=95)
+            .map(|number| number.to_string())
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn an_interrupted_run_tells_what_was_acknowledged() {
     let fake = Fake::start(|_, _| Reply::Send(ok("", INFO)));
-    let mut child = fake.command(&["pub", "c", "--lines", "--rate", "1/h"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut child = fake
+        .command(&["pub", "c", "--lines", "--rate", "1/h"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"one\ntwo\nthree\n").expect("it reads");
     fake.wait_for(1);
@@ -152,7 +240,10 @@ fn an_interrupted_run_tells_what_was_acknowledged() {
     let told = String::from_utf8(output.stderr).expect("text");
     assert_eq!(
         (output.status.code(), told.as_str()),
-        (Some(130), "pushctl: 1 acknowledged; nothing from line 2 on was sent; interrupted\n")
+        (
+            Some(130),
+            "pushctl: 1 acknowledged; nothing from line 2 on was sent; interrupted\n"
+        )
     );
     drop(stdin);
 }
@@ -161,15 +252,37 @@ fn an_interrupted_run_tells_what_was_acknowledged() {
 fn ndjson_names_channel_id_and_type() {
     let fake = Fake::always(&ok("", INFO));
     let input = "{\"channel\":\"x\",\"text\":\"t1\",\"event_id\":\"i\",\"event_type\":\"y\"}\n\n{\"base64\":\"/wA=\"}\n";
-    let outcome = publish(&fake.url, &["d", "--ndjson", "--event-type", "z", "--quiet"], input);
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "", ""));
+    let outcome = publish(
+        &fake.url,
+        &["d", "--ndjson", "--event-type", "z", "--quiet"],
+        input,
+    );
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (0, "", "")
+    );
     let requests = fake.requests();
     let seen = |number: usize| {
         let request = &requests[number];
-        (request.line.as_str(), request.body.as_slice(), request.header("Event-Id"), request.header("Event-Type"))
+        (
+            request.line.as_str(),
+            request.body.as_slice(),
+            request.header("Event-Id"),
+            request.header("Event-Type"),
+        )
     };
-    assert_eq!(seen(0), ("POST /pub?id=x", b"t1".as_slice(), Some("i"), Some("y")));
-    assert_eq!(seen(1), ("POST /pub?id=d", [0xff, 0].as_slice(), None, Some("z")));
+    assert_eq!(
+        seen(0),
+        ("POST /pub?id=x", b"t1".as_slice(), Some("i"), Some("y"))
+    );
+    assert_eq!(
+        seen(1),
+        ("POST /pub?id=d", [0xff, 0].as_slice(), None, Some("z"))
+    );
 }
 
 #[test]
@@ -180,62 +293,129 @@ fn a_wrong_line_of_ndjson_is_told_with_its_field() {
             "{\"txt\":\"x\"}",
             "cannot use line 2 of standard input: there is no field 'txt' (there are channel, text, base64, event_id, event_type)",
         ),
-        ("{\"text\":7}", "cannot use line 2 of standard input: the field 'text' is no string"),
-        ("nonsense", "cannot use line 2 of standard input: it is no JSON (column 2)"),
+        (
+            "{\"text\":7}",
+            "cannot use line 2 of standard input: the field 'text' is no string",
+        ),
+        (
+            "nonsense",
+            "cannot use line 2 of standard input: it is no JSON (column 2)",
+        ),
     ];
     for (line, expected) in cases {
-        let outcome = publish(&fake.url, &["d", "--ndjson"], &format!("{{\"text\":\"good\"}}\n{line}\n"));
-        let expected = format!("pushctl: 1 acknowledged; nothing from line 2 on was sent: {expected}\n");
+        let outcome = publish(
+            &fake.url,
+            &["d", "--ndjson"],
+            &format!("{{\"text\":\"good\"}}\n{line}\n"),
+        );
+        let expected =
+            format!("pushctl: 1 acknowledged; nothing from line 2 on was sent: {expected}\n");
         assert_eq!((outcome.code, outcome.stderr), (2, expected));
     }
     let outcome = publish(&fake.url, &["--ndjson"], "{\"text\":\"good\"}\n");
     assert_eq!(outcome.code, 2);
-    assert!(outcome.stderr.contains("line 1: it has no field 'channel'"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("line 1: it has no field 'channel'"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn repeated_texts_have_counters() {
     let fake = Fake::always(&ok("", INFO));
-    let args = ["c{n%2}", "{\"n\":{n:3}}", "--template", "--repeat", "3", "--event-id", "e{n}", "-c", "d", "--quiet"];
+    let args = [
+        "c{n%2}",
+        "{\"n\":{n:3}}",
+        "--template",
+        "--repeat",
+        "3",
+        "--event-id",
+        "e{n}",
+        "-c",
+        "d",
+        "--quiet",
+    ];
     assert_eq!(publish(&fake.url, &args, "").code, 0);
     let seen: Vec<_> = fake
         .requests()
         .iter()
         .map(|request| {
-            (request.line.clone(), String::from_utf8_lossy(&request.body).into_owned(), request.header("Event-Id").map(str::to_owned))
+            (
+                request.line.clone(),
+                String::from_utf8_lossy(&request.body).into_owned(),
+                request.header("Event-Id").map(str::to_owned),
+            )
         })
         .collect();
-    let expected = [("c1", "001", "e1"), ("c0", "002", "e2"), ("c1", "003", "e3")];
-    let expected: Vec<_> =
-        expected.map(|(channel, text, id)| (format!("POST /pub?id={channel}/d"), format!("{{\"n\":{text}}}"), Some(id.to_owned()))).into();
+    let expected = [
+        ("c1", "001", "e1"),
+        ("c0", "002", "e2"),
+        ("c1", "003", "e3"),
+    ];
+    let expected: Vec<_> = expected
+        .map(|(channel, text, id)| {
+            (
+                format!("POST /pub?id={channel}/d"),
+                format!("{{\"n\":{text}}}"),
+                Some(id.to_owned()),
+            )
+        })
+        .into();
     assert_eq!(seen, expected);
 }
 
 #[test]
 fn too_few_subscribers_have_an_exit_code() {
     let fake = Fake::always(&ok("", INFO));
-    assert_eq!(publish(&fake.url, &["a", "x", "--require-subscribers", "1"], "").code, 0);
+    assert_eq!(
+        publish(&fake.url, &["a", "x", "--require-subscribers", "1"], "").code,
+        0
+    );
     let outcome = publish(&fake.url, &["a", "x", "--require-subscribers", "2"], "");
     let told = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; it was published nevertheless)\n";
     assert_eq!((outcome.code, outcome.stderr.as_str()), (12, told));
-    let outcome = publish(&fake.url, &["a", "--lines", "--in-flight", "1", "--require-subscribers", "2"], "x\ny\n");
+    let outcome = publish(
+        &fake.url,
+        &[
+            "a",
+            "--lines",
+            "--in-flight",
+            "1",
+            "--require-subscribers",
+            "2",
+        ],
+        "x\ny\n",
+    );
     assert_eq!(outcome.code, 12, "{}", outcome.stderr);
     assert_eq!(fake.requests().len(), 3, "the second line was not sent");
-    let outcome = publish(&Fake::always(&ok("", "")).url, &["a", "x", "--require-subscribers", "1"], "");
+    let outcome = publish(
+        &Fake::always(&ok("", "")).url,
+        &["a", "x", "--require-subscribers", "1"],
+        "",
+    );
     assert_eq!(outcome.code, 7, "{}", outcome.stderr);
 }
 
 #[test]
 fn lines_go_out_while_the_source_waits() {
     let fake = Fake::always(&ok("", INFO));
-    let mut child = fake.command(&["pub", "c", "--lines"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut child = fake
+        .command(&["pub", "c", "--lines"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     for number in 1..=3 {
         stdin.write_all(b"x\n").expect("it reads");
         fake.wait_for(number);
     }
     drop(stdin);
-    let line = BufReader::new(child.stdout.take().expect("it is piped")).lines().next().expect("a line").expect("text");
+    let line = BufReader::new(child.stdout.take().expect("it is piped"))
+        .lines()
+        .next()
+        .expect("a line")
+        .expect("text");
     assert!(line.starts_with("3 messages acknowledged"), "{line}");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
@@ -243,14 +423,33 @@ fn lines_go_out_while_the_source_waits() {
 #[test]
 fn a_proxy_is_used_one_message_after_the_other() {
     let proxy = Fake::always(&ok("", INFO));
-    let mut child = command(&["pub", "--url", "http://push.example", "c", "--lines", "--quiet"])
-        .env("http_proxy", &proxy.url)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    child.stdin.take().expect("it is piped").write_all(b"1\n2\n").expect("it reads");
-    assert_eq!(child.wait_with_output().expect("it ends").status.code(), Some(0));
-    let lines: Vec<_> = proxy.requests().iter().map(|request| request.line.clone()).collect();
+    let mut child = command(&[
+        "pub",
+        "--url",
+        "http://push.example",
+        "c",
+        "--lines",
+        "--quiet",
+    ])
+    .env("http_proxy", &proxy.url)
+    .stdin(Stdio::piped())
+    .spawn()
+    .expect("it starts");
+    child
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(b"1\n2\n")
+        .expect("it reads");
+    assert_eq!(
+        child.wait_with_output().expect("it ends").status.code(),
+        Some(0)
+    );
+    let lines: Vec<_> = proxy
+        .requests()
+        .iter()
+        .map(|request| request.line.clone())
+        .collect();
     assert_eq!(lines, vec!["POST http://push.example/pub?id=c"; 2]);
 }
 
@@ -272,13 +471,27 @@ fn an_answer_that_is_no_http_is_told() {
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     let server = std::thread::spawn(move || {
         let (mut socket, _) = listener.accept().expect("a connection");
-        socket.write_all(b"SSH-2.0-OpenSSH_9\r\n\r\n").expect("it reads");
+        socket
+            .write_all(b"SSH-2.0-OpenSSH_9\r\n\r\n")
+            .expect("it reads");
         let _ = socket.shutdown(Shutdown::Write);
         let _ = socket.read_to_end(&mut Vec::new());
     });
     let outcome = publish(&url, &["c", "--lines"], "1\n");
     assert_eq!(outcome.code, 7, "{}", outcome.stderr);
     server.join().expect("it ends");
-    assert_eq!(publish(&Fake::always(&status("404 Not Found", "")).url, &["c", "--lines"], "1\n").code, 5);
-    assert_eq!(publish(&url, &["c", "--lines"], "1\n").code, 3, "nobody is there any more");
+    assert_eq!(
+        publish(
+            &Fake::always(&status("404 Not Found", "")).url,
+            &["c", "--lines"],
+            "1\n"
+        )
+        .code,
+        5
+    );
+    assert_eq!(
+        publish(&url, &["c", "--lines"], "1\n").code,
+        3,
+        "nobody is there any more"
+    );
 }

@@ -1,7 +1,9 @@
-//! The command line from outside: a file per command, with real processes, exit codes and outputs byte by byte.
+//! The command line from outside: a file per command, with real processes, exit codes and outputs
+//! byte by byte.
 //!
-//! `fake` is a server that answers what a test wants; `many` publishes much at once; `resume` follows a real one through
-//! restarts; `pipeline` runs a script as CI would; `terminal` is a pseudo terminal to look at.
+//! `fake` is a server that answers what a test wants; `many` publishes much at once; `resume`
+//! follows a real one through restarts; `pipeline` runs a script as CI would; `terminal` is a
+//! pseudo terminal to look at.
 
 mod answer_limits;
 mod bench;

@@ -1,4 +1,5 @@
-//! Debian's nginx with nchan, in all the modes that it has. `tests/run` installs it; without it these tests fail.
+//! Debian's nginx with nchan, in all the modes that it has. `tests/run` installs it; without it
+//! these tests fail.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -37,18 +38,26 @@ impl Nchan {
             std::path::Path::new(MODULE).exists(),
             "these tests need nginx with nchan: run tests/run --install, or `apt-get install nginx-light libnginx-mod-nchan`"
         );
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").to_string();
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .to_string();
         let folder = new_folder();
         let shown = folder.display();
-        let temporary: String =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {shown}/{kind};\n")).concat();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {shown}/{kind};\n"))
+            .concat();
         let text = format!(
             "load_module {MODULE};\npid {shown}/pid; error_log {shown}/error.log; worker_processes 1; daemon off;\n\
              events {{ worker_connections 1000; }}\nhttp {{ access_log off;\n{temporary}server {{ listen {address};{LOCATIONS} }} }}\n"
         );
         std::fs::write(folder.join("nginx.conf"), text).expect("the folder is writable");
         let child = spawn(&folder);
-        let nchan = Self { child, address, folder };
+        let nchan = Self {
+            child,
+            address,
+            folder,
+        };
         nchan.wait_until_it_listens();
         nchan
     }
@@ -58,7 +67,9 @@ impl Nchan {
     }
 
     fn wait_until_it_listens(&self) {
-        wait_until("nginx listens", || TcpStream::connect(&self.address).is_ok());
+        wait_until("nginx listens", || {
+            TcpStream::connect(&self.address).is_ok()
+        });
     }
 
     /// Reads its configuration again: subscribers are sent away, messages stay.
@@ -76,7 +87,10 @@ impl Nchan {
     /// What its log says of workers that fell.
     pub(super) fn alarms(&self) -> Vec<String> {
         let log = std::fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
-        log.lines().filter(|line| line.contains("exited on signal")).map(str::to_owned).collect()
+        log.lines()
+            .filter(|line| line.contains("exited on signal"))
+            .map(str::to_owned)
+            .collect()
     }
 
     fn stop(&mut self) {
@@ -96,6 +110,14 @@ impl Drop for Nchan {
 
 fn spawn(folder: &PathBuf) -> Child {
     let mut command = Command::new("nginx");
-    command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).stderr(Stdio::null());
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").spawn().expect("nginx is installed (apt-get install nginx-light)")
+    command
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .stderr(Stdio::null());
+    command
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .spawn()
+        .expect("nginx is installed (apt-get install nginx-light)")
 }

@@ -1,4 +1,5 @@
-//! Which server is meant: command line, environment, configuration file; tokens; names for completions.
+//! Which server is meant: command line, environment, configuration file; tokens; names for
+//! completions.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -13,15 +14,23 @@ type Words<'a> = &'a [(&'a str, &'a str)];
 /// Request line, Authorization, X-Team.
 type Sent<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
 
-/// Runs the program with a configuration and further variables; exit code, standard output, standard error.
+/// Runs the program with a configuration and further variables; exit code, standard output,
+/// standard error.
 fn with(config: Option<&Path>, variables: &[(&str, &str)], args: &[&str]) -> (i32, String, String) {
     let mut command = command(args);
     if let Some(home) = config {
         command.env("XDG_CONFIG_HOME", home);
     }
-    let output = command.envs(variables.iter().copied()).output().expect("the program starts");
+    let output = command
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
-    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
+    (
+        output.status.code().expect("it ends by itself"),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// A configuration directory that only its owner can read.
@@ -37,26 +46,50 @@ fn configured(text: &str) -> Directory {
 fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
     let servers: Vec<Fake> = (0..5).map(|_| Fake::always(&ok("", INFO))).collect();
     let url = |number: usize| servers[number].url.as_str();
-    let directory = configured(&format!("default = \"one\"\n[servers.one]\nurl = \"{}\"\n[servers.two]\nurl = \"{}\"\n", url(1), url(2)));
+    let directory = configured(&format!(
+        "default = \"one\"\n[servers.one]\nurl = \"{}\"\n[servers.two]\nurl = \"{}\"\n",
+        url(1),
+        url(2)
+    ));
     let config = Some(directory.path());
     let both = [("PUSHCTL_URL", url(3)), ("PUSHCTL_SERVER", "two")];
     let cases: &[(Words<'_>, &[&str], usize)] = &[
         (&[], &["pub", "a", "x"], 1),
         (&[("PUSHCTL_SERVER", "two")], &["pub", "a", "x"], 2),
-        (&[("PUSHCTL_SERVER", ""), ("PUSHCTL_URL", "")], &["pub", "a", "x"], 1),
+        (
+            &[("PUSHCTL_SERVER", ""), ("PUSHCTL_URL", "")],
+            &["pub", "a", "x"],
+            1,
+        ),
         (&both, &["pub", "a", "x"], 3),
         (&both, &["pub", "a", "x", "--server", "one"], 1),
         (&both, &["pub", "a", "x", "-u", url(4)], 4),
-        (&both, &["--server", "one", "pub", "a", "x", "--url", url(4)], 4),
-        (&both, &["--url", url(4), "pub", "a", "x", "--server", "two"], 2),
+        (
+            &both,
+            &["--server", "one", "pub", "a", "x", "--url", url(4)],
+            4,
+        ),
+        (
+            &both,
+            &["--url", url(4), "pub", "a", "x", "--server", "two"],
+            2,
+        ),
         (&both, &["--server", "two", "pub", "a", "x"], 2),
     ];
     for (variables, args, expected) in cases {
-        let before: Vec<usize> = servers.iter().map(|server| server.requests().len()).collect();
+        let before: Vec<usize> = servers
+            .iter()
+            .map(|server| server.requests().len())
+            .collect();
         let (code, _, stderr) = with(config, variables, args);
         assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
-        let after: Vec<usize> = servers.iter().map(|server| server.requests().len()).collect();
-        let asked: Vec<usize> = (0..servers.len()).filter(|number| after[*number] > before[*number]).collect();
+        let after: Vec<usize> = servers
+            .iter()
+            .map(|server| server.requests().len())
+            .collect();
+        let asked: Vec<usize> = (0..servers.len())
+            .filter(|number| after[*number] > before[*number])
+            .collect();
         assert_eq!(asked, [*expected], "{variables:?} {args:?}");
     }
 }
@@ -74,21 +107,61 @@ fn a_server_has_its_own_token_headers_and_paths() {
     std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
     let config = Some(directory.path());
     let cases: &[(Words<'_>, &[&str], Sent<'_>)] = &[
-        (&[], &[], ("POST /publish?ch=a", Some("Bearer from-file"), Some("web"))),
-        (&[("PUSHCTL_TOKEN", "from-environment")], &[], ("POST /publish?ch=a", Some("Bearer from-environment"), Some("web"))),
-        (&[], &["-H", "Authorization: Basic eDp5", "-H", "X-Team: me"], ("POST /publish?ch=a", Some("Basic eDp5"), Some("me"))),
-        (&[], &["--pub-path", "/p?id={channel}"], ("POST /p?id=a", Some("Bearer from-file"), Some("web"))),
-        (&[], &["--server", "y"], ("POST /pub?id=a", Some("Bearer from-command"), None)),
+        (
+            &[],
+            &[],
+            ("POST /publish?ch=a", Some("Bearer from-file"), Some("web")),
+        ),
+        (
+            &[("PUSHCTL_TOKEN", "from-environment")],
+            &[],
+            (
+                "POST /publish?ch=a",
+                Some("Bearer from-environment"),
+                Some("web"),
+            ),
+        ),
+        (
+            &[],
+            &["-H", "Authorization: Basic eDp5", "-H", "X-Team: me"],
+            ("POST /publish?ch=a", Some("Basic eDp5"), Some("me")),
+        ),
+        (
+            &[],
+            &["--pub-path", "/p?id={channel}"],
+            ("POST /p?id=a", Some("Bearer from-file"), Some("web")),
+        ),
+        (
+            &[],
+            &["--server", "y"],
+            ("POST /pub?id=a", Some("Bearer from-command"), None),
+        ),
         // Nothing of the file goes to a server that it does not name.
         (&[], &["--url", &fake.url], ("POST /pub?id=a", None, None)),
-        (&[("PUSHCTL_URL", &fake.url)], &[], ("POST /pub?id=a", None, None)),
-        (&[("PUSHCTL_TOKEN", "t")], &["--url", &fake.url], ("POST /pub?id=a", Some("Bearer t"), None)),
+        (
+            &[("PUSHCTL_URL", &fake.url)],
+            &[],
+            ("POST /pub?id=a", None, None),
+        ),
+        (
+            &[("PUSHCTL_TOKEN", "t")],
+            &["--url", &fake.url],
+            ("POST /pub?id=a", Some("Bearer t"), None),
+        ),
     ];
     for (number, (variables, args, sent)) in cases.iter().enumerate() {
         let (code, _, stderr) = with(config, variables, &[&["pub", "a", "x"], *args].concat());
         assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
         let request = &fake.requests()[number];
-        assert_eq!((request.line.as_str(), request.header("Authorization"), request.header("X-Team")), *sent, "{args:?}");
+        assert_eq!(
+            (
+                request.line.as_str(),
+                request.header("Authorization"),
+                request.header("X-Team")
+            ),
+            *sent,
+            "{args:?}"
+        );
     }
 }
 
@@ -96,58 +169,128 @@ fn a_server_has_its_own_token_headers_and_paths() {
 fn credentials_of_the_url_keep_the_token_away() {
     let fake = Fake::always(&ok("", INFO));
     let url = fake.url.replace("http://", "http://me:pw@");
-    assert_eq!(with(None, &[("PUSHCTL_TOKEN", "t")], &["pub", "--url", &url, "a", "x"]).0, 0);
-    assert_eq!(fake.requests()[0].header("Authorization"), Some("Basic bWU6cHc="));
+    assert_eq!(
+        with(
+            None,
+            &[("PUSHCTL_TOKEN", "t")],
+            &["pub", "--url", &url, "a", "x"]
+        )
+        .0,
+        0
+    );
+    assert_eq!(
+        fake.requests()[0].header("Authorization"),
+        Some("Basic bWU6cHc=")
+    );
 }
 
 #[test]
 fn mistakes_of_the_file_are_told_with_their_line_and_without_secrets() {
     let cases = [
-        ("[servers.x]\nurl = \"http://h\"\ntokn = \"hidden\"\n", ":3: unknown field `tokn`"),
-        ("[servers.x]\nurl = \"http://h\"\nheaders = \"hidden\"\n", ":3: invalid type: string \"...\", expected a map"),
+        (
+            "[servers.x]\nurl = \"http://h\"\ntokn = \"hidden\"\n",
+            ":3: unknown field `tokn`",
+        ),
+        (
+            "[servers.x]\nurl = \"http://h\"\nheaders = \"hidden\"\n",
+            ":3: invalid type: string \"...\", expected a map",
+        ),
         ("[servers.x]\ntoken = \"hidden\"\n", "missing field `url`"),
-        ("[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\"\ntoken_file = \"f\"\n", "it has several tokens"),
-        ("[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\\n\"\n[servers.x]\n", ":4: "),
-        ("[servers.x]\nurl = \"http://h\"\nmode = \"pigeon\"\n", "there is no mode 'pigeon'"),
-        ("[servers.a]\nurl = \"http://h\"\n[servers.b]\nurl = \"http://h\"\n", "there is no server 'x' in "),
+        (
+            "[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\"\ntoken_file = \"f\"\n",
+            "it has several tokens",
+        ),
+        (
+            "[servers.x]\nurl = \"http://h\"\ntoken = \"hidden\\n\"\n[servers.x]\n",
+            ":4: ",
+        ),
+        (
+            "[servers.x]\nurl = \"http://h\"\nmode = \"pigeon\"\n",
+            "there is no mode 'pigeon'",
+        ),
+        (
+            "[servers.a]\nurl = \"http://h\"\n[servers.b]\nurl = \"http://h\"\n",
+            "there is no server 'x' in ",
+        ),
     ];
     for (text, mention) in cases {
         let directory = configured(text);
-        let (code, stdout, stderr) = with(Some(directory.path()), &[], &["pub", "--server", "x", "a", "x"]);
+        let (code, stdout, stderr) = with(
+            Some(directory.path()),
+            &[],
+            &["pub", "--server", "x", "a", "x"],
+        );
         assert_eq!((code, stdout.as_str()), (2, ""), "{text}: {stderr}");
-        assert!(stderr.contains(mention) && stderr.contains("config.toml"), "{text}: {stderr}");
+        assert!(
+            stderr.contains(mention) && stderr.contains("config.toml"),
+            "{text}: {stderr}"
+        );
         assert!(!stderr.contains("hidden"), "{stderr}");
     }
     assert_eq!(
         run(&["pub", "--server", "x", "a", "x"], b"").stderr,
         "pushctl: there is no server 'x': there is no configuration file /nonexistent/pushctl/config.toml (see --server)\n"
     );
-    assert_eq!(run(&["pub", "--config-file", "/nonexistent/c", "a", "x"], b"").code, 2);
-    assert_eq!(run(&["pub", "--server", "x", "--url", "http://h", "a", "x"], b"").code, 2);
+    assert_eq!(
+        run(&["pub", "--config-file", "/nonexistent/c", "a", "x"], b"").code,
+        2
+    );
+    assert_eq!(
+        run(
+            &["pub", "--server", "x", "--url", "http://h", "a", "x"],
+            b""
+        )
+        .code,
+        2
+    );
 }
 
 #[test]
 fn a_file_with_secrets_that_others_can_read_is_told() {
     let fake = Fake::always(&ok("", INFO));
-    let directory = configured(&format!("default = \"x\"\n[servers.x]\nurl = \"{}\"\ntoken = \"hidden\"\n", fake.url));
+    let directory = configured(&format!(
+        "default = \"x\"\n[servers.x]\nurl = \"{}\"\ntoken = \"hidden\"\n",
+        fake.url
+    ));
     let file = directory.path().join("pushctl/config.toml");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
     let (code, _, stderr) = with(Some(directory.path()), &[], &["pub", "a", "x"]);
     let file = file.display();
-    let told = format!("pushctl: {file} holds a secret and can be read by other users (mend it with: chmod 600 {file})\n");
+    let told = format!(
+        "pushctl: {file} holds a secret and can be read by other users (mend it with: chmod 600 {file})\n"
+    );
     assert_eq!((code, stderr), (0, told));
-    assert_eq!(fake.requests()[0].header("Authorization"), Some("Bearer hidden"));
+    assert_eq!(
+        fake.requests()[0].header("Authorization"),
+        Some("Bearer hidden")
+    );
 }
 
 #[test]
 fn a_token_is_sent_and_never_shown() {
     let fake = Fake::always(&status("500 Internal Server Error", ""));
-    for args in [&["pub", "a", "x"][..], &["stats"], &["sub", "a"], &["sub", "a", "-m", "ws"], &["bench", "-n", "1"], &["rm", "a"]] {
+    for args in [
+        &["pub", "a", "x"][..],
+        &["stats"],
+        &["sub", "a"],
+        &["sub", "a", "-m", "ws"],
+        &["bench", "-n", "1"],
+        &["rm", "a"],
+    ] {
         let before = fake.requests().len();
-        let (code, stdout, stderr) = with(None, &[("PUSHCTL_TOKEN", "hidden"), ("PUSHCTL_URL", &fake.url)], args);
+        let (code, stdout, stderr) = with(
+            None,
+            &[("PUSHCTL_TOKEN", "hidden"), ("PUSHCTL_URL", &fake.url)],
+            args,
+        );
         assert_ne!(code, 0, "{args:?}");
-        assert!(!stdout.contains("hidden") && !stderr.contains("hidden"), "{args:?}: {stderr}");
-        let sent = fake.requests()[before..].iter().all(|request| request.header("Authorization") == Some("Bearer hidden"));
+        assert!(
+            !stdout.contains("hidden") && !stderr.contains("hidden"),
+            "{args:?}: {stderr}"
+        );
+        let sent = fake.requests()[before..]
+            .iter()
+            .all(|request| request.header("Authorization") == Some("Bearer hidden"));
         assert!(sent && fake.requests().len() > before, "{args:?}");
     }
     let (code, _, stderr) = with(None, &[("PUSHCTL_TOKEN", "hid\nden")], &["stats"]);
@@ -157,25 +300,38 @@ fn a_token_is_sent_and_never_shown() {
 
 #[test]
 fn servers_are_listed() {
-    let directory =
-        configured("default = \"b\"\n[servers.a]\nurl = \"http://u:hidden@h\"\n[servers.b]\nurl = \"https://i/p\"\ntoken = \"hidden\"\n");
+    let directory = configured(
+        "default = \"b\"\n[servers.a]\nurl = \"http://u:hidden@h\"\n[servers.b]\nurl = \"https://i/p\"\ntoken = \"hidden\"\n",
+    );
     let (code, stdout, stderr) = with(Some(directory.path()), &[], &["servers", "--json"]);
-    let expected =
-        "{\"default\":false,\"server\":\"a\",\"url\":\"http://h\"}\n{\"default\":true,\"server\":\"b\",\"url\":\"https://i/p\"}\n";
+    let expected = "{\"default\":false,\"server\":\"a\",\"url\":\"http://h\"}\n{\"default\":true,\"server\":\"b\",\"url\":\"https://i/p\"}\n";
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, expected, ""));
     let file = directory.path().join("pushctl/config.toml");
     let file = file.to_str().expect("UTF-8");
-    assert_eq!(run(&["servers", "--json", "--config-file", file], b"").stdout, expected);
+    assert_eq!(
+        run(&["servers", "--json", "--config-file", file], b"").stdout,
+        expected
+    );
     let (_, stdout, _) = with(Some(directory.path()), &[], &["servers"]);
-    assert!(stdout.contains("b (default)") && !stdout.contains("hidden"), "{stdout}");
+    assert!(
+        stdout.contains("b (default)") && !stdout.contains("hidden"),
+        "{stdout}"
+    );
 }
 
 #[test]
 fn commands_without_a_server_refuse_one() {
-    for args in [&["--url", "http://h", "serve"][..], &["--server", "x", "completions", "bash"]] {
+    for args in [
+        &["--url", "http://h", "serve"][..],
+        &["--server", "x", "completions", "bash"],
+    ] {
         let outcome = run(args, b"");
         assert_eq!(outcome.code, 2, "{args:?}");
-        assert!(outcome.stderr.contains("talks to no server"), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("talks to no server"),
+            "{args:?}: {}",
+            outcome.stderr
+        );
     }
     assert!(!run(&["serve", "--help"], b"").stdout.contains("--url"));
 }
@@ -184,14 +340,60 @@ fn commands_without_a_server_refuse_one() {
 fn names_are_completed_from_the_server_and_the_file() {
     let group = "{\"hostname\": \"vm\", \"infos\": [\r\n{\"channel\": \"news\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"new york\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
     let fake = Fake::always(&ok("", group));
-    let outcome = run(&["complete", "channels", "ne", "--", "sub", "--url", &fake.url, "ne"], b"");
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "news\nnew york\n", ""));
+    let outcome = run(
+        &[
+            "complete", "channels", "ne", "--", "sub", "--url", &fake.url, "ne",
+        ],
+        b"",
+    );
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (0, "news\nnew york\n", "")
+    );
     assert_eq!(fake.requests()[0].line, "GET /channels-stats?id=ne*");
     // Nobody there, nonsense: silence.
-    assert_eq!(run(&["complete", "channels", "", "--", "--url", "http://127.0.0.1:1"], b"").stderr, "");
+    assert_eq!(
+        run(
+            &[
+                "complete",
+                "channels",
+                "",
+                "--",
+                "--url",
+                "http://127.0.0.1:1"
+            ],
+            b""
+        )
+        .stderr,
+        ""
+    );
     let silent = Fake::start(|_, _| super::fake::Reply::Hold(String::new()));
-    let outcome = run(&["complete", "channels", "--", "sub", &format!("--url={}", silent.url)], b"");
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, "", ""));
-    let directory = configured("[servers.prod]\nurl = \"http://h\"\n[servers.test]\nurl = \"http://h\"\n");
-    assert_eq!(with(Some(directory.path()), &[], &["complete", "servers", "pr"]).1, "prod\n");
+    let outcome = run(
+        &[
+            "complete",
+            "channels",
+            "--",
+            "sub",
+            &format!("--url={}", silent.url),
+        ],
+        b"",
+    );
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (0, "", "")
+    );
+    let directory =
+        configured("[servers.prod]\nurl = \"http://h\"\n[servers.test]\nurl = \"http://h\"\n");
+    assert_eq!(
+        with(Some(directory.path()), &[], &["complete", "servers", "pr"]).1,
+        "prod\n"
+    );
 }

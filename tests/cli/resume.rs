@@ -1,5 +1,5 @@
-//! `pushctl sub` against `pushctl serve` through a proxy that cuts connections in the middle of whatever is under way: every
-//! message is printed once and in order, in every mode.
+//! `pushctl sub` against `pushctl serve` through a proxy that cuts connections in the middle of
+//! whatever is under way: every message is printed once and in order, in every mode.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -26,28 +26,53 @@ impl Server {
     /// Starts it on a free port.
     pub(crate) fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pushctl"));
-        command.args(["serve", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let line = lines.find_map(|line| line.ok()?.strip_prefix("listening on http://").map(str::to_owned));
+        let line = lines.find_map(|line| {
+            line.ok()?
+                .strip_prefix("listening on http://")
+                .map(str::to_owned)
+        });
         // The pipe stays open, so that the server can go on printing.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: line.expect("it says where it listens") }
+        Self {
+            child,
+            address: line.expect("it says where it listens"),
+        }
     }
 
     fn request(&self, request: &str) -> String {
         let mut socket = TcpStream::connect(&self.address).expect("the server listens");
         socket
-            .write_all(request.replace("\r\n\r\n", "\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+            .write_all(
+                request
+                    .replace(
+                        "\r\n\r\n",
+                        "\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                    )
+                    .as_bytes(),
+            )
             .expect("the server reads");
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("the server answers");
+        socket
+            .read_to_string(&mut answer)
+            .expect("the server answers");
         answer
     }
 
     fn wait_for_subscriber(&self, channel: &str) {
         let end = Instant::now() + Duration::from_secs(20);
-        while !self.request(&format!("GET /channels-stats?id={channel} HTTP/1.1\r\n\r\n")).contains("\"subscribers\": 1") {
+        while !self
+            .request(&format!(
+                "GET /channels-stats?id={channel} HTTP/1.1\r\n\r\n"
+            ))
+            .contains("\"subscribers\": 1")
+        {
             assert!(Instant::now() < end, "nobody subscribes to {channel}");
             std::thread::yield_now();
         }
@@ -65,11 +90,17 @@ impl Server {
                         format!("POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}", text.len())
                     })
                     .collect();
-                socket.write_all(posts.as_bytes()).expect("the server reads");
+                socket
+                    .write_all(posts.as_bytes())
+                    .expect("the server reads");
                 let mut taken = 0;
                 while taken < BURST {
                     let mut line = String::new();
-                    assert_ne!(answers.read_line(&mut line).expect("the server answers"), 0, "the server hung up");
+                    assert_ne!(
+                        answers.read_line(&mut line).expect("the server answers"),
+                        0,
+                        "the server hung up"
+                    );
                     taken += usize::from(line.starts_with("{\"channel\""));
                 }
             }
@@ -84,7 +115,8 @@ impl Drop for Server {
     }
 }
 
-/// Starts a proxy whose connections end after a number of bytes: `fewest` at first, then twice as many each time, and again.
+/// Starts a proxy whose connections end after a number of bytes: `fewest` at first, then twice as
+/// many each time, and again.
 fn cutting_proxy(upstream: &str, fewest: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -94,10 +126,18 @@ fn cutting_proxy(upstream: &str, fewest: usize) -> (String, Arc<AtomicUsize>) {
         for (number, client) in listener.incoming().map_while(Result::ok).enumerate() {
             let server = TcpStream::connect(&upstream).expect("the server listens");
             let budget = fewest << (number % 6);
-            let (from_client, to_server) = (client.try_clone().expect("a clone"), server.try_clone().expect("a clone"));
+            let (from_client, to_server) = (
+                client.try_clone().expect("a clone"),
+                server.try_clone().expect("a clone"),
+            );
             std::thread::spawn(move || forward(from_client, to_server, usize::MAX));
             let cuts = Arc::clone(&counted);
-            std::thread::spawn(move || cuts.fetch_add(usize::from(forward(server, client, budget)), Ordering::Relaxed));
+            std::thread::spawn(move || {
+                cuts.fetch_add(
+                    usize::from(forward(server, client, budget)),
+                    Ordering::Relaxed,
+                )
+            });
         }
     });
     (url, cuts)
@@ -131,12 +171,30 @@ fn cut_connections_lose_and_repeat_nothing_in_any_mode() {
 
 fn follow_through_cuts(server: &Server, mode: &str) {
     // A long-polling answer comes whole or not at all, and it grows with every attempt.
-    let fewest = if matches!(mode, "lp" | "poll") { 5_000 } else { 777 };
+    let fewest = if matches!(mode, "lp" | "poll") {
+        5_000
+    } else {
+        777
+    };
     let (url, cuts) = cutting_proxy(&server.address, fewest);
     let (first, second) = (format!("{mode}-first"), format!("{mode}-second"));
     let count = (2 * PER_CHANNEL).to_string();
-    let mut args =
-        vec!["sub", &first, &second, "--url", &url, "--mode", mode, "--json", "--count", &count, "--timeout", "60s", "--retries", "100"];
+    let mut args = vec![
+        "sub",
+        &first,
+        &second,
+        "--url",
+        &url,
+        "--mode",
+        mode,
+        "--json",
+        "--count",
+        &count,
+        "--timeout",
+        "60s",
+        "--retries",
+        "100",
+    ];
     if mode == "poll" {
         // Nobody can see a poller wait, so it starts in the past.
         args.extend(["--since", "1h", "--interval", "100ms"]);
@@ -151,11 +209,20 @@ fn follow_through_cuts(server: &Server, mode: &str) {
     });
     assert_eq!(outcome.code, 0, "{mode}: {}", outcome.stderr);
     assert!(cuts.load(Ordering::Relaxed) > 1, "{mode}: nothing was cut");
-    let messages: Vec<Value> = outcome.stdout.lines().map(|line| serde_json::from_str(line).expect("one object per line")).collect();
+    let messages: Vec<Value> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one object per line"))
+        .collect();
     for channel in [first, second] {
-        let texts: Vec<_> =
-            messages.iter().filter(|message| message["channel"] == channel.as_str()).map(|message| message["text"].clone()).collect();
-        let expected: Vec<_> = (1..=PER_CHANNEL).map(|number| Value::from(format!("{channel} {number} \"quoted\"\n"))).collect();
+        let texts: Vec<_> = messages
+            .iter()
+            .filter(|message| message["channel"] == channel.as_str())
+            .map(|message| message["text"].clone())
+            .collect();
+        let expected: Vec<_> = (1..=PER_CHANNEL)
+            .map(|number| Value::from(format!("{channel} {number} \"quoted\"\n")))
+            .collect();
         assert_eq!(texts, expected, "{mode}: {channel}");
     }
 }

@@ -6,18 +6,48 @@ use crate::support::Server;
 #[test]
 fn rm_deletes_each_channel_and_tells_the_missing_ones() {
     let fake = Fake::start(|request, _| {
-        Reply::Send(if request.line.ends_with("=b") { status("404 Not Found", "") } else { refused("200 OK", "Channel deleted.") })
+        Reply::Send(if request.line.ends_with("=b") {
+            status("404 Not Found", "")
+        } else {
+            refused("200 OK", "Channel deleted.")
+        })
     });
     let outcome = fake.run(&["rm", "a/b", "c", "--farewell", "bye"]);
-    let expected = (5, "deleted a\ndeleted c\n", "pushctl: channel 'b' does not exist\n");
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), expected);
-    let seen: Vec<_> = fake.requests().into_iter().map(|request| (request.line, request.body)).collect();
+    let expected = (
+        5,
+        "deleted a\ndeleted c\n",
+        "pushctl: channel 'b' does not exist\n",
+    );
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        expected
+    );
+    let seen: Vec<_> = fake
+        .requests()
+        .into_iter()
+        .map(|request| (request.line, request.body))
+        .collect();
     let expected = ["a", "b", "c"].map(|id| (format!("DELETE /pub?id={id}"), b"bye".to_vec()));
     assert_eq!(seen, expected);
 
     let outcome = fake.run(&["rm", "a", "b", "--missing-ok", "--json"]);
-    let expected = (0, "{\"channel\":\"a\",\"deleted\":true}\n{\"channel\":\"b\",\"deleted\":false}\n", "");
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), expected);
+    let expected = (
+        0,
+        "{\"channel\":\"a\",\"deleted\":true}\n{\"channel\":\"b\",\"deleted\":false}\n",
+        "",
+    );
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        expected
+    );
 }
 
 #[test]
@@ -32,15 +62,27 @@ fn a_location_that_deletes_nothing_is_told_with_the_mend() {
     let fake = Fake::always(&status("405 Not Allowed", ""));
     let outcome = fake.run(&["rm", "a"]);
     assert_eq!(outcome.code, 7);
-    assert!(outcome.stderr.contains("must be 'admin' there"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("must be 'admin' there"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn subscribers_of_a_deleted_channel_get_the_farewell() {
     let server = Server::start(&[]);
     let mut stream = server.follow("/sub/a", &[]);
-    let outcome = super::fake::run(&["rm", "--url", server.url(), "a", "--farewell", "so long"], b"");
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "deleted a\n"), "{}", outcome.stderr);
+    let outcome = super::fake::run(
+        &["rm", "--url", server.url(), "a", "--farewell", "so long"],
+        b"",
+    );
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (0, "deleted a\n"),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(stream.next_line().expect("a message").text, "so long");
     server.stop();
 }

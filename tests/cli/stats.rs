@@ -28,7 +28,14 @@ worker  subscribers    uptime
 30210             1        0s
 ";
     let outcome = fake.run(&["stats"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected, ""));
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (0, expected, "")
+    );
     assert_eq!(fake.requests()[0].line, "GET /channels-stats");
 }
 
@@ -58,7 +65,13 @@ fn stats_tells_a_missing_channel_from_a_strange_answer() {
     let fake = Fake::always(&status("404 Not Found", ""));
     let outcome = fake.run(&["stats", "nope"]);
     assert_eq!(outcome.code, 5);
-    assert_eq!(outcome.stderr, format!("pushctl: channel 'nope' does not exist ({}/channels-stats?id=nope)\n", fake.url));
+    assert_eq!(
+        outcome.stderr,
+        format!(
+            "pushctl: channel 'nope' does not exist ({}/channels-stats?id=nope)\n",
+            fake.url
+        )
+    );
 
     let outcome = Fake::always(&ok("", "<html>")).run(&["stats"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""));
@@ -68,31 +81,64 @@ fn stats_tells_a_missing_channel_from_a_strange_answer() {
 fn stats_watch_goes_on_until_nobody_reads() {
     let fake = Fake::always(&ok("", GROUP));
     let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=100ms"]);
-    let lines: Vec<_> = BufReader::new(child.stdout.take().expect("it is piped")).lines().take(3).map(Result::unwrap_or_default).collect();
+    let lines: Vec<_> = BufReader::new(child.stdout.take().expect("it is piped"))
+        .lines()
+        .take(3)
+        .map(Result::unwrap_or_default)
+        .collect();
     assert_eq!(lines, vec![GROUP.replace("\r\n", ""); 3]);
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()), "a broken pipe is success");
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), b"".as_slice()),
+        "a broken pipe is success"
+    );
 }
 
 #[test]
 fn plain_http_needs_no_certificates() {
     let fake = Fake::always(&ok("", GROUP));
     let mut command = fake.command(&["stats", "ALL", "--json"]);
-    let output = command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent").output().expect("the program starts");
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    let output = command
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .output()
+        .expect("the program starts");
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).as_ref()
+        ),
+        (Some(0), "")
+    );
 }
 
 #[test]
 fn one_strange_channel_does_not_hide_the_others() {
     let fake = Fake::always(&ok("", &GROUP.replace("news/today", "a\"b\\c\u{1b}")));
     let outcome = fake.run(&["stats", "ALL"]);
-    let names: Vec<_> = outcome.stdout.lines().take(3).map(|line| line.split("  ").next().unwrap_or_default()).collect();
-    assert_eq!((outcome.code, names), (0, vec!["channel", "a", "a\"b\\c\\u{1b}"]));
+    let names: Vec<_> = outcome
+        .stdout
+        .lines()
+        .take(3)
+        .map(|line| line.split("  ").next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        (outcome.code, names),
+        (0, vec!["channel", "a", "a\"b\\c\\u{1b}"])
+    );
     let outcome = fake.run(&["stats", "ALL", "--json"]);
     let group: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON");
-    assert_eq!((outcome.code, &group["infos"][1]["channel"]), (0, &"a\"b\\c\u{1b}".into()));
+    assert_eq!(
+        (outcome.code, &group["infos"][1]["channel"]),
+        (0, &"a\"b\\c\u{1b}".into())
+    );
     let outcome = Fake::always(&ok("", "<html>")).run(&["stats", "--json"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "only JSON is printed as JSON");
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (7, ""),
+        "only JSON is printed as JSON"
+    );
 }
 
 #[test]
@@ -102,10 +148,23 @@ fn stats_watch_goes_on_after_a_failure() {
         _ => Reply::Send(ok("", GROUP)),
     });
     let mut child = fake.spawn(&["stats", "ALL", "--json", "--watch=100ms"]);
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().take(3).map_while(Result::ok).count();
+    let lines = BufReader::new(child.stdout.take().expect("it is piped"))
+        .lines()
+        .take(3)
+        .map_while(Result::ok)
+        .count();
     let output = child.wait_with_output().expect("it ends");
     let told = String::from_utf8(output.stderr).expect("text");
-    assert_eq!((lines, told), (3, format!("pushctl: {}/channels-stats?id=ALL answered 502 Bad Gateway\n", fake.url)));
+    assert_eq!(
+        (lines, told),
+        (
+            3,
+            format!(
+                "pushctl: {}/channels-stats?id=ALL answered 502 Bad Gateway\n",
+                fake.url
+            )
+        )
+    );
 }
 
 #[test]
@@ -125,22 +184,47 @@ fn channels_are_sorted_and_filtered() {
     let first = |args: &[&str]| {
         let outcome = fake.run(&[&["stats"], args].concat());
         assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{args:?}");
-        let names = outcome.stdout.lines().skip(1).map_while(|line| line.split("  ").next().filter(|name| !name.is_empty()));
+        let names = outcome
+            .stdout
+            .lines()
+            .skip(1)
+            .map_while(|line| line.split("  ").next().filter(|name| !name.is_empty()));
         names.map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(first(&["ALL"]), "b a news/1 news/2 日本\\u{202e}");
-    assert_eq!(first(&["--sort", "subscribers"]), "news/2 a b 日本\\u{202e} news/1");
-    assert_eq!(first(&["--sort", "stored", "--top", "2"]), "news/2 日本\\u{202e}");
-    assert_eq!(first(&["--sort", "published", "--reverse", "--top", "1"]), "news/1");
-    assert_eq!(first(&["--sort", "name"]), "a b news/1 news/2 日本\\u{202e}");
-    assert_eq!(first(&["--filter", "news*", "--min-subscribers", "1"]), "news/2");
+    assert_eq!(
+        first(&["--sort", "subscribers"]),
+        "news/2 a b 日本\\u{202e} news/1"
+    );
+    assert_eq!(
+        first(&["--sort", "stored", "--top", "2"]),
+        "news/2 日本\\u{202e}"
+    );
+    assert_eq!(
+        first(&["--sort", "published", "--reverse", "--top", "1"]),
+        "news/1"
+    );
+    assert_eq!(
+        first(&["--sort", "name"]),
+        "a b news/1 news/2 日本\\u{202e}"
+    );
+    assert_eq!(
+        first(&["--filter", "news*", "--min-subscribers", "1"]),
+        "news/2"
+    );
     assert_eq!(first(&["--filter", "/^.$/"]), "b a");
-    assert!(fake.requests().iter().all(|request| request.line == "GET /channels-stats?id=ALL"), "whoever selects wants channels");
+    assert!(
+        fake.requests()
+            .iter()
+            .all(|request| request.line == "GET /channels-stats?id=ALL"),
+        "whoever selects wants channels"
+    );
 }
 
 #[test]
 fn the_table_of_channels_has_units_details_and_a_sum() {
-    let outcome = Fake::always(&ok("", FIVE)).run(&["stats", "--sort", "subscribers", "--top", "4"]);
+    let outcome =
+        Fake::always(&ok("", FIVE)).run(&["stats", "--sort", "subscribers", "--top", "4"]);
     let expected = "\
 channel       subscribers  published     stored
 news/2             12,345          2  2,000,000
@@ -158,7 +242,8 @@ b                       3          7          2
 
 #[test]
 fn json_is_selected_without_touching_it() {
-    let outcome = Fake::always(&ok("", FIVE)).run(&["stats", "--json", "--sort", "name", "--top", "2"]);
+    let outcome =
+        Fake::always(&ok("", FIVE)).run(&["stats", "--json", "--sort", "name", "--top", "2"]);
     let expected = "{\"hostname\": \"vm\", \"infos\": [{\"channel\": \"a\", \"published_messages\": 9, \"stored_messages\": 1, \"subscribers\": 3},{\"channel\": \"b\", \"published_messages\": 7, \"stored_messages\": 2, \"subscribers\": 3}], \"x\": 1}\n";
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, expected));
 }
@@ -168,8 +253,13 @@ fn unknown_numbers_of_a_server_are_details() {
     let body = SUMMARY
         .replace("\"uptime\": 3661, \"by", "\"uptime\": 3661, \"memory_used\": 1572864, \"slow_consumers\": {\"dropped\": 12345}, \"by");
     let fake = Fake::always(&ok("", &body));
-    let outcome = fake.run(&["stats", "--assert", "memory_used<=2MiB,slow_consumers.dropped>12k,uptime>=1h,workers=2"]);
-    let details = "\ndetails\nmemory used             1.50 MiB\nslow consumers dropped    12,345\n\nworker";
+    let outcome = fake.run(&[
+        "stats",
+        "--assert",
+        "memory_used<=2MiB,slow_consumers.dropped>12k,uptime>=1h,workers=2",
+    ]);
+    let details =
+        "\ndetails\nmemory used             1.50 MiB\nslow consumers dropped    12,345\n\nworker";
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     assert!(outcome.stdout.contains(details), "{}", outcome.stdout);
 }
@@ -192,7 +282,10 @@ fn assertions_tell_the_values() {
     );
     assert_eq!(
         run(&["--assert", "subscribers>=1", "--filter", "none"]),
-        (8, "pushctl: assertion failed: there is no such channel\n".to_owned())
+        (
+            8,
+            "pushctl: assertion failed: there is no such channel\n".to_owned()
+        )
     );
     let (code, told) = run(&["--assert", "readers>=1"]);
     assert_eq!(
@@ -203,7 +296,10 @@ fn assertions_tell_the_values() {
         )
     );
     let (code, told) = run(&["--assert", "subscribers"]);
-    assert!(code == 2 && told.contains("'subscribers' is no condition"), "{told}");
+    assert!(
+        code == 2 && told.contains("'subscribers' is no condition"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -216,7 +312,10 @@ fn two_saved_answers_are_compared() {
     };
     let newer = SUMMARY
         .replace("\"published_messages\": 12", "\"published_messages\": 2012")
-        .replace("\"subscribers\": 1, \"uptime\": 3661", "\"subscribers\": 0, \"uptime\": 3671");
+        .replace(
+            "\"subscribers\": 1, \"uptime\": 3661",
+            "\"subscribers\": 0, \"uptime\": 3671",
+        );
     let (old, new) = (path("old.json", SUMMARY), path("new.json", &newer));
     let outcome = super::fake::run(&["stats", "--diff", &old, &new], b"");
     let expected = "                         old        new  change  per second
@@ -230,8 +329,17 @@ messages in trash          0          0       0
 channels in delete         0          0       0
 channels in trash          0          0       0
 ";
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected, ""));
-    let channels = FIVE.replace("\"news/1\"", "\"news/3\"").replace("12345", "12300");
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (0, expected, "")
+    );
+    let channels = FIVE
+        .replace("\"news/1\"", "\"news/3\"")
+        .replace("12345", "12300");
     let (five, other) = (path("five.json", FIVE), path("other.json", &channels));
     let outcome = super::fake::run(&["stats", "--diff", &five, &other], b"");
     let expected = "\
@@ -248,18 +356,41 @@ news/1      gone            0         -1       0
     assert_eq!(outcome.stdout, expected);
     let outcome = super::fake::run(&["stats", "--diff", &five, &old], b"");
     assert_eq!(outcome.code, 2);
-    assert!(outcome.stderr.contains("one is of a server, the other one of channels"), "{}", outcome.stderr);
-    assert_eq!(super::fake::run(&["stats", "--diff", &five, "/nonexistent"], b"").code, 2);
+    assert!(
+        outcome
+            .stderr
+            .contains("one is of a server, the other one of channels"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(
+        super::fake::run(&["stats", "--diff", &five, "/nonexistent"], b"").code,
+        2
+    );
 }
 
 #[test]
 fn the_status_text_of_nchan_is_understood() {
     let text = "total published messages: 1007\nstored messages: 3\nshared memory used: 16K\nshared memory limit: 131072K\nchannels: 2\nsubscribers: 5\nredis pending commands: 0\nnchan version: 1.3.6\n";
     let fake = Fake::always(&ok("", text));
-    let outcome = fake.run(&["stats", "--stats-path", "/nchan_stub_status", "--assert", "subscribers=5,shared_memory_used_bytes<1MiB"]);
+    let outcome = fake.run(&[
+        "stats",
+        "--stats-path",
+        "/nchan_stub_status",
+        "--assert",
+        "subscribers=5,shared_memory_used_bytes<1MiB",
+    ]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    for line in ["hostname            nchan 1.3.6", "published messages        1,007", "shared memory limit  128 MiB"] {
-        assert!(outcome.stdout.lines().any(|found| found == line), "{line}:\n{}", outcome.stdout);
+    for line in [
+        "hostname            nchan 1.3.6",
+        "published messages        1,007",
+        "shared memory limit  128 MiB",
+    ] {
+        assert!(
+            outcome.stdout.lines().any(|found| found == line),
+            "{line}:\n{}",
+            outcome.stdout
+        );
     }
     assert_eq!(fake.requests()[0].line, "GET /nchan_stub_status");
 }
@@ -268,15 +399,22 @@ fn the_status_text_of_nchan_is_understood() {
 fn plain_output_repeats_where_there_is_no_terminal() {
     let fake = Fake::always(&ok("", GROUP));
     let tables = |outcome: &Outcome| outcome.stdout.matches("channel     subscribers").count();
-    let (outcome, _) = fake.run_for(&["stats", "ALL", "--watch=100ms"], "--timeout", |outcome| tables(outcome) >= 2);
-    assert!(outcome.code == 0 && tables(&outcome) >= 2 && !outcome.stdout.contains('\u{1b}'), "{}", outcome.stdout);
+    let (outcome, _) = fake.run_for(&["stats", "ALL", "--watch=100ms"], "--timeout", |outcome| {
+        tables(outcome) >= 2
+    });
+    assert!(
+        outcome.code == 0 && tables(&outcome) >= 2 && !outcome.stdout.contains('\u{1b}'),
+        "{}",
+        outcome.stdout
+    );
 }
 
 /// A new folder for one test.
 pub(super) fn new_folder() -> std::path::PathBuf {
     static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stats-{}-{number}", std::process::id()));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("stats-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the folder for tests is writable");
     folder
 }

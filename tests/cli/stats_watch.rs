@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use super::fake::{Fake, Reply, ok, status};
 use super::terminal::Terminal;
 
-/// A server with 40 channels, of which number `n` has `n` subscribers. It answers with 502 while `fails` is not 0.
+/// A server with 40 channels, of which number `n` has `n` subscribers. It answers with 502 while
+/// `fails` is not 0.
 fn server(fails: &Arc<AtomicU64>) -> Fake {
     let fails = Arc::clone(fails);
     Fake::start(move |request, number| {
@@ -31,22 +32,37 @@ fn server(fails: &Arc<AtomicU64>) -> Fake {
             n => format!("channel-{n:02}"),
         };
         let info = |n: usize| {
-            format!("{{\"channel\": \"{}\", \"published_messages\": 1000, \"stored_messages\": 50, \"subscribers\": {n}}}", name(n))
+            format!(
+                "{{\"channel\": \"{}\", \"published_messages\": 1000, \"stored_messages\": 50, \"subscribers\": {n}}}",
+                name(n)
+            )
         };
         let infos: Vec<_> = (1..=40).map(info).collect();
-        Reply::Send(ok("", &format!("{{\"hostname\": \"h\", \"infos\": [{}]}}", infos.join(","))))
+        Reply::Send(ok(
+            "",
+            &format!("{{\"hostname\": \"h\", \"infos\": [{}]}}", infos.join(",")),
+        ))
     })
 }
 
 fn watch(fake: &Fake, rows: u16, columns: u16, variables: &[(&str, &str)]) -> Terminal {
-    let terminal = Terminal::start(rows, columns, &["--url", &fake.url, "stats", "--watch=100ms"], variables);
+    let terminal = Terminal::start(
+        rows,
+        columns,
+        &["--url", &fake.url, "stats", "--watch=100ms"],
+        variables,
+    );
     terminal.wait_for("q quit");
     terminal
 }
 
 /// The lines from that one on which begins so, without what stands behind them.
 fn lines_from(text: &str, start: &str, count: usize) -> Vec<String> {
-    text.lines().skip_while(|line| !line.starts_with(start)).take(count).map(|line| line.trim_end().to_owned()).collect()
+    text.lines()
+        .skip_while(|line| !line.starts_with(start))
+        .take(count)
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 #[test]
@@ -54,10 +70,16 @@ fn the_view_shows_the_server_and_its_channels_in_80_columns() {
     let fake = server(&Arc::default());
     let terminal = watch(&fake, 24, 80, &[]);
     assert!(!terminal.is_cooked(), "keys are read one by one");
-    terminal.wait("the alternate screen", |screen| screen.alternate_screen() && screen.hide_cursor());
+    terminal.wait("the alternate screen", |screen| {
+        screen.alternate_screen() && screen.hide_cursor()
+    });
     let text = terminal.text();
     let head = text.lines().next().unwrap_or_default();
-    assert!(head.starts_with(&format!("pushctl {}  ·  testhost  ·  up 1m 1s  ", fake.url)) && head.ends_with("every 100ms"), "{head}");
+    assert!(
+        head.starts_with(&format!("pushctl {}  ·  testhost  ·  up 1m 1s  ", fake.url))
+            && head.ends_with("every 100ms"),
+        "{head}"
+    );
     assert_eq!(
         lines_from(&text, " workers", 9),
         [
@@ -72,7 +94,10 @@ fn the_view_shows_the_server_and_its_channels_in_80_columns() {
             " channel-36                                  36        0        1,000         50",
         ]
     );
-    assert!(text.contains("subscribers 820") && text.contains("stored 2,000"), "{text}");
+    assert!(
+        text.contains("subscribers 820") && text.contains("stored 2,000"),
+        "{text}"
+    );
     terminal.send("q");
     assert_eq!(terminal.end(), (0, String::new()));
 }
@@ -98,7 +123,9 @@ fn keys_sort_filter_pause_and_help() {
     terminal.send("?");
     terminal.wait_for("ask the server now");
     terminal.send(" ");
-    terminal.wait("the help is gone", |screen| !screen.contents().contains("ask the server now"));
+    terminal.wait("the help is gone", |screen| {
+        !screen.contents().contains("ask the server now")
+    });
     terminal.send("\u{3}");
     assert_eq!(terminal.end().0, 130, "Ctrl-C");
 }
@@ -112,7 +139,8 @@ fn the_view_fits_any_size_and_follows_it() {
         let last = if columns > 10 { " q quit" } else { "" };
         terminal.wait("the last line in its place", |screen| {
             let lines: Vec<String> = screen.rows(0, columns).collect();
-            lines.len() == usize::from(rows) && lines.last().is_some_and(|line| line.starts_with(last))
+            lines.len() == usize::from(rows)
+                && lines.last().is_some_and(|line| line.starts_with(last))
         });
     }
     terminal.send("q");
@@ -125,12 +153,22 @@ fn no_colour_and_no_utf8_are_honoured() {
     let terminal = watch(&fake, 24, 80, &[("NO_COLOR", "1"), ("LC_ALL", "C")]);
     terminal.wait("a picture without colours", |screen| {
         let cells = (0..24).flat_map(|row| (0..80).map(move |column| (row, column)));
-        cells.filter_map(|(row, column)| screen.cell(row, column)).all(|cell| cell.fgcolor() == vt100::Color::Default)
+        cells
+            .filter_map(|(row, column)| screen.cell(row, column))
+            .all(|cell| cell.fgcolor() == vt100::Color::Default)
     });
     let text = terminal.text();
-    let own: Vec<&str> = text.lines().filter(|line| !line.starts_with(" 日本語")).collect();
+    let own: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with(" 日本語"))
+        .collect();
     assert!(own.iter().all(|line| line.is_ascii()), "{text}");
-    assert!(text.contains("+ subscribers 820 ---") && text.contains("memory ###.......") && text.contains("subscribersv"), "{text}");
+    assert!(
+        text.contains("+ subscribers 820 ---")
+            && text.contains("memory ###.......")
+            && text.contains("subscribersv"),
+        "{text}"
+    );
     terminal.send("q");
     assert_eq!(terminal.end().0, 0);
 }
@@ -139,10 +177,13 @@ fn no_colour_and_no_utf8_are_honoured() {
 fn the_view_comes_back_after_ctrl_z() {
     let fake = server(&Arc::default());
     let terminal = watch(&fake, 24, 80, &[]);
-    // Without a shell nothing stops the program, so it gives the terminal back and takes it again at once.
+    // Without a shell nothing stops the program, so it gives the terminal back and takes it again
+    // at once.
     terminal.send("\u{1a}s");
     terminal.wait_for("msg/s▼");
-    terminal.wait("the alternate screen", |screen| screen.alternate_screen() && screen.hide_cursor());
+    terminal.wait("the alternate screen", |screen| {
+        screen.alternate_screen() && screen.hide_cursor()
+    });
     terminal.send("q");
     assert_eq!(terminal.end().0, 0);
 }
@@ -155,7 +196,10 @@ fn a_lost_server_is_told_and_found_again() {
     fails.store(1, Ordering::SeqCst);
     terminal.wait_for("LOST");
     terminal.wait_for(" no answer for ");
-    assert!(terminal.text().contains("channel-37"), "the last picture stays");
+    assert!(
+        terminal.text().contains("channel-37"),
+        "the last picture stays"
+    );
     fails.store(0, Ordering::SeqCst);
     terminal.wait_for("q quit");
     terminal.send("q");
@@ -174,23 +218,48 @@ fn signals_leave_the_terminal_clean() {
 
 #[test]
 fn a_server_that_is_not_there_is_an_ordinary_error() {
-    let terminal = Terminal::start(24, 80, &["--url", "http://127.0.0.1:1", "stats", "--watch"], &[]);
+    let terminal = Terminal::start(
+        24,
+        80,
+        &["--url", "http://127.0.0.1:1", "stats", "--watch"],
+        &[],
+    );
     terminal.wait_for("pushctl: cannot reach http://127.0.0.1:1");
     let (code, text) = terminal.end();
-    assert!(code == 3 && text.starts_with("pushctl: cannot reach http://127.0.0.1:1"), "{code} {text}");
+    assert!(
+        code == 3 && text.starts_with("pushctl: cannot reach http://127.0.0.1:1"),
+        "{code} {text}"
+    );
 }
 
 #[test]
 fn the_view_ends_with_its_time() {
     let fake = server(&Arc::default());
-    let terminal = Terminal::start(24, 80, &["--url", &fake.url, "stats", "--watch=100ms", "--timeout", "500ms"], &[]);
+    let terminal = Terminal::start(
+        24,
+        80,
+        &[
+            "--url",
+            &fake.url,
+            "stats",
+            "--watch=100ms",
+            "--timeout",
+            "500ms",
+        ],
+        &[],
+    );
     assert_eq!(terminal.end(), (0, String::new()));
 }
 
 #[test]
 fn a_terminal_without_control_sequences_gets_plain_tables() {
     let fake = server(&Arc::default());
-    let terminal = Terminal::start(60, 120, &["--url", &fake.url, "stats", "--watch=100ms"], &[("TERM", "dumb")]);
+    let terminal = Terminal::start(
+        60,
+        120,
+        &["--url", &fake.url, "stats", "--watch=100ms"],
+        &[("TERM", "dumb")],
+    );
     let is_plain = |screen: &vt100::Screen| {
         let text = screen.contents();
         let is_bold = |line: u16| screen.cell(line, 0).is_some_and(vt100::Cell::bold);

@@ -1,4 +1,5 @@
-//! `pushctl sub`: what ends a run, forms of output, places to start, and falling back; byte by byte.
+//! `pushctl sub`: what ends a run, forms of output, places to start, and falling back; byte by
+//! byte.
 
 use super::fake::{DATE, Fake, Outcome, Reply, chunked, frame, object, ok, run, status};
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,7 +11,10 @@ fn event(object: &str) -> String {
 
 /// A server that gives these texts to EventSource subscribers, and then nothing.
 fn texts(texts: &[&str]) -> Fake {
-    let events: String = (1..).zip(texts).map(|(id, text)| event(&object(id, "a", text, 21, id as u32))).collect();
+    let events: String = (1..)
+        .zip(texts)
+        .map(|(id, text)| event(&object(id, "a", text, 21, id as u32)))
+        .collect();
     Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])))
 }
 
@@ -21,16 +25,49 @@ fn ended(outcome: &Outcome) -> (i32, &str, &str) {
 #[test]
 fn patterns_end_a_run_behind_their_message() {
     let fake = texts(&["building", "step 1 of 2", "ERROR: disk", "finished"]);
-    assert_eq!(ended(&fake.run(&["sub", "a", "--until", "^step [0-9]"])), (0, "building\nstep 1 of 2\n", ""));
-    let outcome = fake.run(&["sub", "a", "--until", "finished", "--fail-on", "(?i)error", "--timeout", "20s"]);
-    assert_eq!(ended(&outcome), (9, "building\nstep 1 of 2\nERROR: disk\n", "pushctl: a message matched --fail-on\n"));
+    assert_eq!(
+        ended(&fake.run(&["sub", "a", "--until", "^step [0-9]"])),
+        (0, "building\nstep 1 of 2\n", "")
+    );
+    let outcome = fake.run(&[
+        "sub",
+        "a",
+        "--until",
+        "finished",
+        "--fail-on",
+        "(?i)error",
+        "--timeout",
+        "20s",
+    ]);
+    assert_eq!(
+        ended(&outcome),
+        (
+            9,
+            "building\nstep 1 of 2\nERROR: disk\n",
+            "pushctl: a message matched --fail-on\n"
+        )
+    );
     let outcome = fake.run(&["sub", "a", "--until", "never", "--timeout", "500ms"]);
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (6, "pushctl: no message matched --until within 500ms\n"));
+    assert_eq!(
+        (outcome.code, outcome.stderr.as_str()),
+        (6, "pushctl: no message matched --until within 500ms\n")
+    );
     let outcome = fake.run(&["sub", "a", "--until", "never", "--count", "1"]);
-    assert_eq!(ended(&outcome), (6, "building\n", "pushctl: no message matched --until before --count was reached\n"));
+    assert_eq!(
+        ended(&outcome),
+        (
+            6,
+            "building\n",
+            "pushctl: no message matched --until before --count was reached\n"
+        )
+    );
     let outcome = fake.run(&["sub", "a", "--until", "("]);
     assert_eq!(outcome.code, 2);
-    assert!(outcome.stderr.contains("--until") && outcome.stderr.contains("unclosed group"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("--until") && outcome.stderr.contains("unclosed group"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -46,40 +83,103 @@ fn a_silent_channel_ends_a_run_with_an_idle_time_out() {
 
 #[test]
 fn a_deletion_may_be_fine() {
-    let events = event(&object(1, "a", "m1", 21, 1)) + &event(&object(-2, "a", "Channel deleted", 0, 0));
+    let events =
+        event(&object(1, "a", "m1", 21, 1)) + &event(&object(-2, "a", "Channel deleted", 0, 0));
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
-    assert_eq!(ended(&fake.run(&["sub", "a", "--deleted-ok"])), (0, "m1\n", "pushctl: channel 'a' was deleted: Channel deleted\n"));
-    assert_eq!(fake.run(&["sub", "a", "--deleted-ok", "--until", "x"]).code, 11);
+    assert_eq!(
+        ended(&fake.run(&["sub", "a", "--deleted-ok"])),
+        (
+            0,
+            "m1\n",
+            "pushctl: channel 'a' was deleted: Channel deleted\n"
+        )
+    );
+    assert_eq!(
+        fake.run(&["sub", "a", "--deleted-ok", "--until", "x"]).code,
+        11
+    );
     let outcome = fake.run(&["sub", "a", "--deleted-ok", "--json"]);
     let last = outcome.stdout.lines().last().expect("two lines");
-    assert_eq!(last, r#"{"channel":"a","deleted":true,"text":"Channel deleted"}"#);
+    assert_eq!(
+        last,
+        r#"{"channel":"a","deleted":true,"text":"Channel deleted"}"#
+    );
     let events = event(&object(-2, "a", r"bye\u001b[2J\nall", 0, 0));
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])));
     let outcome = fake.run(&["sub", "a", "--deleted-ok"]);
-    assert_eq!(ended(&outcome), (0, "", "pushctl: channel 'a' was deleted: bye\\u{1b}[2J\\nall\n"));
+    assert_eq!(
+        ended(&outcome),
+        (
+            0,
+            "",
+            "pushctl: channel 'a' was deleted: bye\\u{1b}[2J\\nall\n"
+        )
+    );
 }
 
 #[test]
 fn messages_are_printed_in_the_form_asked_for() {
     let fake = texts(&["m1", "m2"]);
-    let outcome = fake.run(&["sub", "a", "-n", "2", "--template", r"{unix}:{tag}\t{channel}#{id} {{{text}}} {event_id}|"]);
-    assert_eq!(ended(&outcome), (0, "1795220361:1\ta#1 {m1} |\n1795220361:2\ta#2 {m2} |\n", ""));
-    let outcome = fake.run(&["sub", "a", "-n", "2", "-o", "template", "--template", r"{text},\c"]);
+    let outcome = fake.run(&[
+        "sub",
+        "a",
+        "-n",
+        "2",
+        "--template",
+        r"{unix}:{tag}\t{channel}#{id} {{{text}}} {event_id}|",
+    ]);
+    assert_eq!(
+        ended(&outcome),
+        (
+            0,
+            "1795220361:1\ta#1 {m1} |\n1795220361:2\ta#2 {m2} |\n",
+            ""
+        )
+    );
+    let outcome = fake.run(&[
+        "sub",
+        "a",
+        "-n",
+        "2",
+        "-o",
+        "template",
+        "--template",
+        r"{text},\c",
+    ]);
     assert_eq!(ended(&outcome), (0, "m1,m2,", ""));
-    assert_eq!(ended(&fake.run(&["sub", "a", "-n", "2", "--raw"])), (0, "m1m2", ""));
-    assert_eq!(ended(&fake.run(&["sub", "a", "-n", "2", "--output", "text"])), (0, "m1\nm2\n", ""));
-    assert_eq!(fake.run(&["sub", "a", "-n", "1", "--json"]).stdout, fake.run(&["sub", "a", "-n", "1", "-o", "json"]).stdout);
+    assert_eq!(
+        ended(&fake.run(&["sub", "a", "-n", "2", "--raw"])),
+        (0, "m1m2", "")
+    );
+    assert_eq!(
+        ended(&fake.run(&["sub", "a", "-n", "2", "--output", "text"])),
+        (0, "m1\nm2\n", "")
+    );
+    assert_eq!(
+        fake.run(&["sub", "a", "-n", "1", "--json"]).stdout,
+        fake.run(&["sub", "a", "-n", "1", "-o", "json"]).stdout
+    );
     for (args, mention) in [
-        (&["--template", "{txt}"][..], "there is no field '{txt}' (there are: channel, text, time, unix, tag"),
+        (
+            &["--template", "{txt}"][..],
+            "there is no field '{txt}' (there are: channel, text, time, unix, tag",
+        ),
         (&["--output", "template"], "--template"),
-        (&["--output", "json", "--template", "x"], "--template is for"),
+        (
+            &["--output", "json", "--template", "x"],
+            "--template is for",
+        ),
         (&["--raw", "--json"], "--json"),
         (&["--jobs", "2"], "--exec"),
         (&["--ack-on-success", "--exec", "true"], "--cursor-file"),
     ] {
         let outcome = fake.run(&[&["sub", "a"], args].concat());
         assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{args:?}");
-        assert!(outcome.stderr.contains(mention), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(mention),
+            "{args:?}: {}",
+            outcome.stderr
+        );
     }
 }
 
@@ -87,28 +187,49 @@ fn messages_are_printed_in_the_form_asked_for() {
 fn raw_bytes_come_as_they_were_published() {
     let answer = r#"{"id":1,"channel":"a","base64":"/wAK"}"#;
     let fake = Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &event(answer)])));
-    let output = fake.command(&["sub", "a", "--raw", "-n", "1"]).output().expect("the program starts");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"\xff\0\n".as_slice()));
+    let output = fake
+        .command(&["sub", "a", "--raw", "-n", "1"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), b"\xff\0\n".as_slice())
+    );
 }
 
 #[test]
 fn places_to_start_become_cursors() {
     for (since, line, event_id) in [
-        ("all", "GET /ev/a?time=Thu,%2001%20Jan%201970%2000:00:01%20GMT&tag=0", None),
+        (
+            "all",
+            "GET /ev/a?time=Thu,%2001%20Jan%201970%2000:00:01%20GMT&tag=0",
+            None,
+        ),
         ("now", "GET /ev/a", None),
         ("-7", "GET /ev/a.b7", None),
-        ("1795220360:3", "GET /ev/a?time=Sat,%2021%20Nov%202026%2000:19:20%20GMT&tag=3", None),
+        (
+            "1795220360:3",
+            "GET /ev/a?time=Sat,%2021%20Nov%202026%2000:19:20%20GMT&tag=3",
+            None,
+        ),
         ("id:e 1", "GET /ev/a?eventid=e%201", Some("e 1")),
     ] {
         let fake = texts(&["m"]);
-        assert_eq!(ended(&fake.run(&["sub", "a", "-n", "1", "--since", since])), (0, "m\n", ""), "{since}");
+        assert_eq!(
+            ended(&fake.run(&["sub", "a", "-n", "1", "--since", since])),
+            (0, "m\n", ""),
+            "{since}"
+        );
         let request = &fake.requests()[0];
-        assert_eq!((request.line.as_str(), request.header("Last-Event-ID")), (line, event_id), "{since}");
+        assert_eq!(
+            (request.line.as_str(), request.header("Last-Event-ID")),
+            (line, event_id),
+            "{since}"
+        );
     }
 }
 
-const GAP: &str =
-    r#"{"id":-4,"channel":"a","text":"4 messages missed","missed":4,"tag":"9","time":"Sat, 21 Nov 2026 00:19:21 GMT","eventid":""}"#;
+const GAP: &str = r#"{"id":-4,"channel":"a","text":"4 messages missed","missed":4,"tag":"9","time":"Sat, 21 Nov 2026 00:19:21 GMT","eventid":""}"#;
 
 #[test]
 fn gaps_are_told_once_and_may_be_failures() {
@@ -123,40 +244,109 @@ fn gaps_are_told_once_and_may_be_failures() {
         let outcome = fake.run(&["sub", "a", "--until", "m6", "--fail-on-gap"]);
         assert_eq!(ended(&outcome), (10, before, told));
         let outcome = fake.run(&["sub", "a", "--until", "m6", "--json"]);
-        assert!(outcome.stdout.contains("{\"id\":-4,\"channel\":\"a\",\"text\":\"4 messages "), "{}", outcome.stdout);
-        assert!(outcome.stdout.contains("\"missed\":4"), "{}", outcome.stdout);
+        assert!(
+            outcome
+                .stdout
+                .contains("{\"id\":-4,\"channel\":\"a\",\"text\":\"4 messages "),
+            "{}",
+            outcome.stdout
+        );
+        assert!(
+            outcome.stdout.contains("\"missed\":4"),
+            "{}",
+            outcome.stdout
+        );
     }
 }
 
 #[test]
 fn answers_of_long_polling_tell_gaps_in_a_header() {
-    for (header, told) in [("3", "3 messages were missed"), ("3+", "3 messages at least were missed")] {
-        let headers = format!("X-Pushctl-Missed: {header}\r\nLast-Modified: {DATE}\r\nEtag: W/1\r\n");
+    for (header, told) in [
+        ("3", "3 messages were missed"),
+        ("3+", "3 messages at least were missed"),
+    ] {
+        let headers =
+            format!("X-Pushctl-Missed: {header}\r\nLast-Modified: {DATE}\r\nEtag: W/1\r\n");
         let fake = Fake::start(move |_, number| match number {
-            0 => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:19 GMT\r\nEtag: W/1\r\n", &object(1, "a", "m1", 19, 1))),
+            0 => Reply::Send(ok(
+                "Last-Modified: Sat, 21 Nov 2026 00:19:19 GMT\r\nEtag: W/1\r\n",
+                &object(1, "a", "m1", 19, 1),
+            )),
             _ => Reply::Send(ok(&headers, &object(9, "a", "m9", 20, 1))),
         });
         let outcome = fake.run(&["sub", "a", "-m", "lp", "-n", "2"]);
-        assert_eq!(ended(&outcome), (0, "m1\nm9\n", format!("pushctl: channel 'a': {told}, the server had dropped them\n").as_str()));
+        assert_eq!(
+            ended(&outcome),
+            (
+                0,
+                "m1\nm9\n",
+                format!("pushctl: channel 'a': {told}, the server had dropped them\n").as_str()
+            )
+        );
     }
 }
 
 #[test]
 fn a_mode_that_does_not_work_gives_way_to_the_next_with_the_same_cursor() {
-    let fake = Fake::start(|request, number| match request.line.split(['/', '?']).nth(1) {
-        Some("ws") if number == 0 => Reply::Upgrade([frame(1, object(1, "a", "m1", 21, 1).as_bytes()), frame(8, b"")].concat()),
-        Some("ws") => Reply::Send(status("400 Bad Request", "")),
-        Some("ev") => Reply::Send(ok("Content-Type: text/html\r\n", "<html>")),
-        _ => Reply::Send(ok("Last-Modified: Sat, 21 Nov 2026 00:19:22 GMT\r\nEtag: W/1\r\n", &object(2, "a", "m2", 22, 1))),
-    });
-    // It worked before, so it has a few attempts; the refusal is no reason to end while there are others.
-    let outcome = fake.run(&["sub", "a", "--mode", "ev", "--fallback", "lp", "-n", "1", "--since", "all"]);
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "m2\n"), "{}", outcome.stderr);
-    assert!(outcome.stderr.ends_with("going on with mode lp\n"), "{}", outcome.stderr);
-    let lines: Vec<_> = fake.requests().into_iter().map(|request| request.line).collect();
-    assert_eq!(lines[1].replace("/lp/", "/ev/"), lines[0], "the same cursor");
+    let fake = Fake::start(
+        |request, number| match request.line.split(['/', '?']).nth(1) {
+            Some("ws") if number == 0 => Reply::Upgrade(
+                [
+                    frame(1, object(1, "a", "m1", 21, 1).as_bytes()),
+                    frame(8, b""),
+                ]
+                .concat(),
+            ),
+            Some("ws") => Reply::Send(status("400 Bad Request", "")),
+            Some("ev") => Reply::Send(ok("Content-Type: text/html\r\n", "<html>")),
+            _ => Reply::Send(ok(
+                "Last-Modified: Sat, 21 Nov 2026 00:19:22 GMT\r\nEtag: W/1\r\n",
+                &object(2, "a", "m2", 22, 1),
+            )),
+        },
+    );
+    // It worked before, so it has a few attempts; the refusal is no reason to end while there are
+    // others.
+    let outcome = fake.run(&[
+        "sub",
+        "a",
+        "--mode",
+        "ev",
+        "--fallback",
+        "lp",
+        "-n",
+        "1",
+        "--since",
+        "all",
+    ]);
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (0, "m2\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.ends_with("going on with mode lp\n"),
+        "{}",
+        outcome.stderr
+    );
+    let lines: Vec<_> = fake
+        .requests()
+        .into_iter()
+        .map(|request| request.line)
+        .collect();
+    assert_eq!(
+        lines[1].replace("/lp/", "/ev/"),
+        lines[0],
+        "the same cursor"
+    );
     let outcome = fake.run(&["sub", "a", "--mode", "auto", "-n", "1", "--since", "all"]);
-    assert_eq!((outcome.code, outcome.stderr.lines().count()), (0, 2), "{}", outcome.stderr);
+    assert_eq!(
+        (outcome.code, outcome.stderr.lines().count()),
+        (0, 2),
+        "{}",
+        outcome.stderr
+    );
     let fake = Fake::always(&status("404 Not Found", ""));
     let outcome = fake.run(&["sub", "a", "--mode", "auto"]);
     let last = outcome.stderr.lines().last().unwrap_or_default();
@@ -179,30 +369,71 @@ fn an_interrupted_run_tells_how_far_it_came() {
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
     let expected = "pushctl: interrupted after 2 messages, the last at 1795220361:2 (--since 1795220361:2 goes on there)\n";
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(130), expected));
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).as_ref()
+        ),
+        (Some(130), expected)
+    );
 }
 
 #[test]
 fn beginners_are_told_what_stands_in_the_way() {
-    let fake = Fake::always(&ok("Content-Type: text/html\r\n", "<!DOCTYPE html><title>x</title>"));
+    let fake = Fake::always(&ok(
+        "Content-Type: text/html\r\n",
+        "<!DOCTYPE html><title>x</title>",
+    ));
     for mode in ["ev", "lp", "poll", "ws"] {
         let outcome = fake.run(&["sub", "a", "-m", mode]);
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (7, ""), "{mode}: {}", outcome.stderr);
+        assert_eq!(
+            (outcome.code, outcome.stdout.as_str()),
+            (7, ""),
+            "{mode}: {}",
+            outcome.stderr
+        );
     }
-    assert!(fake.run(&["sub", "a", "-m", "lp"]).stderr.contains("it is an HTML page of something else"), "lp");
+    assert!(
+        fake.run(&["sub", "a", "-m", "lp"])
+            .stderr
+            .contains("it is an HTML page of something else"),
+        "lp"
+    );
     let https = fake.url.replace("http:", "https:");
     let outcome = run(&["sub", "a", "--url", &https], b"");
     assert_eq!(
         (outcome.code, outcome.stderr),
-        (3, format!("pushctl: cannot use {https}: the server there does not speak TLS (use --url {})\n", fake.url))
+        (
+            3,
+            format!(
+                "pushctl: cannot use {https}: the server there does not speak TLS (use --url {})\n",
+                fake.url
+            )
+        )
     );
     let server = crate::support::Server::start(&[]);
-    let outcome = run(&["stats", "--url", &server.url().replace("http:", "https:")], b"");
-    assert!(outcome.code == 3 && outcome.stderr.contains("the server there does not speak TLS"), "{}", outcome.stderr);
+    let outcome = run(
+        &["stats", "--url", &server.url().replace("http:", "https:")],
+        b"",
+    );
+    assert!(
+        outcome.code == 3
+            && outcome
+                .stderr
+                .contains("the server there does not speak TLS"),
+        "{}",
+        outcome.stderr
+    );
     server.stop();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
     let proxied = |fake: &Fake, proxy: &str| {
-        let output = fake.command(&["sub", "a"]).env("HTTP_PROXY", proxy).output().expect("the program starts");
+        let output = fake
+            .command(&["sub", "a"])
+            .env("HTTP_PROXY", proxy)
+            .output()
+            .expect("the program starts");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert_eq!(
@@ -214,7 +445,10 @@ fn beginners_are_told_what_stands_in_the_way() {
     );
     let proxy = Fake::always(&status("502 Bad Gateway", ""));
     let told = proxied(&fake, &proxy.url);
-    let expected = format!("(through the proxy {} of HTTP_PROXY) answered 502 Bad Gateway", proxy.url);
+    let expected = format!(
+        "(through the proxy {} of HTTP_PROXY) answered 502 Bad Gateway",
+        proxy.url
+    );
     assert!(told.contains(&expected), "{told}");
 }
 
@@ -226,5 +460,8 @@ fn a_reader_that_goes_ends_the_run_without_another_message() {
     assert_eq!(lines.next().expect("a line").expect("text"), "m1");
     drop(lines);
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), b"".as_slice())
+    );
 }

@@ -1,5 +1,5 @@
-//! What strangers can put into a message, a channel id or a directory must not command the terminal, forge lines on standard
-//! error, reach other files, or read the secrets of the run.
+//! What strangers can put into a message, a channel id or a directory must not command the
+//! terminal, forge lines on standard error, reach other files, or read the secrets of the run.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -11,11 +11,15 @@ use crate::support::{Directory, wait_until};
 
 /// A server that gives these objects to EventSource subscribers, and then nothing.
 fn objects(objects: &[String]) -> Fake {
-    let events: String = objects.iter().map(|object| format!("data: {object}\n\n")).collect();
+    let events: String = objects
+        .iter()
+        .map(|object| format!("data: {object}\n\n"))
+        .collect();
     Fake::start(move |_, _| Reply::Hold(chunked(&[": \n", &events])))
 }
 
-/// Runs the program on a terminal that is wide enough for a line of JSON until that shows `expected`; its text then.
+/// Runs the program on a terminal that is wide enough for a line of JSON until that shows
+/// `expected`; its text then.
 fn shown(args: &[&str], expected: &str) -> String {
     let terminal = Terminal::start(24, 240, args, &[]);
     terminal.wait_for(expected);
@@ -26,38 +30,63 @@ fn shown(args: &[&str], expected: &str) -> String {
 
 /// The same for `sub` with one message.
 fn shown_by_sub(fake: &Fake, args: &[&str], expected: &str) -> String {
-    shown(&[&["sub", "a", "--url", fake.url.as_str(), "-n", "1"], args].concat(), expected)
+    shown(
+        &[&["sub", "a", "--url", fake.url.as_str(), "-n", "1"], args].concat(),
+        expected,
+    )
 }
 
 #[test]
 fn control_characters_of_messages_are_escaped_on_a_terminal_in_every_form() {
     let text = r"\u001b]0;owned\u0007\u001b[2J\u009b1m|\u007f|\u202e|\u2066|\ufeff|\udb40\udc41|\u2028|\rx\ty";
-    let object = object(1, "a", text, 21, 1).replace("\"eventid\":\"\"", "\"eventid\":\"e\\u001b[2J\\nf\"");
+    let object =
+        object(1, "a", text, 21, 1).replace("\"eventid\":\"\"", "\"eventid\":\"e\\u001b[2J\\nf\"");
     let escaped = r"\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}1m|\u{7f}|\u{202e}|\u{2066}|\u{feff}|\u{e0041}|\u{2028}|\rx";
     for (form, expected) in [
         (&[][..], escaped.to_owned()),
         (&["--output", "text"], escaped.to_owned()),
-        (&["--template", "<{channel}> {text}"], format!("<a> {escaped}")),
-        (&["--template", "<{event_id}>"], r"<e\u{1b}[2J\nf>".to_owned()),
+        (
+            &["--template", "<{channel}> {text}"],
+            format!("<a> {escaped}"),
+        ),
+        (
+            &["--template", "<{event_id}>"],
+            r"<e\u{1b}[2J\nf>".to_owned(),
+        ),
     ] {
         let screen = shown_by_sub(&objects(std::slice::from_ref(&object)), form, &expected);
         assert!(screen.starts_with(&expected), "{form:?}: {screen}");
     }
     let json = r"\u001b]0;owned\u0007\u001b[2J\u009b1m|\u007f|\u202e|\u2066|\ufeff|\udb40\udc41|\u2028|\rx\ty";
-    for form in [&["--json"][..], &["--output", "json"], &["--template", "{json}"]] {
+    for form in [
+        &["--json"][..],
+        &["--output", "json"],
+        &["--template", "{json}"],
+    ] {
         let screen = shown_by_sub(&objects(std::slice::from_ref(&object)), form, json);
         let line = screen.lines().next().expect("a line");
-        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(line).is_ok(),
+            "{line}"
+        );
     }
 }
 
 #[test]
 fn raw_output_and_files_get_the_bytes() {
     let fake = objects(&[object(1, "a", r"seen\u001b[2J\u001b[Hx", 21, 1)]);
-    assert_eq!(shown_by_sub(&fake, &["--raw"], "x").trim_end(), "x", "the terminal obeys");
+    assert_eq!(
+        shown_by_sub(&fake, &["--raw"], "x").trim_end(),
+        "x",
+        "the terminal obeys"
+    );
     for form in [&[][..], &["--raw"], &["--template", "{text}\\c"]] {
         let outcome = fake.run(&[&["sub", "a", "-n", "1"], form].concat());
-        assert_eq!(outcome.stdout.trim_end(), "seen\u{1b}[2J\u{1b}[Hx", "{form:?}");
+        assert_eq!(
+            outcome.stdout.trim_end(),
+            "seen\u{1b}[2J\u{1b}[Hx",
+            "{form:?}"
+        );
     }
 }
 
@@ -71,14 +100,28 @@ fn bytes_that_are_not_utf_8_are_escaped_on_a_terminal() {
 fn counters_with_hostile_names_are_escaped_on_a_terminal() {
     // In a file a server may write the characters themselves.
     let name = "n\\u001b[2J\u{202e}\u{9b}\\n";
-    let info = format!("{{\"channel\": \"{name}\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}}\r\n");
+    let info = format!(
+        "{{\"channel\": \"{name}\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}}\r\n"
+    );
     let fake = Fake::always(&ok("", &info));
     let url = fake.url.as_str();
     for (args, expected) in [
-        (&["stats", "a", "--url", url][..], r"n\u{1b}[2J\u{202e}\u{9b}\n"),
-        (&["stats", "a", "--json", "--url", url], r"n\u001b[2J\u202e\u009b\n"),
-        (&["pub", "a", "x", "--url", url], r"n\u{1b}[2J\u{202e}\u{9b}\n"),
-        (&["pub", "a", "x", "--json", "--url", url], r"n\u001b[2J\u202e\u009b\n"),
+        (
+            &["stats", "a", "--url", url][..],
+            r"n\u{1b}[2J\u{202e}\u{9b}\n",
+        ),
+        (
+            &["stats", "a", "--json", "--url", url],
+            r"n\u001b[2J\u202e\u009b\n",
+        ),
+        (
+            &["pub", "a", "x", "--url", url],
+            r"n\u{1b}[2J\u{202e}\u{9b}\n",
+        ),
+        (
+            &["pub", "a", "x", "--json", "--url", url],
+            r"n\u001b[2J\u202e\u009b\n",
+        ),
     ] {
         shown(args, expected);
     }
@@ -89,23 +132,42 @@ fn a_notice_is_one_line_whatever_a_server_puts_into_it() {
     let gap = r#"{"id":-4,"channel":"ch\nFAKE","text":"","missed":3,"tag":"9","time":"Sat, 21 Nov 2026 00:19:21 GMT","eventid":""}"#;
     let end = object(1, "a", "end", 22, 1);
     let outcome = objects(&[gap.to_owned(), end]).run(&["sub", "a", "b", "-n", "1"]);
-    assert_eq!(outcome.stderr, "pushctl: channel 'ch\\nFAKE': 3 messages were missed, the server had dropped them\n");
+    assert_eq!(
+        outcome.stderr,
+        "pushctl: channel 'ch\\nFAKE': 3 messages were missed, the server had dropped them\n"
+    );
 
     let deleted = r#"{"id":-2,"channel":"a\u2028\nFAKE","text":"bye\r\nFAKE"}"#.to_owned();
-    let outcome = objects(&[deleted, object(-2, "a", "x", 0, 0)]).run(&["sub", "a", "--deleted-ok"]);
+    let outcome =
+        objects(&[deleted, object(-2, "a", "x", 0, 0)]).run(&["sub", "a", "--deleted-ok"]);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
 
-    let reason = [&1008_u16.to_be_bytes()[..], br#"{"http_status":403,"explain":"no\npushctl: FAKE\r\u001b[2J"}"#].concat();
+    let reason = [
+        &1008_u16.to_be_bytes()[..],
+        br#"{"http_status":403,"explain":"no\npushctl: FAKE\r\u001b[2J"}"#,
+    ]
+    .concat();
     let fake = Fake::start(move |_, _| Reply::Upgrade(frame(8, &reason)));
     let outcome = fake.run(&["sub", "a", "-m", "ws"]);
-    let expected = format!("pushctl: {}/ws/a answered 403 Forbidden: no\\npushctl: FAKE\\r\\u{{1b}}[2J\n", fake.url);
+    let expected = format!(
+        "pushctl: {}/ws/a answered 403 Forbidden: no\\npushctl: FAKE\\r\\u{{1b}}[2J\n",
+        fake.url
+    );
     assert_eq!((outcome.code, outcome.stderr), (4, expected));
 
     let closed = [&1011_u16.to_be_bytes()[..], b"x\npushctl: FAKE"].concat();
     let fake = Fake::start(move |_, _| Reply::Upgrade(frame(8, &closed)));
     let outcome = fake.run(&["sub", "a", "-m", "ws", "--retry", "0"]);
-    assert!(outcome.stderr.ends_with("x\\npushctl: FAKE\n"), "{}", outcome.stderr);
-    assert!(!outcome.stderr.contains("\npushctl: FAKE"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.ends_with("x\\npushctl: FAKE\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        !outcome.stderr.contains("\npushctl: FAKE"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -113,35 +175,74 @@ fn commands_do_not_inherit_the_token_or_the_password_of_the_url() {
     let fake = objects(&[object(1, "a", "m", 21, 1)]);
     let mut command = super::fake::command(&["sub", "a", "-n", "1", "--exec", "env"]);
     let url = fake.url.replace("http://", "http://me:hidden@");
-    let output = command.env("PUSHCTL_TOKEN", "hidden").env("PUSHCTL_URL", url).output().expect("the program starts");
+    let output = command
+        .env("PUSHCTL_TOKEN", "hidden")
+        .env("PUSHCTL_URL", url)
+        .output()
+        .expect("the program starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("PUSHCTL_CHANNEL=a"), "{text}");
-    assert!(!text.contains("hidden") && !text.contains("PUSHCTL_TOKEN"), "{text}");
-    assert!(text.contains(&format!("PUSHCTL_URL={}/\n", fake.url)), "{text}");
+    assert!(
+        !text.contains("hidden") && !text.contains("PUSHCTL_TOKEN"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("PUSHCTL_URL={}/\n", fake.url)),
+        "{text}"
+    );
     // The token still goes to the server.
     let output = super::fake::command(&["sub", "a", "-n", "1", "--exec", "env"])
         .envs([("PUSHCTL_TOKEN", "hidden"), ("PUSHCTL_URL", &fake.url)])
         .output()
         .expect("the program starts");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("hidden"));
-    assert_eq!(fake.requests()[1].header("Authorization"), Some("Bearer hidden"));
+    assert_eq!(
+        fake.requests()[1].header("Authorization"),
+        Some("Bearer hidden")
+    );
 }
 
 #[test]
 fn a_temporary_broker_and_its_command_do_not_inherit_a_token() {
     let mut command = super::fake::command(&["with-server", "--", "env"]);
-    let output = command.env("PUSHCTL_TOKEN", "hidden").output().expect("the program starts");
+    let output = command
+        .env("PUSHCTL_TOKEN", "hidden")
+        .output()
+        .expect("the program starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.contains("PUSHCTL_URL=http://127.0.0.1:") && !text.contains("hidden"), "{text}");
-    let mut command = super::fake::command(&["with-server", "--", "env", "PUSHCTL_TOKEN=given", "sh", "-c", "echo $PUSHCTL_TOKEN"]);
-    let output = command.env("PUSHCTL_TOKEN", "hidden").output().expect("the program starts");
+    assert!(
+        output.status.success()
+            && text.contains("PUSHCTL_URL=http://127.0.0.1:")
+            && !text.contains("hidden"),
+        "{text}"
+    );
+    let mut command = super::fake::command(&[
+        "with-server",
+        "--",
+        "env",
+        "PUSHCTL_TOKEN=given",
+        "sh",
+        "-c",
+        "echo $PUSHCTL_TOKEN",
+    ]);
+    let output = command
+        .env("PUSHCTL_TOKEN", "hidden")
+        .output()
+        .expect("the program starts");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "given\n");
 }
 
 /// Runs `sub` with a cursor file in the directory that has something in its way.
 fn with_cursor(directory: &Directory) -> super::fake::Outcome {
     let file = directory.path().join("c");
-    objects(&[object(1, "a", "m", 21, 1)]).run(&["sub", "a", "-n", "1", "--cursor-file", file.to_str().expect("UTF-8")])
+    objects(&[object(1, "a", "m", 21, 1)]).run(&[
+        "sub",
+        "a",
+        "-n",
+        "1",
+        "--cursor-file",
+        file.to_str().expect("UTF-8"),
+    ])
 }
 
 fn is_cursor(path: &Path) -> bool {
@@ -155,13 +256,19 @@ fn a_link_in_the_place_of_a_temporary_file_is_replaced_and_not_followed() {
     symlink(&victim, directory.path().join("c.tmp")).expect("a directory of ours");
     assert_eq!(with_cursor(&directory).code, 0);
     assert!(is_cursor(&directory.path().join("c")));
-    assert_eq!(std::fs::read_to_string(&victim).expect("it is there"), "precious");
+    assert_eq!(
+        std::fs::read_to_string(&victim).expect("it is there"),
+        "precious"
+    );
 
     let directory = Directory::new("safe-hard-link");
     let victim = directory.write("victim", "precious");
     std::fs::hard_link(&victim, directory.path().join("c.tmp")).expect("a directory of ours");
     assert_eq!(with_cursor(&directory).code, 0);
-    assert_eq!(std::fs::read_to_string(&victim).expect("it is there"), "precious");
+    assert_eq!(
+        std::fs::read_to_string(&victim).expect("it is there"),
+        "precious"
+    );
 
     let directory = Directory::new("safe-fifo");
     fifo(&directory.path().join("c.tmp"));
@@ -180,11 +287,23 @@ fn a_lock_that_is_no_regular_file_is_rejected() {
     let directory = Directory::new("safe-lock");
     let lock = directory.path().join("c.lock");
     let victim = directory.path().join("victim");
-    for make in [&(|path: &Path| symlink(&victim, path).expect("a directory of ours")) as &dyn Fn(&Path), &fifo] {
+    for make in [
+        &(|path: &Path| symlink(&victim, path).expect("a directory of ours")) as &dyn Fn(&Path),
+        &fifo,
+    ] {
         make(&lock);
         let outcome = with_cursor(&directory);
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("c.lock'") && outcome.stderr.contains("no regular file"), "{}", outcome.stderr);
+        assert_eq!(
+            (outcome.code, outcome.stdout.as_str()),
+            (1, ""),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.contains("c.lock'") && outcome.stderr.contains("no regular file"),
+            "{}",
+            outcome.stderr
+        );
         assert!(!victim.exists(), "the link was followed");
         std::fs::remove_file(&lock).expect("it is ours");
     }
@@ -196,8 +315,15 @@ fn a_fifo_in_the_place_of_the_cursor_is_rejected_at_once() {
     fifo(&directory.path().join("c"));
     let outcome = with_cursor(&directory);
     assert_eq!(outcome.code, 2);
-    assert!(outcome.stderr.contains("it is no regular file"), "{}", outcome.stderr);
-    assert!(!directory.path().join("c.lock").exists(), "a lock was left behind");
+    assert!(
+        outcome.stderr.contains("it is no regular file"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        !directory.path().join("c.lock").exists(),
+        "a lock was left behind"
+    );
 }
 
 #[test]
@@ -208,7 +334,17 @@ fn a_linked_cursor_is_replaced_where_it_is_and_anything_else_is_left_alone() {
     directory.write("real/c", "precious");
     symlink(&real, &link).expect("a directory of ours");
     let outcome = with_cursor(&directory);
-    assert_eq!((outcome.code, std::fs::read_to_string(&real).expect("it is there").as_str()), (2, "precious"), "{}", outcome.stderr);
+    assert_eq!(
+        (
+            outcome.code,
+            std::fs::read_to_string(&real)
+                .expect("it is there")
+                .as_str()
+        ),
+        (2, "precious"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -217,11 +353,18 @@ fn the_temporary_name_of_a_ready_file_is_not_followed() {
     let victim = directory.write("victim", "precious");
     let script = "ln -s victim ready.$$; exec \"$0\" serve --listen 127.0.0.1:0 --ready-file ready";
     let mut command = Command::new("sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_pushctl")]).current_dir(directory.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_pushctl")])
+        .current_dir(directory.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().expect("sh is there");
     let ready = directory.path().join("ready");
     wait_until("the server is ready", || ready.exists());
-    let (text, kept) = (std::fs::read_to_string(&ready), std::fs::read_to_string(&victim));
+    let (text, kept) = (
+        std::fs::read_to_string(&ready),
+        std::fs::read_to_string(&victim),
+    );
     child.kill().expect("it is ours");
     child.wait().expect("it ends");
     assert!(text.expect("it is there").contains("127.0.0.1:"));
@@ -229,15 +372,28 @@ fn the_temporary_name_of_a_ready_file_is_not_followed() {
 }
 
 fn fifo(path: &Path) {
-    assert!(Command::new("mkfifo").arg(path).status().expect("coreutils are there").success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(path)
+            .status()
+            .expect("coreutils are there")
+            .success()
+    );
 }
 
 #[test]
 fn the_mistakes_of_a_configuration_keep_their_lines() {
     let directory = Directory::new("safe-lines");
-    let file = directory.write("nginx.conf", "events {}\nhttp {\nserver {\nfoo bar;\nlisten x:y:z;\nbar\n");
+    let file = directory.write(
+        "nginx.conf",
+        "events {}\nhttp {\nserver {\nfoo bar;\nlisten x:y:z;\nbar\n",
+    );
     let outcome = run(&["serve", "-c", file.to_str().expect("UTF-8")], b"");
-    assert!(outcome.stderr.lines().count() >= 2 && !outcome.stderr.contains("\\n"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.lines().count() >= 2 && !outcome.stderr.contains("\\n"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -253,11 +409,23 @@ fn what_check_prints_of_a_file_is_escaped_on_a_terminal() {
     for form in [&[][..], &["--json"], &["--to-toml"], &["--front"]] {
         let terminal = Terminal::start(120, 240, &[&["check", file], form].concat(), &[]);
         let (_, screen) = terminal.end();
-        assert!(screen.contains("202e") && !screen.contains('\u{202e}') && !screen.contains('\u{9b}'), "{form:?}: {screen}");
-        assert!(screen.contains("events") || screen.contains("server"), "the terminal was cleared: {form:?}: {screen}");
+        assert!(
+            screen.contains("202e") && !screen.contains('\u{202e}') && !screen.contains('\u{9b}'),
+            "{form:?}: {screen}"
+        );
+        assert!(
+            screen.contains("events") || screen.contains("server"),
+            "the terminal was cleared: {form:?}: {screen}"
+        );
         let lines: Vec<&str> = screen.lines().collect();
         assert!(!lines.contains(&"0 mistakes"), "{form:?}: {screen}");
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_pushctl")).args(["check", "--to-toml", file]).output().expect("the program runs");
-    assert!(String::from_utf8_lossy(&output.stdout).contains('\u{202e}'), "a file gets what stands there");
+    let output = Command::new(env!("CARGO_BIN_EXE_pushctl"))
+        .args(["check", "--to-toml", file])
+        .output()
+        .expect("the program runs");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains('\u{202e}'),
+        "a file gets what stands there"
+    );
 }

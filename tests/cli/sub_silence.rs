@@ -1,4 +1,5 @@
-//! `sub`: a proxy that buffers streams gives way to another mode, and a connection whose pings stop is closed and resumed.
+//! `sub`: a proxy that buffers streams gives way to another mode, and a connection whose pings stop
+//! is closed and resumed.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -10,12 +11,17 @@ use crate::support::{Nginx, Relay, Server, conf, wait_until};
 /// nginx with its default settings in front of a server: it buffers responses.
 fn proxy(server: &Server, directives: &str) -> Nginx {
     let upstream = server.url();
-    Nginx::start(&format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; location / {{ proxy_pass {upstream}; {directives} }} }}"))
+    Nginx::start(&format!(
+        "server {{ listen 127.0.0.1:{{{{PORT}}}}; location / {{ proxy_pass {upstream}; {directives} }} }}"
+    ))
 }
 
 /// Starts `sub` and returns it with the lines of its standard output.
 fn start(url: &str, args: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
-    let mut child = command(&[&["sub", "--url", url], args].concat()).stdin(Stdio::null()).spawn().expect("the program starts");
+    let mut child = command(&[&["sub", "--url", url], args].concat())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the program starts");
     let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     (child, lines.map(|line| line.expect("text")))
 }
@@ -31,22 +37,35 @@ fn a_proxy_that_buffers_streams_is_recognised() {
     let nginx = proxy(&server, "proxy_ignore_headers X-Accel-Buffering;");
     let url = format!("http://127.0.0.1:{}", nginx.port());
     for (channel, limit) in [("a", &["--silence-timeout", "700ms"][..]), ("b", &[])] {
-        let (child, mut lines) = start(&url, &[&[channel, "--mode", "auto", "-n", "2"], limit].concat());
+        let (child, mut lines) = start(
+            &url,
+            &[&[channel, "--mode", "auto", "-n", "2"], limit].concat(),
+        );
         server.wait_for_subscribers(channel, 1);
         server.publish(channel, "one");
         assert_eq!(lines.next().as_deref(), Some("one"));
         server.publish(channel, "two");
         assert_eq!(lines.next().as_deref(), Some("two"));
         let told = stderr(child);
-        assert!(told.contains(&format!("/ev/{channel} for ")) && told.ends_with("going on with mode lp\n"), "{told}");
-        assert!(told.contains(if limit.is_empty() { "for 15s" } else { "for 700ms" }), "{told}");
+        assert!(
+            told.contains(&format!("/ev/{channel} for "))
+                && told.ends_with("going on with mode lp\n"),
+            "{told}"
+        );
+        assert!(
+            told.contains(if limit.is_empty() {
+                "for 15s"
+            } else {
+                "for 700ms"
+            }),
+            "{told}"
+        );
     }
 }
 
 #[test]
 fn a_connection_whose_pings_stop_is_resumed_in_every_mode() {
-    let template =
-        "push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}';";
+    let template = "push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}';";
     let cursor = "push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag $arg_tag;";
     let location = |path: &str, mode: &str| {
         format!(
@@ -55,7 +74,13 @@ fn a_connection_whose_pings_stop_is_resumed_in_every_mode() {
         )
     };
     let publisher = "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; }\n";
-    let locations = [publisher, &location("ev", "eventsource"), &location("ws", "websocket"), &location("sub", "")].concat();
+    let locations = [
+        publisher,
+        &location("ev", "eventsource"),
+        &location("ws", "websocket"),
+        &location("sub", ""),
+    ]
+    .concat();
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 16m;", &locations));
     for mode in ["ev", "ws", "stream"] {
         let relay = Relay::to(server.address());
@@ -81,41 +106,68 @@ fn the_limit_of_the_user_counts_without_pings_too() {
     let server = Server::start(&[]);
     for mode in ["ev", "ws", "stream"] {
         let relay = Relay::to(server.address());
-        let (child, mut lines) = start(&relay.url(), &[mode, "--mode", mode, "-n", "2", "--silence-timeout", "1s"]);
+        let (child, mut lines) = start(
+            &relay.url(),
+            &[mode, "--mode", mode, "-n", "2", "--silence-timeout", "1s"],
+        );
         let channel = mode;
-        wait_until("the subscription is there", || server.subscribers(channel) > 0);
+        wait_until("the subscription is there", || {
+            server.subscribers(channel) > 0
+        });
         server.publish(channel, format!("{mode} one"));
         assert_eq!(lines.next(), Some(format!("{mode} one")), "{mode}");
         relay.swallow();
         server.publish(channel, format!("{mode} two"));
         assert_eq!(lines.next(), Some(format!("{mode} two")), "{mode}");
         assert!(stderr(child).contains("nothing came from"), "{mode}");
-        wait_until("the subscription is gone", || server.subscribers(channel) == 0);
+        wait_until("the subscription is gone", || {
+            server.subscribers(channel) == 0
+        });
     }
 }
 
 #[test]
 fn a_silent_mode_is_the_last_resort_and_then_is_waited_for() {
     let fake = Fake::start(|request, _| match request.line.split(['/', '?']).nth(1) {
-        Some("ev") if request.line.contains("time=") => {
-            Reply::Hold(chunked(&[": \n", &format!("data: {}\n\n", object(1, "ch", "late", 21, 1))]))
-        }
+        Some("ev") if request.line.contains("time=") => Reply::Hold(chunked(&[
+            ": \n",
+            &format!("data: {}\n\n", object(1, "ch", "late", 21, 1)),
+        ])),
         Some("ev") => Reply::Hold(chunked(&[])),
         _ => Reply::Send(status("404 Not Found", "")),
     });
-    let outcome = run(&["sub", "ch", "--url", &fake.url, "--mode", "auto", "-n", "1"], b"");
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "late\n"), "{}", outcome.stderr);
-    assert!(outcome.stderr.ends_with("going on with mode ev\n"), "{}", outcome.stderr);
+    let outcome = run(
+        &["sub", "ch", "--url", &fake.url, "--mode", "auto", "-n", "1"],
+        b"",
+    );
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (0, "late\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.ends_with("going on with mode ev\n"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn a_server_that_never_answers_is_reported_once() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = fake.run(&["sub", "ch", "-t", "20s"]);
-    let expected = "has not answered for 15s; if a proxy buffers its responses, use --mode auto or lp\n";
-    assert_eq!((outcome.code, outcome.stderr), (0, format!("pushctl: {}/ev/ch {expected}", fake.url)));
+    let expected =
+        "has not answered for 15s; if a proxy buffers its responses, use --mode auto or lp\n";
+    assert_eq!(
+        (outcome.code, outcome.stderr),
+        (0, format!("pushctl: {}/ev/ch {expected}", fake.url))
+    );
     let outcome = fake.run(&["sub", "ch", "--silence-timeout", "300ms"]);
-    let expected = format!("pushctl: nothing came from {}/ev/ch for 300ms, not even a ping (see --silence-timeout)\n", fake.url);
+    let expected = format!(
+        "pushctl: nothing came from {}/ev/ch for 300ms, not even a ping (see --silence-timeout)\n",
+        fake.url
+    );
     assert_eq!((outcome.code, outcome.stderr), (6, expected));
 }
 
@@ -124,7 +176,10 @@ fn a_message_that_comes_slowly_is_no_silence() {
     for mode in ["ev", "ws", "stream"] {
         let server = Server::start(&[]);
         let slow = slow_relay(server.address());
-        let (child, mut lines) = start(&slow, &["ch", "--mode", mode, "-n", "1", "--silence-timeout", "1s"]);
+        let (child, mut lines) = start(
+            &slow,
+            &["ch", "--mode", mode, "-n", "1", "--silence-timeout", "1s"],
+        );
         wait_until("the subscription is there", || server.subscribers("ch") > 0);
         // Ten pieces of the message, each well within the limit, and all of them beyond it.
         let text = "x".repeat(100_000);
@@ -143,7 +198,10 @@ fn slow_relay(server: &str) -> String {
     std::thread::spawn(move || {
         for mut client in listener.incoming().map_while(Result::ok) {
             let mut upstream = std::net::TcpStream::connect(&server).expect("the server listens");
-            let (mut from, mut to) = (client.try_clone().expect("a socket"), upstream.try_clone().expect("a socket"));
+            let (mut from, mut to) = (
+                client.try_clone().expect("a socket"),
+                upstream.try_clone().expect("a socket"),
+            );
             std::thread::spawn(move || std::io::copy(&mut from, &mut to));
             std::thread::spawn(move || {
                 let mut piece = [0; 10_000];

@@ -1,5 +1,5 @@
-//! `sub --cursor-file`: the start is in the file as soon as it is known, in every mode and however the run ends, so that the
-//! next run gets what was published after it.
+//! `sub --cursor-file`: the start is in the file as soon as it is known, in every mode and however
+//! the run ends, so that the next run gets what was published after it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,7 +19,10 @@ fn mute() -> Fake {
 
 /// The content of a file with this start and nothing else; the channels as they are listed.
 fn started(fake: &Fake, channels: &str, start: &str) -> String {
-    format!("{{\"version\":1,\"server\":\"{}\",\"channels\":[{channels}],\"start\":\"{start}\",\"seen\":{{}}}}\n", fake.url)
+    format!(
+        "{{\"version\":1,\"server\":\"{}\",\"channels\":[{channels}],\"start\":\"{start}\",\"seen\":{{}}}}\n",
+        fake.url
+    )
 }
 
 fn text(path: &Path) -> String {
@@ -28,7 +31,11 @@ fn text(path: &Path) -> String {
 
 /// Runs until the file is there and kills the program.
 pub(super) fn kill_when_written(url: &str, args: &[&str], file: &PathBuf) {
-    let mut child = command(&[args, &["--url", url, "--cursor-file"]].concat()).arg(file).stdin(Stdio::null()).spawn().expect("it starts");
+    let mut child = command(&[args, &["--url", url, "--cursor-file"]].concat())
+        .arg(file)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("it starts");
     wait_until("the cursor is written", || file.exists());
     child.kill().expect("it is ours");
     child.wait().expect("it ends");
@@ -50,7 +57,11 @@ fn the_start_is_written_before_the_server_answers() {
             let (fake, directory) = (mute(), Directory::new("start"));
             let file = directory.path().join("c");
             kill_when_written(&fake.url, &[&["sub", "--mode", mode], args].concat(), &file);
-            assert_eq!(text(&file), started(&fake, channels, start), "{mode} {args:?}");
+            assert_eq!(
+                text(&file),
+                started(&fake, channels, start),
+                "{mode} {args:?}"
+            );
         }
     }
 }
@@ -59,8 +70,16 @@ fn the_start_is_written_before_the_server_answers() {
 fn the_start_after_an_event_id_is_written_too() {
     let (fake, directory) = (mute(), Directory::new("start-event"));
     let file = directory.path().join("c");
-    kill_when_written(&fake.url, &["sub", "a", "-m", "lp", "--since", "id:e 1"], &file);
-    assert!(text(&file).contains("\"event_id\":\"e 1\""), "{}", text(&file));
+    kill_when_written(
+        &fake.url,
+        &["sub", "a", "-m", "lp", "--since", "id:e 1"],
+        &file,
+    );
+    assert!(
+        text(&file).contains("\"event_id\":\"e 1\""),
+        "{}",
+        text(&file)
+    );
 }
 
 #[test]
@@ -74,11 +93,33 @@ fn a_run_that_is_interrupted_or_ends_in_an_error_leaves_the_start() {
         wait_until("the cursor is written", || file.exists());
         kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "{mode}");
-        assert_eq!(text(&file), started(&fake, "\"a\"", "1795220360:0"), "{mode}");
+        assert_eq!(
+            text(&file),
+            started(&fake, "\"a\"", "1795220360:0"),
+            "{mode}"
+        );
         std::fs::remove_file(&file).expect("it is ours");
         let fake = Fake::start(|_, _| Reply::Close(String::new()));
-        assert_eq!(fake.run(&["sub", "a", "-m", mode, "--retry", "0", "--cursor-file", path]).code, 3, "{mode}");
-        assert_eq!(text(&file), started(&fake, "\"a\"", "1795220360:0"), "{mode}");
+        assert_eq!(
+            fake.run(&[
+                "sub",
+                "a",
+                "-m",
+                mode,
+                "--retry",
+                "0",
+                "--cursor-file",
+                path
+            ])
+            .code,
+            3,
+            "{mode}"
+        );
+        assert_eq!(
+            text(&file),
+            started(&fake, "\"a\"", "1795220360:0"),
+            "{mode}"
+        );
         std::fs::remove_file(&file).expect("it is ours");
     }
 }
@@ -97,20 +138,29 @@ fn a_server_without_a_clock_is_followed_from_the_time_of_this_machine() {
                 let mut bytes = [0; 4096];
                 while let Ok(length @ 1..) = socket.read(&mut bytes) {
                     if bytes[..length].starts_with(b"HEAD") {
-                        let _ = socket.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+                        let _ = socket
+                            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
                     }
                 }
             });
         }
     });
-    let before = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    let before = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_secs();
     kill_when_written(&url, &["sub", "a", "-m", "lp"], &file);
     let text = text(&file);
-    let start = text.split("\"start\":\"").nth(1).and_then(|rest| rest.split(':').next()).expect("a start");
+    let start = text
+        .split("\"start\":\"")
+        .nth(1)
+        .and_then(|rest| rest.split(':').next())
+        .expect("a start");
     assert!(start.parse::<u64>().expect("seconds") >= before, "{text}");
 }
 
-/// A server with push-stream's locations as the module has them: no header, so no byte before the first message.
+/// A server with push-stream's locations as the module has them: no header, so no byte before the
+/// first message.
 const PUSH_STREAM: &str = "
     location /pub { push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; }
     location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
@@ -119,7 +169,8 @@ const PUSH_STREAM: &str = "
     location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1;
       push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }";
 
-/// What is published between two runs, of which the first one got nothing, is printed by the second.
+/// What is published between two runs, of which the first one got nothing, is printed by the
+/// second.
 fn loses_nothing(url: &str, mode: &str, options: &[&str]) {
     let directory = Directory::new("start-next");
     let file = directory.path().join("c");
@@ -130,8 +181,20 @@ fn loses_nothing(url: &str, mode: &str, options: &[&str]) {
         let outcome = run(&[&["pub", "ch", text, "--url", url], options].concat(), b"");
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     }
-    let outcome = run(&[&args[..], &["-n", "2", "-t", "20s", "--url", url, "--cursor-file", path]].concat(), b"");
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "one\ntwo\n"), "{mode}: {}", outcome.stderr);
+    let outcome = run(
+        &[
+            &args[..],
+            &["-n", "2", "-t", "20s", "--url", url, "--cursor-file", path],
+        ]
+        .concat(),
+        b"",
+    );
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str()),
+        (0, "one\ntwo\n"),
+        "{mode}: {}",
+        outcome.stderr
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A real terminal for the program: a pseudo terminal, and an emulator that knows what a user would see.
+//! A real terminal for the program: a pseudo terminal, and an emulator that knows what a user would
+//! see.
 
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU16;
@@ -24,39 +25,77 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Starts the program with these arguments and variables; colours and UTF-8 are there unless the variables say otherwise.
-    pub(crate) fn start(rows: u16, columns: u16, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    /// Starts the program with these arguments and variables; colours and UTF-8 are there unless
+    /// the variables say otherwise.
+    pub(crate) fn start(
+        rows: u16,
+        columns: u16,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let (pty, pts) = open().expect("the system has pseudo terminals");
-        pty.resize(Size::new(rows, columns)).expect("a terminal can be resized");
+        pty.resize(Size::new(rows, columns))
+            .expect("a terminal can be resized");
         let mut command = Command::new(env!("CARGO_BIN_EXE_pushctl")).args(args);
-        for name in ["PUSHCTL_URL", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LC_ALL", "LC_CTYPE"] {
+        for name in [
+            "PUSHCTL_URL",
+            "NO_COLOR",
+            "CLICOLOR",
+            "CLICOLOR_FORCE",
+            "LC_ALL",
+            "LC_CTYPE",
+        ] {
             command = command.env_remove(name);
         }
-        command = command.env("LANG", "C.UTF-8").env("TERM", "xterm-256color").envs(variables.iter().copied());
+        command = command
+            .env("LANG", "C.UTF-8")
+            .env("TERM", "xterm-256color")
+            .envs(variables.iter().copied());
         let child = command.spawn_borrowed(&pts).expect("the program starts");
-        let (pty, screen) = (Arc::new(pty), Arc::new((Mutex::new(parser(rows, columns)), Condvar::new())));
+        let (pty, screen) = (
+            Arc::new(pty),
+            Arc::new((Mutex::new(parser(rows, columns)), Condvar::new())),
+        );
         let (output, shown) = (Arc::clone(&pty), Arc::clone(&screen));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = (&*output).read(&mut bytes) {
-                shown.0.lock().expect("no test fails with the lock").process(&bytes[..length]);
+                shown
+                    .0
+                    .lock()
+                    .expect("no test fails with the lock")
+                    .process(&bytes[..length]);
                 shown.1.notify_all();
             }
         });
-        Self { pty, pts, child, screen }
+        Self {
+            pty,
+            pts,
+            child,
+            screen,
+        }
     }
 
     /// Types.
     pub(crate) fn send(&self, keys: &str) {
-        (&*self.pty).write_all(keys.as_bytes()).expect("the terminal takes keys");
+        (&*self.pty)
+            .write_all(keys.as_bytes())
+            .expect("the terminal takes keys");
     }
 
     /// Waits until the screen is so.
     pub(crate) fn wait(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
         let screen = self.screen.0.lock().expect("no test fails with the lock");
-        let wait = self.screen.1.wait_timeout_while(screen, DEADLINE, |parser| !is_so(parser.screen()));
+        let wait = self
+            .screen
+            .1
+            .wait_timeout_while(screen, DEADLINE, |parser| !is_so(parser.screen()));
         let (parser, result) = wait.expect("no test fails with the lock");
-        assert!(!result.timed_out(), "{what} does not come:\n{}", parser.screen().contents());
+        assert!(
+            !result.timed_out(),
+            "{what} does not come:\n{}",
+            parser.screen().contents()
+        );
     }
 
     /// Waits until the screen shows this text.
@@ -66,13 +105,20 @@ impl Terminal {
 
     /// The screen as text.
     pub(crate) fn text(&self) -> String {
-        self.screen.0.lock().expect("no test fails with the lock").screen().contents()
+        self.screen
+            .0
+            .lock()
+            .expect("no test fails with the lock")
+            .screen()
+            .contents()
     }
 
     /// Changes the size of the window.
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
         *self.screen.0.lock().expect("no test fails with the lock") = parser(rows, columns);
-        self.pty.resize(Size::new(rows, columns)).expect("a terminal can be resized");
+        self.pty
+            .resize(Size::new(rows, columns))
+            .expect("a terminal can be resized");
     }
 
     /// Sends a signal.
@@ -86,10 +132,18 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
-    /// Waits for the end; the terminal must be as it was before. Returns the exit code and what is on the screen then.
+    /// Waits for the end; the terminal must be as it was before. Returns the exit code and what is
+    /// on the screen then.
     pub(crate) fn end(mut self) -> (i32, String) {
-        let code = self.child.wait().expect("it ends").code().expect("it ends by itself");
-        self.wait("the normal screen with a cursor", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+        let code = self
+            .child
+            .wait()
+            .expect("it ends")
+            .code()
+            .expect("it ends by itself");
+        self.wait("the normal screen with a cursor", |screen| {
+            !screen.alternate_screen() && !screen.hide_cursor()
+        });
         assert!(self.is_cooked(), "the terminal is left in raw mode");
         (code, self.text())
     }

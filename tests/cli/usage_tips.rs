@@ -4,24 +4,49 @@ use super::fake::{Fake, ok, run, status};
 
 #[test]
 fn a_typing_mistake_in_a_command_gets_the_command() {
-    for (word, command) in [("pbu", "pub"), ("stast", "stats"), ("bnech", "bench"), ("sbu", "sub"), ("chekc", "check")] {
+    for (word, command) in [
+        ("pbu", "pub"),
+        ("stast", "stats"),
+        ("bnech", "bench"),
+        ("sbu", "sub"),
+        ("chekc", "check"),
+    ] {
         let outcome = run(&[word, "a"], b"");
         assert_eq!(outcome.code, 2);
-        assert!(outcome.stderr.contains(&format!("'{command}'")), "{word}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(&format!("'{command}'")),
+            "{word}: {}",
+            outcome.stderr
+        );
     }
     let outcome = run(&["frobnicate"], b"");
-    assert!(outcome.code == 2 && !outcome.stderr.contains("similar command"), "{}", outcome.stderr);
+    assert!(
+        outcome.code == 2 && !outcome.stderr.contains("similar command"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn a_message_of_several_words_has_to_be_quoted() {
-    for args in [&["pub", "ch1", "hello", "there"][..], &["pub", "ch1", "hello", "there", "world", "--json"]] {
+    for args in [
+        &["pub", "ch1", "hello", "there"][..],
+        &["pub", "ch1", "hello", "there", "world", "--json"],
+    ] {
         let outcome = run(args, b"");
         assert_eq!(outcome.code, 2);
-        assert!(outcome.stderr.contains("pushctl pub ch1 'hello there...'"), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("pushctl pub ch1 'hello there...'"),
+            "{}",
+            outcome.stderr
+        );
     }
     let outcome = run(&["stats", "a", "b"], b"");
-    assert!(outcome.code == 2 && !outcome.stderr.contains("quote"), "{}", outcome.stderr);
+    assert!(
+        outcome.code == 2 && !outcome.stderr.contains("quote"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -42,7 +67,11 @@ fn words_and_options_of_other_tools_get_those_of_this_one() {
         let outcome = run(args, b"");
         assert_eq!(outcome.code, 2, "{args:?}: {}", outcome.stderr);
         assert!(outcome.stderr.contains(tip), "{args:?}: {}", outcome.stderr);
-        assert!(!outcome.stderr.contains("--parent"), "it is hidden: {}", outcome.stderr);
+        assert!(
+            !outcome.stderr.contains("--parent"),
+            "it is hidden: {}",
+            outcome.stderr
+        );
     }
 }
 
@@ -57,25 +86,53 @@ fn a_negative_number_is_a_wrong_value() {
     ] {
         let outcome = run(args, b"");
         assert_eq!(outcome.code, 2, "{args:?}");
-        assert!(outcome.stderr.contains("invalid value '-") && outcome.stderr.contains(option), "{args:?}: {}", outcome.stderr);
-        assert!(!outcome.stderr.contains("'-- -"), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("invalid value '-") && outcome.stderr.contains(option),
+            "{args:?}: {}",
+            outcome.stderr
+        );
+        assert!(
+            !outcome.stderr.contains("'-- -"),
+            "{args:?}: {}",
+            outcome.stderr
+        );
     }
 }
 
 #[test]
 fn the_wrong_scheme_is_a_failed_connection_with_the_right_url() {
     let page = "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n</html>\r\n";
-    let answer =
-        format!("HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        page.len()
+    );
     let https = Fake::always(&answer);
-    for args in [&["pub", "a", "x"][..], &["stats"], &["rm", "a"], &["sub", "a", "-m", "ev"]] {
+    for args in [
+        &["pub", "a", "x"][..],
+        &["stats"],
+        &["rm", "a"],
+        &["sub", "a", "-m", "ev"],
+    ] {
         let outcome = https.run(args);
         assert_eq!(outcome.code, 3, "{args:?}: {}", outcome.stderr);
-        assert!(outcome.stderr.contains(&format!("use --url {}", https.url.replace("http", "https"))), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome
+                .stderr
+                .contains(&format!("use --url {}", https.url.replace("http", "https"))),
+            "{args:?}: {}",
+            outcome.stderr
+        );
         let http = Fake::always(&ok("", "{}"));
-        let outcome = run(&[args, &["--url", &http.url.replace("http:", "https:")]].concat(), b"");
+        let outcome = run(
+            &[args, &["--url", &http.url.replace("http:", "https:")]].concat(),
+            b"",
+        );
         assert_eq!(outcome.code, 3, "{args:?}: {}", outcome.stderr);
-        assert!(outcome.stderr.contains(&format!("use --url {}", http.url)), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(&format!("use --url {}", http.url)),
+            "{args:?}: {}",
+            outcome.stderr
+        );
     }
     let refused = Fake::always(&status("400 Bad Request", "Content-Type: text/html\r\n"));
     assert_eq!(refused.run(&["stats"]).code, 7);
@@ -90,10 +147,24 @@ fn statistics_show_sizes_in_units_and_leave_zeros_out() {
          \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \"uptime\": 1, \"by_worker\": [], {details}}}"
     );
     let outcome = Fake::always(&ok("", &body)).run(&["stats"]);
-    for line in ["memory limit 512 MiB", "incoming limit 64 MiB", "memory used 3.50 KiB", "refused connections memory 3"] {
-        let is_there = outcome.stdout.lines().any(|found| found.split_whitespace().collect::<Vec<_>>().join(" ") == line);
+    for line in [
+        "memory limit 512 MiB",
+        "incoming limit 64 MiB",
+        "memory used 3.50 KiB",
+        "refused connections memory 3",
+    ] {
+        let is_there = outcome
+            .stdout
+            .lines()
+            .any(|found| found.split_whitespace().collect::<Vec<_>>().join(" ") == line);
         assert!(is_there, "{line}:\n{}", outcome.stdout);
     }
-    assert!(outcome.stdout.contains("4 other counters are 0 (--json shows them)\n"), "{}", outcome.stdout);
+    assert!(
+        outcome
+            .stdout
+            .contains("4 other counters are 0 (--json shows them)\n"),
+        "{}",
+        outcome.stdout
+    );
     assert!(!outcome.stdout.contains("panics"), "{}", outcome.stdout);
 }

@@ -7,53 +7,125 @@ use super::fake::{Fake, Reply, command, ok, run, status};
 use crate::support::Server;
 
 fn info(subscribers: u64) -> String {
-    ok("", &format!("{{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": {subscribers}}}\r\n"))
+    ok(
+        "",
+        &format!(
+            "{{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": {subscribers}}}\r\n"
+        ),
+    )
 }
 
 #[test]
 fn wait_asks_until_the_condition_holds() {
-    let fake = Fake::start(|_, number| Reply::Send(if number == 0 { status("404 Not Found", "") } else { info(number as u64 - 1) }));
-    let outcome = fake.run(&["wait", "-c", "a", "--subscribers", ">=2", "--stored", "==2", "--json"]);
-    let json = "{\"channel\":\"a\",\"published_messages\":3,\"stored_messages\":2,\"subscribers\":2}\n";
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, json, ""));
-    let lines: Vec<_> = fake.requests().iter().map(|request| request.line.clone()).collect();
+    let fake = Fake::start(|_, number| {
+        Reply::Send(if number == 0 {
+            status("404 Not Found", "")
+        } else {
+            info(number as u64 - 1)
+        })
+    });
+    let outcome = fake.run(&[
+        "wait",
+        "-c",
+        "a",
+        "--subscribers",
+        ">=2",
+        "--stored",
+        "==2",
+        "--json",
+    ]);
+    let json =
+        "{\"channel\":\"a\",\"published_messages\":3,\"stored_messages\":2,\"subscribers\":2}\n";
+    assert_eq!(
+        (
+            outcome.code,
+            outcome.stdout.as_str(),
+            outcome.stderr.as_str()
+        ),
+        (0, json, "")
+    );
+    let lines: Vec<_> = fake
+        .requests()
+        .iter()
+        .map(|request| request.line.clone())
+        .collect();
     assert_eq!(lines, vec!["GET /channels-stats?id=a"; 4]);
 }
 
 #[test]
 fn wait_tells_what_it_saw_last_when_the_time_is_over() {
     let fake = Fake::always(&info(1));
-    let args = ["wait", "-c", "a", "--subscribers", ">=2", "--published", "<9"];
-    let (outcome, limit) = fake.run_for(&args, "--timeout", |outcome| !outcome.stderr.contains("did not answer"));
-    let told =
-        format!("pushctl: timed out after {limit}: a: 3 published, 2 stored, 1 subscriber (wanted: subscribers >=2, published <9)\n");
-    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr), (6, "", told));
+    let args = [
+        "wait",
+        "-c",
+        "a",
+        "--subscribers",
+        ">=2",
+        "--published",
+        "<9",
+    ];
+    let (outcome, limit) = fake.run_for(&args, "--timeout", |outcome| {
+        !outcome.stderr.contains("did not answer")
+    });
+    let told = format!(
+        "pushctl: timed out after {limit}: a: 3 published, 2 stored, 1 subscriber (wanted: subscribers >=2, published <9)\n"
+    );
+    assert_eq!(
+        (outcome.code, outcome.stdout.as_str(), outcome.stderr),
+        (6, "", told)
+    );
 }
 
 #[test]
 fn a_missing_channel_has_nobody() {
     let fake = Fake::always(&status("404 Not Found", ""));
-    assert_eq!(fake.run(&["wait", "-c", "a", "--subscribers", "==0"]).code, 0);
+    assert_eq!(
+        fake.run(&["wait", "-c", "a", "--subscribers", "==0"]).code,
+        0
+    );
 }
 
 #[test]
 fn wait_ready_waits_for_a_server_to_come() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
     let url = format!("http://127.0.0.1:{port}");
     let outcome = run(&["wait", "--url", &url, "--ready", "--timeout", "2s"], b"");
     assert_eq!(outcome.code, 6);
-    assert!(outcome.stderr.starts_with(&format!("pushctl: timed out after 2s: cannot reach {url}: ")), "{}", outcome.stderr);
-    let waiting = command(&["wait", "--url", &url]).stdin(Stdio::null()).spawn().expect("it starts");
+    assert!(
+        outcome.stderr.starts_with(&format!(
+            "pushctl: timed out after 2s: cannot reach {url}: "
+        )),
+        "{}",
+        outcome.stderr
+    );
+    let waiting = command(&["wait", "--url", &url])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("it starts");
     let server = Server::start(&["--listen", &format!("127.0.0.1:{port}")]);
     let output = waiting.wait_with_output().expect("it ends");
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), b"".as_slice())
+    );
     server.stop();
 }
 
 #[test]
 fn an_answer_of_a_proxy_alone_is_not_ready() {
-    let fake =
-        Fake::start(|_, number| Reply::Send(status(["502 Bad Gateway", "503 Service Unavailable", "404 Not Found"][number.min(2)], "")));
+    let fake = Fake::start(|_, number| {
+        Reply::Send(status(
+            [
+                "502 Bad Gateway",
+                "503 Service Unavailable",
+                "404 Not Found",
+            ][number.min(2)],
+            "",
+        ))
+    });
     assert_eq!(fake.run(&["wait"]).code, 0);
     assert_eq!(fake.requests().len(), 3);
 }
@@ -62,7 +134,12 @@ fn an_answer_of_a_proxy_alone_is_not_ready() {
 fn a_refusal_ends_the_waiting() {
     let fake = Fake::always(&status("403 Forbidden", ""));
     let outcome = fake.run(&["wait", "--subscribers", ">=1"]);
-    assert_eq!((outcome.code, fake.requests().len()), (4, 1), "{}", outcome.stderr);
+    assert_eq!(
+        (outcome.code, fake.requests().len()),
+        (4, 1),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -71,11 +148,18 @@ fn wrong_conditions_are_told_with_the_mend() {
         (&["wait", "--subscribers", "3"][..], "'>=3'"),
         (&["wait", "--stored", ">=many"], "'many' is no number"),
         (&["wait", "--ready", "--stored", ">=1"], "--stored"),
-        (&["wait", "-c", "news*", "--stored", ">=1"], "name one channel"),
+        (
+            &["wait", "-c", "news*", "--stored", ">=1"],
+            "name one channel",
+        ),
         (&["wait", "--interval", "1ms"], "100ms"),
     ] {
         let outcome = run(args, b"");
         assert_eq!(outcome.code, 2, "{args:?}");
-        assert!(outcome.stderr.contains(mention), "{args:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(mention),
+            "{args:?}: {}",
+            outcome.stderr
+        );
     }
 }

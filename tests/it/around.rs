@@ -1,5 +1,5 @@
-//! What stands around the push endpoints (`return`, `map`, access, files, added headers, logs), compared with Debian's
-//! nginx: the same file, the same requests, the same answers.
+//! What stands around the push endpoints (`return`, `map`, access, files, added headers, logs),
+//! compared with Debian's nginx: the same file, the same requests, the same answers.
 
 use super::support::{Connection, Directory, Nginx, Response, Server, conf, wait_until};
 
@@ -20,7 +20,9 @@ pub(crate) fn comparable(response: &Response, port: &str) -> String {
         .map(|(name, value)| format!("{name}: {}", value.replace(port, "PORT")))
         .collect();
     headers.sort();
-    let body = String::from_utf8_lossy(&response.body).replace("nginx/1.22.1", "SERVER").replace("pushctl v0.1", "SERVER");
+    let body = String::from_utf8_lossy(&response.body)
+        .replace("nginx/1.22.1", "SERVER")
+        .replace("pushctl v0.1", "SERVER");
     format!("{line}\n{}\n\n{body}", headers.join("\n"))
 }
 
@@ -28,7 +30,14 @@ pub(crate) fn comparable(response: &Response, port: &str) -> String {
 fn answer(connection: &mut Connection, (method, target, headers): Asked<'_>) -> Response {
     let body = matches!(method, "POST" | "PUT").then_some(&b"x"[..]);
     connection.send_request(method, target, headers, body);
-    if method == "HEAD" { Response { head: connection.read_head(), body: Vec::new() } } else { connection.read_response() }
+    if method == "HEAD" {
+        Response {
+            head: connection.read_head(),
+            body: Vec::new(),
+        }
+    } else {
+        connection.read_response()
+    }
 }
 
 /// Asks both servers, each request on a connection of its own.
@@ -40,10 +49,20 @@ pub(crate) fn compare(http: &str, requests: &[Asked<'_>]) {
 pub(crate) fn compare_with(http: &str, location: &str, requests: &[Asked<'_>]) {
     let nginx = Nginx::start(http);
     let (first, last) = http.rsplit_once('}').expect("a server");
-    let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{first}\n{location}}}{last}\n}}\n"));
-    let port = server.address().rsplit(':').next().expect("a port").to_owned();
+    let server = Server::with_conf(&format!(
+        "events {{}}\nhttp {{\n{first}\n{location}}}{last}\n}}\n"
+    ));
+    let port = server
+        .address()
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
     for request in requests {
-        let theirs = comparable(&answer(&mut nginx.connect(), *request), &nginx.port().to_string());
+        let theirs = comparable(
+            &answer(&mut nginx.connect(), *request),
+            &nginx.port().to_string(),
+        );
         let ours = comparable(&answer(&mut server.connect(), *request), &port);
         assert_eq!(ours, theirs, "{request:?}");
     }
@@ -116,7 +135,16 @@ fn returns_and_variables_are_those_of_nginx() {
         ("HEAD", "/text?a=b", x),
         ("POST", "/text?a=b", x),
         ("POST", "/r404", x),
-        ("GET", "/vars", &[("X-Y", "y"), ("Cookie", "a=b; C=d"), ("Content-Type", "t/t"), ("Authorization", "Basic dTpw")]),
+        (
+            "GET",
+            "/vars",
+            &[
+                ("X-Y", "y"),
+                ("Cookie", "a=b; C=d"),
+                ("Content-Type", "t/t"),
+                ("Authorization", "Basic dTpw"),
+            ],
+        ),
     ]);
     compare(http, &requests);
 }
@@ -145,7 +173,10 @@ fn hostnames_in_a_map_are_those_of_nginx() {
         ".",
     ];
     let targets = targets.map(|host| format!("/?h={host}"));
-    let requests: Vec<Asked<'_>> = targets.iter().map(|target| ("GET", target.as_str(), &[][..])).collect();
+    let requests: Vec<Asked<'_>> = targets
+        .iter()
+        .map(|target| ("GET", target.as_str(), &[][..]))
+        .collect();
     compare(http, &requests);
 }
 
@@ -171,26 +202,71 @@ fn access_is_that_of_nginx() {
         }}"#,
         users.path().display()
     );
-    let basic = ["Basic YW5uOnNlY3JldA==", "Basic YmVuOnNlY3JldA==", "Basic Y2lkOnNlY3JldA==", "Basic ZGFuOnNlY3JldA=="];
-    let wrong = ["Basic YW5uOnNlY3JldHQ=", "Basic bm9ib2R5OnNlY3JldA==", "Basic !!!", "Bearer x", "Basic YW5uOg=="];
+    let basic = [
+        "Basic YW5uOnNlY3JldA==",
+        "Basic YmVuOnNlY3JldA==",
+        "Basic Y2lkOnNlY3JldA==",
+        "Basic ZGFuOnNlY3JldA==",
+    ];
+    let wrong = [
+        "Basic YW5uOnNlY3JldHQ=",
+        "Basic bm9ib2R5OnNlY3JldA==",
+        "Basic !!!",
+        "Bearer x",
+        "Basic YW5uOg==",
+    ];
     let mut headers: Vec<Vec<(&str, &str)>> = vec![Vec::new()];
-    headers.extend(basic.iter().chain(&wrong).map(|value| vec![("Authorization", *value)]));
+    headers.extend(
+        basic
+            .iter()
+            .chain(&wrong)
+            .map(|value| vec![("Authorization", *value)]),
+    );
     let mut requests: Vec<Asked<'_>> = Vec::new();
-    for target in ["/all", "/net", "/not", "/both", "/any", "/in", "/off", "/none", "/internal"] {
-        requests.extend(headers[..2].iter().map(|headers| ("GET", target, headers.as_slice())));
+    for target in [
+        "/all",
+        "/net",
+        "/not",
+        "/both",
+        "/any",
+        "/in",
+        "/off",
+        "/none",
+        "/internal",
+    ] {
+        requests.extend(
+            headers[..2]
+                .iter()
+                .map(|headers| ("GET", target, headers.as_slice())),
+        );
     }
-    requests.extend(headers.iter().map(|headers| ("GET", "/pass?r=x", headers.as_slice())));
+    requests.extend(
+        headers
+            .iter()
+            .map(|headers| ("GET", "/pass?r=x", headers.as_slice())),
+    );
     compare(&http, &requests);
 }
 
 #[test]
 fn a_push_location_with_a_password_needs_it_in_every_mode() {
     let users = Directory::new("users");
-    let file = users.write("htpasswd", "ann:$2b$04$abcdefghijklmnopqrstuuzwwq.in3OYL4.pkB6TmFlI5pl.3mvQ.\n");
-    let location = |path: &str, kind: &str| format!("location {path} {{ {kind}; push_stream_channels_path c; }}\n");
+    let file = users.write(
+        "htpasswd",
+        "ann:$2b$04$abcdefghijklmnopqrstuuzwwq.in3OYL4.pkB6TmFlI5pl.3mvQ.\n",
+    );
+    let location = |path: &str, kind: &str| {
+        format!("location {path} {{ {kind}; push_stream_channels_path c; }}\n")
+    };
     let locations = [
-        format!("auth_basic Push; auth_basic_user_file {}; add_header X-Added \"<$arg_a>\"; add_header X-Always y always;", file.display()),
-        location("/pub", "push_stream_publisher; push_stream_store_messages on"),
+        format!(
+            "auth_basic Push; auth_basic_user_file {}; add_header X-Added \"<$arg_a>\"; add_header X-Always y always;",
+            file.display()
+        ),
+        location(
+            "/pub",
+            "push_stream_publisher; push_stream_store_messages on",
+        ),
         location("/sub", "push_stream_subscriber"),
         location("/ev", "push_stream_subscriber eventsource"),
         location("/lp", "push_stream_subscriber long-polling"),
@@ -198,30 +274,69 @@ fn a_push_location_with_a_password_needs_it_in_every_mode() {
         location("/ws", "push_stream_subscriber websocket"),
         location("/stats", "push_stream_channels_statistics"),
     ];
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations.concat()));
+    let server = Server::with_conf(&conf(
+        "push_stream_shared_memory_size 10m;",
+        &locations.concat(),
+    ));
     // "secret password"
     let authorization = ("Authorization", "Basic YW5uOnNlY3JldCBwYXNzd29yZA==");
     for path in ["/pub", "/sub", "/ev", "/lp", "/poll", "/ws", "/stats"] {
         for headers in [&[][..], &[("Authorization", "Basic YW5uOnNlY3JldA==")]] {
             let refused = server.connect().request("GET", path, headers, None);
-            assert_eq!((refused.head.status, refused.head.get("WWW-Authenticate")), (401, Some("Basic realm=\"Push\"")), "{path}");
-            assert_eq!((refused.head.get("X-Added"), refused.head.get("X-Always")), (None, Some("y")), "{path}");
+            assert_eq!(
+                (refused.head.status, refused.head.get("WWW-Authenticate")),
+                (401, Some("Basic realm=\"Push\"")),
+                "{path}"
+            );
+            assert_eq!(
+                (refused.head.get("X-Added"), refused.head.get("X-Always")),
+                (None, Some("y")),
+                "{path}"
+            );
         }
     }
     let mut poll = server.connect();
     poll.send_request("GET", "/lp?a=1", &[authorization], None);
     wait_until("the long-poll waits", || {
-        let stats = server.connect().request("GET", "/stats", &[authorization], None);
+        let stats = server
+            .connect()
+            .request("GET", "/stats", &[authorization], None);
         stats.text().contains("\"subscribers\": 1")
     });
-    let published = server.connect().request("POST", "/pub?a=2", &[authorization], Some(b"hi"));
+    let published = server
+        .connect()
+        .request("POST", "/pub?a=2", &[authorization], Some(b"hi"));
     let polled = poll.read_response();
-    assert_eq!((polled.text(), published.head.get("X-Added"), polled.head.get("X-Added")), ("hi", Some("<2>"), Some("<1>")));
-    for (path, added) in [("/sub?a=3", "<3>"), ("/ev?a=4", "<4>"), ("/poll?a=5", "<5>"), ("/lp?a=6", "<6>")] {
+    assert_eq!(
+        (
+            polled.text(),
+            published.head.get("X-Added"),
+            polled.head.get("X-Added")
+        ),
+        ("hi", Some("<2>"), Some("<1>"))
+    );
+    for (path, added) in [
+        ("/sub?a=3", "<3>"),
+        ("/ev?a=4", "<4>"),
+        ("/poll?a=5", "<5>"),
+        ("/lp?a=6", "<6>"),
+    ] {
         let mut follower = server.connect();
-        follower.send_request("GET", path, &[authorization, ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None);
+        follower.send_request(
+            "GET",
+            path,
+            &[
+                authorization,
+                ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ],
+            None,
+        );
         let head = follower.read_head();
-        assert_eq!((head.status, head.get("X-Added"), head.get("X-Always")), (200, Some(added), Some("y")), "{path}");
+        assert_eq!(
+            (head.status, head.get("X-Added"), head.get("X-Always")),
+            (200, Some(added), Some("y")),
+            "{path}"
+        );
     }
     server.stop();
 }
@@ -229,9 +344,13 @@ fn a_push_location_with_a_password_needs_it_in_every_mode() {
 #[test]
 fn files_are_served_as_by_nginx() {
     let directory = Directory::new("files");
-    for (name, text) in
-        [("index.html", "home"), ("a.txt", "0123456789"), ("sp ace.txt", "space"), ("sub.html", "not here"), ("noext", "plain")]
-    {
+    for (name, text) in [
+        ("index.html", "home"),
+        ("a.txt", "0123456789"),
+        ("sp ace.txt", "space"),
+        ("sub.html", "not here"),
+        ("noext", "plain"),
+    ] {
         directory.write(name, text);
     }
     for folder in ["sub", "deep", "empty"] {
@@ -241,8 +360,12 @@ fn files_are_served_as_by_nginx() {
     directory.write("deep/x.php", "<?php secret");
     directory.write("deep/index.php", "<?php secret index");
     std::os::unix::fs::symlink("a.txt", directory.path().join("link.txt")).expect("a link");
-    let a = std::fs::File::options().write(true).open(directory.path().join("a.txt")).expect("a file");
-    a.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_767_323_045)).expect("a time");
+    let a = std::fs::File::options()
+        .write(true)
+        .open(directory.path().join("a.txt"))
+        .expect("a file");
+    a.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_767_323_045))
+        .expect("a time");
     let http = format!(
         "server {{ listen 127.0.0.1:{{{{PORT}}}}; root {0}; index index.html index.htm; types {{ text/html html htm; text/plain txt; }}
             default_type text/x-default; add_header X-A a;
@@ -278,7 +401,13 @@ fn files_are_served_as_by_nginx() {
     ] {
         requests.push(("GET", target, x));
     }
-    requests.extend([("HEAD", "/a.txt", x), ("POST", "/a.txt", x), ("PUT", "/a.txt", x), ("DELETE", "/", x), ("POST", "/sub/", x)]);
+    requests.extend([
+        ("HEAD", "/a.txt", x),
+        ("POST", "/a.txt", x),
+        ("PUT", "/a.txt", x),
+        ("DELETE", "/", x),
+        ("POST", "/sub/", x),
+    ]);
     let tag = "\"695735a5-a\"";
     let conditions: &[&[(&str, &str)]] = &[
         &[("Range", "bytes=2-4")],
@@ -291,7 +420,10 @@ fn files_are_served_as_by_nginx() {
         &[("If-None-Match", tag)],
         &[("If-None-Match", "\"other\", W/\"695735a5-a\"")],
         &[("If-None-Match", "\"other\"")],
-        &[("If-None-Match", tag), ("If-Modified-Since", "Fri, 02 Jan 2027 03:04:05 GMT")],
+        &[
+            ("If-None-Match", tag),
+            ("If-Modified-Since", "Fri, 02 Jan 2027 03:04:05 GMT"),
+        ],
         &[("If-Match", "\"x\"")],
         &[("If-Match", tag)],
         &[("If-Unmodified-Since", "Fri, 02 Jan 2025 03:04:05 GMT")],
@@ -316,7 +448,13 @@ fn what_another_server_would_run_is_not_shown() {
             directory.path().display()
         ),
     ));
-    for (target, status) in [("/x.php", 404), ("/", 404), ("/page.txt", 200), ("/guarded/../x.php", 404), ("/app/../page.txt", 200)] {
+    for (target, status) in [
+        ("/x.php", 404),
+        ("/", 404),
+        ("/page.txt", 200),
+        ("/guarded/../x.php", 404),
+        ("/app/../page.txt", 200),
+    ] {
         let response = server.get(target);
         assert_eq!(response.head.status, status, "{target}: {response:?}");
         assert!(!response.text().contains("secret"), "{target}");
@@ -328,15 +466,26 @@ fn what_another_server_would_run_is_not_shown() {
 fn a_large_file_comes_whole_and_the_connection_goes_on() {
     const SIZE: usize = 3_000_000;
     let directory = Directory::new("large");
-    let text: String = (0..SIZE).map(|at| char::from(b'a' + u8::try_from(at % 23).expect("small"))).collect();
+    let text: String = (0..SIZE)
+        .map(|at| char::from(b'a' + u8::try_from(at % 23).expect("small")))
+        .collect();
     directory.write("large", &text);
     let server = Server::with_conf(&conf("", &format!("root {};", directory.path().display())));
     let mut connection = server.connect();
     for _ in 0..2 {
         let response = connection.request("GET", "/large", &[], None);
-        assert!(response.body == text.as_bytes(), "{} bytes", response.body.len());
+        assert!(
+            response.body == text.as_bytes(),
+            "{} bytes",
+            response.body.len()
+        );
     }
-    assert_eq!(connection.request("GET", "/large", &[("Range", "bytes=2999998-")], None).body, &text.as_bytes()[SIZE - 2..]);
+    assert_eq!(
+        connection
+            .request("GET", "/large", &[("Range", "bytes=2999998-")], None)
+            .body,
+        &text.as_bytes()[SIZE - 2..]
+    );
     server.stop();
 }
 
@@ -349,27 +498,44 @@ fn requests_are_logged_once_and_logs_are_opened_anew() {
          log_format j escape=json '{{\"x\":\"$http_x\"}}'; access_log {0} f; access_log {0}.json j if=$arg_json;",
         log.display()
     );
-    let locations = "location /text { return 200 hello; } location /quiet { access_log off; return 200 x; }
+    let locations =
+        "location /text { return 200 hello; } location /quiet { access_log off; return 200 x; }
         location /pub { push_stream_publisher; push_stream_channels_path c; }
         location /sub { push_stream_subscriber; push_stream_channels_path c; }";
     let server = Server::with_conf(&conf(&http, locations));
     let read = || std::fs::read_to_string(&log).unwrap_or_default();
-    server.connect().request("GET", "/text?a=1&json=1", &[("X", "a\"b\\c\u{e9}")], None);
+    server
+        .connect()
+        .request("GET", "/text?a=1&json=1", &[("X", "a\"b\\c\u{e9}")], None);
     server.get("/quiet");
     server.get("/none");
     server.connect().request("POST", "/pub", &[], Some(b"hi"));
     wait_until("three lines are written", || read().lines().count() == 3);
     let published = "{\"channel\": \"c\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 0}\r\n".len();
     let first = "GET /text 200 5 \"a\\x22b\\x5Cc\\xC3\\xA9\" 1\nGET /none 404 153 \"-\" -\n";
-    assert_eq!(read(), format!("{first}POST /pub 200 {published} \"-\" -\n"));
+    assert_eq!(
+        read(),
+        format!("{first}POST /pub 200 {published} \"-\" -\n")
+    );
     let moved = directory.path().join("moved");
     std::fs::rename(&log, &moved).expect("the log can be moved");
     server.signal(rustix::process::Signal::USR1);
-    wait_until("the signal is seen", || server.stderr().contains("logs are opened anew"));
+    wait_until("the signal is seen", || {
+        server.stderr().contains("logs are opened anew")
+    });
     drop(server.follow("/sub", &[]));
-    wait_until("the subscription is logged at its end", || read() == "GET /sub 499 0 \"-\" -\n");
-    let json = std::fs::read_to_string(directory.path().join("access.log.json")).expect("the second log");
+    wait_until("the subscription is logged at its end", || {
+        read() == "GET /sub 499 0 \"-\" -\n"
+    });
+    let json =
+        std::fs::read_to_string(directory.path().join("access.log.json")).expect("the second log");
     assert_eq!(json, "{\"x\":\"a\\\"b\\\\c\u{e9}\"}\n");
-    assert_eq!(std::fs::read_to_string(moved).expect("the first log").lines().count(), 3);
+    assert_eq!(
+        std::fs::read_to_string(moved)
+            .expect("the first log")
+            .lines()
+            .count(),
+        3
+    );
     server.stop();
 }

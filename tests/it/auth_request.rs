@@ -1,5 +1,6 @@
-//! `auth_request`: another location decides who enters. Compared with Debian's nginx (1.22.1) on the same file where no push location
-//! is needed; then push locations, which ask a back-end that the test runs.
+//! `auth_request`: another location decides who enters. Compared with Debian's nginx (1.22.1) on
+//! the same file where no push location is needed; then push locations, which ask a back-end that
+//! the test runs.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use super::around::{Asked, compare_with};
 use super::support::{Connection, Directory, Server, conf, object, wait_until};
 
-/// A back-end that answers with the status in the header `X-Want` (200 without it), and not at all if that is `silence`. Its threads
-/// end with the process.
+/// A back-end that answers with the status in the header `X-Want` (200 without it), and not at all
+/// if that is `silence`. Its threads end with the process.
 struct Backend {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -46,7 +47,11 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
         }
     }
     let head = String::from_utf8_lossy(&read).into_owned();
-    let wanted = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-want: ").map(str::to_owned));
+    let wanted = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("x-want: ")
+            .map(str::to_owned)
+    });
     let asked = head.clone();
     log.lock().expect("no thread panics").push(head);
     let status = wanted.unwrap_or_else(|| "200".to_owned());
@@ -56,7 +61,11 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
         return;
     }
     let path = asked.split(' ').nth(1).unwrap_or_default();
-    let redirect = if path.contains("elsewhere") { "X-Accel-Redirect: /ok\r\n" } else { "" };
+    let redirect = if path.contains("elsewhere") {
+        "X-Accel-Redirect: /ok\r\n"
+    } else {
+        ""
+    };
     let answer = format!(
         "HTTP/1.1 {status} X\r\n{redirect}X-Path: {path}\r\nX-User: bob\r\nX-Channel: secret-room\r\nSet-Cookie: sid=abc; Path=/\r\nWWW-Authenticate: Digest q\r\n\
          Content-Length: 4\r\nConnection: close\r\n\r\nbody"
@@ -112,9 +121,15 @@ fn answers_and_variables_are_those_of_nginx() {
         backend = backend.address,
         users = users.display()
     );
-    let wants: Vec<[(&str, &str); 1]> =
-        ["200", "204", "299", "301", "400", "401", "403", "404", "500", "503"].map(|want| [("X-Want", want)]).into();
-    let mut requests: Vec<Asked<'_>> = wants.iter().map(|want| ("GET", "/a-backend?q=1", want.as_slice())).collect();
+    let wants: Vec<[(&str, &str); 1]> = [
+        "200", "204", "299", "301", "400", "401", "403", "404", "500", "503",
+    ]
+    .map(|want| [("X-Want", want)])
+    .into();
+    let mut requests: Vec<Asked<'_>> = wants
+        .iter()
+        .map(|want| ("GET", "/a-backend?q=1", want.as_slice()))
+        .collect();
     for target in [
         "/a-backend?gone=1",
         "/a-ok",
@@ -149,11 +164,23 @@ fn answers_and_variables_are_those_of_nginx() {
         "/to",
     ] {
         requests.push(("GET", target, &[]));
-        requests.push(("GET", target, &[("Authorization", "Basic dTpwdw=="), ("X-Want", "401")]));
+        requests.push((
+            "GET",
+            target,
+            &[("Authorization", "Basic dTpwdw=="), ("X-Want", "401")],
+        ));
     }
-    requests.extend([("POST", "/a-no", &[][..]), ("POST", "/a-limited", &[]), ("HEAD", "/a-no", &[])]);
+    requests.extend([
+        ("POST", "/a-no", &[][..]),
+        ("POST", "/a-limited", &[]),
+        ("HEAD", "/a-no", &[]),
+    ]);
     // Requests to back-ends are served where a push location needs them.
-    compare_with(&http, "location /push { auth_request /auth; push_subscriber; set $push_channel_id c; }", &requests);
+    compare_with(
+        &http,
+        "location /push { auth_request /auth; push_subscriber; set $push_channel_id c; }",
+        &requests,
+    );
 }
 
 /// Push locations of every kind that ask the back-end.
@@ -199,14 +226,27 @@ const PATHS: [(&str, &str); 13] = [
 /// Messages that a channel has got.
 fn published(server: &Server, channel: &str) -> u64 {
     let answer = server.get(&format!("/open?id={channel}"));
-    if answer.head.status == 404 { 0 } else { object(&answer.body)["published_messages"].as_u64().expect("a number") }
+    if answer.head.status == 404 {
+        0
+    } else {
+        object(&answer.body)["published_messages"]
+            .as_u64()
+            .expect("a number")
+    }
 }
 
 #[test]
 fn nobody_enters_a_push_location_whom_the_back_end_rejects() {
     let backend = Backend::start();
     let server = Server::with_conf(&guarded(&backend, ""));
-    for (want, expected) in [("401", 401), ("403", 403), ("302", 500), ("500", 500), ("404", 500), ("silence", 500)] {
+    for (want, expected) in [
+        ("401", 401),
+        ("403", 403),
+        ("302", 500),
+        ("500", 500),
+        ("404", 500),
+        ("silence", 500),
+    ] {
         for (method, path) in PATHS {
             let upgrade = [
                 ("X-Want", want),
@@ -215,16 +255,37 @@ fn nobody_enters_a_push_location_whom_the_back_end_rejects() {
                 ("Sec-WebSocket-Version", "13"),
                 ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
             ];
-            let headers = if path == "/ws" { &upgrade[..] } else { &upgrade[..1] };
+            let headers = if path == "/ws" {
+                &upgrade[..]
+            } else {
+                &upgrade[..1]
+            };
             let body = (method == "POST").then_some(&b"hi"[..]);
-            let answer = server.connect().request(method, &format!("{path}?id=a"), headers, body);
+            let answer = server
+                .connect()
+                .request(method, &format!("{path}?id=a"), headers, body);
             assert_eq!(answer.head.status, expected, "{method} {path} {want}");
             let challenge = (expected == 401).then_some("Digest q");
-            assert_eq!(answer.head.get("WWW-Authenticate"), challenge, "{method} {path} {want}");
+            assert_eq!(
+                answer.head.get("WWW-Authenticate"),
+                challenge,
+                "{method} {path} {want}"
+            );
             let asked = backend.take();
-            assert!(asked.len() == 1 && asked[0].starts_with("GET /check HTTP/1.1\r\n"), "{asked:?}");
-            assert!(!asked[0].to_ascii_lowercase().contains("content-length"), "{asked:?}");
-            assert!(asked[0].to_ascii_lowercase().contains(&format!("x-original-uri: {path}?id=a\r\n")), "{asked:?}");
+            assert!(
+                asked.len() == 1 && asked[0].starts_with("GET /check HTTP/1.1\r\n"),
+                "{asked:?}"
+            );
+            assert!(
+                !asked[0].to_ascii_lowercase().contains("content-length"),
+                "{asked:?}"
+            );
+            assert!(
+                asked[0]
+                    .to_ascii_lowercase()
+                    .contains(&format!("x-original-uri: {path}?id=a\r\n")),
+                "{asked:?}"
+            );
         }
     }
     assert_eq!(published(&server, "a"), 0);
@@ -236,7 +297,14 @@ fn a_redirect_is_no_decision() {
     let backend = Backend::start();
     let text = guarded(&backend, "").replace("/check;", "/elsewhere;");
     let server = Server::with_conf(&text);
-    assert_eq!(server.connect().request("POST", "/pub?id=a", &[], Some(b"hi")).head.status, 500);
+    assert_eq!(
+        server
+            .connect()
+            .request("POST", "/pub?id=a", &[], Some(b"hi"))
+            .head
+            .status,
+        500
+    );
     assert_eq!((backend.take().len(), published(&server, "a")), (1, 0));
     server.stop();
 }
@@ -245,17 +313,49 @@ fn a_redirect_is_no_decision() {
 fn who_is_let_in_publishes_and_follows() {
     let backend = Backend::start();
     let server = Server::with_conf(&guarded(&backend, ""));
-    let answer = server.connect().request("POST", "/pub?id=a", &[], Some(b"first"));
-    assert_eq!((answer.head.status, answer.head.get("X-User")), (200, Some("bob")));
+    let answer = server
+        .connect()
+        .request("POST", "/pub?id=a", &[], Some(b"first"));
+    assert_eq!(
+        (answer.head.status, answer.head.get("X-User")),
+        (200, Some("bob"))
+    );
     let from = ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT");
-    assert_eq!(server.connect().request("GET", "/poll?id=a", &[from], None).text(), "first");
+    assert_eq!(
+        server
+            .connect()
+            .request("GET", "/poll?id=a", &[from], None)
+            .text(),
+        "first"
+    );
     let mut follower = server.follow("/sub?id=a", &[]);
-    assert_eq!(server.connect().request("POST", "/pub?id=a", &[], Some(b"second")).head.status, 200);
+    assert_eq!(
+        server
+            .connect()
+            .request("POST", "/pub?id=a", &[], Some(b"second"))
+            .head
+            .status,
+        200
+    );
     follower.read_until(b"second");
     let mut socket = server.connect();
     socket.upgrade("/ws?id=a", &[]);
-    assert_eq!(server.connect().request("POST", "/room?id=other", &[], Some(b"x")).head.status, 200);
-    assert_eq!((published(&server, "secret-room"), published(&server, "other")), (1, 0), "the channel is the back-end's");
+    assert_eq!(
+        server
+            .connect()
+            .request("POST", "/room?id=other", &[], Some(b"x"))
+            .head
+            .status,
+        200
+    );
+    assert_eq!(
+        (
+            published(&server, "secret-room"),
+            published(&server, "other")
+        ),
+        (1, 0),
+        "the channel is the back-end's"
+    );
     server.stop();
 }
 
@@ -265,17 +365,31 @@ fn every_request_of_a_connection_is_asked_about_in_its_order() {
     let server = Server::with_conf(&guarded(&backend, ""));
     let mut connection = server.connect();
     // Alike but for what the back-end says about them, and sent at once.
-    let publish = |want: &str| format!("POST /pub?id=a HTTP/1.1\r\nHost: a\r\nX-Want: {want}\r\nContent-Length: 2\r\n\r\nhi");
+    let publish = |want: &str| {
+        format!(
+            "POST /pub?id=a HTTP/1.1\r\nHost: a\r\nX-Want: {want}\r\nContent-Length: 2\r\n\r\nhi"
+        )
+    };
     let wants = ["200", "200", "403", "200", "401", "200", "500"];
     connection.send(wants.map(publish).concat().as_bytes());
     for want in wants {
         assert_eq!(connection.read_response().head.status.to_string(), want);
     }
-    assert_eq!((backend.take().len(), published(&server, "a")), (wants.len(), 4));
+    assert_eq!(
+        (backend.take().len(), published(&server, "a")),
+        (wants.len(), 4)
+    );
     let mut polls = server.connect();
     for _ in 0..5 {
-        let answer =
-            polls.request("GET", "/poll?id=a", &[("If-None-Match", "0"), ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None);
+        let answer = polls.request(
+            "GET",
+            "/poll?id=a",
+            &[
+                ("If-None-Match", "0"),
+                ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ],
+            None,
+        );
         assert_eq!((answer.head.status, backend.take().len()), (200, 1));
     }
     server.stop();
@@ -287,7 +401,9 @@ fn a_body_is_not_read_before_it_is_known_who_sends_it() {
     let server = Server::with_conf(&guarded(&backend, ""));
     for (want, expected) in [("403", 403), ("200", 100)] {
         let mut connection = server.connect();
-        let head = format!("POST /pub?id=b HTTP/1.1\r\nHost: a\r\nX-Want: {want}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+        let head = format!(
+            "POST /pub?id=b HTTP/1.1\r\nHost: a\r\nX-Want: {want}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        );
         connection.send(head.as_bytes());
         assert_eq!(connection.read_head().status, expected);
     }
@@ -298,14 +414,30 @@ fn a_body_is_not_read_before_it_is_known_who_sends_it() {
 #[test]
 fn waiting_for_the_back_end_delays_nobody_else() {
     let backend = Backend::start();
-    let text = guarded(&backend, "location /quick { auth_request off; push_stream_publisher; push_stream_channels_path q; }");
-    let server = Server::try_with_conf(&text.replace("proxy_read_timeout 200ms;", ""), &["--hook-timeout", "60s"]).expect("it starts");
+    let text = guarded(
+        &backend,
+        "location /quick { auth_request off; push_stream_publisher; push_stream_channels_path q; }",
+    );
+    let server = Server::try_with_conf(
+        &text.replace("proxy_read_timeout 200ms;", ""),
+        &["--hook-timeout", "60s"],
+    )
+    .expect("it starts");
     let mut waiting: Vec<Connection> = (0..20).map(|_| server.connect()).collect();
     for connection in &mut waiting {
         connection.send_request("POST", "/pub?id=a", &[("X-Want", "silence")], Some(b"hi"));
     }
-    wait_until("all are asked about", || backend.asked.lock().expect("no thread panics").len() == 20);
-    assert_eq!(server.connect().request("POST", "/quick", &[], Some(b"hi")).head.status, 200);
+    wait_until("all are asked about", || {
+        backend.asked.lock().expect("no thread panics").len() == 20
+    });
+    assert_eq!(
+        server
+            .connect()
+            .request("POST", "/quick", &[], Some(b"hi"))
+            .head
+            .status,
+        200
+    );
     drop(waiting);
     drop(server);
 }
@@ -314,19 +446,35 @@ fn waiting_for_the_back_end_delays_nobody_else() {
 fn a_location_that_cannot_be_asked_is_a_mistake() {
     let publisher = "push_stream_publisher; push_stream_channels_path c;";
     for (locations, expected) in [
-        (format!("location /a {{ auth_request /x; {publisher} }}"), "leads to no location"),
-        (format!("location /a {{ auth_request /x; {publisher} }} location /x {{ root /tmp; }}"), "neither \"proxy_pass\" nor \"return\""),
-        (format!("location /a {{ auth_request /b; {publisher} }} location /b {{ {publisher} }}"), "neither \"proxy_pass\" nor \"return\""),
         (
-            format!("location /a {{ auth_request /x; auth_request_set $a $upstream_addr; {publisher} }} location /x {{ return 204; }}"),
+            format!("location /a {{ auth_request /x; {publisher} }}"),
+            "leads to no location",
+        ),
+        (
+            format!("location /a {{ auth_request /x; {publisher} }} location /x {{ root /tmp; }}"),
+            "neither \"proxy_pass\" nor \"return\"",
+        ),
+        (
+            format!("location /a {{ auth_request /b; {publisher} }} location /b {{ {publisher} }}"),
+            "neither \"proxy_pass\" nor \"return\"",
+        ),
+        (
+            format!(
+                "location /a {{ auth_request /x; auth_request_set $a $upstream_addr; {publisher} }} location /x {{ return 204; }}"
+            ),
             "the variable \"upstream_addr\" is not supported",
         ),
         (
-            format!("location /a {{ auth_request /x; auth_request_set a $status; {publisher} }} location /x {{ return 204; }}"),
+            format!(
+                "location /a {{ auth_request /x; auth_request_set a $status; {publisher} }} location /x {{ return 204; }}"
+            ),
             "invalid variable name \"a\"",
         ),
     ] {
-        let Err(error) = Server::try_with_conf(&conf("push_stream_shared_memory_size 10m;", &locations), &[]) else {
+        let Err(error) = Server::try_with_conf(
+            &conf("push_stream_shared_memory_size 10m;", &locations),
+            &[],
+        ) else {
             panic!("{locations} is accepted")
         };
         assert!(error.contains(expected), "{error}");
@@ -345,9 +493,19 @@ fn a_redirect_of_a_back_end_to_a_guarded_location_is_asked_about() {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /pub?id=door\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
     });
-    let server = Server::with_conf(&guarded(&backend, &format!("location /door {{ auth_request off; proxy_pass http://{address}; }}")));
+    let server = Server::with_conf(&guarded(
+        &backend,
+        &format!("location /door {{ auth_request off; proxy_pass http://{address}; }}"),
+    ));
     for (want, expected) in [("403", 403), ("200", 200)] {
-        assert_eq!(server.connect().request("POST", "/door", &[("X-Want", want)], Some(b"hi")).head.status, expected);
+        assert_eq!(
+            server
+                .connect()
+                .request("POST", "/door", &[("X-Want", want)], Some(b"hi"))
+                .head
+                .status,
+            expected
+        );
     }
     assert_eq!(published(&server, "door"), 1);
     server.stop();

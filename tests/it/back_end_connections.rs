@@ -1,4 +1,5 @@
-//! Connections to back-ends: which requests share one, what happens when it ends, and what a response may contain.
+//! Connections to back-ends: which requests share one, what happens when it ends, and what a
+//! response may contain.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -25,7 +26,10 @@ fn a_connection_that_was_closed_in_the_meantime_is_opened_again() {
         count.fetch_add(1, Ordering::Relaxed);
         Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())
     });
-    let http = format!("upstream app {{ server {}; keepalive 4; }}", backend.address);
+    let http = format!(
+        "upstream app {{ server {}; keepalive 4; }}",
+        backend.address
+    );
     let server = Server::with_conf(&conf(&http, &door("http://app")));
     for number in 1..=5 {
         assert_eq!(server.get("/door").head.status, 200, "request {number}");
@@ -41,8 +45,13 @@ fn answers_once(second: &'static [u8]) -> String {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
                 let mut read = Vec::new();
-                for answer in [&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown"[..], second] {
-                    if next_request(&mut stream, &mut read).is_none() || stream.write_all(answer).is_err() {
+                for answer in [
+                    &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nown"[..],
+                    second,
+                ] {
+                    if next_request(&mut stream, &mut read).is_none()
+                        || stream.write_all(answer).is_err()
+                    {
                         return;
                     }
                 }
@@ -55,9 +64,11 @@ fn answers_once(second: &'static [u8]) -> String {
 #[test]
 fn requests_share_connections_only_in_an_upstream_with_keepalive() {
     let backend = answers_once(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nshared");
-    for (keepalive, pass, expected) in
-        [("", "http://app", "own"), ("", &*format!("http://{backend}"), "own"), ("keepalive 1;", "http://app", "shared")]
-    {
+    for (keepalive, pass, expected) in [
+        ("", "http://app", "own"),
+        ("", &*format!("http://{backend}"), "own"),
+        ("keepalive 1;", "http://app", "shared"),
+    ] {
         let http = format!("upstream app {{ server {backend}; {keepalive} }}");
         let server = Server::with_conf(&conf(&http, &door(pass)));
         let mut client = server.connect();
@@ -72,22 +83,47 @@ fn requests_share_connections_only_in_an_upstream_with_keepalive() {
 
 #[test]
 fn a_request_on_a_connection_that_ends_is_repeated_unless_it_may_have_an_effect() {
-    let http = format!("upstream app {{ server {}; keepalive 1; }}", answers_once(b""));
+    let http = format!(
+        "upstream app {{ server {}; keepalive 1; }}",
+        answers_once(b"")
+    );
     let server = Server::with_conf(&conf(&http, &door("http://app")));
     let mut client = server.connect();
     for number in 1..=4 {
-        assert_eq!(client.request("GET", "/door", &[], None).text(), "own", "request {number}");
+        assert_eq!(
+            client.request("GET", "/door", &[], None).text(),
+            "own",
+            "request {number}"
+        );
     }
     let _kept = client.request("GET", "/door", &[], None);
-    assert_eq!(client.request("POST", "/door", &[], Some(b"hello")).head.status, 502);
+    assert_eq!(
+        client
+            .request("POST", "/door", &[], Some(b"hello"))
+            .head
+            .status,
+        502
+    );
 }
 
 #[test]
 fn responses_of_back_ends_may_have_hundreds_of_headers() {
-    let headers: String = (0..400).map(|number| format!("X-{number}: a\r\n")).collect();
+    let headers: String = (0..400)
+        .map(|number| format!("X-{number}: a\r\n"))
+        .collect();
     let backend = ScriptedBackend::start(move |_| Reply::response("200 OK", &headers, "many"));
     let server = Server::with_conf(&conf("", &door(&format!("http://{}", backend.address))));
-    assert_eq!(server.connect().request("POST", "/pub", &[], Some(b"hello")).head.status, 202);
+    assert_eq!(
+        server
+            .connect()
+            .request("POST", "/pub", &[], Some(b"hello"))
+            .head
+            .status,
+        202
+    );
     let response = server.get("/door");
-    assert_eq!((response.text(), response.head.get("X-399")), ("many", Some("a")));
+    assert_eq!(
+        (response.text(), response.head.get("X-399")),
+        ("many", Some("a"))
+    );
 }

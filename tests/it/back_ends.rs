@@ -1,9 +1,12 @@
-//! Back-ends of hooks: the servers of `upstream` blocks and what happens when one fails, variables, `return`, redirections
-//! (`X-Accel-Redirect`) and refusals. What is expected was seen with nginx 1.22 and nchan 1.3.6.
+//! Back-ends of hooks: the servers of `upstream` blocks and what happens when one fails, variables,
+//! `return`, redirections (`X-Accel-Redirect`) and refusals. What is expected was seen with nginx
+//! 1.22 and nchan 1.3.6.
 
 use std::net::TcpListener;
 
-use crate::support::{Connection, Directory, Reply, Response, ScriptedBackend, Server, conf, free_port};
+use crate::support::{
+    Connection, Directory, Reply, Response, ScriptedBackend, Server, conf, free_port,
+};
 
 /// A publisher, subscribers and a door whose requests go to `pass`, with further directives there.
 fn locations(pass: &str, proxy: &str) -> String {
@@ -28,7 +31,11 @@ fn lower(request: &str) -> String {
 
 /// The statuses of a publisher that has to be let in, one whose message is looked at, and the door.
 fn statuses(server: &Server) -> [u16; 3] {
-    [post(server, "/pub/a").head.status, post(server, "/asked/a").head.status, server.get("/door").head.status]
+    [
+        post(server, "/pub/a").head.status,
+        post(server, "/asked/a").head.status,
+        server.get("/door").head.status,
+    ]
 }
 
 #[test]
@@ -40,16 +47,32 @@ fn a_name_in_proxy_pass_is_an_upstream_before_it_is_a_host() {
         ("My-App.example", "http://my-app.EXAMPLE/check"),
         ("my_app", "http://$to/check"),
     ] {
-        let http = format!("upstream {name} {{ server {}; }} map $host $to {{ default my_app; }}", backend.address);
+        let http = format!(
+            "upstream {name} {{ server {}; }} map $host $to {{ default my_app; }}",
+            backend.address
+        );
         let server = Server::with_conf(&conf(&http, &locations(pass, "")));
         assert_eq!(statuses(&server), [202, 202, 200], "{pass}");
         let asked = backend.take();
         assert_eq!(asked.len(), 3, "{pass}: {asked:?}");
-        let host = pass.trim_start_matches("http://").trim_end_matches("/check").replace("$to", "my_app");
-        assert!(asked.iter().all(|request| request.contains(&format!("\r\nhost: {host}\r\n"))), "{pass}: {asked:?}");
+        let host = pass
+            .trim_start_matches("http://")
+            .trim_end_matches("/check")
+            .replace("$to", "my_app");
+        assert!(
+            asked
+                .iter()
+                .all(|request| request.contains(&format!("\r\nhost: {host}\r\n"))),
+            "{pass}: {asked:?}"
+        );
         assert!(asked[0].starts_with("GET /check HTTP/1.1\r\n"), "{asked:?}");
         let mut follower = server.connect();
-        follower.send_request("GET", "/noticed/a", &[("Accept", "text/event-stream")], None);
+        follower.send_request(
+            "GET",
+            "/noticed/a",
+            &[("Accept", "text/event-stream")],
+            None,
+        );
         assert_eq!(follower.read_head().status, 200);
         assert_eq!(backend.wait().len(), 1, "{pass}: the notice");
     }
@@ -62,39 +85,68 @@ fn upstreams_reach_unix_sockets_and_every_address_of_a_name() {
     let backend = ScriptedBackend::at_path(&path, |_| Reply::ok("changed"));
     let direct = format!("http://{}:/check", backend.address);
     for pass in ["http://app/check", direct.as_str()] {
-        let server = Server::with_conf(&conf(&format!("upstream app {{ server {}; }}", backend.address), &locations(pass, "")));
+        let server = Server::with_conf(&conf(
+            &format!("upstream app {{ server {}; }}", backend.address),
+            &locations(pass, ""),
+        ));
         assert_eq!(statuses(&server), [202, 202, 200], "{pass}");
         let host = if pass == direct { "localhost" } else { "app" };
-        assert!(backend.take()[0].contains(&format!("\r\nhost: {host}\r\n")), "{pass}");
+        assert!(
+            backend.take()[0].contains(&format!("\r\nhost: {host}\r\n")),
+            "{pass}"
+        );
     }
     let named = ScriptedBackend::start(|_| Reply::ok(""));
     let port = named.address.split(':').nth(1).expect("a port");
-    let server = Server::with_conf(&conf(&format!("upstream app {{ server localhost:{port}; }}"), &locations("http://app", "")));
-    assert_eq!(statuses(&server), [202, 202, 200], "::1 is tried as well, if there is one");
+    let server = Server::with_conf(&conf(
+        &format!("upstream app {{ server localhost:{port}; }}"),
+        &locations("http://app", ""),
+    ));
+    assert_eq!(
+        statuses(&server),
+        [202, 202, 200],
+        "::1 is tried as well, if there is one"
+    );
 }
 
 #[test]
 fn the_next_server_is_tried_when_one_fails() {
     for (what, failure) in [
         ("closes", Reply::Last(Vec::new())),
-        ("breaks off in a head", Reply::Last(b"HTTP/1.1 200 OK\r\nX: ".to_vec())),
+        (
+            "breaks off in a head",
+            Reply::Last(b"HTTP/1.1 200 OK\r\nX: ".to_vec()),
+        ),
         ("is silent", Reply::Silence),
     ] {
         let broken = ScriptedBackend::start(move |_| failure.clone());
         let good = ScriptedBackend::start(|_| Reply::ok("good"));
-        let http = format!("upstream app {{ server {}; server {} backup; }}", broken.address, good.address);
-        let server = Server::with_conf(&conf(&http, &locations("http://app", "proxy_read_timeout 300ms;")));
+        let http = format!(
+            "upstream app {{ server {}; server {} backup; }}",
+            broken.address, good.address
+        );
+        let server = Server::with_conf(&conf(
+            &http,
+            &locations("http://app", "proxy_read_timeout 300ms;"),
+        ));
         assert_eq!(server.get("/door").text(), "good", "{what}");
         assert_eq!((broken.take().len(), good.take().len()), (1, 1), "{what}");
         assert_eq!(server.get("/door").text(), "good", "{what}");
-        assert_eq!((broken.take().len(), good.take().len()), (0, 1), "{what}: it is left out for ten seconds");
+        assert_eq!(
+            (broken.take().len(), good.take().len()),
+            (0, 1),
+            "{what}: it is left out for ten seconds"
+        );
     }
 }
 
 #[test]
 fn a_server_that_does_not_listen_is_left_out_for_every_method() {
     let (dead, good) = (free_port(), ScriptedBackend::start(|_| Reply::ok("good")));
-    let http = format!("upstream app {{ server 127.0.0.1:{dead}; server {}; }}", good.address);
+    let http = format!(
+        "upstream app {{ server 127.0.0.1:{dead}; server {}; }}",
+        good.address
+    );
     let server = Server::with_conf(&conf(&http, &locations("http://app", "")));
     for _ in 0..3 {
         assert_eq!(statuses(&server), [202, 202, 200]);
@@ -106,7 +158,10 @@ fn a_server_that_does_not_listen_is_left_out_for_every_method() {
 fn a_message_that_may_have_arrived_is_not_sent_to_another_server() {
     let broken = ScriptedBackend::start(|_| Reply::Last(Vec::new()));
     let good = ScriptedBackend::start(|_| Reply::ok("good"));
-    let http = format!("upstream app {{ server {} max_fails=0; server {} backup; }}", broken.address, good.address);
+    let http = format!(
+        "upstream app {{ server {} max_fails=0; server {} backup; }}",
+        broken.address, good.address
+    );
     let server = Server::with_conf(&conf(&http, &locations("http://app", "")));
     assert_eq!(post(&server, "/asked/a").head.status, 500);
     assert_eq!(post(&server, "/door").head.status, 502);
@@ -115,7 +170,11 @@ fn a_message_that_may_have_arrived_is_not_sent_to_another_server() {
     let server = Server::with_conf(&conf(&http, &locations("http://app", unsafe_too)));
     assert_eq!(post(&server, "/asked/a").head.status, 202);
     assert_eq!((broken.take().len(), good.take().len()), (1, 1));
-    for no_next in ["proxy_next_upstream off;", "proxy_next_upstream_tries 1;", "proxy_next_upstream timeout;"] {
+    for no_next in [
+        "proxy_next_upstream off;",
+        "proxy_next_upstream_tries 1;",
+        "proxy_next_upstream timeout;",
+    ] {
         let server = Server::with_conf(&conf(&http, &locations("http://app", no_next)));
         assert_eq!(server.get("/door").head.status, 502, "{no_next}");
     }
@@ -132,9 +191,19 @@ fn answers_that_are_named_lead_to_the_next_server() {
     ] {
         let bad = ScriptedBackend::start(move |_| Reply::response(status, "", ""));
         let good = ScriptedBackend::start(|_| Reply::ok("good"));
-        let http = format!("upstream app {{ server {}; server {} backup; }}", bad.address, good.address);
-        let server = Server::with_conf(&conf(&http, &locations("http://app", &format!("proxy_next_upstream {next};"))));
-        assert_eq!((server.get("/door").head.status, good.take().len()), expected, "{status}, {next}");
+        let http = format!(
+            "upstream app {{ server {}; server {} backup; }}",
+            bad.address, good.address
+        );
+        let server = Server::with_conf(&conf(
+            &http,
+            &locations("http://app", &format!("proxy_next_upstream {next};")),
+        ));
+        assert_eq!(
+            (server.get("/door").head.status, good.take().len()),
+            expected,
+            "{status}, {next}"
+        );
     }
 }
 
@@ -145,26 +214,49 @@ fn a_failed_server_is_tried_again_only_after_its_time_unless_it_is_alone() {
         "upstream two {{ server 127.0.0.1:{one}; server 127.0.0.1:{other}; }} upstream alone {{ server 127.0.0.1:{one}; }}
         upstream down {{ server 127.0.0.1:{one} down; }}"
     );
-    let locations = ["two", "alone", "down"].map(|name| format!("location /{name} {{ proxy_pass http://{name}; }}")).concat();
-    let server = Server::with_conf(&conf(&http, &(locations + "location /free { nchan_pubsub; nchan_channel_id c; }")));
+    let locations = ["two", "alone", "down"]
+        .map(|name| format!("location /{name} {{ proxy_pass http://{name}; }}"))
+        .concat();
+    let server = Server::with_conf(&conf(
+        &http,
+        &(locations + "location /free { nchan_pubsub; nchan_channel_id c; }"),
+    ));
     let status = |path: &str| server.get(path).head.status;
-    assert_eq!([status("/two"), status("/alone"), status("/down")], [502; 3]);
+    assert_eq!(
+        [status("/two"), status("/alone"), status("/down")],
+        [502; 3]
+    );
     let _back = ScriptedBackend::at(one, |_| Reply::ok("back"));
-    assert_eq!([status("/two"), status("/alone"), status("/down")], [502, 200, 502]);
+    assert_eq!(
+        [status("/two"), status("/alone"), status("/down")],
+        [502, 200, 502]
+    );
 }
 
 #[test]
 fn servers_get_requests_by_weight_or_by_key() {
-    let backends: Vec<ScriptedBackend> = ["a", "b", "c"].into_iter().map(|name| ScriptedBackend::start(move |_| Reply::ok(name))).collect();
+    let backends: Vec<ScriptedBackend> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| ScriptedBackend::start(move |_| Reply::ok(name)))
+        .collect();
     let [a, b, c] = [0, 1, 2].map(|number| backends[number].address.as_str());
     let http = format!(
         "upstream weight {{ server {a} weight=3; server {b}; }} upstream least {{ least_conn; server {a} weight=3; server {b}; }}
         upstream key {{ hash $arg_k consistent; server {a}; server {b}; server {c}; }}
         upstream client {{ ip_hash; server {a}; server {b}; server {c}; keepalive 4; }}"
     );
-    let locations = ["weight", "least", "key", "client"].map(|name| format!("location /{name} {{ proxy_pass http://{name}; }}")).concat();
-    let server = Server::with_conf(&conf(&http, &(locations + "location /free { nchan_pubsub; nchan_channel_id c; }")));
-    let names = |path: &str, count: usize| (0..count).map(|_| server.get(path).text().to_owned()).collect::<String>();
+    let locations = ["weight", "least", "key", "client"]
+        .map(|name| format!("location /{name} {{ proxy_pass http://{name}; }}"))
+        .concat();
+    let server = Server::with_conf(&conf(
+        &http,
+        &(locations + "location /free { nchan_pubsub; nchan_channel_id c; }"),
+    ));
+    let names = |path: &str, count: usize| {
+        (0..count)
+            .map(|_| server.get(path).text().to_owned())
+            .collect::<String>()
+    };
     assert_eq!(names("/weight", 8), "aabaaaba", "as nginx does it");
     assert_eq!(names("/least", 8), "aabaaaba");
     let same = |names: String| names.bytes().all(|name| name == names.as_bytes()[0]);
@@ -175,7 +267,10 @@ fn servers_get_requests_by_weight_or_by_key() {
         reached += &names;
         assert!(same(names));
     }
-    assert!(["a", "b", "c"].iter().all(|name| reached.contains(name)), "{reached}");
+    assert!(
+        ["a", "b", "c"].iter().all(|name| reached.contains(name)),
+        "{reached}"
+    );
 }
 
 #[test]
@@ -185,7 +280,11 @@ fn variables_of_the_proxy_have_values() {
         proxy_set_header X-Length \"[$content_length]\"; proxy_set_header X-Empty \"[$request_method $nchan_channel_id]\";";
     let server = Server::with_conf(&conf(
         &format!("upstream app {{ server {}; }}", backend.address),
-        &(locations("http://app", headers) + &format!("location /direct {{ proxy_pass http://{}; {headers} }}", backend.address)),
+        &(locations("http://app", headers)
+            + &format!(
+                "location /direct {{ proxy_pass http://{}; {headers} }}",
+                backend.address
+            )),
     ));
     let asked = |path: &str, sent: &[(&str, &str)]| {
         server.connect().request("POST", path, sent, Some(b"hello"));
@@ -194,11 +293,27 @@ fn variables_of_the_proxy_have_values() {
     let request = asked("/pub/a", &[]);
     assert!(request.contains("\r\nx-forwarded-for: 127.0.0.1\r\nx-host: app|80\r\nx-length: [0]\r\nx-empty: [post a]\r\n"), "{request}");
     let request = asked("/asked/a", &[("X-Forwarded-For", "6.6.6.6")]);
-    assert!(request.contains("\r\nx-forwarded-for: 6.6.6.6, 127.0.0.1\r\n") && request.contains("\r\nx-length: [5]\r\n"), "{request}");
-    let request = asked("/direct", &[("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7")]);
-    assert!(request.contains("\r\nx-forwarded-for: 6.6.6.6, 7.7.7.7, 127.0.0.1\r\n"), "{request}");
+    assert!(
+        request.contains("\r\nx-forwarded-for: 6.6.6.6, 127.0.0.1\r\n")
+            && request.contains("\r\nx-length: [5]\r\n"),
+        "{request}"
+    );
+    let request = asked(
+        "/direct",
+        &[
+            ("X-Forwarded-For", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+        ],
+    );
+    assert!(
+        request.contains("\r\nx-forwarded-for: 6.6.6.6, 7.7.7.7, 127.0.0.1\r\n"),
+        "{request}"
+    );
     let port = backend.address.split(':').nth(1).expect("a port");
-    assert!(request.contains(&format!("\r\nx-host: 127.0.0.1:{port}|{port}\r\n")), "{request}");
+    assert!(
+        request.contains(&format!("\r\nx-host: 127.0.0.1:{port}|{port}\r\n")),
+        "{request}"
+    );
 }
 
 #[test]
@@ -209,7 +324,13 @@ fn a_return_is_the_answer_of_a_hook() {
         location ~ ^/sub/(\\d+)$ { nchan_subscriber; nchan_channel_id $1; nchan_authorize_request /code/$1; }
         location ~ ^/up/(\\d+)$ { nchan_pubsub; nchan_channel_id u$1; nchan_publisher_upstream_request /code/$1; }";
     let server = Server::with_conf(&conf("", locations));
-    let with_type = |path: &str| server.connect().request("POST", path, &[("Content-Type", "text/x")], Some(b"hello")).head.status;
+    let with_type = |path: &str| {
+        server
+            .connect()
+            .request("POST", path, &[("Content-Type", "text/x")], Some(b"hello"))
+            .head
+            .status
+    };
     for (code, publisher, upstream, message) in [
         (200, 202, 202, Some(None)),
         (204, 202, 204, None),
@@ -221,27 +342,40 @@ fn a_return_is_the_answer_of_a_hook() {
         assert_eq!(with_type(&format!("/up/{code}")), upstream, "{code}");
         if let Some(content_type) = message {
             let stored = server.get(&format!("/up/{code}"));
-            assert_eq!((stored.text(), stored.head.get("Content-Type")), ("hello", content_type), "{code}");
+            assert_eq!(
+                (stored.text(), stored.head.get("Content-Type")),
+                ("hello", content_type),
+                "{code}"
+            );
         }
     }
-    for (code, status, text) in
-        [(401, 401, "401 Authorization Required"), (403, 403, "text"), (404, 404, "404 Not Found"), (304, 403, "403")]
-    {
+    for (code, status, text) in [
+        (401, 401, "401 Authorization Required"),
+        (403, 403, "text"),
+        (404, 404, "404 Not Found"),
+        (304, 403, "403"),
+    ] {
         let answer = server.get(&format!("/sub/{code}"));
         assert_eq!(answer.head.status, status);
         assert!(answer.text().contains(text), "{code}: {}", answer.text());
-        assert_eq!(server.connect().upgrade(&format!("/sub/{code}"), &[]).status, status);
+        assert_eq!(
+            server
+                .connect()
+                .upgrade(&format!("/sub/{code}"), &[])
+                .status,
+            status
+        );
     }
     let mut admitted = server.connect();
     admitted.send_request("GET", "/sub/204", &[("Accept", "text/event-stream")], None);
     assert_eq!(admitted.read_head().status, 200);
 }
 
-/// A response that leads to an internal location, with headers that nginx keeps and some that it does not.
+/// A response that leads to an internal location, with headers that nginx keeps and some that it
+/// does not.
 const LEADS: &str = "X-Accel-Redirect: /inside\r\nSet-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\nExpires: 0\r\n\
      Content-Disposition: attachment\r\nX-Other: 1\r\nEtag: \"x\"\r\nVary: X\r\nContent-Type: text/zzz\r\n";
-const KEPT: &str =
-    "Set-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\nExpires: 0\r\nContent-Disposition: attachment\r\n";
+const KEPT: &str = "Set-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\nExpires: 0\r\nContent-Disposition: attachment\r\n";
 
 #[test]
 fn headers_that_nginx_keeps_survive_a_redirection_to_a_location() {
@@ -249,30 +383,65 @@ fn headers_that_nginx_keeps_survive_a_redirection_to_a_location() {
     let directory = Directory::new("files");
     directory.write("page.txt", "a file");
     let inside = [
-        ("subscriber", "nchan_subscriber; nchan_channel_id c;".to_owned()),
-        ("publisher", "nchan_publisher; nchan_channel_id c;".to_owned()),
+        (
+            "subscriber",
+            "nchan_subscriber; nchan_channel_id c;".to_owned(),
+        ),
+        (
+            "publisher",
+            "nchan_publisher; nchan_channel_id c;".to_owned(),
+        ),
         ("answer", "return 403;".to_owned()),
-        ("file", format!("alias {}/page.txt;", directory.path().display())),
+        (
+            "file",
+            format!("alias {}/page.txt;", directory.path().display()),
+        ),
     ];
     for (what, inside) in inside {
-        let door = format!("location /door {{ proxy_pass http://{}/; }}", backend.address);
+        let door = format!(
+            "location /door {{ proxy_pass http://{}/; }}",
+            backend.address
+        );
         let server = Server::with_conf(&conf(
             "",
-            &format!("{door} location = /inside {{ internal; {inside} }} location /ps {{ nchan_pubsub; nchan_channel_id c; }}"),
+            &format!(
+                "{door} location = /inside {{ internal; {inside} }} location /ps {{ nchan_pubsub; nchan_channel_id c; }}"
+            ),
         ));
         post(&server, "/ps");
         let method = if what == "publisher" { "POST" } else { "GET" };
-        let response = server.connect().request(method, "/door", &[], (method == "POST").then_some(&b"x"[..]));
-        assert!(response.head.raw.contains(KEPT), "{what}: {}", response.head.raw);
-        assert!(!response.head.raw.contains("X-Other") && !response.head.raw.contains("X-Accel"), "{what}: {}", response.head.raw);
+        let response = server.connect().request(
+            method,
+            "/door",
+            &[],
+            (method == "POST").then_some(&b"x"[..]),
+        );
+        assert!(
+            response.head.raw.contains(KEPT),
+            "{what}: {}",
+            response.head.raw
+        );
+        assert!(
+            !response.head.raw.contains("X-Other") && !response.head.raw.contains("X-Accel"),
+            "{what}: {}",
+            response.head.raw
+        );
         assert!(!response.text().contains("thrown"), "{what}");
         if what == "subscriber" {
-            assert_eq!(response.head.get("Content-Type"), Some("text/zzz"), "the message has none");
+            assert_eq!(
+                response.head.get("Content-Type"),
+                Some("text/zzz"),
+                "the message has none"
+            );
             let mut stream = server.connect();
             stream.send_request("GET", "/door", &[("Accept", "text/event-stream")], None);
             assert!(stream.read_head().raw.contains(KEPT));
             let upgraded = server.connect().upgrade("/door", &[]);
-            assert!(upgraded.status == 101 && upgraded.raw.contains(KEPT), "{}", upgraded.raw);
+            assert!(
+                upgraded.status == 101 && upgraded.raw.contains(KEPT),
+                "{}",
+                upgraded.raw
+            );
         }
     }
 }
@@ -282,24 +451,41 @@ fn a_location_can_ignore_redirections_and_hide_headers() {
     let backend = ScriptedBackend::start(|_| Reply::response("200 OK", LEADS, "its own"));
     let server = Server::with_conf(&conf(
         "",
-        &locations(&format!("http://{}", backend.address), "proxy_ignore_headers X-Accel-Redirect; proxy_hide_header X-Other;"),
+        &locations(
+            &format!("http://{}", backend.address),
+            "proxy_ignore_headers X-Accel-Redirect; proxy_hide_header X-Other;",
+        ),
     ));
     let response = server.get("/door");
     assert_eq!(response.text(), "its own");
-    assert!(response.head.raw.contains("\r\nset-cookie: lang=de\r\n") && !response.head.raw.contains("X-Other"), "{}", response.head.raw);
+    assert!(
+        response.head.raw.contains("\r\nset-cookie: lang=de\r\n")
+            && !response.head.raw.contains("X-Other"),
+        "{}",
+        response.head.raw
+    );
 }
 
 #[test]
 fn a_refusal_keeps_the_spelling_and_the_order_of_its_headers() {
     let headers = "X-Banana: too-ripe\r\nx-lower: a\r\nX-UPPER: b\r\nx-banana: twice\r\nWWW-Authenticate: Basic realm=\"x\"\r\n";
-    let interim = format!("HTTP/1.1 100 Continue\r\nX-Not: this\r\n\r\nHTTP/1.1 403 No\r\n{headers}Content-Length: 4\r\n\r\nripe");
+    let interim = format!(
+        "HTTP/1.1 100 Continue\r\nX-Not: this\r\n\r\nHTTP/1.1 403 No\r\n{headers}Content-Length: 4\r\n\r\nripe"
+    );
     let backend = ScriptedBackend::start(move |_| Reply::Bytes(interim.clone().into_bytes()));
-    let server = Server::with_conf(&conf("", &locations(&format!("http://{}", backend.address), "")));
+    let server = Server::with_conf(&conf(
+        "",
+        &locations(&format!("http://{}", backend.address), ""),
+    ));
     for _ in 0..2 {
         // The second time on a connection that was open already.
         let response = server.get("/sub/a");
         assert_eq!((response.head.status, response.text()), (403, "ripe"));
-        assert!(response.head.raw.contains(headers) && !response.head.raw.contains("X-Not"), "{}", response.head.raw);
+        assert!(
+            response.head.raw.contains(headers) && !response.head.raw.contains("X-Not"),
+            "{}",
+            response.head.raw
+        );
     }
 }
 
@@ -314,31 +500,62 @@ fn a_back_end_without_an_answer_is_a_502_and_a_silent_one_a_504() {
         ("garbage", Reply::Last(b"hello there\r\n\r\n".to_vec()), 502),
         ("truncated", Reply::Last(truncated), 502),
         ("truncated chunks", Reply::Last(chunks), 502),
-        ("no status", Reply::Last(b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n".to_vec()), 502),
+        (
+            "no status",
+            Reply::Last(b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n".to_vec()),
+            502,
+        ),
     ] {
         let backend = ScriptedBackend::start(move |_| reply.clone());
-        let server = Server::with_conf(&conf("", &locations(&format!("http://{}", backend.address), "proxy_read_timeout 200ms;")));
+        let server = Server::with_conf(&conf(
+            "",
+            &locations(
+                &format!("http://{}", backend.address),
+                "proxy_read_timeout 200ms;",
+            ),
+        ));
         assert_eq!(statuses(&server), [status, 500, status], "{what}");
         for accept in ["*/*", "text/event-stream"] {
-            let response = server.connect().request("GET", "/sub/a", &[("Accept", accept)], None);
-            assert_eq!((response.head.status, response.text()), (status, ""), "{what}");
+            let response = server
+                .connect()
+                .request("GET", "/sub/a", &[("Accept", accept)], None);
+            assert_eq!(
+                (response.head.status, response.text()),
+                (status, ""),
+                "{what}"
+            );
         }
-        assert_eq!(server.connect().upgrade("/sub/a", &[]).status, status, "{what}");
+        assert_eq!(
+            server.connect().upgrade("/sub/a", &[]).status,
+            status,
+            "{what}"
+        );
     }
-    let refused = Server::with_conf(&conf("", &locations(&format!("http://127.0.0.1:{}", free_port()), "")));
+    let refused = Server::with_conf(&conf(
+        "",
+        &locations(&format!("http://127.0.0.1:{}", free_port()), ""),
+    ));
     assert_eq!(statuses(&refused), [502, 500, 502]);
 }
 
 #[test]
 fn notices_of_subscribers_reach_the_next_server_as_well() {
-    let dead = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("its address");
     let good = ScriptedBackend::start(|_| Reply::ok(""));
     let http = format!("upstream app {{ server {dead}; server {}; }}", good.address);
     let server = Server::with_conf(&conf(&http, &locations("http://app", "")));
     let mut followers: Vec<Connection> = Vec::new();
     for _ in 0..2 {
         let mut follower = server.connect();
-        follower.send_request("GET", "/noticed/a", &[("Accept", "text/event-stream")], None);
+        follower.send_request(
+            "GET",
+            "/noticed/a",
+            &[("Accept", "text/event-stream")],
+            None,
+        );
         assert_eq!(follower.read_head().status, 200);
         followers.push(follower);
         assert_eq!(good.wait().len(), 1);

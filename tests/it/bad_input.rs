@@ -1,4 +1,5 @@
-//! Requests that nobody should send, each beside a healthy follower of the same channel that must miss nothing.
+//! Requests that nobody should send, each beside a healthy follower of the same channel that must
+//! miss nothing.
 
 use crate::support::{Connection, Server, find, object, show};
 
@@ -17,7 +18,11 @@ impl Scene {
         let server = Server::start(args);
         let follower = server.follow("/sub/c", &[]);
         server.wait_for_subscribers("c", 1);
-        let mut scene = Self { server, follower, published: 0 };
+        let mut scene = Self {
+            server,
+            follower,
+            published: 0,
+        };
         scene.check();
         scene
     }
@@ -37,8 +42,15 @@ impl Scene {
     /// Checks that this message, published by somebody, comes next.
     pub(crate) fn arrives(&mut self, text: &str) {
         self.published += 1;
-        let message = self.follower.next_line().expect("the healthy follower is still served");
-        assert_eq!((message.id, message.text.as_str()), (self.published, text), "what the healthy follower got");
+        let message = self
+            .follower
+            .next_line()
+            .expect("the healthy follower is still served");
+        assert_eq!(
+            (message.id, message.text.as_str()),
+            (self.published, text),
+            "what the healthy follower got"
+        );
     }
 
     /// The next line that the healthy follower gets, as it is.
@@ -47,11 +59,17 @@ impl Scene {
         self.follower.read_until(b"\n")
     }
 
-    /// Checks once more that all is well, and that nothing else was published, and stops the server.
+    /// Checks once more that all is well, and that nothing else was published, and stops the
+    /// server.
     pub(crate) fn end(mut self) {
         self.check();
         let info = self.server.get("/pub?id=c");
-        assert_eq!(object(&info.body)["published_messages"], self.published, "messages that nobody published: {}", info.text());
+        assert_eq!(
+            object(&info.body)["published_messages"],
+            self.published,
+            "messages that nobody published: {}",
+            info.text()
+        );
         self.server.stop();
     }
 
@@ -64,12 +82,23 @@ impl Scene {
         String::from_utf8(connection.read_to_close()).expect("answers are UTF-8")
     }
 
-    /// Sends bytes that must be answered with this status and a closed connection, and nothing else.
+    /// Sends bytes that must be answered with this status and a closed connection, and nothing
+    /// else.
     fn refused(&mut self, request: impl AsRef<[u8]>, statuses: &[&str]) {
         let answer = self.answers(request.as_ref());
-        let expected = statuses.iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status}")));
-        assert!(expected, "{} is answered {answer:?}, want {statuses:?}", show(request.as_ref()));
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "more than one answer: {answer:?}");
+        let expected = statuses
+            .iter()
+            .any(|status| answer.starts_with(&format!("HTTP/1.1 {status}")));
+        assert!(
+            expected,
+            "{} is answered {answer:?}, want {statuses:?}",
+            show(request.as_ref())
+        );
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "more than one answer: {answer:?}"
+        );
         assert!(answer.contains("Connection: close\r\n"), "{answer:?}");
         self.check();
     }
@@ -82,13 +111,26 @@ fn post(headers: &str, body: &str) -> String {
 #[test]
 fn a_body_that_is_too_large_is_refused_and_the_connection_closed() {
     let mut scene = Scene::new(&[]);
-    scene.refused(post("Content-Length: 1048577\r\n", "beginning"), &["413 Request Entity Too Large"]);
-    scene.refused(post("Content-Length: 18446744073709551615\r\n", ""), &["413 ", "400 "]);
-    scene.refused(post("Content-Length: 18446744073709551616\r\n", ""), &["413 ", "400 "]);
-    // Found to be too large while it is read: the answer may be lost in the reset of a connection with unread bytes.
+    scene.refused(
+        post("Content-Length: 1048577\r\n", "beginning"),
+        &["413 Request Entity Too Large"],
+    );
+    scene.refused(
+        post("Content-Length: 18446744073709551615\r\n", ""),
+        &["413 ", "400 "],
+    );
+    scene.refused(
+        post("Content-Length: 18446744073709551616\r\n", ""),
+        &["413 ", "400 "],
+    );
+    // Found to be too large while it is read: the answer may be lost in the reset of a connection
+    // with unread bytes.
     let chunks = format!("{:x}\r\n{}\r\n", 65536, "x".repeat(65536)).repeat(17);
     let answer = scene.answers(post("Transfer-Encoding: chunked\r\n", &chunks));
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 413 "),
+        "{answer:?}"
+    );
     scene.check();
     let largest = "y".repeat(1 << 20);
     scene.publish(&largest);
@@ -99,8 +141,17 @@ fn a_body_that_is_too_large_is_refused_and_the_connection_closed() {
 fn a_configured_body_size_holds_to_the_byte() {
     let mut scene = Scene::new(&["--max-body-size", "100"]);
     scene.publish(&"x".repeat(100));
-    scene.refused(post("Content-Length: 101\r\n", &"x".repeat(101)), &["413 Request Entity Too Large"]);
-    scene.refused(post("Transfer-Encoding: chunked\r\n", &format!("65\r\n{}\r\n0\r\n\r\n", "x".repeat(101))), &["413 "]);
+    scene.refused(
+        post("Content-Length: 101\r\n", &"x".repeat(101)),
+        &["413 Request Entity Too Large"],
+    );
+    scene.refused(
+        post(
+            "Transfer-Encoding: chunked\r\n",
+            &format!("65\r\n{}\r\n0\r\n\r\n", "x".repeat(101)),
+        ),
+        &["413 "],
+    );
     scene.end();
 }
 
@@ -108,14 +159,28 @@ fn a_configured_body_size_holds_to_the_byte() {
 fn a_head_that_is_too_large_is_refused() {
     let mut scene = Scene::new(&["--max-header-size", "8192"]);
     let large = "x".repeat(9000);
-    for unfinished in [format!("X-Large: {large}"), format!("X-Large: {large}\r\n\r\n"), "X: y\r\n".repeat(1500)] {
+    for unfinished in [
+        format!("X-Large: {large}"),
+        format!("X-Large: {large}\r\n\r\n"),
+        "X: y\r\n".repeat(1500),
+    ] {
         let request = format!("GET /sub/c HTTP/1.1\r\nHost: localhost\r\n{unfinished}");
         let answer = scene.answers(&request);
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?} to {}", show(request.as_bytes()));
-        assert!(answer.contains("400 Request Header Or Cookie Too Large"), "{answer:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400 "),
+            "{answer:?} to {}",
+            show(request.as_bytes())
+        );
+        assert!(
+            answer.contains("400 Request Header Or Cookie Too Large"),
+            "{answer:?}"
+        );
         scene.check();
     }
-    scene.refused(format!("GET /sub/{large} HTTP/1.1\r\nHost: localhost\r\n\r\n"), &["414 Request-URI Too Large"]);
+    scene.refused(
+        format!("GET /sub/{large} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        &["414 Request-URI Too Large"],
+    );
     scene.refused(format!("GET /sub/{large}"), &["414 Request-URI Too Large"]);
     scene.end();
 }
@@ -133,12 +198,24 @@ fn a_channel_id_that_is_too_long_is_refused() {
         ("GET", "/lp/12345678901"),
         ("GET", "/poll/%31%32345678901"),
     ] {
-        let answer = scene.server.connect().request(method, path, &[], (method == "POST").then_some(b"x".as_slice()));
-        assert_eq!((answer.head.status, answer.head.explain()), (400, too_large), "{method} {path}");
+        let answer = scene.server.connect().request(
+            method,
+            path,
+            &[],
+            (method == "POST").then_some(b"x".as_slice()),
+        );
+        assert_eq!(
+            (answer.head.status, answer.head.explain()),
+            (400, too_large),
+            "{method} {path}"
+        );
         scene.check();
     }
     let mut websocket = scene.server.websocket("/ws/12345678901", &[]);
-    assert_eq!(websocket.read_frame().payload, b"\x03\xf0{\"http_status\": 400, \"explain\":\"Channel id is too large.\"}");
+    assert_eq!(
+        websocket.read_frame().payload,
+        b"\x03\xf0{\"http_status\": 400, \"explain\":\"Channel id is too large.\"}"
+    );
     websocket.expect_close();
     scene.server.publish("1234567890", "ten bytes are allowed");
     scene.end();
@@ -147,13 +224,30 @@ fn a_channel_id_that_is_too_long_is_refused() {
 #[test]
 fn a_path_without_channel_is_refused() {
     let mut scene = Scene::new(&[]);
-    for (method, path) in [("POST", "/pub"), ("POST", "/pub?id="), ("PUT", "/pub?other=c"), ("GET", "/pub"), ("DELETE", "/pub")] {
-        let answer = scene.server.connect().request(method, path, &[], Some(b"x"));
-        assert_eq!((answer.head.status, answer.head.explain()), (400, Some("No channel id provided.")), "{method} {path}");
+    for (method, path) in [
+        ("POST", "/pub"),
+        ("POST", "/pub?id="),
+        ("PUT", "/pub?other=c"),
+        ("GET", "/pub"),
+        ("DELETE", "/pub"),
+    ] {
+        let answer = scene
+            .server
+            .connect()
+            .request(method, path, &[], Some(b"x"));
+        assert_eq!(
+            (answer.head.status, answer.head.explain()),
+            (400, Some("No channel id provided.")),
+            "{method} {path}"
+        );
     }
     for mode in ["sub", "ev", "lp", "poll"] {
         let answer = scene.server.get(&format!("/{mode}/"));
-        assert_eq!((answer.head.status, answer.head.explain()), (400, Some("No channel id provided.")), "/{mode}/");
+        assert_eq!(
+            (answer.head.status, answer.head.explain()),
+            (400, Some("No channel id provided.")),
+            "/{mode}/"
+        );
     }
     scene.server.websocket("/ws/", &[]).expect_close();
     scene.check();
@@ -163,11 +257,21 @@ fn a_path_without_channel_is_refused() {
 #[test]
 fn all_and_stars_are_no_targets() {
     let scene = Scene::new(&[]);
-    for id in ["ALL", "*", "c*", "a*b", "%2A", "ALL.b3", "%41LL", "c/ALL", "c/x*"] {
+    for id in [
+        "ALL", "*", "c*", "a*b", "%2A", "ALL.b3", "%41LL", "c/ALL", "c/x*",
+    ] {
         for method in ["POST", "PUT", "GET", "DELETE"] {
-            let answer = scene.server.connect().request(method, &format!("/pub?id={id}"), &[], Some(b"x"));
+            let answer =
+                scene
+                    .server
+                    .connect()
+                    .request(method, &format!("/pub?id={id}"), &[], Some(b"x"));
             let explain = Some("Channel id not authorized for this method.");
-            assert_eq!((answer.head.status, answer.head.explain()), (403, explain), "{method} {id}");
+            assert_eq!(
+                (answer.head.status, answer.head.explain()),
+                (403, explain),
+                "{method} {id}"
+            );
         }
         let answer = scene.server.get(&format!("/sub/{id}"));
         assert_eq!(answer.head.status, 403, "a subscription to {id}");
@@ -181,7 +285,12 @@ fn bytes_that_are_not_utf8_arrive_as_base64() {
     scene.server.publish("c", b"\xff\xfe\"\n");
     let line = scene.line();
     let value = object(&line);
-    assert_eq!((value["base64"].as_str(), value.get("text")), (Some("//4iCg=="), None), "{}", show(&line));
+    assert_eq!(
+        (value["base64"].as_str(), value.get("text")),
+        (Some("//4iCg=="), None),
+        "{}",
+        show(&line)
+    );
     scene.end();
 }
 
@@ -202,9 +311,18 @@ fn a_truncated_body_is_not_published() {
         half_closed.send(&request);
         half_closed.half_close();
         let answer = half_closed.read_to_close();
-        assert!(find(&answer, b" 200 ").is_none(), "{} is answered {}", show(request.as_bytes()), show(&answer));
+        assert!(
+            find(&answer, b" 200 ").is_none(),
+            "{} is answered {}",
+            show(request.as_bytes()),
+            show(&answer)
+        );
         let answer = scene.answers(&request);
-        assert!(!answer.contains(" 200 "), "{} and then silence is answered {answer:?}", show(request.as_bytes()));
+        assert!(
+            !answer.contains(" 200 "),
+            "{} and then silence is answered {answer:?}",
+            show(request.as_bytes())
+        );
         scene.check();
     }
     scene.end();
@@ -214,15 +332,29 @@ fn a_truncated_body_is_not_published() {
 fn chunked_bodies_are_understood_or_refused() {
     let mut scene = Scene::new(&["--body-timeout", "1s"]);
     let chunked = |body: &str| post("Transfer-Encoding: chunked\r\n", body);
-    for good in ["5\r\nHello\r\n0\r\n\r\n", "2\r\nHe\r\n003;name=value\r\nllo\r\n0\r\n\r\n", "5\r\nHello\r\n0\r\nTrailer: x\r\n\r\n"] {
+    for good in [
+        "5\r\nHello\r\n0\r\n\r\n",
+        "2\r\nHe\r\n003;name=value\r\nllo\r\n0\r\n\r\n",
+        "5\r\nHello\r\n0\r\nTrailer: x\r\n\r\n",
+    ] {
         let mut connection = scene.server.connect();
         connection.send(chunked(good));
         assert_eq!(connection.read_response().head.status, 200, "{good:?}");
         scene.arrives("Hello");
-        assert_eq!(connection.request("GET", "/pub?id=c", &[], None).head.status, 200, "after {good:?}");
+        assert_eq!(
+            connection
+                .request("GET", "/pub?id=c", &[], None)
+                .head
+                .status,
+            200,
+            "after {good:?}"
+        );
     }
     // A chunk without size is read as the last one, so this is an empty publication.
-    let answer = scene.answers(post("Connection: close\r\nTransfer-Encoding: chunked\r\n", "\r\n\r\n"));
+    let answer = scene.answers(post(
+        "Connection: close\r\nTransfer-Encoding: chunked\r\n",
+        "\r\n\r\n",
+    ));
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
     // The largest size that fits is announced, and then the bytes do not come.
     let answer = scene.answers(chunked("ffffffffffffffff\r\nHello"));
@@ -246,11 +378,19 @@ fn chunked_bodies_are_understood_or_refused() {
 #[test]
 fn an_empty_publication_is_refused() {
     let mut scene = Scene::new(&[]);
-    for (headers, body) in [("Content-Length: 0\r\n", ""), ("", ""), ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")] {
+    for (headers, body) in [
+        ("Content-Length: 0\r\n", ""),
+        ("", ""),
+        ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+    ] {
         let mut connection = scene.server.connect();
         connection.send(post(headers, body));
         let answer = connection.read_response();
-        assert_eq!((answer.head.status, answer.head.explain()), (400, Some("Empty post requests are not allowed.")), "{headers:?}");
+        assert_eq!(
+            (answer.head.status, answer.head.explain()),
+            (400, Some("Empty post requests are not allowed.")),
+            "{headers:?}"
+        );
         scene.check();
     }
     scene.end();
@@ -262,10 +402,19 @@ fn requests_with_two_readings_are_refused() {
     let smuggled = post("Content-Length: 8\r\n", "smuggled");
     let as_chunk = format!("0\r\n\r\n{smuggled}");
     for (headers, body) in [
-        ("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", as_chunk.as_str()),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", as_chunk.as_str()),
+        (
+            "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+            as_chunk.as_str(),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+            as_chunk.as_str(),
+        ),
         ("Transfer-Encoding: xchunked\r\n", as_chunk.as_str()),
-        ("Transfer-Encoding: chunked, identity\r\n", as_chunk.as_str()),
+        (
+            "Transfer-Encoding: chunked, identity\r\n",
+            as_chunk.as_str(),
+        ),
         ("Transfer-Encoding : chunked\r\n", as_chunk.as_str()),
         ("Content-Length: 1\r\nContent-Length: 2\r\n", "xx"),
         ("Content-Length: 1, 2\r\n", "xx"),
@@ -275,9 +424,14 @@ fn requests_with_two_readings_are_refused() {
         ("Content-Length: 2 2\r\n", "xx"),
         ("Content-Length : 2\r\n", "xx"),
     ] {
-        scene.refused(format!("{}{smuggled}", post(headers, body)), &["400 Bad Request", "501 Not Implemented"]);
+        scene.refused(
+            format!("{}{smuggled}", post(headers, body)),
+            &["400 Bad Request", "501 Not Implemented"],
+        );
     }
-    let old = format!("POST /pub?id=c HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n{smuggled}");
+    let old = format!(
+        "POST /pub?id=c HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n{smuggled}"
+    );
     scene.refused(old, &["400 Bad Request"]);
     scene.end();
 }
@@ -296,8 +450,14 @@ fn what_is_not_http_is_refused() {
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
         let answer = scene.answers(garbage);
-        let refused = answer.is_empty() || ["400", "405", "505"].iter().any(|status| answer.contains(status));
-        assert!(refused && !answer.contains("200 OK"), "{garbage:?} is answered {answer:?}");
+        let refused = answer.is_empty()
+            || ["400", "405", "505"]
+                .iter()
+                .any(|status| answer.contains(status));
+        assert!(
+            refused && !answer.contains("200 OK"),
+            "{garbage:?} is answered {answer:?}"
+        );
         scene.check();
     }
     scene.end();
@@ -316,11 +476,24 @@ fn a_cursor_that_makes_no_sense_counts_as_none() {
         ("If-None-Match", "W/99999999999999999999999"),
         ("If-None-Match", "-1"),
     ] {
-        let answer = scene.server.connect().request("GET", "/poll/c", &[(name, value)], None);
-        assert_eq!((answer.head.status, answer.body.len()), (304, 0), "{name}: {value}");
+        let answer = scene
+            .server
+            .connect()
+            .request("GET", "/poll/c", &[(name, value)], None);
+        assert_eq!(
+            (answer.head.status, answer.body.len()),
+            (304, 0),
+            "{name}: {value}"
+        );
         scene.check();
     }
-    for query in ["time=yesterday&tag=x", "time=%zz&tag=%", "tag=-1", "tag=99999999999999999999", "time=&tag=&eventid="] {
+    for query in [
+        "time=yesterday&tag=x",
+        "time=%zz&tag=%",
+        "tag=-1",
+        "tag=99999999999999999999",
+        "time=&tag=&eventid=",
+    ] {
         let answer = scene.server.get(&format!("/poll/c?{query}"));
         assert_eq!(answer.head.status, 304, "{query}: {answer:?}");
         let mut stream = scene.server.follow(&format!("/sub/c?{query}"), &[]);
@@ -331,13 +504,26 @@ fn a_cursor_that_makes_no_sense_counts_as_none() {
         drop(stream);
         scene.server.wait_for_subscribers("c", 1);
     }
-    // An event id that no message has may be one of an earlier run: the client is informed that it may have missed messages.
+    // An event id that no message has may be one of an earlier run: the client is informed that it
+    // may have missed messages.
     for value in ["unknown", "\u{e9}\u{2028}"] {
-        let answer = scene.server.connect().request("GET", "/poll/c", &[("Last-Event-ID", value)], None);
-        assert_eq!((answer.head.status, answer.head.get("X-Pushctl-Missed")), (200, Some("0+")), "{value}");
+        let answer =
+            scene
+                .server
+                .connect()
+                .request("GET", "/poll/c", &[("Last-Event-ID", value)], None);
+        assert_eq!(
+            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (200, Some("0+")),
+            "{value}"
+        );
         scene.check();
     }
     let all = scene.server.get("/poll/c.b99999999999999999999999");
-    assert_eq!(all.text().lines().count() as i64, scene.published, "a backtrack that is too large counts as all");
+    assert_eq!(
+        all.text().lines().count() as i64,
+        scene.published,
+        "a backtrack that is too large counts as all"
+    );
     scene.end();
 }

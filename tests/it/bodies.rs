@@ -14,12 +14,16 @@ fn framed(body: &[u8]) -> [(String, Vec<u8>); 2] {
         chunked.extend_from_slice(piece);
         chunked.extend_from_slice(b"\r\n");
     }
-    [(format!("Content-Length: {}\r\n", body.len()), body.to_vec()), ("Transfer-Encoding: chunked\r\n".to_owned(), chunked)]
+    [
+        (format!("Content-Length: {}\r\n", body.len()), body.to_vec()),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), chunked),
+    ]
 }
 
 /// Sends a GET with a body.
 fn send_get(connection: &mut Connection, path: &str, headers: &str, body: &[u8]) {
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes();
+    let mut request =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes();
     request.extend_from_slice(body);
     connection.send(request);
 }
@@ -46,11 +50,23 @@ fn the_body_of_a_long_poll_is_not_taken_for_a_request() {
         connection.send_request("GET", "/pub?id=victim", &[], None);
         server.wait_for_subscribers("x", 1);
         server.publish("x", "answer");
-        assert_eq!(object(&connection.read_response().body)["text"], "answer", "{headers}");
+        assert_eq!(
+            object(&connection.read_response().body)["text"],
+            "answer",
+            "{headers}"
+        );
         let info = connection.read_response();
-        assert_eq!((info.head.status, &object(&info.body)["channel"]), (200, &"victim".into()), "{headers}");
+        assert_eq!(
+            (info.head.status, &object(&info.body)["channel"]),
+            (200, &"victim".into()),
+            "{headers}"
+        );
         let poll = connection.request("GET", "/poll/x.b1", &[], None);
-        assert_eq!(object(&poll.body)["text"], "answer", "{headers}: exactly one answer for each request");
+        assert_eq!(
+            object(&poll.body)["text"],
+            "answer",
+            "{headers}: exactly one answer for each request"
+        );
         check_victim(&server);
     }
     server.stop();
@@ -60,14 +76,28 @@ fn the_body_of_a_long_poll_is_not_taken_for_a_request() {
 fn the_body_of_an_immediate_answer_is_not_taken_for_a_request() {
     let server = server();
     server.publish("x", "stored");
-    for path in ["/poll/x.b1", "/lp/x.b1", "/channels-stats?id=x", "/pub?id=x", "/nothing"] {
+    for path in [
+        "/poll/x.b1",
+        "/lp/x.b1",
+        "/channels-stats?id=x",
+        "/pub?id=x",
+        "/nothing",
+    ] {
         for (headers, body) in framed(SMUGGLED.as_bytes()) {
             let mut connection = server.connect();
             send_get(&mut connection, path, &headers, &body);
             let status = if path == "/nothing" { 404 } else { 200 };
-            assert_eq!(connection.read_response().head.status, status, "{path} {headers}");
+            assert_eq!(
+                connection.read_response().head.status,
+                status,
+                "{path} {headers}"
+            );
             let info = connection.request("GET", "/pub?id=victim", &[], None);
-            assert_eq!((info.head.status, &object(&info.body)["channel"]), (200, &"victim".into()), "{path} {headers}");
+            assert_eq!(
+                (info.head.status, &object(&info.body)["channel"]),
+                (200, &"victim".into()),
+                "{path} {headers}"
+            );
         }
     }
     check_victim(&server);
@@ -84,13 +114,33 @@ fn the_body_of_a_stream_is_not_taken_for_a_request() {
             assert_eq!(connection.read_head().status, 200, "{path} {headers}");
             server.wait_for_subscribers("x", 1);
             server.publish("x", "news");
-            let message = if path == "/ev/x" { connection.next_event() } else { connection.next_line() };
-            assert_eq!(message.map(|message| message.text).as_deref(), Some("news"), "{path} {headers}");
-            // With its only channel the stream ends, and requests that wait behind it would be served.
-            assert_eq!(server.connect().request("DELETE", "/pub?id=x", &[], None).head.status, 200);
+            let message = if path == "/ev/x" {
+                connection.next_event()
+            } else {
+                connection.next_line()
+            };
+            assert_eq!(
+                message.map(|message| message.text).as_deref(),
+                Some("news"),
+                "{path} {headers}"
+            );
+            // With its only channel the stream ends, and requests that wait behind it would be
+            // served.
+            assert_eq!(
+                server
+                    .connect()
+                    .request("DELETE", "/pub?id=x", &[], None)
+                    .head
+                    .status,
+                200
+            );
             connection.read_body();
             connection.half_close();
-            assert_eq!(connection.read_to_close(), b"", "{path} {headers}: an answer that nobody asked for");
+            assert_eq!(
+                connection.read_to_close(),
+                b"",
+                "{path} {headers}: an answer that nobody asked for"
+            );
             check_victim(&server);
         }
     }
@@ -100,15 +150,23 @@ fn the_body_of_a_stream_is_not_taken_for_a_request() {
 #[test]
 fn the_body_of_a_websocket_handshake_is_not_taken_for_frames() {
     let server = server();
-    let handshake =
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     for (number, (headers, body)) in (1..).zip(framed(&frame(opcode::TEXT, b"forged"))) {
         let mut websocket = server.connect();
-        send_get(&mut websocket, "/ws/x", &format!("{handshake}{headers}"), &body);
+        send_get(
+            &mut websocket,
+            "/ws/x",
+            &format!("{handshake}{headers}"),
+            &body,
+        );
         assert_eq!(websocket.read_head().status, 101, "{headers}");
         websocket.send(frame(opcode::TEXT, b"genuine"));
         let message = websocket.next_text().expect("the websocket is open");
-        assert_eq!((message.id, message.text.as_str()), (number, "genuine"), "{headers}");
+        assert_eq!(
+            (message.id, message.text.as_str()),
+            (number, "genuine"),
+            "{headers}"
+        );
     }
     server.stop();
 }
@@ -129,7 +187,9 @@ fn a_body_that_a_subscription_may_not_have_is_refused() {
 /// The only answer to a POST with these chunks.
 fn status_of_chunks(server: &Server, chunks: &str) -> u16 {
     let mut connection = server.connect();
-    connection.send(format!("POST /pub?id=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+    connection.send(format!(
+        "POST /pub?id=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
+    ));
     let status = connection.read_response().head.status;
     if status != 200 {
         connection.expect_close();
@@ -140,21 +200,37 @@ fn status_of_chunks(server: &Server, chunks: &str) -> u16 {
 #[test]
 fn a_chunk_line_without_digits_is_refused() {
     let server = server();
-    for chunks in ["\r\n\r\n", ";extension\r\n\r\n", " 5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n\r\n\r\n", "5\r\nhello\r\n;\r\n\r\n"] {
+    for chunks in [
+        "\r\n\r\n",
+        ";extension\r\n\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n\r\n\r\n",
+        "5\r\nhello\r\n;\r\n\r\n",
+    ] {
         assert_eq!(status_of_chunks(&server, chunks), 400, "{chunks:?}");
     }
     assert_eq!(status_of_chunks(&server, "5\r\nhello\r\n0\r\n\r\n"), 200);
-    assert_eq!(object(&server.get("/pub?id=x").body)["published_messages"], 1);
+    assert_eq!(
+        object(&server.get("/pub?id=x").body)["published_messages"],
+        1
+    );
     server.stop();
 }
 
 #[test]
 fn a_chunk_that_will_be_too_large_is_refused_before_it_comes() {
     let server = server();
-    for chunks in ["100001\r\n", "ffffffffffffffff\r\n", "5\r\nhello\r\nffffc\r\n"] {
+    for chunks in [
+        "100001\r\n",
+        "ffffffffffffffff\r\n",
+        "5\r\nhello\r\nffffc\r\n",
+    ] {
         assert_eq!(status_of_chunks(&server, chunks), 413, "{chunks:?}");
     }
     assert_eq!(status_of_chunks(&server, "5\r\nhello\r\n0\r\n\r\n"), 200);
-    assert_eq!(object(&server.get("/pub?id=x").body)["published_messages"], 1);
+    assert_eq!(
+        object(&server.get("/pub?id=x").body)["published_messages"],
+        1
+    );
     server.stop();
 }

@@ -1,6 +1,7 @@
-//! How much fits: an imported size of shared memory holds at least what push-stream holds in it (measured with the module:
-//! 12,409 messages of one byte in one channel or 4,700 channels of one message in 2m, 300 subscribers in 128k, 80,000 in
-//! 32m), connections have their own bound, and the process stays within its bounds whatever kind of load follows another.
+//! How much fits: an imported size of shared memory holds at least what push-stream holds in it
+//! (measured with the module: 12,409 messages of one byte in one channel or 4,700 channels of one
+//! message in 2m, 300 subscribers in 128k, 80,000 in 32m), connections have their own bound, and
+//! the process stays within its bounds whatever kind of load follows another.
 
 use crate::support::{Connection, Server, conf, turn, wait_until};
 
@@ -9,7 +10,10 @@ const LOCATIONS: &str = "location /channels-stats { push_stream_channels_statist
     location ~ /sub/(.*) { push_stream_subscriber; push_stream_channels_path $1; }";
 
 fn with_shared_memory(size: &str, arguments: &[&str]) -> Server {
-    let text = conf(&format!("push_stream_shared_memory_size {size}; client_max_body_size 2m;"), LOCATIONS);
+    let text = conf(
+        &format!("push_stream_shared_memory_size {size}; client_max_body_size 2m;"),
+        LOCATIONS,
+    );
     Server::try_with_conf(&text, arguments).expect("a valid configuration")
 }
 
@@ -19,7 +23,12 @@ fn fill(server: &Server, text: &[u8], most: usize, channel: impl Fn(usize) -> St
     let (mut connection, mut stored) = (server.connect(), 0);
     while stored < most {
         for number in stored..stored + AT_ONCE {
-            connection.send_request("POST", &format!("/pub?id={}", channel(number)), &[], Some(text));
+            connection.send_request(
+                "POST",
+                &format!("/pub?id={}", channel(number)),
+                &[],
+                Some(text),
+            );
         }
         for _ in 0..AT_ONCE {
             match connection.read_response().head.status {
@@ -34,12 +43,18 @@ fn fill(server: &Server, text: &[u8], most: usize, channel: impl Fn(usize) -> St
 
 #[test]
 fn shared_memory_holds_as_many_messages_as_under_nginx() {
-    for (length, at_least) in
-        [(1, 12_409), (100, 2_097_152 / (169 + 99)), (1000, 2_097_152 / (169 + 999)), (20_000, 2_097_152 / (169 + 19_999))]
-    {
+    for (length, at_least) in [
+        (1, 12_409),
+        (100, 2_097_152 / (169 + 99)),
+        (1000, 2_097_152 / (169 + 999)),
+        (20_000, 2_097_152 / (169 + 19_999)),
+    ] {
         let server = with_shared_memory("2m", &[]);
         let stored = fill(&server, &vec![b'x'; length], 20_000, |_| "a".to_owned());
-        assert!(stored >= at_least, "{stored} messages of {length} bytes, the module stores {at_least}");
+        assert!(
+            stored >= at_least,
+            "{stored} messages of {length} bytes, the module stores {at_least}"
+        );
         assert!(length > 1 || stored < 20_000, "there is a bound");
         server.stop();
     }
@@ -49,7 +64,10 @@ fn shared_memory_holds_as_many_messages_as_under_nginx() {
 fn shared_memory_holds_as_many_channels_as_under_nginx() {
     let server = with_shared_memory("2m", &[]);
     let stored = fill(&server, b"x", 10_000, |number| format!("c{number}"));
-    assert!((4_700..10_000).contains(&stored), "{stored} channels, the module stores 4,700");
+    assert!(
+        (4_700..10_000).contains(&stored),
+        "{stored} channels, the module stores 4,700"
+    );
     server.stop();
 }
 
@@ -59,21 +77,31 @@ fn shared_memory_of_nchan_holds_as_much_as_under_nginx() {
     for (length, at_least) in [(1, 8064), (100, 4032), (1000, 1008), (10_000, 168)] {
         let server = with_shared_memory_of_nchan();
         let stored = fill(&server, &vec![b'x'; length], 16_000, |_| "a".to_owned());
-        assert!(stored >= at_least, "{stored} messages of {length} bytes, nchan stores {at_least}");
+        assert!(
+            stored >= at_least,
+            "{stored} messages of {length} bytes, nchan stores {at_least}"
+        );
         server.stop();
     }
     for (length, id_length) in [(1, 6), (70, 6), (1, 64), (70, 64)] {
         let server = with_shared_memory_of_nchan();
-        let stored = fill(&server, &vec![b'x'; length], 10_000, |number| format!("{number:0id_length$}"));
-        assert!((6_464..10_000).contains(&stored), "{stored} channels with ids of {id_length} and messages of {length} bytes");
+        let stored = fill(&server, &vec![b'x'; length], 10_000, |number| {
+            format!("{number:0id_length$}")
+        });
+        assert!(
+            (6_464..10_000).contains(&stored),
+            "{stored} channels with ids of {id_length} and messages of {length} bytes"
+        );
         server.stop();
     }
 }
 
 fn with_shared_memory_of_nchan() -> Server {
-    let location =
-        "location /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1000000; nchan_message_timeout 1h; }";
-    Server::with_conf(&conf("nchan_shared_memory_size 2m; keepalive_requests 1000000;", location))
+    let location = "location /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1000000; nchan_message_timeout 1h; }";
+    Server::with_conf(&conf(
+        "nchan_shared_memory_size 2m; keepalive_requests 1000000;",
+        location,
+    ))
 }
 
 #[test]
@@ -82,7 +110,14 @@ fn shared_memory_holds_as_many_subscribers_as_under_nginx() {
     for (size, count) in [("128k", 300), ("1m", 2500)] {
         let server = with_shared_memory(size, &[]);
         let followers: Vec<Connection> = (0..count).map(|_| server.follow("/sub/c", &[])).collect();
-        assert_eq!(server.connect().request("POST", "/pub?id=c", &[], Some(b"to all")).head.status, 200);
+        assert_eq!(
+            server
+                .connect()
+                .request("POST", "/pub?id=c", &[], Some(b"to all"))
+                .head
+                .status,
+            200
+        );
         for mut follower in followers {
             assert_eq!(follower.read_until(b"to all"), b"to all");
         }
@@ -109,7 +144,9 @@ fn connections_beyond_their_own_bound_are_rejected_and_messages_keep_theirs() {
     let connect = || {
         let mut connection = server.connect();
         connection.try_send("GET /pub?id=c HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            && connection.try_read_head().is_some_and(|head| head.status == 200)
+            && connection
+                .try_read_head()
+                .is_some_and(|head| head.status == 200)
     };
     wait_until("there is room for connections", connect);
     assert!(fill(&server, b"x", 20_000, |_| "m".to_owned()) > 8_000);
@@ -135,7 +172,9 @@ fn hold(server: &Server, count: usize, request: impl Fn(usize) -> Vec<u8>) -> Ve
     wait_until("the server answers", || {
         let mut connection = server.connect();
         connection.try_send("GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            && connection.try_read_head().is_some_and(|head| head.status == 200)
+            && connection
+                .try_read_head()
+                .is_some_and(|head| head.status == 200)
     });
     held
 }
@@ -144,22 +183,34 @@ fn hold(server: &Server, count: usize, request: impl Fn(usize) -> Vec<u8>) -> Ve
 #[test]
 fn load_of_one_kind_after_another_leaves_the_process_within_its_bounds() {
     const MEBIBYTE: u64 = 1024 * 1024;
-    /// Of 64 MiB for what is stored, half as much for what comes in, and a sixteenth; a release takes 11 MiB itself.
+    /// Of 64 MiB for what is stored, half as much for what comes in, and a sixteenth; a release
+    /// takes 11 MiB itself.
     const MOST_GROWTH: u64 = 64 + 32 + 4 + 16;
     const ROUNDS: usize = 5;
     let _turn = turn();
     let server = Server::start(&["--memory", "64m", "--max-stored-messages", "1000000"]);
     let program = server.memory("VmRSS");
     eprintln!("program: {} MiB", program / MEBIBYTE);
-    fill(&server, &[b'm'; 1000], usize::MAX, |number| format!("c{}", number % 1000));
-    let begin = |length: usize| format!("POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+    fill(&server, &[b'm'; 1000], usize::MAX, |number| {
+        format!("c{}", number % 1000)
+    });
+    let begin = |length: usize| {
+        format!("POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+            .into_bytes()
+    };
     for round in 0..ROUNDS {
-        let large = hold(&server, 150, |_| [begin(1_000_001), vec![b'l'; 1_000_000]].concat());
+        let large = hold(&server, 150, |_| {
+            [begin(1_000_001), vec![b'l'; 1_000_000]].concat()
+        });
         drop(large);
         let middling = hold(&server, 3000, |number| {
             let length = 31_000 + number * 10;
             match number % 2 {
-                0 => [b"GET /pub?id=b HTTP/1.1\r\nHost: localhost\r\nX: ".as_slice(), &vec![b'h'; 31_000]].concat(),
+                0 => [
+                    b"GET /pub?id=b HTTP/1.1\r\nHost: localhost\r\nX: ".as_slice(),
+                    &vec![b'h'; 31_000],
+                ]
+                .concat(),
                 _ => [begin(length + 1), vec![b's'; length]].concat(),
             }
         });
@@ -167,7 +218,10 @@ fn load_of_one_kind_after_another_leaves_the_process_within_its_bounds() {
         let peak = server.memory("VmHWM");
         eprintln!("round {round}: {} MiB at most", peak / MEBIBYTE);
         let growth = (peak - program) / MEBIBYTE;
-        assert!(growth <= MOST_GROWTH, "round {round}: the process took {growth} MiB more than the program");
+        assert!(
+            growth <= MOST_GROWTH,
+            "round {round}: the process took {growth} MiB more than the program"
+        );
     }
     server.stop();
 }

@@ -1,21 +1,24 @@
-//! The memory ceiling: what is charged is what the process takes, and when it is reached the server refuses, shows its
-//! statistics, lets channels be deleted, and works again.
+//! The memory ceiling: what is charged is what the process takes, and when it is reached the server
+//! refuses, shows its statistics, lets channels be deleted, and works again.
 
 use crate::support::{Connection, Response, Server, object, turn, wait_until};
 
 /// The bound of the servers that are filled.
 const CEILING: u64 = 32 * 1024 * 1024;
 
-/// What the process may take beside what is charged: caches, stacks, freed memory that the allocator keeps.
+/// What the process may take beside what is charged: caches, stacks, freed memory that the
+/// allocator keeps.
 const MARGIN: u64 = 12 * 1024 * 1024;
 
 /// What the ceiling says in statistics.
 fn counter(server: &Server, name: &str) -> u64 {
-    object(&server.get("/channels-stats").body)[name].as_u64().unwrap_or_else(|| panic!("no number {name}"))
+    object(&server.get("/channels-stats").body)[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number {name}"))
 }
 
-/// Publishes to channels whose ids begin with `prefix`, many requests at a time, until that is refused; returns how many
-/// were taken.
+/// Publishes to channels whose ids begin with `prefix`, many requests at a time, until that is
+/// refused; returns how many were taken.
 fn fill(server: &Server, prefix: &str, text: &[u8]) -> u64 {
     let mut number = 0;
     loop {
@@ -33,11 +36,15 @@ fn fill(server: &Server, prefix: &str, text: &[u8]) -> u64 {
 }
 
 fn delete(server: &Server, channel: &str) -> Response {
-    server.connect().request("DELETE", &format!("/pub?id={channel}"), &[], None)
+    server
+        .connect()
+        .request("DELETE", &format!("/pub?id={channel}"), &[], None)
 }
 
 fn publish(server: &Server, channel: &str) -> Response {
-    server.connect().request("POST", &format!("/pub?id={channel}"), &[], Some(b"text"))
+    server
+        .connect()
+        .request("POST", &format!("/pub?id={channel}"), &[], Some(b"text"))
 }
 
 /// Follows in one of the modes.
@@ -60,8 +67,14 @@ fn check_accounting(what: &str, server: Server, fill: impl FnOnce(&Server) -> Ve
     let held = fill(&server);
     let growth = server.memory("VmRSS").saturating_sub(before);
     eprintln!("{what}: {growth} bytes of {CEILING}");
-    assert!(growth <= CEILING + MARGIN, "{what}: the process grew by {growth} bytes, the bound is {CEILING}");
-    assert!(growth >= CEILING / 2, "{what}: the process grew by no more than {growth} bytes, and {CEILING} were charged");
+    assert!(
+        growth <= CEILING + MARGIN,
+        "{what}: the process grew by {growth} bytes, the bound is {CEILING}"
+    );
+    assert!(
+        growth >= CEILING / 2,
+        "{what}: the process grew by no more than {growth} bytes, and {CEILING} were charged"
+    );
     drop(held);
     server.stop();
 }
@@ -71,7 +84,11 @@ fn check_accounting(what: &str, server: Server, fill: impl FnOnce(&Server) -> Ve
 fn what_is_charged_is_what_the_process_takes() {
     let _turn = turn();
     let start = || Server::start(&["--memory", "32m", "--max-stored-messages", "1000000"]);
-    for (what, bytes) in [("channels", 1), ("small messages", 300), ("large messages", 100_000)] {
+    for (what, bytes) in [
+        ("channels", 1),
+        ("small messages", 300),
+        ("large messages", 100_000),
+    ] {
         check_accounting(what, start(), |server| {
             fill(server, "c", &vec![b'x'; bytes]);
             Vec::new()
@@ -89,28 +106,70 @@ fn messages_that_do_not_fit_are_refused_until_there_is_room() {
     let server = Server::start(&["--memory", "4m"]);
     let mut follower = server.follow("/sub/kept", &[]);
     let large = vec![b'x'; 1_000_000];
-    while server.connect().request("POST", "/pub?id=big", &[], Some(&large)).head.status == 200 {}
+    while server
+        .connect()
+        .request("POST", "/pub?id=big", &[], Some(&large))
+        .head
+        .status
+        == 200
+    {}
     let stored = server.get("/channels-stats?id=big");
-    let refused = server.connect().request("POST", "/pub?id=big", &[], Some(&large));
-    assert_eq!((refused.head.status, refused.head.get("Connection")), (500, Some("close")), "{refused:?}");
-    assert_eq!(refused.head.get("Cache-Control"), Some("no-cache, no-store, must-revalidate"), "{refused:?}");
-    assert_eq!(server.get("/channels-stats?id=big").body, stored.body, "a refused message changes nothing");
+    let refused = server
+        .connect()
+        .request("POST", "/pub?id=big", &[], Some(&large));
+    assert_eq!(
+        (refused.head.status, refused.head.get("Connection")),
+        (500, Some("close")),
+        "{refused:?}"
+    );
+    assert_eq!(
+        refused.head.get("Cache-Control"),
+        Some("no-cache, no-store, must-revalidate"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        server.get("/channels-stats?id=big").body,
+        stored.body,
+        "a refused message changes nothing"
+    );
     assert!(counter(&server, "channels") >= 2, "statistics are shown");
     assert_eq!(delete(&server, "big").head.status, 200);
-    wait_until("there is room again", || server.connect().request("POST", "/pub?id=kept", &[], Some(&large)).head.status == 200);
-    assert_eq!(follower.next_line().map(|message| (message.id, message.text.len())), Some((1, large.len())));
+    wait_until("there is room again", || {
+        server
+            .connect()
+            .request("POST", "/pub?id=kept", &[], Some(&large))
+            .head
+            .status
+            == 200
+    });
+    assert_eq!(
+        follower
+            .next_line()
+            .map(|message| (message.id, message.text.len())),
+        Some((1, large.len()))
+    );
     server.stop();
 }
 
 #[test]
 fn channels_and_subscribers_that_do_not_fit_are_refused_until_there_is_room() {
-    let server = Server::start(&["--memory", "1m", "--keepalive-timeout", "10m", "--linger-time", "10m"]);
+    let server = Server::start(&[
+        "--memory",
+        "1m",
+        "--keepalive-timeout",
+        "10m",
+        "--linger-time",
+        "10m",
+    ]);
     let mut follower = server.follow("/sub/c0", &[]);
     // Held to the end, so that no connection gives back room while the refusals are checked.
     let mut publishers = Vec::new();
     let stores = |number: &usize| {
         let mut publisher = server.connect();
-        let status = publisher.request("POST", &format!("/pub?id=c{number}"), &[], Some(b"x")).head.status;
+        let status = publisher
+            .request("POST", &format!("/pub?id=c{number}"), &[], Some(b"x"))
+            .head
+            .status;
         publishers.push(publisher);
         status == 200
     };
@@ -118,23 +177,52 @@ fn channels_and_subscribers_that_do_not_fit_are_refused_until_there_is_room() {
     assert!(channels > 100, "{channels}");
     // Publishing to a new channel: a head without explanation. Following one: an empty explanation.
     let refused = publish(&server, "new");
-    assert_eq!((refused.head.status, refused.body.len()), (500, 0), "{refused:?}");
+    assert_eq!(
+        (refused.head.status, refused.body.len()),
+        (500, 0),
+        "{refused:?}"
+    );
     for path in ["/sub/new", "/ev/new", "/lp/new", "/poll/new"] {
         let refused = server.get(path);
-        assert_eq!((refused.head.status, refused.head.explain()), (500, Some("")), "{path}: {refused:?}");
+        assert_eq!(
+            (refused.head.status, refused.head.explain()),
+            (500, Some("")),
+            "{path}: {refused:?}"
+        );
     }
     let mut websocket = server.connect();
     assert_eq!(websocket.upgrade("/ws/new", &[]).status, 101);
     let close = websocket.read_frame();
-    assert_eq!(close.payload[2..], *b"{\"http_status\": 500, \"explain\":\"\"}");
+    assert_eq!(
+        close.payload[2..],
+        *b"{\"http_status\": 500, \"explain\":\"\"}"
+    );
     websocket.expect_close();
     assert_eq!(server.get("/channels-stats").head.status, 200);
     for number in 0..channels.min(100) {
-        assert_eq!(delete(&server, &format!("c{}", channels - 1 - number)).head.status, 200);
+        assert_eq!(
+            delete(&server, &format!("c{}", channels - 1 - number))
+                .head
+                .status,
+            200
+        );
     }
-    wait_until("there is room again", || publish(&server, "new").head.status == 200);
-    assert_eq!(server.follow("/sub/new.b1", &[]).next_line().map(|message| message.text).as_deref(), Some("text"));
-    assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("x"), "who followed before still does");
+    wait_until("there is room again", || {
+        publish(&server, "new").head.status == 200
+    });
+    assert_eq!(
+        server
+            .follow("/sub/new.b1", &[])
+            .next_line()
+            .map(|message| message.text)
+            .as_deref(),
+        Some("text")
+    );
+    assert_eq!(
+        follower.next_line().map(|message| message.text).as_deref(),
+        Some("x"),
+        "who followed before still does"
+    );
     server.stop();
 }
 
@@ -150,7 +238,10 @@ fn subscribers_that_do_not_fit_are_refused_until_others_leave() {
             break head;
         }
         followers.push(connection);
-        assert!(followers.len() < 2000, "the bound does not hold for subscribers");
+        assert!(
+            followers.len() < 2000,
+            "the bound does not hold for subscribers"
+        );
     };
     assert_eq!((refused.status, refused.explain()), (500, Some("")));
     assert!(followers.len() > 100, "{}", followers.len());
@@ -162,7 +253,10 @@ fn subscribers_that_do_not_fit_are_refused_until_others_leave() {
     let mut late = server.follow("/sub/c", &[]);
     server.publish("c", "to all");
     for follower in followers.iter_mut().chain([&mut late]) {
-        assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("to all"));
+        assert_eq!(
+            follower.next_line().map(|message| message.text).as_deref(),
+            Some("to all")
+        );
     }
     server.stop();
 }
@@ -188,7 +282,9 @@ fn what_slow_subscribers_do_not_take_counts_against_the_memory() {
     for number in 0..SLOW {
         // The socket takes some, and one waits, as far as there is room.
         for _ in 0..5 {
-            server.connect().request("POST", &format!("/pub?id=s{number}"), &[], Some(&text));
+            server
+                .connect()
+                .request("POST", &format!("/pub?id=s{number}"), &[], Some(&text));
         }
         delete(&server, &format!("s{number}"));
     }
@@ -198,7 +294,10 @@ fn what_slow_subscribers_do_not_take_counts_against_the_memory() {
     drop(slow);
     server.wait_for_subscribers("c", 1);
     server.publish("c", "healthy");
-    assert_eq!(healthy.next_line().map(|message| message.text).as_deref(), Some("healthy"));
+    assert_eq!(
+        healthy.next_line().map(|message| message.text).as_deref(),
+        Some("healthy")
+    );
     server.stop();
 }
 
@@ -225,14 +324,21 @@ fn heads_that_are_not_complete_count_against_the_memory() {
         let mut connection = server.connect();
         connection.send(&head);
         connection.send("\r\nHost: localhost\r\n\r\n");
-        connection.try_read_head().is_some_and(|head| head.status == 404)
+        connection
+            .try_read_head()
+            .is_some_and(|head| head.status == 404)
     });
     server.stop();
 }
 
 /// What many clients leave half done. Each request of them is small enough for itself.
 fn hoarded() -> Vec<(&'static str, usize, Vec<u8>)> {
-    let ids = |count: usize| (0..count).map(|number| format!("a{number}")).collect::<Vec<_>>().join("/");
+    let ids = |count: usize| {
+        (0..count)
+            .map(|number| format!("a{number}"))
+            .collect::<Vec<_>>()
+            .join("/")
+    };
     let (header, ids, text) = ("y".repeat(31_000), ids(990), "x".repeat(190_000));
     let ndjson = "Content-Type: application/x-ndjson\r\n";
     [
@@ -267,13 +373,19 @@ fn whatever_clients_leave_half_done_the_process_stays_within_twice_the_memory() 
             let _ = connection.try_send(&bytes);
         }
         assert_eq!(server.get("/channels-stats").head.status, 200, "{what}");
-        assert!(counter(&server, "incoming_used") <= counter(&server, "incoming_limit"), "{what}");
+        assert!(
+            counter(&server, "incoming_used") <= counter(&server, "incoming_limit"),
+            "{what}"
+        );
         // Which ends each of them after all of it was read.
         held.iter_mut().for_each(Connection::half_close);
         wait_until("all are gone", || server.descriptors() <= descriptors);
         let growth = server.memory("VmHWM").saturating_sub(before);
         eprintln!("{what}: {growth} bytes of {MEMORY}");
-        assert!(growth <= 2 * MEMORY + MARGIN, "{what}: the process grew by {growth} bytes, the bound is {MEMORY}");
+        assert!(
+            growth <= 2 * MEMORY + MARGIN,
+            "{what}: the process grew by {growth} bytes, the bound is {MEMORY}"
+        );
         server.stop();
     }
 }
@@ -284,7 +396,9 @@ fn pings_of_clients_that_do_not_read_take_no_memory() {
     const CLIENTS: u64 = 100;
     let _turn = turn();
     let server = Server::start(&["--memory", "16m", "--shards", "1"]);
-    let mut held: Vec<Connection> = (0..CLIENTS).map(|_| server.connect_with_small_window()).collect();
+    let mut held: Vec<Connection> = (0..CLIENTS)
+        .map(|_| server.connect_with_small_window())
+        .collect();
     for websocket in &mut held {
         websocket.upgrade("/ws/c", &[]);
     }
@@ -297,10 +411,15 @@ fn pings_of_clients_that_do_not_read_take_no_memory() {
         websocket.send(crate::support::frame(crate::support::opcode::TEXT, b"done"));
     }
     wait_until("all pings were read", || {
-        object(&server.get("/channels-stats?id=c").body)["published_messages"].as_u64() == Some(10 + CLIENTS)
+        object(&server.get("/channels-stats?id=c").body)["published_messages"].as_u64()
+            == Some(10 + CLIENTS)
     });
     let growth = server.memory("VmHWM").saturating_sub(before);
     assert!(growth < 8_000_000, "memory grew by {growth} bytes");
-    assert_eq!(server.subscribers("c"), CLIENTS, "nobody is dropped for pinging");
+    assert_eq!(
+        server.subscribers("c"),
+        CLIENTS,
+        "nobody is dropped for pinging"
+    );
     server.stop();
 }

@@ -1,4 +1,5 @@
-//! Compressed answers (`gzip`): of files and pages as by Debian's nginx, and of everything that the module answers.
+//! Compressed answers (`gzip`): of files and pages as by Debian's nginx, and of everything that the
+//! module answers.
 
 use std::io::Read;
 
@@ -14,8 +15,13 @@ const GZIP: (&str, &str) = ("Accept-Encoding", "gzip, deflate, br");
 fn unzipped(body: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut decoder = GzDecoder::new(body);
-    decoder.read_to_end(&mut plain).expect("a complete member with the right checksum");
-    assert!(decoder.into_inner().is_empty(), "nothing follows the member");
+    decoder
+        .read_to_end(&mut plain)
+        .expect("a complete member with the right checksum");
+    assert!(
+        decoder.into_inner().is_empty(),
+        "nothing follows the member"
+    );
     plain
 }
 
@@ -31,8 +37,16 @@ impl Zipped {
         let mut connection = server.connect();
         connection.send_request("GET", path, &[GZIP], None);
         let head = connection.read_head();
-        assert_eq!((head.status, head.get("Content-Encoding")), (200, Some("gzip")), "{head:?}");
-        Self { connection, unzip: Decompress::new_gzip(15), raw: Vec::new() }
+        assert_eq!(
+            (head.status, head.get("Content-Encoding")),
+            (200, Some("gzip")),
+            "{head:?}"
+        );
+        Self {
+            connection,
+            unzip: Decompress::new_gzip(15),
+            raw: Vec::new(),
+        }
     }
 
     /// The text of the next block.
@@ -40,7 +54,9 @@ impl Zipped {
         let block = self.connection.read_until(BLOCK_END);
         self.raw.extend_from_slice(&block);
         let mut plain = Vec::with_capacity(256 * 1024);
-        self.unzip.decompress_vec(&block, &mut plain, FlushDecompress::Sync).expect("a block");
+        self.unzip
+            .decompress_vec(&block, &mut plain, FlushDecompress::Sync)
+            .expect("a block");
         String::from_utf8(plain).expect("UTF-8")
     }
 
@@ -62,7 +78,10 @@ const LOCATIONS: &str = r#"
     location ~ ^/ws/(.*)$ { push_stream_subscriber websocket; push_stream_channels_path $1; }"#;
 
 fn server(gzip: &str) -> Server {
-    Server::with_conf(&conf(&format!("push_stream_shared_memory_size 10m; {gzip}"), LOCATIONS))
+    Server::with_conf(&conf(
+        &format!("push_stream_shared_memory_size 10m; {gzip}"),
+        LOCATIONS,
+    ))
 }
 
 #[test]
@@ -79,12 +98,36 @@ fn streams_share_blocks_and_end_with_the_right_checksum() {
     let mut events = Zipped::follow(&server, "/ev/b");
     assert_eq!(events.next(), ": \n");
     server.publish("b", "two");
-    assert_eq!((early.next().as_str(), late.next().as_str(), events.next().as_str()), ("<two>", "<two>", "data: two\n\n"));
-    assert_eq!(server.connect().request("DELETE", "/pub?id=b", &[], Some(b"")).head.status, 200);
-    assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], Some(b"")).head.status, 200);
+    assert_eq!(
+        (
+            early.next().as_str(),
+            late.next().as_str(),
+            events.next().as_str()
+        ),
+        ("<two>", "<two>", "data: two\n\n")
+    );
+    assert_eq!(
+        server
+            .connect()
+            .request("DELETE", "/pub?id=b", &[], Some(b""))
+            .head
+            .status,
+        200
+    );
+    assert_eq!(
+        server
+            .connect()
+            .request("DELETE", "/pub?id=a", &[], Some(b""))
+            .head
+            .status,
+        200
+    );
     let big = "x".repeat(100_000);
     assert_eq!(late.whole(), format!("H|<{big}><two><Channel deleted>|F"));
-    assert_eq!(early.whole(), format!("H|<one><{big}><two><Channel deleted><Channel deleted>|F"));
+    assert_eq!(
+        early.whole(),
+        format!("H|<one><{big}><two><Channel deleted><Channel deleted>|F")
+    );
     assert!(events.whole().starts_with(": \ndata: two\n\n"));
     server.stop();
 }
@@ -93,12 +136,18 @@ fn streams_share_blocks_and_end_with_the_right_checksum() {
 fn a_stream_without_header_template_begins_and_is_pinged() {
     let server = server("gzip on; gzip_types text/plain;");
     let mut follower = Zipped::follow(&server, "/bare/a");
-    assert_eq!((follower.next().as_str(), follower.next().as_str()), ("<-1>", "<-1>"));
+    assert_eq!(
+        (follower.next().as_str(), follower.next().as_str()),
+        ("<-1>", "<-1>")
+    );
     server.publish("a", "x");
     while follower.next() != "<1>" {}
     server.terminate();
     let text = follower.whole();
-    assert!(text.starts_with("<-1><-1>") && text.contains("<1>"), "{text}");
+    assert!(
+        text.starts_with("<-1><-1>") && text.contains("<1>"),
+        "{text}"
+    );
     server.stop();
 }
 
@@ -112,11 +161,20 @@ fn polls_and_statistics_are_compressed_and_types_decide() {
     };
     let mut waiting = ask("/lp/a");
     server.wait_for_subscribers("a", 1);
-    assert_eq!(server.publish("a", "hello").head.get("Content-Encoding"), None, "JSON is not among the types");
+    assert_eq!(
+        server.publish("a", "hello").head.get("Content-Encoding"),
+        None,
+        "JSON is not among the types"
+    );
     let check = |response: &Response, what: &str| {
         let header = |name| response.head.get(name);
         assert_eq!(
-            (header("Content-Encoding"), header("Vary"), header("Transfer-Encoding"), header("Content-Length")),
+            (
+                header("Content-Encoding"),
+                header("Vary"),
+                header("Transfer-Encoding"),
+                header("Content-Length")
+            ),
             (Some("gzip"), Some("Accept-Encoding"), Some("chunked"), None),
             "{what}"
         );
@@ -129,20 +187,37 @@ fn polls_and_statistics_are_compressed_and_types_decide() {
         check(&connection.request("GET", path, &[GZIP, since], None), path);
         let plain = connection.request("GET", path, &[since], None);
         let header = |name| plain.head.get(name);
-        assert_eq!((plain.text(), header("Content-Encoding"), header("Vary")), ("hello", None, Some("Accept-Encoding")), "{path}");
+        assert_eq!(
+            (plain.text(), header("Content-Encoding"), header("Vary")),
+            ("hello", None, Some("Accept-Encoding")),
+            "{path}"
+        );
     }
     let plain = ask("/channels-stats?id=a").read_response();
     assert!(plain.text().contains("\"channel\"") && plain.head.get("Vary").is_none());
-    let statistics = server.connect().request("GET", "/channels-stats?id=a", &[GZIP, ("Accept", "text/plain")], None);
-    assert!(unzipped(&statistics.body).starts_with(b"channel: a\r\n"), "{statistics:?}");
+    let statistics = server.connect().request(
+        "GET",
+        "/channels-stats?id=a",
+        &[GZIP, ("Accept", "text/plain")],
+        None,
+    );
+    assert!(
+        unzipped(&statistics.body).starts_with(b"channel: a\r\n"),
+        "{statistics:?}"
+    );
     let nothing = server.connect().request("GET", "/poll/a", &[GZIP], None);
-    assert_eq!((nothing.head.status, nothing.head.get("Content-Encoding")), (304, None));
+    assert_eq!(
+        (nothing.head.status, nothing.head.get("Content-Encoding")),
+        (304, None)
+    );
     server.stop();
 }
 
 #[test]
 fn old_clients_and_proxies_get_what_the_directives_say() {
-    let server = server("gzip on; gzip_types *; gzip_proxied no-cache expired; gzip_disable msie6 \"old\"; gzip_http_version 1.0;");
+    let server = server(
+        "gzip on; gzip_types *; gzip_proxied no-cache expired; gzip_disable msie6 \"old\"; gzip_http_version 1.0;",
+    );
     server.publish("a", "x".repeat(100));
     let encoding = |headers: &[(&str, &str)]| {
         let response = server.connect().request("GET", "/poll/a.b1", headers, None);
@@ -153,11 +228,22 @@ fn old_clients_and_proxies_get_what_the_directives_say() {
     assert_eq!(encoding(&[("Accept-Encoding", "gzip;q=0")]), None);
     assert_eq!(encoding(&[GZIP, ("User-Agent", "OLD/1")]), None);
     assert_eq!(encoding(&[GZIP, ("User-Agent", "MSIE 6.0")]), None);
-    assert_eq!(encoding(&[GZIP, ("Via", "proxy")]), gzip, "the answers expired in 1970");
+    assert_eq!(
+        encoding(&[GZIP, ("Via", "proxy")]),
+        gzip,
+        "the answers expired in 1970"
+    );
     let mut connection = server.connect();
     connection.send("GET /sub/a.b1 HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n");
     let head = connection.read_head();
-    assert_eq!((head.get("Content-Encoding"), head.get("Transfer-Encoding"), head.get("Connection")), (Some("gzip"), None, Some("close")));
+    assert_eq!(
+        (
+            head.get("Content-Encoding"),
+            head.get("Transfer-Encoding"),
+            head.get("Connection")
+        ),
+        (Some("gzip"), None, Some("close"))
+    );
     connection.read_until(BLOCK_END);
     let block = connection.read_until(BLOCK_END);
     assert!(block.len() < 60, "100 times the same is short: {block:?}");
@@ -175,9 +261,19 @@ fn comparable(response: &Response) -> String {
         .collect();
     headers.sort();
     let is_zipped = response.head.get("Content-Encoding").is_some() && !response.body.is_empty();
-    let body = if is_zipped { unzipped(&response.body) } else { response.body.clone() };
-    let body = String::from_utf8_lossy(&body).replace("nginx/1.22.1", "SERVER").replace("pushctl v0.1", "SERVER");
-    let body = if body.len() > 2000 { format!("{} bytes", body.len()) } else { body };
+    let body = if is_zipped {
+        unzipped(&response.body)
+    } else {
+        response.body.clone()
+    };
+    let body = String::from_utf8_lossy(&body)
+        .replace("nginx/1.22.1", "SERVER")
+        .replace("pushctl v0.1", "SERVER");
+    let body = if body.len() > 2000 {
+        format!("{} bytes", body.len())
+    } else {
+        body
+    };
     format!("{}\n{}\n\n{body}", response.head.status, headers.join("\n"))
 }
 
@@ -208,7 +304,11 @@ fn files_and_pages_are_compressed_as_by_nginx() {
         ("GET", "/index.html", &[("Range", "bytes=0-9")]),
         ("GET", "/index.html", &[GZIP, ("Via", "1.1 proxy")]),
         ("GET", "/index.html", &[GZIP, ("If-None-Match", tag)]),
-        ("GET", "/index.html", &[("Accept-Encoding", "deflate, gzip;q=0.5")]),
+        (
+            "GET",
+            "/index.html",
+            &[("Accept-Encoding", "deflate, gzip;q=0.5")],
+        ),
         ("GET", "/index.html", &[("Accept-Encoding", "gzip;q=0.0")]),
         ("GET", "/", &[GZIP]),
         ("GET", "/short.html", &[GZIP]),
@@ -230,7 +330,11 @@ fn files_and_pages_are_compressed_as_by_nginx() {
             let body = (method == "POST").then_some(&b"x"[..]);
             connection.send_request(method, target, headers, body);
             let head = connection.read_head();
-            let body = if method == "HEAD" { Vec::new() } else { connection.read_body() };
+            let body = if method == "HEAD" {
+                Vec::new()
+            } else {
+                connection.read_body()
+            };
             comparable(&Response { head, body })
         });
         assert_eq!(ours, theirs, "{method} {target} {headers:?}");

@@ -1,5 +1,5 @@
-//! Connections that would cost the server its strength: slow ones, too many, dead ones. Each beside a healthy follower
-//! that must miss nothing.
+//! Connections that would cost the server its strength: slow ones, too many, dead ones. Each beside
+//! a healthy follower that must miss nothing.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -33,9 +33,14 @@ const REFUSED: &str = r"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\
 #[test]
 fn a_body_that_drips_is_cut_off_though_no_pause_is_long() {
     let mut scene = Scene::new(&["--body-timeout", "1s", "--min-body-rate", "1k"]);
-    for framing in ["Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nfffff\r\n"] {
+    for framing in [
+        "Content-Length: 100000\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nfffff\r\n",
+    ] {
         let mut slow = scene.server.connect();
-        slow.send(format!("POST /pub?id=c HTTP/1.1\r\nHost: localhost\r\n{framing}"));
+        slow.send(format!(
+            "POST /pub?id=c HTTP/1.1\r\nHost: localhost\r\n{framing}"
+        ));
         let taken = drip(&mut slow, std::iter::repeat_n(b'x', 3000));
         assert!(taken > 10, "it has the first second anyway: {taken} bytes");
         scene.check();
@@ -50,7 +55,10 @@ fn a_body_may_be_slow_where_no_rate_is_asked_for() {
     slow.send("POST /pub?id=c HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n");
     for byte in b"as slow as this is." {
         slow.send([*byte]);
-        assert!(!slow.closed_within(Duration::from_millis(100)), "closed though bytes came");
+        assert!(
+            !slow.closed_within(Duration::from_millis(100)),
+            "closed though bytes came"
+        );
     }
     slow.send(".");
     assert_eq!(slow.read_response().head.status, 200);
@@ -65,32 +73,47 @@ fn imported(arguments: &[&str]) -> Server {
             push_stream_websocket_allow_publish on; push_stream_message_template ~text~; }
         location ~ /nchan/(.*) { nchan_pubsub websocket; nchan_channel_id $1; }
         location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }";
-    Server::try_with_conf(&crate::support::conf("push_stream_shared_memory_size 10m;", locations), arguments)
-        .expect("a valid configuration")
+    Server::try_with_conf(
+        &crate::support::conf("push_stream_shared_memory_size 10m;", locations),
+        arguments,
+    )
+    .expect("a valid configuration")
 }
 
-/// Sends bytes with pauses that are shorter than the limit, for several times as long as that in all; whether the connection is
-/// still open then.
+/// Sends bytes with pauses that are shorter than the limit, for several times as long as that in
+/// all; whether the connection is still open then.
 fn trickle(connection: &mut Connection, bytes: &[u8]) -> bool {
     const PAUSE: Duration = Duration::from_millis(250);
-    bytes.iter().all(|byte| connection.try_send([*byte]) && !connection.closed_within(PAUSE))
+    bytes
+        .iter()
+        .all(|byte| connection.try_send([*byte]) && !connection.closed_within(PAUSE))
 }
 
 #[test]
 fn in_imported_locations_the_body_timeout_is_the_time_between_two_reads() {
     let server = imported(&[]);
     let message = crate::support::frame(opcode::TEXT, b"hello");
-    let mut clients = [server.websocket("/ws/c", &[]), server.websocket("/nchan/c", &[]), server.connect()];
+    let mut clients = [
+        server.websocket("/ws/c", &[]),
+        server.websocket("/nchan/c", &[]),
+        server.connect(),
+    ];
     let upload = b"POST /pub?id=c HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
     clients[2].send(upload);
     std::thread::scope(|scope| {
-        for (client, bytes) in clients.iter_mut().zip([&message[..], &message, b"to follow"]) {
+        for (client, bytes) in clients
+            .iter_mut()
+            .zip([&message[..], &message, b"to follow"])
+        {
             scope.spawn(move || assert!(trickle(client, bytes), "closed though bytes came"));
         }
     });
     assert_eq!(clients[2].read_response().head.status, 200);
-    let published = |server: &Server| object(&server.get("/pub?id=c").body)["published_messages"].as_u64();
-    wait_until("all messages are published", || published(&server) == Some(3));
+    let published =
+        |server: &Server| object(&server.get("/pub?id=c").body)["published_messages"].as_u64();
+    wait_until("all messages are published", || {
+        published(&server) == Some(3)
+    });
     server.stop();
 }
 
@@ -123,20 +146,36 @@ fn connections_of_one_address_are_limited() {
     assert_eq!(refusal(scene.server.connect()), REFUSED);
     assert_eq!(refusal(scene.server.connect()), REFUSED);
     // Another address of the loopback is somebody else.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("the whole of 127/8 is ours");
+    let socket =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket
+        .bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into())
+        .expect("the whole of 127/8 is ours");
     let address: std::net::SocketAddr = scene.server.address().parse().expect("an address");
     socket.connect(&address.into()).expect("the server listens");
     let mut other = Connection::new(Socket::Tcp(TcpStream::from(socket)));
-    assert_eq!(other.request("GET", "/channels-stats", &[], None).head.status, 200);
+    assert_eq!(
+        other
+            .request("GET", "/channels-stats", &[], None)
+            .head
+            .status,
+        200
+    );
     held.pop();
     drop(last);
     wait_until("there is room again", || {
         let mut connection = scene.server.connect();
         connection.try_send("GET /pub?id=c HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            && connection.try_read_head().is_some_and(|head| head.status == 200)
+            && connection
+                .try_read_head()
+                .is_some_and(|head| head.status == 200)
     });
-    assert_eq!(logged(&scene.server, "too many of one address"), 1, "told once: {}", scene.server.stderr());
+    assert_eq!(
+        logged(&scene.server, "too many of one address"),
+        1,
+        "told once: {}",
+        scene.server.stderr()
+    );
     held.clear();
     scene.server.wait_for_subscribers("x", 0);
     scene.end();
@@ -146,7 +185,10 @@ fn connections_of_one_address_are_limited() {
 fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
     let mut scene = Scene::new(&["--max-connections", "10"]);
     let mut publisher = scene.server.connect();
-    assert_eq!(publisher.request("GET", "/pub?id=c", &[], None).head.status, 200);
+    assert_eq!(
+        publisher.request("GET", "/pub?id=c", &[], None).head.status,
+        200
+    );
     let mut held = Vec::new();
     let refused = loop {
         assert!(held.len() < 10, "nobody is refused");
@@ -159,7 +201,13 @@ fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
     };
     assert_eq!(refused, 503);
     assert_eq!(refusal(scene.server.connect()), REFUSED);
-    assert_eq!(publisher.request("POST", "/pub?id=c", &[], Some(b"in spite of all")).head.status, 200);
+    assert_eq!(
+        publisher
+            .request("POST", "/pub?id=c", &[], Some(b"in spite of all"))
+            .head
+            .status,
+        200
+    );
     scene.arrives("in spite of all");
     drop(held);
     wait_until("there is room again", || {
@@ -167,7 +215,12 @@ fn connections_in_total_are_limited_and_those_that_are_there_go_on() {
         String::from_utf8_lossy(&answer.body).contains("\"subscribers\": 0")
     });
     scene.check();
-    assert_eq!(logged(&scene.server, "too many at once"), 1, "{}", scene.server.stderr());
+    assert_eq!(
+        logged(&scene.server, "too many at once"),
+        1,
+        "{}",
+        scene.server.stderr()
+    );
     scene.end();
 }
 
@@ -178,17 +231,29 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
     const FLOOD: usize = 300;
     let _turn = turn();
     let server = Server::with_descriptors(LIMIT, &["--shards", "2"]);
-    wait_until("the limit is told", || logged(&server, "can hold about 32 connections") == 1);
+    wait_until("the limit is told", || {
+        logged(&server, "can hold about 32 connections") == 1
+    });
     let mut follower = server.follow("/sub/c", &[]);
     let mut publisher = server.connect();
-    let mut publish = |text: &str| publisher.request("POST", "/pub?id=c", &[], Some(text.as_bytes())).head.status;
+    let mut publish = |text: &str| {
+        publisher
+            .request("POST", "/pub?id=c", &[], Some(text.as_bytes()))
+            .head
+            .status
+    };
     assert_eq!(publish("before"), 200);
     let mut flood: Vec<Connection> = (0..FLOOD).map(|_| server.connect()).collect();
     wait_until("those without a descriptor are refused", || {
-        flood.iter_mut().filter_map(|connection| connection.closed_within(Duration::ZERO).then_some(())).count() >= FLOOD - LIMIT as usize
+        flood
+            .iter_mut()
+            .filter_map(|connection| connection.closed_within(Duration::ZERO).then_some(()))
+            .count()
+            >= FLOOD - LIMIT as usize
     });
     assert_eq!(publish("during"), 200);
-    // The flood stands: what is refused is over, and the server waits. One that spins would compute all the time.
+    // The flood stands: what is refused is over, and the server waits. One that spins would compute
+    // all the time.
     let before = server.cpu_ticks();
     for _ in 0..50 {
         assert_eq!(publish("still"), 200);
@@ -196,24 +261,49 @@ fn a_flood_beyond_the_descriptors_is_shed_and_harms_nobody() {
     }
     let spent = server.cpu_ticks() - before;
     assert!(spent < 50, "{spent} hundredths of a second for 50 messages");
-    assert_eq!(logged(&server, "cannot accept connections"), 1, "{}", server.stderr());
-    let refused = flood.into_iter().map(refusal_if_closed).filter(|text| text == REFUSED).count();
+    assert_eq!(
+        logged(&server, "cannot accept connections"),
+        1,
+        "{}",
+        server.stderr()
+    );
+    let refused = flood
+        .into_iter()
+        .map(refusal_if_closed)
+        .filter(|text| text == REFUSED)
+        .count();
     assert!(refused >= FLOOD - LIMIT as usize, "{refused}");
     wait_until("connections are accepted again", || {
         let mut connection = server.connect();
         let served = connection.try_send("GET /pub?id=c HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            && connection.try_read_head().is_some_and(|head| head.status == 200);
+            && connection
+                .try_read_head()
+                .is_some_and(|head| head.status == 200);
         served && logged(&server, "connections are accepted again") == 1
     });
-    assert_eq!(logged(&server, "cannot accept connections"), 1, "{}", server.stderr());
-    let texts: Vec<String> = (0..52).map_while(|_| Some(follower.next_line()?.text)).collect();
-    assert_eq!((texts.len(), texts[0].as_str(), texts[1].as_str()), (52, "before", "during"));
+    assert_eq!(
+        logged(&server, "cannot accept connections"),
+        1,
+        "{}",
+        server.stderr()
+    );
+    let texts: Vec<String> = (0..52)
+        .map_while(|_| Some(follower.next_line()?.text))
+        .collect();
+    assert_eq!(
+        (texts.len(), texts[0].as_str(), texts[1].as_str()),
+        (52, "before", "during")
+    );
     server.stop();
 }
 
 /// What came, if the server has closed the connection.
 fn refusal_if_closed(mut connection: Connection) -> String {
-    if connection.closed_within(Duration::ZERO) { refusal(connection) } else { String::new() }
+    if connection.closed_within(Duration::ZERO) {
+        refusal(connection)
+    } else {
+        String::new()
+    }
 }
 
 #[test]
@@ -234,16 +324,25 @@ fn a_websocket_that_answers_no_ping_is_dropped() {
     }
     assert_eq!(dead.read_frame().opcode(), opcode::PING);
     dead.expect_close();
-    assert_eq!(server.subscribers("c"), 2, "streams are not asked for an answer");
+    assert_eq!(
+        server.subscribers("c"),
+        2,
+        "streams are not asked for an answer"
+    );
     server.publish("c", "to those who live");
     let text = loop {
         match alive.read_frame() {
-            frame if frame.opcode() == opcode::PING => alive.send(crate::support::frame(opcode::PONG, b"")),
+            frame if frame.opcode() == opcode::PING => {
+                alive.send(crate::support::frame(opcode::PONG, b""))
+            }
             frame => break frame.payload,
         }
     };
     assert!(String::from_utf8_lossy(&text).contains("to those who live"));
-    assert!(std::iter::from_fn(|| stream.next_line()).any(|message| message.text == "to those who live"));
+    assert!(
+        std::iter::from_fn(|| stream.next_line())
+            .any(|message| message.text == "to those who live")
+    );
     server.stop();
 }
 
@@ -253,7 +352,8 @@ fn a_template_location_expects_no_answer_to_its_pings() {
         "location ~ /ws/(.*) { push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_ping_message_interval 1s; }
         location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }";
     let conf = crate::support::conf("push_stream_shared_memory_size 10m;", locations);
-    let server = Server::try_with_conf(&conf, &["--ping-timeout", "1s"]).expect("a valid configuration");
+    let server =
+        Server::try_with_conf(&conf, &["--ping-timeout", "1s"]).expect("a valid configuration");
     let mut websocket = server.websocket("/ws/c", &[]);
     for _ in 0..4 {
         assert_eq!(websocket.read_frame().opcode(), opcode::PING);

@@ -1,5 +1,6 @@
-//! NHPM and nchan beside push-stream: users' own configurations and loops, one channel seen by several dialects, and what is
-//! said of wrong configurations. The recorded exchanges are in `golden_nchan`.
+//! NHPM and nchan beside push-stream: users' own configurations and loops, one channel seen by
+//! several dialects, and what is said of wrong configurations. The recorded exchanges are in
+//! `golden_nchan`.
 
 use crate::support::{Connection, Server, conf};
 
@@ -55,18 +56,34 @@ fn mixed() -> Server {
 }
 
 fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let response = server.connect().request("POST", path, headers, Some(body.as_bytes()));
+    let response = server
+        .connect()
+        .request("POST", path, headers, Some(body.as_bytes()));
     (response.head.status, response.text().to_owned())
 }
 
-/// Asks on, as the clients of the time did: with the date of the last answer, and with its Etag where the client knows it.
+/// Asks on, as the clients of the time did: with the date of the last answer, and with its Etag
+/// where the client knows it.
 fn poll(connection: &mut Connection, path: &str, cursor: &mut Option<(String, String)>) -> String {
     let pair = cursor.clone();
-    let headers: Vec<(&str, &str)> =
-        pair.iter().flat_map(|(date, tag)| [("If-Modified-Since", date.as_str()), ("If-None-Match", tag.as_str())]).collect();
+    let headers: Vec<(&str, &str)> = pair
+        .iter()
+        .flat_map(|(date, tag)| {
+            [
+                ("If-Modified-Since", date.as_str()),
+                ("If-None-Match", tag.as_str()),
+            ]
+        })
+        .collect();
     let response = connection.request("GET", path, &headers, None);
     assert_eq!(response.head.status, 200, "{:?}", response.head);
-    let get = |name| response.head.get(name).expect("a message has a position").to_owned();
+    let get = |name| {
+        response
+            .head
+            .get(name)
+            .expect("a message has a position")
+            .to_owned()
+    };
     *cursor = Some((get("Last-Modified"), get("Etag")));
     response.text().to_owned()
 }
@@ -76,15 +93,31 @@ fn the_form_and_the_python_loop_of_the_comet_article_work() {
     let server = Server::with_conf(&conf("", SEED_COMET));
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let (status, info) = post(&server, "/pub?id=miss", &form, "a=text");
-    assert_eq!((status, info.as_str()), (202, "queued messages: 1\r\nlast requested: 0 sec. ago (-1=never)\r\nactive subscribers: 0"));
+    assert_eq!(
+        (status, info.as_str()),
+        (
+            202,
+            "queued messages: 1\r\nlast requested: 0 sec. ago (-1=never)\r\nactive subscribers: 0"
+        )
+    );
     // Its loop begins with an empty date, and knows no Etag.
-    let first = server.connect().request("GET", "/sub?id=miss", &[("If-Modified-Since", "")], None);
+    let first = server
+        .connect()
+        .request("GET", "/sub?id=miss", &[("If-Modified-Since", "")], None);
     assert_eq!((first.head.status, first.text()), (200, "a=text"));
-    assert_eq!(first.head.get("Content-Type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(
+        first.head.get("Content-Type"),
+        Some("application/x-www-form-urlencoded")
+    );
     let date = first.head.get("Last-Modified").expect("a date").to_owned();
     let mut waiting = server.connect();
     waiting.send_request("GET", "/sub?id=miss", &[("If-Modified-Since", &date)], None);
-    crate::support::wait_until("the loop waits", || server.get("/pub?id=miss").text().ends_with("active subscribers: 1"));
+    crate::support::wait_until("the loop waits", || {
+        server
+            .get("/pub?id=miss")
+            .text()
+            .ends_with("active subscribers: 1")
+    });
     assert_eq!(post(&server, "/pub?id=miss", &form, "a=more").0, 201);
     assert_eq!(waiting.read_response().text(), "a=more");
 }
@@ -95,11 +128,20 @@ fn two_listeners_get_what_the_publisher_of_the_ruby_article_says() {
     let mut listeners: Vec<_> = (0..2).map(|_| (server.connect(), None::<String>)).collect();
     for number in 0..4 {
         for (listener, modified) in &mut listeners {
-            let headers: Vec<(&str, &str)> = modified.iter().map(|date| ("If-Modified-Since", date.as_str())).collect();
+            let headers: Vec<(&str, &str)> = modified
+                .iter()
+                .map(|date| ("If-Modified-Since", date.as_str()))
+                .collect();
             listener.send_request("GET", "/activity?id=pub", &headers, None);
         }
-        // The listeners know no Etag: within one second a date alone would lead to the second message of that second.
-        crate::support::wait_until("both wait", || server.get("/publish?id=pub").text().ends_with("active subscribers: 2"));
+        // The listeners know no Etag: within one second a date alone would lead to the second
+        // message of that second.
+        crate::support::wait_until("both wait", || {
+            server
+                .get("/publish?id=pub")
+                .text()
+                .ends_with("active subscribers: 2")
+        });
         let text = format!("Hello @ {number}");
         assert_eq!(post(&server, "/publish?id=pub", &[], &text).0, 201);
         for (listener, modified) in &mut listeners {
@@ -108,8 +150,19 @@ fn two_listeners_get_what_the_publisher_of_the_ruby_article_says() {
             *modified = response.head.get("Last-Modified").map(str::to_owned);
         }
         // "Every 5 seconds", which need not be waited for: the next second is enough.
-        let second = server.get("/publish?id=pub").head.get("Date").map(str::to_owned);
-        crate::support::wait_until("the next second", || server.get("/publish?id=pub").head.get("Date").map(str::to_owned) != second);
+        let second = server
+            .get("/publish?id=pub")
+            .head
+            .get("Date")
+            .map(str::to_owned);
+        crate::support::wait_until("the next second", || {
+            server
+                .get("/publish?id=pub")
+                .head
+                .get("Date")
+                .map(str::to_owned)
+                != second
+        });
     }
 }
 
@@ -117,24 +170,50 @@ fn two_listeners_get_what_the_publisher_of_the_ruby_article_says() {
 fn a_push_stream_message_is_seen_by_the_others_in_their_terms() {
     let server = mixed();
     let mut event_source = server.connect();
-    event_source.send_request("GET", "/nchan-sub?id=c", &[("Accept", "text/event-stream")], None);
+    event_source.send_request(
+        "GET",
+        "/nchan-sub?id=c",
+        &[("Accept", "text/event-stream")],
+        None,
+    );
     assert_eq!(event_source.read_head().status, 200);
     event_source.read_until(b": hi\n\n");
-    let (status, _) = post(&server, "/ps-pub?id=c", &[("Event-Type", "kind"), ("Event-Id", "own")], "one");
+    let (status, _) = post(
+        &server,
+        "/ps-pub?id=c",
+        &[("Event-Type", "kind"), ("Event-Id", "own")],
+        "one",
+    );
     assert_eq!(status, 200);
     let event = String::from_utf8(event_source.read_until(b"\n\n")).expect("an event in UTF-8");
-    let id = event.strip_prefix("event: kind\nid: ").and_then(|rest| rest.split('\n').next()).expect("an id").to_owned();
+    let id = event
+        .strip_prefix("event: kind\nid: ")
+        .and_then(|rest| rest.split('\n').next())
+        .expect("an id")
+        .to_owned();
     assert_eq!(event, format!("event: kind\nid: {id}\ndata: one\n\n"));
-    assert!(id.ends_with(":0"), "tags count from 0 in each channel: {id}");
+    assert!(
+        id.ends_with(":0"),
+        "tags count from 0 in each channel: {id}"
+    );
     assert_eq!(post(&server, "/ps-pub?id=other", &[], "x").0, 200);
     assert_eq!(post(&server, "/ps-pub?id=c", &[], "two").0, 200);
-    let resumed = server.connect().request("GET", "/nchan-sub?id=c", &[("Last-Event-ID", &id)], None);
+    let resumed =
+        server
+            .connect()
+            .request("GET", "/nchan-sub?id=c", &[("Last-Event-ID", &id)], None);
     assert_eq!(resumed.text(), "two", "the id leads to the next message");
     let (mut connection, mut cursor) = (server.connect(), None);
     assert_eq!(poll(&mut connection, "/nhpm-poll?id=c", &mut cursor), "one");
     assert_eq!(poll(&mut connection, "/nhpm-poll?id=c", &mut cursor), "two");
-    let info = server.connect().request("GET", "/nhpm-pub?id=c", &[("Accept", "text/json")], None);
-    assert!(info.text().starts_with("{\"messages\": 2, "), "{}", info.text());
+    let info = server
+        .connect()
+        .request("GET", "/nhpm-pub?id=c", &[("Accept", "text/json")], None);
+    assert!(
+        info.text().starts_with("{\"messages\": 2, "),
+        "{}",
+        info.text()
+    );
     assert_eq!(info.head.get("Content-Type"), Some("text/json"));
 }
 
@@ -142,28 +221,75 @@ fn a_push_stream_message_is_seen_by_the_others_in_their_terms() {
 fn messages_of_nhpm_and_nchan_are_seen_by_push_stream() {
     let server = mixed();
     let mut stream = server.follow("/ps-sub?id=c", &[]);
-    assert_eq!(post(&server, "/nchan-pub?id=c", &[("X-EventSource-Event", "kind"), ("Content-Type", "text/x")], "one").0, 201);
-    assert_eq!(post(&server, "/nhpm-pub?id=c", &[("Content-Type", "text/y")], "two").0, 201);
+    assert_eq!(
+        post(
+            &server,
+            "/nchan-pub?id=c",
+            &[("X-EventSource-Event", "kind"), ("Content-Type", "text/x")],
+            "one"
+        )
+        .0,
+        201
+    );
+    assert_eq!(
+        post(
+            &server,
+            "/nhpm-pub?id=c",
+            &[("Content-Type", "text/y")],
+            "two"
+        )
+        .0,
+        201
+    );
     stream.read_until(b"one|kind;two|;");
-    let polled = server.connect().request("GET", "/ps-poll?id=c", &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None);
+    let polled = server.connect().request(
+        "GET",
+        "/ps-poll?id=c",
+        &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")],
+        None,
+    );
     assert_eq!(polled.text(), "one;two;");
     let info = server.connect().request("GET", "/ps-pub?id=c", &[], None);
-    assert!(info.text().contains("\"published_messages\": 2, \"stored_messages\": 2, \"subscribers\": 1"), "{}", info.text());
+    assert!(
+        info.text()
+            .contains("\"published_messages\": 2, \"stored_messages\": 2, \"subscribers\": 1"),
+        "{}",
+        info.text()
+    );
     let first = server.connect().request("GET", "/nhpm-sub?id=c", &[], None);
-    assert_eq!((first.text(), first.head.get("Content-Type"), first.head.get("Etag")), ("one", Some("text/x"), Some("0")));
+    assert_eq!(
+        (
+            first.text(),
+            first.head.get("Content-Type"),
+            first.head.get("Etag")
+        ),
+        ("one", Some("text/x"), Some("0"))
+    );
 }
 
 #[test]
 fn deleting_ends_the_subscribers_of_every_dialect() {
     let server = mixed();
     let mut event_source = server.connect();
-    event_source.send_request("GET", "/nchan-sub?id=c", &[("Accept", "text/event-stream")], None);
+    event_source.send_request(
+        "GET",
+        "/nchan-sub?id=c",
+        &[("Accept", "text/event-stream")],
+        None,
+    );
     event_source.read_head();
     event_source.read_until(b": hi\n\n");
     let mut waiting = server.connect();
     waiting.send_request("GET", "/nhpm-sub?id=c", &[], None);
-    crate::support::wait_until("it waits", || server.get("/nhpm-pub?id=c").text().ends_with("active subscribers: 2"));
-    let deleted = server.connect().request("DELETE", "/ps-pub?id=c", &[], Some(b""));
+    crate::support::wait_until("it waits", || {
+        server
+            .get("/nhpm-pub?id=c")
+            .text()
+            .ends_with("active subscribers: 2")
+    });
+    let deleted = server
+        .connect()
+        .request("DELETE", "/ps-pub?id=c", &[], Some(b""));
     assert_eq!(deleted.head.status, 200);
     assert_eq!(event_source.read_to_close(), b":410: 410 Gone\n\n");
     assert_eq!(waiting.read_response().head.status, 410);
@@ -174,7 +300,12 @@ fn only_the_newest_of_the_waiting_stays_whatever_the_shard() {
     let locations = "set $push_channel_id $arg_id; location = /pub { push_publisher; }
         location = /sub { push_subscriber; push_subscriber_concurrency last; }";
     let server = Server::try_with_conf(&conf("", locations), &["--shards", "3"]).expect("a server");
-    let waiting = |count: &str| server.get("/pub?id=c").text().ends_with(&format!("active subscribers: {count}"));
+    let waiting = |count: &str| {
+        server
+            .get("/pub?id=c")
+            .text()
+            .ends_with(&format!("active subscribers: {count}"))
+    };
     let mut before: Option<Connection> = None;
     for _ in 0..20 {
         let mut next = server.connect();
@@ -199,7 +330,15 @@ fn a_message_stays_until_enough_recipients_had_it() {
     for text in ["1", "2", "3"] {
         post(&server, "/pub?id=c", &[], text);
     }
-    let queued = || server.get("/pub?id=c").text().lines().next().map(str::to_owned).unwrap_or_default();
+    let queued = || {
+        server
+            .get("/pub?id=c")
+            .text()
+            .lines()
+            .next()
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
     assert_eq!(queued(), "queued messages: 2", "never beyond the maximum");
     let begin = server.get("/pub?id=c").head.get("Date").map(str::to_owned);
     assert_eq!(server.get("/sub?id=c").text(), "2");
@@ -221,7 +360,12 @@ fn a_group_is_closed_to_ids_with_slashes() {
         location ~ ^/path/(.*)$ { nchan_subscriber intervalpoll; nchan_channel_id $1; }";
     let server = Server::with_conf(&conf("", locations));
     assert_eq!(post(&server, "/secret?id=x", &[], "hidden").0, 202);
-    for path in ["/open?id=secret/x", "/path/secret/x", "/path/secret%2fx", "/open?id=/secret/x"] {
+    for path in [
+        "/open?id=secret/x",
+        "/path/secret/x",
+        "/path/secret%2fx",
+        "/open?id=/secret/x",
+    ] {
         assert_eq!(server.get(path).head.status, 304, "{path}");
     }
 }
@@ -250,7 +394,8 @@ fn a_back_end_that_never_answers_is_given_up() {
         "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth; }}
         location = /auth {{ internal; proxy_pass http://{address}/; }}"
     );
-    let server = Server::try_with_conf(&conf("", &locations), &["--hook-timeout", "300ms"]).expect("a server");
+    let server = Server::try_with_conf(&conf("", &locations), &["--hook-timeout", "300ms"])
+        .expect("a server");
     assert_eq!(server.get("/ps?id=c").head.status, 504);
 }
 
@@ -259,29 +404,59 @@ fn wrong_directives_are_refused_in_the_words_of_the_modules() {
     let set = "set $push_channel_id $arg_id;";
     for (directives, expected) in [
         ("push_subscriber foo;", "invalid push_subscriber value: foo"),
-        ("push_subscriber a b;", "invalid number of arguments in \"push_subscriber\" directive"),
-        ("push_publisher on;", "invalid number of arguments in \"push_publisher\" directive"),
-        ("push_subscriber; push_subscriber;", "\"push_subscriber\" directive is duplicate"),
-        ("push_subscriber; push_subscriber_concurrency foo;", "invalid push_subscriber_concurrency value: foo"),
+        (
+            "push_subscriber a b;",
+            "invalid number of arguments in \"push_subscriber\" directive",
+        ),
+        (
+            "push_publisher on;",
+            "invalid number of arguments in \"push_publisher\" directive",
+        ),
+        (
+            "push_subscriber; push_subscriber;",
+            "\"push_subscriber\" directive is duplicate",
+        ),
+        (
+            "push_subscriber; push_subscriber_concurrency foo;",
+            "invalid push_subscriber_concurrency value: foo",
+        ),
         (
             "push_publisher; push_max_message_buffer_length 0;",
             "push_max_message_buffer_length cannot be smaller than push_min_message_buffer_length.",
         ),
-        ("push_publisher; push_message_buffer_length x;", "\"push_message_buffer_length\" directive invalid number"),
+        (
+            "push_publisher; push_message_buffer_length x;",
+            "\"push_message_buffer_length\" directive invalid number",
+        ),
         (
             "push_publisher; push_message_buffer_length 3; push_min_message_buffer_length 1;",
             "\"push_min_message_buffer_length\" directive is duplicate",
         ),
-        ("push_publisher; push_message_timeout soon;", "\"push_message_timeout\" directive invalid value"),
+        (
+            "push_publisher; push_message_timeout soon;",
+            "\"push_message_timeout\" directive invalid value",
+        ),
         (
             "push_subscriber; push_authorized_channels_only maybe;",
             "invalid value \"maybe\" in \"push_authorized_channels_only\" directive, it must be \"on\" or \"off\"",
         ),
-        ("push_max_reserved_memory 1m;", "\"push_max_reserved_memory\" directive is not allowed here"),
-        ("push_buffer_size 1m;", "unknown directive \"push_buffer_size\""),
-        ("nchan_subscriber foo;", "invalid nchan_subscriber value: foo"),
+        (
+            "push_max_reserved_memory 1m;",
+            "\"push_max_reserved_memory\" directive is not allowed here",
+        ),
+        (
+            "push_buffer_size 1m;",
+            "unknown directive \"push_buffer_size\"",
+        ),
+        (
+            "nchan_subscriber foo;",
+            "invalid nchan_subscriber value: foo",
+        ),
         ("nchan_publisher foo;", "invalid nchan_publisher value: foo"),
-        ("nchan_channel_id 1 2 3 4 5 6 7 8;", "invalid number of arguments in \"nchan_channel_id\" directive"),
+        (
+            "nchan_channel_id 1 2 3 4 5 6 7 8;",
+            "invalid number of arguments in \"nchan_channel_id\" directive",
+        ),
         (
             "nchan_subscriber; nchan_subscriber_first_message 33;",
             "invalid nchan_subscriber_first_message value: 33, must be 'oldest', 'newest', or a number between -32 and 32",
@@ -290,27 +465,55 @@ fn wrong_directives_are_refused_in_the_words_of_the_modules() {
             "nchan_publisher; nchan_group_location;",
             "Can't have a publisher location and also be a group access location (nchan_group + nchan_publisher)",
         ),
-        ("nchan_subscriber; nchan_subscriber_timeout soon;", "\"nchan_subscriber_timeout\" directive invalid value"),
+        (
+            "nchan_subscriber; nchan_subscriber_timeout soon;",
+            "\"nchan_subscriber_timeout\" directive invalid value",
+        ),
         (
             "nchan_longpoll_multipart_response maybe;",
             "invalid value for nchan_longpoll_multipart_response: maybe;'. Must be 'on', 'off', or 'raw'",
         ),
-        ("nchan_storage_engine foo;", "invalid nchan_storage_engine value: foo"),
-        ("nchan_eventsource_ping_comment \"a\nb\";", "can't contain any newline characters"),
+        (
+            "nchan_storage_engine foo;",
+            "invalid nchan_storage_engine value: foo",
+        ),
+        (
+            "nchan_eventsource_ping_comment \"a\nb\";",
+            "can't contain any newline characters",
+        ),
         ("nchan_nonsense on;", "unknown directive \"nchan_nonsense\""),
     ] {
         let text = conf("", &format!("{set}\nlocation /x {{\n{directives} }}"));
-        let error = Server::try_with_conf(&text, &[]).err().unwrap_or_else(|| panic!("{directives} is taken"));
+        let error = Server::try_with_conf(&text, &[])
+            .err()
+            .unwrap_or_else(|| panic!("{directives} is taken"));
         assert!(error.contains(expected), "{directives}: {error}");
-        assert!(error.contains("nginx.conf:"), "{directives}: it has a place: {error}");
+        assert!(
+            error.contains("nginx.conf:"),
+            "{directives}: it has a place: {error}"
+        );
     }
-    let error = Server::try_with_conf(&conf("", "location /x { push_publisher; }"), &[]).err().expect("a mistake");
-    assert!(error.contains("unknown \"push_channel_id\" variable"), "{error}");
+    let error = Server::try_with_conf(&conf("", "location /x { push_publisher; }"), &[])
+        .err()
+        .expect("a mistake");
+    assert!(
+        error.contains("unknown \"push_channel_id\" variable"),
+        "{error}"
+    );
 }
 
 #[test]
 fn redis_is_not_there_and_says_so() {
-    let server = Server::with_conf(&conf("", "location = /r { nchan_pubsub; nchan_channel_id x; nchan_redis_pass r; }"));
+    let server = Server::with_conf(&conf(
+        "",
+        "location = /r { nchan_pubsub; nchan_channel_id x; nchan_redis_pass r; }",
+    ));
     assert_eq!(server.get("/r").head.status, 503);
-    assert!(server.stderr().contains("the Redis engine of nchan is not served by pushctl"), "{}", server.stderr());
+    assert!(
+        server
+            .stderr()
+            .contains("the Redis engine of nchan is not served by pushctl"),
+        "{}",
+        server.stderr()
+    );
 }

@@ -8,7 +8,11 @@ use crate::support::{Directory, Server, conf, opcode, program};
 
 fn expect_good_end(server: &mut Server) {
     let status = server.wait();
-    assert!(status.success() && !server.stderr().contains("panic"), "{status}: {}", server.stderr());
+    assert!(
+        status.success() && !server.stderr().contains("panic"),
+        "{status}: {}",
+        server.stderr()
+    );
 }
 
 #[test]
@@ -29,7 +33,12 @@ fn sigterm_ends_every_subscriber_properly() {
     let mut waiting = server.connect();
     waiting.send_request("GET", "/lp/a", &[], None);
     let mut idle = server.connect();
-    assert_eq!(idle.request("GET", "/channels-stats", &[], None).head.status, 200);
+    assert_eq!(
+        idle.request("GET", "/channels-stats", &[], None)
+            .head
+            .status,
+        200
+    );
     server.wait_for_subscribers("a", 4);
 
     server.terminate();
@@ -37,9 +46,19 @@ fn sigterm_ends_every_subscriber_properly() {
     assert_eq!(stream.read_body(), b"HEAD||FOOT");
     assert_eq!(events.read_body(), b": \n: bye\n");
     let answer = waiting.read_response();
-    assert_eq!((answer.head.status, answer.head.get("Etag")), (304, Some("W/0")), "{answer:?}");
+    assert_eq!(
+        (answer.head.status, answer.head.get("Etag")),
+        (304, Some("W/0")),
+        "{answer:?}"
+    );
     assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
-    for connection in [&mut stream, &mut events, &mut waiting, &mut websocket, &mut idle] {
+    for connection in [
+        &mut stream,
+        &mut events,
+        &mut waiting,
+        &mut websocket,
+        &mut idle,
+    ] {
         connection.expect_close();
     }
     expect_good_end(&mut server);
@@ -63,7 +82,8 @@ fn a_client_that_does_not_go_cannot_keep_the_server() {
     assert_eq!(half.read_head().status, 100);
     server.terminate();
     expect_good_end(&mut server);
-    let told = "connections did not end within the time of grace and are cut (--grace) connections=1";
+    let told =
+        "connections did not end within the time of grace and are cut (--grace) connections=1";
     assert!(server.stderr().contains(told), "{}", server.stderr());
 }
 
@@ -92,14 +112,23 @@ fn sigquit_lets_requests_finish_whatever_the_time_of_grace() {
     assert_eq!(half.read_head().status, 100);
     let mut follower = server.follow("/sub/a", &[]);
     let mut idle = server.connect();
-    assert_eq!(idle.request("GET", "/channels-stats", &[], None).head.status, 200);
+    assert_eq!(
+        idle.request("GET", "/channels-stats", &[], None)
+            .head
+            .status,
+        200
+    );
     server.signal(Signal::QUIT);
     follower.read_body();
     follower.expect_close();
     idle.expect_close();
     half.send("body");
     let answer = half.read_response();
-    assert_eq!((answer.head.status, answer.head.get("Connection")), (200, Some("close")), "{answer:?}");
+    assert_eq!(
+        (answer.head.status, answer.head.get("Connection")),
+        (200, Some("close")),
+        "{answer:?}"
+    );
     half.expect_close();
     expect_good_end(&mut server);
 }
@@ -115,13 +144,20 @@ fn what_was_acknowledged_comes_before_the_end() {
     server.wait_for_subscribers("a", 300);
     let mut publisher = server.connect();
     for number in 0..20 {
-        let answer = publisher.request("POST", "/pub?id=a", &[], Some(format!("<{number}>").as_bytes()));
+        let answer = publisher.request(
+            "POST",
+            "/pub?id=a",
+            &[],
+            Some(format!("<{number}>").as_bytes()),
+        );
         assert_eq!(answer.head.status, 200, "{answer:?}");
     }
     server.terminate();
     let expected: String = (0..20).map(|number| format!("<{number}>")).collect();
     for follower in &mut followers {
-        let body = String::from_utf8(follower.read_body()).expect("text").replace("\r\n", "");
+        let body = String::from_utf8(follower.read_body())
+            .expect("text")
+            .replace("\r\n", "");
         assert_eq!(body, format!("{expected}FOOT"));
     }
 }
@@ -131,8 +167,12 @@ fn the_first_lines_can_be_pasted_to_publish_and_to_follow() {
     let server = Server::start(&[]);
     let (mut publish, mut follow) = (None, None);
     while publish.is_none() || follow.is_none() {
-        let line = server.stdout_line().unwrap_or_else(|| panic!("publish: {publish:?}, follow: {follow:?}, and no more lines"));
-        let is_about = |words: &[&str]| line.contains(server.address()) && words.iter().any(|word| line.contains(word));
+        let line = server.stdout_line().unwrap_or_else(|| {
+            panic!("publish: {publish:?}, follow: {follow:?}, and no more lines")
+        });
+        let is_about = |words: &[&str]| {
+            line.contains(server.address()) && words.iter().any(|word| line.contains(word))
+        };
         if is_about(&["/pub?id=", " pub "]) {
             publish = Some(line.clone());
         } else if is_about(&["/sub/", "/ev/", " sub "]) {
@@ -140,14 +180,28 @@ fn the_first_lines_can_be_pasted_to_publish_and_to_follow() {
         }
     }
     let publish = publish.expect("the loop found it");
-    let command = publish.find("curl ").or_else(|| publish.find("pushctl ")).map(|start| publish[start..].to_owned());
+    let command = publish
+        .find("curl ")
+        .or_else(|| publish.find("pushctl "))
+        .map(|start| publish[start..].to_owned());
     let command = command.unwrap_or_else(|| panic!("no command in {publish:?}"));
     let program = std::path::PathBuf::from(program());
-    let path = format!("{}:{}", program.parent().unwrap_or(&program).display(), std::env::var("PATH").unwrap_or_default());
-    let output = Command::new("sh").args(["-c", &command]).env("PATH", path).output().expect("a shell");
+    let path = format!(
+        "{}:{}",
+        program.parent().unwrap_or(&program).display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &command])
+        .env("PATH", path)
+        .output()
+        .expect("a shell");
     assert!(output.status.success(), "{command}: {output:?}");
     let statistics = crate::support::object(&server.get("/channels-stats").body);
-    assert_eq!(statistics["published_messages"], 1, "after {command}: {statistics}");
+    assert_eq!(
+        statistics["published_messages"], 1,
+        "after {command}: {statistics}"
+    );
     server.stop();
 }
 
@@ -160,7 +214,10 @@ fn several_addresses_share_the_channels() {
     assert_eq!(follower.read_head().status, 200);
     server.wait_for_subscribers("a", 1);
     server.publish("a", "over the other address");
-    assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("over the other address"));
+    assert_eq!(
+        follower.next_line().map(|message| message.text).as_deref(),
+        Some("over the other address")
+    );
     server.stop();
 }
 
@@ -174,8 +231,14 @@ fn a_unix_socket_is_served() {
     let mut websocket = server.websocket("/ws/a", &[]);
     server.wait_for_subscribers("a", 2);
     server.publish("a", "hi");
-    assert_eq!(follower.next_event().map(|message| message.text).as_deref(), Some("hi"));
-    assert_eq!(websocket.next_text().map(|message| message.text).as_deref(), Some("hi"));
+    assert_eq!(
+        follower.next_event().map(|message| message.text).as_deref(),
+        Some("hi")
+    );
+    assert_eq!(
+        websocket.next_text().map(|message| message.text).as_deref(),
+        Some("hi")
+    );
     server.stop();
 
     // What a killed server leaves behind does not stop the next one.
@@ -188,9 +251,20 @@ fn a_unix_socket_is_served() {
 #[test]
 fn an_address_in_use_is_a_clear_error() {
     let server = Server::start(&[]);
-    let output = Command::new(program()).args(["serve", "--listen", server.address()]).output().expect("the built binary can be started");
+    let output = Command::new(program())
+        .args(["serve", "--listen", server.address()])
+        .output()
+        .expect("the built binary can be started");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "a second server on {} ended with {}", server.address(), output.status);
-    assert!(stderr.contains(server.address()) && stderr.contains("in use"), "{stderr}");
+    assert!(
+        !output.status.success(),
+        "a second server on {} ended with {}",
+        server.address(),
+        output.status
+    );
+    assert!(
+        stderr.contains(server.address()) && stderr.contains("in use"),
+        "{stderr}"
+    );
     server.stop();
 }

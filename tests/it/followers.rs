@@ -1,4 +1,5 @@
-//! Followers of every mode in the situations in which one was once forgotten, dropped or served in the wrong order.
+//! Followers of every mode in the situations in which one was once forgotten, dropped or served in
+//! the wrong order.
 
 use crate::support::{Connection, Server, conf, object};
 use serde_json::Value;
@@ -25,14 +26,21 @@ fn a_long_poll_that_finds_only_unstored_messages_waits_for_the_next() {
     for (publisher, channel) in [("/pub", "b"), ("/pub", "a"), ("/pubn", "b"), ("/pubn", "a")] {
         server.publish("a", "stored");
         let seen = server.get("/poll/a.b1");
-        let unstored = server.connect().request("POST", "/pubn?id=a", &[], Some(b"unstored"));
+        let unstored = server
+            .connect()
+            .request("POST", "/pubn?id=a", &[], Some(b"unstored"));
         assert_eq!(unstored.head.status, 200);
         let mut waiting = server.connect();
         waiting.send_request("GET", "/lp/a/b", &seen.head.cursor(), None);
         server.wait_for_subscribers("a", 1);
         server.wait_for_subscribers("b", 1);
         let next = format!("{publisher} {channel}");
-        let published = server.connect().request("POST", &format!("{publisher}?id={channel}"), &[], Some(next.as_bytes()));
+        let published = server.connect().request(
+            "POST",
+            &format!("{publisher}?id={channel}"),
+            &[],
+            Some(next.as_bytes()),
+        );
         assert_eq!(object(&published.body)["subscribers"], 1, "{next}");
         assert_eq!(waiting.read_response().text(), next);
     }
@@ -42,7 +50,8 @@ fn a_long_poll_that_finds_only_unstored_messages_waits_for_the_next() {
 #[test]
 fn a_follower_whose_socket_is_full_from_the_start_is_dropped() {
     const MESSAGES: usize = 20;
-    // Nothing else is due that could wake whoever looks after deadlines: no pings, and no other thread.
+    // Nothing else is due that could wake whoever looks after deadlines: no pings, and no other
+    // thread.
     let server = server(&["--send-timeout", "1s", "--shards", "1"]);
     let text = vec![b'x'; 1_000_000];
     for _ in 0..MESSAGES {
@@ -67,7 +76,9 @@ fn a_large_backlog_of_several_channels_comes_in_path_order() {
     const LARGE: usize = 60;
     let server = server(&[]);
     let text = |name: &str| format!("{name} {}", "x".repeat(50_000));
-    let mut wanted: Vec<String> = (1..=LARGE).map(|number| text(&format!("a{number}"))).collect();
+    let mut wanted: Vec<String> = (1..=LARGE)
+        .map(|number| text(&format!("a{number}")))
+        .collect();
     server.publish("b", "b1");
     for (number, text) in (1..).zip(&wanted) {
         server.publish("a", text);
@@ -85,7 +96,12 @@ fn a_large_backlog_of_several_channels_comes_in_path_order() {
     for text in wanted {
         let got = String::from_utf8(slow.read_until(b">")).expect("the text is ASCII");
         let name = |text: &str| text.split(' ').next().map(str::to_owned);
-        assert!(got == format!("<{text}>"), "got {:?}, want {:?}", name(&got), name(&text));
+        assert!(
+            got == format!("<{text}>"),
+            "got {:?}, want {:?}",
+            name(&got),
+            name(&text)
+        );
     }
     server.stop();
 }
@@ -111,18 +127,41 @@ fn news_of_a_channel_is_not_swallowed_by_the_backlog_of_another() {
         if attempt % 2 == 0 {
             server.publish(&other, "news");
         } else {
-            assert_eq!(server.connect().request("DELETE", &format!("/pub?id={other}"), &[], None).head.status, 200);
+            assert_eq!(
+                server
+                    .connect()
+                    .request("DELETE", &format!("/pub?id={other}"), &[], None)
+                    .head
+                    .status,
+                200
+            );
         }
-        let last = reader.join().expect("the follower gets the news of both channels");
-        let wanted: &[u8] = if attempt % 2 == 0 { b"<news>" } else { b"<Channel deleted>" };
-        assert!(last.as_deref() == Some(wanted), "the backlog comes before it");
+        let last = reader
+            .join()
+            .expect("the follower gets the news of both channels");
+        let wanted: &[u8] = if attempt % 2 == 0 {
+            b"<news>"
+        } else {
+            b"<Channel deleted>"
+        };
+        assert!(
+            last.as_deref() == Some(wanted),
+            "the backlog comes before it"
+        );
     }
     server.stop();
 }
 
 #[test]
 fn a_follower_of_several_channels_that_misses_messages_is_dropped() {
-    let server = server(&["--shards", "1", "--max-lag", "2m", "--max-stored-messages", "8"]);
+    let server = server(&[
+        "--shards",
+        "1",
+        "--max-lag",
+        "2m",
+        "--max-stored-messages",
+        "8",
+    ]);
     let mut slow = server.connect_with_small_window();
     slow.send_request("GET", "/sub/a/b", &[], None);
     slow.read_head();
@@ -136,7 +175,10 @@ fn a_follower_of_several_channels_that_misses_messages_is_dropped() {
     }
     // It may get what is there, but nothing behind a gap.
     let got = String::from_utf8(slow.read_to_close()).expect("the messages are ASCII");
-    assert!(!got.contains("<a") || got.contains("<a1 "), "messages behind a gap were sent");
+    assert!(
+        !got.contains("<a") || got.contains("<a1 "),
+        "messages behind a gap were sent"
+    );
     server.stop();
 }
 
@@ -147,12 +189,18 @@ static UNASKED: [u8; 40_000] = [b'x'; 40_000];
 fn a_stream_ignores_what_its_client_sends_and_notices_that_it_left() {
     let server = Server::start(&[]);
     let next_event: fn(&mut Connection) -> _ = Connection::next_event;
-    for (path, next) in [("/sub/a", Connection::next_line as fn(&mut Connection) -> _), ("/ev/a", next_event)] {
+    for (path, next) in [
+        ("/sub/a", Connection::next_line as fn(&mut Connection) -> _),
+        ("/ev/a", next_event),
+    ] {
         let mut follower = server.follow(path, &[]);
         server.wait_for_subscribers("a", 1);
         follower.send(UNASKED);
         server.publish("a", path);
-        assert_eq!(next(&mut follower).map(|message| message.text).as_deref(), Some(path));
+        assert_eq!(
+            next(&mut follower).map(|message| message.text).as_deref(),
+            Some(path)
+        );
         drop(follower);
         server.wait_for_subscribers("a", 0);
     }
@@ -182,22 +230,42 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
     let server = Server::start(&[]);
     for (mode, is_news) in [("lp", true), ("lp", false), ("jsonp", true)] {
         let (a, b) = (format!("{mode}{is_news}a"), format!("{mode}{is_news}b"));
-        let (path, poll) = (format!("/{mode}/{a}/{b}?callback=f"), format!("/poll/{a}/{b}"));
+        let (path, poll) = (
+            format!("/{mode}/{a}/{b}?callback=f"),
+            format!("/poll/{a}/{b}"),
+        );
         server.publish(&a, "one");
         server.publish(&b, "two");
         let seen = server.get(&format!("/poll/{a}.b1/{b}.b1"));
         let mut waiting = server.connect();
         waiting.send_request("GET", &path, &seen.head.cursor(), None);
         server.wait_for_subscribers(&b, 1);
-        assert_eq!(server.connect().request("DELETE", &format!("/pub?id={b}"), &[], None).head.status, 200);
+        assert_eq!(
+            server
+                .connect()
+                .request("DELETE", &format!("/pub?id={b}"), &[], None)
+                .head
+                .status,
+            200
+        );
         let told = waiting.read_response();
         assert!(told.text().contains("\"id\":-2,"), "{told:?}");
         if is_news {
             server.publish(&a, "three");
         }
-        let next = server.connect().request("GET", &poll, &told.head.cursor(), None);
-        let texts: Vec<Value> = next.text().lines().map(|line| object(line.as_bytes())["text"].clone()).collect();
-        assert_eq!(texts, if is_news { vec!["three"] } else { vec![] }, "{mode}");
+        let next = server
+            .connect()
+            .request("GET", &poll, &told.head.cursor(), None);
+        let texts: Vec<Value> = next
+            .text()
+            .lines()
+            .map(|line| object(line.as_bytes())["text"].clone())
+            .collect();
+        assert_eq!(
+            texts,
+            if is_news { vec!["three"] } else { vec![] },
+            "{mode}"
+        );
     }
     // The end of the server is told like a time-out.
     server.publish("a", "one");
@@ -207,7 +275,10 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
     server.wait_for_subscribers("a", 1);
     server.terminate();
     let ended = waiting.read_response();
-    assert_eq!((ended.head.status, ended.head.cursor()[1]), (304, seen.head.cursor()[1]));
+    assert_eq!(
+        (ended.head.status, ended.head.cursor()[1]),
+        (304, seen.head.cursor()[1])
+    );
     drop(waiting);
     server.stop();
 }
@@ -216,7 +287,10 @@ fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects
 fn a_deletion_is_told_before_what_came_after_it() {
     let server = Server::start(&["--shards", "1"]);
     let post = |channel: &str, text: &str| {
-        format!("POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+        format!(
+            "POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}",
+            text.len()
+        )
     };
     server.publish("a", "before a");
     server.publish("b", "before b");
@@ -226,24 +300,42 @@ fn a_deletion_is_told_before_what_came_after_it() {
     poll.send_request("GET", "/lp/a/b", &seen.head.cursor(), None);
     server.wait_for_subscribers("b", 2);
     // In one piece, so that the news of `b` is noted first and all of it is served together.
-    let requests =
-        [post("b", "one"), "DELETE /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), post("a", "two"), post("b", "three")];
+    let requests = [
+        post("b", "one"),
+        "DELETE /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+        post("a", "two"),
+        post("b", "three"),
+    ];
     let mut publisher = server.connect();
     publisher.send(requests.concat());
     for _ in requests {
         assert_eq!(publisher.read_response().head.status, 200);
     }
-    let told: Vec<String> = (0..3).filter_map(|_| stream.next_line()).map(|message| message.text).collect();
-    assert_eq!(told, ["one", "Channel deleted", "three"], "every message is a cursor, and that of `three` would pass `two` over");
+    let told: Vec<String> = (0..3)
+        .filter_map(|_| stream.next_line())
+        .map(|message| message.text)
+        .collect();
+    assert_eq!(
+        told,
+        ["one", "Channel deleted", "three"],
+        "every message is a cursor, and that of `three` would pass `two` over"
+    );
     // A poll that goes on with the cursors it is given gets everything, too.
     let mut texts: Vec<String> = Vec::new();
     let mut answer = poll.read_response();
     loop {
-        texts.extend(answer.text().lines().map(|line| object(line.as_bytes())["text"].as_str().expect("a text").to_owned()));
+        texts.extend(answer.text().lines().map(|line| {
+            object(line.as_bytes())["text"]
+                .as_str()
+                .expect("a text")
+                .to_owned()
+        }));
         if texts.last().is_some_and(|text| text == "three") {
             break;
         }
-        answer = server.connect().request("GET", "/lp/a/b", &answer.head.cursor(), None);
+        answer = server
+            .connect()
+            .request("GET", "/lp/a/b", &answer.head.cursor(), None);
     }
     texts.retain(|text| text != "Channel deleted");
     assert_eq!(texts, ["one", "two", "three"]);
@@ -264,13 +356,30 @@ fn a_poll_for_much_is_answered_in_parts_that_lead_on() {
         let (mut ids, mut answers) = (Vec::new(), 0);
         let mut answer = server.get(&format!("/{mode}/large.b{MESSAGES}"));
         while ids.len() < MESSAGES as usize {
-            assert!(answer.body.len() < 2_000_000, "{mode}: an answer of {} bytes", answer.body.len());
-            let lines: Vec<&[u8]> = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+            assert!(
+                answer.body.len() < 2_000_000,
+                "{mode}: an answer of {} bytes",
+                answer.body.len()
+            );
+            let lines: Vec<&[u8]> = answer
+                .body
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .collect();
             assert!(!lines.is_empty(), "{mode}: nothing after {ids:?}");
-            ids.extend(lines.iter().map(|line| object(line)["id"].as_u64().expect("a number")));
+            ids.extend(
+                lines
+                    .iter()
+                    .map(|line| object(line)["id"].as_u64().expect("a number")),
+            );
             answers += 1;
             if ids.len() < MESSAGES as usize {
-                answer = server.connect().request("GET", &format!("/{mode}/large"), &answer.head.cursor(), None);
+                answer = server.connect().request(
+                    "GET",
+                    &format!("/{mode}/large"),
+                    &answer.head.cursor(),
+                    None,
+                );
             }
         }
         assert_eq!(ids, (1..=MESSAGES).collect::<Vec<u64>>(), "{mode}");

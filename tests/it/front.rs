@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use super::support::{Connection, Directory, Nginx, Server, Socket, frame, opcode, program, wait_until};
+use super::support::{
+    Connection, Directory, Nginx, Server, Socket, frame, opcode, program, wait_until,
+};
 
 /// The push locations of a file, with all kinds of patterns.
 const LOCATIONS: &str = r#"
@@ -20,30 +22,52 @@ const LOCATIONS: &str = r#"
 
 #[test]
 fn every_mode_works_through_nginx_in_front() {
-    let text =
-        format!("events {{}} http {{ push_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:{{{{PORT}}}};\n{LOCATIONS} }} }}");
-    let server = Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
+    let text = format!(
+        "events {{}} http {{ push_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:{{{{PORT}}}};\n{LOCATIONS} }} }}"
+    );
+    let server =
+        Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
     let directory = Directory::new("front");
     // The port is put in when nginx starts; until then it is one that can be found again.
     let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
-    let output = Command::new(program()).arg("check").arg(format!("--front={}", server.address())).arg(file).output();
+    let output = Command::new(program())
+        .arg("check")
+        .arg(format!("--front={}", server.address()))
+        .arg(file)
+        .output();
     let output = output.expect("the program runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let front = String::from_utf8(output.stdout).expect("a text").replace("54321", "{{PORT}}");
-    assert!(!front.contains("/app") && front.contains("server_name push.example;"), "{front}");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let front = String::from_utf8(output.stdout)
+        .expect("a text")
+        .replace("54321", "{{PORT}}");
+    assert!(
+        !front.contains("/app") && front.contains("server_name push.example;"),
+        "{front}"
+    );
     let nginx = Nginx::start(&front);
     let get = |path: &str| nginx.connect().request("GET", path, &[], None);
     let subscribed = |count: u64| {
         let stats = get("/stats?id=ch1");
-        stats.head.status == 200 && stats.text().contains(&format!("\"subscribers\": {count}}}"))
+        stats.head.status == 200
+            && stats
+                .text()
+                .contains(&format!("\"subscribers\": {count}}}"))
     };
     let follow = |path: &str| {
         let mut connection = nginx.connect();
         connection.send_request("GET", path, &[], None);
         connection
     };
-    let (mut stream, mut events, mut poll) = (follow("/sub/ch1"), follow("/ev/ch1"), follow("/lp?id=ch1"));
-    assert_eq!((stream.read_head().status, events.read_head().status), (200, 200));
+    let (mut stream, mut events, mut poll) =
+        (follow("/sub/ch1"), follow("/ev/ch1"), follow("/lp?id=ch1"));
+    assert_eq!(
+        (stream.read_head().status, events.read_head().status),
+        (200, 200)
+    );
     assert_eq!(stream.read_until(b"begin"), b"begin");
     let mut websocket = nginx.connect();
     let upgrade = [
@@ -53,31 +77,71 @@ fn every_mode_works_through_nginx_in_front() {
         ("Sec-WebSocket-Version", "13"),
     ];
     websocket.send_request("GET", "/WS/ch1", &upgrade, None);
-    assert_eq!(websocket.read_head().get("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(
+        websocket.read_head().get("Sec-WebSocket-Accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
     wait_until("four follow through nginx", || subscribed(4));
-    let published = nginx.connect().request("POST", "/pub?id=ch1", &[], Some(b"one"));
+    let published = nginx
+        .connect()
+        .request("POST", "/pub?id=ch1", &[], Some(b"one"));
     assert_eq!(published.head.status, 200, "{published:?}");
     assert_eq!(stream.read_until(b"one"), b"one");
     assert!(events.read_until(b"\n\n").ends_with(b"data: one\n\n"));
     assert_eq!(poll.read_response().text(), "one");
     assert_eq!(websocket.read_frame().payload, b"one");
     assert_eq!(
-        nginx.connect().request("GET", "/poll?id=ch1", &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")], None).text(),
+        nginx
+            .connect()
+            .request(
+                "GET",
+                "/poll?id=ch1",
+                &[("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")],
+                None
+            )
+            .text(),
         "one"
     );
     assert_eq!(get("/with%20space/poll?id=ch1").head.status, 304);
     // Cursors and JSONP go through as they are.
     let since = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
-    let call = nginx.connect().request("GET", "/lp?id=ch1&callback=show", &since, None);
-    assert_eq!((call.text(), call.head.get("Content-Type")), ("show([one]);", Some("application/javascript")));
+    let call = nginx
+        .connect()
+        .request("GET", "/lp?id=ch1&callback=show", &since, None);
+    assert_eq!(
+        (call.text(), call.head.get("Content-Type")),
+        ("show([one]);", Some("application/javascript"))
+    );
     let [time, tag] = call.head.cursor();
-    let nothing = nginx.connect().request("GET", "/poll?id=ch1", &[time, tag], None);
-    assert_eq!((nothing.head.status, nothing.head.get("Etag")), (304, Some(tag.1)));
+    let nothing = nginx
+        .connect()
+        .request("GET", "/poll?id=ch1", &[time, tag], None);
+    assert_eq!(
+        (nothing.head.status, nothing.head.get("Etag")),
+        (304, Some(tag.1))
+    );
     // Nothing is held back in the other direction, either.
     websocket.send(frame(opcode::TEXT, b"two"));
-    assert_eq!((stream.read_until(b"two"), events.read_until(b"\n\n")), (b"two".to_vec(), b"data: two\n\n".to_vec()));
-    assert_eq!(nginx.connect().request("POST", "/pub?id=ch1", &[], Some(&[b'x'; 17])).head.status, 413);
-    assert_eq!(nginx.connect().request("DELETE", "/pub?id=ch1", &[], None).head.status, 200);
+    assert_eq!(
+        (stream.read_until(b"two"), events.read_until(b"\n\n")),
+        (b"two".to_vec(), b"data: two\n\n".to_vec())
+    );
+    assert_eq!(
+        nginx
+            .connect()
+            .request("POST", "/pub?id=ch1", &[], Some(&[b'x'; 17]))
+            .head
+            .status,
+        413
+    );
+    assert_eq!(
+        nginx
+            .connect()
+            .request("DELETE", "/pub?id=ch1", &[], None)
+            .head
+            .status,
+        200
+    );
     assert_eq!(events.read_until(b"\n\n"), b"data: Channel deleted\n\n");
     server.stop();
 }
@@ -96,23 +160,55 @@ fn rules_of_locations_hold_in_front_and_behind() {
     location /get {{ push_stream_publisher admin; push_stream_channels_path a; limit_except GET {{ deny all; }} }} }} }}"#,
         users.display()
     );
-    let server = Server::try_with_conf(&text, &["--listen", "127.0.0.1:0", "--real-ip-from", "127.0.0.1"]).expect("the file is served");
+    let server = Server::try_with_conf(
+        &text,
+        &["--listen", "127.0.0.1:0", "--real-ip-from", "127.0.0.1"],
+    )
+    .expect("the file is served");
     let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
-    let output = Command::new(program()).arg("check").arg(format!("--front={}", server.address())).arg(file).output();
+    let output = Command::new(program())
+        .arg("check")
+        .arg(format!("--front={}", server.address()))
+        .arg(file)
+        .output();
     let output = output.expect("the program runs");
     let front = String::from_utf8(output.stdout).expect("a text");
     let has = |lines: &[&str]| {
         let lines = lines.join("\n");
         assert!(front.contains(&lines), "{lines}\nshould be in\n{front}");
     };
-    assert!(front.contains(&format!("--listen {} --real-ip-from 127.0.0.1\n", server.address())), "{front}");
+    assert!(
+        front.contains(&format!(
+            "--listen {} --real-ip-from 127.0.0.1\n",
+            server.address()
+        )),
+        "{front}"
+    );
     has(&["        allow 127.0.0.1;", "        deny all;"]);
     has(&["        allow 192.0.2.0/24;", "        deny all;"]);
-    let password = ["        satisfy any;", "        deny all;", r#"        auth_basic "the \"staff\"";"#];
-    has(&[&password[..], &[&format!("        auth_basic_user_file {};", users.display())]].concat());
-    has(&["        limit_except GET {", "            deny all;", "        }"]);
+    let password = [
+        "        satisfy any;",
+        "        deny all;",
+        r#"        auth_basic "the \"staff\"";"#,
+    ];
+    has(&[
+        &password[..],
+        &[&format!(
+            "        auth_basic_user_file {};",
+            users.display()
+        )],
+    ]
+    .concat());
+    has(&[
+        "        limit_except GET {",
+        "            deny all;",
+        "        }",
+    ]);
     let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
-    let status = |server: &mut super::support::Connection, method: &str, path: &str, headers: &[(&str, &str)]| {
+    let status = |server: &mut super::support::Connection,
+                  method: &str,
+                  path: &str,
+                  headers: &[(&str, &str)]| {
         server.request(method, path, headers, None).head.status
     };
     let secret = [("Authorization", "Basic YW5uYTpzZWNyZXQ=")];
@@ -124,22 +220,59 @@ fn rules_of_locations_hold_in_front_and_behind() {
         ("GET", "/get", &[], 404),
         ("DELETE", "/get", &[], 403),
     ] {
-        assert_eq!(status(&mut nginx.connect(), method, path, headers), expected, "{method} {path} through nginx");
+        assert_eq!(
+            status(&mut nginx.connect(), method, path, headers),
+            expected,
+            "{method} {path} through nginx"
+        );
         // Whoever reaches pushctl directly is who connects, unless nginx is believed.
-        assert_eq!(status(&mut server.connect(), method, path, headers), expected, "{method} {path}");
+        assert_eq!(
+            status(&mut server.connect(), method, path, headers),
+            expected,
+            "{method} {path}"
+        );
     }
     // pushctl sees the clients of nginx: the same rules hold there.
-    let behind = |client: &str, path: &str| server.connect().request("GET", path, &[("X-Real-IP", client)], None).head.status;
-    assert_eq!([behind("192.0.2.7", "/others"), behind("192.0.2.7", "/own"), behind("203.0.113.9", "/others")], [404, 403, 403]);
+    let behind = |client: &str, path: &str| {
+        server
+            .connect()
+            .request("GET", path, &[("X-Real-IP", client)], None)
+            .head
+            .status
+    };
+    assert_eq!(
+        [
+            behind("192.0.2.7", "/others"),
+            behind("192.0.2.7", "/own"),
+            behind("203.0.113.9", "/others")
+        ],
+        [404, 403, 403]
+    );
     server.stop();
 }
 
-/// The configuration that `check --front` prints for a file, and the options of `serve` in its first lines.
+/// The configuration that `check --front` prints for a file, and the options of `serve` in its
+/// first lines.
 fn printed(file: &std::path::Path, address: &str) -> (String, Vec<String>) {
-    let output = Command::new(program()).arg("check").arg(format!("--front={address}")).arg(file).output().expect("the program runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(program())
+        .arg("check")
+        .arg(format!("--front={address}"))
+        .arg(file)
+        .output()
+        .expect("the program runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let front = String::from_utf8(output.stdout).expect("a text");
-    let options = front.lines().find_map(|line| line.strip_prefix("#     ")).expect("options").split(' ').map(str::to_owned).collect();
+    let options = front
+        .lines()
+        .find_map(|line| line.strip_prefix("#     "))
+        .expect("options")
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
     (front, options)
 }
 
@@ -152,8 +285,11 @@ fn serve(file: &std::path::Path, options: &[String]) -> Server {
 
 /// Ports of the loopback that were free a moment ago, all different.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
-    listeners.each_ref().map(|listener| listener.local_addr().expect("bound").port())
+    let listeners =
+        [(); N].map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+    listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().expect("bound").port())
 }
 
 fn at(port: u16) -> Connection {
@@ -177,40 +313,74 @@ fn servers_that_differ_by_their_port_only_work_through_nginx() {
         .find_map(|_| {
             let [port] = free_ports();
             let (front, options) = printed(&file, &format!("127.0.0.1:{port}"));
-            let are_free = (0..3).all(|more| std::net::TcpListener::bind(("127.0.0.1", port + more)).is_ok());
+            let are_free =
+                (0..3).all(|more| std::net::TcpListener::bind(("127.0.0.1", port + more)).is_ok());
             are_free.then(|| (front, serve(&file, &options)))
         })
         .expect("three free ports in a row");
     assert!(!server.stderr().contains("hides"), "{}", server.stderr());
-    let nginx = Nginx::start(&format!("{front} server {{ listen 127.0.0.1:{{{{PORT}}}}; }}"));
+    let nginx = Nginx::start(&format!(
+        "{front} server {{ listen 127.0.0.1:{{{{PORT}}}}; }}"
+    ));
     let mut poll = at(subscriber);
     poll.send_request("GET", "/sub/a", &[], None);
-    wait_until("the poll waits", || at(statistics).request("GET", "/pub?id=a", &[], None).text().contains("\"subscribers\": 1}"));
+    wait_until("the poll waits", || {
+        at(statistics)
+            .request("GET", "/pub?id=a", &[], None)
+            .text()
+            .contains("\"subscribers\": 1}")
+    });
     let published = at(publisher).request("POST", "/pub?id=a", &[], Some(b"through three ports"));
     assert_eq!(published.head.status, 200, "{published:?}");
     assert_eq!(poll.read_response().text(), "through three ports");
     // What is not at a port is not there.
-    assert_eq!(at(publisher).request("GET", "/sub/a", &[], None).head.status, 404);
-    assert_eq!(at(statistics).request("POST", "/pub?id=a", &[], Some(b"x")).head.status, 405);
+    assert_eq!(
+        at(publisher)
+            .request("GET", "/sub/a", &[], None)
+            .head
+            .status,
+        404
+    );
+    assert_eq!(
+        at(statistics)
+            .request("POST", "/pub?id=a", &[], Some(b"x"))
+            .head
+            .status,
+        405
+    );
     drop(nginx);
     server.stop();
     // One address for all of them hides two, which is reported.
     let server = serve(&file, &["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
-    let hidden =
-        |port: u16| server.stderr().contains(&format!("hides a server with push locations (without a name, http://127.0.0.1:{port} "));
-    wait_until("the hidden servers are reported", || hidden(subscriber) && hidden(statistics));
+    let hidden = |port: u16| {
+        server.stderr().contains(&format!(
+            "hides a server with push locations (without a name, http://127.0.0.1:{port} "
+        ))
+    };
+    wait_until("the hidden servers are reported", || {
+        hidden(subscriber) && hidden(statistics)
+    });
     assert!(!hidden(publisher), "{}", server.stderr());
     server.stop();
-    let output = Command::new(program()).args(["serve", "--nginx-conf"]).arg(&file).args(["--listen", "1=127.0.0.1:0"]).output();
+    let output = Command::new(program())
+        .args(["serve", "--nginx-conf"])
+        .arg(&file)
+        .args(["--listen", "1=127.0.0.1:0"])
+        .output();
     let output = output.expect("the program runs");
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the configuration does not listen on 1"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("the configuration does not listen on 1"),
+        "{output:?}"
+    );
 }
 
 #[test]
 fn servers_of_one_port_with_names_and_another_port_keep_their_defaults() {
     let [first, second] = free_ports();
-    let location = |path: &str| format!("location {path} {{ push_stream_publisher; push_stream_channels_path a; }}");
+    let location = |path: &str| {
+        format!("location {path} {{ push_stream_publisher; push_stream_channels_path a; }}")
+    };
     let text = format!(
         "events {{}} http {{ push_stream_shared_memory_size 32M;
         server {{ listen 127.0.0.1:{first}; listen 127.0.0.1:{second}; server_name a; {} }}
@@ -223,10 +393,14 @@ fn servers_of_one_port_with_names_and_another_port_keep_their_defaults() {
     let sockets = directory.path().join("s");
     let (front, options) = printed(&file, &format!("unix:{}", sockets.display()));
     let server = serve(&file, &options);
-    let nginx = Nginx::start(&format!("{front} server {{ listen 127.0.0.1:{{{{PORT}}}}; }}"));
+    let nginx = Nginx::start(&format!(
+        "{front} server {{ listen 127.0.0.1:{{{{PORT}}}}; }}"
+    ));
     let status = |port: u16, host: &str, path: &str| {
         let mut connection = at(port);
-        connection.send(format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n\r\nx"));
+        connection.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n\r\nx"
+        ));
         connection.read_response().head.status
     };
     for (port, host, expected) in [
@@ -236,7 +410,11 @@ fn servers_of_one_port_with_names_and_another_port_keep_their_defaults() {
         (second, "other", [404, 200]),
         (second, "b", [404, 200]),
     ] {
-        assert_eq!([status(port, host, "/a"), status(port, host, "/b")], expected, "{port} {host}");
+        assert_eq!(
+            [status(port, host, "/a"), status(port, host, "/b")],
+            expected,
+            "{port} {host}"
+        );
     }
     drop(nginx);
     server.stop();
@@ -249,31 +427,66 @@ fn internal_locations_are_reached_through_redirects_of_nginx_only() {
     location ~ ^/sub/(.+)$ { internal; push_stream_subscriber polling; push_stream_channels_path $1; } } }";
     let directory = Directory::new("front-internal");
     let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
-    let report = Command::new(program()).arg("check").arg(&file).output().expect("the program runs");
+    let report = Command::new(program())
+        .arg("check")
+        .arg(&file)
+        .output()
+        .expect("the program runs");
     let report = String::from_utf8(report.stdout).expect("a text");
-    assert!(report.contains("requests to this location get 404 unless pushctl itself redirects them"), "{report}");
+    assert!(
+        report.contains("requests to this location get 404 unless pushctl itself redirects them"),
+        "{report}"
+    );
     let socket = format!("unix:{}", directory.path().join("s").display());
     let (front, options) = printed(&file, &socket);
-    assert!(options.ends_with(&["--front-enforces".to_owned(), "internal".to_owned()]), "{options:?}");
+    assert!(
+        options.ends_with(&["--front-enforces".to_owned(), "internal".to_owned()]),
+        "{options:?}"
+    );
     let server = serve(&file, &options);
-    let redirects = "location /open { if ($arg_k != s) { return 403; } rewrite ^ /sub/$arg_c last; }
+    let redirects =
+        "location /open { if ($arg_k != s) { return 403; } rewrite ^ /sub/$arg_c last; }
         location /accel { proxy_pass http://127.0.0.1:{{PORT}}/app; }
         location /app { add_header X-Accel-Redirect /sub/$arg_c; return 204; }
         # Everything else";
-    let nginx = Nginx::start(&front.replace("54321", "{{PORT}}").replace("# Everything else", redirects));
-    assert_eq!(nginx.connect().request("POST", "/pub?id=a", &[], Some(b"hi")).head.status, 200);
+    let nginx = Nginx::start(
+        &front
+            .replace("54321", "{{PORT}}")
+            .replace("# Everything else", redirects),
+    );
+    assert_eq!(
+        nginx
+            .connect()
+            .request("POST", "/pub?id=a", &[], Some(b"hi"))
+            .head
+            .status,
+        200
+    );
     let since = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
     let get = |path: &str| nginx.connect().request("GET", path, &since, None);
     for path in ["/open?c=a&k=s", "/accel?c=a"] {
         let answer = get(path);
-        assert_eq!((answer.head.status, answer.text()), (200, "hi"), "{path}: {answer:?}");
+        assert_eq!(
+            (answer.head.status, answer.text()),
+            (200, "hi"),
+            "{path}: {answer:?}"
+        );
     }
-    assert_eq!([get("/open?c=a").head.status, get("/sub/a").head.status], [403, 404]);
+    assert_eq!(
+        [get("/open?c=a").head.status, get("/sub/a").head.status],
+        [403, 404]
+    );
     server.stop();
     // Without the option `internal` holds for the front, too.
-    let options: Vec<String> = options.into_iter().take_while(|option| option != "--front-enforces").collect();
+    let options: Vec<String> = options
+        .into_iter()
+        .take_while(|option| option != "--front-enforces")
+        .collect();
     let server = serve(&file, &options);
-    assert_eq!([get("/open?c=a&k=s").head.status, get("/sub/a").head.status], [404, 404]);
+    assert_eq!(
+        [get("/open?c=a&k=s").head.status, get("/sub/a").head.status],
+        [404, 404]
+    );
     server.stop();
 }
 
@@ -288,9 +501,20 @@ fn directives_that_pushctl_does_not_enforce_stay_in_force_in_front() {
     let text = text.replace("limit_conn_zone_unknown_to_all x;", "");
     let directory = Directory::new("front-guards");
     let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
-    let report = Command::new(program()).arg("check").arg(&file).output().expect("the program runs");
-    assert_eq!(report.status.code(), Some(2), "it is refused without a front");
-    let (front, options) = printed(&file, &format!("unix:{}", directory.path().join("s").display()));
+    let report = Command::new(program())
+        .arg("check")
+        .arg(&file)
+        .output()
+        .expect("the program runs");
+    assert_eq!(
+        report.status.code(),
+        Some(2),
+        "it is refused without a front"
+    );
+    let (front, options) = printed(
+        &file,
+        &format!("unix:{}", directory.path().join("s").display()),
+    );
     for line in [
         "limit_req_zone $arg_key zone=keys:1m rate=1r/m;",
         "        limit_req zone=keys burst=1 nodelay;",
@@ -301,12 +525,25 @@ fn directives_that_pushctl_does_not_enforce_stay_in_force_in_front() {
     ] {
         assert!(front.lines().any(|known| known == line), "{line}\n{front}");
     }
-    assert!(!front.contains("/other") && !front.contains("$refused"), "{front}");
-    assert_eq!(options.last().map(String::as_str), Some("limit_req,valid_referers,auth_delay"));
+    assert!(
+        !front.contains("/other") && !front.contains("$refused"),
+        "{front}"
+    );
+    assert_eq!(
+        options.last().map(String::as_str),
+        Some("limit_req,valid_referers,auth_delay")
+    );
     let server = serve(&file, &options);
     let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
-    let publish = |key: &str| nginx.connect().request("POST", &format!("/pub?id=a&key={key}"), &[], Some(b"hi"));
-    assert_eq!([publish("one"), publish("one"), publish("two")].map(|answer| answer.head.status), [200; 3]);
+    let publish = |key: &str| {
+        nginx
+            .connect()
+            .request("POST", &format!("/pub?id=a&key={key}"), &[], Some(b"hi"))
+    };
+    assert_eq!(
+        [publish("one"), publish("one"), publish("two")].map(|answer| answer.head.status),
+        [200; 3]
+    );
     let late = publish("one");
     assert_eq!((late.head.status, late.text()), (429, "late"), "{late:?}");
     server.stop();
@@ -342,9 +579,17 @@ fn what_the_front_keeps_is_copied_with_what_it_refers_to() {
     ] {
         assert!(front.contains(lines), "{lines}\nis not in\n{front}");
     }
-    assert!(!front.contains("unused") && !front.contains("proxy_read_timeout 3s"), "{front}");
+    assert!(
+        !front.contains("unused") && !front.contains("proxy_read_timeout 3s"),
+        "{front}"
+    );
     let guards = options.last().expect("options");
-    let expected = ["access_by_lua_block", "auth_digest", "auth_pam", "ssl_verify_client"];
+    let expected = [
+        "access_by_lua_block",
+        "auth_digest",
+        "auth_pam",
+        "ssl_verify_client",
+    ];
     let mut guards: Vec<&str> = guards.split(',').collect();
     guards.sort_unstable();
     assert_eq!(guards, expected);
@@ -366,18 +611,37 @@ fn conditions_on_variables_that_pushctl_does_not_know_decide_in_front() {
     );
     let directory = Directory::new("front-variables");
     let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
-    let report = Command::new(program()).arg("check").arg(&file).output().expect("the program runs");
+    let report = Command::new(program())
+        .arg("check")
+        .arg(&file)
+        .output()
+        .expect("the program runs");
     assert_eq!(report.status.code(), Some(2));
     let report = String::from_utf8(report.stdout).expect("a text");
     for (line, variable) in [(4, "near"), (5, "far"), (6, "two")] {
-        let expected = format!("nginx.conf:{line}: variable \"${variable}\" is used by a rule of a push location");
+        let expected = format!(
+            "nginx.conf:{line}: variable \"${variable}\" is used by a rule of a push location"
+        );
         assert!(report.contains(&expected), "{expected}\n{report}");
     }
-    let (front, options) = printed(&file, &format!("unix:{}", directory.path().join("s").display()));
+    let (front, options) = printed(
+        &file,
+        &format!("unix:{}", directory.path().join("s").display()),
+    );
     let server = serve(&file, &options);
     let nginx = Nginx::start(&front.replace("54321", "{{PORT}}"));
-    let status =
-        |path: &str, from: &str| nginx.connect().request("POST", &format!("{path}?id=a&from={from}"), &[], Some(b"hi")).head.status;
+    let status = |path: &str, from: &str| {
+        nginx
+            .connect()
+            .request(
+                "POST",
+                &format!("{path}?id=a&from={from}"),
+                &[],
+                Some(b"hi"),
+            )
+            .head
+            .status
+    };
     for (path, from, expected) in [
         ("/near", "10.0.0.1", 200),
         ("/near", "192.0.2.1", 403),

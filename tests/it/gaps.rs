@@ -13,7 +13,12 @@ fn publish(server: &Server, channel: &str, count: usize) -> Vec<Cursor> {
     let path = format!("/poll/{channel}.b1");
     let one = |number| {
         let event_id = format!("e{number}");
-        let answer = server.connect().request("POST", &format!("/pub?id={channel}"), &[("Event-Id", &event_id)], Some(b"x"));
+        let answer = server.connect().request(
+            "POST",
+            &format!("/pub?id={channel}"),
+            &[("Event-Id", &event_id)],
+            Some(b"x"),
+        );
         assert_eq!(answer.head.status, 200);
         Cursor::of(&server.get(&path).head)
     };
@@ -30,11 +35,17 @@ struct Cursor {
 impl Cursor {
     fn of(head: &Head) -> Self {
         let [(_, time), (_, tag)] = head.cursor();
-        Self { time: time.to_owned(), tag: tag.to_owned() }
+        Self {
+            time: time.to_owned(),
+            tag: tag.to_owned(),
+        }
     }
 
     fn headers(&self) -> [(&str, &str); 2] {
-        [("If-Modified-Since", &self.time), ("If-None-Match", &self.tag)]
+        [
+            ("If-Modified-Since", &self.time),
+            ("If-None-Match", &self.tag),
+        ]
     }
 }
 
@@ -46,7 +57,10 @@ fn resume(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
 fn objects(answer: &Response) -> Vec<(i64, Option<u64>)> {
     let pair = |line: &str| {
         let value = object(line.as_bytes());
-        (value["id"].as_i64().expect("an id"), value["missed"].as_u64())
+        (
+            value["id"].as_i64().expect("an id"),
+            value["missed"].as_u64(),
+        )
     };
     answer.text().lines().map(pair).collect()
 }
@@ -89,12 +103,30 @@ fn every_mode_tells_what_was_dropped_since_the_cursor() {
             }
             if count > 0 {
                 let gap = next(&mut follower, mode);
-                assert_eq!((&gap["id"], &gap["missed"], &gap["at_least"]), (&(-4).into(), &count.into(), &Value::Null), "{mode} {seen}");
+                assert_eq!(
+                    (&gap["id"], &gap["missed"], &gap["at_least"]),
+                    (&(-4).into(), &count.into(), &Value::Null),
+                    "{mode} {seen}"
+                );
                 let text = format!("{count} messages missed");
-                assert_eq!((&gap["channel"], &gap["text"], &gap["eventid"]), (&"a".into(), &text.into(), &"".into()));
-                let (time, tag) = (gap["time"].as_str().expect("a text"), gap["tag"].as_str().expect("a text"));
-                let again = resume(&server, "/poll/a", &[("If-Modified-Since", time), ("If-None-Match", tag)]);
-                assert_eq!((objects(&again), missed(&again)), (vec![(9, None), (10, None)], None), "a cursor that misses nothing more");
+                assert_eq!(
+                    (&gap["channel"], &gap["text"], &gap["eventid"]),
+                    (&"a".into(), &text.into(), &"".into())
+                );
+                let (time, tag) = (
+                    gap["time"].as_str().expect("a text"),
+                    gap["tag"].as_str().expect("a text"),
+                );
+                let again = resume(
+                    &server,
+                    "/poll/a",
+                    &[("If-Modified-Since", time), ("If-None-Match", tag)],
+                );
+                assert_eq!(
+                    (objects(&again), missed(&again)),
+                    (vec![(9, None), (10, None)], None),
+                    "a cursor that misses nothing more"
+                );
             }
             assert_eq!(next(&mut follower, mode)["id"], 9, "{mode} {seen}");
             assert_eq!(next(&mut follower, mode)["id"], 10);
@@ -102,14 +134,29 @@ fn every_mode_tells_what_was_dropped_since_the_cursor() {
     }
     for mode in ["poll", "lp"] {
         let answer = resume(&server, &format!("/{mode}/a"), &cursors[2].headers());
-        assert_eq!((objects(&answer), missed(&answer)), (vec![(-4, Some(5)), (9, None), (10, None)], Some("5")), "{mode}");
+        assert_eq!(
+            (objects(&answer), missed(&answer)),
+            (vec![(-4, Some(5)), (9, None), (10, None)], Some("5")),
+            "{mode}"
+        );
         let again = resume(&server, "/poll/a", &answer.head.cursor());
-        assert_eq!((again.head.status, missed(&again)), (304, None), "{mode} tells it once");
+        assert_eq!(
+            (again.head.status, missed(&again)),
+            (304, None),
+            "{mode} tells it once"
+        );
     }
     let call = resume(&server, "/jsonp/a?callback=f", &cursors[2].headers());
-    let arguments = call.text().strip_prefix("f([").and_then(|rest| rest.strip_suffix("]);")).expect("a call");
+    let arguments = call
+        .text()
+        .strip_prefix("f([")
+        .and_then(|rest| rest.strip_suffix("]);"))
+        .expect("a call");
     let objects = object(format!("[{arguments}]").as_bytes());
-    assert_eq!((&objects[0]["missed"], &objects[1]["id"]), (&5.into(), &9.into()));
+    assert_eq!(
+        (&objects[0]["missed"], &objects[1]["id"]),
+        (&5.into(), &9.into())
+    );
     server.stop();
 }
 
@@ -124,7 +171,10 @@ fn an_event_id_that_was_dropped_leads_to_the_oldest_message_and_the_gap() {
     assert_eq!((objects(&answer), missed(&answer)), (vec![(6, None)], None));
     let unknown = resume(&server, "/poll/a", &[("Last-Event-ID", "nobody's")]);
     // It may be of an earlier run of the server: what is stored is new to the client.
-    assert_eq!((objects(&unknown), missed(&unknown)), (vec![(-4, Some(4)), (5, None), (6, None)], Some("4+")));
+    assert_eq!(
+        (objects(&unknown), missed(&unknown)),
+        (vec![(-4, Some(4)), (5, None), (6, None)], Some("4+"))
+    );
     server.stop();
 }
 
@@ -133,15 +183,30 @@ fn who_asks_for_all_or_for_news_or_for_a_number_misses_nothing() {
     let server = server();
     let cursors = publish(&server, "a", 6);
     let all = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
-    for (path, headers, status) in [("/poll/a", &all[..], 200), ("/poll/a.b9", &[], 200), ("/poll/a", &[], 304)] {
+    for (path, headers, status) in [
+        ("/poll/a", &all[..], 200),
+        ("/poll/a.b9", &[], 200),
+        ("/poll/a", &[], 304),
+    ] {
         let answer = resume(&server, path, headers);
-        assert_eq!((answer.head.status, missed(&answer)), (status, None), "{path}");
+        assert_eq!(
+            (answer.head.status, missed(&answer)),
+            (status, None),
+            "{path}"
+        );
     }
     // A channel that has dropped nothing has no gaps, and one that is made anew neither.
     server.publish("b", "x");
     let answer = resume(&server, "/poll/b", &cursors[0].headers());
     assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
-    assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);
+    assert_eq!(
+        server
+            .connect()
+            .request("DELETE", "/pub?id=a", &[], None)
+            .head
+            .status,
+        200
+    );
     server.publish("a", "x");
     let answer = resume(&server, "/poll/a", &cursors[0].headers());
     assert_eq!((objects(&answer), missed(&answer)), (vec![(1, None)], None));
@@ -154,14 +219,29 @@ fn far_behind_the_number_is_a_lower_bound() {
     let first = publish(&server, "a", 2).remove(1);
     let mut publisher = server.connect();
     for _ in 0..500 {
-        assert_eq!(publisher.request("POST", "/pub?id=a", &[], Some(b"x")).head.status, 200);
+        assert_eq!(
+            publisher
+                .request("POST", "/pub?id=a", &[], Some(b"x"))
+                .head
+                .status,
+            200
+        );
     }
     let answer = resume(&server, "/poll/a", &first.headers());
     // 498 is the truth.
-    let count = missed(&answer).and_then(|text| text.strip_suffix('+')).and_then(|text| text.parse::<u64>().ok());
-    assert!(count.is_some_and(|count| (249..498).contains(&count)), "{:?}", missed(&answer));
+    let count = missed(&answer)
+        .and_then(|text| text.strip_suffix('+'))
+        .and_then(|text| text.parse::<u64>().ok());
+    assert!(
+        count.is_some_and(|count| (249..498).contains(&count)),
+        "{:?}",
+        missed(&answer)
+    );
     let gap = object(answer.text().lines().next().unwrap_or_default().as_bytes());
-    assert_eq!((gap["missed"].as_u64(), &gap["at_least"]), (count, &true.into()));
+    assert_eq!(
+        (gap["missed"].as_u64(), &gap["at_least"]),
+        (count, &true.into())
+    );
     server.stop();
 }
 
@@ -172,23 +252,47 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
     publish(&server, "a", 5);
     publish(&server, "b", 4);
     let answer = resume(&server, "/poll/a/b/c", &start.headers());
-    let ids = vec![(-4, Some(3)), (-4, Some(2)), (4, None), (5, None), (3, None), (4, None)];
+    let ids = vec![
+        (-4, Some(3)),
+        (-4, Some(2)),
+        (4, None),
+        (5, None),
+        (3, None),
+        (4, None),
+    ];
     assert_eq!((objects(&answer), missed(&answer)), (ids, Some("5")));
     let mut follower = server.connect();
     follower.send_request("GET", "/sub/a/b/c", &start.headers(), None);
     follower.read_head();
     for (channel, count) in [("a", 3), ("b", 2)] {
         let gap = next(&mut follower, "sub");
-        assert_eq!((&gap["channel"], &gap["missed"]), (&channel.into(), &count.into()));
-        let (time, tag) = (gap["time"].as_str().expect("a text"), gap["tag"].as_str().expect("a text"));
-        let again = resume(&server, "/poll/a/b/c", &[("If-Modified-Since", time), ("If-None-Match", tag)]);
+        assert_eq!(
+            (&gap["channel"], &gap["missed"]),
+            (&channel.into(), &count.into())
+        );
+        let (time, tag) = (
+            gap["time"].as_str().expect("a text"),
+            gap["tag"].as_str().expect("a text"),
+        );
+        let again = resume(
+            &server,
+            "/poll/a/b/c",
+            &[("If-Modified-Since", time), ("If-None-Match", tag)],
+        );
         // The next message is one of `a`; the gap of `b` comes after it.
         let rest = vec![(-4, Some(2)), (4, None), (5, None), (3, None), (4, None)];
-        assert_eq!((objects(&again), missed(&again)), (rest, Some("2")), "nothing is passed over");
+        assert_eq!(
+            (objects(&again), missed(&again)),
+            (rest, Some("2")),
+            "nothing is passed over"
+        );
     }
     let details = object(&server.get("/channels-stats").body);
     assert_eq!(details["missed_at_resume"], 14);
-    assert_eq!(object(&server.get("/channels-stats?id=a").body)["dropped_messages"], 3);
+    assert_eq!(
+        object(&server.get("/channels-stats?id=a").body)["dropped_messages"],
+        3
+    );
     server.stop();
 }
 
@@ -196,10 +300,16 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
 fn where_nothing_is_left_the_gap_is_told_all_the_same_and_once() {
     let server = Server::start(&["--message-ttl", "1s"]);
     let cursors = publish(&server, "a", 3);
-    crate::support::wait_until("the messages expire", || object(&server.get("/channels-stats?id=a").body)["stored_messages"] == 0);
+    crate::support::wait_until("the messages expire", || {
+        object(&server.get("/channels-stats?id=a").body)["stored_messages"] == 0
+    });
     for mode in ["poll", "lp"] {
         let answer = resume(&server, &format!("/{mode}/a"), &cursors[0].headers());
-        assert_eq!((answer.head.status, objects(&answer), missed(&answer)), (200, vec![(-4, Some(2))], Some("2")), "{mode}");
+        assert_eq!(
+            (answer.head.status, objects(&answer), missed(&answer)),
+            (200, vec![(-4, Some(2))], Some("2")),
+            "{mode}"
+        );
         let again = resume(&server, "/poll/a", &answer.head.cursor());
         assert_eq!((again.head.status, missed(&again)), (304, None));
     }
@@ -234,7 +344,10 @@ fn locations_of_the_module_are_told_where_they_ask_for_it() {
         follower
     };
     assert_eq!(follow("/sub/a").read_until(b"\n"), b"4 x\n");
-    assert_eq!(follow("/told/a").read_until(b"4 x\n"), b"-4 2 messages missed\n4 x\n");
+    assert_eq!(
+        follow("/told/a").read_until(b"4 x\n"),
+        b"-4 2 messages missed\n4 x\n"
+    );
     let event = String::from_utf8(follow("/told-ev/a").read_until(b"data: x\n")).expect("UTF-8");
     assert!(event.contains("event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages missed\",\"missed\":2,"), "{event}");
     let silent = resume(&server, "/poll/a", &first.headers());
@@ -242,12 +355,20 @@ fn locations_of_the_module_are_told_where_they_ask_for_it() {
     let told = resume(&server, "/told-poll/a", &first.headers());
     assert_eq!((told.text(), missed(&told)), ("x", Some("2")));
     // The numbers of the module alone, unless they are asked for.
-    assert!(!server.get("/channels-stats").text().contains("missed_at_resume"));
+    assert!(
+        !server
+            .get("/channels-stats")
+            .text()
+            .contains("missed_at_resume")
+    );
     for (accept, line) in [
         ("application/json", "\"missed_at_resume\": 10"),
         ("text/plain", "\r\nmissed_at_resume: 10\r\n"),
         ("text/yaml", "\r\n  missed_at_resume: 10\r\n"),
-        ("text/xml", "\r\n  <missed_at_resume>10</missed_at_resume>\r\n"),
+        (
+            "text/xml",
+            "\r\n  <missed_at_resume>10</missed_at_resume>\r\n",
+        ),
     ] {
         let answer = resume(&server, "/channels-stats?details=1", &[("Accept", accept)]);
         assert!(answer.text().contains(line), "{accept}: {}", answer.text());

@@ -21,16 +21,27 @@ fn man_pages_are_fresh() {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     render(&root, "pushctl", &mut files);
-    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
-        render(command, &format!("pushctl-{}", command.get_name()), &mut files);
+    for command in root
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+    {
+        render(
+            command,
+            &format!("pushctl-{}", command.get_name()),
+            &mut files,
+        );
     }
     check("man", &files);
 }
 
 #[test]
 fn completions_are_fresh() {
-    let shells =
-        [(Shell::Bash, "pushctl.bash"), (Shell::Zsh, "_pushctl"), (Shell::Fish, "pushctl.fish"), (Shell::PowerShell, "_pushctl.ps1")];
+    let shells = [
+        (Shell::Bash, "pushctl.bash"),
+        (Shell::Zsh, "_pushctl"),
+        (Shell::Fish, "pushctl.fish"),
+        (Shell::PowerShell, "_pushctl.ps1"),
+    ];
     let mut files = Files::new();
     for (shell, name) in shells {
         files.insert(PathBuf::from("completions").join(name), script(shell));
@@ -41,7 +52,9 @@ fn completions_are_fresh() {
 fn render(command: &Command, name: &str, files: &mut Files) {
     let mut page = Vec::new();
     let command = command.clone().display_name(name.to_owned());
-    clap_mangen::Man::new(command).render(&mut page).expect("a vector takes everything");
+    clap_mangen::Man::new(command)
+        .render(&mut page)
+        .expect("a vector takes everything");
     files.insert(PathBuf::from("man").join(format!("{name}.1")), page);
 }
 
@@ -60,9 +73,24 @@ fn check(directory: &str, expected: &Files) {
     for entry in fs::read_dir(root.join(directory)).expect("the directory is committed") {
         let path = entry.expect("the directory can be read").path();
         let content = fs::read(&path).expect("the file can be read");
-        found.insert(path.strip_prefix(root).expect("it is below the root").to_owned(), content);
+        found.insert(
+            path.strip_prefix(root)
+                .expect("it is below the root")
+                .to_owned(),
+            content,
+        );
     }
-    let all = expected.keys().chain(found.keys()).cloned().collect::<std::collections::BTreeSet<_>>();
-    let stale: Vec<_> = all.into_iter().filter(|path| expected.get(path) != found.get(path)).collect();
-    assert!(stale.is_empty(), "not as the command line is now (set PUSHCTL_BLESS=1 to write them anew): {stale:?}");
+    let all = expected
+        .keys()
+        .chain(found.keys())
+        .cloned()
+        .collect::<std::collections::BTreeSet<_>>();
+    let stale: Vec<_> = all
+        .into_iter()
+        .filter(|path| expected.get(path) != found.get(path))
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "not as the command line is now (set PUSHCTL_BLESS=1 to write them anew): {stale:?}"
+    );
 }

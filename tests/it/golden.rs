@@ -1,9 +1,11 @@
-//! The recorded exchanges of nginx-push-stream-module (`tests/golden/push-stream/`) against the built server.
+//! The recorded exchanges of nginx-push-stream-module (`tests/golden/push-stream/`) against the
+//! built server.
 //!
-//! Every case brings its nginx.conf and gets a server of its own; several run at a time. What is compared: status,
-//! reason, the exact set of headers with their values (`Server` and `Date` apart), bodies, frames, and when connections
-//! end. The recording depends on time (it reads until nothing comes for a while), so a case that differs is tried once
-//! more alone, which the summary says.
+//! Every case brings its nginx.conf and gets a server of its own; several run at a time. What is
+//! compared: status, reason, the exact set of headers with their values (`Server` and `Date`
+//! apart), bodies, frames, and when connections end. The recording depends on time (it reads until
+//! nothing comes for a while), so a case that differs is tried once more alone, which the summary
+//! says.
 //!
 //! `PUSHCTL_GOLDEN=text` runs only the cases whose name contains the text.
 
@@ -30,28 +32,76 @@ const CONFIGURATIONS: &str = "config-errors.json";
 
 /// Cases that are known not to pass, and what they wait for.
 const WAITING: &[(&str, &str)] = &[
-    ("eventsource.lines", "[quirk] lines after a NUL byte get their `data:`, too: clients would not see them"),
-    ("misc.reload_closes_subscribers", "nothing: a reload keeps subscribers, whom the module ends with its old worker processes"),
-    ("polling.if_none_match_equal_etag", "[quirk] nginx's own conditional filter is not imitated"),
-    ("polling.jsonp", "[quirk] an empty callback counts as none instead of breaking the response"),
-    ("publisher.if_none_match_star", "[quirk] nginx's own conditional filter is not imitated"),
-    ("publisher.quotes_in_id", "[security] a channel id is escaped in the info of its channel: it cannot forge fields"),
-    ("publisher.unread_body_on_error", "[quirk] an unread body is discarded, not parsed as the next request"),
-    ("publisher.url_encoding", "[quirk] a NUL byte in an id does not cut it in outputs"),
-    ("websocket.close_from_client", "[quirk] a close with a usual code is answered with a close frame"),
-    ("websocket.fragments", "[quirk] an empty last fragment does not lose the message"),
-    ("websocket.fragment_errors", "[quirk] a text frame within a fragmented message closes, also if it is not final"),
-    ("websocket.frame_with_handshake", "[quirk] a frame in the segment of the handshake is not lost"),
-    ("websocket.templates_if_double_frame", "[quirk] the header is framed once also if an `if` block was taken"),
-    ("websocket.two_frames_one_segment", "[quirk] frames that arrive together do not wait for more data"),
-    ("websocket.utf8", "[quirk] surrogates are not UTF-8 and close"),
+    (
+        "eventsource.lines",
+        "[quirk] lines after a NUL byte get their `data:`, too: clients would not see them",
+    ),
+    (
+        "misc.reload_closes_subscribers",
+        "nothing: a reload keeps subscribers, whom the module ends with its old worker processes",
+    ),
+    (
+        "polling.if_none_match_equal_etag",
+        "[quirk] nginx's own conditional filter is not imitated",
+    ),
+    (
+        "polling.jsonp",
+        "[quirk] an empty callback counts as none instead of breaking the response",
+    ),
+    (
+        "publisher.if_none_match_star",
+        "[quirk] nginx's own conditional filter is not imitated",
+    ),
+    (
+        "publisher.quotes_in_id",
+        "[security] a channel id is escaped in the info of its channel: it cannot forge fields",
+    ),
+    (
+        "publisher.unread_body_on_error",
+        "[quirk] an unread body is discarded, not parsed as the next request",
+    ),
+    (
+        "publisher.url_encoding",
+        "[quirk] a NUL byte in an id does not cut it in outputs",
+    ),
+    (
+        "websocket.close_from_client",
+        "[quirk] a close with a usual code is answered with a close frame",
+    ),
+    (
+        "websocket.fragments",
+        "[quirk] an empty last fragment does not lose the message",
+    ),
+    (
+        "websocket.fragment_errors",
+        "[quirk] a text frame within a fragmented message closes, also if it is not final",
+    ),
+    (
+        "websocket.frame_with_handshake",
+        "[quirk] a frame in the segment of the handshake is not lost",
+    ),
+    (
+        "websocket.templates_if_double_frame",
+        "[quirk] the header is framed once also if an `if` block was taken",
+    ),
+    (
+        "websocket.two_frames_one_segment",
+        "[quirk] frames that arrive together do not wait for more data",
+    ),
+    (
+        "websocket.utf8",
+        "[quirk] surrogates are not UTF-8 and close",
+    ),
 ];
 
 #[test]
 fn recorded_exchanges_are_reproduced() {
     let _turn = turn();
     let wanted = std::env::var("PUSHCTL_GOLDEN").unwrap_or_default();
-    let cases: Vec<Value> = cases().into_iter().filter(|case| name(case).contains(&wanted)).collect();
+    let cases: Vec<Value> = cases()
+        .into_iter()
+        .filter(|case| name(case).contains(&wanted))
+        .collect();
     let mut failed = replay_all(&cases);
     let (mut again, mut unexpected) = (Vec::new(), Vec::new());
     for case in &cases {
@@ -62,24 +112,44 @@ fn recorded_exchanges_are_reproduced() {
                     again.push(name(case));
                     failed.remove(name(case));
                 }
-                Err(second) if second == error => unexpected.push(format!("{}: {error}", name(case))),
-                Err(second) => unexpected.push(format!("{}: {second}\n   and among the others: {error}", name(case))),
+                Err(second) if second == error => {
+                    unexpected.push(format!("{}: {error}", name(case)))
+                }
+                Err(second) => unexpected.push(format!(
+                    "{}: {second}\n   and among the others: {error}",
+                    name(case)
+                )),
             }
         } else if waiting && !failed.contains_key(name(case)) {
             unexpected.push(format!("{} passes: take it out of WAITING", name(case)));
         }
     }
     print_summary(&cases, &failed, &again);
-    assert!(unexpected.is_empty(), "{} cases differ:\n{}", unexpected.len(), unexpected.join("\n"));
-    assert!(!wanted.is_empty() || cases.len() == CASES, "{} cases instead of {CASES}", cases.len());
+    assert!(
+        unexpected.is_empty(),
+        "{} cases differ:\n{}",
+        unexpected.len(),
+        unexpected.join("\n")
+    );
+    assert!(
+        !wanted.is_empty() || cases.len() == CASES,
+        "{} cases instead of {CASES}",
+        cases.len()
+    );
 }
 
 #[test]
 fn every_waiting_case_exists_once() {
     let cases = cases();
     for (number, (waiting, reason)) in WAITING.iter().enumerate() {
-        assert!(cases.iter().any(|case| name(case) == *waiting), "there is no case {waiting}");
-        assert!(WAITING[..number].iter().all(|(other, _)| other != waiting), "{waiting} is there twice");
+        assert!(
+            cases.iter().any(|case| name(case) == *waiting),
+            "there is no case {waiting}"
+        );
+        assert!(
+            WAITING[..number].iter().all(|(other, _)| other != waiting),
+            "{waiting} is there twice"
+        );
         assert!(!reason.is_empty(), "{waiting} waits for nothing");
     }
 }
@@ -94,7 +164,10 @@ fn replay_all(cases: &[Value]) -> BTreeMap<String, String> {
             scope.spawn(|| {
                 while let Some(case) = { queue.lock().expect("no case panics").pop() } {
                     if let Err(error) = replay::run(case) {
-                        failed.lock().expect("no case panics").insert(name(case).to_owned(), error);
+                        failed
+                            .lock()
+                            .expect("no case panics")
+                            .insert(name(case).to_owned(), error);
                     }
                 }
             });
@@ -105,8 +178,19 @@ fn replay_all(cases: &[Value]) -> BTreeMap<String, String> {
 
 /// How long the case waits, so that the longest begin first.
 fn pauses(case: &Value) -> u64 {
-    let steps = case["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-    steps.iter().map(|step| step["ms"].as_u64().or(step["idle_ms"].as_u64()).unwrap_or(100)).sum()
+    let steps = case["steps"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    steps
+        .iter()
+        .map(|step| {
+            step["ms"]
+                .as_u64()
+                .or(step["idle_ms"].as_u64())
+                .unwrap_or(100)
+        })
+        .sum()
 }
 
 fn cases() -> Vec<Value> {
@@ -114,7 +198,11 @@ fn cases() -> Vec<Value> {
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .expect("the folder of recorded cases")
         .map(|entry| entry.expect("an entry of the folder").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json") && !path.ends_with(CONFIGURATIONS))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+                && !path.ends_with(CONFIGURATIONS)
+        })
         .collect();
     files.sort();
     let read = |path: &Path| -> Vec<Value> {
@@ -131,12 +219,22 @@ fn name(case: &Value) -> &str {
 /// Prints past the test runner's capture, so that the numbers are seen when all is well, too.
 fn print_summary(cases: &[Value], failed: &BTreeMap<String, String>, again: &[&str]) {
     let mut out = std::io::stdout().lock();
-    let mut line = |text: String| writeln!(out, "{text}").expect("stdout of the test can be written");
-    line(format!("\ngolden: {} of {} passed", cases.len() - failed.len(), cases.len()));
+    let mut line =
+        |text: String| writeln!(out, "{text}").expect("stdout of the test can be written");
+    line(format!(
+        "\ngolden: {} of {} passed",
+        cases.len() - failed.len(),
+        cases.len()
+    ));
     for name in again {
-        line(format!("golden: {name} passed at the second attempt, alone"));
+        line(format!(
+            "golden: {name} passed at the second attempt, alone"
+        ));
     }
-    for (name, reason) in WAITING.iter().filter(|(name, _)| failed.contains_key(*name)) {
+    for (name, reason) in WAITING
+        .iter()
+        .filter(|(name, _)| failed.contains_key(*name))
+    {
         line(format!("golden: {name} waits for {reason}"));
     }
 }

@@ -1,5 +1,6 @@
-//! Hooks of nchan against clients and back-ends that are up to something: what a back-end is told is what the configuration
-//! says, whatever stands in the request, and requests that nobody waits for are bounded.
+//! Hooks of nchan against clients and back-ends that are up to something: what a back-end is told
+//! is what the configuration says, whatever stands in the request, and requests that nobody waits
+//! for are bounded.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -43,7 +44,9 @@ fn serve(mut stream: TcpStream, answer: &str, log: &Mutex<Vec<String>>) {
             _ => return,
         }
     }
-    log.lock().expect("no thread panics").push(String::from_utf8_lossy(&read).into_owned());
+    log.lock()
+        .expect("no thread panics")
+        .push(String::from_utf8_lossy(&read).into_owned());
     // Who asks may be gone.
     let _ = stream.write_all(answer.as_bytes());
 }
@@ -64,8 +67,17 @@ fn authorized_by(proxy: &str) -> Server {
     Server::with_conf(&conf("", &locations))
 }
 
-fn asked_for(server: &Server, backend: &Backend, path: &str, headers: &[(&str, &str)]) -> (u16, Vec<String>) {
-    let status = server.connect().request("GET", path, headers, None).head.status;
+fn asked_for(
+    server: &Server,
+    backend: &Backend,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, Vec<String>) {
+    let status = server
+        .connect()
+        .request("GET", path, headers, None)
+        .head
+        .status;
     (status, backend.take())
 }
 
@@ -73,13 +85,19 @@ fn asked_for(server: &Server, backend: &Backend, path: &str, headers: &[(&str, &
 fn expect_asked(server: &Server, backend: &Backend, path: &str, target: &str) {
     let (status, asked) = asked_for(server, backend, path, &[]);
     assert_eq!(status, 403, "{path}");
-    assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {asked:?}");
+    assert!(
+        asked.len() == 1 && asked[0].starts_with(&format!("GET {target} HTTP/1.1\r\n")),
+        "{path}: {asked:?}"
+    );
 }
 
 #[test]
 fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
     let backend = Backend::start(FORBIDDEN);
-    let server = authorized_by(&format!("proxy_pass http://{}/auth?id=$whole;", backend.address));
+    let server = authorized_by(&format!(
+        "proxy_pass http://{}/auth?id=$whole;",
+        backend.address
+    ));
     for (path, target) in [
         ("/sub/secret?id=public", "/auth?id=secret"),
         ("/sub/secret,%26id=public", "/auth?id=secret,%26id=public"),
@@ -91,7 +109,11 @@ fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
         expect_asked(&server, &backend, path, target);
     }
     for path in ["/raw/secret%20public", "/raw/secret%0dX-Chan:%20public"] {
-        assert_eq!(asked_for(&server, &backend, path, &[]), (502, Vec::new()), "{path}: it is no address");
+        assert_eq!(
+            asked_for(&server, &backend, path, &[]),
+            (502, Vec::new()),
+            "{path}: it is no address"
+        );
     }
 }
 
@@ -114,17 +136,30 @@ fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
         ("/path/mine%3F/x", "/auth/mine%3F/x/end"),
         ("/path/mine%3Fk=v%23/x?k=w", "/auth/mine%3Fk=v%23/x/end?k=w"),
         ("/args/one?a=%26", "/auth?id=one&h=&a=%26&last"),
-        ("/args/one%26id=two%23?a=1", "/auth?id=one%26id=two%23&h=&a=1&last"),
+        (
+            "/args/one%26id=two%23?a=1",
+            "/auth?id=one%26id=two%23&h=&a=1&last",
+        ),
         ("/all?a=1&b=%26?", "/auth?p=/all&a=1&b=%26?"),
     ] {
         expect_asked(&server, &backend, path, target);
     }
     let (_, asked) = asked_for(&server, &backend, "/args/one", &[("X", "1&id=two #")]);
-    assert!(asked[0].starts_with("GET /auth?id=one&h=1%26id=two%20%23&a=&last HTTP/1.1\r\n"), "{asked:?}");
+    assert!(
+        asked[0].starts_with("GET /auth?id=one&h=1%26id=two%20%23&a=&last HTTP/1.1\r\n"),
+        "{asked:?}"
+    );
     // A back-end could take it for the way to another place.
-    assert_eq!(asked_for(&server, &backend, "/dots?a=..", &[]), (502, Vec::new()));
+    assert_eq!(
+        asked_for(&server, &backend, "/dots?a=..", &[]),
+        (502, Vec::new())
+    );
     for dots in ["..", "%2e%2E", "a%2f..%2fb", "..%5cb"] {
-        assert_eq!(asked_for(&server, &backend, &format!("/raw?a={dots}"), &[]), (502, Vec::new()), "{dots}");
+        assert_eq!(
+            asked_for(&server, &backend, &format!("/raw?a={dots}"), &[]),
+            (502, Vec::new()),
+            "{dots}"
+        );
     }
 }
 
@@ -143,12 +178,28 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
     let server = Server::with_conf(&conf("", &locations));
     let (status, asked) = asked_for(&server, &backend, "/v/a/secret?k=b&x=y", &[]);
     assert_eq!((status, asked.len()), (403, 1));
-    assert!(asked[0].starts_with("GET /ask?id=secret&k=a&uri=/iv/secret&mine=m-a HTTP/1.1\r\n"), "{asked:?}");
-    assert!(asked[0].to_ascii_lowercase().contains("\r\nx-args: k=a\r\n"), "{asked:?}");
-    for (path, target) in [("/cond?id=c", "/allow"), ("/cond?id=secret", "/deny"), ("/ret?id=c&tok=t", "/allow?id=c&tok=t")] {
+    assert!(
+        asked[0].starts_with("GET /ask?id=secret&k=a&uri=/iv/secret&mine=m-a HTTP/1.1\r\n"),
+        "{asked:?}"
+    );
+    assert!(
+        asked[0]
+            .to_ascii_lowercase()
+            .contains("\r\nx-args: k=a\r\n"),
+        "{asked:?}"
+    );
+    for (path, target) in [
+        ("/cond?id=c", "/allow"),
+        ("/cond?id=secret", "/deny"),
+        ("/ret?id=c&tok=t", "/allow?id=c&tok=t"),
+    ] {
         expect_asked(&server, &backend, path, target);
     }
-    assert_eq!(asked_for(&server, &backend, "/ret?id=c", &[]), (401, Vec::new()), "a return is an answer");
+    assert_eq!(
+        asked_for(&server, &backend, "/ret?id=c", &[]),
+        (401, Vec::new()),
+        "a return is an answer"
+    );
     let locations = format!(
         "server_name ~^(?<id>[a-z]+)\\.test$; if ($arg_token != k) {{ return 403; }}
         location ~ ^/s/(?<id>.+)$ {{ nchan_subscriber; nchan_channel_id $id; nchan_authorize_request /auth?x=1; }}
@@ -160,7 +211,12 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
     client.send("GET /s/chan?token=k HTTP/1.1\r\nHost: evil.test\r\n\r\n");
     assert_eq!(client.read_head().status, 403);
     let asked = backend.take();
-    assert!(asked[0].to_ascii_lowercase().contains("\r\nx-id: chan|\r\n"), "{asked:?}");
+    assert!(
+        asked[0]
+            .to_ascii_lowercase()
+            .contains("\r\nx-id: chan|\r\n"),
+        "{asked:?}"
+    );
 }
 
 #[test]
@@ -174,19 +230,35 @@ fn a_back_end_that_is_to_see_no_bodies_sees_none() {
     );
     let server = Server::with_conf(&conf("", &locations));
     for (path, status) in [("/pub", 202), ("/pass", 304)] {
-        assert_eq!(server.connect().request("POST", path, &[], Some(b"message")).head.status, status, "{path}");
+        assert_eq!(
+            server
+                .connect()
+                .request("POST", path, &[], Some(b"message"))
+                .head
+                .status,
+            status,
+            "{path}"
+        );
         let asked = backend.take();
         let head = asked[0].to_ascii_lowercase();
-        assert!(asked.len() == 1 && head.ends_with("\r\n\r\n") && !head.contains("content-length: 7"), "{asked:?}");
+        assert!(
+            asked.len() == 1 && head.ends_with("\r\n\r\n") && !head.contains("content-length: 7"),
+            "{asked:?}"
+        );
     }
 }
 
 #[test]
 fn the_path_of_an_internal_redirection_is_decoded_and_stays_inside() {
-    for (target, status, channel) in
-        [("/in/a%20b", 202, "a%20b"), ("/in/../b", 404, "..%2fb"), ("/in/%2e%2e/b", 404, "..%2fb"), ("in/b", 404, "b")]
-    {
-        let answer = format!("HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    for (target, status, channel) in [
+        ("/in/a%20b", 202, "a%20b"),
+        ("/in/../b", 404, "..%2fb"),
+        ("/in/%2e%2e/b", 404, "..%2fb"),
+        ("in/b", 404, "b"),
+    ] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         let backend = Backend::start(answer.leak());
         let locations = format!(
             "location = /to {{ proxy_pass http://{}; }}
@@ -195,34 +267,63 @@ fn the_path_of_an_internal_redirection_is_decoded_and_stays_inside() {
             backend.address
         );
         let server = Server::with_conf(&conf("", &locations));
-        assert_eq!(server.connect().request("POST", "/to", &[], Some(b"hi")).head.status, status, "{target}");
+        assert_eq!(
+            server
+                .connect()
+                .request("POST", "/to", &[], Some(b"hi"))
+                .head
+                .status,
+            status,
+            "{target}"
+        );
         let there = if status == 202 { 200 } else { 404 };
-        assert_eq!(server.get(&format!("/at/{channel}")).head.status, there, "{target}");
+        assert_eq!(
+            server.get(&format!("/at/{channel}")).head.status,
+            there,
+            "{target}"
+        );
     }
 }
 
 #[test]
 fn headers_of_the_client_do_not_stand_in_for_those_of_the_configuration() {
     let backend = Backend::start(FORBIDDEN);
-    let server = authorized_by(&format!("proxy_pass http://{}/auth; proxy_set_header X-Chan $whole;", backend.address));
+    let server = authorized_by(&format!(
+        "proxy_pass http://{}/auth; proxy_set_header X-Chan $whole;",
+        backend.address
+    ));
     for path in ["/raw/secret,%01", "/raw/secret,%7F"] {
         let (status, asked) = asked_for(&server, &backend, path, &[("X-Chan", "public")]);
-        assert_eq!((status, asked), (502, Vec::new()), "{path}: nothing legal can be said");
+        assert_eq!(
+            (status, asked),
+            (502, Vec::new()),
+            "{path}: nothing legal can be said"
+        );
     }
     for (path, value) in [("/raw/secret", "secret"), ("/sub/secret,%01", "secret,%01")] {
-        let (status, asked) = asked_for(&server, &backend, path, &[("X-Chan", "public"), ("X_Chan", "public"), ("X-Other", "1")]);
+        let (status, asked) = asked_for(
+            &server,
+            &backend,
+            path,
+            &[("X-Chan", "public"), ("X_Chan", "public"), ("X-Other", "1")],
+        );
         assert_eq!((status, asked.len()), (403, 1));
         let head = asked[0].to_ascii_lowercase();
-        assert!(head.contains(&format!("\r\nx-chan: {value}\r\n")) && head.contains("\r\nx-other: 1\r\n"), "{head}");
+        assert!(
+            head.contains(&format!("\r\nx-chan: {value}\r\n"))
+                && head.contains("\r\nx-other: 1\r\n"),
+            "{head}"
+        );
         assert!(!head.contains("public"), "{head}");
     }
 }
 
 #[test]
 fn what_is_no_status_of_an_answer_becomes_502() {
-    for answer in
-        ["HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"]
-    {
+    for answer in [
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
+    ] {
         let backend = Backend::start(answer);
         let server = authorized_by(&format!("proxy_pass http://{}/;", backend.address));
         let (status, asked) = asked_for(&server, &backend, "/sub/x", &[]);
@@ -237,7 +338,11 @@ fn noticed_by(address: &str, options: &[&str]) -> Server {
         location = /came {{ internal; proxy_pass http://{address}/came?id=$nchan_channel_id; }}
         location = /left {{ internal; proxy_pass http://{address}/left?id=$nchan_channel_id; proxy_set_header X-Chan $nchan_channel_id; }}"
     );
-    Server::try_with_conf(&conf("push_stream_shared_memory_size 64m;", &locations), options).expect("a server")
+    Server::try_with_conf(
+        &conf("push_stream_shared_memory_size 64m;", &locations),
+        options,
+    )
+    .expect("a server")
 }
 
 fn follow(server: &Server, id: usize, headers: &[(&str, &str)]) -> Connection {
@@ -252,7 +357,10 @@ fn follow(server: &Server, id: usize, headers: &[(&str, &str)]) -> Connection {
 fn detail(server: &Server, name: &str) -> u64 {
     let text = server.get("/stub?details=1").text().to_owned();
     let statistics: serde_json::Value = serde_json::from_str(&text).expect("statistics in JSON");
-    statistics[name].as_u64().or_else(|| statistics[name].as_str()?.parse().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+    statistics[name]
+        .as_u64()
+        .or_else(|| statistics[name].as_str()?.parse().ok())
+        .unwrap_or_else(|| panic!("{name} in {text}"))
 }
 
 #[test]
@@ -260,18 +368,39 @@ fn notices_to_a_back_end_that_never_answers_are_bounded() {
     // Nobody accepts: the connections wait in the queue of the kernel.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
-    let server = noticed_by(&address, &["--shards", "1", "--max-hook-notices", "10", "--hook-timeout", "2s"]);
+    let server = noticed_by(
+        &address,
+        &[
+            "--shards",
+            "1",
+            "--max-hook-notices",
+            "10",
+            "--hook-timeout",
+            "2s",
+        ],
+    );
     let before = detail(&server, "connection_memory_used");
     let long = "x".repeat(7000);
     for id in 0..30 {
         drop(follow(&server, id, &[("X-Long", &long)]));
     }
-    wait_until("those beyond are dropped", || detail(&server, "dropped_hook_notices") == 50);
+    wait_until("those beyond are dropped", || {
+        detail(&server, "dropped_hook_notices") == 50
+    });
     let most = detail(&server, "connection_memory_used");
-    assert!(most > before + 10 * 7000, "they are charged: {before}, {most}");
-    wait_until("they are given up", || detail(&server, "connection_memory_used") < before + 10 * 7000 / 2);
+    assert!(
+        most > before + 10 * 7000,
+        "they are charged: {before}, {most}"
+    );
+    wait_until("they are given up", || {
+        detail(&server, "connection_memory_used") < before + 10 * 7000 / 2
+    });
     drop(follow(&server, 31, &[]));
-    assert_eq!(detail(&server, "dropped_hook_notices"), 50, "there is room again");
+    assert_eq!(
+        detail(&server, "dropped_hook_notices"),
+        50,
+        "there is room again"
+    );
 }
 
 #[test]
@@ -284,10 +413,14 @@ fn subscribers_that_the_end_of_the_server_sends_away_are_told_of() {
         asked.extend(backend.take());
         asked.len() == followers.len()
     });
-    assert!(asked.iter().all(|head| head.starts_with("GET /came?id=")), "{asked:?}");
+    assert!(
+        asked.iter().all(|head| head.starts_with("GET /came?id=")),
+        "{asked:?}"
+    );
     server.terminate();
     server.wait();
     let left = backend.take();
     assert_eq!(left.len(), followers.len(), "{left:?}");
-    assert!(left.iter().all(|head| head.starts_with("GET /left?id=") && head.to_ascii_lowercase().contains("\r\nx-chan: ")));
+    assert!(left.iter().all(|head| head.starts_with("GET /left?id=")
+        && head.to_ascii_lowercase().contains("\r\nx-chan: ")));
 }

@@ -1,6 +1,8 @@
-//! The shape of the source: which module may know which (design, section 3), module docs, and sizes.
+//! The shape of the source: which module may know which (design, section 3), module docs, and
+//! sizes.
 //!
-//! It reads `src/` as text: `use` lines and paths that begin with `crate::`, `super::` or `pushctl::`, braces included.
+//! It reads `src/` as text: `use` lines and paths that begin with `crate::`, `super::` or
+//! `pushctl::`, braces included.
 
 use std::path::Path;
 
@@ -13,7 +15,8 @@ struct Source {
     text: String,
 }
 
-/// `from` (and everything below it) may use `allowed` (and everything below) of the modules that `of` names.
+/// `from` (and everything below it) may use `allowed` (and everything below) of the modules that
+/// `of` names.
 struct Rule {
     from: &'static str,
     of: &'static [&'static str],
@@ -35,25 +38,90 @@ const SERVER: &[&str] = &[
 ];
 
 const RULES: &[Rule] = &[
-    Rule { from: "bin", of: PARTS, allowed: &["cmd"] },
-    Rule { from: "message", of: PARTS, allowed: &[] },
-    Rule { from: "protocol", of: PARTS, allowed: &["message"] },
-    Rule { from: "client", of: PARTS, allowed: &["message", "protocol"] },
-    Rule { from: "cmd::check", of: PARTS, allowed: &["cmd", "message", "protocol", "server"] },
-    Rule { from: "cmd::serve", of: PARTS, allowed: &["cmd", "message", "protocol", "server"] },
-    Rule { from: "cmd", of: PARTS, allowed: &["client", "message", "protocol"] },
-    Rule { from: "server", of: PARTS, allowed: &["message", "protocol"] },
-    Rule { from: "server::config", of: SERVER, allowed: &[] },
-    Rule { from: "server::broker", of: SERVER, allowed: &["server::config"] },
-    Rule { from: "server::fanout", of: SERVER, allowed: &["server::broker", "server::config"] },
-    Rule { from: "server::dialect", of: SERVER, allowed: &["server::broker", "server::config", "server::fanout"] },
-    Rule { from: "server::publisher", of: SERVER, allowed: BELOW_HTTP },
-    Rule { from: "server::statistics", of: SERVER, allowed: BELOW_HTTP },
-    Rule { from: "server::subscriber", of: SERVER, allowed: BELOW_HTTP },
+    Rule {
+        from: "bin",
+        of: PARTS,
+        allowed: &["cmd"],
+    },
+    Rule {
+        from: "message",
+        of: PARTS,
+        allowed: &[],
+    },
+    Rule {
+        from: "protocol",
+        of: PARTS,
+        allowed: &["message"],
+    },
+    Rule {
+        from: "client",
+        of: PARTS,
+        allowed: &["message", "protocol"],
+    },
+    Rule {
+        from: "cmd::check",
+        of: PARTS,
+        allowed: &["cmd", "message", "protocol", "server"],
+    },
+    Rule {
+        from: "cmd::serve",
+        of: PARTS,
+        allowed: &["cmd", "message", "protocol", "server"],
+    },
+    Rule {
+        from: "cmd",
+        of: PARTS,
+        allowed: &["client", "message", "protocol"],
+    },
+    Rule {
+        from: "server",
+        of: PARTS,
+        allowed: &["message", "protocol"],
+    },
+    Rule {
+        from: "server::config",
+        of: SERVER,
+        allowed: &[],
+    },
+    Rule {
+        from: "server::broker",
+        of: SERVER,
+        allowed: &["server::config"],
+    },
+    Rule {
+        from: "server::fanout",
+        of: SERVER,
+        allowed: &["server::broker", "server::config"],
+    },
+    Rule {
+        from: "server::dialect",
+        of: SERVER,
+        allowed: &["server::broker", "server::config", "server::fanout"],
+    },
+    Rule {
+        from: "server::publisher",
+        of: SERVER,
+        allowed: BELOW_HTTP,
+    },
+    Rule {
+        from: "server::statistics",
+        of: SERVER,
+        allowed: BELOW_HTTP,
+    },
+    Rule {
+        from: "server::subscriber",
+        of: SERVER,
+        allowed: BELOW_HTTP,
+    },
 ];
 
 /// What the endpoints may use.
-const BELOW_HTTP: &[&str] = &["server::broker", "server::config", "server::dialect", "server::fanout"];
+const BELOW_HTTP: &[&str] = &[
+    "server::broker",
+    "server::config",
+    "server::dialect",
+    "server::fanout",
+];
 
 /// Most lines of a file.
 const MOST_LINES: usize = 400;
@@ -79,11 +147,17 @@ fn every_file_says_what_it_is_and_is_short() {
     let mut wrong = Vec::new();
     for source in sources() {
         if !source.text.starts_with("//!") {
-            wrong.push(format!("src/{} does not begin with a module doc", source.path));
+            wrong.push(format!(
+                "src/{} does not begin with a module doc",
+                source.path
+            ));
         }
         let lines = source.text.lines().count();
         if lines > MOST_LINES {
-            wrong.push(format!("src/{} has {lines} lines, at most {MOST_LINES} are allowed", source.path));
+            wrong.push(format!(
+                "src/{} has {lines} lines, at most {MOST_LINES} are allowed",
+                source.path
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -91,25 +165,56 @@ fn every_file_says_what_it_is_and_is_short() {
 
 #[test]
 fn the_rules_see_what_they_forbid() {
-    let source = |module: &str, text: &str| Source { path: String::new(), module: module.to_owned(), text: text.to_owned() };
-    let broken = |source: &Source| source.uses().iter().filter(|(_, used)| broken_rule(&source.module, used).is_some()).count();
+    let source = |module: &str, text: &str| Source {
+        path: String::new(),
+        module: module.to_owned(),
+        text: text.to_owned(),
+    };
+    let broken = |source: &Source| {
+        source
+            .uses()
+            .iter()
+            .filter(|(_, used)| broken_rule(&source.module, used).is_some())
+            .count()
+    };
     for (module, text) in [
         ("client::lp", "use crate::server::config::Config;"),
         ("cmd::sub", "use crate::{message::Message, server::Server};"),
         ("bin::pushctl", "use pushctl::server::Server;"),
-        ("server::broker::log", "use crate::server::{\n    config::Config,\n    http::Status,\n};"),
+        (
+            "server::broker::log",
+            "use crate::server::{\n    config::Config,\n    http::Status,\n};",
+        ),
         ("server::broker::log", "use super::super::fanout::Shard;"),
         ("server::broker", "fn f() { super::dialect::g() }"),
-        ("server::fanout::round", "pub fn f(x: crate::server::http::X) {}"),
-        ("server::dialect::push_stream", "use crate::server::{config, http::Request};"),
+        (
+            "server::fanout::round",
+            "pub fn f(x: crate::server::http::X) {}",
+        ),
+        (
+            "server::dialect::push_stream",
+            "use crate::server::{config, http::Request};",
+        ),
     ] {
         assert_eq!(broken(&source(module, text)), 1, "{module}: {text}");
     }
     for (module, text) in [
-        ("server::broker::log", "use super::{Channel, position::Position};\nuse crate::message::Position;"),
-        ("server::http::router", "use crate::server::{broker::Broker, subscriber, dialect::push_stream};"),
-        ("cmd::serve", "use crate::server::Server; // and crate::client::x is only mentioned"),
-        ("client::lp", "//! not [`crate::server`]\n/// nor crate::server::x\nuse crate::message::Message;"),
+        (
+            "server::broker::log",
+            "use super::{Channel, position::Position};\nuse crate::message::Position;",
+        ),
+        (
+            "server::http::router",
+            "use crate::server::{broker::Broker, subscriber, dialect::push_stream};",
+        ),
+        (
+            "cmd::serve",
+            "use crate::server::Server; // and crate::client::x is only mentioned",
+        ),
+        (
+            "client::lp",
+            "//! not [`crate::server`]\n/// nor crate::server::x\nuse crate::message::Message;",
+        ),
     ] {
         assert_eq!(broken(&source(module, text)), 0, "{module}: {text}");
     }
@@ -118,9 +223,15 @@ fn the_rules_see_what_they_forbid() {
 /// The most special rule about a module decides for each kind of modules.
 fn broken_rule(module: &str, used: &str) -> Option<&'static Rule> {
     for of in [PARTS, SERVER] {
-        let Some(part) = of.iter().find(|part| is_in(used, part)) else { continue };
-        let rule = RULES.iter().find(|rule| rule.of == of && is_in(module, rule.from));
-        if let Some(rule) = rule.filter(|rule| !is_in(module, part) && !rule.allowed.contains(part) && !is_in(rule.from, part)) {
+        let Some(part) = of.iter().find(|part| is_in(used, part)) else {
+            continue;
+        };
+        let rule = RULES
+            .iter()
+            .find(|rule| rule.of == of && is_in(module, rule.from));
+        if let Some(rule) = rule.filter(|rule| {
+            !is_in(module, part) && !rule.allowed.contains(part) && !is_in(rule.from, part)
+        }) {
             return Some(rule);
         }
     }
@@ -129,19 +240,29 @@ fn broken_rule(module: &str, used: &str) -> Option<&'static Rule> {
 
 /// Whether `module` is `ancestor` or below it.
 fn is_in(module: &str, ancestor: &str) -> bool {
-    module.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    module
+        .strip_prefix(ancestor)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 impl Source {
     /// The modules of this crate that the file names, each with its line; comments apart.
     fn uses(&self) -> Vec<(usize, String)> {
-        let code: String = self.text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+        let code: String = self
+            .text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n")
+            .collect();
         let mut found = Vec::new();
         let mut at = 0;
         while at < code.len() {
             let rest = &code[at..];
-            let begins = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-            let Some(prefix) = ["crate::", "super::", "pushctl::"].into_iter().find(|prefix| begins && rest.starts_with(prefix)) else {
+            let begins =
+                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            let Some(prefix) = ["crate::", "super::", "pushctl::"]
+                .into_iter()
+                .find(|prefix| begins && rest.starts_with(prefix))
+            else {
                 at += rest.chars().next().map_or(1, char::len_utf8);
                 continue;
             };
@@ -155,7 +276,10 @@ impl Source {
                 base.pop();
                 tail = up;
             }
-            let tail = tail.strip_prefix("crate::").or_else(|| tail.strip_prefix("pushctl::")).unwrap_or(tail);
+            let tail = tail
+                .strip_prefix("crate::")
+                .or_else(|| tail.strip_prefix("pushctl::"))
+                .unwrap_or(tail);
             expand(&base, tail, &mut |path| found.push((line, path.join("::"))));
             at += prefix.len();
         }
@@ -163,12 +287,16 @@ impl Source {
     }
 }
 
-/// Calls `found` with every path of a use tree: `a::{b, c::d}` gives `a::b` and `a::c::d`. Returns the bytes it took.
+/// Calls `found` with every path of a use tree: `a::{b, c::d}` gives `a::b` and `a::c::d`. Returns
+/// the bytes it took.
 fn expand(base: &[String], tree: &str, found: &mut dyn FnMut(&[String])) -> usize {
     let (mut path, mut at) = (base.to_vec(), 0);
     loop {
         let rest = &tree[at..];
-        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let name: String = rest
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
         at += name.len();
         if !name.is_empty() {
             path.push(name);
@@ -211,7 +339,19 @@ fn sources() -> Vec<Source> {
 }
 
 fn read(root: &Path, path: &Path) -> Source {
-    let short = path.strip_prefix(root).expect("it was found below").to_str().expect("names in UTF-8").to_owned();
-    let module = short.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
-    Source { path: short, module, text: std::fs::read_to_string(path).expect("a file of the source") }
+    let short = path
+        .strip_prefix(root)
+        .expect("it was found below")
+        .to_str()
+        .expect("names in UTF-8")
+        .to_owned();
+    let module = short
+        .trim_end_matches(".rs")
+        .trim_end_matches("/mod")
+        .replace('/', "::");
+    Source {
+        path: short,
+        module,
+        text: std::fs::read_to_string(path).expect("a file of the source"),
+    }
 }

@@ -1,4 +1,5 @@
-//! A mistake in the server, caused on purpose: it costs the connection that it concerns, and nobody else anything.
+//! A mistake in the server, caused on purpose: it costs the connection that it concerns, and nobody
+//! else anything.
 
 use std::time::Instant;
 
@@ -27,7 +28,9 @@ fn follow(server: &Server, path: &str) -> Connection {
 
 /// Followers on one channel or two.
 fn followers(server: &Server) -> Vec<Connection> {
-    let followers = (0..FOLLOWERS).map(|number| follow(server, ["/sub/a/b", "/sub/a", "/sub/b/a"][number % 3])).collect();
+    let followers = (0..FOLLOWERS)
+        .map(|number| follow(server, ["/sub/a/b", "/sub/a", "/sub/b/a"][number % 3]))
+        .collect();
     server.wait_for_subscribers("a", FOLLOWERS as u64);
     followers
 }
@@ -44,37 +47,70 @@ fn texts(connection: &mut Connection, last: &str) -> Vec<String> {
     texts
 }
 
-/// Checks that all but `lost` followers get everything, that numbers and descriptors are right, and that the log has one
-/// line of the panic.
+/// Checks that all but `lost` followers get everything, that numbers and descriptors are right, and
+/// that the log has one line of the panic.
 fn check(server: Server, mut followers: Vec<Connection>, descriptors: usize, lost: usize) {
     server.publish("b", "one more");
     server.publish("a", "last");
-    let ended: Vec<bool> = followers.iter_mut().map(|follower| texts(follower, "last").last().is_none_or(|text| text != "last")).collect();
-    assert_eq!(ended.iter().filter(|ended| **ended).count(), lost, "{ended:?}");
+    let ended: Vec<bool> = followers
+        .iter_mut()
+        .map(|follower| {
+            texts(follower, "last")
+                .last()
+                .is_none_or(|text| text != "last")
+        })
+        .collect();
+    assert_eq!(
+        ended.iter().filter(|ended| **ended).count(),
+        lost,
+        "{ended:?}"
+    );
     server.wait_for_subscribers("a", (followers.len() - lost) as u64);
     drop(followers);
     for channel in ["a", "b"] {
         server.wait_for_subscribers(channel, 0);
     }
-    wait_until("all descriptors are closed", || server.descriptors() <= descriptors);
+    wait_until("all descriptors are closed", || {
+        server.descriptors() <= descriptors
+    });
     let statistics = object(&server.get("/channels-stats").body);
     assert_eq!(statistics["subscribers"], 0);
-    wait_until("the panic is logged", || server.stderr().contains("panic: fault at"));
+    wait_until("the panic is logged", || {
+        server.stderr().contains("panic: fault at")
+    });
     let log = server.stderr();
-    let panics: Vec<&str> = log.lines().filter(|line| line.contains("panic: fault at")).collect();
+    let panics: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("panic: fault at"))
+        .collect();
     assert_eq!(panics.len(), 1, "{log}");
-    assert!(panics[0].contains("its connection is dropped") && panics[0].contains("src/server/"), "{log}");
-    assert!(!log.contains("goes on after"), "delivery and time-keeping were not touched: {log}");
+    assert!(
+        panics[0].contains("its connection is dropped") && panics[0].contains("src/server/"),
+        "{log}"
+    );
+    assert!(
+        !log.contains("goes on after"),
+        "delivery and time-keeping were not touched: {log}"
+    );
     server.stop();
 }
 
 #[test]
 fn a_panic_in_a_request_costs_its_connection() {
-    let Some(server) = faulty("request:20") else { return };
+    let Some(server) = faulty("request:20") else {
+        return;
+    };
     let descriptors = server.descriptors();
     let mut followers = Vec::new();
     for number in 0..4 {
-        followers.push(server.follow(if number % 2 == 0 { "/sub/a" } else { "/sub/a/b" }, &[]));
+        followers.push(server.follow(
+            if number % 2 == 0 {
+                "/sub/a"
+            } else {
+                "/sub/a/b"
+            },
+            &[],
+        ));
     }
     let mut failed = 0;
     for _ in 0..20 {
@@ -90,7 +126,9 @@ fn a_panic_in_a_request_costs_its_connection() {
 fn a_panic_in_a_delivery_costs_its_follower() {
     // Thirteen passes are the beginnings of the followers.
     for pass in ["14", "16", "21", "25"] {
-        let Some(server) = faulty(&format!("delivery:{pass}")) else { return };
+        let Some(server) = faulty(&format!("delivery:{pass}")) else {
+            return;
+        };
         let descriptors = server.descriptors();
         let followers = followers(&server);
         server.publish("a", "first");
@@ -102,13 +140,19 @@ fn a_panic_in_a_delivery_costs_its_follower() {
 #[test]
 fn a_panic_in_a_delivery_by_the_only_publisher_costs_the_follower() {
     // After the beginnings of the followers, and when the publisher has been alone for a while.
-    let Some(server) = faulty("delivery:100") else { return };
+    let Some(server) = faulty("delivery:100") else {
+        return;
+    };
     let descriptors = server.descriptors();
     let followers = followers(&server);
     let mut publisher = server.connect();
     for number in 1..=20 {
-        publisher.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\ntext");
-        assert_eq!(object(&publisher.read_response().body)["published_messages"], number);
+        publisher
+            .send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\ntext");
+        assert_eq!(
+            object(&publisher.read_response().body)["published_messages"],
+            number
+        );
     }
     drop(publisher);
     check(server, followers, descriptors + 1, 1);
@@ -127,7 +171,9 @@ fn a_panic_while_a_follower_comes_or_goes_costs_it_alone() {
         }
         check(server, followers, descriptors + 1, lost);
     }
-    let Some(server) = faulty("attaching:3") else { return };
+    let Some(server) = faulty("attaching:3") else {
+        return;
+    };
     let descriptors = server.descriptors();
     let mut followers = Vec::new();
     for number in 0..6 {
@@ -144,7 +190,9 @@ fn a_panic_while_a_follower_comes_or_goes_costs_it_alone() {
 #[test]
 fn a_repeated_poll_that_fails_costs_its_connection() {
     // The second one: the first was remembered, and is not routed again.
-    let Some(server) = faulty("repeated poll:2") else { return };
+    let Some(server) = faulty("repeated poll:2") else {
+        return;
+    };
     server.publish("a", "text");
     let newest = server.get("/poll/a.b1");
     let [(date, at), (tag, of)] = newest.head.cursor();
@@ -165,26 +213,51 @@ fn a_repeated_poll_that_fails_costs_its_connection() {
 
 #[test]
 fn a_list_that_fails_is_answered_with_500() {
-    let Some(server) = faulty("list:1") else { return };
+    let Some(server) = faulty("list:1") else {
+        return;
+    };
     server.publish("a", "text");
     let mut follower = server.follow("/sub/a", &[]);
     let mut client = server.connect();
-    assert_eq!(client.request("GET", "/channels-stats?id=ALL", &[], None).head.status, 500);
+    assert_eq!(
+        client
+            .request("GET", "/channels-stats?id=ALL", &[], None)
+            .head
+            .status,
+        500
+    );
     client.expect_close();
-    wait_until("the panic is logged", || server.stderr().contains("its list is answered with 500"));
-    assert_eq!(object(&server.get("/channels-stats?id=ALL").body)["infos"][0]["channel"], "a");
+    wait_until("the panic is logged", || {
+        server.stderr().contains("its list is answered with 500")
+    });
+    assert_eq!(
+        object(&server.get("/channels-stats?id=ALL").body)["infos"][0]["channel"],
+        "a"
+    );
     assert_eq!(object(&server.get("/channels-stats").body)["panics"], 1);
     server.publish("a", "next");
-    assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("next"));
+    assert_eq!(
+        follower.next_line().map(|message| message.text).as_deref(),
+        Some("next")
+    );
     server.stop();
 }
 
 #[test]
 fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
     // The first request is that of `faulty`.
-    let Some(server) = faulty("request:2+") else { return };
+    let Some(server) = faulty("request:2+") else {
+        return;
+    };
     let (begin, mut panics) = (Instant::now(), 0);
-    let lines = || -> Vec<String> { server.stderr().lines().filter(|line| line.contains("panic: fault at")).map(str::to_owned).collect() };
+    let lines = || -> Vec<String> {
+        server
+            .stderr()
+            .lines()
+            .filter(|line| line.contains("panic: fault at"))
+            .map(str::to_owned)
+            .collect()
+    };
     // Until a line tells of all that came before it.
     wait_until("lines that were left out are counted", || {
         for _ in 0..20 {
@@ -196,11 +269,24 @@ fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
         lines().len() >= 3
     });
     let lines = lines();
-    let left_out = |line: &String| line.split("left_out=").nth(1)?.split_whitespace().next()?.parse::<u64>().ok();
+    let left_out = |line: &String| {
+        line.split("left_out=")
+            .nth(1)?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    };
     let left_out: Vec<u64> = lines.iter().filter_map(left_out).collect();
     let told = left_out.iter().sum::<u64>() + lines.len() as u64;
     assert_eq!((left_out.len(), left_out[0]), (lines.len(), 0), "{lines:?}");
-    assert!(left_out[1] > 0 && told <= panics && told + 40 > panics, "{panics} panics: {lines:?}");
-    assert!(lines.len() as u64 <= begin.elapsed().as_secs() + 2, "{lines:?}");
+    assert!(
+        left_out[1] > 0 && told <= panics && told + 40 > panics,
+        "{panics} panics: {lines:?}"
+    );
+    assert!(
+        lines.len() as u64 <= begin.elapsed().as_secs() + 2,
+        "{lines:?}"
+    );
     server.stop();
 }

@@ -1,5 +1,6 @@
-//! The ledger: many publishers, and subscribers of every mode that come and go with their cursors. Each must get exactly
-//! the messages after its cursor, in order: thousands of attachments, no loss, no duplicate.
+//! The ledger: many publishers, and subscribers of every mode that come and go with their cursors.
+//! Each must get exactly the messages after its cursor, in order: thousands of attachments, no
+//! loss, no duplicate.
 //!
 //! The choices come from fixed seeds; how the threads meet does not, which is the point.
 
@@ -20,8 +21,9 @@ const PUBLISHERS: usize = 8;
 const SUBSCRIBERS: usize = 25;
 /// Attachments of each of them.
 const ATTACHMENTS: usize = 200;
-/// Attachments for each message. A subscriber takes about as many messages of a channel in one attachment as are published
-/// there meanwhile, so that it is sometimes behind and sometimes waits for the next.
+/// Attachments for each message. A subscriber takes about as many messages of a channel in one
+/// attachment as are published there meanwhile, so that it is sometimes behind and sometimes waits
+/// for the next.
 const ATTACHMENTS_PER_MESSAGE: usize = 2;
 /// Messages that are published before anybody has attached.
 const HEAD_START: usize = 200;
@@ -77,7 +79,11 @@ impl Scene {
 
     /// Waits while that holds, but not for long.
     fn wait_while(&self, condition: impl Fn(&Counts) -> bool) {
-        let waited = self.counted.wait_timeout_while(self.counts(), PATIENCE, |counts| counts.active > 0 && condition(counts));
+        let waited = self
+            .counted
+            .wait_timeout_while(self.counts(), PATIENCE, |counts| {
+                counts.active > 0 && condition(counts)
+            });
         drop(waited.expect("nobody panics with the lock"));
     }
 
@@ -88,17 +94,27 @@ impl Scene {
         let mut connection = self.server.connect();
         let mut number = 0;
         while self.counts().active > 0 {
-            self.wait_while(|counts| counts.published > HEAD_START + counts.attachments / ATTACHMENTS_PER_MESSAGE);
+            self.wait_while(|counts| {
+                counts.published > HEAD_START + counts.attachments / ATTACHMENTS_PER_MESSAGE
+            });
             number += 1;
             let text = format!("{publisher} {number} {}", "x".repeat(random.below(80)));
             let mut channels = vec![random.below(CHANNELS)];
             if random.one_in(20) {
                 channels.push((channels[0] + 1) % CHANNELS);
             }
-            let ids: Vec<String> = channels.iter().map(|channel| format!("l{channel}")).collect();
+            let ids: Vec<String> = channels
+                .iter()
+                .map(|channel| format!("l{channel}"))
+                .collect();
             let event_id = format!("{publisher}-{number}");
             let path = format!("/pub?id={}", ids.join("/"));
-            let answer = connection.request("POST", &path, &[("Event-Id", &event_id)], Some(text.as_bytes()));
+            let answer = connection.request(
+                "POST",
+                &path,
+                &[("Event-Id", &event_id)],
+                Some(text.as_bytes()),
+            );
             assert_eq!(answer.head.status, 200, "{answer:?}");
             for channel in channels {
                 acknowledged[channel].push(text.clone());
@@ -124,7 +140,8 @@ impl Scene {
     }
 }
 
-/// Takes a subscriber out of the count, also when it panics: the publishers go on until there is none.
+/// Takes a subscriber out of the count, also when it panics: the publishers go on until there is
+/// none.
 struct Leaving<'a>(&'a Scene);
 
 impl Drop for Leaving<'_> {
@@ -138,23 +155,40 @@ fn every_subscriber_gets_exactly_what_follows_its_cursor() {
     let _turn = turn();
     let scene = Scene {
         server: Server::start(&["--max-stored-messages", "100000"]),
-        counts: Mutex::new(Counts { attachments: 0, published: 0, active: SUBSCRIBERS }),
+        counts: Mutex::new(Counts {
+            attachments: 0,
+            published: 0,
+            active: SUBSCRIBERS,
+        }),
         counted: Condvar::new(),
     };
     let (acknowledged, mut subscribers) = std::thread::scope(|scope| {
         let scene = &scene;
-        let publishers: Vec<_> = (0..PUBLISHERS).map(|number| scope.spawn(move || scene.publish(number))).collect();
-        let subscribers: Vec<_> = (0..SUBSCRIBERS).map(|number| scope.spawn(move || scene.subscribe(number))).collect();
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|number| scope.spawn(move || scene.publish(number)))
+            .collect();
+        let subscribers: Vec<_> = (0..SUBSCRIBERS)
+            .map(|number| scope.spawn(move || scene.subscribe(number)))
+            .collect();
         let mut acknowledged = vec![Vec::new(); CHANNELS];
-        let subscribers: Vec<Subscriber> = subscribers.into_iter().map(|thread| thread.join().expect("see the panic above")).collect();
+        let subscribers: Vec<Subscriber> = subscribers
+            .into_iter()
+            .map(|thread| thread.join().expect("see the panic above"))
+            .collect();
         for publisher in publishers {
-            for (all, texts) in acknowledged.iter_mut().zip(publisher.join().expect("see the panic above")) {
+            for (all, texts) in acknowledged
+                .iter_mut()
+                .zip(publisher.join().expect("see the panic above"))
+            {
                 all.push(texts);
             }
         }
         (acknowledged, subscribers)
     });
-    let counts: Vec<usize> = acknowledged.iter().map(|publishers| publishers.iter().map(Vec::len).sum()).collect();
+    let counts: Vec<usize> = acknowledged
+        .iter()
+        .map(|publishers| publishers.iter().map(Vec::len).sum())
+        .collect();
     for subscriber in &mut subscribers {
         subscriber.attach_to_the_end(&scene.server, &counts);
     }
@@ -162,20 +196,32 @@ fn every_subscriber_gets_exactly_what_follows_its_cursor() {
     scene.server.stop();
 }
 
-/// Every subscriber knows the same texts, they are those that were acknowledged, and each publisher's are in its order.
+/// Every subscriber knows the same texts, they are those that were acknowledged, and each
+/// publisher's are in its order.
 fn check_ledger(acknowledged: &[Vec<Vec<String>>], subscribers: &[Subscriber]) {
     let mut ledger: BTreeMap<usize, &[String]> = BTreeMap::new();
     for subscriber in subscribers {
         for (channel, texts) in subscriber.texts() {
-            assert_eq!(*ledger.entry(channel).or_insert(texts), texts, "two subscribers of l{channel} know different messages");
+            assert_eq!(
+                *ledger.entry(channel).or_insert(texts),
+                texts,
+                "two subscribers of l{channel} know different messages"
+            );
         }
     }
     assert_eq!(ledger.len(), CHANNELS, "somebody follows every channel");
     for (channel, texts) in ledger {
         for (publisher, mine) in acknowledged[channel].iter().enumerate() {
             let prefix = format!("{publisher} ");
-            let received: Vec<&String> = texts.iter().filter(|text| text.starts_with(&prefix)).collect();
-            assert_eq!(received, mine.iter().collect::<Vec<_>>(), "messages of publisher {publisher} on l{channel}");
+            let received: Vec<&String> = texts
+                .iter()
+                .filter(|text| text.starts_with(&prefix))
+                .collect();
+            assert_eq!(
+                received,
+                mine.iter().collect::<Vec<_>>(),
+                "messages of publisher {publisher} on l{channel}"
+            );
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Every limit that rejects something says so in the log, with the option that sets it, and not more than once per second.
+//! Every limit that rejects something says so in the log, with the option that sets it, and not
+//! more than once per second.
 
 use crate::support::{Connection, Server, frame, opcode, wait_until};
 
-/// Starts a server, does what the limit is for until the log names the option, and checks that the log is not flooded.
+/// Starts a server, does what the limit is for until the log names the option, and checks that the
+/// log is not flooded.
 fn check(args: &[&str], option: &str, mut exceed: impl FnMut(&Server)) {
     let server = Server::start(args);
     wait_until(&format!("the log names {option}"), || {
@@ -13,11 +15,18 @@ fn check(args: &[&str], option: &str, mut exceed: impl FnMut(&Server)) {
         exceed(&server);
     }
     let stderr = server.stderr();
-    let mut seconds: Vec<&str> =
-        stderr.lines().filter(|line| line.contains(&format!("({option}"))).filter_map(|line| line.get(..19)).collect();
+    let mut seconds: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.contains(&format!("({option}")))
+        .filter_map(|line| line.get(..19))
+        .collect();
     let lines = seconds.len();
     seconds.dedup();
-    assert_eq!(lines, seconds.len(), "more than one line in a second: {stderr}");
+    assert_eq!(
+        lines,
+        seconds.len(),
+        "more than one line in a second: {stderr}"
+    );
     server.stop();
 }
 
@@ -43,17 +52,29 @@ fn limits_on_channels_and_subscribers_are_logged() {
         post(server, &format!("/pub?id=c{number}"), &[], b"x");
     });
     let mut first: Option<Connection> = None;
-    check(&["--max-subscribers-per-channel", "1"], "--max-subscribers-per-channel", |server| {
-        first.get_or_insert_with(|| server.follow("/sub/a", &[]));
-        assert_eq!(server.get("/sub/a").head.status, 403);
-        server.connect().upgrade("/ws/a", &[]);
-    });
-    check(&["--max-channels-per-request", "2"], "--max-channels-per-request", |server| {
-        assert_eq!(server.get("/poll/a/b/c").head.status, 400);
-    });
-    check(&["--max-channel-id-length", "2"], "--max-channel-id-length", |server| {
-        assert_eq!(server.get("/poll/abc").head.status, 400);
-    });
+    check(
+        &["--max-subscribers-per-channel", "1"],
+        "--max-subscribers-per-channel",
+        |server| {
+            first.get_or_insert_with(|| server.follow("/sub/a", &[]));
+            assert_eq!(server.get("/sub/a").head.status, 403);
+            server.connect().upgrade("/ws/a", &[]);
+        },
+    );
+    check(
+        &["--max-channels-per-request", "2"],
+        "--max-channels-per-request",
+        |server| {
+            assert_eq!(server.get("/poll/a/b/c").head.status, 400);
+        },
+    );
+    check(
+        &["--max-channel-id-length", "2"],
+        "--max-channel-id-length",
+        |server| {
+            assert_eq!(server.get("/poll/abc").head.status, 400);
+        },
+    );
 }
 
 #[test]
@@ -66,18 +87,41 @@ fn limits_on_sizes_are_logged() {
     });
     let batch = [("Content-Type", "application/x-ndjson")];
     check(&["--max-batch-size", "10"], "--max-batch-size", |server| {
-        assert_eq!(post(server, "/pub?id=a", &batch, b"{\"text\":\"a\"}\n{\"text\":\"b\"}\n"), 413);
+        assert_eq!(
+            post(
+                server,
+                "/pub?id=a",
+                &batch,
+                b"{\"text\":\"a\"}\n{\"text\":\"b\"}\n"
+            ),
+            413
+        );
     });
-    check(&["--max-header-size", "1k"], "--max-header-size", |server| {
-        let long = "x".repeat(2000);
-        assert_eq!(server.connect().request("GET", "/pub", &[("X", &long)], None).head.status, 400);
-        assert_eq!(server.get(&format!("/pub?id={long}")).head.status, 414);
-    });
-    check(&["--max-websocket-message-size", "10"], "--max-websocket-message-size", |server| {
-        let mut websocket = server.websocket("/ws/a", &[]);
-        websocket.send(frame(opcode::TEXT, b"12345678901"));
-        assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
-    });
+    check(
+        &["--max-header-size", "1k"],
+        "--max-header-size",
+        |server| {
+            let long = "x".repeat(2000);
+            assert_eq!(
+                server
+                    .connect()
+                    .request("GET", "/pub", &[("X", &long)], None)
+                    .head
+                    .status,
+                400
+            );
+            assert_eq!(server.get(&format!("/pub?id={long}")).head.status, 414);
+        },
+    );
+    check(
+        &["--max-websocket-message-size", "10"],
+        "--max-websocket-message-size",
+        |server| {
+            let mut websocket = server.websocket("/ws/a", &[]);
+            websocket.send(frame(opcode::TEXT, b"12345678901"));
+            assert_eq!(websocket.read_frame().opcode(), opcode::CLOSE);
+        },
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Lists of channels at `/channels-stats`: however long they are, nobody waits for them but who asked.
+//! Lists of channels at `/channels-stats`: however long they are, nobody waits for them but who
+//! asked.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,15 +11,28 @@ use crate::support::{Connection, Directory, Server, conf, object, turn, wait_unt
 
 /// Makes channels `c0`, `c1` and so on, with something behind.
 fn make_channels(server: &Server, count: usize, behind: &str) {
-    let lines: String = (0..count).map(|number| format!("{{\"channel\":\"c{number}{behind}\",\"text\":\"t\"}}\n")).collect();
-    let made = server.connect().request("POST", "/pub", &[("Content-Type", "application/x-ndjson")], Some(lines.as_bytes()));
+    let lines: String = (0..count)
+        .map(|number| format!("{{\"channel\":\"c{number}{behind}\",\"text\":\"t\"}}\n"))
+        .collect();
+    let made = server.connect().request(
+        "POST",
+        "/pub",
+        &[("Content-Type", "application/x-ndjson")],
+        Some(lines.as_bytes()),
+    );
     assert_eq!(object(&made.body)["published"], count, "{}", made.text());
 }
 
 /// The ids of a list, in its order.
 fn ids(body: &[u8]) -> Vec<String> {
-    let infos = object(body)["infos"].as_array().cloned().unwrap_or_default();
-    infos.iter().map(|info| info["channel"].as_str().unwrap_or_default().to_owned()).collect()
+    let infos = object(body)["infos"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    infos
+        .iter()
+        .map(|info| info["channel"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
@@ -29,16 +43,33 @@ fn a_long_list_comes_whole_and_the_connection_goes_on() {
     let all: Vec<String> = (0..CHANNELS).map(|number| format!("c{number}")).collect();
     let mut connection = server.connect();
     // With a body that nobody wants, and a request behind it.
-    connection.send("GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody");
+    connection.send(
+        "GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody",
+    );
     connection
         .send("GET /channels-stats?id=c49* HTTP/1.1\r\nHost: localhost\r\n\r\nGET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let list = connection.read_response();
-    assert!(list.body.len() > 500_000, "longer than what is written at once: {}", list.body.len());
-    assert_eq!((list.head.get("Connection"), list.head.get("Content-Length")), (Some("keep-alive"), Some(&*list.body.len().to_string())));
+    assert!(
+        list.body.len() > 500_000,
+        "longer than what is written at once: {}",
+        list.body.len()
+    );
+    assert_eq!(
+        (list.head.get("Connection"), list.head.get("Content-Length")),
+        (Some("keep-alive"), Some(&*list.body.len().to_string()))
+    );
     assert_eq!(ids(&list.body), all);
     let expected: Vec<&String> = all.iter().filter(|id| id.starts_with("c49")).collect();
-    assert_eq!(ids(&connection.read_response().body).iter().collect::<Vec<_>>(), expected);
-    assert_eq!(object(&connection.read_response().body)["channels"], Value::from(CHANNELS));
+    assert_eq!(
+        ids(&connection.read_response().body)
+            .iter()
+            .collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(
+        object(&connection.read_response().body)["channels"],
+        Value::from(CHANNELS)
+    );
     connection.send("GET /channels-stats?id=ALL HTTP/1.0\r\n\r\n");
     assert_eq!(ids(&connection.read_response().body), all);
     connection.expect_close();
@@ -56,22 +87,50 @@ fn a_list_has_the_headers_and_the_compression_of_its_location() {
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
     make_channels(&server, 3000, "");
     let plain = server.get("/stats?id=ALL");
-    let packed = server.connect().request("GET", "/stats?id=ALL", &[("Accept-Encoding", "gzip")], None);
-    assert_eq!((plain.head.get("X-Good"), plain.head.get("Content-Encoding")), (Some("yes"), None));
-    assert_eq!((packed.head.get("X-Good"), packed.head.get("Content-Encoding")), (Some("yes"), Some("gzip")));
+    let packed =
+        server
+            .connect()
+            .request("GET", "/stats?id=ALL", &[("Accept-Encoding", "gzip")], None);
+    assert_eq!(
+        (plain.head.get("X-Good"), plain.head.get("Content-Encoding")),
+        (Some("yes"), None)
+    );
+    assert_eq!(
+        (
+            packed.head.get("X-Good"),
+            packed.head.get("Content-Encoding")
+        ),
+        (Some("yes"), Some("gzip"))
+    );
     let mut unpacked = Vec::new();
-    GzDecoder::new(&packed.body[..]).read_to_end(&mut unpacked).expect("a gzip member");
-    assert_eq!((ids(&unpacked).len(), ids(&plain.body)), (3000, ids(&unpacked)));
+    GzDecoder::new(&packed.body[..])
+        .read_to_end(&mut unpacked)
+        .expect("a gzip member");
+    assert_eq!(
+        (ids(&unpacked).len(), ids(&plain.body)),
+        (3000, ids(&unpacked))
+    );
     server.stop();
 }
 
 /// Lists of the same channels that are not the same: bytes of the longest are returned, too.
 fn different_lists() -> Vec<(String, &'static str)> {
-    let kinds = ["application/json", "text/plain", "text/x-yaml", "application/xml", "application/yaml", "text/x-json"];
+    let kinds = [
+        "application/json",
+        "text/plain",
+        "text/x-yaml",
+        "application/xml",
+        "application/yaml",
+        "text/x-json",
+    ];
     let prefixes = ["ALL", "c*", "*"];
     let details = ["0", "1"];
-    let lists = prefixes.into_iter().flat_map(|prefix| details.map(|details| format!("/channels-stats?id={prefix}&details={details}")));
-    lists.flat_map(|path| kinds.map(|kind| (path.clone(), kind))).collect()
+    let lists = prefixes.into_iter().flat_map(|prefix| {
+        details.map(|details| format!("/channels-stats?id={prefix}&details={details}"))
+    });
+    lists
+        .flat_map(|path| kinds.map(|kind| (path.clone(), kind)))
+        .collect()
 }
 
 #[test]
@@ -85,7 +144,10 @@ fn lists_that_nobody_reads_count_against_the_memory() {
     let list_bytes = server.get("/channels-stats?id=ALL&details=0").body.len();
     let lists = different_lists();
     // `*` is `ALL`.
-    assert!(lists.len() / 3 * 2 * list_bytes > 3 * ROOM, "{list_bytes} bytes");
+    assert!(
+        lists.len() / 3 * 2 * list_bytes > 3 * ROOM,
+        "{list_bytes} bytes"
+    );
     let before = server.memory("VmHWM");
     let mut deaf = Vec::new();
     for (path, kind) in &lists {
@@ -93,20 +155,33 @@ fn lists_that_nobody_reads_count_against_the_memory() {
         connection.send_request("GET", path, &[("Accept", kind)], None);
         deaf.push(connection);
     }
-    let refused = || object(&server.get("/channels-stats").body)["dropped_requests_memory"].as_u64().unwrap_or_default();
-    wait_until("those without room are refused", || refused() >= (lists.len() / 3 * 2 - ROOM / list_bytes) as u64);
+    let refused = || {
+        object(&server.get("/channels-stats").body)["dropped_requests_memory"]
+            .as_u64()
+            .unwrap_or_default()
+    };
+    wait_until("those without room are refused", || {
+        refused() >= (lists.len() / 3 * 2 - ROOM / list_bytes) as u64
+    });
     let growth = server.memory("VmHWM").saturating_sub(before);
     assert!(growth < 2 * ROOM as u64, "memory grew by {growth} bytes");
     drop(deaf);
-    wait_until("there is room again", || object(&server.get("/channels-stats").body)["incoming_used"] == 0);
-    assert_eq!(server.get("/channels-stats?id=ALL&details=0").body.len(), list_bytes);
+    wait_until("there is room again", || {
+        object(&server.get("/channels-stats").body)["incoming_used"] == 0
+    });
+    assert_eq!(
+        server.get("/channels-stats?id=ALL&details=0").body.len(),
+        list_bytes
+    );
     server.stop();
 }
 
 #[test]
 fn a_list_counts_once_for_all_who_get_it() {
     const CLIENTS: usize = 40;
-    let Some((server, _directory, file)) = stalled(&["--memory", "32m"]) else { return };
+    let Some((server, _directory, file)) = stalled(&["--memory", "32m"]) else {
+        return;
+    };
     make_channels(&server, 8000, &"x".repeat(240));
     let ask = |_| {
         let mut client = server.connect_with_small_window();
@@ -117,7 +192,8 @@ fn a_list_counts_once_for_all_who_get_it() {
     };
     let first = ask(0);
     wait_until("it is begun", || file.with_extension("reached").exists());
-    // These come together: responses may take half of the memory, and what they get is 100 MB in all.
+    // These come together: responses may take half of the memory, and what they get is 100 MB in
+    // all.
     let clients: Vec<Connection> = (1..CLIENTS).map(ask).collect();
     std::fs::remove_file(file).expect("the file is there");
     for mut client in clients.into_iter().chain([first]) {
@@ -145,7 +221,10 @@ fn lists_that_were_sent_take_no_memory_while_their_connections_linger() {
         lingering.push(connection);
     }
     let growth = server.memory("VmHWM").saturating_sub(before);
-    assert!(growth < 6 * list_bytes as u64, "memory grew by {growth} bytes, a list has {list_bytes}");
+    assert!(
+        growth < 6 * list_bytes as u64,
+        "memory grew by {growth} bytes, a list has {list_bytes}"
+    );
     server.stop();
 }
 
@@ -159,32 +238,44 @@ fn a_compressed_list_that_was_sent_is_not_counted_any_more() {
     let mut client = server.connect();
     client.send("GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody");
     let list = client.read_response();
-    assert!(list.head.get("Content-Encoding") == Some("gzip") && list.body.len() > 50_000, "{} bytes", list.body.len());
+    assert!(
+        list.head.get("Content-Encoding") == Some("gzip") && list.body.len() > 50_000,
+        "{} bytes",
+        list.body.len()
+    );
     // What is counted now is that.
     client.send("GET /chan");
-    let incoming = || object(&server.get("/channels-stats?details=1").body)["incoming_used"].as_u64();
-    wait_until("half a head is counted", || incoming().is_some_and(|bytes| (1..16 * 1024).contains(&bytes)));
+    let incoming =
+        || object(&server.get("/channels-stats?details=1").body)["incoming_used"].as_u64();
+    wait_until("half a head is counted", || {
+        incoming().is_some_and(|bytes| (1..16 * 1024).contains(&bytes))
+    });
     client.send("nels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(client.read_response().head.status, 200);
     server.stop();
 }
 
-/// A server of one shard that stands still before a list is made as long as there is this file; `None` where the build under test has
-/// no such thing.
+/// A server of one shard that stands still before a list is made as long as there is this file;
+/// `None` where the build under test has no such thing.
 fn stalled(args: &[&str]) -> Option<(Server, Directory, PathBuf)> {
     let has_faults = cfg!(debug_assertions) && std::env::var_os("PUSHCTL_BIN").is_none();
     has_faults.then(|| {
         let directory = Directory::new("lists");
         let file = directory.write("stall", "");
         let stall = format!("list:{}", file.display());
-        let server = Server::with_environment(&[("PUSHCTL_STALL", &stall)], &[&["--shards", "1"][..], args].concat());
+        let server = Server::with_environment(
+            &[("PUSHCTL_STALL", &stall)],
+            &[&["--shards", "1"][..], args].concat(),
+        );
         (server, directory, file)
     })
 }
 
 #[test]
 fn nobody_waits_for_a_list_but_who_asked() {
-    let Some((server, _directory, file)) = stalled(&["--max-waiting-lists", "2"]) else { return };
+    let Some((server, _directory, file)) = stalled(&["--max-waiting-lists", "2"]) else {
+        return;
+    };
     server.publish("a", "m1");
     let mut follower = server.follow("/sub/a", &[]);
     let ask = |path: &str| {
@@ -199,7 +290,10 @@ fn nobody_waits_for_a_list_but_who_asked() {
     wait_until("it is begun", || file.with_extension("reached").exists());
     server.publish("b", "m1");
     server.publish("a", "m2");
-    assert_eq!(follower.next_line().map(|message| message.text).as_deref(), Some("m2"));
+    assert_eq!(
+        follower.next_line().map(|message| message.text).as_deref(),
+        Some("m2")
+    );
     // A crowd that leaves again, one that waits, another list, and one too many.
     for _ in 0..50 {
         ask("/channels-stats?id=ALL");
@@ -207,29 +301,52 @@ fn nobody_waits_for_a_list_but_who_asked() {
     let (mut second, mut third) = (ask("/channels-stats?id=ALL"), ask("/channels-stats?id=b*"));
     let refused = ask("/channels-stats?id=c*").read_response();
     assert_eq!(
-        (refused.head.status, refused.head.get("Retry-After"), refused.head.get("Connection")),
+        (
+            refused.head.status,
+            refused.head.get("Retry-After"),
+            refused.head.get("Connection")
+        ),
         (503, Some("1"), Some("keep-alive"))
     );
-    assert!([&mut first, &mut second, &mut third].into_iter().all(|client| !client.has_received()));
+    assert!(
+        [&mut first, &mut second, &mut third]
+            .into_iter()
+            .all(|client| !client.has_received())
+    );
     std::fs::remove_file(file).expect("the file is there");
-    assert_eq!(ids(&first.read_response().body).first().map(String::as_str), Some("a"));
+    assert_eq!(
+        ids(&first.read_response().body).first().map(String::as_str),
+        Some("a")
+    );
     assert_eq!(ids(&second.read_response().body), ["a", "b"]);
     assert_eq!(ids(&third.read_response().body), ["b"]);
-    assert_eq!(ids(&second.request("GET", "/channels-stats?id=ALL", &[], None).body), ["a", "b"]);
+    assert_eq!(
+        ids(&second
+            .request("GET", "/channels-stats?id=ALL", &[], None)
+            .body),
+        ["a", "b"]
+    );
     server.stop();
 }
 
 #[test]
 fn lists_that_were_asked_for_are_sent_before_the_end() {
-    let Some((mut server, _directory, file)) = stalled(&["--grace", "1m"]) else { return };
+    let Some((mut server, _directory, file)) = stalled(&["--grace", "1m"]) else {
+        return;
+    };
     server.publish("a", "m1");
     let mut client = server.connect();
     client.send_request("GET", "/channels-stats?id=ALL", &[], None);
     wait_until("it is begun", || file.with_extension("reached").exists());
     server.terminate();
-    wait_until("the server has heard of its end", || server.stderr().contains("ending: "));
+    wait_until("the server has heard of its end", || {
+        server.stderr().contains("ending: ")
+    });
     std::fs::remove_file(file).expect("the file is there");
     let list = client.read_response();
-    assert_eq!((list.head.get("Connection"), ids(&list.body)), (Some("close"), vec!["a".to_owned()]));
+    assert_eq!(
+        (list.head.get("Connection"), ids(&list.body)),
+        (Some("close"), vec!["a".to_owned()])
+    );
     assert!(server.wait().success());
 }

@@ -1,5 +1,5 @@
-//! Variables: all that nginx knows are accepted; those of logs have nginx's values, at the end of a request; one that has no value here
-//! is never part of a rule.
+//! Variables: all that nginx knows are accepted; those of logs have nginx's values, at the end of a
+//! request; one that has no value here is never part of a rule.
 
 use std::path::Path;
 
@@ -48,7 +48,9 @@ fn lines_about_nchan_locations_are_those_of_nginx() {
     let locations = "location ~ ^/pub/(\\w+)$ { nchan_publisher; nchan_channel_id $1; }
         location ~ ^/sub/(\\w+)$ { nchan_subscriber; nchan_channel_id $1; nchan_subscriber_timeout 1s; }
         location ~ ^/long/(\\w+)$ { nchan_subscriber; nchan_channel_id $1; }";
-    let http = format!("log_format f '{NCHAN_FORMAT}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log log f; {locations} }}");
+    let http = format!(
+        "log_format f '{NCHAN_FORMAT}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log log f; {locations} }}"
+    );
     let nginx = Nginx::start_with("load_module modules/ngx_nchan_module.so;", &http);
     let server = Server::with_conf(&format!("events {{}} http {{ {http} }}"));
     use_channels(|| nginx.connect());
@@ -61,7 +63,12 @@ fn lines_about_nchan_locations_are_those_of_nginx() {
     let theirs = sorted(&nginx.directory().path().join("log"));
     let ours = sorted(&server.directory().path().join("log"));
     // The texts of publishers' answers differ in the times that they contain.
-    let without_times = |lines: &[String]| lines.iter().map(|line| line.replace(" 100 ", " 101 ")).collect::<Vec<_>>();
+    let without_times = |lines: &[String]| {
+        lines
+            .iter()
+            .map(|line| line.replace(" 100 ", " 101 "))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(without_times(&ours), without_times(&theirs));
     server.stop();
 }
@@ -86,17 +93,42 @@ fn lines_about_streams_have_their_status_and_their_bytes() {
     drop(follower);
     let log = server.directory().path().join("log");
     let path = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-    let left = lines(&log, 2).into_iter().find(|line| path(line) == "/sub/a").unwrap_or_default();
-    assert_eq!(left, format!("/sub/a 499 {} 10 {} []", head + 10, request.len()), "5\\r\\nhello\\r\\n");
+    let left = lines(&log, 2)
+        .into_iter()
+        .find(|line| path(line) == "/sub/a")
+        .unwrap_or_default();
+    assert_eq!(
+        left,
+        format!("/sub/a 499 {} 10 {} []", head + 10, request.len()),
+        "5\\r\\nhello\\r\\n"
+    );
     assert_eq!(server.get("/lp/b").head.status, 304);
     let answer = server.get("/gone");
     assert_eq!(answer.head.status, 410);
     let all = lines(&log, 4);
-    let of = |wanted: &str| all.iter().find(|line| path(line) == wanted).cloned().unwrap_or_default();
-    assert!(of("/lp/b").starts_with("/lp/b 304 ") && of("/lp/b").contains(" 0 ") && of("/lp/b").ends_with("[OK]"), "{all:?}");
-    assert!(of("/gone").starts_with("/gone 410 ") && of("/gone").contains(&format!(" {} ", answer.body.len())), "{all:?}");
+    let of = |wanted: &str| {
+        all.iter()
+            .find(|line| path(line) == wanted)
+            .cloned()
+            .unwrap_or_default()
+    };
+    assert!(
+        of("/lp/b").starts_with("/lp/b 304 ")
+            && of("/lp/b").contains(" 0 ")
+            && of("/lp/b").ends_with("[OK]"),
+        "{all:?}"
+    );
+    assert!(
+        of("/gone").starts_with("/gone 410 ")
+            && of("/gone").contains(&format!(" {} ", answer.body.len())),
+        "{all:?}"
+    );
     let bad = lines(&server.directory().path().join("bad"), 3);
-    assert_eq!(bad, ["/sub/a 499", "/lp/b 304", "/gone 410"], "a condition on the status is decided when it is known");
+    assert_eq!(
+        bad,
+        ["/sub/a 499", "/lp/b 304", "/gone 410"],
+        "a condition on the status is decided when it is known"
+    );
     server.stop();
 }
 
@@ -111,15 +143,31 @@ fn a_request_has_one_id_everywhere() {
     let mut ids = Vec::new();
     for path in ["/text", "/text", "/pub?id=a", "/none"] {
         let answer = connection.request("GET", path, &[], None);
-        let id = answer.head.get("X-Request-ID").unwrap_or_default().to_owned();
-        assert!(id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+        let id = answer
+            .head
+            .get("X-Request-ID")
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            id.len() == 32
+                && id
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+            "{id}"
+        );
         if path == "/text" {
             assert_eq!(answer.body, format!("{id}|{id}").as_bytes());
         }
         ids.push(id);
     }
     let other = server.get("/text");
-    ids.push(other.head.get("X-Request-ID").unwrap_or_default().to_owned());
+    ids.push(
+        other
+            .head
+            .get("X-Request-ID")
+            .unwrap_or_default()
+            .to_owned(),
+    );
     assert_eq!(lines(&server.directory().path().join("log"), 5), ids);
     ids.sort();
     ids.dedup();
@@ -168,14 +216,27 @@ fn variables_of_nginx_do_not_stop_the_start() {
         "upstream_http_x",
         "upstream_response_time",
     ] {
-        let http = format!("push_stream_shared_memory_size 32m; log_format f '${name}'; access_log log f; add_header X-A ${name};");
+        let http = format!(
+            "push_stream_shared_memory_size 32m; log_format f '${name}'; access_log log f; add_header X-A ${name};"
+        );
         let server = Server::with_conf(&conf(&http, "location = /x { return 204; }"));
         assert_eq!(server.get("/x").head.status, 204, "{name}");
         server.stop();
     }
     for name in ["ssl_x", "upstream_x", "proxy_x", "gzip_x", "nothing"] {
-        let error = Server::try_with_conf(&conf("push_stream_shared_memory_size 32m;", &format!("add_header X-A ${name};")), &[]);
-        assert!(error.err().is_some_and(|error| error.contains(&format!("unknown \"{name}\" variable"))), "{name}");
+        let error = Server::try_with_conf(
+            &conf(
+                "push_stream_shared_memory_size 32m;",
+                &format!("add_header X-A ${name};"),
+            ),
+            &[],
+        );
+        assert!(
+            error
+                .err()
+                .is_some_and(|error| error.contains(&format!("unknown \"{name}\" variable"))),
+            "{name}"
+        );
     }
 }
 
@@ -196,21 +257,32 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
         ),
     ];
     for (http, locations, name) in cases {
-        let text = conf(&format!("push_stream_shared_memory_size 32m; {http}"), &locations);
-        let error = Server::try_with_conf(&text, &[]).err().unwrap_or_else(|| panic!("it starts: {text}"));
-        assert!(error.contains(&format!("variable \"${name}\"")) && error.contains("--front"), "{name}: {error}");
+        let text = conf(
+            &format!("push_stream_shared_memory_size 32m; {http}"),
+            &locations,
+        );
+        let error = Server::try_with_conf(&text, &[])
+            .err()
+            .unwrap_or_else(|| panic!("it starts: {text}"));
+        assert!(
+            error.contains(&format!("variable \"${name}\"")) && error.contains("--front"),
+            "{name}: {error}"
+        );
     }
     // A map that only a log uses restricts nothing.
     let http = "push_stream_shared_memory_size 32m; map $ssl_protocol $old { TLSv1 1; default 0; } log_format f '$old'; access_log log f;";
     let server = Server::with_conf(&conf(http, &format!("location /pub {{ {push} }}")));
-    wait_until("the empty value is reported", || server.stderr().contains("variable \"$old\" has no value in pushctl"));
+    wait_until("the empty value is reported", || {
+        server
+            .stderr()
+            .contains("variable \"$old\" has no value in pushctl")
+    });
     server.stop();
 }
 
 #[test]
 fn requests_that_are_rejected_before_they_are_routed_are_logged_as_by_nginx() {
-    let format =
-        "$remote_addr [$request] $status $body_bytes_sent [$request_completion] $connection_requests $server_name $arg_a [$http_x_a]";
+    let format = "$remote_addr [$request] $status $body_bytes_sent [$request_completion] $connection_requests $server_name $arg_a [$http_x_a]";
     let http = format!(
         "log_format f '{format}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; server_name first; access_log log f; location / {{ return 204; }} }}"
     );
@@ -227,14 +299,20 @@ fn requests_that_are_rejected_before_they_are_routed_are_logged_as_by_nginx() {
         b"\x16\x03\x01\x02\"\r\n\r\n",
     ];
     for (number, request) in requests.iter().enumerate() {
-        for (mut connection, directory) in [(nginx.connect(), nginx.directory()), (server.connect(), server.directory())] {
+        for (mut connection, directory) in [
+            (nginx.connect(), nginx.directory()),
+            (server.connect(), server.directory()),
+        ] {
             connection.send(request);
             connection.read_to_close();
             lines(&directory.path().join("log"), number + 1);
         }
     }
     let logged = |directory: &Path| lines(&directory.join("log"), requests.len());
-    assert_eq!(logged(server.directory().path()), logged(nginx.directory().path()));
+    assert_eq!(
+        logged(server.directory().path()),
+        logged(nginx.directory().path())
+    );
     server.stop();
 }
 
@@ -263,13 +341,35 @@ fn a_regular_expression_that_fails_in_a_log_concerns_no_other_value_and_no_reque
     ));
     let mut connection = server.connect();
     let costly = format!("{}!", "a".repeat(60));
-    for (path, value) in [("/fails", costly.as_str()), ("/works", "aaa"), ("/other", "b")] {
-        assert_eq!(connection.request("GET", path, &[("X", value)], None).head.status, 204, "{path}");
+    for (path, value) in [
+        ("/fails", costly.as_str()),
+        ("/works", "aaa"),
+        ("/other", "b"),
+    ] {
+        assert_eq!(
+            connection
+                .request("GET", path, &[("X", value)], None)
+                .head
+                .status,
+            204,
+            "{path}"
+        );
     }
-    let expected = ["/fails [-] [-] [no]", "/works [yes] [yes] [no]", "/other [no] [204] [no]"];
+    let expected = [
+        "/fails [-] [-] [no]",
+        "/works [yes] [yes] [no]",
+        "/other [no] [204] [no]",
+    ];
     assert_eq!(lines(&server.directory().path().join("log"), 3), expected);
-    assert_eq!(lines(&server.directory().path().join("early"), 1), ["/fails"], "no client keeps its line out of a log");
-    assert_eq!(lines(&server.directory().path().join("end"), 2), ["/fails", "/works"]);
+    assert_eq!(
+        lines(&server.directory().path().join("early"), 1),
+        ["/fails"],
+        "no client keeps its line out of a log"
+    );
+    assert_eq!(
+        lines(&server.directory().path().join("end"), 2),
+        ["/fails", "/works"]
+    );
     server.stop();
 }
 
@@ -283,7 +383,16 @@ fn a_header_that_depends_on_the_response_is_reported() {
          location = /c { add_header X $other; proxy_set_header X $status; return 204; }",
     ));
     let reported = |name: &str| format!("variable \"${name}\" depends on the response");
-    wait_until("both are reported", || ["cached", "status"].iter().all(|name| server.stderr().contains(&reported(name))));
-    assert_eq!(server.stderr().matches("depends on the response").count(), 2, "{}", server.stderr());
+    wait_until("both are reported", || {
+        ["cached", "status"]
+            .iter()
+            .all(|name| server.stderr().contains(&reported(name)))
+    });
+    assert_eq!(
+        server.stderr().matches("depends on the response").count(),
+        2,
+        "{}",
+        server.stderr()
+    );
     server.stop();
 }

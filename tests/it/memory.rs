@@ -11,7 +11,9 @@ const LARGE: usize = 1_000_000;
 
 /// The messages of a body of the built-in locations.
 fn messages(body: &[u8]) -> Vec<Message> {
-    body.split_inclusive(|byte| *byte == b'\n').map(Message::parse).collect()
+    body.split_inclusive(|byte| *byte == b'\n')
+        .map(Message::parse)
+        .collect()
 }
 
 #[test]
@@ -21,11 +23,24 @@ fn an_answer_is_bounded_however_many_channels_it_is_asked_for() {
         server.publish("a", vec![b'x'; LARGE]);
     }
     let answer = server.get(&format!("/poll/{}", ["a.b9"; 200].join("/")));
-    assert!((LARGE..6_000_000).contains(&answer.body.len()), "{} bytes", answer.body.len());
-    let rest = server.connect().request("GET", "/poll/a", &answer.head.cursor(), None);
-    let newest = messages(&answer.body).iter().map(|message| message.id).max();
+    assert!(
+        (LARGE..6_000_000).contains(&answer.body.len()),
+        "{} bytes",
+        answer.body.len()
+    );
+    let rest = server
+        .connect()
+        .request("GET", "/poll/a", &answer.head.cursor(), None);
+    let newest = messages(&answer.body)
+        .iter()
+        .map(|message| message.id)
+        .max();
     let next = messages(&rest.body).first().map(|message| message.id);
-    assert_eq!(next, newest.map(|id| id + 1), "the cursor leads on to the message after the newest");
+    assert_eq!(
+        next,
+        newest.map(|id| id + 1),
+        "the cursor leads on to the message after the newest"
+    );
     server.stop();
 }
 
@@ -47,14 +62,25 @@ fn the_cursors_of_cut_answers_lead_to_every_message_once() {
         assert!(answers <= 3 * MESSAGES, "the cursors lead nowhere: {got:?}");
         assert!(answer.body.len() < 6_000_000, "{} bytes", answer.body.len());
         for message in messages(&answer.body) {
-            assert!(message.text.starts_with(&format!("{}{} ", message.channel, message.id)), "{} {}", message.channel, message.id);
+            assert!(
+                message
+                    .text
+                    .starts_with(&format!("{}{} ", message.channel, message.id)),
+                "{} {}",
+                message.channel,
+                message.id
+            );
             got.entry(message.channel).or_default().push(message.id);
         }
-        answer = server.connect().request("GET", "/poll/a/b/c", &answer.head.cursor(), None);
+        answer = server
+            .connect()
+            .request("GET", "/poll/a/b/c", &answer.head.cursor(), None);
     }
     assert_eq!(answer.head.status, 304);
     assert!(answers > 1, "nothing was cut");
-    let wanted = channels.map(|channel| (channel.to_owned(), (1..=MESSAGES).collect())).into();
+    let wanted = channels
+        .map(|channel| (channel.to_owned(), (1..=MESSAGES).collect()))
+        .into();
     assert_eq!(got, wanted);
     server.stop();
 }
@@ -80,13 +106,21 @@ fn a_large_frame_is_shared_by_all_who_wait_for_it() {
     // Six bytes of JSON for each.
     let text = "\u{1}".repeat(LARGE);
     server.publish("big", &text);
-    assert!(healthy.next_line().is_some_and(|message| message.text == text), "the healthy follower gets it whole");
+    assert!(
+        healthy
+            .next_line()
+            .is_some_and(|message| message.text == text),
+        "the healthy follower gets it whole"
+    );
     let growth = server.memory("VmHWM").saturating_sub(before);
     assert!(growth < MOST_GROWTH, "memory grew by {growth} bytes");
     drop(deaf);
     server.wait_for_subscribers("big", 1);
     server.publish("big", "next");
-    assert_eq!(healthy.next_line().map(|message| message.text).as_deref(), Some("next"));
+    assert_eq!(
+        healthy.next_line().map(|message| message.text).as_deref(),
+        Some("next")
+    );
     server.stop();
 }
 
@@ -100,20 +134,30 @@ fn long_answers_count_before_the_next_ones_are_made() {
     server.publish("a", vec![b'x'; LARGE]);
     let answer_bytes = server.get("/poll/a.b1").body.len();
     let before = server.memory("VmHWM");
-    let mut deaf: Vec<Connection> = (0..DEAF).map(|_| server.connect_with_small_window()).collect();
+    let mut deaf: Vec<Connection> = (0..DEAF)
+        .map(|_| server.connect_with_small_window())
+        .collect();
     // All of them are there when the first is answered.
     server.signal(Signal::STOP);
-    deaf.iter_mut().for_each(|client| client.send_request("GET", "/poll/a.b1", &[], None));
+    deaf.iter_mut()
+        .for_each(|client| client.send_request("GET", "/poll/a.b1", &[], None));
     server.signal(Signal::CONT);
-    let dropped = || object(&server.get("/channels-stats").body)["dropped_requests_memory"].as_u64().unwrap_or_default();
-    wait_until("those without room are dropped", || dropped() >= (DEAF - ROOM / answer_bytes) as u64);
+    let dropped = || {
+        object(&server.get("/channels-stats").body)["dropped_requests_memory"]
+            .as_u64()
+            .unwrap_or_default()
+    };
+    wait_until("those without room are dropped", || {
+        dropped() >= (DEAF - ROOM / answer_bytes) as u64
+    });
     let growth = server.memory("VmHWM").saturating_sub(before);
     assert!(growth < 2 * ROOM as u64, "memory grew by {growth} bytes");
     drop(deaf);
     server.stop();
 }
 
-/// What stands against the 8 MiB that may be coming in, the least that there is: at most nine of them fit.
+/// What stands against the 8 MiB that may be coming in, the least that there is: at most nine of
+/// them fit.
 const UNFINISHED: usize = 18;
 const UNFINISHED_BYTES: usize = 900 * 1024;
 const MOST_THAT_FIT: usize = 9;
@@ -127,12 +171,24 @@ fn wait_for_refusals(connections: &mut [Connection]) -> Vec<&mut Connection> {
         }
         closed.iter().filter(|closed| !**closed).count() <= MOST_THAT_FIT
     });
-    connections.iter_mut().zip(closed).filter(|(_, closed)| *closed).map(|(connection, _)| connection).collect()
+    connections
+        .iter_mut()
+        .zip(closed)
+        .filter(|(_, closed)| *closed)
+        .map(|(connection, _)| connection)
+        .collect()
 }
 
 /// Waits until there is room for a message of a megabyte again.
 fn wait_for_room(server: &Server) {
-    wait_until("publishing works again", || server.connect().request("POST", "/pub?id=a", &[], Some(&[b'x'; LARGE])).head.status == 200);
+    wait_until("publishing works again", || {
+        server
+            .connect()
+            .request("POST", "/pub?id=a", &[], Some(&[b'x'; LARGE]))
+            .head
+            .status
+            == 200
+    });
 }
 
 #[test]
@@ -140,15 +196,27 @@ fn unfinished_bodies_count_against_the_memory() {
     let server = Server::start(&["--memory", "4m", "--body-timeout", "30s"]);
     let mut connections: Vec<Connection> = (0..UNFINISHED).map(|_| server.connect()).collect();
     for (number, connection) in connections.iter_mut().enumerate() {
-        let framing = if number % 2 == 0 { "Content-Length: 1000000\r\n\r\n" } else { "Transfer-Encoding: chunked\r\n\r\nf4240\r\n" };
-        connection.send(format!("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\n{framing}"));
+        let framing = if number % 2 == 0 {
+            "Content-Length: 1000000\r\n\r\n"
+        } else {
+            "Transfer-Encoding: chunked\r\n\r\nf4240\r\n"
+        };
+        connection.send(format!(
+            "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\n{framing}"
+        ));
         // Where it is refused meanwhile, the rest does not matter.
         connection.try_send(vec![b'x'; UNFINISHED_BYTES]);
     }
     let refused = wait_for_refusals(&mut connections);
     // An answer can be lost in the reset of a connection with unread bytes, but not all of them.
-    let answers: Vec<u16> = refused.into_iter().filter_map(|connection| Some(connection.try_read_head()?.status)).collect();
-    assert!(!answers.is_empty() && answers.iter().all(|status| *status == 500), "{answers:?}");
+    let answers: Vec<u16> = refused
+        .into_iter()
+        .filter_map(|connection| Some(connection.try_read_head()?.status))
+        .collect();
+    assert!(
+        !answers.is_empty() && answers.iter().all(|status| *status == 500),
+        "{answers:?}"
+    );
     drop(connections);
     wait_for_room(&server);
     server.stop();
@@ -162,7 +230,9 @@ fn unfinished_websocket_messages_count_against_the_memory() {
     whole_frame[0] |= 0x80;
     // Fragments that are complete, or a frame that is not.
     for unfinished in [&fragment[..], &whole_frame[..whole_frame.len() - 1]] {
-        let mut websockets: Vec<Connection> = (0..UNFINISHED).map(|_| server.websocket("/ws/w", &[])).collect();
+        let mut websockets: Vec<Connection> = (0..UNFINISHED)
+            .map(|_| server.websocket("/ws/w", &[]))
+            .collect();
         for websocket in &mut websockets {
             websocket.try_send(unfinished);
         }
@@ -170,8 +240,18 @@ fn unfinished_websocket_messages_count_against_the_memory() {
         drop(websockets);
         server.wait_for_subscribers("w", 0);
         wait_for_room(&server);
-        assert_eq!(server.connect().request("DELETE", "/pub?id=a", &[], None).head.status, 200);
+        assert_eq!(
+            server
+                .connect()
+                .request("DELETE", "/pub?id=a", &[], None)
+                .head
+                .status,
+            200
+        );
     }
-    assert_eq!(object(&server.get("/pub?id=w").body)["published_messages"], 0);
+    assert_eq!(
+        object(&server.get("/pub?id=w").body)["published_messages"],
+        0
+    );
     server.stop();
 }

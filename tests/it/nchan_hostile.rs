@@ -1,5 +1,6 @@
-//! nchan's dialect against publishers and clients that go to its edges: line ends in messages, ids of many channels, clients of
-//! HTTP/1.0, frames that the standard forbids, and the group of events.
+//! nchan's dialect against publishers and clients that go to its edges: line ends in messages, ids
+//! of many channels, clients of HTTP/1.0, frames that the standard forbids, and the group of
+//! events.
 
 use crate::support::{Connection, Server, conf, frame_with, opcode, wait_until};
 
@@ -16,7 +17,11 @@ fn server() -> Server {
 }
 
 fn post(server: &Server, path: &str, body: &[u8]) -> u16 {
-    server.connect().request("POST", path, &[], Some(body)).head.status
+    server
+        .connect()
+        .request("POST", path, &[], Some(body))
+        .head
+        .status
 }
 
 fn events(server: &Server, path: &str, id: Option<&str>) -> Connection {
@@ -32,11 +37,22 @@ fn events(server: &Server, path: &str, id: Option<&str>) -> Connection {
 #[test]
 fn a_cr_of_a_publisher_begins_no_field_of_an_event() {
     let server = server();
-    assert_eq!(post(&server, "/ps?id=c", b"a\rid: 4000000000:0\revent: evil\r\r\nb\rx"), 202);
-    let event = String::from_utf8(events(&server, "/ps?id=c", None).read_until(b"\n\n")).expect("UTF-8");
+    assert_eq!(
+        post(
+            &server,
+            "/ps?id=c",
+            b"a\rid: 4000000000:0\revent: evil\r\r\nb\rx"
+        ),
+        202
+    );
+    let event =
+        String::from_utf8(events(&server, "/ps?id=c", None).read_until(b"\n\n")).expect("UTF-8");
     let (id, data) = event.split_once('\n').expect("two lines");
     assert!(id.starts_with("id: ") && !id.contains('\r'), "{event:?}");
-    assert_eq!(data, "data: a\ndata: id: 4000000000:0\ndata: event: evil\ndata: \r\ndata: b\rx\n\n");
+    assert_eq!(
+        data,
+        "data: a\ndata: id: 4000000000:0\ndata: event: evil\ndata: \r\ndata: b\rx\n\n"
+    );
 }
 
 #[test]
@@ -45,18 +61,34 @@ fn ids_of_many_channels_lead_on() {
     let names: Vec<String> = (0..255).map(|number| format!("c{number}")).collect();
     let path = format!("/many/{}", names.join(","));
     for (number, name) in names.iter().enumerate() {
-        assert_eq!(post(&server, &format!("/ps?id={name}"), number.to_string().as_bytes()), 202);
+        assert_eq!(
+            post(
+                &server,
+                &format!("/ps?id={name}"),
+                number.to_string().as_bytes()
+            ),
+            202
+        );
     }
     let mut first = events(&server, &path, None);
     let mut last = String::new();
     for number in 0..200 {
         let event = String::from_utf8(first.read_until(b"\n\n")).expect("UTF-8");
         assert!(event.ends_with(&format!("\ndata: {number}\n\n")), "{event}");
-        last = event.lines().next().and_then(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
+        last = event
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("id: "))
+            .expect("an id")
+            .to_owned();
     }
     assert!(last.len() > 500, "{last}");
-    let event = String::from_utf8(events(&server, &path, Some(&last)).read_until(b"\n\n")).expect("UTF-8");
-    assert!(event.ends_with("\ndata: 200\n\n"), "nothing comes twice: {event}");
+    let event =
+        String::from_utf8(events(&server, &path, Some(&last)).read_until(b"\n\n")).expect("UTF-8");
+    assert!(
+        event.ends_with("\ndata: 200\n\n"),
+        "nothing comes twice: {event}"
+    );
 }
 
 #[test]
@@ -65,11 +97,29 @@ fn http_1_0_gets_streams_without_chunks() {
     let mut connection = server.connect();
     connection.send("GET /ps?id=c HTTP/1.0\r\nTE: chunked\r\nConnection: keep-alive, TE\r\n\r\n");
     let head = connection.read_head();
-    assert_eq!((head.status, head.get("Transfer-Encoding"), head.get("Connection")), (200, None, Some("close")));
+    assert_eq!(
+        (
+            head.status,
+            head.get("Transfer-Encoding"),
+            head.get("Connection")
+        ),
+        (200, None, Some("close"))
+    );
     wait_until("it follows", || post(&server, "/ps?id=c", b"hello") == 201);
-    assert_eq!(server.connect().request("DELETE", "/ps?id=c", &[], None).head.status, 200);
+    assert_eq!(
+        server
+            .connect()
+            .request("DELETE", "/ps?id=c", &[], None)
+            .head
+            .status,
+        200
+    );
     let body = connection.read_to_close();
-    assert!(body.starts_with(b"hello") && body.chunks(5).all(|text| text == b"hello"), "{:?}", String::from_utf8_lossy(&body));
+    assert!(
+        body.starts_with(b"hello") && body.chunks(5).all(|text| text == b"hello"),
+        "{:?}",
+        String::from_utf8_lossy(&body)
+    );
 }
 
 #[test]
@@ -78,34 +128,75 @@ fn frames_that_the_standard_forbids_end_their_websocket() {
     let mask = Some([1, 2, 3, 4]);
     let protocol_error = &1002_u16.to_be_bytes()[..];
     let close = |frames: &[(u8, &[u8])]| {
-        let mut websocket = server.websocket("/ps?id=c", &[("Sec-WebSocket-Extensions", "permessage-deflate")]);
-        frames.iter().for_each(|(first, payload)| websocket.send(frame_with(*first, payload, mask)));
+        let mut websocket = server.websocket(
+            "/ps?id=c",
+            &[("Sec-WebSocket-Extensions", "permessage-deflate")],
+        );
+        frames
+            .iter()
+            .for_each(|(first, payload)| websocket.send(frame_with(*first, payload, mask)));
         let frame = websocket.read_frame();
         assert_eq!(frame.opcode(), opcode::CLOSE, "{frames:?}");
         frame.payload
     };
-    assert_eq!(close(&[(opcode::PING, b"x")]), protocol_error, "a ping in fragments");
-    assert_eq!(close(&[(0xc0 | opcode::PING, b"x")]), protocol_error, "a compressed ping");
-    assert_eq!(close(&[(opcode::TEXT, b"a"), (0xc0 | opcode::CONTINUATION, b"b")]), protocol_error, "compressed in the middle");
-    assert_eq!(close(&[(0x80 | opcode::CLOSE, b"\x03\xe8\xff\xfe")]), 1007_u16.to_be_bytes(), "a reason that is no text");
-    assert_eq!(close(&[(0x80 | opcode::CLOSE, b"\x03\xe8bye")]), b"\x03\xe8bye");
+    assert_eq!(
+        close(&[(opcode::PING, b"x")]),
+        protocol_error,
+        "a ping in fragments"
+    );
+    assert_eq!(
+        close(&[(0xc0 | opcode::PING, b"x")]),
+        protocol_error,
+        "a compressed ping"
+    );
+    assert_eq!(
+        close(&[(opcode::TEXT, b"a"), (0xc0 | opcode::CONTINUATION, b"b")]),
+        protocol_error,
+        "compressed in the middle"
+    );
+    assert_eq!(
+        close(&[(0x80 | opcode::CLOSE, b"\x03\xe8\xff\xfe")]),
+        1007_u16.to_be_bytes(),
+        "a reason that is no text"
+    );
+    assert_eq!(
+        close(&[(0x80 | opcode::CLOSE, b"\x03\xe8bye")]),
+        b"\x03\xe8bye"
+    );
 }
 
 #[test]
 fn the_first_acceptable_offer_of_compression_is_taken() {
     let server = server();
     let offers = "permessage-deflate; server_max_window_bits=9, permessage-deflate; client_no_context_takeover";
-    let head = server.connect().upgrade("/ps?id=c", &[("Sec-WebSocket-Extensions", offers)]);
+    let head = server
+        .connect()
+        .upgrade("/ps?id=c", &[("Sec-WebSocket-Extensions", offers)]);
     let answer = head.get("Sec-WebSocket-Extensions");
-    assert_eq!((head.status, answer), (101, Some("permessage-deflate; client_no_context_takeover")));
-    let head = server.connect().upgrade("/ps?id=c", &[("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=9")]);
+    assert_eq!(
+        (head.status, answer),
+        (101, Some("permessage-deflate; client_no_context_takeover"))
+    );
+    let head = server.connect().upgrade(
+        "/ps?id=c",
+        &[(
+            "Sec-WebSocket-Extensions",
+            "permessage-deflate; server_max_window_bits=9",
+        )],
+    );
     assert_eq!(head.status, 400, "as recorded from nchan");
 }
 
 #[test]
 fn requests_that_name_the_group_of_events_themselves_change_nothing_in_it() {
     let server = server();
-    let delete = |path: &str| server.connect().request("DELETE", path, &[], None).head.status;
+    let delete = |path: &str| {
+        server
+            .connect()
+            .request("DELETE", path, &[], None)
+            .head
+            .status
+    };
     assert_eq!(post(&server, "/group?g=x&id=c", b"hello"), 202);
     let published = server.get("/events").text().to_owned();
     assert_eq!(published, "channel_publish c");
@@ -113,7 +204,13 @@ fn requests_that_name_the_group_of_events_themselves_change_nothing_in_it() {
     assert_eq!(delete("/group?g=meta&id=events"), 403);
     assert_eq!(delete("/limits?g=meta"), 403);
     assert_eq!(post(&server, "/limits?g=meta", b""), 403);
-    assert_eq!(server.connect().upgrade("/group?g=meta&id=events", &[]).status, 403);
+    assert_eq!(
+        server
+            .connect()
+            .upgrade("/group?g=meta&id=events", &[])
+            .status,
+        403
+    );
     assert_eq!(server.get("/events").text(), published);
     assert_eq!(post(&server, "/events", b"the configuration says so"), 202);
 }

@@ -1,9 +1,11 @@
-//! What rules see of a request: targets, hosts, headers, addresses and regular expressions. Compared with Debian's nginx byte by byte
-//! where both accept a request; where pushctl is stricter, it must reject.
+//! What rules see of a request: targets, hosts, headers, addresses and regular expressions.
+//! Compared with Debian's nginx byte by byte where both accept a request; where pushctl is
+//! stricter, it must reject.
 
 use super::support::{Nginx, Server, conf, show};
 
-/// Sends `request` on a new connection, and returns status and body. Everything is read up to the end.
+/// Sends `request` on a new connection, and returns status and body. Everything is read up to the
+/// end.
 fn answer(mut connection: super::support::Connection, request: &[u8]) -> (u16, Vec<u8>) {
     connection.send(request);
     let response = connection.read_response();
@@ -18,7 +20,10 @@ struct Both {
 
 impl Both {
     fn start(http: &str) -> Self {
-        Self { nginx: Nginx::start(http), server: Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n")) }
+        Self {
+            nginx: Nginx::start(http),
+            server: Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n")),
+        }
     }
 
     /// Asserts that the answers are equal, but for the text of error pages.
@@ -39,7 +44,14 @@ impl Both {
 }
 
 fn get(target: &[u8], lines: &[u8]) -> Vec<u8> {
-    [b"GET ", target, b" HTTP/1.1\r\n", lines, b"Connection: close\r\n\r\n"].concat()
+    [
+        b"GET ",
+        target,
+        b" HTTP/1.1\r\n",
+        lines,
+        b"Connection: close\r\n\r\n",
+    ]
+    .concat()
 }
 
 const VARIABLES: &str = r#"
@@ -172,9 +184,18 @@ fn a_host_leads_to_the_server_of_nginx_or_is_rejected() {
         (b"http://b/x", b"Host: a/b\r\n"),
         (b"http://b/x", b""),
     ] {
-        assert_eq!(both.assert_equal(&get(target, lines)), 400, "{}", show(lines));
+        assert_eq!(
+            both.assert_equal(&get(target, lines)),
+            400,
+            "{}",
+            show(lines)
+        );
     }
-    for (target, lines) in [(&b"/x"[..], &b""[..]), (b"/x", b"Host:\r\n"), (b"http://b/x", b"")] {
+    for (target, lines) in [
+        (&b"/x"[..], &b""[..]),
+        (b"/x", b"Host:\r\n"),
+        (b"http://b/x", b""),
+    ] {
         both.assert_equal(&[b"GET ", target, b" HTTP/1.0\r\n", lines, b"\r\n"].concat());
     }
     both.server.stop();
@@ -206,7 +227,11 @@ fn repeated_headers_are_joined_or_rejected_as_by_nginx() {
         "X-U: 1\r\nX_U: 2\r\n",
         "Foo: a\nX-U: b\r\n",
     ] {
-        assert_eq!(both.assert_equal(&get(b"/", format!("Host: a\r\n{lines}").as_bytes())), 200, "{lines}");
+        assert_eq!(
+            both.assert_equal(&get(b"/", format!("Host: a\r\n{lines}").as_bytes())),
+            200,
+            "{lines}"
+        );
     }
     for name in [
         "Host",
@@ -241,11 +266,30 @@ fn repeated_headers_are_joined_or_rejected_as_by_nginx() {
             _ => "x",
         };
         let host = if name == "Host" { "" } else { "Host: a\r\n" };
-        both.assert_equal(&get(b"/", format!("{host}{name}: {value}\r\n{}: {value}\r\n", name.to_lowercase()).as_bytes()));
+        both.assert_equal(&get(
+            b"/",
+            format!(
+                "{host}{name}: {value}\r\n{}: {value}\r\n",
+                name.to_lowercase()
+            )
+            .as_bytes(),
+        ));
     }
-    for lines in [&b"Foo : 1\r\n"[..], b" Foo: 1\r\n", b"Foo: 1\r\n 2\r\n", b"Foo: a\0b\r\n", b"Foo: a\rb\r\n", b": x\r\n", b"Fo\0o: 1\r\n"]
-    {
-        assert_eq!(both.assert_equal(&get(b"/", &[b"Host: a\r\n", lines].concat())), 400, "{}", show(lines));
+    for lines in [
+        &b"Foo : 1\r\n"[..],
+        b" Foo: 1\r\n",
+        b"Foo: 1\r\n 2\r\n",
+        b"Foo: a\0b\r\n",
+        b"Foo: a\rb\r\n",
+        b": x\r\n",
+        b"Fo\0o: 1\r\n",
+    ] {
+        assert_eq!(
+            both.assert_equal(&get(b"/", &[b"Host: a\r\n", lines].concat())),
+            400,
+            "{}",
+            show(lines)
+        );
     }
     both.server.stop();
 }
@@ -256,10 +300,18 @@ fn headers_with_underscores_are_those_of_nginx() {
         r#"underscores_in_headers on; server { listen 127.0.0.1:{{PORT}}; default_type text/plain;
             location / { return 200 "$http_x_u|$http_x_forwarded_for|$http_user_agent|$http_content_type"; } }"#,
     );
-    for lines in
-        ["X_U: 1\r\n", "X-U: 1\r\nX_U: 2\r\n", "X_U: 1\r\nX-U: 2\r\n", "X_Forwarded_For: 1\r\n", "User_Agent: 1\r\nUser-Agent: 2\r\n"]
-    {
-        assert_eq!(both.assert_equal(&get(b"/", format!("Host: a\r\n{lines}").as_bytes())), 200, "{lines}");
+    for lines in [
+        "X_U: 1\r\n",
+        "X-U: 1\r\nX_U: 2\r\n",
+        "X_U: 1\r\nX-U: 2\r\n",
+        "X_Forwarded_For: 1\r\n",
+        "User_Agent: 1\r\nUser-Agent: 2\r\n",
+    ] {
+        assert_eq!(
+            both.assert_equal(&get(b"/", format!("Host: a\r\n{lines}").as_bytes())),
+            200,
+            "{lines}"
+        );
     }
     both.server.stop();
 }
@@ -302,9 +354,15 @@ fn the_client_behind_a_proxy_is_whom_nginx_takes_for_it() {
         "255.255.255.255",
         "",
     ] {
-        both.assert_equal(&get(b"/", format!("Host: one\r\nX-Real-IP: {value}\r\n").as_bytes()));
+        both.assert_equal(&get(
+            b"/",
+            format!("Host: one\r\nX-Real-IP: {value}\r\n").as_bytes(),
+        ));
     }
-    for lines in ["X-Real-IP: 10.0.0.1\r\nX-Real-IP: 10.0.0.2\r\n", "X-Real-IP:\r\nX-Real-IP: 10.0.0.2\r\n"] {
+    for lines in [
+        "X-Real-IP: 10.0.0.1\r\nX-Real-IP: 10.0.0.2\r\n",
+        "X-Real-IP:\r\nX-Real-IP: 10.0.0.2\r\n",
+    ] {
         both.assert_equal(&get(b"/", format!("Host: one\r\n{lines}").as_bytes()));
     }
     for lines in [
@@ -319,7 +377,10 @@ fn the_client_behind_a_proxy_is_whom_nginx_takes_for_it() {
         "1.1.1.1, \r\nX-Forwarded-For: ",
         ",1.1.1.1",
     ] {
-        both.assert_equal(&get(b"/", format!("Host: list\r\nX-Forwarded-For: {lines}\r\n").as_bytes()));
+        both.assert_equal(&get(
+            b"/",
+            format!("Host: list\r\nX-Forwarded-For: {lines}\r\n").as_bytes(),
+        ));
     }
     both.server.stop();
 }
@@ -387,12 +448,26 @@ fn regular_expressions_are_those_of_nginx() {
     ] {
         both.assert_equal(&get(target.as_bytes(), b"Host: a\r\n"));
     }
-    both.assert_equal(&get(b"/", format!("Host: {}.d\r\n", "b".repeat(40)).as_bytes()));
-    assert_eq!(both.assert_equal(&get(format!("/slow/?x={slow}!").as_bytes(), b"Host: a\r\n")), 500, "no result is not a mismatch");
+    both.assert_equal(&get(
+        b"/",
+        format!("Host: {}.d\r\n", "b".repeat(40)).as_bytes(),
+    ));
+    assert_eq!(
+        both.assert_equal(&get(format!("/slow/?x={slow}!").as_bytes(), b"Host: a\r\n")),
+        500,
+        "no result is not a mismatch"
+    );
     // nginx takes the variable for empty then, and lets the request in.
-    let (status, _) = answer(both.server.connect(), &get(format!("/mapped?s={slow}!").as_bytes(), b"Host: a\r\n"));
+    let (status, _) = answer(
+        both.server.connect(),
+        &get(format!("/mapped?s={slow}!").as_bytes(), b"Host: a\r\n"),
+    );
     assert_eq!(status, 500);
-    assert!(both.server.stderr().contains("a regular expression failed"), "{}", both.server.stderr());
+    assert!(
+        both.server.stderr().contains("a regular expression failed"),
+        "{}",
+        both.server.stderr()
+    );
     both.server.stop();
 }
 
@@ -406,16 +481,48 @@ fn a_push_location_is_not_entered_when_a_regular_expression_fails() {
         location = /pub/denied { if ($arg_x ~ "^(a+)+$") { return 403; } push_stream_publisher; push_stream_channels_path x; }"#,
     ));
     let mut connection = server.connect();
-    assert_eq!(connection.request("POST", "/pub?x=b", &[], Some(b"kept")).head.status, 200);
+    assert_eq!(
+        connection
+            .request("POST", "/pub?x=b", &[], Some(b"kept"))
+            .head
+            .status,
+        200
+    );
     let slow = format!("x={}!", "a".repeat(40));
-    for (method, path) in [("POST", "/pub"), ("DELETE", "/pub"), ("GET", "/pub"), ("GET", "/sub"), ("POST", "/pub/denied")] {
+    for (method, path) in [
+        ("POST", "/pub"),
+        ("DELETE", "/pub"),
+        ("GET", "/pub"),
+        ("GET", "/sub"),
+        ("POST", "/pub/denied"),
+    ] {
         let mut connection = server.connect();
-        let answer = connection.request(method, &format!("{path}?{slow}"), &[], if method == "GET" { None } else { Some(b"m") });
-        assert_eq!((answer.head.status, answer.head.get("Connection")), (500, Some("close")), "{method} {path}");
+        let answer = connection.request(
+            method,
+            &format!("{path}?{slow}"),
+            &[],
+            if method == "GET" { None } else { Some(b"m") },
+        );
+        assert_eq!(
+            (answer.head.status, answer.head.get("Connection")),
+            (500, Some("close")),
+            "{method} {path}"
+        );
     }
     let info = connection.request("GET", "/stats?id=fallback", &[], None);
     let info = super::support::object(&info.body);
-    assert_eq!((&info["published_messages"], &info["subscribers"]), (&1.into(), &0.into()), "nothing was done to the channel");
-    assert_eq!(connection.request("POST", "/pub?x=b", &[], Some(b"m")).head.status, 200, "other requests are served");
+    assert_eq!(
+        (&info["published_messages"], &info["subscribers"]),
+        (&1.into(), &0.into()),
+        "nothing was done to the channel"
+    );
+    assert_eq!(
+        connection
+            .request("POST", "/pub?x=b", &[], Some(b"m"))
+            .head
+            .status,
+        200,
+        "other requests are served"
+    );
     server.stop();
 }

@@ -1,7 +1,8 @@
-//! Configurations that users published, pasted into an nginx.conf as they stand (`tests/it/seeds`), and what they promise.
+//! Configurations that users published, pasted into an nginx.conf as they stand (`tests/it/seeds`),
+//! and what they promise.
 //!
-//! Only the port differs: `--listen` sets it. `web-im.conf` has what pasting from a web page does to a file; its mended form
-//! is what the report of `pushctl check` asks for.
+//! Only the port differs: `--listen` sets it. `web-im.conf` has what pasting from a web page does
+//! to a file; its mended form is what the report of `pushctl check` asks for.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,24 +10,44 @@ use std::process::Command;
 use crate::support::{Connection, Directory, Message, Server, frame, opcode, program, wait_until};
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/seeds").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/seeds")
+        .join(name)
 }
 
 fn serve(file: &Path) -> Server {
-    Server::start(&["--nginx-conf", file.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"])
+    Server::start(&[
+        "--nginx-conf",
+        file.to_str().expect("UTF-8"),
+        "--listen",
+        "127.0.0.1:0",
+    ])
 }
 
 /// Exit code and report of `pushctl check`, with the file as `FILE`.
 fn check(args: &[&str], file: &Path) -> (Option<i32>, String) {
-    let output = Command::new(program()).arg("check").args(args).arg(file).output().expect("the program runs");
+    let output = Command::new(program())
+        .arg("check")
+        .args(args)
+        .arg(file)
+        .output()
+        .expect("the program runs");
     let text = String::from_utf8(output.stdout).expect("a text");
-    (output.status.code(), text.replace(&file.display().to_string(), "FILE"))
+    (
+        output.status.code(),
+        text.replace(&file.display().to_string(), "FILE"),
+    )
 }
 
 /// Waits until the publisher's location shows that many subscribers; there need be no statistics.
 fn wait_for_subscribers(server: &Server, channel: &str, count: u64) {
     let path = format!("/pub?id={channel}");
-    wait_until("the subscribers are there", || server.get(&path).text().contains(&format!("\"subscribers\": {count}}}")));
+    wait_until("the subscribers are there", || {
+        server
+            .get(&path)
+            .text()
+            .contains(&format!("\"subscribers\": {count}}}"))
+    });
 }
 
 #[test]
@@ -51,7 +72,10 @@ fn the_pasted_files_are_served_whole() {
     ] {
         let (code, text) = check(&["--strict"], &file(name));
         assert_eq!(code, Some(0), "{text}");
-        assert!(text.contains(&format!("\nlocations:\n{locations}")), "{text}");
+        assert!(
+            text.contains(&format!("\nlocations:\n{locations}")),
+            "{text}"
+        );
     }
     // Its directives are those of another module; none is a mistake.
     let (code, text) = check(&[], &file("nhpm-broadcast.conf"));
@@ -62,7 +86,9 @@ fn the_pasted_files_are_served_whole() {
 fn what_a_web_page_did_to_a_file_is_told_with_what_to_do() {
     let (code, text) = check(&[], &file("web-im.conf"));
     assert_eq!(code, Some(2), "{text}");
-    let (_, mistakes) = text.split_once("\nmistakes:\n").expect("there are mistakes");
+    let (_, mistakes) = text
+        .split_once("\nmistakes:\n")
+        .expect("there are mistakes");
     let (mistakes, _) = mistakes.split_once("\n\n").expect("a summary follows");
     let space = "the line has a no-break space (U+00A0) of a web page: type an ordinary one";
     let former = "the module has no such directive any more";
@@ -102,8 +128,14 @@ fn mended(directory: &Directory) -> PathBuf {
         ("push_stream_keepalive    on;\n", ""),
         ("set $push_stream_channel_id ", "push_stream_channels_path "),
         ("subscriberlong-polling", "subscriber long-polling"),
-        ("set $push_stream_channels_path ", "push_stream_channels_path "),
-        ("push_stream_content_type                    \"text/javascript\"", "default_type \"text/javascript\";"),
+        (
+            "set $push_stream_channels_path ",
+            "push_stream_channels_path ",
+        ),
+        (
+            "push_stream_content_type                    \"text/javascript\"",
+            "default_type \"text/javascript\";",
+        ),
         ("tag$arg_tag", "tag $arg_tag"),
     ] {
         assert_eq!(text.matches(wrong).count(), 1, "{wrong} in {text}");
@@ -119,9 +151,14 @@ fn the_web_im_works_as_its_author_says() {
     let (code, report) = check(&["--strict"], &file);
     assert_eq!(code, Some(0), "{report}");
     let server = serve(&file);
-    // "authorized_channels_only: only after something was posted can clients listen, otherwise 403."
+    // "authorized_channels_only: only after something was posted can clients listen, otherwise
+    // 403."
     assert_eq!(server.get("/sub/my_channel").head.status, 403);
-    let publish = |text: &str| server.connect().request("POST", "/pub?id=my_channel", &[], Some(text.as_bytes()));
+    let publish = |text: &str| {
+        server
+            .connect()
+            .request("POST", "/pub?id=my_channel", &[], Some(text.as_bytes()))
+    };
     assert_eq!(
         publish("Hello World!").text(),
         "{\"channel\": \"my_channel\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n"
@@ -130,7 +167,10 @@ fn the_web_im_works_as_its_author_says() {
         let mut connection = server.connect();
         connection.send_request(
             "GET",
-            &format!("/sub/my_channel?_=1234567890&time={}&tag={tag}{more}", time.replace(' ', "%20")),
+            &format!(
+                "/sub/my_channel?_=1234567890&time={}&tag={tag}{more}",
+                time.replace(' ', "%20")
+            ),
             &[],
             None,
         );
@@ -140,10 +180,22 @@ fn the_web_im_works_as_its_author_says() {
         let answer = connection.read_response();
         assert_eq!(answer.head.status, 200, "{answer:?}");
         let [(_, time), (_, tag)] = answer.head.cursor();
-        (answer.text().to_owned(), time.to_owned(), tag.replace("W/", ""), answer.head.get("Content-Type").unwrap_or_default().to_owned())
+        (
+            answer.text().to_owned(),
+            time.to_owned(),
+            tag.replace("W/", ""),
+            answer
+                .head
+                .get("Content-Type")
+                .unwrap_or_default()
+                .to_owned(),
+        )
     };
     let (text, time, tag, kind) = read(from("Thu, 23 Feb 2012 12:15:45 GMT", "0", ""));
-    assert_eq!((text.as_str(), kind.as_str()), ("Hello World!", "text/javascript"));
+    assert_eq!(
+        (text.as_str(), kind.as_str()),
+        ("Hello World!", "text/javascript")
+    );
     // With what came back nothing comes twice: the next request waits for the next message.
     let waiting = from(&time, &tag, "");
     wait_for_subscribers(&server, "my_channel", 1);
@@ -155,12 +207,49 @@ fn the_web_im_works_as_its_author_says() {
     wait_for_subscribers(&server, "my_channel", 1);
     publish("'third'");
     let (text, _, _, kind) = read(waiting);
-    assert_eq!((text.as_str(), kind.as_str()), ("show(['third']);", "application/javascript"));
+    assert_eq!(
+        (text.as_str(), kind.as_str()),
+        ("show(['third']);", "application/javascript")
+    );
     // One message is kept.
-    assert_eq!(read(from("Thu, 23 Feb 2012 12:15:45 GMT", "0", "")).0, "'third'");
-    assert_eq!(server.connect().request("POST", "/pub?id=my_channel", &[], Some(&vec![b'x'; 32 * 1024 + 1])).head.status, 413);
-    assert_eq!(server.connect().request("POST", &format!("/pub?id={}", "x".repeat(33)), &[], Some(b"x")).head.status, 400);
-    assert_eq!(server.connect().request("DELETE", "/pub?id=my_channel", &[], None).head.status, 200);
+    assert_eq!(
+        read(from("Thu, 23 Feb 2012 12:15:45 GMT", "0", "")).0,
+        "'third'"
+    );
+    assert_eq!(
+        server
+            .connect()
+            .request(
+                "POST",
+                "/pub?id=my_channel",
+                &[],
+                Some(&vec![b'x'; 32 * 1024 + 1])
+            )
+            .head
+            .status,
+        413
+    );
+    assert_eq!(
+        server
+            .connect()
+            .request(
+                "POST",
+                &format!("/pub?id={}", "x".repeat(33)),
+                &[],
+                Some(b"x")
+            )
+            .head
+            .status,
+        400
+    );
+    assert_eq!(
+        server
+            .connect()
+            .request("DELETE", "/pub?id=my_channel", &[], None)
+            .head
+            .status,
+        200
+    );
     assert_eq!(server.get("/sub/my_channel").head.status, 403);
     server.stop();
 }
@@ -168,33 +257,59 @@ fn the_web_im_works_as_its_author_says() {
 #[test]
 fn the_tutorial_works_for_all_its_clients() {
     let server = serve(&file("realtime-tutorial.conf"));
-    let (mut page, mut events, mut websocket) =
-        (server.follow("/sub/ch1", &[]), server.follow("/ev/ch1", &[]), server.websocket("/ws/ch1", &[]));
+    let (mut page, mut events, mut websocket) = (
+        server.follow("/sub/ch1", &[]),
+        server.follow("/ev/ch1", &[]),
+        server.websocket("/ws/ch1", &[]),
+    );
     let mut poll = server.connect();
     poll.send_request("GET", "/lp/ch1", &[], None);
     assert!(page.read_until(b"<body>").len() > 700);
     assert_eq!(events.read_until(b"\n"), b": \n");
-    wait_until("four follow", || server.get("/pub?id=ch1").text().contains("\"subscribers\": 4}"));
+    wait_until("four follow", || {
+        server
+            .get("/pub?id=ch1")
+            .text()
+            .contains("\"subscribers\": 4}")
+    });
     server.publish("ch1", "发布消息测试");
     let object = poll.read_response();
     let message = Message::parse(&object.body);
     assert_eq!((message.id, message.text.as_str()), (1, "发布消息测试"));
-    assert_eq!(page.read_until(b"</script>"), "<script>p(1,'ch1','发布消息测试');</script>".as_bytes());
-    assert_eq!(events.read_until(b"\n\n"), format!("data: {}\n\n", object.text()).into_bytes());
+    assert_eq!(
+        page.read_until(b"</script>"),
+        "<script>p(1,'ch1','发布消息测试');</script>".as_bytes()
+    );
+    assert_eq!(
+        events.read_until(b"\n\n"),
+        format!("data: {}\n\n", object.text()).into_bytes()
+    );
     assert_eq!(websocket.read_frame().payload, object.body);
     // A later client goes on with time and tag; twenty messages are kept.
     (2..=25).for_each(|number| drop(server.publish("ch1", number.to_string())));
     let mut last = (message.time, message.tag);
     let mut kept = Vec::new();
     while kept.len() < 20 {
-        let answer = server.get(&format!("/lp/ch1?time={}&tag={}", last.0.replace(' ', "%20"), last.1));
+        let answer = server.get(&format!(
+            "/lp/ch1?time={}&tag={}",
+            last.0.replace(' ', "%20"),
+            last.1
+        ));
         let objects = answer.text().replace("}{", "}\n{");
-        let messages: Vec<Message> = objects.lines().map(|line| Message::parse(line.as_bytes())).collect();
+        let messages: Vec<Message> = objects
+            .lines()
+            .map(|line| Message::parse(line.as_bytes()))
+            .collect();
         let end = messages.last().expect("a message");
         last = (end.time.clone(), end.tag.clone());
         kept.extend(messages.into_iter().map(|message| message.text));
     }
-    assert_eq!(kept, (6..=25).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(
+        kept,
+        (6..=25)
+            .map(|number| number.to_string())
+            .collect::<Vec<_>>()
+    );
     server.stop();
 }
 
@@ -205,16 +320,32 @@ fn the_introduction_works_for_its_browser_and_its_ruby() {
     server.wait_for_subscribers("ch1", 1);
     // Ruby's Net::HTTP posts the whole URL as the target.
     let target = format!("{}/pub?id=ch1", server.url());
-    let headers = [("Accept", "*/*"), ("User-Agent", "Ruby"), ("Content-Type", "application/x-www-form-urlencoded")];
-    let answer = server.connect().request("POST", &target, &headers, Some(b"Some Text"));
-    assert_eq!(answer.text(), "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 1}\r\n");
-    assert_eq!(browser.read_frame().payload, b"{\"id\":1,\"channel\":\"ch1\",\"text\":\"Some Text\"}");
+    let headers = [
+        ("Accept", "*/*"),
+        ("User-Agent", "Ruby"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    let answer = server
+        .connect()
+        .request("POST", &target, &headers, Some(b"Some Text"));
+    assert_eq!(
+        answer.text(),
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 1}\r\n"
+    );
+    assert_eq!(
+        browser.read_frame().payload,
+        b"{\"id\":1,\"channel\":\"ch1\",\"text\":\"Some Text\"}"
+    );
     browser.send(frame(opcode::TEXT, b"back"));
-    assert_eq!(browser.read_frame().payload, b"{\"id\":2,\"channel\":\"ch1\",\"text\":\"back\"}");
+    assert_eq!(
+        browser.read_frame().payload,
+        b"{\"id\":2,\"channel\":\"ch1\",\"text\":\"back\"}"
+    );
     let statistics = server.get("/channels-stats");
-    for expected in
-        ["\"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 2, \"stored_messages\": 0", "\"subscribers\": 1, \"uptime\": "]
-    {
+    for expected in [
+        "\"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 2, \"stored_messages\": 0",
+        "\"subscribers\": 1, \"uptime\": ",
+    ] {
         assert!(statistics.text().contains(expected), "{statistics:?}");
     }
     server.stop();

@@ -1,6 +1,6 @@
-//! Reloads under load: a thousand subscribers in all modes, continuous publishing, and twenty reloads, some of them of a
-//! broken file. A ledger per subscriber holds every message: none may be missing, come twice or out of order, and no
-//! connection may end.
+//! Reloads under load: a thousand subscribers in all modes, continuous publishing, and twenty
+//! reloads, some of them of a broken file. A ledger per subscriber holds every message: none may be
+//! missing, come twice or out of order, and no connection may end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -26,7 +26,13 @@ const MESSAGES_PER_RELOAD: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Threads that read.
 const READERS: usize = 4;
-const MODES: [Mode; 5] = [Mode::Streaming, Mode::EventSource, Mode::WebSocket, Mode::LongPolling, Mode::Polling];
+const MODES: [Mode; 5] = [
+    Mode::Streaming,
+    Mode::EventSource,
+    Mode::WebSocket,
+    Mode::LongPolling,
+    Mode::Polling,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -53,14 +59,23 @@ impl Mode {
 /// The two files that take turns: they differ in nearly everything that a reload can change.
 fn file(is_second: bool) -> String {
     let (template, more) = if is_second {
-        ("second ~text~ ", "push_stream_message_ttl 50m; push_stream_max_messages_stored_per_channel 100000; keepalive_timeout 80s;")
+        (
+            "second ~text~ ",
+            "push_stream_message_ttl 50m; push_stream_max_messages_stored_per_channel 100000; keepalive_timeout 80s;",
+        )
     } else {
         ("~text~", "push_stream_message_ttl 60m;")
     };
-    let listen = if is_second { "listen 127.0.0.2:{{PORT}};" } else { "" };
+    let listen = if is_second {
+        "listen 127.0.0.2:{{PORT}};"
+    } else {
+        ""
+    };
     let location = |mode: Mode| {
         let (name, word) = mode.names();
-        format!("location ~ ^/{name}/(.*)$ {{ push_stream_subscriber {word}; push_stream_channels_path $1; }}\n")
+        format!(
+            "location ~ ^/{name}/(.*)$ {{ push_stream_subscriber {word}; push_stream_channels_path $1; }}\n"
+        )
     };
     let locations: String = MODES.into_iter().map(location).collect();
     format!(
@@ -101,15 +116,29 @@ impl Subscriber {
     fn new(address: &str, mode: Mode, channel: usize) -> Self {
         let socket = TcpStream::connect(address).expect("a connection");
         let cursor = ("Thu, 01 Jan 1970 00:00:00 GMT".to_owned(), "W/0".to_owned());
-        let mut subscriber =
-            Self { mode, channel, socket, buffer: Vec::new(), received: 0, cursor, is_asking: false, asked_at: usize::MAX };
+        let mut subscriber = Self {
+            mode,
+            channel,
+            socket,
+            buffer: Vec::new(),
+            received: 0,
+            cursor,
+            is_asking: false,
+            asked_at: usize::MAX,
+        };
         if matches!(mode, Mode::Polling) {
-            subscriber.socket.set_nonblocking(true).expect("a socket that does not wait");
+            subscriber
+                .socket
+                .set_nonblocking(true)
+                .expect("a socket that does not wait");
             return subscriber;
         }
         subscriber.ask();
         if !matches!(mode, Mode::LongPolling) {
-            subscriber.socket.set_read_timeout(Some(DEADLINE)).expect("a timeout is accepted");
+            subscriber
+                .socket
+                .set_read_timeout(Some(DEADLINE))
+                .expect("a timeout is accepted");
             let end = loop {
                 if let Some(end) = find(&subscriber.buffer, b"\r\n\r\n") {
                     break end + 4;
@@ -119,11 +148,23 @@ impl Subscriber {
                 assert!(length > 0, "{mode:?}: closed before the answer");
                 subscriber.buffer.extend_from_slice(&piece[..length]);
             };
-            let status = if mode == Mode::WebSocket { "101" } else { "200" };
-            assert_eq!(&subscriber.buffer[9..12], status.as_bytes(), "{mode:?}: {}", show(&subscriber.buffer));
+            let status = if mode == Mode::WebSocket {
+                "101"
+            } else {
+                "200"
+            };
+            assert_eq!(
+                &subscriber.buffer[9..12],
+                status.as_bytes(),
+                "{mode:?}: {}",
+                show(&subscriber.buffer)
+            );
             subscriber.buffer.drain(..end);
         }
-        subscriber.socket.set_nonblocking(true).expect("a socket that does not wait");
+        subscriber
+            .socket
+            .set_nonblocking(true)
+            .expect("a socket that does not wait");
         subscriber
     }
 
@@ -133,7 +174,10 @@ impl Subscriber {
         let mut request = format!("GET /{name}/c{} HTTP/1.1\r\nHost: x\r\n", self.channel);
         match self.mode {
             Mode::LongPolling | Mode::Polling => {
-                request += &format!("If-Modified-Since: {}\r\nIf-None-Match: {}\r\n", self.cursor.0, self.cursor.1);
+                request += &format!(
+                    "If-Modified-Since: {}\r\nIf-None-Match: {}\r\n",
+                    self.cursor.0, self.cursor.1
+                );
             }
             Mode::WebSocket => {
                 request += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -142,7 +186,9 @@ impl Subscriber {
             Mode::Streaming | Mode::EventSource => {}
         }
         // Small, and the server has read what was before it.
-        self.socket.write_all((request + "\r\n").as_bytes()).unwrap_or_else(|error| panic!("{self:?}: {error}"));
+        self.socket
+            .write_all((request + "\r\n").as_bytes())
+            .unwrap_or_else(|error| panic!("{self:?}: {error}"));
         self.is_asking = true;
     }
 
@@ -171,15 +217,19 @@ impl Subscriber {
         }
     }
 
-    /// Takes the whole messages of the first bytes of the buffer: `<CHANNEL NUMBER>`, each the next one. Returns how many
-    /// bytes that are.
+    /// Takes the whole messages of the first bytes of the buffer: `<CHANNEL NUMBER>`, each the next
+    /// one. Returns how many bytes that are.
     fn take_messages(&mut self, length: usize) -> usize {
         let mut taken = 0;
         while let Some(start) = memchr(b'<', &self.buffer[taken..length]).map(|at| taken + at)
             && let Some(end) = memchr(b'>', &self.buffer[start..length]).map(|at| start + at + 1)
         {
             let expected = format!("<{} {}>", self.channel, self.received);
-            assert!(&self.buffer[start..end] == expected.as_bytes(), "{self:?}: {}", show(&self.buffer[start..end]));
+            assert!(
+                &self.buffer[start..end] == expected.as_bytes(),
+                "{self:?}: {}",
+                show(&self.buffer[start..end])
+            );
             self.received += 1;
             taken = end;
         }
@@ -190,14 +240,24 @@ impl Subscriber {
     fn take_answers(&mut self) {
         while let Some(end) = find(&self.buffer, b"\r\n\r\n").map(|at| at + 4) {
             let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let header = |name: &str| {
+                head.lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(str::to_owned)
+            };
             let length = match &head[9..12] {
                 "304" => end,
-                "200" if header("Transfer-Encoding: chunked").is_some() => match find(&self.buffer[end..], b"0\r\n\r\n") {
-                    Some(at) => end + at + 5,
-                    None => return,
-                },
-                "200" => end + header("Content-Length: ").and_then(|length| length.parse::<usize>().ok()).expect("a length"),
+                "200" if header("Transfer-Encoding: chunked").is_some() => {
+                    match find(&self.buffer[end..], b"0\r\n\r\n") {
+                        Some(at) => end + at + 5,
+                        None => return,
+                    }
+                }
+                "200" => {
+                    end + header("Content-Length: ")
+                        .and_then(|length| length.parse::<usize>().ok())
+                        .expect("a length")
+                }
                 _ => panic!("{self:?}: {head}"),
             };
             if self.buffer.len() < length {
@@ -219,7 +279,14 @@ impl Subscriber {
 
 impl std::fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} subscriber of c{} after {} messages, with {}", self.mode, self.channel, self.received, show(&self.buffer))
+        write!(
+            f,
+            "{:?} subscriber of c{} after {} messages, with {}",
+            self.mode,
+            self.channel,
+            self.received,
+            show(&self.buffer)
+        )
     }
 }
 
@@ -238,7 +305,12 @@ impl Scene {
                 continue;
             }
             let (channel, nth) = (number % CHANNELS, number / CHANNELS);
-            let answer = connection.request("POST", &format!("/pub?id=c{channel}"), &[], Some(format!("<{channel} {nth}>").as_bytes()));
+            let answer = connection.request(
+                "POST",
+                &format!("/pub?id=c{channel}"),
+                &[],
+                Some(format!("<{channel} {nth}>").as_bytes()),
+            );
             assert_eq!(answer.head.status, 200, "{answer:?}");
             self.published[channel].fetch_add(1, Ordering::Release);
             number += 1;
@@ -248,12 +320,23 @@ impl Scene {
 
     fn reload(&self, server: &Server) {
         for number in 0..RELOADS {
-            let published = || self.published.iter().map(|published| published.load(Ordering::Acquire)).sum::<usize>();
-            wait_until("there is publishing", || published() > MESSAGES_PER_RELOAD * number);
+            let published = || {
+                self.published
+                    .iter()
+                    .map(|published| published.load(Ordering::Acquire))
+                    .sum::<usize>()
+            };
+            wait_until("there is publishing", || {
+                published() > MESSAGES_PER_RELOAD * number
+            });
             if number % BROKEN_EVERY == 0 {
                 assert!(!server.reload_conf("events {}\nhttp {\nnonsense;\n"));
             }
-            assert!(server.reload_conf(&file(number % 2 == 0)), "{}", server.stderr());
+            assert!(
+                server.reload_conf(&file(number % 2 == 0)),
+                "{}",
+                server.stderr()
+            );
             self.reloads.fetch_add(1, Ordering::Release);
         }
     }
@@ -266,11 +349,21 @@ impl Scene {
             for subscriber in &mut *subscribers {
                 subscriber.turn(self, &mut piece);
             }
-            let published = |subscriber: &Subscriber| self.published[subscriber.channel].load(Ordering::Acquire);
-            if is_over && subscribers.iter().all(|subscriber| subscriber.received == published(subscriber)) {
+            let published = |subscriber: &Subscriber| {
+                self.published[subscriber.channel].load(Ordering::Acquire)
+            };
+            if is_over
+                && subscribers
+                    .iter()
+                    .all(|subscriber| subscriber.received == published(subscriber))
+            {
                 break;
             }
-            assert!(Instant::now() < end, "{:?} waits in vain", subscribers.iter().find(|one| one.received < published(one)));
+            assert!(
+                Instant::now() < end,
+                "{:?} waits in vain",
+                subscribers.iter().find(|one| one.received < published(one))
+            );
             // A look at every socket costs more than what is on them.
             std::thread::sleep(PAUSE);
         }
@@ -286,11 +379,18 @@ fn reloads_under_load_lose_nothing_and_disconnect_nobody() {
     let _turn = turn();
     let server = Server::with_conf(&file(false));
     let mut subscribers: Vec<Subscriber> = (0..SUBSCRIBERS)
-        .map(|number| Subscriber::new(server.address(), MODES[number % MODES.len()], number / MODES.len() % CHANNELS))
+        .map(|number| {
+            Subscriber::new(
+                server.address(),
+                MODES[number % MODES.len()],
+                number / MODES.len() % CHANNELS,
+            )
+        })
         .collect();
     // Pollers are none of them.
     let followers = ((MODES.len() - 1) * PER_CHANNEL) as u64;
-    (0..CHANNELS).for_each(|channel| server.wait_for_subscribers(&format!("c{channel}"), followers));
+    (0..CHANNELS)
+        .for_each(|channel| server.wait_for_subscribers(&format!("c{channel}"), followers));
     let scene = Scene::default();
     std::thread::scope(|scope| {
         for subscribers in subscribers.chunks_mut(SUBSCRIBERS / READERS) {
@@ -299,7 +399,11 @@ fn reloads_under_load_lose_nothing_and_disconnect_nobody() {
         scope.spawn(|| scene.publish(&server));
         scene.reload(&server);
     });
-    let all: usize = scene.published.iter().map(|published| published.load(Ordering::Acquire)).sum();
+    let all: usize = scene
+        .published
+        .iter()
+        .map(|published| published.load(Ordering::Acquire))
+        .sum();
     assert_eq!(all, MESSAGES_PER_RELOAD * (RELOADS + 1));
     server.stop();
 }

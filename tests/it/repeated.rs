@@ -1,11 +1,14 @@
-//! Publishers that send the same request again and again, with other channels and messages: the answers are those that each
-//! request gets as the first of a connection.
+//! Publishers that send the same request again and again, with other channels and messages: the
+//! answers are those that each request gets as the first of a connection.
 
 use crate::support::{Connection, Response, Server, conf, object, show};
 
 /// A request of a publisher.
 fn post(target: &str, headers: &str, text: &str) -> String {
-    format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{text}", text.len())
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{text}",
+        text.len()
+    )
 }
 
 fn usual(channel: &str, text: &str) -> String {
@@ -17,13 +20,28 @@ fn answer(connection: &mut Connection, request: &str) -> (String, bool) {
     connection.send(request);
     let Response { mut head, body } = connection.read_response();
     let goes_on = head.get("connection") == Some("keep-alive");
-    head.headers.retain(|(name, _)| !["Date", "Connection"].contains(&name.as_str()));
-    (format!("{} {:?}\n{}", head.status, head.headers, show(&body)), goes_on)
+    head.headers
+        .retain(|(name, _)| !["Date", "Connection"].contains(&name.as_str()));
+    (
+        format!("{} {:?}\n{}", head.status, head.headers, show(&body)),
+        goes_on,
+    )
 }
 
 /// Requests among which some are like the one before them, and others nearly.
 fn requests() -> Vec<String> {
-    let mut requests: Vec<String> = ["ch", "ch", "ch", "other", "ch", "other", "a-B_9:c.d", "a-B_9:c.d"].map(|id| usual(id, "text")).into();
+    let mut requests: Vec<String> = [
+        "ch",
+        "ch",
+        "ch",
+        "other",
+        "ch",
+        "other",
+        "a-B_9:c.d",
+        "a-B_9:c.d",
+    ]
+    .map(|id| usual(id, "text"))
+    .into();
     let others = [
         "",
         "ALL",
@@ -46,18 +64,42 @@ fn requests() -> Vec<String> {
     ];
     for id in others {
         // Before and after each there is a usual one, which is remembered.
-        requests.extend([usual("ch", "before"), usual(id, "text"), usual("ch", "after")]);
+        requests.extend([
+            usual("ch", "before"),
+            usual(id, "text"),
+            usual("ch", "after"),
+        ]);
     }
-    for text in ["", "x", &"x".repeat(1000), &"x".repeat(1001), "\r\n\r\nPOST /", "\u{0}\u{7f}\u{e4}\"\\"] {
-        requests.extend([usual("ch", "before"), usual("ch", text), usual("ch", "after")]);
+    for text in [
+        "",
+        "x",
+        &"x".repeat(1000),
+        &"x".repeat(1001),
+        "\r\n\r\nPOST /",
+        "\u{0}\u{7f}\u{e4}\"\\",
+    ] {
+        requests.extend([
+            usual("ch", "before"),
+            usual("ch", text),
+            usual("ch", "after"),
+        ]);
     }
-    for (headers, text) in
-        [("Event-Id: 7\r\nEvent-Type: news\r\n", "events"), ("Accept: text/xml\r\n", "xml"), ("Accept: text/plain\r\n", "plain")]
-    {
-        requests.extend((0..3).map(|number| post("/pub?id=ch", headers, &format!("{text} {number}"))));
+    for (headers, text) in [
+        ("Event-Id: 7\r\nEvent-Type: news\r\n", "events"),
+        ("Accept: text/xml\r\n", "xml"),
+        ("Accept: text/plain\r\n", "plain"),
+    ] {
+        requests
+            .extend((0..3).map(|number| post("/pub?id=ch", headers, &format!("{text} {number}"))));
     }
     // Where there is gzip.
-    requests.extend((0..3).map(|number| post("/pub?id=ch", "Accept-Encoding: gzip\r\n", &format!("packed {number}"))));
+    requests.extend((0..3).map(|number| {
+        post(
+            "/pub?id=ch",
+            "Accept-Encoding: gzip\r\n",
+            &format!("packed {number}"),
+        )
+    }));
     for length in ["4", "04", "000000000000004", "4 ", " 4"] {
         requests.push(usual("ch", "text").replace(": 4", &format!(": {length}")));
     }
@@ -76,7 +118,8 @@ fn requests() -> Vec<String> {
     requests
 }
 
-/// Every request is answered on a connection with others as on one of its own, and the messages are the same.
+/// Every request is answered on a connection with others as on one of its own, and the messages are
+/// the same.
 fn compare(start: impl Fn() -> Server) {
     let (one, other) = (start(), start());
     let followers = [&one, &other].map(|server| server.follow("/sub/ch", &[]));
@@ -93,7 +136,9 @@ fn compare(start: impl Fn() -> Server) {
         let bytes = follower.read_body();
         // Up to the deletion of the channel. Times and tags are those of their servers.
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        text.split("\"text\":").map(|part| part.split(",\"tag\"").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        text.split("\"text\":")
+            .map(|part| part.split(",\"tag\"").next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
     });
     assert_eq!(ours, theirs);
     one.stop();
@@ -105,18 +150,37 @@ const FOLLOWED: &str = "location ~ ^/sub/(.*)$ { push_stream_subscriber; push_st
     push_stream_message_template '{\"text\":\"~text~\",\"tag\":\"~tag~\"}\\n'; }";
 
 fn publisher(more: &str) -> String {
-    let store = if more.contains("store_messages") { "" } else { "push_stream_store_messages on;" };
-    format!("{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; {store} {more} }}")
+    let store = if more.contains("store_messages") {
+        ""
+    } else {
+        "push_stream_store_messages on;"
+    };
+    format!(
+        "{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; {store} {more} }}"
+    )
 }
 
 #[test]
 fn built_in_locations_answer_repeated_requests_as_single_ones() {
-    compare(|| Server::start(&["--shards", "1", "--max-channel-id-length", "16", "--max-body-size", "1000"]));
+    compare(|| {
+        Server::start(&[
+            "--shards",
+            "1",
+            "--max-channel-id-length",
+            "16",
+            "--max-body-size",
+            "1000",
+        ])
+    });
 }
 
 #[test]
 fn configured_locations_answer_repeated_requests_as_single_ones() {
-    for more in ["", "push_stream_channel_info_on_publish off;", "push_stream_store_messages off;"] {
+    for more in [
+        "",
+        "push_stream_channel_info_on_publish off;",
+        "push_stream_store_messages off;",
+    ] {
         compare(|| Server::with_conf(&conf(LIMITS, &publisher(more))));
     }
 }
@@ -140,9 +204,15 @@ fn a_reload_holds_for_the_next_of_repeated_requests() {
     let mut connection = server.connect();
     for number in 1..=3 {
         connection.send(usual("ch", "text"));
-        assert_eq!(object(&connection.read_response().body)["published_messages"], number);
+        assert_eq!(
+            object(&connection.read_response().body)["published_messages"],
+            number
+        );
     }
-    assert!(server.reload_conf(&conf(LIMITS, &publisher("push_stream_channel_info_on_publish off;"))));
+    assert!(server.reload_conf(&conf(
+        LIMITS,
+        &publisher("push_stream_channel_info_on_publish off;")
+    )));
     connection.send(usual("ch", "text"));
     assert_eq!(connection.read_response().body, b"");
     assert!(server.reload_conf(&conf(LIMITS, FOLLOWED)));
@@ -156,21 +226,29 @@ fn repeated_requests_are_counted_and_logged_each() {
     let location = publisher("keepalive_requests 5;");
     let server = Server::with_conf(&conf(LIMITS, &location));
     let mut connection = server.connect();
-    let goes_on: Vec<bool> = (0..5).map(|_| answer(&mut connection, &usual("ch", "text")).1).collect();
+    let goes_on: Vec<bool> = (0..5)
+        .map(|_| answer(&mut connection, &usual("ch", "text")).1)
+        .collect();
     assert_eq!(goes_on, [true, true, true, true, false]);
     connection.expect_close();
     server.stop();
 
     let directory = crate::support::Directory::new("repeated");
     let log = directory.path().join("access.log");
-    let format = format!("log_format channels '$arg_id'; access_log {} channels; {LIMITS}", log.display());
+    let format = format!(
+        "log_format channels '$arg_id'; access_log {} channels; {LIMITS}",
+        log.display()
+    );
     let server = Server::with_conf(&conf(&format, &publisher("")));
     let mut connection = server.connect();
     for channel in ["a", "a", "b", "a", "c"] {
         assert!(answer(&mut connection, &usual(channel, "text")).1);
     }
     server.stop();
-    assert_eq!(std::fs::read_to_string(&log).expect("a log"), "a\na\nb\na\nc\n");
+    assert_eq!(
+        std::fs::read_to_string(&log).expect("a log"),
+        "a\na\nb\na\nc\n"
+    );
 }
 
 #[test]
@@ -183,8 +261,14 @@ fn a_full_store_is_told_to_repeated_requests_too() {
         Some(connection.read_response()).filter(|response| response.head.status != 200)
     });
     let refused = refused.expect("the store is full");
-    assert_eq!((refused.head.status, refused.head.get("connection")), (500, Some("close")));
-    assert_eq!(refused.head.get("cache-control"), Some("no-cache, no-store, must-revalidate"));
+    assert_eq!(
+        (refused.head.status, refused.head.get("connection")),
+        (500, Some("close"))
+    );
+    assert_eq!(
+        refused.head.get("cache-control"),
+        Some("no-cache, no-store, must-revalidate")
+    );
     connection.expect_close();
     server.stop();
 }
@@ -195,19 +279,33 @@ fn the_date_of_repeated_answers_is_that_of_each() {
     let mut connection = server.connect();
     let mut date = || {
         connection.send(usual("ch", "text"));
-        let date = connection.read_response().head.get("date").expect("a date").to_owned();
+        let date = connection
+            .read_response()
+            .head
+            .get("date")
+            .expect("a date")
+            .to_owned();
         httpdate::parse_http_date(&date).expect("a date")
     };
-    let (first, until) = (date(), std::time::Instant::now() + std::time::Duration::from_secs(30));
+    let (first, until) = (
+        date(),
+        std::time::Instant::now() + std::time::Duration::from_secs(30),
+    );
     loop {
         let before = std::time::SystemTime::now();
         let date = date();
         // A date has no fractions of a second.
-        assert!(date + std::time::Duration::from_secs(1) > before && date <= std::time::SystemTime::now());
+        assert!(
+            date + std::time::Duration::from_secs(1) > before
+                && date <= std::time::SystemTime::now()
+        );
         if date > first {
             break;
         }
-        assert!(std::time::Instant::now() < until, "the date does not change");
+        assert!(
+            std::time::Instant::now() < until,
+            "the date does not change"
+        );
     }
     server.stop();
 }

@@ -5,7 +5,10 @@ use super::support::{Nginx, Server, conf};
 /// The status and the content type of a response.
 fn content_type(mut connection: super::support::Connection, path: &str) -> (u16, Option<String>) {
     let response = connection.request("GET", path, &[("Connection", "close")], None);
-    (response.head.status, response.head.get("Content-Type").map(str::to_owned))
+    (
+        response.head.status,
+        response.head.get("Content-Type").map(str::to_owned),
+    )
 }
 
 #[test]
@@ -56,7 +59,11 @@ fn a_charset_is_added_to_the_types_of_nginx() {
         "/a.xml",
         "/none",
     ] {
-        assert_eq!(content_type(server.connect(), path), content_type(nginx.connect(), path), "{path}");
+        assert_eq!(
+            content_type(server.connect(), path),
+            content_type(nginx.connect(), path),
+            "{path}"
+        );
     }
     server.stop();
 }
@@ -69,7 +76,10 @@ fn messages_have_the_charset_of_their_location() {
         location ~ ^/sub/(.*)$ { charset koi8-r; push_stream_subscriber; push_stream_channels_path $1; }
         location ~ ^/off/(.*)$ { charset off; push_stream_subscriber; push_stream_channels_path $1; }
         location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }";
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 32m; charset utf-8;", locations));
+    let server = Server::with_conf(&conf(
+        "push_stream_shared_memory_size 32m; charset utf-8;",
+        locations,
+    ));
     server.publish("a", "text");
     for (path, expected) in [
         ("/lp/a.b1", "text/plain; charset=utf-8"),
@@ -80,7 +90,11 @@ fn messages_have_the_charset_of_their_location() {
     ] {
         let mut connection = server.connect();
         connection.send_request("GET", path, &[], None);
-        assert_eq!(connection.read_head().get("Content-Type"), Some(expected), "{path}");
+        assert_eq!(
+            connection.read_head().get("Content-Type"),
+            Some(expected),
+            "{path}"
+        );
     }
     server.stop();
 }
@@ -92,22 +106,44 @@ fn without_chunks_a_stream_ends_with_its_connection() {
         location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
         location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_message_template ~text~; }
         location ~ ^/on/(.*)$ { chunked_transfer_encoding on; push_stream_subscriber; push_stream_channels_path $1; }";
-    let server = Server::with_conf(&conf("push_stream_shared_memory_size 32m; chunked_transfer_encoding off;", locations));
+    let server = Server::with_conf(&conf(
+        "push_stream_shared_memory_size 32m; chunked_transfer_encoding off;",
+        locations,
+    ));
     let mut publisher = server.connect();
     for _ in 0..2 {
         let answer = publisher.request("POST", "/pub?id=a", &[], Some(b"text"));
-        assert_eq!(answer.head.get("Connection"), Some("keep-alive"), "an answer with a length leaves the connection open");
+        assert_eq!(
+            answer.head.get("Connection"),
+            Some("keep-alive"),
+            "an answer with a length leaves the connection open"
+        );
     }
-    for (path, expected) in [("/sub/a.b1", "text"), ("/ev/a.b1", "data: text\n\n"), ("/lp/a.b1", "text")] {
+    for (path, expected) in [
+        ("/sub/a.b1", "text"),
+        ("/ev/a.b1", "data: text\n\n"),
+        ("/lp/a.b1", "text"),
+    ] {
         let mut connection = server.connect();
         connection.send_request("GET", path, &[], None);
         let head = connection.read_head();
-        assert_eq!((head.get("Transfer-Encoding"), head.get("Connection")), (None, Some("close")), "{path}");
-        let body = String::from_utf8_lossy(&connection.read_until(expected.as_bytes())).into_owned();
-        assert!(!body.contains("\r\n4\r\n") && !body.starts_with(|first: char| first.is_ascii_digit()), "{path}: {body:?}");
+        assert_eq!(
+            (head.get("Transfer-Encoding"), head.get("Connection")),
+            (None, Some("close")),
+            "{path}"
+        );
+        let body =
+            String::from_utf8_lossy(&connection.read_until(expected.as_bytes())).into_owned();
+        assert!(
+            !body.contains("\r\n4\r\n") && !body.starts_with(|first: char| first.is_ascii_digit()),
+            "{path}: {body:?}"
+        );
     }
     let mut connection = server.connect();
     connection.send_request("GET", "/on/a.b1", &[], None);
-    assert_eq!(connection.read_head().get("Transfer-Encoding"), Some("chunked"));
+    assert_eq!(
+        connection.read_head().get("Transfer-Encoding"),
+        Some("chunked")
+    );
     server.stop();
 }

@@ -1,4 +1,5 @@
-//! Clients that come back: a plain EventSource by the id of its last event, and everybody after a restart of the server.
+//! Clients that come back: a plain EventSource by the id of its last event, and everybody after a
+//! restart of the server.
 
 use crate::support::{Connection, Head, Response, Server, conf, object};
 
@@ -6,9 +7,20 @@ use crate::support::{Connection, Head, Response, Server, conf, object};
 fn event(stream: &mut Connection) -> (Option<String>, String) {
     loop {
         let event = String::from_utf8(stream.read_until(b"\n\n")).expect("UTF-8");
-        let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let field = |name: &str| {
+            event
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::to_owned)
+        };
         if let Some(data) = field("data: ") {
-            return (field("id: "), object(data.as_bytes())["text"].as_str().expect("a text").to_owned());
+            return (
+                field("id: "),
+                object(data.as_bytes())["text"]
+                    .as_str()
+                    .expect("a text")
+                    .to_owned(),
+            );
         }
     }
 }
@@ -19,7 +31,15 @@ fn texts(stream: &mut Connection, count: usize) -> Vec<String> {
 
 fn ids(answer: &Response) -> Vec<(i64, Option<u64>, bool)> {
     let values = answer.text().lines().map(|line| object(line.as_bytes()));
-    values.map(|value| (value["id"].as_i64().expect("an id"), value["missed"].as_u64(), value["at_least"] == true)).collect()
+    values
+        .map(|value| {
+            (
+                value["id"].as_i64().expect("an id"),
+                value["missed"].as_u64(),
+                value["at_least"] == true,
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -27,30 +47,66 @@ fn every_event_has_a_position_that_resumes_exactly() {
     let server = Server::start(&[]);
     let mut stream = server.follow("/ev/a", &[]);
     let publish = |channel: &str, text: &str, headers: &[(&str, &str)]| {
-        let answer = server.connect().request("POST", &format!("/pub?id={channel}"), headers, Some(text.as_bytes()));
+        let answer = server.connect().request(
+            "POST",
+            &format!("/pub?id={channel}"),
+            headers,
+            Some(text.as_bytes()),
+        );
         assert_eq!(answer.head.status, 200);
     };
     publish("a", "one", &[]);
     publish("a", "two", &[("Event-Id", "e2"), ("Event-Type", "price")]);
     let raw = String::from_utf8(stream.read_until(b"\"eventid\":\"e2\"}\n\n")).expect("UTF-8");
-    assert!(raw.contains("event: price\n") && !raw.contains("id: e2"), "the publisher's id is a field of the object: {raw}");
-    let of_two = raw.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().expect("an id").to_owned();
-    let value = raw.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().map(|data| object(data.as_bytes())).expect("data");
+    assert!(
+        raw.contains("event: price\n") && !raw.contains("id: e2"),
+        "the publisher's id is a field of the object: {raw}"
+    );
+    let of_two = raw
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .next_back()
+        .expect("an id")
+        .to_owned();
+    let value = raw
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .next_back()
+        .map(|data| object(data.as_bytes()))
+        .expect("data");
     assert_eq!(of_two.split(':').nth(1), value["tag"].as_str());
     drop(stream);
     publish("a", "three", &[]);
     publish("a", "four", &[("Event-Id", &of_two)]);
     // Whatever else the address says, which stays the same when a browser reconnects.
-    for path in ["/ev/a", "/ev/a.b1", "/ev/a.b9", "/ev/a?time=Thu,%2001%20Jan%201970%2000:00:01%20GMT&tag=1", "/ev/a?eventid=e2"] {
+    for path in [
+        "/ev/a",
+        "/ev/a.b1",
+        "/ev/a.b9",
+        "/ev/a?time=Thu,%2001%20Jan%201970%2000:00:01%20GMT&tag=1",
+        "/ev/a?eventid=e2",
+    ] {
         let mut stream = server.follow(path, &[("Last-Event-ID", &of_two)]);
         assert_eq!(texts(&mut stream, 2), ["three", "four"], "{path}");
     }
     // A publisher's own id still works, where it comes by the address, or is none of ours.
-    assert_eq!(texts(&mut server.follow("/ev/a?eventid=e2", &[]), 2), ["three", "four"]);
-    assert_eq!(texts(&mut server.follow("/ev/a", &[("Last-Event-ID", "e2")]), 2), ["three", "four"]);
+    assert_eq!(
+        texts(&mut server.follow("/ev/a?eventid=e2", &[]), 2),
+        ["three", "four"]
+    );
+    assert_eq!(
+        texts(&mut server.follow("/ev/a", &[("Last-Event-ID", "e2")]), 2),
+        ["three", "four"]
+    );
     // In other modes, too, if no message has it as its own.
-    let of_one = raw.lines().find_map(|line| line.strip_prefix("id: ").filter(|id| *id != of_two)).expect("another id").to_owned();
-    let poll = server.connect().request("GET", "/poll/a", &[("Last-Event-ID", &of_one)], None);
+    let of_one = raw
+        .lines()
+        .find_map(|line| line.strip_prefix("id: ").filter(|id| *id != of_two))
+        .expect("another id")
+        .to_owned();
+    let poll = server
+        .connect()
+        .request("GET", "/poll/a", &[("Last-Event-ID", &of_one)], None);
     assert_eq!(poll.head.get("X-Pushctl-Missed"), None, "{poll:?}");
     server.stop();
 }
@@ -68,7 +124,10 @@ fn an_eventsource_of_several_channels_resumes_in_all_of_them() {
         server.publish(channel, text);
     }
     for (seen, (id, _)) in events.iter().enumerate() {
-        let mut stream = server.follow("/ev/a/b/c.b1", &[("Last-Event-ID", id.as_deref().expect("an id"))]);
+        let mut stream = server.follow(
+            "/ev/a/b/c.b1",
+            &[("Last-Event-ID", id.as_deref().expect("an id"))],
+        );
         let expected: Vec<String> = (seen + 2..=7).map(|text| text.to_string()).collect();
         assert_eq!(texts(&mut stream, expected.len()), expected);
     }
@@ -81,13 +140,23 @@ fn a_stream_has_an_id_before_its_first_message() {
     for path in ["/ev/new", "/ev/new/other", "/ev/new.b5"] {
         let mut stream = server.follow(path, &[]);
         let start = String::from_utf8(stream.read_until(b"\n\n")).expect("UTF-8");
-        let id =
-            start.strip_prefix(": \nid: ").and_then(|rest| rest.strip_suffix("\n\n")).unwrap_or_else(|| panic!("{start:?}")).to_owned();
+        let id = start
+            .strip_prefix(": \nid: ")
+            .and_then(|rest| rest.strip_suffix("\n\n"))
+            .unwrap_or_else(|| panic!("{start:?}"))
+            .to_owned();
         drop(stream);
         server.publish("new", "missed");
         let mut stream = server.follow(path, &[("Last-Event-ID", &id)]);
         assert_eq!(texts(&mut stream, 1), ["missed"], "{path}");
-        assert_eq!(server.connect().request("DELETE", "/pub?id=new", &[], None).head.status, 200);
+        assert_eq!(
+            server
+                .connect()
+                .request("DELETE", "/pub?id=new", &[], None)
+                .head
+                .status,
+            200
+        );
     }
     // One that has messages to come first must not pass over them.
     server.publish("a", "stored");
@@ -100,17 +169,27 @@ fn a_stream_has_an_id_before_its_first_message() {
     ));
     let mut stream = imported.follow("/ev?id=a", &[]);
     imported.publish("a", "x");
-    assert_eq!(stream.read_until(b"\n\n"), b": \ndata: x\n\n", "as the module");
+    assert_eq!(
+        stream.read_until(b"\n\n"),
+        b": \ndata: x\n\n",
+        "as the module"
+    );
     imported.stop();
     server.stop();
 }
 
-/// A server that has published m1 to m5 to channel `a`, with event ids, and has been killed; with the cursors of the messages.
+/// A server that has published m1 to m5 to channel `a`, with event ids, and has been killed; with
+/// the cursors of the messages.
 fn before_restart() -> Vec<Head> {
     let server = Server::start(&[]);
     let publish = |number: usize| {
         let id = format!("e{number}");
-        server.connect().request("POST", "/pub?id=a", &[("Event-Id", &id)], Some(format!("m{number}").as_bytes()));
+        server.connect().request(
+            "POST",
+            "/pub?id=a",
+            &[("Event-Id", &id)],
+            Some(format!("m{number}").as_bytes()),
+        );
         server.get("/poll/a.b1").head
     };
     (1..=5).map(publish).collect()
@@ -126,14 +205,36 @@ fn a_cursor_from_before_a_restart_is_a_gap_in_every_mode() {
     let tag = cursor[1].1.trim_start_matches("W/").to_owned();
     cursor[1].1 = &tag;
     for mode in ["poll", "lp"] {
-        let answer = server.connect().request("GET", &format!("/{mode}/a"), &cursor, None);
-        assert_eq!((answer.head.status, answer.head.get("X-Pushctl-Missed")), (200, Some("0+")), "{mode}");
-        assert_eq!(ids(&answer), [(-4, Some(0), true), (1, None, false), (2, None, false)], "{mode}");
-        let next = server.connect().request("GET", "/poll/a", &answer.head.cursor(), None);
-        assert_eq!((next.head.status, next.head.get("X-Pushctl-Missed")), (304, None), "{mode} says it once");
+        let answer = server
+            .connect()
+            .request("GET", &format!("/{mode}/a"), &cursor, None);
+        assert_eq!(
+            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (200, Some("0+")),
+            "{mode}"
+        );
+        assert_eq!(
+            ids(&answer),
+            [(-4, Some(0), true), (1, None, false), (2, None, false)],
+            "{mode}"
+        );
+        let next = server
+            .connect()
+            .request("GET", "/poll/a", &answer.head.cursor(), None);
+        assert_eq!(
+            (next.head.status, next.head.get("X-Pushctl-Missed")),
+            (304, None),
+            "{mode} says it once"
+        );
     }
-    let call = server.connect().request("GET", "/jsonp/a?callback=f", &cursor, None);
-    assert!(call.text().starts_with("f([{\"id\":-4,") && call.text().contains("\"missed\":0,\"at_least\":true"), "{call:?}");
+    let call = server
+        .connect()
+        .request("GET", "/jsonp/a?callback=f", &cursor, None);
+    assert!(
+        call.text().starts_with("f([{\"id\":-4,")
+            && call.text().contains("\"missed\":0,\"at_least\":true"),
+        "{call:?}"
+    );
     for mode in ["sub", "ev", "ws"] {
         let mut stream = server.connect();
         let path = format!("/{mode}/a");
@@ -153,20 +254,55 @@ fn a_cursor_from_before_a_restart_is_a_gap_in_every_mode() {
             },
         };
         let gap = next();
-        assert_eq!((&gap["id"], &gap["missed"], &gap["at_least"]), (&(-4).into(), &0.into(), &true.into()), "{mode}");
-        assert_eq!([&next()["text"], &next()["text"]], ["new1", "new2"], "{mode}");
+        assert_eq!(
+            (&gap["id"], &gap["missed"], &gap["at_least"]),
+            (&(-4).into(), &0.into(), &true.into()),
+            "{mode}"
+        );
+        assert_eq!(
+            [&next()["text"], &next()["text"]],
+            ["new1", "new2"],
+            "{mode}"
+        );
     }
     // As arguments, without a tag, as the id of an event, as the id of the publisher.
     let date = cursor[0].1.replace(' ', "%20");
     let answer = server.get(&format!("/poll/a?time={date}&tag={tag}"));
-    assert_eq!(answer.head.get("X-Pushctl-Missed"), Some("0+"), "{answer:?}");
-    let answer = server.connect().request("GET", "/poll/a", &[("If-Modified-Since", "Sat, 01 Nov 2025 00:00:00 GMT")], None);
-    assert_eq!(answer.head.get("X-Pushctl-Missed"), Some("0+"), "{answer:?}");
-    for (path, id) in [("/ev/a", "1762000000:7"), ("/ev/a", "e3"), ("/ev/a/b.b5", "1762000000:7")] {
+    assert_eq!(
+        answer.head.get("X-Pushctl-Missed"),
+        Some("0+"),
+        "{answer:?}"
+    );
+    let answer = server.connect().request(
+        "GET",
+        "/poll/a",
+        &[("If-Modified-Since", "Sat, 01 Nov 2025 00:00:00 GMT")],
+        None,
+    );
+    assert_eq!(
+        answer.head.get("X-Pushctl-Missed"),
+        Some("0+"),
+        "{answer:?}"
+    );
+    for (path, id) in [
+        ("/ev/a", "1762000000:7"),
+        ("/ev/a", "e3"),
+        ("/ev/a/b.b5", "1762000000:7"),
+    ] {
         let mut stream = server.follow(path, &[("Last-Event-ID", id)]);
-        assert_eq!(texts(&mut stream, 1), ["an unknown number of messages missed"], "{path} {id}");
+        assert_eq!(
+            texts(&mut stream, 1),
+            ["an unknown number of messages missed"],
+            "{path} {id}"
+        );
     }
-    assert_eq!(server.get("/poll/a?eventid=e3").head.get("X-Pushctl-Missed"), Some("0+"));
+    assert_eq!(
+        server
+            .get("/poll/a?eventid=e3")
+            .head
+            .get("X-Pushctl-Missed"),
+        Some("0+")
+    );
     server.stop();
 }
 
@@ -177,7 +313,11 @@ fn the_id_before_the_first_message_is_a_gap_after_a_restart() {
         let server = Server::start(&[]);
         let mut stream = server.follow("/ev/a", &[]);
         let start = String::from_utf8(stream.read_until(b"\n\n")).expect("UTF-8");
-        let id = start.strip_prefix(": \nid: ").expect("an id").trim_end().to_owned();
+        let id = start
+            .strip_prefix(": \nid: ")
+            .expect("an id")
+            .trim_end()
+            .to_owned();
         let second = id.split(':').next().expect("a time");
         drop(stream);
         assert_eq!(texts_after(&server, &id), ["new"], "no restart yet");
@@ -185,7 +325,11 @@ fn the_id_before_the_first_message_is_a_gap_after_a_restart() {
         let server = Server::start(&[]);
         // A quiet stream of an earlier second has tag 0.
         for id in [id.clone(), format!("{second}:0"), "1762000000:0".to_owned()] {
-            assert_eq!(texts_after(&server, &id), ["an unknown number of messages missed"], "{id}");
+            assert_eq!(
+                texts_after(&server, &id),
+                ["an unknown number of messages missed"],
+                "{id}"
+            );
         }
         server.stop();
     }
@@ -205,16 +349,38 @@ fn a_restart_is_told_on_channels_that_have_nothing_and_only_once() {
     let server = Server::start(&[]);
     for path in ["/poll/a", "/lp/a", "/poll/a/b"] {
         let answer = server.connect().request("GET", path, &cursor, None);
-        assert_eq!((answer.head.status, answer.head.get("X-Pushctl-Missed")), (200, Some("0+")), "{path}");
-        let next = server.connect().request("GET", "/poll/a", &answer.head.cursor(), None);
-        assert_eq!((next.head.status, next.head.get("X-Pushctl-Missed")), (304, None), "{path}");
+        assert_eq!(
+            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (200, Some("0+")),
+            "{path}"
+        );
+        let next = server
+            .connect()
+            .request("GET", "/poll/a", &answer.head.cursor(), None);
+        assert_eq!(
+            (next.head.status, next.head.get("X-Pushctl-Missed")),
+            (304, None),
+            "{path}"
+        );
     }
     let mut stream = server.follow("/sub/a", &cursor);
     let gap = object(&stream.read_until(b"\n"));
-    let (time, tag) = (gap["time"].as_str().expect("a time"), gap["tag"].as_str().expect("a tag"));
+    let (time, tag) = (
+        gap["time"].as_str().expect("a time"),
+        gap["tag"].as_str().expect("a tag"),
+    );
     server.publish("a", "new");
-    let next = server.connect().request("GET", "/poll/a", &[("If-Modified-Since", time), ("If-None-Match", tag)], None);
-    assert_eq!((ids(&next), next.head.get("X-Pushctl-Missed")), (vec![(1, None, false)], None), "its cursor misses nothing more");
+    let next = server.connect().request(
+        "GET",
+        "/poll/a",
+        &[("If-Modified-Since", time), ("If-None-Match", tag)],
+        None,
+    );
+    assert_eq!(
+        (ids(&next), next.head.get("X-Pushctl-Missed")),
+        (vec![(1, None, false)], None),
+        "its cursor misses nothing more"
+    );
     server.stop();
 }
 
@@ -226,8 +392,13 @@ fn positions_after_a_restart_are_newer_than_those_before_it() {
         let server = Server::start(&[]);
         server.publish("a", "new");
         for head in &heads {
-            let answer = server.connect().request("GET", "/poll/a", &head.cursor(), None);
-            assert_eq!((ids(&answer), answer.head.get("X-Pushctl-Missed")), (vec![(-4, Some(0), true), (1, None, false)], Some("0+")));
+            let answer = server
+                .connect()
+                .request("GET", "/poll/a", &head.cursor(), None);
+            assert_eq!(
+                (ids(&answer), answer.head.get("X-Pushctl-Missed")),
+                (vec![(-4, Some(0), true), (1, None, false)], Some("0+"))
+            );
         }
         server.stop();
     }
@@ -238,18 +409,36 @@ fn who_asks_for_all_or_for_news_is_told_of_no_restart() {
     let server = Server::start(&[]);
     server.publish("a", "x");
     let all = |date| [("If-Modified-Since", date), ("If-None-Match", "0")];
-    for headers in [&[][..], &all("Thu, 01 Jan 1970 00:00:00 GMT"), &all("Thu, 01 Jan 1970 00:00:01 GMT")] {
+    for headers in [
+        &[][..],
+        &all("Thu, 01 Jan 1970 00:00:00 GMT"),
+        &all("Thu, 01 Jan 1970 00:00:01 GMT"),
+    ] {
         for path in ["/poll/a", "/poll/a.b1", "/poll/a.b1/b"] {
             let answer = server.connect().request("GET", path, headers, None);
-            assert_eq!(answer.head.get("X-Pushctl-Missed"), None, "{path} {headers:?}");
+            assert_eq!(
+                answer.head.get("X-Pushctl-Missed"),
+                None,
+                "{path} {headers:?}"
+            );
         }
     }
     // The cursor of this run, from the answers without messages, too.
     let first = server.get("/poll/a.b1").head;
-    let answer = server.connect().request("GET", "/poll/a", &first.cursor(), None);
-    assert_eq!((answer.head.status, answer.head.get("X-Pushctl-Missed")), (304, None));
+    let answer = server
+        .connect()
+        .request("GET", "/poll/a", &first.cursor(), None);
+    assert_eq!(
+        (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+        (304, None)
+    );
     let date = answer.head.get("Date").expect("a date").to_owned();
-    let answer = server.connect().request("GET", "/poll/a", &[("If-Modified-Since", &date), ("If-None-Match", "0")], None);
+    let answer = server.connect().request(
+        "GET",
+        "/poll/a",
+        &[("If-Modified-Since", &date), ("If-None-Match", "0")],
+        None,
+    );
     assert_eq!(answer.head.get("X-Pushctl-Missed"), None);
     server.stop();
 }
@@ -265,9 +454,16 @@ fn imported_locations_tell_of_a_restart_where_they_tell_of_gaps() {
             ),
         ));
         server.publish("a", "x");
-        let cursor = [("If-Modified-Since", "Sat, 01 Nov 2025 00:00:00 GMT"), ("If-None-Match", "7")];
+        let cursor = [
+            ("If-Modified-Since", "Sat, 01 Nov 2025 00:00:00 GMT"),
+            ("If-None-Match", "7"),
+        ];
         let answer = server.connect().request("GET", "/poll?id=a", &cursor, None);
-        assert_eq!((answer.head.status, answer.head.get("X-Pushctl-Missed")), (200, expected), "{directive}");
+        assert_eq!(
+            (answer.head.status, answer.head.get("X-Pushctl-Missed")),
+            (200, expected),
+            "{directive}"
+        );
         server.stop();
     }
 }

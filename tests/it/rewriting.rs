@@ -1,5 +1,6 @@
-//! `rewrite`, `break`, `secure_link` and `limit_except`, compared with Debian's nginx (1.22.1) on the same file: nothing here is
-//! written down, nginx runs next to pushctl and answers the same requests. Then push locations behind such rules.
+//! `rewrite`, `break`, `secure_link` and `limit_except`, compared with Debian's nginx (1.22.1) on
+//! the same file: nothing here is written down, nginx runs next to pushctl and answers the same
+//! requests. Then push locations behind such rules.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,14 @@ use super::support::{Connection, Directory, Nginx, Server, conf, wait_until};
 
 /// Lists every rule of the matrix: pattern, replacement and flag in a location with this number.
 fn rules() -> Vec<String> {
-    let patterns = ["^/l@/(.*)$", "^/l@/([^/]*)/(?<rest>.*)$", "^", "(?i)^/L@/(.)(.)?", "/nomatch/(.*)", r"^/l@/([\w ]+)([^\w ].*)?$"];
+    let patterns = [
+        "^/l@/(.*)$",
+        "^/l@/([^/]*)/(?<rest>.*)$",
+        "^",
+        "(?i)^/L@/(.)(.)?",
+        "/nomatch/(.*)",
+        r"^/l@/([\w ]+)([^\w ].*)?$",
+    ];
     let replacements = [
         "/show/$1",
         "/show/$1?",
@@ -45,7 +53,12 @@ fn rules() -> Vec<String> {
 
 /// Sends requests for `targets` to both servers, over few connections.
 fn compare_all(nginx: &Nginx, server: &Server, targets: impl Iterator<Item = String>) {
-    let port = server.address().rsplit(':').next().expect("a port").to_owned();
+    let port = server
+        .address()
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
     let mut connections: Option<(Connection, Connection)> = None;
     let mut left = 0;
     for target in targets {
@@ -55,7 +68,11 @@ fn compare_all(nginx: &Nginx, server: &Server, targets: impl Iterator<Item = Str
         let (theirs, ours) = connections.as_mut().expect("it was made");
         let theirs = theirs.request("GET", &target, &[], None);
         let ours = ours.request("GET", &target, &[], None);
-        assert_eq!(comparable(&ours, &port), comparable(&theirs, &nginx.port().to_string()), "{target}");
+        assert_eq!(
+            comparable(&ours, &port),
+            comparable(&theirs, &nginx.port().to_string()),
+            "{target}"
+        );
         let closes = theirs.head.get("Connection") == Some("close");
         left = if closes { 0 } else { left - 1 };
     }
@@ -70,8 +87,14 @@ fn every_form_of_rewrite_does_what_it_does_in_nginx() {
         .iter()
         .enumerate()
         .map(|(number, rule)| {
-            let rule = rule.replace("l@", &format!("l{number}")).replace("L@", &format!("L{number}"));
-            let after = if number % 2 == 0 { "return 200 \"here $uri|$args|$1|$2|$rest|$arg_k\";" } else { "" };
+            let rule = rule
+                .replace("l@", &format!("l{number}"))
+                .replace("L@", &format!("L{number}"));
+            let after = if number % 2 == 0 {
+                "return 200 \"here $uri|$args|$1|$2|$rest|$arg_k\";"
+            } else {
+                ""
+            };
             format!("location /l{number}/ {{ {rule} {after} }}\n")
         })
         .collect();
@@ -85,8 +108,17 @@ fn every_form_of_rewrite_does_what_it_does_in_nginx() {
     );
     let nginx = Nginx::start(&http);
     let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
-    let paths = ["abc?k=v", "a%20b%26c+d?k=v&x=%41", "a/b?", "x%3fy%25z", "", "caf%C3%A9%3b%23/x+y?k=1?k=2", "ab%22%3c?&&"];
-    let targets = (0..rules.len()).flat_map(|number| paths.iter().map(move |path| format!("/l{number}/{path}")));
+    let paths = [
+        "abc?k=v",
+        "a%20b%26c+d?k=v&x=%41",
+        "a/b?",
+        "x%3fy%25z",
+        "",
+        "caf%C3%A9%3b%23/x+y?k=1?k=2",
+        "ab%22%3c?&&",
+    ];
+    let targets = (0..rules.len())
+        .flat_map(|number| paths.iter().map(move |path| format!("/l{number}/{path}")));
     compare_all(&nginx, &server, targets);
     server.stop();
 }
@@ -179,9 +211,24 @@ fn bodies_beyond_the_limit_of_a_location_do_not_get_past_it() {
         location /rewrite { client_max_body_size 2; rewrite ^ /to last; } location /return { client_max_body_size 2; return 200 x; } }";
     let nginx = Nginx::start(http);
     let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
-    for (target, body) in [("/rewrite", "123"), ("/return", "123"), ("/rewrite", "12"), ("/return", "12"), ("/to", "123")] {
-        let ask = |mut connection: Connection| connection.request("POST", target, &[], Some(body.as_bytes())).head.status;
-        assert_eq!(ask(server.connect()), ask(nginx.connect()), "{target} {body}");
+    for (target, body) in [
+        ("/rewrite", "123"),
+        ("/return", "123"),
+        ("/rewrite", "12"),
+        ("/return", "12"),
+        ("/to", "123"),
+    ] {
+        let ask = |mut connection: Connection| {
+            connection
+                .request("POST", target, &[], Some(body.as_bytes()))
+                .head
+                .status
+        };
+        assert_eq!(
+            ask(server.connect()),
+            ask(nginx.connect()),
+            "{target} {body}"
+        );
     }
     server.stop();
 }
@@ -198,7 +245,10 @@ fn limited_methods_get_what_nginx_has_without_the_handler() {
     );
     let mut requests: Vec<Asked<'_>> = Vec::new();
     for target in ["/get", "/get/", "/none", "/rewrite"] {
-        requests.extend(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].map(|method| (method, target, &[][..])));
+        requests.extend(
+            ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+                .map(|method| (method, target, &[][..])),
+        );
     }
     compare(&http, &requests);
 }
@@ -209,7 +259,10 @@ fn checksum(text: &str) -> String {
 }
 
 fn hexadecimal(text: &str) -> String {
-    Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[test]
@@ -224,9 +277,17 @@ fn links_are_checked_as_by_nginx() {
         location /word/ { secure_link_secret word; if ($secure_link = "") { return 403; } rewrite ^ /linked/$secure_link; }
         location /linked/ { internal; return 200 "$uri|$args|$secure_link"; }
         location /half { secure_link_md5 x; return 200 "<$secure_link>"; } }"#;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
     let server = checksum("/server server");
-    let expiring = |time: &str| format!("/expires?md5={}&e={time}", checksum(&format!("{time}/expires secret")));
+    let expiring = |time: &str| {
+        format!(
+            "/expires?md5={}&e={time}",
+            checksum(&format!("{time}/expires secret"))
+        )
+    };
     let link = hexadecimal("a/bword");
     let with_arguments = hexadecimal("a?x=1word");
     let targets = [
@@ -261,14 +322,21 @@ fn links_are_checked_as_by_nginx() {
         format!("/word/{with_arguments}/a"),
         "/word/".to_owned(),
     ];
-    let requests: Vec<Asked<'_>> = targets.iter().map(|target| ("GET", target.as_str(), &[][..])).collect();
+    let requests: Vec<Asked<'_>> = targets
+        .iter()
+        .map(|target| ("GET", target.as_str(), &[][..]))
+        .collect();
     compare(http, &requests);
 }
 
 /// The status of a request at a server of its own connection.
 fn status(server: &Server, method: &str, target: &str, headers: &[(&str, &str)]) -> u16 {
     let body = (method == "POST").then_some(&b"hi"[..]);
-    server.connect().request(method, target, headers, body).head.status
+    server
+        .connect()
+        .request(method, target, headers, body)
+        .head
+        .status
 }
 
 const PUBLISHER: &str = "push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on;";
@@ -314,11 +382,21 @@ fn push_locations_are_reached_through_rewrites() {
         location /named {{ internal; push_stream_subscriber polling; push_stream_channels_path $name; }}"
     );
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
-    assert_eq!((status(&server, "POST", "/pub?id=news", &[]), status(&server, "GET", "/sub/news", &[])), (404, 404));
+    assert_eq!(
+        (
+            status(&server, "POST", "/pub?id=news", &[]),
+            status(&server, "GET", "/sub/news", &[])
+        ),
+        (404, 404)
+    );
     assert_eq!(status(&server, "POST", "/say/news?id=other", &[]), 200);
     let from = [("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")];
     for target in ["/listen/news", "/by-name/news"] {
-        assert_eq!(server.connect().request("GET", target, &from, None).text(), "hi", "{target}");
+        assert_eq!(
+            server.connect().request("GET", target, &from, None).text(),
+            "hi",
+            "{target}"
+        );
     }
     server.stop();
 }
@@ -342,7 +420,11 @@ fn limited_methods_neither_publish_nor_delete() {
         ("POST", "/get?id=a", 404),
         ("GET", "/open?id=a", 404),
     ] {
-        assert_eq!(status(&server, method, target, &[]), expected, "{method} {target}");
+        assert_eq!(
+            status(&server, method, target, &[]),
+            expected,
+            "{method} {target}"
+        );
     }
     server.stop();
 }
@@ -354,11 +436,14 @@ fn the_last_map_of_a_variable_is_in_force() {
             location /map { return 200 $x$X; }
             location /rule { if ($x = 1) { return 403; } return 200 in; } }
         map $arg_k $X { default 2; s 1; }";
-    compare(http, &["/map", "/map?k=s", "/rule", "/rule?k=s"].map(|target| ("GET", target, &[][..])));
+    compare(
+        http,
+        &["/map", "/map?k=s", "/rule", "/rule?k=s"].map(|target| ("GET", target, &[][..])),
+    );
 }
 
-/// nchan has its handler in `limit_except`, too, without the rewrite phase of the location; a location inside another one does not
-/// inherit `limit_except`.
+/// nchan has its handler in `limit_except`, too, without the rewrite phase of the location; a
+/// location inside another one does not inherit `limit_except`.
 #[test]
 fn limited_methods_of_nchan_are_those_of_nchan() {
     let users = Directory::new("users");
@@ -372,15 +457,39 @@ fn limited_methods_of_nchan_are_those_of_nchan() {
         location /small {{ client_max_body_size 1; limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}",
         users.display()
     );
-    let nginx =
-        Nginx::start_with("load_module modules/ngx_nchan_module.so;", &format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; {locations} }}"));
+    let nginx = Nginx::start_with(
+        "load_module modules/ngx_nchan_module.so;",
+        &format!("server {{ listen 127.0.0.1:{{{{PORT}}}}; {locations} }}"),
+    );
     let server = Server::with_conf(&conf("", &locations));
     let user = [("Authorization", "Basic dTpw")];
-    for target in ["/open?id=a", "/denied?id=b", "/denied/inner?id=c", "/password?id=d", "/rules?id=e", "/rules?id=f&k=s", "/small?id=g"] {
-        for (method, body) in [("GET", None), ("POST", Some(&b"hi"[..])), ("PUT", Some(b"hi")), ("GET", None), ("DELETE", None)] {
+    for target in [
+        "/open?id=a",
+        "/denied?id=b",
+        "/denied/inner?id=c",
+        "/password?id=d",
+        "/rules?id=e",
+        "/rules?id=f&k=s",
+        "/small?id=g",
+    ] {
+        for (method, body) in [
+            ("GET", None),
+            ("POST", Some(&b"hi"[..])),
+            ("PUT", Some(b"hi")),
+            ("GET", None),
+            ("DELETE", None),
+        ] {
             for headers in [&[][..], &user] {
-                let theirs = nginx.connect().request(method, target, headers, body).head.status;
-                let ours = server.connect().request(method, target, headers, body).head.status;
+                let theirs = nginx
+                    .connect()
+                    .request(method, target, headers, body)
+                    .head
+                    .status;
+                let ours = server
+                    .connect()
+                    .request(method, target, headers, body)
+                    .head
+                    .status;
                 assert_eq!(ours, theirs, "{method} {target} {headers:?}");
             }
         }
@@ -390,35 +499,64 @@ fn limited_methods_of_nchan_are_those_of_nchan() {
 
 #[test]
 fn a_request_like_the_one_before_is_checked_again() {
-    let in_two_seconds = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 2;
+    let in_two_seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+        + 2;
     let locations = format!(
         "location /link {{ secure_link $arg_md5,$arg_e; secure_link_md5 \"$secure_link_expires secret\"; rewrite ^ /$secure_link/pub last; }}
         location /1/pub {{ internal; {PUBLISHER} }}
         location /0/pub {{ internal; return 410; }}"
     );
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
-    let target = format!("/link?id=a&e={in_two_seconds}&md5={}", checksum(&format!("{in_two_seconds} secret")));
+    let target = format!(
+        "/link?id=a&e={in_two_seconds}&md5={}",
+        checksum(&format!("{in_two_seconds} secret"))
+    );
     let mut connection = server.connect();
     let mut answers = Vec::new();
     wait_until("the link has expired", || {
-        answers.push(connection.request("POST", &target, &[], Some(b"hi")).head.status);
+        answers.push(
+            connection
+                .request("POST", &target, &[], Some(b"hi"))
+                .head
+                .status,
+        );
         answers.last() == Some(&410)
     });
-    assert!(answers.iter().rev().skip(1).all(|status| *status == 200) && answers.len() > 2, "{answers:?}");
+    assert!(
+        answers.iter().rev().skip(1).all(|status| *status == 200) && answers.len() > 2,
+        "{answers:?}"
+    );
     server.stop();
 }
 
 #[test]
 fn mistakes_in_rules_are_reported_as_by_nginx() {
     for (rule, expected) in [
-        ("rewrite ^/a /b sometimes;", "invalid parameter \"sometimes\""),
-        ("rewrite ^/a;", "invalid number of arguments in \"rewrite\" directive"),
+        (
+            "rewrite ^/a /b sometimes;",
+            "invalid parameter \"sometimes\"",
+        ),
+        (
+            "rewrite ^/a;",
+            "invalid number of arguments in \"rewrite\" directive",
+        ),
         ("rewrite ^/(a /b;", "invalid regular expression \"^/(a\""),
         ("rewrite ^ /$nothing;", "unknown \"nothing\" variable"),
-        ("secure_link_secret a; secure_link $arg_a;", "\"secure_link_secret\" cannot be mixed with"),
+        (
+            "secure_link_secret a; secure_link $arg_a;",
+            "\"secure_link_secret\" cannot be mixed with",
+        ),
     ] {
-        let text = conf("push_stream_shared_memory_size 10m;", &format!("location /a {{ {rule} {PUBLISHER} }}"));
-        let Err(error) = Server::try_with_conf(&text, &[]) else { panic!("{rule} is accepted") };
+        let text = conf(
+            "push_stream_shared_memory_size 10m;",
+            &format!("location /a {{ {rule} {PUBLISHER} }}"),
+        );
+        let Err(error) = Server::try_with_conf(&text, &[]) else {
+            panic!("{rule} is accepted")
+        };
         assert!(error.contains(expected), "{rule}: {error}");
     }
 }

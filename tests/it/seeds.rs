@@ -1,4 +1,5 @@
-//! What users wrote about push servers, done as they did it: their configurations, their commands, their loops.
+//! What users wrote about push servers, done as they did it: their configurations, their commands,
+//! their loops.
 //!
 //! The commands run the real `curl`; its `localhost` is our port.
 
@@ -99,8 +100,17 @@ const INTRODUCTION: &str = r#"
 
 /// The output of `curl` with these arguments.
 fn curl(arguments: &[&str]) -> String {
-    let output = Command::new("curl").arg("-sS").args(arguments).output().expect("curl is there (tests/run installs it)");
-    assert!(output.status.success(), "curl {arguments:?}: {} {}", output.status, String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("curl")
+        .arg("-sS")
+        .args(arguments)
+        .output()
+        .expect("curl is there (tests/run installs it)");
+    assert!(
+        output.status.success(),
+        "curl {arguments:?}: {} {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).expect("the output of curl is UTF-8")
 }
 
@@ -110,19 +120,34 @@ fn the_tutorials_curl_session() {
     let url = |path: &str| format!("{}{path}", server.url());
     let publish = || curl(&[&url("/pub?id=ch1"), "-d", "发布消息测试"]);
 
-    // In one terminal `curl http://localhost:8080/lp/ch1`, in the other `curl http://localhost:8080/pub?id=ch1 -d "发布消息测试"`.
+    // In one terminal `curl http://localhost:8080/lp/ch1`, in the other
+    // `curl http://localhost:8080/pub?id=ch1 -d "发布消息测试"`.
     let lp = url("/lp/ch1");
     let waiting = std::thread::spawn(move || curl(&[&lp]));
     server.wait_for_subscribers("ch1", 1);
-    assert_eq!(publish(), "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 1}\r\n");
+    assert_eq!(
+        publish(),
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 1}\r\n"
+    );
     let received = waiting.join().expect("curl ends with the first message");
     let message = Message::parse(received.as_bytes());
     let (tag, time) = (&message.tag, &message.time);
-    assert_eq!(received, format!("{{\"id\":1,\"channel\":\"ch1\",\"text\":\"发布消息测试\",\"tag\":\"{tag}\",\"time\":\"{time}\"}}"));
+    assert_eq!(
+        received,
+        format!(
+            "{{\"id\":1,\"channel\":\"ch1\",\"text\":\"发布消息测试\",\"tag\":\"{tag}\",\"time\":\"{time}\"}}"
+        )
+    );
 
     // The client of the tutorial sends back what it got as arguments; the header is not used there.
-    assert_eq!(publish(), "{\"channel\": \"ch1\", \"published_messages\": 2, \"stored_messages\": 2, \"subscribers\": 0}\r\n");
-    let next = curl(&[&url(&format!("/lp/ch1?tag={tag}&time={}", time.replace(' ', "%20")))]);
+    assert_eq!(
+        publish(),
+        "{\"channel\": \"ch1\", \"published_messages\": 2, \"stored_messages\": 2, \"subscribers\": 0}\r\n"
+    );
+    let next = curl(&[&url(&format!(
+        "/lp/ch1?tag={tag}&time={}",
+        time.replace(' ', "%20")
+    ))]);
     assert_eq!(Message::parse(next.as_bytes()).id, 2);
     server.stop();
 }
@@ -133,24 +158,39 @@ fn the_tutorials_browser_clients() {
     let mut frame = server.follow("/sub/ch1", &[]);
     let page = String::from_utf8(frame.read_until(b"<body>")).expect("UTF-8");
     assert!(page.starts_with("<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n<meta"), "{page}");
-    assert!(page.contains(r"match(/^(\d{1,3}\.){3}\d{1,3}$/)) ? window"), "{page}");
+    assert!(
+        page.contains(r"match(/^(\d{1,3}\.){3}\d{1,3}$/)) ? window"),
+        "{page}"
+    );
     assert_eq!(page.len(), 733, "{page}");
     let mut events = server.follow("/ev/ch1", &[]);
     let mut websocket = server.websocket("/ws/ch1", &[]);
     server.wait_for_subscribers("ch1", 3);
     server.publish("ch1", "hi");
-    assert_eq!(frame.read_until(b"</script>"), b"<script>p(1,'ch1','hi');</script>");
+    assert_eq!(
+        frame.read_until(b"</script>"),
+        b"<script>p(1,'ch1','hi');</script>"
+    );
     let want = |message: &Message| {
-        format!("{{\"id\":1,\"channel\":\"ch1\",\"text\":\"hi\",\"tag\":\"{}\",\"time\":\"{}\"}}", message.tag, message.time)
+        format!(
+            "{{\"id\":1,\"channel\":\"ch1\",\"text\":\"hi\",\"tag\":\"{}\",\"time\":\"{}\"}}",
+            message.tag, message.time
+        )
     };
     assert_eq!(events.read_until(b"\n"), b": \n");
     let event = String::from_utf8(events.read_until(b"\n\n")).expect("UTF-8");
-    let data = event.strip_prefix("data: ").and_then(|rest| rest.strip_suffix("\n\n")).expect("one data line");
+    let data = event
+        .strip_prefix("data: ")
+        .and_then(|rest| rest.strip_suffix("\n\n"))
+        .expect("one data line");
     assert_eq!(data, want(&Message::parse(data.as_bytes())));
     let text = websocket.read_frame().payload;
     assert_eq!(String::from_utf8_lossy(&text), want(&Message::parse(&text)));
     server.connect().request("DELETE", "/pub?id=ch1", &[], None);
-    assert_eq!(frame.read_body(), b"<script>p(-2,'ch1','Channel deleted');</script></body></html>");
+    assert_eq!(
+        frame.read_body(),
+        b"<script>p(-2,'ch1','Channel deleted');</script></body></html>"
+    );
     server.stop();
 }
 
@@ -167,26 +207,53 @@ fn the_introductions_curl_session() {
              \"stored_messages\": 0, \"messages_in_trash\": {published}, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \
              \"subscribers\": {subscribers}, \"uptime\": {uptime}, \"by_worker\": [\r\n"
         );
-        assert!(text.starts_with(&head), "{text}\nbegins differently from\n{head}");
+        assert!(
+            text.starts_with(&head),
+            "{text}\nbegins differently from\n{head}"
+        );
         let workers = value["by_worker"].as_array().expect("an array of workers");
         let lines: Vec<String> = workers
             .iter()
             .map(|worker| {
-                format!("{{\"pid\": {}, \"subscribers\": {}, \"uptime\": {}}}", worker["pid"], worker["subscribers"], worker["uptime"])
+                format!(
+                    "{{\"pid\": {}, \"subscribers\": {}, \"uptime\": {}}}",
+                    worker["pid"], worker["subscribers"], worker["uptime"]
+                )
             })
             .collect();
-        assert_eq!(text[head.len()..], format!("{}\r\n]}}\r\n", lines.join(",\r\n")));
-        assert_eq!(workers.iter().filter_map(|worker| worker["subscribers"].as_u64()).sum::<u64>(), subscribers);
+        assert_eq!(
+            text[head.len()..],
+            format!("{}\r\n]}}\r\n", lines.join(",\r\n"))
+        );
+        assert_eq!(
+            workers
+                .iter()
+                .filter_map(|worker| worker["subscribers"].as_u64())
+                .sum::<u64>(),
+            subscribers
+        );
     };
     statistics(0, 0, 0);
     let mut websocket = server.websocket("/ws/ch1", &[]);
     server.wait_for_subscribers("ch1", 1);
     let published = curl(&[&url("/pub?id=ch1"), "-d", "Some Text"]);
-    assert_eq!(published, "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 1}\r\n");
-    assert_eq!(websocket.read_frame().payload, b"{\"id\":1,\"channel\":\"ch1\",\"text\":\"Some Text\"}");
+    assert_eq!(
+        published,
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 1}\r\n"
+    );
+    assert_eq!(
+        websocket.read_frame().payload,
+        b"{\"id\":1,\"channel\":\"ch1\",\"text\":\"Some Text\"}"
+    );
     statistics(1, 1, 1);
-    websocket.send(crate::support::frame(crate::support::opcode::TEXT, b"from the browser"));
-    assert_eq!(websocket.read_frame().payload, b"{\"id\":2,\"channel\":\"ch1\",\"text\":\"from the browser\"}");
+    websocket.send(crate::support::frame(
+        crate::support::opcode::TEXT,
+        b"from the browser",
+    ));
+    assert_eq!(
+        websocket.read_frame().payload,
+        b"{\"id\":2,\"channel\":\"ch1\",\"text\":\"from the browser\"}"
+    );
     server.stop();
 }
 
@@ -197,28 +264,52 @@ enum Progress {
     TimedOut,
 }
 
-/// The listeners of the first two texts: ask, print, ask again with the `Last-Modified` (and, with this module, the `Etag`)
-/// that came. Each time on a new connection, as they did.
-fn listen(server: &Server, location: &str, until: usize, progress: &Sender<Progress>) -> Vec<String> {
-    let mut cursor = vec![("If-Modified-Since".to_owned(), "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())];
+/// The listeners of the first two texts: ask, print, ask again with the `Last-Modified` (and, with
+/// this module, the `Etag`) that came. Each time on a new connection, as they did.
+fn listen(
+    server: &Server,
+    location: &str,
+    until: usize,
+    progress: &Sender<Progress>,
+) -> Vec<String> {
+    let mut cursor = vec![(
+        "If-Modified-Since".to_owned(),
+        "Thu, 01 Jan 1970 00:00:00 GMT".to_owned(),
+    )];
     let mut texts: Vec<String> = Vec::new();
     let end = Instant::now() + 3 * DEADLINE;
     while texts.len() < until {
-        assert!(Instant::now() < end, "there are only {} of {until} messages: {:?}", texts.len(), texts.last());
-        let headers: Vec<(&str, &str)> = cursor.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert!(
+            Instant::now() < end,
+            "there are only {} of {until} messages: {:?}",
+            texts.len(),
+            texts.last()
+        );
+        let headers: Vec<(&str, &str)> = cursor
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let answer = server.connect().request("GET", location, &headers, None);
         let status = answer.head.status;
         assert!(status == 200 || status == 304, "{answer:?}");
         texts.extend(answer.text().split_terminator(';').map(str::to_owned));
-        cursor = answer.head.cursor().map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        cursor = answer
+            .head
+            .cursor()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
         // The publisher may have gone after its last burst.
-        let _ = progress.send(if status == 200 { Progress::Messages } else { Progress::TimedOut });
+        let _ = progress.send(if status == 200 {
+            Progress::Messages
+        } else {
+            Progress::TimedOut
+        });
     }
     texts
 }
 
-/// Publishes in bursts of one to nine. The next burst comes when somebody has got something, so it meets the listeners
-/// while they reconnect; once in between it waits until both have timed out.
+/// Publishes in bursts of one to nine. The next burst comes when somebody has got something, so it
+/// meets the listeners while they reconnect; once in between it waits until both have timed out.
 fn publish_in_bursts(server: &Server, count: usize, progress: &Receiver<Progress>) {
     let mut publisher = server.connect();
     let mut published = 0;
@@ -245,7 +336,8 @@ fn publish_in_bursts(server: &Server, count: usize, progress: &Receiver<Progress
 #[test]
 fn the_if_modified_since_loop_loses_and_repeats_nothing() {
     const COUNT: usize = 500;
-    // Longer than a second: a time-out tells the current second and tag 0, which must not be the second of a known message.
+    // Longer than a second: a time-out tells the current second and tag 0, which must not be the
+    // second of a known message.
     let locations = r#"
         location /publish { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
         location /activity {
@@ -262,9 +354,14 @@ fn the_if_modified_since_loop_loses_and_repeats_nothing() {
         let listeners: Vec<_> = (0..2).map(listener).collect();
         drop(sender);
         publish_in_bursts(&server, COUNT, &progress);
-        listeners.into_iter().map(|listener| listener.join().expect("a listener ends without panic")).collect()
+        listeners
+            .into_iter()
+            .map(|listener| listener.join().expect("a listener ends without panic"))
+            .collect()
     });
-    let want: Vec<String> = (1..=COUNT).map(|number| format!("Hello {number}")).collect();
+    let want: Vec<String> = (1..=COUNT)
+        .map(|number| format!("Hello {number}"))
+        .collect();
     for texts in lists {
         assert_eq!(texts, want, "each message once, in order");
     }

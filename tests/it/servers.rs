@@ -1,4 +1,5 @@
-//! Several servers of an nginx.conf in one process: which of them answers, and what a wrong file is told.
+//! Several servers of an nginx.conf in one process: which of them answers, and what a wrong file is
+//! told.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -21,7 +22,10 @@ fn local_address_and_host_choose_the_server() {
         server("127.0.0.2:{{PORT}}", "x", "other/address"),
         server("{{PORT}}", "empty", ""),
     ];
-    let conf = format!("events {{}} http {{ push_stream_shared_memory_size 10m;\n{} }}", servers.concat());
+    let conf = format!(
+        "events {{}} http {{ push_stream_shared_memory_size 10m;\n{} }}",
+        servers.concat()
+    );
     let server = Server::with_conf(&conf);
     assert_eq!(server.addresses().len(), 1, "one address is bound for all");
     let port = server.address().rsplit(':').next().expect("a port");
@@ -35,23 +39,36 @@ fn local_address_and_host_choose_the_server() {
         ("127.0.0.2", "a.example", Some("other/address")),
         ("127.0.0.1", "empty", None),
     ] {
-        let mut connection = Connection::new(Socket::Tcp(TcpStream::connect(format!("{address}:{port}")).expect("a connection")));
+        let mut connection = Connection::new(Socket::Tcp(
+            TcpStream::connect(format!("{address}:{port}")).expect("a connection"),
+        ));
         let request = format!("GET /sub?id=x HTTP/1.1\r\nHost: {host}\r\n\r\n");
         connection.send(request);
         let response = connection.read_response();
-        assert_eq!(response.head.get("content-type"), expected, "{address} {host}: {}", response.head.raw);
+        assert_eq!(
+            response.head.get("content-type"),
+            expected,
+            "{address} {host}: {}",
+            response.head.raw
+        );
     }
 }
 
 #[test]
 fn a_wrong_file_is_told_its_notices_and_then_its_mistakes() {
     let directory = Directory::new("notices");
-    let text =
-        "events {}\nhttp {\npush_stream_shared_memory_size 10m;\nserver {\npush_stream_store_messages maybe;\nproxy_buffering on; } }";
+    let text = "events {}\nhttp {\npush_stream_shared_memory_size 10m;\nserver {\npush_stream_store_messages maybe;\nproxy_buffering on; } }";
     let file = directory.write("nginx.conf", text);
-    let output = Command::new(program()).arg("serve").arg("--nginx-conf").arg(file).output().expect("the program runs");
+    let output = Command::new(program())
+        .arg("serve")
+        .arg("--nginx-conf")
+        .arg(file)
+        .output()
+        .expect("the program runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let notice = stderr.find(":6: directive \"proxy_buffering\" is not served by pushctl").expect(&stderr);
+    let notice = stderr
+        .find(":6: directive \"proxy_buffering\" is not served by pushctl")
+        .expect(&stderr);
     let mistake = stderr.find(":5: invalid value \"maybe\"").expect(&stderr);
     assert!(!output.status.success() && notice < mistake, "{stderr}");
 }

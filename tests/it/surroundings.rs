@@ -1,4 +1,5 @@
-//! Proxies in front, methods, names of servers, paths and headers: compared with Debian's nginx, and logs at a syslog.
+//! Proxies in front, methods, names of servers, paths and headers: compared with Debian's nginx,
+//! and logs at a syslog.
 
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
@@ -16,8 +17,19 @@ const NONE: &[(&str, &str)] = &[];
 /// Status, connection and body.
 fn shown(response: &Response) -> String {
     let header = |name| response.head.get(name).unwrap_or("-").to_owned();
-    let headers = ["ETag", "Accept-Ranges", "Content-Range", "Connection", "Location", "WWW-Authenticate"].map(header).join(" | ");
-    let body = String::from_utf8_lossy(&response.body).replace("nginx/1.22.1", "SERVER").replace("pushctl v0.1", "SERVER");
+    let headers = [
+        "ETag",
+        "Accept-Ranges",
+        "Content-Range",
+        "Connection",
+        "Location",
+        "WWW-Authenticate",
+    ]
+    .map(header)
+    .join(" | ");
+    let body = String::from_utf8_lossy(&response.body)
+        .replace("nginx/1.22.1", "SERVER")
+        .replace("pushctl v0.1", "SERVER");
     format!("{} {headers}\n{body}", response.head.status)
 }
 
@@ -28,10 +40,18 @@ fn compare(http: &str, requests: &[Asked<'_>]) {
     let (mut theirs, mut ours) = (nginx.connect(), server.connect());
     for (method, target, headers) in requests {
         let [one, other] = [&mut theirs, &mut ours].map(|connection| {
-            let host = headers.iter().find(|(name, _)| *name == "Host").map_or("localhost", |(_, host)| host);
-            let lines: String =
-                headers.iter().filter(|(name, _)| *name != "Host").map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            connection.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n{lines}\r\n"));
+            let host = headers
+                .iter()
+                .find(|(name, _)| *name == "Host")
+                .map_or("localhost", |(_, host)| host);
+            let lines: String = headers
+                .iter()
+                .filter(|(name, _)| *name != "Host")
+                .map(|(name, value)| format!("{name}: {value}\r\n"))
+                .collect();
+            connection.send(format!(
+                "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n{lines}\r\n"
+            ));
             connection.read_response()
         });
         assert_eq!(shown(&other), shown(&one), "{method} {target} {headers:?}");
@@ -73,8 +93,20 @@ fn clients_behind_proxies_are_told_as_by_nginx() {
             ("GET", "/single", &[("X-Real-IP", "192.0.2.66")]),
             ("GET", "/deny", &[("X-Real-IP", "192.0.2.7")]),
             ("GET", "/deny", &[("X-Real-IP", "192.0.2.8")]),
-            ("GET", "/", &[b, ("X-Forwarded-For", "198.51.100.1, 192.0.2.1, 10.1.1.1")]),
-            ("GET", "/", &[b, ("X-Forwarded-For", "198.51.100.1"), ("X-Forwarded-For", "10.1.1.1")]),
+            (
+                "GET",
+                "/",
+                &[b, ("X-Forwarded-For", "198.51.100.1, 192.0.2.1, 10.1.1.1")],
+            ),
+            (
+                "GET",
+                "/",
+                &[
+                    b,
+                    ("X-Forwarded-For", "198.51.100.1"),
+                    ("X-Forwarded-For", "10.1.1.1"),
+                ],
+            ),
             ("GET", "/", &[b, ("X-Forwarded-For", "10.0.0.9, 10.1.1.1")]),
             ("GET", "/", &[b, ("X-Forwarded-For", "[2001:db8::1]:80")]),
             ("GET", "/", &[c, ("X-Real-IP", "192.0.2.1")]),
@@ -109,8 +141,15 @@ fn methods_names_paths_and_headers_are_those_of_nginx() {
         }}"#,
         directory.path().display()
     );
-    let (sub, loose, files) = (("Host", "x.b.example"), ("Host", "loose"), ("Host", "files"));
-    let (past, future) = (("If-Modified-Since", "Thu, 01 Jan 2004 00:00:00 GMT"), ("If-Modified-Since", "Thu, 01 Jan 2099 00:00:00 GMT"));
+    let (sub, loose, files) = (
+        ("Host", "x.b.example"),
+        ("Host", "loose"),
+        ("Host", "files"),
+    );
+    let (past, future) = (
+        ("If-Modified-Since", "Thu, 01 Jan 2004 00:00:00 GMT"),
+        ("If-Modified-Since", "Thu, 01 Jan 2099 00:00:00 GMT"),
+    );
     compare(
         &http,
         &[
@@ -148,8 +187,20 @@ fn methods_names_paths_and_headers_are_those_of_nginx() {
 fn slashes_stay_where_they_are_not_merged() {
     let http = "merge_slashes off; server { listen 127.0.0.1:{{PORT}}; default_type text/plain;
         location / { return 200 \"$uri\"; } location //two { return 200 \"two $uri\"; } location ~ ^/a/(.*)$ { return 200 $1; } }";
-    let targets = ["/x//y/./z", "//two", "/x//../y", "/a//b//", "/a/%2Fb", "/a///..//c", "//", "/a/./"];
-    let requests: Vec<Asked<'_>> = targets.iter().map(|target| ("GET", *target, NONE)).collect();
+    let targets = [
+        "/x//y/./z",
+        "//two",
+        "/x//../y",
+        "/a//b//",
+        "/a/%2Fb",
+        "/a///..//c",
+        "//",
+        "/a/./",
+    ];
+    let requests: Vec<Asked<'_>> = targets
+        .iter()
+        .map(|target| ("GET", *target, NONE))
+        .collect();
     compare(http, &requests);
 }
 
@@ -161,13 +212,21 @@ fn a_limit_on_methods_holds_for_push_locations() {
         location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; keepalive_requests 2; push_stream_longpolling_connection_ttl 50ms; } } }",
     );
     assert_eq!(server.get("/pub?id=a").head.status, 404);
-    let refused = server.connect().request("POST", "/pub?id=a", &[], Some(b"x"));
-    assert_eq!((refused.head.status, refused.head.get("Server")), (403, Some("pushctl")));
+    let refused = server
+        .connect()
+        .request("POST", "/pub?id=a", &[], Some(b"x"));
+    assert_eq!(
+        (refused.head.status, refused.head.get("Server")),
+        (403, Some("pushctl"))
+    );
     assert!(!refused.text().contains("pushctl v"), "{}", refused.text());
     let mut connection = server.connect();
     for kept in ["keep-alive", "close"] {
         let answer = connection.request("GET", "/lp/a", &[], None);
-        assert_eq!((answer.head.status, answer.head.get("Connection")), (304, Some(kept)));
+        assert_eq!(
+            (answer.head.status, answer.head.get("Connection")),
+            (304, Some(kept))
+        );
     }
     connection.expect_close();
     server.stop();
@@ -180,8 +239,10 @@ fn logs_go_to_syslogs_as_nginx_sends_them() {
     let unix = UnixDatagram::bind(&path).expect("a socket");
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let deadline = Some(Duration::from_secs(20));
-    unix.set_read_timeout(deadline).expect("a socket takes options");
-    udp.set_read_timeout(deadline).expect("a socket takes options");
+    unix.set_read_timeout(deadline)
+        .expect("a socket takes options");
+    udp.set_read_timeout(deadline)
+        .expect("a socket takes options");
     let server = Server::with_conf(&format!(
         "error_log syslog:server=unix:{},nohostname,facility=daemon,tag=errors info;\nevents {{}}\nhttp {{
         log_format short '$request $status';
@@ -191,17 +252,36 @@ fn logs_go_to_syslogs_as_nginx_sends_them() {
         udp.local_addr().expect("it is bound")
     ));
     let mut buffer = [0; 2048];
-    let length = unix.recv(&mut buffer).expect("the server says that it starts");
+    let length = unix
+        .recv(&mut buffer)
+        .expect("the server says that it starts");
     let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
     // Daemon is 3, info is 6.
-    assert!(line.starts_with("<30>") && line.contains(" errors: ") && line.contains("starting") && !line.ends_with('\n'), "{line:?}");
+    assert!(
+        line.starts_with("<30>")
+            && line.contains(" errors: ")
+            && line.contains("starting")
+            && !line.ends_with('\n'),
+        "{line:?}"
+    );
     server.get("/x?y=1");
     let length = udp.recv(&mut buffer).expect("a line of the access log");
     let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     // Local7 is 23, debug is 7; `Nov  1 08:00:00`.
-    assert!(line.starts_with("<191>") && line.ends_with(&format!(" {host} access: GET /x?y=1 HTTP/1.1 200")), "{line:?}");
-    assert_eq!(line["<191>".len()..].find(&format!(" {host}")), Some(15), "{line:?}");
+    assert!(
+        line.starts_with("<191>")
+            && line.ends_with(&format!(" {host} access: GET /x?y=1 HTTP/1.1 200")),
+        "{line:?}"
+    );
+    assert_eq!(
+        line["<191>".len()..].find(&format!(" {host}")),
+        Some(15),
+        "{line:?}"
+    );
     server.stop();
 }
 
@@ -234,7 +314,8 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
         server {{ listen unix:/nowhere/at/all.sock; server_name unix.example; location /unix {{ {push} }} }} }}"
     )
     .replace("{{PORT}}", "2345");
-    let server = Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
+    let server =
+        Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
     for (host, path, expected) in [
         ("push.example", "/stats?id=a", 404),
         ("unix.example", "/unix?id=a", 404),
@@ -243,17 +324,31 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
         ("127.0.0.1", "/stats?id=a", 404),
     ] {
         let mut connection = server.connect();
-        connection.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        connection.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
         let response = connection.read_response();
         assert_eq!(response.head.status, expected, "{host}{path}");
         // Our own 404 is that of a channel that does not exist.
         assert_eq!(response.head.get("Location"), None, "{host}{path}");
     }
-    assert!(server.stderr().contains("serving 3 locations"), "{}", server.stderr());
-    assert!(!server.stderr().contains("no push location"), "{}", server.stderr());
+    assert!(
+        server.stderr().contains("serving 3 locations"),
+        "{}",
+        server.stderr()
+    );
+    assert!(
+        !server.stderr().contains("no push location"),
+        "{}",
+        server.stderr()
+    );
     server.stop();
-    let server = Server::with_conf("events {} http { server { listen 127.0.0.1:{{PORT}}; location / { return 200 x; } } }");
-    wait_until("it is told", || server.stderr().contains("no push location is served"));
+    let server = Server::with_conf(
+        "events {} http { server { listen 127.0.0.1:{{PORT}}; location / { return 200 x; } } }",
+    );
+    wait_until("it is told", || {
+        server.stderr().contains("no push location is served")
+    });
     server.stop();
 }
 
@@ -261,22 +356,46 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
 fn an_access_log_that_cannot_be_opened_is_told_at_once() {
     let directory = Directory::new("unwritable");
     let log = directory.path().join("logs/access.log");
-    let location = "location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
+    let location =
+        "location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
     let server = Server::with_conf(&format!(
         "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log off; {location} location /x {{ access_log {}; }} }} }}",
         log.display()
     ));
-    wait_until("it is told", || server.stderr().contains("cannot open the access log"));
-    assert!(server.stderr().contains(log.to_str().expect("UTF-8")), "{}", server.stderr());
+    wait_until("it is told", || {
+        server.stderr().contains("cannot open the access log")
+    });
+    assert!(
+        server.stderr().contains(log.to_str().expect("UTF-8")),
+        "{}",
+        server.stderr()
+    );
     std::fs::create_dir(directory.path().join("logs")).expect("a directory can be made");
     server.signal(Signal::HUP);
     wait_until("the log is there", || log.exists());
-    assert_eq!(server.stderr().matches("cannot open").count(), 1, "{}", server.stderr());
+    assert_eq!(
+        server.stderr().matches("cannot open").count(),
+        1,
+        "{}",
+        server.stderr()
+    );
     // A pipe that nobody reads is one that cannot be opened, not one that is waited for.
     std::fs::remove_file(&log).expect("the log can go");
-    assert!(Command::new("mkfifo").arg(&log).status().expect("mkfifo runs").success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&log)
+            .status()
+            .expect("mkfifo runs")
+            .success()
+    );
     server.signal(Signal::HUP);
-    wait_until("it is told", || server.stderr().matches("cannot open the access log").count() == 2);
+    wait_until("it is told", || {
+        server
+            .stderr()
+            .matches("cannot open the access log")
+            .count()
+            == 2
+    });
     assert_eq!(server.get("/stats").head.status, 200);
     server.stop();
 }
@@ -292,15 +411,26 @@ fn the_error_log_is_a_file_that_is_opened_anew() {
     let server = Server::with_conf(&conf);
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
     wait_until("the log has begun", || read(&log).contains("INFO starting"));
-    wait_until("it is told", || server.stderr().contains("cannot open the error log: stderr takes its place"));
-    wait_until("it is told", || server.stderr().contains("nginx.conf:4: \"error_log\" is one for all servers"));
+    wait_until("it is told", || {
+        server
+            .stderr()
+            .contains("cannot open the error log: stderr takes its place")
+    });
+    wait_until("it is told", || {
+        server
+            .stderr()
+            .contains("nginx.conf:4: \"error_log\" is one for all servers")
+    });
     let moved = directory.path().join("moved.log");
     std::fs::rename(&log, &moved).expect("a file can be moved");
     server.signal(Signal::USR1);
-    wait_until("the log is there again", || read(&log).contains("opened anew"));
+    wait_until("the log is there again", || {
+        read(&log).contains("opened anew")
+    });
     assert!(!read(&moved).contains("opened anew"));
     server.stop();
-    let quiet = Server::try_with_conf(&conf, &["--log-level", "off"]).unwrap_or_else(|error| panic!("{error}"));
+    let quiet = Server::try_with_conf(&conf, &["--log-level", "off"])
+        .unwrap_or_else(|error| panic!("{error}"));
     let before = read(&log);
     quiet.stop();
     assert_eq!(read(&log), before, "--log-level holds before error_log");

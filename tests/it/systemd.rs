@@ -1,5 +1,6 @@
-//! Under systemd: the server tells how it is, and uses sockets that were opened for it. The other side is played by the
-//! test: a datagram socket that hears, and a shell that puts a listening socket where systemd does.
+//! Under systemd: the server tells how it is, and uses sockets that were opened for it. The other
+//! side is played by the test: a datagram socket that hears, and a shell that puts a listening
+//! socket where systemd does.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -21,7 +22,9 @@ impl Manager {
     fn new() -> Self {
         let directory = Directory::new("manager");
         let socket = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout is accepted");
+        socket
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a timeout is accepted");
         Self { directory, socket }
     }
 
@@ -32,7 +35,10 @@ impl Manager {
     /// The next thing that it is told.
     fn hear(&self) -> String {
         let mut buffer = [0; 4096];
-        let length = self.socket.recv(&mut buffer).expect("the server tells something");
+        let length = self
+            .socket
+            .recv(&mut buffer)
+            .expect("the server tells something");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 }
@@ -44,23 +50,45 @@ fn the_manager_is_told_of_start_reloads_and_end() {
     let write = |text: &str| directory.write("nginx.conf", &text.replace("{{PORT}}", "1"));
     let file = write(&conf(MEMORY, LOCATION));
     let file = file.to_str().expect("a name in UTF-8");
-    let server = Server::with_environment(&[("NOTIFY_SOCKET", &manager.path())], &["--nginx-conf", file]);
-    assert_eq!(manager.hear(), "READY=1\nSTATUS=serving 1 location on 1 address\n");
+    let server = Server::with_environment(
+        &[("NOTIFY_SOCKET", &manager.path())],
+        &["--nginx-conf", file],
+    );
+    assert_eq!(
+        manager.hear(),
+        "READY=1\nSTATUS=serving 1 location on 1 address\n"
+    );
 
     write(&conf(MEMORY, &format!("{LOCATION} location /x {{ }}")));
     assert!(server.reload());
     let reloading = manager.hear();
-    let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|rest| rest.trim_end().parse::<u64>().ok());
+    let time = reloading
+        .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+        .and_then(|rest| rest.trim_end().parse::<u64>().ok());
     let uptime = std::fs::read_to_string("/proc/uptime").expect("the system's time");
-    let now = uptime.split(' ').next().and_then(|seconds| seconds.parse::<f64>().ok()).expect("seconds") * 1e6;
-    assert!(time.is_some_and(|time| time > 0 && time as f64 <= now + 1e6), "{reloading} at {now}");
-    assert_eq!(manager.hear(), "READY=1\nSTATUS=serving 2 locations on 1 address\n");
+    let now = uptime
+        .split(' ')
+        .next()
+        .and_then(|seconds| seconds.parse::<f64>().ok())
+        .expect("seconds")
+        * 1e6;
+    assert!(
+        time.is_some_and(|time| time > 0 && time as f64 <= now + 1e6),
+        "{reloading} at {now}"
+    );
+    assert_eq!(
+        manager.hear(),
+        "READY=1\nSTATUS=serving 2 locations on 1 address\n"
+    );
 
     write("events {}\nhttp {\n}");
     assert!(!server.reload());
     assert!(manager.hear().starts_with("RELOADING=1\n"));
     let told = manager.hear();
-    assert!(told.starts_with("READY=1\nSTATUS=not reloaded: ") && told.contains("nginx.conf:"), "{told}");
+    assert!(
+        told.starts_with("READY=1\nSTATUS=not reloaded: ") && told.contains("nginx.conf:"),
+        "{told}"
+    );
 
     server.stop();
     assert_eq!(manager.hear(), "STOPPING=1\nSTATUS=ending\n");
@@ -69,7 +97,13 @@ fn the_manager_is_told_of_start_reloads_and_end() {
 #[test]
 fn the_watchdog_is_fed_while_the_shards_answer() {
     let manager = Manager::new();
-    let server = Server::with_environment(&[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "20000")], &[]);
+    let server = Server::with_environment(
+        &[
+            ("NOTIFY_SOCKET", &manager.path()),
+            ("WATCHDOG_USEC", "20000"),
+        ],
+        &[],
+    );
     assert!(manager.hear().starts_with("READY=1\n"));
     for _ in 0..3 {
         assert_eq!(manager.hear(), "WATCHDOG=1\n");
@@ -77,9 +111,18 @@ fn the_watchdog_is_fed_while_the_shards_answer() {
     server.stop();
 
     // That of another process is none of ours.
-    let variables = [("NOTIFY_SOCKET", &manager.path()[..]), ("WATCHDOG_USEC", "20000"), ("WATCHDOG_PID", "1")];
-    while manager.socket.set_nonblocking(true).is_ok() && manager.socket.recv(&mut [0; 64]).is_ok() {}
-    manager.socket.set_nonblocking(false).expect("a socket that waits");
+    let variables = [
+        ("NOTIFY_SOCKET", &manager.path()[..]),
+        ("WATCHDOG_USEC", "20000"),
+        ("WATCHDOG_PID", "1"),
+    ];
+    while manager.socket.set_nonblocking(true).is_ok() && manager.socket.recv(&mut [0; 64]).is_ok()
+    {
+    }
+    manager
+        .socket
+        .set_nonblocking(false)
+        .expect("a socket that waits");
     let server = Server::with_environment(&variables, &[]);
     assert!(manager.hear().starts_with("READY=1\n"));
     server.stop();
@@ -90,7 +133,10 @@ fn the_watchdog_is_fed_while_the_shards_answer() {
 fn with_socket(socket: impl Into<OwnedFd>, args: &[&str]) -> Result<Server, String> {
     let script = "exec 3<&0 4</dev/null 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:junk; exec \"$0\" \"$@\"";
     let mut command = Command::new("bash");
-    command.args(["-c", script]).arg(program()).stdin(Stdio::from(socket.into()));
+    command
+        .args(["-c", script])
+        .arg(program())
+        .stdin(Stdio::from(socket.into()));
     Server::spawn_with_stdin(command, args, 1, Directory::new("passed"))
 }
 
@@ -104,14 +150,29 @@ fn listener() -> (TcpListener, String) {
 fn a_passed_socket_is_used_for_its_address() {
     let (socket, address) = listener();
     // Who connected before the server was there is served, too.
-    let mut early = Connection::new(crate::support::Socket::Tcp(std::net::TcpStream::connect(&address).expect("somebody listens")));
-    let server = with_socket(socket, &["--listen", &address]).unwrap_or_else(|error| panic!("{error}"));
+    let mut early = Connection::new(crate::support::Socket::Tcp(
+        std::net::TcpStream::connect(&address).expect("somebody listens"),
+    ));
+    let server =
+        with_socket(socket, &["--listen", &address]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(server.address(), address);
-    assert_eq!(early.request("GET", "/channels-stats", &[], None).head.status, 200);
+    assert_eq!(
+        early
+            .request("GET", "/channels-stats", &[], None)
+            .head
+            .status,
+        200
+    );
     assert_eq!(server.get("/channels-stats").head.status, 200);
     let stderr = server.stderr();
-    assert!(stderr.contains("descriptor 4 (junk) that was passed is not used: fd 4 is not a socket"), "{stderr}");
-    assert!(!stderr.contains("no \"listen\" has this address"), "{stderr}");
+    assert!(
+        stderr.contains("descriptor 4 (junk) that was passed is not used: fd 4 is not a socket"),
+        "{stderr}"
+    );
+    assert!(
+        !stderr.contains("no \"listen\" has this address"),
+        "{stderr}"
+    );
     server.stop();
 }
 
@@ -130,7 +191,8 @@ fn a_passed_unix_socket_stays_when_the_server_ends() {
     let path = directory.path().join("push.sock");
     let socket = UnixListener::bind(&path).expect("a socket");
     let address = format!("unix:{}", path.display());
-    let server = with_socket(socket, &["--listen", &address]).unwrap_or_else(|error| panic!("{error}"));
+    let server =
+        with_socket(socket, &["--listen", &address]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(server.addresses(), [address]);
     assert_eq!(server.get("/channels-stats").head.status, 200);
     server.stop();
@@ -142,10 +204,18 @@ fn a_passed_socket_that_nothing_listens_on_waits_for_a_reload() {
     let (socket, address) = listener();
     let directory = Directory::new("unmatched");
     let (_, own) = listener();
-    let text = |more: &str| format!("events {{}} http {{ {MEMORY} server {{ listen {own}; {more} {LOCATION} }} }}");
+    let text = |more: &str| {
+        format!("events {{}} http {{ {MEMORY} server {{ listen {own}; {more} {LOCATION} }} }}")
+    };
     let file = directory.write("nginx.conf", &text(""));
-    let server = with_socket(socket, &["--nginx-conf", file.to_str().expect("a name in UTF-8")]).unwrap_or_else(|error| panic!("{error}"));
-    let unused = format!("the socket of http://{address} that was passed is not used: no \"listen\" has this address");
+    let server = with_socket(
+        socket,
+        &["--nginx-conf", file.to_str().expect("a name in UTF-8")],
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let unused = format!(
+        "the socket of http://{address} that was passed is not used: no \"listen\" has this address"
+    );
     wait_until("it is told", || server.stderr().contains(&unused));
     // Twice: what is taken away can be added again.
     for _ in 0..2 {
@@ -153,7 +223,13 @@ fn a_passed_socket_that_nothing_listens_on_waits_for_a_reload() {
         assert!(server.reload(), "{}", server.stderr());
         let stream = std::net::TcpStream::connect(&address).expect("somebody listens");
         let mut connection = Connection::new(crate::support::Socket::Tcp(stream));
-        assert_eq!(connection.request("GET", "/channels-stats", &[], None).head.status, 200);
+        assert_eq!(
+            connection
+                .request("GET", "/channels-stats", &[], None)
+                .head
+                .status,
+            200
+        );
         directory.write("nginx.conf", &text(""));
         assert!(server.reload(), "{}", server.stderr());
         connection.expect_close();
@@ -164,7 +240,11 @@ fn a_passed_socket_that_nothing_listens_on_waits_for_a_reload() {
 #[test]
 fn sockets_of_another_process_are_left_alone() {
     let server = Server::with_environment(&[("LISTEN_PID", "1"), ("LISTEN_FDS", "3")], &[]);
-    assert!(!server.stderr().contains("was passed"), "{}", server.stderr());
+    assert!(
+        !server.stderr().contains("was passed"),
+        "{}",
+        server.stderr()
+    );
     assert_eq!(server.get("/channels-stats").head.status, 200);
     server.stop();
 }
@@ -173,9 +253,15 @@ fn sockets_of_another_process_are_left_alone() {
 #[test]
 fn the_units_are_valid() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let read = |name: &str| {
+        std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
     let unit = read("pushctl.service");
-    assert!(unit.contains("\nExecStart=/usr/bin/pushctl serve $PUSHCTL_ARGS\n") && unit.contains("PUSHCTL_SERVE_CONFIG=FILE"), "{unit}");
+    assert!(
+        unit.contains("\nExecStart=/usr/bin/pushctl serve $PUSHCTL_ARGS\n")
+            && unit.contains("PUSHCTL_SERVE_CONFIG=FILE"),
+        "{unit}"
+    );
     let directory = Directory::new("units");
     let program = program();
     let program = program.to_str().expect("a path in UTF-8");
@@ -184,11 +270,19 @@ fn the_units_are_valid() {
     let text: String = unit
         .lines()
         .filter(|line| !skipped.iter().any(|skipped| line.starts_with(skipped)))
-        .fold(String::new(), |text, line| text + &line.replace("/usr/bin/pushctl", program) + "\n");
+        .fold(String::new(), |text, line| {
+            text + &line.replace("/usr/bin/pushctl", program) + "\n"
+        });
     let service = directory.write("pushctl.service", &text);
     let socket = directory.write("pushctl.socket", &read("pushctl.socket"));
-    let output = Command::new("systemd-analyze").arg("verify").args([service, socket]).output();
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .args([service, socket])
+        .output();
     let output = output.expect("systemd-analyze can be started: run tests/run --install");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && !told.contains("pushctl."), "{told}");
+    assert!(
+        output.status.success() && !told.contains("pushctl."),
+        "{told}"
+    );
 }

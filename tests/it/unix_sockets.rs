@@ -1,4 +1,5 @@
-//! Listening on unix sockets: what is at the path stays, unless it is a socket that nobody listens on.
+//! Listening on unix sockets: what is at the path stays, unless it is a socket that nobody listens
+//! on.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,7 +13,11 @@ use crate::support::{Directory, Server, program, wait_until};
 /// Runs `serve` on that path, which must fail; returns stderr.
 fn refused(path: &Path) -> String {
     let listen = format!("unix:{}", path.display());
-    let output = Command::new(program()).args(["serve", "--listen", &listen]).stdin(Stdio::null()).output().expect("it runs");
+    let output = Command::new(program())
+        .args(["serve", "--listen", &listen])
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
     assert!(!output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -31,19 +36,43 @@ fn files_that_are_not_sockets_stay() {
     let path = |name: &str| directory.path().join(name);
     directory.write("file", "IMPORTANT\n");
     std::fs::create_dir(path("folder")).expect("a folder");
-    mknodat(CWD, path("fifo"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    mknodat(
+        CWD,
+        path("fifo"),
+        rustix::fs::FileType::Fifo,
+        Mode::RUSR | Mode::WUSR,
+        0,
+    )
+    .expect("a FIFO");
     symlink("file", path("link")).expect("a link");
     symlink("nothing", path("dangling")).expect("a link");
     drop(UnixListener::bind(path("stale")).expect("a socket"));
     symlink("stale", path("link-to-stale")).expect("a link");
-    for name in ["file", "folder", "fifo", "link", "dangling", "link-to-stale"] {
+    for name in [
+        "file",
+        "folder",
+        "fifo",
+        "link",
+        "dangling",
+        "link-to-stale",
+    ] {
         let before = std::fs::symlink_metadata(path(name)).expect("it is there");
         let stderr = refused(&path(name));
-        assert!(stderr.contains("cannot listen on unix:") && stderr.contains("is not a socket"), "{name}: {stderr}");
+        assert!(
+            stderr.contains("cannot listen on unix:") && stderr.contains("is not a socket"),
+            "{name}: {stderr}"
+        );
         let after = std::fs::symlink_metadata(path(name)).expect("it is still there");
-        assert_eq!((before.ino(), before.file_type()), (after.ino(), after.file_type()), "{name}");
+        assert_eq!(
+            (before.ino(), before.file_type()),
+            (after.ino(), after.file_type()),
+            "{name}"
+        );
     }
-    assert_eq!(std::fs::read_to_string(path("file")).expect("it is still there"), "IMPORTANT\n");
+    assert_eq!(
+        std::fs::read_to_string(path("file")).expect("it is still there"),
+        "IMPORTANT\n"
+    );
     assert!(is_socket(&path("stale")));
 }
 
@@ -61,7 +90,10 @@ fn a_socket_with_a_listener_stays() {
     assert!(is_socket(&path));
     let other = serve(&directory.path().join("y"));
     assert!(refused(&directory.path().join("y")).contains("another process listens on it"));
-    assert!(UnixStream::connect(directory.path().join("y")).is_ok(), "the first one still listens");
+    assert!(
+        UnixStream::connect(directory.path().join("y")).is_ok(),
+        "the first one still listens"
+    );
     other.stop();
 }
 
@@ -84,13 +116,19 @@ fn only_its_own_socket_is_removed_at_the_end() {
     std::fs::remove_file(&path).expect("the socket is there");
     std::fs::write(&path, "IMPORTANT").expect("a file");
     server.stop();
-    assert_eq!(std::fs::read_to_string(&path).expect("it is still there"), "IMPORTANT");
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("it is still there"),
+        "IMPORTANT"
+    );
     std::fs::remove_file(&path).expect("the file is there");
     let server = serve(&path);
     std::fs::remove_file(&path).expect("the socket is there");
     let successor = UnixListener::bind(&path).expect("a socket");
     server.stop();
-    assert!(UnixStream::connect(&path).is_ok(), "the successor still listens");
+    assert!(
+        UnixStream::connect(&path).is_ok(),
+        "the successor still listens"
+    );
     drop(successor);
 }
 
@@ -102,14 +140,23 @@ fn of_servers_that_start_at_once_one_gets_the_socket() {
     let listen = format!("unix:{}", path.display());
     let start = || {
         let mut command = Command::new(program());
-        command.args(["serve", "--listen", &listen]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["serve", "--listen", &listen])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().expect("it runs")
     };
     let mut servers: Vec<_> = (0..8).map(|_| start()).collect();
     wait_until("all but one have ended", || {
-        let ended = servers.iter_mut().filter_map(|server| server.try_wait().expect("it is our child"));
+        let ended = servers
+            .iter_mut()
+            .filter_map(|server| server.try_wait().expect("it is our child"));
         let codes: Vec<bool> = ended.map(|status| status.success()).collect();
-        assert!(codes.iter().all(|success| !success), "nobody told them to end");
+        assert!(
+            codes.iter().all(|success| !success),
+            "nobody told them to end"
+        );
         codes.len() >= 7
     });
     assert!(UnixStream::connect(&path).is_ok(), "one listens");

@@ -1,5 +1,5 @@
-//! Responses byte by byte, where the recorded exchanges do not look: order and spelling of headers, old and pipelining
-//! clients, `Expect`, half-closed connections.
+//! Responses byte by byte, where the recorded exchanges do not look: order and spelling of headers,
+//! old and pipelining clients, `Expect`, half-closed connections.
 
 use crate::support::{Connection, NO_CACHE, Server, conf, object, opcode};
 
@@ -31,8 +31,13 @@ fn masked(head: &str) -> String {
         match line.split_once(": ") {
             Some((name @ ("Date" | "Last-Modified"), value)) => {
                 let value = value.trim_end();
-                let time = httpdate::parse_http_date(value).unwrap_or_else(|_| panic!("not a date: {line:?}"));
-                assert_eq!(httpdate::fmt_http_date(time), value, "not the preferred form of a date");
+                let time = httpdate::parse_http_date(value)
+                    .unwrap_or_else(|_| panic!("not a date: {line:?}"));
+                assert_eq!(
+                    httpdate::fmt_http_date(time),
+                    value,
+                    "not the preferred form of a date"
+                );
                 masked.push_str(&format!("{name}: DATE\r\n"));
             }
             _ => masked.push_str(line),
@@ -45,29 +50,46 @@ fn masked(head: &str) -> String {
 fn exchange(connection: &mut Connection, request: &str) -> (String, String) {
     connection.send(request);
     let answer = connection.read_response();
-    (masked(&answer.head.raw), String::from_utf8(answer.body).expect("a body in UTF-8"))
+    (
+        masked(&answer.head.raw),
+        String::from_utf8(answer.body).expect("a body in UTF-8"),
+    )
 }
 
 #[test]
 fn publisher_answers_are_exact() {
     let server = server();
     let mut connection = server.connect();
-    let (head, body) = exchange(&mut connection, "POST /pub?id=ch1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\nHello World!");
+    let (head, body) = exchange(
+        &mut connection,
+        "POST /pub?id=ch1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\nHello World!",
+    );
     assert_eq!(
         head,
         format!(
             "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: application/json\r\nContent-Length: 85\r\nConnection: keep-alive\r\n{NO_CACHE}\r\n"
         )
     );
-    assert_eq!(body, "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n");
-    let (head, body) = exchange(&mut connection, "DELETE /pub?id=ch1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(
+        body,
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n"
+    );
+    let (head, body) = exchange(
+        &mut connection,
+        "DELETE /pub?id=ch1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     let explain = "X-Nginx-PushStream-Explain: Channel deleted.\r\n";
     assert_eq!(
         head,
-        format!("HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: keep-alive\r\n{NO_CACHE}{explain}\r\n")
+        format!(
+            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: keep-alive\r\n{NO_CACHE}{explain}\r\n"
+        )
     );
     assert_eq!(body, "");
-    let (head, _) = exchange(&mut connection, "PATCH /pub?id=ch1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let (head, _) = exchange(
+        &mut connection,
+        "PATCH /pub?id=ch1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
     assert_eq!(
         head,
         format!(
@@ -81,9 +103,17 @@ fn publisher_answers_are_exact() {
 #[test]
 fn polling_answers_are_exact() {
     let server = server();
-    let date = server.publish("a", "m1").head.get("Date").map(str::to_owned).expect("a date");
+    let date = server
+        .publish("a", "m1")
+        .head
+        .get("Date")
+        .map(str::to_owned)
+        .expect("a date");
     let mut connection = server.connect();
-    let (head, body) = exchange(&mut connection, "GET /poll/a.b1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let (head, body) = exchange(
+        &mut connection,
+        "GET /poll/a.b1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     assert_eq!(
         head,
         format!(
@@ -95,9 +125,15 @@ fn polling_answers_are_exact() {
     let not_modified = format!(
         "HTTP/1.1 304 Not Modified\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nLast-Modified: DATE\r\nConnection: keep-alive\r\n{NO_CACHE}"
     );
-    let (head, _) = exchange(&mut connection, &format!("GET /poll/a HTTP/1.1\r\nHost: localhost\r\n{cursor}\r\n"));
+    let (head, _) = exchange(
+        &mut connection,
+        &format!("GET /poll/a HTTP/1.1\r\nHost: localhost\r\n{cursor}\r\n"),
+    );
     assert_eq!(head, format!("{not_modified}Etag: W/1\r\n\r\n"));
-    let (head, _) = exchange(&mut connection, "GET /short/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let (head, _) = exchange(
+        &mut connection,
+        "GET /short/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     assert_eq!(head, format!("{not_modified}Etag: W/0\r\n\r\n"));
     server.stop();
 }
@@ -113,21 +149,36 @@ fn streams_begin_and_end_exactly() {
             "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n{NO_CACHE}\r\n"
         )
     };
-    assert_eq!(masked(&connection.read_head().raw), stream_head("text/plain"));
+    assert_eq!(
+        masked(&connection.read_head().raw),
+        stream_head("text/plain")
+    );
     assert_eq!(connection.read_until(b">"), b"HEAD|<m1>");
     let mut events = server.connect();
     events.send("GET /ev/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!(masked(&events.read_head().raw), stream_head("text/event-stream; charset=utf-8"));
+    assert_eq!(
+        masked(&events.read_head().raw),
+        stream_head("text/event-stream; charset=utf-8")
+    );
     assert_eq!(events.read_until(b"\n"), b": \n");
     server.wait_for_subscribers("a", 2);
 
-    let (head, _) = exchange(&mut server.connect(), "DELETE /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let (head, _) = exchange(
+        &mut server.connect(),
+        "DELETE /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert_eq!(connection.read_body(), b"<Channel deleted>|FOOT");
     assert_eq!(events.read_body(), b"data: Channel deleted\n\n");
     for connection in [&mut connection, &mut events] {
-        let (head, _) = exchange(connection, "GET /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n"), "the connection can be used again: {head}");
+        let (head, _) = exchange(
+            connection,
+            "GET /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        );
+        assert!(
+            head.starts_with("HTTP/1.1 404 Not Found\r\n"),
+            "the connection can be used again: {head}"
+        );
     }
     server.stop();
 }
@@ -145,11 +196,19 @@ fn websocket_handshake_is_exact() {
     );
     server.publish("a", "hello");
     let frame = connection.read_frame();
-    assert_eq!((frame.header.as_slice(), frame.payload.as_slice()), (b"\x81\x05".as_slice(), b"hello".as_slice()));
-    let (head, _) = exchange(&mut server.connect(), "POST /ws/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(
+        (frame.header.as_slice(), frame.payload.as_slice()),
+        (b"\x81\x05".as_slice(), b"hello".as_slice())
+    );
+    let (head, _) = exchange(
+        &mut server.connect(),
+        "POST /ws/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx",
+    );
     assert_eq!(
         head,
-        format!("HTTP/1.1 405 Not Allowed\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: close\r\nAllow: GET\r\n\r\n")
+        format!(
+            "HTTP/1.1 405 Not Allowed\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: close\r\nAllow: GET\r\n\r\n"
+        )
     );
     server.stop();
 }
@@ -158,10 +217,17 @@ fn websocket_handshake_is_exact() {
 fn http_1_0_clients_get_bodies_that_end_with_the_connection() {
     let server = server();
     let mut publisher = server.connect();
-    let request = "POST /pub?id=a HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nm1";
+    let request =
+        "POST /pub?id=a HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nm1";
     let (head, _) = exchange(&mut publisher, request);
-    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Connection: keep-alive\r\n"), "{head}");
-    let (head, _) = exchange(&mut publisher, "POST /pub?id=a HTTP/1.0\r\nContent-Length: 2\r\n\r\nm2");
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Connection: keep-alive\r\n"),
+        "{head}"
+    );
+    let (head, _) = exchange(
+        &mut publisher,
+        "POST /pub?id=a HTTP/1.0\r\nContent-Length: 2\r\n\r\nm2",
+    );
     assert!(head.contains("Connection: close\r\n"), "{head}");
     publisher.expect_close();
 
@@ -172,7 +238,10 @@ fn http_1_0_clients_get_bodies_that_end_with_the_connection() {
         head,
         format!(
             "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\nLast-Modified: DATE\r\nConnection: close\r\n{NO_CACHE}Etag: W/{}\r\n\r\n",
-            head.split("W/").nth(1).and_then(|rest| rest.split('\r').next()).unwrap_or_default()
+            head.split("W/")
+                .nth(1)
+                .and_then(|rest| rest.split('\r').next())
+                .unwrap_or_default()
         )
     );
     assert_eq!(poll.read_body(), b"m1m2");
@@ -180,7 +249,11 @@ fn http_1_0_clients_get_bodies_that_end_with_the_connection() {
     let mut stream = server.connect();
     stream.send("GET /sub/a HTTP/1.0\r\n\r\n");
     let head = stream.read_head();
-    assert_eq!((head.get("Transfer-Encoding"), head.get("Connection")), (None, Some("close")), "{head:?}");
+    assert_eq!(
+        (head.get("Transfer-Encoding"), head.get("Connection")),
+        (None, Some("close")),
+        "{head:?}"
+    );
     server.wait_for_subscribers("a", 1);
     server.publish("a", "m3");
     assert_eq!(stream.read_until(b">"), b"HEAD|<m3>");
@@ -195,9 +268,18 @@ fn requests_behind_a_long_poll_are_answered_after_it() {
     let mut connection = server.connect();
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let post = "POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nm2";
-    connection.send(format!("{}{post}{}{}", get("/lp/a"), get("/lp/a"), get("/poll/b.b1")));
+    connection.send(format!(
+        "{}{post}{}{}",
+        get("/lp/a"),
+        get("/lp/a"),
+        get("/poll/b.b1")
+    ));
     server.wait_for_subscribers("a", 1);
-    assert_eq!(server.get("/pub?id=b").head.status, 404, "what is behind the long-poll has to wait for it");
+    assert_eq!(
+        server.get("/pub?id=b").head.status,
+        404,
+        "what is behind the long-poll has to wait for it"
+    );
     server.publish("a", "m1");
     assert_eq!(connection.read_response().body, b"m1");
     assert_eq!(object(&connection.read_response().body)["channel"], "b");
@@ -218,12 +300,18 @@ fn pipelined_publishes_are_answered_in_order() {
     let requests: String = (1..=COUNT)
         .map(|number| {
             let body = format!("m{number};");
-            format!("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            format!(
+                "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
         })
         .collect();
     connection.send(requests);
     for number in 1..=COUNT {
-        assert_eq!(object(&connection.read_response().body)["published_messages"], number);
+        assert_eq!(
+            object(&connection.read_response().body)["published_messages"],
+            number
+        );
     }
     let want: String = (1..=COUNT).map(|number| format!("m{number};")).collect();
     assert_eq!(server.get("/poll/a.b999").text(), want);
@@ -237,10 +325,17 @@ fn expect_is_answered_before_the_body() {
     connection.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(connection.read_head().raw, "HTTP/1.1 100 Continue\r\n\r\n");
     connection.send("Hello");
-    assert_eq!(object(&connection.read_response().body)["published_messages"], 1);
+    assert_eq!(
+        object(&connection.read_response().body)["published_messages"],
+        1
+    );
     let huge = "POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\nExpect: 100-continue\r\n\r\n";
     connection.send(huge);
-    assert_eq!(connection.read_response().head.status, 413, "what is too large is refused without asking for it");
+    assert_eq!(
+        connection.read_response().head.status,
+        413,
+        "what is too large is refused without asking for it"
+    );
     server.stop();
 }
 
@@ -264,7 +359,11 @@ fn a_request_is_answered_though_its_client_has_half_closed() {
 #[test]
 fn a_half_close_ends_a_subscription() {
     let server = server();
-    let mut subscribers = vec![server.follow("/sub/a", &[]), server.follow("/ev/a", &[]), server.websocket("/ws/a", &[])];
+    let mut subscribers = vec![
+        server.follow("/sub/a", &[]),
+        server.follow("/ev/a", &[]),
+        server.websocket("/ws/a", &[]),
+    ];
     let mut waiting = server.connect();
     waiting.send_request("GET", "/lp/a", &[], None);
     subscribers.push(waiting);

@@ -113,7 +113,8 @@ impl Context {
         }
     }
 
-    /// Measures each case with each server, in interleaved rounds with fresh servers, and adds a row of medians per case.
+    /// Measures each case with each server, in interleaved rounds with fresh servers, and adds a
+    /// row of medians per case.
     ///
     /// # Errors
     /// When a server does not start or a measurement fails.

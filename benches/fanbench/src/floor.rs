@@ -1,4 +1,5 @@
-//! The floor: what the kernel takes for the same bytes when there is no server, only a loop of `send`.
+//! The floor: what the kernel takes for the same bytes when there is no server, only a loop of
+//! `send`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,5 @@
-//! As much HTTP as a load generator needs: finding answers in bytes, and single requests that wait for theirs.
+//! As much HTTP as a load generator needs: finding answers in bytes, and single requests that wait
+//! for theirs.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};

@@ -17,7 +17,8 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Keeps this thread, and those that it starts, on one core; on a machine with one core nothing changes.
+/// Keeps this thread, and those that it starts, on one core; on a machine with one core nothing
+/// changes.
 pub fn pin(core: usize) {
     let mut set = CpuSet::new();
     set.set(core);

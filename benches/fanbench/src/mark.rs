@@ -1,8 +1,10 @@
-//! The marks of messages: each carries its number and when it was due, and is found again in whatever a server makes of it.
+//! The marks of messages: each carries its number and when it was due, and is found again in
+//! whatever a server makes of it.
 //!
-//! A mark is `T<nanoseconds>#<number>@`; a message is a mark and padding. The scanner reads a byte stream that may be cut
-//! anywhere, and checks that every number from 1 comes once. Servers keep the order of each publisher's connection, not that of
-//! several, so that a number may come after a later one.
+//! A mark is `T<nanoseconds>#<number>@`; a message is a mark and padding. The scanner reads a byte
+//! stream that may be cut anywhere, and checks that every number from 1 comes once. Servers keep
+//! the order of each publisher's connection, not that of several, so that a number may come after a
+//! later one.
 
 use std::fmt::Write;
 

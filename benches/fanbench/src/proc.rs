@@ -19,7 +19,8 @@ pub struct Reading {
     pub pss_kib: u64,
     /// Memory that belongs to the processes alone, KiB.
     pub private_kib: u64,
-    /// Memory that comes from no file, KiB: what a process alone allocates, whoever else runs the same binary.
+    /// Memory that comes from no file, KiB: what a process alone allocates, whoever else runs the
+    /// same binary.
     pub anonymous_kib: u64,
     /// Open descriptors.
     pub descriptors: u64,

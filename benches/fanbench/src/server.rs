@@ -1,4 +1,5 @@
-//! Servers under test: started on a core of their own, on loopback and a free port, and ended when dropped.
+//! Servers under test: started on a core of their own, on loopback and a free port, and ended when
+//! dropped.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};

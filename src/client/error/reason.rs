@@ -2,7 +2,8 @@
 
 use std::error::Error as _;
 
-/// The error of the TLS stack that is behind `error`. It hides in an I/O error, which does not show it as its source.
+/// The error of the TLS stack that is behind `error`. It hides in an I/O error, which does not show
+/// it as its source.
 pub(super) fn of_tls(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
     while let Some(inner) = cause {
@@ -24,18 +25,27 @@ pub(super) fn of_tls(error: &reqwest::Error) -> Option<&rustls::Error> {
 /// What is wrong with a certificate, and what to do.
 pub(super) fn distrust(error: &rustls::CertificateError) -> String {
     use rustls::CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
     };
     match error {
-        Expired | ExpiredContext { .. } => "it has expired (renew it, or set the clock of this machine)".to_owned(),
-        NotValidYet | NotValidYetContext { .. } => "it is not valid yet (set the clock of this machine)".to_owned(),
-        NotValidForName | NotValidForNameContext { .. } => "it is for another name (use that one with --url)".to_owned(),
+        Expired | ExpiredContext { .. } => {
+            "it has expired (renew it, or set the clock of this machine)".to_owned()
+        }
+        NotValidYet | NotValidYetContext { .. } => {
+            "it is not valid yet (set the clock of this machine)".to_owned()
+        }
+        NotValidForName | NotValidForNameContext { .. } => {
+            "it is for another name (use that one with --url)".to_owned()
+        }
         other => {
             let reason = match other {
                 UnknownIssuer => "nobody here knows its issuer".to_owned(),
                 other => lower_first(&other.to_string()),
             };
-            format!("{reason} (if it is your own, put its issuer's certificate into a file and set SSL_CERT_FILE to that)")
+            format!(
+                "{reason} (if it is your own, put its issuer's certificate into a file and set SSL_CERT_FILE to that)"
+            )
         }
     }
 }
@@ -71,7 +81,9 @@ pub fn io_reason(error: &std::io::Error) -> String {
 pub fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
-        (Some(first), second) if !second.is_some_and(char::is_uppercase) => first.to_lowercase().chain(letters).collect(),
+        (Some(first), second) if !second.is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
         _ => text.to_owned(),
     }
 }

@@ -25,7 +25,13 @@ pub trait Sink {
 ///
 /// # Errors
 /// Any [`Error`]; [`Error::Broken`] also when an endless response ended.
-pub async fn follow(target: &Target, url: &Url, mode: Mode, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
+pub async fn follow(
+    target: &Target,
+    url: &Url,
+    mode: Mode,
+    sink: &mut impl Sink,
+    buffer: &Buffer,
+) -> Result<(), Error> {
     match mode {
         Mode::Lp | Mode::Poll => poll(target, url, sink, buffer).await,
         Mode::Ws => websocket(target, url, sink, buffer).await,
@@ -36,11 +42,22 @@ pub async fn follow(target: &Target, url: &Url, mode: Mode, sink: &mut impl Sink
 /// An error that came up while bytes were taken, to be returned when the read is over.
 type Failure = Option<Error>;
 
-/// What nchan chooses its streams by on its one URL, in the order in which `sub` tries them; the others look at neither.
+/// What nchan chooses its streams by on its one URL, in the order in which `sub` tries them; the
+/// others look at neither.
 const STREAMS: [&str; 2] = ["Accept: multipart/mixed, */*\r\n", "TE: chunked\r\n"];
 
-async fn stream(target: &Target, url: &Url, mode: Mode, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
-    let negotiation = if mode == Mode::Ev { "Accept: text/event-stream\r\n" } else { STREAMS[0] };
+async fn stream(
+    target: &Target,
+    url: &Url,
+    mode: Mode,
+    sink: &mut impl Sink,
+    buffer: &Buffer,
+) -> Result<(), Error> {
+    let negotiation = if mode == Mode::Ev {
+        "Accept: text/event-stream\r\n"
+    } else {
+        STREAMS[0]
+    };
     let socket = open(target, url, negotiation, sink).await?;
     match stream_from(socket, url, sink, buffer).await {
         // The location may have chunked streams only.
@@ -55,7 +72,12 @@ async fn stream(target: &Target, url: &Url, mode: Mode, sink: &mut impl Sink, bu
     }
 }
 
-async fn stream_from(mut socket: Socket, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
+async fn stream_from(
+    mut socket: Socket,
+    url: &Url,
+    sink: &mut impl Sink,
+    buffer: &Buffer,
+) -> Result<(), Error> {
     let mut decoder = Decoder::default();
     loop {
         let mut failure = None;
@@ -75,15 +97,23 @@ async fn stream_from(mut socket: Socket, url: &Url, sink: &mut impl Sink, buffer
     }
 }
 
-async fn websocket(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
-    let handshake =
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+async fn websocket(
+    target: &Target,
+    url: &Url,
+    sink: &mut impl Sink,
+    buffer: &Buffer,
+) -> Result<(), Error> {
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut socket = open(target, url, handshake, sink).await?;
-    let (mut decoder, mut frames, mut upgraded) = (Decoder::default(), frames::Decoder::default(), false);
+    let (mut decoder, mut frames, mut upgraded) =
+        (Decoder::default(), frames::Decoder::default(), false);
     loop {
         let (mut failure, mut pings) = (None, 0);
         let length = read(&mut socket, buffer, |mut bytes| {
-            if !upgraded && let Some(Piece::Head(_)) = piece(&mut decoder, &mut bytes, url, 101, &mut failure) {
+            if !upgraded
+                && let Some(Piece::Head(_)) =
+                    piece(&mut decoder, &mut bytes, url, 101, &mut failure)
+            {
                 upgraded = true;
                 sink.answered();
             }
@@ -105,12 +135,19 @@ async fn websocket(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Bu
         });
         finish(length.await, failure, url)?;
         for _ in 0..pings {
-            write(&mut socket, &frames::PONG).await.map_err(|error| broken(url, &error))?;
+            write(&mut socket, &frames::PONG)
+                .await
+                .map_err(|error| broken(url, &error))?;
         }
     }
 }
 
-async fn poll(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<(), Error> {
+async fn poll(
+    target: &Target,
+    url: &Url,
+    sink: &mut impl Sink,
+    buffer: &Buffer,
+) -> Result<(), Error> {
     let (mut cursor, mut socket, mut first) = (String::new(), None, true);
     loop {
         let mut open_socket = match socket.take() {
@@ -118,7 +155,9 @@ async fn poll(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Buffer)
             None => target.connect().await?,
         };
         let request = target.request("GET", url, &cursor);
-        write(&mut open_socket, request.as_bytes()).await.map_err(|error| broken(url, &error))?;
+        write(&mut open_socket, request.as_bytes())
+            .await
+            .map_err(|error| broken(url, &error))?;
         if first {
             sink.asked();
         }
@@ -134,7 +173,12 @@ async fn poll(target: &Target, url: &Url, sink: &mut impl Sink, buffer: &Buffer)
     }
 }
 
-async fn one_answer(socket: &mut Socket, url: &Url, sink: &mut impl Sink, buffer: &Buffer) -> Result<Head, Error> {
+async fn one_answer(
+    socket: &mut Socket,
+    url: &Url,
+    sink: &mut impl Sink,
+    buffer: &Buffer,
+) -> Result<Head, Error> {
     let (mut decoder, mut head, mut is_over) = (Decoder::default(), None, false);
     while !is_over {
         let mut failure = None;
@@ -162,7 +206,12 @@ async fn one_answer(socket: &mut Socket, url: &Url, sink: &mut impl Sink, buffer
     head.ok_or_else(|| ended(url))
 }
 
-async fn open(target: &Target, url: &Url, extra: &str, sink: &mut impl Sink) -> Result<Socket, Error> {
+async fn open(
+    target: &Target,
+    url: &Url,
+    extra: &str,
+    sink: &mut impl Sink,
+) -> Result<Socket, Error> {
     let socket = request(target, url, extra).await?;
     sink.asked();
     Ok(socket)
@@ -170,12 +219,21 @@ async fn open(target: &Target, url: &Url, extra: &str, sink: &mut impl Sink) -> 
 
 async fn request(target: &Target, url: &Url, extra: &str) -> Result<Socket, Error> {
     let mut socket = target.connect().await?;
-    write(&mut socket, target.request("GET", url, extra).as_bytes()).await.map_err(|error| broken(url, &error))?;
+    write(&mut socket, target.request("GET", url, extra).as_bytes())
+        .await
+        .map_err(|error| broken(url, &error))?;
     Ok(socket)
 }
 
-/// The next piece of a response; a wrong one, or a status other than `good` (or 304), becomes the failure.
-fn piece<'a>(decoder: &mut Decoder, bytes: &mut &'a [u8], url: &Url, good: u16, failure: &mut Failure) -> Option<Piece<'a>> {
+/// The next piece of a response; a wrong one, or a status other than `good` (or 304), becomes the
+/// failure.
+fn piece<'a>(
+    decoder: &mut Decoder,
+    bytes: &mut &'a [u8],
+    url: &Url,
+    good: u16,
+    failure: &mut Failure,
+) -> Option<Piece<'a>> {
     if failure.is_some() {
         return None;
     }
@@ -190,12 +248,20 @@ fn piece<'a>(decoder: &mut Decoder, bytes: &mut &'a [u8], url: &Url, good: u16, 
             None
         }
         Ok(Piece::Head(head)) if head.status != good && head.status != 304 => {
-            *failure = Some(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
+            *failure = Some(Error::of_status(
+                url,
+                head.status,
+                head.explain,
+                head.location.as_deref(),
+            ));
             None
         }
         Ok(piece) => Some(piece),
         Err(reason) => {
-            *failure = Some(Error::Protocol { url: shown(url), reason });
+            *failure = Some(Error::Protocol {
+                url: shown(url),
+                reason,
+            });
             None
         }
     }
@@ -212,18 +278,31 @@ fn finish(length: std::io::Result<usize>, failure: Failure, url: &Url) -> Result
 
 fn finite(url: &Url) -> Error {
     let reason = "it is no endless response: the location has no streams of this mode (see --mode and --sub-path)".to_owned();
-    Error::Protocol { url: shown(url), reason }
+    Error::Protocol {
+        url: shown(url),
+        reason,
+    }
 }
 
 fn ended(url: &Url) -> Error {
-    Error::Broken { url: shown(url), reason: "the server ended it".to_owned() }
+    Error::Broken {
+        url: shown(url),
+        reason: "the server ended it".to_owned(),
+    }
 }
 
 /// The module tells a refusal in the close frame (protocol reference, section 12).
 fn refusal(url: &Url, reason: &[u8]) -> Error {
     let json: Value = serde_json::from_slice(reason).unwrap_or_default();
-    match json["http_status"].as_u64().and_then(|status| u16::try_from(status).ok()) {
-        Some(status) => Error::Status { url: shown(url), status, explain: json["explain"].as_str().map(str::to_owned) },
+    match json["http_status"]
+        .as_u64()
+        .and_then(|status| u16::try_from(status).ok())
+    {
+        Some(status) => Error::Status {
+            url: shown(url),
+            status,
+            explain: json["explain"].as_str().map(str::to_owned),
+        },
         None => ended(url),
     }
 }

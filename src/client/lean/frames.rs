@@ -46,7 +46,9 @@ impl Decoder {
                 if bytes.is_empty() {
                     return Piece::More;
                 }
-                let take = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                let take = bytes
+                    .len()
+                    .min(usize::try_from(self.left).unwrap_or(usize::MAX));
                 let (data, rest) = bytes.split_at(take);
                 *bytes = rest;
                 self.left -= take as u64;
@@ -56,7 +58,9 @@ impl Decoder {
                     _ => continue,
                 }
             }
-            let Some((byte, rest)) = bytes.split_first() else { return Piece::More };
+            let Some((byte, rest)) = bytes.split_first() else {
+                return Piece::More;
+            };
             *bytes = rest;
             self.header[self.have] = *byte;
             self.have += 1;
@@ -71,7 +75,9 @@ impl Decoder {
         }
         let (length, rest) = (self.header[1] & 0x7f, &self.header[2..self.have]);
         self.left = match (length, rest.len()) {
-            (126, 2) | (127, 8) => rest.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+            (126, 2) | (127, 8) => rest
+                .iter()
+                .fold(0, |length, byte| length << 8 | u64::from(*byte)),
             (126 | 127, _) => return,
             (length, _) => u64::from(length),
         };
@@ -90,7 +96,8 @@ mod tests {
         wire.extend([7; 256]);
         wire.extend([0x81, 127, 0, 0, 0, 0, 0, 0, 0, 1, b'!', 0x88, 0]);
         for size in 1..=wire.len() {
-            let (mut decoder, mut data, mut kinds) = (Decoder::default(), Vec::new(), String::new());
+            let (mut decoder, mut data, mut kinds) =
+                (Decoder::default(), Vec::new(), String::new());
             for mut bytes in wire.chunks(size) {
                 loop {
                     match decoder.next(&mut bytes) {

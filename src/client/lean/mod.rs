@@ -1,7 +1,9 @@
-//! The bare sockets of `bench`: ten thousand subscribers on one thread, with a few hundred bytes each.
+//! The bare sockets of `bench`: ten thousand subscribers on one thread, with a few hundred bytes
+//! each.
 //!
-//! One read buffer serves all of them, and nothing is kept but what a response or frame left incomplete. Plain HTTP/1.1
-//! only, no redirects, no proxies: what is measured is the server. Messages are not understood here.
+//! One read buffer serves all of them, and nothing is kept but what a response or frame left
+//! incomplete. Plain HTTP/1.1 only, no redirects, no proxies: what is measured is the server.
+//! Messages are not understood here.
 
 pub mod follow;
 pub mod frames;
@@ -35,7 +37,8 @@ pub const BUFFER_BYTES: usize = 64 << 10;
 /// A buffer to read into; its content does not outlive one read.
 pub type Buffer = RefCell<Vec<u8>>;
 
-/// A server, resolved once. Its headers may carry credentials, so debugging output does not show them.
+/// A server, resolved once. Its headers may carry credentials, so debugging output does not show
+/// them.
 #[derive(Clone)]
 pub struct Target {
     address: Address,
@@ -56,35 +59,68 @@ enum Address {
 
 impl fmt::Debug for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Target").field("origin", &self.origin).finish_non_exhaustive()
+        formatter
+            .debug_struct("Target")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 
 impl Target {
-    /// Resolves the server of `url`; `headers` go with every request, and so do the credentials of `url` unless they have some.
+    /// Resolves the server of `url`; `headers` go with every request, and so do the credentials of
+    /// `url` unless they have some.
     ///
     /// # Errors
-    /// [`Error::Request`] if it is not plain HTTP, [`Error::Unreachable`] if the name cannot be resolved.
+    /// [`Error::Request`] if it is not plain HTTP, [`Error::Unreachable`] if the name cannot be
+    /// resolved.
     pub async fn resolve(url: &Url, headers: &HeaderMap) -> Result<Self, Error> {
-        let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
-            return Err(Error::Request(format!("cannot measure {}: only plain http is measured (see --url)", shown(url))));
+        let (Some(host), Some(port), "http") =
+            (url.host_str(), url.port_or_known_default(), url.scheme())
+        else {
+            return Err(Error::Request(format!(
+                "cannot measure {}: only plain http is measured (see --url)",
+                shown(url)
+            )));
         };
         let (address, origin, mut lines) = match unix_socket::path(url) {
-            Some(path) => (Address::Unix(path), super::error::origin(url), format!("Host: {}\r\n", unix_socket::HOST)),
+            Some(path) => (
+                Address::Unix(path),
+                super::error::origin(url),
+                format!("Host: {}\r\n", unix_socket::HOST),
+            ),
             None => {
                 let origin = format!("http://{host}:{port}");
-                (Address::Tcp(addresses(host, port, &origin).await?), origin, format!("Host: {host}:{port}\r\n"))
+                (
+                    Address::Tcp(addresses(host, port, &origin).await?),
+                    origin,
+                    format!("Host: {host}:{port}\r\n"),
+                )
             }
         };
         for (name, value) in headers {
-            let value =
-                value.to_str().map_err(|_| Error::Request(format!("cannot send the header '{name}': it is not ascii (see --header)")))?;
+            let value = value.to_str().map_err(|_| {
+                Error::Request(format!(
+                    "cannot send the header '{name}': it is not ascii (see --header)"
+                ))
+            })?;
             write!(lines, "{name}: {value}\r\n").expect("a string takes everything");
         }
-        if let Some(credentials) = credentials(url).filter(|_| !headers.contains_key("authorization")) {
-            write!(lines, "Authorization: Basic {}\r\n", STANDARD.encode(credentials)).expect("a string takes everything");
+        if let Some(credentials) =
+            credentials(url).filter(|_| !headers.contains_key("authorization"))
+        {
+            write!(
+                lines,
+                "Authorization: Basic {}\r\n",
+                STANDARD.encode(credentials)
+            )
+            .expect("a string takes everything");
         }
-        Ok(Self { address, headers: lines, origin, sources: Sources::default() })
+        Ok(Self {
+            address,
+            headers: lines,
+            origin,
+            sources: Sources::default(),
+        })
     }
 
     /// Connects.
@@ -94,11 +130,20 @@ impl Target {
     pub async fn connect(&self) -> Result<Socket, Error> {
         let socket = match (&self.address, self.sources.is_empty()) {
             (Address::Unix(path), true) => UnixStream::connect(path).await.map(Socket::Unix),
-            (Address::Unix(_), false) => Err(std::io::Error::other("a unix socket has no source address (leave --bind out)")),
-            (Address::Tcp(addresses), true) => TcpStream::connect(addresses.as_slice()).await.and_then(without_delay),
-            (Address::Tcp(addresses), false) => connect_from(addresses, &self.sources).await.and_then(without_delay),
+            (Address::Unix(_), false) => Err(std::io::Error::other(
+                "a unix socket has no source address (leave --bind out)",
+            )),
+            (Address::Tcp(addresses), true) => TcpStream::connect(addresses.as_slice())
+                .await
+                .and_then(without_delay),
+            (Address::Tcp(addresses), false) => connect_from(addresses, &self.sources)
+                .await
+                .and_then(without_delay),
         };
-        socket.map_err(|error| Error::Unreachable { url: self.origin.clone(), reason: super::error::io_reason(&error) })
+        socket.map_err(|error| Error::Unreachable {
+            url: self.origin.clone(),
+            reason: super::error::io_reason(&error),
+        })
     }
 
     /// The same server, with connections that come from these addresses of this machine.
@@ -117,7 +162,9 @@ impl Target {
     #[must_use]
     pub fn is_reachable_from(&self, source: IpAddr) -> bool {
         match &self.address {
-            Address::Tcp(addresses) => addresses.iter().any(|address| address.is_ipv4() == source.is_ipv4()),
+            Address::Tcp(addresses) => addresses
+                .iter()
+                .any(|address| address.is_ipv4() == source.is_ipv4()),
             Address::Unix(_) => false,
         }
     }
@@ -126,7 +173,9 @@ impl Target {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match &self.address {
-            Address::Tcp(addresses) => addresses.iter().all(|address| matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback())),
+            Address::Tcp(addresses) => addresses
+                .iter()
+                .all(|address| matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback())),
             Address::Unix(_) => false,
         }
     }
@@ -134,17 +183,33 @@ impl Target {
     /// A request as it goes over the wire. `extra` are header lines with their line breaks.
     #[must_use]
     pub fn request(&self, method: &str, url: &Url, extra: &str) -> String {
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{method} {}{query} HTTP/1.1\r\n{}{extra}\r\n", url.path(), self.headers)
+        let query = url
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        format!(
+            "{method} {}{query} HTTP/1.1\r\n{}{extra}\r\n",
+            url.path(),
+            self.headers
+        )
     }
 }
 
 async fn addresses(host: &str, port: u16, origin: &str) -> Result<Vec<SocketAddr>, Error> {
-    let unreachable = |reason: String| Error::Unreachable { url: origin.to_owned(), reason };
+    let unreachable = |reason: String| Error::Unreachable {
+        url: origin.to_owned(),
+        reason,
+    };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::net::lookup_host((bare, port)).await.map_err(|error| unreachable(super::error::lower_first(&error.to_string())))?;
+    let found = tokio::net::lookup_host((bare, port))
+        .await
+        .map_err(|error| unreachable(super::error::lower_first(&error.to_string())))?;
     let addresses: Vec<SocketAddr> = found.collect();
-    if addresses.is_empty() { Err(unreachable("the name has no address".to_owned())) } else { Ok(addresses) }
+    if addresses.is_empty() {
+        Err(unreachable("the name has no address".to_owned()))
+    } else {
+        Ok(addresses)
+    }
 }
 
 fn without_delay(socket: TcpStream) -> std::io::Result<Socket> {
@@ -153,10 +218,18 @@ fn without_delay(socket: TcpStream) -> std::io::Result<Socket> {
 }
 
 async fn connect_from(addresses: &[SocketAddr], sources: &Sources) -> std::io::Result<TcpStream> {
-    let mut result = Err(std::io::Error::other("the server has no address of the same family as --bind"));
+    let mut result = Err(std::io::Error::other(
+        "the server has no address of the same family as --bind",
+    ));
     for address in addresses {
-        let Some(source) = sources.next(address.is_ipv4()) else { continue };
-        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let Some(source) = sources.next(address.is_ipv4()) else {
+            continue;
+        };
+        let socket = if source.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         source::bind(&socket, source)?;
         result = socket.connect(*address).await;
         if result.is_ok() {
@@ -171,14 +244,24 @@ fn credentials(url: &Url) -> Option<Vec<u8>> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    Some([percent_decoded(url.username()).as_slice(), b":", &percent_decoded(url.password().unwrap_or(""))].concat())
+    Some(
+        [
+            percent_decoded(url.username()).as_slice(),
+            b":",
+            &percent_decoded(url.password().unwrap_or("")),
+        ]
+        .concat(),
+    )
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut pieces = text.split('%');
     let mut bytes = pieces.next().unwrap_or("").as_bytes().to_vec();
     for piece in pieces {
-        match piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        match piece
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        {
             Some(byte) => {
                 bytes.push(byte);
                 bytes.extend_from_slice(&piece.as_bytes()[2..]);
@@ -189,12 +272,18 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Reads once into the shared buffer and gives the bytes to `take`; returns how many they were, 0 at the end.
-async fn read(socket: &mut Socket, buffer: &Buffer, mut take: impl FnMut(&[u8])) -> std::io::Result<usize> {
+/// Reads once into the shared buffer and gives the bytes to `take`; returns how many they were, 0
+/// at the end.
+async fn read(
+    socket: &mut Socket,
+    buffer: &Buffer,
+    mut take: impl FnMut(&[u8]),
+) -> std::io::Result<usize> {
     std::future::poll_fn(|context| {
         let mut buffer = buffer.borrow_mut();
         let mut filled = ReadBuf::new(&mut buffer);
-        // `poll_read` and not `try_read`: it learns from a short read that the socket is empty and saves a system call.
+        // `poll_read` and not `try_read`: it learns from a short read that the socket is empty and
+        // saves a system call.
         ready!(Pin::new(&mut *socket).poll_read(context, &mut filled))?;
         take(filled.filled());
         Poll::Ready(Ok(filled.filled().len()))
@@ -208,5 +297,8 @@ async fn write(socket: &mut Socket, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn broken(url: &Url, error: &std::io::Error) -> Error {
-    Error::Broken { url: shown(url), reason: error.kind().to_string() }
+    Error::Broken {
+        url: shown(url),
+        reason: error.kind().to_string(),
+    }
 }

@@ -19,7 +19,10 @@ impl Publisher {
     /// A publisher that connects with its first message.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { target, socket: None }
+        Self {
+            target,
+            socket: None,
+        }
     }
 
     /// Posts `text` to `url` and waits for the answer.
@@ -31,13 +34,23 @@ impl Publisher {
             Some(socket) => socket,
             None => self.target.connect().await?,
         };
-        let mut request = self.target.request("POST", url, &format!("Content-Length: {}\r\n", text.len())).into_bytes();
+        let mut request = self
+            .target
+            .request("POST", url, &format!("Content-Length: {}\r\n", text.len()))
+            .into_bytes();
         request.extend_from_slice(text);
-        write(&mut socket, &request).await.map_err(|error| broken(url, &error))?;
+        write(&mut socket, &request)
+            .await
+            .map_err(|error| broken(url, &error))?;
         let (head, has_body) = answer(&mut socket, url, buffer).await?;
         // nchan tells with 201 and 202 whether anybody follows.
         if !(200..300).contains(&head.status) {
-            return Err(Error::of_status(url, head.status, head.explain, head.location.as_deref()));
+            return Err(Error::of_status(
+                url,
+                head.status,
+                head.explain,
+                head.location.as_deref(),
+            ));
         }
         if head.is_html && has_body {
             return Err(page::error(url, "--pub-path"));
@@ -50,7 +63,8 @@ impl Publisher {
 }
 
 async fn answer(socket: &mut Socket, url: &Url, buffer: &Buffer) -> Result<(Head, bool), Error> {
-    let (mut decoder, mut head, mut has_body, mut ended, mut wrong) = (Decoder::default(), None, false, false, None);
+    let (mut decoder, mut head, mut has_body, mut ended, mut wrong) =
+        (Decoder::default(), None, false, false, None);
     while !ended {
         let take = |mut bytes: &[u8]| loop {
             match decoder.next(&mut bytes) {
@@ -68,14 +82,22 @@ async fn answer(socket: &mut Socket, url: &Url, buffer: &Buffer) -> Result<(Head
                 }
             }
         };
-        let length = read(socket, buffer, take).await.map_err(|error| broken(url, &error))?;
+        let length = read(socket, buffer, take)
+            .await
+            .map_err(|error| broken(url, &error))?;
         if let Some(reason) = wrong {
-            return Err(Error::Protocol { url: shown(url), reason });
+            return Err(Error::Protocol {
+                url: shown(url),
+                reason,
+            });
         }
         if length == 0 {
             break;
         }
     }
-    let head = head.ok_or_else(|| Error::Broken { url: shown(url), reason: "closed without an answer".to_owned() })?;
+    let head = head.ok_or_else(|| Error::Broken {
+        url: shown(url),
+        reason: "closed without an answer".to_owned(),
+    })?;
     Ok((head, has_body))
 }

@@ -146,7 +146,11 @@ impl Decoder {
         match response.parse(whole) {
             Ok(httparse::Status::Complete(length)) => {
                 let (head, state) = read_head(&response)?;
-                self.interim = if state == State::Head { self.interim + 1 } else { 0 };
+                self.interim = if state == State::Head {
+                    self.interim + 1
+                } else {
+                    0
+                };
                 if self.interim > MAX_INTERIM {
                     return Err(format!("it has more than {MAX_INTERIM} interim responses"));
                 }
@@ -162,14 +166,21 @@ impl Decoder {
                 *bytes = &[];
                 Ok(Piece::More)
             }
-            Ok(httparse::Status::Partial) => Err(format!("its head is larger than {} KiB", MAX_HEAD_BYTES >> 10)),
+            Ok(httparse::Status::Partial) => Err(format!(
+                "its head is larger than {} KiB",
+                MAX_HEAD_BYTES >> 10
+            )),
             Err(error) => Err(format!("it is no http response: {error}")),
         }
     }
 }
 
 fn after_size(size: usize) -> State {
-    if size == 0 { State::Trailer(true) } else { State::Chunk(size) }
+    if size == 0 {
+        State::Trailer(true)
+    } else {
+        State::Chunk(size)
+    }
 }
 
 fn hex(byte: u8) -> u8 {
@@ -180,7 +191,10 @@ fn hex(byte: u8) -> u8 {
 }
 
 fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), String> {
-    let mut head = Head { status: response.code.unwrap_or(0), ..Head::default() };
+    let mut head = Head {
+        status: response.code.unwrap_or(0),
+        ..Head::default()
+    };
     head.closes = response.version == Some(0);
     let mut state = State::UntilClose;
     for header in response.headers.iter() {
@@ -201,8 +215,14 @@ fn read_head(response: &httparse::Response<'_, '_>) -> Result<(Head, State), Str
         } else if is("Transfer-Encoding") && value.eq_ignore_ascii_case("chunked") {
             state = State::Size(0, 0);
         } else if is("Content-Length") && state == State::UntilClose {
-            let length = value.parse().map_err(|_| format!("its length '{value}' is no number"))?;
-            state = if length == 0 { State::End } else { State::Length(length) };
+            let length = value
+                .parse()
+                .map_err(|_| format!("its length '{value}' is no number"))?;
+            state = if length == 0 {
+                State::End
+            } else {
+                State::Length(length)
+            };
         }
     }
     match head.status {
@@ -221,7 +241,8 @@ mod tests {
 
     /// Everything that comes out when `wire` arrives in pieces of `size` bytes.
     fn decode(wire: &[u8], size: usize) -> (Vec<Head>, Vec<u8>, usize) {
-        let (mut decoder, mut heads, mut body, mut ends) = (Decoder::default(), Vec::new(), Vec::new(), 0);
+        let (mut decoder, mut heads, mut body, mut ends) =
+            (Decoder::default(), Vec::new(), Vec::new(), 0);
         for mut bytes in wire.chunks(size) {
             loop {
                 match decoder.next(&mut bytes).expect("a good response") {
@@ -242,10 +263,17 @@ mod tests {
             HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\nLast-Modified: d\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nxy";
         for size in 1..=wire.len() {
             let (heads, body, ends) = decode(wire, size);
-            assert_eq!(heads.iter().map(|head| head.status).collect::<Vec<_>>(), [200, 304, 200], "{size}");
+            assert_eq!(
+                heads.iter().map(|head| head.status).collect::<Vec<_>>(),
+                [200, 304, 200],
+                "{size}"
+            );
             assert_eq!(body, b"abc0123456789xy", "{size}");
             assert_eq!(ends, 3, "{size}");
-            assert_eq!((heads[0].etag.as_deref(), heads[1].last_modified.as_deref()), (Some("W/2"), Some("d")));
+            assert_eq!(
+                (heads[0].etag.as_deref(), heads[1].last_modified.as_deref()),
+                (Some("W/2"), Some("d"))
+            );
         }
     }
 

@@ -1,7 +1,10 @@
-//! The local addresses that the connections of `bench` come from: each has its own ports, so that several of them allow for more
-//! connections than one.
+//! The local addresses that the connections of `bench` come from: each has its own ports, so that
+//! several of them allow for more connections than one.
 
-#![allow(unsafe_code, reason = "no library that is used here sets IP_BIND_ADDRESS_NO_PORT")]
+#![allow(
+    unsafe_code,
+    reason = "no library that is used here sets IP_BIND_ADDRESS_NO_PORT"
+)]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +23,8 @@ struct Inner {
     ipv6: Turns,
 }
 
-/// The addresses of one family. Each family has its own turns: a server with addresses of both is asked about both for each
-/// connection.
+/// The addresses of one family. Each family has its own turns: a server with addresses of both is
+/// asked about both for each connection.
 #[derive(Debug, Default)]
 struct Turns {
     addresses: Vec<IpAddr>,
@@ -31,7 +34,9 @@ struct Turns {
 impl Turns {
     fn next(&self) -> Option<IpAddr> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.addresses.get(turn.checked_rem(self.addresses.len())?).copied()
+        self.addresses
+            .get(turn.checked_rem(self.addresses.len())?)
+            .copied()
     }
 }
 
@@ -40,8 +45,14 @@ impl Sources {
     #[must_use]
     pub fn new(addresses: Vec<IpAddr>) -> Self {
         let (ipv4, ipv6) = addresses.into_iter().partition(IpAddr::is_ipv4);
-        let turns = |addresses| Turns { addresses, next: AtomicUsize::new(0) };
-        Self(Arc::new(Inner { ipv4: turns(ipv4), ipv6: turns(ipv6) }))
+        let turns = |addresses| Turns {
+            addresses,
+            next: AtomicUsize::new(0),
+        };
+        Self(Arc::new(Inner {
+            ipv4: turns(ipv4),
+            ipv6: turns(ipv6),
+        }))
     }
 
     /// The system chooses.
@@ -53,12 +64,17 @@ impl Sources {
     /// The address of the next connection, of that family; `None` if there is none.
     #[must_use]
     pub fn next(&self, is_ipv4: bool) -> Option<IpAddr> {
-        if is_ipv4 { self.0.ipv4.next() } else { self.0.ipv6.next() }
+        if is_ipv4 {
+            self.0.ipv4.next()
+        } else {
+            self.0.ipv6.next()
+        }
     }
 }
 
-/// Binds a socket to a local address. Its port is chosen when it connects: only then does the system know that a port may serve
-/// several connections to different servers, and on Linux it offers only half of the ports before.
+/// Binds a socket to a local address. Its port is chosen when it connects: only then does the
+/// system know that a port may serve several connections to different servers, and on Linux it
+/// offers only half of the ports before.
 pub(super) fn bind(socket: &TcpSocket, source: IpAddr) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     choose_port_late(socket)?;
@@ -72,8 +88,20 @@ fn choose_port_late(socket: &TcpSocket) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     let option = (&raw const on).cast();
     // SAFETY: the socket is open, and the option is an integer that lives until the call returns.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, option, length) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            option,
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]
@@ -82,10 +110,13 @@ mod tests {
 
     #[test]
     fn connections_take_the_addresses_of_their_family_in_turn() {
-        let addresses = ["127.0.0.2", "::1", "127.0.0.3"].map(|text| text.parse().expect("an address"));
+        let addresses =
+            ["127.0.0.2", "::1", "127.0.0.3"].map(|text| text.parse().expect("an address"));
         let sources = Sources::new(addresses.to_vec());
         // A server with an address of each family is asked about both.
-        let taken: Vec<_> = (0..3).map(|_| [sources.next(false), sources.next(true)]).collect();
+        let taken: Vec<_> = (0..3)
+            .map(|_| [sources.next(false), sources.next(true)])
+            .collect();
         let [first, ipv6, second] = addresses.map(Some);
         assert_eq!(taken, [[ipv6, first], [ipv6, second], [ipv6, first]]);
         assert_eq!(Sources::default().next(true), None);

@@ -1,4 +1,5 @@
-//! Asking a server for its counters, whatever family it is of, and telling a missing channel from a missing location.
+//! Asking a server for its counters, whatever family it is of, and telling a missing channel from a
+//! missing location.
 
 use std::time::Duration;
 
@@ -31,17 +32,26 @@ impl Answer {
     #[must_use]
     pub fn strange(&self) -> Error {
         let reason = "it is no JSON of channel statistics (something else is there? see --url and --stats-path)".to_owned();
-        Error::Protocol { url: shown(&self.url), reason }
+        Error::Protocol {
+            url: shown(&self.url),
+            reason,
+        }
     }
 }
 
-/// The counters of a channel, or of the server, in the form of push-stream: those of NHPM and nchan are translated. What the
-/// server speaks, if nobody said, shows when push-stream's path is not there.
+/// The counters of a channel, or of the server, in the form of push-stream: those of NHPM and nchan
+/// are translated. What the server speaks, if nobody said, shows when push-stream's path is not
+/// there.
 ///
 /// # Errors
-/// Any [`Error`]; [`Error::NoChannel`] if the server does not know the channel, [`Error::Status`] with 404 if it has no
-/// such location.
-pub async fn ask(client: &Http, endpoints: &Endpoints, channel: Option<&str>, timeout: Duration) -> Result<Answer, Error> {
+/// Any [`Error`]; [`Error::NoChannel`] if the server does not know the channel, [`Error::Status`]
+/// with 404 if it has no such location.
+pub async fn ask(
+    client: &Http,
+    endpoints: &Endpoints,
+    channel: Option<&str>,
+    timeout: Duration,
+) -> Result<Answer, Error> {
     let own = endpoints.bare_statistics(channel)?;
     if let (Some(url), true) = (&own, endpoints.dialect().is_some()) {
         return ask_bare(client, url, endpoints, channel, timeout).await;
@@ -50,38 +60,67 @@ pub async fn ask(client: &Http, endpoints: &Endpoints, channel: Option<&str>, ti
     let response = get(client, &url, timeout).await?;
     if response.status() != StatusCode::NOT_FOUND {
         let body = read(response, &url, timeout).await?;
-        let body = channel.and_then(|channel| bare_info::translated(&body, channel)).unwrap_or(body);
+        let body = channel
+            .and_then(|channel| bare_info::translated(&body, channel))
+            .unwrap_or(body);
         return Ok(Answer { url, body });
     }
     let error = http::status_error(&response, &url);
     if let Some(channel) = channel
-        && (is_of_push_stream(&response) || (is_bare(&response) && has_summary(client, endpoints, timeout).await))
+        && (is_of_push_stream(&response)
+            || (is_bare(&response) && has_summary(client, endpoints, timeout).await))
     {
-        return Err(Error::NoChannel { url: shown(&url), channel: channel.to_owned(), hides_published: false });
+        return Err(Error::NoChannel {
+            url: shown(&url),
+            channel: channel.to_owned(),
+            hides_published: false,
+        });
     }
     // Only a web server without such a location answers with a page.
     match own.filter(|own| *own != url && is_page(&response)) {
-        Some(own) => ask_unknown(client, &own, endpoints, channel, timeout).await?.ok_or_else(|| error.without_bare(&own)),
+        Some(own) => ask_unknown(client, &own, endpoints, channel, timeout)
+            .await?
+            .ok_or_else(|| error.without_bare(&own)),
         None => Err(error.at("--stats-path")),
     }
 }
 
 /// Asks a server that is known to speak NHPM or nchan.
-async fn ask_bare(client: &Http, url: &Url, endpoints: &Endpoints, channel: Option<&str>, timeout: Duration) -> Result<Answer, Error> {
+async fn ask_bare(
+    client: &Http,
+    url: &Url,
+    endpoints: &Endpoints,
+    channel: Option<&str>,
+    timeout: Duration,
+) -> Result<Answer, Error> {
     let Some(channel) = channel else {
-        let body = fetch(client, url, timeout).await.map_err(|error| error.at("--stats-path"))?;
-        return Ok(Answer { url: url.clone(), body });
+        let body = fetch(client, url, timeout)
+            .await
+            .map_err(|error| error.at("--stats-path"))?;
+        return Ok(Answer {
+            url: url.clone(),
+            body,
+        });
     };
     if is_list(channel) {
         return Err(cannot_list(channel));
     }
     let response = get(client, url, timeout).await?;
     if response.status() == StatusCode::NOT_FOUND && !is_page(&response) {
-        return Err(Error::NoChannel { url: shown(url), channel: channel.to_owned(), hides_published: true });
+        return Err(Error::NoChannel {
+            url: shown(url),
+            channel: channel.to_owned(),
+            hides_published: true,
+        });
     }
-    let body = read(response, url, timeout).await.map_err(|error| error.at(endpoints.bare_option()))?;
+    let body = read(response, url, timeout)
+        .await
+        .map_err(|error| error.at(endpoints.bare_option()))?;
     let body = bare_info::translated(&body, channel).unwrap_or(body);
-    Ok(Answer { url: url.clone(), body })
+    Ok(Answer {
+        url: url.clone(),
+        body,
+    })
 }
 
 /// Asks at the location where NHPM and nchan have their counters; `None` if it is not one of them.
@@ -93,20 +132,44 @@ async fn ask_unknown(
     timeout: Duration,
 ) -> Result<Option<Answer>, Error> {
     let Some(channel) = channel else {
-        let body = fetch(client, own, timeout).await.ok().and_then(|body| stub_status(&String::from_utf8_lossy(&body)));
-        return Ok(body.map(|body| Answer { url: own.clone(), body }));
+        let body = fetch(client, own, timeout)
+            .await
+            .ok()
+            .and_then(|body| stub_status(&String::from_utf8_lossy(&body)));
+        return Ok(body.map(|body| Answer {
+            url: own.clone(),
+            body,
+        }));
     };
     if is_list(channel) {
-        let Some(summary) = endpoints.bare_statistics(None)? else { return Ok(None) };
+        let Some(summary) = endpoints.bare_statistics(None)? else {
+            return Ok(None);
+        };
         let body = fetch(client, &summary, timeout).await.unwrap_or_default();
-        return if stub_status(&String::from_utf8_lossy(&body)).is_some() { Err(cannot_list(channel)) } else { Ok(None) };
+        return if stub_status(&String::from_utf8_lossy(&body)).is_some() {
+            Err(cannot_list(channel))
+        } else {
+            Ok(None)
+        };
     }
-    let Ok(response) = get(client, own, timeout).await else { return Ok(None) };
-    if response.status() == StatusCode::NOT_FOUND && !is_page(&response) && !is_of_push_stream(&response) {
-        return Err(Error::NoChannel { url: shown(own), channel: channel.to_owned(), hides_published: true });
+    let Ok(response) = get(client, own, timeout).await else {
+        return Ok(None);
+    };
+    if response.status() == StatusCode::NOT_FOUND
+        && !is_page(&response)
+        && !is_of_push_stream(&response)
+    {
+        return Err(Error::NoChannel {
+            url: shown(own),
+            channel: channel.to_owned(),
+            hides_published: true,
+        });
     }
     let body = read(response, own, timeout).await.unwrap_or_default();
-    Ok(bare_info::translated(&body, channel).map(|body| Answer { url: own.clone(), body }))
+    Ok(bare_info::translated(&body, channel).map(|body| Answer {
+        url: own.clone(),
+        body,
+    }))
 }
 
 fn is_list(channel: &str) -> bool {
@@ -114,18 +177,25 @@ fn is_list(channel: &str) -> bool {
 }
 
 fn cannot_list(channel: &str) -> Error {
-    Error::Request(format!("cannot show '{channel}': NHPM and nchan do not list channels (name one channel, or none for the whole server)"))
+    Error::Request(format!(
+        "cannot show '{channel}': NHPM and nchan do not list channels (name one channel, or none for the whole server)"
+    ))
 }
 
-/// Nothing shows what answered: push-stream behind something that removes its mark, or a server without the location.
+/// Nothing shows what answered: push-stream behind something that removes its mark, or a server
+/// without the location.
 fn is_bare(response: &Response) -> bool {
     !response.headers().contains_key("content-type") && response.content_length() == Some(0)
 }
 
 /// The location is there even if a channel is not.
 async fn has_summary(client: &Http, endpoints: &Endpoints, timeout: Duration) -> bool {
-    let Ok(url) = endpoints.statistics(None) else { return false };
-    let answer = client.request(Method::HEAD, &url, HeaderMap::new(), None, Some(timeout)).await;
+    let Ok(url) = endpoints.statistics(None) else {
+        return false;
+    };
+    let answer = client
+        .request(Method::HEAD, &url, HeaderMap::new(), None, Some(timeout))
+        .await;
     answer.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND)
 }
 
@@ -133,7 +203,8 @@ fn is_page(response: &Response) -> bool {
     http::header(response, "Content-Type").is_some_and(page::is_html)
 }
 
-/// push-stream marks all its answers; those of a web server without the location do not have the mark.
+/// push-stream marks all its answers; those of a web server without the location do not have the
+/// mark.
 fn is_of_push_stream(response: &Response) -> bool {
     Dialect::of_answer(response.status(), response.headers()) == Some(Dialect::PushStream)
 }

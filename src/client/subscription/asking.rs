@@ -21,9 +21,22 @@ impl Subscription {
     pub(super) async fn ask_for_clock(&mut self) -> Result<(), Error> {
         let url = self.endpoints.statistics(None)?;
         self.has_asked_for_clock = true;
-        match self.client.request(Method::HEAD, &url, HeaderMap::new(), None, Some(CLOCK_TIMEOUT)).await {
+        match self
+            .client
+            .request(
+                Method::HEAD,
+                &url,
+                HeaderMap::new(),
+                None,
+                Some(CLOCK_TIMEOUT),
+            )
+            .await
+        {
             Ok(response) => self.note_clock(&response),
-            Err(error @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. })) => return Err(error),
+            Err(
+                error
+                @ (Error::Unreachable { .. } | Error::Behind { .. } | Error::Untrusted { .. }),
+            ) => return Err(error),
             // A server that will not tell may still be followed.
             Err(_) => {}
         }
@@ -58,12 +71,25 @@ impl Subscription {
             })
             .collect();
         let mut url = self.endpoints.subscribe(self.mode(), &path.join("/"))?;
-        let arguments = [("time", sent.time.as_deref()), ("tag", sent.tag.as_deref().map(bare_tag)), ("eventid", sent.event_id.as_deref())];
+        let arguments = [
+            ("time", sent.time.as_deref()),
+            ("tag", sent.tag.as_deref().map(bare_tag)),
+            ("eventid", sent.event_id.as_deref()),
+        ];
         for (name, value) in arguments {
             if let Some(value) = value {
-                // Spaces as %20: servers do not read '+' as one here (protocol reference, section 7.1).
-                let value = value.replace('%', "%25").replace('&', "%26").replace('#', "%23").replace('+', "%2B").replace(' ', "%20");
-                let query = url.query().map(|query| format!("{query}&")).unwrap_or_default();
+                // Spaces as %20: servers do not read '+' as one here (protocol reference, section
+                // 7.1).
+                let value = value
+                    .replace('%', "%25")
+                    .replace('&', "%26")
+                    .replace('#', "%23")
+                    .replace('+', "%2B")
+                    .replace(' ', "%20");
+                let query = url
+                    .query()
+                    .map(|query| format!("{query}&"))
+                    .unwrap_or_default();
                 url.set_query(Some(&format!("{query}{name}={value}")));
             }
         }
@@ -78,17 +104,27 @@ impl Subscription {
         }
         // What nchan chooses by on its one URL; the others look at neither.
         if self.mode() == Mode::Stream && self.dialect != Some(Dialect::PushStream) {
-            let (name, value) = if self.is_chunked { ("TE", "chunked") } else { ("Accept", "multipart/mixed, */*") };
+            let (name, value) = if self.is_chunked {
+                ("TE", "chunked")
+            } else {
+                ("Accept", "multipart/mixed, */*")
+            };
             headers.insert(name, HeaderValue::from_static(value));
         }
         if self.mode() == Mode::Ws && self.dialect != Some(Dialect::PushStream) {
             headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static(WS_META));
         }
         if let Some(time) = &sent.time {
-            headers.insert("If-Modified-Since", http::header_value("the last message's time", time)?);
+            headers.insert(
+                "If-Modified-Since",
+                http::header_value("the last message's time", time)?,
+            );
         }
         if let Some(tag) = &sent.tag {
-            headers.insert("If-None-Match", http::header_value("the last message's tag", tag)?);
+            headers.insert(
+                "If-None-Match",
+                http::header_value("the last message's tag", tag)?,
+            );
         }
         if let Some(event_id) = &sent.event_id {
             let name = reqwest::header::HeaderName::from_static("last-event-id");

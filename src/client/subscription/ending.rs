@@ -1,4 +1,5 @@
-//! How a connection of a subscription ends: whether it was a good one, when the next is made, and in which mode.
+//! How a connection of a subscription ends: whether it was a good one, when the next is made, and
+//! in which mode.
 
 use super::{Connection, Event, MODE_FAILURES, SETTLED, Subscription, WAITED};
 use crate::client::cursor::Sent;
@@ -10,12 +11,15 @@ impl Subscription {
     /// The connection came to its regular end.
     pub(super) fn ended(&mut self) -> Result<(), Error> {
         // nchan ends streams after a while without messages, as it ends long-polls.
-        self.fruitful |= self.is_bare() && self.up_since.is_some_and(|since| since.elapsed() >= WAITED);
+        self.fruitful |=
+            self.is_bare() && self.up_since.is_some_and(|since| since.elapsed() >= WAITED);
         self.fruitful |= self.settled();
         if self.fruitful {
             self.succeeded();
         }
-        let works_not = !self.fruitful && self.mode_failures + 1 >= MODE_FAILURES && self.settings.modes.len() > 1;
+        let works_not = !self.fruitful
+            && self.mode_failures + 1 >= MODE_FAILURES
+            && self.settings.modes.len() > 1;
         let endless = !matches!(self.connection.take(), Some(Connection::Answer));
         if !endless {
             self.cursor.backlogs_came();
@@ -23,7 +27,10 @@ impl Subscription {
         }
         if works_not {
             let url = shown(&self.url(&Sent::default())?);
-            return Err(Error::Broken { url, reason: "it ends again and again without a message".to_owned() });
+            return Err(Error::Broken {
+                url,
+                reason: "it ends again and again without a message".to_owned(),
+            });
         }
         if !self.fruitful {
             self.mode_failures += 1;
@@ -34,7 +41,8 @@ impl Subscription {
             // nchan gives one message at a time.
             Mode::Poll if self.is_bare() && self.fruitful => None,
             Mode::Poll => Some(self.settings.interval),
-            // A server that only ever hangs up, or answers the same again, must not be asked in a circle.
+            // A server that only ever hangs up, or answers the same again, must not be asked in a
+            // circle.
             _ if !self.fruitful => Some(self.backoff.failed(random())),
             _ if endless => Some(Backoff::default().failed(random())),
             _ => None,
@@ -44,7 +52,10 @@ impl Subscription {
 
     /// Notes the end of a connection; true if it had been good.
     pub(super) fn settled(&mut self) -> bool {
-        let settled = self.up_since.take().is_some_and(|since| since.elapsed() >= SETTLED);
+        let settled = self
+            .up_since
+            .take()
+            .is_some_and(|since| since.elapsed() >= SETTLED);
         if settled {
             self.cursor.backlogs_came();
             self.tell_start();
@@ -77,7 +88,10 @@ impl Subscription {
             error = self.first_error.take().unwrap_or(error);
         }
         let delay = self.backoff.failed(random());
-        let allowed = self.settings.retries.unwrap_or(if self.answered { u32::MAX } else { 0 });
+        let allowed = self
+            .settings
+            .retries
+            .unwrap_or(if self.answered { u32::MAX } else { 0 });
         if error.is_final() || self.backoff.failures() > allowed {
             return Err(error);
         }
@@ -89,7 +103,10 @@ impl Subscription {
     fn is_of_the_mode(&self, error: &Error) -> bool {
         let may_help = match error {
             Error::Status { status, .. } => !matches!(status, 401 | 403),
-            Error::Protocol { .. } | Error::Broken { .. } | Error::TimedOut { .. } | Error::Silent { .. } => true,
+            Error::Protocol { .. }
+            | Error::Broken { .. }
+            | Error::TimedOut { .. }
+            | Error::Silent { .. } => true,
             Error::Unreachable { .. }
             | Error::Behind { .. }
             | Error::Untrusted { .. }
@@ -100,7 +117,11 @@ impl Subscription {
             | Error::Request(_) => false,
         };
         // A response that never brought a byte is no sign that the mode works.
-        let is_held_back = matches!(error, Error::Silent { .. }) && !self.has_heard_in_mode && !self.is_last_resort();
-        may_help && self.settings.modes.len() > 1 && (!self.mode_works || is_held_back || self.mode_failures >= MODE_FAILURES)
+        let is_held_back = matches!(error, Error::Silent { .. })
+            && !self.has_heard_in_mode
+            && !self.is_last_resort();
+        may_help
+            && self.settings.modes.len() > 1
+            && (!self.mode_works || is_held_back || self.mode_failures >= MODE_FAILURES)
     }
 }

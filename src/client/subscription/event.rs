@@ -7,12 +7,14 @@ use crate::client::marks::Step;
 use crate::client::message::Gap;
 use crate::client::{Error, Message, Mode};
 
-/// What happened, and how it moves the [`Marks`](crate::client::marks::Marks) that the caller keeps.
+/// What happened, and how it moves the [`Marks`](crate::client::marks::Marks) that the caller
+/// keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new message.
     Message(Message, Step),
-    /// Messages of a channel (of one of them, if none is named) can no longer be had. The message has the server's words.
+    /// Messages of a channel (of one of them, if none is named) can no longer be had. The message
+    /// has the server's words.
     Missed(Message, Gap, Option<Step>),
     /// A channel was deleted, with this farewell; the others continue.
     Deleted(String, Vec<u8>, Step),

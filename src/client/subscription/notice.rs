@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Something that the user may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The server has not answered for a while. It may have nothing to say, or a proxy holds its answer back.
+    /// The server has not answered for a while. It may have nothing to say, or a proxy holds its
+    /// answer back.
     NoAnswer {
         /// What was asked for.
         url: String,
@@ -25,7 +26,10 @@ impl fmt::Display for Notice {
         match self {
             Self::NoAnswer { url, after } => {
                 let after = humantime::format_duration(*after);
-                write!(formatter, "{url} has not answered for {after}; if a proxy buffers its responses, use --mode auto or lp")
+                write!(
+                    formatter,
+                    "{url} has not answered for {after}; if a proxy buffers its responses, use --mode auto or lp"
+                )
             }
             Self::UncertainStart { url } => write!(
                 formatter,

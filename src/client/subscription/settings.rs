@@ -16,15 +16,18 @@ pub struct Settings {
     pub channels: Vec<Channel>,
     /// Where to start.
     pub start: Start,
-    /// Attempts in a row that may fail; `None` = none before the first connection is up, any number after it.
+    /// Attempts in a row that may fail; `None` = none before the first connection is up, any number
+    /// after it.
     pub retries: Option<u32>,
     /// The start is kept by the caller, who wants to know it before anything else.
     pub keeps_start: bool,
-    /// How long an endless connection may be silent, zero for ever; found out from the server's pings if absent.
+    /// How long an endless connection may be silent, zero for ever; found out from the server's
+    /// pings if absent.
     pub silence: Option<Duration>,
     /// Time between two requests of polling.
     pub interval: Duration,
-    /// Most bytes of a message, and of an answer of long-polling or polling; more ends the subscription.
+    /// Most bytes of a message, and of an answer of long-polling or polling; more ends the
+    /// subscription.
     pub max_message_bytes: usize,
     /// What the server speaks; found out from its answers if absent.
     pub dialect: Option<Dialect>,
@@ -62,12 +65,22 @@ impl Settings {
             Start::New => (Cursor::default(), Marks::default()),
             Start::Since(since) => (Cursor::since(*since), Marks::default()),
             Start::After(position) => (Cursor::after(*position), Marks::default()),
-            Start::AfterEvent(event_id) => (Cursor::after_event(event_id.clone()), Marks::default()),
+            Start::AfterEvent(event_id) => {
+                (Cursor::after_event(event_id.clone()), Marks::default())
+            }
             Start::At(marks) => (Cursor::at(marks.clone()), marks.clone()),
         };
         // Backlogs that have come, at least in part, are not wanted again.
-        let outstanding = self.channels.iter().filter(|channel| known.start.is_none() && !known.channels.contains_key(&channel.id));
-        let backlogs = outstanding.filter_map(|channel| Some((channel.id.clone(), channel.backlog.filter(|backlog| *backlog > 0)?)));
+        let outstanding = self
+            .channels
+            .iter()
+            .filter(|channel| known.start.is_none() && !known.channels.contains_key(&channel.id));
+        let backlogs = outstanding.filter_map(|channel| {
+            Some((
+                channel.id.clone(),
+                channel.backlog.filter(|backlog| *backlog > 0)?,
+            ))
+        });
         cursor.with_backlogs(backlogs)
     }
 }

@@ -1,4 +1,5 @@
-//! How a subscription waits: for the answer to a request, for bytes of a connection, and not for ever for either.
+//! How a subscription waits: for the answer to a request, for bytes of a connection, and not for
+//! ever for either.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -53,7 +54,9 @@ impl Subscription {
 
     /// Waits until something comes or is due.
     pub(super) async fn wait(&mut self) -> Result<Progress, Error> {
-        let Some((due, timer)) = self.next_timer() else { return self.progress().await };
+        let Some((due, timer)) = self.next_timer() else {
+            return self.progress().await;
+        };
         match tokio::time::timeout_at(due.into(), self.progress()).await {
             Ok(progress) => progress,
             Err(_) => self.elapsed(timer),
@@ -105,10 +108,17 @@ impl Subscription {
         let is_endless = matches!(self.mode(), Mode::Ev | Mode::Ws | Mode::Stream);
         let waits_for_head = is_endless && self.pending.is_some() && !self.has_told_of_waiting;
         let notice = waits_for_head.then(|| (self.asked_at + FIRST_BYTES, Timer::Notice));
-        let silence = self.silence.deadline(self.has_alternative()).filter(|_| is_endless).map(|due| (due, Timer::Silence));
+        let silence = self
+            .silence
+            .deadline(self.has_alternative())
+            .filter(|_| is_endless)
+            .map(|due| (due, Timer::Silence));
         // Where a silence ends the wait, it is reported to the user.
         let notice = notice.filter(|(due, _)| silence.is_none_or(|(silence, _)| *due < silence));
-        [backlogs, notice, silence].into_iter().flatten().min_by_key(|(due, _)| *due)
+        [backlogs, notice, silence]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(due, _)| *due)
     }
 
     /// True if a mode that brings nothing may give way to another one.
@@ -125,12 +135,16 @@ impl Subscription {
         match timer {
             Timer::Backlogs => {
                 self.has_waited_for_backlogs = true;
-                self.ready.extend(self.cursor.start_without_backlogs().map(Event::Moved));
+                self.ready
+                    .extend(self.cursor.start_without_backlogs().map(Event::Moved));
             }
             Timer::Notice => {
                 self.has_told_of_waiting = true;
                 if let Some(pending) = &self.pending {
-                    let notice = Notice::NoAnswer { url: shown(&pending.url), after: FIRST_BYTES };
+                    let notice = Notice::NoAnswer {
+                        url: shown(&pending.url),
+                        after: FIRST_BYTES,
+                    };
                     self.ready.push_back(Event::Noticed(notice));
                 }
             }
@@ -152,9 +166,16 @@ impl Subscription {
     /// The error of a connection that brings nothing.
     fn silent(&mut self) -> Result<Error, Error> {
         let url = shown(&self.url(&crate::client::cursor::Sent::default())?);
-        let after = self.silence.allowed(self.has_alternative()).unwrap_or(Duration::ZERO);
+        let after = self
+            .silence
+            .allowed(self.has_alternative())
+            .unwrap_or(Duration::ZERO);
         // A learnt time is not exact.
-        let after = if after > Duration::from_secs(1) { Duration::from_secs(after.as_secs()) } else { after };
+        let after = if after > Duration::from_secs(1) {
+            Duration::from_secs(after.as_secs())
+        } else {
+            after
+        };
         if self.silence.is_complete() {
             // It was up for long, but no good one.
             self.up_since = None;
@@ -162,9 +183,12 @@ impl Subscription {
         Ok(Error::Silent { url, after })
     }
 
-    /// Goes back to a mode that was answered and brought nothing, if all others have failed; once until something comes.
+    /// Goes back to a mode that was answered and brought nothing, if all others have failed; once
+    /// until something comes.
     pub(super) fn returns_to_silent_mode(&mut self) -> bool {
-        let Some(mode) = self.silent_mode.filter(|_| !self.has_returned) else { return false };
+        let Some(mode) = self.silent_mode.filter(|_| !self.has_returned) else {
+            return false;
+        };
         self.mode = mode;
         self.has_returned = true;
         (self.fallen, self.first_error) = (0, None);

@@ -1,4 +1,5 @@
-//! What one process has counted, in a form that can be sent to another one and added up exactly. Pure.
+//! What one process has counted, in a form that can be sent to another one and added up exactly.
+//! Pure.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,10 @@ pub(super) struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self(Histogram::new_with_max(MAX_NANOS, 3).expect("three digits of an hour in nanoseconds are representable"))
+        Self(
+            Histogram::new_with_max(MAX_NANOS, 3)
+                .expect("three digits of an hour in nanoseconds are representable"),
+        )
     }
 }
 
@@ -24,7 +28,9 @@ impl Latencies {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("all histograms have the same bounds");
+        self.0
+            .add(&other.0)
+            .expect("all histograms have the same bounds");
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -37,7 +43,11 @@ impl Latencies {
     }
 
     pub(super) fn min(&self) -> f64 {
-        if self.0.is_empty() { 0.0 } else { self.0.min() as f64 / 1e6 }
+        if self.0.is_empty() {
+            0.0
+        } else {
+            self.0.min() as f64 / 1e6
+        }
     }
 
     pub(super) fn max(&self) -> f64 {
@@ -50,7 +60,10 @@ impl Latencies {
 
     /// How many there are of each value, in nanoseconds.
     pub(super) fn counts(&self) -> Vec<(u64, u64)> {
-        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+        self.0
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_at_value()))
+            .collect()
     }
 }
 
@@ -146,7 +159,10 @@ mod tests {
 
     #[test]
     fn latencies_survive_the_way_between_processes() {
-        let (mut all, mut parts) = (Latencies::default(), [Latencies::default(), Latencies::default()]);
+        let (mut all, mut parts) = (
+            Latencies::default(),
+            [Latencies::default(), Latencies::default()],
+        );
         for n in 1..20_000_u64 {
             let nanos = n * n * 7919 % 10_000_000_000;
             all.record(nanos);

@@ -48,8 +48,14 @@ pub(super) struct Column {
 pub(super) fn steps(most: f64) -> Vec<f64> {
     let raw = most.max(1e-9) / 4.0;
     let power = 10_f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999).unwrap_or(raw);
-    (0..=(most / step).ceil() as usize).map(|n| n as f64 * step).collect()
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+        .iter()
+        .map(|factor| factor * power)
+        .find(|step| *step >= raw * 0.999)
+        .unwrap_or(raw);
+    (0..=(most / step).ceil() as usize)
+        .map(|n| n as f64 * step)
+        .collect()
 }
 
 /// Lines over an x axis with its own marks; `x` and `y` say where a value is, from 0 to 1.
@@ -63,10 +69,14 @@ pub(super) fn lines(
 ) -> String {
     let mut svg = frame(x_ticks, y_ticks, unit);
     for curve in curves.iter().filter(|curve| !curve.points.is_empty()) {
-        let place = |(at, value): &(f64, f64)| format!("{:.1},{:.1}", across(x(*at)), down(y(*value)));
+        let place =
+            |(at, value): &(f64, f64)| format!("{:.1},{:.1}", across(x(*at)), down(y(*value)));
         let points: Vec<String> = curve.points.iter().map(place).collect();
         if curve.is_filled {
-            let (first, last) = (across(x(curve.points[0].0)), across(x(curve.points[curve.points.len() - 1].0)));
+            let (first, last) = (
+                across(x(curve.points[0].0)),
+                across(x(curve.points[curve.points.len() - 1].0)),
+            );
             put(
                 &mut svg,
                 format_args!(
@@ -77,15 +87,38 @@ pub(super) fn lines(
                 ),
             );
         }
-        put(&mut svg, format_args!(r#"<polyline class="{}" points="{}"/>"#, curve.class, points.join(" ")));
+        put(
+            &mut svg,
+            format_args!(
+                r#"<polyline class="{}" points="{}"/>"#,
+                curve.class,
+                points.join(" ")
+            ),
+        );
         if curve.points.len() == 1 {
             let (at, value) = curve.points[0];
-            put(&mut svg, format_args!(r#"<circle class="{}" cx="{:.1}" cy="{:.1}" r="3"/>"#, curve.class, across(x(at)), down(y(value))));
+            put(
+                &mut svg,
+                format_args!(
+                    r#"<circle class="{}" cx="{:.1}" cy="{:.1}" r="3"/>"#,
+                    curve.class,
+                    across(x(at)),
+                    down(y(value))
+                ),
+            );
         }
     }
     svg.push_str("</svg>");
-    let legend: String =
-        curves.iter().map(|curve| format!(r#"<span class="key {}">{}</span>"#, curve.class, escaped(curve.name))).collect();
+    let legend: String = curves
+        .iter()
+        .map(|curve| {
+            format!(
+                r#"<span class="key {}">{}</span>"#,
+                curve.class,
+                escaped(curve.name)
+            )
+        })
+        .collect();
     format!("{svg}<p class=\"legend\">{legend}</p>")
 }
 
@@ -95,21 +128,41 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
     // Labels that would touch each other are left out.
     let every = columns.len().div_ceil(14).max(1);
     let count = columns.len();
-    // The last one ends at the right edge instead of being in the middle of its mark, so it needs more room before it.
-    let is_far = |number: usize| (count - number) as f64 * width * (WIDTH - LEFT - RIGHT) > LAST_LABEL;
-    let is_labelled = |number: usize| number == count || (number.is_multiple_of(every) && is_far(number));
-    let labelled = columns.iter().enumerate().filter(|(number, _)| is_labelled(number + 1));
-    let ticks: Vec<Tick> = labelled.map(|(number, column)| Tick { at: (number + 1) as f64 * width, label: column.label.clone() }).collect();
+    // The last one ends at the right edge instead of being in the middle of its mark, so it needs
+    // more room before it.
+    let is_far =
+        |number: usize| (count - number) as f64 * width * (WIDTH - LEFT - RIGHT) > LAST_LABEL;
+    let is_labelled =
+        |number: usize| number == count || (number.is_multiple_of(every) && is_far(number));
+    let labelled = columns
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| is_labelled(number + 1));
+    let ticks: Vec<Tick> = labelled
+        .map(|(number, column)| Tick {
+            at: (number + 1) as f64 * width,
+            label: column.label.clone(),
+        })
+        .collect();
     let mut svg = frame(&ticks, y_ticks, unit);
     for (number, column) in columns.iter().enumerate() {
-        let (left, right) = (across(number as f64 * width) + 1.0, across((number + 1) as f64 * width) - 1.0);
+        let (left, right) = (
+            across(number as f64 * width) + 1.0,
+            across((number + 1) as f64 * width) - 1.0,
+        );
         // Anything above nothing is seen.
-        let height = if column.value > 0.0 { ((column.value / most) * (down(0.0) - down(1.0))).max(1.5) } else { 0.0 };
+        let height = if column.value > 0.0 {
+            ((column.value / most) * (down(0.0) - down(1.0))).max(1.5)
+        } else {
+            0.0
+        };
         let (x, y, width) = (left, down(0.0) - height, (right - left).max(1.0));
         let hint = escaped(&column.hint);
         put(
             &mut svg,
-            format_args!(r#"<rect class="a" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{hint}</title></rect>"#),
+            format_args!(
+                r#"<rect class="a" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"><title>{hint}</title></rect>"#
+            ),
         );
     }
     svg + "</svg>"
@@ -128,18 +181,58 @@ fn frame(x_ticks: &[Tick], y_ticks: &[Tick], unit: &str) -> String {
     let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">"#);
     for tick in y_ticks {
         let y = down(tick.at);
-        put(&mut svg, format_args!(r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT));
-        put(&mut svg, format_args!(r#"<text class="end" x="{:.1}" y="{:.1}">{}</text>"#, LEFT - 7.0, y + 4.0, escaped(&tick.label)));
+        put(
+            &mut svg,
+            format_args!(
+                r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#,
+                WIDTH - RIGHT
+            ),
+        );
+        put(
+            &mut svg,
+            format_args!(
+                r#"<text class="end" x="{:.1}" y="{:.1}">{}</text>"#,
+                LEFT - 7.0,
+                y + 4.0,
+                escaped(&tick.label)
+            ),
+        );
     }
     for tick in x_ticks {
         let x = across(tick.at);
-        put(&mut svg, format_args!(r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{:.1}" y2="{:.1}"/>"#, down(0.0), down(0.0) + 4.0));
+        put(
+            &mut svg,
+            format_args!(
+                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{:.1}" y2="{:.1}"/>"#,
+                down(0.0),
+                down(0.0) + 4.0
+            ),
+        );
         // The last label stays inside the picture.
-        let class = if x > WIDTH - 3.0 * RIGHT { "end" } else { "mid" };
+        let class = if x > WIDTH - 3.0 * RIGHT {
+            "end"
+        } else {
+            "mid"
+        };
         let x = if class == "end" { WIDTH - 2.0 } else { x };
-        put(&mut svg, format_args!(r#"<text class="{class}" x="{x:.1}" y="{:.1}">{}</text>"#, down(0.0) + 17.0, escaped(&tick.label)));
+        put(
+            &mut svg,
+            format_args!(
+                r#"<text class="{class}" x="{x:.1}" y="{:.1}">{}</text>"#,
+                down(0.0) + 17.0,
+                escaped(&tick.label)
+            ),
+        );
     }
-    put(&mut svg, format_args!(r#"<text class="mid unit" x="{:.1}" y="{:.1}">{}</text>"#, across(0.5), HEIGHT - 5.0, escaped(unit)));
+    put(
+        &mut svg,
+        format_args!(
+            r#"<text class="mid unit" x="{:.1}" y="{:.1}">{}</text>"#,
+            across(0.5),
+            HEIGHT - 5.0,
+            escaped(unit)
+        ),
+    );
     svg
 }
 
@@ -154,18 +247,39 @@ mod tests {
     #[test]
     fn labels_of_columns_do_not_touch_each_other() {
         for count in 1..100 {
-            let all: Vec<Column> = (0..count).map(|_| Column { label: "12.3 ms".to_owned(), value: 1.0, hint: String::new() }).collect();
-            let svg = columns(&all, &[], 1.0, "");
-            let labels = svg.split("<text class=\"").skip(1).filter(|text| text.contains("12.3 ms"));
-            let ends: Vec<(f64, f64)> = labels
-                .map(|text| {
-                    let x: f64 = text.split("x=\"").nth(1).and_then(|rest| rest.split('"').next()).and_then(|x| x.parse().ok()).expect("x");
-                    // Seven letters in the size of the style sheet.
-                    let width = 7.0 * 6.2;
-                    if text.starts_with("end") { (x - width, x) } else { (x - width / 2.0, x + width / 2.0) }
+            let all: Vec<Column> = (0..count)
+                .map(|_| Column {
+                    label: "12.3 ms".to_owned(),
+                    value: 1.0,
+                    hint: String::new(),
                 })
                 .collect();
-            assert!(!ends.is_empty() && ends.windows(2).all(|pair| pair[0].1 < pair[1].0), "{count}: {ends:?}");
+            let svg = columns(&all, &[], 1.0, "");
+            let labels = svg
+                .split("<text class=\"")
+                .skip(1)
+                .filter(|text| text.contains("12.3 ms"));
+            let ends: Vec<(f64, f64)> = labels
+                .map(|text| {
+                    let x: f64 = text
+                        .split("x=\"")
+                        .nth(1)
+                        .and_then(|rest| rest.split('"').next())
+                        .and_then(|x| x.parse().ok())
+                        .expect("x");
+                    // Seven letters in the size of the style sheet.
+                    let width = 7.0 * 6.2;
+                    if text.starts_with("end") {
+                        (x - width, x)
+                    } else {
+                        (x - width / 2.0, x + width / 2.0)
+                    }
+                })
+                .collect();
+            assert!(
+                !ends.is_empty() && ends.windows(2).all(|pair| pair[0].1 < pair[1].0),
+                "{count}: {ends:?}"
+            );
         }
     }
 
@@ -175,7 +289,10 @@ mod tests {
         assert_eq!(steps(7300.0), [0.0, 2000.0, 4000.0, 6000.0, 8000.0]);
         for most in [0.0, 1e-3, 1.0, 99.0, 1e9] {
             let steps = steps(most);
-            assert!(steps.len() <= 7 && steps.last().is_some_and(|last| *last >= most * 0.999), "{most}: {steps:?}");
+            assert!(
+                steps.len() <= 7 && steps.last().is_some_and(|last| *last >= most * 0.999),
+                "{most}: {steps:?}"
+            );
         }
     }
 }

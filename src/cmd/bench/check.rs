@@ -12,12 +12,18 @@ use crate::cmd::figures::Kind;
 pub(super) fn failures(conditions: &Conditions, report: &Report) -> Result<Vec<String>, Usage> {
     let fields = fields(report);
     let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();
-    conditions.failures(&names, |wanted| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value))
+    conditions.failures(&names, |wanted| {
+        fields
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| *value)
+    })
 }
 
 fn fields(report: &Report) -> Vec<(String, Value)> {
     let mut fields = Vec::new();
-    let mut add = |name: &str, number: f64, kind| fields.push((name.to_owned(), Value { number, kind }));
+    let mut add =
+        |name: &str, number: f64, kind| fields.push((name.to_owned(), Value { number, kind }));
     for (name, milliseconds) in report.latency_ms.values() {
         add(name, milliseconds, Kind::Milliseconds);
     }
@@ -33,7 +39,11 @@ fn fields(report: &Report) -> Vec<(String, Value)> {
     ] {
         add(name, count as f64, Kind::Count);
     }
-    add("deliveries_per_second", report.deliveries_per_second, Kind::Count);
+    add(
+        "deliveries_per_second",
+        report.deliveries_per_second,
+        Kind::Count,
+    );
     add("seconds", report.seconds, Kind::Seconds);
     add("connect_seconds", report.connect_seconds, Kind::Seconds);
     add("publish_seconds", report.publish_seconds, Kind::Seconds);

@@ -1,5 +1,6 @@
-//! The clock of a run: nanoseconds of the system's monotonic clock, the same in all its processes, and alarms that go off at
-//! one of them. The runtime's own timers are exact to a millisecond only, which would show as latency; a thread's are not.
+//! The clock of a run: nanoseconds of the system's monotonic clock, the same in all its processes,
+//! and alarms that go off at one of them. The runtime's own timers are exact to a millisecond only,
+//! which would show as latency; a thread's are not.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -51,7 +52,10 @@ impl Alarm {
     /// When the system has no thread for us.
     pub(super) fn new() -> anyhow::Result<Self> {
         let (requests, received) = channel();
-        std::thread::Builder::new().name("alarm".to_owned()).spawn(move || keep(&received)).context("cannot start a thread for alarms")?;
+        std::thread::Builder::new()
+            .name("alarm".to_owned())
+            .spawn(move || keep(&received))
+            .context("cannot start a thread for alarms")?;
         Ok(Self { requests })
     }
 
@@ -68,19 +72,28 @@ impl Alarm {
     }
 }
 
-/// The thread: the earliest moment is waited for, unless an earlier one is asked for. There is one request per publisher at
-/// most.
+/// The thread: the earliest moment is waited for, unless an earlier one is asked for. There is one
+/// request per publisher at most.
 fn keep(received: &Receiver<Request>) {
-    let (mut moments, mut waiting) = (BinaryHeap::new(), std::collections::HashMap::<u64, Vec<oneshot::Sender<()>>>::new());
+    let (mut moments, mut waiting) = (
+        BinaryHeap::new(),
+        std::collections::HashMap::<u64, Vec<oneshot::Sender<()>>>::new(),
+    );
     loop {
-        while let Some(Reverse(moment)) = moments.peek().copied().filter(|Reverse(moment)| *moment <= now()) {
+        while let Some(Reverse(moment)) = moments
+            .peek()
+            .copied()
+            .filter(|Reverse(moment)| *moment <= now())
+        {
             moments.pop();
             for wake in waiting.remove(&moment).unwrap_or_default() {
                 // A publisher may have been given up meanwhile.
                 let _ = wake.send(());
             }
         }
-        let pause = moments.peek().map_or(Duration::MAX, |Reverse(moment)| Duration::from_nanos(moment.saturating_sub(now())));
+        let pause = moments.peek().map_or(Duration::MAX, |Reverse(moment)| {
+            Duration::from_nanos(moment.saturating_sub(now()))
+        });
         match received.recv_timeout(pause) {
             Ok(Request { moment, wake }) => {
                 moments.push(Reverse(moment));

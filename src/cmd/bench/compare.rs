@@ -29,11 +29,16 @@ struct Row {
 /// [`Usage`] if the file cannot be read or is something else.
 pub(super) fn read(path: &Path) -> Result<Report, Usage> {
     let shown = path.display();
-    let text = std::fs::read(path).map_err(|error| Usage(format!("cannot read '{shown}': {error} (see --compare)")))?;
+    let text = std::fs::read(path)
+        .map_err(|error| Usage(format!("cannot read '{shown}': {error} (see --compare)")))?;
     let report: Option<Report> = serde_json::from_slice(&text).ok();
     report
         .filter(|report| report.subscribers > 0)
-        .ok_or_else(|| Usage(format!("'{shown}' is no result that 'pushctl bench --json' wrote (see --compare)")))
+        .ok_or_else(|| {
+            Usage(format!(
+                "'{shown}' is no result that 'pushctl bench --json' wrote (see --compare)"
+            ))
+        })
 }
 
 /// The parameters that are not the same, as text.
@@ -58,17 +63,43 @@ pub(super) fn parameters(old: &Report, new: &Report) -> Vec<String> {
         ]
     };
     let pairs = list(old).into_iter().zip(list(new));
-    pairs.filter(|((_, old), (_, new))| old != new).map(|((name, old), (_, new))| format!("{name} (was {old}, is {new})")).collect()
+    pairs
+        .filter(|((_, old), (_, new))| old != new)
+        .map(|((name, old), (_, new))| format!("{name} (was {old}, is {new})"))
+        .collect()
 }
 
 fn rows(old: &Report, new: &Report) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |name: &str, old: f64, new: f64, is_time: bool, wants_more: bool| {
-        rows.push(Row { name: name.to_owned(), old, new, is_time, wants_more });
+        rows.push(Row {
+            name: name.to_owned(),
+            old,
+            new,
+            is_time,
+            wants_more,
+        });
     };
-    row("deliveries per second", old.deliveries_per_second, new.deliveries_per_second, false, true);
-    row("connected in", old.connect_seconds * 1e3, new.connect_seconds * 1e3, true, false);
-    for ((name, old), (_, new)) in old.latency_ms.values().into_iter().zip(new.latency_ms.values()) {
+    row(
+        "deliveries per second",
+        old.deliveries_per_second,
+        new.deliveries_per_second,
+        false,
+        true,
+    );
+    row(
+        "connected in",
+        old.connect_seconds * 1e3,
+        new.connect_seconds * 1e3,
+        true,
+        false,
+    );
+    for ((name, old), (_, new)) in old
+        .latency_ms
+        .values()
+        .into_iter()
+        .zip(new.latency_ms.values())
+    {
         row(&format!("latency {name}"), old, new, true, false);
     }
     for (name, old, new) in [
@@ -89,18 +120,35 @@ pub(super) fn to_text(old: &Report, new: &Report, unicode: bool) -> String {
     let mut table = Table::new(&["compared", "old", "new", "change"]);
     let rows = rows(old, new);
     for row in &rows {
-        let show = |number: f64| if row.is_time { milliseconds(number, unicode) } else { grouped_f64(number.round()) };
-        table.row(&[row.name.clone(), show(row.old), show(row.new), row.percent()]);
+        let show = |number: f64| {
+            if row.is_time {
+                milliseconds(number, unicode)
+            } else {
+                grouped_f64(number.round())
+            }
+        };
+        table.row(&[
+            row.name.clone(),
+            show(row.old),
+            show(row.new),
+            row.percent(),
+        ]);
     }
     let plain = table.render();
     let mut lines = plain.lines();
-    let mut text = lines.next().map(|line| format!("{line}\n")).unwrap_or_default();
+    let mut text = lines
+        .next()
+        .map(|line| format!("{line}\n"))
+        .unwrap_or_default();
     for (line, row) in lines.zip(&rows) {
         text.push_str(&format!("{}\n", row.colored(line)));
     }
     let differing = parameters(old, new);
     if !differing.is_empty() {
-        text.push_str(&format!("\nThe runs are not alike: {}.\n", differing.join(", ")));
+        text.push_str(&format!(
+            "\nThe runs are not alike: {}.\n",
+            differing.join(", ")
+        ));
     }
     text
 }
@@ -113,7 +161,10 @@ pub(super) fn to_json(old: &Report, new: &Report) -> Value {
         .map(|row| {
             let unit = if row.is_time { "_ms" } else { "" };
             let percent = row.part().map(|part| (part * 1e4).round() / 1e2);
-            (row.name.replace(' ', "_") + unit, json!({"old": row.old, "new": row.new, "change_percent": percent}))
+            (
+                row.name.replace(' ', "_") + unit,
+                json!({"old": row.old, "new": row.new, "change_percent": percent}),
+            )
         })
         .collect();
     json!({"parameters": parameters(old, new), "changes": changes})
@@ -157,24 +208,44 @@ mod tests {
         let old = Report {
             subscribers: 10,
             deliveries_per_second: 1000.0,
-            latency_ms: Latency { p99: 2.0, ..Latency::default() },
+            latency_ms: Latency {
+                p99: 2.0,
+                ..Latency::default()
+            },
             ..Report::default()
         };
         let new = Report {
             subscribers: 20,
             deliveries_per_second: 1500.0,
-            latency_ms: Latency { p99: 1.0, ..Latency::default() },
+            latency_ms: Latency {
+                p99: 1.0,
+                ..Latency::default()
+            },
             lost: 1,
             ..Report::default()
         };
         let text = to_text(&old, &new, true);
         let line = |start: &str| {
-            text.lines().find(|line| line.starts_with(start)).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            text.lines()
+                .find(|line| line.starts_with(start))
+                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(line("deliveries").as_deref(), Some("deliveries per second 1,000 1,500 +50.0%"));
-        assert_eq!(line("latency p99 ").as_deref(), Some("latency p99 2.00 ms 1.00 ms -50.0%"));
+        assert_eq!(
+            line("deliveries").as_deref(),
+            Some("deliveries per second 1,000 1,500 +50.0%")
+        );
+        assert_eq!(
+            line("latency p99 ").as_deref(),
+            Some("latency p99 2.00 ms 1.00 ms -50.0%")
+        );
         assert_eq!(line("lost").as_deref(), Some("lost 0 1 new"));
-        assert!(text.ends_with("The runs are not alike: subscribers (was 10, is 20).\n"), "{text}");
-        assert_eq!(to_json(&old, &new)["changes"]["latency_p99_ms"]["change_percent"], json!(-50.0));
+        assert!(
+            text.ends_with("The runs are not alike: subscribers (was 10, is 20).\n"),
+            "{text}"
+        );
+        assert_eq!(
+            to_json(&old, &new)["changes"]["latency_p99_ms"]["change_percent"],
+            json!(-50.0)
+        );
     }
 }

@@ -10,13 +10,26 @@ const STYLE: &str = include_str!("report.css");
 /// The page.
 #[must_use]
 pub(super) fn page(report: &Report) -> String {
-    let title = format!("{} over {}, {} subscribers", report.server, mode(report), grouped(report.subscribers as u64));
+    let title = format!(
+        "{} over {}, {} subscribers",
+        report.server,
+        mode(report),
+        grouped(report.subscribers as u64)
+    );
     let mut body = header(report, &title);
     body.push_str(&tiles(report));
     if report.delivered > 0 {
         let charts = [
-            ("How long deliveries took", "A message counts from the moment at which it was due (with a rate) or sent.", histogram(report)),
-            ("Percentiles", "How long the slowest ones took: each step to the right is ten times rarer.", percentiles(report)),
+            (
+                "How long deliveries took",
+                "A message counts from the moment at which it was due (with a rate) or sent.",
+                histogram(report),
+            ),
+            (
+                "Percentiles",
+                "How long the slowest ones took: each step to the right is ten times rarer.",
+                percentiles(report),
+            ),
             ("Throughput over time", "", throughput(report)),
             ("Latency over time", "", latency_over_time(report)),
         ];
@@ -25,8 +38,16 @@ pub(super) fn page(report: &Report) -> String {
         }
     }
     body.push_str(&section("Latency", "", &latency_table(report)));
-    body.push_str(&section("What was asked for", "", &table(&parameters(report))));
-    body.push_str(&section("Ledger", "Every subscriber keeps a ledger of every publisher's numbered messages.", &table(&ledger(report))));
+    body.push_str(&section(
+        "What was asked for",
+        "",
+        &table(&parameters(report)),
+    ));
+    body.push_str(&section(
+        "Ledger",
+        "Every subscriber keeps a ledger of every publisher's numbered messages.",
+        &table(&ledger(report)),
+    ));
     body.push_str(&section("Measured on", "", &table(&machine(report))));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -59,7 +80,9 @@ fn header(report: &Report, title: &str) -> String {
         false => ("bad", "messages were lost, repeated, reordered or damaged"),
     };
     let (title, finished) = (escaped(title), escaped(&report.finished));
-    format!("<header><h1>pushctl bench</h1><p class=\"sub\">{title}<br>{finished}</p><p class=\"badge {class}\">{verdict}</p></header>\n")
+    format!(
+        "<header><h1>pushctl bench</h1><p class=\"sub\">{title}<br>{finished}</p><p class=\"badge {class}\">{verdict}</p></header>\n"
+    )
 }
 
 fn tiles(report: &Report) -> String {
@@ -71,22 +94,52 @@ fn tiles(report: &Report) -> String {
         ("longest", milliseconds(latency.max, true)),
         ("lost", grouped(report.lost)),
     ];
-    let tile = |(name, value): &(&str, String)| format!("<div><b>{}</b><span>{}</span></div>", escaped(value), escaped(name));
-    format!("<div class=\"tiles\">{}</div>\n", tiles.iter().map(tile).collect::<String>())
+    let tile = |(name, value): &(&str, String)| {
+        format!(
+            "<div><b>{}</b><span>{}</span></div>",
+            escaped(value),
+            escaped(name)
+        )
+    };
+    format!(
+        "<div class=\"tiles\">{}</div>\n",
+        tiles.iter().map(tile).collect::<String>()
+    )
 }
 
 fn section(heading: &str, words: &str, content: &str) -> String {
-    let words = if words.is_empty() { String::new() } else { format!("<p>{}</p>", escaped(words)) };
-    format!("<section><h2>{}</h2>{words}{content}</section>\n", escaped(heading))
+    let words = if words.is_empty() {
+        String::new()
+    } else {
+        format!("<p>{}</p>", escaped(words))
+    };
+    format!(
+        "<section><h2>{}</h2>{words}{content}</section>\n",
+        escaped(heading)
+    )
 }
 
 fn table(rows: &[(&str, String)]) -> String {
-    let row = |(name, value): &(&str, String)| format!("<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));
-    format!("<table>{}</table>", rows.iter().map(row).collect::<String>())
+    let row = |(name, value): &(&str, String)| {
+        format!(
+            "<tr><th>{}</th><td>{}</td></tr>",
+            escaped(name),
+            escaped(value)
+        )
+    };
+    format!(
+        "<table>{}</table>",
+        rows.iter().map(row).collect::<String>()
+    )
 }
 
 fn histogram(report: &Report) -> String {
-    let most = report.histogram.iter().map(|bar| bar.count).max().unwrap_or(0) as f64;
+    let most = report
+        .histogram
+        .iter()
+        .map(|bar| bar.count)
+        .max()
+        .unwrap_or(0) as f64;
     let column = |bar: &super::report::Bar| Column {
         label: milliseconds(bar.to_ms, true),
         hint: format!(
@@ -107,24 +160,67 @@ fn histogram(report: &Report) -> String {
 fn scale(most: f64, label: impl Fn(f64) -> String) -> (Vec<Tick>, f64) {
     let marks = steps(most);
     let top = marks.last().copied().unwrap_or(1.0).max(1e-9);
-    (marks.iter().map(|mark| Tick { at: mark / top, label: label(*mark) }).collect(), top)
+    (
+        marks
+            .iter()
+            .map(|mark| Tick {
+                at: mark / top,
+                label: label(*mark),
+            })
+            .collect(),
+        top,
+    )
 }
 
 fn percentiles(report: &Report) -> String {
     let longest = report.latency_ms.max;
     let (y_ticks, top) = scale(longest, |ms| milliseconds(ms, true).replace("0.00 µs", "0"));
-    let rarest = report.percentiles.iter().filter(|point| point.quantile < 1.0).map(|point| nines(point.quantile)).fold(1.0, f64::max);
+    let rarest = report
+        .percentiles
+        .iter()
+        .filter(|point| point.quantile < 1.0)
+        .map(|point| nines(point.quantile))
+        .fold(1.0, f64::max);
     let end = rarest.ceil();
-    let labels = ["0", "90%", "99%", "99.9%", "99.99%", "99.999%", "99.9999%", "99.99999%", "99.999999%"];
+    let labels = [
+        "0",
+        "90%",
+        "99%",
+        "99.9%",
+        "99.99%",
+        "99.999%",
+        "99.9999%",
+        "99.99999%",
+        "99.999999%",
+    ];
     let x_ticks: Vec<Tick> = labels
         .iter()
         .enumerate()
         .filter(|(number, _)| *number as f64 <= end)
-        .map(|(number, label)| Tick { at: number as f64 / end, label: (*label).to_owned() })
+        .map(|(number, label)| Tick {
+            at: number as f64 / end,
+            label: (*label).to_owned(),
+        })
         .collect();
-    let points = report.percentiles.iter().map(|point| (nines(point.quantile).min(end), point.ms)).collect();
-    let curve = Curve { name: "latency", class: "a", is_filled: false, points };
-    lines(&[curve], |x| x / end, |y| y / top, &x_ticks, &y_ticks, "part of the deliveries")
+    let points = report
+        .percentiles
+        .iter()
+        .map(|point| (nines(point.quantile).min(end), point.ms))
+        .collect();
+    let curve = Curve {
+        name: "latency",
+        class: "a",
+        is_filled: false,
+        points,
+    };
+    lines(
+        &[curve],
+        |x| x / end,
+        |y| y / top,
+        &x_ticks,
+        &y_ticks,
+        "part of the deliveries",
+    )
 }
 
 /// 1 for 90 %, 2 for 99 %, and so on.
@@ -135,13 +231,34 @@ fn nines(quantile: f64) -> f64 {
 fn throughput(report: &Report) -> String {
     let step = report.timeline.step_seconds.max(1e-9);
     let rates = |counts: &[u64]| -> Vec<(f64, f64)> {
-        counts.iter().enumerate().map(|(number, count)| ((number as f64 + 0.5) * step, *count as f64 / step)).collect()
+        counts
+            .iter()
+            .enumerate()
+            .map(|(number, count)| ((number as f64 + 0.5) * step, *count as f64 / step))
+            .collect()
     };
-    let (delivered, published) = (rates(&report.timeline.delivered), rates(&report.timeline.published));
-    let most = delivered.iter().chain(&published).map(|(_, rate)| *rate).fold(0.0, f64::max);
+    let (delivered, published) = (
+        rates(&report.timeline.delivered),
+        rates(&report.timeline.published),
+    );
+    let most = delivered
+        .iter()
+        .chain(&published)
+        .map(|(_, rate)| *rate)
+        .fold(0.0, f64::max);
     let curves = [
-        Curve { name: "deliveries per second", class: "a", is_filled: true, points: delivered },
-        Curve { name: "messages published per second", class: "b", is_filled: false, points: published },
+        Curve {
+            name: "deliveries per second",
+            class: "a",
+            is_filled: true,
+            points: delivered,
+        },
+        Curve {
+            name: "messages published per second",
+            class: "b",
+            is_filled: false,
+            points: published,
+        },
     ];
     over_time(report, &curves, most, short)
 }
@@ -150,32 +267,80 @@ fn latency_over_time(report: &Report) -> String {
     let (step, timeline) = (report.timeline.step_seconds.max(1e-9), &report.timeline);
     // A step without deliveries has no latency.
     let points = |values: &[f64]| -> Vec<(f64, f64)> {
-        let counted = values.iter().zip(&timeline.delivered).enumerate().filter(|(_, (_, count))| **count > 0);
-        counted.map(|(number, (value, _))| ((number as f64 + 0.5) * step, *value)).collect()
+        let counted = values
+            .iter()
+            .zip(&timeline.delivered)
+            .enumerate()
+            .filter(|(_, (_, count))| **count > 0);
+        counted
+            .map(|(number, (value, _))| ((number as f64 + 0.5) * step, *value))
+            .collect()
     };
     let curves = [
-        Curve { name: "longest", class: "b", is_filled: false, points: points(&timeline.max_ms) },
-        Curve { name: "mean", class: "a", is_filled: true, points: points(&timeline.mean_ms) },
+        Curve {
+            name: "longest",
+            class: "b",
+            is_filled: false,
+            points: points(&timeline.max_ms),
+        },
+        Curve {
+            name: "mean",
+            class: "a",
+            is_filled: true,
+            points: points(&timeline.mean_ms),
+        },
     ];
     let most = timeline.max_ms.iter().copied().fold(0.0, f64::max);
-    over_time(report, &curves, most, |ms| milliseconds(ms, true).replace("0.00 µs", "0"))
+    over_time(report, &curves, most, |ms| {
+        milliseconds(ms, true).replace("0.00 µs", "0")
+    })
 }
 
-fn over_time(report: &Report, curves: &[Curve<'_>], most: f64, label: impl Fn(f64) -> String) -> String {
-    let count = report.timeline.delivered.len().max(report.timeline.published.len()).max(1);
+fn over_time(
+    report: &Report,
+    curves: &[Curve<'_>],
+    most: f64,
+    label: impl Fn(f64) -> String,
+) -> String {
+    let count = report
+        .timeline
+        .delivered
+        .len()
+        .max(report.timeline.published.len())
+        .max(1);
     let end = count as f64 * report.timeline.step_seconds.max(1e-9);
     let (y_ticks, top) = scale(most, label);
     let x_ticks: Vec<Tick> = steps(end)
         .into_iter()
         .filter(|mark| *mark <= end * 1.0001)
-        .map(|mark| Tick { at: mark / end, label: format!("{} s", grouped_f64(mark)) })
+        .map(|mark| Tick {
+            at: mark / end,
+            label: format!("{} s", grouped_f64(mark)),
+        })
         .collect();
-    lines(curves, |x| x / end, |y| y / top, &x_ticks, &y_ticks, "time since the first message")
+    lines(
+        curves,
+        |x| x / end,
+        |y| y / top,
+        &x_ticks,
+        &y_ticks,
+        "time since the first message",
+    )
 }
 
 fn latency_table(report: &Report) -> String {
-    let cells = |latency: &Latency| latency.values().map(|(_, ms)| format!("<td>{}</td>", milliseconds(ms, true))).concat();
-    let head: String = report.latency_ms.values().iter().map(|(name, _)| format!("<th>{name}</th>")).collect();
+    let cells = |latency: &Latency| {
+        latency
+            .values()
+            .map(|(_, ms)| format!("<td>{}</td>", milliseconds(ms, true)))
+            .concat()
+    };
+    let head: String = report
+        .latency_ms
+        .values()
+        .iter()
+        .map(|(name, _)| format!("<th>{name}</th>"))
+        .collect();
     format!(
         "<div class=\"wide\"><table><tr><th></th>{head}</tr><tr><th>deliver</th>{}</tr><tr><th>connect</th>{}</tr></table></div>",
         cells(&report.latency_ms),
@@ -194,8 +359,17 @@ fn mode(report: &Report) -> &'static str {
 }
 
 fn parameters(report: &Report) -> Vec<(&'static str, String)> {
-    let rate = |rate: Option<f64>, none: &str| rate.map_or_else(|| none.to_owned(), |rate| format!("{}/s", grouped_f64(rate)));
-    let connecting = if report.storm { "all at once" } else { "as fast as the server answers" };
+    let rate = |rate: Option<f64>, none: &str| {
+        rate.map_or_else(
+            || none.to_owned(),
+            |rate| format!("{}/s", grouped_f64(rate)),
+        )
+    };
+    let connecting = if report.storm {
+        "all at once"
+    } else {
+        "as fast as the server answers"
+    };
     vec![
         ("server", report.server.clone()),
         ("mode", mode(report).to_owned()),
@@ -205,10 +379,23 @@ fn parameters(report: &Report) -> Vec<(&'static str, String)> {
         ("messages per channel", grouped(u64::from(report.messages))),
         ("message size", bytes(report.size as f64)),
         ("rate", rate(report.rate, "as fast as the server answers")),
-        ("warm-up", format!("{} s, {} messages", grouped_f64(report.warm_up_seconds), grouped(report.warm_up_published))),
+        (
+            "warm-up",
+            format!(
+                "{} s, {} messages",
+                grouped_f64(report.warm_up_seconds),
+                grouped(report.warm_up_published)
+            ),
+        ),
         ("connections", rate(report.connect_rate, connecting)),
-        ("connected in", format!("{} s", grouped_f64(report.connect_seconds))),
-        ("published in", format!("{} s", grouped_f64(report.publish_seconds))),
+        (
+            "connected in",
+            format!("{} s", grouped_f64(report.connect_seconds)),
+        ),
+        (
+            "published in",
+            format!("{} s", grouped_f64(report.publish_seconds)),
+        ),
         ("sent late by up to", milliseconds(report.behind_ms, true)),
     ]
 }
@@ -233,7 +420,10 @@ fn machine(report: &Report) -> Vec<(&'static str, String)> {
         ("processor", machine.processor.clone()),
         ("cores", grouped(machine.cores as u64)),
         ("memory", bytes(machine.memory_bytes as f64)),
-        ("processes of the load generator", grouped(report.processes as u64)),
+        (
+            "processes of the load generator",
+            grouped(report.processes as u64),
+        ),
         ("pushctl", report.pushctl.clone()),
     ]
 }
@@ -245,10 +435,25 @@ mod tests {
     #[test]
     fn nothing_of_a_report_becomes_markup() {
         let evil = "<script>alert('x')</script>\"&\u{1b}";
-        let mut report = Report { server: evil.to_owned(), delivered: 1, ..Report::default() };
+        let mut report = Report {
+            server: evil.to_owned(),
+            delivered: 1,
+            ..Report::default()
+        };
         report.machine.processor = evil.to_owned();
         let page = page(&report);
-        assert!(!page.contains("<script") && !page.contains('\u{1b}') && page.contains("&lt;script&gt;"), "{page}");
-        assert!(!page.contains("http://www.w3.org") && !page.contains("src=") && !page.contains("NaN") && !page.contains("inf"), "{page}");
+        assert!(
+            !page.contains("<script")
+                && !page.contains('\u{1b}')
+                && page.contains("&lt;script&gt;"),
+            "{page}"
+        );
+        assert!(
+            !page.contains("http://www.w3.org")
+                && !page.contains("src=")
+                && !page.contains("NaN")
+                && !page.contains("inf"),
+            "{page}"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! What one subscriber has received: proves that nothing was lost, duplicated or reordered. Pure.
 //!
-//! A message is *lost* if it never came, *duplicated* if it came before, and *reordered* if it came after a later one of
-//! the same publisher, or with a smaller message id than one before. Each publisher waits for the server's answer before
-//! its next message, so the order of its messages is certain; between publishers it is what the server's ids say.
+//! A message is *lost* if it never came, *duplicated* if it came before, and *reordered* if it came
+//! after a later one of the same publisher, or with a smaller message id than one before. Each
+//! publisher waits for the server's answer before its next message, so the order of its messages is
+//! certain; between publishers it is what the server's ids say.
 
 /// The ledger of one subscriber.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +70,19 @@ impl Ledger {
 impl Line {
     /// Removes a number from the missing ones; false if it was not among them.
     fn fill(&mut self, sequence: u32) -> bool {
-        let Some(at) = self.missing.iter().position(|(from, to)| (*from..*to).contains(&sequence)) else { return false };
+        let Some(at) = self
+            .missing
+            .iter()
+            .position(|(from, to)| (*from..*to).contains(&sequence))
+        else {
+            return false;
+        };
         let (from, to) = self.missing.swap_remove(at);
-        self.missing.extend([(from, sequence), (sequence + 1, to)].into_iter().filter(|(from, to)| from < to));
+        self.missing.extend(
+            [(from, sequence), (sequence + 1, to)]
+                .into_iter()
+                .filter(|(from, to)| from < to),
+        );
         true
     }
 }
@@ -90,16 +101,37 @@ mod tests {
 
     #[test]
     fn order_of_publication_is_good_whoever_publishes() {
-        assert_eq!(counts(&[(0, 0, 1), (1, 0, 2), (1, 1, 3), (0, 1, 4)]), (4, 0, 0));
-        assert_eq!(counts(&[(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)]), (4, 0, 0));
+        assert_eq!(
+            counts(&[(0, 0, 1), (1, 0, 2), (1, 1, 3), (0, 1, 4)]),
+            (4, 0, 0)
+        );
+        assert_eq!(
+            counts(&[(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)]),
+            (4, 0, 0)
+        );
     }
 
     #[test]
     fn lost_duplicated_and_reordered_are_told_apart() {
         assert_eq!(counts(&[(0, 0, 1), (0, 2, 3)]), (2, 0, 0), "1 is lost");
-        assert_eq!(counts(&[(0, 0, 1), (0, 2, 3), (0, 1, 2)]), (3, 0, 1), "1 is late");
-        assert_eq!(counts(&[(0, 0, 1), (0, 1, 2), (0, 0, 1), (0, 1, 2)]), (2, 2, 0), "both came again");
-        assert_eq!(counts(&[(0, 5, 0), (0, 2, 0), (0, 2, 0), (0, 0, 0)]), (3, 1, 2));
-        assert_eq!(counts(&[(0, 0, 2), (1, 0, 1)]), (2, 0, 1), "the server's order was another");
+        assert_eq!(
+            counts(&[(0, 0, 1), (0, 2, 3), (0, 1, 2)]),
+            (3, 0, 1),
+            "1 is late"
+        );
+        assert_eq!(
+            counts(&[(0, 0, 1), (0, 1, 2), (0, 0, 1), (0, 1, 2)]),
+            (2, 2, 0),
+            "both came again"
+        );
+        assert_eq!(
+            counts(&[(0, 5, 0), (0, 2, 0), (0, 2, 0), (0, 0, 0)]),
+            (3, 1, 2)
+        );
+        assert_eq!(
+            counts(&[(0, 0, 2), (1, 0, 1)]),
+            (2, 0, 1),
+            "the server's order was another"
+        );
     }
 }

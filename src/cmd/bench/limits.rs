@@ -1,4 +1,5 @@
-//! What the system allows one process: open files and ports, and into how many processes a run is split because of them.
+//! What the system allows one process: open files and ports, and into how many processes a run is
+//! split because of them.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -34,18 +35,28 @@ impl Processes {
         match text.parse() {
             _ if text == "auto" => Ok(Self::Auto),
             Ok(number) if (1..=MAX_PROCESSES).contains(&number) => Ok(Self::Exactly(number)),
-            _ => Err(format!("it is neither 'auto' nor a number from 1 to {MAX_PROCESSES}")),
+            _ => Err(format!(
+                "it is neither 'auto' nor a number from 1 to {MAX_PROCESSES}"
+            )),
         }
     }
 
-    /// How many there are for so many subscribers. Further processes have further ports only if each has an address of its own.
+    /// How many there are for so many subscribers. Further processes have further ports only if
+    /// each has an address of its own.
     pub(super) fn number(self, subscribers: usize, has_own_ports: bool) -> usize {
         match self {
             Self::Exactly(number) => number.min(subscribers),
             Self::Auto => {
-                let files = getrlimit(Resource::Nofile).maximum.map_or(u64::MAX, |most| most.saturating_sub(OWN_FILES));
-                // A tenth of the ports is left for others, and for connections that are being closed.
-                let ports = if has_own_ports { ports() * 9 / 10 } else { u64::MAX };
+                let files = getrlimit(Resource::Nofile)
+                    .maximum
+                    .map_or(u64::MAX, |most| most.saturating_sub(OWN_FILES));
+                // A tenth of the ports is left for others, and for connections that are being
+                // closed.
+                let ports = if has_own_ports {
+                    ports() * 9 / 10
+                } else {
+                    u64::MAX
+                };
                 let each = usize::try_from(files.min(ports).max(1)).unwrap_or(usize::MAX);
                 subscribers.div_ceil(each).min(MAX_PROCESSES)
             }
@@ -55,20 +66,28 @@ impl Processes {
 
 /// Ports that the system gives to outgoing connections.
 fn ports() -> u64 {
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut bounds = range.split_whitespace().filter_map(|bound| bound.parse::<u64>().ok());
+    let range =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut bounds = range
+        .split_whitespace()
+        .filter_map(|bound| bound.parse::<u64>().ok());
     match (bounds.next(), bounds.next()) {
         (Some(from), Some(to)) if to >= from => to - from + 1,
         _ => PORTS,
     }
 }
 
-/// The addresses of `--bind` from which connections to `target` can come: those of other families are left out.
+/// The addresses of `--bind` from which connections to `target` can come: those of other families
+/// are left out.
 ///
 /// # Errors
 /// [`Usage`] if there are none, or this machine does not have one of them.
 pub(super) fn usable_sources(given: &[IpAddr], target: &Target) -> Result<Vec<IpAddr>, Usage> {
-    let usable: Vec<IpAddr> = given.iter().copied().filter(|source| target.is_reachable_from(*source)).collect();
+    let usable: Vec<IpAddr> = given
+        .iter()
+        .copied()
+        .filter(|source| target.is_reachable_from(*source))
+        .collect();
     if usable.is_empty() && !given.is_empty() {
         return Err(Usage(if target.is_tcp() {
             "the server has no address of the family of --bind".to_owned()
@@ -77,7 +96,12 @@ pub(super) fn usable_sources(given: &[IpAddr], target: &Target) -> Result<Vec<Ip
         }));
     }
     for source in &usable {
-        UdpSocket::bind((*source, 0)).map_err(|error| Usage(format!("cannot connect from {source} (--bind): {}", io_reason(&error))))?;
+        UdpSocket::bind((*source, 0)).map_err(|error| {
+            Usage(format!(
+                "cannot connect from {source} (--bind): {}",
+                io_reason(&error)
+            ))
+        })?;
     }
     Ok(usable)
 }
@@ -110,21 +134,35 @@ impl Origin<'_> {
         Err(Usage(format!(
             "{subscribers} connections need more ports than {addresses} local {} ({ports} each, see \
              'sysctl net.ipv4.ip_local_port_range'): give further addresses with --bind",
-            if addresses == 1 { "address has" } else { "addresses have" }
+            if addresses == 1 {
+                "address has"
+            } else {
+                "addresses have"
+            }
         )))
     }
 
-    /// The addresses that process `index` connects from in turn, none if the system chooses. Of those given every process begins
-    /// with another one. On this machine each process has its own, and a single one as many as it needs.
+    /// The addresses that process `index` connects from in turn, none if the system chooses. Of
+    /// those given every process begins with another one. On this machine each process has its own,
+    /// and a single one as many as it needs.
     pub(super) fn sources(self, index: usize, of: usize) -> Vec<IpAddr> {
-        let local = |number: usize| IpAddr::V4(Ipv4Addr::new(127, 0, 0, u8::try_from(number + 1).unwrap_or(u8::MAX)));
+        let local = |number: usize| {
+            IpAddr::V4(Ipv4Addr::new(
+                127,
+                0,
+                0,
+                u8::try_from(number + 1).unwrap_or(u8::MAX),
+            ))
+        };
         if !self.given.is_empty() {
             let mut sources = self.given.to_vec();
             sources.rotate_left(index % self.given.len());
             return sources;
         }
         // A tenth of the ports is left for others, and for connections that are being closed.
-        let each = usize::try_from(ports() * 9 / 10).unwrap_or(usize::MAX).max(1);
+        let each = usize::try_from(ports() * 9 / 10)
+            .unwrap_or(usize::MAX)
+            .max(1);
         let needed = self.subscribers.div_ceil(of).div_ceil(each);
         if !self.is_loopback || of.max(needed) == 1 {
             return Vec::new();
@@ -143,7 +181,10 @@ pub(super) fn raise_open_files(connections: usize) -> Result<(), Usage> {
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    let raised = Rlimit { current: Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed))), maximum: limit.maximum };
+    let raised = Rlimit {
+        current: Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed))),
+        maximum: limit.maximum,
+    };
     let possible = setrlimit(Resource::Nofile, raised).is_ok() && raised.current >= Some(needed);
     if possible {
         return Ok(());
@@ -161,7 +202,10 @@ mod tests {
     #[test]
     fn processes_are_as_few_as_possible() {
         assert_eq!(Processes::parse("auto"), Ok(Processes::Auto));
-        assert_eq!(Processes::parse("3").map(|processes| processes.number(2, true)), Ok(2));
+        assert_eq!(
+            Processes::parse("3").map(|processes| processes.number(2, true)),
+            Ok(2)
+        );
         for text in ["0", "65", "many", ""] {
             assert!(Processes::parse(text).is_err(), "{text}");
         }
@@ -170,26 +214,73 @@ mod tests {
 
     #[test]
     fn every_process_has_its_own_ports() {
-        let origin = |subscribers, is_loopback| Origin { subscribers, given: &[], is_loopback };
-        let addresses = |numbers: &[u8]| numbers.iter().map(|number| IpAddr::from([127, 0, 0, *number])).collect::<Vec<_>>();
+        let origin = |subscribers, is_loopback| Origin {
+            subscribers,
+            given: &[],
+            is_loopback,
+        };
+        let addresses = |numbers: &[u8]| {
+            numbers
+                .iter()
+                .map(|number| IpAddr::from([127, 0, 0, *number]))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(origin(30, true).sources(2, 3), addresses(&[3]));
-        assert_eq!((origin(30, true).sources(0, 1), origin(30, false).sources(1, 2)), (Vec::new(), Vec::new()));
+        assert_eq!(
+            (
+                origin(30, true).sources(0, 1),
+                origin(30, false).sources(1, 2)
+            ),
+            (Vec::new(), Vec::new())
+        );
         let many = usize::try_from(ports()).expect("it is small");
         assert_eq!(origin(2 * many, true).sources(0, 1), addresses(&[1, 2, 3]));
         assert_eq!(origin(4 * many, true).sources(1, 2), addresses(&[4, 5, 6]));
         let given = addresses(&[7, 8, 9]);
-        let origin = Origin { subscribers: 10, given: &given, is_loopback: true };
-        assert_eq!((origin.sources(0, 2), origin.sources(4, 5)), (addresses(&[7, 8, 9]), addresses(&[8, 9, 7])));
+        let origin = Origin {
+            subscribers: 10,
+            given: &given,
+            is_loopback: true,
+        };
+        assert_eq!(
+            (origin.sources(0, 2), origin.sources(4, 5)),
+            (addresses(&[7, 8, 9]), addresses(&[8, 9, 7]))
+        );
     }
 
     #[test]
     fn too_few_addresses_are_reported_before_anything_is_connected() {
         let given = [IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 2])];
         let subscribers = usize::try_from(ports()).expect("it is small") + 1;
-        let origin = Origin { subscribers, given: &given, is_loopback: true };
-        let error = origin.check_ports().expect_err("one address does not suffice").to_string();
-        assert!(error.contains("than 1 local address has") && error.contains("--bind"), "{error}");
-        assert!(Origin { subscribers: subscribers - 1, ..origin }.check_ports().is_ok());
-        assert!(Origin { given: &[], ..origin }.check_ports().is_ok(), "127.0.0.0/8 has enough");
+        let origin = Origin {
+            subscribers,
+            given: &given,
+            is_loopback: true,
+        };
+        let error = origin
+            .check_ports()
+            .expect_err("one address does not suffice")
+            .to_string();
+        assert!(
+            error.contains("than 1 local address has") && error.contains("--bind"),
+            "{error}"
+        );
+        assert!(
+            Origin {
+                subscribers: subscribers - 1,
+                ..origin
+            }
+            .check_ports()
+            .is_ok()
+        );
+        assert!(
+            Origin {
+                given: &[],
+                ..origin
+            }
+            .check_ports()
+            .is_ok(),
+            "127.0.0.0/8 has enough"
+        );
     }
 }

@@ -23,7 +23,8 @@ impl Machine {
         let name = rustix::system::uname();
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let (processors, memory) = (text("/proc/cpuinfo"), text("/proc/meminfo"));
-        let kibibytes = field(&memory, "MemTotal").and_then(|value| value.trim_end_matches(" kB").parse::<u64>().ok());
+        let kibibytes = field(&memory, "MemTotal")
+            .and_then(|value| value.trim_end_matches(" kB").parse::<u64>().ok());
         Self {
             system: format!(
                 "{} {} {}",
@@ -31,7 +32,9 @@ impl Machine {
                 name.release().to_string_lossy(),
                 name.machine().to_string_lossy()
             ),
-            processor: field(&processors, "model name").unwrap_or_default().to_owned(),
+            processor: field(&processors, "model name")
+                .unwrap_or_default()
+                .to_owned(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_bytes: kibibytes.unwrap_or(0) << 10,
         }
@@ -40,5 +43,8 @@ impl Machine {
 
 /// The value behind `name` and a colon.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim())
 }

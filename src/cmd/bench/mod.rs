@@ -1,4 +1,5 @@
-//! `pushctl bench`: many subscribers against one server, with proof that every message arrived once and in order.
+//! `pushctl bench`: many subscribers against one server, with proof that every message arrived once
+//! and in order.
 //!
 //! ```text
 //! run ── starts ──> share: subscribers here, or workers: processes with a share each ── messages ──> state ── ledger
@@ -6,8 +7,9 @@
 //! books ──> report ──> text, html (chart), compare, check
 //! ```
 //!
-//! `stamp` marks the messages, `clock` is the time all processes share, `series` what happened when, `limits` what the system
-//! allows, `machine` where it was measured, `progress` the display meanwhile.
+//! `stamp` marks the messages, `clock` is the time all processes share, `series` what happened
+//! when, `limits` what the system allows, `machine` where it was measured, `progress` the display
+//! meanwhile.
 
 mod books;
 mod chart;
@@ -79,8 +81,8 @@ pub struct Args {
     publishers: usize,
     /// Time for all to connect, for the answer to each message, and again for all to be delivered
     ///
-    /// Messages that have not come by then are reported as lost. When an answer does not come, what was measured until then
-    /// is reported, and the exit code is 6.
+    /// Messages that have not come by then are reported as lost. When an answer does not come, what
+    /// was measured until then is reported, and the exit code is 6.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
     timeout: Duration,
     /// Publish for this time before the measurement begins
@@ -94,13 +96,14 @@ pub struct Args {
     /// Let all subscribers connect at once, without waiting for the answers to others
     #[arg(long, conflicts_with = "connect_rate")]
     storm: bool,
-    /// Processes for the subscribers: a number, or auto for as few as the limits of open files and ports allow
+    /// Processes for the subscribers: a number, or auto for as few as the limits of open files and
+    /// ports allow
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = Processes::parse)]
     processes: Processes,
     /// Address of this machine to connect from (repeatable; connections take them in turn)
     ///
-    /// Each address has its own ports, about 28,000 (net.ipv4.ip_local_port_range). Without it, and with a server on this machine,
-    /// as many of 127.0.0.1, 127.0.0.2, ... are used as are needed.
+    /// Each address has its own ports, about 28,000 (net.ipv4.ip_local_port_range). Without it, and
+    /// with a server on this machine, as many of 127.0.0.1, 127.0.0.2, ... are used as are needed.
     #[arg(long, value_name = "ADDRESS")]
     bind: Vec<IpAddr>,
     /// Print the result as one line of JSON
@@ -112,10 +115,11 @@ pub struct Args {
     /// Show the differences from an earlier result of --json
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
-    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means 'and')
+    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means
+    /// 'and')
     ///
-    /// Latencies are min, mean, p50, p90, p99, p99.9 and max, and connect_p99 and the like for connecting; counts are named as
-    /// in --json.
+    /// Latencies are min, mean, p50, p90, p99, p99.9 and max, and connect_p99 and the like for
+    /// connecting; counts are named as in --json.
     #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse)]
     assert: Option<Conditions>,
     #[command(flatten)]
@@ -124,7 +128,8 @@ pub struct Args {
 
 /// The modes that can be measured: a poller only measures its own interval.
 fn modes() -> impl TypedValueParser<Value = Mode> {
-    PossibleValuesParser::new(["lp", "ws", "ev", "stream"]).try_map(|name| <Mode as clap::ValueEnum>::from_str(&name, false))
+    PossibleValuesParser::new(["lp", "ws", "ev", "stream"])
+        .try_map(|name| <Mode as clap::ValueEnum>::from_str(&name, false))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -140,12 +145,16 @@ fn rate(text: &str) -> Result<f64, String> {
 /// When the run could not be made; a faulty server is no error but [`Code::Faulty`].
 pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     if args.channels > args.subscribers {
-        return Err(
-            Usage(format!("cannot spread {} subscribers over {} channels (see --channels)", args.subscribers, args.channels)).into()
-        );
+        return Err(Usage(format!(
+            "cannot spread {} subscribers over {} channels (see --channels)",
+            args.subscribers, args.channels
+        ))
+        .into());
     }
     if let Some(part) = workers::own_part()? {
-        return tokio::task::LocalSet::new().run_until(workers::work(&args, url, part)).await;
+        return tokio::task::LocalSet::new()
+            .run_until(workers::work(&args, url, part))
+            .await;
     }
     // Whatever is wrong with files and conditions is told before a long run, not after it.
     let old = args.compare.as_deref().map(compare::read).transpose()?;
@@ -155,7 +164,12 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
     if let Some(path) = &args.report {
         check_writable(path)?;
     }
-    let Some(outcome) = tokio::task::LocalSet::new().run_until(run::run(&args, url)).await? else { return Ok(Code::Interrupted) };
+    let Some(outcome) = tokio::task::LocalSet::new()
+        .run_until(run::run(&args, url))
+        .await?
+    else {
+        return Ok(Code::Interrupted);
+    };
     let report = outcome.report;
     let text = render(&report, old.as_ref(), args.json);
     let stdout = output::Stdout::start()?;
@@ -167,10 +181,15 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         std::fs::write(path, html::page(&report)).map_err(|error| unwritable(path, &error))?;
     }
     if outcome.is_interrupted {
-        output::note(format_args!("interrupted: {} published, {} delivered", report.published, report.delivered));
+        output::note(format_args!(
+            "interrupted: {} published, {} delivered",
+            report.published, report.delivered
+        ));
         return Ok(Code::Interrupted);
     }
-    let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| check::failures(conditions, &report))?;
+    let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| {
+        check::failures(conditions, &report)
+    })?;
     for failure in &failures {
         output::note(format_args!("assertion failed: {failure}"));
     }
@@ -178,7 +197,11 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         output::note(format_args!("{error:#}"));
         return Ok(Code::TimedOut);
     }
-    Ok(if report.is_faultless() && failures.is_empty() { Code::Success } else { Code::Faulty })
+    Ok(if report.is_faultless() && failures.is_empty() {
+        Code::Success
+    } else {
+        Code::Faulty
+    })
 }
 
 fn render(report: &Report, old: Option<&Report>, json: bool) -> String {
@@ -192,17 +215,32 @@ fn render(report: &Report, old: Option<&Report>, json: bool) -> String {
             format!("{open},\"compared\":{}}}\n", compare::to_json(old, report))
         }
         (false, None) => text::render(report, unicode),
-        (false, Some(old)) => format!("{}\n{}", text::render(report, unicode), compare::to_text(old, report, unicode)),
+        (false, Some(old)) => format!(
+            "{}\n{}",
+            text::render(report, unicode),
+            compare::to_text(old, report, unicode)
+        ),
     }
 }
 
 /// Creates the file if it is not there, and leaves it as it is otherwise.
 fn check_writable(path: &Path) -> Result<(), Usage> {
-    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
     opened.map(drop).map_err(|error| unwritable(path, &error))
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Usage {
-    let reason = if error.kind() == ErrorKind::NotFound { "there is no such folder".to_owned() } else { error.to_string() };
-    Usage(format!("cannot write '{}': {reason} (see --report)", path.display()))
+    let reason = if error.kind() == ErrorKind::NotFound {
+        "there is no such folder".to_owned()
+    } else {
+        error.to_string()
+    };
+    Usage(format!(
+        "cannot write '{}': {reason} (see --report)",
+        path.display()
+    ))
 }

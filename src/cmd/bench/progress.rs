@@ -34,18 +34,31 @@ impl Progress {
         Self::start("delivering", Some(all), crowd, |tally| tally.delivered)
     }
 
-    fn start(what: &'static str, all: Option<u64>, crowd: &Rc<Crowd>, position: fn(&Tally) -> u64) -> Self {
+    fn start(
+        what: &'static str,
+        all: Option<u64>,
+        crowd: &Rc<Crowd>,
+        position: fn(&Tally) -> u64,
+    ) -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self { bar: ProgressBar::hidden(), drawing: None };
+            return Self {
+                bar: ProgressBar::hidden(),
+                drawing: None,
+            };
         }
-        let bar = ProgressBar::with_draw_target(all, ProgressDrawTarget::stderr()).with_message(what);
+        let bar =
+            ProgressBar::with_draw_target(all, ProgressDrawTarget::stderr()).with_message(what);
         let template = match all {
             Some(_) => "{msg} [{wide_bar}] {human_pos}/{human_len} {speed:>12} {left:>4}",
             None => "{msg} {spinner} {human_pos} {speed:>12} {elapsed:>4}",
         };
         let bar = match ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(
-                style.progress_chars("=> ").tick_chars("-\\|/ ").with_key("speed", figures::speed).with_key("left", figures::time_left),
+                style
+                    .progress_chars("=> ")
+                    .tick_chars("-\\|/ ")
+                    .with_key("speed", figures::speed)
+                    .with_key("left", figures::time_left),
             ),
             Err(_) => bar,
         };
@@ -57,7 +70,10 @@ impl Progress {
                 sleep(TICK).await;
             }
         });
-        Self { bar, drawing: Some(drawing.abort_handle()) }
+        Self {
+            bar,
+            drawing: Some(drawing.abort_handle()),
+        }
     }
 }
 

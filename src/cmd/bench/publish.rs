@@ -1,7 +1,8 @@
 //! Publishing: as fast as the server answers, or at a rate.
 //!
-//! With a rate each message has a moment at which it is due, and that moment is stamped, not the one at which it could be
-//! sent: a server that answers late makes the messages behind it late, and their latency says so (no coordinated omission).
+//! With a rate each message has a moment at which it is due, and that moment is stamped, not the
+//! one at which it could be sent: a server that answers late makes the messages behind it late, and
+//! their latency says so (no coordinated omission).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -55,7 +56,12 @@ pub(super) struct Posted {
 
 impl Posted {
     pub(super) fn new(channels: usize, start: u64) -> Self {
-        Self { start, counts: RefCell::new(vec![0; channels]), series: RefCell::default(), behind: Cell::new(0) }
+        Self {
+            start,
+            counts: RefCell::new(vec![0; channels]),
+            series: RefCell::default(),
+            behind: Cell::new(0),
+        }
     }
 
     /// Messages of each channel.
@@ -73,12 +79,20 @@ impl Posted {
         let counts = self.counts.borrow();
         let channels = counts.len();
         // Subscriber n follows channel n % channels.
-        counts.iter().enumerate().map(|(channel, count)| count * ((subscribers + channels - 1 - channel) / channels) as u64).sum()
+        counts
+            .iter()
+            .enumerate()
+            .map(|(channel, count)| {
+                count * ((subscribers + channels - 1 - channel) / channels) as u64
+            })
+            .sum()
     }
 
     fn taken(&self, channel: usize) {
         self.counts.borrow_mut()[channel] += 1;
-        self.series.borrow_mut().enter(clock::now().saturating_sub(self.start), 0);
+        self.series
+            .borrow_mut()
+            .enter(clock::now().saturating_sub(self.start), 0);
     }
 }
 
@@ -86,7 +100,12 @@ impl Posted {
 ///
 /// # Errors
 /// What the first failing publisher met.
-pub(super) async fn publish(load: &Load, target: &Target, urls: &Rc<[Url]>, posted: &Rc<Posted>) -> anyhow::Result<()> {
+pub(super) async fn publish(
+    load: &Load,
+    target: &Target,
+    urls: &Rc<[Url]>,
+    posted: &Rc<Posted>,
+) -> anyhow::Result<()> {
     let buffer: Rc<Buffer> = Rc::new(RefCell::new(vec![0; BUFFER_BYTES]));
     let alarm = load.rate.map(|_| Alarm::new()).transpose()?;
     let mut publishers = JoinSet::new();
@@ -103,7 +122,8 @@ pub(super) async fn publish(load: &Load, target: &Target, urls: &Rc<[Url]>, post
         publishers.spawn_local(task.run());
     }
     while let Some(result) = publishers.join_next().await {
-        result.unwrap_or_else(|error| Err(Error::Request(format!("a publisher failed: {error}"))))?;
+        result
+            .unwrap_or_else(|error| Err(Error::Request(format!("a publisher failed: {error}"))))?;
     }
     Ok(())
 }
@@ -119,11 +139,14 @@ struct Task {
 }
 
 impl Task {
-    /// Publishes one publisher's share: of each channel's messages every `publishers`-th, the channels in turn.
+    /// Publishes one publisher's share: of each channel's messages every `publishers`-th, the
+    /// channels in turn.
     async fn run(mut self) -> Result<(), Error> {
         let (publishers, urls) = (self.load.publishers, Rc::clone(&self.urls));
         let share = match self.load.end {
-            End::Messages(messages) => (messages as usize + publishers - 1 - self.number) / publishers,
+            End::Messages(messages) => {
+                (messages as usize + publishers - 1 - self.number) / publishers
+            }
             End::WarmUp(_) => usize::MAX,
         };
         let mut turn = self.number as u64;
@@ -142,7 +165,9 @@ impl Task {
 
     /// Waits until the message is due and returns when that is.
     async fn due(&self, turn: u64) -> u64 {
-        let (Some(rate), Some(alarm)) = (self.load.rate, &self.alarm) else { return clock::now() };
+        let (Some(rate), Some(alarm)) = (self.load.rate, &self.alarm) else {
+            return clock::now();
+        };
         let mut due = self.load.first + (turn as f64 * 1e9 / rate) as u64;
         if let End::WarmUp(end) = self.load.end {
             due = due.min(end);
@@ -151,13 +176,34 @@ impl Task {
         due
     }
 
-    async fn post(&mut self, channel: usize, url: &Url, sequence: u32, due_nanos: u64) -> Result<(), Error> {
+    async fn post(
+        &mut self,
+        channel: usize,
+        url: &Url,
+        sequence: u32,
+        due_nanos: u64,
+    ) -> Result<(), Error> {
         let is_warm_up = matches!(self.load.end, End::WarmUp(_));
-        let stamp = Stamp { publisher: self.number as u16, sequence, due_nanos, is_warm_up };
+        let stamp = Stamp {
+            publisher: self.number as u16,
+            sequence,
+            due_nanos,
+            is_warm_up,
+        };
         let behind = clock::now().saturating_sub(due_nanos);
         self.posted.behind.set(self.posted.behind.get().max(behind));
-        let answered = timeout(self.load.timeout, self.publisher.post(url, &stamp.text(self.load.size), &self.buffer)).await;
-        answered.unwrap_or_else(|_| Err(Error::TimedOut { url: shown(url), after: self.load.timeout }))?;
+        let answered = timeout(
+            self.load.timeout,
+            self.publisher
+                .post(url, &stamp.text(self.load.size), &self.buffer),
+        )
+        .await;
+        answered.unwrap_or_else(|_| {
+            Err(Error::TimedOut {
+                url: shown(url),
+                after: self.load.timeout,
+            })
+        })?;
         self.posted.taken(channel);
         Ok(())
     }

@@ -56,7 +56,8 @@ pub(super) struct Report {
     pub published: u64,
     /// Time from the first publish to the last acknowledgement.
     pub publish_seconds: f64,
-    /// Longest time by which a message was sent after it was due: how far the load fell behind its rate.
+    /// Longest time by which a message was sent after it was due: how far the load fell behind its
+    /// rate.
     pub behind_ms: f64,
     /// Acknowledged messages times their subscribers.
     pub expected: u64,
@@ -157,7 +158,12 @@ pub(super) struct Measured<'a> {
 }
 
 impl Report {
-    pub(super) fn new(measured: &Measured<'_>, books: &Books, posted: &Posted, warm_up_published: u64) -> Self {
+    pub(super) fn new(
+        measured: &Measured<'_>,
+        books: &Books,
+        posted: &Posted,
+        warm_up_published: u64,
+    ) -> Self {
         let args = measured.args;
         let seconds = clock::seconds(books.last_delivery.saturating_sub(measured.first));
         Self {
@@ -185,7 +191,11 @@ impl Report {
             expected: posted.expected(args.subscribers),
             delivered: books.delivered,
             seconds: rounded(seconds),
-            deliveries_per_second: if seconds > 0.0 { rounded(books.delivered as f64 / seconds) } else { 0.0 },
+            deliveries_per_second: if seconds > 0.0 {
+                rounded(books.delivered as f64 / seconds)
+            } else {
+                0.0
+            },
             latency_ms: Latency::of(&books.latency),
             lost: books.lost,
             duplicated: books.duplicated,
@@ -194,7 +204,11 @@ impl Report {
             disconnected: books.disconnected,
             histogram: histogram(&books.latency),
             percentiles: percentiles(&books.latency),
-            timeline: Timeline::new(measured.first - measured.start, &books.series, &posted.series.borrow()),
+            timeline: Timeline::new(
+                measured.first - measured.start,
+                &books.series,
+                &posted.series.borrow(),
+            ),
         }
     }
 
@@ -244,23 +258,39 @@ impl Timeline {
     /// From the first measured message on; both series begin with the run.
     fn new(first: u64, delivered: &Series, published: &Series) -> Self {
         let width = delivered.width_nanos.max(published.width_nanos);
-        let (delivered, published) = (delivered.clone().widened(width), published.clone().widened(width));
+        let (delivered, published) = (
+            delivered.clone().widened(width),
+            published.clone().widened(width),
+        );
         let skipped = (first / width) as usize;
-        let (delivered, published) = (delivered.steps.get(skipped..).unwrap_or(&[]), published.steps.get(skipped..).unwrap_or(&[]));
+        let (delivered, published) = (
+            delivered.steps.get(skipped..).unwrap_or(&[]),
+            published.steps.get(skipped..).unwrap_or(&[]),
+        );
         let milliseconds = |nanos: f64| rounded(nanos / 1e6);
         Self {
             step_seconds: clock::seconds(width),
             published: published.iter().map(|step| step.count).collect(),
             delivered: delivered.iter().map(|step| step.count).collect(),
-            mean_ms: delivered.iter().map(|step| milliseconds(step.sum_nanos as f64 / step.count.max(1) as f64)).collect(),
-            max_ms: delivered.iter().map(|step| milliseconds(step.max_nanos as f64)).collect(),
+            mean_ms: delivered
+                .iter()
+                .map(|step| milliseconds(step.sum_nanos as f64 / step.count.max(1) as f64))
+                .collect(),
+            max_ms: delivered
+                .iter()
+                .map(|step| milliseconds(step.max_nanos as f64))
+                .collect(),
         }
     }
 }
 
-/// Bars whose bounds follow each other by 1, 2, 5, 10, so that a long tail is seen as well as the bulk.
+/// Bars whose bounds follow each other by 1, 2, 5, 10, so that a long tail is seen as well as the
+/// bulk.
 fn histogram(latencies: &Latencies) -> Vec<Bar> {
-    let bound = |index: i32| [1.0, 1.5, 2.0, 3.0, 5.0, 7.0][index.rem_euclid(6) as usize] * 10_f64.powi(index.div_euclid(6));
+    let bound = |index: i32| {
+        [1.0, 1.5, 2.0, 3.0, 5.0, 7.0][index.rem_euclid(6) as usize]
+            * 10_f64.powi(index.div_euclid(6))
+    };
     let mut bars: Vec<Bar> = Vec::new();
     // A microsecond is below anything that goes over a network.
     let mut index = -18;
@@ -269,17 +299,31 @@ fn histogram(latencies: &Latencies) -> Vec<Bar> {
         while bound(index + 1) < ms {
             index += 1;
             if !bars.is_empty() {
-                bars.push(Bar { from_ms: bound(index), to_ms: bound(index + 1), count: 0 });
+                bars.push(Bar {
+                    from_ms: bound(index),
+                    to_ms: bound(index + 1),
+                    count: 0,
+                });
             }
         }
         if bars.is_empty() {
-            bars.push(Bar { from_ms: if index == -18 { 0.0 } else { bound(index) }, to_ms: bound(index + 1), count: 0 });
+            bars.push(Bar {
+                from_ms: if index == -18 { 0.0 } else { bound(index) },
+                to_ms: bound(index + 1),
+                count: 0,
+            });
         }
         if let Some(bar) = bars.last_mut() {
             bar.count += count;
         }
     }
-    bars.into_iter().map(|bar| Bar { from_ms: rounded(bar.from_ms), to_ms: rounded(bar.to_ms), count: bar.count }).collect()
+    bars.into_iter()
+        .map(|bar| Bar {
+            from_ms: rounded(bar.from_ms),
+            to_ms: rounded(bar.to_ms),
+            count: bar.count,
+        })
+        .collect()
 }
 
 fn percentiles(latencies: &Latencies) -> Vec<Percentile> {
@@ -289,9 +333,18 @@ fn percentiles(latencies: &Latencies) -> Vec<Percentile> {
     // Nothing finer than one of all deliveries.
     let finest = 1.0 - 1.0 / latencies.len() as f64;
     let coarse = (0..10).map(|tenth| f64::from(tenth) / 10.0);
-    let fine = (1..8).flat_map(|digits| [0.25, 0.5, 0.75, 1.0].map(|part| 1.0 - 10_f64.powi(-digits) * (1.0 - 0.9 * part)));
-    let quantiles = coarse.chain(fine.filter(|quantile| *quantile <= finest)).chain([1.0]);
-    quantiles.map(|quantile| Percentile { quantile: (quantile * 1e9).round() / 1e9, ms: latencies.at(quantile) }).collect()
+    let fine = (1..8).flat_map(|digits| {
+        [0.25, 0.5, 0.75, 1.0].map(|part| 1.0 - 10_f64.powi(-digits) * (1.0 - 0.9 * part))
+    });
+    let quantiles = coarse
+        .chain(fine.filter(|quantile| *quantile <= finest))
+        .chain([1.0]);
+    quantiles
+        .map(|quantile| Percentile {
+            quantile: (quantile * 1e9).round() / 1e9,
+            ms: latencies.at(quantile),
+        })
+        .collect()
 }
 
 /// The name of a mode as on the command line.
@@ -317,12 +370,29 @@ mod tests {
     #[test]
     fn bars_hold_everything_once() {
         let mut latencies = Latencies::default();
-        [100_000, 120_000, 149_000, 2_500_000, 2_600_000, 90_000_000].iter().for_each(|nanos| latencies.record(*nanos));
+        [100_000, 120_000, 149_000, 2_500_000, 2_600_000, 90_000_000]
+            .iter()
+            .for_each(|nanos| latencies.record(*nanos));
         let bars = histogram(&latencies);
         assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), 6);
-        assert!(bars.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms), "{bars:?}");
-        let full: Vec<_> = bars.iter().filter(|bar| bar.count > 0).map(|bar| (bar.from_ms, bar.to_ms, bar.count)).collect();
-        assert_eq!(full, [(0.07, 0.1, 0), (0.1, 0.15, 3), (2.0, 3.0, 2), (70.0, 100.0, 1)][1..]);
+        assert!(
+            bars.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms),
+            "{bars:?}"
+        );
+        let full: Vec<_> = bars
+            .iter()
+            .filter(|bar| bar.count > 0)
+            .map(|bar| (bar.from_ms, bar.to_ms, bar.count))
+            .collect();
+        assert_eq!(
+            full,
+            [
+                (0.07, 0.1, 0),
+                (0.1, 0.15, 3),
+                (2.0, 3.0, 2),
+                (70.0, 100.0, 1)
+            ][1..]
+        );
         assert_eq!(histogram(&Latencies::default()), []);
     }
 
@@ -331,7 +401,15 @@ mod tests {
         let mut latencies = Latencies::default();
         (1..=1000).for_each(|n| latencies.record(n * 1000));
         let curve = percentiles(&latencies);
-        assert!(curve.windows(2).all(|pair| pair[0].quantile < pair[1].quantile && pair[0].ms <= pair[1].ms), "{curve:?}");
-        assert_eq!(curve.last().map(|point| (point.quantile, point.ms)), Some((1.0, latencies.max())));
+        assert!(
+            curve
+                .windows(2)
+                .all(|pair| pair[0].quantile < pair[1].quantile && pair[0].ms <= pair[1].ms),
+            "{curve:?}"
+        );
+        assert_eq!(
+            curve.last().map(|point| (point.quantile, point.ms)),
+            Some((1.0, latencies.max()))
+        );
     }
 }

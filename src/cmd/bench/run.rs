@@ -1,4 +1,5 @@
-//! The course of a run: connect all, wait until the server has them, warm up, publish, wait for the deliveries.
+//! The course of a run: connect all, wait until the server has them, warm up, publish, wait for the
+//! deliveries.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -73,7 +74,9 @@ impl Crowd {
     pub(super) fn tally(&self) -> Tally {
         match self {
             Self::Here(share) => share.state.tally(),
-            Self::Workers(workers) => workers.iter().fold(Tally::default(), |sum, worker| sum.plus(&worker.tally())),
+            Self::Workers(workers) => workers
+                .iter()
+                .fold(Tally::default(), |sum, worker| sum.plus(&worker.tally())),
         }
     }
 
@@ -81,7 +84,10 @@ impl Crowd {
     fn take_failure(&self) -> Option<anyhow::Error> {
         match self {
             Self::Here(share) => share.state.take_failure().map(anyhow::Error::new),
-            Self::Workers(workers) => workers.iter().find_map(Worker::take_failure).map(anyhow::Error::new),
+            Self::Workers(workers) => workers
+                .iter()
+                .find_map(Worker::take_failure)
+                .map(anyhow::Error::new),
         }
     }
 
@@ -99,7 +105,8 @@ impl Crowd {
     }
 }
 
-/// Measures, and tidies up however that ends; `None` if it was interrupted before anything was published.
+/// Measures, and tidies up however that ends; `None` if it was interrupted before anything was
+/// published.
 ///
 /// # Errors
 /// When subscribers cannot connect in time, or a message is refused.
@@ -108,14 +115,39 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
     let endpoints = detected(&client, args.server.endpoints(url)?, args.mode).await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
     let sources = limits::usable_sources(&args.bind, &target)?;
-    let prefix = format!("bench-{}-{:x}-", std::process::id(), crate::message::unix_now());
-    let of = args.processes.number(args.subscribers, target.is_loopback() || !sources.is_empty());
-    let part = Part { index: 0, of, start: clock::now(), prefix, sources: Vec::new() };
-    let run = Run { args, endpoints, target, client, sources, part, has_begun: Cell::new(false) };
+    let prefix = format!(
+        "bench-{}-{:x}-",
+        std::process::id(),
+        crate::message::unix_now()
+    );
+    let of = args.processes.number(
+        args.subscribers,
+        target.is_loopback() || !sources.is_empty(),
+    );
+    let part = Part {
+        index: 0,
+        of,
+        start: clock::now(),
+        prefix,
+        sources: Vec::new(),
+    };
+    let run = Run {
+        args,
+        endpoints,
+        target,
+        client,
+        sources,
+        part,
+        has_begun: Cell::new(false),
+    };
     if run.target.is_tcp() {
         run.origin().check_ports()?;
     }
-    limits::raise_open_files(if of == 1 { args.subscribers + args.publishers } else { args.publishers })?;
+    limits::raise_open_files(if of == 1 {
+        args.subscribers + args.publishers
+    } else {
+        args.publishers
+    })?;
     let outcome = tokio::select! {
         outcome = run.measure() => outcome.map(Some),
         result = run.interrupted_before() => result.map(|()| None),
@@ -128,16 +160,36 @@ pub(super) async fn run(args: &Args, url: &str) -> anyhow::Result<Option<Outcome
     outcome
 }
 
-/// The URLs of the server; those of nchan if nothing is at the built-in paths and it turns out to be one.
-pub(super) async fn detected(client: &Http, endpoints: Endpoints, mode: Mode) -> Result<Endpoints, Error> {
+/// The URLs of the server; those of nchan if nothing is at the built-in paths and it turns out to
+/// be one.
+pub(super) async fn detected(
+    client: &Http,
+    endpoints: Endpoints,
+    mode: Mode,
+) -> Result<Endpoints, Error> {
     let url = endpoints.subscribe(mode, PROBED_CHANNEL)?;
-    let answer = client.request(Method::OPTIONS, &url, HeaderMap::new(), None, Some(DELETE_TIMEOUT)).await;
+    let answer = client
+        .request(
+            Method::OPTIONS,
+            &url,
+            HeaderMap::new(),
+            None,
+            Some(DELETE_TIMEOUT),
+        )
+        .await;
     // nginx rejects the method where it would look for a file.
-    let is_missing = |status| matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+    let is_missing = |status| {
+        matches!(
+            status,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        )
+    };
     if !answer.is_ok_and(|response| is_missing(response.status())) {
         return Ok(endpoints);
     }
-    Ok(usual_paths(client, &endpoints, PROBED_CHANNEL).await?.map_or(endpoints, |(found, _)| found))
+    Ok(usual_paths(client, &endpoints, PROBED_CHANNEL)
+        .await?
+        .map_or(endpoints, |(found, _)| found))
 }
 
 impl Run<'_> {
@@ -146,18 +198,30 @@ impl Run<'_> {
         let crowd = Rc::new(self.crowd()?);
         self.connect(&crowd).await?;
         let connect_nanos = clock::now() - start;
-        let urls: Result<Vec<Url>, Error> = (0..args.channels).map(|number| self.endpoints.publish(&self.part.channel(number))).collect();
+        let urls: Result<Vec<Url>, Error> = (0..args.channels)
+            .map(|number| self.endpoints.publish(&self.part.channel(number)))
+            .collect();
         let urls: Rc<[Url]> = urls?.into();
         let warm = Rc::new(Posted::new(args.channels, start));
         if let Some(time) = args.warm_up {
             let progress = Progress::warming(&crowd);
-            publish(&self.load(End::WarmUp(clock::now() + clock::nanos(time))), &self.target, &urls, &warm).await?;
-            self.wait(&crowd, |tally| tally.warmed >= warm.expected(args.subscribers)).await;
+            publish(
+                &self.load(End::WarmUp(clock::now() + clock::nanos(time))),
+                &self.target,
+                &urls,
+                &warm,
+            )
+            .await?;
+            self.wait(&crowd, |tally| {
+                tally.warmed >= warm.expected(args.subscribers)
+            })
+            .await;
             drop(progress);
         }
         let posted = Rc::new(Posted::new(args.channels, start));
         let load = self.load(End::Messages(args.messages));
-        let progress = Progress::delivering(&crowd, u64::from(args.messages) * args.subscribers as u64);
+        let progress =
+            Progress::delivering(&crowd, u64::from(args.messages) * args.subscribers as u64);
         self.has_begun.set(true);
         let mut stop = std::pin::pin!(interrupted());
         let (mut unanswered, mut is_interrupted) = (None, false);
@@ -173,7 +237,9 @@ impl Run<'_> {
             }
         }
         let publish_nanos = clock::now() - load.first;
-        let delivered = self.wait(&crowd, |tally| tally.delivered >= posted.expected(args.subscribers));
+        let delivered = self.wait(&crowd, |tally| {
+            tally.delivered >= posted.expected(args.subscribers)
+        });
         if is_interrupted {
             // What is under way is not lost.
             let _ = timeout(UNDER_WAY, delivered).await;
@@ -187,63 +253,122 @@ impl Run<'_> {
             }
         }
         drop(progress);
-        let due: Vec<u64> = posted.counts().iter().zip(warm.counts()).map(|(count, warm)| count + warm).collect();
+        let due: Vec<u64> = posted
+            .counts()
+            .iter()
+            .zip(warm.counts())
+            .map(|(count, warm)| count + warm)
+            .collect();
         let books = crowd.books(&due).await?;
-        let measured =
-            Measured { args, base: self.endpoints.base(), processes: self.part.of, start, connect_nanos, first: load.first, publish_nanos };
+        let measured = Measured {
+            args,
+            base: self.endpoints.base(),
+            processes: self.part.of,
+            start,
+            connect_nanos,
+            first: load.first,
+            publish_nanos,
+        };
         let report = Report::new(&measured, &books, &posted, warm.total());
         if let Some(error) = crowd.take_failure() {
             // Nothing was lost that could have been delivered: the mode is not there.
             if report.delivered == 0 && exit::of(&error) == Code::Http {
                 return Err(error);
             }
-            note(format_args!("{} of {} subscribers were disconnected; the first one: {error:#}", report.disconnected, report.subscribers));
+            note(format_args!(
+                "{} of {} subscribers were disconnected; the first one: {error:#}",
+                report.disconnected, report.subscribers
+            ));
         }
-        Ok(Outcome { report, unanswered, is_interrupted })
+        Ok(Outcome {
+            report,
+            unanswered,
+            is_interrupted,
+        })
     }
 
     /// Returns when a signal comes before there is anything to report.
     async fn interrupted_before(&self) -> anyhow::Result<()> {
         interrupted().await?;
-        if self.has_begun.get() { std::future::pending().await } else { Ok(()) }
+        if self.has_begun.get() {
+            std::future::pending().await
+        } else {
+            Ok(())
+        }
     }
 
     fn load(&self, end: End) -> Load {
-        let Args { publishers, size, rate, timeout, .. } = *self.args;
-        Load { publishers, size, rate, timeout, end, first: clock::now() }
+        let Args {
+            publishers,
+            size,
+            rate,
+            timeout,
+            ..
+        } = *self.args;
+        Load {
+            publishers,
+            size,
+            rate,
+            timeout,
+            end,
+            first: clock::now(),
+        }
     }
 
     fn origin(&self) -> limits::Origin<'_> {
-        limits::Origin { subscribers: self.args.subscribers, given: &self.sources, is_loopback: self.target.is_loopback() }
+        limits::Origin {
+            subscribers: self.args.subscribers,
+            given: &self.sources,
+            is_loopback: self.target.is_loopback(),
+        }
     }
 
     /// Starts the subscribers, here or in processes of their own.
     fn crowd(&self) -> anyhow::Result<Crowd> {
         let part = |index: usize| {
             let sources = self.origin().sources(index, self.part.of);
-            Part { index, sources, ..self.part.clone() }
+            Part {
+                index,
+                sources,
+                ..self.part.clone()
+            }
         };
         if self.part.of == 1 {
-            return Share::start(self.args, part(0), &self.endpoints, self.target.clone()).map(Crowd::Here);
+            return Share::start(self.args, part(0), &self.endpoints, self.target.clone())
+                .map(Crowd::Here);
         }
-        (0..self.part.of).map(|index| Worker::start(&part(index))).collect::<Result<_, _>>().map(Crowd::Workers)
+        (0..self.part.of)
+            .map(|index| Worker::start(&part(index)))
+            .collect::<Result<_, _>>()
+            .map(Crowd::Workers)
     }
 
     /// Returns when the server has all subscribers.
     async fn connect(&self, crowd: &Rc<Crowd>) -> anyhow::Result<()> {
         let progress = Progress::connecting(crowd, self.args.subscribers as u64);
         // Connections at a rate take their time, whatever the server does.
-        let pace = self.args.connect_rate.map_or(0.0, |rate| self.args.subscribers as f64 / rate);
+        let pace = self
+            .args
+            .connect_rate
+            .map_or(0.0, |rate| self.args.subscribers as f64 / rate);
         let limit = self.args.timeout + Duration::from_secs_f64(pace.min(1e9));
         let confirmed = timeout(limit, self.confirm(crowd)).await;
         drop(progress);
-        confirmed.unwrap_or_else(|_| Err(Error::TimedOut { url: self.endpoints.base(), after: limit }.into()))
+        confirmed.unwrap_or_else(|_| {
+            Err(Error::TimedOut {
+                url: self.endpoints.base(),
+                after: limit,
+            }
+            .into())
+        })
     }
 
-    /// Waits until the server counts all subscribers. One that does not count them must have answered all, which long-polling
-    /// cannot show.
+    /// Waits until the server counts all subscribers. One that does not count them must have
+    /// answered all, which long-polling cannot show.
     async fn confirm(&self, crowd: &Crowd) -> anyhow::Result<()> {
-        let url = self.endpoints.statistics(Some(&format!("{}*", self.part.prefix)))?;
+        let url = self
+            .endpoints
+            .statistics(Some(&format!("{}*", self.part.prefix)))?;
         let wanted = self.args.subscribers;
         let mut counts = true;
         loop {
@@ -258,7 +383,10 @@ impl Run<'_> {
                     None => counts = false,
                 }
             }
-            if !counts && tally.asked == wanted && (tally.answered == wanted || self.args.mode == Mode::Lp) {
+            if !counts
+                && tally.asked == wanted
+                && (tally.answered == wanted || self.args.mode == Mode::Lp)
+            {
                 note(format_args!(
                     "{} shows no statistics, so the server's count of subscribers is not checked (see --stats-path)",
                     shown(&url)
@@ -269,7 +397,8 @@ impl Run<'_> {
         }
     }
 
-    /// Subscribers as the statistics of this server tell, or else the publisher location of each channel, as in nchan.
+    /// Subscribers as the statistics of this server tell, or else the publisher location of each
+    /// channel, as in nchan.
     async fn count(&self, url: &Url) -> anyhow::Result<Option<u64>> {
         match statistics::fetch(&self.client, url, self.args.timeout).await {
             Ok(body) => {
@@ -282,7 +411,9 @@ impl Run<'_> {
         }
         let mut sum = 0;
         for number in 0..self.args.channels {
-            let Some(count) = self.count_channel(number).await? else { return Ok(None) };
+            let Some(count) = self.count_channel(number).await? else {
+                return Ok(None);
+            };
             sum += count;
         }
         Ok(Some(sum))
@@ -311,9 +442,12 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves no messages behind, as far as the server lets us: a publisher location need not be an admin's.
+    /// Leaves no messages behind, as far as the server lets us: a publisher location need not be an
+    /// admin's.
     async fn delete_channels(&self) {
-        let channels: Vec<String> = (0..self.args.channels).map(|number| self.part.channel(number)).collect();
+        let channels: Vec<String> = (0..self.args.channels)
+            .map(|number| self.part.channel(number))
+            .collect();
         for some in channels.chunks(DELETED_TOGETHER) {
             match self.delete(&some.join("/")).await {
                 Some(StatusCode::NOT_FOUND) if some.len() > 1 => {
@@ -333,7 +467,10 @@ impl Run<'_> {
         let url = self.endpoints.publish(channels).ok()?;
         let mut headers = HeaderMap::new();
         headers.insert("Accept", HeaderValue::from_static("application/json"));
-        let answer = self.client.request(Method::DELETE, &url, headers, None, Some(DELETE_TIMEOUT)).await;
+        let answer = self
+            .client
+            .request(Method::DELETE, &url, headers, None, Some(DELETE_TIMEOUT))
+            .await;
         answer.ok().map(|answer| answer.status())
     }
 }

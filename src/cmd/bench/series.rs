@@ -27,7 +27,10 @@ pub(super) struct Series {
 
 impl Default for Series {
     fn default() -> Self {
-        Self { width_nanos: STEP_NANOS, steps: Vec::new() }
+        Self {
+            width_nanos: STEP_NANOS,
+            steps: Vec::new(),
+        }
     }
 }
 
@@ -49,7 +52,11 @@ impl Series {
         if self.steps.len() <= number {
             self.steps.resize(number + 1, Step::default());
         }
-        self.steps[number].add(Step { count: 1, sum_nanos: latency_nanos, max_nanos: latency_nanos });
+        self.steps[number].add(Step {
+            count: 1,
+            sum_nanos: latency_nanos,
+            max_nanos: latency_nanos,
+        });
     }
 
     /// Adds what another process saw, from the same beginning.
@@ -63,7 +70,10 @@ impl Series {
         if self.steps.len() < other.steps.len() {
             self.steps.resize(other.steps.len(), Step::default());
         }
-        self.steps.iter_mut().zip(other.steps).for_each(|(step, other)| step.add(other));
+        self.steps
+            .iter_mut()
+            .zip(other.steps)
+            .for_each(|(step, other)| step.add(other));
     }
 
     /// The same in steps of at least this width.
@@ -100,6 +110,9 @@ mod tests {
         long.merge(short);
         assert_eq!(long, other);
         assert_eq!(long.steps.iter().map(|step| step.count).sum::<u64>(), 5007);
-        assert_eq!(long.steps.iter().map(|step| step.max_nanos).max(), Some(9006));
+        assert_eq!(
+            long.steps.iter().map(|step| step.max_nanos).max(),
+            Some(9006)
+        );
     }
 }

@@ -62,12 +62,23 @@ impl Share {
     ///
     /// # Errors
     /// When there are no URLs for the channels.
-    pub(super) fn start(args: &Args, part: Part, endpoints: &Endpoints, target: Target) -> anyhow::Result<Self> {
-        let urls: Result<Vec<Url>, _> = (0..args.channels).map(|number| endpoints.subscribe(args.mode, &part.channel(number))).collect();
+    pub(super) fn start(
+        args: &Args,
+        part: Part,
+        endpoints: &Endpoints,
+        target: Target,
+    ) -> anyhow::Result<Self> {
+        let urls: Result<Vec<Url>, _> = (0..args.channels)
+            .map(|number| endpoints.subscribe(args.mode, &part.channel(number)))
+            .collect();
         let crowd = Rc::new(Crowd {
             urls: urls?,
             target: target.from_sources(Sources::new(part.sources.clone())),
-            turns: Semaphore::new(if args.storm { Semaphore::MAX_PERMITS } else { CONNECTING }),
+            turns: Semaphore::new(if args.storm {
+                Semaphore::MAX_PERMITS
+            } else {
+                CONNECTING
+            }),
             mode: args.mode,
             nanos_between: args.connect_rate.map(|rate| 1e9 / rate),
             start: part.start,
@@ -79,13 +90,23 @@ impl Share {
             let (state, crowd) = (Rc::clone(&state), Rc::clone(&crowd));
             subscribers.spawn_local(async move { crowd.subscribe(own, number, &state).await });
         }
-        Ok(Self { part, channels: args.channels, state, _subscribers: subscribers })
+        Ok(Self {
+            part,
+            channels: args.channels,
+            state,
+            _subscribers: subscribers,
+        })
     }
 
     /// Closes the books, given how many messages each channel had.
     pub(super) fn books(&self, published: &[u64]) -> Books {
         let (part, channels) = (&self.part, self.channels);
-        self.state.books(|own| published.get((part.index + own * part.of) % channels).copied().unwrap_or(0))
+        self.state.books(|own| {
+            published
+                .get((part.index + own * part.of) % channels)
+                .copied()
+                .unwrap_or(0)
+        })
     }
 }
 
@@ -105,13 +126,21 @@ impl Crowd {
             Some(between) => {
                 let due = self.start + (between * number as f64) as u64;
                 // A timer of the runtime: ten thousand exact ones would cost as many files.
-                tokio::time::sleep(std::time::Duration::from_nanos(due.saturating_sub(clock::now()))).await;
+                tokio::time::sleep(std::time::Duration::from_nanos(
+                    due.saturating_sub(clock::now()),
+                ))
+                .await;
                 Some(due)
             }
             None => None,
         };
         let turn = self.turns.acquire().await.ok();
-        let entry = Entry::new(state, own, started.unwrap_or_else(clock::now), self.mode == Mode::Lp);
+        let entry = Entry::new(
+            state,
+            own,
+            started.unwrap_or_else(clock::now),
+            self.mode == Mode::Lp,
+        );
         let mut entry = Turn { entry, turn };
         let url = &self.urls[number % self.urls.len()];
         if let Err(error) = follow(&self.target, url, self.mode, &mut entry, &state.buffer).await {

@@ -1,5 +1,5 @@
-//! The messages of `bench`: each carries who published it, its number and when it was due, and is found again in whatever
-//! a location's template makes of it. Pure.
+//! The messages of `bench`: each carries who published it, its number and when it was due, and is
+//! found again in whatever a location's template makes of it. Pure.
 
 use memchr::memmem;
 
@@ -35,7 +35,13 @@ impl Stamp {
     pub fn text(&self, size: usize) -> Vec<u8> {
         let mut text = vec![PADDING; size.saturating_sub(STAMP_BYTES)];
         let publisher = self.publisher | if self.is_warm_up { WARM_UP } else { 0 };
-        text.extend_from_slice(format!("@@{publisher:04x}{:08x}{:016x}@@", self.sequence, self.due_nanos).as_bytes());
+        text.extend_from_slice(
+            format!(
+                "@@{publisher:04x}{:08x}{:016x}@@",
+                self.sequence, self.due_nanos
+            )
+            .as_bytes(),
+        );
         text
     }
 
@@ -76,7 +82,10 @@ impl Scanner {
     /// A scanner for messages of `size` bytes.
     #[must_use]
     pub fn new(size: usize) -> Self {
-        Self { size, held: Vec::new() }
+        Self {
+            size,
+            held: Vec::new(),
+        }
     }
 
     /// Takes the next bytes; `found` gets each message.
@@ -109,7 +118,11 @@ fn scan_all(bytes: &[u8], size: usize, found: &mut impl FnMut(Found)) -> usize {
         match Stamp::parse(&bytes[at..]) {
             Some(stamp) => {
                 let lead = &bytes[rest..at];
-                found(Found { stamp, id: message_id(lead), is_intact: is_padded(lead, size.saturating_sub(STAMP_BYTES)) });
+                found(Found {
+                    stamp,
+                    id: message_id(lead),
+                    is_intact: is_padded(lead, size.saturating_sub(STAMP_BYTES)),
+                });
                 rest = at + STAMP_BYTES;
                 from = rest;
             }
@@ -126,17 +139,27 @@ fn hold(held: &mut Vec<u8>, rest: &[u8]) {
     }
 }
 
-/// True if `lead` ends in exactly so many bytes of padding. (A template that has one right before the text is not seen.)
+/// True if `lead` ends in exactly so many bytes of padding. (A template that has one right before
+/// the text is not seen.)
 fn is_padded(lead: &[u8], length: usize) -> bool {
-    let Some(start) = lead.len().checked_sub(length) else { return false };
+    let Some(start) = lead.len().checked_sub(length) else {
+        return false;
+    };
     lead[start..].iter().all(|byte| *byte == PADDING) && !lead[..start].ends_with(&[PADDING])
 }
 
 fn message_id(lead: &[u8]) -> Option<u64> {
     const KEY: &[u8] = b"\"id\":";
     let after = &lead[memmem::find(lead, KEY)? + KEY.len()..];
-    let digits = after.iter().skip_while(|byte| matches!(byte, b' ' | b'"')).take_while(|byte| byte.is_ascii_digit());
-    digits.fold(None, |id: Option<u64>, digit| id.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+    let digits = after
+        .iter()
+        .skip_while(|byte| matches!(byte, b' ' | b'"'))
+        .take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |id: Option<u64>, digit| {
+        id.unwrap_or(0)
+            .checked_mul(10)?
+            .checked_add(u64::from(digit - b'0'))
+    })
 }
 
 #[cfg(test)]
@@ -145,14 +168,23 @@ mod tests {
 
     #[test]
     fn stamps_are_found_wherever_the_bytes_were_cut() {
-        let stamps: Vec<Stamp> =
-            (0..5).map(|n| Stamp { publisher: 3, sequence: n, due_nanos: u64::from(n) << 40, is_warm_up: n % 2 == 0 }).collect();
+        let stamps: Vec<Stamp> = (0..5)
+            .map(|n| Stamp {
+                publisher: 3,
+                sequence: n,
+                due_nanos: u64::from(n) << 40,
+                is_warm_up: n % 2 == 0,
+            })
+            .collect();
         let wire: Vec<u8> = stamps
             .iter()
             .zip(7..)
             .flat_map(|(stamp, id)| {
                 let text = String::from_utf8(stamp.text(100)).expect("ascii");
-                format!("data: {{\"id\":{id},\"channel\":\"c@@d\",\"text\":\"{text}\",\"tag\":1}}\n\n").into_bytes()
+                format!(
+                    "data: {{\"id\":{id},\"channel\":\"c@@d\",\"text\":\"{text}\",\"tag\":1}}\n\n"
+                )
+                .into_bytes()
             })
             .collect();
         for size in 1..wire.len() {
@@ -160,28 +192,51 @@ mod tests {
             for bytes in wire.chunks(size) {
                 scanner.scan(bytes, |message| found.push(message));
             }
-            let expected: Vec<_> =
-                stamps.iter().zip(7..).map(|(stamp, id)| Found { stamp: *stamp, id: Some(id), is_intact: true }).collect();
+            let expected: Vec<_> = stamps
+                .iter()
+                .zip(7..)
+                .map(|(stamp, id)| Found {
+                    stamp: *stamp,
+                    id: Some(id),
+                    is_intact: true,
+                })
+                .collect();
             assert_eq!(found, expected, "{size}");
         }
     }
 
     #[test]
     fn damaged_padding_is_seen() {
-        let text = Stamp { publisher: 1, sequence: 2, due_nanos: 3, is_warm_up: false }.text(100);
+        let text = Stamp {
+            publisher: 1,
+            sequence: 2,
+            due_nanos: 3,
+            is_warm_up: false,
+        }
+        .text(100);
         let other = [&text[..10], b"y", &text[11..]].concat();
-        for (text, is_intact) in
-            [(text.clone(), true), (other, false), (text[1..].to_vec(), false), ([b"x", text.as_slice()].concat(), false)]
-        {
+        for (text, is_intact) in [
+            (text.clone(), true),
+            (other, false),
+            (text[1..].to_vec(), false),
+            ([b"x", text.as_slice()].concat(), false),
+        ] {
             let (mut scanner, mut found) = (Scanner::new(100), Vec::new());
-            scanner.scan(&[b"data: \"", text.as_slice()].concat(), |message| found.push(message.is_intact));
+            scanner.scan(&[b"data: \"", text.as_slice()].concat(), |message| {
+                found.push(message.is_intact)
+            });
             assert_eq!(found, [is_intact]);
         }
     }
 
     #[test]
     fn texts_have_the_size_asked_for() {
-        let stamp = Stamp { publisher: 0, sequence: 0, due_nanos: 0, is_warm_up: false };
+        let stamp = Stamp {
+            publisher: 0,
+            sequence: 0,
+            due_nanos: 0,
+            is_warm_up: false,
+        };
         assert_eq!(stamp.text(100).len(), 100);
         assert_eq!(stamp.text(STAMP_BYTES).len(), STAMP_BYTES);
     }

@@ -76,13 +76,18 @@ impl State {
         }
     }
 
-    /// Closes the books. `due` tells how many messages the subscriber of that number should have got, the warm-up included.
+    /// Closes the books. `due` tells how many messages the subscriber of that number should have
+    /// got, the warm-up included.
     pub(super) fn books(&self, due: impl Fn(usize) -> u64) -> Books {
         let ledgers = self.ledgers.borrow();
         let sum = |count: fn(&Ledger) -> u64| ledgers.iter().map(count).sum::<u64>();
         Books {
             delivered: self.delivered.get(),
-            lost: ledgers.iter().enumerate().map(|(number, ledger)| due(number).saturating_sub(ledger.received())).sum(),
+            lost: ledgers
+                .iter()
+                .enumerate()
+                .map(|(number, ledger)| due(number).saturating_sub(ledger.received()))
+                .sum(),
             duplicated: sum(Ledger::duplicated),
             reordered: sum(Ledger::reordered),
             corrupt: self.corrupt.get(),
@@ -107,13 +112,27 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(state: &'a State, number: usize, started: u64, is_asked_enough: bool) -> Self {
-        Self { state, number, scanner: Scanner::new(state.size), started: Some(started), is_asked_enough }
+    pub(super) fn new(
+        state: &'a State,
+        number: usize,
+        started: u64,
+        is_asked_enough: bool,
+    ) -> Self {
+        Self {
+            state,
+            number,
+            scanner: Scanner::new(state.size),
+            started: Some(started),
+            is_asked_enough,
+        }
     }
 
     fn connected(&mut self) {
         if let Some(started) = self.started.take() {
-            self.state.connecting.borrow_mut().record(clock::now().saturating_sub(started));
+            self.state
+                .connecting
+                .borrow_mut()
+                .record(clock::now().saturating_sub(started));
         }
     }
 }
@@ -134,14 +153,20 @@ impl Sink for Entry<'_> {
     fn data(&mut self, bytes: &[u8]) {
         let state = self.state;
         let now = clock::now();
-        let (mut latencies, mut ledgers, mut series) = (state.latency.borrow_mut(), state.ledgers.borrow_mut(), state.series.borrow_mut());
+        let (mut latencies, mut ledgers, mut series) = (
+            state.latency.borrow_mut(),
+            state.ledgers.borrow_mut(),
+            state.series.borrow_mut(),
+        );
         let ledger = &mut ledgers[self.number];
         self.scanner.scan(bytes, |found| {
             let stamp = found.stamp;
             let before = ledger.received();
             ledger.enter(stamp.line(), stamp.sequence, found.id);
             let new = ledger.received() - before;
-            state.corrupt.set(state.corrupt.get() + u64::from(!found.is_intact));
+            state
+                .corrupt
+                .set(state.corrupt.get() + u64::from(!found.is_intact));
             if stamp.is_warm_up {
                 state.warmed.set(state.warmed.get() + new);
                 return;

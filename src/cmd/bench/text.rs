@@ -38,27 +38,67 @@ fn facts(report: &Report) -> String {
         row("processes", grouped(report.processes as u64));
     }
     row("message size", bytes(report.size as f64));
-    row("connected in", format!("{} s", grouped_f64(report.connect_seconds)));
+    row(
+        "connected in",
+        format!("{} s", grouped_f64(report.connect_seconds)),
+    );
     if report.warm_up_seconds > 0.0 {
-        row("warm-up", format!("{} in {} s", grouped(report.warm_up_published), grouped_f64(report.warm_up_seconds)));
+        row(
+            "warm-up",
+            format!(
+                "{} in {} s",
+                grouped(report.warm_up_published),
+                grouped_f64(report.warm_up_seconds)
+            ),
+        );
     }
-    row("published", format!("{} in {} s", grouped(report.published), grouped_f64(report.publish_seconds)));
+    row(
+        "published",
+        format!(
+            "{} in {} s",
+            grouped(report.published),
+            grouped_f64(report.publish_seconds)
+        ),
+    );
     if let Some(rate) = report.rate {
         row("rate asked for", format!("{}/s", grouped_f64(rate)));
     }
-    row("delivered", format!("{} in {} s", grouped(report.delivered), grouped_f64(report.seconds)));
-    row("deliveries per second", grouped(report.deliveries_per_second.round() as u64));
+    row(
+        "delivered",
+        format!(
+            "{} in {} s",
+            grouped(report.delivered),
+            grouped_f64(report.seconds)
+        ),
+    );
+    row(
+        "deliveries per second",
+        grouped(report.deliveries_per_second.round() as u64),
+    );
     table.render()
 }
 
 /// The percentiles of delivering and of connecting, side by side.
 fn latencies(report: &Report, unicode: bool) -> String {
     let mut table = Table::new(&["latency", "deliver", "connect"]);
-    for ((name, deliver), (_, connect)) in report.latency_ms.values().into_iter().zip(report.connect_ms.values()) {
-        table.row(&[name.to_owned(), milliseconds(deliver, unicode), milliseconds(connect, unicode)]);
+    for ((name, deliver), (_, connect)) in report
+        .latency_ms
+        .values()
+        .into_iter()
+        .zip(report.connect_ms.values())
+    {
+        table.row(&[
+            name.to_owned(),
+            milliseconds(deliver, unicode),
+            milliseconds(connect, unicode),
+        ]);
     }
     if report.rate.is_some() {
-        table.row(&["sent late (max)".to_owned(), milliseconds(report.behind_ms, unicode), String::new()]);
+        table.row(&[
+            "sent late (max)".to_owned(),
+            milliseconds(report.behind_ms, unicode),
+            String::new(),
+        ]);
     }
     table.render()
 }
@@ -71,16 +111,35 @@ fn bars(report: &Report, unicode: bool) -> String {
     let mut rows: Vec<(String, u64)> = Vec::new();
     for (number, bar) in all[skipped..].iter().enumerate() {
         let first = if number == 0 { joined } else { 0 };
-        rows.push((format!("up to {}", milliseconds(bar.to_ms, unicode)), bar.count + first));
+        rows.push((
+            format!("up to {}", milliseconds(bar.to_ms, unicode)),
+            bar.count + first,
+        ));
     }
-    let most = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
-    let (names, counts) = (rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0), grouped(most).len());
+    let most = rows
+        .iter()
+        .map(|(_, count)| *count)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let (names, counts) = (
+        rows.iter()
+            .map(|(name, _)| name.chars().count())
+            .max()
+            .unwrap_or(0),
+        grouped(most).len(),
+    );
     let room = COLUMNS.saturating_sub(names + counts + 12);
     let mut text = String::new();
     for (name, count) in rows {
         let share = count as f64 * 100.0 / report.delivered.max(1) as f64;
         let bar = bar(count as f64 / most as f64, room, unicode);
-        let line = format!("{}  {}  {share:>5.1}%  {}", pad(&name, names, true), pad(&grouped(count), counts, true), bar.cyan());
+        let line = format!(
+            "{}  {}  {share:>5.1}%  {}",
+            pad(&name, names, true),
+            pad(&grouped(count), counts, true),
+            bar.cyan()
+        );
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -110,14 +169,25 @@ fn verdict(report: &Report, unicode: bool) -> String {
         grouped(report.corrupt),
         grouped(report.disconnected)
     );
-    let expected = format!("{} of {} deliveries", grouped(report.delivered), grouped(report.expected));
+    let expected = format!(
+        "{} of {} deliveries",
+        grouped(report.delivered),
+        grouped(report.expected)
+    );
     let (mark, is_good) = match (report.is_faultless(), unicode) {
         (true, true) => ("✔ ", true),
         (false, true) => ("✘ ", false),
         (good, false) => ("", good),
     };
     let line = format!("{mark}{expected}");
-    format!("{}\n{faults}\n", if is_good { line.green().bold() } else { line.red().bold() })
+    format!(
+        "{}\n{faults}\n",
+        if is_good {
+            line.green().bold()
+        } else {
+            line.red().bold()
+        }
+    )
 }
 
 #[cfg(test)]
@@ -129,13 +199,27 @@ mod tests {
     #[test]
     fn bars_fit_and_small_ones_are_seen() {
         colored::control::set_override(false);
-        let bar = |to_ms: f64, count| Bar { from_ms: to_ms / 2.0, to_ms, count };
-        let histogram = (0..30).map(|n| bar(0.01 * f64::from(n + 1), if n == 20 { 9_000_000 } else { 1 })).collect();
-        let report = Report { delivered: 9_000_029, histogram, ..Report::default() };
+        let bar = |to_ms: f64, count| Bar {
+            from_ms: to_ms / 2.0,
+            to_ms,
+            count,
+        };
+        let histogram = (0..30)
+            .map(|n| bar(0.01 * f64::from(n + 1), if n == 20 { 9_000_000 } else { 1 }))
+            .collect();
+        let report = Report {
+            delivered: 9_000_029,
+            histogram,
+            ..Report::default()
+        };
         for unicode in [true, false] {
             let text = bars(&report, unicode);
             assert_eq!(text.lines().count(), MAX_BARS);
-            assert!(text.lines().all(|line| width(line) <= COLUMNS && line.ends_with(['█', '▏', '#'])), "{text}");
+            assert!(
+                text.lines()
+                    .all(|line| width(line) <= COLUMNS && line.ends_with(['█', '▏', '#'])),
+                "{text}"
+            );
             assert!(unicode || text.is_ascii(), "{text}");
         }
     }

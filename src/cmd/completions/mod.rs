@@ -1,9 +1,11 @@
-//! `pushctl completions`: the completion script of a shell, generated from the same tree as the command line.
+//! `pushctl completions`: the completion script of a shell, generated from the same tree as the
+//! command line.
 //!
-//! The scripts of bash, zsh and fish get a few functions appended that ask `pushctl complete` (`names`) for names of channels
-//! and servers. The scripts are the same on every machine and can be committed; only names cost a call. A completion runs the
-//! program that is being completed and nothing else of the line: words reach it as arguments and are never evaluated, and
-//! names, which publishers choose, are quoted for the shell before they are inserted.
+//! The scripts of bash, zsh and fish get a few functions appended that ask `pushctl complete`
+//! (`names`) for names of channels and servers. The scripts are the same on every machine and can
+//! be committed; only names cost a call. A completion runs the program that is being completed and
+//! nothing else of the line: words reach it as arguments and are never evaluated, and names, which
+//! publishers choose, are quoted for the shell before they are inserted.
 
 mod names;
 
@@ -73,7 +75,10 @@ _pushctl() {
 fn fish(text: &str) -> String {
     let is_name = |line: &str| line.contains(" -l server ") || line.contains(" -l channel ");
     let lines = text.lines().map(|line| match is_name(line) {
-        true => format!("{} -f -a \"(__fish_pushctl_names)\"\n", line.trim_end_matches(" -f")),
+        true => format!(
+            "{} -f -a \"(__fish_pushctl_names)\"\n",
+            line.trim_end_matches(" -f")
+        ),
         false => format!("{line}\n"),
     });
     lines.collect::<String>() + FISH
@@ -82,9 +87,15 @@ fn fish(text: &str) -> String {
 /// The generator writes after each argument what completes it: `_default` where it knows nothing.
 fn zsh(text: &str) -> String {
     let text = text.replacen("\n_pushctl() {\n", ZSH_ENTRY, 1);
-    let (head, calls) = text.rsplit_once("\nif [ \"$funcstack[1]\"").unwrap_or((&text, ""));
+    let (head, calls) = text
+        .rsplit_once("\nif [ \"$funcstack[1]\"")
+        .unwrap_or((&text, ""));
     let head = head.lines().map(zsh_line).collect::<Vec<_>>().join("\n");
-    if calls.is_empty() { format!("{head}\n{ZSH}") } else { format!("{head}\n{ZSH}\nif [ \"$funcstack[1]\"{calls}") }
+    if calls.is_empty() {
+        format!("{head}\n{ZSH}")
+    } else {
+        format!("{head}\n{ZSH}\nif [ \"$funcstack[1]\"{calls}")
+    }
 }
 
 fn zsh_line(line: &str) -> String {
@@ -93,21 +104,29 @@ fn zsh_line(line: &str) -> String {
         return line.replace(":NAME:_default'", ":NAME:_pushctl_servers'");
     }
     if line.contains("]:CHANNEL:") {
-        return line.replace(":CHANNEL:_default'", ":CHANNEL:_pushctl_channels'").replace(":CHANNEL:'", ":CHANNEL:_pushctl_channels'");
+        return line
+            .replace(":CHANNEL:_default'", ":CHANNEL:_pushctl_channels'")
+            .replace(":CHANNEL:'", ":CHANNEL:_pushctl_channels'");
     }
     if !line.contains(":channel -- ") && !line.contains(":channels -- ") {
         return line;
     }
     // `*::` would take all that follows for channels, options included.
     let line = line.replace("'*::channels -- ", "'*:channels -- ");
-    line.replace(":_default'", ":_pushctl_channels'").replace(":'", ":_pushctl_channels'")
+    line.replace(":_default'", ":_pushctl_channels'")
+        .replace(":'", ":_pushctl_channels'")
 }
 
 /// A colon in the name of a value ends it for `_arguments`, which would run the rest as a command.
 fn escape_value_name(line: &str) -> String {
-    let Some((before, value)) = line.split_once("]:").filter(|_| line.starts_with('\'')) else { return line.to_owned() };
+    let Some((before, value)) = line.split_once("]:").filter(|_| line.starts_with('\'')) else {
+        return line.to_owned();
+    };
     match value.rsplit_once(":_") {
-        Some((name, action)) => format!("{before}]:{}:_{action}", name.trim_start_matches(':').replace(": ", "\\: ")),
+        Some((name, action)) => format!(
+            "{before}]:{}:_{action}",
+            name.trim_start_matches(':').replace(": ", "\\: ")
+        ),
         None => line.to_owned(),
     }
 }

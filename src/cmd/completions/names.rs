@@ -1,8 +1,10 @@
-//! `pushctl complete`: the names of channels and servers that a completion script asks for, one per line.
+//! `pushctl complete`: the names of channels and servers that a completion script asks for, one per
+//! line.
 //!
-//! It is no subcommand, so help and completions do not list it. `complete line -- WORDS` finds out what its last word is to be
-//! and exits with 1 if that is no name; `complete channels|servers PREFIX -- WORDS` is for shells that know. It never writes on
-//! stderr, runs no `token_command`, and ends after a second.
+//! It is no subcommand, so help and completions do not list it. `complete line -- WORDS` finds out
+//! what its last word is to be and exits with 1 if that is no name;
+//! `complete channels|servers PREFIX -- WORDS` is for shells that know. It never writes on stderr,
+//! runs no `token_command`, and ends after a second.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,17 +49,29 @@ const NOTHING_WANTED: u8 = 1;
 /// Prints the names for the line of this process.
 #[must_use]
 pub fn complete_line() -> ExitCode {
-    let Ok(mut args) = Complete::try_parse_from(std::env::args_os().skip(1)) else { return NOTHING_WANTED.into() };
+    let Ok(mut args) = Complete::try_parse_from(std::env::args_os().skip(1)) else {
+        return NOTHING_WANTED.into();
+    };
     if args.kind == Kind::Line {
         let current = args.words.pop().unwrap_or_default();
-        let Some(wanted) = wanted(&args.words, &current) else { return NOTHING_WANTED.into() };
+        let Some(wanted) = wanted(&args.words, &current) else {
+            return NOTHING_WANTED.into();
+        };
         (args.kind, args.prefix) = (wanted.kind, wanted.prefix);
     }
     // Whatever goes wrong, there are no names then.
     let names = block_on(async { Ok(names(&args).await) }).unwrap_or_default();
-    // Only what a shell can insert and a terminal can show; a hyphen would make an option of a name.
-    let fits = |name: &&String| name.starts_with(&args.prefix) && !name.starts_with('-') && printable(name) == **name;
-    let text: String = names.iter().filter(fits).take(MOST).map(|name| format!("{name}\n")).collect();
+    // Only what a shell can insert and a terminal can show; a hyphen would make an option of a
+    // name.
+    let fits = |name: &&String| {
+        name.starts_with(&args.prefix) && !name.starts_with('-') && printable(name) == **name
+    };
+    let text: String = names
+        .iter()
+        .filter(fits)
+        .take(MOST)
+        .map(|name| format!("{name}\n"))
+        .collect();
     let _ = output::text(text.as_bytes());
     ExitCode::SUCCESS
 }
@@ -65,9 +79,17 @@ pub fn complete_line() -> ExitCode {
 async fn names(args: &Complete) -> Vec<String> {
     let choice = choice(&args.words);
     match args.kind {
-        Kind::Servers => profile::list(&choice).unwrap_or_default().into_iter().map(|server| server.name).collect(),
+        Kind::Servers => profile::list(&choice)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|server| server.name)
+            .collect(),
         Kind::Channels | Kind::Line => {
-            tokio::time::timeout(TIMEOUT, channels(&choice, &args.words, &args.prefix)).await.ok().flatten().unwrap_or_default()
+            tokio::time::timeout(TIMEOUT, channels(&choice, &args.words, &args.prefix))
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_default()
         }
     }
 }
@@ -82,9 +104,19 @@ struct Wanted {
 fn wanted(words: &[String], current: &str) -> Option<Wanted> {
     let mut root = Cli::command();
     root.build();
-    let mut line = Line { command: &root, positionals: 0, option: None, has_ended_options: false };
+    let mut line = Line {
+        command: &root,
+        positionals: 0,
+        option: None,
+        has_ended_options: false,
+    };
     words.iter().for_each(|word| line.take(word));
-    let wanted = |arg: &Arg, prefix: &str| Some(Wanted { kind: kind_of(arg)?, prefix: prefix.to_owned() });
+    let wanted = |arg: &Arg, prefix: &str| {
+        Some(Wanted {
+            kind: kind_of(arg)?,
+            prefix: prefix.to_owned(),
+        })
+    };
     if let Some(option) = line.option {
         return wanted(option, current);
     }
@@ -123,14 +155,21 @@ impl<'a> Line<'a> {
         if self.option.take().is_some() {
             return;
         }
-        match word.strip_prefix('-').filter(|rest| !rest.is_empty() && !self.has_ended_options) {
+        match word
+            .strip_prefix('-')
+            .filter(|rest| !rest.is_empty() && !self.has_ended_options)
+        {
             Some("-") => self.has_ended_options = true,
             Some(rest) => match rest.strip_prefix('-') {
                 Some(long) if long.contains('=') => {}
                 Some(long) => self.option = self.long(long).filter(|arg| takes_next(arg)),
                 None => self.option = self.short(rest),
             },
-            None => match self.command.find_subcommand(word).filter(|_| self.positionals == 0) {
+            None => match self
+                .command
+                .find_subcommand(word)
+                .filter(|_| self.positionals == 0)
+            {
                 Some(command) => self.command = command,
                 None => self.positionals += 1,
             },
@@ -138,14 +177,21 @@ impl<'a> Line<'a> {
     }
 
     fn long(&self, name: &str) -> Option<&'a Arg> {
-        let is_named = |arg: &&Arg| arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name));
+        let is_named = |arg: &&Arg| {
+            arg.get_long() == Some(name)
+                || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
+        };
         self.command.get_arguments().find(is_named)
     }
 
-    /// The option of `-abc` whose value comes next: what follows an option with a value is its value.
+    /// The option of `-abc` whose value comes next: what follows an option with a value is its
+    /// value.
     fn short(&self, letters: &str) -> Option<&'a Arg> {
         for (at, letter) in letters.char_indices() {
-            let option = self.command.get_arguments().find(|arg| arg.get_short() == Some(letter))?;
+            let option = self
+                .command
+                .get_arguments()
+                .find(|arg| arg.get_short() == Some(letter))?;
             if takes_next(option) {
                 return (at + letter.len_utf8() == letters.len()).then_some(option);
             }
@@ -155,8 +201,15 @@ impl<'a> Line<'a> {
 
     /// The positional argument that comes next.
     fn positional(&self) -> Option<&'a Arg> {
-        let mut positionals = self.command.get_positionals().collect::<Vec<_>>().into_iter();
-        let last = positionals.clone().next_back().filter(|arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1));
+        let mut positionals = self
+            .command
+            .get_positionals()
+            .collect::<Vec<_>>()
+            .into_iter();
+        let last = positionals.clone().next_back().filter(|arg| {
+            arg.get_num_args()
+                .is_some_and(|range| range.max_values() > 1)
+        });
         positionals.nth(self.positionals).or(last)
     }
 }
@@ -168,23 +221,46 @@ fn takes_next(arg: &Arg) -> bool {
 /// The server that the line names.
 fn choice(words: &[String]) -> Choice {
     let value = |names: &[&str]| value(words, names);
-    Choice { url: value(&["--url", "-u"]), server: value(&["--server"]), config_file: value(&["--config-file"]).map(Into::into) }
+    Choice {
+        url: value(&["--url", "-u"]),
+        server: value(&["--server"]),
+        config_file: value(&["--config-file"]).map(Into::into),
+    }
 }
 
 fn value(words: &[String], names: &[&str]) -> Option<String> {
-    words.iter().enumerate().rev().find_map(|(at, word)| match word.split_once('=') {
-        Some((name, value)) if names.contains(&name) => Some(value.to_owned()),
-        _ => names.contains(&word.as_str()).then(|| words.get(at + 1).cloned()).flatten(),
-    })
+    words
+        .iter()
+        .enumerate()
+        .rev()
+        .find_map(|(at, word)| match word.split_once('=') {
+            Some((name, value)) if names.contains(&name) => Some(value.to_owned()),
+            _ => names
+                .contains(&word.as_str())
+                .then(|| words.get(at + 1).cloned())
+                .flatten(),
+        })
 }
 
 async fn channels(choice: &Choice, words: &[String], prefix: &str) -> Option<Vec<String>> {
     let mut server = Server::of(choice.clone(), value(words, &["--stats-path"]));
-    let url = server.settle_with(&Choice::default(), TokenCommand::Skip).ok()?;
+    let url = server
+        .settle_with(&Choice::default(), TokenCommand::Skip)
+        .ok()?;
     // The protocol has no wildcard with a slash in it.
-    let wanted = if prefix.is_empty() || prefix.contains(['/', '*', '?']) { "ALL".to_owned() } else { format!("{prefix}*") };
-    let url = server.endpoints(&url).ok()?.statistics(Some(&wanted)).ok()?;
-    let body = statistics::fetch(&server.client().ok()?, &url, TIMEOUT).await.ok()?;
+    let wanted = if prefix.is_empty() || prefix.contains(['/', '*', '?']) {
+        "ALL".to_owned()
+    } else {
+        format!("{prefix}*")
+    };
+    let url = server
+        .endpoints(&url)
+        .ok()?
+        .statistics(Some(&wanted))
+        .ok()?;
+    let body = statistics::fetch(&server.client().ok()?, &url, TIMEOUT)
+        .await
+        .ok()?;
     match Report::from_json(&body)? {
         Report::Channels(infos) => Some(infos.into_iter().map(|info| info.channel).collect()),
         Report::Summary(_) => None,

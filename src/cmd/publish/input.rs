@@ -1,5 +1,5 @@
-//! Many messages from a file or from standard input: lines, or one JSON object per line. Read by a thread, so that a source
-//! that stalls stops neither signals nor answers.
+//! Many messages from a file or from standard input: lines, or one JSON object per line. Read by a
+//! thread, so that a source that stalls stops neither signals nor answers.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _, Seek as _};
@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use crate::client::MAX_MESSAGE_BYTES;
 use crate::cmd::exit::Usage;
 
-/// Messages that the thread hands over at once at most; it does so earlier when its source has no more for the moment.
+/// Messages that the thread hands over at once at most; it does so earlier when its source has no
+/// more for the moment.
 const BATCH: usize = 256;
 /// Bytes after which it hands them over.
 const BATCH_BYTES: usize = 256 << 10;
@@ -67,14 +68,23 @@ pub type Batch = anyhow::Result<Vec<Entry>>;
 /// When the file cannot be opened, or the system has no thread for us.
 pub fn start(source: Source, form: Form, rounds: u64) -> anyhow::Result<mpsc::Receiver<Batch>> {
     let (sender, receiver) = mpsc::channel(BATCHES);
-    let mut reader = Reader { form, number: 0, batch: Vec::new(), batch_bytes: 0, sender };
+    let mut reader = Reader {
+        form,
+        number: 0,
+        batch: Vec::new(),
+        batch_bytes: 0,
+        sender,
+    };
     let work = move || {
         // An error that nobody waits for any more is no error.
         if let Err(Some(error)) = reader.run(&source, rounds) {
             let _ = reader.sender.blocking_send(Err(error));
         }
     };
-    std::thread::Builder::new().name("input".to_owned()).spawn(work).context("cannot start a thread for the input")?;
+    std::thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(work)
+        .context("cannot start a thread for the input")?;
     Ok(receiver)
 }
 
@@ -84,7 +94,9 @@ pub fn count(source: &Source, rounds: u64) -> Option<u64> {
     let lines = match source {
         Source::Text(_) => 1,
         Source::File(path) => lines(&File::open(path).ok()?)?,
-        Source::Stdin => lines(&File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?))?,
+        Source::Stdin => lines(&File::from(
+            std::io::stdin().as_fd().try_clone_to_owned().ok()?,
+        ))?,
     };
     lines.checked_mul(rounds)
 }
@@ -94,7 +106,8 @@ fn lines(mut file: &File) -> Option<u64> {
     if !file.metadata().ok()?.is_file() {
         return None;
     }
-    let (mut at, mut lines, mut is_empty, mut buffer) = (file.stream_position().ok()?, 0, true, vec![0; 256 << 10]);
+    let (mut at, mut lines, mut is_empty, mut buffer) =
+        (file.stream_position().ok()?, 0, true, vec![0; 256 << 10]);
     loop {
         let length = file.read_at(&mut buffer, at).ok()?;
         if length == 0 {
@@ -130,28 +143,47 @@ impl Reader {
             match source {
                 Source::Text(text) => {
                     self.number += 1;
-                    self.add(Entry { number: self.number, text: text.clone(), ..Entry::default() })?;
+                    self.add(Entry {
+                        number: self.number,
+                        text: text.clone(),
+                        ..Entry::default()
+                    })?;
                 }
                 Source::File(path) => {
                     let name = path.display().to_string();
-                    let file = File::open(path).with_context(|| format!("cannot read {name}")).map_err(Some)?;
+                    let file = File::open(path)
+                        .with_context(|| format!("cannot read {name}"))
+                        .map_err(Some)?;
                     self.read(BufReader::with_capacity(BATCH_BYTES, file), &name)?;
                 }
-                Source::Stdin => self.read(BufReader::with_capacity(BATCH_BYTES, std::io::stdin()), "standard input")?,
+                Source::Stdin => self.read(
+                    BufReader::with_capacity(BATCH_BYTES, std::io::stdin()),
+                    "standard input",
+                )?,
             }
         }
         self.flush()
     }
 
-    fn read<R: std::io::Read>(&mut self, mut reader: BufReader<R>, name: &str) -> Result<(), Option<anyhow::Error>> {
+    fn read<R: std::io::Read>(
+        &mut self,
+        mut reader: BufReader<R>,
+        name: &str,
+    ) -> Result<(), Option<anyhow::Error>> {
         loop {
             // What is there goes out before the source is waited for.
             if !reader.buffer().contains(&b'\n') {
                 self.flush()?;
             }
             let mut line = Vec::new();
-            let length = (&mut reader).take(MAX_MESSAGE_BYTES as u64 + 2).read_until(b'\n', &mut line);
-            if length.with_context(|| format!("cannot read {name}")).map_err(Some)? == 0 {
+            let length = (&mut reader)
+                .take(MAX_MESSAGE_BYTES as u64 + 2)
+                .read_until(b'\n', &mut line);
+            if length
+                .with_context(|| format!("cannot read {name}"))
+                .map_err(Some)?
+                == 0
+            {
                 return Ok(());
             }
             self.number += 1;
@@ -161,7 +193,10 @@ impl Reader {
                 line.pop_if(|byte| *byte == b'\r');
             }
             if line.len() > MAX_MESSAGE_BYTES {
-                let text = format!("line {number} of {name} is larger than {} MiB", MAX_MESSAGE_BYTES >> 20);
+                let text = format!(
+                    "line {number} of {name} is larger than {} MiB",
+                    MAX_MESSAGE_BYTES >> 20
+                );
                 return Err(Some(Usage(text).into()));
             }
             // Servers refuse empty messages.
@@ -169,14 +204,20 @@ impl Reader {
                 continue;
             }
             let entry = match self.form {
-                Form::Plain => Ok(Entry { number, text: line, ..Entry::default() }),
+                Form::Plain => Ok(Entry {
+                    number,
+                    text: line,
+                    ..Entry::default()
+                }),
                 Form::Json => object(&line, number),
             };
             match entry {
                 Ok(entry) => self.add(entry)?,
                 Err(reason) => {
                     self.flush()?;
-                    return Err(Some(Usage(format!("cannot use line {number} of {name}: {reason}")).into()));
+                    return Err(Some(
+                        Usage(format!("cannot use line {number} of {name}: {reason}")).into(),
+                    ));
                 }
             }
         }
@@ -185,7 +226,11 @@ impl Reader {
     fn add(&mut self, entry: Entry) -> Result<(), Option<anyhow::Error>> {
         self.batch_bytes += entry.text.len();
         self.batch.push(entry);
-        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Option<anyhow::Error>> {
@@ -193,7 +238,9 @@ impl Reader {
             return Ok(());
         }
         self.batch_bytes = 0;
-        self.sender.blocking_send(Ok(std::mem::take(&mut self.batch))).map_err(|_| None)
+        self.sender
+            .blocking_send(Ok(std::mem::take(&mut self.batch)))
+            .map_err(|_| None)
     }
 }
 
@@ -205,13 +252,22 @@ const FIELDS: [&str; 5] = ["channel", "text", "base64", "event_id", "event_type"
 /// # Errors
 /// The field that is wrong, and how.
 fn object(line: &[u8], number: u64) -> Result<Entry, String> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| format!("it is no JSON (column {})", error.column()))?;
-    let Value::Object(object) = value else { return Err(r#"it is no JSON object (write {"channel":"…","text":"…"})"#.to_owned()) };
-    let mut entry = Entry { number, ..Entry::default() };
+    let value: Value = serde_json::from_slice(line)
+        .map_err(|error| format!("it is no JSON (column {})", error.column()))?;
+    let Value::Object(object) = value else {
+        return Err(r#"it is no JSON object (write {"channel":"…","text":"…"})"#.to_owned());
+    };
+    let mut entry = Entry {
+        number,
+        ..Entry::default()
+    };
     let (mut text, mut bytes) = (None, None);
     for (name, value) in object {
         if !FIELDS.contains(&name.as_str()) {
-            return Err(format!("there is no field '{name}' (there are {})", FIELDS.join(", ")));
+            return Err(format!(
+                "there is no field '{name}' (there are {})",
+                FIELDS.join(", ")
+            ));
         }
         let value = match value {
             Value::String(value) => value,
@@ -222,7 +278,13 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
         match name.as_str() {
             "channel" => entry.channel = Some(value),
             "text" => text = Some(value.into_bytes()),
-            "base64" => bytes = Some(STANDARD.decode(value).map_err(|error| format!("the field 'base64' is no base64: {error}"))?),
+            "base64" => {
+                bytes = Some(
+                    STANDARD
+                        .decode(value)
+                        .map_err(|error| format!("the field 'base64' is no base64: {error}"))?,
+                )
+            }
             "event_id" => entry.event_id = Some(value),
             _ => entry.event_type = Some(value),
         }
@@ -253,7 +315,10 @@ mod tests {
             event_type: Some("y".to_owned()),
         };
         assert_eq!(object(line, 7), Ok(entry));
-        assert_eq!(object(br#"{"base64":"/wA=","event_id":null}"#, 1).map(|entry| entry.text), Ok(vec![0xff, 0]));
+        assert_eq!(
+            object(br#"{"base64":"/wA=","event_id":null}"#, 1).map(|entry| entry.text),
+            Ok(vec![0xff, 0])
+        );
     }
 
     #[test]

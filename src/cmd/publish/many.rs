@@ -1,4 +1,5 @@
-//! Publishes many messages: takes them from the input, paces them, keeps the books, and stops in an orderly way.
+//! Publishes many messages: takes them from the input, paces them, keeps the books, and stops in an
+//! orderly way.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
@@ -31,7 +32,12 @@ const LONG: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When something was refused or the connection broke; what is known is part of the text.
-pub async fn run(args: &Args, source: Source, endpoints: &Endpoints, default: Option<Url>) -> anyhow::Result<Code> {
+pub async fn run(
+    args: &Args,
+    source: Source,
+    endpoints: &Endpoints,
+    default: Option<Url>,
+) -> anyhow::Result<Code> {
     let stdout = output::Stdout::start()?;
     let start = Instant::now();
     let mut work = Work::new(args, source, endpoints, default).await?;
@@ -42,7 +48,10 @@ pub async fn run(args: &Args, source: Source, endpoints: &Endpoints, default: Op
     let outcome = match end {
         End::Done if tally.refused == 0 => Ok(Code::Success),
         End::Done => {
-            let error = tally.refusals.first().map_or_else(|| Error::Request(String::new()), |(_, error)| error.clone());
+            let error = tally
+                .refusals
+                .first()
+                .map_or_else(|| Error::Request(String::new()), |(_, error)| error.clone());
             Err(anyhow::Error::new(error).context(tally.story()))
         }
         End::Failed(error) => Err(error.context(tally.story())),
@@ -57,7 +66,11 @@ pub async fn run(args: &Args, source: Source, endpoints: &Endpoints, default: Op
             Ok(_) => None,
             Err(error) => Some(error.root_cause().to_string()),
         };
-        stdout.line(&output::json(tally.to_json(time, error.as_deref()).as_bytes())).await?;
+        stdout
+            .line(&output::json(
+                tally.to_json(time, error.as_deref()).as_bytes(),
+            ))
+            .await?;
     } else if outcome.as_ref().is_ok_and(|code| *code == Code::Success) && !args.answer.quiet {
         stdout.line(tally.summary(time).as_bytes()).await?;
     }
@@ -95,19 +108,36 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    async fn new(args: &'a Args, source: Source, endpoints: &'a Endpoints, default: Option<Url>) -> anyhow::Result<Self> {
+    async fn new(
+        args: &'a Args,
+        source: Source,
+        endpoints: &'a Endpoints,
+        default: Option<Url>,
+    ) -> anyhow::Result<Self> {
         let base = match &default {
             Some(url) => url.clone(),
             None => endpoints.publish("x")?,
         };
-        let limits = Limits { timeout: args.answer.timeout, in_flight: args.in_flight, resends: args.retry_unanswered };
+        let limits = Limits {
+            timeout: args.answer.timeout,
+            in_flight: args.in_flight,
+            resends: args.retry_unanswered,
+        };
         let headers = args.server.header_map()?;
         let publisher = Publisher::new(args.server.client()?, &headers, &base, limits).await?;
         let form = if args.ndjson { Form::Json } else { Form::Plain };
         let unit = if args.is_by_line() { "line" } else { "message" };
-        let tally = Tally { unit, total: input::count(&source, args.repeat), ..Tally::default() };
-        let template =
-            |text: &Option<String>| text.as_deref().filter(|_| args.template).map(|text| Template::new(text.as_bytes())).transpose();
+        let tally = Tally {
+            unit,
+            total: input::count(&source, args.repeat),
+            ..Tally::default()
+        };
+        let template = |text: &Option<String>| {
+            text.as_deref()
+                .filter(|_| args.template)
+                .map(|text| Template::new(text.as_bytes()))
+                .transpose()
+        };
         let text = match &source {
             Source::Text(text) if args.template => Some(Template::new(text)?),
             _ => None,
@@ -133,7 +163,12 @@ impl<'a> Work<'a> {
     }
 
     async fn run(&mut self) -> End {
-        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(listen);
+        let signals = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ]
+        .map(listen);
         let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
             return End::Failed(anyhow::anyhow!("cannot wait for signals"));
         };
@@ -145,7 +180,9 @@ impl<'a> Work<'a> {
             if self.is_over && self.entries.is_empty() && self.publisher.is_idle() {
                 break;
             }
-            let due = self.due().filter(|_| !self.entries.is_empty() && self.publisher.has_room());
+            let due = self
+                .due()
+                .filter(|_| !self.entries.is_empty() && self.publisher.has_room());
             tokio::select! {
                 answers = self.publisher.progress() => match answers {
                     Ok(answers) => self.take(answers),
@@ -174,7 +211,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The first signal stops the sending and waits for the answers under way; the second one ends everything.
+    /// The first signal stops the sending and waits for the answers under way; the second one ends
+    /// everything.
     fn interrupt(&mut self, settles: &mut Option<Instant>, is_interrupted: &mut bool) -> bool {
         if *is_interrupted {
             return true;
@@ -187,16 +225,24 @@ impl<'a> Work<'a> {
 
     /// When the next message may be sent.
     fn due(&self) -> Option<Instant> {
-        self.args.rate.map(|rate| self.start + Duration::from_secs_f64(self.given as f64 / rate))
+        self.args
+            .rate
+            .map(|rate| self.start + Duration::from_secs_f64(self.given as f64 / rate))
     }
 
     /// Gives messages to the publisher, as many as may be.
     fn give(&mut self) -> Result<(), Error> {
         while self.publisher.has_room() && self.due().is_none_or(|due| due <= Instant::now()) {
-            let Some(entry) = self.entries.pop_front() else { return Ok(()) };
+            let Some(entry) = self.entries.pop_front() else {
+                return Ok(());
+            };
             let number = entry.number;
-            let posting = self.posting(entry).inspect_err(|_| self.tally.next = Some(number))?;
-            self.publisher.push(posting).inspect_err(|_| self.tally.next = Some(number))?;
+            let posting = self
+                .posting(entry)
+                .inspect_err(|_| self.tally.next = Some(number))?;
+            self.publisher
+                .push(posting)
+                .inspect_err(|_| self.tally.next = Some(number))?;
             self.given += 1;
             self.tally.last_sent = number;
         }
@@ -205,17 +251,26 @@ impl<'a> Work<'a> {
 
     fn posting(&mut self, entry: Entry) -> Result<Posting, Error> {
         let number = entry.number;
-        let read = |text: &[u8]| Template::new(text).map_err(|error| Error::Request(format!("cannot publish line {number}: {error}")));
+        let read = |text: &[u8]| {
+            Template::new(text)
+                .map_err(|error| Error::Request(format!("cannot publish line {number}: {error}")))
+        };
         let mut expand = |template: &Template| template.expand(number, &mut self.random);
-        let mut words = |template: &Template| String::from_utf8_lossy(&expand(template)).into_owned();
+        let mut words =
+            |template: &Template| String::from_utf8_lossy(&expand(template)).into_owned();
         let url = match (entry.channel, &self.channel, &self.default) {
-            (Some(channel), ..) if self.args.template => Arc::new(self.endpoints.publish(&words(&read(channel.as_bytes())?))?),
+            (Some(channel), ..) if self.args.template => {
+                Arc::new(self.endpoints.publish(&words(&read(channel.as_bytes())?))?)
+            }
             (Some(channel), ..) => Arc::new(self.endpoints.publish(&channel)?),
             (None, Some(template), _) => Arc::new(self.endpoints.publish(&words(template))?),
             (None, None, Some(url)) => Arc::clone(url),
             (None, None, None) => {
-                let reason = "it has no field 'channel', and there is no CHANNEL on the command line";
-                return Err(Error::Request(format!("cannot publish line {number}: {reason}")));
+                let reason =
+                    "it has no field 'channel', and there is no CHANNEL on the command line";
+                return Err(Error::Request(format!(
+                    "cannot publish line {number}: {reason}"
+                )));
             }
         };
         let event_id = entry.event_id.or_else(|| match &self.event_id {
@@ -228,8 +283,17 @@ impl<'a> Work<'a> {
             None => entry.text,
         };
         let event_type = entry.event_type.or_else(|| self.args.event_type.clone());
-        let publication = Publication { text, event_id, event_type, content_type: self.args.content_type.clone() };
-        Ok(Posting { number, url, publication })
+        let publication = Publication {
+            text,
+            event_id,
+            event_type,
+            content_type: self.args.content_type.clone(),
+        };
+        Ok(Posting {
+            number,
+            url,
+            publication,
+        })
     }
 
     fn take(&mut self, answers: Vec<Answer>) {
@@ -252,9 +316,15 @@ impl<'a> Work<'a> {
     }
 
     fn check(&self, body: &[u8]) -> anyhow::Result<()> {
-        let Some(wanted) = self.args.require_subscribers else { return Ok(()) };
+        let Some(wanted) = self.args.require_subscribers else {
+            return Ok(());
+        };
         let found = fewest_subscribers(body)?;
-        if found < wanted { Err(TooFew { found, wanted }.into()) } else { Ok(()) }
+        if found < wanted {
+            Err(TooFew { found, wanted }.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Something went wrong; the first thing counts.
@@ -278,7 +348,11 @@ impl<'a> Work<'a> {
         if self.is_over && self.entries.is_empty() && taken_back.is_none() {
             return;
         }
-        let first = self.tally.next.or(taken_back).or_else(|| self.entries.front().map(|entry| entry.number));
+        let first = self
+            .tally
+            .next
+            .or(taken_back)
+            .or_else(|| self.entries.front().map(|entry| entry.number));
         // Whether there is another line is not known when none was read.
         let knows_more = self.tally.total.is_none_or(|total| self.given < total);
         self.tally.next = first.or_else(|| knows_more.then_some(self.tally.last_sent + 1));
@@ -288,10 +362,18 @@ impl<'a> Work<'a> {
     }
 
     fn show(&mut self) {
-        if self.bar.is_hidden() && !self.args.answer.quiet && self.start.elapsed() > LONG && std::io::stderr().is_terminal() {
+        if self.bar.is_hidden()
+            && !self.args.answer.quiet
+            && self.start.elapsed() > LONG
+            && std::io::stderr().is_terminal()
+        {
             let bar = match self.tally.total {
-                Some(total) => ProgressBar::new(total).with_style(style("{bar:30} {human_pos} of {human_len} ({speed}, {left} left)")),
-                None => ProgressBar::no_length().with_style(style("{spinner} {human_pos} ({speed})")),
+                Some(total) => ProgressBar::new(total).with_style(style(
+                    "{bar:30} {human_pos} of {human_len} ({speed}, {left} left)",
+                )),
+                None => {
+                    ProgressBar::no_length().with_style(style("{spinner} {human_pos} ({speed})"))
+                }
             };
             self.bar = bar.with_elapsed(self.start.elapsed());
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -302,7 +384,9 @@ impl<'a> Work<'a> {
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("the template is constant and valid");
-    style.with_key("speed", figures::speed).with_key("left", figures::time_left)
+    style
+        .with_key("speed", figures::speed)
+        .with_key("left", figures::time_left)
 }
 
 fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
@@ -323,8 +407,13 @@ pub fn rate(text: &str) -> Result<f64, String> {
     };
     match number.parse::<f64>() {
         // The slowest is one message in a day.
-        Ok(number) if number / seconds >= 1.0 / 86_400.0 && number / seconds <= 1e9 => Ok(number / seconds),
-        _ => Err("it is no number of messages per second (write for example 100/s, 5/m or 3/h)".to_owned()),
+        Ok(number) if number / seconds >= 1.0 / 86_400.0 && number / seconds <= 1e9 => {
+            Ok(number / seconds)
+        }
+        _ => Err(
+            "it is no number of messages per second (write for example 100/s, 5/m or 3/h)"
+                .to_owned(),
+        ),
     }
 }
 

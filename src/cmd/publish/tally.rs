@@ -55,11 +55,22 @@ impl Tally {
     pub fn story(&self) -> String {
         let mut text = self.progress();
         if !self.unanswered.is_empty() {
-            let many = if self.unanswered.len() == 1 { "was" } else { "were" };
-            text += &format!("; {} {many} sent and not answered, and may be published or not", self.ranges());
+            let many = if self.unanswered.len() == 1 {
+                "was"
+            } else {
+                "were"
+            };
+            text += &format!(
+                "; {} {many} sent and not answered, and may be published or not",
+                self.ranges()
+            );
         }
         if let Some(next) = self.next {
-            text += &format!("; nothing from {} {} on was sent", self.unit, HumanCount(next));
+            text += &format!(
+                "; nothing from {} {} on was sent",
+                self.unit,
+                HumanCount(next)
+            );
         }
         if let Some((number, _)) = self.refusals.first() {
             if self.refused > 1 {
@@ -76,13 +87,16 @@ impl Tally {
     fn ranges(&self) -> String {
         let ranges = self.unanswered_ranges();
         let plural = if self.unanswered.len() == 1 { "" } else { "s" };
-        let words: Vec<String> =
-            ranges
-                .iter()
-                .map(|(first, last)| {
-                    if first == last { HumanCount(*first).to_string() } else { format!("{} to {}", HumanCount(*first), HumanCount(*last)) }
-                })
-                .collect();
+        let words: Vec<String> = ranges
+            .iter()
+            .map(|(first, last)| {
+                if first == last {
+                    HumanCount(*first).to_string()
+                } else {
+                    format!("{} to {}", HumanCount(*first), HumanCount(*last))
+                }
+            })
+            .collect();
         format!("{}{plural} {}", self.unit, words.join(", "))
     }
 
@@ -101,10 +115,19 @@ impl Tally {
     #[must_use]
     pub fn summary(&self, time: Duration) -> String {
         let seconds = time.as_secs_f64();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rate for human eyes")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a rate for human eyes"
+        )]
         let rate = (self.acknowledged as f64 / seconds.max(1e-6)) as u64;
         let plural = if self.acknowledged == 1 { "" } else { "s" };
-        format!("{} message{plural} acknowledged in {seconds:.2} s ({} per second)", HumanCount(self.acknowledged), HumanCount(rate))
+        format!(
+            "{} message{plural} acknowledged in {seconds:.2} s ({} per second)",
+            HumanCount(self.acknowledged),
+            HumanCount(rate)
+        )
     }
 
     /// Everything, for programs. `error` is what ended the work early.
@@ -135,9 +158,17 @@ mod tests {
 
     #[test]
     fn the_story_names_what_is_known_and_what_is_not() {
-        let mut tally = Tally { unit: "line", total: Some(100_000), acknowledged: 41_233, ..Tally::default() };
+        let mut tally = Tally {
+            unit: "line",
+            total: Some(100_000),
+            acknowledged: 41_233,
+            ..Tally::default()
+        };
         tally.refuse(41_234, Error::Request("no".to_owned()));
-        assert_eq!(tally.story(), "41,233 of 100,000 acknowledged; line 41,234 was refused");
+        assert_eq!(
+            tally.story(),
+            "41,233 of 100,000 acknowledged; line 41,234 was refused"
+        );
         tally.unanswered = vec![41_235, 41_236, 41_240];
         tally.next = Some(41_241);
         tally.total = None;

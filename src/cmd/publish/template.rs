@@ -1,7 +1,8 @@
-//! Texts with counters, for testing: `{number}`, `{number:6}`, `{number%10}`, `{time}`, `{ms}`, `{random}`, `{random:100}`.
+//! Texts with counters, for testing: `{number}`, `{number:6}`, `{number%10}`, `{time}`, `{ms}`,
+//! `{random}`, `{random:100}`.
 //!
-//! Everything else in braces stays as it is, so that JSON can be a template. `{n}` is `{number}`, too, but is not in the
-//! help, where clap would make a line break of it.
+//! Everything else in braces stays as it is, so that JSON can be a template. `{n}` is `{number}`,
+//! too, but is not in the help, where clap would make a line break of it.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +38,9 @@ impl Template {
         let mut pieces = Vec::new();
         let (mut plain, mut rest) = (Vec::new(), text);
         while let Some((&byte, behind)) = rest.split_first() {
-            let closing = (byte == b'{').then(|| memchr::memchr(b'}', behind)).flatten();
+            let closing = (byte == b'{')
+                .then(|| memchr::memchr(b'}', behind))
+                .flatten();
             let found = match closing {
                 Some(end) => placeholder(&behind[..end])?.map(|piece| (piece, end)),
                 None => None,
@@ -58,7 +61,11 @@ impl Template {
     /// The text of message `number`.
     pub fn expand(&self, number: u64, random: &mut Random) -> Vec<u8> {
         let mut text = Vec::new();
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = || {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+        };
         for piece in &self.0 {
             let mut word = String::new();
             match piece {
@@ -67,7 +74,12 @@ impl Template {
                     let number = divisor.map_or(number, |divisor| number % divisor);
                     write!(word, "{number:0digits$}").expect("a string takes everything");
                 }
-                Piece::Time => word = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(milliseconds(now()))).to_string(),
+                Piece::Time => {
+                    word = humantime::format_rfc3339_millis(
+                        UNIX_EPOCH + Duration::from_millis(milliseconds(now())),
+                    )
+                    .to_string()
+                }
                 Piece::Milliseconds => word = milliseconds(now()).to_string(),
                 Piece::Random(width) => word.extend((0..*width).map(|_| random.letter())),
             }
@@ -83,29 +95,54 @@ fn milliseconds(time: Duration) -> u64 {
 
 /// What stands between two braces, if it is a placeholder.
 fn placeholder(inner: &[u8]) -> Result<Option<Piece>, Usage> {
-    let Ok(inner) = std::str::from_utf8(inner) else { return Ok(None) };
+    let Ok(inner) = std::str::from_utf8(inner) else {
+        return Ok(None);
+    };
     let (name, argument) = match inner.find([':', '%']) {
         Some(at) => inner.split_at(at),
         None => (inner, ""),
     };
     let wrong = |mend: &str| Usage(format!("cannot use '{{{inner}}}' of --template: {mend}"));
     let width = |text: &str| {
-        let width = text.parse().ok().filter(|width| (1..=MAX_WIDTH).contains(width));
-        width.ok_or_else(|| wrong(&format!("behind the colon is a width from 1 to {MAX_WIDTH}")))
+        let width = text
+            .parse()
+            .ok()
+            .filter(|width| (1..=MAX_WIDTH).contains(width));
+        width.ok_or_else(|| {
+            wrong(&format!(
+                "behind the colon is a width from 1 to {MAX_WIDTH}"
+            ))
+        })
     };
-    let piece = match (name, argument.get(..1), argument.get(1..).unwrap_or_default()) {
-        ("number" | "n", None, _) => Piece::Number { digits: 1, divisor: None },
-        ("number" | "n", Some(":"), digits) => Piece::Number { digits: width(digits)?, divisor: None },
+    let piece = match (
+        name,
+        argument.get(..1),
+        argument.get(1..).unwrap_or_default(),
+    ) {
+        ("number" | "n", None, _) => Piece::Number {
+            digits: 1,
+            divisor: None,
+        },
+        ("number" | "n", Some(":"), digits) => Piece::Number {
+            digits: width(digits)?,
+            divisor: None,
+        },
         ("number" | "n", Some(_), divisor) => {
             let divisor = divisor.parse().ok().filter(|divisor| *divisor > 0);
-            let divisor = divisor.ok_or_else(|| wrong("behind the percent sign is a number above 0"))?;
-            Piece::Number { digits: 1, divisor: Some(divisor) }
+            let divisor =
+                divisor.ok_or_else(|| wrong("behind the percent sign is a number above 0"))?;
+            Piece::Number {
+                digits: 1,
+                divisor: Some(divisor),
+            }
         }
         ("time", None, _) => Piece::Time,
         ("ms", None, _) => Piece::Milliseconds,
         ("random", None, _) => Piece::Random(16),
         ("random", Some(":"), letters) => Piece::Random(width(letters)?),
-        ("time" | "ms" | "random", Some(_), _) => return Err(wrong(&format!("write '{{{name}}}'"))),
+        ("time" | "ms" | "random", Some(_), _) => {
+            return Err(wrong(&format!("write '{{{name}}}'")));
+        }
         _ => return Ok(None),
     };
     Ok(Some(piece))
@@ -121,7 +158,11 @@ impl Random {
     pub fn new() -> Self {
         use std::hash::{BuildHasher as _, Hasher as _};
         // The standard library seeds its hash tables from the system's source of randomness.
-        Self(std::collections::hash_map::RandomState::new().build_hasher().finish())
+        Self(
+            std::collections::hash_map::RandomState::new()
+                .build_hasher()
+                .finish(),
+        )
     }
 
     fn letter(&mut self) -> char {
@@ -146,7 +187,12 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str, number: u64) -> String {
-        String::from_utf8(Template::new(text.as_bytes()).expect(text).expand(number, &mut Random(1))).expect("text")
+        String::from_utf8(
+            Template::new(text.as_bytes())
+                .expect(text)
+                .expand(number, &mut Random(1)),
+        )
+        .expect("text")
     }
 
     #[test]
@@ -161,8 +207,21 @@ mod tests {
         ] {
             assert_eq!(expanded(text, 17), expected, "{text}");
         }
-        assert_eq!(Template::new(b"\xff{n}").expect("good").expand(1, &mut Random(1)), b"\xff1");
-        for text in ["x{n%0}", "{n:}", "{number:x}", "{number%}", "{random:0}", "{time:3}", "{ms%2}"] {
+        assert_eq!(
+            Template::new(b"\xff{n}")
+                .expect("good")
+                .expand(1, &mut Random(1)),
+            b"\xff1"
+        );
+        for text in [
+            "x{n%0}",
+            "{n:}",
+            "{number:x}",
+            "{number%}",
+            "{random:0}",
+            "{time:3}",
+            "{ms%2}",
+        ] {
             assert!(Template::new(text.as_bytes()).is_err(), "{text}");
         }
     }
@@ -171,8 +230,14 @@ mod tests {
     fn times_and_random_letters_have_their_form() {
         let text = expanded("{time}|{ms}|{random}|{random:3}", 1);
         let parts: Vec<_> = text.split('|').collect();
-        assert!(humantime::parse_rfc3339(parts[0]).is_ok() && parts[1].parse::<u64>().is_ok(), "{text}");
+        assert!(
+            humantime::parse_rfc3339(parts[0]).is_ok() && parts[1].parse::<u64>().is_ok(),
+            "{text}"
+        );
         assert_eq!((parts[2].len(), parts[3].len()), (16, 3), "{text}");
-        assert_ne!(expanded("{random}{random}", 1)[..16], expanded("{random}{random}", 1)[16..]);
+        assert_ne!(
+            expanded("{random}{random}", 1)[..16],
+            expanded("{random}{random}", 1)[16..]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Who may use the built-in locations: clients by address or password, pages of browsers by origin, and names of the server.
+//! Who may use the built-in locations: clients by address or password, pages of browsers by origin,
+//! and names of the server.
 //!
 //! A configuration file has directives for that, so these options do not apply to one.
 
@@ -17,28 +18,32 @@ use crate::server::config::{BrowserAccess, Expression, ListenAddress, WebSetting
 pub(super) struct AccessOptions {
     /// Accept only clients at this address or network (or unix:); may be given several times
     ///
-    /// Others get 403, those on this machine too: add 127.0.0.1 for them. For the built-in locations; in a configuration the
-    /// directives are allow and deny.
+    /// Others get 403, those on this machine too: add 127.0.0.1 for them. For the built-in
+    /// locations; in a configuration the directives are allow and deny.
     #[arg(long, value_name = "ADDR", value_parser = clients, conflicts_with_all = ["nginx_conf", "config"])]
     allow_from: Vec<Clients>,
     /// Require a user name and a password that are in this file (of htpasswd)
     ///
-    /// Clients without them get 401; the tools take them in the url, http://USER:PASSWORD@HOST. Passwords are sent in the clear:
-    /// use it behind a proxy with TLS, or in a network that you trust. For the built-in locations; in a configuration the
-    /// directives are auth_basic and auth_basic_user_file.
+    /// Clients without them get 401; the tools take them in the url, http://USER:PASSWORD@HOST.
+    /// Passwords are sent in the clear: use it behind a proxy with TLS, or in a network that you
+    /// trust. For the built-in locations; in a configuration the directives are auth_basic and
+    /// auth_basic_user_file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["nginx_conf", "config"])]
     basic_auth: Option<PathBuf>,
-    /// Let web pages of this origin (https://app.example, or * for all) publish, delete and read; may be given several times
+    /// Let web pages of this origin (https://app.example, or * for all) publish, delete and read;
+    /// may be given several times
     ///
-    /// Pages of other origins get 403. Pages of the server itself and clients that are not browsers are not concerned. null
-    /// stands for local files and sandboxed frames. For the built-in locations.
+    /// Pages of other origins get 403. Pages of the server itself and clients that are not browsers
+    /// are not concerned. null stands for local files and sandboxed frames. For the built-in
+    /// locations.
     #[arg(long, value_name = "ORIGIN", value_parser = allowed_origin, conflicts_with_all = ["nginx_conf", "config"])]
     allow_origin: Vec<AllowedOrigin>,
     /// A name by which the server is addressed; may be given several times
     ///
-    /// Protects from web pages that make their own name lead to this machine (DNS rebinding). On loopback addresses requests
-    /// for other names than these, localhost and addresses get 421, unless a proxy of --real-ip-from sends them; on other
-    /// addresses only if this option is given. For the built-in locations.
+    /// Protects from web pages that make their own name lead to this machine (DNS rebinding). On
+    /// loopback addresses requests for other names than these, localhost and addresses get 421,
+    /// unless a proxy of --real-ip-from sends them; on other addresses only if this option is
+    /// given. For the built-in locations.
     #[arg(long, value_name = "NAME", value_parser = server_name, conflicts_with_all = ["nginx_conf", "config"])]
     server_name: Vec<String>,
 }
@@ -57,8 +62,13 @@ impl AccessOptions {
             AllowedOrigin::All => None,
             AllowedOrigin::Named(origin) => Some(origin.clone()),
         });
-        let allowed_origins = named.collect::<Option<Vec<_>>>().map_or(AllowedOrigins::All, AllowedOrigins::Named);
-        BrowserAccess { allowed_origins, server_names: self.server_name.clone() }
+        let allowed_origins = named
+            .collect::<Option<Vec<_>>>()
+            .map_or(AllowedOrigins::All, AllowedOrigins::Named);
+        BrowserAccess {
+            allowed_origins,
+            server_names: self.server_name.clone(),
+        }
     }
 
     /// Which clients may enter.
@@ -66,19 +76,37 @@ impl AccessOptions {
     /// # Errors
     /// When the file of users cannot be read.
     pub(super) fn web(&self) -> anyhow::Result<Arc<WebSettings>> {
-        let mut access: Vec<AccessRule> =
-            self.allow_from.iter().map(|clients| AccessRule { allows: true, clients: clients.clone() }).collect();
+        let mut access: Vec<AccessRule> = self
+            .allow_from
+            .iter()
+            .map(|clients| AccessRule {
+                allows: true,
+                clients: clients.clone(),
+            })
+            .collect();
         if !access.is_empty() {
-            access.push(AccessRule { allows: false, clients: Clients::All });
+            access.push(AccessRule {
+                allows: false,
+                clients: Clients::All,
+            });
         }
         let authentication = self.basic_auth.as_ref().map(|users| {
-            std::fs::read(users).with_context(|| format!("cannot read {} (see --basic-auth)", users.display()))?;
-            anyhow::Ok(Arc::new(Authentication { realm: Expression::literal("pushctl"), users: users.clone() }))
+            std::fs::read(users)
+                .with_context(|| format!("cannot read {} (see --basic-auth)", users.display()))?;
+            anyhow::Ok(Arc::new(Authentication {
+                realm: Expression::literal("pushctl"),
+                users: users.clone(),
+            }))
         });
-        Ok(Arc::new(WebSettings { access, authentication: authentication.transpose()?, ..WebSettings::default() }))
+        Ok(Arc::new(WebSettings {
+            access,
+            authentication: authentication.transpose()?,
+            ..WebSettings::default()
+        }))
     }
 
-    /// Warns of addresses that others can reach although nothing controls the access, and of `--allow-origin '*'`.
+    /// Warns of addresses that others can reach although nothing controls the access, and of
+    /// `--allow-origin '*'`.
     pub(super) fn warn(&self, addresses: &[ListenAddress]) {
         let is_open = self.allow_from.is_empty() && self.basic_auth.is_none();
         let is_reachable = |address: &&ListenAddress| match address {
@@ -91,8 +119,14 @@ impl AccessOptions {
                  with --allow-from or --basic-auth, or use --listen 127.0.0.1:PORT)"
             );
         }
-        if self.allow_origin.iter().any(|allowed| matches!(allowed, AllowedOrigin::All)) {
-            tracing::warn!("--allow-origin '*': every web page that a user of this machine opens can publish, read and delete channels");
+        if self
+            .allow_origin
+            .iter()
+            .any(|allowed| matches!(allowed, AllowedOrigin::All))
+        {
+            tracing::warn!(
+                "--allow-origin '*': every web page that a user of this machine opens can publish, read and delete channels"
+            );
         }
     }
 }
@@ -107,14 +141,20 @@ fn allowed_origin(text: &str) -> Result<AllowedOrigin, String> {
     }
     Origin::parse(text.strip_suffix('/').unwrap_or(text).as_bytes())
         .map(AllowedOrigin::Named)
-        .ok_or_else(|| "expected an origin such as https://app.example or http://localhost:8000, null, or *".to_owned())
+        .ok_or_else(|| {
+            "expected an origin such as https://app.example or http://localhost:8000, null, or *"
+                .to_owned()
+        })
 }
 
 fn server_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     if name.is_empty() || split_port(&name).1.is_some() || !name.bytes().all(is_name) {
-        return Err("expected a host name such as push.example, without scheme, port and wildcards".to_owned());
+        return Err(
+            "expected a host name such as push.example, without scheme, port and wildcards"
+                .to_owned(),
+        );
     }
     Ok(name)
 }
@@ -123,5 +163,8 @@ fn server_name(text: &str) -> Result<String, String> {
 pub(super) fn clients(text: &str) -> Result<Clients, String> {
     Clients::named(text)
         .filter(|clients| *clients != Clients::All)
-        .ok_or_else(|| "expected an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix:".to_owned())
+        .ok_or_else(|| {
+            "expected an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix:"
+                .to_owned()
+        })
 }

@@ -21,8 +21,14 @@ impl ReadyFile {
     /// Puts other addresses into the file.
     pub(super) fn rewrite(&self, addresses: &[ListenAddress]) -> anyhow::Result<()> {
         let path = &self.0;
-        let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-        let mut name = path.file_name().context("cannot write --ready-file: it has no name")?.to_owned();
+        let text: String = addresses
+            .iter()
+            .map(|address| format!("{address}\n"))
+            .collect();
+        let mut name = path
+            .file_name()
+            .context("cannot write --ready-file: it has no name")?
+            .to_owned();
         name.push(format!(".{}", std::process::id()));
         let temporary = path.with_file_name(name);
         let result = files::replace(path, &temporary, text.as_bytes(), Durability::Unsynced);

@@ -55,7 +55,9 @@ impl Steering<'_> {
     /// Reads the configuration anew and lets the server go on with it; says what came of it.
     async fn reload(&self) {
         let Some(path) = self.args.file().cloned() else {
-            tracing::info!("nothing to reload: the built-in locations do not change (--config and --nginx-conf name a file)");
+            tracing::info!(
+                "nothing to reload: the built-in locations do not change (--config and --nginx-conf name a file)"
+            );
             systemd::reloading();
             systemd::reloaded("nothing to reload");
             return;
@@ -63,7 +65,8 @@ impl Steering<'_> {
         systemd::reloading();
         let loading = path.clone();
         let options = self.args.import_options();
-        let loaded = tokio::task::spawn_blocking(move || nginx::load_again(&loading, &options)).await;
+        let loaded =
+            tokio::task::spawn_blocking(move || nginx::load_again(&loading, &options)).await;
         let result = match loaded.map(told) {
             Ok(Ok(loaded)) => self.apply(loaded).await,
             Ok(Err(mistakes)) => Err(mistakes.0),
@@ -72,8 +75,13 @@ impl Steering<'_> {
         match result {
             Ok(status) => systemd::reloaded(&status),
             Err(reasons) => {
-                reasons.lines().for_each(|reason| tracing::error!("{reason}"));
-                tracing::error!("not reloaded: {} stays as it was read before", path.display());
+                reasons
+                    .lines()
+                    .for_each(|reason| tracing::error!("{reason}"));
+                tracing::error!(
+                    "not reloaded: {} stays as it was read before",
+                    path.display()
+                );
                 let first = reasons.lines().next().unwrap_or_default();
                 systemd::reloaded(&format!("not reloaded: {first}"));
             }
@@ -82,18 +90,40 @@ impl Steering<'_> {
 
     /// Lets the server go on with what was read; what it serves then, or why it does not.
     async fn apply(&self, loaded: Loaded) -> Result<String, String> {
-        let Loaded { mut config, directives, .. } = loaded;
+        let Loaded {
+            mut config,
+            directives,
+            ..
+        } = loaded;
         self.args.apply(&mut config)?;
         let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
         let (answer, wait) = oneshot::channel();
         self.order(Order::Reload(Box::new(config), answer)).await;
-        let reloaded = wait.await.map_err(|_| "the server ends".to_owned())?.map_err(|error| error.to_string())?;
-        let Reloaded { extent, addresses, opened, closed, kept } = reloaded;
-        kept.iter().for_each(|kept| tracing::warn!("{}{kept}", place(kept, &directives)));
-        closed.iter().for_each(|address| tracing::info!("no longer listening on {address}"));
-        opened.iter().for_each(|address| tracing::info!("listening on {address}"));
+        let reloaded = wait
+            .await
+            .map_err(|_| "the server ends".to_owned())?
+            .map_err(|error| error.to_string())?;
+        let Reloaded {
+            extent,
+            addresses,
+            opened,
+            closed,
+            kept,
+        } = reloaded;
+        kept.iter()
+            .for_each(|kept| tracing::warn!("{}{kept}", place(kept, &directives)));
+        closed
+            .iter()
+            .for_each(|address| tracing::info!("no longer listening on {address}"));
+        opened
+            .iter()
+            .for_each(|address| tracing::info!("listening on {address}"));
         announce(&opened, false);
-        if let Some(Err(error)) = self.ready_file.as_ref().map(|file| file.rewrite(&addresses)) {
+        if let Some(Err(error)) = self
+            .ready_file
+            .as_ref()
+            .map(|file| file.rewrite(&addresses))
+        {
             tracing::error!("{error:#}");
         }
         warn_without_endpoints(has_endpoints);
@@ -104,8 +134,22 @@ impl Steering<'_> {
 
 /// Where the file says what is kept from it: `FILE:LINE: `.
 fn place(kept: &Kept, directives: &[Treated]) -> String {
-    let is_it = |treated: &&Treated| treated.name.strip_prefix("push_stream_").unwrap_or(&treated.name) == kept.directive();
-    directives.iter().rfind(is_it).map(|Treated { file, line, name, .. }| format!("{file}:{line}: {name}: ")).unwrap_or_default()
+    let is_it = |treated: &&Treated| {
+        treated
+            .name
+            .strip_prefix("push_stream_")
+            .unwrap_or(&treated.name)
+            == kept.directive()
+    };
+    directives
+        .iter()
+        .rfind(is_it)
+        .map(
+            |Treated {
+                 file, line, name, ..
+             }| format!("{file}:{line}: {name}: "),
+        )
+        .unwrap_or_default()
 }
 
 /// Logs the notices of a file that was read; its mistakes are the error.

@@ -54,16 +54,28 @@ impl Signals {
         stop(&mut self.interrupt, &mut self.terminate, &mut self.quit).await
     }
 
-    /// SIGHUP also comes when the terminal is closed in which the server was started; then it is to end, as other
-    /// programs do.
+    /// SIGHUP also comes when the terminal is closed in which the server was started; then it is to
+    /// end, as other programs do.
     fn hung_up(&self) -> Told {
-        let is_gone = self.terminals.iter().zip(terminals()).any(|(was, is)| *was && !is);
-        if is_gone { Told::Stop(StopKind::WithinGrace) } else { Told::Reload }
+        let is_gone = self
+            .terminals
+            .iter()
+            .zip(terminals())
+            .any(|(was, is)| *was && !is);
+        if is_gone {
+            Told::Stop(StopKind::WithinGrace)
+        } else {
+            Told::Reload
+        }
     }
 }
 
 fn terminals() -> [bool; 3] {
-    [std::io::stdin().is_terminal(), std::io::stdout().is_terminal(), std::io::stderr().is_terminal()]
+    [
+        std::io::stdin().is_terminal(),
+        std::io::stdout().is_terminal(),
+        std::io::stderr().is_terminal(),
+    ]
 }
 
 async fn stop(interrupt: &mut Signal, terminate: &mut Signal, quit: &mut Signal) -> StopKind {

@@ -1,4 +1,5 @@
-//! systemd: sockets that it opens for us, and telling it how we are. Without it nothing happens here.
+//! systemd: sockets that it opens for us, and telling it how we are. Without it nothing happens
+//! here.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,15 +13,18 @@ use crate::server::{Extent, Order, Passed, Server};
 /// Number of the first descriptor that is passed.
 const FIRST_DESCRIPTOR: usize = 3;
 
-/// The listening sockets that were passed (`LISTEN_FDS`, `LISTEN_PID`); others are told and left alone. To be called
-/// before there are threads.
+/// The listening sockets that were passed (`LISTEN_FDS`, `LISTEN_PID`); others are told and left
+/// alone. To be called before there are threads.
 pub(super) fn passed_sockets() -> Vec<Passed> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut descriptors = ListenFd::from_env();
     let mut sockets = Vec::new();
     for at in 0..descriptors.len() {
-        let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
+        let name = names
+            .next()
+            .filter(|name| !name.is_empty())
+            .unwrap_or("unknown");
         let passed = match descriptors.take_tcp_listener(at) {
             Ok(Some(socket)) => Passed::tcp(socket),
             _ => match descriptors.take_unix_listener(at) {
@@ -31,7 +35,10 @@ pub(super) fn passed_sockets() -> Vec<Passed> {
         };
         match passed {
             Ok(socket) => sockets.push(socket),
-            Err(error) => tracing::warn!("descriptor {} ({name}) that was passed is not used: {error}", FIRST_DESCRIPTOR + at),
+            Err(error) => tracing::warn!(
+                "descriptor {} ({name}) that was passed is not used: {error}",
+                FIRST_DESCRIPTOR + at
+            ),
         }
     }
     sockets
@@ -40,13 +47,19 @@ pub(super) fn passed_sockets() -> Vec<Passed> {
 /// Tells which of them the server has no use for.
 pub(super) fn report_unused(server: &Server) {
     for passed in server.unused() {
-        tracing::warn!("the socket of {} that was passed is not used: no \"listen\" has this address", passed.address());
+        tracing::warn!(
+            "the socket of {} that was passed is not used: no \"listen\" has this address",
+            passed.address()
+        );
     }
 }
 
 /// We serve.
 pub(super) fn ready(extent: &Extent) {
-    notify(&[NotifyState::Ready, NotifyState::Status(&format!("serving {extent}"))]);
+    notify(&[
+        NotifyState::Ready,
+        NotifyState::Status(&format!("serving {extent}")),
+    ]);
 }
 
 /// We read the configuration anew.
@@ -69,7 +82,9 @@ pub(super) fn stopping() {
 
 /// Says that we are alive as often as is wanted (`WATCHDOG_USEC`), as long as every shard is.
 pub(super) async fn keep_watchdog(orders: mpsc::Sender<Order>) -> Infallible {
-    let Some(time) = sd_notify::watchdog_enabled().filter(|time| *time > Duration::ZERO) else { return std::future::pending().await };
+    let Some(time) = sd_notify::watchdog_enabled().filter(|time| *time > Duration::ZERO) else {
+        return std::future::pending().await;
+    };
     // As systemd advises: half of the time.
     let mut ticks = tokio::time::interval((time / 2).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -17,7 +17,11 @@ type Fields = Vec<(String, f64)>;
 ///
 /// # Errors
 /// [`Usage`] if there is no such field.
-pub(super) fn failures(conditions: &Conditions, report: &Report, selection: &Selection) -> Result<Vec<String>, Usage> {
+pub(super) fn failures(
+    conditions: &Conditions,
+    report: &Report,
+    selection: &Selection,
+) -> Result<Vec<String>, Usage> {
     let infos = match report {
         Report::Summary(summary) => return compare(conditions, &of_summary(summary)),
         Report::Channels(infos) => infos,
@@ -32,7 +36,11 @@ pub(super) fn failures(conditions: &Conditions, report: &Report, selection: &Sel
     for number in picked {
         let info = &infos[number];
         let failed = compare(conditions, &of_channel(info))?;
-        failures.extend(failed.into_iter().map(|failure| format!("{}: {failure}", printable(&info.channel))));
+        failures.extend(
+            failed
+                .into_iter()
+                .map(|failure| format!("{}: {failure}", printable(&info.channel))),
+        );
     }
     let untold = failures.len().saturating_sub(MAX_TOLD);
     failures.truncate(MAX_TOLD);
@@ -49,25 +57,45 @@ fn compare(conditions: &Conditions, fields: &Fields) -> Result<Vec<String>, Usag
             name => name,
         };
         let (name, number) = fields.iter().find(|(name, _)| name == wanted)?;
-        Some(Value { number: *number, kind: Kind::of(name) })
+        Some(Value {
+            number: *number,
+            kind: Kind::of(name),
+        })
     })
 }
 
 fn of_summary(summary: &Summary) -> Fields {
-    let mut fields: Fields = summary.counters().map(|(name, count)| (name.to_owned(), count as f64)).into();
+    let mut fields: Fields = summary
+        .counters()
+        .map(|(name, count)| (name.to_owned(), count as f64))
+        .into();
     fields.push(("uptime".to_owned(), summary.uptime as f64));
     fields.push(("workers".to_owned(), summary.by_worker.len() as f64));
     add(fields, &summary.details)
 }
 
 fn of_channel(info: &ChannelInfo) -> Fields {
-    let counts =
-        [("subscribers", info.subscribers), ("published_messages", info.published_messages), ("stored_messages", info.stored_messages)];
-    let known = counts.into_iter().filter(|(name, _)| !(info.hides_published && *name == "published_messages"));
-    add(known.map(|(name, count)| (name.to_owned(), count as f64)).collect(), &info.details)
+    let counts = [
+        ("subscribers", info.subscribers),
+        ("published_messages", info.published_messages),
+        ("stored_messages", info.stored_messages),
+    ];
+    let known = counts
+        .into_iter()
+        .filter(|(name, _)| !(info.hides_published && *name == "published_messages"));
+    add(
+        known
+            .map(|(name, count)| (name.to_owned(), count as f64))
+            .collect(),
+        &info.details,
+    )
 }
 
 fn add(mut fields: Fields, details: &Details) -> Fields {
-    fields.extend(details.iter().filter_map(|(name, number)| Some((name.clone(), number.as_f64()?))));
+    fields.extend(
+        details
+            .iter()
+            .filter_map(|(name, number)| Some((name.clone(), number.as_f64()?))),
+    );
     fields
 }

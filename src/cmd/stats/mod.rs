@@ -1,7 +1,7 @@
 //! `pushctl stats`: the counters of a server or of channels.
 //!
-//! `select` sorts and filters channels, `show` makes the tables, `check` holds them against `--assert`, `diff` compares two
-//! saved answers, `watch` is the full-screen view.
+//! `select` sorts and filters channels, `show` makes the tables, `check` holds them against
+//! `--assert`, `diff` compares two saved answers, `watch` is the full-screen view.
 
 mod check;
 mod diff;
@@ -38,14 +38,16 @@ pub struct Args {
     /// Channel, `prefix*`, or ALL; the whole server if absent
     #[arg(value_name = "CHANNEL")]
     channel: Option<String>,
-    /// Show it again and again, until interrupted or for the time of --timeout (write --watch=1s, with '=')
+    /// Show it again and again, until interrupted or for the time of --timeout (write --watch=1s,
+    /// with '=')
     ///
-    /// On a terminal it is a full-screen view with rates and the top channels (press ? there for the keys), elsewhere and with
-    /// --json it is printed again each time. The shortest interval is 100ms. When the server cannot be reached any more, that
-    /// is told and tried again.
+    /// On a terminal it is a full-screen view with rates and the top channels (press ? there for
+    /// the keys), elsewhere and with --json it is printed again each time. The shortest interval is
+    /// 100ms. When the server cannot be reached any more, that is told and tried again.
     #[arg(short, long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = args::interval)]
     watch: Option<Duration>,
-    /// Time to wait for the answer [default: 30s]; with --watch, the time after which to stop [default: none]
+    /// Time to wait for the answer [default: 30s]; with --watch, the time after which to stop
+    /// [default: none]
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
     timeout: Option<Duration>,
     /// Print the server's own JSON on one line
@@ -54,10 +56,12 @@ pub struct Args {
     /// Compare two saved --json answers (of the last lines of the files)
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["channel", "watch", "assert"])]
     diff: Option<Vec<PathBuf>>,
-    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means 'and')
+    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means
+    /// 'and')
     ///
-    /// With several channels they must hold for each that is shown. Fields are those of --json; published and stored are short
-    /// for published_messages and stored_messages. A channel that does not exist has zeros.
+    /// With several channels they must hold for each that is shown. Fields are those of --json;
+    /// published and stored are short for published_messages and stored_messages. A channel that
+    /// does not exist has zeros.
     #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse, conflicts_with = "watch")]
     assert: Option<Conditions>,
     #[command(flatten)]
@@ -79,7 +83,13 @@ struct Source {
 
 impl Source {
     async fn ask(&self, timeout: Duration) -> Result<Answer, Error> {
-        statistics::ask(&self.client, &self.endpoints, self.channel.as_deref(), timeout).await
+        statistics::ask(
+            &self.client,
+            &self.endpoints,
+            self.channel.as_deref(),
+            timeout,
+        )
+        .await
     }
 
     async fn report(&self, timeout: Duration) -> Result<Report, Error> {
@@ -96,12 +106,25 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
         return diff::run(old, new, &args.selection, args.json);
     }
     // Whoever sorts or filters wants channels.
-    let channel = args.channel.clone().or_else(|| args.selection.is_given().then(|| "ALL".to_owned()));
-    let source = Source { client: args.server.client()?, endpoints: args.server.endpoints(url)?, channel };
+    let channel = args
+        .channel
+        .clone()
+        .or_else(|| args.selection.is_given().then(|| "ALL".to_owned()));
+    let source = Source {
+        client: args.server.client()?,
+        endpoints: args.server.endpoints(url)?,
+        channel,
+    };
     match args.watch {
         Some(interval) if !args.json && has_screen() => {
-            let settings = watch::Settings { interval, selection: args.selection.clone(), timeout: args.timeout };
-            watch::run(source, settings).await.map_err(|error| explained(error, &args))
+            let settings = watch::Settings {
+                interval,
+                selection: args.selection.clone(),
+                timeout: args.timeout,
+            };
+            watch::run(source, settings)
+                .await
+                .map_err(|error| explained(error, &args))
         }
         Some(interval) => repeat(&source, &args, interval).await,
         None => once(&source, &args).await,
@@ -117,23 +140,43 @@ async fn once(source: &Source, args: &Args) -> anyhow::Result<Code> {
     let asked = async {
         let answer = source.ask(args.timeout.unwrap_or(DEFAULT_TIMEOUT)).await?;
         let report = answer.report()?;
-        Ok((render(&answer.body, &report, args).ok_or_else(|| answer.strange())?, report))
+        Ok((
+            render(&answer.body, &report, args).ok_or_else(|| answer.strange())?,
+            report,
+        ))
     };
     let (text, report) = match (asked.await, &args.channel) {
         // A channel that nobody has used counts nothing, as for `wait`.
-        (Err(Error::NoChannel { hides_published, .. }), Some(channel)) if args.assert.is_some() => {
-            output::note(format_args!("channel '{channel}' does not exist, so all its numbers are 0"));
-            let info = ChannelInfo { channel: channel.clone(), hides_published, ..ChannelInfo::default() };
+        (
+            Err(Error::NoChannel {
+                hides_published, ..
+            }),
+            Some(channel),
+        ) if args.assert.is_some() => {
+            output::note(format_args!(
+                "channel '{channel}' does not exist, so all its numbers are 0"
+            ));
+            let info = ChannelInfo {
+                channel: channel.clone(),
+                hides_published,
+                ..ChannelInfo::default()
+            };
             (Vec::new(), Report::Channels(vec![info]))
         }
         (asked, _) => asked.map_err(|error: Error| explained(error.into(), args))?,
     };
-    let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| check::failures(conditions, &report, &args.selection))?;
+    let failures = args.assert.as_ref().map_or(Ok(Vec::new()), |conditions| {
+        check::failures(conditions, &report, &args.selection)
+    })?;
     output::Stdout::start()?.text(&text).await?;
     for failure in &failures {
         output::note(format_args!("assertion failed: {failure}"));
     }
-    Ok(if failures.is_empty() { Code::Success } else { Code::Faulty })
+    Ok(if failures.is_empty() {
+        Code::Success
+    } else {
+        Code::Faulty
+    })
 }
 
 /// Prints again and again, for files and pipes.
@@ -142,7 +185,9 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
     let start = Instant::now();
     let mut has_shown = false;
     loop {
-        let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT));
+        let left = args.timeout.map_or(DEFAULT_TIMEOUT, |timeout| {
+            timeout.saturating_sub(start.elapsed()).min(DEFAULT_TIMEOUT)
+        });
         let answer = source.ask(left).await.and_then(|answer| {
             let report = answer.report()?;
             render(&answer.body, &report, args).ok_or_else(|| answer.strange())
@@ -157,19 +202,28 @@ async fn repeat(source: &Source, args: &Args, interval: Duration) -> anyhow::Res
             Err(error) if has_shown => output::note(error),
             Err(error) => return Err(explained(error.into(), args)),
         }
-        if args.timeout.is_some_and(|timeout| start.elapsed() + interval >= timeout) {
+        if args
+            .timeout
+            .is_some_and(|timeout| start.elapsed() + interval >= timeout)
+        {
             return Ok(Code::Success);
         }
         sleep(interval).await;
     }
 }
 
-/// `--watch 1s` is easily written for `--watch=1s`; then the interval is a channel that nobody knows.
+/// `--watch 1s` is easily written for `--watch=1s`; then the interval is a channel that nobody
+/// knows.
 fn explained(error: anyhow::Error, args: &Args) -> anyhow::Error {
-    let is_missing = matches!(error.downcast_ref(), Some(Error::Status { status: 404, .. } | Error::NoChannel { .. }));
+    let is_missing = matches!(
+        error.downcast_ref(),
+        Some(Error::Status { status: 404, .. } | Error::NoChannel { .. })
+    );
     match &args.channel {
         Some(channel) if args.watch.is_some() && args::duration(channel).is_ok() && is_missing => {
-            error.context(format!("'{channel}' was taken for a channel (an interval is written --watch={channel})"))
+            error.context(format!(
+                "'{channel}' was taken for a channel (an interval is written --watch={channel})"
+            ))
         }
         _ => error,
     }

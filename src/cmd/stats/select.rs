@@ -30,7 +30,8 @@ pub(super) struct Selection {
     /// Turn the order around
     #[arg(long)]
     pub(super) reverse: bool,
-    /// Show the channels whose whole name matches: * ? [a-z] {a,b}, or a regular expression between slashes: /^a.*z$/
+    /// Show the channels whose whole name matches: * ? [a-z] {a,b}, or a regular expression between
+    /// slashes: /^a.*z$/
     #[arg(long, value_name = "PATTERN", value_parser = Filter::parse)]
     pub(super) filter: Option<Filter>,
     /// Show the channels with at least so many subscribers
@@ -56,11 +57,21 @@ impl Filter {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        if let Some(regex) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|regex| !regex.is_empty()) {
-            return Regex::new(regex).map(Self::Regex).map_err(|error| format!("it is no regular expression: {error}"));
+        if let Some(regex) = text
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_suffix('/'))
+            .filter(|regex| !regex.is_empty())
+        {
+            return Regex::new(regex)
+                .map(Self::Regex)
+                .map_err(|error| format!("it is no regular expression: {error}"));
         }
-        let glob = GlobBuilder::new(text).literal_separator(false).backslash_escape(true).build();
-        glob.map(|glob| Self::Glob(glob.compile_matcher())).map_err(|error| format!("it is no pattern: {}", error.kind()))
+        let glob = GlobBuilder::new(text)
+            .literal_separator(false)
+            .backslash_escape(true)
+            .build();
+        glob.map(|glob| Self::Glob(glob.compile_matcher()))
+            .map_err(|error| format!("it is no pattern: {}", error.kind()))
     }
 
     /// True if the pattern matches.
@@ -86,20 +97,30 @@ impl Selection {
     /// True if there is anything to select or sort.
     #[must_use]
     pub(super) fn is_given(&self) -> bool {
-        self.sort.is_some() || self.reverse || self.filter.is_some() || self.min_subscribers.is_some() || self.top.is_some()
+        self.sort.is_some()
+            || self.reverse
+            || self.filter.is_some()
+            || self.min_subscribers.is_some()
+            || self.top.is_some()
     }
 
     /// True if this channel is shown (not counting [`Self::top`]).
     #[must_use]
     pub(super) fn takes(&self, info: &ChannelInfo) -> bool {
-        self.min_subscribers.is_none_or(|least| info.subscribers >= least)
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(&info.channel))
+        self.min_subscribers
+            .is_none_or(|least| info.subscribers >= least)
+            && self
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.matches(&info.channel))
     }
 
     /// The numbers of the channels that are shown, in their order.
     #[must_use]
     pub(super) fn pick(&self, infos: &[ChannelInfo]) -> Vec<usize> {
-        let mut picked: Vec<usize> = (0..infos.len()).filter(|number| self.takes(&infos[*number])).collect();
+        let mut picked: Vec<usize> = (0..infos.len())
+            .filter(|number| self.takes(&infos[*number]))
+            .collect();
         if let Some(sort) = self.sort {
             let count = |info: &ChannelInfo| match sort {
                 Sort::Subscribers => info.subscribers,
@@ -108,7 +129,12 @@ impl Selection {
                 Sort::Name => 0,
             };
             picked.sort_by(|a, b| {
-                let key = |number: usize| (Reverse(count(&infos[number])), infos[number].channel.as_str());
+                let key = |number: usize| {
+                    (
+                        Reverse(count(&infos[number])),
+                        infos[number].channel.as_str(),
+                    )
+                };
                 key(*a).cmp(&key(*b))
             });
         }
@@ -131,22 +157,68 @@ mod tests {
             stored_messages: *stored_messages,
             ..ChannelInfo::default()
         };
-        let infos: Vec<_> = [("b", 1, 5), ("news/a", 3, 0), ("a", 1, 9), ("news/b", 0, 1)].iter().map(info).collect();
-        selection.pick(&infos).iter().map(|number| infos[*number].channel.as_str()).collect::<Vec<_>>().join(" ")
+        let infos: Vec<_> = [("b", 1, 5), ("news/a", 3, 0), ("a", 1, 9), ("news/b", 0, 1)]
+            .iter()
+            .map(info)
+            .collect();
+        selection
+            .pick(&infos)
+            .iter()
+            .map(|number| infos[*number].channel.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn channels_are_sorted_and_filtered() {
         let all = Selection::default;
         assert_eq!(picked(&all()), "b news/a a news/b");
-        assert_eq!(picked(&Selection { sort: Some(Sort::Subscribers), ..all() }), "news/a a b news/b");
-        assert_eq!(picked(&Selection { sort: Some(Sort::Stored), top: Some(2), ..all() }), "a b");
-        assert_eq!(picked(&Selection { sort: Some(Sort::Name), reverse: true, ..all() }), "news/b news/a b a");
-        assert_eq!(picked(&Selection { min_subscribers: Some(1), ..all() }), "b news/a a");
-        for (pattern, names) in
-            [("news*", "news/a news/b"), ("?", "b a"), ("*[b-z]", "b news/b"), ("/s.b/", "news/b"), ("{a,b}", "b a"), ("/", "")]
-        {
-            assert_eq!(picked(&Selection { filter: Some(Filter::parse(pattern).expect(pattern)), ..all() }), names, "{pattern}");
+        assert_eq!(
+            picked(&Selection {
+                sort: Some(Sort::Subscribers),
+                ..all()
+            }),
+            "news/a a b news/b"
+        );
+        assert_eq!(
+            picked(&Selection {
+                sort: Some(Sort::Stored),
+                top: Some(2),
+                ..all()
+            }),
+            "a b"
+        );
+        assert_eq!(
+            picked(&Selection {
+                sort: Some(Sort::Name),
+                reverse: true,
+                ..all()
+            }),
+            "news/b news/a b a"
+        );
+        assert_eq!(
+            picked(&Selection {
+                min_subscribers: Some(1),
+                ..all()
+            }),
+            "b news/a a"
+        );
+        for (pattern, names) in [
+            ("news*", "news/a news/b"),
+            ("?", "b a"),
+            ("*[b-z]", "b news/b"),
+            ("/s.b/", "news/b"),
+            ("{a,b}", "b a"),
+            ("/", ""),
+        ] {
+            assert_eq!(
+                picked(&Selection {
+                    filter: Some(Filter::parse(pattern).expect(pattern)),
+                    ..all()
+                }),
+                names,
+                "{pattern}"
+            );
         }
         for pattern in ["[", "/(/", "{a"] {
             assert!(Filter::parse(pattern).is_err(), "{pattern}");

@@ -14,28 +14,55 @@ const DETAIL_COLUMNS: usize = 4;
 
 /// The number of published messages, if it is known.
 fn published(info: &ChannelInfo) -> String {
-    if info.hides_published { "-".to_owned() } else { grouped(info.published_messages) }
+    if info.hides_published {
+        "-".to_owned()
+    } else {
+        grouped(info.published_messages)
+    }
 }
 
 /// A line per channel. Where more than one is shown, the last line sums them up.
 #[must_use]
 pub(super) fn channels(infos: &[ChannelInfo], selection: &Selection) -> String {
-    let shown: Vec<&ChannelInfo> = selection.pick(infos).into_iter().map(|number| &infos[number]).collect();
-    let extra: BTreeSet<&str> = shown.iter().flat_map(|info| info.details.keys()).map(String::as_str).collect();
+    let shown: Vec<&ChannelInfo> = selection
+        .pick(infos)
+        .into_iter()
+        .map(|number| &infos[number])
+        .collect();
+    let extra: BTreeSet<&str> = shown
+        .iter()
+        .flat_map(|info| info.details.keys())
+        .map(String::as_str)
+        .collect();
     let extra: Vec<&str> = extra.into_iter().take(DETAIL_COLUMNS).collect();
     let titles: Vec<String> = extra.iter().map(|name| title(name)).collect();
     let mut head = vec!["channel", "subscribers", "published", "stored"];
     head.extend(titles.iter().map(String::as_str));
     let mut table = Table::new(&head);
     for info in &shown {
-        let mut row = vec![info.channel.clone(), grouped(info.subscribers), published(info), grouped(info.stored_messages)];
-        row.extend(extra.iter().map(|name| info.details.get(*name).map(|number| detail(name, number)).unwrap_or_default()));
+        let mut row = vec![
+            info.channel.clone(),
+            grouped(info.subscribers),
+            published(info),
+            grouped(info.stored_messages),
+        ];
+        row.extend(extra.iter().map(|name| {
+            info.details
+                .get(*name)
+                .map(|number| detail(name, number))
+                .unwrap_or_default()
+        }));
         table.row(&row);
     }
     let mut text = table.render();
     if infos.len() > 1 || shown.len() < infos.len() {
-        let sum = |count: fn(&ChannelInfo) -> u64| grouped(shown.iter().map(|info| count(info)).sum());
-        let part = if shown.len() < infos.len() { format!(" of {}", grouped(infos.len() as u64)) } else { String::new() };
+        let sum =
+            |count: fn(&ChannelInfo) -> u64| grouped(shown.iter().map(|info| count(info)).sum());
+        let part = if shown.len() < infos.len() {
+            format!(" of {}", grouped(infos.len() as u64))
+        } else {
+            String::new()
+        };
         text.push_str(&format!(
             "\n{}{part} channels, {} subscribers, {} stored\n",
             grouped(shown.len() as u64),
@@ -70,7 +97,11 @@ pub(super) fn summary(summary: &Summary) -> String {
     if !summary.by_worker.is_empty() {
         let mut workers = Table::new(&["worker", "subscribers", "uptime"]);
         for worker in &summary.by_worker {
-            workers.row(&[worker.pid.clone(), grouped(worker.subscribers), uptime(worker.uptime)]);
+            workers.row(&[
+                worker.pid.clone(),
+                grouped(worker.subscribers),
+                uptime(worker.uptime),
+            ]);
         }
         text.push('\n');
         text.push_str(&workers.render());
@@ -79,7 +110,9 @@ pub(super) fn summary(summary: &Summary) -> String {
 }
 
 fn details(details: &Details) -> String {
-    let (zeros, others): (Vec<_>, Vec<_>) = details.iter().partition(|(_, number)| number.as_f64() == Some(0.0));
+    let (zeros, others): (Vec<_>, Vec<_>) = details
+        .iter()
+        .partition(|(_, number)| number.as_f64() == Some(0.0));
     let mut text = String::new();
     if !others.is_empty() {
         let mut table = Table::new(&["details", ""]);
@@ -91,7 +124,12 @@ fn details(details: &Details) -> String {
     match zeros.as_slice() {
         [] => text,
         [(name, _)] => text + &format!("{} is 0\n", title(name)),
-        zeros => text + &format!("{} other counters are 0 (--json shows them)\n", grouped(zeros.len() as u64)),
+        zeros => {
+            text + &format!(
+                "{} other counters are 0 (--json shows them)\n",
+                grouped(zeros.len() as u64)
+            )
+        }
     }
 }
 

@@ -7,13 +7,15 @@
 //!  "seen":{"a":{"at":"1795248010:3","id":7}},"event_id":"e"}
 //! ```
 //!
-//! `seen` has the channels that gave something: time (unix seconds) and tag of the last message that was dealt with, and its
-//! id; the others start at `start`. A missing `start` means that backlogs of the first run are still outstanding.
+//! `seen` has the channels that gave something: time (unix seconds) and tag of the last message
+//! that was dealt with, and its id; the others start at `start`. A missing `start` means that
+//! backlogs of the first run are still outstanding.
 //!
-//! A new content is written to `FILE.tmp`, synced to the disk and renamed, so that the file is whole at any moment, also
-//! after a power failure; an old content is safe, it lets messages come twice. `FILE.lock` is locked while a run lasts and
-//! stays: removing it would let two runs lock two files. Neither is opened through a link. `FILE` itself may be one: the file
-//! that it names is replaced, and only if that is a cursor of the same server and channels.
+//! A new content is written to `FILE.tmp`, synced to the disk and renamed, so that the file is
+//! whole at any moment, also after a power failure; an old content is safe, it lets messages come
+//! twice. `FILE.lock` is locked while a run lasts and stays: removing it would let two runs lock
+//! two files. Neither is opened through a link. `FILE` itself may be one: the file that it names is
+//! replaced, and only if that is a cursor of the same server and channels.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -73,7 +75,8 @@ struct Seen {
 }
 
 impl CursorFile {
-    /// Locks the file for this server and these channels and reads it; no marks if it is not there yet.
+    /// Locks the file for this server and these channels and reads it; no marks if it is not there
+    /// yet.
     ///
     /// # Errors
     /// When another run has it, it is for something else, or is none.
@@ -94,11 +97,28 @@ impl CursorFile {
         let lock = lock(&path, &beside(".lock"))?;
         let mut channels: Vec<String> = channels.collect();
         channels.sort();
-        let head = Head { version: VERSION, server: server.to_owned(), channels };
+        let head = Head {
+            version: VERSION,
+            server: server.to_owned(),
+            channels,
+        };
         let text = content(&path)?;
-        let marks = text.as_deref().map(|text| read(text, &path, &head)).transpose()?;
+        let marks = text
+            .as_deref()
+            .map(|text| read(text, &path, &head))
+            .transpose()?;
         let (temporary, written) = (beside(".tmp"), Mutex::new(text.unwrap_or_default()));
-        Ok((Self { path, temporary, durability, head, written, _lock: lock }, marks))
+        Ok((
+            Self {
+                path,
+                temporary,
+                durability,
+                head,
+                written,
+                _lock: lock,
+            },
+            marks,
+        ))
     }
 
     /// Replaces the content, if it changed.
@@ -106,20 +126,34 @@ impl CursorFile {
     /// # Errors
     /// That of the file system.
     pub(super) fn save(&self, marks: &Marks) -> anyhow::Result<()> {
-        let seen = |mark: &Mark| Seen { at: mark.position.map(place), id: mark.id };
+        let seen = |mark: &Mark| Seen {
+            at: mark.position.map(place),
+            id: mark.id,
+        };
         let content = Content {
             head: self.head.clone(),
             start: marks.start.map(place),
-            seen: marks.channels.iter().map(|(channel, mark)| (channel.clone(), seen(mark))).collect(),
+            seen: marks
+                .channels
+                .iter()
+                .map(|(channel, mark)| (channel.clone(), seen(mark)))
+                .collect(),
             event_id: marks.event_id.clone(),
         };
-        let text = serde_json::to_string(&content).expect("strings and numbers always make JSON") + "\n";
+        let text =
+            serde_json::to_string(&content).expect("strings and numbers always make JSON") + "\n";
         let mut written = self.written.lock();
         if *written == text {
             return Ok(());
         }
-        let replaced = files::replace(&self.path, &self.temporary, text.as_bytes(), self.durability);
-        replaced.with_context(|| format!("cannot write the cursor file '{}'", self.path.display()))?;
+        let replaced = files::replace(
+            &self.path,
+            &self.temporary,
+            text.as_bytes(),
+            self.durability,
+        );
+        replaced
+            .with_context(|| format!("cannot write the cursor file '{}'", self.path.display()))?;
         *written = text;
         Ok(())
     }
@@ -131,75 +165,130 @@ fn target(path: &Path) -> Result<PathBuf, Usage> {
         Ok(target) => Ok(target),
         Err(_) if path.is_symlink() => {
             let path = path.display();
-            Err(Usage(format!("cannot use the cursor file '{path}': it is a link to nothing (remove it, or name the file itself)")))
+            Err(Usage(format!(
+                "cannot use the cursor file '{path}': it is a link to nothing (remove it, or name the file itself)"
+            )))
         }
         Err(_) => Ok(path.to_owned()),
     }
 }
 
-/// The content of the file, if it is there. A device may have no end and cannot be replaced, so it must be a regular file.
+/// The content of the file, if it is there. A device may have no end and cannot be replaced, so it
+/// must be a regular file.
 fn content(path: &Path) -> anyhow::Result<Option<String>> {
     let context = || format!("cannot read the cursor file '{}'", path.display());
     let file = match files::open_regular(path, OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            return Err(Usage(format!("cannot use the cursor file '{}': {error} (name another one)", path.display())).into());
+            return Err(Usage(format!(
+                "cannot use the cursor file '{}': {error} (name another one)",
+                path.display()
+            ))
+            .into());
         }
         Err(error) => return Err(error).with_context(context),
     };
     let mut text = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut text).with_context(context)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .with_context(context)?;
     if text.len() as u64 > MAX_BYTES {
         let reason = format!("it is larger than {} MiB", MAX_BYTES >> 20);
-        return Err(Usage(format!("cannot use the cursor file '{}': {reason} (name another one)", path.display())).into());
+        return Err(Usage(format!(
+            "cannot use the cursor file '{}': {reason} (name another one)",
+            path.display()
+        ))
+        .into());
     }
     // What is no text is no cursor, and told as such.
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
-    let opened = files::open_regular(lock_path, OpenOptions::new().create(true).truncate(false).write(true));
+    let opened = files::open_regular(
+        lock_path,
+        OpenOptions::new().create(true).truncate(false).write(true),
+    );
     let lock = opened.map_err(|error| {
         // It is a link, or no file.
-        let mend = if error.kind() == ErrorKind::InvalidInput { " (remove it)" } else { "" };
-        anyhow::Error::new(error).context(format!("cannot open the lock '{}' of --cursor-file{mend}", lock_path.display()))
+        let mend = if error.kind() == ErrorKind::InvalidInput {
+            " (remove it)"
+        } else {
+            ""
+        };
+        anyhow::Error::new(error).context(format!(
+            "cannot open the lock '{}' of --cursor-file{mend}",
+            lock_path.display()
+        ))
     })?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
-            anyhow::bail!("the cursor file '{}' is in use by another run (end that one, or name another file)", path.display())
+            anyhow::bail!(
+                "the cursor file '{}' is in use by another run (end that one, or name another file)",
+                path.display()
+            )
         }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock '{}'", lock_path.display())),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock '{}'", lock_path.display()))
+        }
     }
 }
 
 fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
     let path = path.display();
-    let damaged = |reason: String| Usage(format!("cannot use the cursor file '{path}': {reason} (remove it to start anew)"));
+    let damaged = |reason: String| {
+        Usage(format!(
+            "cannot use the cursor file '{path}': {reason} (remove it to start anew)"
+        ))
+    };
     let content: Content = serde_json::from_str(text).map_err(|error| {
         let mend = "name another file, or remove this one if it is a damaged cursor";
-        Usage(format!("cannot use the cursor file '{path}': it is no cursor: {error} ({mend})"))
+        Usage(format!(
+            "cannot use the cursor file '{path}': it is no cursor: {error} ({mend})"
+        ))
     })?;
     if content.head.version != VERSION {
-        return Err(damaged(format!("its version is {}, and this program knows {VERSION}", content.head.version)));
+        return Err(damaged(format!(
+            "its version is {}, and this program knows {VERSION}",
+            content.head.version
+        )));
     }
     let mend = "name that one, use another file, or remove this one to start anew";
     if content.head.server != head.server {
         let (of, here) = (&content.head.server, &head.server);
-        return Err(Usage(format!("cannot use the cursor file '{path}': it is for the server {of}, not {here} ({mend})")));
+        return Err(Usage(format!(
+            "cannot use the cursor file '{path}': it is for the server {of}, not {here} ({mend})"
+        )));
     }
     if content.head.channels != head.channels {
         let (of, here) = (content.head.channels.join(" "), head.channels.join(" "));
-        return Err(Usage(format!("cannot use the cursor file '{path}': it is for the channels '{of}', not '{here}' ({mend})")));
+        return Err(Usage(format!(
+            "cannot use the cursor file '{path}': it is for the channels '{of}', not '{here}' ({mend})"
+        )));
     }
-    let position =
-        |text: Option<String>| text.map(|text| parse_place(&text).ok_or_else(|| damaged(format!("'{text}' is no TIME:TAG")))).transpose();
+    let position = |text: Option<String>| {
+        text.map(|text| {
+            parse_place(&text).ok_or_else(|| damaged(format!("'{text}' is no TIME:TAG")))
+        })
+        .transpose()
+    };
     let mut channels = BTreeMap::new();
     for (channel, seen) in content.seen {
-        channels.insert(channel, Mark { position: position(seen.at)?, id: seen.id });
+        channels.insert(
+            channel,
+            Mark {
+                position: position(seen.at)?,
+                id: seen.id,
+            },
+        );
     }
-    Ok(Marks { start: position(content.start)?, channels, event_id: content.event_id })
+    Ok(Marks {
+        start: position(content.start)?,
+        channels,
+        event_id: content.event_id,
+    })
 }
 
 /// A position as `--since` takes it.

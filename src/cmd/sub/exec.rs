@@ -1,4 +1,5 @@
-//! `--exec`: a command per message, several at a time, and a cursor that is the oldest message not yet dealt with.
+//! `--exec`: a command per message, several at a time, and a cursor that is the oldest message not
+//! yet dealt with.
 
 use std::collections::VecDeque;
 use std::process::{ExitStatus, Stdio};
@@ -55,9 +56,14 @@ pub(super) struct Runner<'a> {
 type Ended = (u64, String, anyhow::Result<ExitStatus>);
 
 impl Runner<'_> {
-    /// Why the run ended, and whether a command failed. What ends it may come twice: the second time nobody waits for the
-    /// commands that are still running.
-    pub(super) async fn run(mut self, queue: &mut Queue, watch: &mut Watch, mut stop: Stop<'_>) -> anyhow::Result<(End, bool)> {
+    /// Why the run ended, and whether a command failed. What ends it may come twice: the second
+    /// time nobody waits for the commands that are still running.
+    pub(super) async fn run(
+        mut self,
+        queue: &mut Queue,
+        watch: &mut Watch,
+        mut stop: Stop<'_>,
+    ) -> anyhow::Result<(End, bool)> {
         let mut running: FuturesUnordered<LocalBoxFuture<'_, Ended>> = FuturesUnordered::new();
         let mut end: Option<anyhow::Result<End>> = None;
         loop {
@@ -88,14 +94,18 @@ impl Runner<'_> {
                 }
             }
         }
-        end.unwrap_or(Ok(End::Interrupted)).map(|end| (end, self.failed))
+        end.unwrap_or(Ok(End::Interrupted))
+            .map(|end| (end, self.failed))
     }
 
     async fn take(
         &mut self,
         item: Option<Item>,
         watch: &mut Watch,
-    ) -> anyhow::Result<(Option<LocalBoxFuture<'static, Ended>>, Option<anyhow::Result<End>>)> {
+    ) -> anyhow::Result<(
+        Option<LocalBoxFuture<'static, Ended>>,
+        Option<anyhow::Result<End>>,
+    )> {
         let event = match item {
             None => return Ok((None, Some(Ok(End::Idle)))),
             Some(Ok(None)) => return Ok((None, Some(Ok(End::Deleted)))),
@@ -138,7 +148,9 @@ impl Runner<'_> {
                 None => command.env_remove(name),
             };
         }
-        let mut child = command.spawn().context("cannot run the command of --exec with 'sh'")?;
+        let mut child = command
+            .spawn()
+            .context("cannot run the command of --exec with 'sh'")?;
         let stdin = child.stdin.take();
         let place = place_of(&message).unwrap_or_default();
         Ok(Box::pin(async move {
@@ -149,7 +161,11 @@ impl Runner<'_> {
                 }
             };
             let ((), status) = tokio::join!(feed, child.wait());
-            (number, place, status.context("cannot wait for the command of --exec"))
+            (
+                number,
+                place,
+                status.context("cannot wait for the command of --exec"),
+            )
         }))
     }
 
@@ -159,7 +175,11 @@ impl Runner<'_> {
         let is_good = status.success();
         if !is_good {
             self.failed = true;
-            let at = if place.is_empty() { String::new() } else { format!(" (message at {place})") };
+            let at = if place.is_empty() {
+                String::new()
+            } else {
+                format!(" (message at {place})")
+            };
             note(format_args!("the command of --exec failed: {status}{at}"));
         }
         if is_good || !self.ack_on_success {
@@ -178,10 +198,15 @@ impl Runner<'_> {
 
     async fn save(&mut self) -> anyhow::Result<()> {
         let moved = self.ledger.settle();
-        self.tally.all_done_to(self.ledger.place.map(cursor_file::place));
-        let Some(file) = self.file.as_ref().filter(|_| moved) else { return Ok(()) };
+        self.tally
+            .all_done_to(self.ledger.place.map(cursor_file::place));
+        let Some(file) = self.file.as_ref().filter(|_| moved) else {
+            return Ok(());
+        };
         let (file, marks) = (Arc::clone(file), self.ledger.marks.clone());
-        self.stdout.write_then(Vec::new(), Box::new(move || file.save(&marks))).await
+        self.stdout
+            .write_then(Vec::new(), Box::new(move || file.save(&marks)))
+            .await
     }
 }
 
@@ -198,7 +223,10 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(marks: Marks) -> Self {
-        Self { marks, ..Self::default() }
+        Self {
+            marks,
+            ..Self::default()
+        }
     }
 
     fn open(&mut self, step: Step) -> u64 {
@@ -237,7 +265,16 @@ mod tests {
 
     #[test]
     fn marks_follow_the_oldest_that_is_not_done() {
-        let step = |id| Step::Message("a".to_owned(), Mark { position: None, id: Some(id) }, None);
+        let step = |id| {
+            Step::Message(
+                "a".to_owned(),
+                Mark {
+                    position: None,
+                    id: Some(id),
+                },
+                None,
+            )
+        };
         let mut ledger = Ledger::default();
         let numbers: Vec<u64> = (1..=4).map(|id| ledger.open(step(id))).collect();
         let at = |ledger: &Ledger| ledger.marks.channels.get("a").and_then(|mark| mark.id);

@@ -1,4 +1,5 @@
-//! Printing messages. What came together is written together, and the cursor file follows once it was accepted.
+//! Printing messages. What came together is written together, and the cursor file follows once it
+//! was accepted.
 
 use std::sync::Arc;
 
@@ -82,7 +83,12 @@ impl Printer<'_> {
         }
     }
 
-    async fn handle(&mut self, event: Event, watch: &mut Watch, batch: &mut Batch) -> anyhow::Result<Option<End>> {
+    async fn handle(
+        &mut self,
+        event: Event,
+        watch: &mut Watch,
+        batch: &mut Batch,
+    ) -> anyhow::Result<Option<End>> {
         if !matches!(event, Event::Message(..) | Event::Moved(_)) {
             // What came before is on the screen before it.
             self.flush(batch).await?;
@@ -123,7 +129,9 @@ impl Printer<'_> {
             Form::Text => out.extend_from_slice(&message.text),
             Form::Raw => return out.extend_from_slice(&message.text),
             Form::Json => return self.write_json(&message.to_json(), out),
-            Form::Template(template) => return template.write(message, self.only, self.for_terminal, out),
+            Form::Template(template) => {
+                return template.write(message, self.only, self.for_terminal, out);
+            }
         }
         out.push(b'\n');
     }
@@ -139,11 +147,20 @@ impl Printer<'_> {
 
     /// Writes the batch; when it was accepted it counts, and the cursor moves behind it.
     async fn flush(&self, batch: &mut Batch) -> anyhow::Result<()> {
-        let Batch { bytes, count, last, moved } = std::mem::take(batch);
+        let Batch {
+            bytes,
+            count,
+            last,
+            moved,
+        } = std::mem::take(batch);
         if bytes.is_empty() && count == 0 && !moved {
             return Ok(());
         }
-        let save = self.file.as_ref().filter(|_| moved).map(|file| (Arc::clone(file), self.marks.clone()));
+        let save = self
+            .file
+            .as_ref()
+            .filter(|_| moved)
+            .map(|file| (Arc::clone(file), self.marks.clone()));
         let tally = Arc::clone(&self.tally);
         let accepted = move || {
             tally.add(count, last);

@@ -1,5 +1,5 @@
-//! Events between the subscription and whoever deals with them: a bounded read-ahead, so that messages that came together
-//! are dealt with together.
+//! Events between the subscription and whoever deals with them: a bounded read-ahead, so that
+//! messages that came together are dealt with together.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,13 +36,25 @@ pub(super) struct Feed {
 pub(super) fn queue(idle: Option<Duration>) -> (Feed, Queue) {
     let (sender, receiver) = mpsc::channel(MAX_EVENTS);
     let room = Rc::new(Semaphore::new(MAX_KIB as usize));
-    (Feed { items: sender, room: Rc::clone(&room) }, Queue { items: receiver, room, idle, last: Instant::now() })
+    (
+        Feed {
+            items: sender,
+            room: Rc::clone(&room),
+        },
+        Queue {
+            items: receiver,
+            room,
+            idle,
+            last: Instant::now(),
+        },
+    )
 }
 
 impl Feed {
     /// Reads the subscription to its end.
     pub(super) async fn read(self, mut subscription: Subscription) {
-        // Nobody asks a server for more than is wanted: whoever takes sees what is there before the next read.
+        // Nobody asks a server for more than is wanted: whoever takes sees what is there before the
+        // next read.
         while !self.items.is_closed() {
             let item = subscription.next().await;
             let is_last = !matches!(item, Ok(Some(_)));
@@ -65,16 +77,23 @@ impl Queue {
         self.items.close();
     }
 
-    /// Takes what is there, up to `most` items, or waits for the next; nothing if no message came for too long.
+    /// Takes what is there, up to `most` items, or waits for the next; nothing if no message came
+    /// for too long.
     pub(super) async fn take(&mut self, most: usize) -> Vec<Item> {
         let mut items = Vec::new();
         match self.idle.and_then(|idle| self.last.checked_add(idle)) {
             // What is there already is taken at any rate.
-            Some(deadline) => drop(timeout_at(deadline, self.items.recv_many(&mut items, most)).await),
+            Some(deadline) => {
+                drop(timeout_at(deadline, self.items.recv_many(&mut items, most)).await)
+            }
             None => drop(self.items.recv_many(&mut items, most).await),
         }
-        self.room.add_permits(items.iter().map(|item| weight(item) as usize).sum());
-        if items.iter().any(|item| matches!(item, Ok(Some(Event::Message(..))))) {
+        self.room
+            .add_permits(items.iter().map(|item| weight(item) as usize).sum());
+        if items
+            .iter()
+            .any(|item| matches!(item, Ok(Some(Event::Message(..)))))
+        {
             self.last = Instant::now();
         }
         items
@@ -86,5 +105,8 @@ fn weight(item: &Item) -> u32 {
         Ok(Some(Event::Message(message, _))) => message.text.len(),
         _ => 0,
     };
-    u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1).min(MAX_KIB)
+    u32::try_from(bytes / 1024)
+        .unwrap_or(u32::MAX)
+        .saturating_add(1)
+        .min(MAX_KIB)
 }

@@ -14,17 +14,30 @@ pub(super) fn tell(event: &Event) {
     match event {
         Event::Message(..) | Event::Moved(_) => {}
         Event::Missed(message, gap, _) => {
-            let channel = message.channel.as_ref().map(|channel| format!("channel '{channel}': ")).unwrap_or_default();
-            let reason = if gap.is_unknown() { RESTARTED } else { "the server had dropped them" };
+            let channel = message
+                .channel
+                .as_ref()
+                .map(|channel| format!("channel '{channel}': "))
+                .unwrap_or_default();
+            let reason = if gap.is_unknown() {
+                RESTARTED
+            } else {
+                "the server had dropped them"
+            };
             note(format_args!("{channel}{gap}, {reason}"));
         }
-        Event::Deleted(channel, farewell, _) if farewell.is_empty() => note(format_args!("channel '{channel}' was deleted")),
+        Event::Deleted(channel, farewell, _) if farewell.is_empty() => {
+            note(format_args!("channel '{channel}' was deleted"))
+        }
         Event::Deleted(channel, farewell, _) => {
             // One line, whatever the farewell has.
             let farewell = printable(&String::from_utf8_lossy(farewell));
             note(format_args!("channel '{channel}' was deleted: {farewell}"));
         }
-        Event::Retrying(error, delay) => note(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f32())),
+        Event::Retrying(error, delay) => note(format_args!(
+            "{error}; trying again in {:.1} s",
+            delay.as_secs_f32()
+        )),
         Event::Falling(error, mode) => fallen(error, *mode),
         Event::Noticed(notice) => note(notice),
     }
@@ -43,8 +56,20 @@ fn fallen(error: &Error, mode: Mode) {
 
 /// A gap in the shape of the server's own object.
 pub(super) fn gap_line(message: &Message, gap: Gap) -> String {
-    let text = if message.text.is_empty() { gap.to_string().into_bytes() } else { message.text.clone() };
-    Message { id: Some(GAP_ID), text, gap: Some(gap), event_type: None, event_id: None, ..message.clone() }.to_json()
+    let text = if message.text.is_empty() {
+        gap.to_string().into_bytes()
+    } else {
+        message.text.clone()
+    };
+    Message {
+        id: Some(GAP_ID),
+        text,
+        gap: Some(gap),
+        event_type: None,
+        event_id: None,
+        ..message.clone()
+    }
+    .to_json()
 }
 
 /// The end of a channel as an object.

@@ -1,4 +1,5 @@
-//! Which channels are followed, in which modes, and from where: the arguments of `sub` as the client wants them. Pure.
+//! Which channels are followed, in which modes, and from where: the arguments of `sub` as the
+//! client wants them. Pure.
 
 use crate::client::Mode;
 use crate::client::endpoint::split_backtrack;
@@ -52,7 +53,10 @@ impl ModeChoice {
 /// The modes to try, each once, in this order.
 pub(super) fn modes(first: ModeChoice, fallback: &[ModeChoice]) -> Vec<Mode> {
     let mut modes = Vec::new();
-    for mode in std::iter::once(&first).chain(fallback).flat_map(|choice| choice.modes()) {
+    for mode in std::iter::once(&first)
+        .chain(fallback)
+        .flat_map(|choice| choice.modes())
+    {
         if !modes.contains(mode) {
             modes.push(*mode);
         }
@@ -69,8 +73,7 @@ pub(super) enum Since {
     Start(Start),
 }
 
-const SINCE_FORMS: &str =
-    "write now, all, -10, 5m, 2026-11-21T08:00:00Z, an HTTP date, unix seconds, TIME:TAG such as 1795248000:3, or id:EVENT-ID";
+const SINCE_FORMS: &str = "write now, all, -10, 5m, 2026-11-21T08:00:00Z, an HTTP date, unix seconds, TIME:TAG such as 1795248000:3, or id:EVENT-ID";
 
 /// Reads a value of `--since`.
 ///
@@ -95,10 +98,17 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
                 };
             }
             if let Some(count) = text.strip_prefix('-') {
-                return count.parse().ok().filter(|count| *count > 0).map(Since::Last).ok_or_else(refuse);
+                return count
+                    .parse()
+                    .ok()
+                    .filter(|count| *count > 0)
+                    .map(Since::Last)
+                    .ok_or_else(refuse);
             }
             if let Some(time) = clock_time(text) {
-                return Err(format!("'{time}' is no full time (write a date, too: 2026-11-21T{time}Z; TIME:TAG has unix seconds)"));
+                return Err(format!(
+                    "'{time}' is no full time (write a date, too: 2026-11-21T{time}Z; TIME:TAG has unix seconds)"
+                ));
             }
             match position(text, now) {
                 Some(position) => Start::After(position),
@@ -112,10 +122,16 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
 /// Reads `TIME:TAG`. The minutes and seconds of a time without zone are no tag.
 fn position(text: &str, now: u64) -> Option<Position> {
     let (time, tag) = text.rsplit_once(':')?;
-    if !(time.ends_with('Z') || time.ends_with("GMT") || time.bytes().all(|byte| byte.is_ascii_digit())) {
+    if !(time.ends_with('Z')
+        || time.ends_with("GMT")
+        || time.bytes().all(|byte| byte.is_ascii_digit()))
+    {
         return None;
     }
-    Some(Position::new(args::since(time, now).ok()?, tag.parse().ok()?))
+    Some(Position::new(
+        args::since(time, now).ok()?,
+        tag.parse().ok()?,
+    ))
 }
 
 /// The least time of a `TIME:TAG`: 1973, long before any server.
@@ -127,18 +143,32 @@ fn clock_time(text: &str) -> Option<&str> {
     (text.contains(':') && time < FIRST_TIME).then_some(text)
 }
 
-/// The channels, each once: a channel that is named twice would deliver every message twice. A backtrack in the module's
-/// spelling (`news.b5`) is understood,
-/// unless the names are those of servers that have none.
-pub(super) fn channels(names: &[String], backlog: Option<u64>, is_bare: bool) -> Result<Vec<Channel>, Usage> {
+/// The channels, each once: a channel that is named twice would deliver every message twice. A
+/// backtrack in the module's spelling (`news.b5`) is understood, unless the names are those of
+/// servers that have none.
+pub(super) fn channels(
+    names: &[String],
+    backlog: Option<u64>,
+    is_bare: bool,
+) -> Result<Vec<Channel>, Usage> {
     let mut channels: Vec<Channel> = Vec::new();
     for name in names.iter().flat_map(|name| name.split('/')) {
-        let (id, own) = if is_bare { (name, None) } else { split_backtrack(name) };
+        let (id, own) = if is_bare {
+            (name, None)
+        } else {
+            split_backtrack(name)
+        };
         if id.is_empty() {
-            return Err(Usage(format!("cannot follow '{}': a channel id is empty", names.join(" "))));
+            return Err(Usage(format!(
+                "cannot follow '{}': a channel id is empty",
+                names.join(" ")
+            )));
         }
         if !channels.iter().any(|channel| channel.id == id) {
-            channels.push(Channel { id: id.to_owned(), backlog: own.or(backlog) });
+            channels.push(Channel {
+                id: id.to_owned(),
+                backlog: own.or(backlog),
+            });
         }
     }
     Ok(channels)
@@ -150,17 +180,42 @@ mod tests {
 
     #[test]
     fn channels_are_followed_once_and_backtracks_are_understood() {
-        let names = ["a/b".to_owned(), "b".to_owned(), "c.b3".to_owned(), "d.b".to_owned()];
+        let names = [
+            "a/b".to_owned(),
+            "b".to_owned(),
+            "c.b3".to_owned(),
+            "d.b".to_owned(),
+        ];
         let channels = channels(&names, Some(1), false).expect("good names");
-        let found: Vec<_> = channels.iter().map(|channel| (channel.id.as_str(), channel.backlog)).collect();
-        assert_eq!(found, [("a", Some(1)), ("b", Some(1)), ("c", Some(3)), ("d.b", Some(1))]);
+        let found: Vec<_> = channels
+            .iter()
+            .map(|channel| (channel.id.as_str(), channel.backlog))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a", Some(1)),
+                ("b", Some(1)),
+                ("c", Some(3)),
+                ("d.b", Some(1))
+            ]
+        );
         assert!(super::channels(&["a//b".to_owned()], None, false).is_err());
     }
 
     #[test]
     fn modes_are_tried_once_each() {
-        assert_eq!(modes(ModeChoice::Ws, &[ModeChoice::Ev, ModeChoice::Ws, ModeChoice::Lp]), [Mode::Ws, Mode::Ev, Mode::Lp]);
-        assert_eq!(modes(ModeChoice::Auto, &[ModeChoice::Poll]), [Mode::Ws, Mode::Ev, Mode::Lp, Mode::Poll]);
+        assert_eq!(
+            modes(
+                ModeChoice::Ws,
+                &[ModeChoice::Ev, ModeChoice::Ws, ModeChoice::Lp]
+            ),
+            [Mode::Ws, Mode::Ev, Mode::Lp]
+        );
+        assert_eq!(
+            modes(ModeChoice::Auto, &[ModeChoice::Poll]),
+            [Mode::Ws, Mode::Ev, Mode::Lp, Mode::Poll]
+        );
     }
 
     #[test]
@@ -172,14 +227,32 @@ mod tests {
             ("784111777", Start::Since(784_111_777)),
             ("1994-11-06 08:49:37", Start::Since(784_111_777)),
             ("784111777:3", Start::After(Position::new(784_111_777, 3))),
-            ("1994-11-06T08:49:37Z:4", Start::After(Position::new(784_111_777, 4))),
-            ("Sun, 06 Nov 1994 08:49:37 GMT:5", Start::After(Position::new(784_111_777, 5))),
+            (
+                "1994-11-06T08:49:37Z:4",
+                Start::After(Position::new(784_111_777, 4)),
+            ),
+            (
+                "Sun, 06 Nov 1994 08:49:37 GMT:5",
+                Start::After(Position::new(784_111_777, 5)),
+            ),
             ("id:x y", Start::AfterEvent("x y".to_owned())),
         ] {
             assert_eq!(since_at(text, 1000), Ok(Since::Start(start)), "{text}");
         }
         assert_eq!(since_at("-10", 0), Ok(Since::Last(10)));
-        for text in ["", "yesterday", "-0", "-x", "id:", "5:x", ":", "x:1", "12:00", "12:00:00", "99999999:1"] {
+        for text in [
+            "",
+            "yesterday",
+            "-0",
+            "-x",
+            "id:",
+            "5:x",
+            ":",
+            "x:1",
+            "12:00",
+            "12:00:00",
+            "99999999:1",
+        ] {
             assert!(since_at(text, 0).is_err(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! `--template`: a line out of the fields of a message. Pure.
 //!
-//! `{field}` is a field, `{{` and `}}` are braces; `\n`, `\t`, `\r`, `\0`, `\e`, `\\` and `\xHH` are bytes. A line break
-//! follows, unless the template ends in `\c`.
+//! `{field}` is a field, `{{` and `}}` are braces; `\n`, `\t`, `\r`, `\0`, `\e`, `\\` and `\xHH`
+//! are bytes. A line break follows, unless the template ends in `\c`.
 
 use crate::client::Message;
 use crate::cmd::escape;
@@ -39,7 +39,8 @@ const FIELDS: [(&str, Field); 11] = [
 ];
 
 impl Field {
-    /// The bytes of the field in `message`; none if the server did not tell it. `only` is the channel, if one is followed.
+    /// The bytes of the field in `message`; none if the server did not tell it. `only` is the
+    /// channel, if one is followed.
     pub(super) fn of(self, message: &Message, only: Option<&str>) -> Option<Vec<u8>> {
         let text = match self {
             Self::Text => return Some(message.text.clone()),
@@ -47,7 +48,9 @@ impl Field {
             Self::Time => message.time.map(http_date),
             Self::Unix => message.time.map(|time| time.to_string()),
             Self::Tag => message.tag.map(|tag| tag.to_string()),
-            Self::Cursor => message.position().map(|position| format!("{}:{}", position.time, position.tag)),
+            Self::Cursor => message
+                .position()
+                .map(|position| format!("{}:{}", position.time, position.tag)),
             Self::Id => message.id.map(|id| id.to_string()),
             Self::EventId => message.event_id.clone(),
             Self::EventType => message.event_type.clone(),
@@ -86,7 +89,9 @@ impl Template {
                     &after[1..]
                 }
                 '{' => {
-                    let (name, after) = after.split_once('}').ok_or("a '{' has no '}' (write '{{' for a brace)")?;
+                    let (name, after) = after
+                        .split_once('}')
+                        .ok_or("a '{' has no '}' (write '{{' for a brace)")?;
                     parts.push(Part::Bytes(std::mem::take(&mut bytes)));
                     parts.push(Part::Field(field(name)?));
                     after
@@ -110,17 +115,28 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Appends `message` in this form. For a terminal fields are escaped; the template itself may command it.
-    pub(super) fn write(&self, message: &Message, only: Option<&str>, for_terminal: bool, out: &mut Vec<u8>) {
+    /// Appends `message` in this form. For a terminal fields are escaped; the template itself may
+    /// command it.
+    pub(super) fn write(
+        &self,
+        message: &Message,
+        only: Option<&str>,
+        for_terminal: bool,
+        out: &mut Vec<u8>,
+    ) {
         for part in &self.0 {
             match part {
                 Part::Bytes(bytes) => out.extend_from_slice(bytes),
                 Part::Field(Field::Text) if for_terminal => escape::message(&message.text, out),
                 Part::Field(Field::Text) => out.extend_from_slice(&message.text),
-                Part::Field(Field::Json) if for_terminal => out.extend_from_slice(escape::json(&message.to_json()).as_bytes()),
+                Part::Field(Field::Json) if for_terminal => {
+                    out.extend_from_slice(escape::json(&message.to_json()).as_bytes())
+                }
                 Part::Field(field) if for_terminal => {
                     let value = field.of(message, only).unwrap_or_default();
-                    out.extend_from_slice(escape::printable(&String::from_utf8_lossy(&value)).as_bytes());
+                    out.extend_from_slice(
+                        escape::printable(&String::from_utf8_lossy(&value)).as_bytes(),
+                    );
                 }
                 Part::Field(field) => out.extend(field.of(message, only).unwrap_or_default()),
             }
@@ -129,16 +145,25 @@ impl Template {
 }
 
 fn field(name: &str) -> Result<Field, String> {
-    let found = FIELDS.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
+    let found = FIELDS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, field)| *field);
     found.ok_or_else(|| {
         let known: Vec<_> = FIELDS.iter().map(|(name, _)| *name).collect();
-        format!("there is no field '{{{name}}}' (there are: {})", known.join(", "))
+        format!(
+            "there is no field '{{{name}}}' (there are: {})",
+            known.join(", ")
+        )
     })
 }
 
 /// Reads what follows a backslash and returns the rest.
 fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
-    let letter = text.chars().next().ok_or("a backslash ends the template (write '\\\\' for one)")?;
+    let letter = text
+        .chars()
+        .next()
+        .ok_or("a backslash ends the template (write '\\\\' for one)")?;
     let byte = match letter {
         'n' => b'\n',
         't' => b'\t',
@@ -147,12 +172,18 @@ fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
         'e' => 0x1b,
         '\\' => b'\\',
         'x' => {
-            let digits = text.get(1..3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            let digits = text
+                .get(1..3)
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
             let digits = digits.ok_or("'\\x' is followed by two hexadecimal digits")?;
             bytes.push(u8::from_str_radix(digits, 16).map_err(|error| error.to_string())?);
             return Ok(&text[3..]);
         }
-        _ => return Err(format!("there is no '\\{letter}' (there are: \\n \\t \\r \\0 \\e \\\\ \\xHH, and \\c at the end)")),
+        _ => {
+            return Err(format!(
+                "there is no '\\{letter}' (there are: \\n \\t \\r \\0 \\e \\\\ \\xHH, and \\c at the end)"
+            ));
+        }
     };
     bytes.push(byte);
     Ok(&text[letter.len_utf8()..])
@@ -164,23 +195,41 @@ mod tests {
 
     #[test]
     fn fields_braces_and_escapes_are_written() {
-        let message = Message { channel: Some("a".to_owned()), time: Some(784_111_777), tag: Some(3), ..Message::raw(b"t\xff") };
+        let message = Message {
+            channel: Some("a".to_owned()),
+            time: Some(784_111_777),
+            tag: Some(3),
+            ..Message::raw(b"t\xff")
+        };
         let written = |text: &str| {
             let mut out = Vec::new();
-            Template::parse(text).expect(text).write(&message, Some("only"), false, &mut out);
+            Template::parse(text)
+                .expect(text)
+                .write(&message, Some("only"), false, &mut out);
             out
         };
-        assert_eq!(written("{channel}|{text}|{cursor}|{id}|{size}"), b"a|t\xff|784111777:3||2\n");
+        assert_eq!(
+            written("{channel}|{text}|{cursor}|{id}|{size}"),
+            b"a|t\xff|784111777:3||2\n"
+        );
         assert_eq!(written(r"{{{tag}}}\t\x41\\ä\c"), "{3}\tA\\ä".as_bytes());
-        assert_eq!(written("{time} {unix}"), b"Sun, 06 Nov 1994 08:49:37 GMT 784111777\n");
+        assert_eq!(
+            written("{time} {unix}"),
+            b"Sun, 06 Nov 1994 08:49:37 GMT 784111777\n"
+        );
         assert_eq!(written(""), b"\n");
     }
 
     #[test]
     fn mistakes_are_named() {
-        for (text, mention) in
-            [("{txt}", "'{txt}'"), ("{text", "no '}'"), ("}", "no '{'"), (r"\q", r"'\q'"), (r"\x4", "two"), ("\\", "backslash")]
-        {
+        for (text, mention) in [
+            ("{txt}", "'{txt}'"),
+            ("{text", "no '}'"),
+            ("}", "no '{'"),
+            (r"\q", r"'\q'"),
+            (r"\x4", "two"),
+            ("\\", "backslash"),
+        ] {
             let error = Template::parse(text).expect_err(text);
             assert!(error.contains(mention), "{text}: {error}");
         }

@@ -1,4 +1,5 @@
-//! What ends a run: conditions on messages, the clock and the user; and the exit codes of these ends.
+//! What ends a run: conditions on messages, the clock and the user; and the exit codes of these
+//! ends.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -49,13 +50,21 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(args: &Args) -> Self {
-        Self { missing: args.count, until: args.until.clone(), fail_on: args.fail_on.clone() }
+        Self {
+            missing: args.count,
+            until: args.until.clone(),
+            fail_on: args.fail_on.clone(),
+        }
     }
 
     /// Counts a message; tells if it is the last.
     pub(super) fn see(&mut self, message: &Message) -> Option<End> {
         self.missing = self.missing.map(|missing| missing.saturating_sub(1));
-        let matches = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|pattern| pattern.is_match(&message.text));
+        let matches = |pattern: &Option<Regex>| {
+            pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.is_match(&message.text))
+        };
         if matches(&self.fail_on) {
             return Some(End::FailOn);
         }
@@ -68,7 +77,10 @@ impl Watch {
     /// Tells the user why the run ended, where that is not plain, and returns the exit code.
     pub(super) fn conclude(&self, args: &Args, end: End, tally: &Tally) -> Code {
         let open = match (self.missing.filter(|missing| *missing > 0), &self.until) {
-            (Some(missing), _) => Some(format!("{missing} {} before --count", if missing == 1 { "message" } else { "messages" })),
+            (Some(missing), _) => Some(format!(
+                "{missing} {} before --count",
+                if missing == 1 { "message" } else { "messages" }
+            )),
             (None, Some(_)) => Some("before a message matched --until".to_owned()),
             (None, None) => None,
         };
@@ -88,19 +100,30 @@ impl Watch {
                 if let Some(open) = &open {
                     note(format_args!("the last channel was deleted {open}"));
                 }
-                if args.deleted_ok && open.is_none() { Code::Success } else { Code::Deleted }
+                if args.deleted_ok && open.is_none() {
+                    Code::Success
+                } else {
+                    Code::Deleted
+                }
             }
             End::Idle | End::TimedOut => {
                 if open.is_none() {
                     return Code::Success;
                 }
                 let wanted = match (args.count, self.missing) {
-                    (Some(count), Some(missing)) => format!("received {} of {count} messages (--count)", count.saturating_sub(missing)),
+                    (Some(count), Some(missing)) => format!(
+                        "received {} of {count} messages (--count)",
+                        count.saturating_sub(missing)
+                    ),
                     _ => "no message matched --until".to_owned(),
                 };
-                let time = |time: Option<Duration>| humantime::format_duration(time.unwrap_or_default());
+                let time =
+                    |time: Option<Duration>| humantime::format_duration(time.unwrap_or_default());
                 if end == End::Idle {
-                    note(format_args!("{wanted}: none came for {}", time(args.idle_timeout)));
+                    note(format_args!(
+                        "{wanted}: none came for {}",
+                        time(args.idle_timeout)
+                    ));
                 } else {
                     note(format_args!("{wanted} within {}", time(args.timeout)));
                 }
@@ -155,10 +178,24 @@ pub(super) fn place_of(message: &Message) -> Option<String> {
 impl std::fmt::Display for Tally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Counted { messages, place } = &*self.0.lock();
-        write!(formatter, "interrupted after {messages} {}", if *messages == 1 { "message" } else { "messages" })?;
+        write!(
+            formatter,
+            "interrupted after {messages} {}",
+            if *messages == 1 {
+                "message"
+            } else {
+                "messages"
+            }
+        )?;
         match place {
-            Some(Place::Last(place)) => write!(formatter, ", the last at {place} (--since {place} goes on there)"),
-            Some(Place::AllDone(place)) => write!(formatter, ", all up to {place} (--since {place} goes on there)"),
+            Some(Place::Last(place)) => write!(
+                formatter,
+                ", the last at {place} (--since {place} goes on there)"
+            ),
+            Some(Place::AllDone(place)) => write!(
+                formatter,
+                ", all up to {place} (--since {place} goes on there)"
+            ),
             None => Ok(()),
         }
     }

@@ -11,7 +11,8 @@ pub struct Attributes {
     pub content_type: Option<Bytes>,
     /// The second after which it expires; `None` = the time to live of the broker's settings.
     pub expires_after: Option<u64>,
-    /// The text as one raw deflate block, flushed, without its last four bytes (RFC 7692): made once for all followers.
+    /// The text as one raw deflate block, flushed, without its last four bytes (RFC 7692): made
+    /// once for all followers.
     pub deflated: Option<Bytes>,
     /// It does not expire before so many readers have had it.
     pub min_recipients: u32,
@@ -34,7 +35,11 @@ impl Keeping {
     /// As the broker's settings say.
     #[must_use]
     pub fn new(store: bool) -> Self {
-        Self { store, max_stored: None, counts: true }
+        Self {
+            store,
+            max_stored: None,
+            counts: true,
+        }
     }
 }
 

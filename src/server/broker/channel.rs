@@ -23,17 +23,18 @@ use crate::server::config::MemoryAccounting;
 /// Most shards that a broker can serve: a channel keeps one bit for each.
 pub const MAX_SHARDS: usize = 64;
 
-/// What a channel takes beside itself and its id: places in the registry, in inboxes, and on a shard. Measured: 500 bytes
-/// in all with a short id.
+/// What a channel takes beside itself and its id: places in the registry, in inboxes, and on a
+/// shard. Measured: 500 bytes in all with a short id.
 const OTHER_BYTES: u64 = 160;
 
-/// What a channel takes of a module's shared memory, less a margin. 2 MiB hold 6,464 channels with one message of up to 70 bytes
-/// in nchan, 324 bytes each, and 4,700 in push-stream.
+/// What a channel takes of a module's shared memory, less a margin. 2 MiB hold 6,464 channels with
+/// one message of up to 70 bytes in nchan, 324 bytes each, and 4,700 in push-stream.
 const SHARED_MEMORY_BYTES: u64 = 96;
 /// Bytes of an id that are not charged then: nchan keeps ids outside of its shared memory.
 const FREE_ID_BYTES: usize = 64;
 
-/// A channel. Lives as long as anybody holds it; the broker's registry says whether it is still *the* channel of its id.
+/// A channel. Lives as long as anybody holds it; the broker's registry says whether it is still
+/// *the* channel of its id.
 #[derive(Debug)]
 pub struct Channel {
     /// Its id, as clients wrote it after decoding.
@@ -153,8 +154,12 @@ impl Channel {
 
     pub(super) fn footprint(id: &Bytes, accounting: MemoryAccounting) -> u64 {
         match accounting {
-            MemoryAccounting::SharedMemory => SHARED_MEMORY_BYTES + id.len().saturating_sub(FREE_ID_BYTES) as u64,
-            MemoryAccounting::Process => allocated(std::mem::size_of::<Self>()) + allocated(id.len()) + OTHER_BYTES,
+            MemoryAccounting::SharedMemory => {
+                SHARED_MEMORY_BYTES + id.len().saturating_sub(FREE_ID_BYTES) as u64
+            }
+            MemoryAccounting::Process => {
+                allocated(std::mem::size_of::<Self>()) + allocated(id.len()) + OTHER_BYTES
+            }
         }
     }
 
@@ -186,8 +191,8 @@ impl Channel {
         self.lock().subscriptions
     }
 
-    /// Appends a message; the position is taken while the channel is locked, so that positions and ids agree. If the channel
-    /// is gone, the message comes back.
+    /// Appends a message; the position is taken while the channel is locked, so that positions and
+    /// ids agree. If the channel is gone, the message comes back.
     pub(super) fn append(
         &self,
         mut window: Window,
@@ -203,7 +208,12 @@ impl Channel {
         window.keep_live = followed_on != 0;
         window.max_live_bytes = state.max_lag();
         let position = clock.next();
-        let NewMessage { text, event_id, event_type, attributes } = new;
+        let NewMessage {
+            text,
+            event_id,
+            event_type,
+            attributes,
+        } = new;
         let message = Message {
             id: state.log.last_id() + 1,
             position,
@@ -217,7 +227,11 @@ impl Channel {
         };
         let dropped = state.log.append(Arc::new(message), &window);
         state.active_at = Instant::now();
-        Ok(Appended { info: state.info(&self.id), dropped, followed_on })
+        Ok(Appended {
+            info: state.info(&self.id),
+            dropped,
+            followed_on,
+        })
     }
 
     /// Notes that the channel has news for `shard`; true if it was not noted already.
@@ -236,14 +250,20 @@ impl Channel {
         self.expulsions.fetch_or(shards, Ordering::AcqRel);
     }
 
-    /// True if the waiting readers of `shard` have to end: asked for by one that came later and wants to be the only one.
-    /// Those that come after this question may stay.
+    /// True if the waiting readers of `shard` have to end: asked for by one that came later and
+    /// wants to be the only one. Those that come after this question may stay.
     pub fn take_expulsion(&self, shard: usize) -> bool {
         let bit = 1 << shard;
-        self.expulsions.load(Ordering::Relaxed) & bit != 0 && self.expulsions.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+        self.expulsions.load(Ordering::Relaxed) & bit != 0
+            && self.expulsions.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    pub(super) fn attach(&self, shard: usize, wish: Wish<'_>, most: u64) -> Result<Result<Attachment, Refused>, Gone> {
+    pub(super) fn attach(
+        &self,
+        shard: usize,
+        wish: Wish<'_>,
+        most: u64,
+    ) -> Result<Result<Attachment, Refused>, Gone> {
         let mut state = self.lock();
         if !matches!(state.fate, Fate::Alive) {
             return Err(Gone);
@@ -261,7 +281,11 @@ impl Channel {
         state.subscriptions += 1;
         // Under the lock, so that of two that come at one moment one is the later one for both.
         let own = 1 << shard;
-        let expels_on = if wish.expels { state.followed_on() & !own } else { 0 };
+        let expels_on = if wish.expels {
+            state.followed_on() & !own
+        } else {
+            0
+        };
         self.request_expulsion(expels_on);
         let expels_here = self.take_expulsion(shard) || wish.expels;
         state.note_manner(wish.manner, 1);
@@ -274,11 +298,20 @@ impl Channel {
             interest.floor = place.live_from;
         }
         interest.followers += 1;
-        match state.lags.iter_mut().find(|(bytes, _)| *bytes == wish.manner.max_lag) {
+        match state
+            .lags
+            .iter_mut()
+            .find(|(bytes, _)| *bytes == wish.manner.max_lag)
+        {
             Some((_, followers)) => *followers += 1,
             None => state.lags.push((wish.manner.max_lag, 1)),
         }
-        Ok(Ok(Attachment { place, missed, expels_here, expels_on }))
+        Ok(Ok(Attachment {
+            place,
+            missed,
+            expels_here,
+            expels_on,
+        }))
     }
 
     pub(super) fn detach(&self, shard: usize, manner: Manner) {
@@ -304,7 +337,11 @@ impl Channel {
         if let Some(interest) = state.interest.get_mut(shard) {
             interest.followers = u32::try_from(count).unwrap_or(u32::MAX);
         }
-        state.subscriptions = state.interest.iter().map(|interest| u64::from(interest.followers)).sum();
+        state.subscriptions = state
+            .interest
+            .iter()
+            .map(|interest| u64::from(interest.followers))
+            .sum();
         state.waiting = state.waiting.min(state.subscriptions);
         state.release_live();
     }
@@ -324,13 +361,15 @@ impl Channel {
         self.lock().log.read(place, max_lag, max_bytes)
     }
 
-    /// The place right before the newest message that a follower is due, and how many it misses on the way there.
+    /// The place right before the newest message that a follower is due, and how many it misses on
+    /// the way there.
     #[must_use]
     pub fn jump_to_newest(&self, place: Place) -> (Place, u64) {
         self.lock().log.jump_to_newest(place)
     }
 
-    /// Positions of the next message that a follower is due, if there is one, and of the newest message.
+    /// Positions of the next message that a follower is due, if there is one, and of the newest
+    /// message.
     #[must_use]
     pub fn positions(&self, place: Place, max_lag: u64) -> (Option<Position>, Position) {
         self.lock().log.positions(place, max_lag)
@@ -346,7 +385,11 @@ impl Channel {
 impl State {
     /// Shards with followers, as bits.
     pub(super) fn followed_on(&self) -> u64 {
-        let followed = self.interest.iter().enumerate().filter(|(_, interest)| interest.followers > 0);
+        let followed = self
+            .interest
+            .iter()
+            .enumerate()
+            .filter(|(_, interest)| interest.followers > 0);
         followed.fold(0, |bits, (shard, _)| bits | 1 << shard)
     }
 
@@ -354,7 +397,9 @@ impl State {
     pub(super) fn leave_group(&mut self) {
         if let Some(group) = self.log.leave_group() {
             group.channels.fetch_sub(1, Ordering::Relaxed);
-            group.subscribers.fetch_sub(self.subscriptions, Ordering::Relaxed);
+            group
+                .subscribers
+                .fetch_sub(self.subscriptions, Ordering::Relaxed);
         }
     }
 
@@ -367,7 +412,9 @@ impl State {
                 group.subscribers.fetch_sub(1, Ordering::Relaxed)
             };
         }
-        self.waiting = self.waiting.saturating_add_signed(if manner.is_one_shot { change } else { 0 });
+        self.waiting =
+            self.waiting
+                .saturating_add_signed(if manner.is_one_shot { change } else { 0 });
         if !manner.is_one_of_several {
             self.requested = unix_now();
         }
@@ -394,7 +441,12 @@ impl State {
     }
 
     fn release_live(&mut self) {
-        let floor = self.interest.iter().filter(|interest| interest.followers > 0).map(|interest| interest.floor).min();
+        let floor = self
+            .interest
+            .iter()
+            .filter(|interest| interest.followers > 0)
+            .map(|interest| interest.floor)
+            .min();
         self.log.release_live(floor.unwrap_or(u64::MAX));
     }
 }

@@ -62,7 +62,8 @@ pub struct Summary {
     pub shards: Vec<ShardSummary>,
     /// Time since the start.
     pub uptime: Duration,
-    /// Further numbers, by name, in the order in which they are shown. Names that were published once stay.
+    /// Further numbers, by name, in the order in which they are shown. Names that were published
+    /// once stay.
     pub details: Vec<(&'static str, u64)>,
 }
 
@@ -78,7 +79,9 @@ pub struct ShardSummary {
 impl Broker {
     /// Notes the thread on which a shard runs.
     pub fn note_thread(&self, shard: usize, thread_id: u32) {
-        self.0.counters.shards[shard].thread_id.store(thread_id, Ordering::Relaxed);
+        self.0.counters.shards[shard]
+            .thread_id
+            .store(thread_id, Ordering::Relaxed);
     }
 
     /// Counts a subscriber connection of `shard`, or its end.
@@ -106,12 +109,17 @@ impl Broker {
 
     /// Counts messages that a subscriber missed because its cursor was older than what is kept.
     pub fn count_missed_at_resume(&self, missed: u64) {
-        self.0.counters.missed_at_resume.fetch_add(missed, Ordering::Relaxed);
+        self.0
+            .counters
+            .missed_at_resume
+            .fetch_add(missed, Ordering::Relaxed);
     }
 
     /// Sets the number of subscriber connections of `shard`, which a panic may have left wrong.
     pub fn set_subscribers(&self, shard: usize, count: u64) {
-        self.0.counters.shards[shard].subscribers.store(count, Ordering::Relaxed);
+        self.0.counters.shards[shard]
+            .subscribers
+            .store(count, Ordering::Relaxed);
     }
 
     /// The numbers of the whole server.
@@ -123,7 +131,11 @@ impl Broker {
             channels: counters.channels.load(Ordering::Relaxed),
             wildcard_channels: counters.wildcard_channels.load(Ordering::Relaxed),
             published: counters.published.load(Ordering::Relaxed),
-            stored: counters.stored.load(Ordering::Relaxed).max(0).unsigned_abs(),
+            stored: counters
+                .stored
+                .load(Ordering::Relaxed)
+                .max(0)
+                .unsigned_abs(),
             messages_in_trash: trash.messages,
             channels_in_delete: trash.in_delete,
             channels_in_trash: trash.channels,
@@ -134,7 +146,15 @@ impl Broker {
     }
 
     fn details(&self) -> Vec<(&'static str, u64)> {
-        let Counters { slow_disconnected, slow_skipped, slow_latest, slow_timed_out, missed_live, missed_at_resume, .. } = &self.0.counters;
+        let Counters {
+            slow_disconnected,
+            slow_skipped,
+            slow_latest,
+            slow_timed_out,
+            missed_live,
+            missed_at_resume,
+            ..
+        } = &self.0.counters;
         let counted = [
             ("slow_disconnected", slow_disconnected),
             ("slow_skipped", slow_skipped),
@@ -144,12 +164,24 @@ impl Broker {
             ("missed_at_resume", missed_at_resume),
             ("lag_bytes", &self.0.accounts.lag_bytes),
         ];
-        let mut details: Vec<_> = counted.iter().map(|(name, counter)| (*name, counter.load(Ordering::Relaxed))).collect();
+        let mut details: Vec<_> = counted
+            .iter()
+            .map(|(name, counter)| (*name, counter.load(Ordering::Relaxed)))
+            .collect();
         let (memory, incoming) = (&self.0.memory, &self.0.incoming);
-        details.extend([("memory_used", memory.used()), ("memory_limit", memory.limit())]);
-        details.extend([("incoming_used", incoming.used()), ("incoming_limit", incoming.limit())]);
+        details.extend([
+            ("memory_used", memory.used()),
+            ("memory_limit", memory.limit()),
+        ]);
+        details.extend([
+            ("incoming_used", incoming.used()),
+            ("incoming_limit", incoming.limit()),
+        ]);
         let connections = &self.0.connections;
-        details.extend([("connection_memory_used", connections.used()), ("connection_memory_limit", connections.limit())]);
+        details.extend([
+            ("connection_memory_used", connections.used()),
+            ("connection_memory_limit", connections.limit()),
+        ]);
         details.extend(self.incidents());
         details
     }
@@ -163,6 +195,9 @@ impl Broker {
 
 impl ShardCounters {
     fn summary(&self) -> ShardSummary {
-        ShardSummary { thread_id: self.thread_id.load(Ordering::Relaxed), subscribers: self.subscribers.load(Ordering::Relaxed) }
+        ShardSummary {
+            thread_id: self.thread_id.load(Ordering::Relaxed),
+            subscribers: self.subscribers.load(Ordering::Relaxed),
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! What a channel's store has dropped: how many messages, and where some of them stood, so that a subscriber that comes
-//! back with an old cursor can be told how many it missed.
+//! What a channel's store has dropped: how many messages, and where some of them stood, so that a
+//! subscriber that comes back with an old cursor can be told how many it missed.
 //!
-//! Messages that were never stored are not in here: they are for those who are there when they are published.
+//! Messages that were never stored are not in here: they are for those who are there when they are
+//! published.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -13,12 +14,14 @@ use super::memory::{Charge, MemoryMeter};
 use super::message::Message;
 use crate::message::Position;
 
-/// Most dropped messages of a channel whose places are remembered (4 KiB). When there are more, older ones are thinned out:
-/// the newest cursors are counted exactly, older ones get a lower bound that is at least two thirds of the truth.
+/// Most dropped messages of a channel whose places are remembered (4 KiB). When there are more,
+/// older ones are thinned out: the newest cursors are counted exactly, older ones get a lower bound
+/// that is at least two thirds of the truth.
 pub(super) const MOST_MARKS: usize = 128;
 
-/// The newest marks that are never thinned out. Of the older ones one goes when its neighbours are at most half as far away
-/// again as each other, so that every second one is half as far away again: 96 of them reach back over 10^9 messages.
+/// The newest marks that are never thinned out. Of the older ones one goes when its neighbours are
+/// at most half as far away again as each other, so that every second one is half as far away
+/// again: 96 of them reach back over 10^9 messages.
 const EXACT_MARKS: u64 = 32;
 
 /// Marks that a record grows by, so that a channel that drops little takes little.
@@ -64,7 +67,10 @@ pub(super) struct RecordMeters<'a> {
 
 impl Missed {
     fn exactly(count: u64) -> Self {
-        Self { count, at_least: false }
+        Self {
+            count,
+            at_least: false,
+        }
     }
 
     /// Something is missing, or may be.
@@ -76,7 +82,10 @@ impl Missed {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Missed) -> Missed {
-        Missed { count: self.count.saturating_add(other.count), at_least: self.at_least || other.at_least }
+        Missed {
+            count: self.count.saturating_add(other.count),
+            at_least: self.at_least || other.at_least,
+        }
     }
 }
 
@@ -97,13 +106,21 @@ impl Dropped {
             // Without room for a mark the counts of older cursors become bounds.
             return;
         }
-        let event = message.event_id.as_ref().map_or(0, |event_id| hash(event_id));
-        self.marks.push_back(Mark { position: message.position, ordinal: self.total, event });
+        let event = message
+            .event_id
+            .as_ref()
+            .map_or(0, |event_id| hash(event_id));
+        self.marks.push_back(Mark {
+            position: message.position,
+            ordinal: self.total,
+            event,
+        });
     }
 
     /// How many of the dropped messages a subscriber with this cursor has not had.
     ///
-    /// A cursor that says "everything" (second 0) is a wish and no place where anybody stood: nothing is missed.
+    /// A cursor that says "everything" (second 0) is a wish and no place where anybody stood:
+    /// nothing is missed.
     pub(super) fn missed(&self, cursor: &Cursor) -> Missed {
         if self.total == 0 {
             return Missed::default();
@@ -123,7 +140,11 @@ impl Dropped {
     /// The number of the dropped message whose event id the cursor names.
     pub(super) fn mark_of_event(&self, cursor: &Cursor) -> Option<u64> {
         let event = hash(cursor.event_id.as_ref()?);
-        self.marks.iter().rev().find(|mark| mark.event == event).map(|mark| mark.ordinal)
+        self.marks
+            .iter()
+            .rev()
+            .find(|mark| mark.event == event)
+            .map(|mark| mark.ordinal)
     }
 
     fn missed_after(&self, seen: Position) -> Missed {
@@ -136,13 +157,20 @@ impl Dropped {
         let before = next.checked_sub(1).map(|index| self.marks[index]);
         match before {
             Some(mark) if mark.position == seen => Missed::exactly(self.total - mark.ordinal),
-            _ => Missed { count: self.total + 1 - next_ordinal, at_least: next_ordinal > before.map_or(0, |mark| mark.ordinal) + 1 },
+            _ => Missed {
+                count: self.total + 1 - next_ordinal,
+                at_least: next_ordinal > before.map_or(0, |mark| mark.ordinal) + 1,
+            },
         }
     }
 
     /// Removes marks whose older neighbour is near enough to the newer one. The first mark stays.
     fn thin_out(&mut self) {
-        let ages: Vec<u64> = self.marks.iter().map(|mark| self.total - mark.ordinal).collect();
+        let ages: Vec<u64> = self
+            .marks
+            .iter()
+            .map(|mark| self.total - mark.ordinal)
+            .collect();
         let mut is_kept = [true; MOST_MARKS];
         let mut newer = 0;
         for index in (1..ages.len()).rev() {
@@ -160,9 +188,14 @@ impl Dropped {
 
     /// Makes room for further marks, if all records together do not take too much.
     fn grow(&mut self, meters: RecordMeters<'_>) -> bool {
-        let capacity = (self.marks.capacity() + MARKS_AT_ONCE).max(self.marks.capacity() * 2).min(MOST_MARKS);
+        let capacity = (self.marks.capacity() + MARKS_AT_ONCE)
+            .max(self.marks.capacity() * 2)
+            .min(MOST_MARKS);
         let bytes = (capacity * size_of::<Mark>()) as u64;
-        let (Ok(memory), Ok(record)) = (meters.memory.charge(bytes), meters.records.charge(bytes)) else { return false };
+        let (Ok(memory), Ok(record)) = (meters.memory.charge(bytes), meters.records.charge(bytes))
+        else {
+            return false;
+        };
         self.marks.reserve_exact(capacity - self.marks.len());
         self.charges = Some((memory, record));
         true
@@ -199,7 +232,13 @@ mod tests {
                 recipients: 0.into(),
                 charge,
             };
-            dropped.note(&message, RecordMeters { memory: &memory, records: &records });
+            dropped.note(
+                &message,
+                RecordMeters {
+                    memory: &memory,
+                    records: &records,
+                },
+            );
         }
         dropped
     }
@@ -209,7 +248,11 @@ mod tests {
     }
 
     fn missed(dropped: &Dropped, time: u64, tag: Option<u64>) -> (u64, bool) {
-        let Missed { count, at_least } = dropped.missed(&Cursor { time: Some(time), tag, ..Cursor::default() });
+        let Missed { count, at_least } = dropped.missed(&Cursor {
+            time: Some(time),
+            tag,
+            ..Cursor::default()
+        });
         (count, at_least)
     }
 
@@ -217,17 +260,40 @@ mod tests {
     fn cursors_in_the_record_are_counted_exactly() {
         let dropped = dropped(100, 1 << 20);
         assert_eq!(missed(&dropped, 1000, Some(1)), (99, false));
-        assert_eq!(missed(&dropped, 1000, None), (97, false), "the whole second was seen");
+        assert_eq!(
+            missed(&dropped, 1000, None),
+            (97, false),
+            "the whole second was seen"
+        );
         assert_eq!(missed(&dropped, 1000, Some(0)), (100, false));
-        assert_eq!(missed(&dropped, 999, None), (100, false), "the record reaches back to the first message");
+        assert_eq!(
+            missed(&dropped, 999, None),
+            (100, false),
+            "the record reaches back to the first message"
+        );
         assert_eq!(missed(&dropped, 1032, Some(3)), (1, false));
         assert_eq!(missed(&dropped, 1033, Some(1)), (0, false));
         assert_eq!(missed(&dropped, 2000, None), (0, false));
-        assert_eq!(missed(&dropped, 0, None), (0, false), "all that is stored is not a place");
-        let by_event = |id: &'static str| dropped.missed(&Cursor { event_id: Some(Bytes::from(id)), ..Cursor::default() });
+        assert_eq!(
+            missed(&dropped, 0, None),
+            (0, false),
+            "all that is stored is not a place"
+        );
+        let by_event = |id: &'static str| {
+            dropped.missed(&Cursor {
+                event_id: Some(Bytes::from(id)),
+                ..Cursor::default()
+            })
+        };
         assert_eq!(by_event("e90"), Missed::exactly(10));
         assert_eq!(by_event("unknown"), Missed::default());
-        assert_eq!(Dropped::default().missed(&Cursor { time: Some(5), ..Cursor::default() }), Missed::default());
+        assert_eq!(
+            Dropped::default().missed(&Cursor {
+                time: Some(5),
+                ..Cursor::default()
+            }),
+            Missed::default()
+        );
     }
 
     #[test]
@@ -237,12 +303,23 @@ mod tests {
         assert!(dropped.marks.len() <= MOST_MARKS && dropped.marks.capacity() <= MOST_MARKS);
         for id in 1..=COUNT {
             let truth = COUNT - id;
-            let (count, at_least) = missed(&dropped, position(id).time, Some(u64::from(position(id).tag)));
-            assert!(count <= truth && (at_least || count == truth), "{id}: {count} of {truth}");
+            let (count, at_least) = missed(
+                &dropped,
+                position(id).time,
+                Some(u64::from(position(id).tag)),
+            );
+            assert!(
+                count <= truth && (at_least || count == truth),
+                "{id}: {count} of {truth}"
+            );
             assert!(truth >= 32 || !at_least, "{id} is among the newest");
             assert!(count * 3 >= truth * 2, "{id}: {count} is far from {truth}");
         }
-        assert_eq!(missed(&dropped, 5, None), (COUNT, false), "the first mark stays");
+        assert_eq!(
+            missed(&dropped, 5, None),
+            (COUNT, false),
+            "the first mark stays"
+        );
     }
 
     #[test]

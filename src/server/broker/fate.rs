@@ -1,4 +1,5 @@
-//! The end of a channel: collected when nobody needs it, or deleted, of which its followers are told.
+//! The end of a channel: collected when nobody needs it, or deleted, of which its followers are
+//! told.
 
 use bytes::Bytes;
 
@@ -15,7 +16,11 @@ pub(super) enum Fate {
     /// It was collected at this position; nobody followed it.
     Collected(Position),
     /// It was deleted at this position; its followers are told with this text.
-    Deleted(Position, Bytes, #[allow(dead_code, reason = "held for its drop")] Charge),
+    Deleted(
+        Position,
+        Bytes,
+        #[allow(dead_code, reason = "held for its drop")] Charge,
+    ),
 }
 
 impl Channel {
@@ -39,7 +44,8 @@ impl Channel {
         place.cursor < state.log.last_id() || state.ended_at().is_some()
     }
 
-    /// The position at which the channel ended, if it did: its messages are not after it, a successor's all are.
+    /// The position at which the channel ended, if it did: its messages are not after it, a
+    /// successor's all are.
     #[must_use]
     pub fn ended_at(&self) -> Option<Position> {
         self.lock().ended_at()

@@ -1,4 +1,5 @@
-//! Groups of channels: the channels whose ids begin with `group/`. What each uses is counted, and may be limited.
+//! Groups of channels: the channels whose ids begin with `group/`. What each uses is counted, and
+//! may be limited.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -75,19 +76,29 @@ pub enum GroupFull {
 pub(super) struct Groups(Mutex<HashMap<Bytes, (Arc<Group>, Charge)>>);
 
 impl Groups {
-    /// The group of a channel with this id, made where there is none; `None` if it is in no group, or if there is no room to
-    /// count it.
-    pub(super) fn of_channel(&self, id: &[u8], charge: impl FnOnce(u64) -> Result<Charge, OutOfMemory>) -> Option<Arc<Group>> {
+    /// The group of a channel with this id, made where there is none; `None` if it is in no group,
+    /// or if there is no room to count it.
+    pub(super) fn of_channel(
+        &self,
+        id: &[u8],
+        charge: impl FnOnce(u64) -> Result<Charge, OutOfMemory>,
+    ) -> Option<Arc<Group>> {
         let slash = memchr::memchr(b'/', id).filter(|slash| *slash > 0)?;
         self.entry(&id[..slash], charge).ok()
     }
 
-    fn entry(&self, name: &[u8], charge: impl FnOnce(u64) -> Result<Charge, OutOfMemory>) -> Result<Arc<Group>, OutOfMemory> {
+    fn entry(
+        &self,
+        name: &[u8],
+        charge: impl FnOnce(u64) -> Result<Charge, OutOfMemory>,
+    ) -> Result<Arc<Group>, OutOfMemory> {
         let mut groups = self.0.lock();
         if let Some((group, _)) = groups.get(name) {
             return Ok(Arc::clone(group));
         }
-        let charge = charge(allocated(name.len() + std::mem::size_of::<Group>() + OTHER_BYTES))?;
+        let charge = charge(allocated(
+            name.len() + std::mem::size_of::<Group>() + OTHER_BYTES,
+        ))?;
         let group = Arc::<Group>::default();
         groups.insert(Bytes::copy_from_slice(name), (Arc::clone(&group), charge));
         Ok(group)
@@ -99,7 +110,9 @@ impl Groups {
 
     /// Forgets groups that have neither channels nor limits.
     pub(super) fn sweep(&self) {
-        self.0.lock().retain(|_, (group, _)| Arc::strong_count(group) > 1 || *group.limits.lock() != GroupLimits::default());
+        self.0.lock().retain(|_, (group, _)| {
+            Arc::strong_count(group) > 1 || *group.limits.lock() != GroupLimits::default()
+        });
     }
 }
 
@@ -122,7 +135,8 @@ impl GroupInfo {
     /// # Errors
     /// When a limit is in the way.
     pub fn may_publish(&self, bytes: u64, is_new: bool) -> Result<(), GroupFull> {
-        let is_over = |used: u64, more: u64, most: u64| most > 0 && used.saturating_add(more) > most;
+        let is_over =
+            |used: u64, more: u64, most: u64| most > 0 && used.saturating_add(more) > most;
         if is_new && is_over(self.channels, 1, self.limits.channels) {
             return Err(GroupFull::Channels);
         }
@@ -144,7 +158,11 @@ impl GroupInfo {
         if is_new && is_full(self.channels, self.limits.channels) {
             return Err(GroupFull::Channels);
         }
-        if is_full(self.subscribers, self.limits.subscribers) { Err(GroupFull::Subscribers) } else { Ok(()) }
+        if is_full(self.subscribers, self.limits.subscribers) {
+            Err(GroupFull::Subscribers)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -152,14 +170,22 @@ impl Broker {
     /// What a group uses and may use.
     #[must_use]
     pub fn group_info(&self, name: &[u8]) -> GroupInfo {
-        self.0.groups.find(name).map(|group| group.info()).unwrap_or_default()
+        self.0
+            .groups
+            .find(name)
+            .map(|group| group.info())
+            .unwrap_or_default()
     }
 
     /// Changes the limits of a group.
     ///
     /// # Errors
     /// When a group of its own has no room.
-    pub fn limit_group(&self, name: &[u8], change: impl FnOnce(&mut GroupLimits)) -> Result<(), OutOfMemory> {
+    pub fn limit_group(
+        &self,
+        name: &[u8],
+        change: impl FnOnce(&mut GroupLimits),
+    ) -> Result<(), OutOfMemory> {
         let group = match self.0.groups.find(name) {
             Some(group) => group,
             None => self.0.groups.entry(name, |bytes| self.0.charge(bytes))?,
@@ -172,6 +198,11 @@ impl Broker {
     #[must_use]
     pub fn group_channels(&self, name: &[u8]) -> Vec<Bytes> {
         let prefix = [name, b"/"].concat();
-        self.0.registry.list(|channel| channel.id.starts_with(&prefix)).iter().map(|channel| channel.id.clone()).collect()
+        self.0
+            .registry
+            .list(|channel| channel.id.starts_with(&prefix))
+            .iter()
+            .map(|channel| channel.id.clone())
+            .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The list of channels that have news for one shard.
 //!
-//! Bounded by nature: a channel stands in it at most once, because a mark in the channel says that it is there.
+//! Bounded by nature: a channel stands in it at most once, because a mark in the channel says that
+//! it is there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,17 +28,23 @@ impl Inbox {
             channels.push(channel);
             channels.len() == 1
         };
-        // Whoever ends the holding looks afterwards, under the same lock: so one of the two wakes the reader.
+        // Whoever ends the holding looks afterwards, under the same lock: so one of the two wakes
+        // the reader.
         if was_empty && !self.is_held.load(Ordering::Relaxed) {
             self.reader.wake();
         }
     }
 
-    /// Ready when there is something to take. To be called from one task only, which [`Inbox::wake`] wakes, too.
+    /// Ready when there is something to take. To be called from one task only, which
+    /// [`Inbox::wake`] wakes, too.
     pub fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
         self.reader.register(cx.waker());
         // What came before the waker was there has not woken it.
-        if self.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        if self.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     /// Wakes the reader.
@@ -94,9 +101,22 @@ mod tests {
     #[test]
     fn news_that_come_while_it_is_held_are_taken_or_wake_the_reader() {
         const ROUNDS: usize = 20_000;
-        let broker = Broker::new(BrokerSettings { shared_memory_size: 1 << 20, ..BrokerSettings::default() }, 1, 0).expect("room");
+        let broker = Broker::new(
+            BrokerSettings {
+                shared_memory_size: 1 << 20,
+                ..BrokerSettings::default()
+            },
+            1,
+            0,
+        )
+        .expect("room");
         let channel = broker.find_or_create(&"a".into()).expect("room");
-        let (inbox, wakes, begin, end) = (Inbox::default(), Arc::new(Wakes::default()), Barrier::new(2), Barrier::new(2));
+        let (inbox, wakes, begin, end) = (
+            Inbox::default(),
+            Arc::new(Wakes::default()),
+            Barrier::new(2),
+            Barrier::new(2),
+        );
         let waker = waker(Arc::clone(&wakes));
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -118,7 +138,10 @@ mod tests {
                 inbox.release();
                 end.wait();
                 let was_woken = wakes.0.load(Ordering::SeqCst) > before;
-                assert!(inbox.is_empty() || was_woken, "round {round}: nobody would look");
+                assert!(
+                    inbox.is_empty() || was_woken,
+                    "round {round}: nobody would look"
+                );
                 inbox.take(&mut taken);
             }
         });

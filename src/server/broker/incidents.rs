@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Broker;
 use crate::server::limits_log::Limit;
 
-/// Something that was rejected, given up or caught, or why the server ended a connection or a subscription.
+/// Something that was rejected, given up or caught, or why the server ended a connection or a
+/// subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incident {
     /// A connection beyond `--max-connections`.
@@ -30,7 +31,8 @@ pub enum Incident {
     BodyTimeout,
     /// A connection without a further request within `--keepalive-timeout`.
     KeepaliveTimeout,
-    /// A client that accepted nothing of a response within `--send-timeout`. Subscribers count as `slow_timed_out`.
+    /// A client that accepted nothing of a response within `--send-timeout`. Subscribers count as
+    /// `slow_timed_out`.
     SendTimeout,
     /// A client that did not close its connection within `--linger-time` after the last response.
     LingerTimeout,
@@ -52,7 +54,8 @@ pub enum Incident {
     EndedByConflict,
     /// A subscription that was ended by a further request of its client.
     EndedByRequest,
-    /// A subscription or connection whose location or listener was removed, or that was there when the server ended.
+    /// A subscription or connection whose location or listener was removed, or that was there when
+    /// the server ended.
     EndedByShutdown,
     /// A request to a back-end that nobody waits for, beyond `--max-hook-notices`.
     DroppedNotice,
@@ -121,7 +124,11 @@ impl Broker {
     /// All incidents since the start: names for statistics, and how often each came.
     #[must_use]
     pub fn incidents(&self) -> Vec<(&'static str, u64)> {
-        NAMES.into_iter().zip(&self.0.incidents.0).map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
+        NAMES
+            .into_iter()
+            .zip(&self.0.incidents.0)
+            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+            .collect()
     }
 }
 
@@ -134,8 +141,15 @@ mod tests {
         let incidents = Incidents::default();
         incidents.count(Incident::TooManyConnections);
         incidents.count(Incident::Panic);
-        let counts: Vec<u64> = incidents.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        assert_eq!((counts.first(), counts.last(), counts.iter().sum::<u64>()), (Some(&1), Some(&1), 2));
+        let counts: Vec<u64> = incidents
+            .0
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(
+            (counts.first(), counts.last(), counts.iter().sum::<u64>()),
+            (Some(&1), Some(&1), 2)
+        );
         for (incident, name) in [
             (Incident::BodyTimeout, "body_timeouts"),
             (Incident::SendTimeout, "send_timeouts"),

@@ -1,4 +1,5 @@
-//! The life of channels and messages: expiry, collection, the trash, and the events that tell of them.
+//! The life of channels and messages: expiry, collection, the trash, and the events that tell of
+//! them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,11 +14,15 @@ use super::{Broker, Inner, Keeping, NewMessage};
 use crate::message::unix_now;
 
 impl Broker {
-    /// Housekeeping, to be called every [`super::TICK`]: empties the trash, expires messages, collects idle channels.
+    /// Housekeeping, to be called every [`super::TICK`]: empties the trash, expires messages,
+    /// collects idle channels.
     pub fn tick(&self) {
         let deleted = self.0.trash.lock().sweep();
         for channel in deleted {
-            self.0.counters.stored.fetch_sub(channel.stored as i64, Ordering::Relaxed);
+            self.0
+                .counters
+                .stored
+                .fetch_sub(channel.stored as i64, Ordering::Relaxed);
             if let Some((id, _charge)) = channel.id {
                 self.emit("channel_destroyed", &id);
             }
@@ -40,7 +45,10 @@ impl Broker {
             (state.log.expire(newest_expired), self.0.is_idle(&state))
         };
         if expired > 0 && !channel.events {
-            self.0.counters.stored.fetch_sub(expired as i64, Ordering::Relaxed);
+            self.0
+                .counters
+                .stored
+                .fetch_sub(expired as i64, Ordering::Relaxed);
             self.0.trash.lock().add_messages(expired as u64);
         }
         if !idle || channel.events {
@@ -56,17 +64,20 @@ impl Broker {
             idle
         });
         if collected.is_some() {
-            self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
+            self.0
+                .channel_counter(channel.wildcard)
+                .fetch_sub(1, Ordering::Relaxed);
             self.0.trash.lock().add_channel();
             self.emit("channel_destroyed", &channel.id);
         }
     }
 
-    /// Removes a channel and tells its followers with `text`, or with the configured farewell. False if there is none.
+    /// Removes a channel and tells its followers with `text`, or with the configured farewell.
+    /// False if there is none.
     ///
     /// # Errors
-    /// When the text does not fit into memory; the channel stays. The configured farewell always fits: deleting is how
-    /// memory becomes free.
+    /// When the text does not fit into memory; the channel stays. The configured farewell always
+    /// fits: deleting is how memory becomes free.
     pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
         let (text, charge) = match text {
             Some(text) => {
@@ -74,7 +85,10 @@ impl Broker {
                 (text, charge)
             }
             // It is shared by all channels, and takes nothing however full the server is.
-            None => (self.settings().channel_deleted_message_text.clone(), self.0.memory.charge_reserve(0, u64::MAX)?),
+            None => (
+                self.settings().channel_deleted_message_text.clone(),
+                self.0.memory.charge_reserve(0, u64::MAX)?,
+            ),
         };
         let (mut stored, mut followed_on) = (0, 0);
         // Before there can be a successor, so that its messages come after the end of this one.
@@ -88,11 +102,26 @@ impl Broker {
             (stored, followed_on) = (state.log.stored_count(), state.followed_on());
             true
         });
-        let Some(channel) = removed else { return Ok(false) };
-        self.0.channel_counter(channel.wildcard).fetch_sub(1, Ordering::Relaxed);
-        // Ids wait in the trash until the next tick. If there is no room for that, the event is what is left out.
-        let charge = self.0.memory.charge(Channel::footprint(&channel.id, self.settings().memory_accounting)).ok();
-        self.0.trash.lock().add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
+        let Some(channel) = removed else {
+            return Ok(false);
+        };
+        self.0
+            .channel_counter(channel.wildcard)
+            .fetch_sub(1, Ordering::Relaxed);
+        // Ids wait in the trash until the next tick. If there is no room for that, the event is
+        // what is left out.
+        let charge = self
+            .0
+            .memory
+            .charge(Channel::footprint(
+                &channel.id,
+                self.settings().memory_accounting,
+            ))
+            .ok();
+        self.0
+            .trash
+            .lock()
+            .add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
         self.0.tell(&channel, followed_on);
         Ok(true)
     }

@@ -1,9 +1,11 @@
-//! The log of one channel: its messages and the resolution of cursors to places in it. Pure data, no locks.
+//! The log of one channel: its messages and the resolution of cursors to places in it. Pure data,
+//! no locks.
 //!
-//! Two windows over the same messages. `stored` is what new subscribers may ask for; it is bounded by the length and
-//! time-to-live limits. `live` is what present followers have not had yet, stored or not; it is empty most of the time
-//! because rounds follow publishing closely, and bounded in bytes, so that a follower that does not read holds no memory.
-//! Each follower has a bound of its own: of the live window it may read as many of the newest bytes as that says.
+//! Two windows over the same messages. `stored` is what new subscribers may ask for; it is bounded
+//! by the length and time-to-live limits. `live` is what present followers have not had yet, stored
+//! or not; it is empty most of the time because rounds follow publishing closely, and bounded in
+//! bytes, so that a follower that does not read holds no memory. Each follower has a bound of its
+//! own: of the live window it may read as many of the newest bytes as that says.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,9 +31,11 @@ pub struct Cursor {
     pub tag: Option<u64>,
     /// Event id of the last message seen.
     pub event_id: Option<Bytes>,
-    /// An event id whose message was dropped leads to the oldest stored message; otherwise, as in the module, to none.
+    /// An event id whose message was dropped leads to the oldest stored message; otherwise, as in
+    /// the module, to none.
     pub finds_dropped: bool,
-    /// The place is lost, as was found at this position: all stored messages are newer than it, and others may be missing.
+    /// The place is lost, as was found at this position: all stored messages are newer than it, and
+    /// others may be missing.
     pub lost_at: Option<Position>,
 }
 
@@ -95,7 +99,11 @@ impl LogAccounts {
     /// All records together may take so much of the memory bound: [one part in 16](sixteenth_of).
     pub(super) fn new(memory: &Arc<MemoryMeter>) -> Arc<Self> {
         let records = MemoryMeter::new(sixteenth_of(memory.limit()));
-        Arc::new(Self { lag_bytes: AtomicU64::new(0), memory: Arc::clone(memory), records })
+        Arc::new(Self {
+            lag_bytes: AtomicU64::new(0),
+            memory: Arc::clone(memory),
+            records,
+        })
     }
 
     /// The memory bound is another one now.
@@ -132,8 +140,14 @@ impl Log {
     /// Takes what is stored off its group's counts; the group, if it was in one.
     pub(super) fn leave_group(&mut self) -> Option<Arc<Group>> {
         let group = self.group.take()?;
-        let bytes: u64 = self.stored.iter().map(|message| message.charge.bytes()).sum();
-        group.messages.fetch_sub(self.stored.len() as u64, Ordering::Relaxed);
+        let bytes: u64 = self
+            .stored
+            .iter()
+            .map(|message| message.charge.bytes())
+            .sum();
+        group
+            .messages
+            .fetch_sub(self.stored.len() as u64, Ordering::Relaxed);
         group.messages_memory.fetch_sub(bytes, Ordering::Relaxed);
         Some(group)
     }
@@ -158,14 +172,18 @@ impl Log {
         self.live_bytes
     }
 
-    /// Appends a message whose id is `last_id() + 1`. Returns how many stored messages were dropped for the bound.
+    /// Appends a message whose id is `last_id() + 1`. Returns how many stored messages were dropped
+    /// for the bound.
     pub(super) fn append(&mut self, message: Arc<Message>, window: &Window) -> usize {
         debug_assert_eq!(message.id, self.last_id + 1, "ids are consecutive");
         self.last_id = message.id;
         self.last_position = message.position;
         if window.keep_live {
             let bytes = message.charge.bytes();
-            self.live.push_back(Live { message: Arc::clone(&message), start: self.live_end });
+            self.live.push_back(Live {
+                message: Arc::clone(&message),
+                start: self.live_end,
+            });
             self.live_end += bytes;
             self.live_bytes += bytes;
             self.accounts.lag_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -174,7 +192,9 @@ impl Log {
         if window.store {
             if let Some(group) = &self.group {
                 group.messages.fetch_add(1, Ordering::Relaxed);
-                group.messages_memory.fetch_add(message.charge.bytes(), Ordering::Relaxed);
+                group
+                    .messages_memory
+                    .fetch_add(message.charge.bytes(), Ordering::Relaxed);
             }
             self.stored.push_back(message);
         }
@@ -186,13 +206,19 @@ impl Log {
     /// Whether [`Log::expire`] has anything to do.
     pub(super) fn needs_sweep(&self, newest_expired: u64) -> bool {
         let oldest = self.stored.front();
-        oldest.map_or(self.stored.capacity() > 0, |oldest| oldest.is_expired(newest_expired))
+        oldest.map_or(self.stored.capacity() > 0, |oldest| {
+            oldest.is_expired(newest_expired)
+        })
     }
 
-    /// Removes stored messages whose time is over, those without a time of their own if they are of second `newest_expired` or
-    /// before; returns how many.
+    /// Removes stored messages whose time is over, those without a time of their own if they are of
+    /// second `newest_expired` or before; returns how many.
     pub(super) fn expire(&mut self, newest_expired: u64) -> usize {
-        let expired = self.stored.iter().take_while(|message| message.is_expired(newest_expired)).count();
+        let expired = self
+            .stored
+            .iter()
+            .take_while(|message| message.is_expired(newest_expired))
+            .count();
         self.drop_stored(expired);
         if self.stored.is_empty() {
             self.stored.shrink_to_fit();
@@ -200,15 +226,24 @@ impl Log {
         expired
     }
 
-    /// Notes that a reader had the message of that id; true if it went then, because it was to go and is the oldest.
+    /// Notes that a reader had the message of that id; true if it went then, because it was to go
+    /// and is the oldest.
     pub(super) fn note_read(&mut self, id: u64) -> bool {
-        let Some(message) = self.stored.get(self.stored.partition_point(|message| message.id < id)).filter(|message| message.id == id)
+        let Some(message) = self
+            .stored
+            .get(self.stored.partition_point(|message| message.id < id))
+            .filter(|message| message.id == id)
         else {
             return false;
         };
-        let recipients = message.recipients.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let recipients = message
+            .recipients
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
         let goes = message.attributes.as_ref().is_some_and(|attributes| {
-            let left = attributes.goes_when_read.map_or(usize::MAX, |left| left as usize);
+            let left = attributes
+                .goes_when_read
+                .map_or(usize::MAX, |left| left as usize);
             self.stored.len() > left && recipients >= attributes.min_recipients
         });
         let goes = goes && self.stored.front().is_some_and(|oldest| oldest.id == id);
@@ -221,11 +256,16 @@ impl Log {
             return;
         }
         let dropped = self.dropped.get_or_insert_default();
-        let meters = RecordMeters { memory: &self.accounts.memory, records: &self.accounts.records };
+        let meters = RecordMeters {
+            memory: &self.accounts.memory,
+            records: &self.accounts.records,
+        };
         for message in self.stored.drain(..count) {
             if let Some(group) = &self.group {
                 group.messages.fetch_sub(1, Ordering::Relaxed);
-                group.messages_memory.fetch_sub(message.charge.bytes(), Ordering::Relaxed);
+                group
+                    .messages_memory
+                    .fetch_sub(message.charge.bytes(), Ordering::Relaxed);
             }
             dropped.note(&message, meters);
         }
@@ -234,7 +274,11 @@ impl Log {
     /// Forgets live messages up to id `floor`: every present follower has had them.
     pub(super) fn release_live(&mut self, floor: u64) {
         let before = self.live_bytes;
-        while self.live.front().is_some_and(|live| live.message.id <= floor) {
+        while self
+            .live
+            .front()
+            .is_some_and(|live| live.message.id <= floor)
+        {
             self.pop_live();
         }
         self.account_release(before);
@@ -260,7 +304,9 @@ impl Log {
 
     fn account_release(&self, before: u64) {
         if before > self.live_bytes {
-            self.accounts.lag_bytes.fetch_sub(before - self.live_bytes, Ordering::Relaxed);
+            self.accounts
+                .lag_bytes
+                .fetch_sub(before - self.live_bytes, Ordering::Relaxed);
         }
     }
 
@@ -269,16 +315,28 @@ impl Log {
         if self.live_bytes <= max_bytes {
             return 0;
         }
-        let outside = self.live.partition_point(|live| self.live_end - live.start > max_bytes);
+        let outside = self
+            .live
+            .partition_point(|live| self.live_end - live.start > max_bytes);
         outside.min(self.live.len().saturating_sub(1))
     }
 
-    /// Reads the messages that a reader at `place` is due, up to about `max_bytes` of text (at least one message) and not
-    /// beyond a gap. It may be `max_lag` bytes behind; what is older is only there if it is stored.
+    /// Reads the messages that a reader at `place` is due, up to about `max_bytes` of text (at
+    /// least one message) and not beyond a gap. It may be `max_lag` bytes behind; what is older is
+    /// only there if it is stored.
     pub(super) fn read(&self, place: Place, max_lag: u64, max_bytes: usize) -> Slice {
         if let Some(newest) = self.newest_alone(place) {
-            let place = Place { cursor: self.last_id, ..place };
-            return Slice { messages: smallvec![newest], place, missed: 0, is_cut: false, horizon: self.last_position };
+            let place = Place {
+                cursor: self.last_id,
+                ..place
+            };
+            return Slice {
+                messages: smallvec![newest],
+                place,
+                missed: 0,
+                is_cut: false,
+                horizon: self.last_position,
+            };
         }
         self.read_in_steps(place, max_lag, max_bytes)
     }
@@ -292,55 +350,94 @@ impl Log {
         reading.finish()
     }
 
-    /// The newest message, if it is all that a reader at `place` is due: as it is for most of them, most of the time.
+    /// The newest message, if it is all that a reader at `place` is due: as it is for most of them,
+    /// most of the time.
     fn newest_alone(&self, place: Place) -> Option<Arc<Message>> {
         if place.cursor + 1 != self.last_id || place.is_in_backlog() || place.backlog > 0 {
             return None;
         }
         // The live window keeps its newest message, however little a reader may be behind.
-        let newest = self.live.back().map(|live| &live.message).or(self.stored.back());
+        let newest = self
+            .live
+            .back()
+            .map(|live| &live.message)
+            .or(self.stored.back());
         newest.filter(|newest| newest.id == self.last_id).cloned()
     }
 
-    /// The place right before the newest message that a reader at `place` is due, and how many come before it.
+    /// The place right before the newest message that a reader at `place` is due, and how many come
+    /// before it.
     pub(super) fn jump_to_newest(&self, place: Place) -> (Place, u64) {
         let newest_live = self.live.back().map_or(0, |live| live.message.id);
         let newest_stored = self.stored.back().map_or(0, |message| message.id);
-        let newest = if newest_live > place.live_from { newest_live.max(newest_stored) } else { newest_stored };
+        let newest = if newest_live > place.live_from {
+            newest_live.max(newest_stored)
+        } else {
+            newest_stored
+        };
         if newest <= place.cursor {
             return (place, 0);
         }
         let is_backlog = newest <= place.live_from;
         let missed_backlog = u64::from(place.backlog) - u64::from(is_backlog && place.backlog > 0);
         let missed_live = (newest - 1).saturating_sub(place.cursor.max(place.live_from));
-        let jumped = Place { cursor: newest - 1, backlog: u32::from(is_backlog), ..place };
+        let jumped = Place {
+            cursor: newest - 1,
+            backlog: u32::from(is_backlog),
+            ..place
+        };
         (jumped, missed_backlog + missed_live)
     }
 
-    /// The position of the next message that a reader at `place` is due; `None` if there is none. And that of the newest
-    /// message, due or not.
+    /// The position of the next message that a reader at `place` is due; `None` if there is none.
+    /// And that of the newest message, due or not.
     pub(super) fn positions(&self, place: Place, max_lag: u64) -> (Option<Position>, Position) {
-        (Reading::new(self, place, max_lag).next_position(), self.last_position)
+        (
+            Reading::new(self, place, max_lag).next_position(),
+            self.last_position,
+        )
     }
 
-    /// Resolves where a new reader starts, and how many messages between its cursor and the oldest stored one are gone.
+    /// Resolves where a new reader starts, and how many messages between its cursor and the oldest
+    /// stored one are gone.
     pub(super) fn resolve(&self, backtrack: u32, cursor: &Cursor) -> (Place, Missed) {
         let place = |from: u64| {
             let due = self.stored.len() - self.stored.partition_point(|message| message.id <= from);
-            Place { cursor: from, live_from: self.last_id, backlog: u32::try_from(due).unwrap_or(u32::MAX) }
+            Place {
+                cursor: from,
+                live_from: self.last_id,
+                backlog: u32::try_from(due).unwrap_or(u32::MAX),
+            }
         };
         if backtrack > 0 {
             let skipped = self.stored.len().saturating_sub(backtrack as usize);
-            return (place(self.stored.get(skipped).map_or(self.last_id, |message| message.id - 1)), Missed::default());
+            return (
+                place(
+                    self.stored
+                        .get(skipped)
+                        .map_or(self.last_id, |message| message.id - 1),
+                ),
+                Missed::default(),
+            );
         }
         if cursor.lost_at.is_some() {
-            return (place(self.before_oldest()), Missed { count: self.dropped_count(), at_least: true });
+            return (
+                place(self.before_oldest()),
+                Missed {
+                    count: self.dropped_count(),
+                    at_least: true,
+                },
+            );
         }
-        let by_event_id = cursor
-            .event_id
-            .as_ref()
-            .and_then(|event_id| self.stored.iter().find(|message| message.event_id.as_ref() == Some(event_id)).map(|message| message.id));
-        let by_time = cursor.time.and_then(|time| self.first_after(time, cursor.tag));
+        let by_event_id = cursor.event_id.as_ref().and_then(|event_id| {
+            self.stored
+                .iter()
+                .find(|message| message.event_id.as_ref() == Some(event_id))
+                .map(|message| message.id)
+        });
+        let by_time = cursor
+            .time
+            .and_then(|time| self.first_after(time, cursor.tag));
         let from = match (by_event_id, by_time) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -348,16 +445,21 @@ impl Log {
         let Some(dropped) = self.dropped.as_ref().filter(|_| by_event_id.is_none()) else {
             return (place(from.unwrap_or(self.last_id)), Missed::default());
         };
-        let oldest = self.stored.front().filter(|_| cursor.finds_dropped && dropped.mark_of_event(cursor).is_some());
+        let oldest = self
+            .stored
+            .front()
+            .filter(|_| cursor.finds_dropped && dropped.mark_of_event(cursor).is_some());
         let from = from.or(oldest.map(|oldest| oldest.id - 1));
         (place(from.unwrap_or(self.last_id)), dropped.missed(cursor))
     }
 
-    /// Whatever matches first in the scan of section 7.1 decides: the id after which messages are sent.
+    /// Whatever matches first in the scan of section 7.1 decides: the id after which messages are
+    /// sent.
     fn first_after(&self, time: u64, tag: Option<u64>) -> Option<u64> {
         let reached = |message: &Arc<Message>| {
             let position = message.position;
-            position.time > time || (position.time == time && tag.is_some_and(|tag| u64::from(position.tag) >= tag))
+            position.time > time
+                || (position.time == time && tag.is_some_and(|tag| u64::from(position.tag) >= tag))
         };
         let index = self.stored.partition_point(|message| !reached(message));
         let message = self.stored.get(index)?;
@@ -368,7 +470,9 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.accounts.lag_bytes.fetch_sub(self.live_bytes, Ordering::Relaxed);
+        self.accounts
+            .lag_bytes
+            .fetch_sub(self.live_bytes, Ordering::Relaxed);
         if let Some(group) = self.leave_group() {
             group.channels.fetch_sub(1, Ordering::Relaxed);
         }

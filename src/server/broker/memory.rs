@@ -1,8 +1,8 @@
 //! The memory bounds: what messages, channels, subscribers and connections take.
 //!
-//! Charges are estimates of what the allocator really takes, a little on the high side; a test compares them with the
-//! memory of the process. Where a file sets the size of a module's shared memory, messages and channels are charged what
-//! they take there (see [`MemoryAccounting`]).
+//! Charges are estimates of what the allocator really takes, a little on the high side; a test
+//! compares them with the memory of the process. Where a file sets the size of a module's shared
+//! memory, messages and channels are charged what they take there (see [`MemoryAccounting`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,7 +18,8 @@ pub(super) struct MemoryMeter {
     used: AtomicU64,
     /// What the process may have resident, if this meter counts a part of that.
     resident: Option<Arc<ResidentBound>>,
-    /// The resident memory is checked when `used` passes a multiple of 2 to this power on its way up.
+    /// The resident memory is checked when `used` passes a multiple of 2 to this power on its way
+    /// up.
     check_bits: AtomicU32,
 }
 
@@ -35,7 +36,8 @@ pub(super) struct Bounds {
     memory_bytes: u64,
 }
 
-/// Bodies and websocket messages that are coming in may take at least this, however small the store is.
+/// Bodies and websocket messages that are coming in may take at least this, however small the store
+/// is.
 const MIN_INCOMING_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The program itself, stacks and caches.
@@ -45,43 +47,70 @@ impl Bounds {
     pub(super) fn of(settings: &BrokerSettings) -> Self {
         let memory = settings.shared_memory_size;
         let (memory_bytes, incoming) = match settings.memory_accounting {
-            // Measured: with the program, and with what the allocator adds, both together stay below twice the memory.
+            // Measured: with the program, and with what the allocator adds, both together stay
+            // below twice the memory.
             MemoryAccounting::Process => (memory, memory / 2),
             // See the smallest channel in `Channel::footprint`.
             MemoryAccounting::SharedMemory => (memory.saturating_mul(4), memory),
         };
         let connections = settings.connection_memory.unwrap_or(0);
-        Self { memory, connections, incoming: incoming.max(MIN_INCOMING_BYTES), memory_bytes }
+        Self {
+            memory,
+            connections,
+            incoming: incoming.max(MIN_INCOMING_BYTES),
+            memory_bytes,
+        }
     }
 
     /// What all may take together: above that freed memory has to go back to the system.
     pub(super) fn resident(&self) -> u64 {
-        let reserve = reserve_of(if self.connections > 0 { self.connections } else { self.memory });
-        let parts = [self.memory_bytes, self.connections, self.incoming, reserve, PROGRAM_BYTES];
+        let reserve = reserve_of(if self.connections > 0 {
+            self.connections
+        } else {
+            self.memory
+        });
+        let parts = [
+            self.memory_bytes,
+            self.connections,
+            self.incoming,
+            reserve,
+            PROGRAM_BYTES,
+        ];
         parts.into_iter().fold(0, u64::saturating_add)
     }
 }
 
 /// The memory bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no memory left (the bound is set by --memory, push_stream_shared_memory_size, nchan_shared_memory_size or --connection-memory)")]
+#[error(
+    "no memory left (the bound is set by --memory, push_stream_shared_memory_size, nchan_shared_memory_size or --connection-memory)"
+)]
 pub struct OutOfMemory;
 
 /// Bytes that an allocation of `bytes` takes, with what the allocator adds.
 pub(super) const fn allocated(bytes: usize) -> u64 {
     // Size classes are an eighth apart at most, and small ones a few words; nothing takes nothing.
-    if bytes == 0 { 0 } else { (bytes + bytes / 16 + 16) as u64 }
+    if bytes == 0 {
+        0
+    } else {
+        (bytes + bytes / 16 + 16) as u64
+    }
 }
 
-/// What the records of logs, and what is remembered of requests, may take of the memory bound each, and what connections may take
-/// beyond it.
+/// What the records of logs, and what is remembered of requests, may take of the memory bound each,
+/// and what connections may take beyond it.
 pub(super) const fn sixteenth_of(memory: u64) -> u64 {
     memory / 16
 }
 
 impl MemoryMeter {
     pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), resident: None, check_bits: AtomicU32::new(63) })
+        Arc::new(Self {
+            limit: AtomicU64::new(limit),
+            used: AtomicU64::new(0),
+            resident: None,
+            check_bits: AtomicU32::new(63),
+        })
     }
 
     /// A meter of memory that counts towards what is resident.
@@ -98,13 +127,23 @@ impl MemoryMeter {
     /// Takes `bytes` until the returned charge is dropped.
     pub(super) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge, OutOfMemory> {
         self.take(bytes, 0)?;
-        Ok(Charge { meter: Arc::clone(self), bytes })
+        Ok(Charge {
+            meter: Arc::clone(self),
+            bytes,
+        })
     }
 
     /// As [`MemoryMeter::charge`], for what may go beyond the bound by `reserve`.
-    pub(super) fn charge_reserve(self: &Arc<Self>, bytes: u64, reserve: u64) -> Result<Charge, OutOfMemory> {
+    pub(super) fn charge_reserve(
+        self: &Arc<Self>,
+        bytes: u64,
+        reserve: u64,
+    ) -> Result<Charge, OutOfMemory> {
         self.take(bytes, reserve)?;
-        Ok(Charge { meter: Arc::clone(self), bytes })
+        Ok(Charge {
+            meter: Arc::clone(self),
+            bytes,
+        })
     }
 
     /// The bound.
@@ -112,7 +151,8 @@ impl MemoryMeter {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Sets another bound. What is taken beyond it stays; nothing more is given until enough has come back.
+    /// Sets another bound. What is taken beyond it stays; nothing more is given until enough has
+    /// come back.
     pub(super) fn set_limit(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
         if self.resident.is_some() {
@@ -128,7 +168,10 @@ impl MemoryMeter {
     fn take(&self, bytes: u64, reserve: u64) -> Result<(), OutOfMemory> {
         let most = self.limit().saturating_add(reserve);
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= most);
-        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| OutOfMemory)?;
+        let before = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map_err(|_| OutOfMemory)?;
         if (before ^ (before + bytes)) >> self.check_bits.load(Ordering::Relaxed) != 0
             && let Some(resident) = &self.resident
         {
@@ -162,24 +205,24 @@ impl Drop for Charge {
     }
 }
 
-/// What a connection takes: its task, its place in the shard, what the runtime keeps of its socket. Measured: 1,230 to
-/// 1,340 bytes with a subscription on one channel, by mode.
+/// What a connection takes: its task, its place in the shard, what the runtime keeps of its socket.
+/// Measured: 1,230 to 1,340 bytes with a subscription on one channel, by mode.
 const CONNECTION_BYTES: u64 = 1216;
 
-/// What a connection takes beside that while it serves requests and does not follow. Measured: 840 bytes more than with a
-/// subscription, while it waits for its next request. What a request takes that waits for its body is less than the step in which
-/// that is covered.
+/// What a connection takes beside that while it serves requests and does not follow. Measured: 840
+/// bytes more than with a subscription, while it waits for its next request. What a request takes
+/// that waits for its body is less than the step in which that is covered.
 const REQUESTS_BYTES: u64 = 960;
 
 /// What a subscription takes beside its connection.
 const SUBSCRIPTION_BYTES: u64 = 64;
 
-/// What each channel of a subscription takes. Measured: 14 bytes where others follow the channel, 500 with the channel
-/// itself, which is charged for on its own.
+/// What each channel of a subscription takes. Measured: 14 bytes where others follow the channel,
+/// 500 with the channel itself, which is charged for on its own.
 const MEMBERSHIP_BYTES: u64 = 64;
 
-/// Connections may go beyond the bound by a sixteenth of it, and at least by this: a full server must still show its
-/// statistics and let channels be deleted.
+/// Connections may go beyond the bound by a sixteenth of it, and at least by this: a full server
+/// must still show its statistics and let channels be deleted.
 const MIN_RESERVE_BYTES: u64 = 1024 * 1024;
 
 fn reserve_of(limit: u64) -> u64 {
@@ -213,15 +256,22 @@ impl Broker {
     /// The meter of connections and of what waits for their sockets.
     fn connection_meter(&self) -> &Arc<MemoryMeter> {
         let connections = &self.0.connections;
-        if connections.limit() > 0 { connections } else { &self.0.memory }
+        if connections.limit() > 0 {
+            connections
+        } else {
+            &self.0.memory
+        }
     }
 
-    /// The share of a subscription on so many channels, whose format keeps `own` bytes of its request.
+    /// The share of a subscription on so many channels, whose format keeps `own` bytes of its
+    /// request.
     ///
     /// # Errors
     /// When the memory bound is reached.
     pub fn subscription_share(&self, channels: usize, own: usize) -> Result<Charge, OutOfMemory> {
-        self.0.charge(SUBSCRIPTION_BYTES + MEMBERSHIP_BYTES.saturating_mul(channels as u64) + allocated(own))
+        self.0.charge(
+            SUBSCRIPTION_BYTES + MEMBERSHIP_BYTES.saturating_mul(channels as u64) + allocated(own),
+        )
     }
 
     /// A changing share of the bound on connections: see [`Broker::reservation`] for what comes in.
@@ -230,14 +280,18 @@ impl Broker {
         Reservation::new(self.connection_meter())
     }
 
-    /// The share of a request that a connection remembers, to answer others like it with less work: of the bound, and of the part of
-    /// it that is for these. They must not take the room of what somebody needs.
+    /// The share of a request that a connection remembers, to answer others like it with less work:
+    /// of the bound, and of the part of it that is for these. They must not take the room of what
+    /// somebody needs.
     ///
     /// # Errors
     /// When either is used up.
     pub fn remembered_share(&self, bytes: usize) -> Result<[Charge; 2], OutOfMemory> {
         let bytes = allocated(bytes);
-        Ok([self.0.remembered.charge(bytes)?, self.connection_meter().charge(bytes)?])
+        Ok([
+            self.0.remembered.charge(bytes)?,
+            self.connection_meter().charge(bytes)?,
+        ])
     }
 
     /// The share of bytes that wait for a subscriber's socket, or are kept for a connection.
@@ -249,8 +303,8 @@ impl Broker {
     }
 }
 
-/// A changing share of the memory bound, for bytes that wait: heads, bodies and websocket messages that are not complete,
-/// requests that came too early, answers that the socket does not take.
+/// A changing share of the memory bound, for bytes that wait: heads, bodies and websocket messages
+/// that are not complete, requests that came too early, answers that the socket does not take.
 #[derive(Debug)]
 pub struct Reservation(Charge);
 
@@ -259,7 +313,10 @@ const STEP_BYTES: u64 = 4096;
 
 impl Reservation {
     pub(super) fn new(meter: &Arc<MemoryMeter>) -> Self {
-        Self(Charge { meter: Arc::clone(meter), bytes: 0 })
+        Self(Charge {
+            meter: Arc::clone(meter),
+            bytes: 0,
+        })
     }
 
     /// Sees to it that `bytes` are covered.
@@ -268,14 +325,19 @@ impl Reservation {
     /// When the memory bound is reached; then nothing is covered any more.
     pub fn cover(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let charge = &mut self.0;
-        let wanted = (bytes as u64).div_ceil(STEP_BYTES).saturating_mul(STEP_BYTES);
+        let wanted = (bytes as u64)
+            .div_ceil(STEP_BYTES)
+            .saturating_mul(STEP_BYTES);
         if wanted > charge.bytes {
             if let Err(error) = charge.meter.take(wanted - charge.bytes, 0) {
                 self.release();
                 return Err(error);
             }
         } else if wanted < charge.bytes {
-            charge.meter.used.fetch_sub(charge.bytes - wanted, Ordering::Relaxed);
+            charge
+                .meter
+                .used
+                .fetch_sub(charge.bytes - wanted, Ordering::Relaxed);
         }
         charge.bytes = wanted;
         Ok(())
@@ -284,7 +346,10 @@ impl Reservation {
     /// Covers nothing any more.
     pub fn release(&mut self) {
         if self.0.bytes > 0 {
-            self.0.meter.used.fetch_sub(std::mem::take(&mut self.0.bytes), Ordering::Relaxed);
+            self.0
+                .meter
+                .used
+                .fetch_sub(std::mem::take(&mut self.0.bytes), Ordering::Relaxed);
         }
     }
 }
@@ -297,11 +362,30 @@ mod tests {
     fn a_reservation_covers_what_waits_in_steps() {
         let meter = MemoryMeter::new(200_000);
         let mut reservation = Reservation::new(&meter);
-        for (bytes, used) in [(0, 0), (1, 4096), (4096, 4096), (4097, 8192), (140_000, 143_360), (10, 4096), (0, 0), (9, 4096)] {
-            assert_eq!((reservation.cover(bytes), meter.used()), (Ok(()), used), "{bytes}");
+        for (bytes, used) in [
+            (0, 0),
+            (1, 4096),
+            (4096, 4096),
+            (4097, 8192),
+            (140_000, 143_360),
+            (10, 4096),
+            (0, 0),
+            (9, 4096),
+        ] {
+            assert_eq!(
+                (reservation.cover(bytes), meter.used()),
+                (Ok(()), used),
+                "{bytes}"
+            );
         }
-        assert_eq!((reservation.cover(200_001), meter.used()), (Err(OutOfMemory), 0));
-        assert_eq!((reservation.cover(usize::MAX), meter.used()), (Err(OutOfMemory), 0));
+        assert_eq!(
+            (reservation.cover(200_001), meter.used()),
+            (Err(OutOfMemory), 0)
+        );
+        assert_eq!(
+            (reservation.cover(usize::MAX), meter.used()),
+            (Err(OutOfMemory), 0)
+        );
         reservation.cover(5).expect("there is room");
         drop(reservation);
         assert_eq!(meter.used(), 0);
@@ -320,9 +404,15 @@ mod tests {
     #[test]
     fn a_smaller_bound_gives_nothing_until_enough_came_back() {
         let meter = MemoryMeter::new(100);
-        let (first, second) = (meter.charge(60).expect("there is room"), meter.charge(40).expect("there is room"));
+        let (first, second) = (
+            meter.charge(60).expect("there is room"),
+            meter.charge(40).expect("there is room"),
+        );
         meter.set_limit(50);
-        assert_eq!((meter.charge(1).err(), meter.used()), (Some(OutOfMemory), 100));
+        assert_eq!(
+            (meter.charge(1).err(), meter.used()),
+            (Some(OutOfMemory), 100)
+        );
         drop(first);
         assert!(meter.charge(10).is_ok());
         drop(second);
@@ -337,7 +427,10 @@ mod tests {
         let beyond = meter.charge_reserve(20, 20).expect("there is a reserve");
         assert_eq!(meter.charge_reserve(1, 20).err(), Some(OutOfMemory));
         drop(full);
-        assert_eq!((meter.used(), meter.charge(81).err()), (20, Some(OutOfMemory)));
+        assert_eq!(
+            (meter.used(), meter.charge(81).err()),
+            (20, Some(OutOfMemory))
+        );
         drop(beyond);
     }
 }

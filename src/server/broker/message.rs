@@ -11,8 +11,9 @@ use super::memory::{Charge, allocated};
 use crate::message::{Position, unix_now};
 use crate::server::config::MemoryAccounting;
 
-/// What the smallest message takes of push-stream's shared memory, less a margin: 2 MiB hold 12,409 messages of one byte, 169
-/// bytes each (nchan: 8,064). Longer texts take more there than their length, which is rounded up to a power of two or to pages.
+/// What the smallest message takes of push-stream's shared memory, less a margin: 2 MiB hold 12,409
+/// messages of one byte, 169 bytes each (nchan: 8,064). Longer texts take more there than their
+/// length, which is rounded up to a power of two or to pages.
 const SHARED_MEMORY_BYTES: u64 = 144;
 
 /// A published message.
@@ -48,13 +49,17 @@ impl Message {
     /// Its `Content-Type`, if its publisher said one.
     #[must_use]
     pub fn content_type(&self) -> Option<&Bytes> {
-        self.attributes.as_ref().and_then(|attributes| attributes.content_type.as_ref())
+        self.attributes
+            .as_ref()
+            .and_then(|attributes| attributes.content_type.as_ref())
     }
 
     /// Its text in compressed form, if its publisher wanted that.
     #[must_use]
     pub fn deflated(&self) -> Option<&Bytes> {
-        self.attributes.as_ref().and_then(|attributes| attributes.deflated.as_ref())
+        self.attributes
+            .as_ref()
+            .and_then(|attributes| attributes.deflated.as_ref())
     }
 
     /// Bytes that a message takes from the memory bound.
@@ -62,20 +67,32 @@ impl Message {
         if accounting == MemoryAccounting::SharedMemory {
             let of = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
             let attributes = message.attributes.as_ref();
-            let attributes = attributes.map_or(0, |attributes| of(&attributes.content_type) + of(&attributes.deflated));
-            let parts = message.text.len() + of(&message.event_id) + of(&message.event_type) + attributes;
+            let attributes = attributes.map_or(0, |attributes| {
+                of(&attributes.content_type) + of(&attributes.deflated)
+            });
+            let parts =
+                message.text.len() + of(&message.event_id) + of(&message.event_type) + attributes;
             return SHARED_MEMORY_BYTES + parts as u64;
         }
-        let attributes = message.attributes.as_ref().map_or(0, |attributes| attributes.footprint());
+        let attributes = message
+            .attributes
+            .as_ref()
+            .map_or(0, |attributes| attributes.footprint());
         let of = |part: &Option<Bytes>| part.as_ref().map_or(0, |part| allocated(part.len()));
-        // Two reference counters, and its slots in two queues, which are up to twice as long as what is in them.
-        let parts = allocated(message.text.len()) + of(&message.event_id) + of(&message.event_type) + attributes;
+        // Two reference counters, and its slots in two queues, which are up to twice as long as
+        // what is in them.
+        let parts = allocated(message.text.len())
+            + of(&message.event_id)
+            + of(&message.event_type)
+            + attributes;
         parts + allocated(std::mem::size_of::<Self>() + 16) + 32
     }
 
     /// Its time is over: by its own time, or by that of the broker.
     pub(super) fn is_expired(&self, newest_expired: u64) -> bool {
-        let Some(attributes) = &self.attributes else { return self.position.time <= newest_expired };
+        let Some(attributes) = &self.attributes else {
+            return self.position.time <= newest_expired;
+        };
         let is_over = match attributes.expires_after {
             Some(second) => unix_now() > second,
             None => self.position.time <= newest_expired,

@@ -1,7 +1,9 @@
-//! The broker: channels, their logs, limits, life cycle and counters. No HTTP, no sockets, no dialects.
+//! The broker: channels, their logs, limits, life cycle and counters. No HTTP, no sockets, no
+//! dialects.
 //!
-//! Lock order: a part of the registry, then channels in the order of their creation, then an inbox or the trash.
-//! Locks are held for a few instructions, never across an await, and are released before anybody is woken.
+//! Lock order: a part of the registry, then channels in the order of their creation, then an inbox
+//! or the trash. Locks are held for a few instructions, never across an await, and are released
+//! before anybody is woken.
 
 mod attributes;
 mod channel;
@@ -67,7 +69,8 @@ use resident::ResidentBound;
 use trash::Trash;
 use upkeep::IdleWatch;
 
-/// Messages expire and idle channels are collected at ticks of this period, as in the module (reference, section 3).
+/// Messages expire and idle channels are collected at ticks of this period, as in the module
+/// (reference, section 3).
 pub const TICK: Duration = Duration::from_secs(4);
 
 /// A handle to the broker.
@@ -91,7 +94,8 @@ struct Inner {
     accounts: Arc<LogAccounts>,
     /// Of connections and of what waits for their sockets, where that is not part of `memory`.
     connections: Arc<MemoryMeter>,
-    /// The part of either that may be taken by requests that connections remember: one in 16 of the memory.
+    /// The part of either that may be taken by requests that connections remember: one in 16 of the
+    /// memory.
     remembered: Arc<MemoryMeter>,
     /// For what is coming in: a full store must not keep requests from being answered.
     incoming: Arc<MemoryMeter>,
@@ -123,16 +127,23 @@ pub struct NewMessage {
 impl NewMessage {
     /// The message for each of these channels: copies, and itself for the last one.
     pub fn for_each<C>(self, channels: &[C]) -> impl Iterator<Item = (&C, Self)> {
-        channels.iter().zip(std::iter::repeat_n(self, channels.len()))
+        channels
+            .iter()
+            .zip(std::iter::repeat_n(self, channels.len()))
     }
 }
 
 impl Broker {
-    /// A broker for `shards` shards that holds `max_lag_bytes` of each channel for followers that are behind.
+    /// A broker for `shards` shards that holds `max_lag_bytes` of each channel for followers that
+    /// are behind.
     ///
     /// # Errors
     /// If the memory bound does not even hold the events channel.
-    pub fn new(settings: BrokerSettings, shards: usize, max_lag_bytes: u64) -> Result<Self, CreateError> {
+    pub fn new(
+        settings: BrokerSettings,
+        shards: usize,
+        max_lag_bytes: u64,
+    ) -> Result<Self, CreateError> {
         let (bounds, resident) = (Bounds::of(&settings), Arc::<ResidentBound>::default());
         resident.set(bounds.resident());
         let meter = |limit| MemoryMeter::within(limit, &resident);
@@ -148,7 +159,10 @@ impl Broker {
             remembered: MemoryMeter::new(sixteenth_of(bounds.memory)),
             incoming: meter(bounds.incoming),
             resident: Arc::clone(&resident),
-            counters: Counters { shards: shard_counters, ..Counters::default() },
+            counters: Counters {
+                shards: shard_counters,
+                ..Counters::default()
+            },
             incidents: Incidents::default(),
             trash: Mutex::default(),
             idle: IdleWatch::default(),
@@ -161,7 +175,12 @@ impl Broker {
         };
         let id = inner.settings.load().events_channel_id.clone();
         if !id.is_empty() {
-            inner.events = Some(inner.registry.find_or_insert(&id, || inner.make_channel(&id))?.0);
+            inner.events = Some(
+                inner
+                    .registry
+                    .find_or_insert(&id, || inner.make_channel(&id))?
+                    .0,
+            );
         }
         Ok(Self(Arc::new(inner)))
     }
@@ -178,8 +197,9 @@ impl Broker {
         self.0.settings.load()
     }
 
-    /// Goes on with other settings: what is stored stays until it expires by them. Only the events channel is the one it
-    /// was made with. A memory bound below what is used refuses what is new until there is room again.
+    /// Goes on with other settings: what is stored stays until it expires by them. Only the events
+    /// channel is the one it was made with. A memory bound below what is used refuses what is new
+    /// until there is room again.
     pub fn apply(&self, settings: BrokerSettings) {
         let inner = &self.0;
         let events_channel_id = inner.settings.load().events_channel_id.clone();
@@ -190,7 +210,10 @@ impl Broker {
         inner.remembered.set_limit(sixteenth_of(bounds.memory));
         inner.incoming.set_limit(bounds.incoming);
         inner.resident.set(bounds.resident());
-        inner.settings.store(Arc::new(BrokerSettings { events_channel_id, ..settings }));
+        inner.settings.store(Arc::new(BrokerSettings {
+            events_channel_id,
+            ..settings
+        }));
     }
 
     /// The inbox of a shard.
@@ -222,7 +245,10 @@ impl Broker {
     /// # Errors
     /// When a limit on channels or memory is reached.
     pub fn find_or_create(&self, id: &Bytes) -> Result<Arc<Channel>, CreateError> {
-        let (channel, created) = self.0.registry.find_or_insert(id, || self.0.make_channel(id))?;
+        let (channel, created) = self
+            .0
+            .registry
+            .find_or_insert(id, || self.0.make_channel(id))?;
         if created {
             self.emit("channel_created", id);
         }
@@ -232,8 +258,14 @@ impl Broker {
     /// Publishes to `channel`; if that was deleted meanwhile, to its successor of the same id.
     ///
     /// # Errors
-    /// When a limit on channels or memory is reached; then nothing was published and no id is used up.
-    pub fn publish(&self, channel: &Arc<Channel>, message: NewMessage, store: bool) -> Result<ChannelInfo, CreateError> {
+    /// When a limit on channels or memory is reached; then nothing was published and no id is used
+    /// up.
+    pub fn publish(
+        &self,
+        channel: &Arc<Channel>,
+        message: NewMessage,
+        store: bool,
+    ) -> Result<ChannelInfo, CreateError> {
         self.publish_keeping(channel, message, Keeping::new(store))
     }
 
@@ -241,7 +273,12 @@ impl Broker {
     ///
     /// # Errors
     /// As [`Broker::publish`].
-    pub fn publish_keeping(&self, channel: &Arc<Channel>, message: NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
+    pub fn publish_keeping(
+        &self,
+        channel: &Arc<Channel>,
+        message: NewMessage,
+        keeping: Keeping,
+    ) -> Result<ChannelInfo, CreateError> {
         let info = self.append(channel, message, keeping)?;
         self.0.counters.published.fetch_add(1, Ordering::Relaxed);
         if keeping.store {
@@ -252,15 +289,25 @@ impl Broker {
         Ok(info)
     }
 
-    fn append(&self, channel: &Arc<Channel>, mut message: NewMessage, keeping: Keeping) -> Result<ChannelInfo, CreateError> {
+    fn append(
+        &self,
+        channel: &Arc<Channel>,
+        mut message: NewMessage,
+        keeping: Keeping,
+    ) -> Result<ChannelInfo, CreateError> {
         let settings = self.settings();
         let accounting = settings.memory_accounting;
-        let most = [settings.max_messages_stored_per_channel, keeping.max_stored].into_iter().flatten().min();
+        let most = [settings.max_messages_stored_per_channel, keeping.max_stored]
+            .into_iter()
+            .flatten()
+            .min();
         drop(settings);
         let window = Window {
             store: keeping.store,
             keep_live: false,
-            max_stored: most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            max_stored: most.map_or(usize::MAX, |most| {
+                usize::try_from(most).unwrap_or(usize::MAX)
+            }),
             takes_tag: keeping.store || keeping.counts,
             max_live_bytes: 0,
         };
@@ -286,13 +333,21 @@ impl Broker {
         Reservation::new(&self.0.incoming)
     }
 
-    /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its successor, which then
-    /// takes its place.
+    /// Opens a subscription on `channel` for a follower of `shard`; if the channel is gone, on its
+    /// successor, which then takes its place.
     ///
     /// # Errors
     /// When the limit of subscribers or, for a successor, of channels is reached.
-    pub fn attach(&self, channel: &mut Arc<Channel>, shard: usize, wish: Wish<'_>) -> Result<Attachment, AttachError> {
-        let most = [self.settings().max_subscribers_per_channel, wish.most].into_iter().flatten().min();
+    pub fn attach(
+        &self,
+        channel: &mut Arc<Channel>,
+        shard: usize,
+        wish: Wish<'_>,
+    ) -> Result<Attachment, AttachError> {
+        let most = [self.settings().max_subscribers_per_channel, wish.most]
+            .into_iter()
+            .flatten()
+            .min();
         let most = most.unwrap_or(u64::MAX).saturating_add(wish.own);
         loop {
             match channel.attach(shard, wish, most) {
@@ -322,24 +377,40 @@ impl Broker {
         self.0.tell(channel, 1 << shard);
     }
 
-    /// Resolves where a reader that does not wait stands, and what it misses: as [`Broker::attach`], without a subscription.
+    /// Resolves where a reader that does not wait stands, and what it misses: as
+    /// [`Broker::attach`], without a subscription.
     #[must_use]
     pub fn reader(channel: &Arc<Channel>, backtrack: u32, cursor: &Cursor) -> (Reader, Missed) {
         let (place, missed) = channel.lock().log.resolve(backtrack, cursor);
-        (Reader { channel: Arc::clone(channel), place, max_lag: u64::MAX }, missed)
+        (
+            Reader {
+                channel: Arc::clone(channel),
+                place,
+                max_lag: u64::MAX,
+            },
+            missed,
+        )
     }
 
     /// As [`Broker::reader`], in the terms of the channel.
     #[must_use]
     pub fn reader_from(channel: &Arc<Channel>, start: Start) -> Reader {
         let (place, _) = channel.lock().log.resolve_start(start);
-        Reader { channel: Arc::clone(channel), place, max_lag: u64::MAX }
+        Reader {
+            channel: Arc::clone(channel),
+            place,
+            max_lag: u64::MAX,
+        }
     }
 
     /// The channels whose id begins with `prefix`, in the order of their creation.
     #[must_use]
     pub fn list(&self, prefix: &[u8]) -> impl ExactSizeIterator<Item = ChannelInfo> + use<> {
-        self.0.registry.list(|channel| channel.id.starts_with(prefix)).into_iter().map(|channel| channel.info())
+        self.0
+            .registry
+            .list(|channel| channel.id.starts_with(prefix))
+            .into_iter()
+            .map(|channel| channel.info())
     }
 }
 
@@ -351,17 +422,35 @@ impl Inner {
     }
 
     fn channel_counter(&self, wildcard: bool) -> &AtomicU64 {
-        if wildcard { &self.counters.wildcard_channels } else { &self.counters.channels }
+        if wildcard {
+            &self.counters.wildcard_channels
+        } else {
+            &self.counters.channels
+        }
     }
 
     fn make_channel(&self, id: &Bytes) -> Result<Channel, CreateError> {
         let wildcard = self.is_wildcard(id);
         let settings = self.settings.load();
         let charge = self.charge(Channel::footprint(id, settings.memory_accounting))?;
-        let most = if wildcard { settings.max_number_of_wildcard_channels } else { settings.max_number_of_channels };
-        let room = |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
-        if self.channel_counter(wildcard).fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            if wildcard { Limit::WildcardChannels } else { Limit::Channels }.log();
+        let most = if wildcard {
+            settings.max_number_of_wildcard_channels
+        } else {
+            settings.max_number_of_channels
+        };
+        let room =
+            |count: u64| Some(count + 1).filter(|count| most.is_none_or(|most| *count <= most));
+        if self
+            .channel_counter(wildcard)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .is_err()
+        {
+            if wildcard {
+                Limit::WildcardChannels
+            } else {
+                Limit::Channels
+            }
+            .log();
             return Err(CreateError::TooManyChannels);
         }
         let number = self.counters.created.fetch_add(1, Ordering::Relaxed);
@@ -369,12 +458,20 @@ impl Inner {
         let id = Bytes::copy_from_slice(id);
         let events = id == settings.events_channel_id && !id.is_empty();
         let group = self.groups.of_channel(&id, |bytes| self.charge(bytes));
-        Ok(Channel::new(id, number, (wildcard, events), charge, (Arc::clone(&self.accounts), group)))
+        Ok(Channel::new(
+            id,
+            number,
+            (wildcard, events),
+            charge,
+            (Arc::clone(&self.accounts), group),
+        ))
     }
 
     /// A share of the memory bound; a lack of it is counted.
     fn charge(&self, bytes: u64) -> Result<Charge, OutOfMemory> {
-        self.memory.charge(bytes).inspect_err(|_| self.incidents.count(Incident::NoMemory))
+        self.memory
+            .charge(bytes)
+            .inspect_err(|_| self.incidents.count(Incident::NoMemory))
     }
 
     /// Puts the channel into the inboxes of these shards.

@@ -34,22 +34,36 @@ impl Broker {
     /// # Errors
     /// When there is no room for the line.
     pub fn enter(&self, line: &Bytes, channels: Vec<Bytes>) -> Result<Presence, OutOfMemory> {
-        let keys: usize = channels.iter().map(|channel| channel.len() + ENTRY_BYTES).sum();
+        let keys: usize = channels
+            .iter()
+            .map(|channel| channel.len() + ENTRY_BYTES)
+            .sum();
         let charge = self.0.charge((line.len() + keys) as u64)?;
         let number = self.0.presences.last.fetch_add(1, Ordering::Relaxed);
         let mut lines = self.0.presences.lines.lock();
         for channel in &channels {
-            lines.entry(channel.clone()).or_default().push((number, line.clone()));
+            lines
+                .entry(channel.clone())
+                .or_default()
+                .push((number, line.clone()));
         }
         drop(lines);
-        Ok(Presence { broker: Self(Arc::clone(&self.0)), number, channels, _charge: charge })
+        Ok(Presence {
+            broker: Self(Arc::clone(&self.0)),
+            number,
+            channels,
+            _charge: charge,
+        })
     }
 
     /// The lines of those who follow a channel.
     #[must_use]
     pub fn presences(&self, channel: &[u8]) -> Vec<Bytes> {
         let lines = self.0.presences.lines.lock();
-        lines.get(channel).map(|lines| lines.iter().map(|(_, line)| line.clone()).collect()).unwrap_or_default()
+        lines
+            .get(channel)
+            .map(|lines| lines.iter().map(|(_, line)| line.clone()).collect())
+            .unwrap_or_default()
     }
 }
 

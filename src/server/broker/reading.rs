@@ -20,8 +20,8 @@ pub struct Slice {
     pub missed: u64,
     /// The log goes on after this slice, which was cut for its size or ends at a gap.
     pub is_cut: bool,
-    /// Position up to which the reader is now served: of the newest message of the log, or, where the slice was cut, of
-    /// its last message.
+    /// Position up to which the reader is now served: of the newest message of the log, or, where
+    /// the slice was cut, of its last message.
     pub horizon: Position,
 }
 
@@ -37,7 +37,11 @@ impl<'a> Iterator for Due<'a> {
     type Item = &'a Arc<Message>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.stored.next().filter(|message| message.id <= self.stored_up_to) {
+        match self
+            .stored
+            .next()
+            .filter(|message| message.id <= self.stored_up_to)
+        {
             None => {
                 self.stored = vec_deque::Iter::default();
                 self.live.next().map(|live| &live.message)
@@ -49,12 +53,18 @@ impl<'a> Iterator for Due<'a> {
 
 /// Where the messages behind id `cursor` begin.
 ///
-/// Most readers are close to the newest message, and most ids follow one another: then one look is enough, while a search
-/// would look at messages that have not been touched for long.
+/// Most readers are close to the newest message, and most ids follow one another: then one look is
+/// enough, while a search would look at messages that have not been touched for long.
 fn first_behind(stored: &VecDeque<Arc<Message>>, cursor: u64) -> usize {
-    let Some(newest) = stored.back().filter(|newest| newest.id > cursor) else { return stored.len() };
-    let likely = usize::try_from(newest.id - cursor).ok().and_then(|due| stored.len().checked_sub(due));
-    likely.filter(|at| stored[*at].id == cursor + 1).unwrap_or_else(|| stored.partition_point(|message| message.id <= cursor))
+    let Some(newest) = stored.back().filter(|newest| newest.id > cursor) else {
+        return stored.len();
+    };
+    let likely = usize::try_from(newest.id - cursor)
+        .ok()
+        .and_then(|due| stored.len().checked_sub(due));
+    likely
+        .filter(|at| stored[*at].id == cursor + 1)
+        .unwrap_or_else(|| stored.partition_point(|message| message.id <= cursor))
 }
 
 /// A reader on its way through a log.
@@ -62,8 +72,8 @@ pub(super) struct Reading<'a> {
     due: std::iter::Peekable<Due<'a>>,
     log: &'a Log,
     place: Place,
-    /// Backlog messages that are not there any more. What is dropped from the store goes from its front, so they are
-    /// missing before the first one that is left.
+    /// Backlog messages that are not there any more. What is dropped from the store goes from its
+    /// front, so they are missing before the first one that is left.
     missed_backlog: u64,
     /// Backlog messages that are still there.
     backlog: u32,
@@ -75,24 +85,46 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Begins at `place`. The reader may be `max_lag` bytes behind.
     pub(super) fn new(log: &'a Log, place: Place, max_lag: u64) -> Self {
-        let Place { cursor, live_from, .. } = place;
+        let Place {
+            cursor, live_from, ..
+        } = place;
         let live_start = log.live_start(max_lag);
-        let first_live = log.live.get(live_start).map_or(log.last_id + 1, |live| live.message.id);
-        // What is not in the live window any more (or was never meant to be) comes from the stored messages.
+        let first_live = log
+            .live
+            .get(live_start)
+            .map_or(log.last_id + 1, |live| live.message.id);
+        // What is not in the live window any more (or was never meant to be) comes from the stored
+        // messages.
         let stored_up_to = (first_live - 1).max(live_from);
         let start = first_behind(&log.stored, cursor);
         let backlog = if cursor < live_from {
-            let end = log.stored.partition_point(|message| message.id <= live_from);
+            let end = log
+                .stored
+                .partition_point(|message| message.id <= live_from);
             u32::try_from(end - start).unwrap_or(u32::MAX)
         } else {
             0
         };
         let stored = log.stored.range(start..);
-        let start = log.live.partition_point(|live| live.message.id <= cursor.max(stored_up_to));
-        let due = Due { stored, stored_up_to, live: log.live.range(start..) };
+        let start = log
+            .live
+            .partition_point(|live| live.message.id <= cursor.max(stored_up_to));
+        let due = Due {
+            stored,
+            stored_up_to,
+            live: log.live.range(start..),
+        };
         let missed_backlog = u64::from(place.backlog.saturating_sub(backlog));
         let expected = cursor.max(live_from) + 1;
-        Reading { due: due.peekable(), log, place, missed_backlog, backlog, expected, slice: Slice::default() }
+        Reading {
+            due: due.peekable(),
+            log,
+            place,
+            missed_backlog,
+            backlog,
+            expected,
+            slice: Slice::default(),
+        }
     }
 
     /// Position of the next message that is due.
@@ -110,7 +142,8 @@ impl<'a> Reading<'a> {
         self.missed_backlog + live
     }
 
-    /// True if the next message may be taken into the same slice: a gap stands at the beginning of a slice only.
+    /// True if the next message may be taken into the same slice: a gap stands at the beginning of
+    /// a slice only.
     pub(super) fn may_go_on(&mut self) -> bool {
         self.slice.messages.is_empty() || self.gap() == 0
     }
@@ -124,7 +157,9 @@ impl<'a> Reading<'a> {
     pub(super) fn take(&mut self) -> usize {
         self.slice.missed += self.gap();
         self.missed_backlog = 0;
-        let Some(message) = self.due.next() else { return 0 };
+        let Some(message) = self.due.next() else {
+            return 0;
+        };
         if message.id > self.place.live_from {
             self.expected = message.id + 1;
         } else {
@@ -136,7 +171,11 @@ impl<'a> Reading<'a> {
 
     /// What was read; it is cut if there is more.
     pub(super) fn finish(mut self) -> Slice {
-        let (is_empty, gap, live_from) = (self.slice.messages.is_empty(), self.gap(), self.place.live_from);
+        let (is_empty, gap, live_from) = (
+            self.slice.messages.is_empty(),
+            self.gap(),
+            self.place.live_from,
+        );
         let next = self.due.peek().map(|next| next.id);
         let cursor = match next {
             // The gap is told together with the message after it.
@@ -146,15 +185,32 @@ impl<'a> Reading<'a> {
             None if !is_empty && gap > 0 => self.expected - 1,
             None => {
                 self.slice.missed += gap;
-                self.slice.place = Place { cursor: self.log.last_id, backlog: 0, ..self.place };
+                self.slice.place = Place {
+                    cursor: self.log.last_id,
+                    backlog: 0,
+                    ..self.place
+                };
                 self.slice.horizon = self.log.last_position;
                 return self.slice;
             }
         };
-        let backlog = if cursor == self.place.cursor { self.place.backlog } else { self.backlog };
-        self.slice.place = Place { cursor, backlog, ..self.place };
+        let backlog = if cursor == self.place.cursor {
+            self.place.backlog
+        } else {
+            self.backlog
+        };
+        self.slice.place = Place {
+            cursor,
+            backlog,
+            ..self.place
+        };
         self.slice.is_cut = true;
-        self.slice.horizon = self.slice.messages.last().map(|last| last.position).unwrap_or_default();
+        self.slice.horizon = self
+            .slice
+            .messages
+            .last()
+            .map(|last| last.position)
+            .unwrap_or_default();
         self.slice
     }
 }

@@ -21,12 +21,17 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new() -> Self {
-        Self { parts: (0..PARTS).map(|_| Mutex::default()).collect() }
+        Self {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+        }
     }
 
-    /// FNV-1a: it only spreads ids over the parts; within a part the map's own keyed hash resists collisions.
+    /// FNV-1a: it only spreads ids over the parts; within a part the map's own keyed hash resists
+    /// collisions.
     fn part(&self, id: &[u8]) -> &Part {
-        let hash = id.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = id.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         &self.parts[(hash >> 32) as usize % PARTS]
     }
 
@@ -35,7 +40,11 @@ impl Registry {
     }
 
     /// Finds `id`, or puts what `make` gives in its place; tells whether it was made.
-    pub(super) fn find_or_insert<E>(&self, id: &Bytes, make: impl FnOnce() -> Result<Channel, E>) -> Result<(Arc<Channel>, bool), E> {
+    pub(super) fn find_or_insert<E>(
+        &self,
+        id: &Bytes,
+        make: impl FnOnce() -> Result<Channel, E>,
+    ) -> Result<(Arc<Channel>, bool), E> {
         let mut part = self.part(id).lock();
         if let Some(channel) = part.get(id) {
             return Ok((Arc::clone(channel), false));
@@ -46,7 +55,11 @@ impl Registry {
     }
 
     /// Removes `id` if `accept` agrees; the registry's part is locked meanwhile.
-    pub(super) fn remove_if(&self, id: &[u8], accept: impl FnOnce(&Arc<Channel>) -> bool) -> Option<Arc<Channel>> {
+    pub(super) fn remove_if(
+        &self,
+        id: &[u8],
+        accept: impl FnOnce(&Arc<Channel>) -> bool,
+    ) -> Option<Arc<Channel>> {
         let mut part = self.part(id).lock();
         let agreed = part.get(id).is_some_and(accept);
         let removed = if agreed { part.remove(id) } else { None };
@@ -60,7 +73,12 @@ impl Registry {
     pub(super) fn list(&self, wanted: impl Fn(&Channel) -> bool) -> Vec<Arc<Channel>> {
         let mut found: Vec<Arc<Channel>> = Vec::new();
         for part in &self.parts {
-            found.extend(part.lock().values().filter(|channel| wanted(channel)).cloned());
+            found.extend(
+                part.lock()
+                    .values()
+                    .filter(|channel| wanted(channel))
+                    .cloned(),
+            );
         }
         found.sort_by_key(|channel| channel.number);
         found

@@ -1,6 +1,7 @@
-//! What the process may have resident. Freed memory stays with the allocator for a while, which is good for speed; but what one
-//! kind of object gave back does not serve another kind at once, so that together they could take several times the bounds.
-//! Above the sum of the bounds freed memory is returned to the system without delay.
+//! What the process may have resident. Freed memory stays with the allocator for a while, which is
+//! good for speed; but what one kind of object gave back does not serve another kind at once, so
+//! that together they could take several times the bounds. Above the sum of the bounds freed memory
+//! is returned to the system without delay.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -47,29 +48,44 @@ impl ResidentBound {
     pub(super) fn enforce(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = |looked: u64| (now >= looked.saturating_add(BETWEEN_LOOKS_MILLIS)).then_some(now);
-        if self.looked_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_err() {
+        if self
+            .looked_at
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
+            .is_err()
+        {
             return;
         }
         if self.resident().is_some_and(|bytes| self.needs_purge(bytes)) {
             allocator::purge();
-            self.unreturnable.store(self.resident().unwrap_or(0), Ordering::Relaxed);
+            self.unreturnable
+                .store(self.resident().unwrap_or(0), Ordering::Relaxed);
         }
     }
 
-    /// Whether a purge is worth its cost: `resident` is above the bound, and more than a 32nd above what the last purge
-    /// left. Pages that small objects still share cannot be returned, and purging for them again and again would cost
-    /// every large allocation its page faults.
+    /// Whether a purge is worth its cost: `resident` is above the bound, and more than a 32nd above
+    /// what the last purge left. Pages that small objects still share cannot be returned, and
+    /// purging for them again and again would cost every large allocation its page faults.
     fn needs_purge(&self, resident: u64) -> bool {
         let unreturnable = self.unreturnable.fetch_min(resident, Ordering::Relaxed);
-        resident > self.limit.load(Ordering::Relaxed).max(unreturnable.saturating_add(unreturnable / 32))
+        resident
+            > self
+                .limit
+                .load(Ordering::Relaxed)
+                .max(unreturnable.saturating_add(unreturnable / 32))
     }
 
     fn resident(&self) -> Option<u64> {
         let mut text = [0; 128];
         let length = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
         // Pages: size, resident, ...
-        let pages = std::str::from_utf8(&text[..length]).ok()?.split_ascii_whitespace().nth(1)?;
-        pages.parse::<u64>().ok()?.checked_mul(rustix::param::page_size() as u64)
+        let pages = std::str::from_utf8(&text[..length])
+            .ok()?
+            .split_ascii_whitespace()
+            .nth(1)?;
+        pages
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(rustix::param::page_size() as u64)
     }
 }
 

@@ -28,28 +28,40 @@ pub struct Reader {
 pub struct Snapshot {
     /// One slice for each reader.
     pub slices: Vec<Slice>,
-    /// Every message of these channels up to here is in the slices or was served before, none after it is.
+    /// Every message of these channels up to here is in the slices or was served before, none after
+    /// it is.
     pub horizon: Position,
-    /// With the messages of this snapshot the reader is at the end of a channel that was deleted, at this position. It is
-    /// to be told before it gets anything that came later, which may be preceded by messages of a new channel of that name.
+    /// With the messages of this snapshot the reader is at the end of a channel that was deleted,
+    /// at this position. It is to be told before it gets anything that came later, which may be
+    /// preceded by messages of a new channel of that name.
     pub end: Option<Position>,
 }
 
-/// Reads several channels at one moment, up to about `max_bytes` of text in all (at least one message).
+/// Reads several channels at one moment, up to about `max_bytes` of text in all (at least one
+/// message).
 ///
-/// All of them are locked together. Positions are given out under the channel's lock, so no message with a position
-/// below the horizon can turn up later: the horizon is a cursor that loses nothing and repeats nothing. Where messages are
-/// missing the snapshot ends, so that a gap comes right before the first message of the next one.
+/// All of them are locked together. Positions are given out under the channel's lock, so no message
+/// with a position below the horizon can turn up later: the horizon is a cursor that loses nothing
+/// and repeats nothing. Where messages are missing the snapshot ends, so that a gap comes right
+/// before the first message of the next one.
 #[must_use]
 pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
-    let mut order: SmallVec<[&Arc<Channel>; 4]> = readers.iter().map(|reader| &reader.channel).collect();
+    let mut order: SmallVec<[&Arc<Channel>; 4]> =
+        readers.iter().map(|reader| &reader.channel).collect();
     order.sort_by_key(|channel| channel.number);
     order.dedup_by_key(|channel| channel.number);
-    let guards: SmallVec<[MutexGuard<'_, State>; 4]> = order.iter().map(|channel| channel.lock()).collect();
+    let guards: SmallVec<[MutexGuard<'_, State>; 4]> =
+        order.iter().map(|channel| channel.lock()).collect();
     let mut readings: Vec<Reading<'_>> = Vec::with_capacity(readers.len());
     for reader in readers {
-        if let Ok(index) = order.binary_search_by_key(&reader.channel.number, |channel| channel.number) {
-            readings.push(Reading::new(&guards[index].log, reader.place, reader.max_lag));
+        if let Ok(index) =
+            order.binary_search_by_key(&reader.channel.number, |channel| channel.number)
+        {
+            readings.push(Reading::new(
+                &guards[index].log,
+                reader.place,
+                reader.max_lag,
+            ));
         }
     }
     let end = guards.iter().filter_map(|state| state.ended_at()).min();
@@ -59,16 +71,32 @@ pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
         last
     } else {
         let with_messages = slices.iter().filter(|slice| !slice.messages.is_empty());
-        with_messages.map(|slice| slice.horizon).max().unwrap_or_default()
+        with_messages
+            .map(|slice| slice.horizon)
+            .max()
+            .unwrap_or_default()
     };
-    Snapshot { slices, horizon, end: end.filter(|_| is_all) }
+    Snapshot {
+        slices,
+        horizon,
+        end: end.filter(|_| is_all),
+    }
 }
 
-/// Takes messages in the order of their positions, up to `end`; returns the last position, and whether these are all.
-fn merge(readings: &mut [Reading<'_>], max_bytes: usize, end: Option<Position>) -> (Position, bool) {
+/// Takes messages in the order of their positions, up to `end`; returns the last position, and
+/// whether these are all.
+fn merge(
+    readings: &mut [Reading<'_>],
+    max_bytes: usize,
+    end: Option<Position>,
+) -> (Position, bool) {
     let mut next = BinaryHeap::with_capacity(readings.len());
     for (index, reading) in readings.iter_mut().enumerate() {
-        next.extend(reading.next_position().map(|position| Reverse((position, index))));
+        next.extend(
+            reading
+                .next_position()
+                .map(|position| Reverse((position, index))),
+        );
     }
     let (mut bytes, mut last) = (0, Position::default());
     while let Some(Reverse((position, index))) = next.pop() {
@@ -81,7 +109,11 @@ fn merge(readings: &mut [Reading<'_>], max_bytes: usize, end: Option<Position>) 
         }
         last = position;
         bytes += readings[index].take();
-        next.extend(readings[index].next_position().map(|position| Reverse((position, index))));
+        next.extend(
+            readings[index]
+                .next_position()
+                .map(|position| Reverse((position, index))),
+        );
     }
     (last, true)
 }

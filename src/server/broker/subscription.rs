@@ -49,7 +49,8 @@ pub struct Attachment {
     pub place: Place,
     /// What is gone between its cursor and there.
     pub missed: Missed,
-    /// Those that wait on the same shard have to end: this subscription, or one before it, wants to be the only one.
+    /// Those that wait on the same shard have to end: this subscription, or one before it, wants to
+    /// be the only one.
     pub expels_here: bool,
     /// Shards that have to hear that theirs have to end, as bits.
     pub(super) expels_on: u64,

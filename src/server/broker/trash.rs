@@ -1,7 +1,7 @@
 //! The trash that statistics show: messages and channels removed in the last seconds.
 //!
-//! The module keeps removed things in memory for a while; we only keep their number, on the same schedule
-//! (reference section 6), because monitoring reads it.
+//! The module keeps removed things in memory for a while; we only keep their number, on the same
+//! schedule (reference section 6), because monitoring reads it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -51,13 +51,19 @@ impl Counted {
         let now = Instant::now();
         self.total += count;
         match self.batches.back_mut() {
-            Some((since, batch)) if now.duration_since(*since) < Duration::from_secs(1) => *batch += count,
+            Some((since, batch)) if now.duration_since(*since) < Duration::from_secs(1) => {
+                *batch += count
+            }
             _ => self.batches.push_back((now, count)),
         }
     }
 
     fn sweep(&mut self) {
-        while let Some((_, count)) = self.batches.front().filter(|(since, _)| since.elapsed() > STAY) {
+        while let Some((_, count)) = self
+            .batches
+            .front()
+            .filter(|(since, _)| since.elapsed() > STAY)
+        {
             self.total -= count;
             self.batches.pop_front();
         }
@@ -92,6 +98,10 @@ impl Trash {
     }
 
     pub(super) fn counts(&self) -> TrashCounts {
-        TrashCounts { messages: self.messages.total, channels: self.channels.total, in_delete: self.in_delete.len() as u64 }
+        TrashCounts {
+            messages: self.messages.total,
+            channels: self.channels.total,
+            in_delete: self.in_delete.len() as u64,
+        }
     }
 }

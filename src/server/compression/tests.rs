@@ -9,7 +9,9 @@ use crate::server::response::Status;
 
 fn unzipped(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    MultiGzDecoder::new(bytes).read_to_end(&mut plain).expect("a complete member");
+    MultiGzDecoder::new(bytes)
+        .read_to_end(&mut plain)
+        .expect("a complete member");
     plain
 }
 
@@ -39,7 +41,12 @@ fn qualities_are_read_as_nginx_does() {
 fn blocks_stand_alone_and_their_sums_add_up() {
     let texts: [&[u8]; 4] = [b"one message", &[b'x'; 200_000], b"", b"one message"];
     let mut stream = HEADER.to_vec();
-    let sum = texts.iter().filter(|text| !text.is_empty()).fold(Sum::default(), |sum, text| sum.then(block(6, text, &mut stream)));
+    let sum = texts
+        .iter()
+        .filter(|text| !text.is_empty())
+        .fold(Sum::default(), |sum, text| {
+            sum.then(block(6, text, &mut stream))
+        });
     end(sum, &mut stream);
     assert_eq!(unzipped(&stream), texts.concat());
     // Any block may be the first one of a follower.
@@ -63,7 +70,9 @@ fn bytes_that_do_not_compress_are_sent_whole() {
     .collect();
     let mut deflating = Deflating::new(1);
     let mut out = HEADER.to_vec();
-    noise.chunks(65_536).for_each(|piece| deflating.push(piece, &mut out));
+    noise
+        .chunks(65_536)
+        .for_each(|piece| deflating.push(piece, &mut out));
     deflating.finish(&mut out);
     assert!(unzipped(&out) == noise);
     let mut out = HEADER.to_vec();
@@ -73,14 +82,25 @@ fn bytes_that_do_not_compress_are_sent_whole() {
 }
 
 fn compression(proxied: &[Proxied], client: Client) -> Compression {
-    let settings = GzipSettings { proxied: proxied.to_vec(), vary: true, ..GzipSettings::default() };
-    Compression { settings: Some(Arc::new(settings)), client }
+    let settings = GzipSettings {
+        proxied: proxied.to_vec(),
+        vary: true,
+        ..GzipSettings::default()
+    };
+    Compression {
+        settings: Some(Arc::new(settings)),
+        client,
+    }
 }
 
 #[test]
 fn proxies_get_what_gzip_proxied_says() {
     use Proxied::{Any, Auth, CacheControl, Expired, NoEtag, NoLastModified};
-    let proxy = Client { accepts: true, is_proxied: true, is_authorized: false };
+    let proxy = Client {
+        accepts: true,
+        is_proxied: true,
+        is_authorized: false,
+    };
     let past = "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache\r\n";
     let future = "Expires: Thu, 01 Jan 2099 00:00:01 GMT\r\n";
     for (proxied, headers, has_last_modified, expected) in [
@@ -89,26 +109,63 @@ fn proxies_get_what_gzip_proxied_says() {
         (&[Expired], past, false, true),
         (&[Expired], future, false, false),
         (&[CacheControl("no-cache")], past, false, false),
-        (&[CacheControl("no-cache")], "Cache-Control: No-Cache\r\n", false, true),
-        (&[CacheControl("private")], "Cache-Control: no-cache\r\n", false, false),
+        (
+            &[CacheControl("no-cache")],
+            "Cache-Control: No-Cache\r\n",
+            false,
+            true,
+        ),
+        (
+            &[CacheControl("private")],
+            "Cache-Control: no-cache\r\n",
+            false,
+            false,
+        ),
         (&[NoLastModified], "", true, false),
         (&[NoLastModified], "ETag: x\r\n", false, true),
         (&[NoEtag], "ETag: x\r\n", false, false),
         (&[NoEtag], "", true, true),
         (&[Auth], past, false, false),
     ] {
-        let answer = Answer { status: 200, content_type: b"text/html", length: None, has_last_modified, headers: headers.as_bytes() };
+        let answer = Answer {
+            status: 200,
+            content_type: b"text/html",
+            length: None,
+            has_last_modified,
+            headers: headers.as_bytes(),
+        };
         let decision = compression(proxied, proxy).decide(&answer);
-        assert_eq!(decision, Decision { level: expected.then_some(1), varies: true }, "{proxied:?} {headers}");
-        let authorized = compression(&[Auth], Client { is_authorized: true, ..proxy });
+        assert_eq!(
+            decision,
+            Decision {
+                level: expected.then_some(1),
+                varies: true
+            },
+            "{proxied:?} {headers}"
+        );
+        let authorized = compression(
+            &[Auth],
+            Client {
+                is_authorized: true,
+                ..proxy
+            },
+        );
         assert_eq!(authorized.decide(&answer).level, Some(1), "{headers}");
     }
 }
 
 #[test]
 fn short_answers_and_other_types_and_statuses_stay_as_they_are() {
-    let compression = compression(&[], Client { accepts: true, ..Client::default() });
-    let response = |status, content_type, length| Response::sized(Status(status), content_type, &b""[..], vec![b'a'; length]);
+    let compression = compression(
+        &[],
+        Client {
+            accepts: true,
+            ..Client::default()
+        },
+    );
+    let response = |status, content_type, length| {
+        Response::sized(Status(status), content_type, &b""[..], vec![b'a'; length])
+    };
     for (status, content_type, length, expected) in [
         (200, "text/html", 20, true),
         (403, "text/html", 20, true),

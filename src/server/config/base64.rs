@@ -1,11 +1,13 @@
-//! Base64 as nginx decodes it: it ends at the first `=`, padding and the bits that are left over do not matter.
+//! Base64 as nginx decodes it: it ends at the first `=`, padding and the bits that are left over do
+//! not matter.
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-const CONFIG: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::RequireNone);
+const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_allow_trailing_bits(true)
+    .with_decode_padding_mode(DecodePaddingMode::RequireNone);
 const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
 const URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, CONFIG);
 
@@ -42,9 +44,16 @@ mod tests {
             ("dTp-", None),
             ("", Some("")),
         ] {
-            assert_eq!(decode(text.as_bytes()).as_deref(), expected.map(str::as_bytes), "{text}");
+            assert_eq!(
+                decode(text.as_bytes()).as_deref(),
+                expected.map(str::as_bytes),
+                "{text}"
+            );
         }
         assert_eq!(decode_url(b"-_-_"), Some(vec![0xfb, 0xff, 0xbf]));
-        assert_eq!((decode_url(b"+/+/"), decode(b"+/+/")), (None, Some(vec![0xfb, 0xff, 0xbf])));
+        assert_eq!(
+            (decode_url(b"+/+/"), decode(b"+/+/")),
+            (None, Some(vec![0xfb, 0xff, 0xbf]))
+        );
     }
 }

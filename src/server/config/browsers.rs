@@ -1,4 +1,5 @@
-//! Which web pages may use the built-in locations, and by which names a browser may address the server.
+//! Which web pages may use the built-in locations, and by which names a browser may address the
+//! server.
 //!
 //! The data only: `http::browser_guard` applies it to requests.
 
@@ -62,7 +63,8 @@ impl AllowedOrigins {
 }
 
 impl Origin {
-    /// Parses the value of an `Origin` header, or an origin as a user writes it; `None` = it is not an origin.
+    /// Parses the value of an `Origin` header, or an origin as a user writes it; `None` = it is not
+    /// an origin.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text == b"null" {
@@ -70,23 +72,36 @@ impl Origin {
         }
         let text = std::str::from_utf8(text).ok()?.to_ascii_lowercase();
         let (scheme, authority) = text.split_once("://")?;
-        let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        let is_host = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\' | b',' | b'*');
+        let is_scheme =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let is_host = |byte: u8| {
+            byte.is_ascii_graphic()
+                && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\' | b',' | b'*')
+        };
         if scheme.is_empty() || !scheme.bytes().all(is_scheme) || !authority.bytes().all(is_host) {
             return None;
         }
         let (host, port) = split_port(authority);
         let port = port.map(str::parse::<u16>).transpose().ok()?;
         let port = port.filter(|port| Some(*port) != default_port(scheme));
-        (!host.is_empty()).then(|| Self::Tuple { scheme: scheme.to_owned(), host: host.to_owned(), port })
+        (!host.is_empty()).then(|| Self::Tuple {
+            scheme: scheme.to_owned(),
+            host: host.to_owned(),
+            port,
+        })
     }
 
-    /// Whether a page of this origin was loaded from the server that `authority` (`HOST` or `HOST:PORT`, as in a `Host` header)
-    /// names. The scheme does not count: TLS may end at a proxy.
+    /// Whether a page of this origin was loaded from the server that `authority` (`HOST` or
+    /// `HOST:PORT`, as in a `Host` header) names. The scheme does not count: TLS may end at a
+    /// proxy.
     #[must_use]
     pub fn is_at(&self, authority: &str) -> bool {
-        let Self::Tuple { scheme, host, port } = self else { return false };
-        let Some(default) = default_port(scheme) else { return false };
+        let Self::Tuple { scheme, host, port } = self else {
+            return false;
+        };
+        let Some(default) = default_port(scheme) else {
+            return false;
+        };
         let (name, given) = split_port(authority);
         let same_port = match given {
             Some(given) => given.parse::<u16>().ok() == Some(port.unwrap_or(default)),
@@ -100,8 +115,16 @@ impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Opaque => out.write_str("null"),
-            Self::Tuple { scheme, host, port: None } => write!(out, "{scheme}://{host}"),
-            Self::Tuple { scheme, host, port: Some(port) } => write!(out, "{scheme}://{host}:{port}"),
+            Self::Tuple {
+                scheme,
+                host,
+                port: None,
+            } => write!(out, "{scheme}://{host}"),
+            Self::Tuple {
+                scheme,
+                host,
+                port: Some(port),
+            } => write!(out, "{scheme}://{host}:{port}"),
         }
     }
 }
@@ -131,8 +154,14 @@ mod tests {
     #[test]
     fn origins_are_compared_by_scheme_host_and_port() {
         let parse = |text: &str| Origin::parse(text.as_bytes());
-        assert_eq!(parse("HTTP://Example.test:80"), parse("http://example.test"));
-        assert_eq!(parse("https://example.test:443"), parse("https://example.test"));
+        assert_eq!(
+            parse("HTTP://Example.test:80"),
+            parse("http://example.test")
+        );
+        assert_eq!(
+            parse("https://example.test:443"),
+            parse("https://example.test")
+        );
         for (one, other) in [
             ("http://a.test", "https://a.test"),
             ("http://a.test", "http://a.test:8080"),
@@ -141,7 +170,12 @@ mod tests {
         ] {
             assert_ne!(parse(one), parse(other), "{one}");
         }
-        assert_eq!(parse("http://[::1]:9080").map(|origin| origin.to_string()).as_deref(), Some("http://[::1]:9080"));
+        assert_eq!(
+            parse("http://[::1]:9080")
+                .map(|origin| origin.to_string())
+                .as_deref(),
+            Some("http://[::1]:9080")
+        );
         for text in [
             "",
             "*",

@@ -1,4 +1,5 @@
-//! The configuration of a server that was given none: every endpoint that a user of `pushstream.js` expects.
+//! The configuration of a server that was given none: every endpoint that a user of `pushstream.js`
+//! expects.
 //!
 //! Only says what there is; limits and other defaults are in `defaults`.
 
@@ -8,16 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    BrokerSettings, BrowserAccess, Config, ConnectionLimits, Endpoint, Expression, ListenAddress, Listener, Location, LocationSettings,
-    Locations, MessageFormat, Pattern, ProcessSettings, Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, WebSettings, defaults,
+    BrokerSettings, BrowserAccess, Config, ConnectionLimits, Endpoint, Expression, ListenAddress,
+    Listener, Location, LocationSettings, Locations, MessageFormat, Pattern, ProcessSettings,
+    Servers, SlowPolicy, SubscriberMode, Types, VirtualServer, WebSettings, defaults,
 };
 use crate::protocol;
 
-/// Time between pings of endless subscriptions (the sample configuration of the module's JavaScript client).
+/// Time between pings of endless subscriptions (the sample configuration of the module's JavaScript
+/// client).
 const PING_MESSAGE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait of a long-poll (the same sample).
 const LONGPOLLING_CONNECTION_TTL: Duration = Duration::from_secs(30);
-/// What `/iframe` sends first: the document registers itself with the `PushStream` of the page around it.
+/// What `/iframe` sends first: the document registers itself with the `PushStream` of the page
+/// around it.
 const IFRAME_HEADER: &str = concat!(
     "<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n",
     "<meta http-equiv=\"Cache-Control\" content=\"no-store\">\r\n",
@@ -71,16 +75,24 @@ impl Config {
     /// Never, likewise.
     #[must_use]
     pub fn builtin_with(options: BuiltinOptions) -> Self {
-        let address = protocol::DEFAULT_LISTEN.parse().expect("the default address is valid");
+        let address = protocol::DEFAULT_LISTEN
+            .parse()
+            .expect("the default address is valid");
         let server = VirtualServer {
             locations: locations(&options),
             welcome: true,
-            settings: Arc::new(LocationSettings { web: Arc::clone(&options.web), ..LocationSettings::default() }),
+            settings: Arc::new(LocationSettings {
+                web: Arc::clone(&options.web),
+                ..LocationSettings::default()
+            }),
             browser_access: Some(Arc::new(options.browser_access)),
             ..VirtualServer::default()
         };
         Self {
-            listeners: vec![Listener::new(ListenAddress::Tcp(address), Arc::new(Servers::new(vec![Arc::new(server)], 0)))],
+            listeners: vec![Listener::new(
+                ListenAddress::Tcp(address),
+                Arc::new(Servers::new(vec![Arc::new(server)], 0)),
+            )],
             shards: 0,
             limits: ConnectionLimits::default(),
             broker: broker(),
@@ -104,10 +116,17 @@ fn broker() -> BrokerSettings {
 fn locations(options: &BuiltinOptions) -> Locations {
     use SubscriberMode::{EventSource, LongPolling, Polling, Streaming, WebSocket};
     let mut locations = Vec::new();
-    for (path, endpoint) in [("/pub", Endpoint::Publisher { admin: true }), ("/channels-stats", Endpoint::Statistics)] {
+    for (path, endpoint) in [
+        ("/pub", Endpoint::Publisher { admin: true }),
+        ("/channels-stats", Endpoint::Statistics),
+    ] {
         let settings = Arc::new(common(options, Expression::argument("id"), JSON));
         for path in [path.to_owned(), format!("{path}/")] {
-            locations.push(location(Pattern::Exact(path.into_bytes()), endpoint, Arc::clone(&settings)));
+            locations.push(location(
+                Pattern::Exact(path.into_bytes()),
+                endpoint,
+                Arc::clone(&settings),
+            ));
         }
     }
     for (prefix, mode, content_type) in [
@@ -130,17 +149,34 @@ fn locations(options: &BuiltinOptions) -> Locations {
             settings.message_format = MessageFormat::ScriptCall;
             settings.footer_template = Some(Bytes::from_static(IFRAME_FOOTER));
         }
-        let pattern = Pattern::Prefix { prefix: prefix.as_bytes().to_vec(), stops_regexes: true };
-        locations.push(location(pattern, Endpoint::Subscriber(mode), Arc::new(settings)));
+        let pattern = Pattern::Prefix {
+            prefix: prefix.as_bytes().to_vec(),
+            stops_regexes: true,
+        };
+        locations.push(location(
+            pattern,
+            Endpoint::Subscriber(mode),
+            Arc::new(settings),
+        ));
     }
     locations.into()
 }
 
 fn location(pattern: Pattern, endpoint: Endpoint, settings: Arc<LocationSettings>) -> Location {
-    Location { pattern, endpoint, settings, steps: Vec::new(), nested: Locations::default() }
+    Location {
+        pattern,
+        endpoint,
+        settings,
+        steps: Vec::new(),
+        nested: Locations::default(),
+    }
 }
 
-fn common(options: &BuiltinOptions, channels_path: Expression, content_type: &'static [u8]) -> LocationSettings {
+fn common(
+    options: &BuiltinOptions,
+    channels_path: Expression,
+    content_type: &'static [u8],
+) -> LocationSettings {
     LocationSettings {
         is_builtin: true,
         slow_consumer: options.slow_consumer,
@@ -156,7 +192,11 @@ fn common(options: &BuiltinOptions, channels_path: Expression, content_type: &'s
         last_event_id: Some(Expression::argument("eventid")),
         cursor_headers_as_fallback: true,
         gap_notice: true,
-        types: Arc::new(Types { by_extension: Vec::new(), default_type: Bytes::from_static(content_type), ..Types::default() }),
+        types: Arc::new(Types {
+            by_extension: Vec::new(),
+            default_type: Bytes::from_static(content_type),
+            ..Types::default()
+        }),
         ..LocationSettings::default()
     }
 }
@@ -167,7 +207,9 @@ mod tests {
 
     fn endpoint(path: &str) -> Option<Endpoint> {
         let config = Config::builtin();
-        config.listeners[0].servers[0].locate(path.as_bytes()).map(|(location, _)| location.endpoint)
+        config.listeners[0].servers[0]
+            .locate(path.as_bytes())
+            .map(|(location, _)| location.endpoint)
     }
 
     #[test]
@@ -199,7 +241,12 @@ mod tests {
         let config = Config::builtin();
         for location in config.listeners[0].servers[0].locations.iter() {
             let is_frame = matches!(&location.pattern, Pattern::Prefix { prefix, .. } if prefix == b"/iframe/");
-            assert_eq!(location.settings.message_format != MessageFormat::Json, is_frame, "{:?}", location.pattern);
+            assert_eq!(
+                location.settings.message_format != MessageFormat::Json,
+                is_frame,
+                "{:?}",
+                location.pattern
+            );
         }
     }
 }

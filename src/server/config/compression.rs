@@ -1,5 +1,5 @@
-//! nginx's `gzip` directives: which answers are compressed, for which clients. How it is done is the business of
-//! `server::compression`.
+//! nginx's `gzip` directives: which answers are compressed, for which clients. How it is done is
+//! the business of `server::compression`.
 
 use super::RegexPattern;
 
@@ -81,9 +81,18 @@ impl GzipSettings {
     /// Whether answers of this type are compressed. Parameters behind a semicolon do not count.
     #[must_use]
     pub fn has_type(&self, content_type: &[u8]) -> bool {
-        let name = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let Some(types) = &self.types else { return true };
-        !name.is_empty() && types.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+        let name = content_type
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let Some(types) = &self.types else {
+            return true;
+        };
+        !name.is_empty()
+            && types
+                .iter()
+                .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// Whether a client of this name gets compressed answers.
@@ -97,7 +106,9 @@ impl GzipSettings {
 }
 
 fn is_msie6(user_agent: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(user_agent, b"MSIE ") else { return false };
+    let Some(at) = memchr::memmem::find(user_agent, b"MSIE ") else {
+        return false;
+    };
     let version = &user_agent[at + 5..];
     match version {
         [b'4' | b'5', b'.', ..] => true,
@@ -112,8 +123,10 @@ mod tests {
 
     #[test]
     fn types_are_compared_without_case_and_parameters() {
-        let settings =
-            GzipSettings { types: Some(vec!["text/html".to_owned(), "text/event-stream".to_owned()]), ..GzipSettings::default() };
+        let settings = GzipSettings {
+            types: Some(vec!["text/html".to_owned(), "text/event-stream".to_owned()]),
+            ..GzipSettings::default()
+        };
         for (content_type, expected) in [
             (&b"text/html"[..], true),
             (b"Text/HTML; charset=utf-8", true),
@@ -122,25 +135,46 @@ mod tests {
             (b"text/htmlx", false),
             (b"", false),
         ] {
-            assert_eq!(settings.has_type(content_type), expected, "{}", String::from_utf8_lossy(content_type));
+            assert_eq!(
+                settings.has_type(content_type),
+                expected,
+                "{}",
+                String::from_utf8_lossy(content_type)
+            );
         }
-        assert!(GzipSettings { types: None, ..settings }.has_type(b"image/png"));
+        assert!(
+            GzipSettings {
+                types: None,
+                ..settings
+            }
+            .has_type(b"image/png")
+        );
     }
 
     #[test]
     fn old_browsers_are_known_by_their_names() {
         let pattern = RegexPattern::new("curl/7", true).expect("a valid pattern");
-        let settings = GzipSettings { disabled_agents: vec![Agents::Msie6, Agents::Pattern(pattern)], ..GzipSettings::default() };
+        let settings = GzipSettings {
+            disabled_agents: vec![Agents::Msie6, Agents::Pattern(pattern)],
+            ..GzipSettings::default()
+        };
         for (user_agent, expected) in [
             ("Mozilla/4.0 (compatible; MSIE 5.5; Windows 98)", false),
             ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)", false),
-            ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)", true),
+            (
+                "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)",
+                true,
+            ),
             ("Mozilla/4.0 (compatible; MSIE 7.0)", true),
             ("CURL/7.88", false),
             ("curl/8", true),
             ("", true),
         ] {
-            assert_eq!(settings.serves_agent(user_agent.as_bytes()), expected, "{user_agent}");
+            assert_eq!(
+                settings.serves_agent(user_agent.as_bytes()),
+                expected,
+                "{user_agent}"
+            );
         }
     }
 }

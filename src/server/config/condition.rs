@@ -1,5 +1,6 @@
-//! What the rewrite phase of nginx does before a location answers: `set`, `if`, `rewrite`, `break` and `return`, in the order of the
-//! file (push-stream protocol reference, section 17). Which location they belong to is the business of the caller.
+//! What the rewrite phase of nginx does before a location answers: `set`, `if`, `rewrite`, `break`
+//! and `return`, in the order of the file (push-stream protocol reference, section 17). Which
+//! location they belong to is the business of the caller.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -14,7 +15,8 @@ use super::rewrite::{Rewrite, Then, Uri, find_argument};
 use super::secure_link::Links;
 use super::{Captures, Expression, Location, LocationSettings, RegexPattern, Variables};
 
-/// Longest URI of a rewrite in bytes: one that repeats what it has captured can double it each time.
+/// Longest URI of a rewrite in bytes: one that repeats what it has captured can double it each
+/// time.
 const MAX_URI_BYTES: usize = 1024 * 1024;
 
 /// The condition of an `if` block.
@@ -107,8 +109,8 @@ pub struct Return {
 pub struct Frame {
     /// Values of the variables that were `set`, by number.
     pub assigned: Vec<Option<Bytes>>,
-    /// `$1` to `$9`: captures of the last regular expression, of the server's name, a location, a condition or a rewrite. Empty if
-    /// it was one of the latter two and did not match.
+    /// `$1` to `$9`: captures of the last regular expression, of the server's name, a location, a
+    /// condition or a rewrite. Empty if it was one of the latter two and did not match.
     pub captures: Captures,
     /// The URI, if it is not that of the request any more.
     pub uri: Option<Uri>,
@@ -126,7 +128,10 @@ impl Frame {
     /// The frame of a request whose server captured this of its name.
     #[must_use]
     pub fn new(captures: Captures, assigned: Vec<Option<Bytes>>) -> Self {
-        let mut frame = Self { assigned, ..Self::default() };
+        let mut frame = Self {
+            assigned,
+            ..Self::default()
+        };
         frame.take_match(captures);
         frame
     }
@@ -150,7 +155,10 @@ impl Frame {
     /// A named capture.
     #[must_use]
     pub fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.named.iter().rev().find_map(|captures| captures.name(name))
+        self.named
+            .iter()
+            .rev()
+            .find_map(|captures| captures.name(name))
     }
 }
 
@@ -198,15 +206,28 @@ impl Location {
     #[must_use]
     pub fn choose(&self, variables: &dyn Variables, frame: &mut Frame) -> Choice<'_> {
         let Outcome { settings, end } = run(&self.steps, variables, frame);
-        Choice { settings: settings.unwrap_or(&self.settings), end }
+        Choice {
+            settings: settings.unwrap_or(&self.settings),
+            end,
+        }
     }
 }
 
 /// Takes steps in their order, up to the one that ends the phase.
 pub fn run<'a>(steps: &'a [Step], variables: &dyn Variables, frame: &mut Frame) -> Outcome<'a> {
-    let mut run = Run { outcome: Outcome::default(), variables, frame, is_changed: false, is_first: true };
+    let mut run = Run {
+        outcome: Outcome::default(),
+        variables,
+        frame,
+        is_changed: false,
+        is_first: true,
+    };
     run.take_all(steps);
-    let Run { mut outcome, is_changed, .. } = run;
+    let Run {
+        mut outcome,
+        is_changed,
+        ..
+    } = run;
     if is_changed && matches!(outcome.end, End::Content) {
         outcome.end = End::Search;
     }
@@ -234,17 +255,32 @@ impl<'a> Run<'a, '_> {
         match step {
             Step::Set { slot, value } => {
                 let framed = self.framed();
-                let value = if self.is_first { value.evaluate_to_set(&framed) } else { value.evaluate(&framed).into_owned() };
+                let value = if self.is_first {
+                    value.evaluate_to_set(&framed)
+                } else {
+                    value.evaluate(&framed).into_owned()
+                };
                 self.frame.assign(*slot, value.into());
                 true
             }
             Step::SetArguments(value) => {
                 let framed = self.framed();
-                let arguments = if self.is_first { value.evaluate_to_set(&framed) } else { value.evaluate(&framed).into_owned() };
-                self.frame.uri = Some(Uri { path: framed.path(), arguments });
+                let arguments = if self.is_first {
+                    value.evaluate_to_set(&framed)
+                } else {
+                    value.evaluate(&framed).into_owned()
+                };
+                self.frame.uri = Some(Uri {
+                    path: framed.path(),
+                    arguments,
+                });
                 true
             }
-            Step::If { condition, settings, steps } => {
+            Step::If {
+                condition,
+                settings,
+                steps,
+            } => {
                 if !condition.holds(self.variables, self.frame) {
                     return true;
                 }
@@ -298,7 +334,10 @@ impl<'a> Run<'a, '_> {
     }
 
     fn framed(&self) -> Framed<'_> {
-        Framed { variables: self.variables, frame: self.frame }
+        Framed {
+            variables: self.variables,
+            frame: self.frame,
+        }
     }
 }
 
@@ -307,8 +346,16 @@ impl Condition {
         let framed = Framed { variables, frame };
         match self {
             Condition::True(variable) => !matches!(variable.evaluate(&framed).as_ref(), b"" | b"0"),
-            Condition::Equal { left, right, negated } => (left.evaluate(&framed) == right.evaluate(&framed)) != *negated,
-            Condition::Match { subject, pattern, negated } => {
+            Condition::Equal {
+                left,
+                right,
+                negated,
+            } => (left.evaluate(&framed) == right.evaluate(&framed)) != *negated,
+            Condition::Match {
+                subject,
+                pattern,
+                negated,
+            } => {
                 let found = pattern.captures(&subject.evaluate(&framed));
                 let holds = found.is_some() != *negated;
                 match found {
@@ -317,7 +364,11 @@ impl Condition {
                 }
                 holds
             }
-            Condition::File { test, path, negated } => test.holds(&path.evaluate(&framed)) != *negated,
+            Condition::File {
+                test,
+                path,
+                negated,
+            } => test.holds(&path.evaluate(&framed)) != *negated,
         }
     }
 }
@@ -363,17 +414,25 @@ impl Variables for Framed<'_> {
         self.frame.captures.get(number)
     }
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.frame.named_capture(name).or_else(|| self.variables.named_capture(name))
+        self.frame
+            .named_capture(name)
+            .or_else(|| self.variables.named_capture(name))
     }
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
         self.frame.assigned.get(slot)?.as_deref()
     }
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let Some(uri) = &self.frame.uri else { return self.variables.builtin(name) };
+        let Some(uri) = &self.frame.uri else {
+            return self.variables.builtin(name);
+        };
         match name {
             "uri" | "document_uri" => Some(Cow::Borrowed(&uri.path)),
             "args" | "query_string" => Some(Cow::Borrowed(&uri.arguments)),
-            "is_args" => Some(Cow::Borrowed(if uri.arguments.is_empty() { b"" } else { b"?" })),
+            "is_args" => Some(Cow::Borrowed(if uri.arguments.is_empty() {
+                b""
+            } else {
+                b"?"
+            })),
             "request_filename" => self.variables.file_name(&uri.path).map(Cow::Owned),
             _ => self.variables.builtin(name),
         }

@@ -1,7 +1,9 @@
-//! Every default, named: those of the module, those of nginx, and the bounds of the built-in configuration.
+//! Every default, named: those of the module, those of nginx, and the bounds of the built-in
+//! configuration.
 //!
-//! Where the module is unlimited by default, an nginx.conf that sets no limit stays unlimited; the built-in
-//! configuration then has a bound that protects memory. Bounds on connections hold for both.
+//! Where the module is unlimited by default, an nginx.conf that sets no limit stays unlimited; the
+//! built-in configuration then has a bound that protects memory. Bounds on connections hold for
+//! both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +12,21 @@ use bytes::Bytes;
 
 use super::template::Template;
 use super::{
-    BrokerSettings, ConnectionLimits, LocationSettings, MemoryAccounting, MessageFormat, Paddings, SlowPolicy, TcpSettings, Types,
+    BrokerSettings, ConnectionLimits, LocationSettings, MemoryAccounting, MessageFormat, Paddings,
+    SlowPolicy, TcpSettings, Types,
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// Bound on messages, channels, subscribers and connections together, in bytes: an empty server uses none of it, a full one must fit a small machine.
+/// Bound on messages, channels, subscribers and connections together, in bytes: an empty server
+/// uses none of it, a full one must fit a small machine.
 pub const SHARED_MEMORY_SIZE: u64 = 512 * MEBIBYTE;
-/// Bound on connections where a configuration file sets a size of shared memory, of which nginx takes nothing for connections: as
-/// many as [`MAX_CONNECTIONS`] subscribers take, and as much again.
+/// Bound on connections where a configuration file sets a size of shared memory, of which nginx
+/// takes nothing for connections: as many as [`MAX_CONNECTIONS`] subscribers take, and as much
+/// again.
 pub const CONNECTION_MEMORY: u64 = 256 * MEBIBYTE;
-/// Stored messages per channel: with the default body limit, more would let one channel take all the memory.
+/// Stored messages per channel: with the default body limit, more would let one channel take all
+/// the memory.
 pub const MAX_MESSAGES_STORED_PER_CHANNEL: u64 = 10_000;
 /// Bytes of a channel id; ids are repeated in every statistics answer.
 pub const MAX_CHANNEL_ID_LENGTH: u64 = 1024;
@@ -44,7 +50,11 @@ pub const CLIENT_MAX_BODY_SIZE: u64 = MEBIBYTE;
 /// `default_type` of nginx.
 pub const DEFAULT_TYPE: &[u8] = b"text/plain";
 /// `types` of nginx: extension and content type.
-pub const TYPES: [(&str, &[u8]); 3] = [("html", b"text/html"), ("gif", b"image/gif"), ("jpg", b"image/jpeg")];
+pub const TYPES: [(&str, &[u8]); 3] = [
+    ("html", b"text/html"),
+    ("gif", b"image/gif"),
+    ("jpg", b"image/jpeg"),
+];
 
 /// Connections at once: 2 to 3 KiB each when idle, so below 300 MiB.
 pub const MAX_CONNECTIONS: usize = 100_000;
@@ -60,7 +70,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub const MIN_BODY_RATE: u64 = 512;
 /// A websocket has as long to answer a ping as a client has to take what is sent to it.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(60);
-/// Idle connections are probed after this time, so that half-open ones are gone two minutes after the client.
+/// Idle connections are probed after this time, so that half-open ones are gone two minutes after
+/// the client.
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// Time between two probes.
 pub const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -76,13 +87,15 @@ pub const LINGER_TIME: Duration = Duration::from_secs(2);
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a websocket message: as much as a posted body.
 pub const MAX_WEBSOCKET_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of a batch of messages: it takes no memory but that of its messages, so that it bounds the time of a request.
+/// Bytes of a batch of messages: it takes no memory but that of its messages, so that it bounds the
+/// time of a request.
 pub const MAX_BATCH_BYTES: u64 = 64 * MEBIBYTE;
 /// Channels of one request; a request line of 8 KiB has no room for many more.
 pub const MAX_CHANNELS_PER_REQUEST: usize = 1000;
 /// A list of the 100,000 channels that there may be takes about a tenth of a second.
 pub const MAX_WAITING_LISTS: usize = 32;
-/// Bytes per channel that are kept for followers that are behind: some rounds of the largest bodies.
+/// Bytes per channel that are kept for followers that are behind: some rounds of the largest
+/// bodies.
 pub const MAX_LAG_BYTES: u64 = 4 * MEBIBYTE;
 /// `proxy_read_timeout` of nginx.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -90,7 +103,8 @@ pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 pub const MAX_HOOK_BYTES: usize = 1024 * 1024;
 /// Requests to back-ends at once, of each shard: every one has a connection of its own.
 pub const MAX_HOOKS: usize = 512;
-/// Requests to back-ends that nobody waits for, of each shard: those of some thousand subscribers that come or leave at once.
+/// Requests to back-ends that nobody waits for, of each shard: those of some thousand subscribers
+/// that come or leave at once.
 pub const MAX_HOOK_NOTICES: usize = 4096;
 /// Time that open connections get at the end of the server.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -136,7 +150,8 @@ impl Default for TcpSettings {
     }
 }
 
-/// The module's defaults: unlimited where it is unlimited. It has none for the memory size; ours is taken.
+/// The module's defaults: unlimited where it is unlimited. It has none for the memory size; ours is
+/// taken.
 impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
@@ -203,7 +218,14 @@ impl Default for LocationSettings {
 /// nginx's built-in table.
 impl Default for Types {
     fn default() -> Self {
-        let by_extension = TYPES.iter().map(|(extension, kind)| ((*extension).to_owned(), Bytes::from_static(kind))).collect();
-        Self { by_extension, default_type: Bytes::from_static(DEFAULT_TYPE), page_type: Bytes::from_static(b"text/html") }
+        let by_extension = TYPES
+            .iter()
+            .map(|(extension, kind)| ((*extension).to_owned(), Bytes::from_static(kind)))
+            .collect();
+        Self {
+            by_extension,
+            default_type: Bytes::from_static(DEFAULT_TYPE),
+            page_type: Bytes::from_static(b"text/html"),
+        }
     }
 }

@@ -35,7 +35,11 @@ mod tests {
     fn arguments_are_escaped_as_nginx_does() {
         // Seen in an answer of nginx 1.22.
         let text = "\u{e4}\"#%&+;?=<>\u{7f}/|\\\u{1}!$()*,-.:@[]^_`{}~ ";
-        let expected = "%C3%A4%22%23%25%26%2B%3B%3F=%3C%3E%7F/%7C%5C%01!$()*,-.:@[]%5E_%60%7B%7D~%20";
-        assert_eq!(String::from_utf8_lossy(&argument(text.as_bytes())), expected);
+        let expected =
+            "%C3%A4%22%23%25%26%2B%3B%3F=%3C%3E%7F/%7C%5C%01!$()*,-.:@[]%5E_%60%7B%7D~%20";
+        assert_eq!(
+            String::from_utf8_lossy(&argument(text.as_bytes())),
+            expected
+        );
     }
 }

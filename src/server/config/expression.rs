@@ -1,7 +1,8 @@
 //! Directive values with variables, such as `$arg_id` or `"test_$1"`.
 //!
-//! Parsed once when the configuration is read, evaluated for every request. Where the values come from is the business
-//! of the caller, through [`Variables`] (push-stream protocol reference, section 17).
+//! Parsed once when the configuration is read, evaluated for every request. Where the values come
+//! from is the business of the caller, through [`Variables`] (push-stream protocol reference,
+//! section 17).
 
 mod addresses;
 mod kinds;
@@ -22,7 +23,8 @@ pub use snapshot::Snapshot;
 
 /// Where the variables of an expression come from: the request.
 pub trait Variables {
-    /// `$arg_NAME`: the raw value of the first query argument of that name (compared without case, undecoded).
+    /// `$arg_NAME`: the raw value of the first query argument of that name (compared without case,
+    /// undecoded).
     fn argument(&self, name: &[u8]) -> Option<&[u8]>;
     /// `$http_NAME`: the first header of that name (lower case, with `-` for `_`).
     fn header(&self, name: &str) -> Option<&[u8]>;
@@ -34,7 +36,8 @@ pub trait Variables {
     fn assigned(&self, _slot: usize) -> Option<&[u8]> {
         None
     }
-    /// Any other variable that the server knows: one that [`availability`] knows. `uri` is the decoded, normalised path.
+    /// Any other variable that the server knows: one that [`availability`] knows. `uri` is the
+    /// decoded, normalised path.
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>>;
     /// The file of that path: `$request_filename`.
     fn file_name(&self, _path: &[u8]) -> Option<Vec<u8>> {
@@ -59,7 +62,8 @@ pub struct Names {
     pub assigned: Vec<String>,
     /// Variables of `map`, in lower case.
     pub maps: Vec<(String, MapVariable)>,
-    /// Those of them that depend on a variable without a value here, and further variables without one.
+    /// Those of them that depend on a variable without a value here, and further variables without
+    /// one.
     pub unavailable: Vec<String>,
     /// Variables that are made in several ways: a value here may not be that of nginx.
     pub redefined: Vec<String>,
@@ -134,28 +138,39 @@ impl Expression {
     /// The query argument `name`, as `$arg_name`.
     #[must_use]
     pub fn argument(name: &str) -> Self {
-        Self { parts: vec![Part::Argument(Bytes::from(name.to_ascii_lowercase()))] }
+        Self {
+            parts: vec![Part::Argument(Bytes::from(name.to_ascii_lowercase()))],
+        }
     }
 
     /// A fixed text.
     #[must_use]
     pub fn literal(text: impl Into<Bytes>) -> Self {
-        Self { parts: vec![Part::Literal(text.into())] }
+        Self {
+            parts: vec![Part::Literal(text.into())],
+        }
     }
 
-    /// The normalised path after its first `prefix_bytes` bytes: what follows the prefix of a location.
+    /// The normalised path after its first `prefix_bytes` bytes: what follows the prefix of a
+    /// location.
     #[must_use]
     pub fn path_after(prefix_bytes: usize) -> Self {
-        Self { parts: vec![Part::PathAfter(prefix_bytes)] }
+        Self {
+            parts: vec![Part::PathAfter(prefix_bytes)],
+        }
     }
 
     /// Each piece of text and each variable as an expression of its own.
     #[must_use]
     pub fn split(self) -> Vec<Self> {
-        self.parts.into_iter().map(|part| Self { parts: vec![part] }).collect()
+        self.parts
+            .into_iter()
+            .map(|part| Self { parts: vec![part] })
+            .collect()
     }
 
-    /// Evaluates for one request; an absent variable is empty. Borrows when the expression is a single part.
+    /// Evaluates for one request; an absent variable is empty. Borrows when the expression is a
+    /// single part.
     #[must_use]
     pub fn evaluate<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         if let [part] = self.parts.as_slice() {
@@ -168,8 +183,9 @@ impl Expression {
         Cow::Owned(text)
     }
 
-    /// As [`Expression::evaluate`], for the channels or the group that a request names. `None` if a regular expression in it failed:
-    /// nothing may be done to other channels than the request means.
+    /// As [`Expression::evaluate`], for the channels or the group that a request names. `None` if a
+    /// regular expression in it failed: nothing may be done to other channels than the request
+    /// means.
     #[must_use]
     pub fn evaluate_name<'a>(&'a self, variables: &'a dyn Variables) -> Option<Cow<'a, [u8]>> {
         let name = self.evaluate(variables);
@@ -184,7 +200,9 @@ impl fmt::Display for Expression {
             Part::Argument(name) => write!(out, "$arg_{}", String::from_utf8_lossy(name)),
             Part::Header(name) => write!(out, "$http_{}", name.replace('-', "_")),
             Part::Capture(number) => write!(out, "${number}"),
-            Part::NamedCapture(name) | Part::Assigned(_, name) | Part::Builtin(name) => write!(out, "${name}"),
+            Part::NamedCapture(name) | Part::Assigned(_, name) | Part::Builtin(name) => {
+                write!(out, "${name}")
+            }
             Part::Map(_) => out.write_str("$(map)"),
             Part::Cookie(name) => write!(out, "$cookie_{}", String::from_utf8_lossy(name)),
             Part::SecureLink(field) => write!(out, "${}", field.name()),
@@ -201,12 +219,18 @@ impl Part {
             Part::Header(name) => variables.header(name),
             Part::Capture(number) => variables.capture(*number),
             Part::NamedCapture(name) => variables.named_capture(name),
-            Part::Assigned(slot, name) => variables.assigned(*slot).or_else(|| variables.named_capture(name)),
+            Part::Assigned(slot, name) => variables
+                .assigned(*slot)
+                .or_else(|| variables.named_capture(name)),
             Part::Map(map) => return Cow::Owned(map.value(variables)),
-            Part::Cookie(name) => variables.header("cookie").and_then(|cookies| cookie(cookies, name)),
+            Part::Cookie(name) => variables
+                .header("cookie")
+                .and_then(|cookies| cookie(cookies, name)),
             Part::SecureLink(field) => return Cow::Owned(field.value(variables)),
             Part::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
-            Part::PathAfter(length) => return skip(variables.builtin("uri").unwrap_or_default(), *length),
+            Part::PathAfter(length) => {
+                return skip(variables.builtin("uri").unwrap_or_default(), *length);
+            }
         };
         Cow::Borrowed(found.unwrap_or_default())
     }
@@ -219,18 +243,28 @@ fn skip(path: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
     }
 }
 
-/// The cookie of that name, compared without case. As in nginx a name follows `;` or `,`, and a value ends with `;` only.
+/// The cookie of that name, compared without case. As in nginx a name follows `;` or `,`, and a
+/// value ends with `;` only.
 fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = cookies;
     loop {
-        let named = rest.split_at_checked(name.len()).filter(|(start, _)| start.eq_ignore_ascii_case(name));
+        let named = rest
+            .split_at_checked(name.len())
+            .filter(|(start, _)| start.eq_ignore_ascii_case(name));
         let after_name = named.map_or(rest, |(_, after)| without_spaces(after));
         if let (Some(_), Some(value)) = (named, after_name.strip_prefix(b"=")) {
             return without_spaces(value).split(|byte| *byte == b';').next();
         }
-        // nginx looks for the next name behind the byte that is no `=`, even if that ends the cookie.
-        let skipped = if named.is_some() { after_name.get(1..)? } else { rest };
-        let end = skipped.iter().position(|byte| matches!(byte, b';' | b','))?;
+        // nginx looks for the next name behind the byte that is no `=`, even if that ends the
+        // cookie.
+        let skipped = if named.is_some() {
+            after_name.get(1..)?
+        } else {
+            rest
+        };
+        let end = skipped
+            .iter()
+            .position(|byte| matches!(byte, b';' | b','))?;
         rest = without_spaces(&skipped[end + 1..]);
     }
 }
@@ -263,7 +297,11 @@ fn variable<'a>(text: &'a [u8], names: &Names) -> Result<(Part, &'a [u8]), Expre
         Part::Map(map.clone())
     } else if let Some(slot) = names.assigned.iter().position(|known| *known == name) {
         Part::Assigned(slot, name)
-    } else if names.captures.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+    } else if names
+        .captures
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(&name))
+    {
         Part::NamedCapture(name)
     } else if let Some(field) = Field::named(&name) {
         Part::SecureLink(field)
@@ -281,13 +319,22 @@ fn name(text: &[u8]) -> Result<(&str, &[u8]), ExpressionError> {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let bracket = text.first() == Some(&b'{');
     let text = if bracket { &text[1..] } else { text };
-    let length = text.iter().position(|byte| !is_name(byte)).unwrap_or(text.len());
+    let length = text
+        .iter()
+        .position(|byte| !is_name(byte))
+        .unwrap_or(text.len());
     let name = std::str::from_utf8(&text[..length]).map_err(|_| ExpressionError::InvalidName)?;
     let mut rest = &text[length..];
     if bracket {
-        rest = rest.strip_prefix(b"}").ok_or_else(|| ExpressionError::MissingBracket(name.to_owned()))?;
+        rest = rest
+            .strip_prefix(b"}")
+            .ok_or_else(|| ExpressionError::MissingBracket(name.to_owned()))?;
     }
-    if name.is_empty() { Err(ExpressionError::InvalidName) } else { Ok((name, rest)) }
+    if name.is_empty() {
+        Err(ExpressionError::InvalidName)
+    } else {
+        Ok((name, rest))
+    }
 }
 
 #[cfg(test)]
@@ -315,7 +362,13 @@ mod tests {
     }
 
     fn evaluated(text: &str) -> Result<String, ExpressionError> {
-        let expression = Expression::parse_with(text.as_bytes(), &Names { captures: vec!["ch".to_owned()], ..Names::default() })?;
+        let expression = Expression::parse_with(
+            text.as_bytes(),
+            &Names {
+                captures: vec!["ch".to_owned()],
+                ..Names::default()
+            },
+        )?;
         Ok(String::from_utf8_lossy(&expression.evaluate(&Request)).into_owned())
     }
 
@@ -341,16 +394,28 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_refused_in_the_words_of_nginx() {
-        assert_eq!(evaluated("$foo").expect_err("no such variable").to_string(), "unknown \"foo\" variable");
-        assert_eq!(Expression::parse(b"$ch"), Err(ExpressionError::UnknownVariable("ch".to_owned())));
+        assert_eq!(
+            evaluated("$foo").expect_err("no such variable").to_string(),
+            "unknown \"foo\" variable"
+        );
+        assert_eq!(
+            Expression::parse(b"$ch"),
+            Err(ExpressionError::UnknownVariable("ch".to_owned()))
+        );
         assert_eq!(evaluated("5 $"), Err(ExpressionError::InvalidName));
         assert_eq!(evaluated("$-a"), Err(ExpressionError::InvalidName));
-        assert_eq!(evaluated("${arg_id"), Err(ExpressionError::MissingBracket("arg_id".to_owned())));
+        assert_eq!(
+            evaluated("${arg_id"),
+            Err(ExpressionError::MissingBracket("arg_id".to_owned()))
+        );
     }
 
     #[test]
     fn the_rest_of_the_path_follows_the_prefix() {
-        assert_eq!(Expression::path_after(5).evaluate(&Request).as_ref(), b"a/b");
+        assert_eq!(
+            Expression::path_after(5).evaluate(&Request).as_ref(),
+            b"a/b"
+        );
         assert_eq!(Expression::path_after(50).evaluate(&Request).as_ref(), b"");
     }
 }

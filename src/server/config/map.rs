@@ -1,7 +1,7 @@
 //! `map`: a variable whose value depends on that of another text (nginx `ngx_http_map_module`).
 //!
-//! Evaluated when it is asked for. Texts are compared without case; then, with `hostnames`, the longest `*.x` and `x.*`;
-//! then regular expressions in the order of the file; then the default.
+//! Evaluated when it is asked for. Texts are compared without case; then, with `hostnames`, the
+//! longest `*.x` and `x.*`; then regular expressions in the order of the file; then the default.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -82,7 +82,9 @@ impl MapVariable {
 
     fn evaluate(&self, variables: &dyn Variables) -> Vec<u8> {
         let depth = DEPTH.get();
-        let Some(map) = self.0.get().filter(|_| depth < MAX_DEPTH) else { return Vec::new() };
+        let Some(map) = self.0.get().filter(|_| depth < MAX_DEPTH) else {
+            return Vec::new();
+        };
         DEPTH.set(depth + 1);
         let value = map.value(variables);
         DEPTH.set(depth);
@@ -102,7 +104,12 @@ impl Map {
         }
         for (pattern, value) in &self.regexes {
             if let Some(captures) = pattern.captures(&source) {
-                return value.evaluate(&Captured { variables, captures }).into_owned();
+                return value
+                    .evaluate(&Captured {
+                        variables,
+                        captures,
+                    })
+                    .into_owned();
             }
         }
         self.default.evaluate(variables).into_owned()
@@ -110,15 +117,33 @@ impl Map {
 
     /// What it looks up, and all that it may result in.
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
-        let listed = self.endings.iter().chain(&self.beginnings).map(|(_, value)| value);
-        let found = self.exact.values().chain(listed).chain(self.regexes.iter().map(|(_, value)| value));
+        let listed = self
+            .endings
+            .iter()
+            .chain(&self.beginnings)
+            .map(|(_, value)| value);
+        let found = self
+            .exact
+            .values()
+            .chain(listed)
+            .chain(self.regexes.iter().map(|(_, value)| value));
         [&self.source, &self.default].into_iter().chain(found)
     }
 
     fn of_host(&self, host: &[u8]) -> Option<&Expression> {
         let longest = |(pattern, _): &&(Vec<u8>, Expression)| pattern.len();
-        let ending = || self.endings.iter().filter(|(ending, _)| host.ends_with(ending)).max_by_key(longest);
-        let beginning = || self.beginnings.iter().filter(|(text, _)| host.starts_with(text)).max_by_key(longest);
+        let ending = || {
+            self.endings
+                .iter()
+                .filter(|(ending, _)| host.ends_with(ending))
+                .max_by_key(longest)
+        };
+        let beginning = || {
+            self.beginnings
+                .iter()
+                .filter(|(text, _)| host.starts_with(text))
+                .max_by_key(longest)
+        };
         ending().or_else(beginning).map(|(_, value)| value)
     }
 }
@@ -140,7 +165,9 @@ impl Variables for Captured<'_> {
         self.captures.get(number)
     }
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.captures.name(name).or_else(|| self.variables.named_capture(name))
+        self.captures
+            .name(name)
+            .or_else(|| self.variables.named_capture(name))
     }
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
         self.variables.assigned(slot)

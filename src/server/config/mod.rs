@@ -1,7 +1,8 @@
-//! The configuration: one model of typed locations, filled by several sources (built-in, nginx.conf).
+//! The configuration: one model of typed locations, filled by several sources (built-in,
+//! nginx.conf).
 //!
-//! The model says *what* a location does; how it is done is the business of `publisher`, `subscriber` and `statistics`.
-//! Facts and defaults: push-stream protocol reference, section 15.
+//! The model says *what* a location does; how it is done is the business of `publisher`,
+//! `subscriber` and `statistics`. Facts and defaults: push-stream protocol reference, section 15.
 
 pub mod base64;
 pub mod browsers;
@@ -211,8 +212,9 @@ pub struct LocationSettings {
     pub last_received_message_tag: Option<Expression>,
     /// `last_event_id`, likewise.
     pub last_event_id: Option<Expression>,
-    /// If the three arguments above evaluate to nothing, the request header is used after all. Off for the module's
-    /// configurations (a set directive replaces its header), on for the built-in locations.
+    /// If the three arguments above evaluate to nothing, the request header is used after all. Off
+    /// for the module's configurations (a set directive replaces its header), on for the built-in
+    /// locations.
     pub cursor_headers_as_fallback: bool,
     /// `user_agent`; `None` = the request header.
     pub user_agent: Option<Expression>,
@@ -220,13 +222,15 @@ pub struct LocationSettings {
     pub paddings: Paddings,
     /// `allowed_origins`
     pub allowed_origins: Option<Expression>,
-    /// `pushctl_batch` (an extension of ours): bodies of [`crate::protocol::BATCH_TYPE`] are many messages.
+    /// `pushctl_batch` (an extension of ours): bodies of [`crate::protocol::BATCH_TYPE`] are many
+    /// messages.
     pub batch: bool,
     /// `allow_connections_to_events_channel`
     pub allow_connections_to_events_channel: bool,
     /// Content types of the response by extension of the request's path.
     pub types: Arc<Types>,
-    /// Largest request body in bytes; 0 = unlimited by the location (the memory ceiling still holds).
+    /// Largest request body in bytes; 0 = unlimited by the location (the memory ceiling still
+    /// holds).
     pub client_max_body_size: u64,
     /// Access, added headers, files and logs.
     pub web: Arc<WebSettings>,
@@ -234,8 +238,9 @@ pub struct LocationSettings {
     pub slow_consumer: SlowPolicy,
     /// `pushctl_slow_consumer_bytes`; `None` = [`ConnectionLimits::max_lag_bytes`].
     pub slow_consumer_bytes: Option<u64>,
-    /// One of pushctl's own locations, which differ from the module's where that is unsafe or loses messages: streams that no
-    /// proxy may buffer, positions as ids of events, checked callbacks of JSONP.
+    /// One of pushctl's own locations, which differ from the module's where that is unsafe or loses
+    /// messages: streams that no proxy may buffer, positions as ids of events, checked callbacks of
+    /// JSONP.
     pub is_builtin: bool,
     /// `pushctl_gap_notice`: subscribers are told of messages that they miss.
     pub gap_notice: bool,
@@ -263,18 +268,25 @@ pub enum SlowPolicy {
 
 impl SlowPolicy {
     /// The names, as they are written in configurations.
-    pub const NAMES: [(&'static str, SlowPolicy); 3] =
-        [("disconnect", SlowPolicy::Disconnect), ("skip", SlowPolicy::Skip), ("latest", SlowPolicy::Latest)];
+    pub const NAMES: [(&'static str, SlowPolicy); 3] = [
+        ("disconnect", SlowPolicy::Disconnect),
+        ("skip", SlowPolicy::Skip),
+        ("latest", SlowPolicy::Latest),
+    ];
 
     /// The policy of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy)
+        Self::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, policy)| *policy)
     }
 }
 
 impl LocationSettings {
-    /// Messages are JSON objects of our own, so everything around them is escaped as it should be, too.
+    /// Messages are JSON objects of our own, so everything around them is escaped as it should be,
+    /// too.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.message_format == MessageFormat::Json
@@ -293,14 +305,21 @@ pub struct Types {
 }
 
 impl Types {
-    /// The content type of a request for `path`, by the extension of its last part (reference section 8).
+    /// The content type of a request for `path`, by the extension of its last part (reference
+    /// section 8).
     #[must_use]
     pub fn of(&self, path: &[u8]) -> Bytes {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let extension = memchr::memrchr(b'.', name).map(|dot| &name[dot + 1..]);
-        let known =
-            extension.and_then(|extension| self.by_extension.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension)));
-        known.map_or_else(|| self.default_type.clone(), |(_, content_type)| content_type.clone())
+        let known = extension.and_then(|extension| {
+            self.by_extension
+                .iter()
+                .find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(extension))
+        });
+        known.map_or_else(
+            || self.default_type.clone(),
+            |(_, content_type)| content_type.clone(),
+        )
     }
 }
 
@@ -310,20 +329,21 @@ pub enum MemoryAccounting {
     /// What they take of the process: the bound is the one of the process.
     #[default]
     Process,
-    /// At most what they take of the modules' shared memory: a size that was chosen for nginx has room for as much here. The
-    /// smallest objects take up to 4 times as much of the process.
+    /// At most what they take of the modules' shared memory: a size that was chosen for nginx has
+    /// room for as much here. The smallest objects take up to 4 times as much of the process.
     SharedMemory,
 }
 
 /// Settings of the broker (reference section 15, context H).
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
-    /// `shared_memory_size` in bytes: bound on messages, channels and subscribers together, and on connections unless they
-    /// have their own.
+    /// `shared_memory_size` in bytes: bound on messages, channels and subscribers together, and on
+    /// connections unless they have their own.
     pub shared_memory_size: u64,
     /// What they are charged.
     pub memory_accounting: MemoryAccounting,
-    /// Bound on connections and on what waits for their sockets, in bytes; `None` = part of `shared_memory_size`.
+    /// Bound on connections and on what waits for their sockets, in bytes; `None` = part of
+    /// `shared_memory_size`.
     pub connection_memory: Option<u64>,
     /// `channel_deleted_message_text`
     pub channel_deleted_message_text: Bytes,
@@ -349,7 +369,7 @@ pub struct BrokerSettings {
     pub wildcard_channel_prefix: Bytes,
     /// `events_channel_id`; empty = none.
     pub events_channel_id: Bytes,
-    /// Positions are newer than those of a run of the server that has ended in the same second; off where tags of a second begin with
-    /// 1 in any case, as in the module.
+    /// Positions are newer than those of a run of the server that has ended in the same second; off
+    /// where tags of a second begin with 1 in any case, as in the module.
     pub separates_runs: bool,
 }

@@ -1,5 +1,5 @@
-//! Which server answers a request: by the address that the connection came to, then by the name in the Host header
-//! (nginx: `listen` and `server_name`).
+//! Which server answers a request: by the address that the connection came to, then by the name in
+//! the Host header (nginx: `listen` and `server_name`).
 //!
 //! Names are sorted out when the configuration is read. Captures of names are not variables.
 
@@ -34,17 +34,36 @@ impl ServerName {
                 return Err(format!("empty regex in server name \"{text}\""));
             }
             // Host names have no case.
-            return RegexPattern::new(pattern, true).map(|regex| vec![ServerName::Regex(regex)]).map_err(|error| error.to_string());
+            return RegexPattern::new(pattern, true)
+                .map(|regex| vec![ServerName::Regex(regex)])
+                .map_err(|error| error.to_string());
         }
         if text == "$hostname" {
-            let name = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+            let name = rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .to_ascii_lowercase();
             return Ok(vec![ServerName::Exact(name)]);
         }
         let name = text.to_ascii_lowercase();
-        let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('*') && !part.contains("..");
-        match (name.strip_prefix('*'), name.strip_prefix('.'), name.strip_suffix('*')) {
-            (Some(ending), ..) if ending.strip_prefix('.').is_some_and(is_plain) => Ok(vec![ServerName::Ending(ending.to_owned())]),
-            (_, Some(domain), _) if is_plain(domain) => Ok(vec![ServerName::Exact(domain.to_owned()), ServerName::Ending(name)]),
+        let is_plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && !part.contains('*')
+                && !part.contains("..")
+        };
+        match (
+            name.strip_prefix('*'),
+            name.strip_prefix('.'),
+            name.strip_suffix('*'),
+        ) {
+            (Some(ending), ..) if ending.strip_prefix('.').is_some_and(is_plain) => {
+                Ok(vec![ServerName::Ending(ending.to_owned())])
+            }
+            (_, Some(domain), _) if is_plain(domain) => Ok(vec![
+                ServerName::Exact(domain.to_owned()),
+                ServerName::Ending(name),
+            ]),
             (_, _, Some(beginning)) if beginning.ends_with('.') && is_plain(beginning) => {
                 Ok(vec![ServerName::Beginning(beginning.to_owned())])
             }
@@ -66,7 +85,13 @@ impl VirtualServer {
         if self.names.iter().any(|name| name.fits(&host)) {
             return Captures::default();
         }
-        let captured = |name: &ServerName| if let ServerName::Regex(regex) = name { regex.captures(host.as_bytes()) } else { None };
+        let captured = |name: &ServerName| {
+            if let ServerName::Regex(regex) = name {
+                regex.captures(host.as_bytes())
+            } else {
+                None
+            }
+        };
         self.names.iter().find_map(captured).unwrap_or_default()
     }
 }
@@ -77,7 +102,9 @@ impl ServerName {
         match self {
             ServerName::Exact(name) => host == name,
             ServerName::Ending(ending) => host.ends_with(ending.as_str()),
-            ServerName::Beginning(beginning) => host.len() > beginning.len() && host.starts_with(beginning.as_str()),
+            ServerName::Beginning(beginning) => {
+                host.len() > beginning.len() && host.starts_with(beginning.as_str())
+            }
             ServerName::Regex(_) => false,
         }
     }
@@ -111,11 +138,12 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Sorts out the names of `all`, which must not be empty; the one at `default` answers when no name fits. Of two
-    /// servers with one name the first has it.
+    /// Sorts out the names of `all`, which must not be empty; the one at `default` answers when no
+    /// name fits. Of two servers with one name the first has it.
     #[must_use]
     pub fn new(all: Vec<Arc<VirtualServer>>, default: usize) -> Self {
-        let (mut exact, mut endings, mut beginnings, mut regexes) = (HashMap::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut exact, mut endings, mut beginnings, mut regexes) =
+            (HashMap::new(), Vec::new(), Vec::new(), Vec::new());
         for (at, server) in all.iter().enumerate() {
             if server.names.is_empty() {
                 exact.entry(String::new()).or_insert(at);
@@ -132,7 +160,14 @@ impl Servers {
         // Stable: of two equal names the first stays first.
         endings.sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
         beginnings.sort_by_key(|(beginning, _)| std::cmp::Reverse(beginning.len()));
-        Self { all, default, exact, endings, beginnings, regexes }
+        Self {
+            all,
+            default,
+            exact,
+            endings,
+            beginnings,
+            regexes,
+        }
     }
 
     /// The server that answers when no name fits.
@@ -141,15 +176,34 @@ impl Servers {
         &self.all[self.default]
     }
 
-    /// The server for the Host header `host` (lower case, without port; empty = there is none), in nginx's order: the
-    /// exact name, the longest `*.x`, the longest `x.*`, the first regular expression, the default server.
+    /// The server for the Host header `host` (lower case, without port; empty = there is none), in
+    /// nginx's order: the exact name, the longest `*.x`, the longest `x.*`, the first regular
+    /// expression, the default server.
     #[must_use]
     pub fn named(&self, host: &str) -> &Arc<VirtualServer> {
-        let ending = || self.endings.iter().find(|(ending, _)| host.ends_with(ending.as_str()));
-        let beginning = || self.beginnings.iter().find(|(text, _)| host.len() > text.len() && host.starts_with(text.as_str()));
+        let ending = || {
+            self.endings
+                .iter()
+                .find(|(ending, _)| host.ends_with(ending.as_str()))
+        };
+        let beginning = || {
+            self.beginnings
+                .iter()
+                .find(|(text, _)| host.len() > text.len() && host.starts_with(text.as_str()))
+        };
         let wildcard = || ending().or_else(beginning).map(|(_, at)| at);
-        let regex = || self.regexes.iter().find(|(regex, _)| !host.is_empty() && regex.is_match(host.as_bytes())).map(|(_, at)| at);
-        let at = self.exact.get(host).or_else(wildcard).or_else(regex).unwrap_or(&self.default);
+        let regex = || {
+            self.regexes
+                .iter()
+                .find(|(regex, _)| !host.is_empty() && regex.is_match(host.as_bytes()))
+                .map(|(_, at)| at)
+        };
+        let at = self
+            .exact
+            .get(host)
+            .or_else(wildcard)
+            .or_else(regex)
+            .unwrap_or(&self.default);
         &self.all[*at]
     }
 }
@@ -167,8 +221,13 @@ impl Listener {
         self.servers_at(local_address).default_server()
     }
 
-    /// The server for a request: `local_address` is where its connection came to, `host` as [`Servers::named`] takes it.
-    pub fn server(&self, local_address: &str, host: impl FnOnce() -> String) -> &Arc<VirtualServer> {
+    /// The server for a request: `local_address` is where its connection came to, `host` as
+    /// [`Servers::named`] takes it.
+    pub fn server(
+        &self,
+        local_address: &str,
+        host: impl FnOnce() -> String,
+    ) -> &Arc<VirtualServer> {
         let servers = self.servers_at(local_address);
         match &servers[..] {
             [only] => only,
@@ -181,7 +240,10 @@ impl Listener {
             return &self.servers;
         }
         let address = local_address.parse::<IpAddr>().ok();
-        self.overrides.iter().find(|(known, _)| Some(*known) == address).map_or(&self.servers, |(_, servers)| servers)
+        self.overrides
+            .iter()
+            .find(|(known, _)| Some(*known) == address)
+            .map_or(&self.servers, |(_, servers)| servers)
     }
 }
 
@@ -191,33 +253,74 @@ mod tests {
 
     fn servers(names: &[&str], default: usize) -> Servers {
         let server = |names: &&str| {
-            let names = names.split_whitespace().flat_map(|name| ServerName::parse(name).expect("a valid name")).collect();
-            Arc::new(VirtualServer { names, ..VirtualServer::default() })
+            let names = names
+                .split_whitespace()
+                .flat_map(|name| ServerName::parse(name).expect("a valid name"))
+                .collect();
+            Arc::new(VirtualServer {
+                names,
+                ..VirtualServer::default()
+            })
         };
         Servers::new(names.iter().map(server).collect(), default)
     }
 
     fn chosen(servers: &Servers, host: &str) -> usize {
         let server = servers.named(host);
-        servers.iter().position(|other| Arc::ptr_eq(server, other)).expect("one of them")
+        servers
+            .iter()
+            .position(|other| Arc::ptr_eq(server, other))
+            .expect("one of them")
     }
 
     #[test]
     fn names_are_tried_in_the_order_of_nginx() {
         // Each would take www.a.example if those below it were not there.
-        let names = [r"~^www\.", r"~\.example$", "www.*", "www.a.*", "*.example", "*.a.example", "www.a.example"];
+        let names = [
+            r"~^www\.",
+            r"~\.example$",
+            "www.*",
+            "www.a.*",
+            "*.example",
+            "*.a.example",
+            "www.a.example",
+        ];
         for (last, expected) in [(0, 0), (1, 0), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6)] {
-            assert_eq!(chosen(&servers(&names[..=last], 0), "www.a.example"), expected, "{:?}", &names[..=last]);
+            assert_eq!(
+                chosen(&servers(&names[..=last], 0), "www.a.example"),
+                expected,
+                "{:?}",
+                &names[..=last]
+            );
         }
         let reversed: Vec<_> = names.iter().rev().copied().collect();
-        for (skipped, expected) in [(0, "www.a.example"), (1, "*.a.example"), (2, "*.example"), (3, "www.a.*"), (4, "www.*")] {
-            assert_eq!(reversed[skipped + chosen(&servers(&reversed[skipped..], 0), "www.a.example")], expected);
+        for (skipped, expected) in [
+            (0, "www.a.example"),
+            (1, "*.a.example"),
+            (2, "*.example"),
+            (3, "www.a.*"),
+            (4, "www.*"),
+        ] {
+            assert_eq!(
+                reversed[skipped + chosen(&servers(&reversed[skipped..], 0), "www.a.example")],
+                expected
+            );
         }
     }
 
     #[test]
     fn wildcards_take_whole_labels() {
-        let servers = servers(&["default", "*.a.example", ".b.example", "c.*", r"~^d\D\.", ""], 0);
+        let servers = servers(
+            &[
+                "default",
+                "*.a.example",
+                ".b.example",
+                "c.*",
+                r"~^d\D\.",
+                "",
+            ],
+            0,
+        );
         for (host, expected) in [
             ("a.example", 0),
             ("x.a.example", 1),
@@ -244,12 +347,17 @@ mod tests {
     #[test]
     fn the_default_server_keeps_its_place_in_the_file() {
         let servers = servers(&["~^x", "A.example", "~x a.example"], 2);
-        assert_eq!(["other", "x", "a.example"].map(|host| chosen(&servers, host)), [2, 0, 1]);
+        assert_eq!(
+            ["other", "x", "a.example"].map(|host| chosen(&servers, host)),
+            [2, 0, 1]
+        );
     }
 
     #[test]
     fn names_that_nginx_refuses_are_refused() {
-        for text in ["*", "*.", "*a", "a.*.b", "*.a.*", "a*", "..a", "a..b", ".", ".*", "*.*", "~", "~("] {
+        for text in [
+            "*", "*.", "*a", "a.*.b", "*.a.*", "a*", "..a", "a..b", ".", ".*", "*.*", "~", "~(",
+        ] {
             assert!(ServerName::parse(text).is_err(), "{text}");
         }
     }

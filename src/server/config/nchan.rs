@@ -1,4 +1,5 @@
-//! What a location of nchan does: its settings, resolved through all levels (NHPM and nchan reference, part 2).
+//! What a location of nchan does: its settings, resolved through all levels (NHPM and nchan
+//! reference, part 2).
 
 use std::time::Duration;
 
@@ -32,7 +33,13 @@ impl Roles {
     /// All ways of publishing.
     pub const PUBLISH: Roles = Roles(0b11);
     /// What a subscriber location offers that says nothing else.
-    pub const SUBSCRIBE: Roles = Roles(Self::WEBSOCKET.0 | Self::EVENTSOURCE.0 | Self::LONGPOLL.0 | Self::CHUNKED.0 | Self::MULTIPART.0);
+    pub const SUBSCRIBE: Roles = Roles(
+        Self::WEBSOCKET.0
+            | Self::EVENTSOURCE.0
+            | Self::LONGPOLL.0
+            | Self::CHUNKED.0
+            | Self::MULTIPART.0,
+    );
 
     /// Both together.
     #[must_use]
@@ -104,7 +111,10 @@ pub struct Deflate {
 
 impl Default for Deflate {
     fn default() -> Self {
-        Self { level: 6, window: 10 }
+        Self {
+            level: 6,
+            window: 10,
+        }
     }
 }
 
@@ -150,9 +160,11 @@ pub struct Hooks {
 /// Settings of a location.
 #[derive(Clone, Debug)]
 pub struct NchanSettings {
-    /// Where publishers publish: `nchan_publisher_channel_id` or `nchan_channel_id`; empty = [`NchanSettings::legacy_id`].
+    /// Where publishers publish: `nchan_publisher_channel_id` or `nchan_channel_id`; empty =
+    /// [`NchanSettings::legacy_id`].
     pub publisher_ids: Vec<Expression>,
-    /// What subscribers follow: `nchan_subscriber_channel_id` or `nchan_channel_id`; empty likewise.
+    /// What subscribers follow: `nchan_subscriber_channel_id` or `nchan_channel_id`; empty
+    /// likewise.
     pub subscriber_ids: Vec<Expression>,
     /// `$push_channel_id`, if the file sets it.
     pub legacy_id: Option<Expression>,
@@ -244,7 +256,11 @@ impl Default for NchanSettings {
             max_channel_subscribers: None,
             eventsource_event: None,
             eventsource_ping_interval: None,
-            eventsource_ping: EventSourcePing { comment: Bytes::new(), event: Bytes::from_static(b"ping"), data: Bytes::new() },
+            eventsource_ping: EventSourcePing {
+                comment: Bytes::new(),
+                event: Bytes::from_static(b"ping"),
+                data: Bytes::new(),
+            },
             longpoll_multipart: MultipartResponse::Off,
             raw_separator: Bytes::from_static(b"\n"),
             websocket_ping_interval: None,

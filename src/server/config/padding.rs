@@ -1,7 +1,8 @@
-//! `push_stream_padding_by_user_agent` (push-stream protocol reference, section 8.1): bytes after the header and after
-//! each message that make old browsers show what they have.
+//! `push_stream_padding_by_user_agent` (push-stream protocol reference, section 8.1): bytes after
+//! the header and after each message that make old browsers show what they have.
 //!
-//! Computes lengths and bytes; when padding is due (streaming and eventsource only) is the business of the modes.
+//! Computes lengths and bytes; when padding is due (streaming and eventsource only) is the business
+//! of the modes.
 
 use std::sync::Arc;
 
@@ -60,10 +61,21 @@ impl Paddings {
     /// # Errors
     /// Names the first group that is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, PaddingError> {
-        let groups = text.split(|byte| *byte == b':').filter(|group| !group.is_empty()).map(group);
+        let groups = text
+            .split(|byte| *byte == b':')
+            .filter(|group| !group.is_empty())
+            .map(group);
         let groups: Arc<[_]> = groups.collect::<Result<Vec<_>, _>>()?.into();
-        let largest = groups.iter().map(|(_, lengths)| lengths.header.max(lengths.message)).max().unwrap_or(0);
-        Ok(Self { groups, ..Self::default() }.with_largest(largest))
+        let largest = groups
+            .iter()
+            .map(|(_, lengths)| lengths.header.max(lengths.message))
+            .max()
+            .unwrap_or(0);
+        Ok(Self {
+            groups,
+            ..Self::default()
+        }
+        .with_largest(largest))
     }
 
     /// The largest length of this location.
@@ -72,23 +84,39 @@ impl Paddings {
         self.largest
     }
 
-    /// Sets the largest length of the whole configuration, which the last step of the padding reaches.
+    /// Sets the largest length of the whole configuration, which the last step of the padding
+    /// reaches.
     #[must_use]
     pub fn with_largest(self, largest: usize) -> Self {
         if self.groups.is_empty() {
             return self;
         }
         let newlines = b"\r\n".repeat(largest.div_ceil(2)).into();
-        let colons = [b":".repeat(largest.saturating_sub(1)), b"\n".to_vec()].concat().into();
-        Self { largest, newlines, colons, ..self }
+        let colons = [b":".repeat(largest.saturating_sub(1)), b"\n".to_vec()]
+            .concat()
+            .into();
+        Self {
+            largest,
+            newlines,
+            colons,
+            ..self
+        }
     }
 
     /// The padding of the first group whose expression is found in `user_agent`.
     #[must_use]
     pub fn for_user_agent(&self, user_agent: &[u8]) -> Option<Padding> {
-        let (_, lengths) = self.groups.iter().find(|(regex, _)| regex.is_match(user_agent))?;
+        let (_, lengths) = self
+            .groups
+            .iter()
+            .find(|(regex, _)| regex.is_match(user_agent))?;
         let (newlines, colons) = (self.newlines.clone(), self.colons.clone());
-        Some(Padding { header: lengths.header, message: lengths.message, newlines, colons })
+        Some(Padding {
+            header: lengths.header,
+            message: lengths.message,
+            newlines,
+            colons,
+        })
     }
 }
 
@@ -96,25 +124,38 @@ impl Padding {
     /// Bytes to add after a streaming header of `rendered` bytes; a header that is empty gets none.
     #[must_use]
     pub fn streaming_header(&self, rendered: usize) -> Bytes {
-        tail(&self.newlines, self.length(self.header, rendered, self.newlines.len()))
+        tail(
+            &self.newlines,
+            self.length(self.header, rendered, self.newlines.len()),
+        )
     }
 
     /// Bytes to add after a streaming message of `rendered` bytes.
     #[must_use]
     pub fn streaming_message(&self, rendered: usize) -> Bytes {
-        tail(&self.newlines, self.length(self.message, rendered, self.newlines.len()))
+        tail(
+            &self.newlines,
+            self.length(self.message, rendered, self.newlines.len()),
+        )
     }
 
-    /// Bytes to add after an eventsource header of `rendered` bytes; a header that is empty gets none.
+    /// Bytes to add after an eventsource header of `rendered` bytes; a header that is empty gets
+    /// none.
     #[must_use]
     pub fn eventsource_header(&self, rendered: usize) -> Bytes {
-        tail(&self.colons, self.length(self.header, rendered, self.colons.len()))
+        tail(
+            &self.colons,
+            self.length(self.header, rendered, self.colons.len()),
+        )
     }
 
     /// Bytes to add after an eventsource message whose data part has `rendered` bytes.
     #[must_use]
     pub fn eventsource_message(&self, rendered: usize) -> Bytes {
-        tail(&self.colons, self.length(self.message, rendered, self.colons.len()))
+        tail(
+            &self.colons,
+            self.length(self.message, rendered, self.colons.len()),
+        )
     }
 
     fn length(&self, wanted: usize, rendered: usize, available: usize) -> usize {
@@ -129,7 +170,8 @@ impl Padding {
     }
 }
 
-/// The last `length` bytes: so an odd padding of line ends begins with `\n`, and one of colons ends in `\n`.
+/// The last `length` bytes: so an odd padding of line ends begins with `\n`, and one of colons ends
+/// in `\n`.
 fn tail(bytes: &Bytes, length: usize) -> Bytes {
     bytes.slice(bytes.len().saturating_sub(length)..)
 }
@@ -137,18 +179,25 @@ fn tail(bytes: &Bytes, length: usize) -> Bytes {
 fn group(text: &[u8]) -> Result<(RegexPattern, Lengths), PaddingError> {
     let shown = String::from_utf8_lossy(text).into_owned();
     let mut fields = shown.rsplitn(3, ',');
-    let (Some(message), Some(header), Some(pattern)) = (fields.next(), fields.next(), fields.next()) else {
+    let (Some(message), Some(header), Some(pattern)) =
+        (fields.next(), fields.next(), fields.next())
+    else {
         return Err(PaddingError::Form(shown));
     };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if pattern.is_empty() || !is_number(header) || !is_number(message) {
         return Err(PaddingError::Form(shown));
     }
-    let length = |text: &str| text.parse::<usize>().ok().filter(|length| *length <= MAX_LENGTH);
+    let length = |text: &str| {
+        text.parse::<usize>()
+            .ok()
+            .filter(|length| *length <= MAX_LENGTH)
+    };
     let (Some(header), Some(message)) = (length(header), length(message)) else {
         return Err(PaddingError::TooLong(shown));
     };
-    let regex = RegexPattern::new(pattern, false).map_err(|_| PaddingError::Regex(pattern.to_owned()))?;
+    let regex =
+        RegexPattern::new(pattern, false).map_err(|_| PaddingError::Regex(pattern.to_owned()))?;
     Ok((regex, Lengths { header, message }))
 }
 
@@ -162,14 +211,41 @@ mod tests {
     fn lengths_are_those_that_were_measured() {
         let paddings = Paddings::parse(RECORDED).expect("the recorded value");
         assert_eq!(paddings.largest(), 545);
-        let of = |agent: &str| paddings.for_user_agent(agent.as_bytes()).expect("a group matches");
-        for (agent, header_length, expected) in [("Test 1", 10, 500), ("a test 1b", 13, 500), ("Both", 10, 100), ("Both", 50, 0)] {
-            assert_eq!(of(agent).streaming_header(header_length).len(), expected, "{agent}");
+        let of = |agent: &str| {
+            paddings
+                .for_user_agent(agent.as_bytes())
+                .expect("a group matches")
+        };
+        for (agent, header_length, expected) in [
+            ("Test 1", 10, 500),
+            ("a test 1b", 13, 500),
+            ("Both", 10, 100),
+            ("Both", 50, 0),
+        ] {
+            assert_eq!(
+                of(agent).streaming_header(header_length).len(),
+                expected,
+                "{agent}"
+            );
         }
-        let message_cases = [("test 2", 0, 545), ("test 2", 45, 545), ("test 2", 145, 500), ("Both", 45, 200), ("Both", 145, 100)];
+        let message_cases = [
+            ("test 2", 0, 545),
+            ("test 2", 45, 545),
+            ("test 2", 145, 500),
+            ("Both", 45, 200),
+            ("Both", 145, 100),
+        ];
         for (agent, message_length, expected) in message_cases {
-            assert_eq!(of(agent).streaming_message(message_length).len(), expected, "{agent}");
-            assert_eq!(of(agent).eventsource_message(message_length).len(), expected, "{agent}");
+            assert_eq!(
+                of(agent).streaming_message(message_length).len(),
+                expected,
+                "{agent}"
+            );
+            assert_eq!(
+                of(agent).eventsource_message(message_length).len(),
+                expected,
+                "{agent}"
+            );
         }
         assert_eq!(of("Test 1").streaming_message(5).len(), 0);
         assert_eq!(paddings.for_user_agent(b"other"), None);
@@ -178,14 +254,30 @@ mod tests {
     #[test]
     fn the_largest_length_of_the_configuration_ends_the_steps() {
         let own = Paddings::parse(b"x,250,250").expect("valid");
-        assert_eq!(own.for_user_agent(b"x").expect("matches").streaming_message(2).len(), 250);
+        assert_eq!(
+            own.for_user_agent(b"x")
+                .expect("matches")
+                .streaming_message(2)
+                .len(),
+            250
+        );
         let wider = own.with_largest(545);
-        assert_eq!(wider.for_user_agent(b"x").expect("matches").streaming_message(2).len(), 300);
+        assert_eq!(
+            wider
+                .for_user_agent(b"x")
+                .expect("matches")
+                .streaming_message(2)
+                .len(),
+            300
+        );
     }
 
     #[test]
     fn odd_padding_begins_with_a_newline_and_colons_end_in_one() {
-        let padding = Paddings::parse(b"x,5,4").expect("valid").for_user_agent(b"x").expect("matches");
+        let padding = Paddings::parse(b"x,5,4")
+            .expect("valid")
+            .for_user_agent(b"x")
+            .expect("matches");
         assert_eq!(padding.streaming_header(1).as_ref(), b"\n\r\n\r\n");
         assert_eq!(padding.eventsource_message(1).as_ref(), b"::::\n");
     }
@@ -198,7 +290,12 @@ mod tests {
             ("foo,1,-2", "padding pattern not match the value foo,1,-2"),
             ("[a,1,2", "invalid regular expression \"[a\""),
         ] {
-            assert_eq!(Paddings::parse(text.as_bytes()).expect_err(text).to_string(), expected);
+            assert_eq!(
+                Paddings::parse(text.as_bytes())
+                    .expect_err(text)
+                    .to_string(),
+                expected
+            );
         }
         for text in ["", "a,1,2:", "a,1,2;b,3,4"] {
             assert!(Paddings::parse(text.as_bytes()).is_ok(), "{text}");

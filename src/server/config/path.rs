@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-/// A path that names nothing: a broken percent sequence, a NUL byte, or a climb above the root. Answered with 400.
+/// A path that names nothing: a broken percent sequence, a NUL byte, or a climb above the root.
+/// Answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path of the request is not valid")]
 pub struct BadPath;
 
-/// Normalises the raw path of a request line; ends at `?` or `#`. Borrows when nothing needs work, as in most requests.
+/// Normalises the raw path of a request line; ends at `?` or `#`. Borrows when nothing needs work,
+/// as in most requests.
 ///
 /// # Errors
 /// See [`BadPath`].
@@ -15,7 +17,11 @@ pub fn normalise(raw: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
     if raw.first() != Some(&b'/') {
         return Err(BadPath);
     }
-    if is_normal(raw) { Ok(Cow::Borrowed(raw)) } else { rewrite(raw, true).map(Cow::Owned) }
+    if is_normal(raw) {
+        Ok(Cow::Borrowed(raw))
+    } else {
+        rewrite(raw, true).map(Cow::Owned)
+    }
 }
 
 /// As [`normalise`], but `//` stays (`merge_slashes off`).
@@ -26,13 +32,18 @@ pub fn normalise_with_slashes(raw: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
     if raw.first() != Some(&b'/') {
         return Err(BadPath);
     }
-    if is_normal(raw) { Ok(Cow::Borrowed(raw)) } else { rewrite(raw, false).map(Cow::Owned) }
+    if is_normal(raw) {
+        Ok(Cow::Borrowed(raw))
+    } else {
+        rewrite(raw, false).map(Cow::Owned)
+    }
 }
 
 fn is_normal(raw: &[u8]) -> bool {
     let mut previous = 0;
     raw.iter().all(|&byte| {
-        let special = matches!(byte, b'%' | b'?' | b'#' | 0) || (previous == b'/' && matches!(byte, b'/' | b'.'));
+        let special = matches!(byte, b'%' | b'?' | b'#' | 0)
+            || (previous == b'/' && matches!(byte, b'/' | b'.'));
         previous = byte;
         !special
     })
@@ -47,7 +58,9 @@ fn rewrite(raw: &[u8], merges: bool) -> Result<Vec<u8>, BadPath> {
         match byte {
             b'?' | b'#' => break,
             b'%' => {
-                let [high, low, after @ ..] = rest else { return Err(BadPath) };
+                let [high, low, after @ ..] = rest else {
+                    return Err(BadPath);
+                };
                 byte = hex(*high)? << 4 | hex(*low)?;
                 rest = after;
             }

@@ -1,7 +1,8 @@
-//! Which requests a location takes: exact, prefix and regular-expression patterns, and nginx's order of choice
-//! (push-stream protocol reference, section 17).
+//! Which requests a location takes: exact, prefix and regular-expression patterns, and nginx's
+//! order of choice (push-stream protocol reference, section 17).
 //!
-//! Works on the normalised path (`path::normalise`); which server of a listener is asked is decided before.
+//! Works on the normalised path (`path::normalise`); which server of a listener is asked is decided
+//! before.
 
 use std::fmt;
 use std::ops::Deref;
@@ -29,9 +30,17 @@ impl fmt::Display for Pattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Pattern::Exact(path) => write!(out, "= {}", String::from_utf8_lossy(path)),
-            Pattern::Prefix { prefix, stops_regexes: true } => write!(out, "^~ {}", String::from_utf8_lossy(prefix)),
+            Pattern::Prefix {
+                prefix,
+                stops_regexes: true,
+            } => write!(out, "^~ {}", String::from_utf8_lossy(prefix)),
             Pattern::Prefix { prefix, .. } => out.write_str(&String::from_utf8_lossy(prefix)),
-            Pattern::Regex(regex) => write!(out, "{} {}", if regex.ignores_case() { "~*" } else { "~" }, regex.text()),
+            Pattern::Regex(regex) => write!(
+                out,
+                "{} {}",
+                if regex.ignores_case() { "~*" } else { "~" },
+                regex.text()
+            ),
         }
     }
 }
@@ -51,13 +60,22 @@ pub struct Locations {
 
 impl From<Vec<Location>> for Locations {
     fn from(all: Vec<Location>) -> Self {
-        let places = |wanted: fn(&Pattern) -> bool| (0..all.len()).filter(|&at| wanted(&all[at].pattern)).collect::<Vec<_>>();
+        let places = |wanted: fn(&Pattern) -> bool| {
+            (0..all.len())
+                .filter(|&at| wanted(&all[at].pattern))
+                .collect::<Vec<_>>()
+        };
         let mut exact = places(|pattern| matches!(pattern, Pattern::Exact(_)));
         let mut prefixes = places(|pattern| matches!(pattern, Pattern::Prefix { .. }));
         let regexes = places(|pattern| matches!(pattern, Pattern::Regex(_)));
         exact.sort_by(|&a, &b| all[a].pattern.text().cmp(all[b].pattern.text()));
         prefixes.sort_by_key(|&at| std::cmp::Reverse(all[at].pattern.text().len()));
-        Self { all, exact, prefixes, regexes }
+        Self {
+            all,
+            exact,
+            prefixes,
+            regexes,
+        }
     }
 }
 
@@ -79,7 +97,8 @@ impl Pattern {
     }
 }
 
-/// A location that takes the request; a final one is not given up for a regular expression of an outer level.
+/// A location that takes the request; a final one is not given up for a regular expression of an
+/// outer level.
 struct Found<'a> {
     location: &'a Location,
     /// Of the last regular expression that matched; `None` = there was none.
@@ -88,17 +107,34 @@ struct Found<'a> {
 }
 
 impl Locations {
-    /// Chooses as nginx does: exact; else the longest prefix and the locations nested in it; unless that is final, the
-    /// first regular expression and the locations nested in it; else the prefix.
+    /// Chooses as nginx does: exact; else the longest prefix and the locations nested in it; unless
+    /// that is final, the first regular expression and the locations nested in it; else the prefix.
     fn locate(&self, path: &[u8]) -> Option<Found<'_>> {
-        if let Ok(at) = self.exact.binary_search_by(|&at| self.all[at].pattern.text().cmp(path)) {
-            return Some(Found { location: &self.all[self.exact[at]], captures: None, is_final: true });
+        if let Ok(at) = self
+            .exact
+            .binary_search_by(|&at| self.all[at].pattern.text().cmp(path))
+        {
+            return Some(Found {
+                location: &self.all[self.exact[at]],
+                captures: None,
+                is_final: true,
+            });
         }
         let mut found = None;
         let mut tries_regexes = true;
         if let Some(location) = self.longest_prefix(path) {
-            tries_regexes = !matches!(location.pattern, Pattern::Prefix { stops_regexes: true, .. });
-            let outer = Found { location, captures: None, is_final: false };
+            tries_regexes = !matches!(
+                location.pattern,
+                Pattern::Prefix {
+                    stops_regexes: true,
+                    ..
+                }
+            );
+            let outer = Found {
+                location,
+                captures: None,
+                is_final: false,
+            };
             let inner = location.nested.locate(path).unwrap_or(outer);
             if inner.is_final || !tries_regexes {
                 return Some(inner);
@@ -109,25 +145,46 @@ impl Locations {
     }
 
     fn longest_prefix(&self, path: &[u8]) -> Option<&Location> {
-        self.prefixes.iter().map(|&at| &self.all[at]).find(|location| path.starts_with(location.pattern.text()))
+        self.prefixes
+            .iter()
+            .map(|&at| &self.all[at])
+            .find(|location| path.starts_with(location.pattern.text()))
     }
 
     fn first_regex(&self, path: &[u8]) -> Option<Found<'_>> {
-        self.regexes.iter().map(|&at| &self.all[at]).find_map(|location| {
-            let Pattern::Regex(regex) = &location.pattern else { return None };
-            let outer = Found { location, captures: Some(regex.captures(path)?), is_final: true };
-            let Some(inner) = location.nested.locate(path) else { return Some(outer) };
-            // A nested prefix keeps the captures of the expression around it.
-            let captures = inner.captures.or(outer.captures);
-            Some(Found { captures, is_final: true, ..inner })
-        })
+        self.regexes
+            .iter()
+            .map(|&at| &self.all[at])
+            .find_map(|location| {
+                let Pattern::Regex(regex) = &location.pattern else {
+                    return None;
+                };
+                let outer = Found {
+                    location,
+                    captures: Some(regex.captures(path)?),
+                    is_final: true,
+                };
+                let Some(inner) = location.nested.locate(path) else {
+                    return Some(outer);
+                };
+                // A nested prefix keeps the captures of the expression around it.
+                let captures = inner.captures.or(outer.captures);
+                Some(Found {
+                    captures,
+                    is_final: true,
+                    ..inner
+                })
+            })
     }
 }
 
 impl VirtualServer {
-    /// The location that takes requests for the normalised `path`, with what its regular expression captured; `None` = it has none.
+    /// The location that takes requests for the normalised `path`, with what its regular expression
+    /// captured; `None` = it has none.
     #[must_use]
     pub fn locate(&self, path: &[u8]) -> Option<(&Location, Option<Captures>)> {
-        self.locations.locate(path).map(|found| (found.location, found.captures))
+        self.locations
+            .locate(path)
+            .map(|found| (found.location, found.captures))
     }
 }

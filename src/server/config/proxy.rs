@@ -1,7 +1,8 @@
-//! Locations that stand for a back-end: where the requests of hooks go (NHPM and nchan reference, section 2.9).
+//! Locations that stand for a back-end: where the requests of hooks go (NHPM and nchan reference,
+//! section 2.9).
 //!
-//! As much of nginx's proxy as hooks need: requests and responses of bounded size. The requests are made by
-//! `server::http::backend`.
+//! As much of nginx's proxy as hooks need: requests and responses of bounded size. The requests are
+//! made by `server::http::backend`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub struct ProxySettings {
     pub upstream: Option<Arc<Upstream>>,
     /// Those that variables in `proxy_pass` can name.
     pub upstreams: Arc<Upstreams>,
-    /// Bytes of the location's pattern, which the path of `proxy_pass` replaces; `None` = it replaces all.
+    /// Bytes of the location's pattern, which the path of `proxy_pass` replaces; `None` = it
+    /// replaces all.
     pub replaced: Option<usize>,
     /// There are variables in `proxy_pass`, so that its path and query are sent as they are.
     pub has_variables: bool,
@@ -68,7 +70,15 @@ pub struct NextUpstream {
 
 impl Default for NextUpstream {
     fn default() -> Self {
-        Self { error: true, timeout: true, invalid_header: false, non_idempotent: false, statuses: Vec::new(), tries: None, within: None }
+        Self {
+            error: true,
+            timeout: true,
+            invalid_header: false,
+            non_idempotent: false,
+            statuses: Vec::new(),
+            tries: None,
+            within: None,
+        }
     }
 }
 
@@ -109,7 +119,10 @@ struct Address<'a> {
 
 impl<'a> Address<'a> {
     fn parse(text: &'a [u8]) -> Option<Self> {
-        let scheme = |scheme: &[u8]| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+        let scheme = |scheme: &[u8]| {
+            text.get(..scheme.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+        };
         let (is_tls, rest) = if scheme(b"https://") {
             (true, &text[8..])
         } else if scheme(b"http://") {
@@ -120,10 +133,18 @@ impl<'a> Address<'a> {
         if let Some(socket) = rest.strip_prefix(b"unix:") {
             let end = memchr::memchr(b':', socket).unwrap_or(socket.len());
             let path = socket.get(end + 1..).unwrap_or_default();
-            return Some(Self { is_tls, authority: &rest[..b"unix:".len() + end], path });
+            return Some(Self {
+                is_tls,
+                authority: &rest[..b"unix:".len() + end],
+                path,
+            });
         }
         let end = memchr::memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
-        Some(Self { is_tls, authority: &rest[..end], path: &rest[end..] })
+        Some(Self {
+            is_tls,
+            authority: &rest[..end],
+            path: &rest[end..],
+        })
     }
 
     fn default_port(&self) -> u16 {
@@ -132,7 +153,8 @@ impl<'a> Address<'a> {
 
     /// The servers: a group of that name, or else the address itself.
     fn upstream(&self, upstreams: &Upstreams, keeps_state: bool) -> Result<Arc<Upstream>, String> {
-        let text = std::str::from_utf8(self.authority).map_err(|_| "invalid host in upstream".to_owned())?;
+        let text = std::str::from_utf8(self.authority)
+            .map_err(|_| "invalid host in upstream".to_owned())?;
         if let Some(upstream) = upstreams.get(&text.to_ascii_lowercase()) {
             return Ok(Arc::clone(upstream));
         }
@@ -152,8 +174,12 @@ impl<'a> Address<'a> {
         }
         let default = self.default_port().to_string().into_bytes();
         let bracket = memchr::memrchr(b']', self.authority).unwrap_or(0);
-        match memchr::memrchr(b':', &self.authority[bracket..]).map(|at| self.authority.split_at(bracket + at)) {
-            Some((_, port)) if port[1..] != default => (self.authority.to_vec(), port[1..].to_vec()),
+        match memchr::memrchr(b':', &self.authority[bracket..])
+            .map(|at| self.authority.split_at(bracket + at))
+        {
+            Some((_, port)) if port[1..] != default => {
+                (self.authority.to_vec(), port[1..].to_vec())
+            }
             Some((host, _)) => (host.to_vec(), default),
             None => (self.authority.to_vec(), default),
         }
@@ -170,13 +196,20 @@ pub fn upstream_of(pass: &[u8], upstreams: &Upstreams) -> Result<(Arc<Upstream>,
 }
 
 impl ProxySettings {
-    /// Where a request for `path` with these arguments goes, as nginx makes it. The arguments of the client are left out
-    /// where variables say what is sent: `?id=$name` must not become `?id=NAME&id=OTHER`. With `is_rewritten` the request has
-    /// another path than the one that its location was chosen by: the whole of it is sent.
+    /// Where a request for `path` with these arguments goes, as nginx makes it. The arguments of
+    /// the client are left out where variables say what is sent: `?id=$name` must not become
+    /// `?id=NAME&id=OTHER`. With `is_rewritten` the request has another path than the one that its
+    /// location was chosen by: the whole of it is sent.
     ///
     /// # Errors
     /// When variables make something else than an address.
-    pub fn target(&self, path: &[u8], arguments: &[u8], variables: &dyn Variables, is_rewritten: bool) -> Result<Target, String> {
+    pub fn target(
+        &self,
+        path: &[u8],
+        arguments: &[u8],
+        variables: &dyn Variables,
+        is_rewritten: bool,
+    ) -> Result<Target, String> {
         let pass = self.pass.evaluate(variables);
         let address = Address::parse(&pass).ok_or("invalid URL prefix")?;
         let upstream = match &self.upstream {
@@ -184,9 +217,19 @@ impl ProxySettings {
             None => address.upstream(&self.upstreams, false)?,
         };
         let (host, port) = address.names();
-        let own = if is_rewritten && !self.has_variables { b"" } else { address.path };
+        let own = if is_rewritten && !self.has_variables {
+            b""
+        } else {
+            address.path
+        };
         let path = self.path(own, path, arguments);
-        Ok(Target { is_tls: address.is_tls, upstream, host, port, path })
+        Ok(Target {
+            is_tls: address.is_tls,
+            upstream,
+            host,
+            port,
+            path,
+        })
     }
 
     /// The path and query of the request; `own` are those of `proxy_pass`.
@@ -199,11 +242,14 @@ impl ProxySettings {
         match self.replaced {
             _ if own.is_empty() => target.extend_from_slice(&escape::path(path)),
             _ if self.has_variables => return target,
-            Some(length) => target.extend_from_slice(&escape::path(path.get(length..).unwrap_or_default())),
+            Some(length) => {
+                target.extend_from_slice(&escape::path(path.get(length..).unwrap_or_default()))
+            }
             None => {}
         }
         if !arguments.is_empty() {
-            // A second question mark, as in nginx: what the file says in front of it stays the whole of the first argument.
+            // A second question mark, as in nginx: what the file says in front of it stays the
+            // whole of the first argument.
             target.push(b'?');
             push_without_fragment(arguments, &mut target);
         }
@@ -211,10 +257,15 @@ impl ProxySettings {
     }
 }
 
-/// Appends a part of an address in which a `#` is meant as such: it would be cut off with what follows it.
+/// Appends a part of an address in which a `#` is meant as such: it would be cut off with what
+/// follows it.
 fn push_without_fragment(part: &[u8], address: &mut Vec<u8>) {
     for byte in part {
-        if *byte == b'#' { address.extend_from_slice(b"%23") } else { address.push(*byte) }
+        if *byte == b'#' {
+            address.extend_from_slice(b"%23")
+        } else {
+            address.push(*byte)
+        }
     }
 }
 
@@ -269,12 +320,20 @@ mod tests {
             ("http://a:1", Some(3), "/up/x y", "", "/up/x%20y"),
             ("http://a:1/", Some(4), "/up/x", "id=1", "/x?id=1"),
             ("http://a:1/auth", Some(8), "/up-auth", "id=1", "/auth?id=1"),
-            ("http://a:1/auth?k=v", None, "/up-auth", "id=1", "/auth?k=v?id=1"),
+            (
+                "http://a:1/auth?k=v",
+                None,
+                "/up-auth",
+                "id=1",
+                "/auth?k=v?id=1",
+            ),
             ("http://a:1?k=v", None, "/up-auth", "", "/?k=v"),
             ("http://unix:/s/x.sock:/auth", None, "/up-auth", "", "/auth"),
             ("http://unix:/s/x.sock", None, "/up-auth", "", "/up-auth"),
         ] {
-            let target = settings(pass, replaced).target(path.as_bytes(), arguments.as_bytes(), &Nothing, false).expect("a target");
+            let target = settings(pass, replaced)
+                .target(path.as_bytes(), arguments.as_bytes(), &Nothing, false)
+                .expect("a target");
             assert_eq!(String::from_utf8_lossy(&target.path), expected);
         }
     }
@@ -289,14 +348,31 @@ mod tests {
             ("https://a:443", "a", "443", "a:443"),
             ("https://[::1]:8443", "[::1]:8443", "8443", "[::1]:8443"),
             ("http://[::1]/", "[::1]", "80", "[::1]:80"),
-            ("http://unix:/s/x.sock:/auth", "localhost", "", "unix:/s/x.sock"),
+            (
+                "http://unix:/s/x.sock:/auth",
+                "localhost",
+                "",
+                "unix:/s/x.sock",
+            ),
         ] {
-            let target = settings(pass, None).target(b"/", b"", &Nothing, false).expect("a target");
-            let found = [target.host, target.port].map(|text| String::from_utf8_lossy(&text).into_owned());
-            assert_eq!([&found[0], &found[1], &target.upstream.name], [host, port, server], "{pass}");
+            let target = settings(pass, None)
+                .target(b"/", b"", &Nothing, false)
+                .expect("a target");
+            let found =
+                [target.host, target.port].map(|text| String::from_utf8_lossy(&text).into_owned());
+            assert_eq!(
+                [&found[0], &found[1], &target.upstream.name],
+                [host, port, server],
+                "{pass}"
+            );
         }
         for pass in ["ftp://a/", "a", "http://", "http://:80/", "http://a:0/"] {
-            assert!(settings(pass, None).target(b"/", b"", &Nothing, false).is_err(), "{pass}");
+            assert!(
+                settings(pass, None)
+                    .target(b"/", b"", &Nothing, false)
+                    .is_err(),
+                "{pass}"
+            );
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Regular expressions of a configuration: of locations, conditions, maps and server names.
 //!
-//! The engine is PCRE2, as in nginx: a rule that was written for nginx must mean the same here, to the last byte. It is compiled in
-//! and runs without JIT, which is nginx's default, too.
+//! The engine is PCRE2, as in nginx: a rule that was written for nginx must mean the same here, to
+//! the last byte. It is compiled in and runs without JIT, which is nginx's default, too.
 //!
-//! A search that exceeds a limit of the engine has no result. It must not count as "no match", because that would skip a rule that
-//! rejects the request. Such a failure is recorded for the thread, and the router answers 500 (see [`take_failure`]), as nginx does.
-//! Until it is taken, nothing more is searched.
+//! A search that exceeds a limit of the engine has no result. It must not count as "no match",
+//! because that would skip a rule that rejects the request. Such a failure is recorded for the
+//! thread, and the router answers 500 (see [`take_failure`]), as nginx does. Until it is taken,
+//! nothing more is searched.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -21,7 +22,8 @@ const MAX_STEPS: u64 = 1_000_000;
 /// Most KiB of memory that one search may take to go back.
 const MAX_HEAP_KIB: u64 = 16 * 1024;
 
-/// The engine keeps the memory of a search for the next one. With longer subjects, of which that may be a lot, it does not.
+/// The engine keeps the memory of a search for the next one. With longer subjects, of which that
+/// may be a lot, it does not.
 const MAX_KEPT_SUBJECT_BYTES: usize = 1024;
 
 /// A regular expression that is invalid, with the reason.
@@ -57,7 +59,8 @@ thread_local! {
     static FAILURE: RefCell<Option<SearchFailure>> = const { RefCell::new(None) };
 }
 
-/// Takes the first failed search of this thread since the last call. The request that caused it must be rejected.
+/// Takes the first failed search of this thread since the last call. The request that caused it
+/// must be rejected.
 pub fn take_failure() -> Option<SearchFailure> {
     FAILURE.with_borrow_mut(Option::take)
 }
@@ -68,8 +71,8 @@ pub fn has_failure() -> bool {
     FAILURE.with_borrow(Option::is_some)
 }
 
-/// Does `work` apart from the request that this thread routes: a failed search in it is its error, and neither of them stops searches
-/// of the other.
+/// Does `work` apart from the request that this thread routes: a failed search in it is its error,
+/// and neither of them stops searches of the other.
 ///
 /// # Errors
 /// A search failed.
@@ -83,21 +86,42 @@ pub fn isolated<T>(work: impl FnOnce() -> T) -> Result<T, SearchFailure> {
 type Groups = SmallVec<[Option<Range<usize>>; 4]>;
 
 impl RegexPattern {
-    /// Compiles `pattern`. Subjects are bytes; classes such as `\w` are ASCII, as in nginx, unless the pattern begins with `(*UTF)`.
+    /// Compiles `pattern`. Subjects are bytes; classes such as `\w` are ASCII, as in nginx, unless
+    /// the pattern begins with `(*UTF)`.
     ///
     /// # Errors
     /// The expression is invalid, or means something else in other versions of PCRE2.
     pub fn new(pattern: &str, ignore_case: bool) -> Result<Self, BadRegex> {
         if let Some(braces) = ambiguous_quantifier(pattern) {
-            let reason = format!("\"{braces}\" repeats since PCRE2 10.43 and is text before: write {{0,N}} or \\{braces}");
-            return Err(BadRegex { pattern: pattern.to_owned(), reason });
+            let reason = format!(
+                "\"{braces}\" repeats since PCRE2 10.43 and is text before: write {{0,N}} or \\{braces}"
+            );
+            return Err(BadRegex {
+                pattern: pattern.to_owned(),
+                reason,
+            });
         }
         let limits = format!("(*LIMIT_MATCH={MAX_STEPS})(*LIMIT_HEAP={MAX_HEAP_KIB})");
-        let built = RegexBuilder::new().caseless(ignore_case).build(&format!("{limits}{pattern}"));
-        let regex = built.map_err(|error| BadRegex { pattern: pattern.to_owned(), reason: reason(&error, limits.len()) })?;
+        let built = RegexBuilder::new()
+            .caseless(ignore_case)
+            .build(&format!("{limits}{pattern}"));
+        let regex = built.map_err(|error| BadRegex {
+            pattern: pattern.to_owned(),
+            reason: reason(&error, limits.len()),
+        })?;
         let named = |(number, name): (usize, &Option<String>)| Some((name.clone()?, number));
-        let names = regex.capture_names().iter().enumerate().filter_map(named).collect();
-        Ok(Self { text: pattern.into(), regex, ignores_case: ignore_case, names })
+        let names = regex
+            .capture_names()
+            .iter()
+            .enumerate()
+            .filter_map(named)
+            .collect();
+        Ok(Self {
+            text: pattern.into(),
+            regex,
+            ignores_case: ignore_case,
+            names,
+        })
     }
 
     /// The expression as it was written.
@@ -120,7 +144,8 @@ impl RegexPattern {
     /// Whether the expression is found in `subject`. False if the search fails, which is recorded.
     #[must_use]
     pub fn is_match(&self, subject: &[u8]) -> bool {
-        self.with_engine(subject, |regex| regex.is_match(subject)).unwrap_or(false)
+        self.with_engine(subject, |regex| regex.is_match(subject))
+            .unwrap_or(false)
     }
 
     /// Searches `subject`; captures if it matches. `None` if the search fails, which is recorded.
@@ -135,29 +160,44 @@ impl RegexPattern {
             let group = |number| locations.get(number).map(|(start, end)| start..end);
             Ok(found.map(|_| (0..locations.len()).map(group).collect::<Groups>()))
         })??;
-        Some(Captures { subject: Bytes::copy_from_slice(subject), groups, names: Some(Arc::clone(&self.names)) })
+        Some(Captures {
+            subject: Bytes::copy_from_slice(subject),
+            groups,
+            names: Some(Arc::clone(&self.names)),
+        })
     }
 
-    /// Searches, unless a search of this request has failed before: it is rejected anyway, and must not cost the limit once for every
-    /// expression of the configuration.
-    fn with_engine<T>(&self, subject: &[u8], search: impl FnOnce(&Regex) -> Result<T, pcre2::Error>) -> Option<T> {
+    /// Searches, unless a search of this request has failed before: it is rejected anyway, and must
+    /// not cost the limit once for every expression of the configuration.
+    fn with_engine<T>(
+        &self,
+        subject: &[u8],
+        search: impl FnOnce(&Regex) -> Result<T, pcre2::Error>,
+    ) -> Option<T> {
         if has_failure() {
             return None;
         }
-        let result = if subject.len() > MAX_KEPT_SUBJECT_BYTES { search(&self.regex.clone()) } else { search(&self.regex) };
+        let result = if subject.len() > MAX_KEPT_SUBJECT_BYTES {
+            search(&self.regex.clone())
+        } else {
+            search(&self.regex)
+        };
         result.map_err(|error| self.record(&error)).ok()
     }
 
     fn record(&self, error: &pcre2::Error) {
-        let failure = || SearchFailure { pattern: Arc::clone(&self.text), reason: reason(error, 0) };
+        let failure = || SearchFailure {
+            pattern: Arc::clone(&self.text),
+            reason: reason(error, 0),
+        };
         FAILURE.with_borrow_mut(|first| {
             first.get_or_insert_with(failure);
         });
     }
 }
 
-/// The first braces in `pattern` that are a quantifier since PCRE2 10.43, and were text before, with which most versions of nginx are
-/// built: `{,3}`, or one with spaces.
+/// The first braces in `pattern` that are a quantifier since PCRE2 10.43, and were text before,
+/// with which most versions of nginx are built: `{,3}`, or one with spaces.
 fn ambiguous_quantifier(pattern: &str) -> Option<&str> {
     let mut is_in_class = false;
     let mut rest = pattern;
@@ -170,13 +210,18 @@ fn ambiguous_quantifier(pattern: &str) -> Option<&str> {
             [b'[', ..] if !is_in_class => {
                 is_in_class = true;
                 // A bracket in the first place belongs to the class.
-                1 + here[1..].starts_with('^') as usize + here[1..].trim_start_matches('^').starts_with(']') as usize
+                1 + here[1..].starts_with('^') as usize
+                    + here[1..].trim_start_matches('^').starts_with(']') as usize
             }
             [b']', ..] => {
                 is_in_class = false;
                 1
             }
-            [b'{', ..] if !is_in_class => match here.find('}').map(|end| &here[..=end]).filter(|braces| is_ambiguous(braces)) {
+            [b'{', ..] if !is_in_class => match here
+                .find('}')
+                .map(|end| &here[..=end])
+                .filter(|braces| is_ambiguous(braces))
+            {
                 Some(braces) => return Some(braces),
                 None => 1,
             },
@@ -190,9 +235,14 @@ fn ambiguous_quantifier(pattern: &str) -> Option<&str> {
 /// Whether braces are a quantifier in new versions only.
 fn is_ambiguous(braces: &str) -> bool {
     let inner = &braces[1..braces.len() - 1];
-    let numbers: Vec<&str> = inner.split(',').map(|number| number.trim_matches([' ', '\t'])).collect();
+    let numbers: Vec<&str> = inner
+        .split(',')
+        .map(|number| number.trim_matches([' ', '\t']))
+        .collect();
     let is_quantifier = numbers.len() <= 2
-        && numbers.iter().all(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        && numbers
+            .iter()
+            .all(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
         && numbers.iter().any(|number| !number.is_empty());
     is_quantifier && (inner.starts_with(',') || inner.contains([' ', '\t']))
 }
@@ -200,15 +250,17 @@ fn is_ambiguous(braces: &str) -> bool {
 /// The engine's text, with positions in the pattern as it was written.
 fn reason(error: &pcre2::Error, offset: usize) -> String {
     let text = error.to_string();
-    let text = text.rsplit_once(": ").map_or(text.as_str(), |(_, text)| text);
+    let text = text
+        .rsplit_once(": ")
+        .map_or(text.as_str(), |(_, text)| text);
     match error.offset() {
         Some(position) => format!("{text} at offset {}", position.saturating_sub(offset)),
         None => text.to_owned(),
     }
 }
 
-/// Captures of a search: one copy of the subject and the positions of the groups in it. Nothing is allocated when there are no
-/// groups.
+/// Captures of a search: one copy of the subject and the positions of the groups in it. Nothing is
+/// allocated when there are no groups.
 #[derive(Clone, Debug, Default)]
 pub struct Captures {
     subject: Bytes,
@@ -220,7 +272,10 @@ impl Captures {
     /// `$1` and so on; 0 is the whole match.
     #[must_use]
     pub fn get(&self, number: usize) -> Option<&[u8]> {
-        self.groups.get(number)?.as_ref().and_then(|range| self.subject.get(range.clone()))
+        self.groups
+            .get(number)?
+            .as_ref()
+            .and_then(|range| self.subject.get(range.clone()))
     }
 
     /// Some of it has a name.
@@ -229,10 +284,15 @@ impl Captures {
         self.names.as_ref().is_some_and(|names| !names.is_empty())
     }
 
-    /// A named capture, empty if its group took no part in the match; names are compared without case, as all variables are.
+    /// A named capture, empty if its group took no part in the match; names are compared without
+    /// case, as all variables are.
     #[must_use]
     pub fn name(&self, name: &str) -> Option<&[u8]> {
-        let (_, number) = self.names.as_ref()?.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let (_, number) = self
+            .names
+            .as_ref()?
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(self.get(*number).unwrap_or_default())
     }
 }
@@ -242,14 +302,22 @@ mod tests {
     use super::*;
 
     fn captured(pattern: &str, ignore_case: bool, subject: &[u8]) -> Option<Captures> {
-        RegexPattern::new(pattern, ignore_case).expect("a valid pattern").captures(subject)
+        RegexPattern::new(pattern, ignore_case)
+            .expect("a valid pattern")
+            .captures(subject)
     }
 
     #[test]
     fn captures_have_numbers_and_names() {
         let captures = captured("^/(a)|/(?<ch>.+)/x", false, b"/b\xff/x").expect("a match");
-        assert_eq!((captures.get(0), captures.get(1)), (Some(&b"/b\xff/x"[..]), None));
-        assert_eq!((captures.get(2), captures.name("CH")), (Some(&b"b\xff"[..]), Some(&b"b\xff"[..])));
+        assert_eq!(
+            (captures.get(0), captures.get(1)),
+            (Some(&b"/b\xff/x"[..]), None)
+        );
+        assert_eq!(
+            (captures.get(2), captures.name("CH")),
+            (Some(&b"b\xff"[..]), Some(&b"b\xff"[..]))
+        );
         assert_eq!((captures.get(3), captures.name("other")), (None, None));
     }
 
@@ -283,7 +351,11 @@ mod tests {
             ("^/a{,b}$", false, b"/a{,b}", true),
         ] {
             let subject_shown = subject.escape_ascii();
-            assert_eq!(captured(pattern, ignore_case, subject).is_some(), matches, "{pattern} {subject_shown}");
+            assert_eq!(
+                captured(pattern, ignore_case, subject).is_some(),
+                matches,
+                "{pattern} {subject_shown}"
+            );
         }
     }
 
@@ -292,12 +364,25 @@ mod tests {
         for (pattern, end) in [
             ("^/a(", "missing closing parenthesis at offset 4"),
             ("(?!x", "missing closing parenthesis at offset 4"),
-            ("a{2,1}", "numbers out of order in {} quantifier at offset 6"),
+            (
+                "a{2,1}",
+                "numbers out of order in {} quantifier at offset 6",
+            ),
             ("[[:foo:]]", "unknown POSIX class name at offset 3"),
         ] {
-            let error = RegexPattern::new(pattern, false).expect_err(pattern).to_string();
-            assert!(error.starts_with(&format!("invalid regular expression \"{pattern}\": ")) && !error.contains('\n'), "{error}");
-            assert!(error.contains(end.split(" at ").next().unwrap_or_default()) && error.contains(" at offset "), "{error}");
+            let error = RegexPattern::new(pattern, false)
+                .expect_err(pattern)
+                .to_string();
+            assert!(
+                error.starts_with(&format!("invalid regular expression \"{pattern}\": "))
+                    && !error.contains('\n'),
+                "{error}"
+            );
+            assert!(
+                error.contains(end.split(" at ").next().unwrap_or_default())
+                    && error.contains(" at offset "),
+                "{error}"
+            );
         }
     }
 
@@ -308,32 +393,64 @@ mod tests {
             let pattern = RegexPattern::new(pattern, false).expect("a valid pattern");
             assert!(pattern.captures(&subject).is_none() && has_failure());
             let failure = take_failure().expect("the failure");
-            assert_eq!((&*failure.pattern, failure.reason.as_str()), (pattern.text(), "match limit exceeded"));
-            assert!(pattern.captures(b"/x").is_none() && take_failure().is_none(), "a mismatch is no failure");
+            assert_eq!(
+                (&*failure.pattern, failure.reason.as_str()),
+                (pattern.text(), "match limit exceeded")
+            );
+            assert!(
+                pattern.captures(b"/x").is_none() && take_failure().is_none(),
+                "a mismatch is no failure"
+            );
         }
         let utf = RegexPattern::new("(*UTF)^/é$", false).expect("a valid pattern");
         assert!(utf.is_match("/é".as_bytes()) && !has_failure());
-        assert!(!utf.is_match(b"/\xe9") && take_failure().is_some(), "the subject is not UTF-8");
+        assert!(
+            !utf.is_match(b"/\xe9") && take_failure().is_some(),
+            "the subject is not UTF-8"
+        );
     }
 
     #[test]
     fn nothing_is_searched_after_a_failure_until_it_is_taken() {
-        let [costly, plain] = ["^/(a+)+$", "^/a"].map(|pattern| RegexPattern::new(pattern, false).expect("a valid pattern"));
+        let [costly, plain] = ["^/(a+)+$", "^/a"]
+            .map(|pattern| RegexPattern::new(pattern, false).expect("a valid pattern"));
         let subject = [&b"/"[..], &[b'a'; 40], b"!"].concat();
         assert!(plain.is_match(&subject) && !costly.is_match(&subject) && has_failure());
         assert!(!plain.is_match(&subject) && plain.captures(&subject).is_none());
-        assert_eq!(take_failure().map(|failure| failure.pattern), Some("^/(a+)+$".into()), "the first one");
+        assert_eq!(
+            take_failure().map(|failure| failure.pattern),
+            Some("^/(a+)+$".into()),
+            "the first one"
+        );
         assert!(plain.is_match(&subject));
-        assert!(!costly.is_match(&subject) && isolated(|| plain.is_match(&subject)) == Ok(true) && has_failure());
-        assert!(take_failure().is_some() && isolated(|| costly.is_match(&subject)).is_err() && !has_failure());
+        assert!(
+            !costly.is_match(&subject)
+                && isolated(|| plain.is_match(&subject)) == Ok(true)
+                && has_failure()
+        );
+        assert!(
+            take_failure().is_some()
+                && isolated(|| costly.is_match(&subject)).is_err()
+                && !has_failure()
+        );
     }
 
     #[test]
     fn what_depends_on_the_version_of_the_engine_is_rejected() {
-        for pattern in
-            ["^/a{,3}$", "a{ 1,3}", "a{1, 3 }", "a{ 2 }", "a{1,\t}", r"[\]x]{,1}", "[]{,3}]a{,3}", r"\Q{,3}\E{,3}", "[[:alpha:]]{,2}"]
-        {
-            let error = RegexPattern::new(pattern, false).expect_err(pattern).to_string();
+        for pattern in [
+            "^/a{,3}$",
+            "a{ 1,3}",
+            "a{1, 3 }",
+            "a{ 2 }",
+            "a{1,\t}",
+            r"[\]x]{,1}",
+            "[]{,3}]a{,3}",
+            r"\Q{,3}\E{,3}",
+            "[[:alpha:]]{,2}",
+        ] {
+            let error = RegexPattern::new(pattern, false)
+                .expect_err(pattern)
+                .to_string();
             assert!(error.contains(" repeats since PCRE2 10.43"), "{error}");
         }
         for pattern in [
@@ -369,7 +486,13 @@ mod tests {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             seed.to_be_bytes()[0]
         };
-        for pattern in [r"(?<!é)(.)\1", r"(?<=[а-я])(.+)(?!x)", r"(?i)(\w+)/\1", r"(?<=.)\b(.)", r"(?<!\W)(?=.)([^/]*)"] {
+        for pattern in [
+            r"(?<!é)(.)\1",
+            r"(?<=[а-я])(.+)(?!x)",
+            r"(?i)(\w+)/\1",
+            r"(?<=.)\b(.)",
+            r"(?<!\W)(?=.)([^/]*)",
+        ] {
             let pattern = RegexPattern::new(pattern, false).expect("a valid pattern");
             for length in 0..200 {
                 let subject: Vec<u8> = (0..length % 20).map(|_| next()).collect();

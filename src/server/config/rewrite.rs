@@ -1,5 +1,5 @@
-//! `rewrite`: a regular expression on the path of a request, and the URI or address that replaces it (nginx's
-//! `ngx_http_rewrite_module`). When it is tried is the business of `condition`.
+//! `rewrite`: a regular expression on the path of a request, and the URI or address that replaces
+//! it (nginx's `ngx_http_rewrite_module`). When it is tried is the business of `condition`.
 
 use super::expression::{Expression, Variables};
 use super::regex_pattern::RegexPattern;
@@ -44,7 +44,9 @@ pub struct Uri {
 pub fn find_argument<'a>(query: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     query.split(|byte| *byte == b'&').find_map(|argument| {
         let equals = memchr::memchr(b'=', argument)?;
-        argument[..equals].eq_ignore_ascii_case(name).then(|| &argument[equals + 1..])
+        argument[..equals]
+            .eq_ignore_ascii_case(name)
+            .then(|| &argument[equals + 1..])
     })
 }
 
@@ -75,7 +77,8 @@ impl Rewrite {
     }
 }
 
-/// An address with its printable escapes decoded, up to the `?`: `ngx_unescape_uri` for redirections.
+/// An address with its printable escapes decoded, up to the `?`: `ngx_unescape_uri` for
+/// redirections.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -87,9 +90,12 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
                 out.extend_from_slice(after);
                 break;
             }
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 rest = after;
-                let value = u8::from_str_radix(&String::from_utf8_lossy(&[*high, *low]), 16).unwrap_or_default();
+                let value = u8::from_str_radix(&String::from_utf8_lossy(&[*high, *low]), 16)
+                    .unwrap_or_default();
                 match value {
                     // It may be written in two ways, and only one of them ends the path.
                     b'?' if !low.is_ascii_digit() => {

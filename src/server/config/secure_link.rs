@@ -1,6 +1,8 @@
-//! `secure_link` and its siblings: the variables `$secure_link` and `$secure_link_expires` (nginx's `ngx_http_secure_link_module`).
+//! `secure_link` and its siblings: the variables `$secure_link` and `$secure_link_expires` (nginx's
+//! `ngx_http_secure_link_module`).
 //!
-//! They only hold what came of the check; what follows from it is written in the configuration, as a rule in an `if`.
+//! They only hold what came of the check; what follows from it is written in the configuration, as
+//! a rule in an `if`.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,7 +63,9 @@ impl Field {
     /// The variable of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Link, Self::Expires].into_iter().find(|field| field.name() == name)
+        [Self::Link, Self::Expires]
+            .into_iter()
+            .find(|field| field.name() == name)
     }
 
     /// Its name.
@@ -77,7 +81,10 @@ impl Field {
     #[must_use]
     pub fn value(self, variables: &dyn Variables) -> Vec<u8> {
         let checked = match (variables.links(), variables.memo()) {
-            (Links::Running(expires), _) => Checked { link: Vec::new(), expires: expires.to_vec() },
+            (Links::Running(expires), _) => Checked {
+                link: Vec::new(),
+                expires: expires.to_vec(),
+            },
             (Links::Unchecked(settings), Some(memo)) => memo.link(|| settings.check(variables)),
             (Links::Unchecked(settings), None) => settings.check(variables),
             // A location before this one may have checked it.
@@ -96,7 +103,10 @@ impl SecureLink {
     fn check(&self, variables: &dyn Variables) -> Checked {
         match self {
             SecureLink::Checksum { link, text } => {
-                let unchecked = Checking { variables, expires: b"" };
+                let unchecked = Checking {
+                    variables,
+                    expires: b"",
+                };
                 let link = link.evaluate(&unchecked);
                 let (checksum, expires) = match memchr::memchr(b',', &link) {
                     Some(comma) => (&link[..comma], Some(&link[comma + 1..])),
@@ -112,11 +122,17 @@ impl SecureLink {
                     true if time.flatten().is_some_and(|time| time < now()) => b"0".to_vec(),
                     true => b"1".to_vec(),
                 };
-                Checked { link, expires: expires.to_vec() }
+                Checked {
+                    link,
+                    expires: expires.to_vec(),
+                }
             }
             SecureLink::Secret(secret) => {
                 let target = variables.builtin("request_uri").unwrap_or_default();
-                Checked { link: signed_part(&target, secret).unwrap_or_default().to_vec(), expires: Vec::new() }
+                Checked {
+                    link: signed_part(&target, secret).unwrap_or_default().to_vec(),
+                    expires: Vec::new(),
+                }
             }
         }
     }
@@ -163,25 +179,43 @@ impl Variables for Checking<'_> {
 
 /// The link of `/prefix/CHECKSUM/link`, if its checksum is right.
 fn signed_part<'a>(target: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
-    let mut parts = target.strip_prefix(b"/")?.splitn(3, |byte| *byte == b'/').skip(1);
+    let mut parts = target
+        .strip_prefix(b"/")?
+        .splitn(3, |byte| *byte == b'/')
+        .skip(1);
     let checksum = parts.next()?;
     let link = parts.next().filter(|link| !link.is_empty())?;
-    let digest: String = Md5::digest([link, secret].concat()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = Md5::digest([link, secret].concat())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     same(&checksum.to_ascii_lowercase(), digest.as_bytes()).then_some(link)
 }
 
 /// A time above zero, in digits.
 fn seconds(text: &[u8]) -> Option<i64> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok().filter(|seconds| *seconds > 0)
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
+        .filter(|seconds| *seconds > 0)
 }
 
 fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Compares in a time that does not show where two texts differ.
 fn same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && std::hint::black_box(one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other))) == 0
+    one.len() == other.len()
+        && std::hint::black_box(
+            one.iter()
+                .zip(other)
+                .fold(0, |all, (one, other)| all | (one ^ other)),
+        ) == 0
 }

@@ -1,7 +1,8 @@
-//! Message templates: `push_stream_message_template` parsed once, rendered for every message (reference section 3.1).
+//! Message templates: `push_stream_message_template` parsed once, rendered for every message
+//! (reference section 3.1).
 //!
-//! Inserted values are never scanned again and nothing is escaped: templates are as raw as in the module. The JSON
-//! encoder is ours ([`MessageFormat::Json`]); it lives in `fanout::encode`.
+//! Inserted values are never scanned again and nothing is escaped: templates are as raw as in the
+//! module. The JSON encoder is ours ([`MessageFormat::Json`]); it lives in `fanout::encode`.
 
 use bytes::Bytes;
 
@@ -10,8 +11,8 @@ use bytes::Bytes;
 pub enum MessageFormat {
     /// The module's template.
     Template(Template),
-    /// A script element that calls `p(id, channel, text)`, as `pushstream.js` expects it in its frame, correct for every channel
-    /// and text: the built-in `/iframe`.
+    /// A script element that calls `p(id, channel, text)`, as `pushstream.js` expects it in its
+    /// frame, correct for every channel and text: the built-in `/iframe`.
     ScriptCall,
     /// `message_format = json`: one correct JSON object per message (an extension of ours).
     Json,
@@ -60,14 +61,17 @@ const TOKENS: [(&[u8], Part); 8] = [
 ];
 
 impl Template {
-    /// Parses `source`; token names are not case-sensitive, anything that is no token is literal text.
+    /// Parses `source`; token names are not case-sensitive, anything that is no token is literal
+    /// text.
     #[must_use]
     pub fn parse(source: &[u8]) -> Self {
         let mut parts = Vec::new();
         let mut literal = Vec::new();
         let mut rest = source;
         while let Some(first) = rest.first() {
-            let token = TOKENS.iter().find(|(name, _)| rest.len() >= name.len() && rest[..name.len()].eq_ignore_ascii_case(name));
+            let token = TOKENS.iter().find(|(name, _)| {
+                rest.len() >= name.len() && rest[..name.len()].eq_ignore_ascii_case(name)
+            });
             if let Some((name, part)) = token {
                 if !literal.is_empty() {
                     parts.push(Part::Literal(Bytes::from(std::mem::take(&mut literal))));
@@ -82,7 +86,10 @@ impl Template {
         if !literal.is_empty() {
             parts.push(Part::Literal(Bytes::from(literal)));
         }
-        Self { parts, has_data_prefix: source.starts_with(b"data: ") }
+        Self {
+            parts,
+            has_data_prefix: source.starts_with(b"data: "),
+        }
     }
 
     /// The pieces in their order.
@@ -100,6 +107,15 @@ mod tests {
     fn tokens_are_found_in_any_case_and_the_rest_is_literal() {
         let template = Template::parse(b"<~ID~|~unknown~ ~text~~ ~");
         let literal = |text: &'static [u8]| Part::Literal(Bytes::from_static(text));
-        assert_eq!(template.parts(), [literal(b"<"), Part::Id, literal(b"|~unknown~ "), Part::Text, literal(b"~ ~")]);
+        assert_eq!(
+            template.parts(),
+            [
+                literal(b"<"),
+                Part::Id,
+                literal(b"|~unknown~ "),
+                Part::Text,
+                literal(b"~ ~")
+            ]
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! TLS towards back-ends of hooks (nginx: `proxy_ssl_*`).
 //!
-//! As in nginx, certificates of back-ends are verified only with `proxy_ssl_verify on`, and names are sent only with
-//! `proxy_ssl_server_name on`. Stricter than nginx in one point: a name has to be among the subject alternative names.
+//! As in nginx, certificates of back-ends are verified only with `proxy_ssl_verify on`, and names
+//! are sent only with `proxy_ssl_server_name on`. Stricter than nginx in one point: a name has to
+//! be among the subject alternative names.
 
 use std::sync::Arc;
 
@@ -10,7 +11,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 
 use super::Expression;
 
@@ -62,19 +66,31 @@ impl TlsOptions {
     /// What is wrong with one of the files.
     pub fn client(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let versions = if self.versions.is_empty() { rustls::ALL_VERSIONS.to_vec() } else { self.versions.clone() };
+        let versions = if self.versions.is_empty() {
+            rustls::ALL_VERSIONS.to_vec()
+        } else {
+            self.versions.clone()
+        };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_protocol_versions(&versions).map_err(|error| error.to_string())?;
+        let builder = builder
+            .with_protocol_versions(&versions)
+            .map_err(|error| error.to_string())?;
         let verifier: Arc<dyn ServerCertVerifier> = match &self.trusted {
             Some(trusted) => Arc::new(Trusting::new(trusted, self.depth, &provider)?),
             None => Arc::new(AcceptingAny { provider }),
         };
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
         let mut client = match &self.identity {
             Some(Identity { certificate, key }) => {
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("\"proxy_ssl_certificate_key\": {error}"))?;
-                let chain = certificates(certificate).map_err(|error| format!("\"proxy_ssl_certificate\": {error}"))?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| format!("\"proxy_ssl_certificate\": {error}"))?
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|error| format!("\"proxy_ssl_certificate_key\": {error}"))?;
+                let chain = certificates(certificate)
+                    .map_err(|error| format!("\"proxy_ssl_certificate\": {error}"))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("\"proxy_ssl_certificate\": {error}"))?
             }
             None => builder.with_no_client_auth(),
         };
@@ -84,8 +100,14 @@ impl TlsOptions {
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    if all.is_empty() { Err("no certificate in the file".to_owned()) } else { Ok(all) }
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())?;
+    if all.is_empty() {
+        Err("no certificate in the file".to_owned())
+    } else {
+        Ok(all)
+    }
 }
 
 /// Accepts every certificate, as nginx does by default; the back-end has to have its key, though.
@@ -94,7 +116,8 @@ struct AcceptingAny {
     provider: Arc<CryptoProvider>,
 }
 
-/// Accepts certificates of trusted authorities, and those that are themselves among the trusted ones.
+/// Accepts certificates of trusted authorities, and those that are themselves among the trusted
+/// ones.
 #[derive(Debug)]
 struct Trusting {
     trusted: Vec<CertificateDer<'static>>,
@@ -108,11 +131,18 @@ impl Trusting {
         let trusted = certificates(pem).map_err(wrong)?;
         let mut roots = RootCertStore::empty();
         for certificate in &trusted {
-            roots.add(certificate.clone()).map_err(|error| wrong(error.to_string()))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|error| wrong(error.to_string()))?;
         }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let inner =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         let inner = inner.build().map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { trusted, depth, inner })
+        Ok(Self {
+            trusted,
+            depth,
+            inner,
+        })
     }
 }
 
@@ -127,10 +157,19 @@ impl ServerCertVerifier for Trusting {
     ) -> Result<ServerCertVerified, Error> {
         // A back-end sends its chain in order, so that what is beyond the depth is at its end.
         let intermediates = &intermediates[..intermediates.len().min(self.depth)];
-        let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         match verified {
-            // A certificate that signed itself is an authority, which a server must not be for webpki.
-            Err(Error::InvalidCertificate(rustls::CertificateError::Other(_))) if self.trusted.iter().any(|known| known == end_entity) => {
+            // A certificate that signed itself is an authority, which a server must not be for
+            // webpki.
+            Err(Error::InvalidCertificate(rustls::CertificateError::Other(_)))
+                if self.trusted.iter().any(|known| known == end_entity) =>
+            {
                 let parsed = rustls::server::ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&parsed, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -145,7 +184,8 @@ impl ServerCertVerifier for Trusting {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -154,7 +194,8 @@ impl ServerCertVerifier for Trusting {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -180,7 +221,12 @@ impl ServerCertVerifier for AcceptingAny {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -189,10 +235,17 @@ impl ServerCertVerifier for AcceptingAny {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -1,6 +1,8 @@
-//! Groups of back-end servers (nginx: `upstream`), and the single server that an address without a group names.
+//! Groups of back-end servers (nginx: `upstream`), and the single server that an address without a
+//! group names.
 //!
-//! What is known of servers while requests are made, such as failures, is kept in `server::http::balancer`.
+//! What is known of servers while requests are made, such as failures, is kept in
+//! `server::http::balancer`.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -27,12 +29,15 @@ pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
     /// Which of them is tried first.
     pub balancing: Balancing,
-    /// Failures are remembered for later requests. Off for addresses that a request makes, of which there is no end.
+    /// Failures are remembered for later requests. Off for addresses that a request makes, of which
+    /// there is no end.
     pub keeps_state: bool,
-    /// `keepalive`: idle connections to each server that a shard keeps for further requests. 0 = every request has its own
-    /// connection, as in nginx: a server that sends more than its response then harms no other request.
+    /// `keepalive`: idle connections to each server that a shard keeps for further requests. 0 =
+    /// every request has its own connection, as in nginx: a server that sends more than its
+    /// response then harms no other request.
     pub keepalive: usize,
-    /// The first directive in it that is not supported: requests to the group are answered with 503.
+    /// The first directive in it that is not supported: requests to the group are answered with
+    /// 503.
     pub unsupported: Option<String>,
 }
 
@@ -106,7 +111,14 @@ impl Upstream {
             ServerAddress::Unix(path) => format!("unix:{}", path.display()),
         };
         let servers = vec![UpstreamServer::new(address)];
-        Self { name, servers, balancing: Balancing::default(), keeps_state, keepalive: 0, unsupported: None }
+        Self {
+            name,
+            servers,
+            balancing: Balancing::default(),
+            keeps_state,
+            keepalive: 0,
+            unsupported: None,
+        }
     }
 }
 
@@ -118,7 +130,9 @@ impl ServerAddress {
     pub fn parse(text: &str, default_port: u16) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             if path.is_empty() {
-                return Err(format!("no path in the unix domain socket in upstream \"{text}\""));
+                return Err(format!(
+                    "no path in the unix domain socket in upstream \"{text}\""
+                ));
             }
             return Ok(Self::Unix(PathBuf::from(path)));
         }
@@ -136,13 +150,16 @@ impl ServerAddress {
         if host.is_empty() {
             return Err(format!("no host in upstream \"{text}\""));
         }
-        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let inner = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         if let Ok(address) = inner.unwrap_or(host).parse::<IpAddr>()
             && address.is_ipv6() == inner.is_some()
         {
             return Ok(Self::Ip(SocketAddr::new(address, port)));
         }
-        let is_part_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let is_part_of_name =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         if !host.bytes().all(is_part_of_name) {
             return Err(format!("invalid host in upstream \"{text}\""));
         }
@@ -166,12 +183,21 @@ mod tests {
             ("My_app", name("my_app", 80)),
             ("localhost:8080", name("localhost", 8080)),
             ("unix:/a b", Ok(ServerAddress::Unix("/a b".into()))),
-            ("unix:", Err("no path in the unix domain socket in upstream \"unix:\"".to_owned())),
+            (
+                "unix:",
+                Err("no path in the unix domain socket in upstream \"unix:\"".to_owned()),
+            ),
             ("a:0", Err("invalid port in upstream \"a:0\"".to_owned())),
-            ("a:99999", Err("invalid port in upstream \"a:99999\"".to_owned())),
+            (
+                "a:99999",
+                Err("invalid port in upstream \"a:99999\"".to_owned()),
+            ),
             (":80", Err("no host in upstream \":80\"".to_owned())),
             ("", Err("no host in upstream \"\"".to_owned())),
-            ("user@host", Err("invalid host in upstream \"user@host\"".to_owned())),
+            (
+                "user@host",
+                Err("invalid host in upstream \"user@host\"".to_owned()),
+            ),
         ] {
             assert_eq!(ServerAddress::parse(text, 80), expected, "{text}");
         }

@@ -1,4 +1,5 @@
-//! The file of `auth_basic_user_file`: its lines, the kinds of password hashes, and what their check may cost.
+//! The file of `auth_basic_user_file`: its lines, the kinds of password hashes, and what their
+//! check may cost.
 //!
 //! Passwords are compared by `http::password`.
 
@@ -8,7 +9,8 @@ use std::path::Path;
 
 /// Largest file of users in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-/// Largest cost of a bcrypt hash: a check takes about two seconds, and twice as long with each further step.
+/// Largest cost of a bcrypt hash: a check takes about two seconds, and twice as long with each
+/// further step.
 const MAX_BCRYPT_COST: u32 = 15;
 /// Most rounds of a SHA-crypt hash: a check takes about half a second.
 const MAX_SHA_ROUNDS: u32 = 1_000_000;
@@ -64,17 +66,33 @@ impl HashKind {
             ("{SSHA}", HashKind::SaltedSha),
             ("{PLAIN}", HashKind::Plain),
         ];
-        let (_, kind) = KINDS.into_iter().find(|(start, _)| hash.starts_with(start)).ok_or(UnsupportedHash::Kind)?;
+        let (_, kind) = KINDS
+            .into_iter()
+            .find(|(start, _)| hash.starts_with(start))
+            .ok_or(UnsupportedHash::Kind)?;
         let mut fields = hash.split('$').skip(2);
         match kind {
             HashKind::Bcrypt => {
-                let cost = fields.next().and_then(|cost| cost.parse().ok()).ok_or(UnsupportedHash::Kind)?;
-                if cost > MAX_BCRYPT_COST { Err(UnsupportedHash::Cost(cost)) } else { Ok(kind) }
+                let cost = fields
+                    .next()
+                    .and_then(|cost| cost.parse().ok())
+                    .ok_or(UnsupportedHash::Kind)?;
+                if cost > MAX_BCRYPT_COST {
+                    Err(UnsupportedHash::Cost(cost))
+                } else {
+                    Ok(kind)
+                }
             }
             HashKind::ShaCrypt => {
-                let rounds = fields.next().and_then(|field| field.strip_prefix("rounds="));
+                let rounds = fields
+                    .next()
+                    .and_then(|field| field.strip_prefix("rounds="));
                 let rounds = rounds.map_or(0, |rounds| rounds.parse().unwrap_or(u32::MAX));
-                if rounds > MAX_SHA_ROUNDS { Err(UnsupportedHash::Rounds(rounds)) } else { Ok(kind) }
+                if rounds > MAX_SHA_ROUNDS {
+                    Err(UnsupportedHash::Rounds(rounds))
+                } else {
+                    Ok(kind)
+                }
             }
             _ => Ok(kind),
         }
@@ -95,28 +113,40 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The users of a file with their hashes and lines, in its order.
 pub fn users(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], &[u8])> {
-    text.split(|byte| *byte == b'\n').enumerate().filter_map(|(index, line)| {
-        let line = line.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        if line.starts_with(b"#") {
-            return None;
-        }
-        let mut fields = line.split(|byte| *byte == b':');
-        let user = fields.next().filter(|user| !user.is_empty())?;
-        Some((index + 1, user, fields.next()?))
-    })
+    text.split(|byte| *byte == b'\n')
+        .enumerate()
+        .filter_map(|(index, line)| {
+            let line = line.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            if line.starts_with(b"#") {
+                return None;
+            }
+            let mut fields = line.split(|byte| *byte == b':');
+            let user = fields.next().filter(|user| !user.is_empty())?;
+            Some((index + 1, user, fields.next()?))
+        })
 }
 
-/// What is wrong with the hashes of a file, each with the line and the user that cannot log in. A file that cannot be read has no
-/// problems here: nginx starts without it, too.
+/// What is wrong with the hashes of a file, each with the line and the user that cannot log in. A
+/// file that cannot be read has no problems here: nginx starts without it, too.
 #[must_use]
 pub fn problems(path: &Path) -> Vec<String> {
-    let Ok(text) = read(path) else { return Vec::new() };
-    let problem = |(line, user, hash): (usize, &[u8], &[u8])| {
-        let error = std::str::from_utf8(hash).map_or(Err(UnsupportedHash::Kind), HashKind::of).err()?;
-        let user = String::from_utf8_lossy(user);
-        Some(format!("{}:{line}: user {user:?} cannot log in: {error}", path.display()))
+    let Ok(text) = read(path) else {
+        return Vec::new();
     };
-    users(&text).filter_map(problem).take(MAX_PROBLEMS).collect()
+    let problem = |(line, user, hash): (usize, &[u8], &[u8])| {
+        let error = std::str::from_utf8(hash)
+            .map_or(Err(UnsupportedHash::Kind), HashKind::of)
+            .err()?;
+        let user = String::from_utf8_lossy(user);
+        Some(format!(
+            "{}:{line}: user {user:?} cannot log in: {error}",
+            path.display()
+        ))
+    };
+    users(&text)
+        .filter_map(problem)
+        .take(MAX_PROBLEMS)
+        .collect()
 }
 
 #[cfg(test)]
@@ -133,8 +163,14 @@ mod tests {
             ("$2y$", Err(UnsupportedHash::Kind)),
             ("$5$salt$x", Ok(HashKind::ShaCrypt)),
             ("$6$rounds=1000000$salt$x", Ok(HashKind::ShaCrypt)),
-            ("$6$rounds=999999999$salt$x", Err(UnsupportedHash::Rounds(999_999_999))),
-            ("$5$rounds=99999999999$salt$x", Err(UnsupportedHash::Rounds(u32::MAX))),
+            (
+                "$6$rounds=999999999$salt$x",
+                Err(UnsupportedHash::Rounds(999_999_999)),
+            ),
+            (
+                "$5$rounds=99999999999$salt$x",
+                Err(UnsupportedHash::Rounds(u32::MAX)),
+            ),
             ("$1$salt$x", Ok(HashKind::Md5Crypt)),
             ("$apr1$salt$x", Ok(HashKind::Apr1)),
             ("$y$j9T$x", Err(UnsupportedHash::Kind)),
@@ -149,6 +185,9 @@ mod tests {
     fn lines_are_read_as_nginx_reads_them() {
         let text = b"# a:b\nann:{PLAIN}x:ignored\r\n\nnone\n:{PLAIN}y\nben:z";
         let found: Vec<_> = users(text).collect();
-        assert_eq!(found, [(2, &b"ann"[..], &b"{PLAIN}x"[..]), (6, b"ben", b"z")]);
+        assert_eq!(
+            found,
+            [(2, &b"ann"[..], &b"{PLAIN}x"[..]), (6, b"ben", b"z")]
+        );
     }
 }

@@ -1,25 +1,33 @@
 //! The variables of nginx by name: which have a value here, and which do not.
 //!
-//! The names are those of nginx 1.22 with Debian's modules, of nchan, and those of newer versions and of common modules that have no
-//! value here. Values are the business of `server::request` and of the access log.
+//! The names are those of nginx 1.22 with Debian's modules, of nchan, and those of newer versions
+//! and of common modules that have no value here. Values are the business of `server::request` and
+//! of the access log.
 
 /// Where the value of a variable comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {
     /// It is known for every request. It may be empty, where it is empty in nginx, too.
     Known,
-    /// It is known when the answer was sent: in logs. A rule sees what it sees in nginx, which is nothing yet.
+    /// It is known when the answer was sent: in logs. A rule sees what it sees in nginx, which is
+    /// nothing yet.
     AtEnd,
-    /// nginx may have a value that pushctl cannot have. Only what restricts nothing may use it, and gets an empty text.
+    /// nginx may have a value that pushctl cannot have. Only what restricts nothing may use it, and
+    /// gets an empty text.
     Never,
 }
 
-/// What is known of the variable `name`, in lower case; `None` = nginx does not know it either. Variables with a name in them, such as
-/// `$arg_NAME`, and those that a configuration makes are not looked for here, but for those of answers.
+/// What is known of the variable `name`, in lower case; `None` = nginx does not know it either.
+/// Variables with a name in them, such as `$arg_NAME`, and those that a configuration makes are not
+/// looked for here, but for those of answers.
 #[must_use]
 pub fn availability(name: &str) -> Option<Availability> {
     let is_one = |names: &[&str]| names.contains(&name);
-    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix));
+    let begins = |prefixes: &[&str]| {
+        prefixes
+            .iter()
+            .any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+    };
     if is_one(KNOWN) || is_one(NCHAN) {
         Some(Availability::Known)
     } else if is_one(AT_END) || begins(AT_END_PREFIXES) {
@@ -37,7 +45,10 @@ pub fn find_variable(text: &[u8], is_it: impl Fn(&str) -> bool) -> Option<String
     while let Some(dollar) = memchr::memchr(b'$', rest) {
         rest = &rest[dollar + 1..];
         let name = rest.strip_prefix(b"{").unwrap_or(rest);
-        let length = name.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        let length = name
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+            .count();
         let name = String::from_utf8_lossy(&name[..length]).to_ascii_lowercase();
         if is_it(&name) {
             return Some(name);
@@ -131,7 +142,13 @@ const AT_END: &[&str] = &[
     "upstream_status",
 ];
 
-const AT_END_PREFIXES: &[&str] = &["sent_http_", "sent_trailer_", "upstream_cookie_", "upstream_http_", "upstream_trailer_"];
+const AT_END_PREFIXES: &[&str] = &[
+    "sent_http_",
+    "sent_trailer_",
+    "upstream_cookie_",
+    "upstream_http_",
+    "upstream_trailer_",
+];
 
 const NEVER: &[&str] = &[
     "ancient_browser",
@@ -192,7 +209,13 @@ const NEVER: &[&str] = &[
     "uid_set",
 ];
 
-const NEVER_PREFIXES: &[&str] = &["geoip_", "jwt_claim_", "jwt_header_", "nchan_stub_status_", "proxy_protocol_tlv_"];
+const NEVER_PREFIXES: &[&str] = &[
+    "geoip_",
+    "jwt_claim_",
+    "jwt_header_",
+    "nchan_stub_status_",
+    "proxy_protocol_tlv_",
+];
 
 #[cfg(test)]
 mod tests {
@@ -222,9 +245,18 @@ mod tests {
     #[test]
     fn variables_are_found_in_a_text() {
         let is_ssl = |name: &str| name.starts_with("ssl_");
-        for (text, expected) in [("a", None), ("$uri-${SSL_protocol}x", Some("ssl_protocol")), ("$", None), ("^/a$", None), ("$ssl", None)]
-        {
-            assert_eq!(find_variable(text.as_bytes(), is_ssl).as_deref(), expected, "{text}");
+        for (text, expected) in [
+            ("a", None),
+            ("$uri-${SSL_protocol}x", Some("ssl_protocol")),
+            ("$", None),
+            ("^/a$", None),
+            ("$ssl", None),
+        ] {
+            assert_eq!(
+                find_variable(text.as_bytes(), is_ssl).as_deref(),
+                expected,
+                "{text}"
+            );
         }
     }
 }

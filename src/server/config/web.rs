@@ -1,5 +1,5 @@
-//! What nginx does around an endpoint, by location: who may enter, which headers are added, which files are served,
-//! where requests are logged.
+//! What nginx does around an endpoint, by location: who may enter, which headers are added, which
+//! files are served, where requests are logged.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -29,7 +29,8 @@ pub struct WebSettings {
     pub internal: bool,
     /// The front enforces `internal`: requests that it forwards may enter, too.
     pub internal_from_front: bool,
-    /// Who may get content (push, files, back-ends) in spite of directives that pushctl does not enforce.
+    /// Who may get content (push, files, back-ends) in spite of directives that pushctl does not
+    /// enforce.
     pub content_gate: Gate,
     /// Who may get what `return` answers.
     pub answer_gate: Gate,
@@ -43,7 +44,8 @@ pub struct WebSettings {
     pub real_ip: Option<Arc<RealIp>>,
     /// `limit_except`: who may enter with other methods.
     pub limit_except: Option<Arc<LimitExcept>>,
-    /// `keepalive_requests`: a connection ends with this request; `None` = it does not end by their number.
+    /// `keepalive_requests`: a connection ends with this request; `None` = it does not end by their
+    /// number.
     pub keepalive_requests: Option<u64>,
     /// `etag off`: files have none.
     pub without_etag: bool,
@@ -104,13 +106,20 @@ impl RealIp {
     /// Believes these about `X-Real-IP`.
     #[must_use]
     pub fn named_by(trusted: Vec<Clients>) -> Self {
-        Self { trusted, header: RealIpHeader::Named("x-real-ip".to_owned()), recursive: false }
+        Self {
+            trusted,
+            header: RealIpHeader::Named("x-real-ip".to_owned()),
+            recursive: false,
+        }
     }
 
     /// Whether the client with this address, or `unix:`, is believed.
     #[must_use]
     pub fn trusts(&self, address: &str) -> bool {
-        let address = address.parse().ok().map(|address: IpAddr| address.to_canonical());
+        let address = address
+            .parse()
+            .ok()
+            .map(|address: IpAddr| address.to_canonical());
         self.trusted.iter().any(|clients| clients.include(address))
     }
 }
@@ -172,7 +181,9 @@ impl fmt::Display for Clients {
         match self {
             Clients::All => out.write_str("all"),
             Clients::Unix => out.write_str("unix:"),
-            Clients::Network(network) if network.prefix_len() == network.max_prefix_len() => network.addr().fmt(out),
+            Clients::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                network.addr().fmt(out)
+            }
             Clients::Network(network) => network.fmt(out),
         }
     }
@@ -189,7 +200,10 @@ impl Clients {
         }
         let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
         // nginx accepts bits behind the mask and ignores them.
-        text.parse::<IpNet>().ok().or_else(address).map(|network| Clients::Network(network.trunc()))
+        text.parse::<IpNet>()
+            .ok()
+            .or_else(address)
+            .map(|network| Clients::Network(network.trunc()))
     }
 
     /// Whether they include a client; one without an address came through a unix socket.
@@ -219,7 +233,8 @@ pub struct Root {
     pub path: Expression,
     /// Relative paths begin here.
     pub base: PathBuf,
-    /// With `alias`: what is taken from the front of the request's path; `None` = the alias is the whole path.
+    /// With `alias`: what is taken from the front of the request's path; `None` = the alias is the
+    /// whole path.
     pub alias: Option<Option<usize>>,
 }
 
@@ -227,7 +242,8 @@ impl Root {
     /// The directory: `$document_root`.
     #[must_use]
     pub fn directory(&self, variables: &dyn Variables) -> PathBuf {
-        self.base.join(OsStr::from_bytes(&self.path.evaluate(variables)))
+        self.base
+            .join(OsStr::from_bytes(&self.path.evaluate(variables)))
     }
 
     /// The file of a request for the normalised `path`: `$request_filename`.
@@ -280,7 +296,10 @@ impl WebSettings {
     /// `limit_except`, if it takes requests with this method out of their location.
     #[must_use]
     pub fn limited(&self, method: &str) -> Option<&WebSettings> {
-        self.limit_except.as_ref().filter(|limit| !limit.methods.contains(&method)).map(|limit| &*limit.web)
+        self.limit_except
+            .as_ref()
+            .filter(|limit| !limit.methods.contains(&method))
+            .map(|limit| &*limit.web)
     }
 
     /// Whether the rules let a client in; `None` = none of them says.
@@ -292,7 +311,10 @@ impl WebSettings {
         let address: Option<IpAddr> = remote_address.parse().ok();
         // A client of IPv4 at an IPv6 socket is meant by the rules for IPv4.
         let address = address.map(|address| address.to_canonical());
-        self.access.iter().find(|rule| rule.clients.include(address)).map(|rule| rule.allows)
+        self.access
+            .iter()
+            .find(|rule| rule.clients.include(address))
+            .map(|rule| rule.allows)
     }
 
     /// The header lines that are added to an answer: those of good ones, and those of all.
@@ -304,16 +326,27 @@ impl WebSettings {
             if value.is_empty() {
                 continue;
             }
-            let lines = if header.always { [Some(&mut good), Some(&mut any)] } else { [Some(&mut good), None] };
+            let lines = if header.always {
+                [Some(&mut good), Some(&mut any)]
+            } else {
+                [Some(&mut good), None]
+            };
             for out in lines.into_iter().flatten() {
                 out.extend_from_slice(&header.name);
                 out.extend_from_slice(b": ");
                 // What came from the request must not add headers of its own.
-                out.extend(value.iter().filter(|byte| **byte >= b' ' || **byte == b'\t'));
+                out.extend(
+                    value
+                        .iter()
+                        .filter(|byte| **byte >= b' ' || **byte == b'\t'),
+                );
                 out.extend_from_slice(b"\r\n");
             }
         }
-        Added { good: good.into(), any: any.into() }
+        Added {
+            good: good.into(),
+            any: any.into(),
+        }
     }
 }
 
@@ -331,7 +364,10 @@ impl Added {
     #[must_use]
     pub fn to_all(lines: impl Into<Cow<'static, [u8]>>) -> Self {
         let good = lines.into();
-        Self { any: good.clone(), good }
+        Self {
+            any: good.clone(),
+            good,
+        }
     }
 
     /// The lines for an answer with this status, as nginx chooses.
@@ -364,8 +400,16 @@ mod tests {
                 network => Clients::Network(network.parse().expect("a network")),
             },
         };
-        let rules = vec![rule(false, "10.0.0.1/32"), rule(true, "10.0.0.0/8"), rule(true, "2001:db8::/32"), rule(true, "unix:")];
-        let mut web = WebSettings { access: rules, ..WebSettings::default() };
+        let rules = vec![
+            rule(false, "10.0.0.1/32"),
+            rule(true, "10.0.0.0/8"),
+            rule(true, "2001:db8::/32"),
+            rule(true, "unix:"),
+        ];
+        let mut web = WebSettings {
+            access: rules,
+            ..WebSettings::default()
+        };
         for (client, expected) in [
             ("10.0.0.1", Some(false)),
             ("10.0.0.2", Some(true)),
@@ -377,6 +421,12 @@ mod tests {
             assert_eq!(web.allows(client), expected, "{client}");
         }
         web.access.push(rule(false, "all"));
-        assert_eq!((web.allows("192.0.2.1"), WebSettings::default().allows("192.0.2.1")), (Some(false), None));
+        assert_eq!(
+            (
+                web.allows("192.0.2.1"),
+                WebSettings::default().allows("192.0.2.1")
+            ),
+            (Some(false), None)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The channel of a group and an id, as NHPM and nchan name channels.
 //!
-//! Their own keys are `group/id`. Without a group the key is the id alone, so that the channel is the one that push-stream
-//! locations know under this id. An id with a slash in it keeps the empty group's slash: nobody can reach into a group by
-//! an id such as `group/id`.
+//! Their own keys are `group/id`. Without a group the key is the id alone, so that the channel is
+//! the one that push-stream locations know under this id. An id with a slash in it keeps the empty
+//! group's slash: nobody can reach into a group by an id such as `group/id`.
 
 use bytes::Bytes;
 
@@ -21,7 +21,9 @@ mod tests {
 
     #[test]
     fn ids_do_not_reach_into_groups() {
-        let key = |group: &str, id: &str| String::from_utf8_lossy(&channel_key(group.as_bytes(), id.as_bytes())).into_owned();
+        let key = |group: &str, id: &str| {
+            String::from_utf8_lossy(&channel_key(group.as_bytes(), id.as_bytes())).into_owned()
+        };
         assert_eq!(key("", "news"), "news");
         assert_eq!(key("g", "news"), "g/news");
         assert_eq!(key("", "g/news"), "/g/news");

@@ -1,5 +1,6 @@
-//! A publisher that is the only one of its shard delivers what it publishes within its own turn. The task that delivers for
-//! all of them would cost two more polls of tasks for each message: 1,000 of 8,900 instructions (callgrind).
+//! A publisher that is the only one of its shard delivers what it publishes within its own turn.
+//! The task that delivers for all of them would cost two more polls of tasks for each message:
+//! 1,000 of 8,900 instructions (callgrind).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -9,13 +10,14 @@ use super::shard::Shard;
 use super::state::Turn;
 use crate::server::broker::Incident;
 
-/// Permission to deliver what is published meanwhile; what is left when it ends is delivered as usual.
+/// Permission to deliver what is published meanwhile; what is left when it ends is delivered as
+/// usual.
 pub struct Delivering(Shard);
 
 impl Shard {
-    /// Lets the caller deliver what it is about to publish, if it is likely to be the only publisher: with several,
-    /// [answers that wait](Shard::answer) are better. A turn begins if `has_waited`: others had the thread since the last one. To be
-    /// held for no longer than that.
+    /// Lets the caller deliver what it is about to publish, if it is likely to be the only
+    /// publisher: with several, [answers that wait](Shard::answer) are better. A turn begins if
+    /// `has_waited`: others had the thread since the last one. To be held for no longer than that.
     #[must_use]
     pub fn deliver_alone(&self, outlet: &Rc<Outlet>, has_waited: bool) -> Option<Delivering> {
         let shard = &*self.0;
@@ -32,7 +34,8 @@ impl Shard {
         })
     }
 
-    /// After a panic in what the shard does for all its connections: counts it, and lets everything be looked at again.
+    /// After a panic in what the shard does for all its connections: counts it, and lets everything
+    /// be looked at again.
     pub fn recover(&self, what: &'static str) {
         self.broker().count(Incident::Panic);
         tracing::error!("{what} goes on after a panic");
@@ -41,8 +44,9 @@ impl Shard {
 }
 
 impl Delivering {
-    /// Serves the rounds of what was published; false if something is left, which is delivered as usual: there is more to do
-    /// than one turn takes, or a mistake came in between, which is not that of the publisher.
+    /// Serves the rounds of what was published; false if something is left, which is delivered as
+    /// usual: there is more to do than one turn takes, or a mistake came in between, which is not
+    /// that of the publisher.
     #[must_use]
     pub fn deliver(&self) -> bool {
         let is_done = catch_unwind(AssertUnwindSafe(|| self.0.serve_turn())).unwrap_or_else(|_| {

@@ -1,9 +1,11 @@
-//! The deadlines of a shard's connections: one sleep for all of them, and what a pause of the shard means for them.
+//! The deadlines of a shard's connections: one sleep for all of them, and what a pause of the shard
+//! means for them.
 //!
-//! A process can be stopped, a machine suspended, a core given to other work. Input that arrives during such a pause is
-//! in time, although the shard reads it late. So deadlines that limit a client are moved by the length of the pause, the
-//! sockets are served before deadlines are handled, and a connection is ended only if its socket is not ready. (nginx
-//! handles the events of sockets before its timers, too.) What the server has to do itself, such as a ping, is not moved.
+//! A process can be stopped, a machine suspended, a core given to other work. Input that arrives
+//! during such a pause is in time, although the shard reads it late. So deadlines that limit a
+//! client are moved by the length of the pause, the sockets are served before deadlines are
+//! handled, and a connection is ended only if its socket is not ready. (nginx handles the events of
+//! sockets before its timers, too.) What the server has to do itself, such as a ping, is not moved.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,16 +20,19 @@ use super::timers::{Millis, NEVER};
 use crate::server::broker::{Incident, Slowness};
 use crate::server::faults;
 
-/// While there are deadlines the shard wakes up at least this often: a pause is measured with this precision.
+/// While there are deadlines the shard wakes up at least this often: a pause is measured with this
+/// precision.
 const LONGEST_SLEEP: Millis = 1000;
 
-/// Waking up this late is a pause. A turn takes about a millisecond, and scheduling on a busy machine some tens.
+/// Waking up this late is a pause. A turn takes about a millisecond, and scheduling on a busy
+/// machine some tens.
 const PAUSE: Millis = 200;
 
 /// After a pause sockets are served for this long before deadlines are handled.
 const SETTLE: Millis = 20;
 
-/// A deadline whose socket is ready after all is moved by this: the runtime reports the socket within it.
+/// A deadline whose socket is ready after all is moved by this: the runtime reports the socket
+/// within it.
 const SECOND_LOOK: Millis = 1000;
 
 /// Why a connection that serves requests must not wait on.
@@ -50,7 +55,10 @@ pub(super) struct Pauses {
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { wakes_at: Cell::new(NEVER), total: Cell::new(0) }
+        Self {
+            wakes_at: Cell::new(NEVER),
+            total: Cell::new(0),
+        }
     }
 }
 
@@ -104,21 +112,28 @@ impl Shard {
         pauses.wakes_at.set(NEVER);
         pauses.total.set(pauses.total.get() + length);
         self.0.state.borrow_mut().move_limits(length);
-        tracing::debug!(milliseconds = length, "this thread did not run for a while: clients get as much more time");
+        tracing::debug!(
+            milliseconds = length,
+            "this thread did not run for a while: clients get as much more time"
+        );
         true
     }
 
-    /// Time since the start of the shard, without the pauses in which it did not run: what limits on clients are
-    /// measured in.
+    /// Time since the start of the shard, without the pauses in which it did not run: what limits
+    /// on clients are measured in.
     #[must_use]
     pub fn served_time(&self) -> Duration {
         let (now, pauses) = (self.now(), &self.0.pauses);
         Duration::from_millis(now.saturating_sub(pauses.total.get() + pauses.current(now)))
     }
 
-    /// Sets the time after which a connection that serves requests is woken with [`Interruption::Expired`].
+    /// Sets the time after which a connection that serves requests is woken with
+    /// [`Interruption::Expired`].
     pub fn set_deadline(&self, key: ConnectionKey, after: Option<Duration>) {
-        let due = after.map(|after| self.now().saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER)));
+        let due = after.map(|after| {
+            self.now()
+                .saturating_add(u64::try_from(after.as_millis()).unwrap_or(NEVER))
+        });
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.deadline = due;
@@ -129,11 +144,18 @@ impl Shard {
         }
     }
 
-    /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`), the end of the server.
-    /// If there is nothing, the connection is woken when there is. A connection whose socket `is_ready` for what it waits
-    /// for, although the runtime has not reported that yet, gets more time.
+    /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`),
+    /// the end of the server. If there is nothing, the connection is woken when there is. A
+    /// connection whose socket `is_ready` for what it waits for, although the runtime has not
+    /// reported that yet, gets more time.
     #[must_use]
-    pub fn interruption(&self, key: ConnectionKey, idle: bool, is_ready: impl FnOnce() -> bool, cx: &Context<'_>) -> Option<Interruption> {
+    pub fn interruption(
+        &self,
+        key: ConnectionKey,
+        idle: bool,
+        is_ready: impl FnOnce() -> bool,
+        cx: &Context<'_>,
+    ) -> Option<Interruption> {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.remember(cx);
@@ -155,12 +177,16 @@ impl Shard {
         }
     }
 
-    /// Sets the time within which more has to come of what a follower began to send; then it is dropped.
+    /// Sets the time within which more has to come of what a follower began to send; then it is
+    /// dropped.
     pub fn expect_more(&self, key: ConnectionKey, within: Option<Duration>) {
         self.with(|state, moment| {
             if let Some(follower) = state.follower(key) {
-                follower.receive_by =
-                    within.map_or(NEVER, |within| moment.now.saturating_add(u64::try_from(within.as_millis()).unwrap_or(NEVER)));
+                follower.receive_by = within.map_or(NEVER, |within| {
+                    moment
+                        .now
+                        .saturating_add(u64::try_from(within.as_millis()).unwrap_or(NEVER))
+                });
             }
             state.arm(key, moment.send_timeout);
         });
@@ -176,7 +202,9 @@ impl Shard {
     fn expire(&self) {
         let now = self.now();
         loop {
-            let Some(key) = self.0.state.borrow_mut().timers.pop(now) else { return };
+            let Some(key) = self.0.state.borrow_mut().timers.pop(now) else {
+                return;
+            };
             self.with(|state, moment| {
                 state.isolated(moment, key, |state| state.expire(moment, key));
                 state.arm(key, moment.send_timeout);
@@ -191,7 +219,11 @@ impl State {
         for (_, slot) in &mut self.slots {
             slot.deadline = slot.deadline.map(|deadline| deadline.saturating_add(by));
             if let Some(follower) = &mut slot.follower {
-                for limit in [&mut follower.answer_by, &mut follower.receive_by, &mut follower.stalled_since] {
+                for limit in [
+                    &mut follower.answer_by,
+                    &mut follower.receive_by,
+                    &mut follower.stalled_since,
+                ] {
                     *limit = limit.saturating_add(by);
                 }
             }
@@ -200,7 +232,9 @@ impl State {
 
     /// Handles what is due: a connection's deadline, a follower's end, ping or time-out.
     pub(super) fn expire(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
         let Some(follower) = &mut slot.follower else {
             if slot.deadline.is_some_and(|deadline| deadline <= moment.now) {
                 slot.expired = true;
@@ -208,12 +242,18 @@ impl State {
             }
             return;
         };
-        if follower.outcome.is_some() || follower.due(moment.send_timeout) > moment.now || follower.gets_second_look(moment) {
+        if follower.outcome.is_some()
+            || follower.due(moment.send_timeout) > moment.now
+            || follower.gets_second_look(moment)
+        {
             return;
         }
         if follower.answer_by <= moment.now && !follower.is_blocked() {
             if follower.format.pong_timeout().is_some() {
-                tracing::debug!(reason = Incident::UnansweredPing.name(), "a subscriber is ended");
+                tracing::debug!(
+                    reason = Incident::UnansweredPing.name(),
+                    "a subscriber is ended"
+                );
                 moment.broker.count(Incident::UnansweredPing);
                 return self.end(moment, key, Ending::Silence);
             }
@@ -233,33 +273,46 @@ impl State {
 
     /// Drops a follower for this reason.
     fn give_up(&mut self, moment: Moment<'_>, key: ConnectionKey, reason: Incident) {
-        let Some(follower) = self.follower(key) else { return };
+        let Some(follower) = self.follower(key) else {
+            return;
+        };
         follower.fail(reason);
         self.after_write(moment, key);
     }
 
     fn ping(&mut self, moment: Moment<'_>, key: ConnectionKey) {
         faults::point("ping");
-        let Some(follower) = self.follower(key) else { return };
+        let Some(follower) = self.follower(key) else {
+            return;
+        };
         let mut ping = Vec::new();
         follower.format.ping(&mut ping);
         let (ping, sum) = follower.format.seal(ping);
         follower.write_sealed(&Rc::new(ping), sum, moment.now);
-        if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked() {
-            let within = follower.format.pong_timeout().map(|within| Millis::try_from(within.as_millis()).unwrap_or(NEVER));
-            follower.answer_by = moment.now.saturating_add(within.unwrap_or(moment.ping_timeout));
+        if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked()
+        {
+            let within = follower
+                .format
+                .pong_timeout()
+                .map(|within| Millis::try_from(within.as_millis()).unwrap_or(NEVER));
+            follower.answer_by = moment
+                .now
+                .saturating_add(within.unwrap_or(moment.ping_timeout));
         }
         self.after_write(moment, key);
     }
 }
 
 impl Follower {
-    /// Whether a limit is over although the socket is ready for what is awaited: then the connection gets the time to
-    /// handle that.
+    /// Whether a limit is over although the socket is ready for what is awaited: then the
+    /// connection gets the time to handle that.
     fn gets_second_look(&mut self, moment: Moment<'_>) -> bool {
         let later = moment.now.saturating_add(SECOND_LOOK);
         let is_blocked = self.is_blocked();
-        if is_blocked && self.stalled_since.saturating_add(moment.send_timeout) <= moment.now && self.outlet.has_room() {
+        if is_blocked
+            && self.stalled_since.saturating_add(moment.send_timeout) <= moment.now
+            && self.outlet.has_room()
+        {
             self.stalled_since = later.saturating_sub(moment.send_timeout);
             return true;
         }

@@ -1,5 +1,5 @@
-//! A follower: a connection that gets what is published. A cursor for each of its channels and, while its socket is
-//! full, the rest of what was being written; never a queue of messages.
+//! A follower: a connection that gets what is published. A cursor for each of its channels and,
+//! while its socket is full, the rest of what was being written; never a queue of messages.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,9 @@ use super::format::{Format, Sum};
 use super::outlet::{Outlet, failure};
 use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
-use crate::server::broker::{Broker, Channel, Charge, Cursor, Incident, Manner, OutOfMemory, Reservation, Start};
+use crate::server::broker::{
+    Broker, Channel, Charge, Cursor, Incident, Manner, OutOfMemory, Reservation, Start,
+};
 pub use crate::server::config::nhpm::Concurrency;
 
 /// What a subscriber wants, resolved from its request.
@@ -30,8 +32,9 @@ pub struct Subscription {
     pub time_to_live: Option<Duration>,
     /// Pinged when nothing was sent for so long.
     pub ping_interval: Option<Duration>,
-    /// Stored messages of several channels are merged by position, so that every message is a cursor for all of them;
-    /// otherwise each channel's come in one piece, in the order of the request.
+    /// Stored messages of several channels are merged by position, so that every message is a
+    /// cursor for all of them; otherwise each channel's come in one piece, in the order of the
+    /// request.
     pub merges_backlog: bool,
     /// Every message begins `time_to_live` anew.
     pub rearms: bool,
@@ -59,7 +62,12 @@ impl Wanted {
     /// A channel, from where the cursor says.
     #[must_use]
     pub fn new(channel: Arc<Channel>) -> Self {
-        Self { channel, backtrack: 0, start: None, max_subscribers: None }
+        Self {
+            channel,
+            backtrack: 0,
+            start: None,
+            max_subscribers: None,
+        }
     }
 }
 
@@ -74,7 +82,8 @@ pub enum Outcome {
     Dropped,
 }
 
-/// One channel of a follower: its entry in the shard's channels, and its place among the members there.
+/// One channel of a follower: its entry in the shard's channels, and its place among the members
+/// there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Membership {
     pub(super) channel: u32,
@@ -92,8 +101,8 @@ pub(super) struct Follower {
     pub(super) ttl_from_message: Millis,
     /// Until when the client has to complete what it began to send.
     pub(super) receive_by: Millis,
-    /// Until when something has to come from the client, because it was pinged. Does not count while the socket is full:
-    /// the ping stands behind what the client has not read yet.
+    /// Until when something has to come from the client, because it was pinged. Does not count
+    /// while the socket is full: the ping stands behind what the client has not read yet.
     pub(super) answer_by: Millis,
     pub(super) last_sent: Millis,
     /// Since when the socket has taken nothing; `NEVER` while it takes all.
@@ -112,7 +121,8 @@ pub(super) struct Follower {
     pending: Option<Box<Pending>>,
 }
 
-/// What waits for a full socket: what it took a part of, one reply, and the last bytes of the subscription.
+/// What waits for a full socket: what it took a part of, one reply, and the last bytes of the
+/// subscription.
 #[derive(Default)]
 struct Pending {
     parts: VecDeque<Rc<Vec<u8>>>,
@@ -120,7 +130,8 @@ struct Pending {
     offset: usize,
     /// The last part is a reply.
     ends_with_reply: bool,
-    /// Shares of the memory bound: of the first part, which others may wait for, too, and of the rest.
+    /// Shares of the memory bound: of the first part, which others may wait for, too, and of the
+    /// rest.
     shares: Option<(Rc<Charge>, Reservation)>,
 }
 
@@ -131,9 +142,14 @@ impl Follower {
             outlet,
             format: Rc::clone(&subscription.format),
             memberships: SmallVec::new(),
-            ttl_at: subscription.time_to_live.map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
+            ttl_at: subscription
+                .time_to_live
+                .map_or(NEVER, |ttl| now.saturating_add(millis(ttl))),
             ping_every: subscription.ping_interval.map_or(NEVER, millis),
-            ttl_from_message: subscription.time_to_live.filter(|_| subscription.rearms).map_or(NEVER, millis),
+            ttl_from_message: subscription
+                .time_to_live
+                .filter(|_| subscription.rearms)
+                .map_or(NEVER, millis),
             receive_by: NEVER,
             answer_by: NEVER,
             last_sent: now,
@@ -151,7 +167,11 @@ impl Follower {
     /// The manner of its subscriptions.
     pub(super) fn manner(&self) -> Manner {
         let max_lag = self.format.slow_consumers().max_lag;
-        Manner { max_lag, is_one_shot: self.format.is_one_shot(), is_one_of_several: self.memberships.len() > 1 }
+        Manner {
+            max_lag,
+            is_one_shot: self.format.is_one_shot(),
+            is_one_of_several: self.memberships.len() > 1,
+        }
     }
 
     /// A message was sent.
@@ -188,7 +208,11 @@ impl Follower {
             Err(error) => return self.fail_writing(&error),
         };
         self.stalled_since = now;
-        self.pending = Some(Box::new(Pending { parts: VecDeque::from([Rc::clone(bytes)]), offset: written, ..Pending::default() }));
+        self.pending = Some(Box::new(Pending {
+            parts: VecDeque::from([Rc::clone(bytes)]),
+            offset: written,
+            ..Pending::default()
+        }));
     }
 
     /// As [`Follower::write`], of sealed bytes with their sum.
@@ -197,11 +221,14 @@ impl Follower {
         self.write(bytes, now);
     }
 
-    /// As [`Follower::write`], for the answer to a ping. While the socket is full only the newest one waits, as RFC 6455,
-    /// section 5.5.3 allows: a client that pings without reading cannot make many of them wait.
+    /// As [`Follower::write`], for the answer to a ping. While the socket is full only the newest
+    /// one waits, as RFC 6455, section 5.5.3 allows: a client that pings without reading cannot
+    /// make many of them wait.
     pub(super) fn reply(&mut self, bytes: Vec<u8>, now: Millis) {
         let bytes = Rc::new(bytes);
-        let Some(pending) = &mut self.pending else { return self.write(&bytes, now) };
+        let Some(pending) = &mut self.pending else {
+            return self.write(&bytes, now);
+        };
         // A part of the first one may be written.
         if pending.ends_with_reply && pending.parts.len() > 1 {
             pending.parts.pop_back();
@@ -212,7 +239,9 @@ impl Follower {
 
     /// Goes on writing after the socket became writable.
     pub(super) fn flush(&mut self, now: Millis) {
-        let Some(pending) = &mut self.pending else { return };
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
         while let Some(part) = pending.parts.front() {
             match self.outlet.try_write(&part[pending.offset..]) {
                 Ok(written) => {
@@ -239,14 +268,30 @@ impl Follower {
     ///
     /// # Errors
     /// When there is no room for it.
-    pub(super) fn cover_pending(&mut self, shares: &mut PendingShares, broker: &Broker) -> Result<(), OutOfMemory> {
-        let Some(pending) = &mut self.pending else { return Ok(()) };
-        let Some(first) = pending.parts.front() else { return Ok(()) };
-        let rest = pending.parts.iter().skip(1).map(|part| part.capacity()).sum();
+    pub(super) fn cover_pending(
+        &mut self,
+        shares: &mut PendingShares,
+        broker: &Broker,
+    ) -> Result<(), OutOfMemory> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        let Some(first) = pending.parts.front() else {
+            return Ok(());
+        };
+        let rest = pending
+            .parts
+            .iter()
+            .skip(1)
+            .map(|part| part.capacity())
+            .sum();
         if let Some((_, reservation)) = &mut pending.shares {
             return reservation.cover(rest);
         }
-        let (share, mut reservation) = (shares.of(first, broker)?, broker.reservation_of_connections());
+        let (share, mut reservation) = (
+            shares.of(first, broker)?,
+            broker.reservation_of_connections(),
+        );
         reservation.cover(rest)?;
         pending.shares = Some((share, reservation));
         Ok(())
@@ -273,15 +318,25 @@ impl Follower {
     /// To be called when `ended` is set: sets the outcome as soon as all is written.
     pub(super) fn settle(&mut self) {
         if self.ended && self.pending.is_none() && self.outcome.is_none() {
-            self.outcome = Some(if self.format.keeps_connection() { Outcome::Finished } else { Outcome::Closed });
+            self.outcome = Some(if self.format.keeps_connection() {
+                Outcome::Finished
+            } else {
+                Outcome::Closed
+            });
         }
     }
 
     /// When something is to be done for it next.
     pub(super) fn due(&self, send_timeout: Millis) -> Millis {
         if self.is_blocked() {
-            return self.stalled_since.saturating_add(send_timeout).min(self.receive_by);
+            return self
+                .stalled_since
+                .saturating_add(send_timeout)
+                .min(self.receive_by);
         }
-        self.ttl_at.min(self.receive_by).min(self.answer_by).min(self.last_sent.saturating_add(self.ping_every))
+        self.ttl_at
+            .min(self.receive_by)
+            .min(self.answer_by)
+            .min(self.last_sent.saturating_add(self.ping_every))
     }
 }

@@ -1,5 +1,5 @@
-//! What a follower's bytes look like: the seam between the fan-out, which moves bytes, and the subscriber modes, which
-//! know what they mean.
+//! What a follower's bytes look like: the seam between the fan-out, which moves bytes, and the
+//! subscriber modes, which know what they mean.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct Gap {
     pub channel: Bytes,
     /// How many.
     pub missed: Missed,
-    /// Right before the next message of all channels: a cursor here repeats no message and passes over none. A gap of
-    /// another channel that comes later is told again.
+    /// Right before the next message of all channels: a cursor here repeats no message and passes
+    /// over none. A gap of another channel that comes later is told again.
     pub position: Position,
 }
 
@@ -46,21 +46,24 @@ pub struct Gap {
 pub struct Standing {
     /// The present second.
     pub second: u64,
-    /// Of the newest message that its channels have had; the beginning of the present second if there was none.
+    /// Of the newest message that its channels have had; the beginning of the present second if
+    /// there was none.
     pub newest: Position,
     /// Right before the next message that it is still due, if there is one.
     pub before_next: Option<Position>,
 }
 
 impl Standing {
-    /// A cursor that misses nothing, and repeats nothing unless one channel has been served further than another.
+    /// A cursor that misses nothing, and repeats nothing unless one channel has been served further
+    /// than another.
     #[must_use]
     pub fn own(self) -> Position {
-        self.before_next.map_or(self.newest, |next| next.min(self.newest))
+        self.before_next
+            .map_or(self.newest, |next| next.min(self.newest))
     }
 
-    /// The beginning of the present second, which is what the module gives (reference section 10): its messages may be
-    /// repeated. Never beyond what the follower is still due.
+    /// The beginning of the present second, which is what the module gives (reference section 10):
+    /// its messages may be repeated. Never beyond what the follower is still due.
     #[must_use]
     pub fn this_second(self) -> Position {
         let second = Position::new(self.second, 0);
@@ -109,8 +112,8 @@ impl Ending {
     }
 }
 
-/// Checksum (CRC-32) and length of bytes, from which those of longer ones are made: what a compressed stream says of itself
-/// at its end (RFC 1952, section 2.3.1).
+/// Checksum (CRC-32) and length of bytes, from which those of longer ones are made: what a
+/// compressed stream says of itself at its end (RFC 1952, section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     /// The checksum.
@@ -124,7 +127,10 @@ impl Sum {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         // The length counts modulo 2^32.
-        Self { crc: crc32fast::hash(bytes), length: bytes.len() as u32 }
+        Self {
+            crc: crc32fast::hash(bytes),
+            length: bytes.len() as u32,
+        }
     }
 
     /// The sum of these bytes with those of `next` behind them.
@@ -134,16 +140,22 @@ impl Sum {
             return self;
         }
         let mut hasher = crc32fast::Hasher::new_with_initial(self.crc);
-        hasher.combine(&crc32fast::Hasher::new_with_initial_len(next.crc, u64::from(next.length)));
-        Self { crc: hasher.finalize(), length: self.length.wrapping_add(next.length) }
+        hasher.combine(&crc32fast::Hasher::new_with_initial_len(
+            next.crc,
+            u64::from(next.length),
+        ));
+        Self {
+            crc: hasher.finalize(),
+            length: self.length.wrapping_add(next.length),
+        }
     }
 }
 
-/// How messages are turned into bytes for a kind of follower. Called once per round for all followers that share the
-/// format and stand at the same place, not once per follower.
+/// How messages are turned into bytes for a kind of follower. Called once per round for all
+/// followers that share the format and stand at the same place, not once per follower.
 pub trait Format {
-    /// Appends the bytes of these gaps and messages; for a one-shot format the whole answer. Nothing, if there are only
-    /// gaps and followers are not told of them.
+    /// Appends the bytes of these gaps and messages; for a one-shot format the whole answer.
+    /// Nothing, if there are only gaps and followers are not told of them.
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>);
 
     /// Appends a ping; nothing if the format has none.
@@ -164,7 +176,8 @@ pub trait Format {
     /// After its end the connection serves further requests.
     fn keeps_connection(&self) -> bool;
 
-    /// Turns what it appended above into what is sent, once for all who get it, with the sum of it where the format has one.
+    /// Turns what it appended above into what is sent, once for all who get it, with the sum of it
+    /// where the format has one.
     fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Sum) {
         (plain, Sum::default())
     }
@@ -182,8 +195,8 @@ pub trait Format {
         false
     }
 
-    /// How long a follower may take to answer a ping before it is told that it ends; `None` = the server's own time, and it
-    /// is not told.
+    /// How long a follower may take to answer a ping before it is told that it ends; `None` = the
+    /// server's own time, and it is not told.
     fn pong_timeout(&self) -> Option<Duration> {
         None
     }

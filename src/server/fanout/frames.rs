@@ -6,14 +6,16 @@ use super::format::{Format, Sum};
 use crate::server::broker::Place;
 use crate::server::spare;
 
-/// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket has taken this one.
+/// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket
+/// has taken this one.
 pub(super) const MAX_FRAME_TEXT_BYTES: usize = 256 * 1024;
 
-/// Frames that are kept. A round needs one for each format and place; followers that come back one by one
-/// (long-polling) find the frames of the round before.
+/// Frames that are kept. A round needs one for each format and place; followers that come back one
+/// by one (long-polling) find the frames of the round before.
 const KEPT: usize = 8;
 
-/// Largest frame that is held beyond its round. A larger one can still be found while a slow socket holds it.
+/// Largest frame that is held beyond its round. A larger one can still be found while a slow socket
+/// holds it.
 const MAX_HELD_BYTES: usize = 512 * 1024;
 
 /// What a follower needs to be sent the right frame.
@@ -23,11 +25,11 @@ pub(super) struct FrameKey {
     pub(super) channel: u64,
     /// Address of the format; the frame holds the format, so that it cannot be another's.
     pub(super) format: *const (),
-    /// Where the follower stands; only its cursor where there is no backlog. Followers of one format may all be equally far
-    /// behind.
+    /// Where the follower stands; only its cursor where there is no backlog. Followers of one
+    /// format may all be equally far behind.
     pub(super) place: Place,
-    /// The second in which it was encoded, of one-shots: heads of their answers carry the date. A stream's frames stay as they
-    /// are, however long a round takes.
+    /// The second in which it was encoded, of one-shots: heads of their answers carry the date. A
+    /// stream's frames stay as they are, however long a round takes.
     pub(super) second: u64,
 }
 
@@ -80,15 +82,33 @@ impl FrameKey {
 impl Frames {
     /// A frame with this key that was cut for its size, or goes up to the `head` of its channel.
     pub(super) fn find(&self, key: FrameKey, head: u64) -> Option<Frame> {
-        let kept = self.kept.iter().find(|kept| kept.key == key && (kept.content.is_cut || kept.content.up_to >= head))?;
+        let kept = self
+            .kept
+            .iter()
+            .find(|kept| kept.key == key && (kept.content.is_cut || kept.content.up_to >= head))?;
         let bytes = kept.bytes.upgrade()?;
-        Some(Frame { bytes, content: kept.content })
+        Some(Frame {
+            bytes,
+            content: kept.content,
+        })
     }
 
     /// Keeps an encoded frame for the followers that come next.
-    pub(super) fn keep(&mut self, key: FrameKey, format: &Rc<dyn Format>, bytes: Vec<u8>, content: Content) -> Frame {
+    pub(super) fn keep(
+        &mut self,
+        key: FrameKey,
+        format: &Rc<dyn Format>,
+        bytes: Vec<u8>,
+        content: Content,
+    ) -> Frame {
         let bytes = Rc::new(bytes);
-        let kept = Kept { key, content, bytes: Rc::downgrade(&bytes), held: Some(Rc::clone(&bytes)), _format: Rc::clone(format) };
+        let kept = Kept {
+            key,
+            content,
+            bytes: Rc::downgrade(&bytes),
+            held: Some(Rc::clone(&bytes)),
+            _format: Rc::clone(format),
+        };
         if let Some(same) = self.kept.iter_mut().find(|kept| kept.key == key) {
             *same = kept;
         } else if self.kept.len() < KEPT {
@@ -117,7 +137,11 @@ impl Frames {
 
     /// Bytes that are held here.
     pub(super) fn held_bytes(&self) -> usize {
-        self.kept.iter().filter_map(|kept| kept.held.as_ref()).map(|bytes| bytes.capacity()).sum()
+        self.kept
+            .iter()
+            .filter_map(|kept| kept.held.as_ref())
+            .map(|bytes| bytes.capacity())
+            .sum()
     }
 
     /// Lets go of large frames; to be called at the end of a round.
@@ -142,11 +166,17 @@ mod tests {
         assert_eq!((&held[..], &second[..]), (&b"first"[..], &b"second"[..]));
         let known = Rc::downgrade(&held);
         frames.give_back(held);
-        assert!(known.upgrade().is_none(), "what somebody may still ask for has no other bytes");
+        assert!(
+            known.upgrade().is_none(),
+            "what somebody may still ask for has no other bytes"
+        );
         let place_of_second = Rc::as_ptr(&second);
         frames.give_back(second);
         let third = frames.unshared(b"third".to_vec());
-        assert_eq!((Rc::as_ptr(&third), &third[..]), (place_of_second, &b"third"[..]));
+        assert_eq!(
+            (Rc::as_ptr(&third), &third[..]),
+            (place_of_second, &b"third"[..])
+        );
         assert_ne!(place, place_of_second);
     }
 }

@@ -1,4 +1,5 @@
-//! The fan-out: shards that bring their followers from their cursors to the heads of their channels.
+//! The fan-out: shards that bring their followers from their cursors to the heads of their
+//! channels.
 //!
 //! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
 

@@ -1,4 +1,5 @@
-//! The plain socket of a connection. Its follower writes to it; the connection reads from it what the client sends.
+//! The plain socket of a connection. Its follower writes to it; the connection reads from it what
+//! the client sends.
 
 use std::cell::RefCell;
 use std::io;
@@ -15,7 +16,8 @@ use super::tap::Tap;
 
 use crate::server::broker::Incident;
 
-/// Where what is for a client goes, and where what it sends comes from. TLS and HTTP/2 subscribers will get variants of their own.
+/// Where what is for a client goes, and where what it sends comes from. TLS and HTTP/2 subscribers
+/// will get variants of their own.
 #[derive(Debug)]
 pub struct Outlet {
     socket: Socket,
@@ -47,13 +49,19 @@ impl Outlet {
     /// A TCP connection.
     #[must_use]
     pub fn tcp(stream: TcpStream) -> Self {
-        Self { socket: Socket::Tcp(stream), tap: RefCell::default() }
+        Self {
+            socket: Socket::Tcp(stream),
+            tap: RefCell::default(),
+        }
     }
 
     /// A connection to a unix socket.
     #[must_use]
     pub fn unix(stream: UnixStream) -> Self {
-        Self { socket: Socket::Unix(stream), tap: RefCell::default() }
+        Self {
+            socket: Socket::Unix(stream),
+            tap: RefCell::default(),
+        }
     }
 
     /// From now on records what is written.
@@ -75,8 +83,9 @@ impl Outlet {
 
     /// Writes what the socket takes; `WouldBlock` if that is nothing.
     ///
-    /// The runtime is not asked before, and told only if the socket is full, so that it waits for it: most sockets are not, and
-    /// what it knows of one that was quiet for a while is far from the processor.
+    /// The runtime is not asked before, and told only if the socket is full, so that it waits for
+    /// it: most sockets are not, and what it knows of one that was quiet for a while is far from
+    /// the processor.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = match &self.socket {
             Socket::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
@@ -94,7 +103,8 @@ impl Outlet {
         Ok(written?)
     }
 
-    /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of it.
+    /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of
+    /// it.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let (read, _) = match &self.socket {
             Socket::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
@@ -103,13 +113,16 @@ impl Outlet {
         Ok(read)
     }
 
-    /// Reads what is there; nothing at the end. A short read is taken as the last one, without asking again.
+    /// Reads what is there; nothing at the end. A short read is taken as the last one, without
+    /// asking again.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_read_ready(cx))?;
             let read = self.try_read(buffer);
             match &read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.note_block(Interest::READABLE),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.note_block(Interest::READABLE)
+                }
                 // The end is seen again by whoever asks again.
                 Ok(count) if (1..buffer.len()).contains(count) => {
                     self.note_block(Interest::READABLE);
@@ -120,7 +133,8 @@ impl Outlet {
         }
     }
 
-    /// Whether there is something to read, the end, or an error. Asks the system: the runtime may not have heard of it yet.
+    /// Whether there is something to read, the end, or an error. Asks the system: the runtime may
+    /// not have heard of it yet.
     pub fn has_input(&self) -> bool {
         let mut byte = [0];
         let peeked = match &self.socket {
@@ -130,13 +144,21 @@ impl Outlet {
         peeked.err() != Some(Errno::AGAIN)
     }
 
-    /// Whether the socket takes bytes, or is broken. Asks the system, as [`Outlet::has_input`] does.
+    /// Whether the socket takes bytes, or is broken. Asks the system, as [`Outlet::has_input`]
+    /// does.
     pub fn has_room(&self) -> bool {
         let mut socket = match &self.socket {
             Socket::Tcp(stream) => [PollFd::new(stream, PollFlags::OUT)],
             Socket::Unix(stream) => [PollFd::new(stream, PollFlags::OUT)],
         };
-        poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        poll(
+            &mut socket,
+            Some(&Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        )
+        .is_ok_and(|ready| ready > 0)
     }
 
     /// Tells the runtime that it has to wait for the socket.
@@ -168,13 +190,18 @@ impl Outlet {
     /// Tells the client that nothing more will come; what it still sends can be read.
     pub fn shutdown_write(&self) -> io::Result<()> {
         match &self.socket {
-            Socket::Tcp(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
-            Socket::Unix(stream) => socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Socket::Tcp(stream) => {
+                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
+            }
+            Socket::Unix(stream) => {
+                socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
+            }
         }
     }
 
-    /// Lets the end of the connection throw away what its client has not taken. Otherwise the kernel would keep that, up to some
-    /// MB, for a client that takes nothing, and the client would never hear of the end.
+    /// Lets the end of the connection throw away what its client has not taken. Otherwise the
+    /// kernel would keep that, up to some MB, for a client that takes nothing, and the client would
+    /// never hear of the end.
     pub fn reset_on_close(&self) {
         if let Socket::Tcp(stream) = &self.socket {
             // If it fails the connection ends as others do.
@@ -212,9 +239,16 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert!(poll!(poll_fn(|cx| outlet.poll_write_ready(cx))).is_pending(), "the runtime knows that the socket is full");
-        client.read_exact(&mut vec![0; written]).expect("what was written");
-        poll_fn(|cx| outlet.poll_write_ready(cx)).await.expect("an empty socket");
+        assert!(
+            poll!(poll_fn(|cx| outlet.poll_write_ready(cx))).is_pending(),
+            "the runtime knows that the socket is full"
+        );
+        client
+            .read_exact(&mut vec![0; written])
+            .expect("what was written");
+        poll_fn(|cx| outlet.poll_write_ready(cx))
+            .await
+            .expect("an empty socket");
         assert_eq!(outlet.try_write(b"y").expect("room"), 1);
     }
 
@@ -222,15 +256,35 @@ mod tests {
     async fn reading_before_waiting_loses_neither_bytes_nor_the_end() {
         let (outlet, mut client) = pair().await;
         let mut bytes = [0; 8];
-        assert_eq!(outlet.try_read(&mut bytes).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        assert_eq!(
+            outlet.try_read(&mut bytes).map_err(|error| error.kind()),
+            Err(io::ErrorKind::WouldBlock)
+        );
         client.write_all(b"one").expect("room");
-        assert_eq!((outlet.try_read(&mut bytes).expect("bytes"), &bytes[..3]), (3, &b"one"[..]));
-        assert!(poll!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes))).is_pending(), "there is nothing more");
+        assert_eq!(
+            (outlet.try_read(&mut bytes).expect("bytes"), &bytes[..3]),
+            (3, &b"one"[..])
+        );
+        assert!(
+            poll!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes))).is_pending(),
+            "there is nothing more"
+        );
         client.write_all(b"two").expect("room");
-        assert_eq!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes)).await.expect("bytes"), 3);
+        assert_eq!(
+            poll_fn(|cx| outlet.poll_read(cx, &mut bytes))
+                .await
+                .expect("bytes"),
+            3
+        );
         assert_eq!(&bytes[..3], b"two");
         drop(client);
         assert_eq!(outlet.try_read(&mut [0; 8]).expect("the end"), 0);
-        assert_eq!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes)).await.expect("the end"), 0, "the end is seen again");
+        assert_eq!(
+            poll_fn(|cx| outlet.poll_read(cx, &mut bytes))
+                .await
+                .expect("the end"),
+            0,
+            "the end is seen again"
+        );
     }
 }

@@ -1,11 +1,13 @@
-//! What waits for full sockets, and who pays for it: bytes that many followers wait for are charged to the memory bound
-//! once, and only when a socket does not take them, so that an ordinary delivery costs nothing here.
+//! What waits for full sockets, and who pays for it: bytes that many followers wait for are charged
+//! to the memory bound once, and only when a socket does not take them, so that an ordinary
+//! delivery costs nothing here.
 
 use std::rc::{Rc, Weak};
 
 use crate::server::broker::{Broker, Charge, OutOfMemory};
 
-/// Shares that are remembered; followers that cannot take a frame come one after the other, in its round.
+/// Shares that are remembered; followers that cannot take a frame come one after the other, in its
+/// round.
 const REMEMBERED: usize = 8;
 
 /// The newest shares of bytes that wait.
@@ -20,8 +22,15 @@ impl PendingShares {
     ///
     /// # Errors
     /// When the memory bound is reached.
-    pub(super) fn of(&mut self, bytes: &Rc<Vec<u8>>, broker: &Broker) -> Result<Rc<Charge>, OutOfMemory> {
-        let known = self.newest.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Rc::as_ptr(bytes)));
+    pub(super) fn of(
+        &mut self,
+        bytes: &Rc<Vec<u8>>,
+        broker: &Broker,
+    ) -> Result<Rc<Charge>, OutOfMemory> {
+        let known = self
+            .newest
+            .iter()
+            .find(|(known, _)| std::ptr::eq(known.as_ptr(), Rc::as_ptr(bytes)));
         if let Some(share) = known.and_then(|(_, share)| share.upgrade()) {
             return Ok(share);
         }
@@ -45,17 +54,25 @@ mod tests {
 
     #[test]
     fn bytes_that_many_wait_for_are_charged_once() {
-        let settings = BrokerSettings { shared_memory_size: 1_000_000, ..BrokerSettings::default() };
+        let settings = BrokerSettings {
+            shared_memory_size: 1_000_000,
+            ..BrokerSettings::default()
+        };
         let broker = Broker::new(settings, 1, 1000).expect("there is room");
         let mut shares = PendingShares::default();
         let (bytes, others) = (Rc::new(vec![0; 400_000]), Rc::new(vec![1; 500_000]));
-        let held: Vec<_> = (0..100).map(|_| shares.of(&bytes, &broker).expect("there is room once")).collect();
+        let held: Vec<_> = (0..100)
+            .map(|_| shares.of(&bytes, &broker).expect("there is room once"))
+            .collect();
         let used = broker.memory_used();
         assert!((400_000..450_000).contains(&used), "{used}");
         let other = shares.of(&others, &broker).expect("there is room");
         assert!(shares.of(&Rc::new(vec![2; 400_000]), &broker).is_err());
         drop((held, other));
         assert_eq!(broker.memory_used(), 0);
-        assert!(shares.of(&bytes, &broker).is_ok() && broker.memory_used() == 0, "charged again, and free again");
+        assert!(
+            shares.of(&bytes, &broker).is_ok() && broker.memory_used() == 0,
+            "charged again, and free again"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Followers of several channels: their backlogs in path order, and their news in the order of positions, the deletion of
-//! a channel among them.
+//! Followers of several channels: their backlogs in path order, and their news in the order of
+//! positions, the deletion of a channel among them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,12 +20,21 @@ use crate::server::config::SlowPolicy;
 const LOOKS_PER_READ: usize = 8;
 
 impl State {
-    /// Sends the backlogs of several channels one after the other, as the module does, each with what was published to
-    /// its channel meanwhile; true when all of it is sent.
-    pub(super) fn deliver_backlog_in_path_order(&mut self, moment: Moment<'_>, key: ConnectionKey) -> bool {
-        let first = self.follower(key).and_then(|follower| follower.backlog_in_path_order).unwrap_or(0);
+    /// Sends the backlogs of several channels one after the other, as the module does, each with
+    /// what was published to its channel meanwhile; true when all of it is sent.
+    pub(super) fn deliver_backlog_in_path_order(
+        &mut self,
+        moment: Moment<'_>,
+        key: ConnectionKey,
+    ) -> bool {
+        let first = self
+            .follower(key)
+            .and_then(|follower| follower.backlog_in_path_order)
+            .unwrap_or(0);
         for nth in first.. {
-            let Some(member) = self.member(key, nth as usize) else { break };
+            let Some(member) = self.member(key, nth as usize) else {
+                break;
+            };
             self.turn.channels += 1;
             if member.place.is_in_backlog() {
                 if let Some(follower) = self.follower(key) {
@@ -36,30 +45,40 @@ impl State {
                     return false;
                 }
                 self.deliver(moment, key, nth as usize, member.place.live_from);
-                if self.member(key, nth as usize).is_none_or(|member| member.place.is_in_backlog()) {
+                if self
+                    .member(key, nth as usize)
+                    .is_none_or(|member| member.place.is_in_backlog())
+                {
                     return false;
                 }
             }
         }
-        let Some(follower) = self.follower(key) else { return false };
+        let Some(follower) = self.follower(key) else {
+            return false;
+        };
         follower.backlog_in_path_order = None;
-        // Rounds of the other channels came to nothing meanwhile: their news, or their end, is still to be told.
+        // Rounds of the other channels came to nothing meanwhile: their news, or their end, is
+        // still to be told.
         for nth in 0..follower.memberships.len() {
             self.visit_again(moment, key, nth);
         }
         true
     }
 
-    /// Sends the news of one of several channels so that all messages come in the order of their positions, and tells of
-    /// channels that were deleted.
+    /// Sends the news of one of several channels so that all messages come in the order of their
+    /// positions, and tells of channels that were deleted.
     ///
-    /// Usually only this channel has news; then its frame is shared as ever. The frame is made before the others are
-    /// looked at: a message of theirs that precedes it is in their logs by then.
+    /// Usually only this channel has news; then its frame is shared as ever. The frame is made
+    /// before the others are looked at: a message of theirs that precedes it is in their logs by
+    /// then.
     pub(super) fn deliver_in_order(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
         let frame = self.frame(key, nth, self.head_of(key, nth));
-        let Some(follower) = &self.slots[key].follower else { return };
+        let Some(follower) = &self.slots[key].follower else {
+            return;
+        };
         self.turn.channels += follower.memberships.len();
-        let quiet = (0..follower.memberships.len()).all(|other| !self.has_news(key, other, other == nth));
+        let quiet =
+            (0..follower.memberships.len()).all(|other| !self.has_news(key, other, other == nth));
         match frame {
             Some(frame) if quiet => {
                 if self.send_frame(moment, key, nth, &frame) {
@@ -71,27 +90,43 @@ impl State {
         }
     }
 
-    /// True if a membership has messages (which do not count of the one that `is_served`), or its channel was deleted.
+    /// True if a membership has messages (which do not count of the one that `is_served`), or its
+    /// channel was deleted.
     fn has_news(&self, key: ConnectionKey, nth: usize, is_served: bool) -> bool {
-        let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
+        let membership = self.slots[key]
+            .follower
+            .as_ref()
+            .and_then(|follower| follower.memberships.get(nth));
         membership.is_some_and(|membership| {
             let local = &self.channels[membership.channel as usize];
             if is_served {
                 local.channel.ended_at().is_some()
             } else {
-                local.channel.has_news_after(local.members[membership.place as usize].place)
+                local
+                    .channel
+                    .has_news_after(local.members[membership.place as usize].place)
             }
         })
     }
 
     /// Sends the news of all channels of a follower, merged by position.
     fn deliver_merged(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(follower) = self.slots[key].follower.as_ref().filter(|follower| follower.takes_messages()) else { return };
+        let Some(follower) = self.slots[key]
+            .follower
+            .as_ref()
+            .filter(|follower| follower.takes_messages())
+        else {
+            return;
+        };
         let SlowConsumers { policy, max_lag } = follower.format.slow_consumers();
         let reader = |membership: &Membership| {
             let local = &self.channels[membership.channel as usize];
             let place = local.members[membership.place as usize].place;
-            Reader { channel: Arc::clone(&local.channel), place, max_lag }
+            Reader {
+                channel: Arc::clone(&local.channel),
+                place,
+                max_lag,
+            }
         };
         let mut readers: Vec<Reader> = follower.memberships.iter().map(reader).collect();
         self.turn.channels += readers.len() * LOOKS_PER_READ;
@@ -101,11 +136,18 @@ impl State {
             return;
         }
         let is_cut = snapshot.slices.iter().any(|slice| slice.is_cut);
-        let Some(follower) = self.slots[key].follower.as_mut() else { return };
+        let Some(follower) = self.slots[key].follower.as_mut() else {
+            return;
+        };
         for (membership, slice) in follower.memberships.iter().zip(&snapshot.slices) {
-            self.channels[membership.channel as usize].members[membership.place as usize].place = slice.place;
+            self.channels[membership.channel as usize].members[membership.place as usize].place =
+                slice.place;
         }
-        let parts: Vec<(&Bytes, Slice)> = readers.iter().map(|reader| &reader.channel.id).zip(snapshot.slices).collect();
+        let parts: Vec<(&Bytes, Slice)> = readers
+            .iter()
+            .map(|reader| &reader.channel.id)
+            .zip(snapshot.slices)
+            .collect();
         let (bytes, sum) = encode(&follower.format, &parts, snapshot.horizon);
         self.turn.bytes += bytes.len();
         // All that was new may have been unstored messages from before this follower's time.
@@ -130,10 +172,21 @@ impl State {
     /// Tells a follower that is served up to `end` of the channels that were deleted there.
     fn tell_ends(&mut self, moment: Moment<'_>, key: ConnectionKey, end: Position) {
         // From the last: one that is taken out is replaced by one that was looked at already.
-        for nth in (0..self.slots[key].follower.as_ref().map_or(0, |follower| follower.memberships.len())).rev() {
-            let membership = self.slots[key].follower.as_ref().and_then(|follower| follower.memberships.get(nth));
-            let channel = membership.map(|membership| &self.channels[membership.channel as usize].channel);
-            let text = channel.filter(|channel| channel.ended_at() == Some(end)).and_then(|channel| channel.deleted());
+        for nth in (0..self.slots[key]
+            .follower
+            .as_ref()
+            .map_or(0, |follower| follower.memberships.len()))
+            .rev()
+        {
+            let membership = self.slots[key]
+                .follower
+                .as_ref()
+                .and_then(|follower| follower.memberships.get(nth));
+            let channel =
+                membership.map(|membership| &self.channels[membership.channel as usize].channel);
+            let text = channel
+                .filter(|channel| channel.ended_at() == Some(end))
+                .and_then(|channel| channel.deleted());
             if let Some(text) = text {
                 self.tell_deleted(moment, key, nth, &text);
             }
@@ -141,7 +194,8 @@ impl State {
     }
 }
 
-/// Reads all channels at one moment; of those that miss messages, from where the policy lets the follower go on.
+/// Reads all channels at one moment; of those that miss messages, from where the policy lets the
+/// follower go on.
 fn read_as_policy_says(readers: &mut [Reader], policy: SlowPolicy) -> Snapshot {
     let snapshot = read_together(readers, MAX_FRAME_TEXT_BYTES);
     if policy != SlowPolicy::Latest || snapshot.slices.iter().all(|slice| slice.missed == 0) {
@@ -149,7 +203,11 @@ fn read_as_policy_says(readers: &mut [Reader], policy: SlowPolicy) -> Snapshot {
     }
     let mut left_out: Vec<u64> = Vec::with_capacity(readers.len());
     for (reader, slice) in readers.iter_mut().zip(&snapshot.slices) {
-        let (place, missed) = if slice.missed > 0 { reader.channel.jump_to_newest(reader.place) } else { (reader.place, 0) };
+        let (place, missed) = if slice.missed > 0 {
+            reader.channel.jump_to_newest(reader.place)
+        } else {
+            (reader.place, 0)
+        };
         reader.place = place;
         left_out.push(missed);
     }

@@ -1,6 +1,7 @@
 //! A shard: the connections and followers of one thread. No locks, nothing shared but the broker.
 //!
-//! Connections ask here for their deadlines and wait here for what concerns them; `round` moves the messages.
+//! Connections ask here for their deadlines and wait here for what concerns them; `round` moves the
+//! messages.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -55,8 +56,9 @@ pub enum FollowerEvent {
 }
 
 impl Shard {
-    /// The shard number `index` of `broker`; followers whose sockets take nothing for `send_timeout` are dropped, and
-    /// those that do not answer a ping within `ping_timeout`, unless that is zero.
+    /// The shard number `index` of `broker`; followers whose sockets take nothing for
+    /// `send_timeout` are dropped, and those that do not answer a ping within `ping_timeout`,
+    /// unless that is zero.
     #[must_use]
     pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration)) -> Self {
         let shard = Self(Rc::new(Inner {
@@ -81,7 +83,11 @@ impl Shard {
     pub fn set_timeouts(&self, (send_timeout, ping_timeout): (Duration, Duration)) {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
         self.0.send_timeout.set(millis(send_timeout));
-        self.0.ping_timeout.set(if ping_timeout.is_zero() { NEVER } else { millis(ping_timeout) });
+        self.0.ping_timeout.set(if ping_timeout.is_zero() {
+            NEVER
+        } else {
+            millis(ping_timeout)
+        });
     }
 
     /// The broker behind the shard.
@@ -106,13 +112,18 @@ impl Shard {
     /// Ready when there is something to deliver.
     fn poll_work(&self, cx: &Context<'_>) -> Poll<()> {
         let news = self.0.inbox.poll_news(cx);
-        if self.0.state.borrow().rounds.is_empty() { news } else { Poll::Ready(()) }
+        if self.0.state.borrow().rounds.is_empty() {
+            news
+        } else {
+            Poll::Ready(())
+        }
     }
 
-    /// Writes the answers that wait and serves the rounds of one turn; true if there is nothing more to do.
+    /// Writes the answers that wait and serves the rounds of one turn; true if there is nothing
+    /// more to do.
     ///
-    /// Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A turn of its own would ask
-    /// the system for events once more for each message.
+    /// Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A
+    /// turn of its own would ask the system for events once more for each message.
     pub(super) fn deliver_turn(&self) -> bool {
         self.0.answers.write();
         self.serve_turn()
@@ -127,19 +138,22 @@ impl Shard {
         })
     }
 
-    /// Something was published that waits for the next turn, and no round is under way, which would take further turns.
+    /// Something was published that waits for the next turn, and no round is under way, which would
+    /// take further turns.
     #[must_use]
     pub fn is_about_to_deliver(&self) -> bool {
         self.0.state.borrow().rounds.is_empty() && !self.0.inbox.is_empty()
     }
 
-    /// Lets an answer be written with those of others when the next turn begins. Only while the shard
-    /// [is about to deliver](Shard::is_about_to_deliver): otherwise there may be no turn for a while.
+    /// Lets an answer be written with those of others when the next turn begins. Only while the
+    /// shard [is about to deliver](Shard::is_about_to_deliver): otherwise there may be no turn for
+    /// a while.
     pub fn answer(&self, outlet: &Rc<Outlet>, answer: &Rc<Answer>, bytes: Vec<u8>) {
         self.0.answers.push(outlet, answer, bytes);
     }
 
-    /// Lets a round come to every channel that is followed here: after a panic nobody knows which ones had news.
+    /// Lets a round come to every channel that is followed here: after a panic nobody knows which
+    /// ones had news.
     pub fn revisit_all(&self) {
         self.with(|state, moment| {
             for (_, local) in &state.channels {
@@ -166,13 +180,20 @@ impl Shard {
         }
     }
 
-    /// Turns a connection into a follower: subscribes it, writes the head and the backlog. Returns the channels that it
-    /// follows: successors where a channel went away meanwhile.
+    /// Turns a connection into a follower: subscribes it, writes the head and the backlog. Returns
+    /// the channels that it follows: successors where a channel went away meanwhile.
     ///
     /// # Errors
     /// When a limit is reached; then there is no subscription at all and nothing was written.
-    pub fn attach(&self, key: ConnectionKey, outlet: Rc<Outlet>, subscription: Subscription) -> Result<Channels, AttachError> {
-        let share = self.broker().subscription_share(subscription.channels.len(), subscription.format.own_bytes());
+    pub fn attach(
+        &self,
+        key: ConnectionKey,
+        outlet: Rc<Outlet>,
+        subscription: Subscription,
+    ) -> Result<Channels, AttachError> {
+        let share = self
+            .broker()
+            .subscription_share(subscription.channels.len(), subscription.format.own_bytes());
         let share = share.map_err(|error| AttachError::Create(error.into()))?;
         let channels = self.with(|state, moment| {
             let attached = state.attach(moment, key, outlet, subscription);
@@ -193,7 +214,9 @@ impl Shard {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.remember(cx);
-        let Some(follower) = &mut slot.follower else { return Poll::Ready(FollowerEvent::Ended(Outcome::Dropped)) };
+        let Some(follower) = &mut slot.follower else {
+            return Poll::Ready(FollowerEvent::Ended(Outcome::Dropped));
+        };
         if let Some(outcome) = follower.outcome {
             return Poll::Ready(FollowerEvent::Ended(outcome));
         }
@@ -233,8 +256,8 @@ impl Shard {
         });
     }
 
-    /// Ends a subscription with what its format sends for this reason, after what was published before: its round may
-    /// still be under way.
+    /// Ends a subscription with what its format sends for this reason, after what was published
+    /// before: its round may still be under way.
     pub fn end(&self, key: ConnectionKey, ending: Ending) {
         self.with(|state, moment| {
             state.isolated(moment, key, |state| {
@@ -253,7 +276,14 @@ impl Shard {
     /// Ends all subscriptions, and all connections between two requests.
     pub fn stop(&self) {
         self.0.stopping.set(true);
-        let keys: Vec<ConnectionKey> = self.0.state.borrow().slots.iter().map(|(key, _)| key).collect();
+        let keys: Vec<ConnectionKey> = self
+            .0
+            .state
+            .borrow()
+            .slots
+            .iter()
+            .map(|(key, _)| key)
+            .collect();
         for key in keys {
             self.end(key, Ending::Shutdown);
             self.0.state.borrow_mut().slots[key].wake();
@@ -262,7 +292,12 @@ impl Shard {
 
     /// Lets every connection look at what concerns it beside its messages.
     pub fn wake_all(&self) {
-        self.0.state.borrow().slots.iter().for_each(|(_, slot)| slot.wake());
+        self.0
+            .state
+            .borrow()
+            .slots
+            .iter()
+            .for_each(|(_, slot)| slot.wake());
     }
 
     /// Waits until there are no connections.

@@ -34,14 +34,16 @@ pub(super) struct State {
     pub(super) turn: Turn,
     pub(super) pending_shares: PendingShares,
     pub(super) timers: Timers,
-    /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to be told.
+    /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to
+    /// be told.
     pub(super) deadline_moved: bool,
 }
 
 /// A map by the numbers of channels.
 pub(super) type NumberMap<T> = HashMap<u64, T, BuildHasherDefault<NumberHasher>>;
 
-/// Spreads the numbers of channels. The broker gives them one after the other, so nobody can choose them to collide.
+/// Spreads the numbers of channels. The broker gives them one after the other, so nobody can choose
+/// them to collide.
 #[derive(Clone, Copy, Default)]
 pub(super) struct NumberHasher(u64);
 
@@ -52,7 +54,9 @@ impl Hasher for NumberHasher {
 
     /// Not for numbers; a hasher must have it.
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
     }
 
     fn finish(&self) -> u64 {
@@ -80,7 +84,9 @@ const CHANNELS_PER_TURN: usize = 16 * 1024;
 
 impl Turn {
     pub(super) fn is_over(self) -> bool {
-        self.followers >= FOLLOWERS_PER_TURN || self.bytes >= BYTES_PER_TURN || self.channels >= CHANNELS_PER_TURN
+        self.followers >= FOLLOWERS_PER_TURN
+            || self.bytes >= BYTES_PER_TURN
+            || self.channels >= CHANNELS_PER_TURN
     }
 }
 
@@ -106,8 +112,9 @@ pub(super) struct Member {
     pub(super) slot: u32,
     /// Which of the follower's memberships this is.
     pub(super) nth: u32,
-    /// Where it stands. Backlog that is dropped from the store before a slow reader came to it is missed like live messages
-    /// that are not kept any more: it was promised when the follower came.
+    /// Where it stands. Backlog that is dropped from the store before a slow reader came to it is
+    /// missed like live messages that are not kept any more: it was promised when the follower
+    /// came.
     pub(super) place: Place,
 }
 
@@ -120,7 +127,11 @@ struct Opened<'a> {
 
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
-        self.places.iter().for_each(|(channel, _)| self.moment.broker.detach(channel, self.moment.shard, self.manner));
+        self.places.iter().for_each(|(channel, _)| {
+            self.moment
+                .broker
+                .detach(channel, self.moment.shard, self.manner)
+        });
     }
 }
 
@@ -156,7 +167,9 @@ impl State {
 
     /// Enters the connection's next deadline.
     pub(super) fn arm(&mut self, key: ConnectionKey, send_timeout: Millis) {
-        let Some(slot) = self.slots.get(key) else { return };
+        let Some(slot) = self.slots.get(key) else {
+            return;
+        };
         let due = match &slot.follower {
             Some(follower) if follower.outcome.is_none() => follower.due(send_timeout),
             Some(_) => NEVER,
@@ -173,32 +186,69 @@ impl State {
         mut subscription: Subscription,
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
-        let manner = Manner { is_one_of_several: subscription.channels.len() > 1, ..follower.manner() };
-        let (must_be_alone, expels) = (subscription.concurrency == Concurrency::First, subscription.concurrency == Concurrency::Last);
-        let mut opened = Opened { moment, manner, places: Vec::with_capacity(subscription.channels.len()) };
+        let manner = Manner {
+            is_one_of_several: subscription.channels.len() > 1,
+            ..follower.manner()
+        };
+        let (must_be_alone, expels) = (
+            subscription.concurrency == Concurrency::First,
+            subscription.concurrency == Concurrency::Last,
+        );
+        let mut opened = Opened {
+            moment,
+            manner,
+            places: Vec::with_capacity(subscription.channels.len()),
+        };
         // A request may name thousands of channels, so they are not compared with each other.
         let (is_several, mut own_on) = (subscription.channels.len() > 1, NumberMap::default());
         for wanted in &mut subscription.channels {
             let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
             let (backtrack, start, most) = (wanted.backtrack, wanted.start, wanted.max_subscribers);
-            let wish = Wish { backtrack, cursor: &subscription.cursor, own, start, most, must_be_alone, expels, manner };
-            let attachment = moment.broker.attach(&mut wanted.channel, moment.shard, wish)?;
+            let wish = Wish {
+                backtrack,
+                cursor: &subscription.cursor,
+                own,
+                start,
+                most,
+                must_be_alone,
+                expels,
+                manner,
+            };
+            let attachment = moment
+                .broker
+                .attach(&mut wanted.channel, moment.shard, wish)?;
             if attachment.expels_here {
                 self.expel(moment, wanted.channel.number());
             }
             if is_several {
                 *own_on.entry(wanted.channel.number()).or_default() += 1;
             }
-            opened.places.push((Arc::clone(&wanted.channel), attachment));
+            opened
+                .places
+                .push((Arc::clone(&wanted.channel), attachment));
         }
-        let gaps = slow::gaps_at_attach(moment, &opened.places, manner.max_lag, subscription.cursor.lost_at);
+        let gaps = slow::gaps_at_attach(
+            moment,
+            &opened.places,
+            manner.max_lag,
+            subscription.cursor.lost_at,
+        );
         opened.places.reverse();
         for nth in 0.. {
-            let Some((channel, attachment)) = opened.places.pop() else { break };
+            let Some((channel, attachment)) = opened.places.pop() else {
+                break;
+            };
             let local = self.local_channel(channel);
             let members = &mut self.channels[local as usize].members;
-            follower.memberships.push(Membership { channel: local, place: members.len() as u32 });
-            members.push(Member { slot: key as u32, nth, place: attachment.place });
+            follower.memberships.push(Membership {
+                channel: local,
+                place: members.len() as u32,
+            });
+            members.push(Member {
+                slot: key as u32,
+                nth,
+                place: attachment.place,
+            });
         }
         if !follower.memberships.is_empty() {
             moment.broker.count_subscriber(moment.shard, true);
@@ -206,7 +256,8 @@ impl State {
         faults::point("attaching");
         let mut head = std::mem::take(&mut subscription.head);
         let mut notice = Vec::new();
-        let is_answer = slow::tell(&follower.format, &gaps, &mut notice) && follower.format.is_one_shot();
+        let is_answer =
+            slow::tell(&follower.format, &gaps, &mut notice) && follower.format.is_one_shot();
         let (notice, sum) = follower.format.seal(notice);
         follower.sum = follower.format.opening().then(sum);
         head.extend_from_slice(&notice);
@@ -229,14 +280,19 @@ impl State {
         if let Some(local) = self.by_number.get(&number) {
             return *local;
         }
-        let local = self.channels.insert(LocalChannel { channel, members: SmallVec::new() }) as u32;
+        let local = self.channels.insert(LocalChannel {
+            channel,
+            members: SmallVec::new(),
+        }) as u32;
         self.by_number.insert(number, local);
         local
     }
 
     /// Takes a follower off all its channels; it gets nothing more.
     pub(super) fn detach(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        let Some(follower) = self.follower(key) else { return };
+        let Some(follower) = self.follower(key) else {
+            return;
+        };
         let manner = follower.manner();
         let memberships = std::mem::take(&mut follower.memberships);
         if !memberships.is_empty() {
@@ -257,11 +313,14 @@ impl State {
 
     /// Takes a follower off one of its channels, of several.
     pub(super) fn detach_one(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
-        let Some(follower) = self.follower(key) else { return };
+        let Some(follower) = self.follower(key) else {
+            return;
+        };
         let manner = follower.manner();
         let membership = follower.memberships.swap_remove(nth);
         if let Some(renumbered) = follower.memberships.get(nth).copied() {
-            self.channels[renumbered.channel as usize].members[renumbered.place as usize].nth = nth as u32;
+            self.channels[renumbered.channel as usize].members[renumbered.place as usize].nth =
+                nth as u32;
         }
         if let Some((moved, place)) = self.remove_member(moment, membership, manner) {
             self.move_member(moved, place);
@@ -275,7 +334,12 @@ impl State {
     }
 
     /// Removes a member of a channel; returns the member that took its place.
-    fn remove_member(&mut self, moment: Moment<'_>, membership: Membership, manner: Manner) -> Option<(Member, u32)> {
+    fn remove_member(
+        &mut self,
+        moment: Moment<'_>,
+        membership: Membership,
+        manner: Manner,
+    ) -> Option<(Member, u32)> {
         faults::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
         let member = local.members.swap_remove(membership.place as usize);

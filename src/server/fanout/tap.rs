@@ -25,7 +25,9 @@ impl Tap {
             return;
         }
         let before = self.head.len().saturating_sub(3);
-        let room = MAX_HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        let room = MAX_HEAD_BYTES
+            .saturating_sub(self.head.len())
+            .min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         if let Some(end) = memchr::memmem::find(&self.head[before..], b"\r\n\r\n") {
             self.head.truncate(before + end + 4);
@@ -45,7 +47,11 @@ mod tests {
         for step in [1, 2, 3, 5, 100] {
             let mut tap = Tap::default();
             answer.chunks(step).for_each(|piece| tap.record(piece));
-            assert_eq!((&tap.head[..], tap.sent), (&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], answer.len() as u64), "{step}");
+            assert_eq!(
+                (&tap.head[..], tap.sent),
+                (&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], answer.len() as u64),
+                "{step}"
+            );
         }
     }
 }

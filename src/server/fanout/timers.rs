@@ -1,7 +1,8 @@
 //! Deadlines of a shard's connections, without a timer for each: one heap, one sleep.
 //!
-//! A deadline that moves later costs nothing: the heap keeps the old entry, and when that comes up the connection says
-//! when it is really due. So there is about one entry per connection, however often deadlines move.
+//! A deadline that moves later costs nothing: the heap keeps the old entry, and when that comes up
+//! the connection says when it is really due. So there is about one entry per connection, however
+//! often deadlines move.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,7 +22,8 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Sees to it that `slot` comes up at `due` or before. True if that is earlier than everything else.
+    /// Sees to it that `slot` comes up at `due` or before. True if that is earlier than everything
+    /// else.
     pub(super) fn arm(&mut self, slot: usize, due: Millis) -> bool {
         if due == NEVER {
             return false;

@@ -1,8 +1,9 @@
-//! Logs of requests (`access_log`): lines are made on the shard and written by a thread of their own.
+//! Logs of requests (`access_log`): lines are made on the shard and written by a thread of their
+//! own.
 //!
-//! The queue to that thread holds [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is full, because a disk is slow, lines are dropped and
-//! counted, and the count is logged: a log never makes a client wait. A subscription is one line, when it ends; nothing is
-//! logged per message.
+//! The queue to that thread holds [`MAX_QUEUED`] lines and [`MAX_QUEUED_BYTES`]. When it is full,
+//! because a disk is slow, lines are dropped and counted, and the count is logged: a log never
+//! makes a client wait. A subscription is one line, when it ends; nothing is logged per message.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -108,7 +109,9 @@ fn write_all(orders: &Receiver<Order>) {
         match order {
             Order::Line(log, line) => {
                 QUEUED_BYTES.fetch_sub(line.len(), Ordering::Relaxed);
-                let output = files.entry(log.target.clone()).or_insert_with(|| open(&log.target));
+                let output = files
+                    .entry(log.target.clone())
+                    .or_insert_with(|| open(&log.target));
                 match output {
                     Some(Output::File(file)) => {
                         if let Err(error) = file.write_all(&line) {
@@ -117,7 +120,9 @@ fn write_all(orders: &Receiver<Order>) {
                         }
                     }
                     Some(Output::Syslog(sender)) => {
-                        if let Err(error) = sender.send(severity(&log.target), line.trim_ascii_end()) {
+                        if let Err(error) =
+                            sender.send(severity(&log.target), line.trim_ascii_end())
+                        {
                             tracing::error!(%error, log = name(&log.target), "cannot write to the access log");
                         }
                     }
@@ -149,10 +154,14 @@ fn open(target: &LogTarget) -> Option<Output> {
     opened.ok().map(|file| Output::File(BufWriter::new(file)))
 }
 
-/// Opens the files of all logs of a configuration once, as nginx does at its start, so that they are there and whoever
-/// cannot have them is told before the first request.
+/// Opens the files of all logs of a configuration once, as nginx does at its start, so that they
+/// are there and whoever cannot have them is told before the first request.
 pub(in crate::server) fn try_all(config: &Config) {
-    fn add<'a>(targets: &mut HashSet<&'a LogTarget>, web: &'a WebSettings, locations: &'a [Location]) {
+    fn add<'a>(
+        targets: &mut HashSet<&'a LogTarget>,
+        web: &'a WebSettings,
+        locations: &'a [Location],
+    ) {
         targets.extend(web.access_logs.iter().map(|log| &log.target));
         for location in locations {
             add(targets, &location.settings.web, &location.nested);
@@ -160,13 +169,22 @@ pub(in crate::server) fn try_all(config: &Config) {
     }
     let servers = config.servers();
     let mut targets = HashSet::new();
-    servers.iter().for_each(|server| add(&mut targets, &server.settings.web, &server.locations));
-    targets.into_iter().filter(|target| matches!(target, LogTarget::File(_))).for_each(|target| drop(open(target)));
+    servers
+        .iter()
+        .for_each(|server| add(&mut targets, &server.settings.web, &server.locations));
+    targets
+        .into_iter()
+        .filter(|target| matches!(target, LogTarget::File(_)))
+        .for_each(|target| drop(open(target)));
 }
 
 /// The severity of a log's lines, of a syslog.
 fn severity(target: &LogTarget) -> u8 {
-    if let LogTarget::Syslog(syslog) = target { syslog.severity } else { 0 }
+    if let LogTarget::Syslog(syslog) = target {
+        syslog.severity
+    } else {
+        0
+    }
 }
 
 fn name(target: &LogTarget) -> String {
@@ -179,7 +197,9 @@ fn name(target: &LogTarget) -> String {
 
 fn flush_all(files: &mut Files) {
     for (target, output) in files.iter_mut() {
-        let Some(Output::File(file)) = output else { continue };
+        let Some(Output::File(file)) = output else {
+            continue;
+        };
         if let Err(error) = file.flush() {
             tracing::error!(%error, log = name(target), "cannot write to the access log");
             *output = None;
@@ -187,6 +207,9 @@ fn flush_all(files: &mut Files) {
     }
     let dropped = DROPPED.swap(0, Ordering::Relaxed);
     if dropped > 0 {
-        tracing::warn!(lines = dropped, "the access log was too slow: lines are missing");
+        tracing::warn!(
+            lines = dropped,
+            "the access log was too slow: lines are missing"
+        );
     }
 }

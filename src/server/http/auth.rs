@@ -1,9 +1,10 @@
 //! `auth_basic`: credentials against a file of users (`htpasswd`), checked by `password`.
 //!
-//! A check is slow on purpose (bcrypt takes a tenth of a second and more), so it is done off the shard threads, two at a
-//! time, and the result is remembered for [`REMEMBERED`]: a changed file takes effect within that time. What is stored is a
-//! keyed hash of the credentials, never the credentials. Each client address has one check at a time, so that many wrong
-//! passwords of one client do not delay the logins of others.
+//! A check is slow on purpose (bcrypt takes a tenth of a second and more), so it is done off the
+//! shard threads, two at a time, and the result is remembered for [`REMEMBERED`]: a changed file
+//! takes effect within that time. What is stored is a keyed hash of the credentials, never the
+//! credentials. Each client address has one check at a time, so that many wrong passwords of one
+//! client do not delay the logins of others.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -56,8 +57,10 @@ struct Known {
     verdicts: Mutex<HashMap<Key, (Verdict, Instant)>>,
 }
 
-static KNOWN: LazyLock<Known> =
-    LazyLock::new(|| Known { seeds: (RandomState::new(), RandomState::new()), verdicts: Mutex::new(HashMap::new()) });
+static KNOWN: LazyLock<Known> = LazyLock::new(|| Known {
+    seeds: (RandomState::new(), RandomState::new()),
+    verdicts: Mutex::new(HashMap::new()),
+});
 static CHECKS: Semaphore = Semaphore::const_new(CHECKS_AT_A_TIME);
 
 /// The locks of the clients that have a check running or waiting.
@@ -95,7 +98,11 @@ impl Credentials {
         let pair = pair(header?)?;
         let (user, password) = split(&pair)?;
         let is_possible = !user.is_empty() && password::is_possible(password);
-        is_possible.then(|| Self { users, client: client.to_owned(), pair })
+        is_possible.then(|| Self {
+            users,
+            client: client.to_owned(),
+            pair,
+        })
     }
 
     fn key(&self) -> Key {
@@ -111,21 +118,34 @@ impl Credentials {
     /// What came of an earlier check of the same credentials.
     pub(super) fn known(&self) -> Option<Verdict> {
         let key = self.key();
-        let known = KNOWN.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key).filter(|(_, until)| *until > Instant::now()).map(|(verdict, _)| *verdict)
+        let known = KNOWN
+            .verdicts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(&key)
+            .filter(|(_, until)| *until > Instant::now())
+            .map(|(verdict, _)| *verdict)
     }
 
     /// Checks them.
     pub(super) async fn check(self) -> Verdict {
         let place = Place::of(self.client.clone());
         let _turn = place.lock.lock().await;
-        let Ok(_permit) = CHECKS.acquire().await else { return Verdict::Unreadable };
+        let Ok(_permit) = CHECKS.acquire().await else {
+            return Verdict::Unreadable;
+        };
         if let Some(known) = self.known() {
             return known;
         }
         let key = self.key();
-        let verdict = tokio::task::spawn_blocking(move || self.verdict()).await.unwrap_or(Verdict::Unreadable);
-        let mut known = KNOWN.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = tokio::task::spawn_blocking(move || self.verdict())
+            .await
+            .unwrap_or(Verdict::Unreadable);
+        let mut known = KNOWN
+            .verdicts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
@@ -138,11 +158,19 @@ impl Credentials {
             Ok(text) => text,
             Err(error) => {
                 tracing::error!(%error, file = %self.users.display(), "cannot read the file of users (auth_basic_user_file)");
-                return if error.kind() == io::ErrorKind::NotFound { Verdict::NoFile } else { Verdict::Unreadable };
+                return if error.kind() == io::ErrorKind::NotFound {
+                    Verdict::NoFile
+                } else {
+                    Verdict::Unreadable
+                };
             }
         };
-        let Some((user, password)) = split(&self.pair) else { return Verdict::Wrong };
-        let Some((line, _, hash)) = users::users(&text).find(|(_, name, _)| *name == user) else { return Verdict::Wrong };
+        let Some((user, password)) = split(&self.pair) else {
+            return Verdict::Wrong;
+        };
+        let Some((line, _, hash)) = users::users(&text).find(|(_, name, _)| *name == user) else {
+            return Verdict::Wrong;
+        };
         match password::matches(password, &String::from_utf8_lossy(hash)) {
             Ok(true) => Verdict::Right,
             Ok(false) => Verdict::Wrong,
@@ -187,7 +215,11 @@ mod tests {
             ("Bearer YTpi", None),
             ("Basic", None),
         ] {
-            assert_eq!(pair(header.as_bytes()).as_deref(), expected.map(str::as_bytes), "{header}");
+            assert_eq!(
+                pair(header.as_bytes()).as_deref(),
+                expected.map(str::as_bytes),
+                "{header}"
+            );
         }
     }
 

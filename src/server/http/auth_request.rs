@@ -1,4 +1,5 @@
-//! `auth_request`: another location decides about a request (nginx's `ngx_http_auth_request_module`).
+//! `auth_request`: another location decides about a request (nginx's
+//! `ngx_http_auth_request_module`).
 //!
 //! | status of that location | the request |
 //! |---|---|
@@ -6,8 +7,9 @@
 //! | 401, 403 | is rejected with it; `WWW-Authenticate` is passed on |
 //! | any other, or none, or a redirection by `X-Accel-Redirect` | is answered with 500 |
 //!
-//! The location is found as for a request of its own with the method GET and without arguments and body; it has `proxy_pass`, or a
-//! `return`. The back-end gets the headers of the client. Time and size of its answers are bounded as for hooks.
+//! The location is found as for a request of its own with the method GET and without arguments and
+//! body; it has `proxy_pass`, or a `return`. The back-end gets the headers of the client. Time and
+//! size of its answers are bounded as for hooks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -58,8 +60,13 @@ pub(super) struct AuthRequestResult {
 impl Inquiry {
     /// What has to be asked about a client's request.
     pub(super) fn new(settings: &Arc<AuthRequest>, client: &RequestVariables<'_>) -> Self {
-        let target = with_subrequest(settings, client, |destination, variables| target(settings, destination, variables));
-        Self { settings: Arc::clone(settings), target }
+        let target = with_subrequest(settings, client, |destination, variables| {
+            target(settings, destination, variables)
+        });
+        Self {
+            settings: Arc::clone(settings),
+            target,
+        }
     }
 
     /// Asks.
@@ -74,8 +81,14 @@ impl Inquiry {
                 };
                 match told {
                     // In nginx another location would decide then.
-                    Ok(HookResponse { headers, .. }) if headers.contains_key("x-accel-redirect") => (INTERNAL, Some(headers)),
-                    Ok(HookResponse { status, headers, .. }) => (status, Some(headers)),
+                    Ok(HookResponse { headers, .. })
+                        if headers.contains_key("x-accel-redirect") =>
+                    {
+                        (INTERNAL, Some(headers))
+                    }
+                    Ok(HookResponse {
+                        status, headers, ..
+                    }) => (status, Some(headers)),
                     Err(reason) => (reason.status().0, Some(HeaderMap::new())),
                 }
             }
@@ -83,10 +96,19 @@ impl Inquiry {
         if !matches!(status, 200..=299 | 401 | 403) {
             RARELY.warn(|left_out| {
                 let uri = settings.uri.escape_ascii().to_string();
-                tracing::warn!(uri, status, left_out, "unexpected status of auth_request: the request is answered with 500");
+                tracing::warn!(
+                    uri,
+                    status,
+                    left_out,
+                    "unexpected status of auth_request: the request is answered with 500"
+                );
             });
         }
-        AuthRequestResult { settings, status, headers }
+        AuthRequestResult {
+            settings,
+            status,
+            headers,
+        }
     }
 }
 
@@ -96,14 +118,28 @@ impl AuthRequestResult {
         Some(self.headers.as_ref()?.get(WWW_AUTHENTICATE)?.as_bytes())
     }
 
-    /// The variables that the request has set, by number: with `set` in its location, and with `auth_request_set`.
+    /// The variables that the request has set, by number: with `set` in its location, and with
+    /// `auth_request_set`.
     pub(super) fn variables(&self, client: &RequestVariables<'_>) -> Vec<(usize, Bytes)> {
         with_subrequest(&self.settings, client, |_, variables| {
-            let set = variables.frame.assigned.iter().enumerate().filter_map(|(slot, value)| Some((slot, value.clone()?)));
+            let set = variables
+                .frame
+                .assigned
+                .iter()
+                .enumerate()
+                .filter_map(|(slot, value)| Some((slot, value.clone()?)));
             let mut all: Vec<(usize, Bytes)> = set.collect();
-            let answered = Answered { request: variables, result: self };
+            let answered = Answered {
+                request: variables,
+                result: self,
+            };
             let value = |text: &Expression| Bytes::from(text.evaluate(&answered).into_owned());
-            all.extend(self.settings.variables.iter().map(|(slot, text)| (*slot, value(text))));
+            all.extend(
+                self.settings
+                    .variables
+                    .iter()
+                    .map(|(slot, text)| (*slot, value(text))),
+            );
             all
         })
     }
@@ -119,18 +155,47 @@ fn with_subrequest<T>(
     let none = Frame::default();
     let mut frame = Frame::new(Captures::default(), client.frame.assigned.clone());
     frame.memo = client.frame.memo.clone();
-    let request = Request { path: Cow::Borrowed(&settings.uri), query: b"", ..*client.request };
-    let variables = RequestVariables { request: &request, frame: &none, client: Some(client), ..*client };
-    let destination =
-        Start { variables, values: None, method: "GET", may_enter_internal: &|_| true, body_bytes: None, max_body_bytes: None }
-            .walk(&mut frame);
-    let rewritten = frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..request });
+    let request = Request {
+        path: Cow::Borrowed(&settings.uri),
+        query: b"",
+        ..*client.request
+    };
+    let variables = RequestVariables {
+        request: &request,
+        frame: &none,
+        client: Some(client),
+        ..*client
+    };
+    let destination = Start {
+        variables,
+        values: None,
+        method: "GET",
+        may_enter_internal: &|_| true,
+        body_bytes: None,
+        max_body_bytes: None,
+    }
+    .walk(&mut frame);
+    let rewritten = frame.uri.as_ref().map(|uri| Request {
+        path: Cow::Borrowed(&uri.path),
+        query: &uri.arguments,
+        ..request
+    });
     let request = rewritten.as_ref().unwrap_or(&request);
-    let variables = RequestVariables { request, frame: &frame, client: Some(client), ..*client }.under(&destination.settings.web);
+    let variables = RequestVariables {
+        request,
+        frame: &frame,
+        client: Some(client),
+        ..*client
+    }
+    .under(&destination.settings.web);
     work(&destination, &variables)
 }
 
-fn target(settings: &AuthRequest, destination: &Destination<'_>, variables: &RequestVariables<'_>) -> Target {
+fn target(
+    settings: &AuthRequest,
+    destination: &Destination<'_>,
+    variables: &RequestVariables<'_>,
+) -> Target {
     if destination.gate == Gate::Closed {
         return Target::Status(INTERNAL);
     }
@@ -140,15 +205,27 @@ fn target(settings: &AuthRequest, destination: &Destination<'_>, variables: &Req
         Answering::Error(status) => return Target::Status(status.0),
         Answering::Location => {}
     }
-    let is_endpoint = destination.location.is_some_and(|location| location.endpoint != Endpoint::None);
+    let is_endpoint = destination
+        .location
+        .is_some_and(|location| location.endpoint != Endpoint::None);
     let Some(proxy) = destination.settings.proxy.as_ref().filter(|_| !is_endpoint) else {
         RARELY.warn(|left_out| {
             let uri = settings.uri.escape_ascii().to_string();
-            tracing::warn!(uri, left_out, "auth_request leads to no location with proxy_pass or return: it counts as 404");
+            tracing::warn!(
+                uri,
+                left_out,
+                "auth_request leads to no location with proxy_pass or return: it counts as 404"
+            );
         });
         return Target::Status(404);
     };
-    Target::Ask(Box::new(proxy_request::ask(proxy, variables.request, variables, variables.frame.stays, (Method::GET, false))))
+    Target::Ask(Box::new(proxy_request::ask(
+        proxy,
+        variables.request,
+        variables,
+        variables.frame.stays,
+        (Method::GET, false),
+    )))
 }
 
 /// The variables of a request that was answered.
@@ -160,19 +237,36 @@ struct Answered<'a> {
 impl Answered<'_> {
     /// The first header of that name, written as in a variable.
     fn answer_header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let is_it =
-            |known: &str| known.len() == name.len() && known.bytes().map(|byte| if byte == b'-' { b'_' } else { byte }).eq(name.bytes());
-        let (_, value) = self.result.headers.as_ref()?.iter().find(|(known, _)| is_it(known.as_str()))?;
+        let is_it = |known: &str| {
+            known.len() == name.len()
+                && known
+                    .bytes()
+                    .map(|byte| if byte == b'-' { b'_' } else { byte })
+                    .eq(name.bytes())
+        };
+        let (_, value) = self
+            .result
+            .headers
+            .as_ref()?
+            .iter()
+            .find(|(known, _)| is_it(known.as_str()))?;
         Some(Cow::Borrowed(value.as_bytes()))
     }
 
     /// The cookie of that name.
     fn cookie(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.result.headers.as_ref()?.get_all(SET_COOKIE).iter().find_map(|line| {
-            let cookie = line.as_bytes().split(|byte| *byte == b';').next()?;
-            let equals = memchr::memchr(b'=', cookie)?;
-            cookie[..equals].eq_ignore_ascii_case(name.as_bytes()).then(|| Cow::Borrowed(cookie[equals + 1..].trim_ascii()))
-        })
+        self.result
+            .headers
+            .as_ref()?
+            .get_all(SET_COOKIE)
+            .iter()
+            .find_map(|line| {
+                let cookie = line.as_bytes().split(|byte| *byte == b';').next()?;
+                let equals = memchr::memchr(b'=', cookie)?;
+                cookie[..equals]
+                    .eq_ignore_ascii_case(name.as_bytes())
+                    .then(|| Cow::Borrowed(cookie[equals + 1..].trim_ascii()))
+            })
     }
 
     fn status(&self) -> Cow<'_, [u8]> {
@@ -202,7 +296,8 @@ impl Variables for Answered<'_> {
             "status" => Some(self.status()),
             "upstream_status" => of_back_end.then(|| self.status()),
             _ => match (
-                name.strip_prefix("upstream_http_").or_else(|| name.strip_prefix("sent_http_")),
+                name.strip_prefix("upstream_http_")
+                    .or_else(|| name.strip_prefix("sent_http_")),
                 name.strip_prefix("upstream_cookie_"),
             ) {
                 (Some(name), _) => self.answer_header(name),

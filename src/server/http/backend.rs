@@ -109,20 +109,40 @@ enum FailureKind {
 
 impl Failure {
     fn error(was_sent: bool, text: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Error, was_sent, text: text.into() }
+        Self {
+            kind: FailureKind::Error,
+            was_sent,
+            text: text.into(),
+        }
     }
 
     fn timeout(was_sent: bool, limit: Duration) -> Self {
-        Self { kind: FailureKind::Timeout, was_sent, text: format!("no response within {limit:?} (--hook-timeout)") }
+        Self {
+            kind: FailureKind::Timeout,
+            was_sent,
+            text: format!("no response within {limit:?} (--hook-timeout)"),
+        }
     }
 
     fn body(text: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Body, was_sent: true, text: text.into() }
+        Self {
+            kind: FailureKind::Body,
+            was_sent: true,
+            text: text.into(),
+        }
     }
 
     fn of_request(error: &hyper::Error, was_sent: bool) -> Self {
-        let kind = if error.is_parse() { FailureKind::InvalidHeader } else { FailureKind::Error };
-        Self { kind, was_sent, text: error.to_string() }
+        let kind = if error.is_parse() {
+            FailureKind::InvalidHeader
+        } else {
+            FailureKind::Error
+        };
+        Self {
+            kind,
+            was_sent,
+            text: error.to_string(),
+        }
     }
 }
 
@@ -160,16 +180,32 @@ impl Backend {
         }
     }
 
-    /// Asks about a request or a message. In nginx another location would decide if the back-end names one, which is not supported.
-    pub(super) async fn decide(&self, ask: Result<Ask, Unreachable>, body: Bytes) -> Result<HookResponse, Unreachable> {
+    /// Asks about a request or a message. In nginx another location would decide if the back-end
+    /// names one, which is not supported.
+    pub(super) async fn decide(
+        &self,
+        ask: Result<Ask, Unreachable>,
+        body: Bytes,
+    ) -> Result<HookResponse, Unreachable> {
         let told = self.ask(ask?, body).await?;
-        if told.header("x-accel-redirect").is_some() && !told.ignores_redirect() { Err(Unreachable::Unsupported) } else { Ok(told) }
+        if told.header("x-accel-redirect").is_some() && !told.ignores_redirect() {
+            Err(Unreachable::Unsupported)
+        } else {
+            Ok(told)
+        }
     }
 
     /// Makes a request as soon as there is a place.
-    pub(super) async fn exchange(&self, request: impl FnOnce() -> BackendRequest, body: Bytes) -> Result<HookResponse, Unreachable> {
+    pub(super) async fn exchange(
+        &self,
+        request: impl FnOnce() -> BackendRequest,
+        body: Bytes,
+    ) -> Result<HookResponse, Unreachable> {
         let Some(place) = within(self.timeout, self.places.acquire()).await else {
-            tracing::debug!("no place for a request to a back-end within {:?} (--max-hooks, --hook-timeout)", self.timeout);
+            tracing::debug!(
+                "no place for a request to a back-end within {:?} (--max-hooks, --hook-timeout)",
+                self.timeout
+            );
             return Err(Unreachable::TimedOut);
         };
         let _place = place.map_err(|_closed| Unreachable::Failed)?;
@@ -177,24 +213,40 @@ impl Backend {
     }
 
     /// Tries one server after the other.
-    async fn try_servers(&self, request: BackendRequest, body: Bytes) -> Result<HookResponse, Unreachable> {
+    async fn try_servers(
+        &self,
+        request: BackendRequest,
+        body: Bytes,
+    ) -> Result<HookResponse, Unreachable> {
         let route = Arc::clone(&request.route);
         if route.upstream.unsupported.is_some() {
             return Err(Unreachable::Unsupported);
         }
-        let body = if request.passes_body { body } else { Bytes::new() };
+        let body = if request.passes_body {
+            body
+        } else {
+            Bytes::new()
+        };
         let begin = Instant::now();
-        let mut selection = self.balancer.select(&route.upstream, route.key, self.timeout).await;
+        let mut selection = self
+            .balancer
+            .select(&route.upstream, route.key, self.timeout)
+            .await;
         let mut last = Err(Unreachable::Failed);
         let mut tries = 0;
         while let Some(attempt) = selection.next() {
             tries += 1;
-            let peer = Peer { address: attempt.address().clone(), tls: route.tls.clone() };
+            let peer = Peer {
+                address: attempt.address().clone(),
+                tls: route.tls.clone(),
+            };
             let outcome = self.at_server(&request, &peer, body.clone()).await;
             let may_go_on = |was_sent: bool| {
                 let next = &route.next_upstream;
                 let is_safe = !was_sent || next.non_idempotent || is_idempotent(&request.method);
-                is_safe && next.tries.is_none_or(|most| tries < most) && next.within.is_none_or(|most| begin.elapsed() < most)
+                is_safe
+                    && next.tries.is_none_or(|most| tries < most)
+                    && next.within.is_none_or(|most| begin.elapsed() < most)
             };
             match outcome {
                 Ok(told) if route.next_upstream.statuses.contains(&told.status) => {
@@ -212,8 +264,14 @@ impl Backend {
                 }
                 Err(failure) => {
                     let address = peer.address.to_string();
-                    tracing::debug!(upstream = route.upstream.name, address, error = failure.text, "a back-end does not answer");
-                    let is_allowed = Self::record(&selection, &attempt, &failure, &route.next_upstream);
+                    tracing::debug!(
+                        upstream = route.upstream.name,
+                        address,
+                        error = failure.text,
+                        "a back-end does not answer"
+                    );
+                    let is_allowed =
+                        Self::record(&selection, &attempt, &failure, &route.next_upstream);
                     last = Err(failure.reason());
                     if !is_allowed || !may_go_on(failure.was_sent) {
                         return last;
@@ -222,13 +280,21 @@ impl Backend {
             }
         }
         if tries == 0 {
-            tracing::debug!(upstream = route.upstream.name, "no server of the upstream can be tried");
+            tracing::debug!(
+                upstream = route.upstream.name,
+                "no server of the upstream can be tried"
+            );
         }
         last
     }
 
     /// Notes a failure; true = the next server may be tried after one of this kind.
-    fn record(selection: &Selection, attempt: &Attempt, failure: &Failure, next: &NextUpstream) -> bool {
+    fn record(
+        selection: &Selection,
+        attempt: &Attempt,
+        failure: &Failure,
+        next: &NextUpstream,
+    ) -> bool {
         match failure.kind {
             FailureKind::Error => {
                 selection.record_failure(attempt);
@@ -252,19 +318,35 @@ impl Backend {
     }
 
     /// Makes a request to one server.
-    async fn at_server(&self, request: &BackendRequest, peer: &Peer, body: Bytes) -> Result<HookResponse, Failure> {
+    async fn at_server(
+        &self,
+        request: &BackendRequest,
+        peer: &Peer,
+        body: Bytes,
+    ) -> Result<HookResponse, Failure> {
         let route = &request.route;
-        let shorter = |time: Option<Duration>| time.map_or(self.timeout, |time| time.min(self.timeout));
+        let shorter =
+            |time: Option<Duration>| time.map_or(self.timeout, |time| time.min(self.timeout));
         let (connect_timeout, limit) = (shorter(route.connect_timeout), shorter(route.timeout));
         let mut unsent = Some(request.http(body.clone()));
-        if let Some(connection) = self.pool.take(peer).filter(|_| route.upstream.keepalive > 0) {
-            let sent = self.on_connection(connection, unsent.take().unwrap_or_default(), limit, route).await;
+        if let Some(connection) = self
+            .pool
+            .take(peer)
+            .filter(|_| route.upstream.keepalive > 0)
+        {
+            let sent = self
+                .on_connection(connection, unsent.take().unwrap_or_default(), limit, route)
+                .await;
             match sent {
                 Ok(told) => return Ok(told),
                 // The server has closed it in the meantime.
-                Err(Retry { unsent: Some(again), .. }) => unsent = Some(again),
+                Err(Retry {
+                    unsent: Some(again),
+                    ..
+                }) => unsent = Some(again),
                 // It may have closed it at the same time as the request was sent.
-                Err(Retry { failure, .. }) if failure.kind == FailureKind::Error && is_idempotent(&request.method) => {}
+                Err(Retry { failure, .. })
+                    if failure.kind == FailureKind::Error && is_idempotent(&request.method) => {}
                 Err(Retry { failure, .. }) => return Err(failure),
             }
         }
@@ -272,7 +354,9 @@ impl Backend {
         let connection = connection.ok_or_else(|| Failure::timeout(false, connect_timeout))?;
         let connection = connection.map_err(|error| Failure::error(false, error))?;
         let request = unsent.unwrap_or_else(|| request.http(body));
-        self.on_connection(connection, request, limit, route).await.map_err(|retry| retry.failure)
+        self.on_connection(connection, request, limit, route)
+            .await
+            .map_err(|retry| retry.failure)
     }
 
     /// Makes a request on a connection.
@@ -283,15 +367,28 @@ impl Backend {
         limit: Duration,
         route: &BackendRoute,
     ) -> Result<HookResponse, Retry> {
-        let failed = |failure| Retry { failure, unsent: None };
+        let failed = |failure| Retry {
+            failure,
+            unsent: None,
+        };
         let sent = within(limit, connection.send(request)).await;
         let sent = sent.ok_or_else(|| failed(Failure::timeout(true, limit)))?;
         let response = sent.map_err(|error| {
             let was_sent = error.unsent.is_none();
-            let unsent = if connection.is_reused { error.unsent } else { None };
-            Retry { failure: Failure::of_request(&error.error, was_sent), unsent }
+            let unsent = if connection.is_reused {
+                error.unsent
+            } else {
+                None
+            };
+            Retry {
+                failure: Failure::of_request(&error.error, was_sent),
+                unsent,
+            }
         })?;
-        let told = self.read(&connection, response, limit, route).await.map_err(failed)?;
+        let told = self
+            .read(&connection, response, limit, route)
+            .await
+            .map_err(failed)?;
         if told.ends_where_expected() {
             self.pool.keep(connection, route.upstream.keepalive);
         }
@@ -307,18 +404,29 @@ impl Backend {
         route: &BackendRoute,
     ) -> Result<HookResponse, Failure> {
         let (head, incoming) = response.into_parts();
-        // The others are none that an answer ends with (RFC 9110, section 15), so that no client can receive them.
+        // The others are none that an answer ends with (RFC 9110, section 15), so that no client
+        // can receive them.
         if !(200..600).contains(&head.status.as_u16()) {
-            return Err(Failure::body(format!("the status {} is no answer", head.status.as_u16())));
+            return Err(Failure::body(format!(
+                "the status {} is no answer",
+                head.status.as_u16()
+            )));
         }
         let mut pieces = Body::new(incoming).into_data_stream();
         let mut body = BytesMut::new();
-        let stopped = || Failure { kind: FailureKind::Timeout, ..Failure::body("the response stopped (--hook-timeout)") };
+        let stopped = || Failure {
+            kind: FailureKind::Timeout,
+            ..Failure::body("the response stopped (--hook-timeout)")
+        };
         let all = async {
             while let Some(piece) = within(limit, pieces.next()).await.ok_or_else(stopped)? {
-                let piece = piece.map_err(|error| Failure::body(format!("the response is broken off: {error}")))?;
+                let piece = piece.map_err(|error| {
+                    Failure::body(format!("the response is broken off: {error}"))
+                })?;
                 if body.len() + piece.len() > self.most_bytes {
-                    return Err(Failure::body("the response is too large (--max-hook-answer)"));
+                    return Err(Failure::body(
+                        "the response is too large (--max-hook-answer)",
+                    ));
                 }
                 body.extend_from_slice(&piece);
             }
@@ -344,7 +452,11 @@ struct Retry {
 
 impl Failure {
     fn reason(&self) -> Unreachable {
-        if self.kind == FailureKind::Timeout { Unreachable::TimedOut } else { Unreachable::Failed }
+        if self.kind == FailureKind::Timeout {
+            Unreachable::TimedOut
+        } else {
+            Unreachable::Failed
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections to back-ends: TCP, unix sockets and TLS, kept open for further requests.
 //!
-//! `hyper` speaks HTTP; the head of each response is also recorded as it came, because `hyper` forgets how the names of
-//! headers are spelt.
+//! `hyper` speaks HTTP; the head of each response is also recorded as it came, because `hyper`
+//! forgets how the names of headers are spelt.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -88,8 +88,14 @@ pub(super) struct SendError {
 
 impl Peer {
     fn key(&self) -> Key {
-        let tls = self.tls.as_ref().map(|tls| (Arc::as_ptr(&tls.client).addr(), tls.name.clone()));
-        Key { address: self.address.clone(), tls }
+        let tls = self
+            .tls
+            .as_ref()
+            .map(|tls| (Arc::as_ptr(&tls.client).addr(), tls.name.clone()));
+        Key {
+            address: self.address.clone(),
+            tls,
+        }
     }
 }
 
@@ -132,7 +138,9 @@ async fn close_idle(idle: Weak<Mutex<HashMap<Key, Vec<PeerConnection>>>>) {
         let Some(idle) = idle.upgrade() else { return };
         let mut idle = idle.lock();
         idle.retain(|_, connections| {
-            connections.retain(|connection| connection.idle_since.elapsed() < IDLE_TIME && !connection.sender.is_closed());
+            connections.retain(|connection| {
+                connection.idle_since.elapsed() < IDLE_TIME && !connection.sender.is_closed()
+            });
             !connections.is_empty()
         });
         if idle.is_empty() {
@@ -150,36 +158,72 @@ impl PeerConnection {
     pub(super) async fn open(peer: &Peer) -> Result<Self, String> {
         let stream: Box<dyn Stream> = match &peer.address {
             PeerAddress::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-                stream.set_nodelay(true).map_err(|error| error.to_string())?;
+                let stream = TcpStream::connect(address)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                stream
+                    .set_nodelay(true)
+                    .map_err(|error| error.to_string())?;
                 Box::new(stream)
             }
-            PeerAddress::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| error.to_string())?),
+            PeerAddress::Unix(path) => Box::new(
+                UnixStream::connect(path)
+                    .await
+                    .map_err(|error| error.to_string())?,
+            ),
         };
         let stream: Box<dyn Stream> = match &peer.tls {
             Some(tls) => {
                 let connector = TlsConnector::from(Arc::clone(&tls.client));
-                Box::new(connector.connect(tls.name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))?)
+                Box::new(
+                    connector
+                        .connect(tls.name.clone(), stream)
+                        .await
+                        .map_err(|error| format!("TLS: {error}"))?,
+                )
             }
             None => stream,
         };
         let record = Arc::<Mutex<Record>>::default();
-        let io = TokioIo::new(Recorded { stream, record: Arc::clone(&record) });
-        let (sender, connection) = http1::Builder::new().max_headers(MAX_HEADERS).handshake(io).await.map_err(|error| error.to_string())?;
+        let io = TokioIo::new(Recorded {
+            stream,
+            record: Arc::clone(&record),
+        });
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MAX_HEADERS)
+            .handshake(io)
+            .await
+            .map_err(|error| error.to_string())?;
         // It ends with its sender; its errors are those of the requests.
         tokio::spawn(async move { drop(connection.await) });
         let tls = peer.tls.as_ref().map(|tls| Arc::clone(&tls.client));
-        Ok(Self { key: peer.key(), sender, record, is_reused: false, idle_since: Instant::now(), _tls: tls })
+        Ok(Self {
+            key: peer.key(),
+            sender,
+            record,
+            is_reused: false,
+            idle_since: Instant::now(),
+            _tls: tls,
+        })
     }
 
     /// Sends a request; the response's body is still to be read.
-    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, SendError> {
         if let Err(error) = self.sender.ready().await {
-            return Err(SendError { error, unsent: Some(request) });
+            return Err(SendError {
+                error,
+                unsent: Some(request),
+            });
         }
         *self.record.lock() = Record::default();
         let sent = self.sender.try_send_request(request).await;
-        sent.map_err(|mut error| SendError { unsent: error.take_message(), error: error.into_error() })
+        sent.map_err(|mut error| SendError {
+            unsent: error.take_message(),
+            error: error.into_error(),
+        })
     }
 
     /// The headers of the response as they came; empty if its head is too large to be recorded.
@@ -196,7 +240,8 @@ struct Record {
 }
 
 impl Record {
-    /// Takes bytes of a response, up to the end of its head; interim responses (RFC 9110, section 15.2) are left out.
+    /// Takes bytes of a response, up to the end of its head; interim responses (RFC 9110, section
+    /// 15.2) are left out.
     fn take(&mut self, bytes: &[u8]) {
         if self.is_complete {
             return;
@@ -218,11 +263,16 @@ impl Record {
     fn headers(&self) -> Vec<RawHeader> {
         let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
-        if !response.parse(&self.head).is_ok_and(|status| status.is_complete()) {
+        if !response
+            .parse(&self.head)
+            .is_ok_and(|status| status.is_complete())
+        {
             return Vec::new();
         }
-        let header =
-            |header: &httparse::Header<'_>| RawHeader { name: header.name.to_owned(), value: Bytes::copy_from_slice(header.value) };
+        let header = |header: &httparse::Header<'_>| RawHeader {
+            name: header.name.to_owned(),
+            value: Bytes::copy_from_slice(header.value),
+        };
         response.headers.iter().map(header).collect()
     }
 }
@@ -243,7 +293,11 @@ struct Recorded {
 }
 
 impl AsyncRead for Recorded {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.record.lock().take(&buffer.filled()[before..]);
@@ -252,15 +306,25 @@ impl AsyncRead for Recorded {
 }
 
 impl AsyncWrite for Recorded {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -272,12 +336,25 @@ mod tests {
     #[test]
     fn heads_are_recorded_without_interim_responses() {
         let mut record = Record::default();
-        for piece in
-            ["HTTP/1.1 100 Continue\r\nA: b\r\n", "\r\nHTTP/1.1 403 No\r\nX-Banana: too-ripe\r", "\nx-b: 2\r\n\r\nbo", "dy\r\n\r\n"]
-        {
+        for piece in [
+            "HTTP/1.1 100 Continue\r\nA: b\r\n",
+            "\r\nHTTP/1.1 403 No\r\nX-Banana: too-ripe\r",
+            "\nx-b: 2\r\n\r\nbo",
+            "dy\r\n\r\n",
+        ] {
             record.take(piece.as_bytes());
         }
-        let found: Vec<_> = record.headers().into_iter().map(|header| (header.name, header.value)).collect();
-        assert_eq!(found, [("X-Banana".to_owned(), Bytes::from("too-ripe")), ("x-b".to_owned(), Bytes::from("2"))]);
+        let found: Vec<_> = record
+            .headers()
+            .into_iter()
+            .map(|header| (header.name, header.value))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("X-Banana".to_owned(), Bytes::from("too-ripe")),
+                ("x-b".to_owned(), Bytes::from("2"))
+            ]
+        );
     }
 }

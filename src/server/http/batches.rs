@@ -1,4 +1,5 @@
-//! Batches of messages on a connection: brings their bytes to the publisher as they come, with turns for the others.
+//! Batches of messages on a connection: brings their bytes to the publisher as they come, with
+//! turns for the others.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::server::limits_log::Limit;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
 use crate::server::response::Connection;
 
-/// After a batch failed, the rest of what was on its way is read for so long, so that the answer reaches the publisher.
+/// After a batch failed, the rest of what was on its way is read for so long, so that the answer
+/// reaches the publisher.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 /// How a batch ended.
@@ -27,13 +29,25 @@ impl Requests<'_> {
         &mut self,
         mut batch: Box<Batch>,
         length: BodyLength,
-        (connection, added, compression, log): (Connection, &Added, &Compression, Option<Box<Entry>>),
+        (connection, added, compression, log): (
+            Connection,
+            &Added,
+            &Compression,
+            Option<Box<Entry>>,
+        ),
         expects_continue: bool,
     ) -> Result<(), Over> {
         let most = self.connection.site.limits.max_batch_bytes;
-        let mut body = Body { length, chunks: ChunkedReader::default(), most, left: most };
+        let mut body = Body {
+            length,
+            chunks: ChunkedReader::default(),
+            most,
+            left: most,
+        };
         self.held = batch.own_bytes();
-        let outcome = self.read_batch(&mut batch, &mut body, expects_continue).await?;
+        let outcome = self
+            .read_batch(&mut batch, &mut body, expects_continue)
+            .await?;
         let response = batch.response(outcome.err().as_ref());
         // Lines that were not published are given back before anybody is waited for.
         drop(batch);
@@ -41,12 +55,27 @@ impl Requests<'_> {
         self.connection.compact();
         self.connection.waiting.release();
         let status = response.status.0;
-        let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        let response = if added.is_empty() {
+            response
+        } else {
+            response.with_headers(added.of(status))
+        };
         let response = compression.apply(response, connection.is_head);
-        let connection = if body.is_done() { connection } else { Connection { keep_alive: false, ..connection } };
+        let connection = if body.is_done() {
+            connection
+        } else {
+            Connection {
+                keep_alive: false,
+                ..connection
+            }
+        };
         let connection = self.begin_answer(&response, connection, log);
         if body.is_done() {
-            return if response.write(connection, &mut self.out) { Ok(()) } else { self.close().await };
+            return if response.write(connection, &mut self.out) {
+                Ok(())
+            } else {
+                self.close().await
+            };
         }
         response.closing().write(connection, &mut self.out);
         self.flush().await?;
@@ -74,7 +103,12 @@ impl Requests<'_> {
         Ok(())
     }
 
-    async fn read_batch(&mut self, batch: &mut Batch, body: &mut Body, expects_continue: bool) -> Result<Outcome, Over> {
+    async fn read_batch(
+        &mut self,
+        batch: &mut Batch,
+        body: &mut Body,
+        expects_continue: bool,
+    ) -> Result<Outcome, Over> {
         if matches!(body.length, BodyLength::Bytes(length) if length > body.most) {
             batch.fail_next_line();
             return Ok(Err(too_large(body.most)));
@@ -105,7 +139,10 @@ impl Requests<'_> {
             self.connection.compact();
             if self.cover(batch.pending_bytes()).is_err() {
                 batch.fail_next_line();
-                return Ok(Err(Failure::new(500, "no memory left for the line (the bound is set by --memory)")));
+                return Ok(Err(Failure::new(
+                    500,
+                    "no memory left for the line (the bound is set by --memory)",
+                )));
             }
             // Others have their turn even while this client sends faster than we read.
             tokio::task::yield_now().await;
@@ -145,7 +182,9 @@ impl Body {
         match &mut self.length {
             BodyLength::None => Ok(true),
             BodyLength::Bytes(length) => {
-                let taken = buffer.len().min(usize::try_from(*length).unwrap_or(usize::MAX));
+                let taken = buffer
+                    .len()
+                    .min(usize::try_from(*length).unwrap_or(usize::MAX));
                 out.extend_from_slice(&buffer[..taken]);
                 buffer.advance(taken);
                 *length -= taken as u64;
@@ -153,14 +192,18 @@ impl Body {
             }
             BodyLength::Chunked => {
                 let before = out.len();
-                let read = self.chunks.read(buffer, out, self.left.saturating_add(before as u64));
+                let read = self
+                    .chunks
+                    .read(buffer, out, self.left.saturating_add(before as u64));
                 self.left = self.left.saturating_sub((out.len() - before) as u64);
                 match read {
                     Ok(taken) => {
                         buffer.advance(taken);
                         Ok(self.chunks.is_done())
                     }
-                    Err(ChunkError::Malformed) => Err(Failure::new(400, "the chunks of the body are malformed")),
+                    Err(ChunkError::Malformed) => {
+                        Err(Failure::new(400, "the chunks of the body are malformed"))
+                    }
                     Err(ChunkError::TooLarge) => Err(too_large(self.most)),
                 }
             }
@@ -170,5 +213,8 @@ impl Body {
 
 fn too_large(most: u64) -> Failure {
     Limit::Batch.log();
-    Failure::new(413, format!("the batch is larger than {most} bytes (--max-batch-size)"))
+    Failure::new(
+        413,
+        format!("the batch is larger than {most} bytes (--max-batch-size)"),
+    )
 }

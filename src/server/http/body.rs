@@ -35,20 +35,32 @@ pub(super) enum ChunkError {
 }
 
 impl ChunkedReader {
-    /// Takes what it can from `input` and appends data to `body`, up to `most` bytes; returns how many bytes it took.
-    pub(super) fn read(&mut self, input: &[u8], body: &mut Vec<u8>, most: u64) -> Result<usize, ChunkError> {
+    /// Takes what it can from `input` and appends data to `body`, up to `most` bytes; returns how
+    /// many bytes it took.
+    pub(super) fn read(
+        &mut self,
+        input: &[u8],
+        body: &mut Vec<u8>,
+        most: u64,
+    ) -> Result<usize, ChunkError> {
         use ChunkError::{Malformed, TooLarge};
         let mut rest = input;
         loop {
             match &mut self.state {
                 State::Size => {
-                    let Some(Line { text, after }) = line(rest)? else { break };
+                    let Some(Line { text, after }) = line(rest)? else {
+                        break;
+                    };
                     let size = chunk_size(text)?;
                     if size > most.saturating_sub(body.len() as u64) {
                         return Err(TooLarge);
                     }
                     rest = after;
-                    self.state = if size == 0 { State::Trailer } else { State::Data(size) };
+                    self.state = if size == 0 {
+                        State::Trailer
+                    } else {
+                        State::Data(size)
+                    };
                 }
                 State::Data(left) => {
                     let taken = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
@@ -69,9 +81,13 @@ impl ChunkedReader {
                     _ => return Err(Malformed),
                 },
                 State::Trailer => {
-                    let Some(Line { text, after }) = line(rest)? else { break };
+                    let Some(Line { text, after }) = line(rest)? else {
+                        break;
+                    };
                     self.trailer_bytes += rest.len() - after.len();
-                    if self.trailer_bytes > MAX_TRAILER_BYTES || !(text.is_empty() || is_field(text)) {
+                    if self.trailer_bytes > MAX_TRAILER_BYTES
+                        || !(text.is_empty() || is_field(text))
+                    {
                         return Err(Malformed);
                     }
                     rest = after;
@@ -97,36 +113,51 @@ struct Line<'a> {
     after: &'a [u8],
 }
 
-/// The line at the front of `input` without its CRLF; `None` if it is incomplete. A line feed alone does not end
-/// a line, and neither does a carriage return: other parsers would find the end of the body somewhere else.
+/// The line at the front of `input` without its CRLF; `None` if it is incomplete. A line feed alone
+/// does not end a line, and neither does a carriage return: other parsers would find the end of the
+/// body somewhere else.
 fn line(input: &[u8]) -> Result<Option<Line<'_>>, ChunkError> {
     let Some(end) = memchr::memchr2(b'\r', b'\n', input) else {
-        return if input.len() > MAX_LINE_BYTES { Err(ChunkError::Malformed) } else { Ok(None) };
+        return if input.len() > MAX_LINE_BYTES {
+            Err(ChunkError::Malformed)
+        } else {
+            Ok(None)
+        };
     };
     if end > MAX_LINE_BYTES {
         return Err(ChunkError::Malformed);
     }
     match &input[end..] {
         [b'\r'] => Ok(None),
-        [b'\r', b'\n', after @ ..] => Ok(Some(Line { text: &input[..end], after })),
+        [b'\r', b'\n', after @ ..] => Ok(Some(Line {
+            text: &input[..end],
+            after,
+        })),
         _ => Err(ChunkError::Malformed),
     }
 }
 
 /// The size in a line that begins a chunk; its extensions are ignored.
 fn chunk_size(line: &[u8]) -> Result<u64, ChunkError> {
-    let length = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let length = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
     let (digits, extensions) = line.split_at(length);
     if digits.is_empty() || !is_extensions(extensions) {
         return Err(ChunkError::Malformed);
     }
     digits.iter().try_fold(0_u64, |size, digit| {
         let value = char::from(*digit).to_digit(16).map(u64::from);
-        size.checked_mul(16).zip(value).map(|(size, value)| size + value).ok_or(ChunkError::Malformed)
+        size.checked_mul(16)
+            .zip(value)
+            .map(|(size, value)| size + value)
+            .ok_or(ChunkError::Malformed)
     })
 }
 
-/// Whether this may follow the size of a chunk: nothing, or extensions whose quoted strings end in the same line.
+/// Whether this may follow the size of a chunk: nothing, or extensions whose quoted strings end in
+/// the same line.
 fn is_extensions(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let mut bytes = text.iter();
@@ -144,8 +175,12 @@ fn is_extensions(text: &[u8]) -> bool {
 
 /// Whether a line is a header field (RFC 9112, section 5).
 fn is_field(line: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', line) else { return false };
-    colon > 0 && line[..colon].iter().all(is_token) && line[colon + 1..].iter().all(|byte| is_text(*byte))
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return false;
+    };
+    colon > 0
+        && line[..colon].iter().all(is_token)
+        && line[colon + 1..].iter().all(|byte| is_text(*byte))
 }
 
 /// Whether the byte is neither a control byte nor the end of a line.
@@ -158,7 +193,8 @@ mod tests {
     use super::*;
 
     fn read(input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), ChunkError> {
-        let (mut reader, mut body, mut pending, mut taken) = (ChunkedReader::default(), Vec::new(), Vec::new(), 0);
+        let (mut reader, mut body, mut pending, mut taken) =
+            (ChunkedReader::default(), Vec::new(), Vec::new(), 0);
         for piece in input.chunks(step) {
             pending.extend_from_slice(piece);
             let used = reader.read(&pending, &mut body, 16)?;
@@ -172,7 +208,11 @@ mod tests {
     fn a_body_is_the_same_however_it_is_cut() {
         let input = b"0005 \r\nhello\r\n1 ;name=value;other=\"a;\\\"b\"\r\n \r\nA\t\r\n0123456789\r\n0\r\nTrailer: x\r\nA:\r\n\r\nGET";
         for step in [1, 2, 3, 7, 100] {
-            assert_eq!(read(input, step), Ok((b"hello 0123456789".to_vec(), input.len() - 3, true)), "{step}");
+            assert_eq!(
+                read(input, step),
+                Ok((b"hello 0123456789".to_vec(), input.len() - 3, true)),
+                "{step}"
+            );
         }
     }
 
@@ -215,21 +255,45 @@ mod tests {
             b"0\r\nGET /x HTTP/1.1\r\n",
         ] {
             for step in [1, 100] {
-                assert_eq!(read(input, step).err(), Some(ChunkError::Malformed), "{} in pieces of {step}", input.escape_ascii());
+                assert_eq!(
+                    read(input, step).err(),
+                    Some(ChunkError::Malformed),
+                    "{} in pieces of {step}",
+                    input.escape_ascii()
+                );
             }
         }
-        assert_eq!(read(b"1; ".repeat(2000).as_slice(), 6000).err(), Some(ChunkError::Malformed), "a line without end");
-        for long in [format!("1;{}\r\n", "x".repeat(5000)), format!("0\r\nT: {}\r\n\r\n", "x".repeat(5000))] {
+        assert_eq!(
+            read(b"1; ".repeat(2000).as_slice(), 6000).err(),
+            Some(ChunkError::Malformed),
+            "a line without end"
+        );
+        for long in [
+            format!("1;{}\r\n", "x".repeat(5000)),
+            format!("0\r\nT: {}\r\n\r\n", "x".repeat(5000)),
+        ] {
             for step in [100, 10_000] {
-                assert_eq!(read(long.as_bytes(), step).err(), Some(ChunkError::Malformed), "in pieces of {step}");
+                assert_eq!(
+                    read(long.as_bytes(), step).err(),
+                    Some(ChunkError::Malformed),
+                    "in pieces of {step}"
+                );
             }
         }
     }
 
     #[test]
     fn a_body_that_will_be_too_large_is_refused_at_once() {
-        for input in [&b"11\r\n"[..], b"ffffffffffffffff\r\n", b"10\r\n0123456789abcdef\r\n1\r\n"] {
-            assert_eq!(read(input, 1).err(), Some(ChunkError::TooLarge), "{input:?}");
+        for input in [
+            &b"11\r\n"[..],
+            b"ffffffffffffffff\r\n",
+            b"10\r\n0123456789abcdef\r\n1\r\n",
+        ] {
+            assert_eq!(
+                read(input, 1).err(),
+                Some(ChunkError::TooLarge),
+                "{input:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Busy publishers: several who publish at the same time, and those whose next request is on its way before they are asked.
+//! Busy publishers: several who publish at the same time, and those whose next request is on its
+//! way before they are asked.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -6,10 +7,12 @@ use std::rc::Rc;
 use super::connection::{Over, Requests};
 use crate::server::fanout::{Answer, Delivering};
 
-/// Responses of up to so many bytes wait for others of the same turn: they are not counted against the memory meanwhile.
+/// Responses of up to so many bytes wait for others of the same turn: they are not counted against
+/// the memory meanwhile.
 const MAX_WAITING_BYTES: usize = 2 * 1024;
 
-/// Most looks for the next request that are left out in a row: one in 32 costs 2 % of a call of the system per message.
+/// Most looks for the next request that are left out in a row: one in 32 costs 2 % of a call of the
+/// system per message.
 const MOST_LEFT_OUT: u8 = 31;
 
 /// Requests that are answered alone before others have the thread, at about 20 µs each.
@@ -54,7 +57,8 @@ impl Business {
 }
 
 impl Requests<'_> {
-    /// The requests in the buffer begin with one that publishes: its response may wait for further ones.
+    /// The requests in the buffer begin with one that publishes: its response may wait for further
+    /// ones.
     pub(super) fn publish_comes_next(&self) -> bool {
         self.connection.buffer.starts_with(b"POST ") || self.connection.buffer.starts_with(b"PUT ")
     }
@@ -64,12 +68,20 @@ impl Requests<'_> {
         self.busy.brought_news |= self.connection.shard.is_about_to_deliver();
     }
 
-    /// Writes all responses: those of publishers with those of others, where what they published waits for the shard's next turn.
+    /// Writes all responses: those of publishers with those of others, where what they published
+    /// waits for the shard's next turn.
     pub(super) async fn flush_with_others(&mut self) -> Result<(), Over> {
         let shard = &self.connection.shard;
-        if std::mem::take(&mut self.busy.brought_news) && self.out.len() <= MAX_WAITING_BYTES && shard.is_about_to_deliver() {
+        if std::mem::take(&mut self.busy.brought_news)
+            && self.out.len() <= MAX_WAITING_BYTES
+            && shard.is_about_to_deliver()
+        {
             let answer = self.busy.answer.get_or_insert_default();
-            shard.answer(&self.connection.outlet, answer, std::mem::take(&mut self.out));
+            shard.answer(
+                &self.connection.outlet,
+                answer,
+                std::mem::take(&mut self.out),
+            );
             self.out = poll_fn(|cx| answer.poll_written(cx)).await;
             self.busy.may_go_on = true;
             self.busy.note_wait();
@@ -80,13 +92,17 @@ impl Requests<'_> {
     /// Writes the answer to the only publisher, and delivers at once what it published.
     pub(super) fn answer_alone(&mut self, delivering: &Delivering) {
         // A broken socket shows again when the rest is written.
-        let written = self.connection.outlet.try_write(&self.out).unwrap_or_default();
+        let written = self
+            .connection
+            .outlet
+            .try_write(&self.out)
+            .unwrap_or_default();
         self.out.drain(..written);
         self.busy.note_alone(delivering.deliver());
     }
 
-    /// Reads the next request if it came while followers were served: waiting for what is there already would take a call of
-    /// the system more for each message. False if there is nothing.
+    /// Reads the next request if it came while followers were served: waiting for what is there
+    /// already would take a call of the system more for each message. False if there is nothing.
     pub(super) async fn read_before_waiting(&mut self) -> bool {
         if self.busy.has_had_its_share() {
             // The system is asked for events, too.
@@ -102,8 +118,8 @@ impl Requests<'_> {
     }
 }
 
-/// Whether a publisher's next request tends to be there when its followers were served. Looking in vain is a call of the system,
-/// too, so it is done the more rarely the more often it was in vain.
+/// Whether a publisher's next request tends to be there when its followers were served. Looking in
+/// vain is a call of the system, too, so it is done the more rarely the more often it was in vain.
 #[derive(Debug, Default)]
 pub(super) struct Promptness {
     /// Looks that are still left out.
@@ -120,7 +136,11 @@ impl Promptness {
     }
 
     fn note(&mut self, came: bool) {
-        self.skipped = if came { 0 } else { (2 * self.skipped + 1).min(MOST_LEFT_OUT) };
+        self.skipped = if came {
+            0
+        } else {
+            (2 * self.skipped + 1).min(MOST_LEFT_OUT)
+        };
         self.to_skip = self.skipped;
     }
 }

@@ -1,4 +1,5 @@
-//! Who the client is behind a proxy (nginx's realip module): the address in a header, if the proxy is trusted.
+//! Who the client is behind a proxy (nginx's realip module): the address in a header, if the proxy
+//! is trusted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,24 +13,37 @@ struct Client {
     port: u16,
 }
 
-/// The ends of the connection as a trusted proxy names them; `None` = no trusted proxy names a client.
+/// The ends of the connection as a trusted proxy names them; `None` = no trusted proxy names a
+/// client.
 pub(super) fn endpoints(real_ip: &RealIp, request: &Request<'_>) -> Option<Endpoints> {
     let named = match &real_ip.header {
         RealIpHeader::ForwardedFor => "x-forwarded-for",
         RealIpHeader::Named(name) => name,
     };
-    let mut values = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(named)).map(|header| header.value);
+    let mut values = request
+        .headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(named))
+        .map(|header| header.value);
     let peer = &request.endpoints.remote_address;
     let client = match real_ip.header {
         RealIpHeader::ForwardedFor => last_untrusted(real_ip, peer, values.rev()),
         RealIpHeader::Named(_) => last_untrusted(real_ip, peer, values.next().into_iter()),
     }?;
-    Some(Endpoints { remote_address: text(client.address), remote_port: client.port, ..request.endpoints.clone() })
+    Some(Endpoints {
+        remote_address: text(client.address),
+        remote_port: client.port,
+        ..request.endpoints.clone()
+    })
 }
 
-/// From the end of the last of `values`, which begin with that: the first address, or with `real_ip_recursive` the first that is not
-/// trusted itself.
-fn last_untrusted<'a>(real_ip: &RealIp, peer: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<Client> {
+/// From the end of the last of `values`, which begin with that: the first address, or with
+/// `real_ip_recursive` the first that is not trusted itself.
+fn last_untrusted<'a>(
+    real_ip: &RealIp,
+    peer: &str,
+    values: impl Iterator<Item = &'a [u8]>,
+) -> Option<Client> {
     let mut found = None;
     for value in values {
         let goes_on = follow(real_ip, peer, value, &mut found);
@@ -40,7 +54,8 @@ fn last_untrusted<'a>(real_ip: &RealIp, peer: &str, values: impl Iterator<Item =
     found
 }
 
-/// Goes back through one list, as far as addresses are trusted; returns whether its first one is reached.
+/// Goes back through one list, as far as addresses are trusted; returns whether its first one is
+/// reached.
 fn follow(real_ip: &RealIp, peer: &str, mut list: &[u8], found: &mut Option<Client>) -> bool {
     let is_separator = |byte: &u8| matches!(byte, b' ' | b',');
     loop {
@@ -52,9 +67,19 @@ fn follow(real_ip: &RealIp, peer: &str, mut list: &[u8], found: &mut Option<Clie
             return false;
         }
         // A separator in the first place belongs to the address, as in nginx, and makes it invalid.
-        let end = list.iter().rposition(|byte| !is_separator(byte)).map_or(1, |last| last + 1).min(list.len());
-        let start = list[..end].iter().rposition(is_separator).filter(|at| *at > 0).map_or(0, |at| at + 1);
-        let Some(client) = parse(&list[start..end]) else { return false };
+        let end = list
+            .iter()
+            .rposition(|byte| !is_separator(byte))
+            .map_or(1, |last| last + 1)
+            .min(list.len());
+        let start = list[..end]
+            .iter()
+            .rposition(is_separator)
+            .filter(|at| *at > 0)
+            .map_or(0, |at| at + 1);
+        let Some(client) = parse(&list[start..end]) else {
+            return false;
+        };
         *found = Some(client);
         if start == 0 || !real_ip.recursive {
             return true;
@@ -63,7 +88,8 @@ fn follow(real_ip: &RealIp, peer: &str, mut list: &[u8], found: &mut Option<Clie
     }
 }
 
-/// Reads what nginx takes for an address, or for an address with a port: nothing more, and nothing less.
+/// Reads what nginx takes for an address, or for an address with a port: nothing more, and nothing
+/// less.
 fn parse(text: &[u8]) -> Option<Client> {
     if let Some(address) = address(text) {
         return Some(Client { address, port: 0 });
@@ -79,12 +105,22 @@ fn parse(text: &[u8]) -> Option<Client> {
         }
     };
     let is_number = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
-    let port = std::str::from_utf8(port).ok().filter(|_| is_number)?.parse().ok().filter(|port| *port > 0)?;
-    Some(Client { address: address(host)?, port })
+    let port = std::str::from_utf8(port)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
+        .filter(|port| *port > 0)?;
+    Some(Client {
+        address: address(host)?,
+        port,
+    })
 }
 
 fn address(text: &[u8]) -> Option<IpAddr> {
-    ipv4(text).map(IpAddr::V4).or_else(|| ipv6(text).map(IpAddr::V6))
+    ipv4(text)
+        .map(IpAddr::V4)
+        .or_else(|| ipv6(text).map(IpAddr::V6))
 }
 
 /// Four decimal numbers, with leading zeros or empty; not the broadcast address.
@@ -108,7 +144,8 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     (at == 3 && address != Ipv4Addr::BROADCAST).then_some(address)
 }
 
-/// Groups of hexadecimal digits. One colon may come first; `::` stands for two groups of zeros at least.
+/// Groups of hexadecimal digits. One colon may come first; `::` stands for two groups of zeros at
+/// least.
 fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     let text = text.strip_prefix(b":").unwrap_or(text);
     let mut groups: Vec<u16> = Vec::new();
@@ -152,12 +189,16 @@ fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
     <[u16; 8]>::try_from(groups).ok().map(Ipv6Addr::from)
 }
 
-/// The address as nginx writes it: like the standard library, but for those that end in an IPv4 address.
+/// The address as nginx writes it: like the standard library, but for those that end in an IPv4
+/// address.
 fn text(address: IpAddr) -> String {
     match address {
         IpAddr::V6(v6) => match v6.segments() {
             [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
-                format!("::{}", Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+                format!(
+                    "::{}",
+                    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
+                )
             }
             _ => v6.to_string(),
         },
@@ -172,9 +213,21 @@ mod tests {
 
     fn found(recursive: bool, peer: &str, lists: &[&str]) -> Option<String> {
         let network = |text: &str| Clients::Network(text.parse().expect("a network"));
-        let trusted = vec![network("10.0.0.0/8"), network("2001:db8::/32"), Clients::Unix];
-        let real_ip = RealIp { trusted, header: RealIpHeader::ForwardedFor, recursive };
-        let client = last_untrusted(&real_ip, peer, lists.iter().rev().map(|list| list.as_bytes()));
+        let trusted = vec![
+            network("10.0.0.0/8"),
+            network("2001:db8::/32"),
+            Clients::Unix,
+        ];
+        let real_ip = RealIp {
+            trusted,
+            header: RealIpHeader::ForwardedFor,
+            recursive,
+        };
+        let client = last_untrusted(
+            &real_ip,
+            peer,
+            lists.iter().rev().map(|list| list.as_bytes()),
+        );
         client.map(|Client { address, port }| format!("{} {port}", text(address)))
     }
 
@@ -182,19 +235,54 @@ mod tests {
     fn only_trusted_proxies_name_the_client() {
         for (recursive, peer, list, expected) in [
             (false, "10.0.0.1", "192.0.2.1", Some("192.0.2.1 0")),
-            (false, "10.0.0.1", "198.51.100.7, 192.0.2.1", Some("192.0.2.1 0")),
+            (
+                false,
+                "10.0.0.1",
+                "198.51.100.7, 192.0.2.1",
+                Some("192.0.2.1 0"),
+            ),
             (false, "10.0.0.1", "192.0.2.1, 10.0.0.2", Some("10.0.0.2 0")),
-            (true, "10.0.0.1", "198.51.100.7, 192.0.2.1,10.0.0.2 ,", Some("192.0.2.1 0")),
+            (
+                true,
+                "10.0.0.1",
+                "198.51.100.7, 192.0.2.1,10.0.0.2 ,",
+                Some("192.0.2.1 0"),
+            ),
             (true, "10.0.0.1", "10.0.0.3, 10.0.0.2", Some("10.0.0.3 0")),
             (true, "10.0.0.1", "nonsense, 10.0.0.2", Some("10.0.0.2 0")),
-            (true, "10.0.0.1", "192.0.2.1, nonsense, 10.0.0.2", Some("10.0.0.2 0")),
-            (true, "10.0.0.1", "192.0.2.1, ::ffff:10.0.0.3, 10.0.0.2", Some("192.0.2.1 0")),
-            (true, "10.0.0.1", "192.0.2.1:5, 10.0.0.2:6", Some("192.0.2.1 5")),
-            (true, "10.0.0.1", "192.0.2.1\t, 10.0.0.2", Some("10.0.0.2 0")),
+            (
+                true,
+                "10.0.0.1",
+                "192.0.2.1, nonsense, 10.0.0.2",
+                Some("10.0.0.2 0"),
+            ),
+            (
+                true,
+                "10.0.0.1",
+                "192.0.2.1, ::ffff:10.0.0.3, 10.0.0.2",
+                Some("192.0.2.1 0"),
+            ),
+            (
+                true,
+                "10.0.0.1",
+                "192.0.2.1:5, 10.0.0.2:6",
+                Some("192.0.2.1 5"),
+            ),
+            (
+                true,
+                "10.0.0.1",
+                "192.0.2.1\t, 10.0.0.2",
+                Some("10.0.0.2 0"),
+            ),
             (true, "10.0.0.1", "192.0.2.1, 10.0.0.2\t", None),
             (false, "10.0.0.1", "192.0.2.1:8080", Some("192.0.2.1 8080")),
             (false, "unix:", "[2001:db8::1]:80", Some("2001:db8::1 80")),
-            (false, "::ffff:10.0.0.1", "2001:db9::1", Some("2001:db9::1 0")),
+            (
+                false,
+                "::ffff:10.0.0.1",
+                "2001:db9::1",
+                Some("2001:db9::1 0"),
+            ),
             (false, "192.0.2.9", "192.0.2.1", None),
             (true, "10.0.0.1", "nonsense", None),
             (true, "10.0.0.1", "", None),
@@ -202,16 +290,33 @@ mod tests {
             (false, "10.0.0.1", ",192.0.2.1", None),
             (false, "10.0.0.1", ", 192.0.2.1", Some("192.0.2.1 0")),
         ] {
-            assert_eq!(found(recursive, peer, &[list]).as_deref(), expected, "{peer} {list}");
+            assert_eq!(
+                found(recursive, peer, &[list]).as_deref(),
+                expected,
+                "{peer} {list}"
+            );
         }
     }
 
     #[test]
     fn several_headers_are_lists_of_their_own() {
-        assert_eq!(found(true, "10.0.0.1", &["192.0.2.1", "10.0.0.2"]).as_deref(), Some("192.0.2.1 0"));
-        assert_eq!(found(false, "10.0.0.1", &["192.0.2.1", "10.0.0.2"]).as_deref(), Some("10.0.0.2 0"));
-        assert_eq!(found(true, "10.0.0.1", &["192.0.2.1, ", ""]), None, "the last one names no client");
-        assert_eq!(found(true, "10.0.0.1", &["192.0.2.1", "198.51.100.7"]).as_deref(), Some("198.51.100.7 0"));
+        assert_eq!(
+            found(true, "10.0.0.1", &["192.0.2.1", "10.0.0.2"]).as_deref(),
+            Some("192.0.2.1 0")
+        );
+        assert_eq!(
+            found(false, "10.0.0.1", &["192.0.2.1", "10.0.0.2"]).as_deref(),
+            Some("10.0.0.2 0")
+        );
+        assert_eq!(
+            found(true, "10.0.0.1", &["192.0.2.1, ", ""]),
+            None,
+            "the last one names no client"
+        );
+        assert_eq!(
+            found(true, "10.0.0.1", &["192.0.2.1", "198.51.100.7"]).as_deref(),
+            Some("198.51.100.7 0")
+        );
     }
 
     #[test]
@@ -265,7 +370,11 @@ mod tests {
             ("::1.2.3.4:5", None),
             ("localhost", None),
         ] {
-            assert_eq!(found(false, "10.0.0.1", &[value]).as_deref(), expected, "{value}");
+            assert_eq!(
+                found(false, "10.0.0.1", &[value]).as_deref(),
+                expected,
+                "{value}"
+            );
         }
     }
 }

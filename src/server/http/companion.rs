@@ -1,5 +1,5 @@
-//! What goes on beside a subscription until the connection leaves it: events of nchan, and a line in the list of those who
-//! are there.
+//! What goes on beside a subscription until the connection leaves it: events of nchan, and a line
+//! in the list of those who are there.
 
 use std::sync::Arc;
 
@@ -32,13 +32,22 @@ impl LiveCompanion {
         let charge = broker.pending_share(companion.own_bytes())?;
         let notice = |ask: Option<_>| ask.map_or(Ok(None), |ask| Notice::new(broker, ask));
         let (came, left) = (notice(notices.came)?, notice(notices.left)?);
-        let presence = companion.info.map(|(line, channels)| broker.enter(&line, channels)).transpose()?;
+        let presence = companion
+            .info
+            .map(|(line, channels)| broker.enter(&line, channels))
+            .transpose()?;
         emit(broker, companion.enqueued.as_ref());
         if let Some(came) = came {
             backend.tell(broker, came);
         }
         let left = left.map(|left| (Arc::clone(backend), left));
-        Ok(Box::new(Self { broker: broker.clone(), dequeued: companion.dequeued, left, _presence: presence, _charge: charge }))
+        Ok(Box::new(Self {
+            broker: broker.clone(),
+            dequeued: companion.dequeued,
+            left,
+            _presence: presence,
+            _charge: charge,
+        }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection: one request after the other, until it follows or ends.
 //!
-//! Memory matters here, because most connections of a broker wait: buffers exist only while there is something in them,
-//! and the machinery for requests is dropped while a connection follows.
+//! Memory matters here, because most connections of a broker wait: buffers exist only while there
+//! is something in them, and the machinery for requests is dropped while a connection follows.
 
 use std::io;
 use std::rc::Rc;
@@ -78,12 +78,33 @@ pub(super) enum Served {
 
 impl Connection {
     /// Enters a connection into its shard.
-    pub(in crate::server) fn new(shard: Shard, outlet: Outlet, place: &Rc<Place>, peer: Peer) -> Self {
+    pub(in crate::server) fn new(
+        shard: Shard,
+        outlet: Outlet,
+        place: &Rc<Place>,
+        peer: Peer,
+    ) -> Self {
         let (key, waiting) = (shard.open(), shard.broker().reservation());
         let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
-        let (has_followed, requests, log, companion, polls) = (false, 0, None, None, Remembered::default());
-        Self { shard, key, outlet, place, site, followed, peer, buffer, waiting, has_followed, requests, log, companion, polls }
+        let (has_followed, requests, log, companion, polls) =
+            (false, 0, None, None, Remembered::default());
+        Self {
+            shard,
+            key,
+            outlet,
+            place,
+            site,
+            followed,
+            peer,
+            buffer,
+            waiting,
+            has_followed,
+            requests,
+            log,
+            companion,
+            polls,
+        }
     }
 
     /// Serves the connection until it ends.
@@ -91,9 +112,16 @@ impl Connection {
     pub(in crate::server) fn run(mut self) -> impl Future<Output = ()> {
         async move {
             loop {
-                // Boxed, so that a connection that follows does not carry the state of one that serves requests.
-                let Ok(share) = self.shard.broker().requests_share() else { break };
-                let Served::Follow(following) = Box::pin(Requests::new(&mut self, share).serve()).await else { break };
+                // Boxed, so that a connection that follows does not carry the state of one that
+                // serves requests.
+                let Ok(share) = self.shard.broker().requests_share() else {
+                    break;
+                };
+                let Served::Follow(following) =
+                    Box::pin(Requests::new(&mut self, share).serve()).await
+                else {
+                    break;
+                };
                 let (outcome, may_answer_close) = self.follow(following).await;
                 if let (Some(mut log), Some(tap)) = (self.log.take(), self.outlet.take_tap()) {
                     log.followed(*tap, outcome == Outcome::Dropped);
@@ -124,7 +152,11 @@ impl Connection {
 
     /// Counts and logs why the server ends the connection, or a request of it.
     pub(super) fn record_end(&self, reason: Incident) {
-        tracing::debug!(reason = reason.name(), client = self.peer.remote_address, "a connection is ended");
+        tracing::debug!(
+            reason = reason.name(),
+            client = self.peer.remote_address,
+            "a connection is ended"
+        );
         self.shard.broker().count(reason);
     }
 
@@ -135,8 +167,8 @@ impl Connection {
         }
     }
 
-    /// Gives back what the buffer has beyond its bytes: one of which something was taken keeps all of its memory, whatever
-    /// its capacity says.
+    /// Gives back what the buffer has beyond its bytes: one of which something was taken keeps all
+    /// of its memory, whatever its capacity says.
     pub(super) fn compact(&mut self) {
         self.buffer = BytesMut::from(&self.buffer[..]);
     }
@@ -157,7 +189,8 @@ pub(super) struct Requests<'a> {
     pub(super) head_since: Option<Duration>,
     /// This is not the first request, so that waiting for it is keep-alive.
     pub(super) served_any: bool,
-    /// Memory of the request at hand while its body comes in: what was understood of its head, or the answer to it.
+    /// Memory of the request at hand while its body comes in: what was understood of its head, or
+    /// the answer to it.
     pub(super) held: usize,
     /// Of a publisher that publishes a lot.
     pub(super) busy: Business,
@@ -173,7 +206,17 @@ impl<'a> Requests<'a> {
         let served_any = connection.has_followed;
         let (out, head_since, held) = (Vec::new(), None, 0);
         let (busy, habit) = (Business::default(), Habit::default());
-        Self { connection, out, head_since, served_any, held, busy, habit, received: 0, _share: share }
+        Self {
+            connection,
+            out,
+            head_since,
+            served_any,
+            held,
+            busy,
+            habit,
+            received: 0,
+            _share: share,
+        }
     }
 
     #[allow(clippy::manual_async_fn, reason = "it would hold what it has twice")]
@@ -195,7 +238,9 @@ impl<'a> Requests<'a> {
             return Ok(Some(Served::Follow(Following::LongPoll(None))));
         }
         // A follower writes to the socket itself, so everything before it must be written.
-        if !self.out.is_empty() && (self.out.len() > MAX_UNWRITTEN_BYTES || !self.publish_comes_next()) {
+        if !self.out.is_empty()
+            && (self.out.len() > MAX_UNWRITTEN_BYTES || !self.publish_comes_next())
+        {
             self.flush_with_others().await?;
         }
         self.connection.site = self.connection.place.site();
@@ -204,17 +249,46 @@ impl<'a> Requests<'a> {
             return Ok(None);
         }
         if self.repeat_buffered() {
-            return if self.habit.is_over { self.close().await } else { Ok(None) };
+            return if self.habit.is_over {
+                self.close().await
+            } else {
+                Ok(None)
+            };
         }
         self.received = 0;
         self.connection.peer.requests = self.connection.requests + 1;
         let notes_polls = self.connection.notes_polls();
-        let Connection { site, shard, key, outlet, peer, buffer, requests, .. } = &*self.connection;
+        let Connection {
+            site,
+            shard,
+            key,
+            outlet,
+            peer,
+            buffer,
+            requests,
+            ..
+        } = &*self.connection;
         let first = Again::default();
-        let router = Router { site, shard, key: *key, outlet, requests: requests + 1, again: &first, notes_polls };
+        let router = Router {
+            site,
+            shard,
+            key: *key,
+            outlet,
+            requests: requests + 1,
+            again: &first,
+            notes_polls,
+        };
         let route = |request: &Request<'_>, length| {
-            let poll = if notes_polls { self.poll_places(request) } else { None };
-            let routed = Router { notes_polls: poll.is_some(), ..router }.route(request, length);
+            let poll = if notes_polls {
+                self.poll_places(request)
+            } else {
+                None
+            };
+            let routed = Router {
+                notes_polls: poll.is_some(),
+                ..router
+            }
+            .route(request, length);
             let places = self.places(request, length, &routed, poll);
             (routed, places)
         };
@@ -230,12 +304,21 @@ impl<'a> Requests<'a> {
                 self.served_any = true;
                 self.connection.requests += 1;
                 // Kept only where it is looked at again: many requests may wait for their bodies.
-                let head = if routed.next.needs_head() { Bytes::copy_from_slice(&self.connection.buffer[..taken]) } else { Bytes::new() };
+                let head = if routed.next.needs_head() {
+                    Bytes::copy_from_slice(&self.connection.buffer[..taken])
+                } else {
+                    Bytes::new()
+                };
                 self.connection.buffer.advance(taken);
                 self.held = head.len();
                 match routed.next {
-                    Next::Follow(following, companion) => Ok(Some(self.follow((following, companion), routed.log, routed.location))),
-                    // Boxed, so that a connection between two requests does not carry what one of them may need.
+                    Next::Follow(following, companion) => Ok(Some(self.follow(
+                        (following, companion),
+                        routed.log,
+                        routed.location,
+                    ))),
+                    // Boxed, so that a connection between two requests does not carry what one of
+                    // them may need.
                     _ => Box::pin(self.perform(routed, length, head)).await,
                 }
             }
@@ -250,7 +333,8 @@ impl<'a> Requests<'a> {
         location: LocationAddress,
     ) -> Served {
         if let Following::LongPoll(again) = &mut following {
-            self.connection.remember_poll(self.habit.coming.take(), again.take(), location);
+            self.connection
+                .remember_poll(self.habit.coming.take(), again.take(), location);
         } else {
             self.connection.polls = Remembered::default();
         }
@@ -263,24 +347,52 @@ impl<'a> Requests<'a> {
     }
 
     /// Does what was found to be done with a request.
-    pub(super) async fn perform(&mut self, routed: Routed, length: BodyLength, head: Bytes) -> Result<Option<Served>, Over> {
-        let Routed { next, connection, expects_continue, max_body, added, compression, mut log, location, page_type } = routed;
+    pub(super) async fn perform(
+        &mut self,
+        routed: Routed,
+        length: BodyLength,
+        head: Bytes,
+    ) -> Result<Option<Served>, Over> {
+        let Routed {
+            next,
+            connection,
+            expects_continue,
+            max_body,
+            added,
+            compression,
+            mut log,
+            location,
+            page_type,
+        } = routed;
         let response = match next {
-            Next::Follow(following, companion) => return Ok(Some(self.follow((following, companion), log, location))),
+            Next::Follow(following, companion) => {
+                return Ok(Some(self.follow((following, companion), log, location)));
+            }
             Next::File(job) => match Box::pin(job.answer()).await {
-                files::Answer::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+                files::Answer::Respond(response) => {
+                    self.without_body(response, length, (max_body, expects_continue))
+                        .await?
+                }
                 files::Answer::Redirect(path) => {
                     log.iter_mut().for_each(|log| log.forget());
                     return Box::pin(self.route_again(head, length, Again::redirected(path))).await;
                 }
                 files::Answer::Stream(response, found) => {
-                    let response = self.without_body(response, length, (max_body, expects_continue)).await?;
+                    let response = self
+                        .without_body(response, length, (max_body, expects_continue))
+                        .await?;
                     return Box::pin(self.stream(response, found, connection, (&added, log))).await;
                 }
             },
-            Next::Discard(again) => return Box::pin(self.discard_and_route((head, length, *again), (max_body, expects_continue))).await,
+            Next::Discard(again) => {
+                return Box::pin(
+                    self.discard_and_route((head, length, *again), (max_body, expects_continue)),
+                )
+                .await;
+            }
             Next::Prepared(bytes, keeps, again) => {
-                self.connection.remember_poll(self.habit.coming.take(), again, location);
+                self.connection
+                    .remember_poll(self.habit.coming.take(), again, location);
                 record_rendered(log.as_mut(), &bytes);
                 self.out.extend_from_slice(&bytes);
                 return if keeps { Ok(None) } else { self.close().await };
@@ -291,7 +403,13 @@ impl<'a> Requests<'a> {
                 return self.close().await;
             }
             Next::ReadBatch(batch) => {
-                let taken = Box::pin(self.take_batch(batch, length, (connection, &added, &compression, log), expects_continue)).await;
+                let taken = Box::pin(self.take_batch(
+                    batch,
+                    length,
+                    (connection, &added, &compression, log),
+                    expects_continue,
+                ))
+                .await;
                 return taken.map(|()| None);
             }
             Next::Decide(decision) => {
@@ -302,11 +420,16 @@ impl<'a> Requests<'a> {
                 }
                 match outcome? {
                     Ok(served) => return Ok(served),
-                    Err(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+                    Err(response) => {
+                        self.without_body(response, length, (max_body, expects_continue))
+                            .await?
+                    }
                 }
             }
             Next::PassOn(ask) => {
-                let outcome = Box::pin(self.pass_on(*ask, (head, length), (max_body, expects_continue))).await;
+                let outcome =
+                    Box::pin(self.pass_on(*ask, (head, length), (max_body, expects_continue)))
+                        .await;
                 if !matches!(outcome, Ok(Err(_))) {
                     log.iter_mut().for_each(|log| log.forget());
                 }
@@ -317,28 +440,52 @@ impl<'a> Requests<'a> {
             }
             Next::Read(plan, max_body, asking) => {
                 let log = log.as_deref_mut();
-                self.publish((plan, asking), length, (max_body, expects_continue), (connection, &added, log)).await?
+                self.publish(
+                    (plan, asking),
+                    length,
+                    (max_body, expects_continue),
+                    (connection, &added, log),
+                )
+                .await?
             }
             Next::List(listing) => {
-                let has_no_body = self.discard_body(length, (max_body, expects_continue)).await?;
+                let has_no_body = self
+                    .discard_body(length, (max_body, expects_continue))
+                    .await?;
                 match Box::pin(self.list(*listing, &added, compression.clone())).await? {
                     Ok(list) => {
                         let keep_alive = connection.keep_alive && has_no_body;
-                        return Box::pin(self.send_list(list, response::Connection { keep_alive, ..connection }, log)).await;
+                        return Box::pin(self.send_list(
+                            list,
+                            response::Connection {
+                                keep_alive,
+                                ..connection
+                            },
+                            log,
+                        ))
+                        .await;
                     }
                     Err(response) if has_no_body => response,
                     Err(response) => response.closing(),
                 }
             }
-            Next::Respond(response) => self.without_body(response, length, (max_body, expects_continue)).await?,
+            Next::Respond(response) => {
+                self.without_body(response, length, (max_body, expects_continue))
+                    .await?
+            }
             Next::Page(method, target) => {
                 let response = Box::pin(pages::answer(&method, &target)).await;
-                self.without_body(response, length, (max_body, expects_continue)).await?
+                self.without_body(response, length, (max_body, expects_continue))
+                    .await?
             }
         };
         let status = response.status.0;
         let response = response.with_page_type(page_type);
-        let response = if added.is_empty() { response } else { response.with_headers(added.of(status)) };
+        let response = if added.is_empty() {
+            response
+        } else {
+            response.with_headers(added.of(status))
+        };
         let response = compression.apply(response, connection.is_head);
         self.answer(response, connection, log).await
     }
@@ -368,17 +515,32 @@ impl<'a> Requests<'a> {
         })
     }
 
-    /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where that takes too much.
-    async fn without_body(&mut self, response: Response, length: BodyLength, (max_body, expects): (u64, bool)) -> Result<Response, Over> {
+    /// Gets rid of a body that nobody wants, so that the next request can be read; or closes, where
+    /// that takes too much.
+    async fn without_body(
+        &mut self,
+        response: Response,
+        length: BodyLength,
+        (max_body, expects): (u64, bool),
+    ) -> Result<Response, Over> {
         if response.close {
             return Ok(response);
         }
         self.held = response.own_bytes();
-        Ok(if self.discard_body(length, (max_body, expects)).await? { response } else { response.closing() })
+        Ok(if self.discard_body(length, (max_body, expects)).await? {
+            response
+        } else {
+            response.closing()
+        })
     }
 
-    /// As [`Requests::without_body`], before there is a response: whether the next request can be read.
-    async fn discard_body(&mut self, length: BodyLength, (max_body, expects): (u64, bool)) -> Result<bool, Over> {
+    /// As [`Requests::without_body`], before there is a response: whether the next request can be
+    /// read.
+    async fn discard_body(
+        &mut self,
+        length: BodyLength,
+        (max_body, expects): (u64, bool),
+    ) -> Result<bool, Over> {
         if length == BodyLength::None {
             return Ok(true);
         }
@@ -386,7 +548,11 @@ impl<'a> Requests<'a> {
         if expects && self.connection.buffer.is_empty() {
             return Ok(false);
         }
-        let most = if max_body == 0 { LINGER_BYTES as u64 } else { max_body };
+        let most = if max_body == 0 {
+            LINGER_BYTES as u64
+        } else {
+            max_body
+        };
         Ok(self.read_body(length, most, false).await?.is_ok())
     }
 

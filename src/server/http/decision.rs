@@ -1,4 +1,5 @@
-//! What has to be found out before a request can be answered: whether a password is right, and what back-ends say.
+//! What has to be found out before a request can be answered: whether a password is right, and what
+//! back-ends say.
 //!
 //! The request is routed again with what came of it.
 
@@ -38,17 +39,25 @@ pub(super) struct Again {
 impl Again {
     /// A request that was led to this path.
     pub(super) fn redirected(path: Vec<u8>) -> Self {
-        Self { redirected: Some(path), ..Self::default() }
+        Self {
+            redirected: Some(path),
+            ..Self::default()
+        }
     }
 
     /// What came of checking its password against this file.
     pub(super) fn verdict(&self, users: &Path) -> Option<Verdict> {
-        self.checked.as_ref().filter(|(file, _)| file == users).map(|(_, verdict)| *verdict)
+        self.checked
+            .as_ref()
+            .filter(|(file, _)| file == users)
+            .map(|(_, verdict)| *verdict)
     }
 
     /// What came of asking about the request as these settings demand.
     pub(super) fn inquired(&self, settings: &Arc<AuthRequest>) -> Option<&AuthRequestResult> {
-        self.inquired.as_deref().filter(|result| Arc::ptr_eq(&result.settings, settings))
+        self.inquired
+            .as_deref()
+            .filter(|result| Arc::ptr_eq(&result.settings, settings))
     }
 }
 
@@ -69,9 +78,13 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// Finds the answer: with it the request is routed again, or rejected; `None` = the connection is closed without a response.
+    /// Finds the answer: with it the request is routed again, or rejected; `None` = the connection
+    /// is closed without a response.
     pub(super) async fn find(self, backend: &Backend) -> Result<Again, Option<Response>> {
-        let Self { question, mut again } = self;
+        let Self {
+            question,
+            mut again,
+        } = self;
         match question {
             Question::Password(credentials) => {
                 let users = credentials.users.clone();

@@ -1,5 +1,5 @@
-//! Files beside the endpoints: `root`, `alias` and `index`, as nginx's static module answers them. Reading, ranges and
-//! their bodies are `tower-http`'s.
+//! Files beside the endpoints: `root`, `alias` and `index`, as nginx's static module answers them.
+//! Reading, ranges and their bodies are `tower-http`'s.
 //!
 //! | request | answer |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | POST of a file, any other method | 405 |
 //! | anything else | 404; 403 where the system refuses |
 //!
-//! The path of a request is decoded and has no `..` left. Symbolic links are followed, as nginx does by default. Of several
-//! ranges in one request none is served: the answer is the whole file.
+//! The path of a request is decoded and has no `..` left. Symbolic links are followed, as nginx
+//! does by default. Of several ranges in one request none is served: the answer is the whole file.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -80,7 +80,11 @@ pub(super) struct Found {
 
 impl Job {
     /// The job of a request at a location with files; `None` = it has none.
-    pub(super) fn new(settings: &LocationSettings, request: &Request<'_>, variables: &dyn Variables) -> Option<Box<Self>> {
+    pub(super) fn new(
+        settings: &LocationSettings,
+        request: &Request<'_>,
+        variables: &dyn Variables,
+    ) -> Option<Box<Self>> {
         let root = settings.web.root.as_ref()?;
         let path = root.file(&request.path, variables);
         let header = |name| request.header(name).map(<[u8]>::to_vec);
@@ -93,7 +97,12 @@ impl Job {
         Some(Box::new(Self {
             path,
             uri: request.path.to_vec(),
-            indexes: settings.web.index.iter().map(|index| index.evaluate(variables).into_owned()).collect(),
+            indexes: settings
+                .web
+                .index
+                .iter()
+                .map(|index| index.evaluate(variables).into_owned())
+                .collect(),
             content_type: settings.types.of(&request.path),
             is_allowed: matches!(request.method, "GET" | "HEAD" | "POST"),
             is_post: request.method == "POST",
@@ -127,7 +136,9 @@ impl Job {
         }
         match tokio::fs::metadata(&self.path).await {
             Ok(found) if found.is_dir() => Answer::Respond(self.redirection),
-            Ok(found) if found.is_file() && self.is_post => Answer::Respond(Response::error_page(Status::NOT_ALLOWED)),
+            Ok(found) if found.is_file() && self.is_post => {
+                Answer::Respond(Response::error_page(Status::NOT_ALLOWED))
+            }
             Ok(found) if found.is_file() => self.file(&found).await,
             Ok(_) => Answer::Respond(Response::error_page(Status::NOT_FOUND)),
             Err(error) => Answer::Respond(refused(&error)),
@@ -139,11 +150,15 @@ impl Job {
             return Answer::Respond(Response::error_page(Status::NOT_ALLOWED));
         }
         for name in &self.indexes {
-            // An index that begins with a slash is a path of its own, which must exist, too; it is not looked for.
+            // An index that begins with a slash is a path of its own, which must exist, too; it is
+            // not looked for.
             if name.starts_with(b"/") {
                 return Answer::Redirect(name.clone());
             }
-            if tokio::fs::metadata(self.path.join(OsStr::from_bytes(name))).await.is_ok() {
+            if tokio::fs::metadata(self.path.join(OsStr::from_bytes(name)))
+                .await
+                .is_ok()
+            {
                 return Answer::Redirect([&self.uri[..], name].concat());
             }
         }
@@ -155,7 +170,10 @@ impl Job {
     }
 
     async fn file(self, found: &Metadata) -> Answer {
-        let (modified, etag) = (u64::try_from(found.mtime()).unwrap_or(0), format!("\"{:x}-{:x}\"", found.mtime(), found.len()));
+        let (modified, etag) = (
+            u64::try_from(found.mtime()).unwrap_or(0),
+            format!("\"{:x}-{:x}\"", found.mtime(), found.len()),
+        );
         let last_modified = http_date(modified);
         let head = |status, headers: String| Response {
             content_type: Some(self.content_type.clone()),
@@ -163,11 +181,26 @@ impl Job {
             ..Response::header_only(status, headers.into_bytes())
         };
         // Without a tag no condition about tags can hold.
-        let etag = if self.web.without_etag { String::new() } else { etag };
-        let etag_line = if etag.is_empty() { String::new() } else { format!("ETag: {etag}\r\n") };
-        if let Some(status) = self.conditions.status(&etag, (&last_modified, modified), self.web.unmodified) {
+        let etag = if self.web.without_etag {
+            String::new()
+        } else {
+            etag
+        };
+        let etag_line = if etag.is_empty() {
+            String::new()
+        } else {
+            format!("ETag: {etag}\r\n")
+        };
+        if let Some(status) =
+            self.conditions
+                .status(&etag, (&last_modified, modified), self.web.unmodified)
+        {
             return Answer::Respond(match status {
-                Status::NOT_MODIFIED => Response { content_type: None, bodiless: true, ..head(status, etag_line) },
+                Status::NOT_MODIFIED => Response {
+                    content_type: None,
+                    bodiless: true,
+                    ..head(status, etag_line)
+                },
                 status => Response::error_page(status),
             });
         }
@@ -181,32 +214,66 @@ impl Job {
         let lines = String::from_utf8_lossy(decision.lines());
         let mut request = HttpRequest::builder().method(if self.is_head { "HEAD" } else { "GET" });
         // Of what is compressed there are no ranges.
-        if let (None, Some(range)) =
-            (decision.level, self.conditions.wanted_range(&etag, &last_modified).filter(|_| self.web.max_ranges != Some(0)))
-        {
+        if let (None, Some(range)) = (
+            decision.level,
+            self.conditions
+                .wanted_range(&etag, &last_modified)
+                .filter(|_| self.web.max_ranges != Some(0)),
+        ) {
             request = request.header(header::RANGE, range);
         }
-        let Ok(request) = request.body(Body::empty()) else { return Answer::Respond(Response::error_page(Status::BAD_REQUEST)) };
+        let Ok(request) = request.body(Body::empty()) else {
+            return Answer::Respond(Response::error_page(Status::BAD_REQUEST));
+        };
         let Ok(served) = ServeFile::new(&self.path).oneshot(request).await;
-        let content_range = served.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let length = served.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let range_line = content_range.map(|range| format!("Content-Range: {range}\r\n")).unwrap_or_default();
+        let content_range = served
+            .headers()
+            .get(header::CONTENT_RANGE)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let length = served
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let range_line = content_range
+            .map(|range| format!("Content-Range: {range}\r\n"))
+            .unwrap_or_default();
         match (served.status().as_u16(), length) {
             (200, Some(length)) => {
                 let headers = if decision.level.is_some() {
                     let weak = if etag.is_empty() { "" } else { "W/" };
                     etag_line.replacen("\"", &format!("{weak}\""), 1) + &lines
                 } else {
-                    let ranges = if self.web.max_ranges == Some(0) { "" } else { "Accept-Ranges: bytes\r\n" };
+                    let ranges = if self.web.max_ranges == Some(0) {
+                        ""
+                    } else {
+                        "Accept-Ranges: bytes\r\n"
+                    };
                     format!("{etag_line}{lines}{ranges}")
                 };
-                Answer::Stream(head(Status::OK, headers), Found { length, body: Body::new(served.into_body()), level: decision.level })
+                Answer::Stream(
+                    head(Status::OK, headers),
+                    Found {
+                        length,
+                        body: Body::new(served.into_body()),
+                        level: decision.level,
+                    },
+                )
             }
             (206, Some(length)) => {
-                let found = Found { length, body: Body::new(served.into_body()), level: None };
-                Answer::Stream(head(Status(206), format!("{etag_line}{lines}{range_line}")), found)
+                let found = Found {
+                    length,
+                    body: Body::new(served.into_body()),
+                    level: None,
+                };
+                Answer::Stream(
+                    head(Status(206), format!("{etag_line}{lines}{range_line}")),
+                    found,
+                )
             }
-            (416, _) => Answer::Respond(Response::error_page(Status(416)).with_headers(range_line.as_bytes())),
+            (416, _) => Answer::Respond(
+                Response::error_page(Status(416)).with_headers(range_line.as_bytes()),
+            ),
             // It went away meanwhile.
             _ => Answer::Respond(Response::error_page(Status::NOT_FOUND)),
         }
@@ -214,30 +281,57 @@ impl Job {
 }
 
 impl Conditions {
-    /// 304 or 412, if one of them is the answer (nginx's conditional filter, `if_modified_since exact`).
-    fn status(&self, etag: &str, (last_modified, modified): (&str, u64), unmodified: Unmodified) -> Option<Status> {
+    /// 304 or 412, if one of them is the answer (nginx's conditional filter,
+    /// `if_modified_since exact`).
+    fn status(
+        &self,
+        etag: &str,
+        (last_modified, modified): (&str, u64),
+        unmodified: Unmodified,
+    ) -> Option<Status> {
         let same = |header: &[u8]| match unmodified {
             Unmodified::Never => false,
             Unmodified::Exact => header == last_modified.as_bytes(),
-            Unmodified::Before => crate::message::parse_http_date(header).is_some_and(|time| modified <= time),
+            Unmodified::Before => {
+                crate::message::parse_http_date(header).is_some_and(|time| modified <= time)
+            }
         };
-        let is_later = |header: &Vec<u8>| crate::message::parse_http_date(header).is_some_and(|time| modified > time);
-        if self.if_unmodified_since.as_ref().is_some_and(is_later) || self.if_match.as_ref().is_some_and(|tags| !has_tag(tags, etag, false))
+        let is_later = |header: &Vec<u8>| {
+            crate::message::parse_http_date(header).is_some_and(|time| modified > time)
+        };
+        if self.if_unmodified_since.as_ref().is_some_and(is_later)
+            || self
+                .if_match
+                .as_ref()
+                .is_some_and(|tags| !has_tag(tags, etag, false))
         {
             return Some(Status(412));
         }
         if self.if_modified_since.is_none() && self.if_none_match.is_none() {
             return None;
         }
-        let is_new = self.if_modified_since.as_deref().is_some_and(|header| !same(header))
-            || self.if_none_match.as_ref().is_some_and(|tags| !has_tag(tags, etag, true));
+        let is_new = self
+            .if_modified_since
+            .as_deref()
+            .is_some_and(|header| !same(header))
+            || self
+                .if_none_match
+                .as_ref()
+                .is_some_and(|tags| !has_tag(tags, etag, true));
         (!is_new).then_some(Status::NOT_MODIFIED)
     }
 
     /// The range, unless it is for another version of the file, or one of several.
     fn wanted_range(&self, etag: &str, last_modified: &str) -> Option<&[u8]> {
-        let range = self.range.as_deref().filter(|range| range.get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes=")))?;
-        let is_same = self.if_range.as_deref().is_none_or(|wanted| wanted == etag.as_bytes() || wanted == last_modified.as_bytes());
+        let range = self.range.as_deref().filter(|range| {
+            range
+                .get(..6)
+                .is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes="))
+        })?;
+        let is_same = self
+            .if_range
+            .as_deref()
+            .is_none_or(|wanted| wanted == etag.as_bytes() || wanted == last_modified.as_bytes());
         (is_same && !range.contains(&b',')).then_some(range)
     }
 }
@@ -245,10 +339,17 @@ impl Conditions {
 /// Whether `tag` is in the list of a header; `weak` = weak tags count, too.
 fn has_tag(tags: &[u8], tag: &str, weak: bool) -> bool {
     tags == b"*"
-        || tags.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|known| {
-            let known = if weak { known.strip_prefix(b"W/").unwrap_or(known) } else { known };
-            !tag.is_empty() && known == tag.as_bytes()
-        })
+        || tags
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|known| {
+                let known = if weak {
+                    known.strip_prefix(b"W/").unwrap_or(known)
+                } else {
+                    known
+                };
+                !tag.is_empty() && known == tag.as_bytes()
+            })
 }
 
 /// What the system's refusal to open a file is in HTTP.

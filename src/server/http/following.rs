@@ -12,8 +12,9 @@ use crate::server::fanout::{Ending, FollowerEvent, Outcome};
 use crate::server::subscriber::websocket::Publishing;
 use crate::server::subscriber::websocket::inbound::{Event, Inbound};
 
-/// Most bytes of requests that a client may send ahead while it waits for a long-poll answer; with more the connection
-/// ends. (They cannot be left in the socket, where they would hide that the client went away.)
+/// Most bytes of requests that a client may send ahead while it waits for a long-poll answer; with
+/// more the connection ends. (They cannot be left in the socket, where they would hide that the
+/// client went away.)
 const MAX_PIPELINED_BYTES: usize = 16 * 1024;
 
 /// Most bytes of a message that may come before a client answers that its websocket was closed.
@@ -56,10 +57,17 @@ impl Incoming {
             Following::Stream => Incoming::Ignore,
             Following::LongPoll(_) => Incoming::KeepRequests,
             Following::Interruptible => Incoming::EndWait(came),
-            Following::Socket(socket, upstream) => Incoming::Socket(Box::new(OpenSocket::new(socket, upstream))),
+            Following::Socket(socket, upstream) => {
+                Incoming::Socket(Box::new(OpenSocket::new(socket, upstream)))
+            }
             Following::WebSocket(publishing) => {
                 let inbound = publishing.inbound();
-                Incoming::Frames(Box::new(WebSocket { inbound, publishing, arriving: ArrivingMessage::default(), is_over: false }))
+                Incoming::Frames(Box::new(WebSocket {
+                    inbound,
+                    publishing,
+                    arriving: ArrivingMessage::default(),
+                    is_over: false,
+                }))
             }
         }
     }
@@ -84,7 +92,8 @@ impl Incoming {
 }
 
 impl Connection {
-    /// Follows until the subscription ends; tells whether the client is to answer a websocket's close.
+    /// Follows until the subscription ends; tells whether the client is to answer a websocket's
+    /// close.
     ///
     /// Every follower has such a future for as long as it follows, so that little is kept in it.
     pub(super) fn follow(&mut self, following: Following) -> impl Future<Output = (Outcome, bool)> {
@@ -93,11 +102,16 @@ impl Connection {
         self.compact();
         let mut requests = self.buffer.len();
         let mut is_told = false;
-        let logged = self.log.as_ref().map(|log| self.shard.broker().pending_share(log.kept_bytes())).transpose();
+        let logged = self
+            .log
+            .as_ref()
+            .map(|log| self.shard.broker().pending_share(log.kept_bytes()))
+            .transpose();
         async move {
             let outcome = loop {
                 match &mut incoming {
-                    // Requests that came with the one that follows are served afterwards, as nginx does.
+                    // Requests that came with the one that follows are served afterwards, as nginx
+                    // does.
                     Incoming::Ignore if self.buffer.len() > requests => {
                         self.buffer.truncate(requests);
                         self.compact();
@@ -147,19 +161,24 @@ impl Connection {
             if outcome == Outcome::Dropped {
                 self.outlet.reset_on_close();
             }
-            (outcome, outcome == Outcome::Closed && incoming.may_answer_close())
+            (
+                outcome,
+                outcome == Outcome::Closed && incoming.may_answer_close(),
+            )
         }
     }
 
-    /// Lets the client of a websocket that was closed from here answer that (RFC 6455, section 7.1.1): an answer that comes to a
-    /// closed connection resets it, and the client takes that for an unclean end. What it sends before is thrown away. When the
-    /// server ends, nobody waits.
+    /// Lets the client of a websocket that was closed from here answer that (RFC 6455, section
+    /// 7.1.1): an answer that comes to a closed connection resets it, and the client takes that for
+    /// an unclean end. What it sends before is thrown away. When the server ends, nobody waits.
     pub(super) async fn await_answer_to_close(&mut self) {
         let mut inbound = Inbound::default();
-        self.linger(|connection| connection.goes_on_without_answer(&mut inbound)).await;
+        self.linger(|connection| connection.goes_on_without_answer(&mut inbound))
+            .await;
     }
 
-    /// Throws away what came but for the answer to a close, or what cannot be understood: false then.
+    /// Throws away what came but for the answer to a close, or what cannot be understood: false
+    /// then.
     fn goes_on_without_answer(&mut self, inbound: &mut Inbound) -> bool {
         while let Some(event) = inbound.next(&mut self.buffer, MAX_BYTES_BEFORE_CLOSE) {
             if matches!(event, Event::Close(_)) {
@@ -199,7 +218,11 @@ impl Connection {
                 None => break,
                 Some(Event::Text(text)) => {
                     completed_any = true;
-                    if websocket.publishing.publish(self.shard.broker(), text).is_err() {
+                    if websocket
+                        .publishing
+                        .publish(self.shard.broker(), text)
+                        .is_err()
+                    {
                         self.hang_up(websocket, Vec::new());
                     }
                 }
@@ -213,13 +236,27 @@ impl Connection {
         if self.buffer.len() < came {
             self.compact();
         }
-        let pending = if websocket.is_over { 0 } else { self.buffer.len() + websocket.inbound.pending_bytes() };
+        let pending = if websocket.is_over {
+            0
+        } else {
+            self.buffer.len() + websocket.inbound.pending_bytes()
+        };
         self.limit_arrival(&mut websocket.arriving, pending, completed_any);
     }
 
-    /// Sets the time within which more has to come of a websocket message of which `pending` bytes are here, if any came.
-    pub(super) fn limit_arrival(&self, arriving: &mut ArrivingMessage, pending: usize, completed_any: bool) {
-        let before = if completed_any { ArrivingMessage::default() } else { *arriving };
+    /// Sets the time within which more has to come of a websocket message of which `pending` bytes
+    /// are here, if any came.
+    pub(super) fn limit_arrival(
+        &self,
+        arriving: &mut ArrivingMessage,
+        pending: usize,
+        completed_any: bool,
+    ) {
+        let before = if completed_any {
+            ArrivingMessage::default()
+        } else {
+            *arriving
+        };
         if pending == 0 {
             if arriving.take().is_some() {
                 self.shard.expect_more(self.key, None);
@@ -227,7 +264,8 @@ impl Connection {
         } else if before.pending() != pending {
             let now = self.shard.served_time();
             *arriving = before.of(pending, now);
-            self.shard.expect_more(self.key, arriving.left(now, &self.site.limits));
+            self.shard
+                .expect_more(self.key, arriving.left(now, &self.site.limits));
         }
     }
 

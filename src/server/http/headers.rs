@@ -1,4 +1,5 @@
-//! What the headers of a request mean together: which may occur once, which are joined, and what they say of the body and the connection.
+//! What the headers of a request mean together: which may occur once, which are joined, and what
+//! they say of the body and the connection.
 
 use httparse::Header;
 
@@ -10,14 +11,17 @@ pub(super) enum BodyLength {
     Chunked,
 }
 
-/// Gives back to the values the tabs that `httparse` takes from both ends: nginx leaves them, so that a rule can see them.
+/// Gives back to the values the tabs that `httparse` takes from both ends: nginx leaves them, so
+/// that a rule can see them.
 pub(super) fn restore_tabs<'a>(head: &'a [u8], headers: &mut [Header<'a>]) {
     if memchr::memchr(b'\t', head).is_none() {
         return;
     }
     for header in headers {
         let name_end = header.name.as_ptr() as usize + header.name.len() - head.as_ptr() as usize;
-        let Some(rest) = head.get(name_end + 1..) else { continue };
+        let Some(rest) = head.get(name_end + 1..) else {
+            continue;
+        };
         let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
         header.value = trim_spaces(line.strip_suffix(b"\r").unwrap_or(line));
     }
@@ -25,8 +29,14 @@ pub(super) fn restore_tabs<'a>(head: &'a [u8], headers: &mut [Header<'a>]) {
 
 fn trim_spaces(text: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| *byte == b' ';
-    let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
-    let end = text.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    let start = text
+        .iter()
+        .position(|byte| !is_space(byte))
+        .unwrap_or(text.len());
+    let end = text
+        .iter()
+        .rposition(|byte| !is_space(byte))
+        .map_or(start, |last| last + 1);
     &text[start..end]
 }
 
@@ -40,7 +50,10 @@ pub(super) struct Joined {
 impl Joined {
     pub(super) fn of(headers: &[Header<'_>]) -> Self {
         let joined = |name: &str, separator: &[u8]| {
-            let mut values = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
+            let mut values = headers
+                .iter()
+                .filter(|header| header.name.eq_ignore_ascii_case(name))
+                .map(|header| header.value);
             let (first, second) = (values.next()?, values.next()?);
             let mut text = [first, separator, second].concat();
             for value in values {
@@ -49,12 +62,15 @@ impl Joined {
             }
             Some(text)
         };
-        Self { cookie: joined("cookie", b"; "), forwarded_for: joined("x-forwarded-for", b", ") }
+        Self {
+            cookie: joined("cookie", b"; "),
+            forwarded_for: joined("x-forwarded-for", b", "),
+        }
     }
 }
 
-/// The headers that may occur once, as far as they are looked at here. These are nginx's: another value in the second one would be
-/// seen by others behind or in front.
+/// The headers that may occur once, as far as they are looked at here. These are nginx's: another
+/// value in the second one would be seen by others behind or in front.
 #[derive(Default)]
 pub(super) struct UniqueHeaders<'a> {
     pub(super) host: Option<&'a [u8]>,
@@ -67,7 +83,9 @@ impl<'a> UniqueHeaders<'a> {
         let mut unique = Self::default();
         let mut seen = 0_u16;
         for header in headers {
-            let Some(number) = unique_number(header.name) else { continue };
+            let Some(number) = unique_number(header.name) else {
+                continue;
+            };
             if seen & (1 << number) != 0 {
                 return Err(400);
             }
@@ -82,19 +100,26 @@ impl<'a> UniqueHeaders<'a> {
         Ok(unique)
     }
 
-    /// The length of the body (RFC 9112, section 6.3). Whatever two readers could understand differently is rejected.
+    /// The length of the body (RFC 9112, section 6.3). Whatever two readers could understand
+    /// differently is rejected.
     pub(super) fn body_length(&self, minor_version: u8) -> Result<BodyLength, u16> {
         match (self.content_length, self.transfer_encoding) {
             (None, None) => Ok(BodyLength::None),
             (Some(_), Some(_)) => Err(400),
-            (Some(digits), None) if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) => Err(400),
+            (Some(digits), None) if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) => {
+                Err(400)
+            }
             (Some(digits), None) => {
-                let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                let number = std::str::from_utf8(digits)
+                    .ok()
+                    .and_then(|digits| digits.parse().ok());
                 // More than 64 bits is more than any limit.
                 Ok(BodyLength::Bytes(number.unwrap_or(u64::MAX)))
             }
             (None, Some(_)) if minor_version == 0 => Err(400),
-            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => {
+                Ok(BodyLength::Chunked)
+            }
             (None, Some(_)) => Err(501),
         }
     }
@@ -116,12 +141,18 @@ const UNIQUE_HEADERS: [&str; 11] = [
 ];
 
 fn unique_number(name: &str) -> Option<usize> {
-    UNIQUE_HEADERS.iter().position(|unique| unique.len() == name.len() && unique.eq_ignore_ascii_case(name))
+    UNIQUE_HEADERS
+        .iter()
+        .position(|unique| unique.len() == name.len() && unique.eq_ignore_ascii_case(name))
 }
 
 pub(super) fn keeps_alive(headers: &[Header<'_>], minor_version: u8) -> bool {
-    let connection = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("connection"));
-    let mut tokens = connection.flat_map(|header| header.value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let connection = headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("connection"));
+    let mut tokens = connection
+        .flat_map(|header| header.value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
     if minor_version == 0 {
         tokens.any(|token| token.eq_ignore_ascii_case(b"keep-alive"))
     } else {

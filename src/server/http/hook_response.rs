@@ -1,4 +1,5 @@
-//! Responses of hooks: what came from a back-end or from a `return`, and what of it goes to the client.
+//! Responses of hooks: what came from a back-end or from a `return`, and what of it goes to the
+//! client.
 
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ pub(super) struct Returned {
     pub(super) has_text: bool,
 }
 
-/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that pushctl writes itself.
+/// Headers that belong to a connection (RFC 9110, section 7.6.1), and those that pushctl writes
+/// itself.
 const OWN_HEADERS: [&str; 10] = [
     "connection",
     "content-length",
@@ -66,11 +68,14 @@ impl HookResponse {
         self.response_headers.ignores_redirect
     }
 
-    /// Nothing of it can follow on its connection. A server that announces a body where there must be none may send it.
+    /// Nothing of it can follow on its connection. A server that announces a body where there must
+    /// be none may send it.
     pub(super) fn ends_where_expected(&self) -> bool {
         let has_no_body = matches!(self.status, 204 | 304);
-        let announces_body =
-            self.header("transfer-encoding").is_some() || self.header("content-length").is_some_and(|length| length != b"0");
+        let announces_body = self.header("transfer-encoding").is_some()
+            || self
+                .header("content-length")
+                .is_some_and(|length| length != b"0");
         !(has_no_body && announces_body)
     }
 
@@ -81,12 +86,18 @@ impl HookResponse {
 
     /// Its content type.
     pub(super) fn content_type(&self) -> Option<Bytes> {
-        self.headers.get(CONTENT_TYPE).map(|value| Bytes::copy_from_slice(value.as_bytes()))
+        self.headers
+            .get(CONTENT_TYPE)
+            .map(|value| Bytes::copy_from_slice(value.as_bytes()))
     }
 
     /// The answer as one to the client.
     pub(super) fn response(&self) -> Response {
-        if let Some(Returned { response: Some(response), .. }) = &self.returned {
+        if let Some(Returned {
+            response: Some(response),
+            ..
+        }) = &self.returned
+        {
             return response.clone();
         }
         let mut lines = Vec::new();
@@ -112,15 +123,28 @@ impl HookResponse {
         })
     }
 
-    /// What nginx keeps of the headers when the response leads to another location (`X-Accel-Redirect`).
+    /// What nginx keeps of the headers when the response leads to another location
+    /// (`X-Accel-Redirect`).
     pub(super) fn kept(&self) -> KeptHeaders {
-        const KEPT: [&str; 5] = ["set-cookie", "content-disposition", "cache-control", "expires", "accept-ranges"];
+        const KEPT: [&str; 5] = [
+            "set-cookie",
+            "content-disposition",
+            "cache-control",
+            "expires",
+            "accept-ranges",
+        ];
         let mut lines = Vec::new();
-        for RawHeader { name, value } in self.raw_headers.iter().filter(|header| KEPT.contains(&header.name.to_ascii_lowercase().as_str()))
+        for RawHeader { name, value } in self
+            .raw_headers
+            .iter()
+            .filter(|header| KEPT.contains(&header.name.to_ascii_lowercase().as_str()))
         {
             push_line(format!("{name}: ").as_bytes(), value, &mut lines);
         }
-        KeptHeaders { lines, content_type: self.content_type() }
+        KeptHeaders {
+            lines,
+            content_type: self.content_type(),
+        }
     }
 }
 
@@ -151,15 +175,26 @@ impl KeptHeaders {
 
 /// A header, if it is one.
 pub(super) fn header(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
-    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+    Some((
+        HeaderName::from_bytes(name).ok()?,
+        HeaderValue::from_bytes(value).ok()?,
+    ))
 }
 
-/// Whether a header of the client goes to the back-end. One with an underscore does not, as in nginx: to CGI and its like
-/// it is the same as one with a hyphen, which `proxy_set_header` may have set.
+/// Whether a header of the client goes to the back-end. One with an underscore does not, as in
+/// nginx: to CGI and its like it is the same as one with a hyphen, which `proxy_set_header` may
+/// have set.
 pub(super) fn is_passed(name: &str) -> bool {
-    let is_own = OWN_HEADERS.iter().any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    is_plain && !is_own && !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("expect")
+    let is_own = OWN_HEADERS
+        .iter()
+        .any(|own| *own != "content-type" && *own != "date" && own.eq_ignore_ascii_case(name));
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_plain
+        && !is_own
+        && !name.eq_ignore_ascii_case("host")
+        && !name.eq_ignore_ascii_case("expect")
 }
 
 #[cfg(test)]
@@ -175,7 +210,9 @@ mod tests {
             (304, "transfer-encoding", "chunked", false),
             (200, "content-length", "5", true),
         ] {
-            let headers = header(name.as_bytes(), value.as_bytes()).into_iter().collect();
+            let headers = header(name.as_bytes(), value.as_bytes())
+                .into_iter()
+                .collect();
             let response = HookResponse {
                 status,
                 headers,
@@ -184,7 +221,11 @@ mod tests {
                 response_headers: Arc::default(),
                 returned: None,
             };
-            assert_eq!(response.ends_where_expected(), expected, "{status} {name}: {value}");
+            assert_eq!(
+                response.ends_where_expected(),
+                expected,
+                "{status} {name}: {value}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and what the answer means.
+//! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and
+//! what the answer means.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +17,9 @@ use super::rewriting::{Answering, Destination, Start};
 use super::route::{Next, Routed, Router};
 use super::web;
 use crate::server::config::web::Gate;
-use crate::server::config::{Captures, Expression, Frame, LocationSettings, NchanSettings, Variables};
+use crate::server::config::{
+    Captures, Expression, Frame, LocationSettings, NchanSettings, Variables,
+};
 use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
@@ -28,7 +31,8 @@ use crate::server::response::{Response, Status};
 /// Clients choose such values, so that they must not fill the log.
 static RARELY: Rarely = Rarely::new();
 
-/// Most questions about a request that a back-end has redirected: its password, `auth_request`, a hook.
+/// Most questions about a request that a back-end has redirected: its password, `auth_request`, a
+/// hook.
 const MAX_DECISIONS: usize = 6;
 
 /// Whether a request may go on.
@@ -45,20 +49,36 @@ pub(super) struct Notices {
 }
 
 /// The variables of a request for its hooks.
-pub(super) fn values(settings: &NchanSettings, variables: &dyn Variables, wanted: Wanted) -> Values {
-    let expressions = if matches!(wanted, Wanted::Subscribe(_)) { &settings.subscriber_ids } else { &settings.publisher_ids };
+pub(super) fn values(
+    settings: &NchanSettings,
+    variables: &dyn Variables,
+    wanted: Wanted,
+) -> Values {
+    let expressions = if matches!(wanted, Wanted::Subscribe(_)) {
+        &settings.subscriber_ids
+    } else {
+        &settings.publisher_ids
+    };
     let named = crate::server::dialect::nchan::channels(settings, expressions, variables);
     let id = message_id::of_request(settings, variables).ok().flatten();
     let position = id.map_or_else(|| "0:0".to_owned(), |id| id.to_string());
     Values {
         channel_ids: named.map(|named| named.ids).unwrap_or_default(),
-        subscriber_type: if let Wanted::Subscribe(mode) = wanted { mode.name() } else { "" },
+        subscriber_type: if let Wanted::Subscribe(mode) = wanted {
+            mode.name()
+        } else {
+            ""
+        },
         publisher_type: match wanted {
             Wanted::Publish => "http",
             Wanted::PublishWebSocket => "websocket",
             _ => "",
         },
-        prev_message_id: if wanted == Wanted::Publish { String::new() } else { position },
+        prev_message_id: if wanted == Wanted::Publish {
+            String::new()
+        } else {
+            position
+        },
         ..Values::default()
     }
 }
@@ -70,13 +90,26 @@ pub(super) fn ask_hook(
     values: &Values,
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
-    let (path, own_arguments) = uri.evaluate_to_uri(&NchanVariables { request: variables, values });
+    let (path, own_arguments) = uri.evaluate_to_uri(&NchanVariables {
+        request: variables,
+        values,
+    });
     let query = own_arguments.as_deref().unwrap_or(variables.request.query);
-    // What stands in its location sees the request of the hook, not the client's; what was set stays set.
-    let request = Request { path: Cow::Borrowed(&path), query, ..*variables.request };
+    // What stands in its location sees the request of the hook, not the client's; what was set
+    // stays set.
+    let request = Request {
+        path: Cow::Borrowed(&path),
+        query,
+        ..*variables.request
+    };
     let none = Frame::default();
     let mut frame = Frame::new(Captures::default(), variables.frame.assigned.clone());
-    let start = RequestVariables { request: &request, frame: &none, client: Some(variables), ..*variables };
+    let start = RequestVariables {
+        request: &request,
+        frame: &none,
+        client: Some(variables),
+        ..*variables
+    };
     let start = Start {
         variables: start,
         values: Some(values),
@@ -87,45 +120,83 @@ pub(super) fn ask_hook(
     };
     let destination = start.walk(&mut frame);
     let Destination { settings, gate, .. } = destination;
-    // What a directive that is not enforced would make of the request is not known; one that is enforced in front has let it in.
+    // What a directive that is not enforced would make of the request is not known; one that is
+    // enforced in front has let it in.
     if gate == Gate::Closed {
         return Err(leads_through_guard(&path));
     }
-    let rewritten =
-        frame.uri.as_ref().map(|uri| Request { path: Cow::Borrowed(&uri.path), query: &uri.arguments, ..*start.variables.request });
+    let rewritten = frame.uri.as_ref().map(|uri| Request {
+        path: Cow::Borrowed(&uri.path),
+        query: &uri.arguments,
+        ..*start.variables.request
+    });
     let request = rewritten.as_ref().unwrap_or(&request);
-    let own = RequestVariables { request, frame: &frame, client: Some(variables), ..*variables }.under(&settings.web);
-    let own = NchanVariables { request: &own, values };
+    let own = RequestVariables {
+        request,
+        frame: &frame,
+        client: Some(variables),
+        ..*variables
+    }
+    .under(&settings.web);
+    let own = NchanVariables {
+        request: &own,
+        values,
+    };
     match (&destination.end, &settings.proxy) {
-        (Answering::Location, Some(proxy)) if destination.location.is_some() => {
-            proxy_request::ask(proxy, request, &own, frame.stays, (method.clone(), tells_length))
-        }
+        (Answering::Location, Some(proxy)) if destination.location.is_some() => proxy_request::ask(
+            proxy,
+            request,
+            &own,
+            frame.stays,
+            (method.clone(), tells_length),
+        ),
         (Answering::Location, _) => Err(leads_nowhere(&path)),
-        (end, _) => Ok(Ask::Returned(Box::new(HookResponse::of_return(returned(end, settings, request, &own))))),
+        (end, _) => Ok(Ask::Returned(Box::new(HookResponse::of_return(returned(
+            end, settings, request, &own,
+        ))))),
     }
 }
 
 /// The answer of the rewrite phase.
-fn returned(end: &Answering<'_>, settings: &LocationSettings, request: &Request<'_>, variables: &dyn Variables) -> Returned {
+fn returned(
+    end: &Answering<'_>,
+    settings: &LocationSettings,
+    request: &Request<'_>,
+    variables: &dyn Variables,
+) -> Returned {
     match end {
         Answering::Return(answer) => Returned {
             status: answer.status,
             response: web::returned(answer, request, &settings.types, variables),
             has_text: answer.text.is_some(),
         },
-        Answering::Redirect(status, address) => {
-            Returned { status: *status, response: Some(web::redirection(*status, address, request)), has_text: false }
-        }
-        Answering::Error(status) => Returned { status: status.0, response: Some(Response::error_page(*status)), has_text: false },
+        Answering::Redirect(status, address) => Returned {
+            status: *status,
+            response: Some(web::redirection(*status, address, request)),
+            has_text: false,
+        },
+        Answering::Error(status) => Returned {
+            status: status.0,
+            response: Some(Response::error_page(*status)),
+            has_text: false,
+        },
         // The caller has looked at it.
-        Answering::Location => Returned { status: 500, response: Some(Response::error_page(Status::INTERNAL)), has_text: false },
+        Answering::Location => Returned {
+            status: 500,
+            response: Some(Response::error_page(Status::INTERNAL)),
+            has_text: false,
+        },
     }
 }
 
 fn leads_through_guard(path: &[u8]) -> Unreachable {
     RARELY.warn(|left_out| {
         let path = path.escape_ascii().to_string();
-        tracing::warn!(path, left_out, "the location of a hook has directives that are not enforced: it is answered with 503");
+        tracing::warn!(
+            path,
+            left_out,
+            "the location of a hook has directives that are not enforced: it is answered with 503"
+        );
     });
     Unreachable::Unsupported
 }
@@ -133,7 +204,11 @@ fn leads_through_guard(path: &[u8]) -> Unreachable {
 fn leads_nowhere(path: &[u8]) -> Unreachable {
     RARELY.warn(|left_out| {
         let path = path.escape_ascii().to_string();
-        tracing::warn!(path, left_out, "a hook leads to no location with proxy_pass or return: it counts as down");
+        tracing::warn!(
+            path,
+            left_out,
+            "a hook leads to no location with proxy_pass or return: it counts as down"
+        );
     });
     Unreachable::Failed
 }
@@ -146,16 +221,30 @@ impl Router<'_> {
         variables: &RequestVariables<'_>,
         wanted: Wanted,
     ) -> Option<Authorization> {
-        let uri = settings.hooks.authorize.as_ref().filter(|_| !self.again.authorized)?;
-        if !matches!(wanted, Wanted::Subscribe(_) | Wanted::Publish | Wanted::PublishWebSocket) {
+        let uri = settings
+            .hooks
+            .authorize
+            .as_ref()
+            .filter(|_| !self.again.authorized)?;
+        if !matches!(
+            wanted,
+            Wanted::Subscribe(_) | Wanted::Publish | Wanted::PublishWebSocket
+        ) {
             return None;
         }
         let values = values(settings, variables, wanted);
-        Some(Authorization { ask: ask_hook(uri, variables, &values, (Method::GET, false)), wanted })
+        Some(Authorization {
+            ask: ask_hook(uri, variables, &values, (Method::GET, false)),
+            wanted,
+        })
     }
 
     /// What is told of a subscriber that stays.
-    pub(super) fn notices(settings: &NchanSettings, variables: &RequestVariables<'_>, wanted: Wanted) -> Notices {
+    pub(super) fn notices(
+        settings: &NchanSettings,
+        variables: &RequestVariables<'_>,
+        wanted: Wanted,
+    ) -> Notices {
         if !matches!(wanted, Wanted::Subscribe(mode) if mode.is_stream()) {
             return Notices::default();
         }
@@ -163,18 +252,28 @@ impl Router<'_> {
             let values = values(settings, variables, wanted);
             ask_hook(uri.as_ref()?, variables, &values, (Method::GET, true)).ok()
         };
-        Notices { came: ask(&settings.hooks.subscribe), left: ask(&settings.hooks.unsubscribe) }
+        Notices {
+            came: ask(&settings.hooks.subscribe),
+            left: ask(&settings.hooks.unsubscribe),
+        }
     }
 }
 
 impl Authorization {
     /// The answer to a request that may not go on; `None` = the connection is closed without one.
-    pub(super) fn refusal(wanted: Wanted, told: Result<HookResponse, Unreachable>) -> Option<Response> {
+    pub(super) fn refusal(
+        wanted: Wanted,
+        told: Result<HookResponse, Unreachable>,
+    ) -> Option<Response> {
         let is_publisher = wanted == Wanted::Publish;
         let waits = matches!(wanted, Wanted::Subscribe(mode) if !mode.is_stream());
         let vary: &[u8] = if waits { VARY } else { b"" };
         Some(match told {
-            Ok(HookResponse { status, returned: Some(returned), .. }) if !is_publisher || !returned.has_text => match status {
+            Ok(HookResponse {
+                status,
+                returned: Some(returned),
+                ..
+            }) if !is_publisher || !returned.has_text => match status {
                 301..=303 | 307 | 308 | 400.. => returned.response?.with_headers(vary),
                 // It refuses the request, and is no answer to it.
                 _ => Response::error_page(Status::FORBIDDEN).with_headers(vary),
@@ -187,12 +286,16 @@ impl Authorization {
     }
 }
 
-/// The path that a back-end leads to, decoded, and its arguments; `None` if it leads outside or is none, of which nginx takes
-/// none either.
+/// The path that a back-end leads to, decoded, and its arguments; `None` if it leads outside or is
+/// none, of which nginx takes none either.
 fn safe_target(target: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let (path, query) = target.split_at(memchr::memchr(b'?', target).unwrap_or(target.len()));
     let path = percent_decode(path);
-    let is_safe = path.starts_with(b"/") && !path.contains(&0) && !path.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    let is_safe = path.starts_with(b"/")
+        && !path.contains(&0)
+        && !path
+            .split(|byte| *byte == b'/')
+            .any(|segment| segment == b"..");
     is_safe.then(|| (path, query.get(1..).unwrap_or_default()))
 }
 
@@ -210,7 +313,11 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// Reads the answer of a back-end about a message.
-    pub(super) fn of(told: Result<HookResponse, Unreachable>, text: Bytes, content_type: Option<Bytes>) -> Self {
+    pub(super) fn of(
+        told: Result<HookResponse, Unreachable>,
+        text: Bytes,
+        content_type: Option<Bytes>,
+    ) -> Self {
         match told {
             Ok(told) => match told.status {
                 // A `return` has no body for nchan: it publishes the message without its type.
@@ -241,10 +348,14 @@ impl Requests<'_> {
     ) -> Result<Result<Option<Served>, Response>, Over> {
         // Earlier answers do not wait for it.
         self.flush().await?;
-        self.connection.cover(head.len() + self.out.capacity()).map_err(|_| Over)?;
+        self.connection
+            .cover(head.len() + self.out.capacity())
+            .map_err(|_| Over)?;
         let site = std::rc::Rc::clone(&self.connection.site);
         match decision.find(&site.backend).await {
-            Ok(again) => Box::pin(self.route_again(head, length, again)).await.map(Ok),
+            Ok(again) => Box::pin(self.route_again(head, length, again))
+                .await
+                .map(Ok),
             Err(Some(response)) => Ok(Err(response)),
             Err(None) => self.close().await.map(Ok),
         }
@@ -269,15 +380,36 @@ impl Requests<'_> {
             Ok(told) => told,
             Err(reason) => return Ok(Err(Response::error_page(reason.status()))),
         };
-        match told.header("x-accel-redirect").filter(|_| !told.ignores_redirect()).map(<[u8]>::to_vec) {
-            Some(target) => self.redirect(Redirect { target, kept: Arc::new(told.kept()) }, head, body).await,
+        match told
+            .header("x-accel-redirect")
+            .filter(|_| !told.ignores_redirect())
+            .map(<[u8]>::to_vec)
+        {
+            Some(target) => {
+                self.redirect(
+                    Redirect {
+                        target,
+                        kept: Arc::new(told.kept()),
+                    },
+                    head,
+                    body,
+                )
+                .await
+            }
             None => Ok(Err(told.response())),
         }
     }
 
     /// Serves the request as one for an internal location; its body is read already.
-    async fn redirect(&mut self, redirect: Redirect, head: Bytes, body: Bytes) -> Result<Result<Option<Served>, Response>, Over> {
-        let Some((path, query)) = safe_target(&redirect.target) else { return Ok(Err(Response::error_page(Status::NOT_FOUND))) };
+    async fn redirect(
+        &mut self,
+        redirect: Redirect,
+        head: Bytes,
+        body: Bytes,
+    ) -> Result<Result<Option<Served>, Response>, Over> {
+        let Some((path, query)) = safe_target(&redirect.target) else {
+            return Ok(Err(Response::error_page(Status::NOT_FOUND)));
+        };
         let mut again = Again::redirected(path.to_vec());
         again.kept = Some(redirect.kept);
         for _ in 0..MAX_DECISIONS {
@@ -292,14 +424,38 @@ impl Requests<'_> {
                 notes_polls: false,
                 again: &again,
             };
-            let length = if body.is_empty() { BodyLength::None } else { BodyLength::Bytes(body.len() as u64) };
-            let parsed = head::parse(&head, site.limits.max_header_bytes, &connection.peer, |request, _| {
-                router.route(&Request { path: Cow::Borrowed(&path), query, ..*request }, length)
-            });
-            let Parsed::Complete(_, _, mut routed) = parsed else { return Err(Over) };
-            let head = if matches!(routed.next, Next::File(_)) { head.clone() } else { Bytes::new() };
+            let length = if body.is_empty() {
+                BodyLength::None
+            } else {
+                BodyLength::Bytes(body.len() as u64)
+            };
+            let parsed = head::parse(
+                &head,
+                site.limits.max_header_bytes,
+                &connection.peer,
+                |request, _| {
+                    router.route(
+                        &Request {
+                            path: Cow::Borrowed(&path),
+                            query,
+                            ..*request
+                        },
+                        length,
+                    )
+                },
+            );
+            let Parsed::Complete(_, _, mut routed) = parsed else {
+                return Err(Over);
+            };
+            let head = if matches!(routed.next, Next::File(_)) {
+                head.clone()
+            } else {
+                Bytes::new()
+            };
             let next = match routed.next {
-                Next::Read(plan, _, asking) => Next::Respond(self.finish(&plan, asking, body).await),
+                Next::Read(plan, _, asking) => {
+                    Next::Respond(self.finish(&plan, asking, body).await)
+                }
                 Next::Decide(decision) => match decision.find(&site.backend).await {
                     Ok(known) => {
                         // It is logged when it is routed again.
@@ -316,12 +472,15 @@ impl Requests<'_> {
                 }
                 next => next,
             };
-            return Box::pin(self.perform(Routed { next, ..routed }, BodyLength::None, head)).await.map(Ok);
+            return Box::pin(self.perform(Routed { next, ..routed }, BodyLength::None, head))
+                .await
+                .map(Ok);
         }
         Ok(Err(Response::error_page(Status::INTERNAL).closing()))
     }
 
-    /// Finishes what a publisher wants, after asking a back-end about its message if its location says so.
+    /// Finishes what a publisher wants, after asking a back-end about its message if its location
+    /// says so.
     pub(super) async fn finish(
         &mut self,
         plan: &crate::server::publisher::Plan,
@@ -329,11 +488,21 @@ impl Requests<'_> {
         body: Bytes,
     ) -> Response {
         let broker = self.connection.shard.broker().clone();
-        let Some(asking) = asking else { return plan.finish(&broker, body) };
-        let told = self.connection.site.backend.decide(*asking, body.clone()).await;
+        let Some(asking) = asking else {
+            return plan.finish(&broker, body);
+        };
+        let told = self
+            .connection
+            .site
+            .backend
+            .decide(*asking, body.clone())
+            .await;
         match Verdict::of(told, body, plan.content_type()) {
             Verdict::Publish(text, content_type) => plan.finish_with(&broker, text, content_type),
-            Verdict::Drop => Response { bodiless: true, ..Response::header_only(Status(204), &b""[..]) },
+            Verdict::Drop => Response {
+                bodiless: true,
+                ..Response::header_only(Status(204), &b""[..])
+            },
             Verdict::Refuse => Response::error_page(Status::FORBIDDEN),
             Verdict::Down(Unreachable::Unsupported) => Response::error_page(Status(503)),
             Verdict::Down(_) => Response::error_page(Status::INTERNAL).closing(),

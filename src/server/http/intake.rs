@@ -1,4 +1,5 @@
-//! What a connection reads while it serves requests: heads and bodies, each within its time and its bounds.
+//! What a connection reads while it serves requests: heads and bodies, each within its time and its
+//! bounds.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -25,8 +26,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(super) const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 thread_local! {
-    /// Where every read of the thread goes first. Held while a repeated request is answered and its followers are served: nothing
-    /// of that may read from a socket.
+    /// Where every read of the thread goes first. Held while a repeated request is answered and its
+    /// followers are served: nothing of that may read from a socket.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
@@ -52,7 +53,8 @@ impl Connection {
         })
     }
 
-    /// Grows the buffer for the rest of a body when half of it has come. Doubling would take up to twice as much.
+    /// Grows the buffer for the rest of a body when half of it has come. Doubling would take up to
+    /// twice as much.
     fn grow_for_rest(&mut self, wanted: usize) {
         let buffer = &self.buffer;
         if buffer.capacity() < wanted && buffer.len() >= wanted / 2 {
@@ -62,16 +64,18 @@ impl Connection {
         }
     }
 
-    /// Tells the client that nothing more comes, and reads on for `linger_time` at most, and up to [`LINGER_BYTES`], while `goes_on` says
-    /// so of what is in the buffer: closing a socket with unread bytes, or before they come, would throw away what was sent last. Not
-    /// when the server, or its listener, ends.
+    /// Tells the client that nothing more comes, and reads on for `linger_time` at most, and up to
+    /// [`LINGER_BYTES`], while `goes_on` says so of what is in the buffer: closing a socket with
+    /// unread bytes, or before they come, would throw away what was sent last. Not when the server,
+    /// or its listener, ends.
     pub(super) async fn linger(&mut self, mut goes_on: impl FnMut(&mut Self) -> bool) {
         self.waiting.release();
         self.polls = Remembered::default();
         if self.outlet.shutdown_write().is_err() {
             return;
         }
-        self.shard.set_deadline(self.key, Some(self.site.limits.linger_time));
+        self.shard
+            .set_deadline(self.key, Some(self.site.limits.linger_time));
         let mut left = LINGER_BYTES;
         poll_fn(|cx| {
             loop {
@@ -79,11 +83,17 @@ impl Connection {
                     Poll::Ready(Ok(read)) if read <= left && goes_on(self) => left -= read,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => {
-                        let interruption = self.shard.interruption(self.key, true, || self.outlet.has_input(), cx);
+                        let interruption =
+                            self.shard
+                                .interruption(self.key, true, || self.outlet.has_input(), cx);
                         if interruption == Some(Interruption::Expired) {
                             self.record_end(Incident::LingerTimeout);
                         }
-                        return if interruption.is_some() || self.place.is_closed() { Poll::Ready(()) } else { Poll::Pending };
+                        return if interruption.is_some() || self.place.is_closed() {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        };
                     }
                 }
             }
@@ -112,8 +122,8 @@ impl Requests<'_> {
         })
     }
 
-    /// Takes what was read where a request is to begin. One that is like that before is answered from where it lies; whatever
-    /// else there is goes to the buffer.
+    /// Takes what was read where a request is to begin. One that is like that before is answered
+    /// from where it lies; whatever else there is goes to the buffer.
     fn begin(&mut self, read: &[u8]) {
         self.connection.site = self.connection.place.site();
         let answered = self.repeat(read).unwrap_or(0);
@@ -164,8 +174,11 @@ impl Requests<'_> {
             self.fill_body(&mut pace).await?;
         }
         self.received += wanted as u64;
-        // A copy of its own size: the buffer's memory is larger, and the limit on memory would not know.
-        Ok(Ok(Bytes::copy_from_slice(&self.connection.buffer.split_to(wanted))))
+        // A copy of its own size: the buffer's memory is larger, and the limit on memory would not
+        // know.
+        Ok(Ok(Bytes::copy_from_slice(
+            &self.connection.buffer.split_to(wanted),
+        )))
     }
 
     async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Over> {
@@ -178,7 +191,9 @@ impl Requests<'_> {
                     self.connection.buffer.advance(taken);
                     self.received += taken as u64;
                 }
-                Err(ChunkError::Malformed) => return Ok(Err(Response::error_page(Status::BAD_REQUEST).closing())),
+                Err(ChunkError::Malformed) => {
+                    return Ok(Err(Response::error_page(Status::BAD_REQUEST).closing()));
+                }
                 Err(ChunkError::TooLarge) => return Ok(Err(too_large())),
             }
             if reader.is_done() {
@@ -201,12 +216,26 @@ impl Requests<'_> {
         if !self.read_before_waiting().await {
             let limits = &self.connection.site.limits;
             if self.served_any {
-                self.wait(Awaited::NextRequest, limits.keepalive_timeout, Self::poll_begin).await?;
+                self.wait(
+                    Awaited::NextRequest,
+                    limits.keepalive_timeout,
+                    Self::poll_begin,
+                )
+                .await?;
             } else {
-                self.wait(Awaited::FirstRequest, limits.header_timeout, Self::poll_begin).await?;
+                self.wait(
+                    Awaited::FirstRequest,
+                    limits.header_timeout,
+                    Self::poll_begin,
+                )
+                .await?;
             }
         }
-        if self.habit.is_over { self.close().await } else { Ok(()) }
+        if self.habit.is_over {
+            self.close().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits for more of a head.
@@ -215,7 +244,12 @@ impl Requests<'_> {
         let is_first = self.head_since.is_none();
         let now = self.connection.shard.served_time();
         let since = *self.head_since.get_or_insert(now);
-        let left = self.connection.site.limits.header_timeout.saturating_sub(now.saturating_sub(since));
+        let left = self
+            .connection
+            .site
+            .limits
+            .header_timeout
+            .saturating_sub(now.saturating_sub(since));
         if is_first {
             self.connection.compact();
         }
@@ -235,12 +269,18 @@ impl Requests<'_> {
 
     /// Waits for more of a batch. It may go on for as long as its publisher has something to say.
     pub(super) async fn fill_batch(&mut self) -> Result<(), Over> {
-        self.fill(Awaited::Body, self.connection.site.limits.body_timeout).await
+        self.fill(Awaited::Body, self.connection.site.limits.body_timeout)
+            .await
     }
 
     /// Waits for more of a body that came with `pace` so far.
     async fn fill_body(&mut self, pace: &mut Pace) -> Result<(), Over> {
-        let Connection { site, shard, buffer, .. } = &*self.connection;
+        let Connection {
+            site,
+            shard,
+            buffer,
+            ..
+        } = &*self.connection;
         let timeout = pace.left(shard.served_time(), &site.limits);
         let before = buffer.len();
         self.fill(Awaited::Body, timeout).await?;
@@ -250,7 +290,10 @@ impl Requests<'_> {
 
     /// Reads more into the buffer, within `timeout`.
     pub(super) async fn fill(&mut self, awaited: Awaited, timeout: Duration) -> Result<(), Over> {
-        self.wait(awaited, timeout, |requests, cx| requests.connection.poll_fill(cx).map_ok(drop)).await
+        self.wait(awaited, timeout, |requests, cx| {
+            requests.connection.poll_fill(cx).map_ok(drop)
+        })
+        .await
     }
 
     /// Waits until `poll` has read something; an end by the server is recorded.
@@ -274,10 +317,15 @@ impl Requests<'_> {
                 connection.shard.set_deadline(connection.key, Some(timeout));
             }
             let has_input = || connection.outlet.has_input();
-            let interruption = connection.shard.interruption(connection.key, awaited.is_idle(), has_input, cx);
+            let interruption =
+                connection
+                    .shard
+                    .interruption(connection.key, awaited.is_idle(), has_input, cx);
             match interruption {
                 Some(Interruption::Expired) => connection.record_end(awaited.incident()),
-                None if awaited.is_idle() && connection.place.is_closed() => connection.record_end(Incident::EndedByShutdown),
+                None if awaited.is_idle() && connection.place.is_closed() => {
+                    connection.record_end(Incident::EndedByShutdown)
+                }
                 None => return Poll::Pending,
                 Some(Interruption::Stopping) => {}
             }
@@ -285,7 +333,9 @@ impl Requests<'_> {
         });
         let filled = filled.await;
         if has_deadline {
-            self.connection.shard.set_deadline(self.connection.key, None);
+            self.connection
+                .shard
+                .set_deadline(self.connection.key, None);
         }
         filled
     }
@@ -305,7 +355,10 @@ pub(super) enum Awaited {
 impl Awaited {
     /// Nothing is lost if the server ends the connection now.
     fn is_idle(self) -> bool {
-        matches!(self, Awaited::FirstRequest | Awaited::NextRequest | Awaited::Rest)
+        matches!(
+            self,
+            Awaited::FirstRequest | Awaited::NextRequest | Awaited::Rest
+        )
     }
 
     /// As what it is counted if it does not come in time.

@@ -1,7 +1,8 @@
-//! Lists of channels, which may be long: a thread makes them, one at a time, so that no shard stands still meanwhile.
+//! Lists of channels, which may be long: a thread makes them, one at a time, so that no shard
+//! stands still meanwhile.
 //!
-//! Those who ask for the same list before it is begun get the same answer. So a crowd that asks again and again, and leaves again
-//! and again, costs one list.
+//! Those who ask for the same list before it is begun get the same answer. So a crowd that asks
+//! again and again, and leaves again and again, costs one list.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +23,10 @@ use crate::server::response::{self, Response, Status};
 use crate::server::statistics::Listing;
 
 /// What waits in this process: lists of several servers, in tests, differ in their brokers.
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { waiting: VecDeque::new(), has_maker: false });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: VecDeque::new(),
+    has_maker: false,
+});
 
 struct Queue {
     waiting: VecDeque<Order>,
@@ -46,11 +50,14 @@ struct Wanted {
 
 impl Wanted {
     fn is_same(&self, other: &Self) -> bool {
-        self.listing == other.listing && self.added == other.added && self.compression.is_same(&other.compression)
+        self.listing == other.listing
+            && self.added == other.added
+            && self.compression.is_same(&other.compression)
     }
 }
 
-/// An answer with a list, for all who asked for it. It is counted as one, as something that is on its way.
+/// An answer with a list, for all who asked for it. It is counted as one, as something that is on
+/// its way.
 pub(super) struct List {
     response: Response,
     _memory: Reservation,
@@ -67,13 +74,21 @@ impl Requests<'_> {
         self.flush().await?;
         self.cover(0).map_err(|_| Over)?;
         let most = self.connection.site.limits.max_waiting_lists;
-        let wanted = Wanted { listing, added: added.of(Listing::STATUS.0).to_vec(), compression };
+        let wanted = Wanted {
+            listing,
+            added: added.of(Listing::STATUS.0).to_vec(),
+            compression,
+        };
         let Some(list) = order(wanted, most) else {
             Limit::WaitingLists.log();
-            return Ok(Err(Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n")));
+            return Ok(Err(
+                Response::error_page(Status(503)).with_headers(b"Retry-After: 1\r\n")
+            ));
         };
         // It does not come if there is no room for it, or its maker has panicked.
-        Ok(list.await.map_err(|_| Response::error_page(Status::INTERNAL).closing()))
+        Ok(list
+            .await
+            .map_err(|_| Response::error_page(Status::INTERNAL).closing()))
     }
 
     /// Sends a list.
@@ -87,7 +102,11 @@ impl Requests<'_> {
         let goes_on = self.send_in_parts(&list.response, connection).await?;
         // Its connection may linger.
         drop(list);
-        if goes_on { Ok(None) } else { self.close().await }
+        if goes_on {
+            Ok(None)
+        } else {
+            self.close().await
+        }
     }
 }
 
@@ -96,13 +115,23 @@ fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Arc<List>>> {
     let (client, list) = oneshot::channel();
     let mut queue = QUEUE.lock();
     let count = queue.waiting.len();
-    match queue.waiting.iter_mut().find(|order| order.wanted.is_same(&wanted)) {
+    match queue
+        .waiting
+        .iter_mut()
+        .find(|order| order.wanted.is_same(&wanted))
+    {
         Some(order) => order.clients.push(client),
         None if count >= most => return None,
-        None => queue.waiting.push_back(Order { wanted, clients: vec![client] }),
+        None => queue.waiting.push_back(Order {
+            wanted,
+            clients: vec![client],
+        }),
     }
     if !queue.has_maker {
-        match std::thread::Builder::new().name(LISTS_THREAD.to_owned()).spawn(make_all) {
+        match std::thread::Builder::new()
+            .name(LISTS_THREAD.to_owned())
+            .spawn(make_all)
+        {
             Ok(_) => queue.has_maker = true,
             Err(error) => {
                 tracing::error!(%error, "no list of channels can be made: the system gives no thread for it");
@@ -133,7 +162,15 @@ impl Order {
         if self.clients.is_empty() {
             return;
         }
-        let Self { wanted: Wanted { listing, added, compression }, clients } = self;
+        let Self {
+            wanted:
+                Wanted {
+                    listing,
+                    added,
+                    compression,
+                },
+            clients,
+        } = self;
         let make = || {
             faults::point("list");
             compression.apply(listing.response().with_headers(&added), false)
@@ -145,7 +182,12 @@ impl Order {
         if memory.cover(response.own_bytes()).is_err() {
             return listing.broker().count(Incident::NoMemoryForIncoming);
         }
-        let list = Arc::new(List { response, _memory: memory });
-        clients.into_iter().for_each(|client| drop(client.send(Arc::clone(&list))));
+        let list = Arc::new(List {
+            response,
+            _memory: memory,
+        });
+        clients
+            .into_iter()
+            .for_each(|client| drop(client.send(Arc::clone(&list))));
     }
 }

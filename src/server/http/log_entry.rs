@@ -1,4 +1,5 @@
-//! The lines of one request for the access logs: what is known of it at its beginning, and what its answer adds.
+//! The lines of one request for the access logs: what is known of it at its beginning, and what its
+//! answer adds.
 //!
 //! A subscription is one request. It is logged when it ends.
 
@@ -66,14 +67,34 @@ impl Entry {
         connection_opened: Option<Instant>,
         is_nchan: bool,
     ) -> Option<Box<Self>> {
-        let lines: Vec<Line> = web.access_logs.iter().filter_map(|log| line(log, variables)).collect();
+        let lines: Vec<Line> = web
+            .access_logs
+            .iter()
+            .filter_map(|log| line(log, variables))
+            .collect();
         if lines.is_empty() {
             return None;
         }
-        let request_bytes = variables.builtin("request_length").and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
-        let answer = Answer { status: CLIENT_LEFT, bytes: 0, head: Vec::new(), head_bytes: 0, is_complete: false };
+        let request_bytes = variables
+            .builtin("request_length")
+            .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
+        let answer = Answer {
+            status: CLIENT_LEFT,
+            bytes: 0,
+            head: Vec::new(),
+            head_bytes: 0,
+            is_complete: false,
+        };
         let request_bytes = request_bytes.unwrap_or_default();
-        Some(Box::new(Self { lines, begin: Instant::now(), connection_opened, answer, request_bytes, body: None, is_nchan }))
+        Some(Box::new(Self {
+            lines,
+            begin: Instant::now(),
+            connection_opened,
+            answer,
+            request_bytes,
+            body: None,
+            is_nchan,
+        }))
     }
 
     /// Bytes that it keeps of its request.
@@ -85,7 +106,11 @@ impl Entry {
                     Piece::AtEnd(_, snapshot) => snapshot.own_bytes(),
                 }
         };
-        self.lines.iter().flat_map(|line| line.pieces.iter().chain(&line.condition)).map(of).sum()
+        self.lines
+            .iter()
+            .flat_map(|line| line.pieces.iter().chain(&line.condition))
+            .map(of)
+            .sum()
     }
 
     /// Writes nothing: the request is routed again.
@@ -100,8 +125,13 @@ impl Entry {
 
     /// Records the body that was read, if a line has it.
     pub(super) fn record_body(&mut self, body: &Bytes) {
-        let mut pieces = self.lines.iter().flat_map(|line| line.pieces.iter().chain(&line.condition));
-        if pieces.any(|piece| matches!(piece, Piece::AtEnd(expression, _) if expression.uses("request_body"))) {
+        let mut pieces = self
+            .lines
+            .iter()
+            .flat_map(|line| line.pieces.iter().chain(&line.condition));
+        if pieces.any(
+            |piece| matches!(piece, Piece::AtEnd(expression, _) if expression.uses("request_body")),
+        ) {
             self.body = Some(body.clone());
         }
     }
@@ -131,9 +161,19 @@ impl Entry {
             _ => None,
         };
         let sent = status_of(&tap.head);
-        let status = if has_left { CLIENT_LEFT } else { ended.or(sent).unwrap_or(CLIENT_LEFT) };
+        let status = if has_left {
+            CLIENT_LEFT
+        } else {
+            ended.or(sent).unwrap_or(CLIENT_LEFT)
+        };
         let head_bytes = tap.head.len() as u64;
-        self.answer = Answer { status, bytes: tap.sent, head: tap.head, head_bytes, is_complete: !has_left };
+        self.answer = Answer {
+            status,
+            bytes: tap.sent,
+            head: tap.head,
+            head_bytes,
+            is_complete: !has_left,
+        };
     }
 }
 
@@ -145,22 +185,36 @@ fn status_of(head: &[u8]) -> Option<u16> {
 fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
     let condition = match &log.condition {
         Some(condition) if condition.depends_on_answer() => Some(at_end(condition, variables)),
-        Some(condition) if regex_pattern::isolated(|| is_false(&condition.evaluate(variables))) == Ok(true) => return None,
+        Some(condition)
+            if regex_pattern::isolated(|| is_false(&condition.evaluate(variables))) == Ok(true) =>
+        {
+            return None;
+        }
         _ => None,
     };
     let piece = |part: &Expression| match part.as_literal() {
         Some(text) => Piece::Text(text.to_vec()),
         None if part.depends_on_answer() => at_end(part, variables),
         None => {
-            let is_known = part.as_builtin().is_some_and(|name| variables.builtin(name).is_some());
-            Piece::Text(escaped(&evaluate(part, variables), is_known, log.format.escape))
+            let is_known = part
+                .as_builtin()
+                .is_some_and(|name| variables.builtin(name).is_some());
+            Piece::Text(escaped(
+                &evaluate(part, variables),
+                is_known,
+                log.format.escape,
+            ))
         }
     };
-    Some(Line { log: Arc::clone(log), condition, pieces: log.format.parts.iter().map(piece).collect() })
+    Some(Line {
+        log: Arc::clone(log),
+        condition,
+        pieces: log.format.parts.iter().map(piece).collect(),
+    })
 }
 
-/// A regular expression that fails leaves a value of a line empty. It concerns neither other values nor the request, and no client can
-/// keep a line out of a log with it.
+/// A regular expression that fails leaves a value of a line empty. It concerns neither other values
+/// nor the request, and no client can keep a line out of a log with it.
 fn evaluate(expression: &Expression, variables: &dyn Variables) -> Vec<u8> {
     regex_pattern::isolated(|| expression.evaluate(variables).into_owned()).unwrap_or_default()
 }
@@ -176,9 +230,16 @@ fn is_false(value: &[u8]) -> bool {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        for Line { log, condition, pieces } in std::mem::take(&mut self.lines) {
+        for Line {
+            log,
+            condition,
+            pieces,
+        } in std::mem::take(&mut self.lines)
+        {
             let value = |expression: &Expression, snapshot: &Snapshot| {
-                regex_pattern::isolated(|| expression.evaluate_later(snapshot, &|name| self.value(name)))
+                regex_pattern::isolated(|| {
+                    expression.evaluate_later(snapshot, &|name| self.value(name))
+                })
             };
             if let Some(Piece::AtEnd(expression, snapshot)) = &condition
                 && value(expression, snapshot).is_ok_and(|value| is_false(&value))
@@ -190,8 +251,14 @@ impl Drop for Entry {
                 match piece {
                     Piece::Text(piece) => text.extend_from_slice(piece),
                     Piece::AtEnd(expression, snapshot) => {
-                        let is_known = expression.as_builtin().is_some_and(|name| self.value(name).is_some());
-                        text.extend_from_slice(&escaped(&value(expression, snapshot).unwrap_or_default(), is_known, log.format.escape));
+                        let is_known = expression
+                            .as_builtin()
+                            .is_some_and(|name| self.value(name).is_some());
+                        text.extend_from_slice(&escaped(
+                            &value(expression, snapshot).unwrap_or_default(),
+                            is_known,
+                            log.format.escape,
+                        ));
                     }
                 }
             }
@@ -204,7 +271,13 @@ impl Drop for Entry {
 impl Entry {
     /// The value of a variable that depends on the answer, or on the time.
     fn value(&self, name: &str) -> Option<Vec<u8>> {
-        let Answer { status, bytes, head, head_bytes, is_complete } = &self.answer;
+        let Answer {
+            status,
+            bytes,
+            head,
+            head_bytes,
+            is_complete,
+        } = &self.answer;
         let text = match name {
             "status" => format!("{status:03}"),
             "bytes_sent" => bytes.to_string(),
@@ -213,7 +286,11 @@ impl Entry {
             "request_body" => return self.body.as_ref().map(|body| body.to_vec()),
             "request_length" => self.request_bytes.to_string(),
             "request_time" => seconds(self.begin.elapsed()),
-            "connection_time" => seconds(self.connection_opened.map(|opened| opened.elapsed()).unwrap_or_default()),
+            "connection_time" => seconds(
+                self.connection_opened
+                    .map(|opened| opened.elapsed())
+                    .unwrap_or_default(),
+            ),
             "msec" => request::milliseconds(),
             "time_local" => request::local_time(unix_now()),
             "time_iso8601" => format!("{}+00:00", crate::server::iso_time(unix_now())),
@@ -230,10 +307,12 @@ fn seconds(time: Duration) -> String {
 
 /// The value of a header of an answer, by the name of its variable.
 fn sent_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let is_same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'-', b'_');
+    let is_same =
+        |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || (one, other) == (b'-', b'_');
     head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
         let (known, value) = line.split_at(memchr::memchr(b':', line)?);
-        let is_it = known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
+        let is_it =
+            known.len() == name.len() && known.iter().copied().zip(name.bytes()).all(is_same);
         is_it.then(|| value[1..].trim_ascii())
     })
 }
@@ -247,7 +326,9 @@ fn escaped(value: &[u8], is_known: bool, escape: Escape) -> Vec<u8> {
         Escape::Default => {
             for byte in value {
                 match byte {
-                    b'"' | b'\\' | ..0x20 | 0x7f.. => out.extend_from_slice(format!("\\x{byte:02X}").as_bytes()),
+                    b'"' | b'\\' | ..0x20 | 0x7f.. => {
+                        out.extend_from_slice(format!("\\x{byte:02X}").as_bytes())
+                    }
                     byte => out.push(*byte),
                 }
             }

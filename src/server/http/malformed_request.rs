@@ -1,6 +1,8 @@
-//! Requests that are rejected before they are routed: their response, and their lines in the access log.
+//! Requests that are rejected before they are routed: their response, and their lines in the access
+//! log.
 //!
-//! As in nginx they are logged where the default server logs, with what was read of them: their first line.
+//! As in nginx they are logged where the default server logs, with what was read of them: their
+//! first line.
 
 use std::borrow::Cow;
 
@@ -15,7 +17,11 @@ impl Requests<'_> {
     /// Rejects the request in the buffer, and closes the connection.
     pub(super) async fn reject(&mut self, response: Response) -> Result<Option<Served>, Over> {
         let start = self.out.len();
-        let connection = response::Connection { minor_version: 1, keep_alive: false, is_head: false };
+        let connection = response::Connection {
+            minor_version: 1,
+            keep_alive: false,
+            is_head: false,
+        };
         response.write(connection, &mut self.out);
         let mut entry = self.malformed_entry();
         record_rendered(entry.as_mut(), &self.out[start..]);
@@ -25,7 +31,11 @@ impl Requests<'_> {
 
     fn malformed_entry(&self) -> Option<Box<Entry>> {
         let peer = &*self.connection.peer;
-        let server = self.connection.site.listener.default_server(&peer.local_address);
+        let server = self
+            .connection
+            .site
+            .listener
+            .default_server(&peer.local_address);
         let web = &server.settings.web;
         if web.access_logs.is_empty() {
             return None;
@@ -47,8 +57,19 @@ impl Requests<'_> {
             keep_alive: false,
             endpoints: peer,
         };
-        let known = RequestVariables { request: &request, frame: &frame, peer, server, root: None, secure_link: None, client: None };
-        let variables = MalformedRequest { line: first_line(&self.connection.buffer), known };
+        let known = RequestVariables {
+            request: &request,
+            frame: &frame,
+            peer,
+            server,
+            root: None,
+            secure_link: None,
+            client: None,
+        };
+        let variables = MalformedRequest {
+            line: first_line(&self.connection.buffer),
+            known,
+        };
         Entry::begin(web, &variables, peer.opened, false)
     }
 }
@@ -102,8 +123,13 @@ mod tests {
 
     #[test]
     fn the_first_line_ends_at_its_end_or_where_nothing_more_was_read() {
-        for (read, expected) in [(&b"\r\n\nGET x\r\nHost: a"[..], &b"GET x"[..]), (b"a\nb", b"a"), (b"ab", b"ab"), (b"\n", b""), (b"", b"")]
-        {
+        for (read, expected) in [
+            (&b"\r\n\nGET x\r\nHost: a"[..], &b"GET x"[..]),
+            (b"a\nb", b"a"),
+            (b"ab", b"ab"),
+            (b"\n", b""),
+            (b"", b""),
+        ] {
             assert_eq!(first_line(read), expected, "{}", read.escape_ascii());
         }
     }

@@ -1,14 +1,16 @@
 //! HTTP/1.x: listening, connections, requests, and which endpoint answers them.
 //!
-//! `listener` binds (or takes what was `passed`), `accept` takes connections, which are spread over the shards; `refusal` is for
-//! those without room; `connection` runs one of them: it reads requests with `head` and `body`, lets `route` find the answer (or
-//! knows it already: `habit`), and hands followers to the fan-out until their subscription ends. `intake` and `output` are its reads
-//! and writes.
+//! `listener` binds (or takes what was `passed`), `accept` takes connections, which are spread over
+//! the shards; `refusal` is for those without room; `connection` runs one of them: it reads
+//! requests with `head` and `body`, lets `route` find the answer (or knows it already: `habit`),
+//! and hands followers to the fan-out until their subscription ends. `intake` and `output` are its
+//! reads and writes.
 //!
-//! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library offers; the parsing of heads is
-//! `httparse`'s, ordinary pages are axum's (`pages`), files are read by `tower-http` (`files`), and `lists`, which may be long, are
-//! made on another thread. `web` and `auth` let requests in or not, `access_log` notes them. `site` is the configuration that they
-//! are served with, which a reload replaces.
+//! Responses are written here byte by byte, in nginx's order and spelling, which no HTTP library
+//! offers; the parsing of heads is `httparse`'s, ordinary pages are axum's (`pages`), files are
+//! read by `tower-http` (`files`), and `lists`, which may be long, are made on another thread.
+//! `web` and `auth` let requests in or not, `access_log` notes them. `site` is the configuration
+//! that they are served with, which a reload replaces.
 
 mod accept;
 mod access_log;

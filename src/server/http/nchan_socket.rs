@@ -22,8 +22,17 @@ pub(super) struct OpenSocket {
 }
 
 impl OpenSocket {
-    pub(super) fn new(socket: Box<Socket>, upstream: Option<Box<Result<Ask, Unreachable>>>) -> Self {
-        Self { socket, upstream, question: None, arriving: ArrivingMessage::default(), is_over: false }
+    pub(super) fn new(
+        socket: Box<Socket>,
+        upstream: Option<Box<Result<Ask, Unreachable>>>,
+    ) -> Self {
+        Self {
+            socket,
+            upstream,
+            question: None,
+            arriving: ArrivingMessage::default(),
+            is_over: false,
+        }
     }
 
     /// A back-end is to be asked about a message.
@@ -62,13 +71,19 @@ impl Connection {
         }
         // A message may have begun with an empty fragment.
         let begun = usize::from(open.socket.has_begun());
-        let pending = if open.is_over { 0 } else { self.buffer.len() + open.socket.pending_bytes().max(begun) };
+        let pending = if open.is_over {
+            0
+        } else {
+            self.buffer.len() + open.socket.pending_bytes().max(begun)
+        };
         self.limit_arrival(&mut open.arriving, pending, completed_any);
     }
 
     /// Asks a back-end about a message, and does what it says. Others of this client wait.
     pub(super) async fn ask_about(&mut self, open: &mut OpenSocket) {
-        let Some(Incoming { text, content_type }) = open.question.take() else { return };
+        let Some(Incoming { text, content_type }) = open.question.take() else {
+            return;
+        };
         let told = match open.upstream.as_deref() {
             Some(Ok(ask)) => {
                 let mut ask = ask.clone();
@@ -83,7 +98,9 @@ impl Connection {
             None => Err(Unreachable::Failed),
         };
         let answer = match Verdict::of(told, text, content_type) {
-            Verdict::Publish(text, content_type) => open.socket.publish(self.shard.broker(), Incoming { text, content_type }),
+            Verdict::Publish(text, content_type) => open
+                .socket
+                .publish(self.shard.broker(), Incoming { text, content_type }),
             Verdict::Drop => None,
             Verdict::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
             Verdict::Down(_) => Some(Socket::closed(1011, "500 Internal Server Error")),

@@ -1,7 +1,9 @@
-//! Notices to back-ends: requests that nobody waits for (`nchan_subscribe_request`, `nchan_unsubscribe_request`).
+//! Notices to back-ends: requests that nobody waits for (`nchan_subscribe_request`,
+//! `nchan_unsubscribe_request`).
 //!
-//! Each is charged to the memory bound until it is over, and a shard has so many of them pending; a further one is dropped,
-//! counted and logged. At the end of the server they are waited for within the time of grace.
+//! Each is charged to the memory bound until it is over, and a shard has so many of them pending; a
+//! further one is dropped, counted and logged. At the end of the server they are waited for within
+//! the time of grace.
 
 use std::sync::Arc;
 
@@ -46,9 +48,21 @@ impl Notice {
     /// # Errors
     /// When the memory bound has no room for it.
     pub(super) fn new(broker: &Broker, ask: Ask) -> Result<Option<Self>, OutOfMemory> {
-        let Ask::Request(request) = ask else { return Ok(None) };
-        let BackendRequest { method, route, target, headers, tells_length, passes_body: _ } = *request;
-        let length = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum();
+        let Ask::Request(request) = ask else {
+            return Ok(None);
+        };
+        let BackendRequest {
+            method,
+            route,
+            target,
+            headers,
+            tells_length,
+            passes_body: _,
+        } = *request;
+        let length = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 2)
+            .sum();
         let target_bytes = target.path().len() + target.query().map_or(0, str::len);
         let own_bytes = size_of::<Self>() + size_of::<BackendRoute>();
         let charge = broker.pending_share(length + target_bytes + own_bytes + TASK_BYTES)?;
@@ -59,13 +73,22 @@ impl Notice {
             lines.extend_from_slice(value.as_bytes());
             lines.push(b'\n');
         }
-        Ok(Some(Self { method, route, target, tells_length, lines: lines.into(), _charge: charge }))
+        Ok(Some(Self {
+            method,
+            route,
+            target,
+            tells_length,
+            lines: lines.into(),
+            _charge: charge,
+        }))
     }
 
     fn request(&self) -> BackendRequest {
         let mut headers = HeaderMap::new();
         for line in self.lines.split(|byte| *byte == b'\n') {
-            let Some(colon) = memchr::memchr(b':', line) else { continue };
+            let Some(colon) = memchr::memchr(b':', line) else {
+                continue;
+            };
             if let Some((name, value)) = header(&line[..colon], &line[colon + 1..]) {
                 headers.append(name, value);
             }
@@ -120,7 +143,11 @@ impl Backend {
             broker.count(Incident::DroppedNotice);
             let most = self.max_notices;
             RARELY.warn(|left_out| {
-                tracing::warn!(most, left_out, "a notice to a back-end is dropped: too many wait for it (--max-hook-notices)");
+                tracing::warn!(
+                    most,
+                    left_out,
+                    "a notice to a back-end is dropped: too many wait for it (--max-hook-notices)"
+                );
             });
             return;
         };
@@ -134,8 +161,14 @@ impl Backend {
 
     async fn send(&self, notice: &Notice) -> Result<(), Unreachable> {
         // Notices leave places to requests that somebody waits for.
-        let _turn = self.notice_places.acquire().await.map_err(|_closed| Unreachable::Failed)?;
-        self.exchange(|| notice.request(), Bytes::new()).await.map(drop)
+        let _turn = self
+            .notice_places
+            .acquire()
+            .await
+            .map_err(|_closed| Unreachable::Failed)?;
+        self.exchange(|| notice.request(), Bytes::new())
+            .await
+            .map(drop)
     }
 }
 

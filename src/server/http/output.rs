@@ -1,4 +1,5 @@
-//! What a connection writes while it serves requests: responses, as far as the socket takes them, within their time.
+//! What a connection writes while it serves requests: responses, as far as the socket takes them,
+//! within their time.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,7 +24,11 @@ impl Requests<'_> {
         let goes_on = response.write(connection, &mut self.out);
         // Its connection may linger.
         drop(response);
-        if goes_on { Ok(None) } else { self.close().await }
+        if goes_on {
+            Ok(None)
+        } else {
+            self.close().await
+        }
     }
 
     /// What holds of the connection when this answer is sent, which is logged.
@@ -35,20 +40,34 @@ impl Requests<'_> {
     ) -> response::Connection {
         self.held = 0;
         // The end may have begun while the request came in, or waited.
-        let connection = response::Connection { keep_alive: connection.keep_alive && self.connection.goes_on(), ..connection };
+        let connection = response::Connection {
+            keep_alive: connection.keep_alive && self.connection.goes_on(),
+            ..connection
+        };
         if let Some(log) = &mut log {
             let mut head = Vec::new();
             let (_, framing) = response.write_head(connection, &mut head);
             let has_body = !connection.is_head && !response.bodiless;
             log.add_received(self.received);
-            log.answered(&head, if has_body { response.body.sent_bytes(framing) } else { 0 });
+            log.answered(
+                &head,
+                if has_body {
+                    response.body.sent_bytes(framing)
+                } else {
+                    0
+                },
+            );
         }
         connection
     }
 
-    /// Sends an answer that somebody else holds, and counts, part by part, so that others of the shard come between; whether the
-    /// connection can serve another request.
-    pub(super) async fn send_in_parts(&mut self, response: &Response, connection: response::Connection) -> Result<bool, Over> {
+    /// Sends an answer that somebody else holds, and counts, part by part, so that others of the
+    /// shard come between; whether the connection can serve another request.
+    pub(super) async fn send_in_parts(
+        &mut self,
+        response: &Response,
+        connection: response::Connection,
+    ) -> Result<bool, Over> {
         let (goes_on, framing) = response.write_head(connection, &mut self.out);
         match &response.body {
             _ if connection.is_head || response.bodiless => {}
@@ -109,10 +128,19 @@ impl Requests<'_> {
     async fn writable(&mut self) -> Result<(), Over> {
         self.cover(self.out.capacity()).map_err(|_| Over)?;
         let connection = &*self.connection;
-        let Connection { shard, key, outlet, site, .. } = connection;
+        let Connection {
+            shard,
+            key,
+            outlet,
+            site,
+            ..
+        } = connection;
         shard.set_deadline(*key, Some(site.limits.send_timeout));
         let written = poll_fn(|cx| {
-            if shard.interruption(*key, false, || outlet.has_room(), cx).is_some() {
+            if shard
+                .interruption(*key, false, || outlet.has_room(), cx)
+                .is_some()
+            {
                 connection.record_end(Incident::SendTimeout);
                 return Poll::Ready(Err(Over));
             }

@@ -1,4 +1,5 @@
-//! Ordinary pages of the built-in configuration, which an axum router serves: `GET /` is a page to try the server with.
+//! Ordinary pages of the built-in configuration, which an axum router serves: `GET /` is a page to
+//! try the server with.
 
 use axum::Router;
 use axum::body::Body;
@@ -21,16 +22,25 @@ fn router() -> Router {
 pub(super) async fn answer(method: &str, target: &str) -> Response {
     // The head of the answer to HEAD is that to GET; its body is left out when it is written.
     let method = if method == "HEAD" { "GET" } else { method };
-    let Ok(request) = Request::builder().method(method).uri(target).body(Body::empty()) else {
+    let Ok(request) = Request::builder()
+        .method(method)
+        .uri(target)
+        .body(Body::empty())
+    else {
         return Response::error_page(Status::BAD_REQUEST);
     };
     let Ok(answered) = router().oneshot(request).await;
     match answered.status() {
         StatusCode::OK => {}
-        StatusCode::METHOD_NOT_ALLOWED => return Response::error_page(Status::NOT_ALLOWED).with_headers(b"Allow: GET, HEAD\r\n"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            return Response::error_page(Status::NOT_ALLOWED).with_headers(b"Allow: GET, HEAD\r\n");
+        }
         _ => return Response::error_page(Status::NOT_FOUND),
     }
-    let content_type = answered.headers().get(header::CONTENT_TYPE).map(|value| bytes::Bytes::copy_from_slice(value.as_bytes()));
+    let content_type = answered
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(|value| bytes::Bytes::copy_from_slice(value.as_bytes()));
     let mut page = Vec::new();
     let mut body = answered.into_body().into_data_stream();
     while let Some(Ok(piece)) = body.next().await {
@@ -39,5 +49,8 @@ pub(super) async fn answer(method: &str, target: &str) -> Response {
         }
         page.extend_from_slice(&piece);
     }
-    Response { content_type, ..Response::sized(Status::OK, "", &b""[..], page) }
+    Response {
+        content_type,
+        ..Response::sized(Status::OK, "", &b""[..], page)
+    }
 }

@@ -1,7 +1,7 @@
 //! Listening sockets that whoever started the process opened for it (systemd's socket activation).
 //!
-//! They are kept open for as long as the process runs, used or not: a reload may add their address or take it away and
-//! add it again.
+//! They are kept open for as long as the process runs, used or not: a reload may add their address
+//! or take it away and add it again.
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -49,7 +49,10 @@ impl Passed {
             return Err(PassedError::NotListening);
         }
         socket.set_nonblocking(true)?;
-        Ok(Self { address: ListenAddress::Tcp(socket.local_addr()?), socket: Socket::Tcp(socket) })
+        Ok(Self {
+            address: ListenAddress::Tcp(socket.local_addr()?),
+            socket: Socket::Tcp(socket),
+        })
     }
 
     /// A unix socket.
@@ -61,8 +64,15 @@ impl Passed {
             return Err(PassedError::NotListening);
         }
         socket.set_nonblocking(true)?;
-        let path = socket.local_addr()?.as_pathname().ok_or(PassedError::NoPath)?.to_owned();
-        Ok(Self { address: ListenAddress::Unix(path), socket: Socket::Unix(socket) })
+        let path = socket
+            .local_addr()?
+            .as_pathname()
+            .ok_or(PassedError::NoPath)?
+            .to_owned();
+        Ok(Self {
+            address: ListenAddress::Unix(path),
+            socket: Socket::Unix(socket),
+        })
     }
 
     /// What it listens on.
@@ -71,20 +81,29 @@ impl Passed {
         &self.address
     }
 
-    /// The one among `all` that is to be used for `listener`: the one with its address, else, for all addresses of IPv4,
-    /// one for all addresses of IPv6 with the same port that takes IPv4, too, which is what systemd opens for a bare port.
+    /// The one among `all` that is to be used for `listener`: the one with its address, else, for
+    /// all addresses of IPv4, one for all addresses of IPv6 with the same port that takes IPv4,
+    /// too, which is what systemd opens for a bare port.
     pub(in crate::server) fn find<'a>(all: &'a [Self], listener: &Listener) -> Option<&'a Self> {
-        all.iter().find(|passed| passed.address == listener.address).or_else(|| all.iter().find(|passed| passed.covers(&listener.address)))
+        all.iter()
+            .find(|passed| passed.address == listener.address)
+            .or_else(|| all.iter().find(|passed| passed.covers(&listener.address)))
     }
 
     fn covers(&self, wanted: &ListenAddress) -> bool {
-        let (ListenAddress::Tcp(own), ListenAddress::Tcp(wanted)) = (&self.address, wanted) else { return false };
+        let (ListenAddress::Tcp(own), ListenAddress::Tcp(wanted)) = (&self.address, wanted) else {
+            return false;
+        };
         let is_all = |address: IpAddr| address.is_unspecified();
-        let (Socket::Tcp(socket), true) = (&self.socket, own.is_ipv6() && wanted.is_ipv4()) else { return false };
+        let (Socket::Tcp(socket), true) = (&self.socket, own.is_ipv6() && wanted.is_ipv4()) else {
+            return false;
+        };
         own.port() == wanted.port()
             && is_all(own.ip())
             && is_all(wanted.ip())
-            && SockRef::from(socket).only_v6().is_ok_and(|only_ipv6| !only_ipv6)
+            && SockRef::from(socket)
+                .only_v6()
+                .is_ok_and(|only_ipv6| !only_ipv6)
     }
 
     /// A handle to the socket; its connections get `settings`.
@@ -96,7 +115,9 @@ impl Passed {
                 Ok(Bound::Tcp(socket))
             }
             Socket::Unix(socket) => {
-                let ListenAddress::Unix(path) = &self.address else { return Err(io::ErrorKind::InvalidInput.into()) };
+                let ListenAddress::Unix(path) = &self.address else {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                };
                 Ok(Bound::PassedUnix(socket.try_clone()?, path.clone()))
             }
         }
@@ -117,15 +138,25 @@ mod tests {
     #[test]
     fn a_socket_for_all_addresses_is_one_for_ipv4_too_unless_it_refuses_that() {
         for only_ipv6 in [false, true] {
-            let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).expect("a socket");
+            let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None)
+                .expect("a socket");
             socket.set_only_v6(only_ipv6).expect("an option");
-            socket.bind(&std::net::SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).expect("a free port");
+            socket
+                .bind(&std::net::SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())
+                .expect("a free port");
             socket.listen(1).expect("a listener");
             let passed = [Passed::tcp(socket.into()).expect("it listens")];
-            let ListenAddress::Tcp(address) = *passed[0].address() else { panic!("{passed:?}") };
-            let found = |ip: IpAddr, port| Passed::find(&passed, &listener(ListenAddress::Tcp((ip, port).into()))).is_some();
+            let ListenAddress::Tcp(address) = *passed[0].address() else {
+                panic!("{passed:?}")
+            };
+            let found = |ip: IpAddr, port| {
+                Passed::find(&passed, &listener(ListenAddress::Tcp((ip, port).into()))).is_some()
+            };
             assert!(found(Ipv6Addr::UNSPECIFIED.into(), address.port()));
-            assert_eq!(found(Ipv4Addr::UNSPECIFIED.into(), address.port()), !only_ipv6);
+            assert_eq!(
+                found(Ipv4Addr::UNSPECIFIED.into(), address.port()),
+                !only_ipv6
+            );
             assert!(!found(Ipv4Addr::LOCALHOST.into(), address.port()));
             assert!(!found(Ipv4Addr::UNSPECIFIED.into(), address.port() ^ 1));
         }
@@ -133,7 +164,11 @@ mod tests {
 
     #[test]
     fn a_socket_that_does_not_listen_is_refused() {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-        assert!(matches!(Passed::tcp(socket.into()), Err(PassedError::NotListening)));
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket");
+        assert!(matches!(
+            Passed::tcp(socket.into()),
+            Err(PassedError::NotListening)
+        ));
     }
 }

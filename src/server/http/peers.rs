@@ -1,4 +1,5 @@
-//! The addresses of the servers of a group: those that the file names, and those that its host names stand for now.
+//! The addresses of the servers of a group: those that the file names, and those that its host
+//! names stand for now.
 //!
 //! Which of them a request goes to is chosen by `balancer`.
 
@@ -41,14 +42,18 @@ pub(super) async fn resolve(upstream: &Upstream, limit: Duration) -> Resolved {
         match address {
             ServerAddress::Ip(address) => add(PeerAddress::Tcp(*address)),
             ServerAddress::Unix(path) => add(PeerAddress::Unix(path.clone())),
-            ServerAddress::Name(name, port) => match within(limit, tokio::net::lookup_host((name.as_str(), *port))).await {
-                Some(Ok(addresses)) => addresses.for_each(|address| add(PeerAddress::Tcp(address))),
-                failed => {
-                    let error = failed.map(Result::err);
-                    tracing::debug!(name, ?error, "cannot resolve a back-end");
-                    unresolved.push(server);
+            ServerAddress::Name(name, port) => {
+                match within(limit, tokio::net::lookup_host((name.as_str(), *port))).await {
+                    Some(Ok(addresses)) => {
+                        addresses.for_each(|address| add(PeerAddress::Tcp(address)))
+                    }
+                    failed => {
+                        let error = failed.map(Result::err);
+                        tracing::debug!(name, ?error, "cannot resolve a back-end");
+                        unresolved.push(server);
+                    }
                 }
-            },
+            }
         }
     }
     Resolved { ids, unresolved }

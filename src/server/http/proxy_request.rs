@@ -1,5 +1,5 @@
-//! Requests that locations with `proxy_pass` make: their address, their headers with nginx's variables, and the servers that
-//! they go to.
+//! Requests that locations with `proxy_pass` make: their address, their headers with nginx's
+//! variables, and the servers that they go to.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -23,7 +23,8 @@ use crate::server::request::Request;
 /// Clients choose such values, so that they must not fill the log.
 static RARELY: Rarely = Rarely::new();
 
-/// The variables of a request to a back-end: those of the client's request, and those of nginx's proxy.
+/// The variables of a request to a back-end: those of the client's request, and those of nginx's
+/// proxy.
 struct ProxyVariables<'a> {
     inner: &'a dyn Variables,
     request: &'a Request<'a>,
@@ -38,7 +39,11 @@ impl Variables for ProxyVariables<'_> {
         self.inner.argument(name)
     }
     fn header(&self, name: &str) -> Option<&[u8]> {
-        if name == "content-length" && !self.has_body { Some(b"0") } else { self.inner.header(name) }
+        if name == "content-length" && !self.has_body {
+            Some(b"0")
+        } else {
+            self.inner.header(name)
+        }
     }
     fn capture(&self, number: usize) -> Option<&[u8]> {
         self.inner.capture(number)
@@ -65,13 +70,18 @@ impl ProxyVariables<'_> {
     /// All `X-Forwarded-For` of the client, and its address.
     fn forwarded_for(&self) -> Cow<'_, [u8]> {
         let address = self.inner.builtin("remote_addr").unwrap_or_default();
-        let sent = self.request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("x-forwarded-for"));
+        let sent = self
+            .request
+            .headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case("x-forwarded-for"));
         let values: Vec<&[u8]> = sent.map(|header| header.value).chain([&*address]).collect();
         Cow::Owned(values.join(&b", "[..]))
     }
 }
 
-/// A request to the back-end of a location; `is_rewritten` = a `break` keeps it at its location with another URI.
+/// A request to the back-end of a location; `is_rewritten` = a `break` keeps it at its location
+/// with another URI.
 pub(super) fn ask(
     proxy: &ProxySettings,
     request: &Request<'_>,
@@ -80,26 +90,53 @@ pub(super) fn ask(
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
     if let Some(reason) = &proxy.unsupported {
-        RARELY.warn(|left_out| tracing::warn!(reason, left_out, "a hook is not supported: requests that need it are answered with 503"));
+        RARELY.warn(|left_out| {
+            tracing::warn!(
+                reason,
+                left_out,
+                "a hook is not supported: requests that need it are answered with 503"
+            )
+        });
         return Err(Unreachable::Unsupported);
     }
-    let target = proxy.target(&request.path, request.query, variables, is_rewritten).map_err(|reason| {
-        RARELY.warn(|left_out| tracing::warn!(reason, left_out, "variables make no address of a back-end: the hook counts as down"));
-        Unreachable::Failed
-    })?;
+    let target = proxy
+        .target(&request.path, request.query, variables, is_rewritten)
+        .map_err(|reason| {
+            RARELY.warn(|left_out| {
+                tracing::warn!(
+                    reason,
+                    left_out,
+                    "variables make no address of a back-end: the hook counts as down"
+                )
+            });
+            Unreachable::Failed
+        })?;
     // What is none, with a space in it for example, is not sent.
     let address = Uri::try_from(target.path.as_slice()).map_err(|_| Unreachable::Failed)?;
     // A back-end may take them for a way to somewhere else.
     let path = percent_decode(address.path().as_bytes());
-    if path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| matches!(segment, b"." | b"..")) {
+    if path
+        .split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| matches!(segment, b"." | b".."))
+    {
         RARELY.warn(|left_out| tracing::warn!(%address, left_out, "the path of a hook has a segment of dots: the hook counts as down"));
         return Err(Unreachable::Failed);
     }
     let has_body = method != Method::GET;
-    let variables = &ProxyVariables { inner: variables, request, host: &target.host, port: &target.port, has_body };
+    let variables = &ProxyVariables {
+        inner: variables,
+        request,
+        host: &target.host,
+        port: &target.port,
+        has_body,
+    };
     let mut headers = HeaderMap::new();
     if proxy.passes_headers {
-        for passed in request.headers.iter().filter(|header| is_passed(header.name)) {
+        for passed in request
+            .headers
+            .iter()
+            .filter(|header| is_passed(header.name))
+        {
             if let Some((name, value)) = header(passed.name.as_bytes(), passed.value) {
                 headers.append(name, value);
             }
@@ -123,14 +160,29 @@ pub(super) fn ask(
             headers.insert(name, value);
         }
     }
-    let method = proxy.method.as_ref().and_then(|method| Method::from_bytes(method).ok()).unwrap_or(method);
+    let method = proxy
+        .method
+        .as_ref()
+        .and_then(|method| Method::from_bytes(method).ok())
+        .unwrap_or(method);
     let route = Arc::new(route(proxy, &target, variables)?);
     let passes_body = proxy.passes_body;
-    Ok(Ask::Request(Box::new(BackendRequest { method, route, target: address, headers, tells_length, passes_body })))
+    Ok(Ask::Request(Box::new(BackendRequest {
+        method,
+        route,
+        target: address,
+        headers,
+        tells_length,
+        passes_body,
+    })))
 }
 
 /// The servers of a request, and how they are tried.
-fn route(proxy: &ProxySettings, target: &Target, variables: &ProxyVariables<'_>) -> Result<BackendRoute, Unreachable> {
+fn route(
+    proxy: &ProxySettings,
+    target: &Target,
+    variables: &ProxyVariables<'_>,
+) -> Result<BackendRoute, Unreachable> {
     let tls = match (&proxy.tls, target.is_tls) {
         (_, false) => None,
         (Some(tls), true) => Some(tls_peer(tls, variables)?),
@@ -153,18 +205,29 @@ fn tls_peer(tls: &TlsSettings, variables: &dyn Variables) -> Result<TlsPeer, Unr
     let name = tls.name.evaluate(variables);
     let name = String::from_utf8_lossy(&name);
     let end = name.rfind(']').unwrap_or(0);
-    let host = name[end..].find(':').map_or(&*name, |colon| &name[..end + colon]);
+    let host = name[end..]
+        .find(':')
+        .map_or(&*name, |colon| &name[..end + colon]);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let name = match ServerName::try_from(host.to_owned()) {
         Ok(name) => name,
         Err(_) if tls.verifies => {
-            RARELY.warn(|left_out| tracing::warn!(host, left_out, "proxy_ssl_name is no name of a host: the hook counts as down"));
+            RARELY.warn(|left_out| {
+                tracing::warn!(
+                    host,
+                    left_out,
+                    "proxy_ssl_name is no name of a host: the hook counts as down"
+                )
+            });
             return Err(Unreachable::Failed);
         }
         // Nobody looks at it: an address is not sent.
         Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
     };
-    Ok(TlsPeer { client: Arc::clone(&tls.client), name })
+    Ok(TlsPeer {
+        client: Arc::clone(&tls.client),
+        name,
+    })
 }
 
 /// What the group chooses a server by.
@@ -174,7 +237,10 @@ fn balancing_key(balancing: &Balancing, variables: &dyn Variables) -> Option<u32
         Balancing::Key(key) => Some(crc32fast::hash(&key.evaluate(variables))),
         Balancing::ClientAddress => {
             let address = variables.builtin("remote_addr").unwrap_or_default();
-            let network = match std::str::from_utf8(&address).ok().and_then(|text| text.parse().ok()) {
+            let network = match std::str::from_utf8(&address)
+                .ok()
+                .and_then(|text| text.parse().ok())
+            {
                 Some(IpAddr::V4(address)) => address.octets()[..3].to_vec(),
                 _ => address.into_owned(),
             };

@@ -1,4 +1,5 @@
-//! What a client sees for whose connection there is no room: 503 at once, before it is asked what it wants.
+//! What a client sees for whose connection there is no room: 503 at once, before it is asked what
+//! it wants.
 //!
 //! No memory and no descriptor is taken for it but the socket itself.
 
@@ -9,7 +10,8 @@ use std::os::unix::net::UnixStream;
 /// The whole answer.
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n";
 
-/// Most bytes of a request that are thrown away: closing a socket with unread bytes could cost the client the answer.
+/// Most bytes of a request that are thrown away: closing a socket with unread bytes could cost the
+/// client the answer.
 const MAX_UNREAD_BYTES: usize = 64 * 1024;
 
 /// A socket that can be refused.
@@ -43,7 +45,10 @@ pub(super) fn send<S: Refusable>(mut socket: &S)
 where
     for<'a> &'a S: Read + Write,
 {
-    let sent = socket.set_nonblocking().and_then(|()| socket.write_all(ANSWER)).and_then(|()| socket.shutdown());
+    let sent = socket
+        .set_nonblocking()
+        .and_then(|()| socket.write_all(ANSWER))
+        .and_then(|()| socket.shutdown());
     let mut buffer = [0; 4096];
     let mut unread = 0;
     while sent.is_ok() && unread < MAX_UNREAD_BYTES {

@@ -1,4 +1,5 @@
-//! What a connection remembers of a request, so that those like it need not be understood again: the books, whatever the request is.
+//! What a connection remembers of a request, so that those like it need not be understood again:
+//! the books, whatever the request is.
 
 use std::rc::Rc;
 
@@ -30,7 +31,10 @@ pub(super) struct Known<T> {
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self { known: None, unused: 0 }
+        Self {
+            known: None,
+            unused: 0,
+        }
     }
 }
 
@@ -42,10 +46,13 @@ impl<T> Remembered<T> {
 
     /// The request that is known, if it was routed with this site.
     pub(super) fn known(&self, site: &Rc<Site>) -> Option<&Known<T>> {
-        self.known.as_deref().filter(|known| Rc::ptr_eq(&known.site, site))
+        self.known
+            .as_deref()
+            .filter(|known| Rc::ptr_eq(&known.site, site))
     }
 
-    /// The same, to be repeated. One of another site is forgotten: after a reload it holds what nobody needs any more.
+    /// The same, to be repeated. One of another site is forgotten: after a reload it holds what
+    /// nobody needs any more.
     pub(super) fn known_or_forget(&mut self, site: &Rc<Site>) -> Option<&mut Known<T>> {
         if !Rc::ptr_eq(&self.known.as_ref()?.site, site) {
             self.known = None;
@@ -53,13 +60,30 @@ impl<T> Remembered<T> {
         self.known.as_deref_mut()
     }
 
-    /// Remembers a request that was routed with `site`, with what was found out, which keeps `own_bytes` of memory; instead of the
-    /// one before.
-    pub(super) fn put(&mut self, broker: &Broker, site: &Rc<Site>, shape: Shape, found: T, own_bytes: usize) {
+    /// Remembers a request that was routed with `site`, with what was found out, which keeps
+    /// `own_bytes` of memory; instead of the one before.
+    pub(super) fn put(
+        &mut self,
+        broker: &Broker,
+        site: &Rc<Site>,
+        shape: Shape,
+        found: T,
+        own_bytes: usize,
+    ) {
         self.forget();
         // Without room for it the usual way is taken.
-        let Ok(shares) = broker.remembered_share(size_of::<Known<T>>() + shape.own_bytes() + own_bytes) else { return };
-        self.known = Some(Box::new(Known { shape, site: Rc::clone(site), found, is_used: false, _shares: shares }));
+        let Ok(shares) =
+            broker.remembered_share(size_of::<Known<T>>() + shape.own_bytes() + own_bytes)
+        else {
+            return;
+        };
+        self.known = Some(Box::new(Known {
+            shape,
+            site: Rc::clone(site),
+            found,
+            is_used: false,
+            _shares: shares,
+        }));
     }
 
     /// Forgets the request that is known, as another one came.

@@ -1,9 +1,10 @@
-//! Requests of a publisher that differ from the one before them in their channel and their message only: what was found out
-//! about that one holds for them, too, and is not found out again.
+//! Requests of a publisher that differ from the one before them in their channel and their message
+//! only: what was found out about that one holds for them, too, and is not found out again.
 //!
-//! A publisher sends the same head again and again. Understanding it, and finding its server, location and settings, was a
-//! third of the instructions of a publish (callgrind), and as much of the code that has to come into the processor's caches
-//! between two calls of the system. Whatever is not exactly alike takes the usual way, which `route` begins.
+//! A publisher sends the same head again and again. Understanding it, and finding its server,
+//! location and settings, was a third of the instructions of a publish (callgrind), and as much of
+//! the code that has to come into the processor's caches between two calls of the system. Whatever
+//! is not exactly alike takes the usual way, which `route` begins.
 
 use bytes::Bytes;
 
@@ -37,19 +38,32 @@ pub(super) struct Alike<'a> {
     pub(super) text: &'a [u8],
 }
 
-/// Whether all requests of a method to a location that differ in the argument for their channel only are answered alike: nothing else in
-/// their target is looked at. The name of that argument, if so.
-pub(super) fn argument_alone<'a>(server: &VirtualServer, location: &Location, settings: &'a LocationSettings) -> Option<&'a Bytes> {
-    if is_alike(server, location, settings) { argument_of(settings) } else { None }
+/// Whether all requests of a method to a location that differ in the argument for their channel
+/// only are answered alike: nothing else in their target is looked at. The name of that argument,
+/// if so.
+pub(super) fn argument_alone<'a>(
+    server: &VirtualServer,
+    location: &Location,
+    settings: &'a LocationSettings,
+) -> Option<&'a Bytes> {
+    if is_alike(server, location, settings) {
+        argument_of(settings)
+    } else {
+        None
+    }
 }
 
 /// Whether requests with the same head come through a server and a location in the same way.
-pub(super) fn is_alike(server: &VirtualServer, location: &Location, settings: &LocationSettings) -> bool {
+pub(super) fn is_alike(
+    server: &VirtualServer,
+    location: &Location,
+    settings: &LocationSettings,
+) -> bool {
     server.steps.is_empty() && location.steps.is_empty() && web_is_alike(&settings.web)
 }
 
-/// The argument that names the channel, where nothing else in these settings looks at what is particular to a request. All of them
-/// are named, so that whoever adds one has to think of this.
+/// The argument that names the channel, where nothing else in these settings looks at what is
+/// particular to a request. All of them are named, so that whoever adds one has to think of this.
 fn argument_of(settings: &LocationSettings) -> Option<&Bytes> {
     let LocationSettings {
         channels_path,
@@ -120,7 +134,8 @@ fn web_is_alike(web: &WebSettings) -> bool {
         max_ranges: _,
         // It is asked about every request.
         auth_request: None,
-        // It matters where a variable asks for it: in a directive of the rewrite phase, or in an expression that is looked at there.
+        // It matters where a variable asks for it: in a directive of the rewrite phase, or in an
+        // expression that is looked at there.
         secure_link: _,
     } = web
     else {
@@ -129,21 +144,42 @@ fn web_is_alike(web: &WebSettings) -> bool {
     added_headers.is_empty() && access_logs.is_empty()
 }
 
-/// The places of channel and length in the head of a publisher's request at the front of `buffer`, if it can be repeated.
+/// The places of channel and length in the head of a publisher's request at the front of `buffer`,
+/// if it can be repeated.
 pub(super) fn places(buffer: &[u8], request: &Request<'_>, argument: &[u8]) -> Option<Places> {
-    Places::of(buffer, [request.argument(argument)?, request.header("content-length")?.trim_ascii()])
+    Places::of(
+        buffer,
+        [
+            request.argument(argument)?,
+            request.header("content-length")?.trim_ascii(),
+        ],
+    )
 }
 
-/// The request at the front of `buffer`, if it is like the one of this shape and has come as a whole.
+/// The request at the front of `buffer`, if it is like the one of this shape and has come as a
+/// whole.
 pub(super) fn find<'a>(shape: &Shape, buffer: &'a [u8]) -> Option<Alike<'a>> {
     let ends = |number: usize, rest: &[u8]| match number {
-        0 => rest.iter().position(|byte| !is_of_id(*byte)).unwrap_or(rest.len()),
-        _ => rest.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count(),
+        0 => rest
+            .iter()
+            .position(|byte| !is_of_id(*byte))
+            .unwrap_or(rest.len()),
+        _ => rest
+            .iter()
+            .take(MAX_DIGITS)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count(),
     };
     let ([id, digits], rest) = shape.find(buffer, ends)?;
-    let length = digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
+    let length = digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
     let text = rest.get(..length).filter(|text| !text.is_empty())?;
-    means_itself(id).then_some(Alike { id, taken: buffer.len() - rest.len(), text })
+    means_itself(id).then_some(Alike {
+        id,
+        taken: buffer.len() - rest.len(),
+        text,
+    })
 }
 
 /// Bytes of ids that stand for themselves in a target.
@@ -151,18 +187,29 @@ fn is_of_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')
 }
 
-/// Whether such bytes are the id of one channel that may be published to: `.bN` at their end says how many messages.
+/// Whether such bytes are the id of one channel that may be published to: `.bN` at their end says
+/// how many messages.
 fn means_itself(id: &[u8]) -> bool {
     !id.is_empty() && id != b"ALL" && !id.windows(2).any(|pair| pair == b".b")
 }
 
 impl Requests<'_> {
-    /// Publishes with the request at the front of `bytes`, if it is like the one before: how many bytes it has, then.
+    /// Publishes with the request at the front of `bytes`, if it is like the one before: how many
+    /// bytes it has, then.
     pub(super) fn publish_again(&mut self, bytes: &[u8]) -> Option<usize> {
         let connection = &mut *self.connection;
-        let Known { shape, site, found, is_used, .. } = self.habit.published.known_or_forget(&connection.site)?;
+        let Known {
+            shape,
+            site,
+            found,
+            is_used,
+            ..
+        } = self.habit.published.known_or_forget(&connection.site)?;
         let Alike { id, taken, text } = find(shape, bytes)?;
-        if taken > site.limits.max_header_bytes || id.len() > found.max_id || text.len() as u64 > found.max_body {
+        if taken > site.limits.max_header_bytes
+            || id.len() > found.max_id
+            || text.len() as u64 > found.max_body
+        {
             return None;
         }
         let broker = connection.shard.broker();
@@ -172,8 +219,17 @@ impl Requests<'_> {
         let (text, length) = (Bytes::copy_from_slice(text), taken + text.len());
         let is_last = length == bytes.len() && self.out.is_empty();
         let has_waited = self.busy.has_waited();
-        let delivering = if is_last { connection.shard.deliver_alone(&connection.outlet, has_waited) } else { None };
-        self.habit.is_over = !found.plan.publish(broker, &channel, text, found.connection, &mut self.out);
+        let delivering = if is_last {
+            connection
+                .shard
+                .deliver_alone(&connection.outlet, has_waited)
+        } else {
+            None
+        };
+        self.habit.is_over =
+            !found
+                .plan
+                .publish(broker, &channel, text, found.connection, &mut self.out);
         connection.requests += 1;
         self.head_since = None;
         match delivering {
@@ -183,14 +239,41 @@ impl Requests<'_> {
         Some(length)
     }
 
-    /// Remembers the publisher's request at hand, which was answered by this plan and with these further header lines.
-    pub(super) fn remember_publish(&mut self, plan: Plan, max_body: u64, connection: Connection, added: &[u8]) {
-        let Some(shape) = self.habit.coming.take() else { return };
+    /// Remembers the publisher's request at hand, which was answered by this plan and with these
+    /// further header lines.
+    pub(super) fn remember_publish(
+        &mut self,
+        plan: Plan,
+        max_body: u64,
+        connection: Connection,
+        added: &[u8],
+    ) {
+        let Some(shape) = self.habit.coming.take() else {
+            return;
+        };
         let (broker, site) = (self.connection.shard.broker(), &self.connection.site);
-        let Some(plan) = plan.repeatable(added) else { return self.habit.published.forget() };
-        let max_id = broker.settings().max_channel_id_length.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let Some(plan) = plan.repeatable(added) else {
+            return self.habit.published.forget();
+        };
+        let max_id = broker
+            .settings()
+            .max_channel_id_length
+            .map_or(usize::MAX, |most| {
+                usize::try_from(most).unwrap_or(usize::MAX)
+            });
         let own_bytes = plan.own_bytes();
-        self.habit.published.put(broker, site, *shape, Publication { plan, max_id, max_body, connection }, own_bytes);
+        self.habit.published.put(
+            broker,
+            site,
+            *shape,
+            Publication {
+                plan,
+                max_id,
+                max_body,
+                connection,
+            },
+            own_bytes,
+        );
     }
 }
 
@@ -212,10 +295,24 @@ mod tests {
     #[test]
     fn requests_that_differ_in_channel_and_message_are_alike() {
         let shape = shape(FIRST).expect("a request that can be repeated");
-        for (id, length, text) in [("first", "5", "12345"), ("a-B_9:c.d", "05", "12345"), ("z", "12", "GET / HTTP/1")] {
-            let head = FIRST.replace("first", id).replace(" 5 ", &format!(" {length} "));
-            let expected = Alike { id: id.as_bytes(), taken: head.len(), text: text.as_bytes() };
-            assert_eq!(find(&shape, format!("{head}{text}and more").as_bytes()), Some(expected), "{id}");
+        for (id, length, text) in [
+            ("first", "5", "12345"),
+            ("a-B_9:c.d", "05", "12345"),
+            ("z", "12", "GET / HTTP/1"),
+        ] {
+            let head = FIRST
+                .replace("first", id)
+                .replace(" 5 ", &format!(" {length} "));
+            let expected = Alike {
+                id: id.as_bytes(),
+                taken: head.len(),
+                text: text.as_bytes(),
+            };
+            assert_eq!(
+                find(&shape, format!("{head}{text}and more").as_bytes()),
+                Some(expected),
+                "{id}"
+            );
         }
     }
 
@@ -274,13 +371,23 @@ mod tests {
                  location = /asked {{ return 204; }}
                  location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; {location} }} }} }}"
             );
-            let loaded = nginx::parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            let loaded = nginx::parse("conf", text.as_bytes())
+                .unwrap_or_else(|mistakes| panic!("{mistakes}"));
             let server = Arc::clone(loaded.config.listeners[0].server("127.0.0.1", String::new));
             let (location, _) = server.locate(b"/pub").expect("a location");
             argument_alone(&server, location, &location.settings).cloned()
         };
-        for location in ["", "allow 127.0.0.1; deny all;", "push_stream_store_messages on;", "client_max_body_size 5;"] {
-            assert_eq!(argument("", location).as_deref(), Some(&b"id"[..]), "{location}");
+        for location in [
+            "",
+            "allow 127.0.0.1; deny all;",
+            "push_stream_store_messages on;",
+            "client_max_body_size 5;",
+        ] {
+            assert_eq!(
+                argument("", location).as_deref(),
+                Some(&b"id"[..]),
+                "{location}"
+            );
         }
         for location in [
             "add_header X-Channel $arg_id;",
@@ -298,7 +405,11 @@ mod tests {
         ] {
             assert_eq!(argument("", location), None, "{location}");
         }
-        for server in ["if ($arg_id = a) { return 403; }", "rewrite ^/none /x;", "auth_request /asked;"] {
+        for server in [
+            "if ($arg_id = a) { return 403; }",
+            "rewrite ^/none /x;",
+            "auth_request /asked;",
+        ] {
             assert_eq!(argument(server, ""), None, "{server}");
         }
     }

@@ -1,13 +1,17 @@
-//! The rewrite phase of a request: which location its URI leads to, and what `set`, `if`, `rewrite` and `return` make of it on the way.
+//! The rewrite phase of a request: which location its URI leads to, and what `set`, `if`, `rewrite`
+//! and `return` make of it on the way.
 //!
-//! As in nginx: the server's directives come first, once; then a location is searched and its directives are taken, again for each
-//! `rewrite` that changes the URI. Called for requests of clients (`route`) and for those about them (`hooks`, `auth_request`).
+//! As in nginx: the server's directives come first, once; then a location is searched and its
+//! directives are taken, again for each `rewrite` that changes the URI. Called for requests of
+//! clients (`route`) and for those about them (`hooks`, `auth_request`).
 
 use std::sync::Arc;
 
 use crate::server::config::condition;
 use crate::server::config::web::Gate;
-use crate::server::config::{End, Frame, Location, LocationSettings, Return, Variables, WebSettings};
+use crate::server::config::{
+    End, Frame, Location, LocationSettings, Return, Variables, WebSettings,
+};
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::request::RequestVariables;
 use crate::server::response::Status;
@@ -37,9 +41,11 @@ pub(super) struct Destination<'a> {
     pub(super) location: Option<&'a Location>,
     /// Its settings, or those of an `if` in it, or of the server.
     pub(super) settings: &'a Arc<LocationSettings>,
-    /// The settings that decide who may enter, if `limit_except` has taken the request out of the location.
+    /// The settings that decide who may enter, if `limit_except` has taken the request out of the
+    /// location.
     pub(super) limited: Option<&'a WebSettings>,
-    /// Who may be answered in spite of directives of the phase that are not enforced, here or on the way.
+    /// Who may be answered in spite of directives of the phase that are not enforced, here or on
+    /// the way.
     pub(super) gate: Gate,
     /// What answers.
     pub(super) end: Answering<'a>,
@@ -70,41 +76,91 @@ impl<'a> Start<'a> {
         let server = self.variables.server;
         let settings = &server.settings;
         // What the server says about the client's request is not said about those of its hooks.
-        let steps = if self.values.is_some() { &[] } else { &server.steps[..] };
-        let outcome = self.with_settings(&settings.web, |variables| condition::run(steps, variables, frame));
+        let steps = if self.values.is_some() {
+            &[]
+        } else {
+            &server.steps[..]
+        };
+        let outcome = self.with_settings(&settings.web, |variables| {
+            condition::run(steps, variables, frame)
+        });
         let mut gate = settings.web.answer_gate;
         let mut settings = outcome.settings.unwrap_or(settings);
         // The URI is searched whether it has changed or not.
         if let Some(end) = answering(outcome.end) {
-            return Destination { location: None, settings, limited: None, gate, end };
+            return Destination {
+                location: None,
+                settings,
+                limited: None,
+                gate,
+                end,
+            };
         }
         for _ in 0..=MAX_CHANGES {
-            let path = frame.uri.as_ref().map_or(&self.variables.request.path[..], |uri| &uri.path);
+            let path = frame
+                .uri
+                .as_ref()
+                .map_or(&self.variables.request.path[..], |uri| &uri.path);
             let Some((location, captures)) = server.locate(path) else {
-                return Destination { location: None, settings, limited: None, gate, end: Answering::Location };
+                return Destination {
+                    location: None,
+                    settings,
+                    limited: None,
+                    gate,
+                    end: Answering::Location,
+                };
             };
             settings = &server.settings;
             if let Some(captures) = captures {
                 frame.take_match(captures);
             }
             gate = gate.max(location.settings.web.answer_gate);
-            if let Some(Visit { settings, limited, end }) = self.visit(location, frame) {
-                return Destination { location: Some(location), settings, limited, gate, end };
+            if let Some(Visit {
+                settings,
+                limited,
+                end,
+            }) = self.visit(location, frame)
+            {
+                return Destination {
+                    location: Some(location),
+                    settings,
+                    limited,
+                    gate,
+                    end,
+                };
             }
         }
-        tracing::debug!("rewrites lead from location to location without an end: answered with 500");
-        Destination { location: None, settings, limited: None, gate, end: Answering::Error(Status::INTERNAL) }
+        tracing::debug!(
+            "rewrites lead from location to location without an end: answered with 500"
+        );
+        Destination {
+            location: None,
+            settings,
+            limited: None,
+            gate,
+            end: Answering::Error(Status::INTERNAL),
+        }
     }
 
     /// Takes the directives of a location; `None` = the URI has changed.
     fn visit(&self, location: &'a Location, frame: &mut Frame) -> Option<Visit<'a>> {
-        let visit = |settings, end| Some(Visit { settings, limited: None, end });
+        let visit = |settings, end| {
+            Some(Visit {
+                settings,
+                limited: None,
+                end,
+            })
+        };
         let own = &location.settings;
         if own.web.internal && !frame.is_internal && !(self.may_enter_internal)(&own.web) {
             return visit(own, Answering::Error(Status::NOT_FOUND));
         }
         if let Some(limited) = own.web.limited(self.method) {
-            return Some(Visit { settings: own, limited: Some(limited), end: Answering::Location });
+            return Some(Visit {
+                settings: own,
+                limited: Some(limited),
+                end: Answering::Location,
+            });
         }
         let choice = self.with_settings(&own.web, |variables| location.choose(variables, frame));
         let most = self.max_body_bytes.unwrap_or(own.client_max_body_size);
@@ -122,7 +178,10 @@ impl<'a> Start<'a> {
     fn with_settings<T>(&self, web: &WebSettings, work: impl FnOnce(&dyn Variables) -> T) -> T {
         let variables = self.variables.under(web);
         match self.values {
-            Some(values) => work(&NchanVariables { request: &variables, values }),
+            Some(values) => work(&NchanVariables {
+                request: &variables,
+                values,
+            }),
             None => work(&variables),
         }
     }

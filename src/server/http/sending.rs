@@ -1,4 +1,5 @@
-//! What is done with a request beyond one answer in memory: files, and requests that are routed a second time.
+//! What is done with a request beyond one answer in memory: files, and requests that are routed a
+//! second time.
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -24,24 +25,67 @@ pub(super) fn record_rendered(log: Option<&mut Box<Entry>>, bytes: &[u8]) {
 
 impl Requests<'_> {
     /// Routes a request again whose head was taken from the buffer already.
-    pub(super) async fn route_again(&mut self, head: Bytes, length: BodyLength, again: Again) -> Result<Option<Served>, Over> {
-        let Connection { site, shard, key, outlet, peer, requests, .. } = &*self.connection;
-        let router = Router { site, shard, key: *key, outlet, requests: *requests, again: &again, notes_polls: false };
-        let parsed = head::parse(&head, site.limits.max_header_bytes, peer, |request, _| match &again.redirected {
-            Some(path) => router.route(&crate::server::request::Request { path: path.as_slice().into(), ..*request }, length),
-            None => router.route(request, length),
-        });
-        let Parsed::Complete(_, _, mut routed) = parsed else { return Err(Over) };
-        if again.redirected.is_some() && matches!(routed.next, super::route::Next::File(ref job) if job.is_index()) {
+    pub(super) async fn route_again(
+        &mut self,
+        head: Bytes,
+        length: BodyLength,
+        again: Again,
+    ) -> Result<Option<Served>, Over> {
+        let Connection {
+            site,
+            shard,
+            key,
+            outlet,
+            peer,
+            requests,
+            ..
+        } = &*self.connection;
+        let router = Router {
+            site,
+            shard,
+            key: *key,
+            outlet,
+            requests: *requests,
+            again: &again,
+            notes_polls: false,
+        };
+        let parsed =
+            head::parse(
+                &head,
+                site.limits.max_header_bytes,
+                peer,
+                |request, _| match &again.redirected {
+                    Some(path) => router.route(
+                        &crate::server::request::Request {
+                            path: path.as_slice().into(),
+                            ..*request
+                        },
+                        length,
+                    ),
+                    None => router.route(request, length),
+                },
+            );
+        let Parsed::Complete(_, _, mut routed) = parsed else {
+            return Err(Over);
+        };
+        if again.redirected.is_some()
+            && matches!(routed.next, super::route::Next::File(ref job) if job.is_index())
+        {
             // The index of an index: nginx gives up after ten.
-            routed.next = super::route::Next::Respond(Response::error_page(Status::INTERNAL).closing());
+            routed.next =
+                super::route::Next::Respond(Response::error_page(Status::INTERNAL).closing());
         }
-        let head = if routed.next.needs_head() { head } else { Bytes::new() };
+        let head = if routed.next.needs_head() {
+            head
+        } else {
+            Bytes::new()
+        };
         self.held = head.len();
         Box::pin(self.perform(routed, length, head)).await
     }
 
-    /// Reads the body of a request that becomes a follower, then routes its head again, as one without a body.
+    /// Reads the body of a request that becomes a follower, then routes its head again, as one
+    /// without a body.
     pub(super) async fn discard_and_route(
         &mut self,
         (head, length, again): (Bytes, BodyLength, Again),
@@ -51,7 +95,14 @@ impl Requests<'_> {
             // Nobody looks at it any more while the answer is on its way.
             drop(head);
             self.held = 0;
-            response.write(response::Connection { minor_version: 1, keep_alive: false, is_head: false }, &mut self.out);
+            response.write(
+                response::Connection {
+                    minor_version: 1,
+                    keep_alive: false,
+                    is_head: false,
+                },
+                &mut self.out,
+            );
             return self.close().await;
         }
         self.flush().await?;
@@ -66,12 +117,18 @@ impl Requests<'_> {
         connection: response::Connection,
         (added, mut log): (&Added, Option<Box<Entry>>),
     ) -> Result<Option<Served>, Over> {
-        let Found { length, body, level } = found;
+        let Found {
+            length,
+            body,
+            level,
+        } = found;
         let status = response.status;
         let response = response.with_headers(added.of(status.0));
         let framing = level.map_or(Framing::Raw, |_| Framing::of(connection.minor_version));
         // Without a length only the end of the connection ends an HTTP/1.0 response.
-        let keep_alive = connection.keep_alive && !response.close && (level.is_none() || framing == Framing::Chunked);
+        let keep_alive = connection.keep_alive
+            && !response.close
+            && (level.is_none() || framing == Framing::Chunked);
         let start = self.out.len();
         Head {
             status: response.status,
@@ -101,7 +158,10 @@ impl Requests<'_> {
 
     /// Sends a body as it is; returns its length.
     async fn send_plain(&mut self, length: u64, body: axum::body::Body) -> Result<u64, Over> {
-        let mut pieces = Pieces { body: body.into_data_stream(), left: length };
+        let mut pieces = Pieces {
+            body: body.into_data_stream(),
+            left: length,
+        };
         while let Some(piece) = pieces.next(self).await? {
             self.out.extend_from_slice(&piece);
             self.flush().await?;
@@ -110,11 +170,20 @@ impl Requests<'_> {
     }
 
     /// Sends a body in gzip; returns how long it became.
-    async fn send_compressed(&mut self, (length, body): (u64, axum::body::Body), level: u32, framing: Framing) -> Result<u64, Over> {
+    async fn send_compressed(
+        &mut self,
+        (length, body): (u64, axum::body::Body),
+        level: u32,
+        framing: Framing,
+    ) -> Result<u64, Over> {
         self.held += compression::STATE_BYTES;
         self.cover(0).map_err(|_| Over)?;
-        let mut pieces = Pieces { body: body.into_data_stream(), left: length };
-        let (mut deflating, mut packed, mut sent) = (Deflating::new(level), compression::HEADER.to_vec(), 0);
+        let mut pieces = Pieces {
+            body: body.into_data_stream(),
+            left: length,
+        };
+        let (mut deflating, mut packed, mut sent) =
+            (Deflating::new(level), compression::HEADER.to_vec(), 0);
         while let Some(piece) = pieces.next(self).await? {
             deflating.push(&piece, &mut packed);
             sent += packed.len() as u64;
@@ -147,7 +216,11 @@ impl Pieces {
             requests.flush().await?;
             return Err(Over);
         };
-        let piece = piece.slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
+        let piece = piece.slice(
+            ..piece
+                .len()
+                .min(usize::try_from(self.left).unwrap_or(usize::MAX)),
+        );
         self.left -= piece.len() as u64;
         Ok(Some(piece))
     }

@@ -14,7 +14,8 @@ const MAX_HEAD_BYTES: usize = 1024;
 pub(super) struct Places([Range<usize>; 2]);
 
 impl Places {
-    /// The places of these parts of the head at the front of `buffer`, if they are there as they are.
+    /// The places of these parts of the head at the front of `buffer`, if they are there as they
+    /// are.
     pub(super) fn of(buffer: &[u8], parts: [&[u8]; 2]) -> Option<Self> {
         let [mut first, mut second] = [place(buffer, parts[0])?, place(buffer, parts[1])?];
         if second.start < first.start {
@@ -34,7 +35,10 @@ impl Shape {
     /// The shape of a head with these places, if it is short enough to be remembered.
     pub(super) fn new(head: &[u8], Places(places): Places) -> Option<Self> {
         let is_kept = head.len() <= MAX_HEAD_BYTES && places[1].end <= head.len();
-        is_kept.then(|| Self { head: head.into(), places })
+        is_kept.then(|| Self {
+            head: head.into(),
+            places,
+        })
     }
 
     /// Bytes of the head.
@@ -47,9 +51,13 @@ impl Shape {
         self.places[0].len()
     }
 
-    /// What is in the places of the head at the front of `buffer`, and what comes behind it, if it is like this one. A place ends
-    /// where `ends` says for its number and all that begins with it.
-    pub(super) fn find<'a>(&self, buffer: &'a [u8], ends: impl Fn(usize, &[u8]) -> usize) -> Option<([&'a [u8]; 2], &'a [u8])> {
+    /// What is in the places of the head at the front of `buffer`, and what comes behind it, if it
+    /// is like this one. A place ends where `ends` says for its number and all that begins with it.
+    pub(super) fn find<'a>(
+        &self,
+        buffer: &'a [u8],
+        ends: impl Fn(usize, &[u8]) -> usize,
+    ) -> Option<([&'a [u8]; 2], &'a [u8])> {
         let [first, second] = &self.places;
         let rest = buffer.strip_prefix(&self.head[..first.start])?;
         let (one, rest) = rest.split_at_checked(ends(0, rest))?;
@@ -69,7 +77,10 @@ fn place(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
 
 /// The shape of a head whose places `of` finds, for tests and fuzzing.
 #[cfg(any(test, fuzzing, feature = "fuzzing"))]
-pub(super) fn of_head(head: &[u8], of: impl FnOnce(&Request<'_>, BodyLength) -> Option<Places>) -> Option<Shape> {
+pub(super) fn of_head(
+    head: &[u8],
+    of: impl FnOnce(&Request<'_>, BodyLength) -> Option<Places>,
+) -> Option<Shape> {
     match head::parse(head, usize::MAX, &Endpoints::default(), of) {
         Parsed::Complete(taken, _, Some(places)) => Shape::new(&head[..taken], places),
         _ => None,
@@ -80,7 +91,11 @@ pub(super) fn of_head(head: &[u8], of: impl FnOnce(&Request<'_>, BodyLength) -> 
 pub(super) mod tests {
     /// Asserts that `is_alike` is false of the beginnings of `whole`,
     /// and of those where one of the first texts in it is the second instead.
-    pub(in super::super) fn assert_others_differ(whole: &str, replacements: &[(&str, &str)], is_alike: impl Fn(&[u8]) -> bool) {
+    pub(in super::super) fn assert_others_differ(
+        whole: &str,
+        replacements: &[(&str, &str)],
+        is_alike: impl Fn(&[u8]) -> bool,
+    ) {
         for cut in 0..whole.len() {
             assert!(!is_alike(&whole.as_bytes()[..cut]), "{cut} bytes");
         }

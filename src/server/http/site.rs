@@ -1,6 +1,8 @@
-//! What connections are served with: the site of a listener on a shard, which a reload of the configuration replaces.
+//! What connections are served with: the site of a listener on a shard, which a reload of the
+//! configuration replaces.
 //!
-//! A request takes the site of the moment when its head is looked at; a follower keeps the one of its request.
+//! A request takes the site of the moment when its head is looked at; a follower keeps the one of
+//! its request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -35,7 +37,14 @@ impl Site {
         backend: Arc<Backend>,
     ) -> Self {
         let (listener, census) = listener;
-        Self { listener, limits, formats, backend, census, is_closed: Cell::new(false) }
+        Self {
+            listener,
+            limits,
+            formats,
+            backend,
+            census,
+            is_closed: Cell::new(false),
+        }
     }
 
     /// The listener was taken out of the configuration.
@@ -75,6 +84,7 @@ impl Place {
     /// The location that was found in `site`, of now or earlier, is still there.
     pub(super) fn serves(&self, site: &Rc<Site>, location: LocationAddress) -> bool {
         let current = self.0.borrow();
-        !current.is_closed() && (Rc::ptr_eq(&current, site) || current.census.continues(&site.census, location))
+        !current.is_closed()
+            && (Rc::ptr_eq(&current, site) || current.census.continues(&site.census, location))
     }
 }

@@ -13,29 +13,51 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Reads a target that is a path, or what proxies get: `scheme://host:port/path`, where the host ends as in nginx.
+    /// Reads a target that is a path, or what proxies get: `scheme://host:port/path`, where the
+    /// host ends as in nginx.
     pub(super) fn of(target: &'a [u8]) -> Option<Self> {
         if target.first() == Some(&b'/') {
-            return Some(Self { authority: None, unparsed_uri: target });
+            return Some(Self {
+                authority: None,
+                unparsed_uri: target,
+            });
         }
         let scheme = memchr::memmem::find(target, b"://")?;
-        let is_of_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let is_of_scheme =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         if !target.first()?.is_ascii_alphabetic() || !target[..scheme].iter().all(is_of_scheme) {
             return None;
         }
         let rest = &target[scheme + 3..];
         let end = match rest.first()? {
-            b'[' => memchr::memchr(b']', rest).filter(|end| rest[1..*end].iter().all(is_of_literal))? + 1,
-            _ => rest.iter().position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))).unwrap_or(rest.len()),
+            b'[' => {
+                memchr::memchr(b']', rest).filter(|end| rest[1..*end].iter().all(is_of_literal))?
+                    + 1
+            }
+            _ => rest
+                .iter()
+                .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')))
+                .unwrap_or(rest.len()),
         };
         let (authority, after) = rest.split_at(end);
         let unparsed_uri = match after.strip_prefix(b":") {
-            Some(port) => &port[port.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(port.len())..],
+            Some(port) => {
+                &port[port
+                    .iter()
+                    .position(|byte| !byte.is_ascii_digit())
+                    .unwrap_or(port.len())..]
+            }
             None => after,
         };
         match unparsed_uri.first() {
-            None => Some(Self { authority: Some(authority), unparsed_uri: b"/" }),
-            Some(b'/' | b'?') => Some(Self { authority: Some(authority), unparsed_uri }),
+            None => Some(Self {
+                authority: Some(authority),
+                unparsed_uri: b"/",
+            }),
+            Some(b'/' | b'?') => Some(Self {
+                authority: Some(authority),
+                unparsed_uri,
+            }),
             Some(_) => None,
         }
     }
@@ -54,14 +76,18 @@ pub(super) fn raw_path(unparsed_uri: &[u8]) -> &[u8] {
     }
 }
 
-/// The host without its port, and without a dot at its end; `None` if it is invalid. What nginx takes, but for `?`, `#` and bytes that
-/// are not ASCII: it may become part of addresses and paths.
+/// The host without its port, and without a dot at its end; `None` if it is invalid. What nginx
+/// takes, but for `?`, `#` and bytes that are not ASCII: it may become part of addresses and paths.
 pub(super) fn host_name(value: &[u8]) -> Option<&[u8]> {
     let is_invalid = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | 0x7f..);
     if value.iter().any(is_invalid) || memchr::memmem::find(value, b"..").is_some() {
         return None;
     }
-    let literal = if value.first() == Some(&b'[') { memchr::memchr(b']', value).map(|end| end + 1) } else { None };
+    let literal = if value.first() == Some(&b'[') {
+        memchr::memchr(b']', value).map(|end| end + 1)
+    } else {
+        None
+    };
     let end = match (literal, value.first()) {
         (Some(end), _) => end,
         // Nothing ends an address that is not closed.

@@ -32,11 +32,20 @@ enum Opinion {
     Open(Access),
 }
 
-/// Decides about a request with what is known of it, in nginx's order: addresses, passwords, `auth_request`.
-pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn Variables, again: &Again) -> Access {
+/// Decides about a request with what is known of it, in nginx's order: addresses, passwords,
+/// `auth_request`.
+pub(super) fn access(
+    web: &WebSettings,
+    request: &Request<'_>,
+    variables: &dyn Variables,
+    again: &Again,
+) -> Access {
     let mut rejection: Option<(Status, Vec<u8>)> = None;
-    let opinions: [&dyn Fn() -> Opinion; 3] =
-        [&|| by_address(web, request), &|| by_password(web, request, variables, again), &|| by_request(web, again)];
+    let opinions: [&dyn Fn() -> Opinion; 3] = [
+        &|| by_address(web, request),
+        &|| by_password(web, request, variables, again),
+        &|| by_request(web, again),
+    ];
     for opinion in opinions {
         match opinion() {
             Opinion::None => {}
@@ -44,7 +53,11 @@ pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn V
             Opinion::Allowed => {}
             Opinion::Failed => {
                 let lines = rejection.map(|(_, lines)| lines).unwrap_or_default();
-                return Access::Denied(Response::error_page(Status::INTERNAL).closing().with_headers(&lines));
+                return Access::Denied(
+                    Response::error_page(Status::INTERNAL)
+                        .closing()
+                        .with_headers(&lines),
+                );
             }
             Opinion::Open(access) => return access,
             Opinion::Rejected(status, lines) if web.satisfy_any => {
@@ -58,12 +71,16 @@ pub(super) fn access(web: &WebSettings, request: &Request<'_>, variables: &dyn V
             Opinion::Rejected(status, lines) => return Access::Denied(rejected(status, &lines)),
         }
     }
-    rejection.map_or(Access::Granted, |(status, lines)| Access::Denied(rejected(status, &lines)))
+    rejection.map_or(Access::Granted, |(status, lines)| {
+        Access::Denied(rejected(status, &lines))
+    })
 }
 
 fn rejected(status: Status, lines: &[u8]) -> Response {
     match status.0 {
-        401 => Response::titled_error_page(status, "401 Authorization Required").with_headers(lines),
+        401 => {
+            Response::titled_error_page(status, "401 Authorization Required").with_headers(lines)
+        }
         _ => Response::error_page(status),
     }
 }
@@ -84,16 +101,30 @@ fn by_address(web: &WebSettings, request: &Request<'_>) -> Opinion {
 }
 
 /// `auth_basic`
-fn by_password(web: &WebSettings, request: &Request<'_>, variables: &dyn Variables, again: &Again) -> Opinion {
-    let Some(authentication) = &web.authentication else { return Opinion::None };
+fn by_password(
+    web: &WebSettings,
+    request: &Request<'_>,
+    variables: &dyn Variables,
+    again: &Again,
+) -> Opinion {
+    let Some(authentication) = &web.authentication else {
+        return Opinion::None;
+    };
     let realm = authentication.realm.evaluate(variables);
     if *realm == *b"off" {
         return Opinion::None;
     }
     let header = request.header("authorization");
-    let verdict = match Credentials::of(header, authentication.users.clone(), &request.endpoints.remote_address) {
+    let verdict = match Credentials::of(
+        header,
+        authentication.users.clone(),
+        &request.endpoints.remote_address,
+    ) {
         None => Verdict::Wrong,
-        Some(credentials) => match again.verdict(&authentication.users).or_else(|| credentials.known()) {
+        Some(credentials) => match again
+            .verdict(&authentication.users)
+            .or_else(|| credentials.known())
+        {
             Some(verdict) => verdict,
             None => return Opinion::Open(Access::Check(credentials)),
         },
@@ -108,8 +139,12 @@ fn by_password(web: &WebSettings, request: &Request<'_>, variables: &dyn Variabl
 
 /// `auth_request`
 fn by_request(web: &WebSettings, again: &Again) -> Opinion {
-    let Some(settings) = &web.auth_request else { return Opinion::None };
-    let Some(result) = again.inquired(settings) else { return Opinion::Open(Access::Ask(Arc::clone(settings))) };
+    let Some(settings) = &web.auth_request else {
+        return Opinion::None;
+    };
+    let Some(result) = again.inquired(settings) else {
+        return Opinion::Open(Access::Ask(Arc::clone(settings)));
+    };
     match (result.status, result.challenge()) {
         (200..=299, _) => Opinion::Allowed,
         (401, Some(value)) => challenge(value),
@@ -119,16 +154,33 @@ fn by_request(web: &WebSettings, again: &Again) -> Opinion {
 }
 
 /// The answer of a `return`; `None` = the connection is closed without one.
-pub(super) fn returned(answer: &Return, request: &Request<'_>, types: &Types, variables: &dyn Variables) -> Option<Response> {
-    let text = answer.text.as_ref().map(|text| text.evaluate(variables).into_owned());
+pub(super) fn returned(
+    answer: &Return,
+    request: &Request<'_>,
+    types: &Types,
+    variables: &dyn Variables,
+) -> Option<Response> {
+    let text = answer
+        .text
+        .as_ref()
+        .map(|text| text.evaluate(variables).into_owned());
     let response = match (answer.status, text) {
         (444, _) => return None,
-        (301 | 302 | 303 | 307 | 308, text) => redirection(answer.status, &text.unwrap_or_default(), request),
-        (204 | 304, _) => Response { bodiless: true, ..Response::header_only(Status(answer.status), &b""[..]) },
+        (301 | 302 | 303 | 307 | 308, text) => {
+            redirection(answer.status, &text.unwrap_or_default(), request)
+        }
+        (204 | 304, _) => Response {
+            bodiless: true,
+            ..Response::header_only(Status(answer.status), &b""[..])
+        },
         (status, None) if status >= 400 => error(status),
         (status, text) => {
             let body = Body::Sized(text.unwrap_or_default().into());
-            Response { content_type: Some(types.of(&request.path)), body, ..Response::header_only(Status(status), &b""[..]) }
+            Response {
+                content_type: Some(types.of(&request.path)),
+                body,
+                ..Response::header_only(Status(status), &b""[..])
+            }
         }
     };
     Some(response)
@@ -143,13 +195,21 @@ pub(super) fn error(status: u16) -> Response {
         401 => Response::titled_error_page(Status(401), "401 Authorization Required"),
         status => Response::error_page(Status(status)),
     };
-    if matches!(status, 400 | 413 | 414 | 500 | 501) { page.closing() } else { page }
+    if matches!(status, 400 | 413 | 414 | 500 | 501) {
+        page.closing()
+    } else {
+        page
+    }
 }
 
 /// A redirection; an address without host is completed as by nginx.
 pub(super) fn redirection(status: u16, address: &[u8], request: &Request<'_>) -> Response {
     let mut line = Vec::new();
-    let address = if address.starts_with(b"/") { [own_address(request).as_bytes(), address].concat() } else { address.to_vec() };
+    let address = if address.starts_with(b"/") {
+        [own_address(request).as_bytes(), address].concat()
+    } else {
+        address.to_vec()
+    };
     crate::server::response::push_line(b"Location: ", &address, &mut line);
     let page = match status {
         302 => Response::titled_error_page(Status(302), "302 Found"),
@@ -163,7 +223,20 @@ pub(super) fn encoded(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     for byte in path {
         match byte {
-            ..=b' ' | b'"' | b'#' | b'%' | b'<' | b'>' | b'?' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7f.. => {
+            ..=b' '
+            | b'"'
+            | b'#'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'?'
+            | b'\\'
+            | b'^'
+            | b'`'
+            | b'{'
+            | b'|'
+            | b'}'
+            | 0x7f.. => {
                 out.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
             byte => out.push(*byte),
@@ -174,7 +247,9 @@ pub(super) fn encoded(path: &[u8]) -> Vec<u8> {
 
 /// Scheme, host and port under which the client came.
 fn own_address(request: &Request<'_>) -> String {
-    let host = request.host().unwrap_or_else(|| request.endpoints.local_address.clone());
+    let host = request
+        .host()
+        .unwrap_or_else(|| request.endpoints.local_address.clone());
     match request.endpoints.local_port {
         0 | 80 => format!("http://{host}"),
         port => format!("http://{host}:{port}"),

@@ -10,9 +10,10 @@
 //! | 200 | `{"published": N}` |
 //! | that of the first line that fails: 400, 403, 413, 500 | `{"published": N, "error": {"line": L, "status": S, "reason": "…"}}` |
 //!
-//! Lines are published in their order as they arrive; the first bad one ends the batch, and what came before stays
-//! published. `channel` means what `?id=` means, but is not percent-encoded; it may be left out where `?id=` names one. Blank
-//! lines are skipped. Knows no sockets: `http` brings the bytes.
+//! Lines are published in their order as they arrive; the first bad one ends the batch, and what
+//! came before stays published. `channel` means what `?id=` means, but is not percent-encoded; it
+//! may be left out where `?id=` names one. Blank lines are skipped. Knows no sockets: `http` brings
+//! the bytes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::limits_log::Limit;
 use crate::server::response::{Response, Status};
 
-/// Lines of one batch that are published in a row; then others have their turn (about half a millisecond).
+/// Lines of one batch that are published in a row; then others have their turn (about half a
+/// millisecond).
 const LINES_PER_TURN: usize = 256;
 
 /// Bytes of lines that are read in a row, for the same reason.
@@ -91,19 +93,28 @@ impl Failure {
     /// A failure in words.
     #[must_use]
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self { status: Status(status), reason: reason.into() }
+        Self {
+            status: Status(status),
+            reason: reason.into(),
+        }
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let text = refusal.text().filter(|text| !text.is_empty());
-        Self { status: refusal.status(), reason: text.unwrap_or("no memory left (the bound is set by --memory)").to_owned() }
+        Self {
+            status: refusal.status(),
+            reason: text
+                .unwrap_or("no memory left (the bound is set by --memory)")
+                .to_owned(),
+        }
     }
 }
 
 impl Batch {
-    /// A batch for a location with these settings; `default_ids` are the channels that the request names.
+    /// A batch for a location with these settings; `default_ids` are the channels that the request
+    /// names.
     #[must_use]
     pub fn new(
         default_ids: SmallVec<[ChannelRef; 1]>,
@@ -112,7 +123,18 @@ impl Batch {
         (max_channels, max_line_bytes): (usize, usize),
     ) -> Self {
         let (pending, last) = (Vec::new(), None);
-        Self { default_ids, store, headers, max_channels, max_line_bytes, pending, scanned: 0, lines: 0, published: 0, last }
+        Self {
+            default_ids,
+            store,
+            headers,
+            max_channels,
+            max_line_bytes,
+            pending,
+            scanned: 0,
+            lines: 0,
+            published: 0,
+            last,
+        }
     }
 
     /// Where further bytes of the body go.
@@ -132,7 +154,8 @@ impl Batch {
         size_of::<Self>() + self.headers.len() + channels_path::own_bytes(&self.default_ids)
     }
 
-    /// Publishes complete lines, as many as a turn has; with `at_end`, the last one needs no line end.
+    /// Publishes complete lines, as many as a turn has; with `at_end`, the last one needs no line
+    /// end.
     ///
     /// # Errors
     /// The first line that is wrong or is refused; the batch is over then.
@@ -141,12 +164,19 @@ impl Batch {
         let mut at = 0;
         let mut progress = Progress::Yield;
         for _ in 0..LINES_PER_TURN {
-            let end = memchr::memchr(b'\n', &pending[self.scanned.max(at)..]).map(|end| self.scanned.max(at) + end);
+            let end = memchr::memchr(b'\n', &pending[self.scanned.max(at)..])
+                .map(|end| self.scanned.max(at) + end);
             let line = &pending[at..end.unwrap_or(pending.len())];
             if line.len() > self.max_line_bytes {
                 self.lines += 1;
                 Limit::Body.log();
-                return Err(Failure::new(413, format!("the line is longer than {} bytes (--max-body-size)", self.max_line_bytes)));
+                return Err(Failure::new(
+                    413,
+                    format!(
+                        "the line is longer than {} bytes (--max-body-size)",
+                        self.max_line_bytes
+                    ),
+                ));
             }
             if end.is_none() && (!at_end || line.is_empty()) {
                 self.scanned = line.len();
@@ -174,15 +204,29 @@ impl Batch {
         if line.is_empty() {
             return Ok(());
         }
-        let Line { channel, text, base64, event_id, event_type } = parse(line)?;
-        let text = match (text, base64) {
-            (Some(text), None) => Bytes::from(text),
-            (None, Some(base64)) => {
-                Bytes::from(STANDARD.decode(base64).map_err(|error| Failure::new(400, format!("\"base64\" is not valid: {error}")))?)
-            }
-            (Some(_), Some(_)) => return Err(Failure::new(400, "there are both \"text\" and \"base64\"")),
-            (None, None) => return Err(Failure::new(400, "there is neither \"text\" nor \"base64\"")),
-        };
+        let Line {
+            channel,
+            text,
+            base64,
+            event_id,
+            event_type,
+        } = parse(line)?;
+        let text =
+            match (text, base64) {
+                (Some(text), None) => Bytes::from(text),
+                (None, Some(base64)) => Bytes::from(STANDARD.decode(base64).map_err(|error| {
+                    Failure::new(400, format!("\"base64\" is not valid: {error}"))
+                })?),
+                (Some(_), Some(_)) => {
+                    return Err(Failure::new(400, "there are both \"text\" and \"base64\""));
+                }
+                (None, None) => {
+                    return Err(Failure::new(
+                        400,
+                        "there is neither \"text\" nor \"base64\"",
+                    ));
+                }
+            };
         if text.is_empty() {
             return Err(Refusal::EmptyBody.into());
         }
@@ -193,7 +237,9 @@ impl Batch {
             ..NewMessage::default()
         };
         match channel {
-            Some(channel) => self.publish_to(broker, &channels_path::split(Bytes::from(channel)), message)?,
+            Some(channel) => {
+                self.publish_to(broker, &channels_path::split(Bytes::from(channel)), message)?
+            }
             None => {
                 let ids = std::mem::take(&mut self.default_ids);
                 let result = self.publish_to(broker, &ids, message);
@@ -205,7 +251,12 @@ impl Batch {
         Ok(())
     }
 
-    fn publish_to(&mut self, broker: &Broker, ids: &[ChannelRef], message: NewMessage) -> Result<(), Failure> {
+    fn publish_to(
+        &mut self,
+        broker: &Broker,
+        ids: &[ChannelRef],
+        message: NewMessage,
+    ) -> Result<(), Failure> {
         if ids.is_empty() {
             return Err(Refusal::NoChannelId.into());
         }
@@ -227,7 +278,9 @@ impl Batch {
             channels.push(channel);
         }
         for (channel, message) in message.for_each(&channels) {
-            broker.publish(channel, message, self.store).map_err(refusal_of)?;
+            broker
+                .publish(channel, message, self.store)
+                .map_err(refusal_of)?;
         }
         self.last = channels.pop();
         Ok(())
@@ -240,10 +293,18 @@ impl Batch {
             None => (Status::OK, serde_json::json!({"published": self.published})),
             Some(Failure { status, reason }) => {
                 let error = serde_json::json!({"line": self.lines.max(1), "status": status.0, "reason": reason});
-                (*status, serde_json::json!({"published": self.published, "error": error}))
+                (
+                    *status,
+                    serde_json::json!({"published": self.published, "error": error}),
+                )
             }
         };
-        Response::sized(status, "application/json", self.headers.clone(), format!("{body}\r\n").into_bytes())
+        Response::sized(
+            status,
+            "application/json",
+            self.headers.clone(),
+            format!("{body}\r\n").into_bytes(),
+        )
     }
 
     /// The line that would have come next failed before it was complete.
@@ -253,15 +314,21 @@ impl Batch {
 }
 
 fn parse(line: &[u8]) -> Result<Line, Failure> {
-    let line = std::str::from_utf8(line)
-        .map_err(|error| Failure::new(400, format!("the line is not UTF-8 after {} bytes", error.valid_up_to())))?;
+    let line = std::str::from_utf8(line).map_err(|error| {
+        Failure::new(
+            400,
+            format!("the line is not UTF-8 after {} bytes", error.valid_up_to()),
+        )
+    })?;
     // A list would be taken for the values of the fields.
     if !line.starts_with('{') {
         return Err(Failure::new(400, "the line is no JSON object"));
     }
     serde_json::from_str(line).map_err(|error| {
         let text = error.to_string();
-        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        let what = text
+            .rsplit_once(" at line ")
+            .map_or(text.as_str(), |(what, _)| what);
         Failure::new(400, format!("{what} (column {})", error.column()))
     })
 }
@@ -269,7 +336,10 @@ fn parse(line: &[u8]) -> Result<Line, Failure> {
 /// What else comes in a header, and what event streams carry on a line: it must not break one.
 fn header(name: &str, value: Option<String>) -> Result<Option<Bytes>, Failure> {
     match value.filter(|value| !value.is_empty()) {
-        Some(value) if value.contains(['\r', '\n', '\0']) => Err(Failure::new(400, format!("\"{name}\" has a line break or NUL"))),
+        Some(value) if value.contains(['\r', '\n', '\0']) => Err(Failure::new(
+            400,
+            format!("\"{name}\" has a line break or NUL"),
+        )),
         value => Ok(value.map(Bytes::from)),
     }
 }

@@ -20,28 +20,53 @@ use crate::server::response::{Response, Status};
 #[must_use]
 pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs) -> Response {
     let cors = cors::of_request(settings, call.variables);
-    let response = if cors.is_refused { nchan::empty(Status::FORBIDDEN) } else { act(call, settings, verbs, &cors) };
-    if call.request.method == "OPTIONS" && !cors.is_refused { response } else { response.with_headers(&cors.lines) }
+    let response = if cors.is_refused {
+        nchan::empty(Status::FORBIDDEN)
+    } else {
+        act(call, settings, verbs, &cors)
+    };
+    if call.request.method == "OPTIONS" && !cors.is_refused {
+        response
+    } else {
+        response.with_headers(&cors.lines)
+    }
 }
 
-fn act(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs, cors: &cors::Cors) -> Response {
+fn act(
+    call: &Call<'_>,
+    settings: &NchanSettings,
+    verbs: GroupVerbs,
+    cors: &cors::Cors,
+) -> Response {
     let is_allowed = match call.request.method {
-        "OPTIONS" => return nchan::empty(Status::OK).with_headers(&cors::options(cors, "GET, POST, DELETE", "Accept, Content-Type")),
+        "OPTIONS" => {
+            return nchan::empty(Status::OK).with_headers(&cors::options(
+                cors,
+                "GET, POST, DELETE",
+                "Accept, Content-Type",
+            ));
+        }
         "GET" => verbs.get,
         "POST" => verbs.set,
         "DELETE" => verbs.delete,
-        _ => return nchan::empty(Status::NOT_ALLOWED).with_headers(b"Allow: GET, POST, DELETE, OPTIONS\r\n"),
+        _ => {
+            return nchan::empty(Status::NOT_ALLOWED)
+                .with_headers(b"Allow: GET, POST, DELETE, OPTIONS\r\n");
+        }
     };
     if !settings.group_accounting {
         return nchan::text(Status::FORBIDDEN, "Channel group accounting is disabled.");
     }
-    let Some(group) = settings.channel_group.evaluate_name(call.variables) else { return nchan::empty(Status::INTERNAL) };
+    let Some(group) = settings.channel_group.evaluate_name(call.variables) else {
+        return nchan::empty(Status::INTERNAL);
+    };
     let is_intrusive = call.request.method != "GET" && nchan::is_intrusive(settings, &group);
     if !is_allowed || is_intrusive || group.as_ref() == b"m" || group.contains(&b'/') {
         return nchan::empty(Status::FORBIDDEN);
     }
     if call.request.method == "POST"
-        && let Err(response) = groups::set_limits(call.broker, &group, &settings.group_limits, call.variables)
+        && let Err(response) =
+            groups::set_limits(call.broker, &group, &settings.group_limits, call.variables)
     {
         return *response;
     }

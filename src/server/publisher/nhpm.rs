@@ -31,7 +31,10 @@ pub(super) struct Publication {
 }
 
 pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
-    let id = settings.channel_id.evaluate_name(call.variables).unwrap_or_default();
+    let id = settings
+        .channel_id
+        .evaluate_name(call.variables)
+        .unwrap_or_default();
     if id.is_empty() {
         return Answer::Respond(nhpm::no_channel_id());
     }
@@ -43,9 +46,17 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
     let notation = info::accepted(call.request.header("accept"));
     Answer::Respond(match call.request.method {
         "OPTIONS" => nhpm::options("Content-Type, Origin", METHODS),
-        "GET" => found(call.broker.find(&key).map(|channel| call.broker.refreshed(&channel)), notation),
+        "GET" => found(
+            call.broker
+                .find(&key)
+                .map(|channel| call.broker.refreshed(&channel)),
+            notation,
+        ),
         "DELETE" => {
-            let info = call.broker.find(&key).map(|channel| call.broker.refreshed(&channel));
+            let info = call
+                .broker
+                .find(&key)
+                .map(|channel| call.broker.refreshed(&channel));
             // The configured farewell always fits.
             let is_deleted = call.broker.delete(&key, None).unwrap_or(false);
             found(info.filter(|_| is_deleted), notation)
@@ -53,8 +64,16 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
         "POST" | "PUT" => match call.broker.find_or_create(&key) {
             Ok(channel) => {
                 call.broker.look_up(&key, settings.channel_timeout);
-                let content_type = call.request.header("content-type").map(Bytes::copy_from_slice);
-                let publication = Publication { channel, settings: Arc::clone(settings), content_type, notation };
+                let content_type = call
+                    .request
+                    .header("content-type")
+                    .map(Bytes::copy_from_slice);
+                let publication = Publication {
+                    channel,
+                    settings: Arc::clone(settings),
+                    content_type,
+                    notation,
+                };
                 return Answer::Read(Box::new(Plan::of(Action::Nhpm(publication))));
             }
             Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
@@ -65,7 +84,10 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
 
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
-fn found(info: Option<crate::server::broker::ChannelInfo>, notation: (info::Notation, &'static str)) -> Response {
+fn found(
+    info: Option<crate::server::broker::ChannelInfo>,
+    notation: (info::Notation, &'static str),
+) -> Response {
     match info {
         Some(info) => info::Numbers::of(&info).response(Status::OK, notation),
         None => Response::header_only(Status::NOT_FOUND, &b""[..]),
@@ -84,21 +106,41 @@ impl Publication {
         let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let attributes = Attributes {
             content_type: self.content_type.clone(),
-            expires_after: Some(settings.message_timeout.map_or(u64::MAX, |timeout| unix_now().saturating_add(timeout.as_secs()))),
+            expires_after: Some(settings.message_timeout.map_or(u64::MAX, |timeout| {
+                unix_now().saturating_add(timeout.as_secs())
+            })),
             min_recipients: number(settings.min_message_recipients),
-            goes_when_read: settings.delete_oldest_received_message.then(|| number(settings.min_message_buffer_length)),
+            goes_when_read: settings
+                .delete_oldest_received_message
+                .then(|| number(settings.min_message_buffer_length)),
             ..Attributes::default()
         };
-        let message = NewMessage { text: body, attributes: Some(Arc::new(attributes)), ..NewMessage::default() };
+        let message = NewMessage {
+            text: body,
+            attributes: Some(Arc::new(attributes)),
+            ..NewMessage::default()
+        };
         let store = settings.store_messages;
         let max_stored = store.then_some(settings.max_message_buffer_length);
-        let keeping = Keeping { store, max_stored, counts: false };
+        let keeping = Keeping {
+            store,
+            max_stored,
+            counts: false,
+        };
         match broker.publish_keeping(&self.channel, message, keeping) {
             Ok(info) => {
-                let status = if info.subscribers > 0 { Status(201) } else { Status(202) };
+                let status = if info.subscribers > 0 {
+                    Status(201)
+                } else {
+                    Status(202)
+                };
                 // As after the delivery, which those who waited do not survive.
                 let subscribers = info.subscribers.saturating_sub(info.waiting);
-                info::Numbers { subscribers, ..info::Numbers::of(&info) }.response(status, self.notation)
+                info::Numbers {
+                    subscribers,
+                    ..info::Numbers::of(&info)
+                }
+                .response(status, self.notation)
             }
             Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
         }

@@ -1,4 +1,5 @@
-//! What a publisher does again and again: one message to one channel, with the headers and in the notation of the request before.
+//! What a publisher does again and again: one message to one channel, with the headers and in the
+//! notation of the request before.
 
 use std::sync::Arc;
 
@@ -29,7 +30,12 @@ struct Written {
 
 impl Repeatable {
     pub(super) fn new(model: NewMessage, store: bool, manner: Manner) -> Self {
-        Self { model, store, manner, written: Written::default() }
+        Self {
+            model,
+            store,
+            manner,
+            written: Written::default(),
+        }
     }
 
     /// Bytes of memory that it keeps.
@@ -40,10 +46,20 @@ impl Repeatable {
         size_of::<Self>() + texts + 2 * self.manner.headers.len() + USUAL_HEAD_BYTES
     }
 
-    /// Publishes a message to a channel whose id needs no escapes, and appends the answer to `out`; returns whether the connection
-    /// can serve another request.
-    pub fn publish(&mut self, broker: &Broker, channel: &Arc<Channel>, text: Bytes, connection: Connection, out: &mut Vec<u8>) -> bool {
-        let message = NewMessage { text, ..self.model.clone() };
+    /// Publishes a message to a channel whose id needs no escapes, and appends the answer to `out`;
+    /// returns whether the connection can serve another request.
+    pub fn publish(
+        &mut self,
+        broker: &Broker,
+        channel: &Arc<Channel>,
+        text: Bytes,
+        connection: Connection,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let message = NewMessage {
+            text,
+            ..self.model.clone()
+        };
         match broker.publish(channel, message, self.store) {
             Ok(info) if self.manner.shows_info => self.write_info(&info, connection, out),
             Ok(_) => self.manner.answer_without_info().write(connection, out),
@@ -51,8 +67,19 @@ impl Repeatable {
         }
     }
 
-    fn write_info(&mut self, info: &ChannelInfo, connection: Connection, out: &mut Vec<u8>) -> bool {
-        let Self { manner: Manner { notation, headers, .. }, written, .. } = self;
+    fn write_info(
+        &mut self,
+        info: &ChannelInfo,
+        connection: Connection,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Self {
+            manner: Manner {
+                notation, headers, ..
+            },
+            written,
+            ..
+        } = self;
         let mut body = spare::take(0);
         notation.push_single(info, false, &mut body);
         let now = unix_now();

@@ -15,7 +15,11 @@ impl Framing {
     /// The framing that a client of this version understands.
     #[must_use]
     pub fn of(minor_version: u8) -> Self {
-        if minor_version == 0 { Framing::Raw } else { Framing::Chunked }
+        if minor_version == 0 {
+            Framing::Raw
+        } else {
+            Framing::Chunked
+        }
     }
 
     /// Appends a piece; an empty one is left out, because it would end a chunked body.
@@ -60,10 +64,13 @@ impl Body {
             Body::Pieces(pieces) => {
                 let mut ends = Vec::new();
                 framing.last(&mut ends);
-                pieces.iter().filter(|piece| !piece.is_empty()).for_each(|piece| {
-                    framing.begin(piece.len(), &mut ends);
-                    framing.end(&mut ends);
-                });
+                pieces
+                    .iter()
+                    .filter(|piece| !piece.is_empty())
+                    .for_each(|piece| {
+                        framing.begin(piece.len(), &mut ends);
+                        framing.end(&mut ends);
+                    });
                 ends.len() as u64 + self.len()
             }
         }
@@ -72,7 +79,11 @@ impl Body {
 
 fn push_hex(number: usize, out: &mut Vec<u8>) {
     let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
-    out.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (digit * 4)) & 15]));
+    out.extend(
+        (0..digits)
+            .rev()
+            .map(|digit| b"0123456789abcdef"[(number >> (digit * 4)) & 15]),
+    );
 }
 
 #[cfg(test)]
@@ -85,6 +96,9 @@ mod tests {
         Framing::Chunked.piece(b"", &mut out);
         Framing::Chunked.piece(&[b'x'; 26], &mut out);
         Framing::Chunked.last(&mut out);
-        assert_eq!(out, [&b"1a\r\n"[..], &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
+        assert_eq!(
+            out,
+            [&b"1a\r\n"[..], &[b'x'; 26], b"\r\n0\r\n\r\n"].concat()
+        );
     }
 }

@@ -24,24 +24,39 @@ pub struct PollAgain {
 }
 
 impl Call<'_> {
-    /// What answers polls with the same head but another date and tag in it, where nothing else depends on these; for a call that
-    /// was not refused.
+    /// What answers polls with the same head but another date and tag in it, where nothing else
+    /// depends on these; for a call that was not refused.
     #[must_use]
     pub fn again(&self) -> Option<Box<PollAgain>> {
         let path = path_of_polls(self.settings)?;
         let is_poll = self.requested_mode() == SubscriberMode::LongPolling;
-        if !is_poll || !path.is_of_target() || !cursor::is_of_headers(self.settings, self.variables) {
+        if !is_poll || !path.is_of_target() || !cursor::is_of_headers(self.settings, self.variables)
+        {
             return None;
         }
         let path = path.evaluate(self.variables);
-        let [ChannelRef { id, backtrack: None }] = &channels_path::parse(&path)[..] else { return None };
+        let [
+            ChannelRef {
+                id,
+                backtrack: None,
+            },
+        ] = &channels_path::parse(&path)[..]
+        else {
+            return None;
+        };
         let (look, format) = (long_polling::look(self)?, long_polling::format(self));
-        Some(Box::new(PollAgain { settings: Arc::clone(self.settings), id: id.clone(), format, look }))
+        Some(Box::new(PollAgain {
+            settings: Arc::clone(self.settings),
+            id: id.clone(),
+            format,
+            look,
+        }))
     }
 }
 
-/// The path to the channels, where nothing else in these settings looks at what differs between polls: their cursor, and the
-/// moment. All of them are named, so that whoever adds one has to think of this.
+/// The path to the channels, where nothing else in these settings looks at what differs between
+/// polls: their cursor, and the moment. All of them are named, so that whoever adds one has to
+/// think of this.
 fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
     let LocationSettings {
         channels_path,
@@ -79,7 +94,8 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         batch: _,
         client_max_body_size: _,
         proxy: _,
-        // The router has looked at it: only where it is the same for all requests with this head is a poll noted.
+        // The router has looked at it: only where it is the same for all requests with this head is
+        // a poll noted.
         web: _,
     } = settings
     else {
@@ -97,7 +113,13 @@ impl PollAgain {
 
     /// Answers a poll with that date and tag; `None` where it has to be looked at as a whole.
     #[must_use]
-    pub fn answer(&self, broker: &Broker, formats: &Formats, date: &[u8], tag: &[u8]) -> Option<Answer> {
+    pub fn answer(
+        &self,
+        broker: &Broker,
+        formats: &Formats,
+        date: &[u8],
+        tag: &[u8],
+    ) -> Option<Answer> {
         let channel = broker.find(&self.id)?;
         may_subscribe(&self.settings, broker, &self.id, Some(&channel)).ok()?;
         let cursor = cursor::of_headers(&self.settings, date, tag);
@@ -110,7 +132,12 @@ impl PollAgain {
             }
             Found::Nothing => {
                 let format = self.format.clone();
-                Some(Answer::Follow(Box::new(long_polling::subscription(&self.settings, format, channels, cursor))))
+                Some(Answer::Follow(Box::new(long_polling::subscription(
+                    &self.settings,
+                    format,
+                    channels,
+                    cursor,
+                ))))
             }
             Found::Gap => None,
         }

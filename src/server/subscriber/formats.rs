@@ -1,4 +1,5 @@
-//! The formats of a shard's followers: followers that look the same share one, so that they share encoded frames.
+//! The formats of a shard's followers: followers that look the same share one, so that they share
+//! encoded frames.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -14,8 +15,8 @@ use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::fanout::Format;
 use crate::server::response::{Connection, Framing};
 
-/// Formats that are remembered; when there are more (every origin or callback makes one) all are forgotten, which costs
-/// sharing and nothing else.
+/// Formats that are remembered; when there are more (every origin or callback makes one) all are
+/// forgotten, which costs sharing and nothing else.
 const MOST: usize = 256;
 
 /// A format that has more of its request than this is nobody else's, and not remembered.
@@ -52,12 +53,20 @@ pub(super) enum Kind {
     Nhpm,
     NchanLongPoll,
     NchanStream(Mode),
-    NchanWebSocket { has_meta: bool, takes_deflated: bool },
+    NchanWebSocket {
+        has_meta: bool,
+        takes_deflated: bool,
+    },
 }
 
 impl Key {
     /// The key of a plain format of these settings.
-    pub(super) fn new(settings: &Arc<LocationSettings>, kind: Kind, framing: Framing, keep_alive: bool) -> Self {
+    pub(super) fn new(
+        settings: &Arc<LocationSettings>,
+        kind: Kind,
+        framing: Framing,
+        keep_alive: bool,
+    ) -> Self {
         let settings = Arc::as_ptr(settings);
         Self {
             settings,
@@ -78,7 +87,10 @@ impl Key {
 
 impl Key {
     fn own_bytes(&self) -> usize {
-        self.content_type.len() + self.cors.len() + self.detail.len() + self.callback.as_ref().map_or(0, Bytes::len)
+        self.content_type.len()
+            + self.cors.len()
+            + self.detail.len()
+            + self.callback.as_ref().map_or(0, Bytes::len)
     }
 }
 
@@ -134,10 +146,17 @@ impl Formats {
     }
 
     /// The answer of that look and content, if it is known.
-    pub(super) fn known_answer(&self, look: &AnswerLook, content: AnswerContent) -> Option<PreparedAnswer> {
+    pub(super) fn known_answer(
+        &self,
+        look: &AnswerLook,
+        content: AnswerContent,
+    ) -> Option<PreparedAnswer> {
         let known = self.answers.borrow();
         let is_it = |key: &AnswerKey| key.content == content && key.look == *look;
-        known.iter().find(|(key, ..)| is_it(key)).map(|(.., answer)| answer.clone())
+        known
+            .iter()
+            .find(|(key, ..)| is_it(key))
+            .map(|(.., answer)| answer.clone())
     }
 
     /// The answer of `key`, made by `make` where there is none.
@@ -161,7 +180,12 @@ impl Formats {
     }
 
     /// The format of `key`, made by `make` where there is none.
-    pub(super) fn shared<F: Format + 'static>(&self, key: Key, settings: &Arc<LocationSettings>, make: impl FnOnce() -> F) -> SharedFormat {
+    pub(super) fn shared<F: Format + 'static>(
+        &self,
+        key: Key,
+        settings: &Arc<LocationSettings>,
+        make: impl FnOnce() -> F,
+    ) -> SharedFormat {
         let mut known = self.formats.borrow_mut();
         if let Some((_, format)) = known.get(&key) {
             return Rc::clone(format);

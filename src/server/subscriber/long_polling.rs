@@ -1,8 +1,9 @@
 //! Long-polling: what is there, or the next message (reference section 10).
 //!
-//! When several messages come in one moment, JSON objects are all in the answer, whose cursor is that of the last one; of
-//! templates it is the first one, as in the module. An answer without messages (a time-out, a deleted channel) has the present
-//! second as its cursor in the module, which may repeat messages; JSON locations give the place where the client stands.
+//! When several messages come in one moment, JSON objects are all in the answer, whose cursor is
+//! that of the last one; of templates it is the first one, as in the module. An answer without
+//! messages (a time-out, a deleted channel) has the present second as its cursor in the module,
+//! which may repeat messages; JSON locations give the place where the client stands.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -19,7 +20,9 @@ use crate::server::broker::{Broker, Channel, Cursor};
 use crate::server::compression::Compression;
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, Gap, SlowConsumers, Standing, Subscription};
+use crate::server::fanout::{
+    Batch, Channels, Concurrency, Ending, Format, Gap, SlowConsumers, Standing, Subscription,
+};
 use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
 
 /// The text of a time-out that is answered with a body.
@@ -46,11 +49,21 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     if let Some(response) = polling::immediate(call, &channels, &cursor) {
         return Answer::Respond(response);
     }
-    Answer::Follow(Box::new(subscription(call.settings, format(call), channels, cursor)))
+    Answer::Follow(Box::new(subscription(
+        call.settings,
+        format(call),
+        channels,
+        cursor,
+    )))
 }
 
 /// A poll that waits.
-pub(super) fn subscription(settings: &LocationSettings, format: SharedFormat, channels: Channels, cursor: Cursor) -> Subscription {
+pub(super) fn subscription(
+    settings: &LocationSettings,
+    format: SharedFormat,
+    channels: Channels,
+    cursor: Cursor,
+) -> Subscription {
     Subscription {
         channels,
         cursor,
@@ -75,7 +88,11 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
         None => call.content_type(),
     };
     let cors = call.cors();
-    let kind = if is_eventsource { Kind::EventSourceLongPolling } else { Kind::LongPolling };
+    let kind = if is_eventsource {
+        Kind::EventSourceLongPolling
+    } else {
+        Kind::LongPolling
+    };
     let keep_alive = call.request.keep_alive;
     let key = Key {
         cors: cors.clone(),
@@ -93,7 +110,11 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
         };
         LongPollFormat {
             renderer: Renderer::new(call.settings.clone(), style),
-            connection: Connection { minor_version: call.request.framing_version(), keep_alive, is_head: false },
+            connection: Connection {
+                minor_version: call.request.framing_version(),
+                keep_alive,
+                is_head: false,
+            },
             content_type,
             headers: [&cors[..], NO_CACHE].concat(),
             added: call.added.to_vec(),
@@ -105,14 +126,19 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
     })
 }
 
-/// The answer to one of many clients that poll from the same place: as [`polling::immediate`], written once for all.
+/// The answer to one of many clients that poll from the same place: as [`polling::immediate`],
+/// written once for all.
 fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<PreparedAnswer> {
-    let [wanted] = channels.as_slice() else { return None };
+    let [wanted] = channels.as_slice() else {
+        return None;
+    };
     if wanted.backtrack > 0 || cursor.event_id.is_some() {
         return None;
     }
     let look = look(call)?;
-    let Found::Messages(content) = found(&wanted.channel, cursor) else { return None };
+    let Found::Messages(content) = found(&wanted.channel, cursor) else {
+        return None;
+    };
     let key = AnswerKey { look, content };
     call.formats.answer(key, call.settings, || {
         let response = polling::immediate(call, channels, cursor)?.with_headers(call.added);
@@ -151,15 +177,28 @@ pub(super) fn found(channel: &Arc<Channel>, cursor: &Cursor) -> Found {
     match (missed.is_gap(), reader.place.is_in_backlog()) {
         (false, false) => Found::Nothing,
         (false, true) => {
-            let messages = (channel.number(), reader.place.cursor, reader.place.live_from);
-            Found::Messages(AnswerContent { messages, second: unix_now() })
+            let messages = (
+                channel.number(),
+                reader.place.cursor,
+                reader.place.live_from,
+            );
+            Found::Messages(AnswerContent {
+                messages,
+                second: unix_now(),
+            })
         }
         _ => Found::Gap,
     }
 }
 
 impl LongPollFormat {
-    fn response<'a>(&self, gaps: &[Gap], messages: impl Iterator<Item = Shown<'a>>, position: Position, out: &mut Vec<u8>) {
+    fn response<'a>(
+        &self,
+        gaps: &[Gap],
+        messages: impl Iterator<Item = Shown<'a>>,
+        position: Position,
+        out: &mut Vec<u8>,
+    ) {
         let messages = messages.map(|shown| {
             let mut piece = Vec::new();
             self.renderer.message(&shown, &mut piece);
@@ -167,12 +206,18 @@ impl LongPollFormat {
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = Body::Pieces(pieces);
-        self.compression.apply(self.head(Status::OK, (gaps, position), body), false).write(self.connection, out);
+        self.compression
+            .apply(self.head(Status::OK, (gaps, position), body), false)
+            .write(self.connection, out);
     }
 
     /// The cursor of an answer without messages.
     fn cursor(&self, standing: Standing) -> Position {
-        if self.renderer.is_json() { standing.own() } else { standing.this_second() }
+        if self.renderer.is_json() {
+            standing.own()
+        } else {
+            standing.this_second()
+        }
     }
 
     fn head(&self, status: Status, (gaps, position): (&[Gap], Position), body: Body) -> Response {
@@ -189,18 +234,33 @@ impl LongPollFormat {
 
     fn headers(&self, position: Position, gaps: &[Gap]) -> Cow<'static, [u8]> {
         let etag = format!("Etag: W/{}\r\n", position.tag);
-        [&self.headers[..], etag.as_bytes(), &polling::missed_line(gaps), &self.added].concat().into()
+        [
+            &self.headers[..],
+            etag.as_bytes(),
+            &polling::missed_line(gaps),
+            &self.added,
+        ]
+        .concat()
+        .into()
     }
 }
 
 impl Format for LongPollFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let gaps = if self.renderer.tells_gaps() { batch.gaps } else { &[] };
+        let gaps = if self.renderer.tells_gaps() {
+            batch.gaps
+        } else {
+            &[]
+        };
         if self.renderer.is_json() && !(gaps.is_empty() && batch.deliveries.is_empty()) {
-            let all = batch.deliveries.iter().map(|delivery| Shown::published(delivery.channel, delivery.message));
+            let all = batch
+                .deliveries
+                .iter()
+                .map(|delivery| Shown::published(delivery.channel, delivery.message));
             return self.response(gaps, all, batch.horizon, out);
         }
-        // Templates may have nothing between two messages, so the module sends one; the cursor leads to the others.
+        // Templates may have nothing between two messages, so the module sends one; the cursor
+        // leads to the others.
         match batch.deliveries.first() {
             Some(first) => {
                 let shown = Shown::published(first.channel, first.message);
@@ -208,22 +268,43 @@ impl Format for LongPollFormat {
             }
             None if gaps.is_empty() => {}
             // Nothing can be shown of a gap but its header.
-            None => drop(self.head(Status::NOT_MODIFIED, (gaps, batch.horizon), Body::Sized(Bytes::new())).write(self.connection, out)),
+            None => drop(
+                self.head(
+                    Status::NOT_MODIFIED,
+                    (gaps, batch.horizon),
+                    Body::Sized(Bytes::new()),
+                )
+                .write(self.connection, out),
+            ),
         }
     }
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
     fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>) {
-        self.response(&[], std::iter::once(Shown::special(DELETED_ID, channel, text)), self.cursor(standing), out);
+        self.response(
+            &[],
+            std::iter::once(Shown::special(DELETED_ID, channel, text)),
+            self.cursor(standing),
+            out,
+        );
     }
 
     fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>) {
         let cursor = self.cursor(standing);
         if self.timeout_with_body {
-            return self.response(&[], std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)), cursor, out);
+            return self.response(
+                &[],
+                std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)),
+                cursor,
+                out,
+            );
         }
-        let mut response = self.head(Status::NOT_MODIFIED, (&[], cursor), Body::Sized(Bytes::new()));
+        let mut response = self.head(
+            Status::NOT_MODIFIED,
+            (&[], cursor),
+            Body::Sized(Bytes::new()),
+        );
         response.close = ending == Ending::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);
     }

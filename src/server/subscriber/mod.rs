@@ -100,10 +100,14 @@ impl Call<'_> {
     /// Answers the request.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        if let (Some(settings), Endpoint::NchanSubscriberInfo) = (&self.settings.nchan, self.endpoint) {
+        if let (Some(settings), Endpoint::NchanSubscriberInfo) =
+            (&self.settings.nchan, self.endpoint)
+        {
             return nchan::who::answer(self, settings);
         }
-        if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) = (&self.settings.nhpm, self.endpoint) {
+        if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) =
+            (&self.settings.nhpm, self.endpoint)
+        {
             return nhpm::answer(self, settings, interval_poll);
         }
         if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
@@ -111,7 +115,10 @@ impl Call<'_> {
                 negotiation::Wanted::Subscribe(mode) => nchan::answer(self, settings, mode),
                 negotiation::Wanted::PublishWebSocket => nchan::answer_publisher(self, settings),
                 wanted => {
-                    let (is_options, is_known) = (wanted == negotiation::Wanted::Options, wanted != negotiation::Wanted::UnknownMethod);
+                    let (is_options, is_known) = (
+                        wanted == negotiation::Wanted::Options,
+                        wanted != negotiation::Wanted::UnknownMethod,
+                    );
                     Answer::Respond(nchan::other(self, settings, roles, is_options, is_known))
                 }
             };
@@ -120,7 +127,11 @@ impl Call<'_> {
         if mode == SubscriberMode::WebSocket {
             return websocket::answer(self);
         }
-        if self.settings.is_builtin && self.callback().is_some_and(|callback| !is_member_path(&callback)) {
+        if self.settings.is_builtin
+            && self
+                .callback()
+                .is_some_and(|callback| !is_member_path(&callback))
+        {
             return Answer::Respond(Refusal::InvalidCallback.response(&self.cors(), true));
         }
         if let Some(response) = self.method_answer() {
@@ -159,7 +170,10 @@ impl Call<'_> {
 
     /// The location's mode, or what the mode header makes of it (reference section 10.1).
     fn requested_mode(&self) -> SubscriberMode {
-        if !matches!(self.mode, SubscriberMode::Streaming | SubscriberMode::EventSource | SubscriberMode::Polling) {
+        if !matches!(
+            self.mode,
+            SubscriberMode::Streaming | SubscriberMode::EventSource | SubscriberMode::Polling
+        ) {
             return self.mode;
         }
         match self.request.header(MODE) {
@@ -173,14 +187,23 @@ impl Call<'_> {
         match self.request.method {
             "GET" => None,
             "OPTIONS" => Some(Response::header_only(Status::OK, self.cors())),
-            _ => Some(Response::header_only(Status::NOT_ALLOWED, [&self.cors()[..], NO_CACHE, b"Allow: GET\r\n"].concat())),
+            _ => Some(Response::header_only(
+                Status::NOT_ALLOWED,
+                [&self.cors()[..], NO_CACHE, b"Allow: GET\r\n"].concat(),
+            )),
         }
     }
 
     /// How followers of the location are treated when they are too far behind.
     fn slow_consumers(&self) -> SlowConsumers {
-        let max_lag = self.settings.slow_consumer_bytes.unwrap_or_else(|| self.broker.max_lag_bytes());
-        SlowConsumers { policy: self.settings.slow_consumer, max_lag }
+        let max_lag = self
+            .settings
+            .slow_consumer_bytes
+            .unwrap_or_else(|| self.broker.max_lag_bytes());
+        SlowConsumers {
+            policy: self.settings.slow_consumer,
+            max_lag,
+        }
     }
 
     /// CORS header lines of the answer; empty without `allowed_origins`.
@@ -190,7 +213,12 @@ impl Call<'_> {
 
     /// The channels of the request, made where they are missing, if all rules allow it.
     fn channels(&self) -> Result<Channels, Refusal> {
-        let path = self.settings.channels_path.as_ref().and_then(|path| path.evaluate_name(self.variables)).unwrap_or_default();
+        let path = self
+            .settings
+            .channels_path
+            .as_ref()
+            .and_then(|path| path.evaluate_name(self.variables))
+            .unwrap_or_default();
         let wanted = channels_path::parse(&path);
         if wanted.is_empty() {
             return Err(Refusal::NoChannelId);
@@ -199,18 +227,39 @@ impl Call<'_> {
             return Err(Refusal::TooManyIds);
         }
         for ChannelRef { id, .. } in &wanted {
-            may_subscribe(self.settings, self.broker, id, self.broker.find(id).as_deref())?;
+            may_subscribe(
+                self.settings,
+                self.broker,
+                id,
+                self.broker.find(id).as_deref(),
+            )?;
         }
-        let wildcards = wanted.iter().filter(|channel| self.broker.is_wildcard(&channel.id)).count();
-        if self.settings.wildcard_channel_max_qtd.is_some_and(|most| wildcards as u64 > most || wildcards == wanted.len()) {
+        let wildcards = wanted
+            .iter()
+            .filter(|channel| self.broker.is_wildcard(&channel.id))
+            .count();
+        if self
+            .settings
+            .wildcard_channel_max_qtd
+            .is_some_and(|most| wildcards as u64 > most || wildcards == wanted.len())
+        {
             return Err(Refusal::TooManyWildcards);
         }
-        wanted.into_iter().map(|ChannelRef { id, backtrack }| self.wanted(&id, backtrack)).collect()
+        wanted
+            .into_iter()
+            .map(|ChannelRef { id, backtrack }| self.wanted(&id, backtrack))
+            .collect()
     }
 
     fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<Wanted, Refusal> {
-        let channel = self.broker.find_or_create(id).map_err(|error| refusal_of(&AttachError::Create(error)))?;
-        Ok(Wanted { backtrack: backtrack.unwrap_or(0), ..Wanted::new(channel) })
+        let channel = self
+            .broker
+            .find_or_create(id)
+            .map_err(|error| refusal_of(&AttachError::Create(error)))?;
+        Ok(Wanted {
+            backtrack: backtrack.unwrap_or(0),
+            ..Wanted::new(channel)
+        })
     }
 
     /// Content-Type by the extension of the request's path (reference section 8).
@@ -220,7 +269,10 @@ impl Call<'_> {
 
     /// The JSONP callback, if there is one.
     fn callback(&self) -> Option<Bytes> {
-        let callback = self.request.argument(b"callback").filter(|callback| !callback.is_empty())?;
+        let callback = self
+            .request
+            .argument(b"callback")
+            .filter(|callback| !callback.is_empty())?;
         Some(Bytes::from(cursor::percent_decode(callback).into_owned()))
     }
 }
@@ -228,27 +280,43 @@ impl Call<'_> {
 /// Longest callback of JSONP.
 const MAX_CALLBACK_BYTES: usize = 256;
 
-/// Whether a text is an identifier of JavaScript or a path to a member of an object, `a.b[0].c`, in ASCII.
+/// Whether a text is an identifier of JavaScript or a path to a member of an object, `a.b[0].c`, in
+/// ASCII.
 fn is_member_path(text: &[u8]) -> bool {
     let is_start = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$');
-    let is_identifier =
-        |part: &[u8]| part.first().is_some_and(|byte| is_start(*byte)) && part.iter().all(|byte| is_start(*byte) || byte.is_ascii_digit());
+    let is_identifier = |part: &[u8]| {
+        part.first().is_some_and(|byte| is_start(*byte))
+            && part
+                .iter()
+                .all(|byte| is_start(*byte) || byte.is_ascii_digit())
+    };
     let is_member = |part: &[u8]| {
         let mut pieces = part.split(|byte| *byte == b'[');
-        let is_index =
-            |piece: &[u8]| piece.strip_suffix(b"]").is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+        let is_index = |piece: &[u8]| {
+            piece
+                .strip_suffix(b"]")
+                .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+        };
         pieces.next().is_some_and(is_identifier) && pieces.all(is_index)
     };
     text.len() <= MAX_CALLBACK_BYTES && text.split(|byte| *byte == b'.').all(is_member)
 }
 
 /// Whether a subscriber may follow the channel of that id, which is there or not.
-fn may_subscribe(settings: &LocationSettings, broker: &Broker, id: &[u8], channel: Option<&Channel>) -> Result<(), Refusal> {
+fn may_subscribe(
+    settings: &LocationSettings,
+    broker: &Broker,
+    id: &[u8],
+    channel: Option<&Channel>,
+) -> Result<(), Refusal> {
     let limits = broker.settings();
     if id == b"ALL" || memchr::memchr(b'*', id).is_some() {
         return Err(Refusal::ForbiddenId);
     }
-    if limits.max_channel_id_length.is_some_and(|most| id.len() as u64 > most) {
+    if limits
+        .max_channel_id_length
+        .is_some_and(|most| id.len() as u64 > most)
+    {
         return Err(Refusal::IdTooLong);
     }
     let is_authorized = || channel.is_some_and(Channel::has_stored_messages);
@@ -282,7 +350,15 @@ mod tests {
 
     #[test]
     fn callbacks_are_paths_to_members() {
-        for callback in ["f", "cb_1", "$", "_", "jQuery.x1", "PushStreamManager[0].wrapper.cb", "a[0][12].b"] {
+        for callback in [
+            "f",
+            "cb_1",
+            "$",
+            "_",
+            "jQuery.x1",
+            "PushStreamManager[0].wrapper.cb",
+            "a[0][12].b",
+        ] {
             assert!(is_member_path(callback.as_bytes()), "{callback}");
         }
         let long = "a".repeat(MAX_CALLBACK_BYTES + 1);

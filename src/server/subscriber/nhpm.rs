@@ -1,4 +1,5 @@
-//! Subscriber locations of NHPM: long-poll and interval-poll (NHPM and nchan reference, sections 1.5 to 1.7).
+//! Subscriber locations of NHPM: long-poll and interval-poll (NHPM and nchan reference, sections
+//! 1.5 to 1.7).
 //!
 //! | method | answer |
 //! |---|---|
@@ -31,13 +32,21 @@ struct WaitingFormat {
 }
 
 pub(super) fn answer(call: &Call<'_>, settings: &NhpmSettings, interval_poll: bool) -> Answer {
-    let id = settings.channel_id.evaluate_name(call.variables).unwrap_or_default();
+    let id = settings
+        .channel_id
+        .evaluate_name(call.variables)
+        .unwrap_or_default();
     if id.is_empty() {
         return Answer::Respond(nhpm::no_channel_id());
     }
     match call.request.method {
         "GET" => {}
-        "OPTIONS" => return Answer::Respond(nhpm::options("If-None-Match, If-Modified-Since, Origin", "GET, OPTIONS")),
+        "OPTIONS" => {
+            return Answer::Respond(nhpm::options(
+                "If-None-Match, If-Modified-Since, Origin",
+                "GET, OPTIONS",
+            ));
+        }
         _ => return Answer::Respond(nhpm::not_allowed("GET, OPTIONS")),
     }
     let key = channel_key(&settings.channel_group, &id);
@@ -52,7 +61,11 @@ pub(super) fn answer(call: &Call<'_>, settings: &NhpmSettings, interval_poll: bo
         return Answer::Respond(Response::error_page(Status::INTERNAL).closing());
     };
     call.broker.look_up(&key, settings.channel_timeout);
-    if interval_poll { poll(call, &channel) } else { wait(call, settings, channel) }
+    if interval_poll {
+        poll(call, &channel)
+    } else {
+        wait(call, settings, channel)
+    }
 }
 
 /// The answer to a subscriber that could not be attached.
@@ -69,18 +82,34 @@ fn refusal(status: Status) -> Response {
 }
 
 fn start(call: &Call<'_>) -> Start {
-    cursor::start(call.request.header("if-modified-since"), call.request.header("if-none-match"))
+    cursor::start(
+        call.request.header("if-modified-since"),
+        call.request.header("if-none-match"),
+    )
 }
 
 /// The first stored message from there on; or, if there is none, the id of the newest one.
-fn first_message(call: &Call<'_>, channel: &Arc<Channel>, start: Start) -> Result<Arc<Message>, u64> {
+fn first_message(
+    call: &Call<'_>,
+    channel: &Arc<Channel>,
+    start: Start,
+) -> Result<Arc<Message>, u64> {
     call.broker.refreshed(channel);
     Broker::note_request(channel);
     let reader = Broker::reader_from(channel, start);
     let newest = reader.place.live_from;
-    let mut snapshot = if reader.place.is_in_backlog() { read_together(&[reader], 1) } else { return Err(newest) };
-    let message = snapshot.slices.first_mut().and_then(|slice| slice.messages.drain(..).next());
-    message.inspect(|message| call.broker.note_read(channel, message.id)).ok_or(newest)
+    let mut snapshot = if reader.place.is_in_backlog() {
+        read_together(&[reader], 1)
+    } else {
+        return Err(newest);
+    };
+    let message = snapshot
+        .slices
+        .first_mut()
+        .and_then(|slice| slice.messages.drain(..).next());
+    message
+        .inspect(|message| call.broker.note_read(channel, message.id))
+        .ok_or(newest)
 }
 
 fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> Answer {
@@ -98,14 +127,18 @@ fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> Answer {
 
 fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answer {
     let info = channel.info();
-    if settings.max_channel_subscribers.is_some_and(|most| info.subscribers >= most) {
+    if settings
+        .max_channel_subscribers
+        .is_some_and(|most| info.subscribers >= most)
+    {
         return Answer::Respond(refusal(Status::FORBIDDEN));
     }
     if settings.concurrency == Concurrency::First && info.waiting > 0 {
         return Answer::Respond(refusal(Status(409)));
     }
     let header = |name| call.request.header(name);
-    let ignores_queue = settings.ignore_queue_on_no_cache && cursor::is_no_cache(header("cache-control"), header("pragma"));
+    let ignores_queue = settings.ignore_queue_on_no_cache
+        && cursor::is_no_cache(header("cache-control"), header("pragma"));
     let start = if ignores_queue {
         Start::Newest
     } else {
@@ -122,14 +155,29 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
         }
     };
     let keep_alive = call.request.keep_alive;
-    let key =
-        Key { added: call.added.to_vec(), ..Key::new(call.settings, Kind::Nhpm, Framing::of(call.request.framing_version()), keep_alive) };
+    let key = Key {
+        added: call.added.to_vec(),
+        ..Key::new(
+            call.settings,
+            Kind::Nhpm,
+            Framing::of(call.request.framing_version()),
+            keep_alive,
+        )
+    };
     let format = call.formats.shared(key, call.settings, || WaitingFormat {
-        connection: Connection { minor_version: call.request.framing_version(), keep_alive, is_head: false },
+        connection: Connection {
+            minor_version: call.request.framing_version(),
+            keep_alive,
+            is_head: false,
+        },
         added: call.added.to_vec(),
         slow: call.slow_consumers(),
     });
-    let wanted = Wanted { start: Some(start), max_subscribers: settings.max_channel_subscribers, ..Wanted::new(channel) };
+    let wanted = Wanted {
+        start: Some(start),
+        max_subscribers: settings.max_channel_subscribers,
+        ..Wanted::new(channel)
+    };
     Answer::Follow(Box::new(Subscription {
         channels: smallvec![wanted],
         cursor: Cursor::default(),
@@ -146,7 +194,11 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
 impl WaitingFormat {
     fn write(&self, response: Response, out: &mut Vec<u8>) {
         let is_good = matches!(response.status.0, 200 | 304);
-        let response = if is_good && !self.added.is_empty() { response.with_headers(&self.added) } else { response };
+        let response = if is_good && !self.added.is_empty() {
+            response.with_headers(&self.added)
+        } else {
+            response
+        };
         response.write(self.connection, out);
     }
 }
@@ -168,9 +220,18 @@ impl Format for WaitingFormat {
         let response = refusal(match ending {
             Ending::Conflict => Status(409),
             Ending::Deleted => Status(410),
-            Ending::TimeToLive | Ending::Shutdown | Ending::Silence | Ending::Interrupted => Status::NOT_MODIFIED,
+            Ending::TimeToLive | Ending::Shutdown | Ending::Silence | Ending::Interrupted => {
+                Status::NOT_MODIFIED
+            }
         });
-        self.write(if ending == Ending::Shutdown { response.closing() } else { response }, out);
+        self.write(
+            if ending == Ending::Shutdown {
+                response.closing()
+            } else {
+                response
+            },
+            out,
+        );
     }
 
     fn slow_consumers(&self) -> SlowConsumers {

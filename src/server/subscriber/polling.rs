@@ -8,14 +8,16 @@ use super::Call;
 use super::streaming::renderer;
 use crate::message::{Position, http_date};
 use crate::protocol::MISSED;
-use crate::server::broker::{Broker, Cursor, Message, Missed, Reader, Slice, Snapshot, read_together};
+use crate::server::broker::{
+    Broker, Cursor, Message, Missed, Reader, Slice, Snapshot, read_together,
+};
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Channels, Gap};
 use crate::server::response::{Body, NO_CACHE, Response, Status};
 
-/// Most bytes of messages in one answer, as they are rendered (JSON may have six for one of the text), but at least one
-/// message; the cursor of the answer leads to the rest.
+/// Most bytes of messages in one answer, as they are rendered (JSON may have six for one of the
+/// text), but at least one message; the cursor of the answer leads to the rest.
 const MAX_RENDERED_BYTES: usize = 1024 * 1024;
 
 /// Content-Type of JSONP answers.
@@ -25,38 +27,84 @@ pub(super) fn answer(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> R
     immediate(call, channels, cursor).unwrap_or_else(|| nothing(call, cursor))
 }
 
-/// The answer with what is there; `None` if nothing is, and nothing that the client is told of is missing.
+/// The answer with what is there; `None` if nothing is, and nothing that the client is told of is
+/// missing.
 pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Response> {
-    let (readers, missed): (Vec<Reader>, Vec<Missed>) =
-        channels.iter().map(|wanted| Broker::reader(&wanted.channel, wanted.backtrack, cursor)).unzip();
-    if readers.iter().all(|reader| !reader.place.is_in_backlog()) && missed.iter().all(|missed| !missed.is_gap()) {
+    let (readers, missed): (Vec<Reader>, Vec<Missed>) = channels
+        .iter()
+        .map(|wanted| Broker::reader(&wanted.channel, wanted.backtrack, cursor))
+        .unzip();
+    if readers.iter().all(|reader| !reader.place.is_in_backlog())
+        && missed.iter().all(|missed| !missed.is_gap())
+    {
         return None;
     }
     let callback = call.callback();
-    let renderer = if callback.is_some() { bare(call) } else { renderer(call) };
+    let renderer = if callback.is_some() {
+        bare(call)
+    } else {
+        renderer(call)
+    };
     let (snapshot, messages) = read_rendered(&readers, &renderer);
     let gaps = gaps(&readers, &missed, &snapshot.slices, cursor.lost_at);
-    let told = if call.settings.gap_notice { &gaps[..] } else { &[] };
+    let told = if call.settings.gap_notice {
+        &gaps[..]
+    } else {
+        &[]
+    };
     if messages.is_empty() && told.is_empty() {
         return None;
     }
-    call.broker.count_missed_at_resume(gaps.iter().map(|gap| gap.missed.count).sum());
-    let content_type = if callback.is_some() { Bytes::from_static(JAVASCRIPT) } else { call.content_type() };
+    call.broker
+        .count_missed_at_resume(gaps.iter().map(|gap| gap.missed.count).sum());
+    let content_type = if callback.is_some() {
+        Bytes::from_static(JAVASCRIPT)
+    } else {
+        call.content_type()
+    };
     // Whatever the client has seen already counts, too.
-    let seen = Position::new(cursor.time.unwrap_or(0), u32::try_from(cursor.tag.unwrap_or(0)).unwrap_or(u32::MAX));
-    let reached = gaps.iter().map(|gap| gap.position).max().unwrap_or_default().max(snapshot.horizon);
-    let position = if cursor.time.is_some() { reached.max(seen) } else { reached };
+    let seen = Position::new(
+        cursor.time.unwrap_or(0),
+        u32::try_from(cursor.tag.unwrap_or(0)).unwrap_or(u32::MAX),
+    );
+    let reached = gaps
+        .iter()
+        .map(|gap| gap.position)
+        .max()
+        .unwrap_or_default()
+        .max(snapshot.horizon);
+    let position = if cursor.time.is_some() {
+        reached.max(seen)
+    } else {
+        reached
+    };
     // Nothing can be shown of a gap in a template but its header.
     let is_empty = messages.is_empty() && !renderer.is_json();
     Some(Response {
-        status: if is_empty { Status::NOT_MODIFIED } else { Status::OK },
+        status: if is_empty {
+            Status::NOT_MODIFIED
+        } else {
+            Status::OK
+        },
         content_type: Some(content_type),
         last_modified: Some(position.http_date()),
-        headers: [&call.cors()[..], NO_CACHE, format!("Etag: W/{}\r\n", position.tag).as_bytes(), &missed_line(told)].concat().into(),
+        headers: [
+            &call.cors()[..],
+            NO_CACHE,
+            format!("Etag: W/{}\r\n", position.tag).as_bytes(),
+            &missed_line(told),
+        ]
+        .concat()
+        .into(),
         body: if is_empty {
             Body::Sized(Bytes::new())
         } else {
-            Body::Pieces(pieces(&renderer, told, messages.into_iter(), callback.as_ref()))
+            Body::Pieces(pieces(
+                &renderer,
+                told,
+                messages.into_iter(),
+                callback.as_ref(),
+            ))
         },
         bodiless: false,
         close: false,
@@ -69,7 +117,12 @@ fn read_rendered(readers: &[Reader], renderer: &Renderer) -> (Snapshot, Vec<Vec<
     loop {
         let snapshot = read_together(readers, most);
         let slices = readers.iter().zip(&snapshot.slices);
-        let messages = slices.flat_map(|(reader, slice)| slice.messages.iter().map(|message| (&reader.channel.id, message)));
+        let messages = slices.flat_map(|(reader, slice)| {
+            slice
+                .messages
+                .iter()
+                .map(|message| (&reader.channel.id, message))
+        });
         match rendered(messages, renderer) {
             Ok(pieces) => return (snapshot, pieces),
             // With one message nothing is too much, so this ends.
@@ -79,7 +132,10 @@ fn read_rendered(readers: &[Reader], renderer: &Renderer) -> (Snapshot, Vec<Vec<
 }
 
 /// Renders messages; if they are too many for one answer, returns the weight of those that are not.
-fn rendered<'a>(messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>, renderer: &Renderer) -> Result<Vec<Vec<u8>>, usize> {
+fn rendered<'a>(
+    messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>,
+    renderer: &Renderer,
+) -> Result<Vec<Vec<u8>>, usize> {
     let (mut pieces, mut bytes, mut weight) = (Vec::new(), 0, 0);
     for (channel, message) in messages {
         let mut piece = Vec::new();
@@ -94,17 +150,37 @@ fn rendered<'a>(messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>, r
     Ok(pieces)
 }
 
-/// What is missing before the messages of an answer. All of them were read at one moment, so that right before the first
-/// message, or at the newest position where there is none, nothing of any channel is passed over.
-fn gaps(readers: &[Reader], missed: &[Missed], slices: &[Slice], lost_at: Option<Position>) -> Vec<Gap> {
-    let first = slices.iter().filter_map(|slice| slice.messages.first()).map(|message| message.position).min();
+/// What is missing before the messages of an answer. All of them were read at one moment, so that
+/// right before the first message, or at the newest position where there is none, nothing of any
+/// channel is passed over.
+fn gaps(
+    readers: &[Reader],
+    missed: &[Missed],
+    slices: &[Slice],
+    lost_at: Option<Position>,
+) -> Vec<Gap> {
+    let first = slices
+        .iter()
+        .filter_map(|slice| slice.messages.first())
+        .map(|message| message.position)
+        .min();
     let mut gaps = Vec::new();
     for ((reader, missed), slice) in readers.iter().zip(missed).zip(slices) {
-        let missed = missed.and(Missed { count: slice.missed, at_least: false });
+        let missed = missed.and(Missed {
+            count: slice.missed,
+            at_least: false,
+        });
         if missed.is_gap() {
             let newest = slice.horizon.max(lost_at.unwrap_or_default());
-            let position = first.map_or(newest, |first| Position { tag: first.tag.saturating_sub(1), ..first });
-            gaps.push(Gap { channel: reader.channel.id.clone(), missed, position });
+            let position = first.map_or(newest, |first| Position {
+                tag: first.tag.saturating_sub(1),
+                ..first
+            });
+            gaps.push(Gap {
+                channel: reader.channel.id.clone(),
+                missed,
+                position,
+            });
         }
     }
     gaps
@@ -115,18 +191,29 @@ pub(super) fn missed_line(gaps: &[Gap]) -> Vec<u8> {
     if gaps.is_empty() {
         return Vec::new();
     }
-    let Missed { count, at_least } = gaps.iter().fold(Missed::default(), |sum, gap| sum.and(gap.missed));
+    let Missed { count, at_least } = gaps
+        .iter()
+        .fold(Missed::default(), |sum, gap| sum.and(gap.missed));
     format!("{MISSED}: {count}{}\r\n", if at_least { "+" } else { "" }).into_bytes()
 }
 
 fn bare(call: &Call<'_>) -> Renderer {
-    let style = if call.mode == SubscriberMode::EventSource { Style::EventSource } else { Style::Bare };
+    let style = if call.mode == SubscriberMode::EventSource {
+        Style::EventSource
+    } else {
+        Style::Bare
+    };
     Renderer::new(call.settings.clone(), style)
 }
 
-/// Header template, messages and footer; with a callback the messages are arguments of a call. Where messages are JSON
-/// objects, what is missing comes before them in the same way.
-pub(super) fn pieces(renderer: &Renderer, gaps: &[Gap], messages: impl Iterator<Item = Vec<u8>>, callback: Option<&Bytes>) -> Vec<Bytes> {
+/// Header template, messages and footer; with a callback the messages are arguments of a call.
+/// Where messages are JSON objects, what is missing comes before them in the same way.
+pub(super) fn pieces(
+    renderer: &Renderer,
+    gaps: &[Gap],
+    messages: impl Iterator<Item = Vec<u8>>,
+    callback: Option<&Bytes>,
+) -> Vec<Bytes> {
     let gaps = gaps.iter().filter(|_| renderer.is_json()).map(|gap| {
         let mut piece = Vec::new();
         renderer.gap(&gap.channel, gap.missed, gap.position, &mut piece);
@@ -154,7 +241,11 @@ fn nothing(call: &Call<'_>, cursor: &Cursor) -> Response {
     if let Some(tag) = cursor.tag {
         headers.extend_from_slice(format!("Etag: W/{tag}\r\n").as_bytes());
     }
-    let content_type = if call.callback().is_some() { Bytes::from_static(JAVASCRIPT) } else { call.content_type() };
+    let content_type = if call.callback().is_some() {
+        Bytes::from_static(JAVASCRIPT)
+    } else {
+        call.content_type()
+    };
     Response {
         content_type: Some(content_type),
         last_modified: cursor.time.filter(|time| *time > 0).map(http_date),

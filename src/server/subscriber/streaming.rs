@@ -10,7 +10,9 @@ use crate::server::compression::{self, Decision};
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Sum};
+use crate::server::fanout::{
+    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Sum,
+};
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 use crate::server::spare;
 
@@ -59,8 +61,16 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
     let keep_alive = call.request.keep_alive && framing == Framing::Chunked;
     let padding = padding(call);
     let renderer = renderer(call);
-    let content_type = if is_eventsource { EVENT_STREAM } else { call.content_type() };
-    let unbuffered = if call.settings.is_builtin { UNBUFFERED } else { b"" };
+    let content_type = if is_eventsource {
+        EVENT_STREAM
+    } else {
+        call.content_type()
+    };
+    let unbuffered = if call.settings.is_builtin {
+        UNBUFFERED
+    } else {
+        b""
+    };
     let headers = [&call.cors()[..], NO_CACHE, unbuffered].concat();
     let decision = call.compression.decide(&compression::Answer {
         status: Status::OK.0,
@@ -70,14 +80,25 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         headers: &[&headers, call.added].concat(),
     });
     let mut out = head((&content_type, headers), (framing, keep_alive), decision);
-    let opening = opening(&renderer, (decision.level, framing), padding.as_ref().map(|padding| (padding, is_eventsource)), &mut out);
+    let opening = opening(
+        &renderer,
+        (decision.level, framing),
+        padding.as_ref().map(|padding| (padding, is_eventsource)),
+        &mut out,
+    );
     if let Some(id) = call.first_id(&channels, &cursor).filter(|_| is_eventsource) {
         framing.piece(format!("id: {id}\n\n").as_bytes(), &mut out);
     }
     let merges_backlog = renderer.is_json();
-    let kind = if is_eventsource { Kind::EventSource } else { Kind::Streaming };
+    let kind = if is_eventsource {
+        Kind::EventSource
+    } else {
+        Kind::Streaming
+    };
     let key = Key {
-        padding: padding.as_ref().map(|padding| (padding.header, padding.message)),
+        padding: padding
+            .as_ref()
+            .map(|padding| (padding.header, padding.message)),
         level: decision.level,
         ..Key::new(call.settings, kind, framing, keep_alive)
     };
@@ -91,7 +112,16 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             renderer.message(&Shown::special(PING_ID, b"", ping_text), &mut ping);
         }
         let slow = call.slow_consumers();
-        let plain = StreamFormat { renderer, is_eventsource, framing, gzip: None, keep_alive, padding, ping, slow };
+        let plain = StreamFormat {
+            renderer,
+            is_eventsource,
+            framing,
+            gzip: None,
+            keep_alive,
+            padding,
+            ping,
+            slow,
+        };
         match decision.level {
             Some(level) => plain.compressed(level, opening),
             None => plain,
@@ -111,20 +141,33 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
 }
 
 pub(super) fn renderer(call: &Call<'_>) -> Renderer {
-    let style = if call.mode == SubscriberMode::EventSource { Style::EventSource } else { Style::Lines };
+    let style = if call.mode == SubscriberMode::EventSource {
+        Style::EventSource
+    } else {
+        Style::Lines
+    };
     Renderer::new(call.settings.clone(), style)
 }
 
 fn padding(call: &Call<'_>) -> Option<Padding> {
     let user_agent = match &call.settings.user_agent {
         Some(expression) => percent_decode(&expression.evaluate(call.variables)).into_owned(),
-        None => call.request.header("user-agent").unwrap_or_default().to_vec(),
+        None => call
+            .request
+            .header("user-agent")
+            .unwrap_or_default()
+            .to_vec(),
     };
     call.settings.paddings.for_user_agent(&user_agent)
 }
 
-/// The head. The original holds it back until there is a body byte; sending it at once tells the client that it is subscribed.
-fn head((content_type, headers): (&[u8], Vec<u8>), (framing, keep_alive): (Framing, bool), decision: Decision) -> Vec<u8> {
+/// The head. The original holds it back until there is a body byte; sending it at once tells the
+/// client that it is subscribed.
+fn head(
+    (content_type, headers): (&[u8], Vec<u8>),
+    (framing, keep_alive): (Framing, bool),
+    decision: Decision,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
     Head {
         status: Status::OK,
@@ -139,19 +182,35 @@ fn head((content_type, headers): (&[u8], Vec<u8>), (framing, keep_alive): (Frami
     out
 }
 
-/// Appends what a stream begins with: the header template and its padding. Returns its sum, if it is compressed.
-fn opening(renderer: &Renderer, (level, framing): (Option<u32>, Framing), padding: Option<(&Padding, bool)>, out: &mut Vec<u8>) -> Sum {
+/// Appends what a stream begins with: the header template and its padding. Returns its sum, if it
+/// is compressed.
+fn opening(
+    renderer: &Renderer,
+    (level, framing): (Option<u32>, Framing),
+    padding: Option<(&Padding, bool)>,
+    out: &mut Vec<u8>,
+) -> Sum {
     let header = renderer.header();
-    let padding = padding.filter(|_| !header.is_empty()).map(|(padding, is_eventsource)| {
-        if is_eventsource { padding.eventsource_header(header.len()) } else { padding.streaming_header(header.len()) }
-    });
+    let padding = padding
+        .filter(|_| !header.is_empty())
+        .map(|(padding, is_eventsource)| {
+            if is_eventsource {
+                padding.eventsource_header(header.len())
+            } else {
+                padding.streaming_header(header.len())
+            }
+        });
     let pieces = [&header[..], padding.as_deref().unwrap_or_default()];
     let Some(level) = level else {
         pieces.iter().for_each(|piece| framing.piece(piece, out));
         return Sum::default();
     };
     let (plain, mut member) = (pieces.concat(), compression::HEADER.to_vec());
-    let sum = if plain.is_empty() { Sum::default() } else { compression::block(level, &plain, &mut member) };
+    let sum = if plain.is_empty() {
+        Sum::default()
+    } else {
+        compression::block(level, &plain, &mut member)
+    };
     framing.piece(&member, out);
     sum
 }
@@ -159,7 +218,12 @@ fn opening(renderer: &Renderer, (level, framing): (Option<u32>, Framing), paddin
 impl StreamFormat {
     /// The same in gzip, for followers that begin with bytes of the sum `opening`.
     fn compressed(mut self, level: u32, opening: Sum) -> Self {
-        let mut gzip = Gzip { level, framing: self.framing, opening, ping: Default::default() };
+        let mut gzip = Gzip {
+            level,
+            framing: self.framing,
+            opening,
+            ping: Default::default(),
+        };
         self.framing = Framing::Raw;
         let mut ping = Vec::new();
         self.ping(&mut ping);
@@ -179,7 +243,11 @@ impl StreamFormat {
     fn padded(&self, piece: &[u8], length: usize, out: &mut Vec<u8>) {
         self.framing.piece(piece, out);
         if let Some(padding) = &self.padding {
-            let bytes = if self.is_eventsource { padding.eventsource_message(length) } else { padding.streaming_message(length) };
+            let bytes = if self.is_eventsource {
+                padding.eventsource_message(length)
+            } else {
+                padding.streaming_message(length)
+            };
             self.framing.piece(&bytes, out);
         }
     }
@@ -190,11 +258,17 @@ impl Format for StreamFormat {
         let mut scratch = spare::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
-            let length = self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
+            let length = self
+                .renderer
+                .gap(&gap.channel, gap.missed, gap.position, &mut scratch);
             self.padded(&scratch, length, out);
         }
         for delivery in batch.deliveries {
-            self.piece(&Shown::published(delivery.channel, delivery.message), &mut scratch, out);
+            self.piece(
+                &Shown::published(delivery.channel, delivery.message),
+                &mut scratch,
+                out,
+            );
         }
         spare::give(scratch);
     }
@@ -202,12 +276,17 @@ impl Format for StreamFormat {
     fn ping(&self, out: &mut Vec<u8>) {
         self.framing.piece(&self.ping, out);
         if let Some(padding) = self.padding.as_ref().filter(|_| !self.is_eventsource) {
-            self.framing.piece(&padding.streaming_message(self.ping.len()), out);
+            self.framing
+                .piece(&padding.streaming_message(self.ping.len()), out);
         }
     }
 
     fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
-        self.piece(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
+        self.piece(
+            &Shown::special(DELETED_ID, channel, text),
+            &mut Vec::new(),
+            out,
+        );
     }
 
     fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
@@ -224,7 +303,9 @@ impl Format for StreamFormat {
     }
 
     fn opening(&self) -> Sum {
-        self.gzip.as_ref().map_or_else(Sum::default, |gzip| gzip.opening)
+        self.gzip
+            .as_ref()
+            .map_or_else(Sum::default, |gzip| gzip.opening)
     }
 
     fn closing(&self, sum: Sum, out: &mut Vec<u8>) {

@@ -1,4 +1,5 @@
-//! The built-in locations in a browser: what pages of other origins cannot do, and what the server's own page does.
+//! The built-in locations in a browser: what pages of other origins cannot do, and what the
+//! server's own page does.
 
 use super::{list, page_of, quoted, server};
 use crate::browser::page::Page;
@@ -7,7 +8,10 @@ use crate::support::{Relay, Server, object};
 /// A built-in server with a stored message, and a page of another port that knows its address.
 fn push_and_page(args: &[&str]) -> (Server, Server, Page) {
     let site = server("");
-    let args: Vec<String> = args.iter().map(|arg| arg.replace("SITE", site.url())).collect();
+    let args: Vec<String> = args
+        .iter()
+        .map(|arg| arg.replace("SITE", site.url()))
+        .collect();
     let push = Server::start(&args.iter().map(String::as_str).collect::<Vec<_>>());
     push.publish("ch1", "secret");
     let page = page_of(&site);
@@ -16,7 +20,9 @@ fn push_and_page(args: &[&str]) -> (Server, Server, Page) {
 }
 
 fn published(push: &Server) -> u64 {
-    object(&push.get("/pub?id=ch1").body)["published_messages"].as_u64().expect("a number")
+    object(&push.get("/pub?id=ch1").body)["published_messages"]
+        .as_u64()
+        .expect("a number")
 }
 
 /// All ways of a page to send something; each resolves when the browser is done with it.
@@ -75,7 +81,8 @@ fn a_page_of_another_origin_can_neither_write_nor_read() {
 fn a_script_without_origin_and_referrer_reads_nothing() {
     let (push, _site, page) = push_and_page(&[]);
     let port = push.address().rsplit(':').next().expect("a port");
-    // To browsers 0.0.0.0 is no loopback address, though it leads to one: they send no Sec-Fetch-Site there.
+    // To browsers 0.0.0.0 is no loopback address, though it leads to one: they send no
+    // Sec-Fetch-Site there.
     for host in ["0.0.0.0", "127.0.0.1", "[::ffff:127.0.0.1]", "2130706433"] {
         let script = format!(
             "new Promise(done => {{
@@ -101,8 +108,7 @@ fn a_page_of_an_allowed_origin_may_write_and_read() {
     page.wait("got.length === 2");
     page.evaluate("got = []; socket.send('by websocket'); 0");
     page.expect("got", &list(&["by websocket"]));
-    let publish =
-        "fetch(base + '/pub?id=ch1', {method: 'POST', headers: {'Event-Id': 'e1'}, body: 'by fetch'}).then(answer => answer.status)";
+    let publish = "fetch(base + '/pub?id=ch1', {method: 'POST', headers: {'Event-Id': 'e1'}, body: 'by fetch'}).then(answer => answer.status)";
     assert_eq!(page.evaluate(publish), 200);
     page.expect("got", &list(&["by websocket", "by fetch"]));
     let poll = "fetch(base + '/poll/ch1.b1', {headers: {'If-None-Match': '0'}}).then(answer => answer.headers.get('Etag') !== null && answer.headers.get('Last-Modified') !== null)";
@@ -113,7 +119,12 @@ fn a_page_of_an_allowed_origin_may_write_and_read() {
          script.onerror = () => done('error'); script.src = base + '/jsonp/ch1.b1?callback=cb'; document.head.append(script);
      })";
     assert_eq!(page.evaluate(script), "by fetch");
-    assert_eq!(page.evaluate("fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status)"), 200);
+    assert_eq!(
+        page.evaluate(
+            "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status)"
+        ),
+        200
+    );
     push.stop();
 }
 
@@ -121,11 +132,24 @@ fn a_page_of_an_allowed_origin_may_write_and_read() {
 fn a_name_that_leads_to_this_machine_leads_to_no_data() {
     let push = Server::start(&[]);
     push.publish("ch1", "secret");
-    let port = push.address().rsplit(':').next().expect("a port").to_owned();
+    let port = push
+        .address()
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
     // To the browser the page and the server have one origin.
     let page = Page::open(&format!("http://rebound.test:{port}/"));
-    assert!(page.evaluate("document.body.textContent").as_str().is_some_and(|text| text.contains("--server-name")));
-    for (method, path) in [("GET", "/poll/ch1.b1"), ("POST", "/pub?id=ch1"), ("DELETE", "/pub?id=ch1")] {
+    assert!(
+        page.evaluate("document.body.textContent")
+            .as_str()
+            .is_some_and(|text| text.contains("--server-name"))
+    );
+    for (method, path) in [
+        ("GET", "/poll/ch1.b1"),
+        ("POST", "/pub?id=ch1"),
+        ("DELETE", "/pub?id=ch1"),
+    ] {
         let ask = format!(
             "fetch('{path}', {{method: '{method}', body: '{method}' === 'POST' ? 'evil' : undefined}}).then(answer => answer.status)"
         );
@@ -138,8 +162,12 @@ fn a_name_that_leads_to_this_machine_leads_to_no_data() {
 #[test]
 fn the_frame_of_the_javascript_client_gets_exactly_the_text() {
     let push = Server::start(&[]);
-    let texts =
-        ["</script><script>parent.got.push('run')</script>", "<!--<script>", "'\"\\\r\n\t\u{2028}\u{2029}\0&lt;", "w\u{f6}rter \u{1f600}"];
+    let texts = [
+        "</script><script>parent.got.push('run')</script>",
+        "<!--<script>",
+        "'\"\\\r\n\t\u{2028}\u{2029}\0&lt;",
+        "w\u{f6}rter \u{1f600}",
+    ];
     for text in texts {
         push.publish("ch1", text);
     }
@@ -164,9 +192,15 @@ fn commands_on_the_page_are_quoted_for_shells() {
         for line in &lines {
             // What curl would get.
             let script = format!("curl() {{ printf '<%s>' \"$@\"; }}; {line}");
-            let output = std::process::Command::new(shell).args(["-c", &script]).output().expect("the shell is installed");
+            let output = std::process::Command::new(shell)
+                .args(["-c", &script])
+                .output()
+                .expect("the shell is installed");
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(output.status.success() && text.contains("it%27s%20*%3F>"), "{shell}: {line}\n{text}\n{output:?}");
+            assert!(
+                output.status.success() && text.contains("it%27s%20*%3F>"),
+                "{shell}: {line}\n{text}\n{output:?}"
+            );
         }
     }
     push.stop();
@@ -194,10 +228,16 @@ fn a_plain_eventsource_loses_and_repeats_nothing_across_reconnects() {
             sent.push(text);
         }
         relay.restore();
-        page.wait(&format!("got.length >= {0} && texts.length >= {0}", sent.len()));
+        page.wait(&format!(
+            "got.length >= {0} && texts.length >= {0}",
+            sent.len()
+        ));
     }
     let expected = serde_json::Value::from(sent);
-    assert_eq!((page.evaluate("got"), page.evaluate("texts")), (expected.clone(), expected));
+    assert_eq!(
+        (page.evaluate("got"), page.evaluate("texts")),
+        (expected.clone(), expected)
+    );
     push.stop();
 }
 
@@ -208,6 +248,9 @@ fn the_page_of_the_server_publishes_and_follows() {
     page.wait("document.getElementById('state').textContent.startsWith('Following')");
     page.evaluate("document.getElementById('text').value = '<b>hello</b>'; document.querySelector('form').requestSubmit(); 0");
     page.wait("document.querySelectorAll('#log li').length === 1");
-    assert_eq!(page.evaluate("document.querySelector('#log li').textContent"), "ch1 #1  <b>hello</b>");
+    assert_eq!(
+        page.evaluate("document.querySelector('#log li').textContent"),
+        "ch1 #1  <b>hello</b>"
+    );
     push.stop();
 }

@@ -1,4 +1,5 @@
-//! Pages of another origin: `push_stream_allowed_origins` lets one in, and the browser keeps the others out.
+//! Pages of another origin: `push_stream_allowed_origins` lets one in, and the browser keeps the
+//! others out.
 
 use super::{list, page_of, server, server_with};
 use crate::browser::page::Page;
@@ -15,7 +16,8 @@ const LOCATIONS: &str = r#"
     }
     location ~ ^/poll/(.+)$ { push_stream_subscriber polling; push_stream_channels_path $1; }"#;
 
-/// A push server that lets pages of one site in; with the page of that site, and with one of a stranger.
+/// A push server that lets pages of one site in; with the page of that site, and with one of a
+/// stranger.
 fn push_server() -> (Server, [(Server, Page); 2]) {
     let open = || {
         let site = server("");
@@ -70,7 +72,11 @@ fn streams_and_polls_by_fetch_of_an_allowed_origin() {
              }}).catch(error => error.name)"
         )
     };
-    for (place, expected) in [("/sub/ch1", "200 undefined stored\n"), ("/lp/ch1", "200 29 stored\n"), ("/poll/ch1", "200 29 stored")] {
+    for (place, expected) in [
+        ("/sub/ch1", "200 undefined stored\n"),
+        ("/lp/ch1", "200 29 stored\n"),
+        ("/poll/ch1", "200 29 stored"),
+    ] {
         assert_eq!(friend.1.evaluate(&read(place)), expected, "{place}");
         assert_eq!(stranger.1.evaluate(&read(place)), "TypeError", "{place}");
     }
@@ -81,7 +87,8 @@ fn streams_and_polls_by_fetch_of_an_allowed_origin() {
 #[test]
 fn a_waiting_poll_of_an_allowed_origin() {
     let (push, [friend, stranger]) = push_server();
-    // No header needs permission here: the request reaches the server, and it is the answer that the browser keeps back.
+    // No header needs permission here: the request reaches the server, and it is the answer that
+    // the browser keeps back.
     for (_, page) in [&friend, &stranger] {
         page.evaluate(
             "fetch(base + '/lp/ch1').then(answer => answer.text()).then(text => got.push(text), error => got.push(error.name)); 0",
@@ -104,11 +111,19 @@ fn publishing_and_deleting_of_an_allowed_origin() {
         )
     };
     assert_eq!(stranger.1.evaluate(&publish("no")), "TypeError");
-    assert_eq!(push.get("/pub?id=ch1").head.status, 404, "nothing was published by the stranger");
+    assert_eq!(
+        push.get("/pub?id=ch1").head.status,
+        404,
+        "nothing was published by the stranger"
+    );
     assert_eq!(friend.1.evaluate(&publish("yes")), "200 1");
     let delete = "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status).catch(error => error.name)";
     assert_eq!(stranger.1.evaluate(delete), "TypeError");
-    assert_eq!(push.get("/pub?id=ch1").head.status, 200, "nothing was deleted by the stranger");
+    assert_eq!(
+        push.get("/pub?id=ch1").head.status,
+        200,
+        "nothing was deleted by the stranger"
+    );
     assert_eq!(friend.1.evaluate(delete), 200);
     push.stop();
 }
@@ -122,7 +137,8 @@ fn websockets_ask_nobody_for_permission() {
          socket.onmessage = event => got.push(event.data);
          socket.onerror = () => got.push('error'); 0",
     );
-    // The browser leaves it to the server, which may look at the origin: with `if` in the location, as for any other.
+    // The browser leaves it to the server, which may look at the origin: with `if` in the location,
+    // as for any other.
     stranger.1.expect("got", &list(&["stored"]));
     push.stop();
 }
@@ -131,7 +147,10 @@ fn websockets_ask_nobody_for_permission() {
 fn a_location_may_refuse_websockets_of_other_origins() {
     let (friend, stranger) = (server(""), server(""));
     let pages = [page_of(&friend), page_of(&stranger)];
-    let http = format!("push_stream_shared_memory_size 10m; map $http_origin $is_ours {{ default 0; {} 1; }}", friend.url());
+    let http = format!(
+        "push_stream_shared_memory_size 10m; map $http_origin $is_ours {{ default 0; {} 1; }}",
+        friend.url()
+    );
     let push = server_with(
         &http,
         "location ~ ^/ws/(.+)$ { if ($is_ours = 0) { return 403; } push_stream_subscriber websocket; push_stream_channels_path $1; }

@@ -1,4 +1,5 @@
-//! Hidden iframes and JSONP: what pages did before there was EventSource, and what `pushstream.js` still falls back to.
+//! Hidden iframes and JSONP: what pages did before there was EventSource, and what `pushstream.js`
+//! still falls back to.
 
 use serde_json::json;
 
@@ -6,7 +7,8 @@ use super::{list, page_of, publish_with, server_with};
 use crate::browser::page::Page;
 use crate::support::Server;
 
-/// The frame of the module's JavaScript client, with its script that agrees on a domain with the page around it.
+/// The frame of the module's JavaScript client, with its script that agrees on a domain with the
+/// page around it.
 const LOCATIONS: &str = r#"
     location = /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
     location ~ ^/frame/(.+)$ {
@@ -45,7 +47,8 @@ const LOCATIONS: &str = r#"
 /// A script needs an answer that runs, also when the time is over.
 const HTTP: &str = "push_stream_shared_memory_size 10m; push_stream_timeout_with_body on;";
 
-/// What the module's client does with a frame: it gives it the function that messages call, and notices its end.
+/// What the module's client does with a frame: it gives it the function that messages call, and
+/// notices its end.
 const CLIENT: &str = "
     pings = 0;
     got = [];
@@ -69,17 +72,33 @@ fn messages_run_as_scripts_in_a_hidden_frame_as_they_come() {
     page.expect("got", &list(&["registered", "1 ch1 stored e1"]));
     server.wait_for_subscribers("ch1", 1);
     server.publish("ch1", "Grüße ☃");
-    page.expect("got", &list(&["registered", "1 ch1 stored e1", "2 ch1 Grüße ☃ "]));
+    page.expect(
+        "got",
+        &list(&["registered", "1 ch1 stored e1", "2 ch1 Grüße ☃ "]),
+    );
     page.wait("pings > 1");
-    server.connect().request("DELETE", "/pub?id=ch1", &[], Some(b"bye"));
-    page.expect("got", &list(&["registered", "1 ch1 stored e1", "2 ch1 Grüße ☃ ", "-2 ch1 bye ", "ended"]));
+    server
+        .connect()
+        .request("DELETE", "/pub?id=ch1", &[], Some(b"bye"));
+    page.expect(
+        "got",
+        &list(&[
+            "registered",
+            "1 ch1 stored e1",
+            "2 ch1 Grüße ☃ ",
+            "-2 ch1 bye ",
+            "ended",
+        ]),
+    );
     server.stop();
 }
 
 #[test]
 fn a_frame_goes_on_with_the_time_and_tag_of_its_last_message() {
     let server = server_with(HTTP, LOCATIONS);
-    ["one", "two", "three"].iter().for_each(|text| drop(server.publish("ch1", text)));
+    ["one", "two", "three"]
+        .iter()
+        .for_each(|text| drop(server.publish("ch1", text)));
     let page = page_of(&server);
     page.evaluate(CLIENT);
     page.evaluate("open_frame('/frame/ch1.b2')");
@@ -87,7 +106,9 @@ fn a_frame_goes_on_with_the_time_and_tag_of_its_last_message() {
     page.evaluate("got = []; document.querySelector('iframe').remove()");
     server.wait_for_subscribers("ch1", 0);
     server.publish("ch1", "four");
-    page.evaluate("open_frame('/frame/ch1?time=' + encodeURIComponent(cursor.time) + '&tag=' + cursor.tag)");
+    page.evaluate(
+        "open_frame('/frame/ch1?time=' + encodeURIComponent(cursor.time) + '&tag=' + cursor.tag)",
+    );
     page.expect("got", &list(&["registered", "4 ch1 four "]));
     server.stop();
 }
@@ -95,10 +116,17 @@ fn a_frame_goes_on_with_the_time_and_tag_of_its_last_message() {
 #[test]
 fn frames_of_a_sister_domain_agree_on_the_domain_above() {
     let server = server_with(HTTP, LOCATIONS);
-    let port = server.address().rsplit(':').next().expect("an address has a port").to_owned();
+    let port = server
+        .address()
+        .rsplit(':')
+        .next()
+        .expect("an address has a port")
+        .to_owned();
     let page = Page::open(&format!("http://www.shop.test:{port}/around"));
     page.evaluate(CLIENT);
-    page.evaluate(&format!("open_frame('http://push.shop.test:{port}/frame/ch1')"));
+    page.evaluate(&format!(
+        "open_frame('http://push.shop.test:{port}/frame/ch1')"
+    ));
     page.expect("got", &list(&["registered"]));
     server.wait_for_subscribers("ch1", 1);
     server.publish("ch1", "one");
@@ -107,11 +135,22 @@ fn frames_of_a_sister_domain_agree_on_the_domain_above() {
     // Without the same domain above it the browser keeps the frame from the page.
     let other = Page::open(&format!("http://www.other.test:{port}/page"));
     other.evaluate(CLIENT);
-    other.evaluate(&format!("open_frame('http://push.shop.test:{port}/frame/ch1')"));
+    other.evaluate(&format!(
+        "open_frame('http://push.shop.test:{port}/frame/ch1')"
+    ));
     server.wait_for_subscribers("ch1", 2);
     server.connect().request("DELETE", "/pub?id=ch1", &[], None);
     other.expect("got", &list(&["ended"]));
-    page.expect("got", &list(&["registered", "1 ch1 one ", "2 ch1 two ", "-2 ch1 Channel deleted ", "ended"]));
+    page.expect(
+        "got",
+        &list(&[
+            "registered",
+            "1 ch1 one ",
+            "2 ch1 two ",
+            "-2 ch1 Channel deleted ",
+            "ended",
+        ]),
+    );
     server.stop();
 }
 
@@ -128,8 +167,13 @@ fn padding_is_chosen_by_the_browsers_user_agent() {
     );
     server.wait_for_subscribers("ch1", 1);
     server.publish("ch1", "twelve bytes");
-    // 925 - 25 lacks 900: the next hundred but the largest one, which is 925 itself; 512 - 12 lacks 500: 600.
-    let expected = format!("0123456789012345678901234{}twelve bytes{}", "\r\n".repeat(500), "\r\n".repeat(300));
+    // 925 - 25 lacks 900: the next hundred but the largest one, which is 925 itself; 512 - 12 lacks
+    // 500: 600.
+    let expected = format!(
+        "0123456789012345678901234{}twelve bytes{}",
+        "\r\n".repeat(500),
+        "\r\n".repeat(300)
+    );
     page.wait(&format!("text.length >= {}", expected.len()));
     assert_eq!(page.evaluate("text"), expected);
     server.stop();

@@ -1,6 +1,7 @@
 //! Browsers: what a real one makes of the answers, in Chromium without a window.
 //!
-//! One Chromium serves all tests. Pages are put in by the tests themselves; scripts collect what arrives in `window.got`.
+//! One Chromium serves all tests. Pages are put in by the tests themselves; scripts collect what
+//! arrives in `window.got`.
 
 mod builtin;
 mod chat;
@@ -37,7 +38,12 @@ fn page_of(server: &Server) -> Page {
 
 /// Publishes with headers; it must succeed.
 fn publish_with(server: &Server, channel: &str, text: &str, headers: &[(&str, &str)]) {
-    let answer = server.connect().request("POST", &format!("/pub?id={channel}"), headers, Some(text.as_bytes()));
+    let answer = server.connect().request(
+        "POST",
+        &format!("/pub?id={channel}"),
+        headers,
+        Some(text.as_bytes()),
+    );
     assert_eq!(answer.head.status, 200, "publish to {channel}: {answer:?}");
 }
 

@@ -18,10 +18,19 @@ impl Page {
     pub(super) fn open(url: &str) -> Self {
         let browser = Chromium::shared();
         let text = |value: &Value| value.as_str().expect("an id is a text").to_owned();
-        let context = text(&browser.send(None, "Target.createBrowserContext", &json!({}))["browserContextId"]);
-        let target = browser.send(None, "Target.createTarget", &json!({"url": "about:blank", "browserContextId": context}));
+        let context = text(
+            &browser.send(None, "Target.createBrowserContext", &json!({}))["browserContextId"],
+        );
+        let target = browser.send(
+            None,
+            "Target.createTarget",
+            &json!({"url": "about:blank", "browserContextId": context}),
+        );
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let page = Self { context, session: text(&browser.send(None, "Target.attachToTarget", &attach)["sessionId"]) };
+        let page = Self {
+            context,
+            session: text(&browser.send(None, "Target.attachToTarget", &attach)["sessionId"]),
+        };
         page.go(url);
         page
     }
@@ -30,7 +39,9 @@ impl Page {
     pub(super) fn go(&self, url: &str) {
         let answer = self.send("Page.navigate", &json!({"url": url}));
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
-        wait_until(&format!("{url} has loaded"), || self.evaluate("document.readyState") == "complete");
+        wait_until(&format!("{url} has loaded"), || {
+            self.evaluate("document.readyState") == "complete"
+        });
     }
 
     /// A command of the DevTools protocol for this page.
@@ -45,8 +56,15 @@ impl Page {
     pub(super) fn evaluate(&self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
         let answer = self.send("Runtime.evaluate", &parameters);
-        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {}", answer["exceptionDetails"]);
-        answer["result"].get("value").cloned().unwrap_or(Value::Null)
+        assert!(
+            answer.get("exceptionDetails").is_none(),
+            "{expression}: {}",
+            answer["exceptionDetails"]
+        );
+        answer["result"]
+            .get("value")
+            .cloned()
+            .unwrap_or(Value::Null)
     }
 
     /// Waits until an expression is true.
@@ -54,7 +72,8 @@ impl Page {
         wait_until(expression, || self.evaluate(expression) == true);
     }
 
-    /// Waits until the array has as many values as `expected` (or more), and compares them: which, and in which order.
+    /// Waits until the array has as many values as `expected` (or more), and compares them: which,
+    /// and in which order.
     pub(super) fn expect(&self, array: &str, expected: &Value) {
         let count = expected.as_array().map_or(0, Vec::len);
         let mut last = Value::Null;
@@ -62,7 +81,10 @@ impl Page {
             last = self.evaluate(array);
             last.as_array().map_or(0, Vec::len) >= count || {
                 // What came so far is worth more in a failure than the time that it took.
-                assert!(starts_like(&last, expected), "{array} is {last}, expected {expected}");
+                assert!(
+                    starts_like(&last, expected),
+                    "{array} is {last}, expected {expected}"
+                );
                 false
             }
         });
@@ -74,22 +96,36 @@ impl Page {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.send("Emulation.setDeviceMetricsOverride", &metrics);
         let scheme = if dark { "dark" } else { "light" };
-        self.send("Emulation.setEmulatedMedia", &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
+        self.send(
+            "Emulation.setEmulatedMedia",
+            &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+        );
         let picture = self.send("Page.captureScreenshot", &json!({"format": "png"}));
-        STANDARD.decode(picture["data"].as_str().expect("a picture in base64")).expect("base64")
+        STANDARD
+            .decode(picture["data"].as_str().expect("a picture in base64"))
+            .expect("base64")
     }
 }
 
 /// Whether the values so far are the first ones of `expected`.
 fn starts_like(values: &Value, expected: &Value) -> bool {
-    let (Some(values), Some(expected)) = (values.as_array(), expected.as_array()) else { return true };
-    values.iter().zip(expected).all(|(value, expected)| value == expected)
+    let (Some(values), Some(expected)) = (values.as_array(), expected.as_array()) else {
+        return true;
+    };
+    values
+        .iter()
+        .zip(expected)
+        .all(|(value, expected)| value == expected)
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            Chromium::shared().send(None, "Target.disposeBrowserContext", &json!({"browserContextId": self.context}));
+            Chromium::shared().send(
+                None,
+                "Target.disposeBrowserContext",
+                &json!({"browserContextId": self.context}),
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! EventSource, WebSocket, fetch of streams and long-polling by fetch, as pages use them, from the same origin.
+//! EventSource, WebSocket, fetch of streams and long-polling by fetch, as pages use them, from the
+//! same origin.
 
 use serde_json::json;
 
@@ -41,10 +42,29 @@ fn eventsource_gets_each_message_with_its_event_id_and_type() {
     );
     page.expect("got", &list(&["open", "message  stored"]));
     server.wait_for_subscribers("ch1", 1);
-    publish_with(&server, "ch1", "wörter\nin zwei Zeilen", &[("Event-Id", "a1")]);
-    publish_with(&server, "ch1", "12.50", &[("Event-Id", "a2"), ("Event-Type", "price")]);
+    publish_with(
+        &server,
+        "ch1",
+        "wörter\nin zwei Zeilen",
+        &[("Event-Id", "a1")],
+    );
+    publish_with(
+        &server,
+        "ch1",
+        "12.50",
+        &[("Event-Id", "a2"), ("Event-Type", "price")],
+    );
     server.publish("ch1", "no id");
-    page.expect("got", &list(&["open", "message  stored", "message a1 wörter\nin zwei Zeilen", "price a2 12.50", "message a2 no id"]));
+    page.expect(
+        "got",
+        &list(&[
+            "open",
+            "message  stored",
+            "message a1 wörter\nin zwei Zeilen",
+            "price a2 12.50",
+            "message a2 no id",
+        ]),
+    );
     page.evaluate("source.close()");
     server.wait_for_subscribers("ch1", 0);
     server.stop();
@@ -65,7 +85,8 @@ fn eventsource_goes_on_after_its_last_event_when_the_server_has_closed() {
         publish_with(&server, "ch1", text, &[("Event-Id", text)]);
     }
     page.expect("got", &list(&["one", "two"]));
-    // The server ends the stream; the browser waits and connects by itself, with the id of the last event.
+    // The server ends the stream; the browser waits and connects by itself, with the id of the last
+    // event.
     page.wait("source.readyState === EventSource.CONNECTING");
     server.wait_for_subscribers("ch1", 0);
     for text in ["three", "four"] {
@@ -92,7 +113,14 @@ fn a_websocket_receives_and_publishes_in_order() {
     let mut expected = vec!["open".to_owned(), "stored".to_owned()];
     expected.extend((1..=50).map(|number| format!("sent {number} ☃")));
     page.expect("got", &json!(expected));
-    assert_eq!(server.connect().request("DELETE", "/pub?id=ch1", &[], None).head.status, 200);
+    assert_eq!(
+        server
+            .connect()
+            .request("DELETE", "/pub?id=ch1", &[], None)
+            .head
+            .status,
+        200
+    );
     expected.extend(["Channel deleted".to_owned(), "close 1005 true".to_owned()]);
     page.expect("got", &json!(expected));
     server.stop();
@@ -120,7 +148,10 @@ fn a_page_reads_a_stream_while_it_comes() {
     server.publish("ch1", "zwei ☃");
     page.expect("got", &list(&["one", "zwei ☃"]));
     server.connect().request("DELETE", "/pub?id=ch1", &[], None);
-    page.expect("got", &list(&["one", "zwei ☃", "Channel deleted", "end", "done"]));
+    page.expect(
+        "got",
+        &list(&["one", "zwei ☃", "Channel deleted", "end", "done"]),
+    );
     server.stop();
 }
 
@@ -131,7 +162,8 @@ fn long_polls_by_fetch_lose_and_repeat_nothing() {
     let page = page_of(&server);
     page.evaluate(LOOP);
     page.expect("got", &list(&["stored"]));
-    // Time-outs come in between: 304 goes through to the page, and the browser's cache does not answer for the server.
+    // Time-outs come in between: 304 goes through to the page, and the browser's cache does not
+    // answer for the server.
     page.wait("statuses.filter(status => status === 304).length >= 2");
     let mut expected = vec!["stored".to_owned()];
     for number in 1..=40 {

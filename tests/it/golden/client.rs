@@ -1,5 +1,5 @@
-//! The client of the recorded exchanges: it reads *until nothing comes for a while*, because the recording says what was
-//! there at that time, not what the client waited for.
+//! The client of the recorded exchanges: it reads *until nothing comes for a while*, because the
+//! recording says what was there at that time, not what the client waited for.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -36,11 +36,22 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, buffer: Vec::new(), chunked: false, length: None, early: None, ended: false, unzip: None, closed: false }
+        Self {
+            socket,
+            buffer: Vec::new(),
+            chunked: false,
+            length: None,
+            early: None,
+            ended: false,
+            unzip: None,
+            closed: false,
+        }
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.socket.write_all(bytes).map_err(|error| format!("cannot send: {error}"))
+        self.socket
+            .write_all(bytes)
+            .map_err(|error| format!("cannot send: {error}"))
     }
 
     pub(super) fn half_close(&self) {
@@ -59,8 +70,14 @@ impl Client {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 let head = parse_head(&self.buffer[..at])?;
                 self.buffer.drain(..at + 4);
-                self.chunked = head.headers.get("transfer-encoding").is_some_and(|value| value.contains("chunked"));
-                self.length = head.headers.get("content-length").and_then(|value| value.parse().ok());
+                self.chunked = head
+                    .headers
+                    .get("transfer-encoding")
+                    .is_some_and(|value| value.contains("chunked"));
+                self.length = head
+                    .headers
+                    .get("content-length")
+                    .and_then(|value| value.parse().ok());
                 self.ended = false;
                 return Ok(Some(head));
             }
@@ -71,7 +88,12 @@ impl Client {
     }
 
     /// The body of a response with that status.
-    pub(super) fn body(&mut self, method: &str, status: u64, timeout: Duration) -> Result<Vec<u8>, String> {
+    pub(super) fn body(
+        &mut self,
+        method: &str,
+        status: u64,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, String> {
         if method == "HEAD" || status == 204 || status == 304 {
             return Ok(Vec::new());
         }
@@ -109,7 +131,9 @@ impl Client {
         let zipped = self.until_idle(idle)?;
         let mut plain = Vec::with_capacity(ROOM);
         let unzip = self.unzip.get_or_insert_with(|| Decompress::new_gzip(15));
-        unzip.decompress_vec(&zipped, &mut plain, FlushDecompress::Sync).map_err(|error| format!("not in gzip: {error}"))?;
+        unzip
+            .decompress_vec(&zipped, &mut plain, FlushDecompress::Sync)
+            .map_err(|error| format!("not in gzip: {error}"))?;
         Ok(plain)
     }
 
@@ -140,7 +164,8 @@ impl Client {
             && let Some(line) = find(&self.buffer, b"\r\n")
         {
             let digits = String::from_utf8_lossy(&self.buffer[..line]);
-            let length = usize::from_str_radix(&digits, 16).map_err(|_| format!("a malformed chunk: {}", show(&self.buffer)))?;
+            let length = usize::from_str_radix(&digits, 16)
+                .map_err(|_| format!("a malformed chunk: {}", show(&self.buffer)))?;
             if self.buffer.len() < line + length + 4 {
                 break;
             }
@@ -155,13 +180,18 @@ impl Client {
     fn receive(&mut self, end: Instant) -> bool {
         let mut piece = [0; 65536];
         while !self.closed {
-            self.socket.set_read_timeout(end.saturating_duration_since(Instant::now()));
+            self.socket
+                .set_read_timeout(end.saturating_duration_since(Instant::now()));
             match self.socket.read(&mut piece) {
                 Ok(count @ 1..) => {
                     self.buffer.extend_from_slice(&piece[..count]);
                     return true;
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return false;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => self.closed = true,
             }
@@ -175,13 +205,25 @@ fn parse_head(raw: &[u8]) -> Result<Head, String> {
     let text = std::str::from_utf8(raw).map_err(|_| wrong())?;
     let mut lines = text.split("\r\n");
     let mut status_line = lines.next().unwrap_or_default().splitn(3, ' ');
-    let version = status_line.next().filter(|version| version.starts_with("HTTP/1."));
-    let status = version.and(status_line.next()).and_then(|status| status.parse().ok()).ok_or_else(wrong)?;
+    let version = status_line
+        .next()
+        .filter(|version| version.starts_with("HTTP/1."));
+    let status = version
+        .and(status_line.next())
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(wrong)?;
     let reason = status_line.next().unwrap_or_default().to_owned();
     let mut headers = BTreeMap::new();
     for line in lines {
         let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-        headers.insert(name.to_ascii_lowercase(), value.strip_prefix(' ').unwrap_or(value).to_owned());
+        headers.insert(
+            name.to_ascii_lowercase(),
+            value.strip_prefix(' ').unwrap_or(value).to_owned(),
+        );
     }
-    Ok(Head { status, reason, headers })
+    Ok(Head {
+        status,
+        reason,
+        headers,
+    })
 }

@@ -1,7 +1,7 @@
 //! Placeholders of the recorded exchanges: filling them in requests, matching them in answers.
 //!
-//! `{{HTTPDATE_n}}` is a date that is the same wherever the same n stands, in cases that begin at a second's start; the
-//! others (`{{DATE}}`, `{{PID}}`, …) match by their form alone.
+//! `{{HTTPDATE_n}}` is a date that is the same wherever the same n stands, in cases that begin at a
+//! second's start; the others (`{{DATE}}`, `{{PID}}`, …) match by their form alone.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,13 @@ use crate::support::show;
 
 /// The footer of recorded error pages, and of ours.
 const RECORDED_FOOTER: &str = "<hr><center>nginx/1.26.3</center>";
-const OUR_FOOTER: &str =
-    concat!("<hr><center>pushctl v", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"), "</center>");
+const OUR_FOOTER: &str = concat!(
+    "<hr><center>pushctl v",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    ".",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "</center>"
+);
 
 /// Bytes that are shown before the first that differs.
 const CONTEXT: usize = 100;
@@ -32,12 +37,17 @@ enum Piece<'a> {
 
 impl Bindings {
     pub(super) fn new(strict: bool) -> Self {
-        Self { values: HashMap::new(), strict }
+        Self {
+            values: HashMap::new(),
+            strict,
+        }
     }
 
     /// Binds `name` unless it is bound.
     pub(super) fn bind(&mut self, name: &str, value: &str) {
-        self.values.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        self.values
+            .entry(name.to_owned())
+            .or_insert_with(|| value.to_owned());
     }
 
     /// Replaces the dates in a request; one that is not bound becomes the current second.
@@ -65,19 +75,29 @@ impl Bindings {
         let fits = if let Some(hex) = want["hex"].as_str() {
             got == unhex(hex)
         } else if let Some(length) = want["length"].as_u64() {
-            let (head, tail) = (want["head"].as_str().unwrap_or_default(), want["tail"].as_str().unwrap_or_default());
-            got.len() as u64 == length && got.starts_with(&latin1(head)) && got.ends_with(&latin1(tail))
+            let (head, tail) = (
+                want["head"].as_str().unwrap_or_default(),
+                want["tail"].as_str().unwrap_or_default(),
+            );
+            got.len() as u64 == length
+                && got.starts_with(&latin1(head))
+                && got.ends_with(&latin1(tail))
         } else {
             return self.check_text(want.as_str().unwrap_or_default(), got, what);
         };
-        if fits { Ok(()) } else { Err(format!("{what}:\n   want {want}\n   got  {}", show(got))) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("{what}:\n   want {want}\n   got  {}", show(got)))
+        }
     }
 
-    /// Compares text with placeholders. Servers name themselves in the footer of error pages, as in the Server header;
-    /// everything else of a page is compared.
+    /// Compares text with placeholders. Servers name themselves in the footer of error pages, as in
+    /// the Server header; everything else of a page is compared.
     pub(super) fn check_text(&mut self, want: &str, got: &[u8], what: &str) -> Result<(), String> {
         let want = &workers_in_order(&want.replace(RECORDED_FOOTER, OUR_FOOTER));
-        let got = std::str::from_utf8(got).map_or_else(|_| got.to_vec(), |got| workers_in_order(got).into_bytes());
+        let got = std::str::from_utf8(got)
+            .map_or_else(|_| got.to_vec(), |got| workers_in_order(got).into_bytes());
         let got = got.as_slice();
         match self.matches(want, got) {
             Ok(bound) => {
@@ -85,9 +105,15 @@ impl Bindings {
                 Ok(())
             }
             Err(at) => {
-                let (from, context) = if at > CONTEXT { (at - CONTEXT, "...") } else { (0, "") };
+                let (from, context) = if at > CONTEXT {
+                    (at - CONTEXT, "...")
+                } else {
+                    (0, "")
+                };
                 let (want, rest) = (show(want.as_bytes()), show(&got[from..]));
-                Err(format!("{what}: differs at byte {at}:\n   want {want}\n   got  {context}{rest}"))
+                Err(format!(
+                    "{what}: differs at byte {at}:\n   want {want}\n   got  {context}{rest}"
+                ))
             }
         }
     }
@@ -98,15 +124,24 @@ impl Bindings {
         for piece in pieces(want) {
             let rest = &got[at..];
             at += match piece {
-                Piece::Literal(literal) => literal_length(literal, rest).map_err(|same| at + same)?,
+                Piece::Literal(literal) => {
+                    literal_length(literal, rest).map_err(|same| at + same)?
+                }
                 Piece::Placeholder { name, .. } => {
-                    let known = self.values.get(name).filter(|_| self.strict).or_else(|| bound.get(name));
+                    let known = self
+                        .values
+                        .get(name)
+                        .filter(|_| self.strict)
+                        .or_else(|| bound.get(name));
                     if let Some(value) = known {
                         literal_length(value, rest).map_err(|same| at + same)?
                     } else {
                         let length = form_length(name, rest).ok_or(at)?;
                         if name.starts_with("HTTPDATE") {
-                            bound.insert(name.to_owned(), String::from_utf8_lossy(&rest[..length]).into_owned());
+                            bound.insert(
+                                name.to_owned(),
+                                String::from_utf8_lossy(&rest[..length]).into_owned(),
+                            );
                         }
                         length
                     }
@@ -117,27 +152,46 @@ impl Bindings {
     }
 }
 
-/// Statistics, in any notation, with the workers' subscribers sorted: which worker accepts a connection is chance.
+/// Statistics, in any notation, with the workers' subscribers sorted: which worker accepts a
+/// connection is chance.
 fn workers_in_order(text: &str) -> String {
-    let Some(start) = text.find("by_worker") else { return text.to_owned() };
+    let Some(start) = text.find("by_worker") else {
+        return text.to_owned();
+    };
     let subscribers = Regex::new(r"(subscribers\D{1,4})(\d+)").expect("the expression is right");
     let (before, workers) = text.split_at(start);
-    let mut counts: Vec<&str> = subscribers.captures_iter(workers).filter_map(|found| found.get(2)).map(|count| count.as_str()).collect();
+    let mut counts: Vec<&str> = subscribers
+        .captures_iter(workers)
+        .filter_map(|found| found.get(2))
+        .map(|count| count.as_str())
+        .collect();
     counts.sort_unstable();
     let mut sorted = counts.into_iter();
-    let workers = subscribers.replace_all(workers, |found: &Captures<'_>| format!("{}{}", &found[1], sorted.next().unwrap_or_default()));
+    let workers = subscribers.replace_all(workers, |found: &Captures<'_>| {
+        format!("{}{}", &found[1], sorted.next().unwrap_or_default())
+    });
     format!("{before}{workers}")
 }
 
 /// The length of `literal` if `rest` begins with it, else how many bytes are the same.
 fn literal_length(literal: &str, rest: &[u8]) -> Result<usize, usize> {
-    let same = literal.bytes().zip(rest).take_while(|(want, got)| want == *got).count();
-    if same == literal.len() { Ok(same) } else { Err(same) }
+    let same = literal
+        .bytes()
+        .zip(rest)
+        .take_while(|(want, got)| want == *got)
+        .count();
+    if same == literal.len() {
+        Ok(same)
+    } else {
+        Err(same)
+    }
 }
 
 /// How many bytes at the start of `rest` have the form of the placeholder.
 fn form_length(name: &str, rest: &[u8]) -> Option<usize> {
-    let run = |fits: fn(&u8) -> bool| Some(rest.iter().take_while(|byte| fits(byte)).count()).filter(|count| *count > 0);
+    let run = |fits: fn(&u8) -> bool| {
+        Some(rest.iter().take_while(|byte| fits(byte)).count()).filter(|count| *count > 0)
+    };
     match name {
         "UPTIME" | "PID" | "CONTENT_LENGTH" => run(u8::is_ascii_digit),
         "HOSTNAME" => run(|byte| !b"\"<\r\n,".contains(byte)),
@@ -148,7 +202,8 @@ fn form_length(name: &str, rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// Matches a shape in which `d` is a digit, `A` and `a` are letters, and the rest stands for itself.
+/// Matches a shape in which `d` is a digit, `A` and `a` are letters, and the rest stands for
+/// itself.
 fn shaped(shape: &str, rest: &[u8]) -> Option<usize> {
     let got = rest.get(..shape.len())?;
     let fits = shape.bytes().zip(got).all(|(shape, got)| match shape {
@@ -164,10 +219,15 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while let Some(start) = rest.find("{{") {
         let inner = &rest[start + 2..];
-        let length = inner.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(byte)).count();
+        let length = inner
+            .bytes()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(byte))
+            .count();
         if length > 0 && inner[length..].starts_with("}}") {
             pieces.push(Piece::Literal(&rest[..start]));
-            let (name, modifier) = inner[..length].split_once(':').unwrap_or((&inner[..length], ""));
+            let (name, modifier) = inner[..length]
+                .split_once(':')
+                .unwrap_or((&inner[..length], ""));
             pieces.push(Piece::Placeholder { name, modifier });
             rest = &inner[length + 2..];
         } else {
@@ -185,30 +245,56 @@ fn now() -> String {
 
 /// The bytes of a text in which every character stands for one byte.
 pub(super) fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(c).expect("recorded bytes are written as characters up to U+00FF")).collect()
+    text.chars()
+        .map(|c| u8::try_from(c).expect("recorded bytes are written as characters up to U+00FF"))
+        .collect()
 }
 
 /// The bytes of hexadecimal digits.
 pub(super) fn unhex(digits: &str) -> Vec<u8> {
     let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("recorded hexadecimal digits")).collect()
+    pairs
+        .map(|pair| {
+            u8::from_str_radix(&String::from_utf8_lossy(pair), 16)
+                .expect("recorded hexadecimal digits")
+        })
+        .collect()
 }
 
 #[test]
 fn placeholders_match_by_form_and_by_what_they_were_bound_to() {
     let mut bindings = Bindings::new(true);
     let first = "Sun, 06 Nov 1994 08:49:37 GMT";
-    assert_eq!(bindings.check_text("<{{HTTPDATE_1}}|{{PID}}>", format!("<{first}|12>").as_bytes(), "a"), Ok(()));
-    assert_eq!(bindings.fill("t={{HTTPDATE_1:pct}}&x={{x}}"), format!("t={}&x={{{{x}}}}", first.replace(' ', "%20")));
-    assert_eq!(bindings.check_text("{{HTTPDATE_1}}", first.as_bytes(), "b"), Ok(()));
+    assert_eq!(
+        bindings.check_text(
+            "<{{HTTPDATE_1}}|{{PID}}>",
+            format!("<{first}|12>").as_bytes(),
+            "a"
+        ),
+        Ok(())
+    );
+    assert_eq!(
+        bindings.fill("t={{HTTPDATE_1:pct}}&x={{x}}"),
+        format!("t={}&x={{{{x}}}}", first.replace(' ', "%20"))
+    );
+    assert_eq!(
+        bindings.check_text("{{HTTPDATE_1}}", first.as_bytes(), "b"),
+        Ok(())
+    );
     for (want, got) in [
         ("{{HTTPDATE_1}}", "Sun, 06 Nov 1994 08:49:38 GMT"),
         ("{{DATE}}", "Sun, 6 Nov 1994 08:49:37 GMT"),
-        ("{{HTTPDATE_2}}{{HTTPDATE_2}}", "Sun, 06 Nov 1994 08:49:38 GMTSun, 06 Nov 1994 08:49:39 GMT"),
+        (
+            "{{HTTPDATE_2}}{{HTTPDATE_2}}",
+            "Sun, 06 Nov 1994 08:49:38 GMTSun, 06 Nov 1994 08:49:39 GMT",
+        ),
         ("{{PID}}", "x"),
         ("a{b", "a{"),
         ("a", "ab"),
     ] {
-        assert!(bindings.check_text(want, got.as_bytes(), "c").is_err(), "{want} {got}");
+        assert!(
+            bindings.check_text(want, got.as_bytes(), "c").is_err(),
+            "{want} {got}"
+        );
     }
 }

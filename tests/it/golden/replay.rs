@@ -17,15 +17,28 @@ const WITHHELD: Duration = Duration::from_millis(400);
 
 /// Runs the case; the error says which step differed and how.
 pub(super) fn run(case: &Value) -> Result<(), String> {
-    let header_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/push-stream/header.txt");
-    let conf = format!("# {}\n{}", text(&case["name"]), text(&case["nginx_conf"]).replace("{{HEADER_FILE}}", header_file));
+    let header_file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/push-stream/header.txt"
+    );
+    let conf = format!(
+        "# {}\n{}",
+        text(&case["name"]),
+        text(&case["nginx_conf"]).replace("{{HEADER_FILE}}", header_file)
+    );
     let server = Server::try_with_conf(&conf, &[])?;
     let steps = case["steps"].as_array().ok_or("a case without steps")?;
     let strict = steps.iter().any(|step| step["op"] == "align_second");
-    let mut replay = Replay { server, bindings: Bindings::new(strict), clients: HashMap::new() };
+    let mut replay = Replay {
+        server,
+        bindings: Bindings::new(strict),
+        clients: HashMap::new(),
+    };
     for (number, step) in steps.iter().enumerate() {
         let operation = step["op"].as_str().unwrap_or("exchange");
-        replay.step(operation, step).map_err(|error| format!("step {number} {operation} {error}"))?;
+        replay
+            .step(operation, step)
+            .map_err(|error| format!("step {number} {operation} {error}"))?;
     }
     Ok(())
 }
@@ -43,7 +56,11 @@ impl Replay {
             "open" | "ws_open" => self.open(step, operation == "ws_open"),
             "head" => {
                 let client = self.client(step)?;
-                let head = if let Some(early) = client.early.take() { Some(early) } else { client.head(Duration::from_secs(3))? };
+                let head = if let Some(early) = client.early.take() {
+                    Some(early)
+                } else {
+                    client.head(Duration::from_secs(3))?
+                };
                 self.check_head(&step["response_head"], head.as_ref())
             }
             "read" => self.read(step),
@@ -90,7 +107,9 @@ impl Replay {
     }
 
     fn client(&mut self, step: &Value) -> Result<&mut Client, String> {
-        self.clients.get_mut(text(&step["conn"])).ok_or_else(|| format!("no connection {}", step["conn"]))
+        self.clients
+            .get_mut(text(&step["conn"]))
+            .ok_or_else(|| format!("no connection {}", step["conn"]))
     }
 
     fn connect(&self) -> Result<Client, String> {
@@ -108,14 +127,17 @@ impl Replay {
         client.send(&self.request(request))?;
         let head = client.head(Duration::from_secs(5))?;
         let what = format!("{method} {}", text(&request["path"]));
-        self.check_head(&step["response"], head.as_ref()).map_err(|error| format!("{what} {error}"))?;
+        self.check_head(&step["response"], head.as_ref())
+            .map_err(|error| format!("{what} {error}"))?;
         if let Some(head) = head {
             let body = client.body(method, head.status, Duration::from_secs(5))?;
             if let Some(published_at) = step["published_at"].as_str() {
                 let date = head.headers.get("date").ok_or("no Date header")?;
-                self.bindings.bind(published_at.trim_matches(['{', '}']), date);
+                self.bindings
+                    .bind(published_at.trim_matches(['{', '}']), date);
             }
-            self.bindings.check(&step["response"]["body"], &body, &format!("{what} body"))?;
+            self.bindings
+                .check(&step["response"]["body"], &body, &format!("{what} body"))?;
         }
         if let Some(name) = name {
             self.clients.insert(name.to_owned(), client);
@@ -128,10 +150,15 @@ impl Replay {
         client.send(&self.request(&step["request"]))?;
         let withheld = step["response_head"].is_null();
         let began = std::time::Instant::now();
-        let head = client.head(if withheld { WITHHELD } else { Duration::from_secs(3) })?;
+        let head = client.head(if withheld {
+            WITHHELD
+        } else {
+            Duration::from_secs(3)
+        })?;
         if withheld && head.is_some() {
-            // The original withholds the head of a stream until its first body byte; to send it at once is fine. The next
-            // step still begins when it did in the recording, because pings and ends of streams count from here.
+            // The original withholds the head of a stream until its first body byte; to send it at
+            // once is fine. The next step still begins when it did in the recording, because pings
+            // and ends of streams count from here.
             std::thread::sleep(WITHHELD.saturating_sub(began.elapsed()));
             client.early = head;
         } else {
@@ -151,7 +178,9 @@ impl Replay {
         let data = client.until_idle(idle)?;
         let ended = client.ended;
         self.bindings.check(&step["data"], &data, "data")?;
-        let want = step["end"].as_str().is_some_and(|end| end.contains("last-chunk"));
+        let want = step["end"]
+            .as_str()
+            .is_some_and(|end| end.contains("last-chunk"));
         expect(&Value::Bool(want), ended, "the body has ended")
     }
 
@@ -173,9 +202,13 @@ impl Replay {
         client.leave_http();
         let received = client.until_idle(Duration::from_millis(400))?;
         // The recording is raw here, so it shows the header in which servers name themselves.
-        let want = text(&step["recv"]).replace("Server: nginx/1.26.3\r\n", concat!("Server: pushctl/", env!("CARGO_PKG_VERSION"), "\r\n"));
+        let want = text(&step["recv"]).replace(
+            "Server: nginx/1.26.3\r\n",
+            concat!("Server: pushctl/", env!("CARGO_PKG_VERSION"), "\r\n"),
+        );
         let as_text: String = received.iter().map(|byte| char::from(*byte)).collect();
-        self.bindings.check_text(&want, as_text.as_bytes(), "received")
+        self.bindings
+            .check_text(&want, as_text.as_bytes(), "received")
     }
 
     fn send_frames(&mut self, step: &Value) -> Result<(), String> {
@@ -204,20 +237,31 @@ impl Replay {
         let closed = client.closed;
         let want = array(&step["frames"]);
         if frames.len() != want.len() {
-            return Err(format!("{} frames, want {}: {frames:?}", frames.len(), want.len()));
+            return Err(format!(
+                "{} frames, want {}: {frames:?}",
+                frames.len(),
+                want.len()
+            ));
         }
         for (frame, want) in frames.iter().zip(want) {
             if frame.header != unhex(text(&want["header_hex"])) {
-                return Err(format!("frame header {:02x?}, want {}", frame.header, want["header_hex"]));
+                return Err(format!(
+                    "frame header {:02x?}, want {}",
+                    frame.header, want["header_hex"]
+                ));
             }
             let payload = &want["payload"];
             match payload["close_code"].as_u64() {
                 Some(code) => {
-                    let got = frame.payload.get(..2).map(|bytes| u64::from(u16::from_be_bytes([bytes[0], bytes[1]])));
+                    let got = frame
+                        .payload
+                        .get(..2)
+                        .map(|bytes| u64::from(u16::from_be_bytes([bytes[0], bytes[1]])));
                     if got != Some(code) {
                         return Err(format!("close code {got:?}, want {code}"));
                     }
-                    self.bindings.check(&payload["reason"], &frame.payload[2..], "close reason")?;
+                    self.bindings
+                        .check(&payload["reason"], &frame.payload[2..], "close reason")?;
                 }
                 None => self.bindings.check(payload, &frame.payload, "payload")?,
             }
@@ -230,10 +274,25 @@ impl Replay {
             return latin1(&self.bindings.fill(raw));
         }
         let version = request["version"].as_str().unwrap_or("1.1");
-        let mut head = format!("{} {} HTTP/{version}\r\n", text(&request["method"]), self.bindings.fill(text(&request["path"])));
-        let headers: Vec<(String, String)> =
-            array(&request["headers"]).iter().map(|header| (text(&header[0]).to_owned(), self.bindings.fill(text(&header[1])))).collect();
-        let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let mut head = format!(
+            "{} {} HTTP/{version}\r\n",
+            text(&request["method"]),
+            self.bindings.fill(text(&request["path"]))
+        );
+        let headers: Vec<(String, String)> = array(&request["headers"])
+            .iter()
+            .map(|header| {
+                (
+                    text(&header[0]).to_owned(),
+                    self.bindings.fill(text(&header[1])),
+                )
+            })
+            .collect();
+        let has = |wanted: &str| {
+            headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        };
         if version == "1.1" && !has("host") {
             head.push_str("Host: localhost\r\n");
         }
@@ -259,34 +318,65 @@ impl Replay {
             (false, None) => return Err(format!("no response head, want {}", want["status"])),
             (false, Some(got)) => got,
         };
-        let (status, reason) = (want["status"].as_u64().unwrap_or_default(), text(&want["reason"]));
+        let (status, reason) = (
+            want["status"].as_u64().unwrap_or_default(),
+            text(&want["reason"]),
+        );
         if (got.status, got.reason.as_str()) != (status, reason) {
-            return Err(format!("status {} {}, want {status} {reason}; {:?}", got.status, got.reason, got.headers));
+            return Err(format!(
+                "status {} {}, want {status} {reason}; {:?}",
+                got.status, got.reason, got.headers
+            ));
         }
-        let headers = want["headers"].as_object().ok_or("a response without headers")?;
+        let headers = want["headers"]
+            .as_object()
+            .ok_or("a response without headers")?;
         for (name, value) in headers {
-            let value_got = got.headers.get(&name.to_ascii_lowercase()).ok_or_else(|| format!("header {name} is missing: {got:?}"))?;
-            self.bindings.check(value, value_got.as_bytes(), &format!("header {name}"))?;
+            let value_got = got
+                .headers
+                .get(&name.to_ascii_lowercase())
+                .ok_or_else(|| format!("header {name} is missing: {got:?}"))?;
+            self.bindings
+                .check(value, value_got.as_bytes(), &format!("header {name}"))?;
         }
-        let known = |name: &String| OWN.contains(&name.as_str()) || headers.keys().any(|key| key.eq_ignore_ascii_case(name));
+        let known = |name: &String| {
+            OWN.contains(&name.as_str()) || headers.keys().any(|key| key.eq_ignore_ascii_case(name))
+        };
         let extra: Vec<&String> = got.headers.keys().filter(|name| !known(name)).collect();
-        if extra.is_empty() { Ok(()) } else { Err(format!("headers {extra:?} too many: {got:?}")) }
+        if extra.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("headers {extra:?} too many: {got:?}"))
+        }
     }
 }
 
 fn client_frame(frame: &Value) -> Vec<u8> {
-    let number = |key: &str| u8::try_from(frame[key].as_u64().unwrap_or_default()).expect("a recorded frame's bits fit a byte");
+    let number = |key: &str| {
+        u8::try_from(frame[key].as_u64().unwrap_or_default())
+            .expect("a recorded frame's bits fit a byte")
+    };
     let fin = if truth(&frame["fin"]) { 0x80 } else { 0 };
     let mask = truth(&frame["masked"]).then_some([0x0a, 0x0b, 0x0c, 0x0d]);
-    frame_with(fin | number("rsv") << 4 | number("opcode"), &bytes(&frame["payload"]).unwrap_or_default(), mask)
+    frame_with(
+        fin | number("rsv") << 4 | number("opcode"),
+        &bytes(&frame["payload"]).unwrap_or_default(),
+        mask,
+    )
 }
 
 fn truth(value: &Value) -> bool {
-    value.as_bool().unwrap_or_else(|| value.as_u64().is_some_and(|number| number != 0))
+    value
+        .as_bool()
+        .unwrap_or_else(|| value.as_u64().is_some_and(|number| number != 0))
 }
 
 fn expect(want: &Value, got: bool, what: &str) -> Result<(), String> {
-    if *want == got { Ok(()) } else { Err(format!("{what}: {got}, want {want}")) }
+    if *want == got {
+        Ok(())
+    } else {
+        Err(format!("{what}: {got}, want {want}"))
+    }
 }
 
 fn text(value: &Value) -> &str {
@@ -301,7 +391,10 @@ fn bytes(value: &Value) -> Option<Vec<u8>> {
     if let Some(hex) = value["hex"].as_str() {
         Some(unhex(hex))
     } else if let Some(unit) = value["repeat"].as_str() {
-        Some(unit.repeat(usize::try_from(value["length"].as_u64()?).ok()?).into_bytes())
+        Some(
+            unit.repeat(usize::try_from(value["length"].as_u64()?).ok()?)
+                .into_bytes(),
+        )
     } else {
         value.as_str().map(|text| text.as_bytes().to_vec())
     }
@@ -311,11 +404,14 @@ fn idle(step: &Value) -> Duration {
     Duration::from_millis(step["idle_ms"].as_u64().unwrap_or(250))
 }
 
-/// The recording has these pauses: they are part of what is replayed, nothing waits for a result with them.
+/// The recording has these pauses: they are part of what is replayed, nothing waits for a result
+/// with them.
 fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
 fn millisecond() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::from(now.subsec_millis()))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| u64::from(now.subsec_millis()))
 }

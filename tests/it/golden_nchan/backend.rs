@@ -1,4 +1,5 @@
-//! The HTTP server behind the hooks of a case: answers each path as the case says, and remembers what it was asked.
+//! The HTTP server behind the hooks of a case: answers each path as the case says, and remembers
+//! what it was asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,7 +24,10 @@ struct Shared {
 impl Backend {
     pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the back-end");
-        let port = listener.local_addr().expect("the address of the back-end").port();
+        let port = listener
+            .local_addr()
+            .expect("the address of the back-end")
+            .port();
         let shared = Arc::<Shared>::default();
         let for_all = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -38,14 +42,21 @@ impl Backend {
 
     /// From now on `path` is answered so.
     pub(super) fn answer(&self, path: &str, respond: &Value) {
-        self.shared.answers.lock().expect("no thread panics").insert(path.to_owned(), respond.clone());
+        self.shared
+            .answers
+            .lock()
+            .expect("no thread panics")
+            .insert(path.to_owned(), respond.clone());
         self.shared.log.lock().expect("no thread panics").clear();
     }
 
-    /// Takes the requests since, at least so many if they come in time; further ones have a moment to come.
+    /// Takes the requests since, at least so many if they come in time; further ones have a moment
+    /// to come.
     pub(super) fn take(&self, count: usize) -> Vec<Value> {
         let end = Instant::now() + Duration::from_secs(4);
-        while self.shared.log.lock().expect("no thread panics").len() < count && Instant::now() < end {
+        while self.shared.log.lock().expect("no thread panics").len() < count
+            && Instant::now() < end
+        {
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -61,12 +72,17 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             return Ok(());
         }
         let mut words = first.split_whitespace();
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (method, target) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
         let (mut headers, mut length) = (BTreeMap::new(), 0);
         loop {
             let mut line = String::new();
             reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.parse().unwrap_or(0);
             }
@@ -79,13 +95,23 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         let seen = json!({ "method": method, "path": target, "headers": headers, "body": String::from_utf8_lossy(&body) });
         shared.log.lock().expect("no thread panics").push(seen);
         let path = target.split('?').next().unwrap_or_default();
-        let answer = shared.answers.lock().expect("no thread panics").get(path).cloned();
+        let answer = shared
+            .answers
+            .lock()
+            .expect("no thread panics")
+            .get(path)
+            .cloned();
         let answer = answer.unwrap_or_else(|| json!({ "status": 200, "headers": {}, "body": "" }));
-        let Some(status) = answer["status"].as_u64() else { return Ok(()) };
+        let Some(status) = answer["status"].as_u64() else {
+            return Ok(());
+        };
         let body = answer["body"].as_str().unwrap_or_default();
         let mut head = format!("HTTP/1.1 {status} X\r\n");
         for (name, value) in answer["headers"].as_object().into_iter().flatten() {
-            head.push_str(&format!("{name}: {}\r\n", value.as_str().unwrap_or_default()));
+            head.push_str(&format!(
+                "{name}: {}\r\n",
+                value.as_str().unwrap_or_default()
+            ));
         }
         let has_body = !matches!(status, 204 | 304);
         if has_body {

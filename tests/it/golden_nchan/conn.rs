@@ -27,7 +27,12 @@ pub(super) struct Conn {
 
 impl Conn {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, buffer: Vec::new(), is_over: false, waiting: 0 }
+        Self {
+            socket,
+            buffer: Vec::new(),
+            is_over: false,
+            waiting: 0,
+        }
     }
 
     /// Sends; the server may have answered and closed before it has all.
@@ -40,10 +45,15 @@ impl Conn {
         let end = Instant::now() + within;
         let mut piece = [0; 65536];
         while !is_ready(&self.buffer) && !self.is_over && Instant::now() < end {
-            self.socket.set_read_timeout(end.saturating_duration_since(Instant::now()));
+            self.socket
+                .set_read_timeout(end.saturating_duration_since(Instant::now()));
             match self.socket.read(&mut piece) {
                 Ok(count @ 1..) => self.buffer.extend_from_slice(&piece[..count]),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
                 Ok(0) | Err(_) => self.is_over = true,
             }
         }
@@ -59,24 +69,51 @@ impl Conn {
         let head: String = self.buffer.drain(..end + 4).map(char::from).collect();
         let mut lines = head.trim_end().split("\r\n");
         let mut first = lines.next().unwrap_or_default().splitn(3, ' ');
-        let (version, status, reason) = (first.next(), first.next(), first.next().unwrap_or_default().to_owned());
-        let status =
-            status.filter(|_| version.is_some_and(|version| version.starts_with("HTTP/1."))).and_then(|status| status.parse().ok());
+        let (version, status, reason) = (
+            first.next(),
+            first.next(),
+            first.next().unwrap_or_default().to_owned(),
+        );
+        let status = status
+            .filter(|_| version.is_some_and(|version| version.starts_with("HTTP/1.")))
+            .and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| format!("a malformed head: {head:?}"))?;
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers =
-            headers.map(|(name, value)| (name.to_ascii_lowercase(), value.strip_prefix(' ').unwrap_or(value).to_owned())).collect();
-        Ok(Some(Response { status, reason, headers, body: Vec::new() }))
+        let headers = headers
+            .map(|(name, value)| {
+                (
+                    name.to_ascii_lowercase(),
+                    value.strip_prefix(' ').unwrap_or(value).to_owned(),
+                )
+            })
+            .collect();
+        Ok(Some(Response {
+            status,
+            reason,
+            headers,
+            body: Vec::new(),
+        }))
     }
 
     /// A complete response.
-    pub(super) fn response(&mut self, method: &str, within: Duration) -> Result<Option<Response>, String> {
-        let Some(mut response) = self.head(within)? else { return Ok(None) };
+    pub(super) fn response(
+        &mut self,
+        method: &str,
+        within: Duration,
+    ) -> Result<Option<Response>, String> {
+        let Some(mut response) = self.head(within)? else {
+            return Ok(None);
+        };
         if method == "HEAD" || matches!(response.status, 101 | 204 | 304) {
             return Ok(Some(response));
         }
-        let length = response.headers.get("content-length").and_then(|value| value.parse::<usize>().ok());
-        self.until(within, |buffer| length.is_some_and(|length| buffer.len() >= length));
+        let length = response
+            .headers
+            .get("content-length")
+            .and_then(|value| value.parse::<usize>().ok());
+        self.until(within, |buffer| {
+            length.is_some_and(|length| buffer.len() >= length)
+        });
         let length = length.unwrap_or(self.buffer.len()).min(self.buffer.len());
         response.body = self.buffer.drain(..length).collect();
         Ok(Some(response))

@@ -36,7 +36,14 @@ pub(super) fn run(case: &Value) -> Result<(), String> {
     let defect = case["defect"].as_str().unwrap_or_default();
     let (free, later) = (free_steps(defect), later_steps(steps));
     let has_defect = !defect.is_empty();
-    let mut replay = Replay { server, backend, bindings: Bindings::default(), conns: HashMap::new(), has_defect, published: 0 };
+    let mut replay = Replay {
+        server,
+        backend,
+        bindings: Bindings::default(),
+        conns: HashMap::new(),
+        has_defect,
+        published: 0,
+    };
     align_second();
     for (number, step) in steps.iter().enumerate() {
         while later.contains(&number) && now().as_secs() <= replay.published {
@@ -47,7 +54,14 @@ pub(super) fn run(case: &Value) -> Result<(), String> {
         }
         let result = replay.step(step);
         if !free.contains(&number) {
-            let what = format!("{} {}", text(&step["op"]), text(&step["request"]["path"]).chars().take(60).collect::<String>());
+            let what = format!(
+                "{} {}",
+                text(&step["op"]),
+                text(&step["request"]["path"])
+                    .chars()
+                    .take(60)
+                    .collect::<String>()
+            );
             result.map_err(|error| format!("step {number} {what}: {error}"))?;
         }
     }
@@ -57,13 +71,24 @@ pub(super) fn run(case: &Value) -> Result<(), String> {
 /// The steps that the original answers wrongly: `step 3: ...`, `steps 0-2, 5: ...`.
 fn free_steps(defect: &str) -> HashSet<usize> {
     let numbers = Regex::new(r"^steps? ([\d, -]+):").expect("a valid expression");
-    let Some(found) = numbers.captures(defect) else { return HashSet::new() };
-    let ranges = found[1].split(',').map(|range| range.trim().split_once('-').unwrap_or((range.trim(), range.trim())).to_owned());
+    let Some(found) = numbers.captures(defect) else {
+        return HashSet::new();
+    };
+    let ranges = found[1].split(',').map(|range| {
+        range
+            .trim()
+            .split_once('-')
+            .unwrap_or((range.trim(), range.trim()))
+            .to_owned()
+    });
     let number = |text: &str| text.trim().parse::<usize>().unwrap_or(usize::MAX);
-    ranges.flat_map(|(from, to)| number(from)..=number(to)).collect()
+    ranges
+        .flat_map(|(from, to)| number(from)..=number(to))
+        .collect()
 }
 
-/// The publishing steps that have to fall into a new second: the last ones before a new name of a second.
+/// The publishing steps that have to fall into a new second: the last ones before a new name of a
+/// second.
 fn later_steps(steps: &[Value]) -> HashSet<usize> {
     let name = Regex::new(r":T(\d+)\}\}").expect("a valid expression");
     let (mut later, mut last, mut seen) = (HashSet::new(), 0, HashSet::from(["1".to_owned()]));
@@ -71,7 +96,10 @@ fn later_steps(steps: &[Value]) -> HashSet<usize> {
         if publishes(step) {
             last = number;
         }
-        let names: HashSet<String> = name.captures_iter(&step.to_string()).map(|found| found[1].to_owned()).collect();
+        let names: HashSet<String> = name
+            .captures_iter(&step.to_string())
+            .map(|found| found[1].to_owned())
+            .collect();
         if !names.is_subset(&seen) {
             later.insert(last);
             seen.extend(names);
@@ -98,10 +126,16 @@ impl<'a> Replay<'a> {
                 let conn = self.conn(step)?;
                 conn.send(&request);
                 conn.waiting += 1;
-                conn.until(Duration::from_millis(step["expect_pending_ms"].as_u64().unwrap_or(0)), |_| false);
+                conn.until(
+                    Duration::from_millis(step["expect_pending_ms"].as_u64().unwrap_or(0)),
+                    |_| false,
+                );
                 let came = !conn.buffer.is_empty() || conn.is_over;
                 if came && conn.waiting == 1 {
-                    Err(format!("should be held, got {:?}", String::from_utf8_lossy(&conn.buffer)))
+                    Err(format!(
+                        "should be held, got {:?}",
+                        String::from_utf8_lossy(&conn.buffer)
+                    ))
                 } else {
                     Ok(())
                 }
@@ -114,7 +148,10 @@ impl<'a> Replay<'a> {
                 Ok(())
             }
             "recv" => {
-                let mut conn = self.conns.remove(text(&step["conn"])).ok_or("no such connection")?;
+                let mut conn = self
+                    .conns
+                    .remove(text(&step["conn"]))
+                    .ok_or("no such connection")?;
                 conn.waiting = conn.waiting.saturating_sub(1);
                 let result = self.check_response(&step["response"], &mut conn, "GET");
                 self.conns.insert(text(&step["conn"]), conn);
@@ -144,7 +181,11 @@ impl<'a> Replay<'a> {
                 let is_wanted = step["closed"] == true;
                 let conn = self.conn(step)?;
                 conn.until(if is_wanted { PATIENCE } else { QUIET }, |_| false);
-                if conn.is_over == is_wanted { Ok(()) } else { Err(format!("closed: {}", conn.is_over)) }
+                if conn.is_over == is_wanted {
+                    Ok(())
+                } else {
+                    Err(format!("closed: {}", conn.is_over))
+                }
             }
             "backend" => {
                 self.backend.answer(text(&step["path"]), &step["respond"]);
@@ -173,17 +214,26 @@ impl<'a> Replay<'a> {
             let conn = self.connect()?;
             self.conns.insert(name, conn);
         }
-        self.conns.get_mut(name).ok_or_else(|| "no such connection".to_owned())
+        self.conns
+            .get_mut(name)
+            .ok_or_else(|| "no such connection".to_owned())
     }
 
     fn request_bytes(&self, request: &Value) -> Result<Vec<u8>, String> {
         let version = request["http_version"].as_str().unwrap_or("1.1");
-        let mut head =
-            format!("{} {} HTTP/{version}\r\nHost: t\r\n", text(&request["method"]), self.bindings.fill(text(&request["path"]))?);
+        let mut head = format!(
+            "{} {} HTTP/{version}\r\nHost: t\r\n",
+            text(&request["method"]),
+            self.bindings.fill(text(&request["path"]))?
+        );
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
             head.push_str(&format!("{name}: {}\r\n", self.bindings.fill(text(value))?));
         }
-        let body = if request["body"].is_null() { None } else { Some(blob(&request["body"])) };
+        let body = if request["body"].is_null() {
+            None
+        } else {
+            Some(blob(&request["body"]))
+        };
         if let Some(body) = &body {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
@@ -201,9 +251,17 @@ impl<'a> Replay<'a> {
         self.check_response(&step["response"], &mut conn, method)
     }
 
-    fn check_response(&mut self, want: &Value, conn: &mut Conn, method: &str) -> Result<(), String> {
-        let got: Response = conn.response(method, PATIENCE)?.ok_or_else(|| format!("no response, want {}", want["status"]))?;
-        self.bindings.check_head(want, &got, (method, self.has_defect))?;
+    fn check_response(
+        &mut self,
+        want: &Value,
+        conn: &mut Conn,
+        method: &str,
+    ) -> Result<(), String> {
+        let got: Response = conn
+            .response(method, PATIENCE)?
+            .ok_or_else(|| format!("no response, want {}", want["status"]))?;
+        self.bindings
+            .check_head(want, &got, (method, self.has_defect))?;
         self.bindings.check(&want["body"], &got.body, "body")
     }
 
@@ -213,14 +271,18 @@ impl<'a> Replay<'a> {
         let want = &step["response"];
         let got = conn.head(PATIENCE)?.ok_or("no response head")?;
         self.conns.insert(text(&step["conn"]), conn);
-        self.bindings.check_head(want, &got, ("GET", self.has_defect))?;
+        self.bindings
+            .check_head(want, &got, ("GET", self.has_defect))?;
         self.arrives(step, &want["body_so_far"], &want["connection_open"])
     }
 
     /// The bytes of a stream, exactly these, and whether the connection is open after them.
     fn arrives(&mut self, step: &'a Value, want: &Value, is_open: &Value) -> Result<(), String> {
         let is_open = is_open == true;
-        let mut conn = self.conns.remove(text(&step["conn"])).ok_or("no such connection")?;
+        let mut conn = self
+            .conns
+            .remove(text(&step["conn"]))
+            .ok_or("no such connection")?;
         let (begin, mut result) = (Instant::now(), Err(String::new()));
         while result.is_err() && begin.elapsed() < PATIENCE {
             let came = conn.buffer.len();
@@ -230,9 +292,15 @@ impl<'a> Replay<'a> {
                 continue;
             }
             result = if conn.is_over == is_open {
-                Err(format!("the connection is {}open", if conn.is_over { "not " } else { "" }))
+                Err(format!(
+                    "the connection is {}open",
+                    if conn.is_over { "not " } else { "" }
+                ))
             } else {
-                self.bindings.clone().check(want, &conn.buffer, "stream").map_err(|error| error + &format!(", open: {}", !conn.is_over))
+                self.bindings
+                    .clone()
+                    .check(want, &conn.buffer, "stream")
+                    .map_err(|error| error + &format!(", open: {}", !conn.is_over))
             };
         }
         if result.is_ok() {
@@ -251,16 +319,27 @@ impl<'a> Replay<'a> {
         if let Some(nothing) = want.as_str() {
             let got = conn.frame(within);
             let is_right = got.is_none() && conn.is_over == (nothing == "{{TCP_CLOSED}}");
-            return if is_right { Ok(()) } else { Err(format!("want {nothing}, got {got:?} (closed: {})", conn.is_over)) };
+            return if is_right {
+                Ok(())
+            } else {
+                Err(format!(
+                    "want {nothing}, got {got:?} (closed: {})",
+                    conn.is_over
+                ))
+            };
         }
-        let got = conn.frame(PATIENCE).ok_or_else(|| format!("no frame (closed: {}), want {want}", conn.is_over))?;
+        let got = conn
+            .frame(PATIENCE)
+            .ok_or_else(|| format!("no frame (closed: {}), want {want}", conn.is_over))?;
         let mut is_part = false;
         if let Some(code) = want["close_code"].as_u64() {
             let reason = text(&want["reason"]);
             let (got_code, got_reason) = got.payload.split_at(got.payload.len().min(2));
             // The recorded reason is cut short.
             is_part = has_defect && got_reason.starts_with(reason.as_bytes());
-            if got_code != u16::try_from(code).unwrap_or(0).to_be_bytes() || (got_reason != reason.as_bytes() && !is_part) {
+            if got_code != u16::try_from(code).unwrap_or(0).to_be_bytes()
+                || (got_reason != reason.as_bytes() && !is_part)
+            {
                 return Err(format!("want close {code} {reason:?}, got {got:?}"));
             }
         } else if want["rsv1"] == 1 {
@@ -270,38 +349,64 @@ impl<'a> Replay<'a> {
                 return Err(format!("want {want}, got {got:?}"));
             }
         } else {
-            self.bindings.check(&want["payload"], &got.payload, "payload")?;
+            self.bindings
+                .check(&want["payload"], &got.payload, "payload")?;
         }
-        let header: String = got.header.iter().map(|byte| format!("{byte:02x}")).collect();
+        let header: String = got
+            .header
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let length = if is_part { 2 } else { 20 };
         let cut = |text: &str| text[..text.len().min(length)].to_owned();
         if cut(&header) == cut(text(&want["header_hex"])) {
             Ok(())
         } else {
-            Err(format!("want frame header {}, got {header}", want["header_hex"]))
+            Err(format!(
+                "want frame header {}, got {header}",
+                want["header_hex"]
+            ))
         }
     }
 
     fn backend_saw(&mut self, requests: &Value) -> Result<(), String> {
-        let want: Value = serde_json::from_str(&self.bindings.fill(&requests.to_string())?).map_err(|error| error.to_string())?;
+        let want: Value = serde_json::from_str(&self.bindings.fill(&requests.to_string())?)
+            .map_err(|error| error.to_string())?;
         let mut want = want.as_array().cloned().unwrap_or_default();
         for request in &mut want {
             let headers = request["headers"].as_object().cloned().unwrap_or_default();
-            request["headers"] = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+            request["headers"] = headers
+                .into_iter()
+                .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                .collect();
         }
         let got = self.backend.take(want.len());
-        if got == want { Ok(()) } else { Err(format!("the back-end saw\n   want {want:?}\n   got  {got:?}")) }
+        if got == want {
+            Ok(())
+        } else {
+            Err(format!(
+                "the back-end saw\n   want {want:?}\n   got  {got:?}"
+            ))
+        }
     }
 }
 
 fn client_frame(frame: &Value) -> Vec<u8> {
     let bit = |name: &str| u8::from(frame[name] == 1 || frame[name] == true);
     let payload = match frame["close_code"].as_u64() {
-        Some(code) => [&u16::try_from(code).unwrap_or(0).to_be_bytes()[..], text(&frame["reason"]).as_bytes()].concat(),
+        Some(code) => [
+            &u16::try_from(code).unwrap_or(0).to_be_bytes()[..],
+            text(&frame["reason"]).as_bytes(),
+        ]
+        .concat(),
         None => blob(&frame["payload"]),
     };
     let opcode = u8::try_from(frame["opcode"].as_u64().unwrap_or(0)).unwrap_or(0);
-    frame_with(bit("fin") << 7 | bit("rsv1") << 6 | opcode, &payload, (bit("masked") == 1).then_some([1, 2, 3, 4]))
+    frame_with(
+        bit("fin") << 7 | bit("rsv1") << 6 | opcode,
+        &payload,
+        (bit("masked") == 1).then_some([1, 2, 3, 4]),
+    )
 }
 
 fn inflate(payload: &[u8]) -> Vec<u8> {
@@ -317,7 +422,9 @@ fn text(value: &Value) -> &str {
 }
 
 fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// Waits for the start of a second, so that what follows happens within it.

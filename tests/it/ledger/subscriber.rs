@@ -17,7 +17,13 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) const ALL: [Self; 5] = [Self::Streaming, Self::EventSource, Self::WebSocket, Self::LongPolling, Self::Polling];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Streaming,
+        Self::EventSource,
+        Self::WebSocket,
+        Self::LongPolling,
+        Self::Polling,
+    ];
 
     fn location(self) -> &'static str {
         match self {
@@ -77,7 +83,9 @@ impl Subscriber {
         let mode = Mode::ALL[number % Mode::ALL.len()];
         let first = number % CHANNELS;
         let channels: Vec<usize> = match number % 3 {
-            0 => (0..2 + number % (CHANNELS - 1)).map(|step| (first + step) % CHANNELS).collect(),
+            0 => (0..2 + number % (CHANNELS - 1))
+                .map(|step| (first + step) % CHANNELS)
+                .collect(),
             _ => vec![first],
         };
         Self {
@@ -99,10 +107,13 @@ impl Subscriber {
 
     /// The texts of each of its channels, in the order of the ids.
     pub(super) fn texts(&self) -> impl Iterator<Item = (usize, &[String])> {
-        self.channels.iter().map(|channel| (*channel, self.known[*channel].texts.as_slice()))
+        self.channels
+            .iter()
+            .map(|channel| (*channel, self.known[*channel].texts.as_slice()))
     }
 
-    /// Attaches with its cursor, takes some messages, and goes, sometimes without a word. False when there was nothing.
+    /// Attaches with its cursor, takes some messages, and goes, sometimes without a word. False
+    /// when there was nothing.
     pub(super) fn attach(&mut self, server: &Server) -> bool {
         if self.mode.polls() {
             let leave = self.mode == Mode::LongPolling && self.random.one_in(10);
@@ -127,11 +138,19 @@ impl Subscriber {
 
     /// Attaches until it knows that many messages of each of its channels, and not one more.
     pub(super) fn attach_to_the_end(&mut self, server: &Server, counts: &[usize]) {
-        let missing = |this: &Self| this.channels.iter().any(|channel| this.known[*channel].texts.len() < counts[*channel]);
+        let missing = |this: &Self| {
+            this.channels
+                .iter()
+                .any(|channel| this.known[*channel].texts.len() < counts[*channel])
+        };
         if self.mode.polls() {
             while missing(self) {
                 let found = self.poll(server, false);
-                assert!(found, "{}: there is nothing after {:?}, but messages are missing", self.name, self.announced);
+                assert!(
+                    found,
+                    "{}: there is nothing after {:?}, but messages are missing",
+                    self.name, self.announced
+                );
             }
         } else {
             let mut connection = self.open(server);
@@ -141,11 +160,17 @@ impl Subscriber {
             }
         }
         for channel in &self.channels {
-            assert_eq!(self.known[*channel].texts.len(), counts[*channel], "{}: messages of l{channel}", self.name);
+            assert_eq!(
+                self.known[*channel].texts.len(),
+                counts[*channel],
+                "{}: messages of l{channel}",
+                self.name
+            );
         }
     }
 
-    /// Asks once, on the kept connection or a new one, and leaves without reading if told to. False when there was nothing.
+    /// Asks once, on the kept connection or a new one, and leaves without reading if told to. False
+    /// when there was nothing.
     fn poll(&mut self, server: &Server, leave: bool) -> bool {
         let mut connection = self.kept.take().unwrap_or_else(|| server.connect());
         self.send(&mut connection);
@@ -153,7 +178,11 @@ impl Subscriber {
             return true;
         }
         let head = connection.read_head();
-        assert!(head.status == 200 || head.status == 304, "{}: {head:?}", self.name);
+        assert!(
+            head.status == 200 || head.status == 304,
+            "{}: {head:?}",
+            self.name
+        );
         let mut last = None;
         while head.status == 200
             && let Some(message) = connection.next_line()
@@ -163,7 +192,12 @@ impl Subscriber {
         }
         if head.status == 200 {
             self.announced = Some(announced(&head));
-            assert!(last.is_some() && self.announced >= last, "{}: {:?} is announced after {last:?}", self.name, self.announced);
+            assert!(
+                last.is_some() && self.announced >= last,
+                "{}: {:?} is announced after {last:?}",
+                self.name,
+                self.announced
+            );
         }
         self.kept = Some(connection).filter(|_| !self.random.one_in(3));
         head.status == 200
@@ -180,43 +214,77 @@ impl Subscriber {
         self.attachments += 1;
         let cursor = self.cursor();
         self.expect_after(&cursor);
-        let date = |position: &Position| httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(position.0));
+        let date = |position: &Position| {
+            httpdate::fmt_http_date(
+                std::time::UNIX_EPOCH + std::time::Duration::from_secs(position.0),
+            )
+        };
         let (time, tag, event) = match &cursor {
             Cursor::Beginning => (Some(date(&(0, 0))), None, None),
-            Cursor::Position(position) => (Some(date(position)), Some(position.1.to_string()), None),
+            Cursor::Position(position) => {
+                (Some(date(position)), Some(position.1.to_string()), None)
+            }
             Cursor::Event(id, _) => (None, None, Some(id.clone())),
         };
-        let ids: Vec<String> = self.channels.iter().map(|channel| format!("l{channel}")).collect();
+        let ids: Vec<String> = self
+            .channels
+            .iter()
+            .map(|channel| format!("l{channel}"))
+            .collect();
         let mut path = format!("/{}/{}", self.mode.location(), ids.join("/"));
-        let given = [("If-Modified-Since", "time", time), ("If-None-Match", "tag", tag), ("Last-Event-ID", "eventid", event)];
-        let given = given.into_iter().filter_map(|(header, argument, value)| Some((header, argument, value?)));
+        let given = [
+            ("If-Modified-Since", "time", time),
+            ("If-None-Match", "tag", tag),
+            ("Last-Event-ID", "eventid", event),
+        ];
+        let given = given
+            .into_iter()
+            .filter_map(|(header, argument, value)| Some((header, argument, value?)));
         let mut headers: Vec<(&str, String)> = Vec::new();
         if self.random.one_in(2) {
             headers = given.map(|(header, _, value)| (header, value)).collect();
         } else {
-            let arguments: Vec<String> = given.map(|(_, argument, value)| format!("{argument}={}", value.replace(' ', "%20"))).collect();
+            let arguments: Vec<String> = given
+                .map(|(_, argument, value)| format!("{argument}={}", value.replace(' ', "%20")))
+                .collect();
             path = format!("{path}?{}", arguments.join("&"));
         }
         if self.mode == Mode::WebSocket {
-            let handshake =
-                [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "x"), ("Sec-WebSocket-Version", "13")];
+            let handshake = [
+                ("Connection", "Upgrade"),
+                ("Upgrade", "websocket"),
+                ("Sec-WebSocket-Key", "x"),
+                ("Sec-WebSocket-Version", "13"),
+            ];
             headers.extend(handshake.map(|(name, value)| (name, value.to_owned())));
         }
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         connection.send_request("GET", &path, &headers, None);
     }
 
-    /// The oldest position that is needed: of several channels, the one that is furthest behind. A poll goes by what the
-    /// last response announced, as its clients do.
+    /// The oldest position that is needed: of several channels, the one that is furthest behind. A
+    /// poll goes by what the last response announced, as its clients do.
     fn cursor(&mut self) -> Cursor {
         if self.mode.polls() {
             return self.announced.map_or(Cursor::Beginning, Cursor::Position);
         }
         let single = self.channels.len() == 1;
-        if let Some((id, position)) = self.last_event.clone().filter(|_| single && self.random.one_in(4)) {
+        if let Some((id, position)) = self
+            .last_event
+            .clone()
+            .filter(|_| single && self.random.one_in(4))
+        {
             return Cursor::Event(id, position);
         }
-        let last = self.channels.iter().map(|channel| self.known[*channel].positions.last().copied()).min().flatten();
+        let last = self
+            .channels
+            .iter()
+            .map(|channel| self.known[*channel].positions.last().copied())
+            .min()
+            .flatten();
         last.map_or(Cursor::Beginning, Cursor::Position)
     }
 
@@ -227,18 +295,27 @@ impl Subscriber {
             Cursor::Position(position) | Cursor::Event(_, position) => *position,
         };
         for known in &mut self.known {
-            known.next = known.positions.partition_point(|position| *position <= after) + 1;
+            known.next = known
+                .positions
+                .partition_point(|position| *position <= after)
+                + 1;
         }
     }
 
     fn read_head(&self, connection: &mut Connection) {
         let head = connection.read_head();
-        let want = if self.mode == Mode::WebSocket { 101 } else { 200 };
+        let want = if self.mode == Mode::WebSocket {
+            101
+        } else {
+            200
+        };
         assert_eq!(head.status, want, "{}: {head:?}", self.name);
     }
 
     fn take_next(&mut self, connection: &mut Connection) {
-        let message = self.next(connection).unwrap_or_else(|| panic!("{}: the stream ended", self.name));
+        let message = self
+            .next(connection)
+            .unwrap_or_else(|| panic!("{}: the stream ended", self.name));
         self.take(message);
     }
 
@@ -253,14 +330,28 @@ impl Subscriber {
 
     /// Checks that this message is the one that must come, and remembers it.
     fn take(&mut self, message: Message) {
-        let channel = message.channel.strip_prefix('l').and_then(|number| number.parse::<usize>().ok());
-        let channel = channel.filter(|channel| self.channels.contains(channel)).unwrap_or_else(|| panic!("{}: {message:?}", self.name));
+        let channel = message
+            .channel
+            .strip_prefix('l')
+            .and_then(|number| number.parse::<usize>().ok());
+        let channel = channel
+            .filter(|channel| self.channels.contains(channel))
+            .unwrap_or_else(|| panic!("{}: {message:?}", self.name));
         let position = position(&message);
         let known = &mut self.known[channel];
-        let id = usize::try_from(message.id).unwrap_or_else(|_| panic!("{}: {message:?}", self.name));
+        let id =
+            usize::try_from(message.id).unwrap_or_else(|_| panic!("{}: {message:?}", self.name));
         let (last, next) = (known.texts.len(), known.next);
-        let after = if next <= last { known.positions[next - 1] } else { position };
-        assert_eq!(id, next, "{} knows l{channel} up to {last} and got {message:?} ({after:?})", self.name);
+        let after = if next <= last {
+            known.positions[next - 1]
+        } else {
+            position
+        };
+        assert_eq!(
+            id, next,
+            "{} knows l{channel} up to {last} and got {message:?} ({after:?})",
+            self.name
+        );
         known.next += 1;
         if id <= last {
             assert_eq!(
@@ -271,7 +362,11 @@ impl Subscriber {
             );
             return;
         }
-        assert!(known.positions.last().is_none_or(|last| *last < position), "{}: {message:?} is not after its predecessor", self.name);
+        assert!(
+            known.positions.last().is_none_or(|last| *last < position),
+            "{}: {message:?} is not after its predecessor",
+            self.name
+        );
         known.positions.push(position);
         self.last_event = Some((message.event_id, position));
         known.texts.push(message.text);
@@ -279,17 +374,29 @@ impl Subscriber {
 }
 
 fn position(message: &Message) -> Position {
-    (seconds(&message.time), message.tag.parse().unwrap_or_else(|_| panic!("the tag is not a number: {message:?}")))
+    (
+        seconds(&message.time),
+        message
+            .tag
+            .parse()
+            .unwrap_or_else(|_| panic!("the tag is not a number: {message:?}")),
+    )
 }
 
 /// The cursor in the head of a response.
 fn announced(head: &Head) -> Position {
     let [(_, time), (_, tag)] = head.cursor();
-    let tag = tag.strip_prefix("W/").and_then(|digits| digits.parse().ok());
-    (seconds(time), tag.unwrap_or_else(|| panic!("not a tag: {head:?}")))
+    let tag = tag
+        .strip_prefix("W/")
+        .and_then(|digits| digits.parse().ok());
+    (
+        seconds(time),
+        tag.unwrap_or_else(|| panic!("not a tag: {head:?}")),
+    )
 }
 
 fn seconds(date: &str) -> u64 {
     let time = httpdate::parse_http_date(date).unwrap_or_else(|_| panic!("not a date: {date:?}"));
-    time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    time.duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

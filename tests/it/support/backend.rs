@@ -24,7 +24,13 @@ pub(crate) enum Reply {
 impl Reply {
     /// A complete response.
     pub(crate) fn response(status: &str, headers: &str, body: &str) -> Self {
-        Self::Bytes(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+        Self::Bytes(
+            format!(
+                "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .into_bytes(),
+        )
     }
 
     /// `200 OK` with a body.
@@ -45,23 +51,44 @@ pub(crate) struct ScriptedBackend {
 impl ScriptedBackend {
     /// Answers every request, whose head and body are given to `reply`.
     pub(crate) fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port"), None, reply)
+        Self::on(
+            TcpListener::bind("127.0.0.1:0").expect("a port"),
+            None,
+            reply,
+        )
     }
 
     /// The same at a port that was free.
     pub(crate) fn at(port: u16, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind(("127.0.0.1", port)).expect("the port is free"), None, reply)
+        Self::on(
+            TcpListener::bind(("127.0.0.1", port)).expect("the port is free"),
+            None,
+            reply,
+        )
     }
 
     /// The same over TLS.
-    pub(crate) fn with_tls(tls: ServerConfig, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").expect("a port"), Some(Arc::new(tls)), reply)
+    pub(crate) fn with_tls(
+        tls: ServerConfig,
+        reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(
+            TcpListener::bind("127.0.0.1:0").expect("a port"),
+            Some(Arc::new(tls)),
+            reply,
+        )
     }
 
     /// The same at a unix socket.
-    pub(crate) fn at_path(path: &Path, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn at_path(
+        path: &Path,
+        reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
-        let (asked, reply) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(reply) as Handler);
+        let (asked, reply) = (
+            Arc::<Mutex<Vec<String>>>::default(),
+            Arc::new(reply) as Handler,
+        );
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -69,20 +96,33 @@ impl ScriptedBackend {
                 std::thread::spawn(move || serve(stream, &log, &reply));
             }
         });
-        Self { address: format!("unix:{}", path.display()), asked }
+        Self {
+            address: format!("unix:{}", path.display()),
+            asked,
+        }
     }
 
-    fn on(listener: TcpListener, tls: Option<Arc<ServerConfig>>, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    fn on(
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("its address").to_string();
-        let (asked, reply) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(reply) as Handler);
+        let (asked, reply) = (
+            Arc::<Mutex<Vec<String>>>::default(),
+            Arc::new(reply) as Handler,
+        );
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (log, reply, tls) = (Arc::clone(&log), Arc::clone(&reply), tls.clone());
                 std::thread::spawn(move || match tls {
                     Some(tls) => {
-                        let connection = ServerConnection::new(tls).expect("the settings are complete");
-                        let name = |stream: &StreamOwned<ServerConnection, TcpStream>| stream.conn.server_name().map(str::to_owned);
+                        let connection =
+                            ServerConnection::new(tls).expect("the settings are complete");
+                        let name = |stream: &StreamOwned<ServerConnection, TcpStream>| {
+                            stream.conn.server_name().map(str::to_owned)
+                        };
                         serve_named(StreamOwned::new(connection, stream), &log, &reply, name);
                     }
                     None => serve(stream, &log, &reply),
@@ -92,14 +132,17 @@ impl ScriptedBackend {
         Self { address, asked }
     }
 
-    /// Takes the requests since: head and body. Of one over TLS the name that was asked for comes first, as `[NAME]`.
+    /// Takes the requests since: head and body. Of one over TLS the name that was asked for comes
+    /// first, as `[NAME]`.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().expect("no thread panics"))
     }
 
     /// Waits for the next request and takes all.
     pub(crate) fn wait(&self) -> Vec<String> {
-        wait_until("the back-end is asked", || !self.asked.lock().expect("no thread panics").is_empty());
+        wait_until("the back-end is asked", || {
+            !self.asked.lock().expect("no thread panics").is_empty()
+        });
         self.take()
     }
 }
@@ -109,14 +152,23 @@ fn serve(stream: impl Read + Write, log: &Mutex<Vec<String>>, reply: &Handler) {
 }
 
 /// Serves the requests of a connection; one that breaks is the business of the test.
-fn serve_named<S: Read + Write>(mut stream: S, log: &Mutex<Vec<String>>, reply: &Handler, name: impl Fn(&S) -> Option<String>) {
+fn serve_named<S: Read + Write>(
+    mut stream: S,
+    log: &Mutex<Vec<String>>,
+    reply: &Handler,
+    name: impl Fn(&S) -> Option<String>,
+) {
     let mut read = Vec::new();
     while let Some(request) = next_request(&mut stream, &mut read) {
         let sent = name(&stream).map_or_else(String::new, |name| format!("[{name}]"));
         log.lock().expect("no thread panics").push(sent + &request);
         match reply(&request) {
             Reply::Bytes(bytes) => {
-                if stream.write_all(&bytes).and_then(|()| stream.flush()).is_err() {
+                if stream
+                    .write_all(&bytes)
+                    .and_then(|()| stream.flush())
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -136,7 +188,11 @@ pub(crate) fn next_request(stream: &mut impl Read, read: &mut Vec<u8>) -> Option
     loop {
         if let Some(end) = super::find(read, b"\r\n\r\n").map(|at| at + 4) {
             let head = String::from_utf8_lossy(&read[..end]).into_owned();
-            let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:").and_then(|text| text.trim().parse().ok());
+            let length = |line: &str| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length:")
+                    .and_then(|text| text.trim().parse().ok())
+            };
             let length: usize = head.lines().find_map(length).unwrap_or(0);
             if read.len() >= end + length {
                 let request = read.drain(..end + length).collect::<Vec<u8>>();

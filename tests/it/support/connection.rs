@@ -1,4 +1,5 @@
-//! A raw HTTP/1.x client: sends any bytes, reads heads and bodies and keeps what the wire really said.
+//! A raw HTTP/1.x client: sends any bytes, reads heads and bodies and keeps what the wire really
+//! said.
 //!
 //! Reads wait up to [`DEADLINE`] and then panic with what had arrived.
 
@@ -62,7 +63,10 @@ impl Response {
 impl Head {
     /// The value of the first header of that name, in any case.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The reason that the server gives.
@@ -70,14 +74,22 @@ impl Head {
         self.get("X-Nginx-PushStream-Explain")
     }
 
-    /// The time and tag of the response, to be sent back as a cursor: `If-Modified-Since` and `If-None-Match`.
+    /// The time and tag of the response, to be sent back as a cursor: `If-Modified-Since` and
+    /// `If-None-Match`.
     pub(crate) fn cursor(&self) -> [(&str, &str); 2] {
-        let get = |name| self.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}"));
-        [("If-Modified-Since", get("Last-Modified")), ("If-None-Match", get("Etag"))]
+        let get = |name| {
+            self.get(name)
+                .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+        };
+        [
+            ("If-Modified-Since", get("Last-Modified")),
+            ("If-None-Match", get("Etag")),
+        ]
     }
 
     fn parse(raw: &[u8]) -> Self {
-        let raw = String::from_utf8(raw.to_vec()).unwrap_or_else(|_| panic!("a head that is not UTF-8: {}", show(raw)));
+        let raw = String::from_utf8(raw.to_vec())
+            .unwrap_or_else(|_| panic!("a head that is not UTF-8: {}", show(raw)));
         let mut lines = raw.split("\r\n");
         let status_line = lines.next().unwrap_or_default();
         let status = status_line
@@ -86,17 +98,31 @@ impl Head {
             .unwrap_or_else(|| panic!("a malformed status line: {status_line:?}"));
         let headers = lines
             .take_while(|line| !line.is_empty())
-            .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("a malformed header line: {line:?}")))
+            .map(|line| {
+                line.split_once(": ")
+                    .unwrap_or_else(|| panic!("a malformed header line: {line:?}"))
+            })
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        Self { status, headers, raw: raw.clone() }
+        Self {
+            status,
+            headers,
+            raw: raw.clone(),
+        }
     }
 
     fn framing(&self) -> Framing {
-        if self.get("Transfer-Encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        if self
+            .get("Transfer-Encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             Framing::Chunked
         } else if let Some(length) = self.get("Content-Length") {
-            Framing::Length(length.parse().unwrap_or_else(|_| panic!("a malformed length: {self:?}")))
+            Framing::Length(
+                length
+                    .parse()
+                    .unwrap_or_else(|_| panic!("a malformed length: {self:?}")),
+            )
         } else if matches!(self.status, 204 | 304) || self.status < 200 {
             Framing::Ended
         } else {
@@ -108,12 +134,20 @@ impl Head {
 impl Connection {
     /// A client on a connected socket.
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, buffer: Vec::new(), content: Vec::new(), framing: Framing::Ended, closed: false }
+        Self {
+            socket,
+            buffer: Vec::new(),
+            content: Vec::new(),
+            framing: Framing::Ended,
+            closed: false,
+        }
     }
 
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.socket.write_all(bytes.as_ref()).expect("the server takes what is sent");
+        self.socket
+            .write_all(bytes.as_ref())
+            .expect("the server takes what is sent");
     }
 
     /// Sends bytes; false when the server has closed the connection meanwhile.
@@ -122,7 +156,13 @@ impl Connection {
     }
 
     /// Sends a request with `Host`, the headers given, and `Content-Length` when there is a body.
-    pub(crate) fn send_request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) {
+    pub(crate) fn send_request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -136,20 +176,41 @@ impl Connection {
     }
 
     /// Sends a request and reads the complete response.
-    pub(crate) fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Response {
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Response {
         self.send_request(method, path, headers, body);
-        if method == "HEAD" { Response { head: self.read_head(), body: Vec::new() } } else { self.read_response() }
+        if method == "HEAD" {
+            Response {
+                head: self.read_head(),
+                body: Vec::new(),
+            }
+        } else {
+            self.read_response()
+        }
     }
 
     /// Reads a complete response.
     pub(crate) fn read_response(&mut self) -> Response {
         let head = self.read_head();
-        Response { head, body: self.read_body() }
+        Response {
+            head,
+            body: self.read_body(),
+        }
     }
 
     /// Reads the next head.
     pub(crate) fn read_head(&mut self) -> Head {
-        self.try_read_head().unwrap_or_else(|| panic!("the connection was closed before a complete head: {}", show(&self.buffer)))
+        self.try_read_head().unwrap_or_else(|| {
+            panic!(
+                "the connection was closed before a complete head: {}",
+                show(&self.buffer)
+            )
+        })
     }
 
     /// Reads the next head; `None` when the server closes the connection instead.
@@ -177,7 +238,13 @@ impl Connection {
 
     /// Reads content up to and including `needle`.
     pub(crate) fn read_until(&mut self, needle: &[u8]) -> Vec<u8> {
-        self.try_read_until(needle).unwrap_or_else(|| panic!("the body ended before {:?}: {}", show(needle), show(&self.content)))
+        self.try_read_until(needle).unwrap_or_else(|| {
+            panic!(
+                "the body ended before {:?}: {}",
+                show(needle),
+                show(&self.content)
+            )
+        })
     }
 
     /// Reads content up to and including `needle`; `None` when the body ends before.
@@ -195,7 +262,12 @@ impl Connection {
 
     /// Reads one websocket frame.
     pub(crate) fn read_frame(&mut self) -> Frame {
-        self.try_read_frame().unwrap_or_else(|| panic!("the connection was closed before a complete frame: {}", show(&self.buffer)))
+        self.try_read_frame().unwrap_or_else(|| {
+            panic!(
+                "the connection was closed before a complete frame: {}",
+                show(&self.buffer)
+            )
+        })
     }
 
     /// Reads one websocket frame; `None` when the connection is closed instead.
@@ -228,10 +300,15 @@ impl Connection {
     /// Checks that the server closes the connection now without sending anything more.
     pub(crate) fn expect_close(&mut self) {
         let rest = self.read_to_close();
-        assert!(rest.is_empty(), "bytes before the end of the connection: {}", show(&rest));
+        assert!(
+            rest.is_empty(),
+            "bytes before the end of the connection: {}",
+            show(&rest)
+        );
     }
 
-    /// Whether the server closes the connection within that time; bytes that come meanwhile are kept.
+    /// Whether the server closes the connection within that time; bytes that come meanwhile are
+    /// kept.
     pub(crate) fn closed_within(&mut self, time: Duration) -> bool {
         while self.receive_within(time) {}
         self.closed
@@ -260,10 +337,17 @@ impl Connection {
             }
             Framing::Length(0) => self.framing = Framing::Ended,
             Framing::Length(left) => {
-                assert!(!self.buffer.is_empty() || self.receive(what), "closed {left} bytes before the end of the body");
+                assert!(
+                    !self.buffer.is_empty() || self.receive(what),
+                    "closed {left} bytes before the end of the body"
+                );
                 let taken = left.min(self.buffer.len());
                 self.content.extend(self.buffer.drain(..taken));
-                self.framing = if taken == left { Framing::Ended } else { Framing::Length(left - taken) };
+                self.framing = if taken == left {
+                    Framing::Ended
+                } else {
+                    Framing::Length(left - taken)
+                };
             }
         }
     }
@@ -278,7 +362,12 @@ impl Connection {
                 self.buffer.drain(..length);
                 return;
             }
-            assert!(self.receive(what), "closed within a chunked body: {} {}", show(&self.content), show(&self.buffer));
+            assert!(
+                self.receive(what),
+                "closed within a chunked body: {} {}",
+                show(&self.content),
+                show(&self.buffer)
+            );
         }
     }
 
@@ -287,7 +376,12 @@ impl Connection {
         let before = self.buffer.len();
         let more = self.receive_within(DEADLINE);
         let waiting = !more && !self.closed;
-        assert!(!waiting, "waited {DEADLINE:?} in vain for {what}; so far: {} {}", show(&self.content), show(&self.buffer));
+        assert!(
+            !waiting,
+            "waited {DEADLINE:?} in vain for {what}; so far: {} {}",
+            show(&self.content),
+            show(&self.buffer)
+        );
         more && self.buffer.len() > before
     }
 
@@ -296,13 +390,18 @@ impl Connection {
         let end = Instant::now() + timeout;
         let mut piece = [0; 65536];
         while !self.closed {
-            self.socket.set_read_timeout(end.saturating_duration_since(Instant::now()));
+            self.socket
+                .set_read_timeout(end.saturating_duration_since(Instant::now()));
             match self.socket.read(&mut piece) {
                 Ok(count @ 1..) => {
                     self.buffer.extend_from_slice(&piece[..count]);
                     return true;
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return false;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // An orderly end and a reset look the same to a client that waits for bytes.
                 Ok(0) | Err(_) => self.closed = true,
@@ -315,11 +414,18 @@ impl Connection {
 /// The data of the first chunk and how many bytes the chunk takes; `None` while it is incomplete.
 fn chunk(buffer: &[u8]) -> Option<(&[u8], usize)> {
     let line = find(buffer, b"\r\n")?;
-    let digits = std::str::from_utf8(&buffer[..line]).ok().filter(|text| text.len() < 16);
-    let length =
-        digits.and_then(|text| usize::from_str_radix(text, 16).ok()).unwrap_or_else(|| panic!("a malformed chunk: {}", show(buffer)));
+    let digits = std::str::from_utf8(&buffer[..line])
+        .ok()
+        .filter(|text| text.len() < 16);
+    let length = digits
+        .and_then(|text| usize::from_str_radix(text, 16).ok())
+        .unwrap_or_else(|| panic!("a malformed chunk: {}", show(buffer)));
     let end = line + 2 + length;
     let framed = buffer.get(line + 2..end + 2)?;
-    assert!(framed.ends_with(b"\r\n"), "a chunk without its line end: {}", show(buffer));
+    assert!(
+        framed.ends_with(b"\r\n"),
+        "a chunk without its line end: {}",
+        show(buffer)
+    );
     Some((&framed[..length], end + 2))
 }

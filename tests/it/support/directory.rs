@@ -11,7 +11,8 @@ impl Directory {
     pub(crate) fn new(name: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("pushctl-{}-{number}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pushctl-{}-{number}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory below the temporary directory");
         Self(path)
     }

@@ -31,8 +31,15 @@ impl Message {
     /// If it is not JSON or lacks a key.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let value = object(bytes);
-        let text = |key: &str| value[key].as_str().unwrap_or_else(|| panic!("no string {key:?} in {}", show(bytes))).to_owned();
-        let id = value["id"].as_i64().unwrap_or_else(|| panic!("no number \"id\" in {}", show(bytes)));
+        let text = |key: &str| {
+            value[key]
+                .as_str()
+                .unwrap_or_else(|| panic!("no string {key:?} in {}", show(bytes)))
+                .to_owned()
+        };
+        let id = value["id"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no number \"id\" in {}", show(bytes)));
         Self {
             id,
             channel: text("channel"),
@@ -46,12 +53,13 @@ impl Message {
 
 /// Reads a JSON value.
 pub(crate) fn object(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("not JSON ({error}): {}", show(bytes)))
+    serde_json::from_slice(bytes)
+        .unwrap_or_else(|error| panic!("not JSON ({error}): {}", show(bytes)))
 }
 
 impl Connection {
-    /// The next message of a built-in streaming, long-polling or polling location; pings are skipped. `None` at the end
-    /// of the body.
+    /// The next message of a built-in streaming, long-polling or polling location; pings are
+    /// skipped. `None` at the end of the body.
     pub(crate) fn next_line(&mut self) -> Option<Message> {
         loop {
             let message = Message::parse(&self.try_read_until(b"\n")?);
@@ -61,7 +69,8 @@ impl Connection {
         }
     }
 
-    /// The next message of the built-in eventsource location; comments are skipped. `None` at the end of the body.
+    /// The next message of the built-in eventsource location; comments are skipped. `None` at the
+    /// end of the body.
     pub(crate) fn next_event(&mut self) -> Option<Message> {
         let mut data = Vec::new();
         loop {
@@ -74,7 +83,8 @@ impl Connection {
         }
     }
 
-    /// The next message of the built-in websocket location; pings are skipped. `None` when it is closed.
+    /// The next message of the built-in websocket location; pings are skipped. `None` when it is
+    /// closed.
     pub(crate) fn next_text(&mut self) -> Option<Message> {
         loop {
             let frame = self.try_read_frame()?;

@@ -46,24 +46,34 @@ pub(crate) fn turn() -> MutexGuard<'static, ()> {
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < end, "waited {DEADLINE:?} in vain until {what}");
+        assert!(
+            Instant::now() < end,
+            "waited {DEADLINE:?} in vain until {what}"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 /// A configuration with directives at the http level and with locations.
 pub(crate) fn conf(http: &str, locations: &str) -> String {
-    format!("events {{}}\nhttp {{\n{http}\nserver {{\nlisten 127.0.0.1:{{{{PORT}}}};\n{locations}\n}}\n}}\n")
+    format!(
+        "events {{}}\nhttp {{\n{http}\nserver {{\nlisten 127.0.0.1:{{{{PORT}}}};\n{locations}\n}}\n}}\n"
+    )
 }
 
 /// Bytes as readable text, for messages of failed tests.
 pub(crate) fn show(bytes: &[u8]) -> String {
     const MOST: usize = 2000;
     let text = bytes[..bytes.len().min(MOST)].escape_ascii().to_string();
-    if bytes.len() > MOST { format!("{text}... ({} bytes)", bytes.len()) } else { text }
+    if bytes.len() > MOST {
+        format!("{text}... ({} bytes)", bytes.len())
+    } else {
+        text
+    }
 }
 
 /// Where `needle` first occurs in `hay`.
 pub(crate) fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len()).position(|window| window == needle)
+    hay.windows(needle.len())
+        .position(|window| window == needle)
 }

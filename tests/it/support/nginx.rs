@@ -1,4 +1,5 @@
-//! Debian's nginx as a child process: what pushctl is compared with, and what stands in front of it.
+//! Debian's nginx as a child process: what pushctl is compared with, and what stands in front of
+//! it.
 
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -23,8 +24,9 @@ impl Nginx {
         let directory = Directory::new("nginx");
         let path = directory.path().display().to_string();
         let port = super::server::free_port();
-        let temporary: String =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {path}/{kind};\n")).concat();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
+            .concat();
         let text = format!(
             "{}daemon off;\nmaster_process off;\npid {path}/pid;\nerror_log {path}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{}\n}}\n",
             main.replace("modules/", "/usr/lib/nginx/modules/"),
@@ -32,14 +34,30 @@ impl Nginx {
         );
         let file = directory.write("nginx.conf", &text);
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(directory.path()).arg("-c").arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let child = command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").spawn().expect("nginx is installed (apt-get install nginx)");
-        let mut nginx = Self { child, port, directory };
+        command
+            .arg("-p")
+            .arg(directory.path())
+            .arg("-c")
+            .arg(file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let child = command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .spawn()
+            .expect("nginx is installed (apt-get install nginx)");
+        let mut nginx = Self {
+            child,
+            port,
+            directory,
+        };
         wait_until("nginx listens", || {
             if let Ok(Some(status)) = nginx.child.try_wait() {
                 let mut text = String::new();
                 let stderr = nginx.child.stderr.take();
-                stderr.into_iter().for_each(|mut stderr| drop(std::io::Read::read_to_string(&mut stderr, &mut text)));
+                stderr.into_iter().for_each(|mut stderr| {
+                    drop(std::io::Read::read_to_string(&mut stderr, &mut text))
+                });
                 panic!("nginx does not start: {status}: {text}");
             }
             TcpStream::connect(("127.0.0.1", port)).is_ok()

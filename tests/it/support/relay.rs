@@ -21,7 +21,8 @@ struct State {
     silent_below: AtomicUsize,
     /// Reads from the server so far.
     pieces: AtomicUsize,
-    /// Both ends of every connection; those that have ended are shut down once more, which does nothing.
+    /// Both ends of every connection; those that have ended are shut down once more, which does
+    /// nothing.
     ends: Mutex<Vec<TcpStream>>,
 }
 
@@ -34,8 +35,12 @@ impl Relay {
         let (shared, server) = (Arc::clone(&state), server.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // While it is away a connection is accepted and closed: the same as refused, on the same port.
-                let Some(server) = (!shared.is_away.load(Ordering::SeqCst)).then(|| TcpStream::connect(&server).ok()).flatten() else {
+                // While it is away a connection is accepted and closed: the same as refused, on the
+                // same port.
+                let Some(server) = (!shared.is_away.load(Ordering::SeqCst))
+                    .then(|| TcpStream::connect(&server).ok())
+                    .flatten()
+                else {
                     continue;
                 };
                 shared.join(client, server);
@@ -59,9 +64,12 @@ impl Relay {
         self.state.pieces.load(Ordering::SeqCst)
     }
 
-    /// Swallows what comes from the server over the connections that there are; they stay open, and new ones work.
+    /// Swallows what comes from the server over the connections that there are; they stay open, and
+    /// new ones work.
     pub(crate) fn swallow(&self) {
-        self.state.silent_below.store(self.connections(), Ordering::SeqCst);
+        self.state
+            .silent_below
+            .store(self.connections(), Ordering::SeqCst);
     }
 
     /// Breaks all connections; new ones may be made.

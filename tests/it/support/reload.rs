@@ -7,15 +7,22 @@ use super::{Server, wait_until};
 impl Server {
     /// Writes another text into the file that it was started with; `{{PORT}}` is its port.
     pub(crate) fn rewrite_conf(&self, text: &str) {
-        let port = self.address().rsplit(':').next().expect("an address with a port");
-        self.directory().write("nginx.conf", &text.replace("{{PORT}}", port));
+        let port = self
+            .address()
+            .rsplit(':')
+            .next()
+            .expect("an address with a port");
+        self.directory()
+            .write("nginx.conf", &text.replace("{{PORT}}", port));
     }
 
     /// Sends SIGHUP and waits until the server has said what came of it; true if it has reloaded.
     pub(crate) fn reload(&self) -> bool {
         let before = self.reloads().len();
         self.signal(Signal::HUP);
-        wait_until("the server says what came of SIGHUP", || self.reloads().len() > before);
+        wait_until("the server says what came of SIGHUP", || {
+            self.reloads().len() > before
+        });
         self.reloads()[before]
     }
 

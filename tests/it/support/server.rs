@@ -27,14 +27,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `pushctl serve` with `args`; without a `--listen` among them it listens on a free port of the loopback.
+    /// Starts `pushctl serve` with `args`; without a `--listen` among them it listens on a free
+    /// port of the loopback.
     pub(crate) fn start(args: &[&str]) -> Self {
         let listens = args.iter().filter(|arg| **arg == "--listen").count();
         let mut all = args.to_vec();
         if listens == 0 {
             all.extend(["--listen", "127.0.0.1:0"]);
         }
-        Self::spawn(&all, listens.max(1), Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
+        Self::spawn(&all, listens.max(1), Directory::new("serve"))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`Server::start`], with these variables in its environment.
@@ -42,18 +44,23 @@ impl Server {
         let mut command = Command::new(program());
         command.envs(variables.iter().copied());
         let args = [args, &["--listen", "127.0.0.1:0"]].concat();
-        Self::spawn_command(command, &args, 1, Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
+        Self::spawn_command(command, &args, 1, Directory::new("serve"))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`Server::start`], by a shell with that limit of open files.
     pub(crate) fn with_descriptors(limit: u64, args: &[&str]) -> Self {
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(program());
+        command
+            .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])
+            .arg(program());
         let args = [args, &["--listen", "127.0.0.1:0"]].concat();
-        Self::spawn_command(command, &args, 1, Directory::new("serve")).unwrap_or_else(|error| panic!("{error}"))
+        Self::spawn_command(command, &args, 1, Directory::new("serve"))
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Starts `pushctl serve --nginx-conf FILE` with `text` in the file, where `{{PORT}}` is a free port.
+    /// Starts `pushctl serve --nginx-conf FILE` with `text` in the file, where `{{PORT}}` is a free
+    /// port.
     pub(crate) fn with_conf(text: &str) -> Self {
         Self::try_with_conf(text, &[]).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -67,10 +74,15 @@ impl Server {
             let directory = Directory::new("conf");
             let port = free_port().to_string();
             let file = directory.write("nginx.conf", &text.replace("{{PORT}}", &port));
-            let mut all = vec!["--nginx-conf", file.to_str().expect("a temporary directory with a name in UTF-8")];
+            let mut all = vec![
+                "--nginx-conf",
+                file.to_str()
+                    .expect("a temporary directory with a name in UTF-8"),
+            ];
             all.extend(args);
             match Self::spawn(&all, 1, directory) {
-                // Somebody else took the port between our looking for it and the server's binding it.
+                // Somebody else took the port between our looking for it and the server's binding
+                // it.
                 Err(error) if tries < TRIES && error.contains("in use") => {}
                 result => return result,
             }
@@ -81,13 +93,23 @@ impl Server {
         Self::spawn_command(Command::new(program()), args, listens, directory)
     }
 
-    fn spawn_command(mut command: Command, args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
+    fn spawn_command(
+        mut command: Command,
+        args: &[&str],
+        listens: usize,
+        directory: Directory,
+    ) -> Result<Self, String> {
         command.stdin(Stdio::null());
         Self::spawn_with_stdin(command, args, listens, directory)
     }
 
     /// Starts `command`, which is to become the program; its stdin is set.
-    pub(crate) fn spawn_with_stdin(mut command: Command, args: &[&str], listens: usize, directory: Directory) -> Result<Self, String> {
+    pub(crate) fn spawn_with_stdin(
+        mut command: Command,
+        args: &[&str],
+        listens: usize,
+        directory: Directory,
+    ) -> Result<Self, String> {
         let mut child = command
             .arg("serve")
             .args(args)
@@ -98,12 +120,22 @@ impl Server {
             .expect("the built binary can be started");
         let (stderr, reader) = collect(child.stderr.take().expect("stderr is piped"));
         let stdout = Mutex::new(lines(child.stdout.take().expect("stdout is piped")));
-        let mut server = Self { child, addresses: Vec::new(), stdout, stderr, stderr_reader: Some(reader), directory };
+        let mut server = Self {
+            child,
+            addresses: Vec::new(),
+            stdout,
+            stderr,
+            stderr_reader: Some(reader),
+            directory,
+        };
         while server.addresses.len() < listens {
             let Some(line) = server.stdout_line() else {
                 let _ = server.child.kill();
                 let status = server.wait();
-                return Err(format!("serve {args:?} does not listen: {status}\nstderr: {}", server.stderr()));
+                return Err(format!(
+                    "serve {args:?} does not listen: {status}\nstderr: {}",
+                    server.stderr()
+                ));
             };
             if let Some(address) = line.strip_prefix("listening on ") {
                 server.addresses.push(address.trim_end().to_owned());
@@ -112,9 +144,14 @@ impl Server {
         Ok(server)
     }
 
-    /// The next line that it prints to stdout; `None` when it has closed stdout or prints nothing more.
+    /// The next line that it prints to stdout; `None` when it has closed stdout or prints nothing
+    /// more.
     pub(crate) fn stdout_line(&self) -> Option<String> {
-        self.stdout.lock().expect("nobody panics with the lock").recv_timeout(DEADLINE).ok()
+        self.stdout
+            .lock()
+            .expect("nobody panics with the lock")
+            .recv_timeout(DEADLINE)
+            .ok()
     }
 
     /// Where it runs.
@@ -142,13 +179,23 @@ impl Server {
         connect(&self.addresses[0])
     }
 
-    /// Connects with a small receive buffer, so that the server soon cannot send to a client that does not read.
+    /// Connects with a small receive buffer, so that the server soon cannot send to a client that
+    /// does not read.
     pub(crate) fn connect_with_small_window(&self) -> Connection {
         const SMALL: usize = 8192;
         let address: SocketAddr = self.address().parse().expect("an address with a port");
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).expect("a socket");
-        socket.set_recv_buffer_size(SMALL).expect("a small receive buffer");
-        socket.connect(&address.into()).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::STREAM,
+            None,
+        )
+        .expect("a socket");
+        socket
+            .set_recv_buffer_size(SMALL)
+            .expect("a small receive buffer");
+        socket
+            .connect(&address.into())
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Connection::new(Socket::Tcp(socket.into()))
     }
 
@@ -169,12 +216,18 @@ impl Server {
 
     /// Publishes on the built-in location, which must succeed.
     pub(crate) fn publish(&self, channel: &str, text: impl AsRef<[u8]>) -> Response {
-        let answer = self.connect().request("POST", &format!("/pub?id={channel}"), &[], Some(text.as_ref()));
+        let answer = self.connect().request(
+            "POST",
+            &format!("/pub?id={channel}"),
+            &[],
+            Some(text.as_ref()),
+        );
         assert_eq!(answer.head.status, 200, "publish to {channel}: {answer:?}");
         answer
     }
 
-    /// Starts a subscription on a connection of its own and returns it with its head read, which must say 200.
+    /// Starts a subscription on a connection of its own and returns it with its head read, which
+    /// must say 200.
     pub(crate) fn follow(&self, path: &str, headers: &[(&str, &str)]) -> Connection {
         let mut connection = self.connect();
         connection.send_request("GET", path, headers, None);
@@ -185,34 +238,63 @@ impl Server {
 
     /// Waits until `/channels-stats` shows that many subscribers of the channel.
     pub(crate) fn wait_for_subscribers(&self, channel: &str, count: u64) {
-        wait_until(&format!("channel {channel} has {count} subscribers"), || self.subscribers(channel) == count);
+        wait_until(
+            &format!("channel {channel} has {count} subscribers"),
+            || self.subscribers(channel) == count,
+        );
     }
 
-    /// The number of subscribers of a channel as `/channels-stats` shows it; 0 when there is no such channel.
+    /// The number of subscribers of a channel as `/channels-stats` shows it; 0 when there is no
+    /// such channel.
     pub(crate) fn subscribers(&self, channel: &str) -> u64 {
         let answer = self.get(&format!("/channels-stats?id={channel}"));
-        if answer.head.status == 404 { 0 } else { super::object(&answer.body)["subscribers"].as_u64().expect("subscribers is a number") }
+        if answer.head.status == 404 {
+            0
+        } else {
+            super::object(&answer.body)["subscribers"]
+                .as_u64()
+                .expect("subscribers is a number")
+        }
     }
 
     /// Bytes of memory that the process has, as `/proc` shows it: `VmRSS` now, `VmHWM` at its peak.
     pub(crate) fn memory(&self, key: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
-        let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
-        value.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {key} in {status}")) * 1024
+        let status = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        let value = status.lines().find_map(|line| {
+            line.strip_prefix(key)?
+                .strip_prefix(':')?
+                .trim()
+                .strip_suffix(" kB")
+        });
+        value
+            .and_then(|kibibytes| kibibytes.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("no {key} in {status}"))
+            * 1024
     }
 
     /// Hundredths of a second that the process has computed, as `/proc` counts them.
     pub(crate) fn cpu_ticks(&self) -> u64 {
         let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
-        let (_, fields) = stat.rsplit_once(')').expect("the name of the process is in brackets");
-        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number of ticks")).sum()
+        let stat = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
+        let (_, fields) = stat
+            .rsplit_once(')')
+            .expect("the name of the process is in brackets");
+        fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("a number of ticks"))
+            .sum()
     }
 
     /// Descriptors that the process has open.
     pub(crate) fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the process is ours").count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .expect("the process is ours")
+            .count()
     }
 
     /// Sends SIGTERM.
@@ -222,18 +304,20 @@ impl Server {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("the server is our child and not waited for");
+        kill_process(Pid::from_child(&self.child), signal)
+            .expect("the server is our child and not waited for");
     }
 
-    /// Stops the process, as an overloaded machine or a debugger does, lets `clients` act, and continues the process when
-    /// `length` has passed.
+    /// Stops the process, as an overloaded machine or a debugger does, lets `clients` act, and
+    /// continues the process when `length` has passed.
     pub(crate) fn pause<T>(&self, length: Duration, clients: impl FnOnce() -> T) -> T {
         let begin = Instant::now();
         self.signal(Signal::STOP);
         let path = format!("/proc/{}/stat", self.child.id());
         wait_until("the server is stopped", || {
             let stat = std::fs::read_to_string(&path).expect("the process is ours");
-            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('T'))
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, fields)| fields.starts_with('T'))
         });
         let result = clients();
         std::thread::sleep(length.saturating_sub(begin.elapsed()));
@@ -258,19 +342,28 @@ impl Server {
     pub(crate) fn stop(mut self) {
         self.terminate();
         let status = self.wait();
-        assert!(status.success(), "after SIGTERM: {status}\nstderr: {}", self.stderr());
+        assert!(
+            status.success(),
+            "after SIGTERM: {status}\nstderr: {}",
+            self.stderr()
+        );
     }
 
     /// Everything that it wrote to stderr so far.
     pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.lock().expect("nobody panics with the lock")).into_owned()
+        String::from_utf8_lossy(&self.stderr.lock().expect("nobody panics with the lock"))
+            .into_owned()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- stderr of serve ({}):\n{}---", self.addresses.join(", "), self.stderr());
+            eprintln!(
+                "--- stderr of serve ({}):\n{}---",
+                self.addresses.join(", "),
+                self.stderr()
+            );
         }
         // It may have exited already; then there is nothing to kill.
         let _ = self.child.kill();
@@ -304,7 +397,10 @@ fn socket(address: &str) -> Result<Socket, String> {
 /// A port of the loopback that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 /// Passes on the lines of a stream until it ends.
@@ -326,7 +422,10 @@ fn collect(mut stream: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, Join
     let reader = std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            target.lock().expect("nobody panics with the lock").extend_from_slice(&buffer[..count]);
+            target
+                .lock()
+                .expect("nobody panics with the lock")
+                .extend_from_slice(&buffer[..count]);
         }
     });
     (collected, reader)

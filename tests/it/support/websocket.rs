@@ -1,4 +1,5 @@
-//! Websocket frames (RFC 6455, section 5.2), built and read byte by byte so that wrong ones can be sent too.
+//! Websocket frames (RFC 6455, section 5.2), built and read byte by byte so that wrong ones can be
+//! sent too.
 
 use super::{Connection, Head, Server};
 
@@ -33,15 +34,28 @@ impl Frame {
         self.header[0] & 15
     }
 
-    /// The first frame of `bytes` and its length; `None` while it is incomplete. A server's frames are not masked.
+    /// The first frame of `bytes` and its length; `None` while it is incomplete. A server's frames
+    /// are not masked.
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let (start, length): (usize, usize) = match bytes.get(1)? & 127 {
-            126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
-            127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?),
+            126 => (
+                4,
+                usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)),
+            ),
+            127 => (
+                10,
+                usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?,
+            ),
             short => (2, usize::from(short)),
         };
         let payload = bytes.get(start..start.checked_add(length)?)?.to_vec();
-        Some((Self { header: bytes[..start].to_vec(), payload }, start + length))
+        Some((
+            Self {
+                header: bytes[..start].to_vec(),
+                payload,
+            },
+            start + length,
+        ))
     }
 }
 
@@ -69,7 +83,12 @@ pub(crate) fn frame_with(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Ve
     if mask.is_some() {
         bytes.extend(key);
     }
-    bytes.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    bytes.extend(
+        payload
+            .iter()
+            .zip(key.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
     bytes
 }
 

@@ -1,4 +1,5 @@
-//! `attach-storm`: everybody comes at once, with and without a backlog; connections per second, CPU per attachment.
+//! `attach-storm`: everybody comes at once, with and without a backlog; connections per second, CPU
+//! per attachment.
 
 use std::time::{Duration, Instant};
 

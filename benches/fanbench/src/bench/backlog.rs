@@ -1,4 +1,5 @@
-//! `backlog`: subscribers that begin with everything that is stored; CPU per message that is replayed.
+//! `backlog`: subscribers that begin with everything that is stored; CPU per message that is
+//! replayed.
 
 use anyhow::Result;
 use clap::Args;

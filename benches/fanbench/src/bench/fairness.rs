@@ -1,5 +1,5 @@
-//! `fairness`: one channel is published to continuously and has very many followers; how long do a publish and a delivery
-//! on another channel of the same shard take, compared with a quiet server?
+//! `fairness`: one channel is published to continuously and has very many followers; how long do a
+//! publish and a delivery on another channel of the same shard take, compared with a quiet server?
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,8 @@ pub struct Options {
     /// Messages per second on the other channel
     #[arg(long, default_value_t = 50.0)]
     rate: f64,
-    /// Fail when the delivery on the other channel is this much slower than on the quiet server (p99, milliseconds)
+    /// Fail when the delivery on the other channel is this much slower than on the quiet server
+    /// (p99, milliseconds)
     #[arg(long, value_name = "MS")]
     max_p99: Option<f64>,
 }
@@ -71,7 +72,8 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     }
 }
 
-/// Publish p50, delivery p50 and p99, each quiet and busy; then deliveries per second on the busy channel.
+/// Publish p50, delivery p50 and p99, each quiet and busy; then deliveries per second on the busy
+/// channel.
 fn measure(server: &Server, options: &Options) -> Result<[f64; 7]> {
     let quiet = probe(server, options)?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,5 @@
-//! `fanout` and `long-poll`: one channel, many subscribers; CPU per delivery, beside the cost of nothing but `send`.
+//! `fanout` and `long-poll`: one channel, many subscribers; CPU per delivery, beside the cost of
+//! nothing but `send`.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! `hold`: very many idle subscribers of mixed modes on one server; then one message reaches all; then all leave at once.
-//! Fails when somebody gets nothing, a subscriber takes too much memory, or the memory does not come back.
+//! `hold`: very many idle subscribers of mixed modes on one server; then one message reaches all;
+//! then all leave at once. Fails when somebody gets nothing, a subscriber takes too much memory, or
+//! the memory does not come back.
 
 use std::time::{Duration, Instant};
 

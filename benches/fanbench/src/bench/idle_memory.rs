@@ -1,4 +1,5 @@
-//! `idle-memory`: what a subscriber costs that waits: memory of the server, and of the kernel as far as it shows.
+//! `idle-memory`: what a subscriber costs that waits: memory of the server, and of the kernel as
+//! far as it shows.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! `load`: one load against a server that runs already, with its costs on one line. `benches/compare` is made of these.
+//! `load`: one load against a server that runs already, with its costs on one line.
+//! `benches/compare` is made of these.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! `slow-consumers`: many subscribers, some of which never read, at a steady rate. Fails when the others miss anything, when
-//! their latency is more than twice that of a run without the slow ones, or when the memory grows after a warm-up.
+//! `slow-consumers`: many subscribers, some of which never read, at a steady rate. Fails when the
+//! others miss anything, when their latency is more than twice that of a run without the slow ones,
+//! or when the memory grows after a warm-up.
 
 use std::time::{Duration, Instant};
 

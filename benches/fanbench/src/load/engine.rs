@@ -282,7 +282,8 @@ impl Load {
         Ok(())
     }
 
-    /// Opens all subscribers anew and waits for their backlogs; returns how long both took together.
+    /// Opens all subscribers anew and waits for their backlogs; returns how long both took
+    /// together.
     ///
     /// # Errors
     /// As [`Load::open`]; and when not everything came in time.

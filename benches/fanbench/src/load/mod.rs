@@ -1,5 +1,5 @@
-//! The load generator: subscribers that count and check what comes, and publishers on kept connections. One thread, one
-//! epoll set, no runtime, so that it costs little beside the server.
+//! The load generator: subscribers that count and check what comes, and publishers on kept
+//! connections. One thread, one epoll set, no runtime, so that it costs little beside the server.
 
 mod engine;
 mod publisher;

@@ -85,8 +85,8 @@ impl Subscriber {
             return false;
         }
         self.state = State::Open;
-        // What came with the head of one that does not read on is not counted: it is no part of what is expected, and it
-        // begins anywhere in what several publishers are sending.
+        // What came with the head of one that does not read on is not counted: it is no part of
+        // what is expected, and it begins anywhere in what several publishers are sending.
         if !self.stuck {
             count(&mut self.scanner, &buffer[head..], now_nanos, tally);
         }

@@ -1,5 +1,6 @@
-//! A client of the soak: it comes, follows in one mode, reads quickly, slowly or not at all for a while, goes in one of
-//! several ways, and comes again with its cursor. Its choices come from its seed.
+//! A client of the soak: it comes, follows in one mode, reads quickly, slowly or not at all for a
+//! while, goes in one of several ways, and comes again with its cursor. Its choices come from its
+//! seed.
 
 mod asking;
 
@@ -313,7 +314,8 @@ impl Client {
                 Item::Message(wire) if wire.id < 0 => {
                     self.note(format!("got the special message {}: {:?}", wire.id, wire.text));
                     if wire.id == DELETED_ID && !self.mode.polls() {
-                        // A channel of the same name is another one, which this connection does not follow.
+                        // A channel of the same name is another one, which this connection does not
+                        // follow.
                         self.stay_away();
                         return Ok(());
                     }
@@ -332,7 +334,8 @@ impl Client {
                         self.receive(&wire, ledger)?;
                     }
                     if let Some((time, tag)) = self.answer.take() {
-                        // Of an answer its own cursor counts; the event id is that of the last message.
+                        // Of an answer its own cursor counts; the event id is that of the last
+                        // message.
                         let event = self.place.take().and_then(|place| place.event);
                         self.place = Some(Place { time, tag, event });
                     }

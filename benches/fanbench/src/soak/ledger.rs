@@ -1,8 +1,10 @@
-//! The ledger: every message that was published, and whether what a client got is what it had to get.
+//! The ledger: every message that was published, and whether what a client got is what it had to
+//! get.
 
 use std::time::{Duration, Instant};
 
-/// Time around the end of a message's life in which it may be stored or not: the server expires by whole seconds.
+/// Time around the end of a message's life in which it may be stored or not: the server expires by
+/// whole seconds.
 const EXPIRY_SLACK: Duration = Duration::from_secs(2);
 /// Letters of messages, those that are written differently in JSON among them.
 const LETTERS: [char; 16] = ['a', 'b', 'c', 'd', 'e', ' ', '"', '\\', '/', '\n', '\r', '\t', '<', '\u{e9}', '\u{4e2d}', '\u{1f600}'];
@@ -56,7 +58,8 @@ impl Ledger {
         self.logs[channel].beginnings.push(next);
     }
 
-    /// The text of a message: quotes, backslashes, line ends and other alphabets included, from a few bytes to some KiB.
+    /// The text of a message: quotes, backslashes, line ends and other alphabets included, from a
+    /// few bytes to some KiB.
     pub(super) fn text(&self, channel: usize, number: u64) -> String {
         let mut random = fastrand::Rng::with_seed(self.seed ^ (channel as u64) << 48 ^ number);
         let length = if random.u8(..) < 8 { random.usize(2000..8000) } else { random.usize(0..300) };
@@ -101,7 +104,8 @@ impl Ledger {
         last >= head || self.may_be_gone(channel, head)
     }
 
-    /// True if the message is stored for certain, so that its event id is a cursor (an unknown one means: from now on).
+    /// True if the message is stored for certain, so that its event id is a cursor (an unknown one
+    /// means: from now on).
     pub(super) fn event_id_leads_on(&self, channel: usize, number: u64) -> bool {
         let is_new = self.age(channel, number) < self.ttl / 2 && self.head(channel) - number < self.max_stored / 2;
         is_new && !self.is_mortal(channel)

@@ -1,9 +1,12 @@
-//! `soak`: a long run of churn and faults in all modes, with a ledger that checks every message at every client. Fails when
-//! anything is lost, duplicated, reordered or damaged, when a good client is refused, or when the server grows.
+//! `soak`: a long run of churn and faults in all modes, with a ledger that checks every message at
+//! every client. Fails when anything is lost, duplicated, reordered or damaged, when a good client
+//! is refused, or when the server grows.
 //!
 //! - `ledger`: what was published, and what may follow what
-//! - `client`, `wire`: those that follow; `publisher`, `vandal`: those that publish, delete and misbehave
-//! - `watch`: memory, descriptors and channels in every second; `sabotage`: faults made here, to see them found
+//! - `client`, `wire`: those that follow; `publisher`, `vandal`: those that publish, delete and
+//!   misbehave
+//! - `watch`: memory, descriptors and channels in every second; `sabotage`: faults made here, to
+//!   see them found
 
 mod client;
 mod ledger;

@@ -1,5 +1,5 @@
-//! The publisher of one channel: one message at a time on a kept connection, sometimes many in a row; mortal channels are
-//! deleted now and then.
+//! The publisher of one channel: one message at a time on a kept connection, sometimes many in a
+//! row; mortal channels are deleted now and then.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;

@@ -1,5 +1,6 @@
-//! Clients that behave badly: malformed requests and frames, half requests, connections that are reset, channels that are
-//! used once. Nothing is expected of the answers but that the server goes on.
+//! Clients that behave badly: malformed requests and frames, half requests, connections that are
+//! reset, channels that are used once. Nothing is expected of the answers but that the server goes
+//! on.
 
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;

@@ -26,8 +26,16 @@ impl Sample {
     fn totals(&self) -> [u64; 3] {
         let sum = |count: fn(&ChannelInfo) -> u64| self.channels.iter().map(count).sum();
         match &self.summary {
-            Some(summary) => [summary.subscribers, summary.published_messages, summary.stored_messages],
-            None => [sum(|info| info.subscribers), sum(|info| info.published_messages), sum(|info| info.stored_messages)],
+            Some(summary) => [
+                summary.subscribers,
+                summary.published_messages,
+                summary.stored_messages,
+            ],
+            None => [
+                sum(|info| info.subscribers),
+                sum(|info| info.published_messages),
+                sum(|info| info.stored_messages),
+            ],
         }
     }
 }
@@ -56,9 +64,17 @@ impl History {
         self.rates.clear();
         self.rate = 0.0;
         if let Some(last) = &self.last {
-            let seconds = sample.at.saturating_duration_since(last.at).max(Duration::from_millis(1)).as_secs_f64();
+            let seconds = sample
+                .at
+                .saturating_duration_since(last.at)
+                .max(Duration::from_millis(1))
+                .as_secs_f64();
             self.rate = published.saturating_sub(last.totals()[1]) as f64 / seconds;
-            let before: HashMap<&str, u64> = last.channels.iter().map(|info| (info.channel.as_str(), info.published_messages)).collect();
+            let before: HashMap<&str, u64> = last
+                .channels
+                .iter()
+                .map(|info| (info.channel.as_str(), info.published_messages))
+                .collect();
             let rate = |info: &ChannelInfo| {
                 // A channel that is new since then published all it has since then.
                 let old = before.get(info.channel.as_str()).copied().unwrap_or(0);
@@ -97,7 +113,12 @@ mod tests {
             subscribers: 2,
             ..ChannelInfo::default()
         };
-        Sample { at, summary: None, channels: counts.iter().map(info).collect(), lists_channels: true }
+        Sample {
+            at,
+            summary: None,
+            channels: counts.iter().map(info).collect(),
+            lists_channels: true,
+        }
     }
 
     #[test]
@@ -105,17 +126,36 @@ mod tests {
         let (mut history, start) = (History::default(), Instant::now());
         history.enter(sample(start, &[("a", 10), ("b", 5)]));
         assert_eq!((history.rate, history.published.len()), (0.0, 0));
-        history.enter(sample(start + Duration::from_secs(2), &[("a", 30), ("b", 5), ("c", 4)]));
-        assert_eq!((history.rate, history.rate_of("a"), history.rate_of("b"), history.rate_of("c")), (12.0, 10.0, 0.0, 2.0));
+        history.enter(sample(
+            start + Duration::from_secs(2),
+            &[("a", 30), ("b", 5), ("c", 4)],
+        ));
+        assert_eq!(
+            (
+                history.rate,
+                history.rate_of("a"),
+                history.rate_of("b"),
+                history.rate_of("c")
+            ),
+            (12.0, 10.0, 0.0, 2.0)
+        );
         history.enter(sample(start + Duration::from_secs(3), &[("a", 1)]));
-        assert_eq!((history.rate, history.rate_of("a")), (0.0, 0.0), "the server was restarted");
+        assert_eq!(
+            (history.rate, history.rate_of("a")),
+            (0.0, 0.0),
+            "the server was restarted"
+        );
         assert_eq!((history.subscribers.len(), history.published.len()), (3, 2));
     }
 
     #[test]
     fn curves_do_not_grow_for_ever() {
         let (mut history, start) = (History::default(), Instant::now());
-        (0..2 * SAMPLES as u64).for_each(|n| history.enter(sample(start + Duration::from_secs(n), &[("a", n)])));
-        assert_eq!((history.subscribers.len(), history.published.len()), (SAMPLES, SAMPLES));
+        (0..2 * SAMPLES as u64)
+            .for_each(|n| history.enter(sample(start + Duration::from_secs(n), &[("a", n)])));
+        assert_eq!(
+            (history.subscribers.len(), history.published.len()),
+            (SAMPLES, SAMPLES)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! `stats --watch` on a terminal: a full-screen view that asks the server again and again.
 //!
-//! `history` keeps curves and rates, `state` what the user chose, `view` draws both; this file has the loop and the terminal.
+//! `history` keeps curves and rates, `state` what the user chose, `view` draws both; this file has
+//! the loop and the terminal.
 
 mod history;
 mod state;
@@ -44,7 +45,11 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
     // A wrong address is told as everywhere, not in a view that shows nothing.
     let first = sample(&source, DEFAULT_TIMEOUT).await?;
     let end = settings.timeout.map(|limit| Instant::now() + limit);
-    let mut state = State::new(source.endpoints.base(), settings.interval, settings.selection);
+    let mut state = State::new(
+        source.endpoints.base(),
+        settings.interval,
+        settings.selection,
+    );
     state.answered(Ok(first));
     let mut screen = Screen::open()?;
     let mut keys = keyboard()?;
@@ -78,7 +83,10 @@ pub(super) async fn run(source: Source, settings: Settings) -> anyhow::Result<Co
 }
 
 /// Asks the server in each interval, and whenever it is told to; errors are texts for the user.
-fn asking(source: Source, interval: Duration) -> (mpsc::Sender<()>, mpsc::Receiver<Result<Sample, String>>) {
+fn asking(
+    source: Source,
+    interval: Duration,
+) -> (mpsc::Sender<()>, mpsc::Receiver<Result<Sample, String>>) {
     let (now, mut asked) = mpsc::channel(1);
     let (answers, received) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -88,7 +96,9 @@ fn asking(source: Source, interval: Duration) -> (mpsc::Sender<()>, mpsc::Receiv
             if let Ok(None) = timeout(interval, asked.recv()).await {
                 return;
             }
-            let answer = sample(&source, patience).await.map_err(|error| error.to_string());
+            let answer = sample(&source, patience)
+                .await
+                .map_err(|error| error.to_string());
             if answers.send(answer).await.is_err() {
                 return;
             }
@@ -99,18 +109,28 @@ fn asking(source: Source, interval: Duration) -> (mpsc::Sender<()>, mpsc::Receiv
 
 /// The server's counters and its channels. A server may show one of them only.
 async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
-    let whole = Source { channel: None, ..source.clone() };
+    let whole = Source {
+        channel: None,
+        ..source.clone()
+    };
     let summary = match whole.report(limit).await {
         Ok(Report::Summary(summary)) => Ok(Some(summary)),
         Ok(Report::Channels(_)) => Ok(None),
         Err(error) => Err(error),
     };
-    let listed = Source { channel: Some(source.channel.clone().unwrap_or_else(|| "ALL".to_owned())), ..source.clone() };
+    let listed = Source {
+        channel: Some(source.channel.clone().unwrap_or_else(|| "ALL".to_owned())),
+        ..source.clone()
+    };
     let channels = match (listed.report(limit).await, &summary) {
         (Ok(Report::Channels(infos)), _) => Some(infos),
         // nchan answers with its counters whatever was asked.
         (Ok(Report::Summary(_)), _) => None,
-        (Err(Error::Status { .. } | Error::Request(_)), Ok(Some(_))) if source.channel.is_none() => None,
+        (Err(Error::Status { .. } | Error::Request(_)), Ok(Some(_)))
+            if source.channel.is_none() =>
+        {
+            None
+        }
         (Err(error), _) => return Err(error),
     };
     let summary = match summary {
@@ -119,7 +139,12 @@ async fn sample(source: &Source, limit: Duration) -> Result<Sample, Error> {
         Err(error) => return Err(error),
     };
     let lists_channels = channels.is_some();
-    Ok(Sample { at: std::time::Instant::now(), summary, channels: channels.unwrap_or_default(), lists_channels })
+    Ok(Sample {
+        at: std::time::Instant::now(),
+        summary,
+        channels: channels.unwrap_or_default(),
+        lists_channels,
+    })
 }
 
 /// What is typed, read by a thread of its own: the terminal cannot be waited for beside the server.
@@ -132,24 +157,31 @@ fn keyboard() -> anyhow::Result<mpsc::Receiver<Event>> {
             }
         }
     };
-    std::thread::Builder::new().name("keyboard".to_owned()).spawn(read).context("cannot start a thread for the keyboard")?;
+    std::thread::Builder::new()
+        .name("keyboard".to_owned())
+        .spawn(read)
+        .context("cannot start a thread for the keyboard")?;
     Ok(received)
 }
 
-/// The terminal while it is ours. It is given back as it was however this ends: on return, when the command is dropped
-/// because a signal came, and (by the hook that `ratatui` sets) before the message of a panic.
+/// The terminal while it is ours. It is given back as it was however this ends: on return, when the
+/// command is dropped because a signal came, and (by the hook that `ratatui` sets) before the
+/// message of a panic.
 struct Screen {
     terminal: DefaultTerminal,
 }
 
 impl Screen {
     fn open() -> anyhow::Result<Self> {
-        let terminal = ratatui::try_init().context("cannot draw on this terminal (use --json, or a pipe)")?;
+        let terminal =
+            ratatui::try_init().context("cannot draw on this terminal (use --json, or a pipe)")?;
         Ok(Self { terminal })
     }
 
     fn draw(&mut self, state: &mut State, theme: Theme) -> anyhow::Result<()> {
-        self.terminal.draw(|frame| view::draw(frame, state, theme)).context("cannot draw on the terminal")?;
+        self.terminal
+            .draw(|frame| view::draw(frame, state, theme))
+            .context("cannot draw on the terminal")?;
         Ok(())
     }
 
@@ -157,8 +189,8 @@ impl Screen {
     fn suspend(&mut self) -> anyhow::Result<()> {
         ratatui::restore();
         kill_process(getpid(), Signal::TSTP).context("cannot suspend")?;
-        // A new one draws everything again. (Clearing the old one would ask the terminal where its cursor is, and the keyboard
-        // thread would eat the answer.)
+        // A new one draws everything again. (Clearing the old one would ask the terminal where its
+        // cursor is, and the keyboard thread would eat the answer.)
         self.terminal = ratatui::try_init().context("cannot draw on this terminal")?;
         Ok(())
     }

@@ -102,7 +102,10 @@ impl State {
                 }
             }
             Err(reason) => {
-                let since = self.lost.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+                let since = self
+                    .lost
+                    .as_ref()
+                    .map_or_else(Instant::now, |(_, since)| *since);
                 self.lost = Some((reason, since));
             }
         }
@@ -110,22 +113,46 @@ impl State {
 
     /// The channels are known, as far as there is an answer.
     pub(super) fn lists_channels(&self) -> bool {
-        self.history.last.as_ref().is_none_or(|last| last.lists_channels)
+        self.history
+            .last
+            .as_ref()
+            .is_none_or(|last| last.lists_channels)
     }
 
     /// The channels to show, in their order.
     pub(super) fn channels(&self) -> Vec<&ChannelInfo> {
-        let Some(last) = &self.history.last else { return Vec::new() };
-        let mut infos: Vec<&ChannelInfo> = last.channels.iter().filter(|info| self.selection.takes(info)).collect();
+        let Some(last) = &self.history.last else {
+            return Vec::new();
+        };
+        let mut infos: Vec<&ChannelInfo> = last
+            .channels
+            .iter()
+            .filter(|info| self.selection.takes(info))
+            .collect();
         let history = &self.history;
         match self.order {
-            Order::Subscribers => infos.sort_by(|a, b| b.subscribers.cmp(&a.subscribers).then_with(|| a.channel.cmp(&b.channel))),
+            Order::Subscribers => infos.sort_by(|a, b| {
+                b.subscribers
+                    .cmp(&a.subscribers)
+                    .then_with(|| a.channel.cmp(&b.channel))
+            }),
             Order::Published => {
-                infos.sort_by(|a, b| b.published_messages.cmp(&a.published_messages).then_with(|| a.channel.cmp(&b.channel)));
+                infos.sort_by(|a, b| {
+                    b.published_messages
+                        .cmp(&a.published_messages)
+                        .then_with(|| a.channel.cmp(&b.channel))
+                });
             }
-            Order::Stored => infos.sort_by(|a, b| b.stored_messages.cmp(&a.stored_messages).then_with(|| a.channel.cmp(&b.channel))),
+            Order::Stored => infos.sort_by(|a, b| {
+                b.stored_messages
+                    .cmp(&a.stored_messages)
+                    .then_with(|| a.channel.cmp(&b.channel))
+            }),
             Order::Rate => infos.sort_by(|a, b| {
-                history.rate_of(&b.channel).total_cmp(&history.rate_of(&a.channel)).then_with(|| a.channel.cmp(&b.channel))
+                history
+                    .rate_of(&b.channel)
+                    .total_cmp(&history.rate_of(&a.channel))
+                    .then_with(|| a.channel.cmp(&b.channel))
             }),
             Order::Name => infos.sort_by(|a, b| a.channel.cmp(&b.channel)),
         }
@@ -150,7 +177,11 @@ impl State {
             return Action::Redraw;
         }
         if std::mem::take(&mut self.shows_help) {
-            return if key.code == KeyCode::Char('q') { Action::Quit } else { Action::Redraw };
+            return if key.code == KeyCode::Char('q') {
+                Action::Quit
+            } else {
+                Action::Redraw
+            };
         }
         match key.code {
             KeyCode::Char('q') => return Action::Quit,
@@ -159,7 +190,15 @@ impl State {
                 self.order = self.order.next();
                 self.offset = 0;
             }
-            KeyCode::Char('/' | 'f') => self.typed = Some(self.selection.filter.as_ref().map(Filter::text).unwrap_or_default()),
+            KeyCode::Char('/' | 'f') => {
+                self.typed = Some(
+                    self.selection
+                        .filter
+                        .as_ref()
+                        .map(Filter::text)
+                        .unwrap_or_default(),
+                )
+            }
             KeyCode::Char('p' | ' ') => self.is_paused = !self.is_paused,
             KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.shows_help = true,
             KeyCode::Enter | KeyCode::F(5) => return Action::Refresh,
@@ -215,7 +254,11 @@ impl State {
 
 /// A plain word finds names that contain it; anything with a wildcard is taken as it is.
 fn wrapped(text: &str) -> String {
-    if text.starts_with('/') || text.contains(['*', '?', '[', '{']) { text.to_owned() } else { format!("*{text}*") }
+    if text.starts_with('/') || text.contains(['*', '?', '[', '{']) {
+        text.to_owned()
+    } else {
+        format!("*{text}*")
+    }
 }
 
 #[cfg(test)]
@@ -223,14 +266,23 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let mut state = State::new("http://h".to_owned(), Duration::from_secs(2), Selection::default());
+        let mut state = State::new(
+            "http://h".to_owned(),
+            Duration::from_secs(2),
+            Selection::default(),
+        );
         let info = |(channel, subscribers): &(&str, u64)| ChannelInfo {
             channel: (*channel).to_owned(),
             subscribers: *subscribers,
             ..ChannelInfo::default()
         };
         let channels = [("a", 1), ("news", 3), ("b", 2)].iter().map(info).collect();
-        state.answered(Ok(Sample { at: Instant::now(), summary: None, channels, lists_channels: true }));
+        state.answered(Ok(Sample {
+            at: Instant::now(),
+            summary: None,
+            channels,
+            lists_channels: true,
+        }));
         state
     }
 
@@ -240,11 +292,19 @@ mod tests {
             '\u{1b}' => KeyCode::Esc,
             letter => KeyCode::Char(letter),
         };
-        keys.chars().map(|letter| state.key(KeyEvent::from(code(letter)))).last().expect("keys")
+        keys.chars()
+            .map(|letter| state.key(KeyEvent::from(code(letter))))
+            .last()
+            .expect("keys")
     }
 
     fn names(state: &State) -> String {
-        state.channels().iter().map(|info| info.channel.as_str()).collect::<Vec<_>>().join(" ")
+        state
+            .channels()
+            .iter()
+            .map(|info| info.channel.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -254,14 +314,24 @@ mod tests {
         press(&mut state, "r");
         assert_eq!(names(&state), "a b news");
         press(&mut state, "rssss");
-        assert_eq!((state.order, names(&state).as_str()), (Order::Name, "a b news"));
+        assert_eq!(
+            (state.order, names(&state).as_str()),
+            (Order::Name, "a b news")
+        );
         press(&mut state, "/ew\n");
         assert_eq!(names(&state), "news");
         press(&mut state, "\u{1b}/[\n");
         assert!(state.mistake.is_some() && state.typed.is_some());
         press(&mut state, "\u{1b}");
-        assert_eq!((state.typed.as_deref(), names(&state).as_str()), (None, "a b news"));
-        assert_eq!(press(&mut state, "/q"), Action::Redraw, "a letter of the filter");
+        assert_eq!(
+            (state.typed.as_deref(), names(&state).as_str()),
+            (None, "a b news")
+        );
+        assert_eq!(
+            press(&mut state, "/q"),
+            Action::Redraw,
+            "a letter of the filter"
+        );
         assert_eq!(press(&mut state, "\u{1b}q"), Action::Quit);
     }
 
@@ -269,7 +339,12 @@ mod tests {
     fn a_pause_keeps_the_picture_but_not_the_loss() {
         let mut state = state();
         press(&mut state, "p");
-        state.answered(Ok(Sample { at: Instant::now(), summary: None, channels: Vec::new(), lists_channels: true }));
+        state.answered(Ok(Sample {
+            at: Instant::now(),
+            summary: None,
+            channels: Vec::new(),
+            lists_channels: true,
+        }));
         assert_eq!(names(&state), "news b a");
         state.answered(Err("gone".to_owned()));
         let since = state.lost.as_ref().map(|(_, since)| *since);

@@ -1,4 +1,5 @@
-//! Expressions that become addresses: what a client says must not mean there what only the configuration may say.
+//! Expressions that become addresses: what a client says must not mean there what only the
+//! configuration may say.
 
 use std::borrow::Cow;
 
@@ -6,23 +7,29 @@ use super::{Expression, Part, Variables};
 use crate::server::config::escape;
 
 impl Expression {
-    /// Evaluates for `set`, where nginx escapes numbered captures if the path of the request was escaped itself: a captured
-    /// `&` stays part of its argument in `?id=$set`.
+    /// Evaluates for `set`, where nginx escapes numbered captures if the path of the request was
+    /// escaped itself: a captured `&` stays part of its argument in `?id=$set`.
     #[must_use]
     pub fn evaluate_to_set(&self, variables: &dyn Variables) -> Vec<u8> {
         let was_escaped = was_escaped(variables);
-        self.parts.iter().flat_map(|part| part.escaped_if(was_escaped, variables)).collect()
+        self.parts
+            .iter()
+            .flat_map(|part| part.escaped_if(was_escaped, variables))
+            .collect()
     }
 
-    /// Evaluates the replacement of a `rewrite` to a path and, behind the first `?` that the expression itself has, the arguments.
-    /// A `?` of a variable stays part of the path. Captures in the arguments are escaped as for `set`.
+    /// Evaluates the replacement of a `rewrite` to a path and, behind the first `?` that the
+    /// expression itself has, the arguments. A `?` of a variable stays part of the path. Captures
+    /// in the arguments are escaped as for `set`.
     #[must_use]
     pub fn evaluate_to_replacement(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
         let was_escaped = was_escaped(variables);
         let (mut path, mut arguments) = (Vec::new(), None::<Vec<u8>>);
         for part in &self.parts {
             match (&mut arguments, part) {
-                (Some(arguments), part) => arguments.extend(part.escaped_if(was_escaped, variables)),
+                (Some(arguments), part) => {
+                    arguments.extend(part.escaped_if(was_escaped, variables))
+                }
                 (None, Part::Literal(text)) => {
                     let mark = memchr::memchr(b'?', text);
                     path.extend_from_slice(&text[..mark.unwrap_or(text.len())]);
@@ -34,15 +41,20 @@ impl Expression {
         (path, arguments)
     }
 
-    /// Evaluates the address of a redirection, with captures escaped as for `set`; and whether the expression itself has arguments.
+    /// Evaluates the address of a redirection, with captures escaped as for `set`; and whether the
+    /// expression itself has arguments.
     #[must_use]
     pub fn evaluate_to_redirect(&self, variables: &dyn Variables) -> (Vec<u8>, bool) {
-        let has_arguments = self.parts.iter().any(|part| matches!(part, Part::Literal(text) if text.contains(&b'?')));
+        let has_arguments = self
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::Literal(text) if text.contains(&b'?')));
         (self.evaluate_to_set(variables), has_arguments)
     }
 
-    /// Evaluates to a decoded path and, behind the first `?` that the expression itself has, the arguments. A `?` of a variable
-    /// is part of the path; in the arguments it is escaped, as is all else that could end an argument or begin another.
+    /// Evaluates to a decoded path and, behind the first `?` that the expression itself has, the
+    /// arguments. A `?` of a variable is part of the path; in the arguments it is escaped, as is
+    /// all else that could end an argument or begin another.
     #[must_use]
     pub fn evaluate_to_uri(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
         let (mut path, mut arguments) = (Vec::new(), None::<Vec<u8>>);
@@ -64,7 +76,10 @@ impl Expression {
 /// The path of the request was escaped by the client.
 fn was_escaped(variables: &dyn Variables) -> bool {
     let target = variables.builtin("request_uri").unwrap_or_default();
-    target.iter().take_while(|byte| **byte != b'?').any(|byte| matches!(byte, b'%' | b'+'))
+    target
+        .iter()
+        .take_while(|byte| **byte != b'?')
+        .any(|byte| matches!(byte, b'%' | b'+'))
 }
 
 impl Part {
@@ -86,10 +101,17 @@ impl Part {
             Part::Assigned(slot, _) => variables.assigned(*slot).is_some(),
             // Whole arguments.
             Part::Builtin(name) => matches!(name.as_str(), "args" | "query_string" | "is_args"),
-            Part::Capture(_) | Part::NamedCapture(_) | Part::Header(_) | Part::Cookie(_) | Part::SecureLink(_) | Part::PathAfter(_) => {
-                false
-            }
+            Part::Capture(_)
+            | Part::NamedCapture(_)
+            | Part::Header(_)
+            | Part::Cookie(_)
+            | Part::SecureLink(_)
+            | Part::PathAfter(_) => false,
         };
-        if is_encoded { value } else { Cow::Owned(escape::argument(&value)) }
+        if is_encoded {
+            value
+        } else {
+            Cow::Owned(escape::argument(&value))
+        }
     }
 }

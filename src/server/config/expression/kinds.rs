@@ -15,7 +15,8 @@ impl Expression {
         }
     }
 
-    /// The name, if this is one alone that neither the request line, a header nor the configuration names.
+    /// The name, if this is one alone that neither the request line, a header nor the configuration
+    /// names.
     #[must_use]
     pub fn as_builtin(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -24,9 +25,16 @@ impl Expression {
         }
     }
 
-    /// The names of the variables in it that neither the request line, a header nor the configuration names.
+    /// The names of the variables in it that neither the request line, a header nor the
+    /// configuration names.
     pub fn builtins(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| if let Part::Builtin(name) = part { Some(name.as_str()) } else { None })
+        self.parts.iter().filter_map(|part| {
+            if let Part::Builtin(name) = part {
+                Some(name.as_str())
+            } else {
+                None
+            }
+        })
     }
 
     /// The name of the query argument, in lower case, if this is one alone.
@@ -38,12 +46,20 @@ impl Expression {
         }
     }
 
-    /// True if nothing of a request counts but its target, and its host where the server captures something of that: parts of them.
-    /// Variables that are the whole of one (`$uri`, `$args`) are not looked for.
+    /// True if nothing of a request counts but its target, and its host where the server captures
+    /// something of that: parts of them. Variables that are the whole of one (`$uri`, `$args`) are
+    /// not looked for.
     #[must_use]
     pub fn is_of_target(&self) -> bool {
         let is_it = |part: &Part| {
-            matches!(part, Part::Literal(_) | Part::Argument(_) | Part::Capture(_) | Part::NamedCapture(_) | Part::PathAfter(_))
+            matches!(
+                part,
+                Part::Literal(_)
+                    | Part::Argument(_)
+                    | Part::Capture(_)
+                    | Part::NamedCapture(_)
+                    | Part::PathAfter(_)
+            )
         };
         self.parts.iter().all(is_it)
     }
@@ -51,7 +67,9 @@ impl Expression {
     /// True if the variable of that name, one of `BUILTIN_VARIABLES`, is in it.
     #[must_use]
     pub fn uses(&self, builtin: &str) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Builtin(name) if name == builtin))
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Builtin(name) if name == builtin))
     }
 
     /// True if the text is empty, whatever the request says: a directive that was set to `""`.
@@ -67,9 +85,14 @@ mod tests {
 
     #[test]
     fn what_counts_is_the_target_alone_or_more() {
-        for (text, is_of_target) in
-            [("", true), ("a_$arg_id-$1", true), ("$http_host", false), ("$arg_id$msec", false), ("$cookie_a", false), ("$uri", false)]
-        {
+        for (text, is_of_target) in [
+            ("", true),
+            ("a_$arg_id-$1", true),
+            ("$http_host", false),
+            ("$arg_id$msec", false),
+            ("$cookie_a", false),
+            ("$uri", false),
+        ] {
             let expression = Expression::parse(text.as_bytes()).expect("an expression");
             assert_eq!(expression.is_of_target(), is_of_target, "{text}");
         }

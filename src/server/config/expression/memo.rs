@@ -1,4 +1,5 @@
-//! Variables that nginx evaluates once in a request: what they were before a rewrite is what they are afterwards.
+//! Variables that nginx evaluates once in a request: what they were before a rewrite is what they
+//! are afterwards.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -29,12 +30,21 @@ impl Memo {
 
     /// The value of a map.
     pub fn map(&self, variable: &MapVariable, evaluate: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
-        if let Some((_, value)) = self.values().maps.borrow().iter().find(|(known, _)| known == variable) {
+        if let Some((_, value)) = self
+            .values()
+            .maps
+            .borrow()
+            .iter()
+            .find(|(known, _)| known == variable)
+        {
             return value.clone();
         }
         // It may be made of other maps: nothing is borrowed here.
         let value = evaluate();
-        self.values().maps.borrow_mut().push((variable.clone(), value.clone()));
+        self.values()
+            .maps
+            .borrow_mut()
+            .push((variable.clone(), value.clone()));
         value
     }
 

@@ -1,4 +1,5 @@
-//! Expressions that are evaluated in two steps: what a request knows, when it comes; what its answer adds, when that was sent.
+//! Expressions that are evaluated in two steps: what a request knows, when it comes; what its
+//! answer adds, when that was sent.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,15 @@ use crate::server::config::variables::{Availability, availability};
 const MAX_DEPTH: u8 = 16;
 
 /// Variables whose value changes up to the end of a request, in addition to those of its response.
-const OF_END: [&str; 7] = ["connection_time", "msec", "request_body", "request_length", "request_time", "time_iso8601", "time_local"];
+const OF_END: [&str; 7] = [
+    "connection_time",
+    "msec",
+    "request_body",
+    "request_length",
+    "request_time",
+    "time_iso8601",
+    "time_local",
+];
 
 /// The values of a request that an expression needs later.
 #[derive(Debug, Default)]
@@ -22,11 +31,17 @@ impl Snapshot {
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
-        self.values.iter().map(|(_, value)| size_of::<(Part, Vec<u8>)>() + value.capacity()).sum()
+        self.values
+            .iter()
+            .map(|(_, value)| size_of::<(Part, Vec<u8>)>() + value.capacity())
+            .sum()
     }
 
     fn find(&self, is_it: impl Fn(&Part) -> bool) -> Option<&[u8]> {
-        self.values.iter().find(|(part, _)| is_it(part)).map(|(_, value)| value.as_slice())
+        self.values
+            .iter()
+            .find(|(part, _)| is_it(part))
+            .map(|(_, value)| value.as_slice())
     }
 }
 
@@ -57,15 +72,24 @@ impl Expression {
         snapshot
     }
 
-    /// As [`Expression::evaluate`], when the request is gone; `answer` gives the values that were not known then.
+    /// As [`Expression::evaluate`], when the request is gone; `answer` gives the values that were
+    /// not known then.
     #[must_use]
-    pub fn evaluate_later(&self, snapshot: &Snapshot, answer: &dyn Fn(&str) -> Option<Vec<u8>>) -> Vec<u8> {
+    pub fn evaluate_later(
+        &self,
+        snapshot: &Snapshot,
+        answer: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Vec<u8> {
         self.evaluate(&Later { snapshot, answer }).into_owned()
     }
 
     fn has_part(&self, depth: u8, is_it: &dyn Fn(&Part) -> bool) -> bool {
         self.parts.iter().any(|part| {
-            is_it(part) || maps_of(part, depth).is_some_and(|map| map.expressions().any(|inner| inner.has_part(depth - 1, is_it)))
+            is_it(part)
+                || maps_of(part, depth).is_some_and(|map| {
+                    map.expressions()
+                        .any(|inner| inner.has_part(depth - 1, is_it))
+                })
         })
     }
 
@@ -73,7 +97,8 @@ impl Expression {
         for part in &self.parts {
             see(part);
             if let Some(map) = maps_of(part, depth) {
-                map.expressions().for_each(|inner| inner.visit(depth - 1, see));
+                map.expressions()
+                    .for_each(|inner| inner.visit(depth - 1, see));
             }
         }
     }
@@ -98,22 +123,31 @@ struct Later<'a> {
 
 impl Variables for Later<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        self.snapshot.find(|part| matches!(part, Part::Argument(known) if known == name))
+        self.snapshot
+            .find(|part| matches!(part, Part::Argument(known) if known == name))
     }
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.snapshot.find(|part| matches!(part, Part::Header(known) if known == name))
+        self.snapshot
+            .find(|part| matches!(part, Part::Header(known) if known == name))
     }
     fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.snapshot.find(|part| matches!(part, Part::Capture(known) if *known == number))
+        self.snapshot
+            .find(|part| matches!(part, Part::Capture(known) if *known == number))
     }
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.snapshot.find(|part| matches!(part, Part::NamedCapture(known) if known == name))
+        self.snapshot
+            .find(|part| matches!(part, Part::NamedCapture(known) if known == name))
     }
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
-        self.snapshot.find(|part| matches!(part, Part::Assigned(known, _) if *known == slot))
+        self.snapshot
+            .find(|part| matches!(part, Part::Assigned(known, _) if *known == slot))
     }
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let known = self.snapshot.find(|part| matches!(part, Part::Builtin(known) if known == name));
-        known.map(Cow::Borrowed).or_else(|| (self.answer)(name).map(Cow::Owned))
+        let known = self
+            .snapshot
+            .find(|part| matches!(part, Part::Builtin(known) if known == name));
+        known
+            .map(Cow::Borrowed)
+            .or_else(|| (self.answer)(name).map(Cow::Owned))
     }
 }

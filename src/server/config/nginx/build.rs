@@ -1,19 +1,23 @@
-//! The walk through the tree of an nginx.conf: every block becomes a scope, `http` and its servers become a [`Config`].
+//! The walk through the tree of an nginx.conf: every block becomes a scope, `http` and its servers
+//! become a [`Config`].
 //!
-//! Locations are built in `locations`. The simple directives of a block are read before its inner blocks, so that
-//! their order in the file does not matter, as in nginx.
+//! Locations are built in `locations`. The simple directives of a block are read before its inner
+//! blocks, so that their order in the file does not matter, as in nginx.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::{
-    Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings, Step, Upstreams, VirtualServer,
+    Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings,
+    Step, Upstreams, VirtualServer,
 };
 use super::checks;
 use super::classes::{self, Class};
 use super::conditions;
-use super::directives::{self, EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, SERVER, SERVER_IF, Value};
+use super::directives::{
+    self, EVENTS, Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, MAIN, SERVER, SERVER_IF, Value,
+};
 use super::files::Place;
 use super::guards::GuardDirective;
 use super::levels::{Level, Scope, StepDraft};
@@ -67,17 +71,34 @@ pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) 
     let mut proxy_protocol = Vec::new();
     names::visit(&tree.directives, &mut |directive| {
         shows_info |= directive.name == "nchan_subscriber_info";
-        if directive.name == "listen" && directive.arguments.iter().any(|argument| argument == b"proxy_protocol") {
-            proxy_protocol.extend(listen::parse(&directive.arguments).into_iter().flatten().map(|listen| listen.address));
+        if directive.name == "listen"
+            && directive
+                .arguments
+                .iter()
+                .any(|argument| argument == b"proxy_protocol")
+        {
+            proxy_protocol.extend(
+                listen::parse(&directive.arguments)
+                    .into_iter()
+                    .flatten()
+                    .map(|listen| listen.address),
+            );
         }
         if directive.name == "push_stream_padding_by_user_agent" {
-            let paddings = directive.arguments.first().and_then(|value| Paddings::parse(value).ok());
-            largest_padding = largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
+            let paddings = directive
+                .arguments
+                .first()
+                .and_then(|value| Paddings::parse(value).ok());
+            largest_padding =
+                largest_padding.max(paddings.map_or(0, |paddings| paddings.largest()));
         }
     });
     let base = report.files.base().to_owned();
     // nginx has no limit like it: slow mobile links need as long as `client_body_timeout` allows.
-    let limits = ConnectionLimits { min_body_rate: 0, ..ConnectionLimits::default() };
+    let limits = ConnectionLimits {
+        min_body_rate: 0,
+        ..ConnectionLimits::default()
+    };
     let process = ProcessSettings::default();
     Builder {
         report,
@@ -109,7 +130,9 @@ impl Builder<'_> {
         let mut config = None;
         for (name, directive, block) in blocks {
             match name {
-                "http" if config.is_some() => self.report.mistake(directive.place, "\"http\" directive is duplicate"),
+                "http" if config.is_some() => self
+                    .report
+                    .mistake(directive.place, "\"http\" directive is duplicate"),
                 "http" => config = Some(self.http(block, scope.workers.unwrap_or(NGINX_WORKERS))),
                 _ => drop(self.scope(block, EVENTS)),
             }
@@ -117,8 +140,14 @@ impl Builder<'_> {
         if let Some(config) = &mut config {
             config.process = self.process;
         }
-        if config.as_ref().is_none_or(|config| config.listeners.is_empty()) {
-            self.report.mistake(self.end, "no \"server\" in an \"http\" block: there is nothing to listen on");
+        if config
+            .as_ref()
+            .is_none_or(|config| config.listeners.is_empty())
+        {
+            self.report.mistake(
+                self.end,
+                "no \"server\" in an \"http\" block: there is nothing to listen on",
+            );
         }
         config
     }
@@ -130,8 +159,11 @@ impl Builder<'_> {
         self.upstreams = Arc::new(upstreams::read_all(&blocks, &self.names, self.report));
         for (number, (name, directive, block)) in blocks.iter().copied().enumerate() {
             if name == "map" {
-                let variable = |map: &Directive| map.arguments.get(1).and_then(|name| names::variable(name));
-                let is_it = |(name, other, _): &(&str, &Directive, &Block)| *name == "map" && variable(other) == variable(directive);
+                let variable =
+                    |map: &Directive| map.arguments.get(1).and_then(|name| names::variable(name));
+                let is_it = |(name, other, _): &(&str, &Directive, &Block)| {
+                    *name == "map" && variable(other) == variable(directive)
+                };
                 // Of several with one variable nginx takes the last one.
                 self.map(directive, block, !blocks[number + 1..].iter().any(is_it));
                 continue;
@@ -173,11 +205,22 @@ impl Builder<'_> {
             }),
         });
         let steps = steps.collect();
-        let outer = super::locations::Outer { level: &level, broker: &http.broker, pattern: None };
+        let outer = super::locations::Outer {
+            level: &level,
+            broker: &http.broker,
+            pattern: None,
+        };
         let locations = self.locations(&blocks, &outer);
         let is_silent = scope.listens.is_empty() && !scope.has_quic;
-        let listens = if is_silent { vec![listen::fallback()] } else { scope.listens };
-        let (has_underscores, keeps_slashes) = (level.underscores_in_headers == Some(true), level.merge_slashes == Some(false));
+        let listens = if is_silent {
+            vec![listen::fallback()]
+        } else {
+            scope.listens
+        };
+        let (has_underscores, keeps_slashes) = (
+            level.underscores_in_headers == Some(true),
+            level.merge_slashes == Some(false),
+        );
         let names = scope.names;
         let server = Arc::new(VirtualServer {
             names,
@@ -195,12 +238,26 @@ impl Builder<'_> {
             }
         }
         hooks::check(block, &server, self.report);
-        (Draft { place, listens, server }, scope.limits)
+        (
+            Draft {
+                place,
+                listens,
+                server,
+            },
+            scope.limits,
+        )
     }
 
     /// Reads the simple directives of a block; returns the blocks in it, which the caller enters.
-    pub(super) fn scope<'t>(&mut self, block: &'t Block, context: u8) -> (Scope, Vec<(&'static str, &'t Directive, &'t Block)>) {
-        let mut scope = Scope { limits: self.limits.clone(), ..Scope::default() };
+    pub(super) fn scope<'t>(
+        &mut self,
+        block: &'t Block,
+        context: u8,
+    ) -> (Scope, Vec<(&'static str, &'t Directive, &'t Block)>) {
+        let mut scope = Scope {
+            limits: self.limits.clone(),
+            ..Scope::default()
+        };
         let mut seen = HashSet::new();
         let mut blocks = Vec::new();
         for directive in &block.directives {
@@ -224,13 +281,17 @@ impl Builder<'_> {
         (scope, blocks)
     }
 
-    /// There is one log: that of the main block and of `http`; what servers say holds where those say nothing.
+    /// There is one log: that of the main block and of `http`; what servers say holds where those
+    /// say nothing.
     fn error_logs(&mut self, block: &Block, context: u8, scope: &mut Scope) {
         if context & (MAIN | HTTP) != 0 {
             self.has_error_log |= !scope.error_logs.is_empty();
         } else if self.has_error_log && !scope.error_logs.is_empty() {
             let text = "\"error_log\" is one for all servers in pushctl: those of the main block and of http hold";
-            let own = block.directives.iter().filter(|directive| directive.name == "error_log");
+            let own = block
+                .directives
+                .iter()
+                .filter(|directive| directive.name == "error_log");
             own.for_each(|directive| self.report.notice(directive.place, text));
             return;
         }
@@ -250,7 +311,10 @@ impl Builder<'_> {
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
     ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        let rule = match self.proxy_rule(name, context).or_else(|| directives::rule(name)) {
+        let rule = match self
+            .proxy_rule(name, context)
+            .or_else(|| directives::rule(name))
+        {
             Some(rule) => rule,
             None => return self.unknown(directive, context, scope),
         };
@@ -258,7 +322,9 @@ impl Builder<'_> {
             return Err(format!("\"{name}\" directive is not allowed here"));
         }
         if !rule.arguments.contains(&directive.arguments.len()) {
-            return Err(format!("invalid number of arguments in \"{name}\" directive"));
+            return Err(format!(
+                "invalid number of arguments in \"{name}\" directive"
+            ));
         }
         let value = Value {
             name,
@@ -276,8 +342,12 @@ impl Builder<'_> {
         }
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
-            (Effect::Ignored, _) => return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default())),
-            (Effect::Block, None) => return Err(format!("directive \"{name}\" has no opening \"{{\"")),
+            (Effect::Ignored, _) => {
+                return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default()));
+            }
+            (Effect::Block, None) => {
+                return Err(format!("directive \"{name}\" has no opening \"{{\""));
+            }
             (Effect::Once(_) | Effect::Many(_) | Effect::Unsupported(_), Some(_)) => {
                 return Err(format!("directive \"{name}\" is not terminated by \";\""));
             }
@@ -288,26 +358,43 @@ impl Builder<'_> {
                 }
                 blocks.push((rule.name, directive, block));
             }
-            (Effect::Once(_), None) if is_repeated => return Err(format!("\"{name}\" directive is duplicate")),
+            (Effect::Once(_), None) if is_repeated => {
+                return Err(format!("\"{name}\" directive is duplicate"));
+            }
             (Effect::Once(apply) | Effect::Many(apply) | Effect::Unsupported(apply), None) => {
                 timeouts::check(directive, context == LOCATION, self.report);
                 apply(scope, &value)?;
             }
         }
-        let fallback = if matches!(rule.effect, Effect::Unsupported(_)) { Verdict::NotServed } else { Verdict::Served };
+        let fallback = if matches!(rule.effect, Effect::Unsupported(_)) {
+            Verdict::NotServed
+        } else {
+            Verdict::Served
+        };
         Ok(scope.verdict.take().unwrap_or(fallback))
     }
 
     /// The rule of a directive that is served for hooks only.
     fn proxy_rule(&self, name: &str, context: u8) -> Option<&'static directives::Rule> {
         let is_served = self.has_hooks && context & (IF | LIMIT_EXCEPT) == 0;
-        super::proxy::DIRECTIVES.iter().find(|rule| is_served && rule.name == name)
+        super::proxy::DIRECTIVES
+            .iter()
+            .find(|rule| is_served && rule.name == name)
     }
 
-    /// A directive that is not in the table: a mistake if it can only be meant for the module or for us.
-    fn unknown(&mut self, directive: &Directive, context: u8, scope: &mut Scope) -> Result<Verdict, String> {
+    /// A directive that is not in the table: a mistake if it can only be meant for the module or
+    /// for us.
+    fn unknown(
+        &mut self,
+        directive: &Directive,
+        context: u8,
+        scope: &mut Scope,
+    ) -> Result<Verdict, String> {
         let name = directive.name.as_str();
-        if ["push_", "pushctl_", "nchan_"].iter().any(|prefix| name.starts_with(prefix)) {
+        if ["push_", "pushctl_", "nchan_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
             return Err(format!("unknown directive \"{name}\""));
         }
         if context & (MAIN | EVENTS) == 0 {
@@ -316,17 +403,28 @@ impl Builder<'_> {
                 Class::Harmless => {}
                 Class::Files => scope.level.files_blocked = Some(name.to_owned()),
                 Class::Off => scope.level.guards_off.push(name.to_owned()),
-                Class::Guard(guard) => scope.level.guards.push(GuardDirective::new(name, guard, directive.place)),
+                Class::Guard(guard) => {
+                    scope
+                        .level
+                        .guards
+                        .push(GuardDirective::new(name, guard, directive.place))
+                }
             }
         }
         if context != EVENTS {
-            self.report.not_served(directive.place, &format!("directive \"{name}\""));
+            self.report
+                .not_served(directive.place, &format!("directive \"{name}\""));
         }
         Ok(Verdict::NotServed)
     }
 
     /// An `if` of a server: what stands in it changes no settings.
-    fn server_if(&mut self, directive: &Directive, block: &Block, settings: &Arc<LocationSettings>) -> Option<Step> {
+    fn server_if(
+        &mut self,
+        directive: &Directive,
+        block: &Block,
+        settings: &Arc<LocationSettings>,
+    ) -> Option<Step> {
         let (scope, _) = self.scope(block, SERVER_IF);
         let steps = scope.steps.into_iter().filter_map(|step| match step {
             StepDraft::Step(step) => Some(step),
@@ -334,7 +432,11 @@ impl Builder<'_> {
         });
         let steps = steps.collect();
         match conditions::parse(&directive.arguments, &self.names) {
-            Ok(condition) => Some(Step::If { condition, settings: Arc::clone(settings), steps }),
+            Ok(condition) => Some(Step::If {
+                condition,
+                settings: Arc::clone(settings),
+                steps,
+            }),
             Err(text) => {
                 self.report.mistake(directive.place, text);
                 None
@@ -342,10 +444,14 @@ impl Builder<'_> {
         }
     }
 
-    /// A password that is asked for without a file of passwords lets everybody in, which nobody means.
+    /// A password that is asked for without a file of passwords lets everybody in, which nobody
+    /// means.
     pub(super) fn check_access(&mut self, level: &Level, place: Place) {
         if matches!(level.auth_realm, Some(Some(_))) && level.auth_users.is_none() {
-            self.report.mistake(place, "\"auth_basic\" without \"auth_basic_user_file\" lets everybody in");
+            self.report.mistake(
+                place,
+                "\"auth_basic\" without \"auth_basic_user_file\" lets everybody in",
+            );
         }
     }
 
@@ -358,7 +464,10 @@ impl Builder<'_> {
                 continue;
             }
             if !directive.name.contains('/') {
-                self.report.not_served(directive.place, &format!("directive \"{}\" in \"types\"", directive.name));
+                self.report.not_served(
+                    directive.place,
+                    &format!("directive \"{}\" in \"types\"", directive.name),
+                );
                 continue;
             }
             for extension in &directive.arguments {

@@ -1,8 +1,10 @@
-//! The module's rules about a configuration as a whole (push-stream protocol reference, section 16). They hold only
-//! where a location has one of the three endpoint types.
+//! The module's rules about a configuration as a whole (push-stream protocol reference, section
+//! 16). They hold only where a location has one of the three endpoint types.
 
 use super::super::web::Gate;
-use super::super::{BrokerSettings, Endpoint, Location, Names, Step, SubscriberMode, VirtualServer};
+use super::super::{
+    BrokerSettings, Endpoint, Location, Names, Step, SubscriberMode, VirtualServer,
+};
 use super::Report;
 use super::files::Place;
 use super::levels::{Level, Scope};
@@ -12,15 +14,33 @@ use super::push_levels;
 pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
     let broker = &scope.broker;
     if scope.zones.is_empty() {
-        report.mistake(place, "push stream module: push_stream_shared_memory_size must be set.");
+        report.mistake(
+            place,
+            "push stream module: push_stream_shared_memory_size must be set.",
+        );
     }
     for (name, is_zero) in [
         ("push_stream_message_ttl", broker.message_ttl.is_zero()),
-        ("push_stream_max_subscribers_per_channel", broker.max_subscribers_per_channel == Some(0)),
-        ("push_stream_max_messages_stored_per_channel", broker.max_messages_stored_per_channel == Some(0)),
-        ("push_stream_max_channel_id_length", broker.max_channel_id_length == Some(0)),
-        ("push_stream_max_number_of_channels", broker.max_number_of_channels == Some(0)),
-        ("push_stream_max_number_of_wildcard_channels", broker.max_number_of_wildcard_channels == Some(0)),
+        (
+            "push_stream_max_subscribers_per_channel",
+            broker.max_subscribers_per_channel == Some(0),
+        ),
+        (
+            "push_stream_max_messages_stored_per_channel",
+            broker.max_messages_stored_per_channel == Some(0),
+        ),
+        (
+            "push_stream_max_channel_id_length",
+            broker.max_channel_id_length == Some(0),
+        ),
+        (
+            "push_stream_max_number_of_channels",
+            broker.max_number_of_channels == Some(0),
+        ),
+        (
+            "push_stream_max_number_of_wildcard_channels",
+            broker.max_number_of_wildcard_channels == Some(0),
+        ),
     ] {
         if is_zero {
             report.mistake(place, cannot_be_zero(name));
@@ -28,42 +48,83 @@ pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
     }
 }
 
-/// Checks a location with an endpoint; `places` = where the module reports it, and where the location is.
-pub(super) fn location(endpoint: Endpoint, level: &Level, broker: &BrokerSettings, places: (Place, Place), report: &mut Report) {
+/// Checks a location with an endpoint; `places` = where the module reports it, and where the
+/// location is.
+pub(super) fn location(
+    endpoint: Endpoint,
+    level: &Level,
+    broker: &BrokerSettings,
+    places: (Place, Place),
+    report: &mut Report,
+) {
     let mut refuse = |text: &str| report.mistake_of_location(places.0, places.1, text);
     if level.channels_path.is_none() {
         refuse("push stream module: push_stream_channels_path must be set.");
     }
     for (name, is_zero) in [
-        ("push_stream_ping_message_interval", level.ping_message_interval.is_some_and(|time| time.is_zero())),
-        ("push_stream_subscriber_connection_ttl", level.subscriber_connection_ttl.is_some_and(|time| time.is_zero())),
-        ("push_stream_longpolling_connection_ttl", level.longpolling_connection_ttl.is_some_and(|time| time.is_zero())),
-        ("push_stream_wildcard_channel_max_qtd", level.wildcard_channel_max_qtd == Some(0)),
+        (
+            "push_stream_ping_message_interval",
+            level
+                .ping_message_interval
+                .is_some_and(|time| time.is_zero()),
+        ),
+        (
+            "push_stream_subscriber_connection_ttl",
+            level
+                .subscriber_connection_ttl
+                .is_some_and(|time| time.is_zero()),
+        ),
+        (
+            "push_stream_longpolling_connection_ttl",
+            level
+                .longpolling_connection_ttl
+                .is_some_and(|time| time.is_zero()),
+        ),
+        (
+            "push_stream_wildcard_channel_max_qtd",
+            level.wildcard_channel_max_qtd == Some(0),
+        ),
     ] {
         if is_zero {
             refuse(&cannot_be_zero(name));
         }
     }
-    let is_blank = level.message_template.as_ref().is_some_and(|template| template.is_empty());
+    let is_blank = level
+        .message_template
+        .as_ref()
+        .is_some_and(|template| template.is_empty());
     if is_blank && endpoint != Endpoint::Subscriber(SubscriberMode::EventSource) {
         refuse("push stream module: push_stream_message_template cannot be blank.");
     }
     let most = broker.max_number_of_wildcard_channels;
     let wildcards = level.wildcard_channel_max_qtd.or(most);
     if wildcards.is_some_and(|number| number > 0) && broker.wildcard_channel_prefix.is_empty() {
-        refuse("push stream module: cannot set wildcard channel max qtd if push_stream_wildcard_channel_prefix is not set or blank.");
+        refuse(
+            "push stream module: cannot set wildcard channel max qtd if push_stream_wildcard_channel_prefix is not set or blank.",
+        );
     }
     if let (Some(wildcards), Some(most)) = (wildcards, most)
         && most > 0
         && wildcards > most
     {
-        refuse("push stream module: max number of wildcard channels cannot be smaller than value in push_stream_wildcard_channel_max_qtd.");
+        refuse(
+            "push stream module: max number of wildcard channels cannot be smaller than value in push_stream_wildcard_channel_max_qtd.",
+        );
     }
 }
 
 /// Checks a location of NHPM or nchan.
-pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, place: Place, report: &mut Report) {
-    if matches!(endpoint, Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }) {
+pub(super) fn push_location(
+    endpoint: Endpoint,
+    level: &Level,
+    names: &Names,
+    place: Place,
+    report: &mut Report,
+) {
+    if matches!(
+        endpoint,
+        Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. }
+    ) {
         if push_levels::legacy_id(names).is_none() {
             report.mistake(place, "unknown \"push_channel_id\" variable");
         }
@@ -79,7 +140,8 @@ pub(super) fn push_location(endpoint: Endpoint, level: &Level, names: &Names, pl
 /// Checks the location that decides about requests to a push location.
 pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), String> {
     let answers = |location: &Location| {
-        let is_answered = |step: &Step| !matches!(step, Step::Set { .. } | Step::SetArguments(_) | Step::Break);
+        let is_answered =
+            |step: &Step| !matches!(step, Step::Set { .. } | Step::SetArguments(_) | Step::Break);
         location.settings.proxy.is_some() || location.steps.iter().any(is_answered)
     };
     if !server.steps.is_empty() {
@@ -96,7 +158,9 @@ pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), Stri
             "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \"return\": no request would be let in",
             location.pattern
         )),
-        None => Err(format!("\"auth_request {uri}\" leads to no location: no request would be let in")),
+        None => Err(format!(
+            "\"auth_request {uri}\" leads to no location: no request would be let in"
+        )),
     }
 }
 

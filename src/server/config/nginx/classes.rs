@@ -1,7 +1,8 @@
-//! What is known about directives that pushctl does not serve: whether a push location, or files, may be served without them.
+//! What is known about directives that pushctl does not serve: whether a push location, or files,
+//! may be served without them.
 //!
-//! A directive with a rule (`directives`) is never looked up here, and one that is in no table is a guard: it may restrict
-//! access. The tables hold those of nginx 1.22 and of widespread modules.
+//! A directive with a rule (`directives`) is never looked up here, and one that is in no table is a
+//! guard: it may restrict access. The tables hold those of nginx 1.22 and of widespread modules.
 
 use super::ignored;
 use super::parser::Directive;
@@ -47,7 +48,8 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    /// What the directive does to a push location, as the end of a sentence that begins with its name.
+    /// What the directive does to a push location, as the end of a sentence that begins with its
+    /// name.
     pub(super) fn effect(self) -> &'static str {
         match self {
             Self::Access => "restricts access to a push location",
@@ -72,14 +74,19 @@ impl Guard {
 
     /// It comes before the `return` of a location.
     pub(super) fn precedes_return(self) -> bool {
-        matches!(self, Self::Address | Self::Certificate | Self::Script | Self::Rewrite | Self::Unknown)
+        matches!(
+            self,
+            Self::Address | Self::Certificate | Self::Script | Self::Rewrite | Self::Unknown
+        )
     }
 }
 
 /// The class of a directive without a rule.
 pub(super) fn class(directive: &Directive) -> Class {
     match class_of(&directive.name) {
-        Class::Guard(Guard::Access | Guard::Certificate | Guard::Limit) if is_off(directive) => Class::Off,
+        Class::Guard(Guard::Access | Guard::Certificate | Guard::Limit) if is_off(directive) => {
+            Class::Off
+        }
         Class::Files if is_off(directive) => Class::Harmless,
         class => class,
     }
@@ -100,33 +107,60 @@ pub(super) fn class_of(name: &str) -> Class {
     if is_of_family(name) {
         return Class::Harmless;
     }
-    let is_prefix = |prefixes: &str| prefixes.split_ascii_whitespace().any(|prefix| name.starts_with(prefix));
-    PREFIXES.iter().find(|(_, prefixes)| is_prefix(prefixes)).map_or(Class::Guard(Guard::Unknown), |(class, _)| *class)
+    let is_prefix = |prefixes: &str| {
+        prefixes
+            .split_ascii_whitespace()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    PREFIXES
+        .iter()
+        .find(|(_, prefixes)| is_prefix(prefixes))
+        .map_or(Class::Guard(Guard::Unknown), |(class, _)| *class)
 }
 
 fn is_of_family(name: &str) -> bool {
     let is_setting = |prefix: &str, settings: &str| {
-        name.strip_prefix(prefix).is_some_and(|rest| settings.split_ascii_whitespace().any(|setting| setting == rest))
+        name.strip_prefix(prefix).is_some_and(|rest| {
+            settings
+                .split_ascii_whitespace()
+                .any(|setting| setting == rest)
+        })
     };
-    FAMILIES.iter().any(|(prefixes, settings)| prefixes.split_ascii_whitespace().any(|prefix| is_setting(prefix, settings)))
+    FAMILIES.iter().any(|(prefixes, settings)| {
+        prefixes
+            .split_ascii_whitespace()
+            .any(|prefix| is_setting(prefix, settings))
+    })
 }
 
 /// The names of all directives that are in no prefix and no family.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().flat_map(|(_, names)| names.split_ascii_whitespace())
+    NAMES
+        .iter()
+        .flat_map(|(_, names)| names.split_ascii_whitespace())
 }
 
 fn is_off(directive: &Directive) -> bool {
     // `0` is no value of a flag.
-    let off: &[u8] = if directive.name == "auth_delay" { b"0" } else { b"off" };
+    let off: &[u8] = if directive.name == "auth_delay" {
+        b"0"
+    } else {
+        b"off"
+    };
     matches!(directive.arguments.as_slice(), [value] if value == off)
 }
 
 /// Classes by name.
 static NAMES: &[(Class, &str)] = &[
     // Of nginx.
-    (Class::Guard(Guard::Certificate), "ssl_verify_client ssl_reject_handshake"),
-    (Class::Guard(Guard::Rewrite), "more_set_input_headers more_clear_input_headers"),
+    (
+        Class::Guard(Guard::Certificate),
+        "ssl_verify_client ssl_reject_handshake",
+    ),
+    (
+        Class::Guard(Guard::Rewrite),
+        "more_set_input_headers more_clear_input_headers",
+    ),
     (
         Class::Guard(Guard::Access),
         "auth_jwt auth_jwt_require auth_pam auth_digest auth_ldap auth_spnego \
@@ -158,7 +192,10 @@ static NAMES: &[(Class, &str)] = &[
          set_form_input_multi set_encrypt_session set_decrypt_session set_base32_alphabet eval array_split array_join array_map array_map_op",
     ),
     // Files that nginx would change, or not send.
-    (Class::Files, "disable_symlinks ssi xslt_stylesheet image_filter"),
+    (
+        Class::Files,
+        "disable_symlinks ssi xslt_stylesheet image_filter",
+    ),
     // Settings of the guards above: without those they do nothing.
     (
         Class::Harmless,
@@ -204,7 +241,8 @@ static NAMES: &[(Class, &str)] = &[
     ),
 ];
 
-/// Settings of nginx's own families, by the beginning of their names: in full, so that a misspelt name is unknown.
+/// Settings of nginx's own families, by the beginning of their names: in full, so that a misspelt
+/// name is unknown.
 static FAMILIES: &[(&str, &str)] = &[
     ("proxy_ fastcgi_ uwsgi_ scgi_", UPSTREAM_SETTINGS),
     (
@@ -217,7 +255,10 @@ static FAMILIES: &[(&str, &str)] = &[
         "cache_convert_head cookie_domain cookie_flags cookie_path headers_hash_bucket_size headers_hash_max_size http_version method \
          redirect send_lowat set_body set_header",
     ),
-    ("fastcgi_", "catch_stderr index keep_conn param send_lowat split_path_info"),
+    (
+        "fastcgi_",
+        "catch_stderr index keep_conn param send_lowat split_path_info",
+    ),
     ("uwsgi_", "modifier1 modifier2 param string"),
     ("scgi_", "param"),
     (
@@ -245,9 +286,18 @@ static FAMILIES: &[(&str, &str)] = &[
     ),
     ("http3_", "hq max_concurrent_streams stream_buffer_size"),
     ("quic_", "active_connection_id_limit bpf gso host_key retry"),
-    ("image_filter_", "buffer interlace jpeg_quality sharpen transparency webp_quality"),
-    ("mp4_", "buffer_size limit_rate limit_rate_after max_buffer_size start_key_frame"),
-    ("hls_", "buffers forward_args fragment mp4_buffer_size mp4_max_buffer_size"),
+    (
+        "image_filter_",
+        "buffer interlace jpeg_quality sharpen transparency webp_quality",
+    ),
+    (
+        "mp4_",
+        "buffer_size limit_rate limit_rate_after max_buffer_size start_key_frame",
+    ),
+    (
+        "hls_",
+        "buffers forward_args fragment mp4_buffer_size mp4_max_buffer_size",
+    ),
     ("xslt_", "last_modified param string_param types"),
     ("xml_", "entities"),
     // Of widespread modules.
@@ -281,7 +331,10 @@ static FAMILIES: &[(&str, &str)] = &[
         "grpc_propagate_context load_tracer location_operation_name operation_name propagate_context fastcgi_propagate_context tag \
          trace_locations trust_incoming_span",
     ),
-    ("otel_", "exporter resource_attr service_name span_attr span_name trace trace_context"),
+    (
+        "otel_",
+        "exporter resource_attr service_name span_attr span_name trace trace_context",
+    ),
     (
         "opentelemetry_",
         "attribute capture_headers config custom_attribute ignore_paths operation_name propagate sensitive_header_names \
@@ -293,8 +346,14 @@ static FAMILIES: &[(&str, &str)] = &[
          http_endpoint load_tracer location_operation_name location_resource_name operation_name propagate_context propagation_styles \
          resource_name sample_rate service_name tag trace_locations tracing trust_incoming_span version",
     ),
-    ("concat_", "delimiter ignore_file_error max_files types unique"),
-    ("xss_", "callback_arg check_status get input_types output_type override_status"),
+    (
+        "concat_",
+        "delimiter ignore_file_error max_files types unique",
+    ),
+    (
+        "xss_",
+        "callback_arg check_status get input_types output_type override_status",
+    ),
 ];
 
 /// What `proxy`, `fastcgi`, `uwsgi` and `scgi` have in common.
@@ -306,6 +365,9 @@ const UPSTREAM_SETTINGS: &str = "bind buffer_size buffering buffers busy_buffers
 
 /// Classes of other families by the beginning of the name.
 static PREFIXES: &[(Class, &str)] = &[
-    (Class::Guard(Guard::Access), "naxsi_ modsecurity_ Sec shib_ testcookie_ datadog_appsec_"),
+    (
+        Class::Guard(Guard::Access),
+        "naxsi_ modsecurity_ Sec shib_ testcookie_ datadog_appsec_",
+    ),
     (Class::Guard(Guard::Handler), "passenger_"),
 ];

@@ -12,20 +12,37 @@ pub(super) fn parse(arguments: &[Vec<u8>], names: &Names) -> Result<Condition, S
     match words.as_slice() {
         [operator, path] if file_test(operator).is_some() => {
             let test = file_test(operator).ok_or_else(|| invalid(Some(*operator)))?;
-            Ok(Condition::File { test, path: expression(path)?, negated: operator.starts_with(b"!") })
+            Ok(Condition::File {
+                test,
+                path: expression(path)?,
+                negated: operator.starts_with(b"!"),
+            })
         }
         [variable] if variable.starts_with(b"$") => Ok(Condition::True(expression(variable)?)),
         [variable, operator, right] if variable.starts_with(b"$") => {
             let left = expression(variable)?;
             let negated = operator.starts_with(b"!");
             match *operator {
-                b"=" | b"!=" => Ok(Condition::Equal { left, right: expression(right)?, negated }),
+                b"=" | b"!=" => Ok(Condition::Equal {
+                    left,
+                    right: expression(right)?,
+                    negated,
+                }),
                 b"~" | b"!~" | b"~*" | b"!~*" => {
-                    let text = std::str::from_utf8(right).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
-                    let pattern = RegexPattern::new(text, operator.ends_with(b"*")).map_err(|error| error.to_string())?;
-                    Ok(Condition::Match { subject: left, pattern, negated })
+                    let text = std::str::from_utf8(right)
+                        .map_err(|_| "a regular expression is not UTF-8".to_owned())?;
+                    let pattern = RegexPattern::new(text, operator.ends_with(b"*"))
+                        .map_err(|error| error.to_string())?;
+                    Ok(Condition::Match {
+                        subject: left,
+                        pattern,
+                        negated,
+                    })
                 }
-                _ => Err(format!("unexpected \"{}\" in condition", String::from_utf8_lossy(operator))),
+                _ => Err(format!(
+                    "unexpected \"{}\" in condition",
+                    String::from_utf8_lossy(operator)
+                )),
             }
         }
         _ => Err(invalid(words.first().copied())),
@@ -75,10 +92,17 @@ pub(super) fn capture_names(directive: &Directive, names: &mut Vec<String>) {
 
 /// Adds the names of captures in a regular expression.
 pub(super) fn names_in(text: &str, names: &mut Vec<String>) {
-    for (place, opening) in ["(?<", "(?P<", "(?'"].into_iter().flat_map(|opening| text.match_indices(opening)) {
+    for (place, opening) in ["(?<", "(?P<", "(?'"]
+        .into_iter()
+        .flat_map(|opening| text.match_indices(opening))
+    {
         let rest = &text[place + opening.len()..];
         let name = rest.split(['>', '\'']).next().unwrap_or_default();
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        if !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
             names.push(name.to_owned());
         }
     }
@@ -89,24 +113,54 @@ mod tests {
     use super::*;
 
     fn parsed(words: &[&str]) -> Result<Condition, String> {
-        parse(&words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(), &Names::default())
+        parse(
+            &words
+                .iter()
+                .map(|word| word.as_bytes().to_vec())
+                .collect::<Vec<_>>(),
+            &Names::default(),
+        )
     }
 
     #[test]
     fn brackets_may_stick_to_the_words() {
-        for words in
-            [&["($arg_a", "=", "on", ")"][..], &["($arg_a", "=", "on)"], &["(", "$arg_a", "=", "on", ")"], &["(", "$arg_a", "!=", "on)"]]
-        {
-            assert!(matches!(parsed(words), Ok(Condition::Equal { .. })), "{words:?}");
+        for words in [
+            &["($arg_a", "=", "on", ")"][..],
+            &["($arg_a", "=", "on)"],
+            &["(", "$arg_a", "=", "on", ")"],
+            &["(", "$arg_a", "!=", "on)"],
+        ] {
+            assert!(
+                matches!(parsed(words), Ok(Condition::Equal { .. })),
+                "{words:?}"
+            );
         }
         assert!(matches!(parsed(&["($arg_a)"]), Ok(Condition::True(_))));
-        assert!(matches!(parsed(&["($arg_a", "!~*", "^x$)"]), Ok(Condition::Match { negated: true, .. })));
-        assert!(matches!(parsed(&["(!-f", "$uri)"]), Ok(Condition::File { test: FileTest::File, negated: true, .. })));
+        assert!(matches!(
+            parsed(&["($arg_a", "!~*", "^x$)"]),
+            Ok(Condition::Match { negated: true, .. })
+        ));
+        assert!(matches!(
+            parsed(&["(!-f", "$uri)"]),
+            Ok(Condition::File {
+                test: FileTest::File,
+                negated: true,
+                ..
+            })
+        ));
     }
 
     #[test]
     fn other_conditions_are_refused() {
-        for words in [&["$arg_a"][..], &["($arg_a"], &["()"], &["(a)"], &["($arg_a", "==", "x)"], &["($arg_a", "=)"], &["($nonsense)"]] {
+        for words in [
+            &["$arg_a"][..],
+            &["($arg_a"],
+            &["()"],
+            &["(a)"],
+            &["($arg_a", "==", "x)"],
+            &["($arg_a", "=)"],
+            &["($nonsense)"],
+        ] {
             assert!(parsed(words).is_err(), "{words:?}");
         }
     }

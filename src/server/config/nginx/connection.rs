@@ -1,5 +1,5 @@
-//! Directives about connections and the requests in them: who the client is behind a proxy, how many requests a connection
-//! may bring, how paths and headers are read.
+//! Directives about connections and the requests in them: who the client is behind a proxy, how
+//! many requests a connection may bring, how paths and headers are read.
 
 use std::sync::Arc;
 
@@ -12,17 +12,47 @@ const HSL: u8 = HTTP | SERVER | LOCATION;
 const HS: u8 = HTTP | SERVER;
 
 pub(super) static DIRECTIVES: &[Rule] = &[
-    rule_of("set_real_ip_from", HSL, 1..=1, Effect::Many(set_real_ip_from)),
+    rule_of(
+        "set_real_ip_from",
+        HSL,
+        1..=1,
+        Effect::Many(set_real_ip_from),
+    ),
     rule_of("real_ip_header", HSL, 1..=1, Effect::Once(real_ip_header)),
-    rule_of("real_ip_recursive", HSL, 1..=1, Effect::Once(real_ip_recursive)),
-    rule_of("keepalive_requests", HSL, 1..=1, Effect::Once(keepalive_requests)),
+    rule_of(
+        "real_ip_recursive",
+        HSL,
+        1..=1,
+        Effect::Once(real_ip_recursive),
+    ),
+    rule_of(
+        "keepalive_requests",
+        HSL,
+        1..=1,
+        Effect::Once(keepalive_requests),
+    ),
     rule_of("limit_except", LOCATION, 1..=usize::MAX, Effect::Block),
-    rule_of("underscores_in_headers", HS, 1..=1, Effect::Once(underscores_in_headers)),
+    rule_of(
+        "underscores_in_headers",
+        HS,
+        1..=1,
+        Effect::Once(underscores_in_headers),
+    ),
     rule_of("merge_slashes", HS, 1..=1, Effect::Once(merge_slashes)),
     rule_of("server_tokens", HSL, 1..=1, Effect::Once(server_tokens)),
     rule_of("etag", HSL, 1..=1, Effect::Once(etag)),
-    rule_of("if_modified_since", HSL, 1..=1, Effect::Once(if_modified_since)),
-    rule_of("chunked_transfer_encoding", HSL, 1..=1, Effect::Once(chunked_transfer_encoding)),
+    rule_of(
+        "if_modified_since",
+        HSL,
+        1..=1,
+        Effect::Once(if_modified_since),
+    ),
+    rule_of(
+        "chunked_transfer_encoding",
+        HSL,
+        1..=1,
+        Effect::Once(chunked_transfer_encoding),
+    ),
     rule_of("max_ranges", HSL, 1..=1, Effect::Once(max_ranges)),
 ];
 
@@ -34,8 +64,14 @@ fn chunked_transfer_encoding(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 fn set_real_ip_from(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let text = value.shown();
     let clients = Clients::named(&text).filter(|clients| *clients != Clients::All);
-    let clients = clients.ok_or_else(|| format!("invalid network \"{text}\" (names of hosts are not looked up: write addresses)"))?;
-    scope.level.real_ip_from.get_or_insert_default().push(clients);
+    let clients = clients.ok_or_else(|| {
+        format!("invalid network \"{text}\" (names of hosts are not looked up: write addresses)")
+    })?;
+    scope
+        .level
+        .real_ip_from
+        .get_or_insert_default()
+        .push(clients);
     Ok(())
 }
 
@@ -121,16 +157,25 @@ const METHODS: [&str; 15] = [
     "TRACE",
 ];
 
-/// The rules for all methods but those of `arguments`; `inner` is what the block says, with what is around it.
-pub(super) fn limit_except(arguments: &[Vec<u8>], inner: &Level) -> Result<Arc<LimitExcept>, String> {
+/// The rules for all methods but those of `arguments`; `inner` is what the block says, with what is
+/// around it.
+pub(super) fn limit_except(
+    arguments: &[Vec<u8>],
+    inner: &Level,
+) -> Result<Arc<LimitExcept>, String> {
     let mut methods = Vec::new();
     for text in arguments {
         let text = String::from_utf8_lossy(text);
-        let method = METHODS.iter().find(|method| method.eq_ignore_ascii_case(&text));
+        let method = METHODS
+            .iter()
+            .find(|method| method.eq_ignore_ascii_case(&text));
         methods.push(*method.ok_or_else(|| format!("invalid method \"{text}\""))?);
     }
     if methods.contains(&"GET") {
         methods.push("HEAD");
     }
-    Ok(Arc::new(LimitExcept { methods, web: inner.web() }))
+    Ok(Arc::new(LimitExcept {
+        methods,
+        web: inner.web(),
+    }))
 }

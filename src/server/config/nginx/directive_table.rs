@@ -1,5 +1,5 @@
-//! The directives of the module, one by one, against the table of the protocol reference (section 15): contexts, values,
-//! inheritance, TOML. And what is served must stand in the documentation.
+//! The directives of the module, one by one, against the table of the protocol reference (section
+//! 15): contexts, values, inheritance, TOML. And what is served must stand in the documentation.
 
 use std::path::PathBuf;
 
@@ -18,55 +18,234 @@ type Row = (&'static str, u8, [&'static str; 2], &'static [&'static str]);
 
 const TABLE: &[Row] = &[
     ("push_stream_channels_statistics", L, ["", ""], &["x"]),
-    ("push_stream_publisher", L, ["normal", "ADMIN"], &["x", "\"\"", "a b"]),
-    ("push_stream_subscriber", L, ["long-polling", "EventSource"], &["x", "\"\"", "a b"]),
-    ("push_stream_shared_memory_size", H, ["1M", "200k zone"], &["100k", "1g", "abc", "1m a b"]),
-    ("push_stream_channel_deleted_message_text", H, ["a", "\"\""], &["a b"]),
-    ("push_stream_channel_inactivity_time", H, ["1m", "0"], &["500ms", "x"]),
+    (
+        "push_stream_publisher",
+        L,
+        ["normal", "ADMIN"],
+        &["x", "\"\"", "a b"],
+    ),
+    (
+        "push_stream_subscriber",
+        L,
+        ["long-polling", "EventSource"],
+        &["x", "\"\"", "a b"],
+    ),
+    (
+        "push_stream_shared_memory_size",
+        H,
+        ["1M", "200k zone"],
+        &["100k", "1g", "abc", "1m a b"],
+    ),
+    (
+        "push_stream_channel_deleted_message_text",
+        H,
+        ["a", "\"\""],
+        &["a b"],
+    ),
+    (
+        "push_stream_channel_inactivity_time",
+        H,
+        ["1m", "0"],
+        &["500ms", "x"],
+    ),
     ("push_stream_ping_message_text", H, ["a", "\"\""], &["a b"]),
-    ("push_stream_timeout_with_body", H, ["on", "OFF"], &["yes", "1"]),
-    ("push_stream_message_ttl", H, ["1h", "5"], &["0", "500ms", "x"]),
-    ("push_stream_max_subscribers_per_channel", H, ["1", "2"], &["0", "-1", "x", "1k"]),
-    ("push_stream_max_messages_stored_per_channel", H, ["1", "2"], &["0", "-1", "x"]),
-    ("push_stream_max_channel_id_length", H, ["1", "2"], &["0", "-1", "x"]),
-    ("push_stream_max_number_of_channels", H, ["1", "2"], &["0", "-1", "x"]),
-    ("push_stream_max_number_of_wildcard_channels", H, ["1", "2"], &["0", "-1", "x"]),
-    ("push_stream_wildcard_channel_prefix", H, ["b_", "c_"], &["a b"]),
+    (
+        "push_stream_timeout_with_body",
+        H,
+        ["on", "OFF"],
+        &["yes", "1"],
+    ),
+    (
+        "push_stream_message_ttl",
+        H,
+        ["1h", "5"],
+        &["0", "500ms", "x"],
+    ),
+    (
+        "push_stream_max_subscribers_per_channel",
+        H,
+        ["1", "2"],
+        &["0", "-1", "x", "1k"],
+    ),
+    (
+        "push_stream_max_messages_stored_per_channel",
+        H,
+        ["1", "2"],
+        &["0", "-1", "x"],
+    ),
+    (
+        "push_stream_max_channel_id_length",
+        H,
+        ["1", "2"],
+        &["0", "-1", "x"],
+    ),
+    (
+        "push_stream_max_number_of_channels",
+        H,
+        ["1", "2"],
+        &["0", "-1", "x"],
+    ),
+    (
+        "push_stream_max_number_of_wildcard_channels",
+        H,
+        ["1", "2"],
+        &["0", "-1", "x"],
+    ),
+    (
+        "push_stream_wildcard_channel_prefix",
+        H,
+        ["b_", "c_"],
+        &["a b"],
+    ),
     ("push_stream_events_channel_id", H, ["a", "\"\""], &["a b"]),
-    ("push_stream_channels_path", HSL | I, ["$arg_a", "\"x$arg_b\""], &["$nothing", "a b"]),
-    ("push_stream_store_messages", HSL | I, ["on", "off"], &["yes"]),
-    ("push_stream_channel_info_on_publish", HSL, ["off", "on"], &["yes"]),
-    ("push_stream_authorized_channels_only", HSL, ["on", "off"], &["yes"]),
-    ("push_stream_header_template_file", HSL, ["{H}", "{O}"], &["/nowhere/at/all"]),
+    (
+        "push_stream_channels_path",
+        HSL | I,
+        ["$arg_a", "\"x$arg_b\""],
+        &["$nothing", "a b"],
+    ),
+    (
+        "push_stream_store_messages",
+        HSL | I,
+        ["on", "off"],
+        &["yes"],
+    ),
+    (
+        "push_stream_channel_info_on_publish",
+        HSL,
+        ["off", "on"],
+        &["yes"],
+    ),
+    (
+        "push_stream_authorized_channels_only",
+        HSL,
+        ["on", "off"],
+        &["yes"],
+    ),
+    (
+        "push_stream_header_template_file",
+        HSL,
+        ["{H}", "{O}"],
+        &["/nowhere/at/all"],
+    ),
     ("push_stream_header_template", HSL, ["a", "\"\""], &["a b"]),
     ("push_stream_footer_template", HSL, ["a", "\"\""], &["a b"]),
-    ("push_stream_message_template", HSL, ["<~text~>", "~id~"], &["\"\"", "a b"]),
-    ("push_stream_wildcard_channel_max_qtd", HSL, ["3", "4"], &["0", "-1", "x"]),
-    ("push_stream_ping_message_interval", HSL, ["100ms", "2"], &["0", "x"]),
-    ("push_stream_subscriber_connection_ttl", HSL, ["100ms", "2"], &["0", "x"]),
-    ("push_stream_longpolling_connection_ttl", HSL, ["100ms", "2"], &["0", "x"]),
-    ("push_stream_websocket_allow_publish", HSL, ["on", "off"], &["yes"]),
-    ("push_stream_last_received_message_time", HSL | I, ["$arg_t", "\"\""], &["$nothing"]),
-    ("push_stream_last_received_message_tag", HSL | I, ["$arg_t", "\"\""], &["$nothing"]),
-    ("push_stream_last_event_id", HSL | I, ["$arg_t", "\"\""], &["$nothing"]),
-    ("push_stream_user_agent", HSL, ["$arg_t", "\"\""], &["$nothing"]),
-    ("push_stream_padding_by_user_agent", HSL, ["\"a,6,6\"", "\"b,3,4:c,5,6\""], &["foo", "\"a,b,c\""]),
-    ("push_stream_allowed_origins", HSL, ["$http_origin", "\"*\""], &["$nothing"]),
-    ("push_stream_allow_connections_to_events_channel", HSL | I, ["on", "off"], &["yes"]),
+    (
+        "push_stream_message_template",
+        HSL,
+        ["<~text~>", "~id~"],
+        &["\"\"", "a b"],
+    ),
+    (
+        "push_stream_wildcard_channel_max_qtd",
+        HSL,
+        ["3", "4"],
+        &["0", "-1", "x"],
+    ),
+    (
+        "push_stream_ping_message_interval",
+        HSL,
+        ["100ms", "2"],
+        &["0", "x"],
+    ),
+    (
+        "push_stream_subscriber_connection_ttl",
+        HSL,
+        ["100ms", "2"],
+        &["0", "x"],
+    ),
+    (
+        "push_stream_longpolling_connection_ttl",
+        HSL,
+        ["100ms", "2"],
+        &["0", "x"],
+    ),
+    (
+        "push_stream_websocket_allow_publish",
+        HSL,
+        ["on", "off"],
+        &["yes"],
+    ),
+    (
+        "push_stream_last_received_message_time",
+        HSL | I,
+        ["$arg_t", "\"\""],
+        &["$nothing"],
+    ),
+    (
+        "push_stream_last_received_message_tag",
+        HSL | I,
+        ["$arg_t", "\"\""],
+        &["$nothing"],
+    ),
+    (
+        "push_stream_last_event_id",
+        HSL | I,
+        ["$arg_t", "\"\""],
+        &["$nothing"],
+    ),
+    (
+        "push_stream_user_agent",
+        HSL,
+        ["$arg_t", "\"\""],
+        &["$nothing"],
+    ),
+    (
+        "push_stream_padding_by_user_agent",
+        HSL,
+        ["\"a,6,6\"", "\"b,3,4:c,5,6\""],
+        &["foo", "\"a,b,c\""],
+    ),
+    (
+        "push_stream_allowed_origins",
+        HSL,
+        ["$http_origin", "\"*\""],
+        &["$nothing"],
+    ),
+    (
+        "push_stream_allow_connections_to_events_channel",
+        HSL | I,
+        ["on", "off"],
+        &["yes"],
+    ),
 ];
 
-/// A file with a directive in some of the contexts: main block, `http`, `server`, location and `if`.
+/// A file with a directive in some of the contexts: main block, `http`, `server`, location and
+/// `if`.
 fn file([main, http, server, location, condition]: [&str; 5]) -> String {
-    let around: String = [("push_stream_shared_memory_size", "10m"), ("push_stream_wildcard_channel_prefix", "b_")]
-        .into_iter()
-        .filter(|(name, _)| !http.contains(name))
-        .map(|(name, value)| format!("{name} {value}; "))
-        .collect();
-    let is_endpoint = ["push_stream_subscriber", "push_stream_publisher", "push_stream_channels_statistics"];
-    let endpoint = if location.split([' ', ';']).any(|word| is_endpoint.contains(&word)) { "" } else { "push_stream_subscriber;" };
-    let has_path = [http, server, location].iter().any(|text| text.contains("push_stream_channels_path"));
-    let path = if has_path { "" } else { "push_stream_channels_path x;" };
-    let header = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/push-stream/header.txt");
+    let around: String = [
+        ("push_stream_shared_memory_size", "10m"),
+        ("push_stream_wildcard_channel_prefix", "b_"),
+    ]
+    .into_iter()
+    .filter(|(name, _)| !http.contains(name))
+    .map(|(name, value)| format!("{name} {value}; "))
+    .collect();
+    let is_endpoint = [
+        "push_stream_subscriber",
+        "push_stream_publisher",
+        "push_stream_channels_statistics",
+    ];
+    let endpoint = if location
+        .split([' ', ';'])
+        .any(|word| is_endpoint.contains(&word))
+    {
+        ""
+    } else {
+        "push_stream_subscriber;"
+    };
+    let has_path = [http, server, location]
+        .iter()
+        .any(|text| text.contains("push_stream_channels_path"));
+    let path = if has_path {
+        ""
+    } else {
+        "push_stream_channels_path x;"
+    };
+    let header = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/push-stream/header.txt"
+    );
     let other = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-MIT");
     format!(
         "{main} events {{}} http {{ {around}{http} server {{ listen 9103; {server} location / {{ {endpoint} {path} {location} if ($arg_i) {{ {condition} }} }} }} }}"
@@ -84,7 +263,9 @@ fn with(context: usize, directive: &str) -> String {
 
 /// What the file says of the broker and of the location or, if `in_if`, its `if`.
 fn meaning(text: &str, in_if: bool) -> String {
-    let config = parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}")).config;
+    let config = parse("conf", text.as_bytes())
+        .unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"))
+        .config;
     let location = &config.listeners[0].servers[0].locations[0];
     let settings = match &location.steps[0] {
         Step::If { settings, .. } if in_if => settings,
@@ -99,7 +280,10 @@ fn directives_of_the_module_stand_where_the_reference_says() {
     for (name, contexts, [value, _], _) in TABLE {
         for (number, context) in [H, S, L, I, 0].into_iter().enumerate() {
             let text = with(number, &format!("{name} {value};"));
-            let found = parse("conf", text.as_bytes()).err().map(|mistakes| mistakes.to_string()).unwrap_or_default();
+            let found = parse("conf", text.as_bytes())
+                .err()
+                .map(|mistakes| mistakes.to_string())
+                .unwrap_or_default();
             let is_refused = found.contains(&format!("\"{name}\" directive is not allowed here"));
             assert_eq!(is_refused, contexts & context == 0, "{text}\n{found}");
             assert!(is_refused || found.is_empty(), "{text}\n{found}");
@@ -109,27 +293,56 @@ fn directives_of_the_module_stand_where_the_reference_says() {
 
 #[test]
 fn the_nearest_value_wins_and_every_value_means_something() {
-    for (name, contexts, [one, other], _) in TABLE.iter().filter(|row| row.1 & H != 0 || row.0 == "push_stream_publisher") {
+    for (name, contexts, [one, other], _) in TABLE
+        .iter()
+        .filter(|row| row.1 & H != 0 || row.0 == "push_stream_publisher")
+    {
         let first = format!("{name} {one};");
         let second = format!("{name} {other};");
         let of = |texts: [&str; 5]| meaning(&file(texts), false);
         let (plain, at_first, at_second) = match contexts & H {
-            0 => (of([""; 5]), of(["", "", "", &first, ""]), of(["", "", "", &second, ""])),
-            _ => (of([""; 5]), of(["", &first, "", "", ""]), of(["", &second, "", "", ""])),
+            0 => (
+                of([""; 5]),
+                of(["", "", "", &first, ""]),
+                of(["", "", "", &second, ""]),
+            ),
+            _ => (
+                of([""; 5]),
+                of(["", &first, "", "", ""]),
+                of(["", &second, "", "", ""]),
+            ),
         };
-        assert_ne!(at_first, at_second, "{name}: {one} and {other} mean the same");
-        assert!(plain != at_first || plain != at_second, "{name} means nothing");
+        assert_ne!(
+            at_first, at_second,
+            "{name}: {one} and {other} mean the same"
+        );
+        assert!(
+            plain != at_first || plain != at_second,
+            "{name} means nothing"
+        );
         if contexts & HSL != HSL {
             continue;
         }
-        for texts in [["", "", &first, "", ""], ["", "", "", &first, ""], ["", &second, &first, "", ""], ["", &second, &second, &first, ""]]
-        {
+        for texts in [
+            ["", "", &first, "", ""],
+            ["", "", "", &first, ""],
+            ["", &second, &first, "", ""],
+            ["", &second, &second, &first, ""],
+        ] {
             assert_eq!(of(texts), at_first, "{texts:?}");
         }
         if contexts & I != 0 {
             let in_if = |texts: [&str; 5]| meaning(&file(texts), true);
-            assert_eq!(in_if(["", &second, &second, &second, &first]), in_if(["", &first, "", "", ""]), "{name}");
-            assert_eq!(in_if(["", "", "", &first, ""]), in_if(["", &first, "", "", ""]), "{name}");
+            assert_eq!(
+                in_if(["", &second, &second, &second, &first]),
+                in_if(["", &first, "", "", ""]),
+                "{name}"
+            );
+            assert_eq!(
+                in_if(["", "", "", &first, ""]),
+                in_if(["", &first, "", "", ""]),
+                "{name}"
+            );
         }
     }
 }
@@ -137,11 +350,21 @@ fn the_nearest_value_wins_and_every_value_means_something() {
 #[test]
 fn values_that_the_module_refuses_are_refused_in_every_context() {
     for (name, contexts, _, refused) in TABLE {
-        for (number, _) in [H, S, L, I].into_iter().enumerate().filter(|(_, context)| contexts & context != 0) {
+        for (number, _) in [H, S, L, I]
+            .into_iter()
+            .enumerate()
+            .filter(|(_, context)| contexts & context != 0)
+        {
             for value in *refused {
                 let text = with(number, &format!("{name} {value};"));
-                let mistakes = parse("conf", text.as_bytes()).map(|_| text.clone()).expect_err("a mistake").mistakes;
-                assert!(mistakes.iter().all(|mistake| mistake.line == 1), "{mistakes:?}");
+                let mistakes = parse("conf", text.as_bytes())
+                    .map(|_| text.clone())
+                    .expect_err("a mistake")
+                    .mistakes;
+                assert!(
+                    mistakes.iter().all(|mistake| mistake.line == 1),
+                    "{mistakes:?}"
+                );
             }
         }
     }
@@ -149,18 +372,42 @@ fn values_that_the_module_refuses_are_refused_in_every_context() {
 
 #[test]
 fn every_directive_has_a_key_in_toml_and_a_line_in_the_documentation() {
-    let page = |name: &str| std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).expect("the page");
+    let page = |name: &str| {
+        std::fs::read_to_string(
+            PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+                .join("docs")
+                .join(name),
+        )
+        .expect("the page")
+    };
     let documentation = page("configuration.md") + &page("nhpm-and-nchan-directives.md");
     let mut missing = Vec::new();
     for rule in directives::all() {
         if !documentation.contains(&format!("`{}`", rule.name)) {
             missing.push(rule.name);
         }
-        let short = rule.name.strip_prefix("push_stream_").or_else(|| rule.name.strip_prefix("pushctl_")).unwrap_or(rule.name);
+        let short = rule
+            .name
+            .strip_prefix("push_stream_")
+            .or_else(|| rule.name.strip_prefix("pushctl_"))
+            .unwrap_or(rule.name);
         if !matches!(rule.effect, Effect::Block) {
-            assert_eq!(from_toml::directive_name(short).as_deref(), Some(rule.name), "{short} means something else in TOML");
+            assert_eq!(
+                from_toml::directive_name(short).as_deref(),
+                Some(rule.name),
+                "{short} means something else in TOML"
+            );
         }
     }
-    assert!(missing.is_empty(), "docs/configuration.md and docs/nhpm-and-nchan-directives.md say nothing of {missing:?}");
-    assert_eq!(TABLE.len(), directives::all().filter(|rule| rule.name.starts_with("push_stream_")).count(), "the table is complete");
+    assert!(
+        missing.is_empty(),
+        "docs/configuration.md and docs/nhpm-and-nchan-directives.md say nothing of {missing:?}"
+    );
+    assert_eq!(
+        TABLE.len(),
+        directives::all()
+            .filter(|rule| rule.name.starts_with("push_stream_"))
+            .count(),
+        "the table is complete"
+    );
 }

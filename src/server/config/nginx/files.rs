@@ -1,7 +1,8 @@
 //! The files of a configuration: which one a line is in, and which files an `include` names.
 //!
-//! As in nginx, a relative path begins in the directory of the main file, a pattern may match nothing, and what it matches
-//! comes in alphabetical order. Bounded: [`MAX_DEPTH`] files within files, [`MAX_FILES`] inclusions, [`MAX_BYTES`] each.
+//! As in nginx, a relative path begins in the directory of the main file, a pattern may match
+//! nothing, and what it matches comes in alphabetical order. Bounded: [`MAX_DEPTH`] files within
+//! files, [`MAX_FILES`] inclusions, [`MAX_BYTES`] each.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -44,7 +45,12 @@ impl Files {
     pub(super) fn new(main: &str) -> Self {
         let path = Path::new(main);
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self { names: vec![main.to_owned()], base, open: vec![real(path)], is_full: false }
+        Self {
+            names: vec![main.to_owned()],
+            base,
+            open: vec![real(path)],
+            is_full: false,
+        }
     }
 
     /// The name of a file.
@@ -60,34 +66,57 @@ impl Files {
     /// The files that the argument of `include` names.
     pub(super) fn matching(&self, pattern: &[u8]) -> Result<Vec<PathBuf>, String> {
         let path = self.base.join(OsStr::from_bytes(pattern));
-        if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
+        if !pattern
+            .iter()
+            .any(|byte| matches!(byte, b'*' | b'?' | b'['))
+        {
             return Ok(vec![path]);
         }
         // `**` is no more than `*` in nginx.
-        let text = path.to_str().ok_or("the path of an \"include\" is not UTF-8")?.replace("**", "*");
-        let options = MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..MatchOptions::default() };
-        let found = glob_with(&text, options).map_err(|error| format!("invalid pattern \"{text}\" in \"include\": {error}"))?;
-        found.map(|path| path.map_err(|error| format!("cannot read the directories of \"include {text}\": {error}"))).collect()
+        let text = path
+            .to_str()
+            .ok_or("the path of an \"include\" is not UTF-8")?
+            .replace("**", "*");
+        let options = MatchOptions {
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+            ..MatchOptions::default()
+        };
+        let found = glob_with(&text, options)
+            .map_err(|error| format!("invalid pattern \"{text}\" in \"include\": {error}"))?;
+        found
+            .map(|path| {
+                path.map_err(|error| {
+                    format!("cannot read the directories of \"include {text}\": {error}")
+                })
+            })
+            .collect()
     }
 
-    /// Reads an included file; its number and text. [`Files::leave`] ends it. `None` = there are too many files, which was
-    /// reported before.
+    /// Reads an included file; its number and text. [`Files::leave`] ends it. `None` = there are
+    /// too many files, which was reported before.
     pub(super) fn enter(&mut self, path: &Path) -> Result<Option<(u16, Vec<u8>)>, String> {
         if self.is_full {
             return Ok(None);
         }
         let shown = path.display();
         if self.open.len() > MAX_DEPTH {
-            return Err(format!("cannot include \"{shown}\": there are more than {MAX_DEPTH} files within files"));
+            return Err(format!(
+                "cannot include \"{shown}\": there are more than {MAX_DEPTH} files within files"
+            ));
         }
         let identity = real(path);
         if self.open.contains(&identity) {
             return Err(format!("cannot include \"{shown}\": it includes itself"));
         }
-        let number = u16::try_from(self.names.len()).ok().filter(|number| usize::from(*number) <= MAX_FILES);
+        let number = u16::try_from(self.names.len())
+            .ok()
+            .filter(|number| usize::from(*number) <= MAX_FILES);
         let Some(number) = number else {
             self.is_full = true;
-            return Err(format!("cannot include \"{shown}\": there are more than {MAX_FILES} inclusions"));
+            return Err(format!(
+                "cannot include \"{shown}\": there are more than {MAX_FILES} inclusions"
+            ));
         };
         let text = read(path)?;
         self.names.push(shown.to_string());
@@ -120,13 +149,22 @@ pub(super) fn read_any(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |call: &str, error: &std::io::Error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
-        format!("{call}() \"{}\" failed ({}: {text})", path.display(), error.raw_os_error().unwrap_or_default())
+        format!(
+            "{call}() \"{}\" failed ({}: {text})",
+            path.display(),
+            error.raw_os_error().unwrap_or_default()
+        )
     };
     let file = std::fs::File::open(path).map_err(|error| failed("open", &error))?;
     let mut text = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| failed("read", &error))?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| failed("read", &error))?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(format!("\"{}\" is larger than {MAX_BYTES} bytes", path.display()));
+        return Err(format!(
+            "\"{}\" is larger than {MAX_BYTES} bytes",
+            path.display()
+        ));
     }
     Ok(text)
 }

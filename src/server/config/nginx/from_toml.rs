@@ -1,10 +1,13 @@
 //! A configuration in TOML: the same directives in another notation.
 //!
-//! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block: `[[server]]`, `[[server.location]]` with
-//! its pattern in `match`, `[server.location.limit_except]` with `methods`, `[types]`, `[[map]]`, `[[upstream]]` with its `name` and its directives in `rules`. What stands at the top is in `http`, or in the main block if it belongs
-//! there. A value is the argument, `true` and `false` are `on` and `off`; an array repeats a directive, or holds its
-//! arguments if it cannot be repeated; arrays in an array are the arguments of each repetition. Directives whose order
-//! counts stand in `rules`: `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
+//! Keys are the names of directives, without `push_stream_` or `pushctl_`. A table is a block:
+//! `[[server]]`, `[[server.location]]` with its pattern in `match`,
+//! `[server.location.limit_except]` with `methods`, `[types]`, `[[map]]`, `[[upstream]]` with its
+//! `name` and its directives in `rules`. What stands at the top is in `http`, or in the main block
+//! if it belongs there. A value is the argument, `true` and `false` are `on` and `off`; an array
+//! repeats a directive, or holds its arguments if it cannot be repeated; arrays in an array are the
+//! arguments of each repetition. Directives whose order counts stand in `rules`:
+//! `rules = [["allow", "10.0.0.0/8"], { if = ["$arg_x", "=", "1"], return = 403 }]`.
 
 use std::ops::Range;
 
@@ -15,31 +18,63 @@ use super::directives::{self, Effect, HTTP, MAIN};
 use super::files::Place;
 use super::parser::{Block, Directive, SyntaxError};
 
-/// Reads a file in TOML: the tree that an nginx.conf would be, unless it is not TOML, and all that is wrong with the notation.
+/// Reads a file in TOML: the tree that an nginx.conf would be, unless it is not TOML, and all that
+/// is wrong with the notation.
 pub(super) fn parse(text: &str) -> (Option<Block>, Vec<SyntaxError>) {
-    let mut reader = Reader { text, mistakes: Vec::new() };
+    let mut reader = Reader {
+        text,
+        mistakes: Vec::new(),
+    };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = reader.place(error.span().unwrap_or_default());
-        reader.mistakes.push(SyntaxError { place, text: error.message().replace('\n', ", "), hint: None });
+        reader.mistakes.push(SyntaxError {
+            place,
+            text: error.message().replace('\n', ", "),
+            hint: None,
+        });
     }
     let is_toml = reader.mistakes.is_empty();
     let all = reader.table(table.get_ref());
     if !is_toml {
         return (None, reader.mistakes);
     }
-    let is_main = |directive: &Directive| directives::rule(&directive.name).is_some_and(|rule| rule.contexts & (MAIN | HTTP) == MAIN);
+    let is_main = |directive: &Directive| {
+        directives::rule(&directive.name).is_some_and(|rule| rule.contexts & (MAIN | HTTP) == MAIN)
+    };
     let (mut main, http): (Vec<_>, Vec<_>) = all.into_iter().partition(is_main);
     let end = reader.place(text.len()..text.len());
-    let http = Block { directives: http, end, lua: None };
-    main.push(Directive { name: "http".to_owned(), arguments: Vec::new(), place: end, block: Some(http) });
-    (Some(Block { directives: main, end, lua: None }), reader.mistakes)
+    let http = Block {
+        directives: http,
+        end,
+        lua: None,
+    };
+    main.push(Directive {
+        name: "http".to_owned(),
+        arguments: Vec::new(),
+        place: end,
+        block: Some(http),
+    });
+    (
+        Some(Block {
+            directives: main,
+            end,
+            lua: None,
+        }),
+        reader.mistakes,
+    )
 }
 
 /// The name of the directive that a key stands for.
 pub(super) fn directive_name(key: &str) -> Option<String> {
-    let candidates = [key.to_owned(), format!("push_stream_{key}"), format!("pushctl_{key}")];
-    candidates.into_iter().find(|name| directives::rule_with_hooks(name).is_some())
+    let candidates = [
+        key.to_owned(),
+        format!("push_stream_{key}"),
+        format!("pushctl_{key}"),
+    ];
+    candidates
+        .into_iter()
+        .find(|name| directives::rule_with_hooks(name).is_some())
 }
 
 struct Reader<'a> {
@@ -53,12 +88,19 @@ type Arguments = Vec<Vec<u8>>;
 impl Reader<'_> {
     fn place(&self, span: Range<usize>) -> Place {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        Place { file: 0, line: memchr::memchr_iter(b'\n', before).count() + 1 }
+        Place {
+            file: 0,
+            line: memchr::memchr_iter(b'\n', before).count() + 1,
+        }
     }
 
     fn mistake(&mut self, span: Range<usize>, text: impl Into<String>) {
         let place = self.place(span);
-        self.mistakes.push(SyntaxError { place, text: text.into(), hint: None });
+        self.mistakes.push(SyntaxError {
+            place,
+            text: text.into(),
+            hint: None,
+        });
     }
 
     /// The directives of a table, in the order of the file.
@@ -68,22 +110,39 @@ impl Reader<'_> {
 
     /// The same without a key that was read with the table.
     fn table_without(&mut self, table: &DeTable<'_>, known: &str) -> Vec<Directive> {
-        let mut entries: Vec<_> = table.iter().filter(|(key, _)| key.get_ref() != known).collect();
+        let mut entries: Vec<_> = table
+            .iter()
+            .filter(|(key, _)| key.get_ref() != known)
+            .collect();
         entries.sort_by_key(|(key, _)| key.span().start);
-        entries.into_iter().flat_map(|(key, value)| self.entry(key.get_ref(), key.span(), value)).collect()
+        entries
+            .into_iter()
+            .flat_map(|(key, value)| self.entry(key.get_ref(), key.span(), value))
+            .collect()
     }
 
-    fn entry(&mut self, key: &str, span: Range<usize>, value: &Spanned<DeValue<'_>>) -> Vec<Directive> {
+    fn entry(
+        &mut self,
+        key: &str,
+        span: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Vec<Directive> {
         match (key, value.get_ref()) {
             // Read with the table that they belong to.
             ("match" | "if", _) => Vec::new(),
-            ("rules", DeValue::Array(rules)) => rules.iter().flat_map(|rule| self.rule(rule)).collect(),
-            ("server" | "location" | "map" | "upstream" | "types" | "limit_except", DeValue::Table(table)) => {
+            ("rules", DeValue::Array(rules)) => {
+                rules.iter().flat_map(|rule| self.rule(rule)).collect()
+            }
+            (
+                "server" | "location" | "map" | "upstream" | "types" | "limit_except",
+                DeValue::Table(table),
+            ) => {
                 vec![self.block(key, span, table)]
             }
-            ("server" | "location" | "map" | "upstream", DeValue::Array(tables)) => {
-                tables.iter().flat_map(|element| self.element(key, element)).collect()
-            }
+            ("server" | "location" | "map" | "upstream", DeValue::Array(tables)) => tables
+                .iter()
+                .flat_map(|element| self.element(key, element))
+                .collect(),
             _ => self.simple(key, span, value),
         }
     }
@@ -99,11 +158,25 @@ impl Reader<'_> {
     fn block(&mut self, name: &str, span: Range<usize>, table: &DeTable<'_>) -> Directive {
         let (arguments, directives) = match name {
             "types" => (Vec::new(), self.types(table)),
-            "map" => (["source", "variable"].map(|key| self.wanted(name, key, table, &span)).to_vec(), self.map(table)),
-            "upstream" => (vec![self.wanted(name, "name", table, &span)], self.upstream(table)),
-            "location" => (pattern(&self.wanted(name, "match", table, &span)), self.table(table)),
+            "map" => (
+                ["source", "variable"]
+                    .map(|key| self.wanted(name, key, table, &span))
+                    .to_vec(),
+                self.map(table),
+            ),
+            "upstream" => (
+                vec![self.wanted(name, "name", table, &span)],
+                self.upstream(table),
+            ),
+            "location" => (
+                pattern(&self.wanted(name, "match", table, &span)),
+                self.table(table),
+            ),
             "limit_except" => {
-                let methods = table.get("methods").map(|methods| self.arguments(methods)).unwrap_or_default();
+                let methods = table
+                    .get("methods")
+                    .map(|methods| self.arguments(methods))
+                    .unwrap_or_default();
                 if methods.is_empty() {
                     self.mistake(span.clone(), "\"limit_except\" needs the key \"methods\"");
                 }
@@ -112,11 +185,26 @@ impl Reader<'_> {
             _ => (Vec::new(), self.table(table)),
         };
         let place = self.place(span);
-        Directive { name: name.to_owned(), arguments, place, block: Some(Block { directives, end: place, lua: None }) }
+        Directive {
+            name: name.to_owned(),
+            arguments,
+            place,
+            block: Some(Block {
+                directives,
+                end: place,
+                lua: None,
+            }),
+        }
     }
 
     /// The text of a key that a table must have.
-    fn wanted(&mut self, block: &str, key: &str, table: &DeTable<'_>, span: &Range<usize>) -> Vec<u8> {
+    fn wanted(
+        &mut self,
+        block: &str,
+        key: &str,
+        table: &DeTable<'_>,
+        span: &Range<usize>,
+    ) -> Vec<u8> {
         match table.get(key).map(Spanned::get_ref) {
             Some(DeValue::String(text)) => return text.as_bytes().to_vec(),
             Some(_) => self.mistake(span.clone(), format!("\"{key}\" of \"{block}\" is a text")),
@@ -125,7 +213,12 @@ impl Reader<'_> {
         Vec::new()
     }
 
-    fn simple(&mut self, key: &str, span: Range<usize>, value: &Spanned<DeValue<'_>>) -> Vec<Directive> {
+    fn simple(
+        &mut self,
+        key: &str,
+        span: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Vec<Directive> {
         let Some(name) = directive_name(key) else {
             self.mistake(
                 span,
@@ -135,7 +228,9 @@ impl Reader<'_> {
         };
         let place = self.place(span);
         let rule = directives::rule_with_hooks(&name);
-        let (most, least) = rule.map_or((1, 0), |rule| (*rule.arguments.end(), *rule.arguments.start()));
+        let (most, least) = rule.map_or((1, 0), |rule| {
+            (*rule.arguments.end(), *rule.arguments.start())
+        });
         let once = rule.is_some_and(|rule| matches!(rule.effect, Effect::Once(_)));
         let all: Vec<Arguments> = match value.get_ref() {
             // A directive that stands alone is there or not.
@@ -147,13 +242,23 @@ impl Reader<'_> {
             DeValue::Array(values) => values.iter().map(|value| self.arguments(value)).collect(),
             _ => vec![self.arguments(value)],
         };
-        all.into_iter().map(|arguments| Directive { name: name.clone(), arguments, place, block: None }).collect()
+        all.into_iter()
+            .map(|arguments| Directive {
+                name: name.clone(),
+                arguments,
+                place,
+                block: None,
+            })
+            .collect()
     }
 
     /// A text, number or flag, or an array of them.
     fn arguments(&mut self, value: &Spanned<DeValue<'_>>) -> Arguments {
         match value.get_ref() {
-            DeValue::Array(values) => values.iter().flat_map(|value| self.argument(value)).collect(),
+            DeValue::Array(values) => values
+                .iter()
+                .flat_map(|value| self.argument(value))
+                .collect(),
             _ => self.argument(value).into_iter().collect(),
         }
     }
@@ -182,20 +287,40 @@ impl Reader<'_> {
                     return None;
                 };
                 let arguments = [vec![b"(".to_vec()], words, vec![b")".to_vec()]].concat();
-                let block = Some(Block { directives: self.table(table), end: place, lua: None });
-                Some(Directive { name: "if".to_owned(), arguments, place, block })
+                let block = Some(Block {
+                    directives: self.table(table),
+                    end: place,
+                    lua: None,
+                });
+                Some(Directive {
+                    name: "if".to_owned(),
+                    arguments,
+                    place,
+                    block,
+                })
             }
             DeValue::Array(_) => {
                 let mut words = self.arguments(rule).into_iter();
                 let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
                 let Some(name) = directive_name(&name) else {
-                    self.mistake(rule.span(), format!("unknown directive \"{name}\" in \"rules\""));
+                    self.mistake(
+                        rule.span(),
+                        format!("unknown directive \"{name}\" in \"rules\""),
+                    );
                     return None;
                 };
-                Some(Directive { name, arguments: words.collect(), place: self.place(rule.span()), block: None })
+                Some(Directive {
+                    name,
+                    arguments: words.collect(),
+                    place: self.place(rule.span()),
+                    block: None,
+                })
             }
             _ => {
-                self.mistake(rule.span(), "\"rules\" holds arrays, and tables with \"if\"");
+                self.mistake(
+                    rule.span(),
+                    "\"rules\" holds arrays, and tables with \"if\"",
+                );
                 None
             }
         }
@@ -204,7 +329,12 @@ impl Reader<'_> {
     fn types(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
         let line = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>), reader: &mut Self| {
             let key: &toml::de::DeString<'_> = key.get_ref();
-            Directive { name: key.to_string(), arguments: reader.arguments(value), place: reader.place(value.span()), block: None }
+            Directive {
+                name: key.to_string(),
+                arguments: reader.arguments(value),
+                place: reader.place(value.span()),
+                block: None,
+            }
         };
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -220,11 +350,20 @@ impl Reader<'_> {
                 ("rules", DeValue::Array(rules)) => {
                     for rule in rules {
                         let mut words = self.arguments(rule).into_iter();
-                        let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
-                        directives.push(Directive { name, arguments: words.collect(), place: self.place(rule.span()), block: None });
+                        let name =
+                            String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+                        directives.push(Directive {
+                            name,
+                            arguments: words.collect(),
+                            place: self.place(rule.span()),
+                            block: None,
+                        });
                     }
                 }
-                (key, _) => self.mistake(value.span(), format!("unknown key \"{key}\" of \"upstream\": it has name and rules")),
+                (key, _) => self.mistake(
+                    value.span(),
+                    format!("unknown key \"{key}\" of \"upstream\": it has name and rules"),
+                ),
             }
         }
         directives
@@ -234,7 +373,12 @@ impl Reader<'_> {
         let mut lines = Vec::new();
         for (key, value) in table {
             let place = self.place(key.span());
-            let line = |name: &str, arguments| Directive { name: name.to_owned(), arguments, place, block: None };
+            let line = |name: &str, arguments| Directive {
+                name: name.to_owned(),
+                arguments,
+                place,
+                block: None,
+            };
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("source" | "variable", _) | ("hostnames", DeValue::Boolean(false)) => {}
                 ("hostnames", DeValue::Boolean(true)) => lines.push(line("hostnames", Vec::new())),
@@ -242,12 +386,20 @@ impl Reader<'_> {
                 ("values", DeValue::Array(pairs)) => {
                     for pair in pairs {
                         let mut words = self.arguments(pair).into_iter();
-                        let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
-                        lines.push(Directive { name, arguments: words.collect(), place: self.place(pair.span()), block: None });
+                        let name =
+                            String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+                        lines.push(Directive {
+                            name,
+                            arguments: words.collect(),
+                            place: self.place(pair.span()),
+                            block: None,
+                        });
                     }
                 }
                 (key, _) => {
-                    let text = format!("unknown key \"{key}\" of \"map\": it has source, variable, default, hostnames and values");
+                    let text = format!(
+                        "unknown key \"{key}\" of \"map\": it has source, variable, default, hostnames and values"
+                    );
                     self.mistake(value.span(), text);
                 }
             }
@@ -259,7 +411,9 @@ impl Reader<'_> {
 /// The arguments of `location`: modifier and text, or one text.
 pub(super) fn pattern(text: &[u8]) -> Arguments {
     match memchr::memchr(b' ', text) {
-        Some(at) if matches!(&text[..at], b"=" | b"^~" | b"~" | b"~*") => vec![text[..at].to_vec(), text[at + 1..].to_vec()],
+        Some(at) if matches!(&text[..at], b"=" | b"^~" | b"~" | b"~*") => {
+            vec![text[..at].to_vec(), text[at + 1..].to_vec()]
+        }
         _ => vec![text.to_vec()],
     }
 }

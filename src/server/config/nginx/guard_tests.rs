@@ -8,65 +8,185 @@ const PUSH: &str = "push_stream_publisher; push_stream_channels_path a;";
 
 /// A file whose server has `content` from line 4 on.
 fn in_server(content: &str) -> String {
-    format!("events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nserver {{ listen 9103;\n{content} }} }}")
+    format!(
+        "events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nserver {{ listen 9103;\n{content} }} }}"
+    )
 }
 
 fn mistakes(text: &str) -> Vec<String> {
-    let Err(mistakes) = parse("conf", text.as_bytes()) else { return Vec::new() };
+    let Err(mistakes) = parse("conf", text.as_bytes()) else {
+        return Vec::new();
+    };
     mistakes.mistakes.iter().map(ToString::to_string).collect()
 }
 
 fn with_front(text: &str, names: &[&str]) -> Result<Loaded, Mistakes> {
     let front_enforces = FrontEnforces(names.iter().map(|name| (*name).to_owned()).collect());
-    parse_with("conf", text.as_bytes(), &ImportOptions { front_enforces, knows_front: true })
+    parse_with(
+        "conf",
+        text.as_bytes(),
+        &ImportOptions {
+            front_enforces,
+            knows_front: true,
+        },
+    )
 }
 
 fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
     let server = &config.listeners[0].servers[0];
-    server.locate(path.as_bytes()).map_or_else(|| server.settings.clone(), |(location, _)| location.settings.clone())
+    server.locate(path.as_bytes()).map_or_else(
+        || server.settings.clone(),
+        |(location, _)| location.settings.clone(),
+    )
 }
 
 #[test]
 fn a_push_location_is_refused_for_every_directive_that_may_restrict_access() {
     for (content, line, name) in [
-        (format!("location /a {{ {PUSH}\nauth_ldap x; }}"), 5, "auth_ldap"),
-        (format!("location /a {{ {PUSH}\nsome_new_thing x; }}"), 5, "some_new_thing"),
+        (
+            format!("location /a {{ {PUSH}\nauth_ldap x; }}"),
+            5,
+            "auth_ldap",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nsome_new_thing x; }}"),
+            5,
+            "some_new_thing",
+        ),
         (format!("location /a {{ {PUSH}\ndenny all; }}"), 5, "denny"),
-        (format!("location /a {{ {PUSH}\nssl_verify_clinet on; }}"), 5, "ssl_verify_clinet"),
-        (format!("location /a {{ {PUSH}\naccess_by_lua_file a.lua; }}"), 5, "access_by_lua_file"),
-        (format!("location /a {{ {PUSH}\nset_by_lua_file $x a.lua; }}"), 5, "set_by_lua_file"),
-        (format!("location /a {{ {PUSH}\njs_body_filter a.b; }}"), 5, "js_body_filter"),
-        (format!("location /a {{ {PUSH}\nmodsecurity on; }}"), 5, "modsecurity"),
-        (format!("location /a {{ {PUSH}\nlimit_req zone=a; }}"), 5, "limit_req"),
-        (format!("location /a {{ {PUSH}\nlimit_conn a 1; }}"), 5, "limit_conn"),
-        (format!("location /a {{ {PUSH}\nproxy_pass http://b; }}"), 5, "proxy_pass"),
-        (format!("location /a {{ {PUSH}\nfastcgi_pass b; }}"), 5, "fastcgi_pass"),
-        (format!("location /a {{ {PUSH}\ntry_files $uri =404; }}"), 5, "try_files"),
+        (
+            format!("location /a {{ {PUSH}\nssl_verify_clinet on; }}"),
+            5,
+            "ssl_verify_clinet",
+        ),
+        (
+            format!("location /a {{ {PUSH}\naccess_by_lua_file a.lua; }}"),
+            5,
+            "access_by_lua_file",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nset_by_lua_file $x a.lua; }}"),
+            5,
+            "set_by_lua_file",
+        ),
+        (
+            format!("location /a {{ {PUSH}\njs_body_filter a.b; }}"),
+            5,
+            "js_body_filter",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nmodsecurity on; }}"),
+            5,
+            "modsecurity",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nlimit_req zone=a; }}"),
+            5,
+            "limit_req",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nlimit_conn a 1; }}"),
+            5,
+            "limit_conn",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nproxy_pass http://b; }}"),
+            5,
+            "proxy_pass",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nfastcgi_pass b; }}"),
+            5,
+            "fastcgi_pass",
+        ),
+        (
+            format!("location /a {{ {PUSH}\ntry_files $uri =404; }}"),
+            5,
+            "try_files",
+        ),
         (format!("location /a {{ {PUSH}\necho off; }}"), 5, "echo"),
-        (format!("location /a {{ {PUSH}\nmore_set_input_headers 'X-User: a'; }}"), 5, "more_set_input_headers"),
-        (format!("ssl_verify_client on;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
-        (format!("ssl_verify_client 0;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
-        (format!("ssl_verify_client optional;\nlocation /a {{ {PUSH} }}"), 4, "ssl_verify_client"),
-        (format!("location / {{ auth_digest x;\nlocation /a {{ {PUSH} }} }}"), 4, "auth_digest"),
-        (format!("if ($arg_k) {{\nunknown_thing x; }}\nlocation /a {{ {PUSH} }}"), 5, "unknown_thing"),
-        (format!("location /a {{ {PUSH} if ($arg_k) {{\nproxy_pass http://b; }} }}"), 5, "proxy_pass"),
-        (format!("location /a {{ {PUSH} limit_except GET {{\nauth_jwt x; }} }}"), 5, "auth_jwt"),
-        (format!("location /a {{ {PUSH} }}\nfoo {{ bar; }}"), 5, "foo"),
-        (format!("location /a {{ {PUSH}\nlua_access x; }}"), 5, "lua_access"),
-        (format!("location /a {{ {PUSH}\ndatadog_appsec_enabled on; }}"), 5, "datadog_appsec_enabled"),
-        (format!("location / {{\nmore_clear_input_headers X-User;\nlocation /a {{ {PUSH} }} }}"), 5, "more_clear_input_headers"),
+        (
+            format!("location /a {{ {PUSH}\nmore_set_input_headers 'X-User: a'; }}"),
+            5,
+            "more_set_input_headers",
+        ),
+        (
+            format!("ssl_verify_client on;\nlocation /a {{ {PUSH} }}"),
+            4,
+            "ssl_verify_client",
+        ),
+        (
+            format!("ssl_verify_client 0;\nlocation /a {{ {PUSH} }}"),
+            4,
+            "ssl_verify_client",
+        ),
+        (
+            format!("ssl_verify_client optional;\nlocation /a {{ {PUSH} }}"),
+            4,
+            "ssl_verify_client",
+        ),
+        (
+            format!("location / {{ auth_digest x;\nlocation /a {{ {PUSH} }} }}"),
+            4,
+            "auth_digest",
+        ),
+        (
+            format!("if ($arg_k) {{\nunknown_thing x; }}\nlocation /a {{ {PUSH} }}"),
+            5,
+            "unknown_thing",
+        ),
+        (
+            format!("location /a {{ {PUSH} if ($arg_k) {{\nproxy_pass http://b; }} }}"),
+            5,
+            "proxy_pass",
+        ),
+        (
+            format!("location /a {{ {PUSH} limit_except GET {{\nauth_jwt x; }} }}"),
+            5,
+            "auth_jwt",
+        ),
+        (
+            format!("location /a {{ {PUSH} }}\nfoo {{ bar; }}"),
+            5,
+            "foo",
+        ),
+        (
+            format!("location /a {{ {PUSH}\nlua_access x; }}"),
+            5,
+            "lua_access",
+        ),
+        (
+            format!("location /a {{ {PUSH}\ndatadog_appsec_enabled on; }}"),
+            5,
+            "datadog_appsec_enabled",
+        ),
+        (
+            format!("location / {{\nmore_clear_input_headers X-User;\nlocation /a {{ {PUSH} }} }}"),
+            5,
+            "more_clear_input_headers",
+        ),
     ] {
         let found = mistakes(&in_server(&content));
         let begin = format!("conf:{line}: directive \"{name}\" ");
         let end = format!("and start with --front-enforces {name}");
-        assert!(found.len() == 1 && found[0].starts_with(&begin) && found[0].contains(&end), "{content}: {found:?}");
+        assert!(
+            found.len() == 1 && found[0].starts_with(&begin) && found[0].contains(&end),
+            "{content}: {found:?}"
+        );
     }
     let proxied = "events {} http { push_stream_shared_memory_size 10m; server { listen 9103 proxy_protocol; }\n server { listen 9103;
         location /a { push_stream_publisher; push_stream_channels_path a; } } }";
-    assert!(mistakes(proxied)[0].contains("\"proxy_protocol\""), "{:?}", mistakes(proxied));
-    let nchan =
-        "events {} http { server { listen 9103;\nlocation /a { nchan_pubsub; nchan_channel_id a;\nproxy_pass http://127.0.0.1:1; } } }";
-    assert!(mistakes(nchan)[0].starts_with("conf:3: directive \"proxy_pass\" answers requests"), "{:?}", mistakes(nchan));
+    assert!(
+        mistakes(proxied)[0].contains("\"proxy_protocol\""),
+        "{:?}",
+        mistakes(proxied)
+    );
+    let nchan = "events {} http { server { listen 9103;\nlocation /a { nchan_pubsub; nchan_channel_id a;\nproxy_pass http://127.0.0.1:1; } } }";
+    assert!(
+        mistakes(nchan)[0].starts_with("conf:3: directive \"proxy_pass\" answers requests"),
+        "{:?}",
+        mistakes(nchan)
+    );
 }
 
 #[test]
@@ -74,8 +194,14 @@ fn a_rule_with_a_variable_that_is_defined_in_several_ways_refuses_a_push_locatio
     let rule = format!("location /a {{ if ($d) {{ return 403; }} {PUSH} }}");
     for (http, server) in [
         ("geo $d { default 1; }", "location /o { set $d 0; }"),
-        ("geo $remote_addr $D { default 1; }", "location ~ (?<d>x) { }"),
-        ("split_clients $uri $d { * 1; }", "location /o { auth_request /a; auth_request_set $d 0; }"),
+        (
+            "geo $remote_addr $D { default 1; }",
+            "location ~ (?<d>x) { }",
+        ),
+        (
+            "split_clients $uri $d { * 1; }",
+            "location /o { auth_request /a; auth_request_set $d 0; }",
+        ),
         ("js_set $d main.d;", "set $d 0;"),
         ("perl_set $d 'sub { 1 }';", "if ($arg_k) { set $d 0; }"),
         ("keyval $arg_k $d zone=a;", "set $d 0;"),
@@ -84,44 +210,92 @@ fn a_rule_with_a_variable_that_is_defined_in_several_ways_refuses_a_push_locatio
         ("map $arg_k $d { default 0; }", "location ~ (?<d>x) { }"),
         ("geo $d { default 1; } map $arg_k $d { default 0; }", ""),
     ] {
-        let text = in_server(&format!("{server}\n{rule}")).replace("server {", &format!("{http} server {{"));
+        let text = in_server(&format!("{server}\n{rule}"))
+            .replace("server {", &format!("{http} server {{"));
         let found = mistakes(&text);
-        assert!(found.len() == 1 && found[0].starts_with("conf:5: variable \"$d\" "), "{text}\n{found:?}");
+        assert!(
+            found.len() == 1 && found[0].starts_with("conf:5: variable \"$d\" "),
+            "{text}\n{found:?}"
+        );
     }
     for name in ["arg_k", "http_k", "cookie_k"] {
-        let found = mistakes(&in_server(&format!("set ${name} x;\nlocation /a {{ if (${name} = x) {{ return 403; }} {PUSH} }}")));
-        assert!(found.len() == 1 && found[0].starts_with(&format!("conf:5: variable \"${name}\" ")), "{found:?}");
+        let found = mistakes(&in_server(&format!(
+            "set ${name} x;\nlocation /a {{ if (${name} = x) {{ return 403; }} {PUSH} }}"
+        )));
+        assert!(
+            found.len() == 1 && found[0].starts_with(&format!("conf:5: variable \"${name}\" ")),
+            "{found:?}"
+        );
     }
-    let in_if = in_server(&format!("location /a {{ if ($arg_k) {{ set $e $d; }}\nif ($e) {{ return 403; }} {PUSH} }}"))
-        .replace("server {", "map $ssl_client_verify $d { default 1; } server {");
-    assert!(mistakes(&in_if)[0].starts_with("conf:4: variable \"$d\" "), "{:?}", mistakes(&in_if));
+    let in_if = in_server(&format!(
+        "location /a {{ if ($arg_k) {{ set $e $d; }}\nif ($e) {{ return 403; }} {PUSH} }}"
+    ))
+    .replace(
+        "server {",
+        "map $ssl_client_verify $d { default 1; } server {",
+    );
+    assert!(
+        mistakes(&in_if)[0].starts_with("conf:4: variable \"$d\" "),
+        "{:?}",
+        mistakes(&in_if)
+    );
     let clear = in_server(&format!("set $d 0; location ~ (?<d>x) {{ }} {rule}"));
-    assert_eq!(mistakes(&clear), [""; 0], "nothing but set and captures, which are empty where they are not reached");
-    let stream = clear.replace("events {}", "events {} stream { map $remote_addr $d { default 1; } }");
+    assert_eq!(
+        mistakes(&clear),
+        [""; 0],
+        "nothing but set and captures, which are empty where they are not reached"
+    );
+    let stream = clear.replace(
+        "events {}",
+        "events {} stream { map $remote_addr $d { default 1; } }",
+    );
     assert_eq!(mistakes(&stream), [""; 0], "variables of another protocol");
 }
 
 #[test]
 fn toml_does_not_lose_one_of_two_definitions_of_a_variable() {
     let text = |geo: &str| {
-        in_server(&format!("set $d 0;\nlocation /a {{ if ($d) {{ return 403; }} {PUSH} }}"))
-            .replace("server {", &format!("{geo} server {{"))
+        in_server(&format!(
+            "set $d 0;\nlocation /a {{ if ($d) {{ return 403; }} {PUSH} }}"
+        ))
+        .replace("server {", &format!("{geo} server {{"))
     };
-    let error = to_toml("conf", text("geo $d { default 1; }").as_bytes()).expect_err("TOML has no geo").to_string();
-    assert!(error.contains("conf:3: ") && error.contains("\"$d\""), "{error}");
+    let error = to_toml("conf", text("geo $d { default 1; }").as_bytes())
+        .expect_err("TOML has no geo")
+        .to_string();
+    assert!(
+        error.contains("conf:3: ") && error.contains("\"$d\""),
+        "{error}"
+    );
     let toml = to_toml("conf", text("map $arg_k $d { default 1; }").as_bytes()).expect("TOML");
-    assert!(parse("conf.toml", toml.as_bytes()).expect_err("as the file").to_string().contains("\"$d\""));
+    assert!(
+        parse("conf.toml", toml.as_bytes())
+            .expect_err("as the file")
+            .to_string()
+            .contains("\"$d\"")
+    );
     assert!(to_toml("conf", text("geo $other { default 1; }").as_bytes()).is_ok());
 }
 
 #[test]
 fn captures_have_no_names_of_variables_of_nginx() {
     for name in ["uri", "Request_Method", "remote_addr", "secure_link"] {
-        let found = mistakes(&in_server(&format!("location ~ ^/(?<{name}>.*)$ {{ {PUSH} }}")));
+        let found = mistakes(&in_server(&format!(
+            "location ~ ^/(?<{name}>.*)$ {{ {PUSH} }}"
+        )));
         let is_known = super::super::variables::availability(&name.to_ascii_lowercase()).is_some();
-        assert_eq!(found.contains(&format!("conf:4: the duplicate \"{name}\" variable")), is_known, "{found:?}");
+        assert_eq!(
+            found.contains(&format!("conf:4: the duplicate \"{name}\" variable")),
+            is_known,
+            "{found:?}"
+        );
     }
-    assert_eq!(mistakes(&in_server(&format!("location ~ ^/(?<args>.*)$ {{ {PUSH} }}"))), [""; 0]);
+    assert_eq!(
+        mistakes(&in_server(&format!(
+            "location ~ ^/(?<args>.*)$ {{ {PUSH} }}"
+        ))),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -131,20 +305,33 @@ fn one_directive_of_http_is_one_mistake_with_one_of_its_locations() {
         location /a {{ {PUSH} }}\nlocation /b {{ {PUSH} }} }} }}"
     );
     let found = mistakes(&text);
-    assert!(found.len() == 1 && found[0].starts_with("conf:3: ") && found[0].ends_with("(in the location of line 5)"), "{found:?}");
+    assert!(
+        found.len() == 1
+            && found[0].starts_with("conf:3: ")
+            && found[0].ends_with("(in the location of line 5)"),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn directives_that_do_not_concern_a_push_location_do_not_refuse_it() {
     for content in [
-        format!("location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; limit_rate 1k; add_trailer X y; }}"),
-        format!("location /a {{ {PUSH} auth_request off; auth_delay 0; modsecurity off; limit_req_status 429; proxy_buffering off; }}"),
+        format!(
+            "location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; limit_rate 1k; add_trailer X y; }}"
+        ),
+        format!(
+            "location /a {{ {PUSH} auth_request off; auth_delay 0; modsecurity off; limit_req_status 429; proxy_buffering off; }}"
+        ),
         format!("auth_pam x; location /a {{ {PUSH} auth_pam off; }}"),
-        format!("ssl_verify_client off; ssl_certificate a; ssl_protocols TLSv1.3; location /a {{ {PUSH} }}"),
+        format!(
+            "ssl_verify_client off; ssl_certificate a; ssl_protocols TLSv1.3; location /a {{ {PUSH} }}"
+        ),
         format!("try_files $uri =404; location /a {{ {PUSH} }}"),
         format!("location / {{ proxy_pass http://b; location /a {{ {PUSH} }} }}"),
         format!("location / {{ auth_ldap x; }} location /a {{ {PUSH} }}"),
-        format!("location /a {{ {PUSH} brotli on; zstd on; log_by_lua_file a; mirror /m; vhost_traffic_status_zone; }}"),
+        format!(
+            "location /a {{ {PUSH} brotli on; zstd on; log_by_lua_file a; mirror /m; vhost_traffic_status_zone; }}"
+        ),
     ] {
         assert_eq!(mistakes(&in_server(&content)), [""; 0], "{content}");
     }
@@ -161,26 +348,52 @@ fn the_front_opens_a_location_to_its_own_requests_only() {
         "auth_ldap x;\nlocation /a {{ {PUSH} limit_req zone=a; }}\nlocation /b {{ {PUSH} }}\nlocation /i {{ {PUSH} internal; }}\n\
          location /r {{ return 200 a; }}"
     ));
-    let refused = with_front(&text, &["auth_ldap"]).expect_err("limit_req is left").mistakes;
-    assert!(refused.len() == 1 && refused[0].text.contains("\"limit_req\""), "{refused:?}");
+    let refused = with_front(&text, &["auth_ldap"])
+        .expect_err("limit_req is left")
+        .mistakes;
+    assert!(
+        refused.len() == 1 && refused[0].text.contains("\"limit_req\""),
+        "{refused:?}"
+    );
     for names in [&["auth_ldap", "limit_req"][..], &["all"]] {
         let loaded = with_front(&text, names).expect("it is served");
         let gates = ["/a", "/b", "/r"].map(|path| settings(&loaded.config, path).web.content_gate);
         assert_eq!(gates, [Gate::Front; 3]);
-        assert_eq!(settings(&loaded.config, "/i").web.internal_from_front, names == ["all"]);
-        assert!(["auth_ldap", "limit_req"].iter().all(|name| loaded.left_to_front.iter().any(|left| left == name)));
-        assert!(loaded.notices.iter().any(|notice| notice.line == 5 && notice.text.contains("\"limit_req\" is left to the front")));
+        assert_eq!(
+            settings(&loaded.config, "/i").web.internal_from_front,
+            names == ["all"]
+        );
+        assert!(
+            ["auth_ldap", "limit_req"]
+                .iter()
+                .all(|name| loaded.left_to_front.iter().any(|left| left == name))
+        );
+        assert!(
+            loaded.notices.iter().any(|notice| notice.line == 5
+                && notice.text.contains("\"limit_req\" is left to the front"))
+        );
     }
-    let own = text.replace("auth_ldap x;", "auth_ldap x; pushctl_front_enforces auth_ldap limit_req;");
+    let own = text.replace(
+        "auth_ldap x;",
+        "auth_ldap x; pushctl_front_enforces auth_ldap limit_req;",
+    );
     let loaded = parse("conf", own.as_bytes()).expect("it is served");
     assert_eq!(settings(&loaded.config, "/a").web.content_gate, Gate::Front);
-    assert!(loaded.notices.iter().any(|notice| notice.text.starts_with("no request can enter")), "{:?}", loaded.notices);
+    assert!(
+        loaded
+            .notices
+            .iter()
+            .any(|notice| notice.text.starts_with("no request can enter")),
+        "{:?}",
+        loaded.notices
+    );
 }
 
 #[test]
 fn what_return_answers_is_closed_only_by_what_comes_before_it() {
-    let text =
-        in_server("location /a { auth_ldap x; limit_req zone=a; return 200 a; }\nlocation /b { rewrite_by_lua_file x; return 200 b; }");
+    let text = in_server(
+        "location /a { auth_ldap x; limit_req zone=a; return 200 a; }\nlocation /b { rewrite_by_lua_file x; return 200 b; }",
+    );
     let loaded = parse("conf", text.as_bytes()).expect("no push location");
     let gates = ["/a", "/b"].map(|path| settings(&loaded.config, path).web.answer_gate);
     assert_eq!(gates, [Gate::Open, Gate::Closed]);
@@ -200,25 +413,61 @@ fn a_location_serves_no_files_with_rules_that_are_not_enforced() {
     ] {
         let text = in_server(&format!("location /a/ {{ root /var; {rule}; }}"));
         let loaded = parse("conf", text.as_bytes()).expect("no push location");
-        assert!(settings(&loaded.config, "/a/x").web.root.is_none(), "{text}");
+        assert!(
+            settings(&loaded.config, "/a/x").web.root.is_none(),
+            "{text}"
+        );
     }
-    for rule in ["disable_symlinks off", "expires 1d", "autoindex on", "sendfile on", "gzip_static on", "open_file_cache off"] {
-        let loaded = parse("conf", in_server(&format!("location /a/ {{ root /var; {rule}; }}")).as_bytes()).expect("valid");
-        assert!(settings(&loaded.config, "/a/x").web.root.is_some(), "{rule}");
+    for rule in [
+        "disable_symlinks off",
+        "expires 1d",
+        "autoindex on",
+        "sendfile on",
+        "gzip_static on",
+        "open_file_cache off",
+    ] {
+        let loaded = parse(
+            "conf",
+            in_server(&format!("location /a/ {{ root /var; {rule}; }}")).as_bytes(),
+        )
+        .expect("valid");
+        assert!(
+            settings(&loaded.config, "/a/x").web.root.is_some(),
+            "{rule}"
+        );
     }
-    let inherited = in_server("root /var; location /a/ { }").replace("server {", "disable_symlinks on; server {");
-    assert!(settings(&parse("conf", inherited.as_bytes()).expect("valid").config, "/a/x").web.root.is_none());
+    let inherited = in_server("root /var; location /a/ { }")
+        .replace("server {", "disable_symlinks on; server {");
+    assert!(
+        settings(
+            &parse("conf", inherited.as_bytes()).expect("valid").config,
+            "/a/x"
+        )
+        .web
+        .root
+        .is_none()
+    );
 }
 
 #[test]
 fn toml_does_not_lose_what_restricts_access() {
-    let text =
-        in_server(&format!("ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ auth_jwt z; }} }}"));
+    let text = in_server(&format!(
+        "ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ auth_jwt z; }} }}"
+    ));
     let toml = to_toml("conf", text.as_bytes()).expect("TOML");
     let found = parse("conf.toml", toml.as_bytes()).expect_err("it is refused as well");
     for name in ["ssl_verify_client", "auth_ldap", "auth_jwt"] {
-        assert_eq!(found.mistakes.iter().filter(|mistake| mistake.text.contains(&format!("\"{name}\""))).count(), 1, "{found}\n{toml}");
+        assert_eq!(
+            found
+                .mistakes
+                .iter()
+                .filter(|mistake| mistake.text.contains(&format!("\"{name}\"")))
+                .count(),
+            1,
+            "{found}\n{toml}"
+        );
     }
-    let opened = format!("front_enforces = [\"auth_ldap\", \"auth_jwt\", \"ssl_verify_client\"]\n{toml}");
+    let opened =
+        format!("front_enforces = [\"auth_ldap\", \"auth_jwt\", \"ssl_verify_client\"]\n{toml}");
     assert!(parse("conf.toml", opened.as_bytes()).is_ok(), "{opened}");
 }

@@ -31,13 +31,22 @@ pub(super) fn settings(level: &Level) -> Option<Arc<GzipSettings>> {
         level: level.gzip_level.unwrap_or(defaults.level),
         types: level.gzip_types.clone().map_or(defaults.types, |types| {
             let html = defaults_with(types);
-            if html.iter().any(|name| name == "*") { None } else { Some(html) }
+            if html.iter().any(|name| name == "*") {
+                None
+            } else {
+                Some(html)
+            }
         }),
         min_length: level.gzip_min_length.unwrap_or(defaults.min_length),
-        least_minor_version: level.gzip_minor_version.unwrap_or(defaults.least_minor_version),
+        least_minor_version: level
+            .gzip_minor_version
+            .unwrap_or(defaults.least_minor_version),
         vary: level.gzip_vary.unwrap_or(defaults.vary),
         proxied: level.gzip_proxied.clone().unwrap_or(defaults.proxied),
-        disabled_agents: level.gzip_disable.clone().unwrap_or(defaults.disabled_agents),
+        disabled_agents: level
+            .gzip_disable
+            .clone()
+            .unwrap_or(defaults.disabled_agents),
     }))
 }
 
@@ -73,7 +82,8 @@ fn disable(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         agents.push(match text.as_slice() {
             b"msie6" => Agents::Msie6,
             text => {
-                let text = std::str::from_utf8(text).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
+                let text = std::str::from_utf8(text)
+                    .map_err(|_| "a regular expression is not UTF-8".to_owned())?;
                 Agents::Pattern(RegexPattern::new(text, true).map_err(|error| error.to_string())?)
             }
         });
@@ -91,7 +101,8 @@ fn http_version(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn min_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let length = units::size(value.first(), false).ok_or_else(|| format!("\"{}\" directive invalid value", value.name))?;
+    let length = units::size(value.first(), false)
+        .ok_or_else(|| format!("\"{}\" directive invalid value", value.name))?;
     scope.level.gzip_min_length = Some(length);
     Ok(())
 }
@@ -99,15 +110,26 @@ fn min_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 fn proxied(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let mut all = Vec::new();
     for text in value.arguments {
-        let known = Proxied::NAMES.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
+        let known = Proxied::NAMES
+            .iter()
+            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
         match known {
             Some((_, proxied)) => all.push(*proxied),
             None if text.eq_ignore_ascii_case(b"off") => {}
-            None => return Err(format!("invalid value \"{}\"", String::from_utf8_lossy(text))),
+            None => {
+                return Err(format!(
+                    "invalid value \"{}\"",
+                    String::from_utf8_lossy(text)
+                ));
+            }
         }
     }
     // `off` beside others switches them off.
-    if value.arguments.iter().any(|text| text.eq_ignore_ascii_case(b"off")) {
+    if value
+        .arguments
+        .iter()
+        .any(|text| text.eq_ignore_ascii_case(b"off"))
+    {
         all.clear();
     }
     scope.level.gzip_proxied = Some(all);
@@ -116,6 +138,11 @@ fn proxied(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 
 fn types(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let types = scope.level.gzip_types.get_or_insert_default();
-    types.extend(value.arguments.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()));
+    types.extend(
+        value
+            .arguments
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()),
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What to do about a mistake, where the rest of the file shows it: added to nginx's words in brackets.
+//! What to do about a mistake, where the rest of the file shows it: added to nginx's words in
+//! brackets.
 
 use super::directives::{self, Effect};
 use super::files::Place;
@@ -13,7 +14,9 @@ const UNREAD: &str = "unless it is in the part that cannot be read";
 
 /// Adds hints to the mistakes of a file, and notices of directives that probably lack a `;`.
 pub(super) fn add(report: &mut Report, tree: &Block, syntax: &SyntaxReport) {
-    let Report { files, mistakes, .. } = report;
+    let Report {
+        files, mistakes, ..
+    } = report;
     for mistake in mistakes.iter_mut() {
         let hint = unknown_variable(mistake, tree, |place| match files.name(place.file) {
             file if place.file == mistake.place.file => format!("line {} of {file}", place.line),
@@ -25,14 +28,32 @@ pub(super) fn add(report: &mut Report, tree: &Block, syntax: &SyntaxReport) {
             mistake.hints.push(hint);
         }
     }
-    if !syntax.is_partial && !tree.directives.iter().any(|directive| directive.name == "http") {
-        let is_elsewhere = |found: &&mut Found| found.text.ends_with("directive is not allowed here");
+    if !syntax.is_partial
+        && !tree
+            .directives
+            .iter()
+            .any(|directive| directive.name == "http")
+    {
+        let is_elsewhere =
+            |found: &&mut Found| found.text.ends_with("directive is not allowed here");
         let is_empty = |found: &&mut Found| found.text.starts_with("no \"server\"");
-        mistakes.iter_mut().find(is_elsewhere).into_iter().for_each(|found| found.hints.push(PART.to_owned()));
-        mistakes.iter_mut().find(is_empty).into_iter().for_each(|found| found.hints.push(PART.to_owned()));
+        mistakes
+            .iter_mut()
+            .find(is_elsewhere)
+            .into_iter()
+            .for_each(|found| found.hints.push(PART.to_owned()));
+        mistakes
+            .iter_mut()
+            .find(is_empty)
+            .into_iter()
+            .for_each(|found| found.hints.push(PART.to_owned()));
     }
     for (place, hint) in &syntax.suspects {
-        match report.mistakes.iter_mut().find(|found| found.place == *place) {
+        match report
+            .mistakes
+            .iter_mut()
+            .find(|found| found.place == *place)
+        {
             Some(mistake) => mistake.hints.push(hint.clone()),
             None => report.notice(*place, hint.as_str()),
         }
@@ -46,8 +67,15 @@ fn is_about_something_missing(text: &str) -> bool {
 }
 
 /// The directive of another module that sets a variable.
-fn unknown_variable(mistake: &Found, tree: &Block, shown: impl Fn(Place) -> String) -> Option<String> {
-    let name = mistake.text.strip_prefix("unknown \"")?.strip_suffix("\" variable")?;
+fn unknown_variable(
+    mistake: &Found,
+    tree: &Block,
+    shown: impl Fn(Place) -> String,
+) -> Option<String> {
+    let name = mistake
+        .text
+        .strip_prefix("unknown \"")?
+        .strip_suffix("\" variable")?;
     let mut found = None;
     names::visit(&tree.directives, &mut |directive| {
         if found.is_none() && sets(directive, name) {
@@ -64,25 +92,39 @@ fn unknown_variable(mistake: &Found, tree: &Block, shown: impl Fn(Place) -> Stri
 
 /// Whether a directive that pushctl does not know sets the variable of this name.
 fn sets(directive: &Directive, variable: &str) -> bool {
-    let is_it = |text: &[u8]| names::variable(text).is_some_and(|name| name == variable.to_ascii_lowercase());
+    let is_it = |text: &[u8]| {
+        names::variable(text).is_some_and(|name| name == variable.to_ascii_lowercase())
+    };
     let arguments = &directive.arguments;
     match directive.name.as_str() {
         "geo" | "split_clients" => arguments.last().is_some_and(|last| is_it(last)),
         // The lines of a geoip2 block begin with the variable.
         name if name.starts_with('$') => is_it(name.as_bytes()),
-        name if directives::rule_with_hooks(name).is_some_and(|rule| !matches!(rule.effect, Effect::Ignored)) => false,
+        name if directives::rule_with_hooks(name)
+            .is_some_and(|rule| !matches!(rule.effect, Effect::Ignored)) =>
+        {
+            false
+        }
         _ => arguments.first().is_some_and(|first| is_it(first)),
     }
 }
 
 /// A location that says its channels as old versions of push-stream read them.
 fn former_channels(mistake: &Found, tree: &Block) -> Option<String> {
-    let location = mistake.location.filter(|_| mistake.text.contains("push_stream_channels_path must be set"))?;
+    let location = mistake.location.filter(|_| {
+        mistake
+            .text
+            .contains("push_stream_channels_path must be set")
+    })?;
     let mut found = None;
     names::visit(&tree.directives, &mut |directive| {
         if directive.name == "location" && directive.place == location {
             let inner = directive.block.iter().flat_map(|block| &block.directives);
-            found = found.take().or_else(|| inner.filter(|inner| inner.name == "set").find_map(former_channel));
+            found = found.take().or_else(|| {
+                inner
+                    .filter(|inner| inner.name == "set")
+                    .find_map(former_channel)
+            });
         }
     });
     found

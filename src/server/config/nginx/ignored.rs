@@ -1,8 +1,12 @@
-//! Directives of nginx that change nothing in what pushctl does, with the reason: accepted wherever they stand.
+//! Directives of nginx that change nothing in what pushctl does, with the reason: accepted wherever
+//! they stand.
 
 /// Why a directive has no effect; `None` = it is not one of these.
 pub(super) fn reason(name: &str) -> Option<&'static str> {
-    GROUPS.iter().find(|(_, names)| names.contains(&name)).map(|(reason, _)| *reason)
+    GROUPS
+        .iter()
+        .find(|(_, names)| names.contains(&name))
+        .map(|(reason, _)| *reason)
 }
 
 static GROUPS: &[(&str, &[&str])] = &[
@@ -33,8 +37,14 @@ static GROUPS: &[(&str, &[&str])] = &[
             "working_directory",
         ],
     ),
-    ("the bound is the option --max-connections of serve", &["worker_connections"]),
-    ("the bound is the option --max-header-size of serve", &["client_header_buffer_size", "large_client_header_buffers"]),
+    (
+        "the bound is the option --max-connections of serve",
+        &["worker_connections"],
+    ),
+    (
+        "the bound is the option --max-header-size of serve",
+        &["client_header_buffer_size", "large_client_header_buffers"],
+    ),
     (
         "memory and buffers are managed by pushctl itself",
         &[
@@ -120,10 +130,22 @@ static GROUPS: &[(&str, &[&str])] = &[
             "referer_hash_max_size",
         ],
     ),
-    ("the end of a follower is always noticed, and reported to its back-end", &["proxy_ignore_client_abort"]),
-    ("names are resolved by the system", &["resolver", "resolver_timeout"]),
-    ("pages of errors are not padded, and redirections are those of HTTP", &["msie_padding", "msie_refresh"]),
-    ("steps of the rewrite phase are not logged", &["rewrite_log", "uninitialized_variable_warn"]),
+    (
+        "the end of a follower is always noticed, and reported to its back-end",
+        &["proxy_ignore_client_abort"],
+    ),
+    (
+        "names are resolved by the system",
+        &["resolver", "resolver_timeout"],
+    ),
+    (
+        "pages of errors are not padded, and redirections are those of HTTP",
+        &["msie_padding", "msie_refresh"],
+    ),
+    (
+        "steps of the rewrite phase are not logged",
+        &["rewrite_log", "uninitialized_variable_warn"],
+    ),
     (
         "files are opened and read for each request",
         &[
@@ -139,9 +161,28 @@ static GROUPS: &[(&str, &[&str])] = &[
             "read_ahead",
         ],
     ),
-    ("connections that take nothing are always reset", &["reset_timedout_connection"]),
-    ("headers with names that are not valid are refused", &["ignore_invalid_headers"]),
-    ("redirections are written as nginx does by default", &["absolute_redirect", "port_in_redirect", "server_name_in_redirect"]),
-    ("steps of the rewrite phase are not logged", &["rewrite_log", "uninitialized_variable_warn"]),
-    ("files that are not there are not logged as errors", &["log_not_found", "log_subrequest"]),
+    (
+        "connections that take nothing are always reset",
+        &["reset_timedout_connection"],
+    ),
+    (
+        "headers with names that are not valid are refused",
+        &["ignore_invalid_headers"],
+    ),
+    (
+        "redirections are written as nginx does by default",
+        &[
+            "absolute_redirect",
+            "port_in_redirect",
+            "server_name_in_redirect",
+        ],
+    ),
+    (
+        "steps of the rewrite phase are not logged",
+        &["rewrite_log", "uninitialized_variable_warn"],
+    ),
+    (
+        "files that are not there are not logged as errors",
+        &["log_not_found", "log_subrequest"],
+    ),
 ];

@@ -1,5 +1,5 @@
-//! What the directives of one block say, and how inner blocks inherit from outer ones: the nearest value wins, and an
-//! empty text counts as set (push-stream protocol reference, section 15).
+//! What the directives of one block say, and how inner blocks inherit from outer ones: the nearest
+//! value wins, and an empty text counts as set (push-stream protocol reference, section 15).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,18 +12,21 @@ use super::super::condition::Step;
 use super::super::defaults;
 use super::super::template::Template;
 use super::super::web::{
-    AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, LimitExcept, RealIp, RealIpHeader, Root, Unmodified,
+    AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, LimitExcept, RealIp,
+    RealIpHeader, Root, Unmodified,
 };
 use super::super::{
-    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings, MemoryAccounting, MessageFormat, NchanSettings,
-    NhpmSettings, Paddings, ProxySettings, ServerName, SlowPolicy, Types, WebSettings,
+    BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings,
+    MemoryAccounting, MessageFormat, NchanSettings, NhpmSettings, Paddings, ProxySettings,
+    ServerName, SlowPolicy, Types, WebSettings,
 };
 use super::Verdict;
 use super::guards::{self, FrontEnforces, GuardDirective};
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
 
-/// Everything that a block has said so far. Which parts can be filled depends on the kind of the block.
+/// Everything that a block has said so far. Which parts can be filled depends on the kind of the
+/// block.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) level: Level,
@@ -66,19 +69,26 @@ pub(super) enum StepDraft {
 }
 
 impl Scope {
-    /// The size of shared memory is one that was chosen for a module of nginx: it holds as much here, and connections, which
-    /// nginx keeps outside of it, have their own bound.
+    /// The size of shared memory is one that was chosen for a module of nginx: it holds as much
+    /// here, and connections, which nginx keeps outside of it, have their own bound.
     pub(super) fn set_memory_of_module(&mut self) {
         self.has_memory_size = true;
         self.broker.memory_accounting = MemoryAccounting::SharedMemory;
         self.broker.connection_memory = Some(defaults::CONNECTION_MEMORY);
     }
 
-    /// Notes that a directive is there although it is wrong: that it is missing would be a second, false mistake.
+    /// Notes that a directive is there although it is wrong: that it is missing would be a second,
+    /// false mistake.
     pub(super) fn take_as_given(&mut self, name: &str) {
         match name {
-            "push_stream_channels_path" => drop(self.level.channels_path.get_or_insert_with(|| Expression::literal(""))),
-            "push_stream_shared_memory_size" if self.zones.is_empty() => self.zones.push(Bytes::new()),
+            "push_stream_channels_path" => drop(
+                self.level
+                    .channels_path
+                    .get_or_insert_with(|| Expression::literal("")),
+            ),
+            "push_stream_shared_memory_size" if self.zones.is_empty() => {
+                self.zones.push(Bytes::new())
+            }
             _ => {}
         }
     }
@@ -204,27 +214,43 @@ level! {
 
 impl Level {
     /// The settings of a location, with the defaults of the module and of nginx.
-    pub(super) fn settings(&self, paddings: Paddings, broker: &BrokerSettings) -> Arc<LocationSettings> {
+    pub(super) fn settings(
+        &self,
+        paddings: Paddings,
+        broker: &BrokerSettings,
+    ) -> Arc<LocationSettings> {
         let level = self.clone();
         let defaults = LocationSettings::default();
         let message_format = match &level.message_template {
             // An empty template is refused except for eventsource, where it is the default.
-            Some(template) if !template.is_empty() => MessageFormat::Template(Template::parse(template)),
+            Some(template) if !template.is_empty() => {
+                MessageFormat::Template(Template::parse(template))
+            }
             _ => defaults.message_format,
         };
         Arc::new(LocationSettings {
             channels_path: level.channels_path,
             store_messages: level.store_messages.unwrap_or(defaults.store_messages),
-            channel_info_on_publish: level.channel_info_on_publish.unwrap_or(defaults.channel_info_on_publish),
-            authorized_channels_only: level.authorized_channels_only.unwrap_or(defaults.authorized_channels_only),
+            channel_info_on_publish: level
+                .channel_info_on_publish
+                .unwrap_or(defaults.channel_info_on_publish),
+            authorized_channels_only: level
+                .authorized_channels_only
+                .unwrap_or(defaults.authorized_channels_only),
             header_template: level.header_template,
             message_format,
             footer_template: level.footer_template,
-            wildcard_channel_max_qtd: level.wildcard_channel_max_qtd.or(broker.max_number_of_wildcard_channels),
+            wildcard_channel_max_qtd: level
+                .wildcard_channel_max_qtd
+                .or(broker.max_number_of_wildcard_channels),
             ping_message_interval: level.ping_message_interval,
             subscriber_connection_ttl: level.subscriber_connection_ttl,
-            longpolling_connection_ttl: level.longpolling_connection_ttl.or(level.subscriber_connection_ttl),
-            websocket_allow_publish: level.websocket_allow_publish.unwrap_or(defaults.websocket_allow_publish),
+            longpolling_connection_ttl: level
+                .longpolling_connection_ttl
+                .or(level.subscriber_connection_ttl),
+            websocket_allow_publish: level
+                .websocket_allow_publish
+                .unwrap_or(defaults.websocket_allow_publish),
             last_received_message_time: level.last_received_message_time,
             last_received_message_tag: level.last_received_message_tag,
             last_event_id: level.last_event_id,
@@ -232,10 +258,17 @@ impl Level {
             user_agent: level.user_agent,
             paddings,
             allowed_origins: level.allowed_origins,
-            allow_connections_to_events_channel: level.allow_connections_to_events_channel.unwrap_or(false),
+            allow_connections_to_events_channel: level
+                .allow_connections_to_events_channel
+                .unwrap_or(false),
             batch: level.batch.unwrap_or(false),
-            types: Arc::new(super::charset::types(self, types(level.types, level.default_type))),
-            client_max_body_size: level.client_max_body_size.unwrap_or(defaults.client_max_body_size),
+            types: Arc::new(super::charset::types(
+                self,
+                types(level.types, level.default_type),
+            )),
+            client_max_body_size: level
+                .client_max_body_size
+                .unwrap_or(defaults.client_max_body_size),
             web: self.web(),
             slow_consumer: level.slow_consumer.unwrap_or(defaults.slow_consumer),
             slow_consumer_bytes: level.slow_consumer_bytes.or(defaults.slow_consumer_bytes),
@@ -265,11 +298,19 @@ impl Level {
             content_gate: level.content_gate.unwrap_or_default(),
             answer_gate: level.answer_gate.unwrap_or_default(),
             root: level.root.filter(|_| !is_blocked),
-            index: level.index.unwrap_or_else(|| vec![Expression::literal("index.html")]),
+            index: level
+                .index
+                .unwrap_or_else(|| vec![Expression::literal("index.html")]),
             access_logs: level.access_logs.unwrap_or_default(),
             real_ip: level.real_ip_from.map(|trusted| {
-                let header = level.real_ip_header.unwrap_or_else(|| RealIpHeader::Named("x-real-ip".to_owned()));
-                Arc::new(RealIp { trusted, header, recursive: level.real_ip_recursive.unwrap_or(false) })
+                let header = level
+                    .real_ip_header
+                    .unwrap_or_else(|| RealIpHeader::Named("x-real-ip".to_owned()));
+                Arc::new(RealIp {
+                    trusted,
+                    header,
+                    recursive: level.real_ip_recursive.unwrap_or(false),
+                })
             }),
             limit_except: level.limit_except,
             keepalive_requests: level.keepalive_requests,
@@ -287,5 +328,9 @@ fn types(by_extension: Option<Vec<(String, Bytes)>>, default_type: Option<Bytes>
     let defaults = Types::default();
     let mut by_extension = by_extension.unwrap_or(defaults.by_extension);
     by_extension.sort();
-    Types { by_extension, default_type: default_type.unwrap_or(defaults.default_type), page_type: defaults.page_type }
+    Types {
+        by_extension,
+        default_type: default_type.unwrap_or(defaults.default_type),
+        page_type: defaults.page_type,
+    }
 }

@@ -1,7 +1,8 @@
-//! Words and punctuation of an nginx.conf (push-stream protocol reference, section 17: structure and quoting).
+//! Words and punctuation of an nginx.conf (push-stream protocol reference, section 17: structure
+//! and quoting).
 //!
-//! Knows no directives; the parser handles a `}` or `;` in the wrong place and asks for the content of Lua blocks
-//! ([`Lexer::lua_block`]).
+//! Knows no directives; the parser handles a `}` or `;` in the wrong place and asks for the content
+//! of Lua blocks ([`Lexer::lua_block`]).
 
 use super::lua;
 
@@ -13,7 +14,8 @@ pub(super) struct Token {
     pub(super) first_line: usize,
     /// The line on which it ends.
     pub(super) line: usize,
-    /// The bytes before it on its line if they are blanks only; `None` = it is not the first of its line.
+    /// The bytes before it on its line if they are blanks only; `None` = it is not the first of its
+    /// line.
     pub(super) indent: Option<usize>,
 }
 
@@ -61,7 +63,12 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text), at: 0, line: 1, line_start: 0 }
+        Self {
+            text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
+            at: 0,
+            line: 1,
+            line_start: 0,
+        }
     }
 
     /// The next token; `Kind::End` forever at the end.
@@ -69,7 +76,10 @@ impl<'a> Lexer<'a> {
         self.skip_blanks();
         let first_line = self.line;
         let before = &self.text[self.line_start..self.at];
-        let indent = before.iter().all(|byte| is_blank(*byte)).then_some(before.len());
+        let indent = before
+            .iter()
+            .all(|byte| is_blank(*byte))
+            .then_some(before.len());
         let kind = match self.peek() {
             None => Kind::End(Unfinished::Nothing),
             Some(b';') => self.punctuation(Kind::Semicolon),
@@ -81,10 +91,16 @@ impl<'a> Lexer<'a> {
             }
             Some(_) => self.unquoted(),
         };
-        Ok(Token { kind, first_line, line: self.line, indent })
+        Ok(Token {
+            kind,
+            first_line,
+            line: self.line,
+            indent,
+        })
     }
 
-    /// Skips the content of a Lua block, whose `{` was the last token, and its `}`; `None` = it is not closed.
+    /// Skips the content of a Lua block, whose `{` was the last token, and its `}`; `None` = it is
+    /// not closed.
     pub(super) fn lua_block(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         let content = &self.text[start..];
@@ -144,7 +160,11 @@ impl<'a> Lexer<'a> {
                     // A `)` begins a word of its own: the end of an `if` condition.
                     None | Some(b';' | b'{' | b')') => Ok(Kind::Word(word)),
                     Some(byte) if is_blank(byte) => Ok(Kind::Word(word)),
-                    Some(byte) => Err(TextAfterQuote { first_line, line: self.line, byte }),
+                    Some(byte) => Err(TextAfterQuote {
+                        first_line,
+                        line: self.line,
+                        byte,
+                    }),
                 };
             }
             self.bump_escaped(byte);
@@ -226,8 +246,14 @@ mod tests {
             ("a { b; }", &["a", "{", "b", ";", "}"]),
             ("# c { \n a;# d\n", &["a", ";"]),
             ("a#b;", &["a#b", ";"]),
-            (r#"a 'b "c" \'d\'' "e 'f'";"#, &["a", "b \"c\" 'd'", "e 'f'", ";"]),
-            (r#""t\tn\nr\rq\"s\\d\d$x#h;{}";"#, &["t\tn\nr\rq\"s\\d\\d$x#h;{}", ";"]),
+            (
+                r#"a 'b "c" \'d\'' "e 'f'";"#,
+                &["a", "b \"c\" 'd'", "e 'f'", ";"],
+            ),
+            (
+                r#""t\tn\nr\rq\"s\\d\d$x#h;{}";"#,
+                &["t\tn\nr\rq\"s\\d\\d$x#h;{}", ";"],
+            ),
             (r"a~text~\;b;", &["a~text~\\;b", ";"]),
             ("\"two\nlines\";", &["two\nlines", ";"]),
             ("${a}b{", &["${a}b", "{"]),
@@ -241,14 +267,30 @@ mod tests {
     #[test]
     fn text_after_a_quote_is_refused_with_its_line() {
         let mut lexer = Lexer::new(b"\n\"abc\"def;");
-        assert_eq!(lexer.next(), Err(TextAfterQuote { first_line: 2, line: 2, byte: b'd' }));
+        assert_eq!(
+            lexer.next(),
+            Err(TextAfterQuote {
+                first_line: 2,
+                line: 2,
+                byte: b'd'
+            })
+        );
     }
 
     #[test]
     fn the_end_of_the_file_reports_an_open_word_or_quote() {
-        let cases = [("", Unfinished::Nothing), (" # c", Unfinished::Nothing), ("a", Unfinished::Word), ("\"a;\n}", Unfinished::Quote)];
+        let cases = [
+            ("", Unfinished::Nothing),
+            (" # c", Unfinished::Nothing),
+            ("a", Unfinished::Word),
+            ("\"a;\n}", Unfinished::Quote),
+        ];
         for (text, unfinished) in cases {
-            assert_eq!(Lexer::new(text.as_bytes()).next().expect("a token").kind, Kind::End(unfinished), "{text}");
+            assert_eq!(
+                Lexer::new(text.as_bytes()).next().expect("a token").kind,
+                Kind::End(unfinished),
+                "{text}"
+            );
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::super::web::{Gate, Root};
-use super::super::{BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step};
+use super::super::{
+    BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step,
+};
 use super::build::Builder;
 use super::checks;
 use super::classes::Guard;
@@ -33,11 +35,16 @@ impl Builder<'_> {
     pub(super) fn locations(&mut self, blocks: &[Inner<'_>], outer: &Outer<'_>) -> Locations {
         let mut locations: Vec<Location> = Vec::new();
         for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "location") {
-            if directive.arguments.first().is_some_and(|name| name.starts_with(b"@")) {
+            if directive
+                .arguments
+                .first()
+                .is_some_and(|name| name.starts_with(b"@"))
+            {
                 self.report.not_served(directive.place, "a named location");
                 continue;
             }
-            match pattern(&directive.arguments).and_then(|pattern| fits(pattern, &locations, outer)) {
+            match pattern(&directive.arguments).and_then(|pattern| fits(pattern, &locations, outer))
+            {
                 Ok(pattern) => locations.push(self.location(pattern, directive, block, outer)),
                 Err(text) => self.report.mistake(directive.place, text),
             }
@@ -45,10 +52,24 @@ impl Builder<'_> {
         locations.into()
     }
 
-    fn location(&mut self, pattern: Pattern, directive: &Directive, block: &Block, outer: &Outer<'_>) -> Location {
+    fn location(
+        &mut self,
+        pattern: Pattern,
+        directive: &Directive,
+        block: &Block,
+        outer: &Outer<'_>,
+    ) -> Location {
         let (mut scope, blocks) = self.scope(block, LOCATION);
-        if let Some(Root { alias: Some(length), .. }) = &mut scope.level.root {
-            *length = if matches!(pattern, Pattern::Regex(_)) { None } else { Some(pattern.text().len()) };
+        if let Some(Root {
+            alias: Some(length),
+            ..
+        }) = &mut scope.level.root
+        {
+            *length = if matches!(pattern, Pattern::Regex(_)) {
+                None
+            } else {
+                Some(pattern.text().len())
+            };
         }
         let mut level = scope.level.inherit(outer.level);
         self.check_access(&level, directive.place);
@@ -60,14 +81,21 @@ impl Builder<'_> {
             Endpoint::None => {}
             Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
                 self.has_endpoints = true;
-                checks::location(endpoint, &level, outer.broker, (self.end, directive.place), self.report);
+                checks::location(
+                    endpoint,
+                    &level,
+                    outer.broker,
+                    (self.end, directive.place),
+                    self.report,
+                );
             }
             _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
         }
         if endpoint != Endpoint::None
             && let Some(Some(uri)) = &level.auth_request
         {
-            self.auth_requests.push((directive.place, String::from_utf8_lossy(uri).into_owned()));
+            self.auth_requests
+                .push((directive.place, String::from_utf8_lossy(uri).into_owned()));
         }
         let mut level = self.with_push_settings(level, endpoint);
         // What a location around it passes on is not passed on here.
@@ -77,20 +105,51 @@ impl Builder<'_> {
         }
         let paddings = self.paddings(endpoint, &level, directive.place);
         let settings = level.settings(paddings.clone(), outer.broker);
-        let steps = self.steps(scope.steps, &blocks, endpoint, (&level, outer.broker, &paddings));
-        let inner = Outer { level: &level, broker: outer.broker, pattern: Some(&pattern) };
+        let steps = self.steps(
+            scope.steps,
+            &blocks,
+            endpoint,
+            (&level, outer.broker, &paddings),
+        );
+        let inner = Outer {
+            level: &level,
+            broker: outer.broker,
+            pattern: Some(&pattern),
+        };
         let nested = self.locations(&blocks, &inner);
-        Location { pattern, endpoint, settings, steps, nested }
+        Location {
+            pattern,
+            endpoint,
+            settings,
+            steps,
+            nested,
+        }
     }
 
-    /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in place of its push handler.
-    fn add_guards(&self, blocks: &[Inner<'_>], block: &Block, endpoint: Endpoint, level: &mut Level) {
+    /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in
+    /// place of its push handler.
+    fn add_guards(
+        &self,
+        blocks: &[Inner<'_>],
+        block: &Block,
+        endpoint: Endpoint,
+        level: &mut Level,
+    ) {
         let names = &self.names;
         let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
-        level.guards.extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, names)));
-        let pass = block.directives.iter().find(|inner| endpoint != Endpoint::None && inner.name == "proxy_pass");
+        level
+            .guards
+            .extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, names)));
+        let pass = block
+            .directives
+            .iter()
+            .find(|inner| endpoint != Endpoint::None && inner.name == "proxy_pass");
         if let Some(pass) = pass.filter(|_| level.proxy.pass.is_some()) {
-            level.guards.push(GuardDirective::new("proxy_pass", Guard::Handler, pass.place));
+            level.guards.push(GuardDirective::new(
+                "proxy_pass",
+                Guard::Handler,
+                pass.place,
+            ));
         }
     }
 
@@ -102,15 +161,19 @@ impl Builder<'_> {
         };
         let Some(proxy) = proxy else { return };
         if let Some(reason) = &proxy.unsupported {
-            let text = format!("{reason} is not supported for back-ends: requests that need this location are answered with 503");
+            let text = format!(
+                "{reason} is not supported for back-ends: requests that need this location are answered with 503"
+            );
             self.report.notice(directive.place, text);
         } else if level.internal != Some(true) {
-            let text =
-                "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
+            let text = "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
             self.report.notice(directive.place, text);
         }
         if let (Some(Gate::Closed), Some(guard)) = (level.content_gate, level.guards.first()) {
-            let text = format!("requests to this location are rejected (403): \"{}\" is not enforced by pushctl", guard.name);
+            let text = format!(
+                "requests to this location are rejected (403): \"{}\" is not enforced by pushctl",
+                guard.name
+            );
             self.report.notice(directive.place, text);
         }
         level.proxy_settings = Some(Arc::new(proxy));
@@ -121,7 +184,8 @@ impl Builder<'_> {
         let mut found = None;
         for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "limit_except") {
             if found.is_some() {
-                self.report.mistake(directive.place, "\"limit_except\" directive is duplicate");
+                self.report
+                    .mistake(directive.place, "\"limit_except\" directive is duplicate");
             }
             let (scope, _) = self.scope(block, LIMIT_EXCEPT);
             let guards = scope.level.guards.clone();
@@ -139,12 +203,18 @@ impl Builder<'_> {
     /// The level with the settings that locations of NHPM and nchan have.
     fn with_push_settings(&self, mut level: Level, endpoint: Endpoint) -> Level {
         (level.nhpm_settings, level.nchan_settings) = match endpoint {
-            Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => {
-                (Some(level.nhpm.settings(legacy_id(&self.names).unwrap_or_default())), None)
-            }
-            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => {
-                (None, Some(level.nchan.settings(&self.names, self.shows_info)))
-            }
+            Endpoint::NhpmPublisher | Endpoint::NhpmSubscriber { .. } => (
+                Some(
+                    level
+                        .nhpm
+                        .settings(legacy_id(&self.names).unwrap_or_default()),
+                ),
+                None,
+            ),
+            Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanSubscriberInfo => (
+                None,
+                Some(level.nchan.settings(&self.names, self.shows_info)),
+            ),
             _ => (None, None),
         };
         level
@@ -156,11 +226,18 @@ impl Builder<'_> {
             return Paddings::default();
         };
         let parsed = Paddings::parse(text).map_err(|error| {
-            let second = "push stream module: push stream module: unable to parse paddings by user agent";
-            self.report.mistake_of_location(self.end, place, format!("push stream module: {error}"));
+            let second =
+                "push stream module: push stream module: unable to parse paddings by user agent";
+            self.report.mistake_of_location(
+                self.end,
+                place,
+                format!("push stream module: {error}"),
+            );
             self.report.mistake_of_location(self.end, place, second);
         });
-        parsed.unwrap_or_default().with_largest(self.largest_padding)
+        parsed
+            .unwrap_or_default()
+            .with_largest(self.largest_padding)
     }
 
     /// The steps of a location: its `if` blocks in their places.
@@ -195,7 +272,11 @@ impl Builder<'_> {
                 Ok(condition) => {
                     let level = self.with_push_settings(scope.level.inherit(outer), endpoint);
                     let settings = level.settings(paddings.clone(), broker);
-                    steps.push(Step::If { condition, settings, steps: inner });
+                    steps.push(Step::If {
+                        condition,
+                        settings,
+                        steps: inner,
+                    });
                 }
                 Err(text) => self.report.mistake(directive.place, text),
             }
@@ -210,19 +291,31 @@ fn pattern(arguments: &[Vec<u8>]) -> Result<Pattern, String> {
         [modifier, text] => (modifier, text),
         [text] => {
             let modifiers: [&[u8]; 4] = [b"=", b"^~", b"~*", b"~"];
-            let modifier = modifiers.into_iter().find(|modifier| text.starts_with(modifier)).unwrap_or_default();
+            let modifier = modifiers
+                .into_iter()
+                .find(|modifier| text.starts_with(modifier))
+                .unwrap_or_default();
             (modifier, &text[modifier.len()..])
         }
         _ => return Err("invalid number of arguments in \"location\" directive".to_owned()),
     };
     match modifier {
-        b"" | b"^~" => Ok(Pattern::Prefix { prefix: text.to_vec(), stops_regexes: modifier == b"^~" }),
+        b"" | b"^~" => Ok(Pattern::Prefix {
+            prefix: text.to_vec(),
+            stops_regexes: modifier == b"^~",
+        }),
         b"=" => Ok(Pattern::Exact(text.to_vec())),
         b"~" | b"~*" => {
-            let text = std::str::from_utf8(text).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
-            RegexPattern::new(text, modifier == b"~*").map(Pattern::Regex).map_err(|error| error.to_string())
+            let text = std::str::from_utf8(text)
+                .map_err(|_| "a regular expression is not UTF-8".to_owned())?;
+            RegexPattern::new(text, modifier == b"~*")
+                .map(Pattern::Regex)
+                .map_err(|error| error.to_string())
         }
-        _ => Err(format!("invalid location modifier \"{}\"", String::from_utf8_lossy(modifier))),
+        _ => Err(format!(
+            "invalid location modifier \"{}\"",
+            String::from_utf8_lossy(modifier)
+        )),
     }
 }
 
@@ -231,18 +324,28 @@ fn fits(pattern: Pattern, beside: &[Location], outer: &Outer<'_>) -> Result<Patt
     let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let is_same = |other: &Pattern| match (&pattern, other) {
         (Pattern::Exact(one), Pattern::Exact(other)) => one == other,
-        (Pattern::Prefix { prefix: one, .. }, Pattern::Prefix { prefix: other, .. }) => one == other,
+        (Pattern::Prefix { prefix: one, .. }, Pattern::Prefix { prefix: other, .. }) => {
+            one == other
+        }
         _ => false,
     };
     if beside.iter().any(|other| is_same(&other.pattern)) {
         return Err(format!("duplicate location \"{}\"", shown(pattern.text())));
     }
     match outer.pattern {
-        Some(Pattern::Exact(around)) => {
-            Err(format!("location \"{}\" cannot be inside the exact location \"{}\"", shown(pattern.text()), shown(around)))
-        }
-        Some(Pattern::Prefix { prefix, .. }) if !matches!(pattern, Pattern::Regex(_)) && !pattern.text().starts_with(prefix) => {
-            Err(format!("location \"{}\" is outside location \"{}\"", shown(pattern.text()), shown(prefix)))
+        Some(Pattern::Exact(around)) => Err(format!(
+            "location \"{}\" cannot be inside the exact location \"{}\"",
+            shown(pattern.text()),
+            shown(around)
+        )),
+        Some(Pattern::Prefix { prefix, .. })
+            if !matches!(pattern, Pattern::Regex(_)) && !pattern.text().starts_with(prefix) =>
+        {
+            Err(format!(
+                "location \"{}\" is outside location \"{}\"",
+                shown(pattern.text()),
+                shown(prefix)
+            ))
         }
         _ => Ok(pattern),
     }

@@ -11,7 +11,12 @@ use super::super::logs::{ErrorLog, LogTarget, Syslog, SyslogAddress};
 use super::directives::{Effect, HTTP, LOCATION, MAIN, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
 
-pub(super) static DIRECTIVES: &[Rule] = &[rule_of("error_log", MAIN | HTTP | SERVER | LOCATION, 1..=usize::MAX, Effect::Many(error_log))];
+pub(super) static DIRECTIVES: &[Rule] = &[rule_of(
+    "error_log",
+    MAIN | HTTP | SERVER | LOCATION,
+    1..=usize::MAX,
+    Effect::Many(error_log),
+)];
 
 /// Port of a syslog.
 const SYSLOG_PORT: u16 = 514;
@@ -19,11 +24,14 @@ const SYSLOG_PORT: u16 = 514;
 const MAX_TAG_BYTES: usize = 32;
 /// Names of facilities, by number; 15 has none.
 const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv", "ftp", "ntp", "audit", "alert", "cron",
-    "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv",
+    "ftp", "ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
 ];
 /// Names of severities, by number.
-const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
+const SEVERITIES: [&str; 8] = [
+    "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug",
+];
 
 fn error_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let mut level = LevelFilter::ERROR;
@@ -33,13 +41,21 @@ fn error_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             b"warn" => LevelFilter::WARN,
             b"notice" | b"info" => LevelFilter::INFO,
             word if word.starts_with(b"debug") => LevelFilter::DEBUG,
-            word => return Err(format!("invalid log level \"{}\"", String::from_utf8_lossy(word))),
+            word => {
+                return Err(format!(
+                    "invalid log level \"{}\"",
+                    String::from_utf8_lossy(word)
+                ));
+            }
         };
     }
     let target = match value.first() {
         b"stderr" => LogTarget::Stderr,
         text if text.starts_with(b"memory:") => {
-            scope.notices.push(format!("\"error_log {}\" is not served by pushctl: logs go to files, stderr and syslog", value.shown()));
+            scope.notices.push(format!(
+                "\"error_log {}\" is not served by pushctl: logs go to files, stderr and syslog",
+                value.shown()
+            ));
             return Ok(());
         }
         text => match text.strip_prefix(b"syslog:") {
@@ -53,23 +69,41 @@ fn error_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 
 /// What follows `syslog:`.
 pub(super) fn syslog(parameters: &[u8]) -> Result<Arc<Syslog>, String> {
-    let text = std::str::from_utf8(parameters).map_err(|_| "\"syslog:\" is not UTF-8".to_owned())?;
-    let number =
-        |names: &[&str], name: &str| names.iter().position(|known| known.eq_ignore_ascii_case(name)).and_then(|at| u8::try_from(at).ok());
-    let (mut address, mut facility, mut severity, mut tag, mut has_hostname) = (None, 23, 6, "nginx".to_owned(), true);
+    let text =
+        std::str::from_utf8(parameters).map_err(|_| "\"syslog:\" is not UTF-8".to_owned())?;
+    let number = |names: &[&str], name: &str| {
+        names
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(name))
+            .and_then(|at| u8::try_from(at).ok())
+    };
+    let (mut address, mut facility, mut severity, mut tag, mut has_hostname) =
+        (None, 23, 6, "nginx".to_owned(), true);
     for parameter in text.split(',') {
         match parameter.split_once('=') {
-            Some(("server", server)) if address.is_some() => return Err(format!("duplicate syslog \"server\": {server}")),
+            Some(("server", server)) if address.is_some() => {
+                return Err(format!("duplicate syslog \"server\": {server}"));
+            }
             Some(("server", server)) => address = Some(syslog_address(server)?),
             Some(("facility", name)) => {
-                facility = number(&FACILITIES, name).ok_or_else(|| format!("unknown syslog facility \"{name}\""))?
+                facility = number(&FACILITIES, name)
+                    .ok_or_else(|| format!("unknown syslog facility \"{name}\""))?
             }
             Some(("severity", name)) => {
-                severity = number(&SEVERITIES, name).ok_or_else(|| format!("unknown syslog severity \"{name}\""))?
+                severity = number(&SEVERITIES, name)
+                    .ok_or_else(|| format!("unknown syslog severity \"{name}\""))?
             }
-            Some(("tag", name)) if name.len() > MAX_TAG_BYTES => return Err(format!("syslog tag length exceeds {MAX_TAG_BYTES}")),
-            Some(("tag", name)) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
-                return Err("syslog \"tag\" only allows alphanumeric characters and underscore".to_owned());
+            Some(("tag", name)) if name.len() > MAX_TAG_BYTES => {
+                return Err(format!("syslog tag length exceeds {MAX_TAG_BYTES}"));
+            }
+            Some(("tag", name))
+                if !name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') =>
+            {
+                return Err(
+                    "syslog \"tag\" only allows alphanumeric characters and underscore".to_owned(),
+                );
             }
             Some(("tag", name)) => tag = name.to_owned(),
             None if parameter == "nohostname" => has_hostname = false,
@@ -77,7 +111,13 @@ pub(super) fn syslog(parameters: &[u8]) -> Result<Arc<Syslog>, String> {
         }
     }
     let address = address.ok_or("no syslog server specified")?;
-    Ok(Arc::new(Syslog { address, facility, severity, tag, has_hostname }))
+    Ok(Arc::new(Syslog {
+        address,
+        facility,
+        severity,
+        tag,
+        has_hostname,
+    }))
 }
 
 /// A path, an address or a name, which is looked up now.
@@ -89,8 +129,14 @@ fn syslog_address(server: &str) -> Result<SyslogAddress, String> {
             Ok(SyslogAddress::Unix(path.into()))
         };
     }
-    let bare = server.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(server);
-    let known = bare.parse().map(|address| SocketAddr::new(address, SYSLOG_PORT)).or_else(|_| server.parse::<SocketAddr>());
+    let bare = server
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(server);
+    let known = bare
+        .parse()
+        .map(|address| SocketAddr::new(address, SYSLOG_PORT))
+        .or_else(|_| server.parse::<SocketAddr>());
     if let Ok(address) = known {
         return Ok(SyslogAddress::Udp(address));
     }
@@ -99,7 +145,14 @@ fn syslog_address(server: &str) -> Result<SyslogAddress, String> {
         // A fuzzer must not ask for names.
         return Err(not_found());
     }
-    let with_port = if server.contains(':') { server.to_owned() } else { format!("{server}:{SYSLOG_PORT}") };
-    let address = with_port.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    let with_port = if server.contains(':') {
+        server.to_owned()
+    } else {
+        format!("{server}:{SYSLOG_PORT}")
+    };
+    let address = with_port
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next());
     address.map(SyslogAddress::Udp).ok_or_else(not_found)
 }

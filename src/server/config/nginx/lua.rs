@@ -1,5 +1,6 @@
-//! Where a block of Lua code ends, as lua-nginx-module finds it: at the `}` that balances its `{`, not counting those in
-//! strings, comments and long brackets (Lua 5.1 reference manual, section 2.1).
+//! Where a block of Lua code ends, as lua-nginx-module finds it: at the `}` that balances its `{`,
+//! not counting those in strings, comments and long brackets (Lua 5.1 reference manual, section
+//! 2.1).
 //!
 //! The code is not read any further: it is not supported.
 
@@ -51,9 +52,14 @@ fn comment_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Length of the `[==[ ]==]` at the beginning; `Some(None)` = there is none, `None` = it is not closed.
+/// Length of the `[==[ ]==]` at the beginning; `Some(None)` = there is none, `None` = it is not
+/// closed.
 fn long_bracket_length(text: &[u8]) -> Option<Option<usize>> {
-    let level = text.iter().skip(1).take_while(|byte| **byte == b'=').count();
+    let level = text
+        .iter()
+        .skip(1)
+        .take_while(|byte| **byte == b'=')
+        .count();
     if text.first() != Some(&b'[') || text.get(1 + level) != Some(&b'[') {
         return Some(None);
     }
@@ -85,13 +91,28 @@ mod tests {
         ] {
             // Without a line feed the brace would belong to the last comment.
             let text = format!("{code}\n}} rest }}");
-            assert_eq!(block_length(text.as_bytes()), Some(code.len() + 1), "{code}");
+            assert_eq!(
+                block_length(text.as_bytes()),
+                Some(code.len() + 1),
+                "{code}"
+            );
         }
     }
 
     #[test]
     fn blocks_without_an_end_are_open() {
-        for code in ["", "{}", " { ", " \"}", " '}\\", " --}", " [[ } ", " --[[ } ]=] }", " [=[ } ]] }", "["] {
+        for code in [
+            "",
+            "{}",
+            " { ",
+            " \"}",
+            " '}\\",
+            " --}",
+            " [[ } ",
+            " --[[ } ]=] }",
+            " [=[ } ]] }",
+            "[",
+        ] {
             assert_eq!(block_length(code.as_bytes()), None, "{code}");
         }
     }

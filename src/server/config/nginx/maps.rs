@@ -8,11 +8,20 @@ use super::{Report, Verdict, names};
 impl Builder<'_> {
     /// Reads a `map`; its variable gets it if it is in force.
     pub(super) fn map(&mut self, directive: &Directive, block: &Block, is_in_force: bool) {
-        names::visit(&block.directives, &mut |line| self.report.treated(line, Verdict::Part));
+        names::visit(&block.directives, &mut |line| {
+            self.report.treated(line, Verdict::Part)
+        });
         match read(directive, block, &self.names, self.report) {
             Ok(map) => {
-                let name = directive.arguments.get(1).and_then(|name| names::variable(name));
-                let variable = self.names.maps.iter().find(|(known, _)| Some(known) == name.as_ref());
+                let name = directive
+                    .arguments
+                    .get(1)
+                    .and_then(|name| names::variable(name));
+                let variable = self
+                    .names
+                    .maps
+                    .iter()
+                    .find(|(known, _)| Some(known) == name.as_ref());
                 if let Some((_, variable)) = variable.filter(|_| is_in_force) {
                     variable.define(map);
                 }
@@ -23,16 +32,31 @@ impl Builder<'_> {
 }
 
 /// Reads a `map`: its arguments and its block. Wrong lines are told and left out.
-pub(super) fn read(directive: &Directive, block: &Block, names: &Names, report: &mut Report) -> Result<Map, String> {
-    let expression = |text: &[u8]| Expression::parse_with(text, names).map_err(|error| error.to_string());
+pub(super) fn read(
+    directive: &Directive,
+    block: &Block,
+    names: &Names,
+    report: &mut Report,
+) -> Result<Map, String> {
+    let expression =
+        |text: &[u8]| Expression::parse_with(text, names).map_err(|error| error.to_string());
     let [source, variable] = directive.arguments.as_slice() else {
         return Err("invalid number of arguments in \"map\" directive".to_owned());
     };
     if super::names::variable(variable).is_none() {
-        return Err(format!("invalid variable name \"{}\"", String::from_utf8_lossy(variable)));
+        return Err(format!(
+            "invalid variable name \"{}\"",
+            String::from_utf8_lossy(variable)
+        ));
     }
-    let mut map = Map { source: expression(source)?, ..Map::default() };
-    map.hostnames = block.directives.iter().any(|line| line.name == "hostnames" && line.arguments.is_empty());
+    let mut map = Map {
+        source: expression(source)?,
+        ..Map::default()
+    };
+    map.hostnames = block
+        .directives
+        .iter()
+        .any(|line| line.name == "hostnames" && line.arguments.is_empty());
     let mut has_default = false;
     for line in &block.directives {
         let value = match line.arguments.as_slice() {
@@ -53,21 +77,36 @@ fn add(map: &mut Map, key: &str, value: Expression, has_default: &mut bool) -> R
     let conflict = || format!("conflicting parameter \"{key}\"");
     if key == "default" {
         map.default = value;
-        return if std::mem::replace(has_default, true) { Err("duplicate default map parameter".to_owned()) } else { Ok(()) };
+        return if std::mem::replace(has_default, true) {
+            Err("duplicate default map parameter".to_owned())
+        } else {
+            Ok(())
+        };
     }
     if let Some(pattern) = key.strip_prefix('~') {
-        let (pattern, ignore_case) = pattern.strip_prefix('*').map_or((pattern, false), |pattern| (pattern, true));
-        map.regexes.push((RegexPattern::new(pattern, ignore_case).map_err(|error| error.to_string())?, value));
+        let (pattern, ignore_case) = pattern
+            .strip_prefix('*')
+            .map_or((pattern, false), |pattern| (pattern, true));
+        map.regexes.push((
+            RegexPattern::new(pattern, ignore_case).map_err(|error| error.to_string())?,
+            value,
+        ));
         return Ok(());
     }
     let text = key.strip_prefix('\\').unwrap_or(key).to_ascii_lowercase();
     let host = if map.hostnames { text.as_str() } else { "" };
-    if let Some(ending) = host.strip_prefix('*').filter(|ending| ending.len() > 1 && ending.starts_with('.')) {
+    if let Some(ending) = host
+        .strip_prefix('*')
+        .filter(|ending| ending.len() > 1 && ending.starts_with('.'))
+    {
         map.endings.push((ending.as_bytes().to_vec(), value));
     } else if let Some(domain) = host.strip_prefix('.').filter(|domain| !domain.is_empty()) {
         map.endings.push((host.as_bytes().to_vec(), value.clone()));
         map.exact.entry(domain.as_bytes().to_vec()).or_insert(value);
-    } else if let Some(beginning) = host.strip_suffix('*').filter(|beginning| beginning.ends_with('.')) {
+    } else if let Some(beginning) = host
+        .strip_suffix('*')
+        .filter(|beginning| beginning.ends_with('.'))
+    {
         map.beginnings.push((beginning.as_bytes().to_vec(), value));
     } else if map.exact.insert(text.into_bytes(), value).is_some() {
         return Err(conflict());

@@ -1,9 +1,12 @@
-//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream protocol reference, sections 15 to 17).
+//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream
+//! protocol reference, sections 15 to 17).
 //!
-//! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels` inherits; `build` walks the
-//! tree and fills the model, with `locations`, `listeners` and `timeouts`; `checks` are the module's rules about the whole.
-//! `files` resolves `include`. `nhpm` and `nchan` know the directives of those modules, `push_levels` what they make of a location. Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served:
-//! they become notices.
+//! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels`
+//! inherits; `build` walks the tree and fills the model, with `locations`, `listeners` and
+//! `timeouts`; `checks` are the module's rules about the whole. `files` resolves `include`. `nhpm`
+//! and `nchan` know the directives of those modules, `push_levels` what they make of a location.
+//! Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served: they
+//! become notices.
 
 mod build;
 mod charset;
@@ -146,7 +149,11 @@ impl Remark {
     /// The text with the hints in brackets.
     #[must_use]
     pub fn with_hints(&self) -> String {
-        if self.hints.is_empty() { self.text.clone() } else { format!("{} ({})", self.text, self.hints.join("; ")) }
+        if self.hints.is_empty() {
+            self.text.clone()
+        } else {
+            format!("{} ({})", self.text, self.hints.join("; "))
+        }
     }
 }
 
@@ -158,7 +165,9 @@ impl fmt::Display for Remark {
         }
         match &self.location {
             None => Ok(()),
-            Some((file, line)) if *file == self.file => write!(out, " (in the location of line {line})"),
+            Some((file, line)) if *file == self.file => {
+                write!(out, " (in the location of line {line})")
+            }
             Some((file, line)) => write!(out, " (in the location of {file}:{line})"),
         }
     }
@@ -176,7 +185,8 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// The names of the directives that are served, and of those of nginx and other modules that are known.
+/// The names of the directives that are served, and of those of nginx and other modules that are
+/// known.
 pub fn directive_names() -> impl Iterator<Item = &'static str> {
     directives::names().chain(classes::names())
 }
@@ -195,7 +205,8 @@ pub fn load(path: &Path, options: &ImportOptions) -> Result<Loaded, Mistakes> {
     loaded(path, files::read_any(path), options)
 }
 
-/// As [`load`], for a file that was read before: one that cannot be read twice is an error, and is not waited for.
+/// As [`load`], for a file that was read before: one that cannot be read twice is an error, and is
+/// not waited for.
 ///
 /// # Errors
 /// As [`load`].
@@ -203,14 +214,24 @@ pub fn load_again(path: &Path, options: &ImportOptions) -> Result<Loaded, Mistak
     loaded(path, files::read(path), options)
 }
 
-fn loaded(path: &Path, text: Result<Vec<u8>, String>, options: &ImportOptions) -> Result<Loaded, Mistakes> {
+fn loaded(
+    path: &Path,
+    text: Result<Vec<u8>, String>,
+    options: &ImportOptions,
+) -> Result<Loaded, Mistakes> {
     let file = path.display().to_string();
     match text {
         Ok(text) => parse_with(&file, &text, options),
         Err(error) => {
             let text = format!("cannot read the configuration: {error}");
             Err(Mistakes {
-                mistakes: vec![Remark { file, line: 0, text, hints: Vec::new(), location: None }],
+                mistakes: vec![Remark {
+                    file,
+                    line: 0,
+                    text,
+                    hints: Vec::new(),
+                    location: None,
+                }],
                 notices: Vec::new(),
                 directives: Vec::new(),
             })
@@ -229,35 +250,66 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
 fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
     let (tree, syntax) = tree(text, &mut files);
-    let mut report = Report { files, mistakes: Vec::new(), notices: Vec::new(), treated: Vec::new(), left_to_front: Vec::new() };
-    let config = tree.as_ref().and_then(|tree| build::build(tree, &mut report, options));
+    let mut report = Report {
+        files,
+        mistakes: Vec::new(),
+        notices: Vec::new(),
+        treated: Vec::new(),
+        left_to_front: Vec::new(),
+    };
+    let config = tree
+        .as_ref()
+        .and_then(|tree| build::build(tree, &mut report, options));
     // What was left out of a line may be missed there.
-    report.mistakes.retain(|found| !syntax.errors.iter().any(|error| error.place == found.place));
+    report
+        .mistakes
+        .retain(|found| !syntax.errors.iter().any(|error| error.place == found.place));
     if let Some(tree) = &tree {
         hints::add(&mut report, tree, &syntax);
     }
     for parser::SyntaxError { place, text, hint } in syntax.errors {
-        report.mistakes.push(Found { place, text, hints: hint.into_iter().collect(), location: None });
+        report.mistakes.push(Found {
+            place,
+            text,
+            hints: hint.into_iter().collect(),
+            location: None,
+        });
     }
     let directives = report.directives();
     let left_to_front = std::mem::take(&mut report.left_to_front);
     let (mistakes, notices) = report.remarks();
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Loaded { config, notices, directives, left_to_front }),
-        _ => Err(Mistakes { mistakes, notices, directives }),
+        Some(config) if mistakes.is_empty() => Ok(Loaded {
+            config,
+            notices,
+            directives,
+            left_to_front,
+        }),
+        _ => Err(Mistakes {
+            mistakes,
+            notices,
+            directives,
+        }),
     }
 }
 
-/// The configuration of an nginx in front of pushctl at `address`, for a configuration whose name in messages is `file`:
-/// push locations are forwarded, and `guards`, directives that pushctl does not enforce, stay in force.
+/// The configuration of an nginx in front of pushctl at `address`, for a configuration whose name
+/// in messages is `file`: push locations are forwarded, and `guards`, directives that pushctl does
+/// not enforce, stay in force.
 ///
 /// # Errors
 /// That the file is not well-formed.
 pub fn front(file: &str, text: &[u8], guards: &[String], address: &str) -> Result<Vec<u8>, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
-        (Some(tree), faults) if faults.errors.is_empty() => Ok(front::write(&tree, &files, guards, address)),
-        (_, faults) => Err(faults.errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+        (Some(tree), faults) if faults.errors.is_empty() => {
+            Ok(front::write(&tree, &files, guards, address))
+        }
+        (_, faults) => Err(faults
+            .errors
+            .first()
+            .map(|error| error.text.clone())
+            .unwrap_or_default()),
     }
 }
 
@@ -269,12 +321,16 @@ pub fn to_toml(file: &str, text: &[u8]) -> Result<String, String> {
     let mut files = Files::new(file);
     match tree(text, &mut files) {
         (Some(tree), syntax) if syntax.errors.is_empty() => to_toml::write(&tree, &files),
-        (_, syntax) => Err(syntax.errors.first().map(|error| error.text.clone()).unwrap_or_default()),
+        (_, syntax) => Err(syntax
+            .errors
+            .first()
+            .map(|error| error.text.clone())
+            .unwrap_or_default()),
     }
 }
 
-/// The directives of a file, as far as they can be read, and what is wrong with the notation: TOML if its name ends so,
-/// nginx's notation otherwise.
+/// The directives of a file, as far as they can be read, and what is wrong with the notation: TOML
+/// if its name ends so, nginx's notation otherwise.
 fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::SyntaxReport) {
     let mut syntax = parser::SyntaxReport::default();
     if !files.name(0).ends_with(".toml") {
@@ -283,7 +339,14 @@ fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::Synta
     }
     let (tree, errors) = match std::str::from_utf8(text) {
         Ok(text) => from_toml::parse(text),
-        Err(_) => (None, vec![parser::SyntaxError { place: Place::default(), text: "the file is not UTF-8".to_owned(), hint: None }]),
+        Err(_) => (
+            None,
+            vec![parser::SyntaxError {
+                place: Place::default(),
+                text: "the file is not UTF-8".to_owned(),
+                hint: None,
+            }],
+        ),
     };
     syntax.errors = errors;
     (tree, syntax)
@@ -310,29 +373,59 @@ struct Found {
 
 impl Report {
     fn mistake(&mut self, place: Place, text: impl Into<String>) {
-        self.mistakes.push(Found { place, text: text.into(), hints: Vec::new(), location: None });
+        self.mistakes.push(Found {
+            place,
+            text: text.into(),
+            hints: Vec::new(),
+            location: None,
+        });
     }
 
     fn mistake_of_location(&mut self, place: Place, location: Place, text: impl Into<String>) {
-        self.mistakes.push(Found { place, text: text.into(), hints: Vec::new(), location: Some(location) });
+        self.mistakes.push(Found {
+            place,
+            text: text.into(),
+            hints: Vec::new(),
+            location: Some(location),
+        });
     }
 
     fn notice(&mut self, place: Place, text: impl Into<String>) {
-        self.notices.push(Found { place, text: text.into(), hints: Vec::new(), location: None });
+        self.notices.push(Found {
+            place,
+            text: text.into(),
+            hints: Vec::new(),
+            location: None,
+        });
     }
 
     /// A directive that is not enforced refuses a location; reported once for all its locations.
     fn guard(&mut self, place: Place, location: Place, text: String) {
-        let found = Found { place, text, hints: Vec::new(), location: (location != place).then_some(location) };
-        if !self.mistakes.iter().any(|known| known.place == place && known.text == found.text) {
+        let found = Found {
+            place,
+            text,
+            hints: Vec::new(),
+            location: (location != place).then_some(location),
+        };
+        if !self
+            .mistakes
+            .iter()
+            .any(|known| known.place == place && known.text == found.text)
+        {
             self.mistakes.push(found);
         }
     }
 
     /// A directive that is not enforced here, which the front does.
     fn left_to_front(&mut self, place: Place, name: &str) {
-        let text = format!("directive \"{name}\" is left to the front: its push locations accept requests from there only");
-        if !self.notices.iter().any(|known| known.place == place && known.text == text) {
+        let text = format!(
+            "directive \"{name}\" is left to the front: its push locations accept requests from there only"
+        );
+        if !self
+            .notices
+            .iter()
+            .any(|known| known.place == place && known.text == text)
+        {
             self.notice(place, text);
         }
         if !self.left_to_front.iter().any(|known| known == name) {
@@ -345,32 +438,59 @@ impl Report {
     }
 
     fn treated(&mut self, directive: &parser::Directive, verdict: Verdict) {
-        self.treated.push((directive.place, directive.name.clone(), verdict));
+        self.treated
+            .push((directive.place, directive.name.clone(), verdict));
     }
 
     /// A directive that was taken for served is not, for a reason that shows only later.
     fn unserve(&mut self, directive: &parser::Directive, reason: String) {
-        let is_it = |(place, name, _): &&mut (Place, String, Verdict)| *place == directive.place && *name == directive.name;
-        self.treated.iter_mut().filter(is_it).for_each(|(_, _, verdict)| *verdict = Verdict::NotServed);
+        let is_it = |(place, name, _): &&mut (Place, String, Verdict)| {
+            *place == directive.place && *name == directive.name
+        };
+        self.treated
+            .iter_mut()
+            .filter(is_it)
+            .for_each(|(_, _, verdict)| *verdict = Verdict::NotServed);
         self.notice(directive.place, reason);
     }
 
     fn directives(&mut self) -> Vec<Treated> {
         self.treated.sort_by_key(|(place, ..)| *place);
         let all = std::mem::take(&mut self.treated).into_iter();
-        all.map(|(place, name, verdict)| Treated { file: self.files.name(place.file).to_owned(), line: place.line, name, verdict })
-            .collect()
+        all.map(|(place, name, verdict)| Treated {
+            file: self.files.name(place.file).to_owned(),
+            line: place.line,
+            name,
+            verdict,
+        })
+        .collect()
     }
 
     /// Mistakes and notices, each in the order of the files and lines.
     fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
-        let Self { files, mut mistakes, mut notices, .. } = self;
+        let Self {
+            files,
+            mut mistakes,
+            mut notices,
+            ..
+        } = self;
         let remarks = |found: &mut Vec<Found>| {
             found.sort_by_key(|found| found.place);
             let name = |place: Place| (files.name(place.file).to_owned(), place.line);
-            let remark = |Found { place, text, hints, location }: Found| {
+            let remark = |Found {
+                              place,
+                              text,
+                              hints,
+                              location,
+                          }: Found| {
                 let (file, line) = name(place);
-                Remark { file, line, text, hints, location: location.map(name) }
+                Remark {
+                    file,
+                    line,
+                    text,
+                    hints,
+                    location: location.map(name),
+                }
             };
             std::mem::take(found).into_iter().map(remark).collect()
         };

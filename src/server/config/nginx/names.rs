@@ -1,4 +1,5 @@
-//! The variables that a file makes, found before anything is read: they may be used before they are defined.
+//! The variables that a file makes, found before anything is read: they may be used before they are
+//! defined.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,10 @@ const COMBINED: &[u8] =
 pub(super) type LogFormats = HashMap<String, Arc<LogFormat>>;
 
 /// Visits every directive, those in blocks included.
-pub(super) fn visit<'a>(directives: impl IntoIterator<Item = &'a Directive>, see: &mut dyn FnMut(&Directive)) {
+pub(super) fn visit<'a>(
+    directives: impl IntoIterator<Item = &'a Directive>,
+    see: &mut dyn FnMut(&Directive),
+) {
     for directive in directives {
         see(directive);
         if let Some(block) = &directive.block {
@@ -30,33 +34,47 @@ pub(super) fn visit<'a>(directives: impl IntoIterator<Item = &'a Directive>, see
 pub(super) fn variables(directives: &[Directive]) -> Names {
     let mut names = Names::default();
     // Variables of other protocols are not those of `http`.
-    let of_http = || directives.iter().filter(|directive| !matches!(directive.name.as_str(), "stream" | "mail"));
+    let of_http = || {
+        directives
+            .iter()
+            .filter(|directive| !matches!(directive.name.as_str(), "stream" | "mail"))
+    };
     visit(of_http(), &mut |directive| {
         conditions::capture_names(directive, &mut names.captures);
         match (directive.name.as_str(), directive.arguments.as_slice()) {
             ("set", [name, _]) => {
-                if let Some(name) = variable(name).filter(|name| name != "args" && !names.assigned.contains(name)) {
+                if let Some(name) =
+                    variable(name).filter(|name| name != "args" && !names.assigned.contains(name))
+                {
                     names.assigned.push(name);
                 }
             }
             ("server_name", all) => {
                 let texts = all.iter().filter_map(|text| std::str::from_utf8(text).ok());
-                texts.filter(|text| text.starts_with('~')).for_each(|text| conditions::names_in(text, &mut names.captures));
+                texts
+                    .filter(|text| text.starts_with('~'))
+                    .for_each(|text| conditions::names_in(text, &mut names.captures));
             }
             ("map", [_, name]) if directive.block.is_some() => {
                 let is_new = |name: &String| !names.maps.iter().any(|(known, _)| known == name);
                 if let Some(name) = variable(name).filter(is_new) {
                     names.maps.push((name, MapVariable::default()));
                 }
-                let keys = directive.block.iter().flat_map(|block| &block.directives).map(|line| &line.name);
-                keys.filter(|key| key.starts_with('~')).for_each(|key| conditions::names_in(key, &mut names.captures));
+                let keys = directive
+                    .block
+                    .iter()
+                    .flat_map(|block| &block.directives)
+                    .map(|line| &line.name);
+                keys.filter(|key| key.starts_with('~'))
+                    .for_each(|key| conditions::names_in(key, &mut names.captures));
             }
             _ => {}
         }
     });
     // Behind those of `set`: in another notation they stand in another order.
     visit(of_http(), &mut |directive| {
-        if let ("auth_request_set", [name, _]) = (directive.name.as_str(), directive.arguments.as_slice())
+        if let ("auth_request_set", [name, _]) =
+            (directive.name.as_str(), directive.arguments.as_slice())
             && let Some(name) = variable(name).filter(|name| !names.assigned.contains(name))
         {
             names.assigned.push(name);
@@ -68,17 +86,33 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
     names
 }
 
-/// Adds the variables that are made in two ways of which nginx takes one or the other, depending on what a request passes: by `set` or
-/// `auth_request_set`, and by a `map`, a capture, a directive that is not served, or as `$arg_NAME` and its siblings.
+/// Adds the variables that are made in two ways of which nginx takes one or the other, depending on
+/// what a request passes: by `set` or `auth_request_set`, and by a `map`, a capture, a directive
+/// that is not served, or as `$arg_NAME` and its siblings.
 fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mut Names) {
     let mut foreign = Vec::new();
-    visit(directives, &mut |directive| foreign.extend(foreign_variable(directive)));
-    let is_named = |name: &String| ["arg_", "http_", "cookie_"].iter().any(|prefix| name.starts_with(prefix));
+    visit(directives, &mut |directive| {
+        foreign.extend(foreign_variable(directive))
+    });
+    let is_named = |name: &String| {
+        ["arg_", "http_", "cookie_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
     let maps = || names.maps.iter().map(|(name, _)| name);
-    let captures: Vec<String> = names.captures.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let captures: Vec<String> = names
+        .captures
+        .iter()
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
     let is_unclear = |name: &&String| {
         let is_set = names.assigned.contains(name) || captures.contains(name);
-        let kinds = [is_set, maps().any(|known| known == *name), foreign.contains(name), is_named(name)];
+        let kinds = [
+            is_set,
+            maps().any(|known| known == *name),
+            foreign.contains(name),
+            is_named(name),
+        ];
         kinds.into_iter().filter(|is_one| *is_one).count() > 1
     };
     let all = names.assigned.iter().chain(&captures).chain(maps());
@@ -88,7 +122,15 @@ fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mu
 /// The first capture of a directive with the name of a variable of nginx, which cannot be one.
 pub(super) fn reserved_capture(directive: &Directive) -> Option<String> {
     /// Those that may be made again, or that only newer versions have.
-    const FREE: [&str; 7] = ["args", "http3", "proxy_add_x_forwarded_for", "proxy_host", "proxy_port", "quic", "spdy"];
+    const FREE: [&str; 7] = [
+        "args",
+        "http3",
+        "proxy_add_x_forwarded_for",
+        "proxy_host",
+        "proxy_port",
+        "quic",
+        "spdy",
+    ];
     let mut captures = Vec::new();
     conditions::capture_names(directive, &mut captures);
     let is_reserved = |name: &String| {
@@ -104,7 +146,11 @@ fn add_of_response(directives: &[Directive], names: &mut Names) {
     loop {
         let before = names.of_response.len();
         visit(directives, &mut |directive| {
-            let name = directive.arguments.get(1).filter(|_| directive.name == "map").and_then(|name| variable(name));
+            let name = directive
+                .arguments
+                .get(1)
+                .filter(|_| directive.name == "map")
+                .and_then(|name| variable(name));
             let is_new = |name: &String| !names.of_response.contains(name);
             if let Some(name) = name.filter(is_new)
                 && first_variable(directive, |used| is_of_response(used, names)).is_some()
@@ -118,9 +164,12 @@ fn add_of_response(directives: &[Directive], names: &mut Names) {
     }
 }
 
-/// Whether nginx has the value of a variable when it adds headers, and pushctl, which adds them to a response before that is made, has not.
+/// Whether nginx has the value of a variable when it adds headers, and pushctl, which adds them to
+/// a response before that is made, has not.
 fn is_of_response(name: &str, names: &Names) -> bool {
-    name == "status" || name.starts_with("sent_http_") || names.of_response.iter().any(|known| known == name)
+    name == "status"
+        || name.starts_with("sent_http_")
+        || names.of_response.iter().any(|known| known == name)
 }
 
 /// The first variable of an `add_header` whose value depends on the response.
@@ -131,13 +180,17 @@ pub(super) fn of_response(directive: &Directive, names: &Names) -> Option<String
     first_variable(directive, |name| is_of_response(name, names))
 }
 
-/// Adds the variables that have no value here: those of `geo` and the like, and those of maps and `set` that depend on one without a
-/// value, also by the condition of an `if` around a `set`.
+/// Adds the variables that have no value here: those of `geo` and the like, and those of maps and
+/// `set` that depend on one without a value, also by the condition of an `if` around a `set`.
 fn add_unavailable(directives: &[Directive], names: &mut Names) {
     let mut defined = Vec::new();
-    visit(directives, &mut |directive| defined.extend(foreign_variable(directive)));
+    visit(directives, &mut |directive| {
+        defined.extend(foreign_variable(directive))
+    });
     let is_made = |name: &String, names: &Names| {
-        names.assigned.contains(name) || names.captures.contains(name) || names.maps.iter().any(|(known, _)| known == name)
+        names.assigned.contains(name)
+            || names.captures.contains(name)
+            || names.maps.iter().any(|(known, _)| known == name)
     };
     for name in defined {
         if !is_made(&name, names) && !names.unavailable.contains(&name) {
@@ -153,7 +206,9 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
                 "set" | "auth_request_set" => directive.arguments.first(),
                 _ => None,
             };
-            if let Some(name) = name.and_then(|name| variable(name)).filter(|name| !names.unavailable.contains(name))
+            if let Some(name) = name
+                .and_then(|name| variable(name))
+                .filter(|name| !names.unavailable.contains(name))
                 && unavailable(directive, names).is_some()
             {
                 names.unavailable.push(name);
@@ -166,9 +221,12 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
     }
 }
 
-/// Adds the variables that an `if` with an unavailable condition sets or captures: whether it holds is not known here.
+/// Adds the variables that an `if` with an unavailable condition sets or captures: whether it holds
+/// is not known here.
 fn add_conditional(directive: &Directive, names: &mut Names) {
-    let Some(block) = directive.block.as_ref().filter(|_| directive.name == "if") else { return };
+    let Some(block) = directive.block.as_ref().filter(|_| directive.name == "if") else {
+        return;
+    };
     if unavailable(directive, names).is_none() {
         return;
     }
@@ -189,7 +247,10 @@ fn add_conditional(directive: &Directive, names: &mut Names) {
 /// The variable that a directive of `http` defines whose values pushctl does not know.
 pub(super) fn foreign_variable(directive: &Directive) -> Option<String> {
     match (directive.name.as_str(), directive.arguments.as_slice()) {
-        ("js_set" | "js_var" | "perl_set" | "auth_jwt_claim_set" | "auth_jwt_header_set", [name, ..]) => variable(name),
+        (
+            "js_set" | "js_var" | "perl_set" | "auth_jwt_claim_set" | "auth_jwt_header_set",
+            [name, ..],
+        ) => variable(name),
         ("geo" | "split_clients", [.., name]) if directive.block.is_some() => variable(name),
         ("keyval", [_, name, ..]) => variable(name),
         // A line of a geoip2 block.
@@ -198,13 +259,17 @@ pub(super) fn foreign_variable(directive: &Directive) -> Option<String> {
     }
 }
 
-/// Whether a directive only writes down its values: no request is rejected or served because of them.
+/// Whether a directive only writes down its values: no request is rejected or served because of
+/// them.
 pub(super) fn only_writes(directive: &str) -> bool {
-    matches!(directive, "add_header" | "log_format" | "access_log" | "proxy_set_header")
+    matches!(
+        directive,
+        "add_header" | "log_format" | "access_log" | "proxy_set_header"
+    )
 }
 
-/// The first variable in the arguments of a directive, or in the values of a map, that has no value here, or maybe not that of nginx. Regular expressions are not
-/// looked at.
+/// The first variable in the arguments of a directive, or in the values of a map, that has no value
+/// here, or maybe not that of nginx. Regular expressions are not looked at.
 pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String> {
     // Only logs have the body, which is read when the request was routed.
     let has_body = matches!(directive.name.as_str(), "log_format" | "access_log");
@@ -212,43 +277,78 @@ pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String
         if has_body && name == "request_body" {
             return false;
         }
-        let is_made = names.captures.iter().chain(&names.assigned).any(|known| known == name);
-        names.unavailable.iter().chain(&names.redefined).any(|known| known == name)
+        let is_made = names
+            .captures
+            .iter()
+            .chain(&names.assigned)
+            .any(|known| known == name);
+        names
+            .unavailable
+            .iter()
+            .chain(&names.redefined)
+            .any(|known| known == name)
             || (!is_made && availability(name) == Some(Availability::Never))
     };
     first_variable(directive, is_it)
 }
 
-/// The first variable in the arguments of a directive, or in the values of a map, of which `is_it` is true.
+/// The first variable in the arguments of a directive, or in the values of a map, of which `is_it`
+/// is true.
 fn first_variable(directive: &Directive, is_it: impl Fn(&str) -> bool) -> Option<String> {
     let arguments = match directive.name.as_str() {
         "location" | "server_name" => &[][..],
         "map" => directive.arguments.get(..1).unwrap_or_default(),
         "set" | "auth_request_set" => directive.arguments.get(1..).unwrap_or_default(),
-        "if" if directive.arguments.iter().any(|word| matches!(word.as_slice(), b"~" | b"~*" | b"!~" | b"!~*")) => {
-            directive.arguments.get(..directive.arguments.len() - 1).unwrap_or_default()
+        "if" if directive
+            .arguments
+            .iter()
+            .any(|word| matches!(word.as_slice(), b"~" | b"~*" | b"!~" | b"!~*")) =>
+        {
+            directive
+                .arguments
+                .get(..directive.arguments.len() - 1)
+                .unwrap_or_default()
         }
         _ => &directive.arguments,
     };
-    let values = directive.block.iter().filter(|_| directive.name == "map").flat_map(|block| &block.directives);
+    let values = directive
+        .block
+        .iter()
+        .filter(|_| directive.name == "map")
+        .flat_map(|block| &block.directives);
     let values = values.flat_map(|line| &line.arguments);
-    arguments.iter().chain(values).find_map(|text| find_variable(text, &is_it))
+    arguments
+        .iter()
+        .chain(values)
+        .find_map(|text| find_variable(text, &is_it))
 }
 
 /// The name in `$name`, in lower case.
 pub(super) fn variable(text: &[u8]) -> Option<String> {
     let name = text.strip_prefix(b"$")?;
-    let is_name = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let is_name = !name.is_empty()
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     is_name.then(|| String::from_utf8_lossy(name).to_ascii_lowercase())
 }
 
 /// The formats of the file; what is wrong with one is told where it is read as a directive.
 pub(super) fn log_formats(directives: &[Directive], names: &Names) -> LogFormats {
     let mut formats = LogFormats::new();
-    let combined = Expression::parse_with(COMBINED, names).map(Expression::split).unwrap_or_default();
-    formats.insert("combined".to_owned(), Arc::new(LogFormat { parts: combined, escape: Escape::Default }));
+    let combined = Expression::parse_with(COMBINED, names)
+        .map(Expression::split)
+        .unwrap_or_default();
+    formats.insert(
+        "combined".to_owned(),
+        Arc::new(LogFormat {
+            parts: combined,
+            escape: Escape::Default,
+        }),
+    );
     visit(directives, &mut |directive| {
-        if let ("log_format", [name, rest @ ..]) = (directive.name.as_str(), directive.arguments.as_slice())
+        if let ("log_format", [name, rest @ ..]) =
+            (directive.name.as_str(), directive.arguments.as_slice())
             && let Ok(format) = log_format(rest, names)
         {
             formats.insert(String::from_utf8_lossy(name).into_owned(), Arc::new(format));
@@ -264,10 +364,17 @@ pub(super) fn log_format(arguments: &[Vec<u8>], names: &Names) -> Result<LogForm
             b"default" => (Escape::Default, rest),
             b"json" => (Escape::Json, rest),
             b"none" => (Escape::None, rest),
-            other => return Err(format!("unknown log format escaping \"{}\"", String::from_utf8_lossy(other))),
+            other => {
+                return Err(format!(
+                    "unknown log format escaping \"{}\"",
+                    String::from_utf8_lossy(other)
+                ));
+            }
         },
         rest => (Escape::Default, rest),
     };
-    let parts = Expression::parse_with(&texts.concat(), names).map_err(|error| error.to_string())?.split();
+    let parts = Expression::parse_with(&texts.concat(), names)
+        .map_err(|error| error.to_string())?
+        .split();
     Ok(LogFormat { parts, escape })
 }

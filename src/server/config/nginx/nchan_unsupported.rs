@@ -1,5 +1,6 @@
-//! The directives of nchan that are known and not supported: its Redis engine and its benchmark. They stand in files that are
-//! otherwise fine, so that they cost only the locations that need them. Names and contexts are those of nchan 1.3.6.
+//! The directives of nchan that are known and not supported: its Redis engine and its benchmark.
+//! They stand in files that are otherwise fine, so that they cost only the locations that need
+//! them. Names and contexts are those of nchan 1.3.6.
 
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
@@ -19,7 +20,12 @@ macro_rules! unsupported {
 pub(super) static DIRECTIVES: &[&[Rule]] = &[
     &[
         rule_of("nchan_redis_pass", HSL, 1..=1, Effect::Unsupported(redis)),
-        rule_of("nchan_use_redis", HSL, 1..=1, Effect::Unsupported(use_redis)),
+        rule_of(
+            "nchan_use_redis",
+            HSL,
+            1..=1,
+            Effect::Unsupported(use_redis),
+        ),
     ],
     unsupported!(
         HSL,
@@ -35,9 +41,27 @@ pub(super) static DIRECTIVES: &[&[Rule]] = &[
             "nchan_redis_wait_after_connecting",
         ]
     ),
-    unsupported!(HTTP, 1..=1, redis_setting, ["nchan_redis_fakesub_timer_interval", "nchan_redis_publish_msgpacked_max_size"]),
-    unsupported!(HTTP | SERVER, 1..=1, redis_setting, ["nchan_redis_nostore_fastpublish"]),
-    unsupported!(SERVER | LOCATION, 1..=1, handler, ["nchan_redis_upstream_stats"]),
+    unsupported!(
+        HTTP,
+        1..=1,
+        redis_setting,
+        [
+            "nchan_redis_fakesub_timer_interval",
+            "nchan_redis_publish_msgpacked_max_size"
+        ]
+    ),
+    unsupported!(
+        HTTP | SERVER,
+        1..=1,
+        redis_setting,
+        ["nchan_redis_nostore_fastpublish"]
+    ),
+    unsupported!(
+        SERVER | LOCATION,
+        1..=1,
+        handler,
+        ["nchan_redis_upstream_stats"]
+    ),
     unsupported!(
         UPSTREAM_ONLY,
         1..=2,
@@ -115,41 +139,70 @@ pub(super) static DIRECTIVES: &[&[Rule]] = &[
 ];
 
 /// What to do about the settings of Redis.
-pub(super) const WITHOUT_REDIS: &str = "pushctl has no Redis engine; without \"nchan_redis_pass\" it keeps messages in its own memory";
+pub(super) const WITHOUT_REDIS: &str =
+    "pushctl has no Redis engine; without \"nchan_redis_pass\" it keeps messages in its own memory";
 
 /// The rule of a directive in an `upstream` block.
 pub(super) fn rule_in_upstream(name: &str) -> Option<&'static Rule> {
-    const ELSEWHERE_TOO: [&str; 4] =
-        ["nchan_redis_namespace", "nchan_redis_storage_mode", "nchan_redis_ping_interval", "nchan_redis_nostore_fastpublish"];
-    let rule = DIRECTIVES.iter().copied().flatten().find(|rule| rule.name == name)?;
+    const ELSEWHERE_TOO: [&str; 4] = [
+        "nchan_redis_namespace",
+        "nchan_redis_storage_mode",
+        "nchan_redis_ping_interval",
+        "nchan_redis_nostore_fastpublish",
+    ];
+    let rule = DIRECTIVES
+        .iter()
+        .copied()
+        .flatten()
+        .find(|rule| rule.name == name)?;
     (rule.contexts == UPSTREAM_ONLY || ELSEWHERE_TOO.contains(&name)).then_some(rule)
 }
 
 /// Requests to the location are answered with 503.
 pub(super) fn redis(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.nchan.redis = Some(true);
-    scope.notices.push(format!("\"{}\": the locations that use it answer 503, because {WITHOUT_REDIS}", value.name));
+    scope.notices.push(format!(
+        "\"{}\": the locations that use it answer 503, because {WITHOUT_REDIS}",
+        value.name
+    ));
     Ok(())
 }
 
 fn use_redis(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    if value.flag()? == Some(true) { redis(scope, value) } else { redis_setting(scope, value) }
+    if value.flag()? == Some(true) {
+        redis(scope, value)
+    } else {
+        redis_setting(scope, value)
+    }
 }
 
 fn redis_setting(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.notices.push(format!("\"{}\" is not supported: {WITHOUT_REDIS}", value.name));
+    scope.notices.push(format!(
+        "\"{}\" is not supported: {WITHOUT_REDIS}",
+        value.name
+    ));
     Ok(())
 }
 
 /// The location answers with nothing, not even a file.
 fn handler(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.files_blocked = Some(value.name.to_owned());
-    let instead = if value.name == "nchan_benchmark" { "measure with `pushctl bench` instead" } else { WITHOUT_REDIS };
-    scope.notices.push(format!("\"{}\" is not supported, the location answers 404: {instead}", value.name));
+    let instead = if value.name == "nchan_benchmark" {
+        "measure with `pushctl bench` instead"
+    } else {
+        WITHOUT_REDIS
+    };
+    scope.notices.push(format!(
+        "\"{}\" is not supported, the location answers 404: {instead}",
+        value.name
+    ));
     Ok(())
 }
 
 fn benchmark_setting(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.notices.push(format!("\"{}\" is not supported: measure with `pushctl bench` instead", value.name));
+    scope.notices.push(format!(
+        "\"{}\" is not supported: measure with `pushctl bench` instead",
+        value.name
+    ));
     Ok(())
 }

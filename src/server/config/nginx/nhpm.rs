@@ -12,22 +12,82 @@ const SL: u8 = SERVER | LOCATION;
 pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("push_publisher", SL, 0..=0, Effect::Many(publisher)),
     rule_of("push_subscriber", SL, 0..=1, Effect::Once(subscriber)),
-    rule_of("push_subscriber_concurrency", HSL, 1..=1, Effect::Once(concurrency)),
-    rule_of("push_store_messages", HSL, 1..=1, Effect::Many(store_messages)),
-    rule_of("push_max_message_buffer_length", HSL, 1..=1, Effect::Many(buffer_length)),
-    rule_of("push_min_message_buffer_length", HSL, 1..=1, Effect::Many(buffer_length)),
-    rule_of("push_message_buffer_length", HSL, 1..=1, Effect::Many(buffer_length)),
-    rule_of("push_delete_oldest_received_message", HSL, 1..=1, Effect::Once(flag)),
-    rule_of("push_authorized_channels_only", HSL, 1..=1, Effect::Once(flag)),
-    rule_of("push_ignore_queue_on_no_cache", HSL, 1..=1, Effect::Once(flag)),
+    rule_of(
+        "push_subscriber_concurrency",
+        HSL,
+        1..=1,
+        Effect::Once(concurrency),
+    ),
+    rule_of(
+        "push_store_messages",
+        HSL,
+        1..=1,
+        Effect::Many(store_messages),
+    ),
+    rule_of(
+        "push_max_message_buffer_length",
+        HSL,
+        1..=1,
+        Effect::Many(buffer_length),
+    ),
+    rule_of(
+        "push_min_message_buffer_length",
+        HSL,
+        1..=1,
+        Effect::Many(buffer_length),
+    ),
+    rule_of(
+        "push_message_buffer_length",
+        HSL,
+        1..=1,
+        Effect::Many(buffer_length),
+    ),
+    rule_of(
+        "push_delete_oldest_received_message",
+        HSL,
+        1..=1,
+        Effect::Once(flag),
+    ),
+    rule_of(
+        "push_authorized_channels_only",
+        HSL,
+        1..=1,
+        Effect::Once(flag),
+    ),
+    rule_of(
+        "push_ignore_queue_on_no_cache",
+        HSL,
+        1..=1,
+        Effect::Once(flag),
+    ),
     rule_of("push_message_timeout", HSL, 1..=1, Effect::Once(time)),
     rule_of("push_subscriber_timeout", HSL, 1..=1, Effect::Once(time)),
     rule_of("push_channel_timeout", HSL, 1..=1, Effect::Once(time)),
     rule_of("push_channel_group", SL, 1..=1, Effect::Once(channel_group)),
-    rule_of("push_max_channel_id_length", HSL, 1..=1, Effect::Once(number)),
-    rule_of("push_max_channel_subscribers", HSL, 1..=1, Effect::Once(number)),
-    rule_of("push_min_message_recipients", HSL, 1..=1, Effect::Once(number)),
-    rule_of("push_max_reserved_memory", HTTP, 1..=1, Effect::Once(reserved_memory)),
+    rule_of(
+        "push_max_channel_id_length",
+        HSL,
+        1..=1,
+        Effect::Once(number),
+    ),
+    rule_of(
+        "push_max_channel_subscribers",
+        HSL,
+        1..=1,
+        Effect::Once(number),
+    ),
+    rule_of(
+        "push_min_message_recipients",
+        HSL,
+        1..=1,
+        Effect::Once(number),
+    ),
+    rule_of(
+        "push_max_reserved_memory",
+        HTTP,
+        1..=1,
+        Effect::Once(reserved_memory),
+    ),
 ];
 
 fn publisher(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
@@ -60,15 +120,26 @@ fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Res
 
 fn concurrency(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let word = value.first().to_ascii_lowercase();
-    let names: [(&[u8], Concurrency); 3] =
-        [(b"first", Concurrency::First), (b"last", Concurrency::Last), (b"broadcast", Concurrency::Broadcast)];
-    let known = names.iter().find(|(name, _)| !word.is_empty() && name.starts_with(&word));
-    let known = known.ok_or_else(|| format!("invalid push_subscriber_concurrency value: {}", value.shown()))?;
+    let names: [(&[u8], Concurrency); 3] = [
+        (b"first", Concurrency::First),
+        (b"last", Concurrency::Last),
+        (b"broadcast", Concurrency::Broadcast),
+    ];
+    let known = names
+        .iter()
+        .find(|(name, _)| !word.is_empty() && name.starts_with(&word));
+    let known = known.ok_or_else(|| {
+        format!(
+            "invalid push_subscriber_concurrency value: {}",
+            value.shown()
+        )
+    })?;
     scope.level.nhpm.concurrency = Some(known.1);
     Ok(())
 }
 
-/// `off` is a buffer of no messages; words other than `on` and `off` are nothing at all, as in the module.
+/// `off` is a buffer of no messages; words other than `on` and `off` are nothing at all, as in the
+/// module.
 fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let level = &mut scope.level.nhpm;
     if level.store_messages.is_some() {
@@ -77,19 +148,27 @@ fn store_messages(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     match value.first() {
         b"off" => {
             level.store_messages = Some(false);
-            let lengths = [level.max_message_buffer_length.replace(0), level.min_message_buffer_length.replace(0)];
+            let lengths = [
+                level.max_message_buffer_length.replace(0),
+                level.min_message_buffer_length.replace(0),
+            ];
             if lengths.iter().any(Option::is_some) {
                 scope.notices.push(WITHOUT_LENGTH.to_owned());
             }
         }
         b"on" => level.store_messages = Some(true),
-        _ => scope.notices.push(format!("\"{} {}\" has no effect: it must be \"on\" or \"off\"", value.name, value.shown())),
+        _ => scope.notices.push(format!(
+            "\"{} {}\" has no effect: it must be \"on\" or \"off\"",
+            value.name,
+            value.shown()
+        )),
     }
     Ok(())
 }
 
 /// NHPM 0.73 does not take both in one block, 0.692 does.
-const WITHOUT_LENGTH: &str = "with \"push_store_messages off\" the length of the buffer has no effect";
+const WITHOUT_LENGTH: &str =
+    "with \"push_store_messages off\" the length of the buffer has no effect";
 
 fn buffer_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let level = &mut scope.level.nhpm;
@@ -98,7 +177,10 @@ fn buffer_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         scope.notices.push(WITHOUT_LENGTH.to_owned());
         return Ok(());
     }
-    let (min, max) = (&mut level.min_message_buffer_length, &mut level.max_message_buffer_length);
+    let (min, max) = (
+        &mut level.min_message_buffer_length,
+        &mut level.max_message_buffer_length,
+    );
     let places = match value.name {
         "push_max_message_buffer_length" => vec![max],
         "push_min_message_buffer_length" => vec![min],
@@ -149,16 +231,23 @@ fn number(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The bound on memory, as `push_stream_shared_memory_size`; less than 32 KiB is raised to that, as in the module.
+/// The bound on memory, as `push_stream_shared_memory_size`; less than 32 KiB is raised to that, as
+/// in the module.
 pub(super) fn reserved_memory(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     const LEAST: u64 = 32 * 1024;
     let size = units::size(value.first(), false).ok_or_else(|| value.invalid("value"))?;
     if size < LEAST {
-        scope.notices.push(format!("\"{}\" is raised to 32k", value.name));
+        scope
+            .notices
+            .push(format!("\"{}\" is raised to 32k", value.name));
     }
     // Several modules may have a say in one file: the largest holds.
     let size = size.max(LEAST);
-    scope.broker.shared_memory_size = if scope.has_memory_size { scope.broker.shared_memory_size.max(size) } else { size };
+    scope.broker.shared_memory_size = if scope.has_memory_size {
+        scope.broker.shared_memory_size.max(size)
+    } else {
+        size
+    };
     scope.set_memory_of_module();
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The blocks and directives of an nginx.conf and the files that it includes, without their meaning.
+//! The blocks and directives of an nginx.conf and the files that it includes, without their
+//! meaning.
 //!
-//! Directives after a syntax error have no certain meaning, so its file is read up to there; files that cannot be read are
-//! left out. `syntax_hints` finds the line that was meant.
+//! Directives after a syntax error have no certain meaning, so its file is read up to there; files
+//! that cannot be read are left out. `syntax_hints` finds the line that was meant.
 
 use super::files::{Files, Place};
 use super::lexer::{Kind, Lexer, TextAfterQuote, Token, Unfinished};
@@ -12,7 +13,8 @@ use super::{lua, stock_files};
 const MAX_DEPTH: usize = 64;
 
 /// What to do about a missing file that is not one of nginx's.
-const MISSING: &str = "it may hold access rules: copy it to the path from which nginx reads it, or remove the line";
+const MISSING: &str =
+    "it may hold access rules: copy it to the path from which nginx reads it, or remove the line";
 
 /// A directive: name, arguments and, if it has one, its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,13 @@ pub(super) struct SyntaxReport {
 
 /// Parses a whole file, number `file` of `files`, and the files that it includes.
 pub(super) fn parse(text: &[u8], file: u16, files: &mut Files, syntax: &mut SyntaxReport) -> Block {
-    let mut parser = Parser { lexer: Lexer::new(text), file, files, syntax, nesting: Nesting::default() };
+    let mut parser = Parser {
+        lexer: Lexer::new(text),
+        file,
+        files,
+        syntax,
+        nesting: Nesting::default(),
+    };
     parser.block().unwrap_or_else(|cut| cut)
 }
 
@@ -81,21 +89,39 @@ impl Parser<'_> {
             };
             let place = self.place(token.line);
             match token.kind {
-                Kind::Word(text) => words.push(Word { text, line: token.line, indent: token.indent }),
-                Kind::Semicolon if words.is_empty() => return Err(self.cut(place, "unexpected \";\"", None, directives)),
+                Kind::Word(text) => words.push(Word {
+                    text,
+                    line: token.line,
+                    indent: token.indent,
+                }),
+                Kind::Semicolon if words.is_empty() => {
+                    return Err(self.cut(place, "unexpected \";\"", None, directives));
+                }
                 Kind::Semicolon => self.simple(std::mem::take(&mut words), place, &mut directives),
-                Kind::Open if words.is_empty() => return Err(self.cut(place, "unexpected \"{\"", None, directives)),
+                Kind::Open if words.is_empty() => {
+                    return Err(self.cut(place, "unexpected \"{\"", None, directives));
+                }
                 Kind::Open if self.nesting.open.len() == MAX_DEPTH => {
                     return Err(self.cut(place, "too many blocks within blocks", None, directives));
                 }
                 Kind::Open => {
-                    if let Err(end) = self.with_block(std::mem::take(&mut words), place, &mut directives) {
-                        return Err(Block { directives, end, lua: None });
+                    if let Err(end) =
+                        self.with_block(std::mem::take(&mut words), place, &mut directives)
+                    {
+                        return Err(Block {
+                            directives,
+                            end,
+                            lua: None,
+                        });
                     }
                 }
                 Kind::Close if words.is_empty() && !self.nesting.open.is_empty() => {
                     self.nesting.close(token.line, token.indent);
-                    return Ok(Block { directives, end: place, lua: None });
+                    return Ok(Block {
+                        directives,
+                        end: place,
+                        lua: None,
+                    });
                 }
                 Kind::Close => {
                     let hint = self.nesting.unexpected_close(&words);
@@ -107,41 +133,82 @@ impl Parser<'_> {
     }
 
     /// The end of the file, which is right outside of words and blocks only.
-    fn end(&mut self, token: &Token, unfinished: Unfinished, words: &[Word], directives: Vec<Directive>) -> Result<Block, Cut> {
+    fn end(
+        &mut self,
+        token: &Token,
+        unfinished: Unfinished,
+        words: &[Word],
+        directives: Vec<Directive>,
+    ) -> Result<Block, Cut> {
         let place = self.place(token.line);
         let (text, hint) = match unfinished {
             Unfinished::Quote => {
                 let hint = format!("the quote in line {} is not closed", token.first_line);
-                ("unexpected end of file, expecting \";\" or \"}\"", Some(hint))
+                (
+                    "unexpected end of file, expecting \";\" or \"}\"",
+                    Some(hint),
+                )
             }
             Unfinished::Nothing if words.is_empty() && self.nesting.open.is_empty() => {
-                return Ok(Block { directives, end: place, lua: None });
+                return Ok(Block {
+                    directives,
+                    end: place,
+                    lua: None,
+                });
             }
-            Unfinished::Nothing if words.is_empty() => ("unexpected end of file, expecting \"}\"", self.nesting.missing_close()),
-            Unfinished::Nothing => ("unexpected end of file, expecting \";\" or \"}\"", syntax_hints::missing_semicolon_after(words)),
+            Unfinished::Nothing if words.is_empty() => (
+                "unexpected end of file, expecting \"}\"",
+                self.nesting.missing_close(),
+            ),
+            Unfinished::Nothing => (
+                "unexpected end of file, expecting \";\" or \"}\"",
+                syntax_hints::missing_semicolon_after(words),
+            ),
             Unfinished::Word => ("unexpected end of file, expecting \";\" or \"}\"", None),
         };
         Err(self.cut(place, text, hint, directives))
     }
 
     fn place(&self, line: usize) -> Place {
-        Place { file: self.file, line }
+        Place {
+            file: self.file,
+            line,
+        }
     }
 
     fn error(&mut self, place: Place, text: &str, hint: Option<String>) {
-        self.syntax.errors.push(SyntaxError { place, text: text.to_owned(), hint });
+        self.syntax.errors.push(SyntaxError {
+            place,
+            text: text.to_owned(),
+            hint,
+        });
     }
 
     /// Records a syntax error; the block ends there.
-    fn cut(&mut self, place: Place, text: &str, hint: Option<String>, directives: Vec<Directive>) -> Cut {
+    fn cut(
+        &mut self,
+        place: Place,
+        text: &str,
+        hint: Option<String>,
+        directives: Vec<Directive>,
+    ) -> Cut {
         self.syntax.is_partial = true;
         self.error(place, text, hint);
-        Block { directives, end: place, lua: None }
+        Block {
+            directives,
+            end: place,
+            lua: None,
+        }
     }
 
     fn text_after_quote(&mut self, error: TextAfterQuote, directives: Vec<Directive>) -> Cut {
         let text = format!("unexpected \"{}\"", char::from(error.byte));
-        let hint = (error.first_line < error.line).then(|| format!("the quote in line {} is probably not closed", error.first_line));
+        let hint = (error.first_line < error.line).then(|| {
+            format!(
+                "the quote in line {} is probably not closed",
+                error.first_line
+            )
+        });
         self.cut(self.place(error.line), &text, hint, directives)
     }
 
@@ -158,25 +225,46 @@ impl Parser<'_> {
     }
 
     /// A directive with a block; the error is the place of a syntax error in it.
-    fn with_block(&mut self, mut words: Vec<Word>, place: Place, directives: &mut Vec<Directive>) -> Result<(), Place> {
+    fn with_block(
+        &mut self,
+        mut words: Vec<Word>,
+        place: Place,
+        directives: &mut Vec<Directive>,
+    ) -> Result<(), Place> {
         if let Some(at) = syntax_hints::block_after_missing_semicolon(&words) {
             let rest = words.split_off(at);
             let hint = syntax_hints::missing_semicolon_after(&words);
-            let text = format!("directive \"{}\" is not terminated by \";\"", words[0].shown());
+            let text = format!(
+                "directive \"{}\" is not terminated by \";\"",
+                words[0].shown()
+            );
             self.error(place, &text, hint);
             directives.push(directive(std::mem::replace(&mut words, rest), place, None));
         }
         let name = words[0].shown();
         if lua::has_lua_block(&name) {
             let Some(code) = self.lexer.lua_block() else {
-                let cut = self.cut(place, &format!("the block of \"{name}\" has no closing \"}}\""), None, Vec::new());
+                let cut = self.cut(
+                    place,
+                    &format!("the block of \"{name}\" has no closing \"}}\""),
+                    None,
+                    Vec::new(),
+                );
                 return Err(cut.end);
             };
-            let block = Block { directives: Vec::new(), end: self.place(self.lexer.line()), lua: Some(code.to_vec()) };
+            let block = Block {
+                directives: Vec::new(),
+                end: self.place(self.lexer.line()),
+                lua: Some(code.to_vec()),
+            };
             directives.push(directive(words, place, Some(block)));
             return Ok(());
         }
-        self.nesting.open.push(OpenBlock { name, line: words[0].line, indent: words[0].indent });
+        self.nesting.open.push(OpenBlock {
+            name,
+            line: words[0].line,
+            indent: words[0].indent,
+        });
         let result = self.block();
         let end = result.as_ref().err().map(|cut| cut.end);
         let (Ok(inner) | Err(inner)) = result;
@@ -184,10 +272,15 @@ impl Parser<'_> {
         end.map_or(Ok(()), Err)
     }
 
-    /// Puts the directives of the files that an `include` names in its place; those that cannot be read are left out.
+    /// Puts the directives of the files that an `include` names in its place; those that cannot be
+    /// read are left out.
     fn include(&mut self, include: &Directive, directives: &mut Vec<Directive>) {
         let [pattern] = include.arguments.as_slice() else {
-            self.error(include.place, "invalid number of arguments in \"include\" directive", None);
+            self.error(
+                include.place,
+                "invalid number of arguments in \"include\" directive",
+                None,
+            );
             return;
         };
         let paths = self.files.matching(pattern).unwrap_or_else(|text| {
@@ -206,10 +299,13 @@ impl Parser<'_> {
         }
     }
 
-    /// Reports a file that is not read. Those that belong to nginx itself define nothing that is used elsewhere.
+    /// Reports a file that is not read. Those that belong to nginx itself define nothing that is
+    /// used elsewhere.
     fn left_out(&mut self, place: Place, text: &str, hint: Option<&str>) {
         self.syntax.is_partial |= hint.is_none();
-        let missing = text.ends_with("No such file or directory)").then_some(MISSING);
+        let missing = text
+            .ends_with("No such file or directory)")
+            .then_some(MISSING);
         self.error(place, text, hint.or(missing).map(str::to_owned));
     }
 }
@@ -217,7 +313,12 @@ impl Parser<'_> {
 fn directive(words: Vec<Word>, place: Place, block: Option<Block>) -> Directive {
     let mut texts = words.into_iter().map(|word| word.text);
     let name = String::from_utf8_lossy(&texts.next().unwrap_or_default()).into_owned();
-    Directive { name, arguments: texts.collect(), place, block }
+    Directive {
+        name,
+        arguments: texts.collect(),
+        place,
+        block,
+    }
 }
 
 #[cfg(test)]
@@ -234,37 +335,85 @@ mod tests {
     fn blocks_nest_and_know_their_lines() {
         let (file, syntax) = parsed(b"events {}\nhttp {\n a b\n c;\n server { d; }\n}\n");
         assert!(syntax.errors.is_empty(), "{syntax:?}");
-        let [events, http] = file.directives.as_slice() else { panic!("two directives: {file:?}") };
+        let [events, http] = file.directives.as_slice() else {
+            panic!("two directives: {file:?}")
+        };
         assert_eq!((events.name.as_str(), events.place.line), ("events", 1));
         let block = http.block.as_ref().expect("http has a block");
         assert_eq!((http.place.line, block.end.line), (2, 6));
-        let lines: Vec<_> = block.directives.iter().map(|inner| (inner.name.as_str(), inner.place.line, inner.arguments.len())).collect();
+        let lines: Vec<_> = block
+            .directives
+            .iter()
+            .map(|inner| (inner.name.as_str(), inner.place.line, inner.arguments.len()))
+            .collect();
         assert_eq!(lines, [("a", 4, 2), ("server", 5, 0)]);
     }
 
     #[test]
     fn wrong_punctuation_is_rejected_in_the_words_of_nginx_with_a_hint() {
         for (text, line, expected) in [
-            ("a {\n b\n}", 3, "unexpected \"}\" (a \";\" is missing after \"b\" in line 2)"),
+            (
+                "a {\n b\n}",
+                3,
+                "unexpected \"}\" (a \";\" is missing after \"b\" in line 2)",
+            ),
             ("}", 1, "unexpected \"}\""),
             (";", 1, "unexpected \";\""),
             ("a {{", 1, "unexpected \"{\""),
-            ("a {\n", 2, "unexpected end of file, expecting \"}\" (the block of \"a\" in line 1 is not closed)"),
-            ("a {\n b \"c;\n}\n", 4, "unexpected end of file, expecting \";\" or \"}\" (the quote in line 2 is not closed)"),
+            (
+                "a {\n",
+                2,
+                "unexpected end of file, expecting \"}\" (the block of \"a\" in line 1 is not closed)",
+            ),
+            (
+                "a {\n b \"c;\n}\n",
+                4,
+                "unexpected end of file, expecting \";\" or \"}\" (the quote in line 2 is not closed)",
+            ),
             ("a \"b\"c;", 1, "unexpected \"c\""),
-            ("a \"b;\nc \"d;", 2, "unexpected \"d\" (the quote in line 1 is probably not closed)"),
-            ("http {\nserver\nlisten 80;\n}\n}", 5, "unexpected \"}\" (\"server\" in line 2 has no \"{\")"),
-            ("a {\n b {\n  c;\n }\n }\n}", 6, "unexpected \"}\" (the \"}\" in line 5 is probably one too many)"),
+            (
+                "a \"b;\nc \"d;",
+                2,
+                "unexpected \"d\" (the quote in line 1 is probably not closed)",
+            ),
+            (
+                "http {\nserver\nlisten 80;\n}\n}",
+                5,
+                "unexpected \"}\" (\"server\" in line 2 has no \"{\")",
+            ),
+            (
+                "a {\n b {\n  c;\n }\n }\n}",
+                6,
+                "unexpected \"}\" (the \"}\" in line 5 is probably one too many)",
+            ),
             (
                 "a {\n b {\n  c {\n  d;\n }\n}\n",
                 7,
                 "unexpected end of file, expecting \"}\" (the block of \"c\" in line 3 is probably not closed)",
             ),
-            ("http {\n\ninit_by_lua_block {\n x = '}'\n", 3, "the block of \"init_by_lua_block\" has no closing \"}\""),
+            (
+                "http {\n\ninit_by_lua_block {\n x = '}'\n",
+                3,
+                "the block of \"init_by_lua_block\" has no closing \"}\"",
+            ),
         ] {
-            let [SyntaxError { place, text: found, hint }] = parsed(text.as_bytes()).1.errors.try_into().expect("one error");
+            let [
+                SyntaxError {
+                    place,
+                    text: found,
+                    hint,
+                },
+            ] = parsed(text.as_bytes())
+                .1
+                .errors
+                .try_into()
+                .expect("one error");
             let found = hint.map_or_else(|| found.clone(), |hint| format!("{found} ({hint})"));
-            assert_eq!((found.as_str(), place), (expected, Place { file: 0, line }), "{text}");
+            assert_eq!(
+                (found.as_str(), place),
+                (expected, Place { file: 0, line }),
+                "{text}"
+            );
         }
         let (_, syntax) = parsed("a {".repeat(MAX_DEPTH + 1).as_bytes());
         assert!(syntax.errors[0].text.contains("too many"));
@@ -274,8 +423,16 @@ mod tests {
     fn directives_before_a_syntax_error_are_read() {
         let (file, syntax) = parsed(b"a;\nb {\nc;\nd }\ne;");
         assert_eq!(syntax.errors.len(), 1);
-        let [a, b] = file.directives.as_slice() else { panic!("two directives: {file:?}") };
-        assert_eq!((a.name.as_str(), b.block.as_ref().map(|block| block.directives.len())), ("a", Some(1)));
+        let [a, b] = file.directives.as_slice() else {
+            panic!("two directives: {file:?}")
+        };
+        assert_eq!(
+            (
+                a.name.as_str(),
+                b.block.as_ref().map(|block| block.directives.len())
+            ),
+            ("a", Some(1))
+        );
     }
 
     #[test]
@@ -283,19 +440,45 @@ mod tests {
         let (file, syntax) = parsed(b"http {\ngzip on\n\nserver {\nlisten 80;\n}\n}\n");
         let text = "directive \"gzip\" is not terminated by \";\"".to_owned();
         let hint = Some("a \";\" is missing after \"on\" in line 2".to_owned());
-        assert_eq!(syntax.errors, [SyntaxError { place: Place { file: 0, line: 4 }, text, hint }]);
+        assert_eq!(
+            syntax.errors,
+            [SyntaxError {
+                place: Place { file: 0, line: 4 },
+                text,
+                hint
+            }]
+        );
         let http = file.directives[0].block.as_ref().expect("a block");
-        let names: Vec<_> = http.directives.iter().map(|inner| (inner.name.as_str(), inner.block.is_some())).collect();
+        let names: Vec<_> = http
+            .directives
+            .iter()
+            .map(|inner| (inner.name.as_str(), inner.block.is_some()))
+            .collect();
         assert_eq!(names, [("gzip", false), ("server", true)]);
     }
 
     #[test]
     fn lua_blocks_keep_their_text_and_are_not_read() {
         let code = " local t = { '}' } -- }\n;";
-        let (file, syntax) = parsed(format!("server {{ set_by_lua_block $x {{{code}}}\na; }}").as_bytes());
+        let (file, syntax) =
+            parsed(format!("server {{ set_by_lua_block $x {{{code}}}\na; }}").as_bytes());
         assert!(syntax.errors.is_empty(), "{syntax:?}");
-        let [lua, a] = file.directives[0].block.as_ref().expect("a block").directives.as_slice() else { panic!("{file:?}") };
-        assert_eq!((lua.arguments.as_slice(), a.place.line), ([b"$x".to_vec()].as_slice(), 3));
-        assert_eq!(lua.block.as_ref().and_then(|block| block.lua.as_deref()), Some(code.as_bytes()));
+        let [lua, a] = file.directives[0]
+            .block
+            .as_ref()
+            .expect("a block")
+            .directives
+            .as_slice()
+        else {
+            panic!("{file:?}")
+        };
+        assert_eq!(
+            (lua.arguments.as_slice(), a.place.line),
+            ([b"$x".to_vec()].as_slice(), 3)
+        );
+        assert_eq!(
+            lua.block.as_ref().and_then(|block| block.lua.as_deref()),
+            Some(code.as_bytes())
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `proxy_*`: served where the file has hooks of nchan, which need them; elsewhere they stay with nginx.
+//! `proxy_*`: served where the file has hooks of nchan, which need them; elsewhere they stay with
+//! nginx.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,33 +34,79 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("proxy_pass", LOCATION, 1..=1, Effect::Once(pass)),
     rule_of("proxy_set_header", HSL, 2..=2, Effect::Many(set_header)),
     one!("proxy_pass_request_body", |v| passes_body = v.flag()?),
-    one!("proxy_pass_request_headers", |v| passes_headers = v.flag()?),
+    one!("proxy_pass_request_headers", |v| passes_headers =
+        v.flag()?),
     rule_of("proxy_method", HSL, 1..=1, Effect::Once(method)),
     one!("proxy_read_timeout", |v| timeout = Some(v.milliseconds()?)),
-    one!("proxy_connect_timeout", |v| connect_timeout = Some(v.milliseconds()?)),
-    rule_of("proxy_next_upstream", HSL, 1..=usize::MAX, Effect::Once(next_upstream)),
+    one!("proxy_connect_timeout", |v| connect_timeout =
+        Some(v.milliseconds()?)),
+    rule_of(
+        "proxy_next_upstream",
+        HSL,
+        1..=usize::MAX,
+        Effect::Once(next_upstream),
+    ),
     one!("proxy_next_upstream_tries", |v| next_tries = v.number()?),
-    one!("proxy_next_upstream_timeout", |v| next_timeout = Some(v.milliseconds()?)),
-    rule_of("proxy_ignore_headers", HSL, 1..=usize::MAX, Effect::Once(ignore_headers)),
+    one!("proxy_next_upstream_timeout", |v| next_timeout =
+        Some(v.milliseconds()?)),
+    rule_of(
+        "proxy_ignore_headers",
+        HSL,
+        1..=usize::MAX,
+        Effect::Once(ignore_headers),
+    ),
     rule_of("proxy_hide_header", HSL, 1..=1, Effect::Many(hide_header)),
     rule_of("proxy_pass_header", HSL, 1..=1, Effect::Many(pass_header)),
-    rule_of("proxy_set_body", HSL, 1..=1, Effect::Unsupported(unsupported)),
+    rule_of(
+        "proxy_set_body",
+        HSL,
+        1..=1,
+        Effect::Unsupported(unsupported),
+    ),
     rule_of("proxy_bind", HSL, 1..=2, Effect::Unsupported(unsupported)),
     one!("proxy_ssl_verify", |v| ssl_verify = v.flag()?),
-    one!("proxy_ssl_verify_depth", |v| ssl_verify_depth = v.number()?),
-    one!("proxy_ssl_trusted_certificate", |v| ssl_trusted = Some(path(v))),
+    one!("proxy_ssl_verify_depth", |v| ssl_verify_depth =
+        v.number()?),
+    one!("proxy_ssl_trusted_certificate", |v| ssl_trusted =
+        Some(path(v))),
     one!("proxy_ssl_server_name", |v| ssl_server_name = v.flag()?),
     one!("proxy_ssl_name", |v| ssl_name = v.expression()?),
     one!("proxy_ssl_certificate", |v| ssl_certificate = Some(path(v))),
-    one!("proxy_ssl_certificate_key", |v| ssl_certificate_key = Some(path(v))),
-    rule_of("proxy_ssl_protocols", HSL, 1..=usize::MAX, Effect::Once(ssl_protocols)),
-    rule_of("proxy_ssl_crl", HSL, 1..=1, Effect::Unsupported(ssl_unsupported)),
-    rule_of("proxy_ssl_password_file", HSL, 1..=1, Effect::Unsupported(ssl_unsupported)),
-    rule_of("proxy_ssl_conf_command", HSL, 2..=2, Effect::Unsupported(ssl_unsupported)),
+    one!("proxy_ssl_certificate_key", |v| ssl_certificate_key =
+        Some(path(v))),
+    rule_of(
+        "proxy_ssl_protocols",
+        HSL,
+        1..=usize::MAX,
+        Effect::Once(ssl_protocols),
+    ),
+    rule_of(
+        "proxy_ssl_crl",
+        HSL,
+        1..=1,
+        Effect::Unsupported(ssl_unsupported),
+    ),
+    rule_of(
+        "proxy_ssl_password_file",
+        HSL,
+        1..=1,
+        Effect::Unsupported(ssl_unsupported),
+    ),
+    rule_of(
+        "proxy_ssl_conf_command",
+        HSL,
+        2..=2,
+        Effect::Unsupported(ssl_unsupported),
+    ),
 ];
 
 fn pass(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let begins = |scheme: &[u8]| value.first().get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    let begins = |scheme: &[u8]| {
+        value
+            .first()
+            .get(..scheme.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    };
     if !begins(b"http://") && !begins(b"https://") && !value.first().starts_with(b"$") {
         return Err("invalid URL prefix".to_owned());
     }
@@ -72,11 +119,21 @@ fn set_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first().is_empty() || !value.first().iter().all(is_token) {
         return Err(format!("invalid header name \"{}\"", value.shown()));
     }
-    let text = Expression::parse_with(&value.arguments[1], value.names).map_err(|error| error.to_string())?;
+    let text = Expression::parse_with(&value.arguments[1], value.names)
+        .map_err(|error| error.to_string())?;
     if text.uses("request_body") {
-        scope.level.proxy.unsupported.get_or_insert_with(|| "$request_body in \"proxy_set_header\"".to_owned());
+        scope
+            .level
+            .proxy
+            .unsupported
+            .get_or_insert_with(|| "$request_body in \"proxy_set_header\"".to_owned());
     }
-    scope.level.proxy.headers.get_or_insert_default().push((value.text(), text));
+    scope
+        .level
+        .proxy
+        .headers
+        .get_or_insert_default()
+        .push((value.text(), text));
     Ok(())
 }
 
@@ -89,7 +146,11 @@ fn method(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn next_upstream(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let mut next = NextUpstream { error: false, timeout: false, ..NextUpstream::default() };
+    let mut next = NextUpstream {
+        error: false,
+        timeout: false,
+        ..NextUpstream::default()
+    };
     for word in value.arguments {
         match word.as_slice() {
             b"error" => next.error = true,
@@ -98,7 +159,14 @@ fn next_upstream(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             b"non_idempotent" => next.non_idempotent = true,
             // It is about caches.
             b"updating" => {}
-            b"off" => next = NextUpstream { error: false, timeout: false, tries: Some(1), ..NextUpstream::default() },
+            b"off" => {
+                next = NextUpstream {
+                    error: false,
+                    timeout: false,
+                    tries: Some(1),
+                    ..NextUpstream::default()
+                }
+            }
             b"http_500" => next.statuses.push(500),
             b"http_502" => next.statuses.push(502),
             b"http_503" => next.statuses.push(503),
@@ -106,7 +174,12 @@ fn next_upstream(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             b"http_403" => next.statuses.push(403),
             b"http_404" => next.statuses.push(404),
             b"http_429" => next.statuses.push(429),
-            other => return Err(format!("invalid value \"{}\"", String::from_utf8_lossy(other))),
+            other => {
+                return Err(format!(
+                    "invalid value \"{}\"",
+                    String::from_utf8_lossy(other)
+                ));
+            }
         }
     }
     scope.level.proxy.next_upstream = Some(next);
@@ -126,7 +199,11 @@ fn ignore_headers(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         "set-cookie",
         "vary",
     ];
-    let names: Vec<String> = value.arguments.iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
+    let names: Vec<String> = value
+        .arguments
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase())
+        .collect();
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         return Err(format!("invalid value \"{unknown}\""));
     }
@@ -135,28 +212,51 @@ fn ignore_headers(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn hide_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.level.proxy.hidden.get_or_insert_default().push(value.shown().to_ascii_lowercase());
+    scope
+        .level
+        .proxy
+        .hidden
+        .get_or_insert_default()
+        .push(value.shown().to_ascii_lowercase());
     Ok(())
 }
 
 fn pass_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.level.proxy.passed.get_or_insert_default().push(value.shown().to_ascii_lowercase());
+    scope
+        .level
+        .proxy
+        .passed
+        .get_or_insert_default()
+        .push(value.shown().to_ascii_lowercase());
     Ok(())
 }
 
 /// What is said of such a directive.
-const UNSUPPORTED: &str = "is not supported: requests that need its back-ends are answered with 503";
+const UNSUPPORTED: &str =
+    "is not supported: requests that need its back-ends are answered with 503";
 
 /// What a back-end would be asked without it is something else.
 fn unsupported(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.level.proxy.unsupported.get_or_insert_with(|| format!("\"{}\"", value.name));
-    scope.notices.push(format!("\"{}\" {UNSUPPORTED}", value.name));
+    scope
+        .level
+        .proxy
+        .unsupported
+        .get_or_insert_with(|| format!("\"{}\"", value.name));
+    scope
+        .notices
+        .push(format!("\"{}\" {UNSUPPORTED}", value.name));
     Ok(())
 }
 
 fn ssl_unsupported(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.level.proxy.ssl_unsupported.get_or_insert_with(|| format!("\"{}\"", value.name));
-    scope.notices.push(format!("\"{}\" {UNSUPPORTED}", value.name));
+    scope
+        .level
+        .proxy
+        .ssl_unsupported
+        .get_or_insert_with(|| format!("\"{}\"", value.name));
+    scope
+        .notices
+        .push(format!("\"{}\" {UNSUPPORTED}", value.name));
     Ok(())
 }
 
@@ -167,7 +267,12 @@ fn ssl_protocols(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             b"TLSv1.2" => versions.push(&rustls::version::TLS12),
             b"TLSv1.3" => versions.push(&rustls::version::TLS13),
             b"SSLv2" | b"SSLv3" | b"TLSv1" | b"TLSv1.1" => {}
-            other => return Err(format!("invalid value \"{}\"", String::from_utf8_lossy(other))),
+            other => {
+                return Err(format!(
+                    "invalid value \"{}\"",
+                    String::from_utf8_lossy(other)
+                ));
+            }
         }
     }
     if versions.is_empty() {
@@ -190,23 +295,46 @@ impl ProxyLevel {
     ///
     /// # Errors
     /// What is wrong with the address, or with a file that TLS needs.
-    pub(super) fn settings(&self, pattern: &Pattern, upstreams: &Arc<Upstreams>) -> Result<Option<ProxySettings>, Wrong> {
+    pub(super) fn settings(
+        &self,
+        pattern: &Pattern,
+        upstreams: &Arc<Upstreams>,
+    ) -> Result<Option<ProxySettings>, Wrong> {
         let level = self.clone();
-        let Some(pass) = level.pass else { return Ok(None) };
+        let Some(pass) = level.pass else {
+            return Ok(None);
+        };
         let literal = pass.as_literal().map(<[u8]>::to_vec);
-        let fixed = literal.as_deref().map(|pass| upstream_of(pass, upstreams)).transpose()?;
+        let fixed = literal
+            .as_deref()
+            .map(|pass| upstream_of(pass, upstreams))
+            .transpose()?;
         let may_use_tls = fixed.as_ref().is_none_or(|(_, is_tls)| *is_tls);
         let upstream = fixed.map(|(upstream, _)| upstream);
-        let (tls, ssl_unsupported) = if may_use_tls { self.tls()? } else { (None, None) };
-        let in_upstream = upstream.as_ref().and_then(|upstream| upstream.unsupported.clone());
+        let (tls, ssl_unsupported) = if may_use_tls {
+            self.tls()?
+        } else {
+            (None, None)
+        };
+        let in_upstream = upstream
+            .as_ref()
+            .and_then(|upstream| upstream.unsupported.clone());
         let next = level.next_upstream.unwrap_or_default();
-        let tries = level.next_tries.and_then(|tries| u32::try_from(tries).ok()).filter(|tries| *tries > 0);
-        let next = NextUpstream { tries: next.tries.or(tries), within: level.next_timeout.filter(|time| !time.is_zero()), ..next };
+        let tries = level
+            .next_tries
+            .and_then(|tries| u32::try_from(tries).ok())
+            .filter(|tries| *tries > 0);
+        let next = NextUpstream {
+            tries: next.tries.or(tries),
+            within: level.next_timeout.filter(|time| !time.is_zero()),
+            ..next
+        };
         Ok(Some(ProxySettings {
             upstream,
             upstreams: Arc::clone(upstreams),
             has_variables: literal.is_none(),
-            replaced: (literal.is_some() && !matches!(pattern, Pattern::Regex(_))).then(|| pattern.text().len()),
+            replaced: (literal.is_some() && !matches!(pattern, Pattern::Regex(_)))
+                .then(|| pattern.text().len()),
             pass,
             headers: level.headers.unwrap_or_default(),
             passes_body: level.passes_body.unwrap_or(true),
@@ -234,34 +362,59 @@ impl ProxyLevel {
         let trusted = match (&self.ssl_trusted, verifies) {
             (_, false) => None,
             (Some(path), true) => Some(read(path, "proxy_ssl_trusted_certificate")?),
-            (None, true) => return Err("no proxy_ssl_trusted_certificate for proxy_ssl_verify".to_owned()),
+            (None, true) => {
+                return Err("no proxy_ssl_trusted_certificate for proxy_ssl_verify".to_owned());
+            }
         };
-        let (certificate, key) = (self.ssl_certificate.as_ref(), self.ssl_certificate_key.as_ref());
-        let names = [(certificate, "proxy_ssl_certificate"), (key, "proxy_ssl_certificate_key")];
-        if let Some((_, name)) = names.into_iter().find(|(path, _)| path.is_some_and(|path| !is_plain(path))) {
+        let (certificate, key) = (
+            self.ssl_certificate.as_ref(),
+            self.ssl_certificate_key.as_ref(),
+        );
+        let names = [
+            (certificate, "proxy_ssl_certificate"),
+            (key, "proxy_ssl_certificate_key"),
+        ];
+        if let Some((_, name)) = names
+            .into_iter()
+            .find(|(path, _)| path.is_some_and(|path| !is_plain(path)))
+        {
             return Ok((None, Some(format!("a value of \"{name}\" that is no path"))));
         }
         let identity = match (certificate, key) {
             (None, _) => None,
             (Some(path), None) => {
-                return Err(format!("no \"proxy_ssl_certificate_key\" is defined for certificate \"{}\"", path.display()));
+                return Err(format!(
+                    "no \"proxy_ssl_certificate_key\" is defined for certificate \"{}\"",
+                    path.display()
+                ));
             }
             (Some(certificate), Some(key)) => {
                 let certificate = read(certificate, "proxy_ssl_certificate")?;
-                Some(Identity { certificate, key: read(key, "proxy_ssl_certificate_key")? })
+                Some(Identity {
+                    certificate,
+                    key: read(key, "proxy_ssl_certificate_key")?,
+                })
             }
         };
         const DEFAULT_DEPTH: u64 = 1;
         let options = TlsOptions {
             trusted,
-            depth: usize::try_from(self.ssl_verify_depth.unwrap_or(DEFAULT_DEPTH)).unwrap_or(usize::MAX),
+            depth: usize::try_from(self.ssl_verify_depth.unwrap_or(DEFAULT_DEPTH))
+                .unwrap_or(usize::MAX),
             sends_name: self.ssl_server_name.unwrap_or(false),
             identity,
             versions: self.ssl_protocols.clone().unwrap_or_default(),
         };
         let proxy_host = || Expression::parse(b"$proxy_host").unwrap_or_default();
         let name = self.ssl_name.clone().unwrap_or_else(proxy_host);
-        Ok((Some(TlsSettings { client: Arc::new(options.client()?), name, verifies }), None))
+        Ok((
+            Some(TlsSettings {
+                client: Arc::new(options.client()?),
+                name,
+                verifies,
+            }),
+            None,
+        ))
     }
 }
 
@@ -277,7 +430,8 @@ fn read(path: &Path, directive: &str) -> Result<Vec<u8>, Wrong> {
     if cfg!(fuzzing) {
         return Ok(Vec::new());
     }
-    super::files::read(path).map_err(|error| format!("\"{directive}\": cannot read {}: {error}", path.display()))
+    super::files::read(path)
+        .map_err(|error| format!("\"{directive}\": cannot read {}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -289,7 +443,8 @@ mod tests {
         let text = format!(
             "events {{}}\nhttp {{ {http} server {{ listen 127.0.0.1:9103;\nlocation = /a {{ {location} }}\nlocation /s {{ nchan_pubsub; nchan_channel_id c; }} }} }}"
         );
-        parse("conf", text.as_bytes()).map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
+        parse("conf", text.as_bytes())
+            .map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
     }
 
     #[test]
@@ -298,17 +453,57 @@ mod tests {
         for (http, location, expected) in [
             (up, "proxy_pass http://up;", ""),
             (up, "proxy_pass https://UP/x;", ""),
-            (up, "proxy_pass http://up:80/;", "conf:3: upstream \"up\" may not have port 80"),
+            (
+                up,
+                "proxy_pass http://up:80/;",
+                "conf:3: upstream \"up\" may not have port 80",
+            ),
             (up, "proxy_pass ftp://up/;", "conf:3: invalid URL prefix"),
-            (up, "proxy_pass http://;", "conf:3: no host in upstream \"\""),
-            (up, "proxy_pass https://up; proxy_ssl_verify on;", "conf:3: no proxy_ssl_trusted_certificate for proxy_ssl_verify"),
-            (up, "proxy_next_upstream foo;", "conf:3: invalid value \"foo\""),
-            ("upstream up { }", "", "conf:2: no servers are inside upstream"),
-            ("upstream up { server 127.0.0.1 backup; }", "", "conf:2: no servers in upstream \"up\""),
-            ("upstream up { server 127.0.0.1 foo; }", "", "conf:2: invalid parameter \"foo\""),
-            ("upstream up { server 127.0.0.1 weight=0; }", "", "conf:2: invalid parameter \"weight=0\""),
-            ("upstream up { server http://127.0.0.1; }", "", "conf:2: invalid port in upstream \"http://127.0.0.1\""),
-            ("upstream up { server 127.0.0.1; } upstream UP { server 127.0.0.1; }", "", "conf:2: duplicate upstream \"UP\""),
+            (
+                up,
+                "proxy_pass http://;",
+                "conf:3: no host in upstream \"\"",
+            ),
+            (
+                up,
+                "proxy_pass https://up; proxy_ssl_verify on;",
+                "conf:3: no proxy_ssl_trusted_certificate for proxy_ssl_verify",
+            ),
+            (
+                up,
+                "proxy_next_upstream foo;",
+                "conf:3: invalid value \"foo\"",
+            ),
+            (
+                "upstream up { }",
+                "",
+                "conf:2: no servers are inside upstream",
+            ),
+            (
+                "upstream up { server 127.0.0.1 backup; }",
+                "",
+                "conf:2: no servers in upstream \"up\"",
+            ),
+            (
+                "upstream up { server 127.0.0.1 foo; }",
+                "",
+                "conf:2: invalid parameter \"foo\"",
+            ),
+            (
+                "upstream up { server 127.0.0.1 weight=0; }",
+                "",
+                "conf:2: invalid parameter \"weight=0\"",
+            ),
+            (
+                "upstream up { server http://127.0.0.1; }",
+                "",
+                "conf:2: invalid port in upstream \"http://127.0.0.1\"",
+            ),
+            (
+                "upstream up { server 127.0.0.1; } upstream UP { server 127.0.0.1; }",
+                "",
+                "conf:2: duplicate upstream \"UP\"",
+            ),
             (
                 "upstream up { ip_hash; server 127.0.0.1; server 127.0.0.2 backup; }",
                 "",

@@ -1,5 +1,6 @@
-//! What the `push_*` (NHPM) and `nchan_*` directives of one block say, how inner blocks inherit from outer ones, and the
-//! settings of a location made of it (NHPM and nchan reference, sections 1.1 and 2.13).
+//! What the `push_*` (NHPM) and `nchan_*` directives of one block say, how inner blocks inherit
+//! from outer ones, and the settings of a location made of it (NHPM and nchan reference, sections
+//! 1.1 and 2.13).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::SupportedProtocolVersion;
 
-use super::super::nchan::{Deflate, EventSourcePing, FirstMessage, GroupLimits, Hooks, MultipartResponse, NchanSettings, Setting};
+use super::super::nchan::{
+    Deflate, EventSourcePing, FirstMessage, GroupLimits, Hooks, MultipartResponse, NchanSettings,
+    Setting,
+};
 use super::super::nhpm::{Concurrency, NhpmSettings};
 use super::super::proxy::NextUpstream;
 use super::super::{Expression, Names};
@@ -149,15 +153,21 @@ impl NhpmLevel {
             channel_id,
             channel_group: level.channel_group.unwrap_or(defaults.channel_group),
             store_messages: level.max_message_buffer_length.is_none_or(|most| most > 0),
-            max_message_buffer_length: level.max_message_buffer_length.unwrap_or(defaults.max_message_buffer_length),
-            min_message_buffer_length: level.min_message_buffer_length.unwrap_or(defaults.min_message_buffer_length),
+            max_message_buffer_length: level
+                .max_message_buffer_length
+                .unwrap_or(defaults.max_message_buffer_length),
+            min_message_buffer_length: level
+                .min_message_buffer_length
+                .unwrap_or(defaults.min_message_buffer_length),
             delete_oldest_received_message: level.delete_oldest_received_message.unwrap_or(false),
             min_message_recipients: level.min_message_recipients.unwrap_or(0),
             message_timeout: limited(level.message_timeout.or(defaults.message_timeout)),
             subscriber_timeout: limited(level.subscriber_timeout),
             channel_timeout: level.channel_timeout.unwrap_or(defaults.channel_timeout),
             authorized_channels_only: level.authorized_channels_only.unwrap_or(false),
-            max_channel_id_length: level.max_channel_id_length.unwrap_or(defaults.max_channel_id_length),
+            max_channel_id_length: level
+                .max_channel_id_length
+                .unwrap_or(defaults.max_channel_id_length),
             max_channel_subscribers: level.max_channel_subscribers.filter(|most| *most > 0),
             ignore_queue_on_no_cache: level.ignore_queue_on_no_cache.unwrap_or(false),
             concurrency: level.concurrency.unwrap_or_default(),
@@ -167,8 +177,11 @@ impl NhpmLevel {
     /// The module's rule about both lengths.
     pub(super) fn has_room_for_minimum(&self) -> bool {
         let defaults = NhpmSettings::default();
-        self.max_message_buffer_length.unwrap_or(defaults.max_message_buffer_length)
-            >= self.min_message_buffer_length.unwrap_or(defaults.min_message_buffer_length)
+        self.max_message_buffer_length
+            .unwrap_or(defaults.max_message_buffer_length)
+            >= self
+                .min_message_buffer_length
+                .unwrap_or(defaults.min_message_buffer_length)
     }
 }
 
@@ -179,7 +192,10 @@ impl NchanLevel {
         let common = level.channel_id.unwrap_or_default();
         let ping = defaults.eventsource_ping;
         let last_message_id = level.last_message_id.unwrap_or_else(|| {
-            [b"$http_last_event_id".as_slice(), b"$arg_last_event_id"].iter().filter_map(|text| Expression::parse(text).ok()).collect()
+            [b"$http_last_event_id".as_slice(), b"$arg_last_event_id"]
+                .iter()
+                .filter_map(|text| Expression::parse(text).ok())
+                .collect()
         });
         Arc::new(NchanSettings {
             publisher_ids: level.publisher_channel_id.unwrap_or_else(|| common.clone()),
@@ -187,15 +203,22 @@ impl NchanLevel {
             legacy_id: legacy_id(names),
             split_delimiter: level.split_delimiter.unwrap_or_default(),
             channel_group: level.channel_group.unwrap_or_default(),
-            max_channel_id_length: level.max_channel_id_length.unwrap_or(defaults.max_channel_id_length),
+            max_channel_id_length: level
+                .max_channel_id_length
+                .unwrap_or(defaults.max_channel_id_length),
             message_timeout: level.message_timeout.unwrap_or(defaults.message_timeout),
-            message_buffer_length: level.message_buffer_length.unwrap_or(defaults.message_buffer_length),
+            message_buffer_length: level
+                .message_buffer_length
+                .unwrap_or(defaults.message_buffer_length),
             store_messages: level.store_messages.unwrap_or(true),
             subscriber_timeout: limited(level.subscriber_timeout),
             first_message: level.first_message.unwrap_or_default(),
             last_message_id,
             compound_etag: level.compound_etag.unwrap_or(false),
-            etag_header: level.etag_header.filter(|name| !name.is_empty()).unwrap_or(defaults.etag_header),
+            etag_header: level
+                .etag_header
+                .filter(|name| !name.is_empty())
+                .unwrap_or(defaults.etag_header),
             existing_channels_only: level.existing_channels_only.unwrap_or(false),
             max_channel_subscribers: level.max_channel_subscribers.filter(|most| *most > 0),
             eventsource_event: level.eventsource_event.filter(|event| !event.is_empty()),
@@ -211,8 +234,14 @@ impl NchanLevel {
             websocket_heartbeat: level.websocket_heartbeat,
             deflate_message: level.deflate_message.unwrap_or(false),
             deflate: Deflate {
-                level: level.deflate_level.and_then(|level| u32::try_from(level).ok()).unwrap_or(defaults.deflate.level),
-                window: level.deflate_window.and_then(|bits| u8::try_from(bits).ok()).unwrap_or(defaults.deflate.window),
+                level: level
+                    .deflate_level
+                    .and_then(|level| u32::try_from(level).ok())
+                    .unwrap_or(defaults.deflate.level),
+                window: level
+                    .deflate_window
+                    .and_then(|bits| u8::try_from(bits).ok())
+                    .unwrap_or(defaults.deflate.window),
             },
             allow_origin: level.allow_origin,
             allow_credentials: level.allow_credentials.unwrap_or(true),

@@ -1,4 +1,5 @@
-//! `rewrite`, `secure_link` and `auth_request`: rules about requests before a location answers them.
+//! `rewrite`, `secure_link` and `auth_request`: rules about requests before a location answers
+//! them.
 
 use bytes::Bytes;
 
@@ -13,12 +14,27 @@ use super::parser::Directive;
 const HSL: u8 = HTTP | SERVER | LOCATION;
 
 pub(super) static DIRECTIVES: &[Rule] = &[
-    rule_of("rewrite", SERVER | LOCATION | IF | SERVER_IF, 2..=3, Effect::Many(rewrite)),
+    rule_of(
+        "rewrite",
+        SERVER | LOCATION | IF | SERVER_IF,
+        2..=3,
+        Effect::Many(rewrite),
+    ),
     rule_of("secure_link", HSL, 1..=1, Effect::Once(secure_link)),
     rule_of("secure_link_md5", HSL, 1..=1, Effect::Once(secure_link_md5)),
-    rule_of("secure_link_secret", LOCATION, 1..=1, Effect::Once(secure_link_secret)),
+    rule_of(
+        "secure_link_secret",
+        LOCATION,
+        1..=1,
+        Effect::Once(secure_link_secret),
+    ),
     rule_of("auth_request", HSL, 1..=1, Effect::Once(auth_request)),
-    rule_of("auth_request_set", HSL, 2..=2, Effect::Many(auth_request_set)),
+    rule_of(
+        "auth_request_set",
+        HSL,
+        2..=2,
+        Effect::Many(auth_request_set),
+    ),
 ];
 
 fn expression(text: &[u8], names: &Names) -> Result<Expression, String> {
@@ -26,10 +42,13 @@ fn expression(text: &[u8], names: &Names) -> Result<Expression, String> {
 }
 
 fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let pattern = std::str::from_utf8(value.first()).map_err(|_| "a regular expression is not UTF-8".to_owned())?;
+    let pattern = std::str::from_utf8(value.first())
+        .map_err(|_| "a regular expression is not UTF-8".to_owned())?;
     let pattern = RegexPattern::new(pattern, false).map_err(|error| error.to_string())?;
     let text = value.arguments[1].as_slice();
-    let is_address = [&b"http://"[..], b"https://", b"$scheme"].iter().any(|start| text.starts_with(start));
+    let is_address = [&b"http://"[..], b"https://", b"$scheme"]
+        .iter()
+        .any(|start| text.starts_with(start));
     let then = match value.arguments.get(2).map(Vec::as_slice) {
         None if is_address => Then::Redirect(302),
         None => Then::Continue,
@@ -38,11 +57,25 @@ fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         Some(b"last" | b"break") if is_address => Then::Redirect(302),
         Some(b"last") => Then::Last,
         Some(b"break") => Then::Break,
-        Some(flag) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(flag))),
+        Some(flag) => {
+            return Err(format!(
+                "invalid parameter \"{}\"",
+                String::from_utf8_lossy(flag)
+            ));
+        }
     };
-    let (text, keeps_arguments) = text.strip_suffix(b"?").map_or((text, true), |text| (text, false));
+    let (text, keeps_arguments) = text
+        .strip_suffix(b"?")
+        .map_or((text, true), |text| (text, false));
     let replacement = expression(text, value.names)?;
-    scope.steps.push(StepDraft::Step(Step::Rewrite(Box::new(Rewrite { pattern, replacement, keeps_arguments, then }))));
+    scope
+        .steps
+        .push(StepDraft::Step(Step::Rewrite(Box::new(Rewrite {
+            pattern,
+            replacement,
+            keeps_arguments,
+            then,
+        }))));
     Ok(())
 }
 
@@ -62,29 +95,52 @@ fn secure_link_secret(scope: &mut Scope, value: &Value<'_>) -> Result<(), String
 }
 
 fn no_mixture(level: &Level) -> Result<(), String> {
-    if level.secure_link_secret.is_some() && (level.secure_link.is_some() || level.secure_link_text.is_some()) {
-        return Err("\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\"".to_owned());
+    if level.secure_link_secret.is_some()
+        && (level.secure_link.is_some() || level.secure_link_text.is_some())
+    {
+        return Err(
+            "\"secure_link_secret\" cannot be mixed with \"secure_link\" and \"secure_link_md5\""
+                .to_owned(),
+        );
     }
     Ok(())
 }
 
 fn auth_request(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    scope.level.auth_request = Some(if value.first() == b"off" { None } else { Some(value.text()) });
+    scope.level.auth_request = Some(if value.first() == b"off" {
+        None
+    } else {
+        Some(value.text())
+    });
     Ok(())
 }
 
 /// Variables of the request to the back-end that have a value here.
 fn is_known(name: &str) -> bool {
-    let is_other = name.starts_with("upstream_") || name.starts_with("proxy_") || name.starts_with("gzip_") || name.starts_with("ssl_");
-    !is_other || name == "upstream_status" || name.starts_with("upstream_http_") || name.starts_with("upstream_cookie_")
+    let is_other = name.starts_with("upstream_")
+        || name.starts_with("proxy_")
+        || name.starts_with("gzip_")
+        || name.starts_with("ssl_");
+    !is_other
+        || name == "upstream_status"
+        || name.starts_with("upstream_http_")
+        || name.starts_with("upstream_cookie_")
 }
 
 fn auth_request_set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let name = names::variable(value.first()).ok_or_else(|| format!("invalid variable name \"{}\"", value.shown()))?;
+    let name = names::variable(value.first())
+        .ok_or_else(|| format!("invalid variable name \"{}\"", value.shown()))?;
     if super::super::variables::availability(&name).is_some() {
-        return Err(format!("\"auth_request_set\" of the variable \"{name}\" is not supported (use another name)"));
+        return Err(format!(
+            "\"auth_request_set\" of the variable \"{name}\" is not supported (use another name)"
+        ));
     }
-    let slot = value.names.assigned.iter().position(|known| *known == name).ok_or("the variable is not known")?;
+    let slot = value
+        .names
+        .assigned
+        .iter()
+        .position(|known| *known == name)
+        .ok_or("the variable is not known")?;
     let text = expression(&value.arguments[1], value.names)?;
     if let Some(unknown) = text.builtins().find(|name| !is_known(name)) {
         return Err(format!(
@@ -92,7 +148,11 @@ fn auth_request_set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
              $upstream_cookie_NAME)"
         ));
     }
-    scope.level.auth_request_set.get_or_insert_default().push((slot, text));
+    scope
+        .level
+        .auth_request_set
+        .get_or_insert_default()
+        .push((slot, text));
     Ok(())
 }
 
@@ -102,30 +162,48 @@ impl Level {
         if let Some(secret) = &self.secure_link_secret {
             return Some(SecureLink::Secret(secret.clone()));
         }
-        Some(SecureLink::Checksum { link: self.secure_link.clone()?, text: self.secure_link_text.clone()? })
+        Some(SecureLink::Checksum {
+            link: self.secure_link.clone()?,
+            text: self.secure_link_text.clone()?,
+        })
     }
 
     /// The request that decides about requests to a location.
     pub(super) fn auth_request(&self) -> Option<AuthRequest> {
         let uri: Bytes = self.auth_request.clone().flatten()?;
-        Some(AuthRequest { uri, variables: self.auth_request_set.clone().unwrap_or_default() })
+        Some(AuthRequest {
+            uri,
+            variables: self.auth_request_set.clone().unwrap_or_default(),
+        })
     }
 }
 
-/// Whether a file has push locations that ask a back-end about their requests: those of nchan may, others if `auth_request` applies
-/// to them.
+/// Whether a file has push locations that ask a back-end about their requests: those of nchan may,
+/// others if `auth_request` applies to them.
 pub(super) fn has_hooks(directives: &[Directive]) -> bool {
     has_hooks_in(directives, false)
 }
 
 fn has_hooks_in(directives: &[Directive], asks: bool) -> bool {
-    const ENDPOINTS: [&str; 5] =
-        ["push_stream_channels_statistics", "push_stream_publisher", "push_stream_subscriber", "push_publisher", "push_subscriber"];
-    let own = directives.iter().find(|directive| directive.name == "auth_request");
-    let asks = own.map_or(asks, |own| own.arguments.first().is_none_or(|uri| uri != b"off"));
+    const ENDPOINTS: [&str; 5] = [
+        "push_stream_channels_statistics",
+        "push_stream_publisher",
+        "push_stream_subscriber",
+        "push_publisher",
+        "push_subscriber",
+    ];
+    let own = directives
+        .iter()
+        .find(|directive| directive.name == "auth_request");
+    let asks = own.map_or(asks, |own| {
+        own.arguments.first().is_none_or(|uri| uri != b"off")
+    });
     directives.iter().any(|directive| {
         let name = directive.name.as_str();
-        let inner = directive.block.iter().any(|block| has_hooks_in(&block.directives, asks));
+        let inner = directive
+            .block
+            .iter()
+            .any(|block| has_hooks_in(&block.directives, asks));
         inner || name.starts_with("nchan_") || (asks && ENDPOINTS.contains(&name))
     })
 }

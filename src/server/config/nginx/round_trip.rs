@@ -8,15 +8,30 @@ use super::*;
 
 /// Everything that a configuration says, as text.
 fn shown(config: &Config) -> String {
-    let Config { listeners, shards, limits, broker, process } = config;
+    let Config {
+        listeners,
+        shards,
+        limits,
+        broker,
+        process,
+    } = config;
     let mut text = format!("{shards} {limits:?} {broker:?} {process:?}\n");
     let servers = |servers: &super::super::Servers| {
         let default = servers.named("\u{1}");
-        let all: Vec<String> = servers.iter().map(|server| format!("{} {server:?}", Arc::ptr_eq(server, default))).collect();
+        let all: Vec<String> = servers
+            .iter()
+            .map(|server| format!("{} {server:?}", Arc::ptr_eq(server, default)))
+            .collect();
         all.join("\n  ")
     };
     for listener in listeners {
-        let _ = writeln!(text, "{:?} {}\n  {}", listener.address, listener.accepts_ipv4, servers(&listener.servers));
+        let _ = writeln!(
+            text,
+            "{:?} {}\n  {}",
+            listener.address,
+            listener.accepts_ipv4,
+            servers(&listener.servers)
+        );
         for (address, overriding) in &listener.overrides {
             let _ = writeln!(text, " {address}\n  {}", servers(overriding));
         }
@@ -33,7 +48,12 @@ fn maps(file: &str, text: &[u8]) -> Vec<String> {
             let is_flag = |line: &&parser::Directive| line.name == "hostnames";
             let (flags, lines): (Vec<_>, Vec<_>) = block.directives.iter().partition(is_flag);
             let lines = lines.iter().map(|line| (&line.name, &line.arguments));
-            maps.push(format!("{:?} {} {:?}", directive.arguments, flags.len(), lines.collect::<Vec<_>>()));
+            maps.push(format!(
+                "{:?} {} {:?}",
+                directive.arguments,
+                flags.len(),
+                lines.collect::<Vec<_>>()
+            ));
         }
     });
     maps
@@ -41,20 +61,35 @@ fn maps(file: &str, text: &[u8]) -> Vec<String> {
 
 /// Turns a configuration into TOML and back; false if it is refused already.
 fn survives(name: &str, text: &str) -> bool {
-    let Ok(loaded) = parse("conf", text.as_bytes()) else { return false };
+    let Ok(loaded) = parse("conf", text.as_bytes()) else {
+        return false;
+    };
     let toml = to_toml("conf", text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let again = parse("conf.toml", toml.as_bytes()).unwrap_or_else(|mistakes| panic!("{name}: {mistakes}\n{toml}"));
+    let again = parse("conf.toml", toml.as_bytes())
+        .unwrap_or_else(|mistakes| panic!("{name}: {mistakes}\n{toml}"));
     let (before, after) = (shown(&loaded.config), shown(&again.config));
     for (before, after) in before.lines().zip(after.lines()) {
         assert_eq!(before, after, "{name}\n{text}\n{toml}");
     }
     assert_eq!(before.lines().count(), after.lines().count(), "{name}");
-    assert_eq!(maps("conf", text.as_bytes()), maps("conf.toml", toml.as_bytes()), "{name}");
+    assert_eq!(
+        maps("conf", text.as_bytes()),
+        maps("conf.toml", toml.as_bytes()),
+        "{name}"
+    );
     // Whatever is not there is told.
-    for directive in loaded.directives.iter().filter(|directive| matches!(directive.verdict, Verdict::NotServed | Verdict::Ignored(_))) {
+    for directive in loaded
+        .directives
+        .iter()
+        .filter(|directive| matches!(directive.verdict, Verdict::NotServed | Verdict::Ignored(_)))
+    {
         let place = format!("{}:{}: {}", directive.file, directive.line, directive.name);
-        let is_inside = |other: &Treated| other.verdict == Verdict::NotServed && other.line < directive.line;
-        assert!(toml.contains(&place) || loaded.directives.iter().any(is_inside), "{name}: {place} is dropped\n{toml}");
+        let is_inside =
+            |other: &Treated| other.verdict == Verdict::NotServed && other.line < directive.line;
+        assert!(
+            toml.contains(&place) || loaded.directives.iter().any(is_inside),
+            "{name}: {place} is dropped\n{toml}"
+        );
     }
     true
 }
@@ -71,10 +106,17 @@ fn recorded_configurations_survive_toml() {
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        let cases: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&path).expect("a file of recorded cases")).expect("JSON");
+        let cases: Vec<serde_json::Value> =
+            serde_json::from_slice(&std::fs::read(&path).expect("a file of recorded cases"))
+                .expect("JSON");
         for case in &cases {
-            let text = case["nginx_conf"].as_str().or(case["conf"].as_str()).expect("a configuration");
-            let text = text.replace("{{PORT}}", "9103").replace("{{HEADER_FILE}}", &header);
+            let text = case["nginx_conf"]
+                .as_str()
+                .or(case["conf"].as_str())
+                .expect("a configuration");
+            let text = text
+                .replace("{{PORT}}", "9103")
+                .replace("{{HEADER_FILE}}", &header);
             survived += usize::from(survives(case["name"].as_str().expect("a name"), &text));
         }
     }
@@ -85,20 +127,34 @@ fn recorded_configurations_survive_toml() {
 fn recorded_configurations_of_nhpm_and_nchan_survive_toml() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for (file, count) in [("nhpm/nhpm-0.73.json", 53), ("nchan/nchan-1.3.7.json", 66)] {
-        let recorded: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join(file)).expect("a file of recorded cases")).expect("JSON");
+        let recorded: serde_json::Value = serde_json::from_slice(
+            &std::fs::read(folder.join(file)).expect("a file of recorded cases"),
+        )
+        .expect("JSON");
         // An `upstream` is told as a whole, in a file as in TOML.
         let is_read = |case: &&serde_json::Value| {
             case["name"] != "redis_unavailable_503" || {
-                assert!(case["nginx_conf"].as_str().is_some_and(|text| text.contains("upstream")));
+                assert!(
+                    case["nginx_conf"]
+                        .as_str()
+                        .is_some_and(|text| text.contains("upstream"))
+                );
                 false
             }
         };
-        let survived = recorded["cases"].as_array().expect("a list of cases").iter().filter(is_read).filter(|case| {
-            let text =
-                case["nginx_conf"].as_str().expect("a configuration").replace("{{PORT}}", "9103").replace("{{BACKEND_PORT}}", "9104");
-            survives(case["name"].as_str().expect("a name"), &text)
-        });
+        let survived = recorded["cases"]
+            .as_array()
+            .expect("a list of cases")
+            .iter()
+            .filter(is_read)
+            .filter(|case| {
+                let text = case["nginx_conf"]
+                    .as_str()
+                    .expect("a configuration")
+                    .replace("{{PORT}}", "9103")
+                    .replace("{{BACKEND_PORT}}", "9104");
+                survives(case["name"].as_str().expect("a name"), &text)
+            });
         assert_eq!(survived.count(), count, "{file}");
     }
 }
@@ -149,12 +205,24 @@ fn what_stands_around_endpoints_survives_toml() {
 fn what_toml_cannot_hold_is_told_with_its_place() {
     let conf = b"events {}\nhttp {\n  server {\n    location = /\xff { return 200; }\n    listen 80;\n  }\n}\n";
     let error = to_toml("conf", conf).expect_err("not UTF-8");
-    assert!(error.starts_with("conf:4: ") && error.contains("UTF-8"), "{error}");
+    assert!(
+        error.starts_with("conf:4: ") && error.contains("UTF-8"),
+        "{error}"
+    );
     let conf = b"events {}\nhttp { server {\n    location / {\n      default_type \"\xff\";\n      return 200;\n} } }\n";
-    assert!(to_toml("conf", conf).expect_err("not UTF-8").starts_with("conf:4: "));
-    let location =
-        "location /p { nchan_publisher; nchan_channel_id c; nchan_authorize_request /a; } location /a { proxy_pass http://up/x; }";
-    let conf = format!("events {{}}\nhttp {{ server {{ {location} }}\nupstream UP {{ server 127.0.0.1:1; }} }}\n");
-    let toml = to_toml("conf", conf.as_bytes()).expect("without its group the name would be one of a host");
-    assert!(toml.contains("[[upstream]]\nname = \"UP\"\nrules = [\n  [\"server\", \"127.0.0.1:1\"]"), "{toml}");
+    assert!(
+        to_toml("conf", conf)
+            .expect_err("not UTF-8")
+            .starts_with("conf:4: ")
+    );
+    let location = "location /p { nchan_publisher; nchan_channel_id c; nchan_authorize_request /a; } location /a { proxy_pass http://up/x; }";
+    let conf = format!(
+        "events {{}}\nhttp {{ server {{ {location} }}\nupstream UP {{ server 127.0.0.1:1; }} }}\n"
+    );
+    let toml = to_toml("conf", conf.as_bytes())
+        .expect("without its group the name would be one of a host");
+    assert!(
+        toml.contains("[[upstream]]\nname = \"UP\"\nrules = [\n  [\"server\", \"127.0.0.1:1\"]"),
+        "{toml}"
+    );
 }

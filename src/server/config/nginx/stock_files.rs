@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-const MIME_TYPES: &str =
-    "nginx ships this file, with the content types of file extensions: copy it from a machine with nginx, or remove the line";
-const BACK_ENDS: &str =
-    "nginx ships this file, with parameters for back-ends: create an empty file or remove the line, pushctl does not need it";
+const MIME_TYPES: &str = "nginx ships this file, with the content types of file extensions: copy it from a machine with nginx, or remove the line";
+const BACK_ENDS: &str = "nginx ships this file, with parameters for back-ends: create an empty file or remove the line, pushctl does not need it";
 const PROXIES: &str = "nginx ships this file, with the headers of proxied requests: copy it from a machine with nginx, or remove the line";
-const CHARSETS: &str =
-    "nginx ships this file, with a table of characters: create an empty file or remove the line, pushctl does not need it";
+const CHARSETS: &str = "nginx ships this file, with a table of characters: create an empty file or remove the line, pushctl does not need it";
 
 const FILES: &[(&str, &str)] = &[
     ("mime.types", MIME_TYPES),
@@ -26,5 +23,8 @@ const FILES: &[(&str, &str)] = &[
 /// What to do if this file is missing; `None` = it is not one of nginx's.
 pub(super) fn hint(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
-    FILES.iter().find(|(known, _)| *known == name).map(|(_, hint)| *hint)
+    FILES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, hint)| *hint)
 }

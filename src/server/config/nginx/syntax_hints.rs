@@ -1,4 +1,5 @@
-//! Where a `;` or a brace was probably forgotten: the syntax error that follows is often many lines below.
+//! Where a `;` or a brace was probably forgotten: the syntax error that follows is often many lines
+//! below.
 //!
 //! Hints only. What is valid for nginx stays valid.
 
@@ -66,20 +67,42 @@ const BLOCKS: [&str; 14] = [
     "upstream",
 ];
 /// Directives of nginx that pushctl does not serve, by the beginnings of their names.
-const FAMILIES: [&str; 10] = ["auth_", "fastcgi_", "grpc_", "limit_", "proxy_", "push_", "scgi_", "ssl_", "sub_filter", "uwsgi_"];
+const FAMILIES: [&str; 10] = [
+    "auth_",
+    "fastcgi_",
+    "grpc_",
+    "limit_",
+    "proxy_",
+    "push_",
+    "scgi_",
+    "ssl_",
+    "sub_filter",
+    "uwsgi_",
+];
 /// Others.
 const OTHERS: [&str; 4] = ["expires", "resolver", "rewrite", "rewrite_log"];
 
 impl Nesting {
     /// Ends the innermost block at the `}` of this line.
     pub(super) fn close(&mut self, line: usize, indent: Option<usize>) {
-        let Some(OpenBlock { name, line: begin, indent: opened }) = self.open.pop() else { return };
-        let (Some(opened), Some(closed)) = (opened, indent) else { return };
+        let Some(OpenBlock {
+            name,
+            line: begin,
+            indent: opened,
+        }) = self.open.pop()
+        else {
+            return;
+        };
+        let (Some(opened), Some(closed)) = (opened, indent) else {
+            return;
+        };
         if closed < opened && self.open.iter().any(|outer| outer.indent == Some(closed)) {
             let hint = || format!("the block of \"{name}\" in line {begin} is probably not closed");
             self.unclosed.get_or_insert_with(hint);
         } else if closed > opened {
-            self.superfluous.get_or_insert_with(|| format!("the \"}}\" in line {line} is probably one too many"));
+            self.superfluous.get_or_insert_with(|| {
+                format!("the \"}}\" in line {line} is probably one too many")
+            });
         }
     }
 
@@ -106,14 +129,24 @@ impl Nesting {
 
     /// The hint for a file that ends within a block.
     pub(super) fn missing_close(&self) -> Option<String> {
-        let innermost = || self.open.last().map(|open| format!("the block of \"{}\" in line {} is not closed", open.name, open.line));
+        let innermost = || {
+            self.open.last().map(|open| {
+                format!(
+                    "the block of \"{}\" in line {} is not closed",
+                    open.name, open.line
+                )
+            })
+        };
         self.unclosed.clone().or_else(innermost)
     }
 }
 
 fn is_known(name: &str) -> bool {
     let is_of_family = FAMILIES.iter().any(|family| name.starts_with(family));
-    is_block(name) || is_of_family || OTHERS.contains(&name) || directives::rule_with_hooks(name).is_some()
+    is_block(name)
+        || is_of_family
+        || OTHERS.contains(&name)
+        || directives::rule_with_hooks(name).is_some()
 }
 
 fn is_block(name: &str) -> bool {
@@ -122,20 +155,37 @@ fn is_block(name: &str) -> bool {
 
 /// The hint for a directive that goes on over a line that begins like another directive.
 pub(super) fn missing_semicolon_within(words: &[Word]) -> Option<String> {
-    let at = words.iter().skip(1).position(|word| word.begins(is_known))?;
-    Some(format!("a \";\" is probably missing at the end of line {}", words[at].line))
+    let at = words
+        .iter()
+        .skip(1)
+        .position(|word| word.begins(is_known))?;
+    Some(format!(
+        "a \";\" is probably missing at the end of line {}",
+        words[at].line
+    ))
 }
 
 /// The hint for a directive that does not end with a `;`.
 pub(super) fn missing_semicolon_after(words: &[Word]) -> Option<String> {
     let last = words.last()?;
-    let after_last = || format!("a \";\" is missing after \"{}\" in line {}", last.shown().escape_debug(), last.line);
+    let after_last = || {
+        format!(
+            "a \";\" is missing after \"{}\" in line {}",
+            last.shown().escape_debug(),
+            last.line
+        )
+    };
     Some(missing_semicolon_within(words).unwrap_or_else(after_last))
 }
 
-/// Which of the words before a `{` begins the directive that has the block, if those before it are another directive.
+/// Which of the words before a `{` begins the directive that has the block, if those before it are
+/// another directive.
 pub(super) fn block_after_missing_semicolon(words: &[Word]) -> Option<usize> {
     let is_simple = words.first().is_some_and(|first| !is_block(&first.shown()));
-    let at = words.iter().skip(1).position(|word| word.begins(is_block)).filter(|_| is_simple)?;
+    let at = words
+        .iter()
+        .skip(1)
+        .position(|word| word.begins(is_block))
+        .filter(|_| is_simple)?;
     Some(at + 1)
 }

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{Captures, Endpoint, Frame, LocationSettings, MessageFormat, SubscriberMode, Variables, normalise};
+use super::super::{
+    Captures, Endpoint, Frame, LocationSettings, MessageFormat, SubscriberMode, Variables,
+    normalise,
+};
 use super::*;
 
 /// A configuration around the content of a `server`.
 fn in_server(content: &str) -> String {
-    format!("events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:9103;\n{content}\n}}\n}}\n")
+    format!(
+        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:9103;\n{content}\n}}\n}}\n"
+    )
 }
 
 fn loaded(text: &str) -> Loaded {
@@ -19,7 +24,12 @@ fn loaded(text: &str) -> Loaded {
 }
 
 fn mistakes(text: &str) -> Vec<String> {
-    parse("conf", text.as_bytes()).expect_err("a mistake").mistakes.iter().map(ToString::to_string).collect()
+    parse("conf", text.as_bytes())
+        .expect_err("a mistake")
+        .mistakes
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// A request for a raw path and query.
@@ -30,8 +40,13 @@ struct Request<'a> {
 
 impl Variables for Request<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        let mut arguments = self.query.split('&').filter_map(|argument| argument.split_once('='));
-        arguments.find(|(known, _)| known.as_bytes() == name).map(|(_, value)| value.as_bytes())
+        let mut arguments = self
+            .query
+            .split('&')
+            .filter_map(|argument| argument.split_once('='));
+        arguments
+            .find(|(known, _)| known.as_bytes() == name)
+            .map(|(_, value)| value.as_bytes())
     }
     fn header(&self, _name: &str) -> Option<&[u8]> {
         None
@@ -53,7 +68,10 @@ fn channels_path(config: &Config, target: &str) -> Option<String> {
     let path = normalise(path.as_bytes()).ok()?;
     let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
     let mut frame = Frame::new(captures.unwrap_or_default(), Vec::new());
-    let mut request = Request { query, captures: frame.captures.clone() };
+    let mut request = Request {
+        query,
+        captures: frame.captures.clone(),
+    };
     let settings = std::sync::Arc::clone(location.choose(&request, &mut frame).settings);
     request.captures = frame.captures;
     let value = settings.channels_path.as_ref()?.evaluate(&request);
@@ -61,7 +79,9 @@ fn channels_path(config: &Config, target: &str) -> Option<String> {
 }
 
 fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
-    let (location, _) = config.listeners[0].servers[0].locate(path.as_bytes()).expect("a location");
+    let (location, _) = config.listeners[0].servers[0]
+        .locate(path.as_bytes())
+        .expect("a location");
     std::sync::Arc::clone(&location.settings)
 }
 
@@ -70,36 +90,51 @@ fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
     /// Cases that agree at least; all do.
     const FLOOR: usize = 106;
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/push-stream");
-    let cases = std::fs::read(folder.join("config-errors.json")).expect("the recorded configurations");
+    let cases =
+        std::fs::read(folder.join("config-errors.json")).expect("the recorded configurations");
     let cases: Vec<serde_json::Value> = serde_json::from_slice(&cases).expect("JSON");
-    let field = |case: &serde_json::Value, name: &str| case[name].as_str().expect("a text").to_owned();
+    let field =
+        |case: &serde_json::Value, name: &str| case[name].as_str().expect("a text").to_owned();
     let mut disagreeing = Vec::new();
     let mut other_texts = Vec::new();
     for case in &cases {
         let header_file = folder.join("header.txt").display().to_string();
-        let conf = field(case, "conf").replace("{{PORT}}", "9103").replace("{{HEADER_FILE}}", &header_file);
+        let conf = field(case, "conf")
+            .replace("{{PORT}}", "9103")
+            .replace("{{HEADER_FILE}}", &header_file);
         let result = parse("{{CONF}}", conf.as_bytes());
         if case["accepted"].as_bool() != Some(result.is_ok()) {
             disagreeing.push(field(case, "name"));
         }
         let found = result.err().map(|error| error.mistakes).unwrap_or_default();
-        let found: Vec<_> = found.iter().map(|mistake| format!("{} in {}:{}", mistake.text, mistake.file, mistake.line)).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|mistake| format!("{} in {}:{}", mistake.text, mistake.file, mistake.line))
+            .collect();
         let expected = field(case, "stderr");
-        let told = |line: &str| found.iter().any(|text| text.starts_with(line.split_once("] ").map_or(line, |(_, text)| text)));
+        let told = |line: &str| {
+            found
+                .iter()
+                .any(|text| text.starts_with(line.split_once("] ").map_or(line, |(_, text)| text)))
+        };
         if !expected.lines().all(told) {
             other_texts.push(field(case, "name"));
         }
     }
     let agreeing = cases.len() - disagreeing.len();
-    eprintln!("{agreeing} of {} configurations agree; not: {disagreeing:?}; other texts: {other_texts:?}", cases.len());
+    eprintln!(
+        "{agreeing} of {} configurations agree; not: {disagreeing:?}; other texts: {other_texts:?}",
+        cases.len()
+    );
     assert!(agreeing >= FLOOR, "disagreeing: {disagreeing:?}");
     assert_eq!(other_texts, ["bad regex location"], "texts and lines");
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_with_their_lines() {
-    let text =
-        in_server("location /a {\npush_stream_subscriber foo;\npush_stream_store_messages yes;\n}\nlocation /b { push_stream_publisher; }");
+    let text = in_server(
+        "location /a {\npush_stream_subscriber foo;\npush_stream_store_messages yes;\n}\nlocation /b { push_stream_publisher; }",
+    );
     assert_eq!(
         mistakes(&text),
         [
@@ -113,8 +148,14 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 
 #[test]
 fn what_is_not_served_is_told_with_its_line() {
-    let text = in_server("location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { memcached_pass x; }\nlocation @y {}");
-    let notices: Vec<_> = loaded(&text).notices.iter().map(ToString::to_string).collect();
+    let text = in_server(
+        "location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { memcached_pass x; }\nlocation @y {}",
+    );
+    let notices: Vec<_> = loaded(&text)
+        .notices
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         notices,
         [
@@ -127,8 +168,11 @@ fn what_is_not_served_is_told_with_its_line() {
 
 #[test]
 fn locations_are_chosen_as_by_nginx() {
-    let publisher =
-        |pattern: &str, path: &str| format!("location {pattern} {{ push_stream_publisher; push_stream_channels_path {path}; }}\n");
+    let publisher = |pattern: &str, path: &str| {
+        format!(
+            "location {pattern} {{ push_stream_publisher; push_stream_channels_path {path}; }}\n"
+        )
+    };
     let locations = [
         ("= /exact", "exact"),
         ("/pre", "pre"),
@@ -140,7 +184,10 @@ fn locations_are_chosen_as_by_nginx() {
         ("~ ^/named/(?<ch>.+)$", "$ch"),
         ("/", "root"),
     ];
-    let text: String = locations.iter().map(|(pattern, path)| publisher(pattern, path)).collect();
+    let text: String = locations
+        .iter()
+        .map(|(pattern, path)| publisher(pattern, path))
+        .collect();
     let config = loaded(&in_server(&text)).config;
     for (target, expected) in [
         ("/exact", "exact"),
@@ -161,7 +208,11 @@ fn locations_are_chosen_as_by_nginx() {
         ("//re/./a%20b", "a b"),
         ("/nothing", "root"),
     ] {
-        assert_eq!(channels_path(&config, target).as_deref(), Some(expected), "{target}");
+        assert_eq!(
+            channels_path(&config, target).as_deref(),
+            Some(expected),
+            "{target}"
+        );
     }
 }
 
@@ -188,12 +239,22 @@ fn nested_locations_are_tried_within_the_outer_one() {
         ("/stop/b/1", Some("stop")),
         ("/stop/x", Some("stopx")),
     ] {
-        assert_eq!(channels_path(&config, target).as_deref(), expected, "{target}");
+        assert_eq!(
+            channels_path(&config, target).as_deref(),
+            expected,
+            "{target}"
+        );
     }
     let outside = in_server("location /a { location /b { } }");
-    assert_eq!(mistakes(&outside), ["conf:5: location \"/b\" is outside location \"/a\""]);
+    assert_eq!(
+        mistakes(&outside),
+        ["conf:5: location \"/b\" is outside location \"/a\""]
+    );
     let inside_exact = in_server("location = /a { location /a/b { } }");
-    assert_eq!(mistakes(&inside_exact), ["conf:5: location \"/a/b\" cannot be inside the exact location \"/a\""]);
+    assert_eq!(
+        mistakes(&inside_exact),
+        ["conf:5: location \"/a/b\" cannot be inside the exact location \"/a\""]
+    );
 }
 
 #[test]
@@ -231,7 +292,11 @@ fn the_last_true_condition_supplies_all_settings() {
         ("/ci?d=vz", "re_"),
         ("/ci?d=vz&e=ON", "ci"),
     ] {
-        assert_eq!(channels_path(&config, target).as_deref(), Some(expected), "{target}");
+        assert_eq!(
+            channels_path(&config, target).as_deref(),
+            Some(expected),
+            "{target}"
+        );
     }
 }
 
@@ -247,17 +312,45 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
         worker_processes 3;";
     let config = loaded(text).config;
     let (plain, own) = (settings(&config, "/plain"), settings(&config, "/own"));
-    assert_eq!((plain.header_template.as_deref(), own.header_template.as_deref()), (Some(&b"H"[..]), Some(&b""[..])));
+    assert_eq!(
+        (
+            plain.header_template.as_deref(),
+            own.header_template.as_deref()
+        ),
+        (Some(&b"H"[..]), Some(&b""[..]))
+    );
     assert!(plain.store_messages && own.store_messages);
-    assert_eq!(plain.longpolling_connection_ttl, Some(Duration::from_secs(90)));
-    assert_eq!(own.longpolling_connection_ttl, Some(Duration::from_millis(500)));
+    assert_eq!(
+        plain.longpolling_connection_ttl,
+        Some(Duration::from_secs(90))
+    );
+    assert_eq!(
+        own.longpolling_connection_ttl,
+        Some(Duration::from_millis(500))
+    );
     assert_ne!(plain.message_format, own.message_format);
     assert!(matches!(plain.message_format, MessageFormat::Template(_)));
-    assert_eq!((plain.types.default_type.as_ref(), own.types.default_type.as_ref()), (&b"text/plain"[..], &b"application/json"[..]));
-    assert_eq!(own.types.by_extension, [("a", "text/x-a"), ("a1", "text/x-a")].map(|(name, kind)| (name.to_owned(), Bytes::from(kind))));
+    assert_eq!(
+        (
+            plain.types.default_type.as_ref(),
+            own.types.default_type.as_ref()
+        ),
+        (&b"text/plain"[..], &b"application/json"[..])
+    );
+    assert_eq!(
+        own.types.by_extension,
+        [("a", "text/x-a"), ("a1", "text/x-a")]
+            .map(|(name, kind)| (name.to_owned(), Bytes::from(kind)))
+    );
     assert_eq!(plain.client_max_body_size, 2 << 30);
-    assert_eq!((config.broker.shared_memory_size, config.shards), (128 * 1024, 3));
-    assert_eq!((config.limits.keepalive_timeout, config.limits.send_timeout), (Duration::from_secs(5), Duration::from_secs(7)));
+    assert_eq!(
+        (config.broker.shared_memory_size, config.shards),
+        (128 * 1024, 3)
+    );
+    assert_eq!(
+        (config.limits.keepalive_timeout, config.limits.send_timeout),
+        (Duration::from_secs(5), Duration::from_secs(7))
+    );
     assert_eq!(config.broker.max_number_of_channels, None);
 }
 
@@ -266,22 +359,43 @@ fn one_mistake_is_told_once_and_the_notices_with_it() {
     let text = "events {}\nhttp { push_stream_shared_memory_size 10m;\nserver { proxy_buffering off;\npush_stream_channels_path $nonsense;\n\
                 location /a { push_stream_publisher; }\nlocation /b { push_stream_publisher; push_stream_channels_path; } } }";
     let error = parse("conf", text.as_bytes()).expect_err("mistakes");
-    let expected =
-        ["conf:4: unknown \"nonsense\" variable", "conf:6: invalid number of arguments in \"push_stream_channels_path\" directive"];
+    let expected = [
+        "conf:4: unknown \"nonsense\" variable",
+        "conf:6: invalid number of arguments in \"push_stream_channels_path\" directive",
+    ];
     assert_eq!(error.to_string(), expected.join("\n"));
     let notices: Vec<_> = error.notices.iter().map(ToString::to_string).collect();
-    assert_eq!(notices, ["conf:3: directive \"proxy_buffering\" is not served by pushctl"]);
-    let small = text.replace("10m", "1k").replace("$nonsense", "a").replace("push_stream_channels_path; ", "");
-    assert_eq!(mistakes(&small), ["conf:2: The push_stream_shared_memory_size value must be at least 128KiB"]);
+    assert_eq!(
+        notices,
+        ["conf:3: directive \"proxy_buffering\" is not served by pushctl"]
+    );
+    let small = text
+        .replace("10m", "1k")
+        .replace("$nonsense", "a")
+        .replace("push_stream_channels_path; ", "");
+    assert_eq!(
+        mistakes(&small),
+        ["conf:2: The push_stream_shared_memory_size value must be at least 128KiB"]
+    );
 }
 
 #[test]
 fn the_largest_padding_of_the_file_counts_everywhere() {
     let subscriber = |path: &str, padding: &str| {
-        format!("location {path} {{ push_stream_subscriber; push_stream_channels_path a; push_stream_padding_by_user_agent {padding}; }}\n")
+        format!(
+            "location {path} {{ push_stream_subscriber; push_stream_channels_path a; push_stream_padding_by_user_agent {padding}; }}\n"
+        )
     };
-    let config = loaded(&in_server(&format!("{}{}", subscriber("/a", "x,250,250"), subscriber("/b", "x,0,545")))).config;
-    let padding = settings(&config, "/a").paddings.for_user_agent(b"x").expect("a padding");
+    let config = loaded(&in_server(&format!(
+        "{}{}",
+        subscriber("/a", "x,250,250"),
+        subscriber("/b", "x,0,545")
+    )))
+    .config;
+    let padding = settings(&config, "/a")
+        .paddings
+        .for_user_agent(b"x")
+        .expect("a padding");
     assert_eq!(padding.streaming_message(2).len(), 300);
 }
 
@@ -293,7 +407,11 @@ fn endpoints_have_their_modes() {
          location /t { push_stream_publisher; push_stream_channels_statistics; }",
     );
     let config = loaded(&text).config;
-    let endpoints: Vec<_> = config.listeners[0].servers[0].locations.iter().map(|location| location.endpoint).collect();
+    let endpoints: Vec<_> = config.listeners[0].servers[0]
+        .locations
+        .iter()
+        .map(|location| location.endpoint)
+        .collect();
     assert_eq!(
         endpoints,
         [
@@ -309,13 +427,25 @@ fn endpoints_have_their_modes() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_one_mistake() {
-    let mistakes = load(Path::new("/nonexistent/nginx.conf"), &ImportOptions::default()).expect_err("no such file");
-    assert!(mistakes.to_string().starts_with("/nonexistent/nginx.conf: cannot read the configuration: "), "{mistakes}");
+    let mistakes = load(
+        Path::new("/nonexistent/nginx.conf"),
+        &ImportOptions::default(),
+    )
+    .expect_err("no such file");
+    assert!(
+        mistakes
+            .to_string()
+            .starts_with("/nonexistent/nginx.conf: cannot read the configuration: "),
+        "{mistakes}"
+    );
 }
 
 #[test]
 fn a_forgotten_brace_in_types_is_told() {
-    let wrong =
-        parse("conf", b"events {}\nhttp {\ntypes { a/b c} location /p { x y; }\n}\nserver { listen 80; }\n}\n").expect_err("it is wrong");
+    let wrong = parse(
+        "conf",
+        b"events {}\nhttp {\ntypes { a/b c} location /p { x y; }\n}\nserver { listen 80; }\n}\n",
+    )
+    .expect_err("it is wrong");
     assert_eq!(wrong.to_string(), "conf:3: unexpected \"{\"");
 }

@@ -1,5 +1,5 @@
-//! The times that nginx has for each server and pushctl once for the process: which value counts, and a notice where a
-//! file expects more.
+//! The times that nginx has for each server and pushctl once for the process: which value counts,
+//! and a notice where a file expects more.
 
 use std::time::Duration;
 
@@ -31,19 +31,38 @@ pub(super) struct Timeouts {
 impl Timeouts {
     /// The times of the server with this block.
     pub(super) fn new(block: &Block, limits: ConnectionLimits) -> Self {
-        let place = |name| block.directives.iter().find(|directive| directive.name == name).map(|directive| directive.place);
-        Self { limits, places: TIMEOUTS.map(|(name, _)| place(name)) }
+        let place = |name| {
+            block
+                .directives
+                .iter()
+                .find(|directive| directive.name == name)
+                .map(|directive| directive.place)
+        };
+        Self {
+            limits,
+            places: TIMEOUTS.map(|(name, _)| place(name)),
+        }
     }
 }
 
 /// The limits of the process: those of `http`, and what the last server sets that sets it.
-pub(super) fn shared(http: ConnectionLimits, mut servers: Vec<Timeouts>, report: &mut Report) -> ConnectionLimits {
+pub(super) fn shared(
+    http: ConnectionLimits,
+    mut servers: Vec<Timeouts>,
+    report: &mut Report,
+) -> ConnectionLimits {
     let mut limits = http;
     for (number, (name, timeout)) in TIMEOUTS.iter().enumerate() {
-        let last = servers.iter_mut().rev().find_map(|server| Some((server.places[number]?, *timeout(&mut server.limits))));
+        let last = servers
+            .iter_mut()
+            .rev()
+            .find_map(|server| Some((server.places[number]?, *timeout(&mut server.limits))));
         let Some((place, time)) = last else { continue };
         *timeout(&mut limits) = time;
-        if servers.iter_mut().any(|server| *timeout(&mut server.limits) != time) {
+        if servers
+            .iter_mut()
+            .any(|server| *timeout(&mut server.limits) != time)
+        {
             report.notice(place, format!("\"{name}\" is one for all servers in pushctl: this value holds, not those of other servers"));
         }
     }
@@ -57,9 +76,17 @@ pub(super) fn check(directive: &Directive, in_location: bool, report: &mut Repor
         return;
     }
     if in_location {
-        report.notice(directive.place, format!("\"{name}\" has an effect in http and server blocks only"));
+        report.notice(
+            directive.place,
+            format!("\"{name}\" has an effect in http and server blocks only"),
+        );
     } else if directive.arguments.len() > 1 {
-        report.notice(directive.place, format!("the second argument of \"{name}\" has no effect: no header \"Keep-Alive\" is sent"));
+        report.notice(
+            directive.place,
+            format!(
+                "the second argument of \"{name}\" has no effect: no header \"Keep-Alive\" is sent"
+            ),
+        );
     }
 }
 
@@ -69,9 +96,19 @@ mod tests {
 
     /// The `send_timeout` of the process in seconds, and the notices.
     fn told(http: &str, servers: &[&str]) -> (u64, Vec<String>) {
-        let servers: String = servers.iter().map(|content| format!("server {{ listen 9103;\n{content} }}\n")).collect();
-        let loaded = parse("conf", format!("events {{}} http {{ {http}\n{servers}}}").as_bytes()).expect("a valid configuration");
-        (loaded.config.limits.send_timeout.as_secs(), loaded.notices.iter().map(ToString::to_string).collect())
+        let servers: String = servers
+            .iter()
+            .map(|content| format!("server {{ listen 9103;\n{content} }}\n"))
+            .collect();
+        let loaded = parse(
+            "conf",
+            format!("events {{}} http {{ {http}\n{servers}}}").as_bytes(),
+        )
+        .expect("a valid configuration");
+        (
+            loaded.config.limits.send_timeout.as_secs(),
+            loaded.notices.iter().map(ToString::to_string).collect(),
+        )
     }
 
     #[test]
@@ -79,18 +116,33 @@ mod tests {
         let text = "\"send_timeout\" is one for all servers in pushctl: this value holds, not those of other servers";
         let at = |line: usize| vec![format!("conf:{line}: {text}")];
         for (http, servers, expected) in [
-            ("", &["send_timeout 5s;", "send_timeout 6s;"][..], (6, at(5))),
+            (
+                "",
+                &["send_timeout 5s;", "send_timeout 6s;"][..],
+                (6, at(5)),
+            ),
             ("", &["send_timeout 5s;", ""], (5, at(3))),
             ("send_timeout 7s;", &["send_timeout 5s;", ""], (5, at(3))),
             ("send_timeout 7s;", &["send_timeout 5s;"], (5, vec![])),
             ("send_timeout 7s;", &["", ""], (7, vec![])),
             ("send_timeout 7s;", &["send_timeout 7s;", ""], (7, vec![])),
-            ("", &["send_timeout 5s;", "send_timeout 5000ms;"], (5, vec![])),
+            (
+                "",
+                &["send_timeout 5s;", "send_timeout 5000ms;"],
+                (5, vec![]),
+            ),
         ] {
             assert_eq!(told(http, servers), expected, "{http} {servers:?}");
         }
-        let names = ["client_header_timeout", "client_body_timeout", "keepalive_timeout"];
-        let (one, other) = (names.map(|name| format!("{name} 1s;")).concat(), names.map(|name| format!("{name} 2s;")).concat());
+        let names = [
+            "client_header_timeout",
+            "client_body_timeout",
+            "keepalive_timeout",
+        ];
+        let (one, other) = (
+            names.map(|name| format!("{name} 1s;")).concat(),
+            names.map(|name| format!("{name} 2s;")).concat(),
+        );
         assert_eq!(told("", &[&one, &other]).1.len(), names.len());
     }
 
@@ -99,6 +151,12 @@ mod tests {
         let text = "conf:1: the second argument of \"keepalive_timeout\" has no effect: no header \"Keep-Alive\" is sent";
         assert_eq!(told("keepalive_timeout 20s 15s;", &[""]).1, [text]);
         assert!(told("keepalive_timeout 20s;", &[""]).1.is_empty());
-        assert!(parse("conf", b"events {} http { keepalive_timeout 20s x; server { listen 9103; } }").is_err());
+        assert!(
+            parse(
+                "conf",
+                b"events {} http { keepalive_timeout 20s x; server { listen 9103; } }"
+            )
+            .is_err()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! An nginx.conf in the notation of `from_toml`. What is not served stands in it as a comment, with its place.
+//! An nginx.conf in the notation of `from_toml`. What is not served stands in it as a comment, with
+//! its place.
 
 use std::fmt::Write;
 
@@ -16,19 +17,32 @@ const RULES: [&str; 7] = ["allow", "deny", "set", "if", "return", "break", "rewr
 /// The text of a tree; the error names what TOML cannot hold.
 pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     let has_hooks = super::rewriting::has_hooks(&tree.directives);
-    let mut writer = Writer { out: String::new(), files, has_hooks, main: Vec::new() };
+    let mut writer = Writer {
+        out: String::new(),
+        files,
+        has_hooks,
+        main: Vec::new(),
+    };
     let empty = Block::default();
-    let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
-    let redefined = super::names::variables(&tree.directives).redefined;
-    http.directives
+    let http = tree
+        .directives
         .iter()
-        .try_for_each(|directive| is_defined_once(directive, &redefined).map_err(|error| writer.with_place(directive, error)))?;
+        .find(|directive| directive.name == "http")
+        .and_then(|http| http.block.as_ref())
+        .unwrap_or(&empty);
+    let redefined = super::names::variables(&tree.directives).redefined;
+    http.directives.iter().try_for_each(|directive| {
+        is_defined_once(directive, &redefined).map_err(|error| writer.with_place(directive, error))
+    })?;
     // The main block and `http` are one table, so that what is in both stands there once.
     let mut top: Vec<&Directive> = Vec::new();
     for directive in &tree.directives {
         match (directive.name.as_str(), &directive.block) {
             ("http", _) => {}
-            ("events", Some(events)) => events.directives.iter().for_each(|inner| writer.comment(inner, "")),
+            ("events", Some(events)) => events
+                .directives
+                .iter()
+                .for_each(|inner| writer.comment(inner, "")),
             _ => {
                 writer.main.push(directive);
                 top.push(directive);
@@ -40,15 +54,20 @@ pub(super) fn write(tree: &Block, files: &Files) -> Result<String, String> {
     Ok(writer.out)
 }
 
-/// TOML has no `geo` and the like: without it a variable would be that of `set` or of a capture alone.
+/// TOML has no `geo` and the like: without it a variable would be that of `set` or of a capture
+/// alone.
 fn is_defined_once(directive: &Directive, redefined: &[String]) -> Result<(), String> {
     let mut found = None;
     super::names::visit([directive], &mut |inner| {
-        found = found.take().or_else(|| super::names::foreign_variable(inner).filter(|name| redefined.contains(name)));
+        found = found.take().or_else(|| {
+            super::names::foreign_variable(inner).filter(|name| redefined.contains(name))
+        });
     });
     let Some(variable) = found else { return Ok(()) };
     let name = &directive.name;
-    Err(format!("TOML has no \"{name}\", and the variable \"${variable}\" is defined elsewhere, too: use another name for one of them"))
+    Err(format!(
+        "TOML has no \"{name}\", and the variable \"${variable}\" is defined elsewhere, too: use another name for one of them"
+    ))
 }
 
 struct Writer<'a> {
@@ -62,18 +81,28 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn rule(&self, name: &str) -> Option<&'static directives::Rule> {
-        if self.has_hooks { directives::rule_with_hooks(name) } else { directives::rule(name) }
+        if self.has_hooks {
+            directives::rule_with_hooks(name)
+        } else {
+            directives::rule(name)
+        }
     }
 
     fn class(&self, directive: &Directive) -> Option<Class> {
-        self.rule(&directive.name).is_none().then(|| classes::class(directive))
+        self.rule(&directive.name)
+            .is_none()
+            .then(|| classes::class(directive))
     }
 
     /// Names of directives here that may restrict access and that pushctl does not enforce.
     fn guards<'t>(&self, all: &[&'t Directive]) -> Vec<&'t str> {
         let mut names: Vec<&str> = Vec::new();
-        let is_in_main = |directive: &Directive| self.main.iter().any(|main| std::ptr::eq(*main, directive));
-        for directive in all.iter().filter(|directive| matches!(self.class(directive), Some(Class::Guard(_)))) {
+        let is_in_main =
+            |directive: &Directive| self.main.iter().any(|main| std::ptr::eq(*main, directive));
+        for directive in all
+            .iter()
+            .filter(|directive| matches!(self.class(directive), Some(Class::Guard(_))))
+        {
             if !is_in_main(directive) && !names.contains(&directive.name.as_str()) {
                 names.push(&directive.name);
             }
@@ -85,7 +114,11 @@ impl Writer<'_> {
     fn block(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
         self.simple(all)?;
         let may_have_files = !path.ends_with("limit_except");
-        if may_have_files && all.iter().any(|directive| self.class(directive) == Some(Class::Files)) {
+        if may_have_files
+            && all
+                .iter()
+                .any(|directive| self.class(directive) == Some(Class::Files))
+        {
             self.line(format_args!("files = false"));
         }
         let guards = self.guards(all);
@@ -95,15 +128,22 @@ impl Writer<'_> {
         self.rules(all)?;
         self.types(all, path)?;
         for directive in all {
-            self.inner(directive, path).map_err(|error| self.with_place(directive, error))?;
+            self.inner(directive, path)
+                .map_err(|error| self.with_place(directive, error))?;
         }
         Ok(())
     }
 
     /// The tables in a table.
     fn inner(&mut self, directive: &Directive, path: &str) -> Result<(), String> {
-        let Some(block) = &directive.block else { return Ok(()) };
-        let path = if path.is_empty() { directive.name.clone() } else { format!("{path}.{}", directive.name) };
+        let Some(block) = &directive.block else {
+            return Ok(());
+        };
+        let path = if path.is_empty() {
+            directive.name.clone()
+        } else {
+            format!("{path}.{}", directive.name)
+        };
         let lines: Vec<&Directive> = block.directives.iter().collect();
         match directive.name.as_str() {
             "map" => self.map(directive, block),
@@ -132,9 +172,14 @@ impl Writer<'_> {
         }
     }
 
-    /// All `types` of a block are one table, with a key for each type; of an extension that is given twice the last counts.
+    /// All `types` of a block are one table, with a key for each type; of an extension that is
+    /// given twice the last counts.
     fn types(&mut self, all: &[&Directive], path: &str) -> Result<(), String> {
-        let blocks = || all.iter().filter(|directive| directive.name == "types").filter_map(|directive| directive.block.as_ref());
+        let blocks = || {
+            all.iter()
+                .filter(|directive| directive.name == "types")
+                .filter_map(|directive| directive.block.as_ref())
+        };
         if blocks().next().is_none() {
             return Ok(());
         }
@@ -146,15 +191,27 @@ impl Writer<'_> {
                 self.comment(line, "");
                 continue;
             }
-            let is_given = |extension: &Vec<u8>| line.arguments.iter().any(|other| other.eq_ignore_ascii_case(extension));
-            types.iter_mut().for_each(|(_, extensions)| extensions.retain(|extension| !is_given(extension)));
+            let is_given = |extension: &Vec<u8>| {
+                line.arguments
+                    .iter()
+                    .any(|other| other.eq_ignore_ascii_case(extension))
+            };
+            types
+                .iter_mut()
+                .for_each(|(_, extensions)| extensions.retain(|extension| !is_given(extension)));
             match types.iter_mut().find(|(known, _)| known.name == line.name) {
                 Some((_, extensions)) => extensions.extend(line.arguments.iter().cloned()),
                 None => types.push((line, line.arguments.clone())),
             }
         }
-        for (line, extensions) in types.into_iter().filter(|(_, extensions)| !extensions.is_empty()) {
-            let extensions: Result<Vec<Value>, String> = extensions.iter().map(|extension| utf8(extension).map(Value::from)).collect();
+        for (line, extensions) in types
+            .into_iter()
+            .filter(|(_, extensions)| !extensions.is_empty())
+        {
+            let extensions: Result<Vec<Value>, String> = extensions
+                .iter()
+                .map(|extension| utf8(extension).map(Value::from))
+                .collect();
             let extensions = extensions.map_err(|error| self.with_place(line, error))?;
             // A key cannot be written as a value is, which may have several lines.
             let entry = Table::from_iter([(line.name.clone(), Value::from(extensions))]);
@@ -166,7 +223,11 @@ impl Writer<'_> {
     /// What cannot be written, with its place unless it has one.
     fn with_place(&self, directive: &Directive, error: String) -> String {
         let file = self.files.name(directive.place.file);
-        if error.starts_with(&format!("{file}:")) { error } else { format!("{file}:{}: {error}", directive.place.line) }
+        if error.starts_with(&format!("{file}:")) {
+            error
+        } else {
+            format!("{file}:{}: {error}", directive.place.line)
+        }
     }
 
     /// Says of a directive that it is left out, if it is.
@@ -175,15 +236,29 @@ impl Writer<'_> {
     }
 
     /// As [`Writer::comment`], where this rule is the one that holds.
-    fn comment_unless(&mut self, rule: Option<&directives::Rule>, directive: &Directive, indent: &str) {
+    fn comment_unless(
+        &mut self,
+        rule: Option<&directives::Rule>,
+        directive: &Directive,
+        indent: &str,
+    ) {
         let what = match rule {
             Some(rule) if matches!(rule.effect, Effect::Ignored) => "has no effect",
             Some(_) => return,
             None => "is not served",
         };
         // Anything may stand in a file.
-        let (file, name) = (self.files.name(directive.place.file).escape_debug().to_string(), directive.name.escape_debug());
-        self.line(format_args!("{indent}# {file}:{}: {name} {what}", directive.place.line));
+        let (file, name) = (
+            self.files
+                .name(directive.place.file)
+                .escape_debug()
+                .to_string(),
+            directive.name.escape_debug(),
+        );
+        self.line(format_args!(
+            "{indent}# {file}:{}: {name} {what}",
+            directive.place.line
+        ));
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -196,7 +271,9 @@ impl Writer<'_> {
         let mut done: Vec<&str> = Vec::new();
         for directive in all {
             let name = directive.name.as_str();
-            let rule = self.rule(name).filter(|rule| !matches!(rule.effect, Effect::Ignored));
+            let rule = self
+                .rule(name)
+                .filter(|rule| !matches!(rule.effect, Effect::Ignored));
             let Some(rule) = rule else {
                 self.comment(directive, "");
                 continue;
@@ -205,8 +282,13 @@ impl Writer<'_> {
                 continue;
             }
             done.push(name);
-            let repeated: Vec<&Directive> = all.iter().filter(|other| other.name == name).copied().collect();
-            let value = value(rule, &repeated).map_err(|error| self.with_place(directive, error))?;
+            let repeated: Vec<&Directive> = all
+                .iter()
+                .filter(|other| other.name == name)
+                .copied()
+                .collect();
+            let value =
+                value(rule, &repeated).map_err(|error| self.with_place(directive, error))?;
             self.line(format_args!("{} = {value}", key(name)));
         }
         Ok(())
@@ -221,10 +303,13 @@ impl Writer<'_> {
         self.line(format_args!("rules = ["));
         for directive in rules {
             let rule = rule(directive).map_err(|error| self.with_place(directive, error))?;
-            super::names::visit(directive.block.iter().flat_map(|block| &block.directives), &mut |inner| {
-                // What is about back-ends is not served in an `if`.
-                self.comment_unless(directives::rule(&inner.name), inner, "  ");
-            });
+            super::names::visit(
+                directive.block.iter().flat_map(|block| &block.directives),
+                &mut |inner| {
+                    // What is about back-ends is not served in an `if`.
+                    self.comment_unless(directives::rule(&inner.name), inner, "  ");
+                },
+            );
             self.line(format_args!("  {rule},"));
         }
         self.line(format_args!("]"));
@@ -232,25 +317,54 @@ impl Writer<'_> {
     }
 
     fn upstream(&mut self, directive: &Directive, block: &Block) -> Result<(), String> {
-        let name = text(directive.arguments.first().map(Vec::as_slice).unwrap_or_default())?;
+        let name = text(
+            directive
+                .arguments
+                .first()
+                .map(Vec::as_slice)
+                .unwrap_or_default(),
+        )?;
         self.line(format_args!("\n[[upstream]]\nname = {name}\nrules = ["));
         for inner in &block.directives {
-            let rule = words(&[vec![inner.name.clone().into_bytes()], inner.arguments.clone()].concat())?;
-            self.line(format_args!("  {rule}, # {}:{}: {}", self.files.name(inner.place.file), inner.place.line, inner.name));
+            let rule = words(
+                &[
+                    vec![inner.name.clone().into_bytes()],
+                    inner.arguments.clone(),
+                ]
+                .concat(),
+            )?;
+            self.line(format_args!(
+                "  {rule}, # {}:{}: {}",
+                self.files.name(inner.place.file),
+                inner.place.line,
+                inner.name
+            ));
         }
         self.line(format_args!("]"));
         Ok(())
     }
 
     fn map(&mut self, directive: &Directive, block: &Block) -> Result<(), String> {
-        let [source, variable] = directive.arguments.as_slice() else { return Err("\"map\" has two arguments".to_owned()) };
+        let [source, variable] = directive.arguments.as_slice() else {
+            return Err("\"map\" has two arguments".to_owned());
+        };
         let (source, variable) = (text(source)?, text(variable)?);
-        self.line(format_args!("\n[[map]]\nsource = {source}\nvariable = {variable}"));
-        if block.directives.iter().any(|line| line.name == "hostnames" && line.arguments.is_empty()) {
+        self.line(format_args!(
+            "\n[[map]]\nsource = {source}\nvariable = {variable}"
+        ));
+        if block
+            .directives
+            .iter()
+            .any(|line| line.name == "hostnames" && line.arguments.is_empty())
+        {
             self.line(format_args!("hostnames = true"));
         }
         self.line(format_args!("values = ["));
-        for line in block.directives.iter().filter(|line| !line.arguments.is_empty()) {
+        for line in block
+            .directives
+            .iter()
+            .filter(|line| !line.arguments.is_empty())
+        {
             let value = words(&line.arguments)?;
             let name = Value::from(line.name.as_str());
             self.line(format_args!("  [{name}, {}],", &value[1..value.len() - 1]));
@@ -267,7 +381,8 @@ fn value(rule: &directives::Rule, repeated: &[&Directive]) -> Result<String, Str
         [one] if one.arguments.len() == 1 => scalar(&one.arguments[0]),
         [one] if matches!(rule.effect, Effect::Once(_)) => words(&one.arguments),
         many => {
-            let each: Result<Vec<String>, String> = many.iter().map(|one| words(&one.arguments)).collect();
+            let each: Result<Vec<String>, String> =
+                many.iter().map(|one| words(&one.arguments)).collect();
             Ok(format!("[{}]", each?.join(", ")))
         }
     }
@@ -280,30 +395,53 @@ fn is_rule(directive: &Directive) -> bool {
 /// A rule as an array, or an `if` as a table in one line.
 fn rule(directive: &Directive) -> Result<String, String> {
     let Some(block) = &directive.block else {
-        let words = [vec![directive.name.clone().into_bytes()], directive.arguments.clone()].concat();
+        let words = [
+            vec![directive.name.clone().into_bytes()],
+            directive.arguments.clone(),
+        ]
+        .concat();
         return self::words(&words);
     };
     let condition = conditions::inside(&directive.arguments).ok_or("a condition has brackets")?;
     let mut parts = vec![format!("if = {}", words(&condition)?)];
-    let (rules, others): (Vec<&Directive>, Vec<&Directive>) = block.directives.iter().partition(|inner| is_rule(inner));
-    let class = |inner: &&&Directive| directives::rule(&inner.name).is_none().then(|| classes::class(inner));
-    if others.iter().any(|inner| class(&inner) == Some(Class::Files)) {
+    let (rules, others): (Vec<&Directive>, Vec<&Directive>) =
+        block.directives.iter().partition(|inner| is_rule(inner));
+    let class = |inner: &&&Directive| {
+        directives::rule(&inner.name)
+            .is_none()
+            .then(|| classes::class(inner))
+    };
+    if others
+        .iter()
+        .any(|inner| class(&inner) == Some(Class::Files))
+    {
         parts.push("files = false".to_owned());
     }
-    let guards: Vec<&str> =
-        others.iter().filter(|inner| matches!(class(inner), Some(Class::Guard(_)))).map(|inner| inner.name.as_str()).collect();
+    let guards: Vec<&str> = others
+        .iter()
+        .filter(|inner| matches!(class(inner), Some(Class::Guard(_))))
+        .map(|inner| inner.name.as_str())
+        .collect();
     if !guards.is_empty() {
         parts.push(format!("not_enforced = {}", Value::from(guards)));
     }
     let mut done: Vec<&str> = Vec::new();
-    for inner in others.iter().filter(|inner| directives::rule(&inner.name).is_some_and(|rule| !matches!(rule.effect, Effect::Ignored))) {
+    for inner in others.iter().filter(|inner| {
+        directives::rule(&inner.name).is_some_and(|rule| !matches!(rule.effect, Effect::Ignored))
+    }) {
         if !done.contains(&inner.name.as_str()) {
             done.push(&inner.name);
-            let each: Result<Vec<String>, String> =
-                others.iter().filter(|other| other.name == inner.name).map(|other| words(&other.arguments)).collect();
+            let each: Result<Vec<String>, String> = others
+                .iter()
+                .filter(|other| other.name == inner.name)
+                .map(|other| words(&other.arguments))
+                .collect();
             let each = each?;
-            let value =
-                if each.len() == 1 && inner.arguments.len() == 1 { scalar(&inner.arguments[0])? } else { format!("[{}]", each.join(", ")) };
+            let value = if each.len() == 1 && inner.arguments.len() == 1 {
+                scalar(&inner.arguments[0])?
+            } else {
+                format!("[{}]", each.join(", "))
+            };
             parts.push(format!("{} = {value}", key(&inner.name)));
         }
     }
@@ -316,8 +454,15 @@ fn rule(directive: &Directive) -> Result<String, String> {
 
 /// The shortest key that means the directive.
 fn key(name: &str) -> &str {
-    let short = name.strip_prefix("push_stream_").or_else(|| name.strip_prefix("pushctl_")).unwrap_or(name);
-    if super::from_toml::directive_name(short).as_deref() == Some(name) { short } else { name }
+    let short = name
+        .strip_prefix("push_stream_")
+        .or_else(|| name.strip_prefix("pushctl_"))
+        .unwrap_or(name);
+    if super::from_toml::directive_name(short).as_deref() == Some(name) {
+        short
+    } else {
+        name
+    }
 }
 
 fn text(bytes: &[u8]) -> Result<String, String> {
@@ -325,7 +470,12 @@ fn text(bytes: &[u8]) -> Result<String, String> {
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(|_| format!("\"{}\" is not UTF-8, which TOML cannot hold", String::from_utf8_lossy(bytes)))
+    std::str::from_utf8(bytes).map_err(|_| {
+        format!(
+            "\"{}\" is not UTF-8, which TOML cannot hold",
+            String::from_utf8_lossy(bytes)
+        )
+    })
 }
 
 fn words(arguments: &[Vec<u8>]) -> Result<String, String> {
@@ -335,7 +485,10 @@ fn words(arguments: &[Vec<u8>]) -> Result<String, String> {
 
 /// A flag or number as such, anything else as a text.
 fn scalar(bytes: &[u8]) -> Result<String, String> {
-    let is_number = bytes.len() < 18 && !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) && (bytes.len() == 1 || bytes[0] != b'0');
+    let is_number = bytes.len() < 18
+        && !bytes.is_empty()
+        && bytes.iter().all(u8::is_ascii_digit)
+        && (bytes.len() == 1 || bytes[0] != b'0');
     Ok(match bytes {
         b"on" => "true".to_owned(),
         b"off" => "false".to_owned(),

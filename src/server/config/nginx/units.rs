@@ -1,4 +1,5 @@
-//! Numbers, sizes and times as nginx writes them (push-stream protocol reference, section 17: units).
+//! Numbers, sizes and times as nginx writes them (push-stream protocol reference, section 17:
+//! units).
 
 use std::time::Duration;
 
@@ -50,7 +51,10 @@ pub(super) fn time(text: &[u8], milliseconds: bool) -> Option<Duration> {
     }
     while !rest.is_empty() {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let letters = rest[digits..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let letters = rest[digits..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic())
+            .count();
         let (value, unit) = (number(&rest[..digits])?, &rest[digits..digits + letters]);
         let place = match TIME_UNITS.iter().position(|(name, _)| *name == unit) {
             None if unit.is_empty() => SECONDS,
@@ -73,12 +77,22 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        let cases =
-            [("0", Some(0)), ("127k", Some(130_048)), ("10M", Some(10_485_760)), ("10x", None), ("", None), ("k", None), ("-1", None)];
+        let cases = [
+            ("0", Some(0)),
+            ("127k", Some(130_048)),
+            ("10M", Some(10_485_760)),
+            ("10x", None),
+            ("", None),
+            ("k", None),
+            ("-1", None),
+        ];
         for (text, expected) in cases {
             assert_eq!(size(text.as_bytes(), false), expected, "{text}");
         }
-        assert_eq!((size(b"1G", false), size(b"1G", true)), (None, Some(1 << 30)));
+        assert_eq!(
+            (size(b"1G", false), size(b"1G", true)),
+            (None, Some(1 << 30))
+        );
         assert_eq!(size(b"99999999999999999999", true), None);
         assert_eq!(size(b"9999999999999999g", true), None);
     }
@@ -105,7 +119,11 @@ mod tests {
             ("99999999999999999y", None),
             ("2000y", None),
         ] {
-            assert_eq!(time(text.as_bytes(), true), expected.map(Duration::from_millis), "{text}");
+            assert_eq!(
+                time(text.as_bytes(), true),
+                expected.map(Duration::from_millis),
+                "{text}"
+            );
         }
         assert_eq!(time(b"500ms", false), None);
     }

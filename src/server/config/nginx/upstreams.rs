@@ -12,13 +12,26 @@ const DEFAULT_PORT: u16 = 80;
 /// Directives that change nothing here, with the reason.
 const IGNORED: [(&str, &str); 4] = [
     ("zone", "each shard remembers failures on its own"),
-    ("keepalive_requests", "connections are kept for any number of requests"),
-    ("keepalive_time", "connections are kept for 30 seconds after their last request"),
-    ("keepalive_timeout", "connections are kept for 30 seconds after their last request"),
+    (
+        "keepalive_requests",
+        "connections are kept for any number of requests",
+    ),
+    (
+        "keepalive_time",
+        "connections are kept for 30 seconds after their last request",
+    ),
+    (
+        "keepalive_timeout",
+        "connections are kept for 30 seconds after their last request",
+    ),
 ];
 
 /// The groups among the blocks of `http`; locations may name those that come later in the file.
-pub(super) fn read_all(blocks: &[(&'static str, &Directive, &Block)], names: &Names, report: &mut Report) -> Upstreams {
+pub(super) fn read_all(
+    blocks: &[(&'static str, &Directive, &Block)],
+    names: &Names,
+    report: &mut Report,
+) -> Upstreams {
     let mut upstreams = Upstreams::new();
     for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "upstream") {
         read(directive, block, names, &mut upstreams, report);
@@ -27,8 +40,18 @@ pub(super) fn read_all(blocks: &[(&'static str, &Directive, &Block)], names: &Na
 }
 
 /// Reads an `upstream` block and adds the group, unless it is one of Redis servers.
-fn read(directive: &Directive, block: &Block, names: &Names, upstreams: &mut Upstreams, report: &mut Report) {
-    let name = directive.arguments.first().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+fn read(
+    directive: &Directive,
+    block: &Block,
+    names: &Names,
+    upstreams: &mut Upstreams,
+    report: &mut Report,
+) {
+    let name = directive
+        .arguments
+        .first()
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .unwrap_or_default();
     let mut upstream = Upstream {
         name: name.to_ascii_lowercase(),
         servers: Vec::new(),
@@ -37,7 +60,10 @@ fn read(directive: &Directive, block: &Block, names: &Names, upstreams: &mut Ups
         keepalive: 0,
         unsupported: None,
     };
-    let is_redis = block.directives.iter().any(|inner| inner.name.starts_with("nchan_redis_"));
+    let is_redis = block
+        .directives
+        .iter()
+        .any(|inner| inner.name.starts_with("nchan_redis_"));
     let mut is_wrong = false;
     for inner in &block.directives {
         match entry(inner, names, &mut upstream, report) {
@@ -53,8 +79,12 @@ fn read(directive: &Directive, block: &Block, names: &Names, upstreams: &mut Ups
         report.mistake(directive.place, format!("duplicate upstream \"{name}\""));
     } else if upstream.servers.is_empty() && !is_wrong && !is_redis {
         report.mistake(directive.place, "no servers are inside upstream");
-    } else if !upstream.servers.is_empty() && upstream.servers.iter().all(|server| server.is_backup) {
-        report.mistake(directive.place, format!("no servers in upstream \"{name}\""));
+    } else if !upstream.servers.is_empty() && upstream.servers.iter().all(|server| server.is_backup)
+    {
+        report.mistake(
+            directive.place,
+            format!("no servers in upstream \"{name}\""),
+        );
     } else {
         if is_redis {
             upstream.unsupported = Some("an upstream of Redis servers".to_owned());
@@ -63,7 +93,12 @@ fn read(directive: &Directive, block: &Block, names: &Names, upstreams: &mut Ups
     }
 }
 
-fn entry(directive: &Directive, names: &Names, upstream: &mut Upstream, report: &mut Report) -> Result<Verdict, String> {
+fn entry(
+    directive: &Directive,
+    names: &Names,
+    upstream: &mut Upstream,
+    report: &mut Report,
+) -> Result<Verdict, String> {
     let name = directive.name.as_str();
     if directive.block.is_some() {
         return Err(format!("directive \"{name}\" is not terminated by \";\""));
@@ -76,13 +111,24 @@ fn entry(directive: &Directive, names: &Names, upstream: &mut Upstream, report: 
         if !rule.arguments.contains(&directive.arguments.len()) {
             return Err(wrong_count());
         }
-        report.notice(directive.place, format!("\"{name}\" is not supported: {}", nchan_unsupported::WITHOUT_REDIS));
+        report.notice(
+            directive.place,
+            format!(
+                "\"{name}\" is not supported: {}",
+                nchan_unsupported::WITHOUT_REDIS
+            ),
+        );
         return Ok(Verdict::NotServed);
     }
     match (name, directive.arguments.as_slice()) {
         ("server", [address, parameters @ ..]) => {
             let server = server(address, parameters)?;
-            if server.is_backup && matches!(upstream.balancing, Balancing::ClientAddress | Balancing::Key(_)) {
+            if server.is_backup
+                && matches!(
+                    upstream.balancing,
+                    Balancing::ClientAddress | Balancing::Key(_)
+                )
+            {
                 return Err("balancing method does not support parameter \"backup\"".to_owned());
             }
             upstream.servers.push(server);
@@ -92,17 +138,30 @@ fn entry(directive: &Directive, names: &Names, upstream: &mut Upstream, report: 
         // In turn is as good as any order.
         ("random", [] | [_] | [_, _]) => {}
         ("keepalive", [count]) => {
-            let count = units::number(count).and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+            let count = units::number(count)
+                .and_then(|count| usize::try_from(count).ok())
+                .filter(|count| *count > 0);
             upstream.keepalive = count.ok_or("invalid value in \"keepalive\" directive")?;
         }
         ("hash", [key]) => upstream.balancing = Balancing::Key(expression(key, names)?),
-        ("hash", [key, consistent]) if consistent == b"consistent" => upstream.balancing = Balancing::Key(expression(key, names)?),
-        ("hash", [_, other]) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
-        ("server" | "ip_hash" | "least_conn" | "random" | "hash" | "keepalive", _) => return Err(wrong_count()),
+        ("hash", [key, consistent]) if consistent == b"consistent" => {
+            upstream.balancing = Balancing::Key(expression(key, names)?)
+        }
+        ("hash", [_, other]) => {
+            return Err(format!(
+                "invalid parameter \"{}\"",
+                String::from_utf8_lossy(other)
+            ));
+        }
+        ("server" | "ip_hash" | "least_conn" | "random" | "hash" | "keepalive", _) => {
+            return Err(wrong_count());
+        }
         _ if name.starts_with("nchan_") => return Err(format!("unknown directive \"{name}\"")),
         _ => {
             // What it does to the choice of a server, nobody knows here.
-            upstream.unsupported.get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
+            upstream
+                .unsupported
+                .get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
             report.not_served(directive.place, &format!("directive \"{name}\""));
             return Ok(Verdict::NotServed);
         }
@@ -118,14 +177,35 @@ fn server(address: &[u8], parameters: &[Vec<u8>]) -> Result<UpstreamServer, Stri
     let text = std::str::from_utf8(address).map_err(|_| "invalid host in upstream".to_owned())?;
     let mut server = UpstreamServer::new(ServerAddress::parse(text, DEFAULT_PORT)?);
     for parameter in parameters {
-        let invalid = || format!("invalid parameter \"{}\"", String::from_utf8_lossy(parameter));
-        let (name, value) = parameter.split_at(memchr::memchr(b'=', parameter).unwrap_or(parameter.len()));
-        let number = || value.get(1..).and_then(units::number).and_then(|number| u32::try_from(number).ok()).ok_or_else(invalid);
+        let invalid = || {
+            format!(
+                "invalid parameter \"{}\"",
+                String::from_utf8_lossy(parameter)
+            )
+        };
+        let (name, value) =
+            parameter.split_at(memchr::memchr(b'=', parameter).unwrap_or(parameter.len()));
+        let number = || {
+            value
+                .get(1..)
+                .and_then(units::number)
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(invalid)
+        };
         match (name, value) {
-            (b"weight", [b'=', ..]) => server.weight = number().ok().filter(|weight| *weight > 0).ok_or_else(invalid)?,
+            (b"weight", [b'=', ..]) => {
+                server.weight = number()
+                    .ok()
+                    .filter(|weight| *weight > 0)
+                    .ok_or_else(invalid)?
+            }
             (b"max_fails", [b'=', ..]) => server.max_fails = number()?,
-            (b"max_conns", [b'=', ..]) => server.max_connections = Some(number()?).filter(|most| *most > 0),
-            (b"fail_timeout", [b'=', time @ ..]) => server.fail_timeout = units::time(time, false).ok_or_else(invalid)?,
+            (b"max_conns", [b'=', ..]) => {
+                server.max_connections = Some(number()?).filter(|most| *most > 0)
+            }
+            (b"fail_timeout", [b'=', time @ ..]) => {
+                server.fail_timeout = units::time(time, false).ok_or_else(invalid)?
+            }
             (b"backup", []) => server.is_backup = true,
             (b"down", []) => server.is_down = true,
             _ => return Err(invalid()),

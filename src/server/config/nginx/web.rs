@@ -1,4 +1,5 @@
-//! The directives around the endpoints: access, added headers, files, logs, and the rewrite phase without `rewrite`.
+//! The directives around the endpoints: access, added headers, files, logs, and the rewrite phase
+//! without `rewrite`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +7,9 @@ use std::sync::Arc;
 
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Clients, Root};
 use super::super::{Expression, LogTarget, Return, Step, users};
-use super::directives::{Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
+use super::directives::{
+    Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of,
+};
 use super::levels::{Scope, StepDraft};
 use super::names;
 
@@ -22,15 +25,35 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     rule_of("allow", HSL | LIMIT_EXCEPT, 1..=1, Effect::Many(access)),
     rule_of("deny", HSL | LIMIT_EXCEPT, 1..=1, Effect::Many(access)),
     rule_of("satisfy", HSL, 1..=1, Effect::Once(satisfy)),
-    rule_of("auth_basic", HSL | LIMIT_EXCEPT, 1..=1, Effect::Once(auth_basic)),
-    rule_of("auth_basic_user_file", HSL | LIMIT_EXCEPT, 1..=1, Effect::Once(auth_basic_user_file)),
+    rule_of(
+        "auth_basic",
+        HSL | LIMIT_EXCEPT,
+        1..=1,
+        Effect::Once(auth_basic),
+    ),
+    rule_of(
+        "auth_basic_user_file",
+        HSL | LIMIT_EXCEPT,
+        1..=1,
+        Effect::Once(auth_basic_user_file),
+    ),
     rule_of("internal", LOCATION, 0..=0, Effect::Once(internal)),
-    rule_of("pushctl_files", HSL | IF | SERVER_IF, 1..=1, Effect::Once(files)),
+    rule_of(
+        "pushctl_files",
+        HSL | IF | SERVER_IF,
+        1..=1,
+        Effect::Once(files),
+    ),
     rule_of("root", HSL | IF, 1..=1, Effect::Many(root)),
     rule_of("alias", LOCATION, 1..=1, Effect::Many(root)),
     rule_of("index", HSL, 1..=usize::MAX, Effect::Many(index)),
     rule_of("log_format", HTTP, 2..=usize::MAX, Effect::Many(log_format)),
-    rule_of("access_log", HSL | IF, 1..=usize::MAX, Effect::Many(access_log)),
+    rule_of(
+        "access_log",
+        HSL | IF,
+        1..=usize::MAX,
+        Effect::Many(access_log),
+    ),
 ];
 
 fn expression(value: &Value<'_>, text: &[u8]) -> Result<Expression, String> {
@@ -38,12 +61,23 @@ fn expression(value: &Value<'_>, text: &[u8]) -> Result<Expression, String> {
 }
 
 fn set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let name = names::variable(value.first()).ok_or_else(|| format!("invalid variable name \"{}\"", value.shown()))?;
+    let name = names::variable(value.first())
+        .ok_or_else(|| format!("invalid variable name \"{}\"", value.shown()))?;
     if name == "args" {
-        scope.steps.push(StepDraft::Step(Step::SetArguments(expression(value, &value.arguments[1])?)));
+        scope
+            .steps
+            .push(StepDraft::Step(Step::SetArguments(expression(
+                value,
+                &value.arguments[1],
+            )?)));
         return Ok(());
     }
-    let slot = value.names.assigned.iter().position(|known| *known == name).ok_or("the variable is not known")?;
+    let slot = value
+        .names
+        .assigned
+        .iter()
+        .position(|known| *known == name)
+        .ok_or("the variable is not known")?;
     if super::super::variables::availability(&name).is_some() {
         return Err(format!("the duplicate \"{name}\" variable"));
     }
@@ -58,13 +92,26 @@ fn break_(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
 }
 
 fn return_(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let is_address = |text: &[u8]| [&b"http://"[..], b"https://", b"$scheme"].iter().any(|start| text.starts_with(start));
+    let is_address = |text: &[u8]| {
+        [&b"http://"[..], b"https://", b"$scheme"]
+            .iter()
+            .any(|start| text.starts_with(start))
+    };
     let answer = match value.arguments {
-        [address] if is_address(address) => Return { status: 302, text: Some(expression(value, address)?) },
+        [address] if is_address(address) => Return {
+            status: 302,
+            text: Some(expression(value, address)?),
+        },
         [status, rest @ ..] => {
-            let number = super::units::number(status).filter(|status| *status <= 999).and_then(|status| u16::try_from(status).ok());
-            let status = number.ok_or_else(|| format!("invalid return code \"{}\"", value.shown()))?;
-            let text = rest.first().map(|text| expression(value, text)).transpose()?;
+            let number = super::units::number(status)
+                .filter(|status| *status <= 999)
+                .and_then(|status| u16::try_from(status).ok());
+            let status =
+                number.ok_or_else(|| format!("invalid return code \"{}\"", value.shown()))?;
+            let text = rest
+                .first()
+                .map(|text| expression(value, text))
+                .transpose()?;
             Return { status, text }
         }
         [] => return Err("invalid number of arguments in \"return\" directive".to_owned()),
@@ -77,20 +124,37 @@ fn add_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let always = match value.arguments.get(2).map(Vec::as_slice) {
         None => false,
         Some(b"always") => true,
-        Some(other) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
+        Some(other) => {
+            return Err(format!(
+                "invalid parameter \"{}\"",
+                String::from_utf8_lossy(other)
+            ));
+        }
     };
     let is_name = |byte: &u8| byte.is_ascii_graphic() && *byte != b':';
     if value.first().is_empty() || !value.first().iter().all(is_name) {
         return Err(format!("invalid header name \"{}\"", value.shown()));
     }
-    let header = AddedHeader { name: value.text(), value: expression(value, &value.arguments[1])?, always };
-    scope.level.added_headers.get_or_insert_default().push(header);
+    let header = AddedHeader {
+        name: value.text(),
+        value: expression(value, &value.arguments[1])?,
+        always,
+    };
+    scope
+        .level
+        .added_headers
+        .get_or_insert_default()
+        .push(header);
     Ok(())
 }
 
 fn access(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let clients = Clients::named(&value.shown()).ok_or_else(|| format!("invalid parameter \"{}\"", value.shown()))?;
-    scope.level.access.get_or_insert_default().push(AccessRule { allows: value.name == "allow", clients });
+    let clients = Clients::named(&value.shown())
+        .ok_or_else(|| format!("invalid parameter \"{}\"", value.shown()))?;
+    scope.level.access.get_or_insert_default().push(AccessRule {
+        allows: value.name == "allow",
+        clients,
+    });
     Ok(())
 }
 
@@ -104,7 +168,11 @@ fn satisfy(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn auth_basic(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let realm = if value.first() == b"off" { None } else { Some(expression(value, value.first())?) };
+    let realm = if value.first() == b"off" {
+        None
+    } else {
+        Some(expression(value, value.first())?)
+    };
     scope.level.auth_realm = Some(realm);
     Ok(())
 }
@@ -139,16 +207,27 @@ fn root(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let is_alias = value.name == "alias";
     if let Some(earlier) = &scope.level.root {
         let is_same = earlier.alias.is_some() == is_alias;
-        let earlier = if earlier.alias.is_some() { "alias" } else { "root" };
+        let earlier = if earlier.alias.is_some() {
+            "alias"
+        } else {
+            "root"
+        };
         return Err(if is_same {
             value.duplicate()
         } else {
-            format!("\"{}\" directive is duplicate, \"{earlier}\" directive was specified earlier", value.name)
+            format!(
+                "\"{}\" directive is duplicate, \"{earlier}\" directive was specified earlier",
+                value.name
+            )
         });
     }
     let path = expression(value, value.first())?;
     // Which part of the path an alias replaces is known only with the location's pattern.
-    scope.level.root = Some(Root { path, base: value.base.to_owned(), alias: is_alias.then_some(None) });
+    scope.level.root = Some(Root {
+        path,
+        base: value.base.to_owned(),
+        alias: is_alias.then_some(None),
+    });
     Ok(())
 }
 
@@ -173,19 +252,40 @@ fn access_log(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         return Ok(());
     }
     if value.first().contains(&b'$') {
-        scope.notices.push(format!("\"access_log {}\" is not served by pushctl: names of logs have no variables", value.shown()));
+        scope.notices.push(format!(
+            "\"access_log {}\" is not served by pushctl: names of logs have no variables",
+            value.shown()
+        ));
         return Ok(());
     }
-    let is_parameter = |text: &&Vec<u8>| [&b"buffer="[..], b"flush=", b"gzip", b"if="].iter().any(|start| text.starts_with(start));
-    let name = value.arguments.get(1).filter(|text| !is_parameter(text)).map_or(&b"combined"[..], Vec::as_slice);
+    let is_parameter = |text: &&Vec<u8>| {
+        [&b"buffer="[..], b"flush=", b"gzip", b"if="]
+            .iter()
+            .any(|start| text.starts_with(start))
+    };
+    let name = value
+        .arguments
+        .get(1)
+        .filter(|text| !is_parameter(text))
+        .map_or(&b"combined"[..], Vec::as_slice);
     let name = String::from_utf8_lossy(name);
-    let format = value.log_formats.get(name.as_ref()).ok_or_else(|| format!("unknown log format \"{name}\""))?;
-    let condition = value.arguments.iter().find_map(|text| text.strip_prefix(b"if="));
+    let format = value
+        .log_formats
+        .get(name.as_ref())
+        .ok_or_else(|| format!("unknown log format \"{name}\""))?;
+    let condition = value
+        .arguments
+        .iter()
+        .find_map(|text| text.strip_prefix(b"if="));
     let condition = condition.map(|text| expression(value, text)).transpose()?;
     let target = match value.first().strip_prefix(b"syslog:") {
         Some(parameters) => LogTarget::Syslog(super::logs::syslog(parameters)?),
         None => LogTarget::File(value.base.join(OsStr::from_bytes(value.first()))),
     };
-    logs.push(Arc::new(AccessLog { target, format: Arc::clone(format), condition }));
+    logs.push(Arc::new(AccessLog {
+        target,
+        format: Arc::clone(format),
+        condition,
+    }));
     Ok(())
 }

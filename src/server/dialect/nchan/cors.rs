@@ -15,9 +15,19 @@ pub struct Cors {
 /// Looks at the origin of a request.
 #[must_use]
 pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Cors {
-    let Some(origin) = variables.header("origin").filter(|origin| !origin.is_empty()) else { return Cors::default() };
-    let allowed = settings.allow_origin.as_ref().map(|allowed| allowed.evaluate(variables));
-    let mut words = allowed.iter().flat_map(|allowed| allowed.split(|byte| *byte == b' '));
+    let Some(origin) = variables
+        .header("origin")
+        .filter(|origin| !origin.is_empty())
+    else {
+        return Cors::default();
+    };
+    let allowed = settings
+        .allow_origin
+        .as_ref()
+        .map(|allowed| allowed.evaluate(variables));
+    let mut words = allowed
+        .iter()
+        .flat_map(|allowed| allowed.split(|byte| *byte == b' '));
     let (shown, is_allowed) = match &allowed {
         None => (origin, true),
         Some(_) if words.clone().any(|word| word == b"*") => (&b"*"[..], true),
@@ -28,7 +38,10 @@ pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Cors {
         lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
     }
     push_line(b"Access-Control-Allow-Origin: ", shown, &mut lines);
-    Cors { lines, is_refused: !is_allowed }
+    Cors {
+        lines,
+        is_refused: !is_allowed,
+    }
 }
 
 impl Cors {
@@ -37,7 +50,12 @@ impl Cors {
     pub fn expose(&self, settings: &NchanSettings) -> Vec<u8> {
         let mut line = Vec::new();
         if !self.lines.is_empty() {
-            let names = [b"Last-Modified, ", &settings.etag_header[..], b", Content-Type"].concat();
+            let names = [
+                b"Last-Modified, ",
+                &settings.etag_header[..],
+                b", Content-Type",
+            ]
+            .concat();
             push_line(b"Access-Control-Expose-Headers: ", &names, &mut line);
         }
         line
@@ -49,7 +67,9 @@ impl Cors {
 pub fn options(cors: &Cors, methods: &str, headers: &str) -> Vec<u8> {
     let mut lines = format!("Allow: {methods}\r\n").into_bytes();
     if !cors.lines.is_empty() {
-        let more = format!("Access-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n");
+        let more = format!(
+            "Access-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n"
+        );
         lines.extend_from_slice(more.as_bytes());
         lines.extend_from_slice(&cors.lines);
     }

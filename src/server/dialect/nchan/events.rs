@@ -1,4 +1,5 @@
-//! Channels that tell what happens to others (reference, section 2.10): `nchan_channel_events_channel_id`.
+//! Channels that tell what happens to others (reference, section 2.10):
+//! `nchan_channel_events_channel_id`.
 
 use std::sync::Arc;
 
@@ -31,9 +32,22 @@ impl Event {
         let id = id.evaluate(&variables);
         let text = match &settings.event_string {
             Some(string) => string.evaluate(&variables).into_owned().into(),
-            None => [values.event.as_bytes(), b" ", values.channel_ids.first().map(|id| &id[..]).unwrap_or_default()].concat().into(),
+            None => [
+                values.event.as_bytes(),
+                b" ",
+                values
+                    .channel_ids
+                    .first()
+                    .map(|id| &id[..])
+                    .unwrap_or_default(),
+            ]
+            .concat()
+            .into(),
         };
-        Some(Self { key: channel_key(EVENTS_GROUP, &id), text })
+        Some(Self {
+            key: channel_key(EVENTS_GROUP, &id),
+            text,
+        })
     }
 
     /// Bytes of memory that it takes.
@@ -45,12 +59,27 @@ impl Event {
 
 /// Tells it.
 pub fn emit(broker: &Broker, event: Option<&Event>) {
-    let Some(Event { key, text }) = event else { return };
+    let Some(Event { key, text }) = event else {
+        return;
+    };
     let expires_after = Some(unix_now() + TIMEOUT_SECONDS);
-    let attributes = Some(Arc::new(Attributes { expires_after, ..Attributes::default() }));
-    let message = NewMessage { text: text.clone(), attributes, ..NewMessage::default() };
-    let keeping = Keeping { store: true, max_stored: Some(BUFFER_LENGTH), counts: true };
-    let emitted = broker.find_or_create(key).and_then(|channel| broker.publish_keeping(&channel, message, keeping));
+    let attributes = Some(Arc::new(Attributes {
+        expires_after,
+        ..Attributes::default()
+    }));
+    let message = NewMessage {
+        text: text.clone(),
+        attributes,
+        ..NewMessage::default()
+    };
+    let keeping = Keeping {
+        store: true,
+        max_stored: Some(BUFFER_LENGTH),
+        counts: true,
+    };
+    let emitted = broker
+        .find_or_create(key)
+        .and_then(|channel| broker.publish_keeping(&channel, message, keeping));
     if emitted.is_err() {
         tracing::debug!("no room for an event of nchan");
     }

@@ -10,11 +10,30 @@ use crate::server::response::{Response, Status};
 ///
 /// # Errors
 /// The answer to a wrong value, without CORS headers.
-pub fn set_limits(broker: &Broker, group: &[u8], limits: &GroupLimits, variables: &dyn Variables) -> Result<(), Box<Response>> {
+pub fn set_limits(
+    broker: &Broker,
+    group: &[u8],
+    limits: &GroupLimits,
+    variables: &dyn Variables,
+) -> Result<(), Box<Response>> {
     let number = |text: &[u8]| crate::server::config::nginx::number(text);
-    let read = |limit: &Option<Expression>, name: &str, parse: &dyn Fn(&[u8]) -> Option<u64>| -> Result<Option<u64>, Box<Response>> {
-        let Some(value) = limit.as_ref().map(|limit| limit.evaluate(variables)).filter(|value| !value.is_empty()) else { return Ok(None) };
-        let wrong = || Box::new(text(Status::FORBIDDEN, &format!("invalid nchan_group_max_{name} value")));
+    let read = |limit: &Option<Expression>,
+                name: &str,
+                parse: &dyn Fn(&[u8]) -> Option<u64>|
+     -> Result<Option<u64>, Box<Response>> {
+        let Some(value) = limit
+            .as_ref()
+            .map(|limit| limit.evaluate(variables))
+            .filter(|value| !value.is_empty())
+        else {
+            return Ok(None);
+        };
+        let wrong = || {
+            Box::new(text(
+                Status::FORBIDDEN,
+                &format!("invalid nchan_group_max_{name} value"),
+            ))
+        };
         parse(&value).map(Some).ok_or_else(wrong)
     };
     let channels = read(&limits.channels, "channels", &number)?;
@@ -22,7 +41,10 @@ pub fn set_limits(broker: &Broker, group: &[u8], limits: &GroupLimits, variables
     let messages = read(&limits.messages, "messages", &number)?;
     let memory = read(&limits.messages_memory, "messages_memory", &size)?;
     let disk = read(&limits.messages_disk, "messages_disk", &size)?;
-    if [channels, subscribers, messages, memory, disk].iter().all(Option::is_none) {
+    if [channels, subscribers, messages, memory, disk]
+        .iter()
+        .all(Option::is_none)
+    {
         return Ok(());
     }
     let set = broker.limit_group(group, |limits| {
@@ -47,7 +69,11 @@ fn size(text: &[u8]) -> Option<u64> {
         [digits @ .., b'g' | b'G'] => (digits, 1 << 30),
         digits => (digits, 1),
     };
-    if digits.is_empty() || !digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
+    if digits.is_empty()
+        || !digits
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    {
         return None;
     }
     let number: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;

@@ -29,10 +29,19 @@ impl Notation {
             (b"x-yaml", Notation::Yaml),
             (b"xml", Notation::Xml),
         ];
-        let items = accept.unwrap_or_default().split(|byte| *byte == b',').map(<[u8]>::trim_ascii_start);
-        let subtypes = items.filter_map(|item| item.strip_prefix(b"text/").or_else(|| item.strip_prefix(b"application/")));
-        let mut known = subtypes.filter_map(|subtype| SUBTYPES.iter().find(|(name, _)| subtype.starts_with(name)));
-        known.next().map_or(Notation::Plain, |(_, notation)| *notation)
+        let items = accept
+            .unwrap_or_default()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii_start);
+        let subtypes = items.filter_map(|item| {
+            item.strip_prefix(b"text/")
+                .or_else(|| item.strip_prefix(b"application/"))
+        });
+        let mut known = subtypes
+            .filter_map(|subtype| SUBTYPES.iter().find(|(name, _)| subtype.starts_with(name)));
+        known
+            .next()
+            .map_or(Notation::Plain, |(_, notation)| *notation)
     }
 
     /// The Content-Type.
@@ -73,7 +82,9 @@ impl Numbers {
         let (time, tag) = info.last.unwrap_or_default();
         Self {
             messages: info.stored,
-            requested: Some(info.requested).filter(|since| *since > 0).map(|since| unix_now().saturating_sub(since)),
+            requested: Some(info.requested)
+                .filter(|since| *since > 0)
+                .map(|since| unix_now().saturating_sub(since)),
             subscribers: info.subscribers,
             last_message_id: format!("{time}:{tag}"),
         }
@@ -82,7 +93,12 @@ impl Numbers {
     /// The body.
     #[must_use]
     pub fn body(&self, notation: Notation) -> String {
-        let Self { messages, requested, subscribers, last_message_id } = self;
+        let Self {
+            messages,
+            requested,
+            subscribers,
+            last_message_id,
+        } = self;
         let requested = requested.map_or_else(|| "-1".to_owned(), |seconds| seconds.to_string());
         match notation {
             Notation::Plain => format!(
@@ -104,24 +120,53 @@ impl Numbers {
 /// The body for a group.
 #[must_use]
 pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
-    const NAMES: [&str; 5] = ["channels", "subscribers", "messages", "messages_memory", "messages_disk"];
+    const NAMES: [&str; 5] = [
+        "channels",
+        "subscribers",
+        "messages",
+        "messages_memory",
+        "messages_disk",
+    ];
     let limits = &info.limits;
-    let used = [info.channels, info.subscribers, info.messages, info.messages_memory, 0];
-    let most = [limits.channels, limits.subscribers, limits.messages, limits.messages_memory, limits.messages_disk];
+    let used = [
+        info.channels,
+        info.subscribers,
+        info.messages,
+        info.messages_memory,
+        0,
+    ];
+    let most = [
+        limits.channels,
+        limits.subscribers,
+        limits.messages,
+        limits.messages_memory,
+        limits.messages_disk,
+    ];
     let lines = |numbers: [u64; 5], line: &dyn Fn(&str, u64) -> String| -> Vec<String> {
-        NAMES.iter().zip(numbers).map(|(name, number)| line(name, number)).collect()
+        NAMES
+            .iter()
+            .zip(numbers)
+            .map(|(name, number)| line(name, number))
+            .collect()
     };
     match notation {
         Notation::Plain => {
             let [channels, subscribers, messages, memory, disk] = used;
-            let [most_channels, most_subscribers, most_messages, most_memory, most_disk] = most;
+            let [
+                most_channels,
+                most_subscribers,
+                most_messages,
+                most_memory,
+                most_disk,
+            ] = most;
             format!(
                 "channels: {channels}\r\nsubscribers: {subscribers}\r\nmessages: {messages}\r\nshared memory used by messages: {memory} bytes\r\ndisk space used by messages: {disk} bytes\r\nlimits:\r\n  max channels: {most_channels}\r\n  max subscribers: {most_subscribers}\r\n  max messages: {most_messages}\r\n  max messages shared memory: {most_memory}\r\n  max messages disk space: {most_disk}\r\n"
             )
         }
         Notation::Json => {
             let used = lines(used, &|name, number| format!("  \"{name}\": {number},\r\n")).concat();
-            let most = lines(most, &|name, number| format!("    \"{name}\": {number}")).join(",\r\n");
+            let most =
+                lines(most, &|name, number| format!("    \"{name}\": {number}")).join(",\r\n");
             format!("{{\r\n{used}  \"limits\": {{\r\n{most}\r\n  }}\r\n}}")
         }
         Notation::Yaml => {
@@ -130,9 +175,17 @@ pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
             format!("---\r\n{used}limits:\r\n{most}\r\n")
         }
         Notation::Xml => {
-            let used = lines(used, &|name, number| format!("  <{name}>{number}</{name}>\r\n")).concat();
-            let most = lines(most, &|name, number| format!("    <{name}>{number}</{name}>\r\n")).concat();
-            format!("<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<group>\r\n{used}  <limits>\r\n{most}  </limits>\r\n</group>")
+            let used = lines(used, &|name, number| {
+                format!("  <{name}>{number}</{name}>\r\n")
+            })
+            .concat();
+            let most = lines(most, &|name, number| {
+                format!("    <{name}>{number}</{name}>\r\n")
+            })
+            .concat();
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<group>\r\n{used}  <limits>\r\n{most}  </limits>\r\n</group>"
+            )
         }
     }
 }
@@ -154,14 +207,30 @@ mod tests {
             ("application/json;q=0.1, text/xml", "text/json"),
             ("text/plain, text/json", "text/plain"),
         ] {
-            assert_eq!(Notation::accepted(Some(accept.as_bytes())).content_type(), expected, "{accept}");
+            assert_eq!(
+                Notation::accepted(Some(accept.as_bytes())).content_type(),
+                expected,
+                "{accept}"
+            );
         }
     }
 
     #[test]
     fn channels_without_requests_say_so() {
-        let numbers = Numbers { messages: 1, requested: None, subscribers: 0, last_message_id: "5:0".to_owned() };
-        assert_eq!(numbers.body(Notation::Json), "{\"messages\": 1, \"requested\": -1, \"subscribers\": 0, \"last_message_id\": \"5:0\" }");
-        assert!(numbers.body(Notation::Plain).contains("last requested: -1 sec. ago"));
+        let numbers = Numbers {
+            messages: 1,
+            requested: None,
+            subscribers: 0,
+            last_message_id: "5:0".to_owned(),
+        };
+        assert_eq!(
+            numbers.body(Notation::Json),
+            "{\"messages\": 1, \"requested\": -1, \"subscribers\": 0, \"last_message_id\": \"5:0\" }"
+        );
+        assert!(
+            numbers
+                .body(Notation::Plain)
+                .contains("last requested: -1 sec. ago")
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Message ids: `time:tag`, and `time:t1,[t2],-` where several channels are followed (reference, section 2.3).
+//! Message ids: `time:tag`, and `time:t1,[t2],-` where several channels are followed (reference,
+//! section 2.3).
 //!
-//! A tag says how far its channel was served in that second: up to the message with that tag, or, with `-`, not at all.
-//! Everything of earlier seconds was served. The channel of the message that the id belongs to is in brackets.
+//! A tag says how far its channel was served in that second: up to the message with that tag, or,
+//! with `-`, not at all. Everything of earlier seconds was served. The channel of the message that
+//! the id belongs to is in brackets.
 
 use std::fmt::{self, Write};
 
@@ -13,9 +15,11 @@ use crate::server::broker::Start;
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 
-/// Longest id in a header or argument, in bytes: that of the most channels, each with a tag of ten digits and a comma.
-/// (nchan takes no more than 128, which is less than the ids that it gives to subscribers of many channels.)
-const MOST_BYTES: usize = "18446744073709551615:".len() + MOST_CHANNELS * "4294967295,".len() + "[]".len();
+/// Longest id in a header or argument, in bytes: that of the most channels, each with a tag of ten
+/// digits and a comma. (nchan takes no more than 128, which is less than the ids that it gives to
+/// subscribers of many channels.)
+const MOST_BYTES: usize =
+    "18446744073709551615:".len() + MOST_CHANNELS * "4294967295,".len() + "[]".len();
 
 /// A message id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +47,11 @@ impl MessageId {
     /// Of a message of the only channel.
     #[must_use]
     pub fn single(time: u64, tag: u32) -> Self {
-        Self { time, tags: SmallVec::from_slice(&[Some(tag)]), current: 0 }
+        Self {
+            time,
+            tags: SmallVec::from_slice(&[Some(tag)]),
+            current: 0,
+        }
     }
 
     /// Reads `time:tags`.
@@ -56,11 +64,15 @@ impl MessageId {
         if time.is_empty() || !time.iter().all(u8::is_ascii_digit) {
             return Err(Invalid);
         }
-        let time = std::str::from_utf8(time).ok().and_then(|digits| digits.parse().ok()).ok_or(Invalid)?;
+        let time = std::str::from_utf8(time)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .ok_or(Invalid)?;
         Self::with_tags(time, &text[colon + 1..])
     }
 
-    /// Reads the tags of an id whose second is known. Other characters than those of tags are passed over.
+    /// Reads the tags of an id whose second is known. Other characters than those of tags are
+    /// passed over.
     ///
     /// # Errors
     /// When a list has not exactly one element in brackets.
@@ -80,7 +92,11 @@ impl MessageId {
         if tags.len() > 1 && current.is_none() {
             return Err(Invalid);
         }
-        Ok(Self { time, tags, current: current.unwrap_or(0) })
+        Ok(Self {
+            time,
+            tags,
+            current: current.unwrap_or(0),
+        })
     }
 
     /// Its tags as text.
@@ -92,7 +108,10 @@ impl MessageId {
     /// Where it leads in channel `number`.
     #[must_use]
     pub fn start(&self, number: usize) -> Start {
-        Start::After { time: self.time, tag: self.tags.get(number).copied().flatten() }
+        Start::After {
+            time: self.time,
+            tag: self.tags.get(number).copied().flatten(),
+        }
     }
 }
 
@@ -101,7 +120,11 @@ fn tag(element: &[u8]) -> Option<u32> {
         return None;
     }
     let digits = element.iter().filter(|byte| byte.is_ascii_digit());
-    Some(digits.fold(0_u32, |number, digit| number.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
+    Some(digits.fold(0_u32, |number, digit| {
+        number
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    }))
 }
 
 impl fmt::Display for ShownTags<'_> {
@@ -112,7 +135,11 @@ impl fmt::Display for ShownTags<'_> {
             if number > 0 {
                 out.write_char(',')?;
             }
-            let (open, close) = if is_list && number == *current { ("[", "]") } else { ("", "") };
+            let (open, close) = if is_list && number == *current {
+                ("[", "]")
+            } else {
+                ("", "")
+            };
             match tag {
                 Some(tag) => write!(out, "{open}{tag}{close}")?,
                 None => write!(out, "{open}-{close}")?,
@@ -132,9 +159,15 @@ impl fmt::Display for MessageId {
 ///
 /// # Errors
 /// When there is one and it is invalid.
-pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Result<Option<MessageId>, Invalid> {
+pub fn of_request(
+    settings: &NchanSettings,
+    variables: &dyn Variables,
+) -> Result<Option<MessageId>, Invalid> {
     let tags = variables.header("if-none-match");
-    if let Some(date) = variables.header("if-modified-since").filter(|_| !settings.compound_etag) {
+    if let Some(date) = variables
+        .header("if-modified-since")
+        .filter(|_| !settings.compound_etag)
+    {
         return match parse_http_date(date).filter(|time| *time > 0) {
             None => Ok(None),
             Some(time) => MessageId::with_tags(time, tags.ok_or(Invalid)?).map(Some),
@@ -170,9 +203,28 @@ mod tests {
             ("5:0,[12],3", "5:0,[12],3"),
             ("5:99999999999", "5:4294967295"),
         ] {
-            assert_eq!(MessageId::parse(text.as_bytes()).map(|id| id.to_string()).as_deref(), Ok(shown), "{text}");
+            assert_eq!(
+                MessageId::parse(text.as_bytes())
+                    .map(|id| id.to_string())
+                    .as_deref(),
+                Ok(shown),
+                "{text}"
+            );
         }
-        for text in ["", "5", ":1", "x:1", "-1:1", "5:1,2", "5:[[1]", "5:[1],[2]", "5:[1,2]", "5:[1", "5:1]", "99999999999999999999:0"] {
+        for text in [
+            "",
+            "5",
+            ":1",
+            "x:1",
+            "-1:1",
+            "5:1,2",
+            "5:[[1]",
+            "5:[1],[2]",
+            "5:[1,2]",
+            "5:[1",
+            "5:1]",
+            "99999999999999999999:0",
+        ] {
             assert_eq!(MessageId::parse(text.as_bytes()), Err(Invalid), "{text}");
         }
     }
@@ -180,7 +232,13 @@ mod tests {
     #[test]
     fn a_channel_without_a_tag_starts_with_the_second() {
         let id = MessageId::parse(b"5:0,[2]").expect("a valid id");
-        assert_eq!(id.start(1), Start::After { time: 5, tag: Some(2) });
+        assert_eq!(
+            id.start(1),
+            Start::After {
+                time: 5,
+                tag: Some(2)
+            }
+        );
         assert_eq!(id.start(2), Start::After { time: 5, tag: None });
     }
 }

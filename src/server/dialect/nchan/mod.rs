@@ -1,7 +1,9 @@
-//! The dialect of nchan 1.3.7 (NHPM and nchan reference, part 2): what a request wants, message ids, bodies and headers.
+//! The dialect of nchan 1.3.7 (NHPM and nchan reference, part 2): what a request wants, message
+//! ids, bodies and headers.
 //!
-//! What the reference calls a bug of nchan is not imitated: methods that are never answered get 405, close reasons are not
-//! cut, fragmented websocket messages are put together, and a group may have as many channels as its limit says.
+//! What the reference calls a bug of nchan is not imitated: methods that are never answered get
+//! 405, close reasons are not cut, fragmented websocket messages are put together, and a group may
+//! have as many channels as its limit says.
 
 pub mod cors;
 pub mod deflate;
@@ -46,9 +48,17 @@ pub struct Named {
 ///
 /// # Errors
 /// The answer, without CORS headers.
-pub fn channels(settings: &NchanSettings, expressions: &[Expression], variables: &dyn Variables) -> Result<Named, Box<Response>> {
+pub fn channels(
+    settings: &NchanSettings,
+    expressions: &[Expression],
+    variables: &dyn Variables,
+) -> Result<Named, Box<Response>> {
     let failed = || Box::new(empty(Status::INTERNAL));
-    let group = settings.channel_group.evaluate_name(variables).ok_or_else(failed)?.into_owned();
+    let group = settings
+        .channel_group
+        .evaluate_name(variables)
+        .ok_or_else(failed)?
+        .into_owned();
     if group == b"m" || group.contains(&b'/') {
         return Err(Box::new(empty(Status::FORBIDDEN)));
     }
@@ -62,10 +72,15 @@ pub fn channels(settings: &NchanSettings, expressions: &[Expression], variables:
         }
         vec![id]
     } else {
-        let names = expressions.iter().map(|expression| expression.evaluate_name(variables));
+        let names = expressions
+            .iter()
+            .map(|expression| expression.evaluate_name(variables));
         names.collect::<Option<Vec<_>>>().ok_or_else(failed)?
     };
-    if values.iter().any(|value| value.len() as u64 > settings.max_channel_id_length) {
+    if values
+        .iter()
+        .any(|value| value.len() as u64 > settings.max_channel_id_length)
+    {
         return Err(Box::new(empty(Status::FORBIDDEN)));
     }
     let mut ids: Vec<Bytes> = Vec::new();
@@ -78,11 +93,15 @@ pub fn channels(settings: &NchanSettings, expressions: &[Expression], variables:
         }
     }
     let keys = ids.iter().map(|id| channel_key(&group, id)).collect();
-    Ok(Named { ids, keys, group: group.into() })
+    Ok(Named {
+        ids,
+        keys,
+        group: group.into(),
+    })
 }
 
-/// Whether it is the request, not the configuration, that names the group of events: whoever likes would then write into what
-/// others take for the server's own words, or delete it.
+/// Whether it is the request, not the configuration, that names the group of events: whoever likes
+/// would then write into what others take for the server's own words, or delete it.
 #[must_use]
 pub fn is_intrusive(settings: &NchanSettings, group: &[u8]) -> bool {
     group == EVENTS_GROUP && settings.channel_group.as_literal().is_none()

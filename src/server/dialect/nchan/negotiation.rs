@@ -86,14 +86,29 @@ fn get(request: &Request<'_>, roles: Roles) -> Wanted {
     let accept = request.header("accept").unwrap_or_default();
     let accepts = |what: &[u8]| memchr::memmem::find(accept, what).is_some();
     let choices = [
-        (Roles::EVENTSOURCE, Mode::EventSource, accepts(b"text/event-stream")),
-        (Roles::CHUNKED, Mode::Chunked, request.header("te").is_some_and(takes_chunks)),
-        (Roles::MULTIPART, Mode::Multipart, accepts(b"multipart/mixed")),
+        (
+            Roles::EVENTSOURCE,
+            Mode::EventSource,
+            accepts(b"text/event-stream"),
+        ),
+        (
+            Roles::CHUNKED,
+            Mode::Chunked,
+            request.header("te").is_some_and(takes_chunks),
+        ),
+        (
+            Roles::MULTIPART,
+            Mode::Multipart,
+            accepts(b"multipart/mixed"),
+        ),
         (Roles::INTERVALPOLL, Mode::IntervalPoll, true),
         (Roles::RAW_STREAM, Mode::RawStream, true),
         (Roles::LONGPOLL, Mode::LongPoll, true),
     ];
-    match choices.iter().find(|(role, _, wants)| *wants && roles.has(*role)) {
+    match choices
+        .iter()
+        .find(|(role, _, wants)| *wants && roles.has(*role))
+    {
         Some((_, mode, _)) => Wanted::Subscribe(*mode),
         None if roles.has(Roles::PUBLISH_HTTP) => Wanted::Publish,
         None => Wanted::Forbidden,
@@ -102,20 +117,33 @@ fn get(request: &Request<'_>, roles: Roles) -> Wanted {
 
 fn is_websocket(request: &Request<'_>) -> bool {
     let contains = |name: &str, word: &[u8]| {
-        request.header(name).is_some_and(|value| memchr::memmem::find(&value.to_ascii_lowercase(), word).is_some())
+        request
+            .header(name)
+            .is_some_and(|value| memchr::memmem::find(&value.to_ascii_lowercase(), word).is_some())
     };
-    contains("connection", b"upgrade") && request.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
+    contains("connection", b"upgrade")
+        && request
+            .header("upgrade")
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// `TE` has the word `chunked`, in any case (RFC 9110, section 10.1.4), at its end, before a space, or with a quality above zero.
+/// `TE` has the word `chunked`, in any case (RFC 9110, section 10.1.4), at its end, before a space,
+/// or with a quality above zero.
 fn takes_chunks(value: &[u8]) -> bool {
     const WORD: &[u8] = b"chunked";
     let value = value.trim_ascii();
-    let Some(at) = value.windows(WORD.len()).position(|word| word.eq_ignore_ascii_case(WORD)) else { return false };
+    let Some(at) = value
+        .windows(WORD.len())
+        .position(|word| word.eq_ignore_ascii_case(WORD))
+    else {
+        return false;
+    };
     match &value[at + WORD.len()..] {
         [] | [b' ', ..] => true,
         rest => rest.strip_prefix(b";q=").is_some_and(|quality| {
-            let number = quality.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
+            let number = quality
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit() || **byte == b'.');
             number.into_iter().any(|byte| matches!(byte, b'1'..=b'9'))
         }),
     }

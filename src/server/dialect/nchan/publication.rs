@@ -1,5 +1,5 @@
-//! Publishing in the dialect of nchan (NHPM and nchan reference, section 2.4): what holds for the messages of a request or
-//! websocket, and what is told of them.
+//! Publishing in the dialect of nchan (NHPM and nchan reference, section 2.4): what holds for the
+//! messages of a request or websocket, and what is told of them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use super::info::Numbers;
 use super::variables::Values;
 use super::{Named, deflate, groups, text};
 use crate::message::unix_now;
-use crate::server::broker::{Attributes, Broker, Channel, ChannelInfo, GroupFull, Keeping, NewMessage};
+use crate::server::broker::{
+    Attributes, Broker, Channel, ChannelInfo, GroupFull, Keeping, NewMessage,
+};
 use crate::server::config::nchan::Setting;
 use crate::server::config::nginx::{number, time};
 use crate::server::config::{Expression, NchanSettings, Variables};
@@ -44,11 +46,19 @@ pub enum Unpublished {
 ///
 /// # Errors
 /// The answer to a wrong value, without CORS headers.
-pub fn check_settings(settings: &NchanSettings, variables: &dyn Variables) -> Result<(Option<Duration>, u64), Box<Response>> {
-    let refused = |what: &str, name: &str| Box::new(text(Status::FORBIDDEN, &format!("{what} {name} value")));
+pub fn check_settings(
+    settings: &NchanSettings,
+    variables: &dyn Variables,
+) -> Result<(Option<Duration>, u64), Box<Response>> {
+    let refused =
+        |what: &str, name: &str| Box::new(text(Status::FORBIDDEN, &format!("{what} {name} value")));
     let evaluated = |expression: &Expression, name: &str| -> Result<Vec<u8>, Box<Response>> {
         let value: Cow<'_, [u8]> = expression.evaluate(variables);
-        if value.is_empty() { Err(refused("missing", name)) } else { Ok(value.into_owned()) }
+        if value.is_empty() {
+            Err(refused("missing", name))
+        } else {
+            Ok(value.into_owned())
+        }
     };
     let timeout = match &settings.message_timeout {
         Setting::Fixed(timeout) => *timeout,
@@ -76,7 +86,9 @@ pub fn together(infos: &[ChannelInfo]) -> Numbers {
     let requested = infos.iter().map(|info| info.requested).max().unwrap_or(0);
     Numbers {
         messages: 1,
-        requested: Some(requested).filter(|since| *since > 0).map(|since| unix_now().saturating_sub(since)),
+        requested: Some(requested)
+            .filter(|since| *since > 0)
+            .map(|since| unix_now().saturating_sub(since)),
         subscribers: infos.iter().map(|info| info.subscribers).sum(),
         last_message_id: "0".to_owned(),
     }
@@ -89,7 +101,8 @@ impl Publication {
         self.channels.len()
     }
 
-    /// Makes the channels and looks up what holds for their messages. `over` is how the messages come: `http` or `websocket`.
+    /// Makes the channels and looks up what holds for their messages. `over` is how the messages
+    /// come: `http` or `websocket`.
     ///
     /// # Errors
     /// The answer, if something is in the way.
@@ -105,46 +118,99 @@ impl Publication {
         if let Some(group) = &group {
             groups::set_limits(broker, group, &settings.group_limits, variables)?;
             for key in &named.keys {
-                let may = broker.group_info(group).may_publish(0, broker.find(key).is_none());
+                let may = broker
+                    .group_info(group)
+                    .may_publish(0, broker.find(key).is_none());
                 may.map_err(|full| Box::new(text(Status::FORBIDDEN, &full.to_string())))?;
             }
         }
         let mut channels = SmallVec::new();
         for key in &named.keys {
-            channels.push(broker.find_or_create(key).map_err(|_no_room| Box::new(Response::error_page(Status::INTERNAL).closing()))?);
+            channels.push(
+                broker.find_or_create(key).map_err(|_no_room| {
+                    Box::new(Response::error_page(Status::INTERNAL).closing())
+                })?,
+            );
         }
-        let values = Values { channel_ids: named.ids.clone(), publisher_type: over, event: "channel_publish", ..Values::default() };
+        let values = Values {
+            channel_ids: named.ids.clone(),
+            publisher_type: over,
+            event: "channel_publish",
+            ..Values::default()
+        };
         let event = Event::new(settings, variables, &values);
         let event_type = settings.eventsource_event.clone().or(event_type);
-        Ok(Self { channels, group, settings: Arc::clone(settings), timeout, buffer_length, event_type, event })
+        Ok(Self {
+            channels,
+            group,
+            settings: Arc::clone(settings),
+            timeout,
+            buffer_length,
+            event_type,
+            event,
+        })
     }
 
     /// Publishes a message to every channel; tells what is to be told of it.
     ///
     /// # Errors
     /// When there is no room for it.
-    pub fn publish(&self, broker: &Broker, body: Bytes, content_type: Option<Bytes>) -> Result<(Status, Numbers), Unpublished> {
+    pub fn publish(
+        &self,
+        broker: &Broker,
+        body: Bytes,
+        content_type: Option<Bytes>,
+    ) -> Result<(Status, Numbers), Unpublished> {
         if let Some(group) = &self.group {
-            broker.group_info(group).may_publish(body.len() as u64, false).map_err(Unpublished::Group)?;
+            broker
+                .group_info(group)
+                .may_publish(body.len() as u64, false)
+                .map_err(Unpublished::Group)?;
         }
         let settings = &self.settings;
         let attributes = Attributes {
             content_type,
-            expires_after: Some(self.timeout.map_or(u64::MAX, |timeout| unix_now().saturating_add(timeout.as_secs()))),
-            deflated: if settings.deflate_message { deflate::compressed(&body, settings.deflate) } else { None },
+            expires_after: Some(self.timeout.map_or(u64::MAX, |timeout| {
+                unix_now().saturating_add(timeout.as_secs())
+            })),
+            deflated: if settings.deflate_message {
+                deflate::compressed(&body, settings.deflate)
+            } else {
+                None
+            },
             ..Attributes::default()
         };
-        let message =
-            NewMessage { text: body, event_id: None, event_type: self.event_type.clone(), attributes: Some(Arc::new(attributes)) };
+        let message = NewMessage {
+            text: body,
+            event_id: None,
+            event_type: self.event_type.clone(),
+            attributes: Some(Arc::new(attributes)),
+        };
         let store = settings.store_messages && self.buffer_length > 0;
-        let keeping = Keeping { store, max_stored: settings.store_messages.then_some(self.buffer_length), counts: true };
+        let keeping = Keeping {
+            store,
+            max_stored: settings.store_messages.then_some(self.buffer_length),
+            counts: true,
+        };
         let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
         for (channel, message) in message.for_each(&self.channels) {
-            infos.push(broker.publish_keeping(channel, message, keeping).map_err(|_| Unpublished::NoRoom)?);
+            infos.push(
+                broker
+                    .publish_keeping(channel, message, keeping)
+                    .map_err(|_| Unpublished::NoRoom)?,
+            );
         }
         events::emit(broker, self.event.as_ref());
-        let numbers = if let [info] = infos.as_slice() { Numbers::of(info) } else { together(&infos) };
-        let status = if infos.iter().any(|info| info.subscribers > 0) { Status(201) } else { Status(202) };
+        let numbers = if let [info] = infos.as_slice() {
+            Numbers::of(info)
+        } else {
+            together(&infos)
+        };
+        let status = if infos.iter().any(|info| info.subscribers > 0) {
+            Status(201)
+        } else {
+            Status(202)
+        };
         Ok((status, numbers))
     }
 }

@@ -12,9 +12,18 @@ pub fn answer(broker: &Broker) -> Response {
     let lines = [
         ("total published messages", summary.published.to_string()),
         ("stored messages", summary.stored.to_string()),
-        ("shared memory used", format!("{}K", kibibytes(broker.memory_used()))),
-        ("shared memory limit", format!("{}K", kibibytes(broker.settings().shared_memory_size))),
-        ("channels", (summary.channels + summary.wildcard_channels).to_string()),
+        (
+            "shared memory used",
+            format!("{}K", kibibytes(broker.memory_used())),
+        ),
+        (
+            "shared memory limit",
+            format!("{}K", kibibytes(broker.settings().shared_memory_size)),
+        ),
+        (
+            "channels",
+            (summary.channels + summary.wildcard_channels).to_string(),
+        ),
         ("subscribers", subscribers.to_string()),
         ("redis pending commands", "0".to_owned()),
         ("redis connected servers", "0".to_owned()),
@@ -27,6 +36,9 @@ pub fn answer(broker: &Broker) -> Response {
         ("total interprocess receive delay", "0".to_owned()),
         ("nchan version", "1.3.7".to_owned()),
     ];
-    let body: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    let body: String = lines
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\n"))
+        .collect();
     Response::sized(Status::OK, "text/plain", &b""[..], body.into_bytes())
 }

@@ -49,13 +49,25 @@ impl Variables for NchanVariables<'_> {
         self.request.assigned(slot)
     }
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let Some(own) = name.strip_prefix("nchan_") else { return self.request.builtin(name) };
-        let Values { channel_ids, subscriber_type, publisher_type, message_id, prev_message_id, event } = self.values;
+        let Some(own) = name.strip_prefix("nchan_") else {
+            return self.request.builtin(name);
+        };
+        let Values {
+            channel_ids,
+            subscriber_type,
+            publisher_type,
+            message_id,
+            prev_message_id,
+            event,
+        } = self.values;
         let id = |number: usize| {
             let first = channel_ids.first()?;
-            Some(Cow::Borrowed(channel_ids.get(number).map_or(&first[..0], |id| &id[..])))
+            Some(Cow::Borrowed(
+                channel_ids.get(number).map_or(&first[..0], |id| &id[..]),
+            ))
         };
-        let text = |text: &'static str| (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes()));
+        let text =
+            |text: &'static str| (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes()));
         match own {
             "channel_id" | "channel_id1" => id(0),
             "channel_id2" => id(1),
@@ -64,7 +76,9 @@ impl Variables for NchanVariables<'_> {
             "subscriber_type" => text(subscriber_type),
             "publisher_type" => text(publisher_type),
             "message_id" => Some(Cow::Borrowed(message_id.as_bytes())).filter(|id| !id.is_empty()),
-            "prev_message_id" => Some(Cow::Borrowed(prev_message_id.as_bytes())).filter(|id| !id.is_empty()),
+            "prev_message_id" => {
+                Some(Cow::Borrowed(prev_message_id.as_bytes())).filter(|id| !id.is_empty())
+            }
             "channel_event" => text(event),
             "version" => text("1.3.7"),
             _ => None,

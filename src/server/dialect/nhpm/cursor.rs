@@ -7,10 +7,14 @@ use crate::server::broker::Start;
 #[must_use]
 pub fn start(if_modified_since: Option<&[u8]>, if_none_match: Option<&[u8]>) -> Start {
     // What follows the date, such as `; length=5`, does not count.
-    let date = if_modified_since.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
+    let date =
+        if_modified_since.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
     match date.and_then(parse_http_date) {
         None => Start::Oldest,
-        Some(time) => Start::After { time, tag: Some(if_none_match.and_then(tag).unwrap_or(0)) },
+        Some(time) => Start::After {
+            time,
+            tag: Some(if_none_match.and_then(tag).unwrap_or(0)),
+        },
     }
 }
 
@@ -22,11 +26,15 @@ fn tag(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// `Cache-Control: no-cache`, or `Pragma` without it: any beginning of that word counts, in any case, even an empty one.
+/// `Cache-Control: no-cache`, or `Pragma` without it: any beginning of that word counts, in any
+/// case, even an empty one.
 #[must_use]
 pub fn is_no_cache(cache_control: Option<&[u8]>, pragma: Option<&[u8]>) -> bool {
     const WORD: &[u8] = b"no-cache";
-    cache_control.or(pragma).is_some_and(|value| WORD.get(..value.len()).is_some_and(|word| word.eq_ignore_ascii_case(value)))
+    cache_control.or(pragma).is_some_and(|value| {
+        WORD.get(..value.len())
+            .is_some_and(|word| word.eq_ignore_ascii_case(value))
+    })
 }
 
 #[cfg(test)]
@@ -36,8 +44,13 @@ mod tests {
     #[test]
     fn positions_follow_the_reference() {
         const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-        let at = |since: Option<&str>, tag: Option<&str>| start(since.map(str::as_bytes), tag.map(str::as_bytes));
-        let after = |tag| Start::After { time: 784_111_777, tag: Some(tag) };
+        let at = |since: Option<&str>, tag: Option<&str>| {
+            start(since.map(str::as_bytes), tag.map(str::as_bytes))
+        };
+        let after = |tag| Start::After {
+            time: 784_111_777,
+            tag: Some(tag),
+        };
         for (since, tag, expected) in [
             (None, None, Start::Oldest),
             (None, Some("1"), Start::Oldest),
@@ -48,7 +61,11 @@ mod tests {
             (Some(DATE), Some("\"1\""), after(0)),
             (Some(DATE), Some("W/\"1\""), after(0)),
             (Some(DATE), Some("-1"), after(0)),
-            (Some("Sun, 06 Nov 1994 08:49:37 GMT; length=5"), Some("2"), after(2)),
+            (
+                Some("Sun, 06 Nov 1994 08:49:37 GMT; length=5"),
+                Some("2"),
+                after(2),
+            ),
         ] {
             assert_eq!(at(since, tag), expected, "{since:?} {tag:?}");
         }
@@ -65,7 +82,11 @@ mod tests {
             (None, Some("no-cache"), true),
             (Some("no-cache, x"), None, false),
         ] {
-            assert_eq!(is_no_cache(cache_control.map(str::as_bytes), pragma.map(str::as_bytes)), expected, "{cache_control:?} {pragma:?}");
+            assert_eq!(
+                is_no_cache(cache_control.map(str::as_bytes), pragma.map(str::as_bytes)),
+                expected,
+                "{cache_control:?} {pragma:?}"
+            );
         }
     }
 }

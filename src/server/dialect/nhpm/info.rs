@@ -17,8 +17,8 @@ pub enum Notation {
     Xml,
 }
 
-/// Chooses by the Accept header: the first media type that is known wins, whatever its quality; the Content-Type is the one
-/// that was asked for.
+/// Chooses by the Accept header: the first media type that is known wins, whatever its quality; the
+/// Content-Type is the one that was asked for.
 #[must_use]
 pub fn accepted(accept: Option<&[u8]>) -> (Notation, &'static str) {
     const TYPES: [(&str, Notation); 11] = [
@@ -35,9 +35,15 @@ pub fn accepted(accept: Option<&[u8]>) -> (Notation, &'static str) {
         ("application/xml", Notation::Xml),
     ];
     let accept = accept.unwrap_or_default();
-    let at = |start: usize| TYPES.iter().find(|(name, _)| accept[start..].starts_with(name.as_bytes()));
+    let at = |start: usize| {
+        TYPES
+            .iter()
+            .find(|(name, _)| accept[start..].starts_with(name.as_bytes()))
+    };
     let found = (0..accept.len()).find_map(at);
-    found.map_or((Notation::Plain, "text/plain"), |(name, notation)| (*notation, *name))
+    found.map_or((Notation::Plain, "text/plain"), |(name, notation)| {
+        (*notation, *name)
+    })
 }
 
 /// The numbers that a body shows.
@@ -55,22 +61,38 @@ impl Numbers {
     /// Those of a channel; the time counts from its creation until somebody asks.
     #[must_use]
     pub fn of(info: &ChannelInfo) -> Self {
-        let since = if info.requested == 0 { info.created } else { info.requested };
-        Self { messages: info.stored, requested: unix_now().saturating_sub(since), subscribers: info.subscribers }
+        let since = if info.requested == 0 {
+            info.created
+        } else {
+            info.requested
+        };
+        Self {
+            messages: info.stored,
+            requested: unix_now().saturating_sub(since),
+            subscribers: info.subscribers,
+        }
     }
 
     /// The body.
     #[must_use]
     pub fn body(self, notation: Notation) -> String {
-        let Self { messages, requested, subscribers } = self;
+        let Self {
+            messages,
+            requested,
+            subscribers,
+        } = self;
         match notation {
             Notation::Plain => {
                 format!(
                     "queued messages: {messages}\r\nlast requested: {requested} sec. ago (-1=never)\r\nactive subscribers: {subscribers}"
                 )
             }
-            Notation::Json => format!("{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": {subscribers} }}"),
-            Notation::Yaml => format!("---\r\nmessages: {messages}\r\nrequested: {requested}\r\nsubscribers: {subscribers}\r\n\r\n"),
+            Notation::Json => format!(
+                "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": {subscribers} }}"
+            ),
+            Notation::Yaml => format!(
+                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\nsubscribers: {subscribers}\r\n\r\n"
+            ),
             Notation::Xml => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  <messages>{messages}</messages>\r\n  <requested>{requested}</requested>\r\n  <subscribers>{subscribers}</subscribers>\r\n</channel>"
             ),
@@ -79,8 +101,17 @@ impl Numbers {
 
     /// An answer with them.
     #[must_use]
-    pub fn response(self, status: Status, (notation, content_type): (Notation, &'static str)) -> Response {
-        Response::sized(status, content_type, &b""[..], self.body(notation).into_bytes())
+    pub fn response(
+        self,
+        status: Status,
+        (notation, content_type): (Notation, &'static str),
+    ) -> Response {
+        Response::sized(
+            status,
+            content_type,
+            &b""[..],
+            self.body(notation).into_bytes(),
+        )
     }
 }
 
@@ -107,9 +138,22 @@ mod tests {
 
     #[test]
     fn bodies_are_as_recorded() {
-        let numbers = Numbers { messages: 1, requested: 2, subscribers: 3 };
-        assert_eq!(numbers.body(Notation::Plain), "queued messages: 1\r\nlast requested: 2 sec. ago (-1=never)\r\nactive subscribers: 3");
-        assert_eq!(numbers.body(Notation::Json), "{\"messages\": 1, \"requested\": 2, \"subscribers\": 3 }");
-        assert_eq!(numbers.body(Notation::Yaml), "---\r\nmessages: 1\r\nrequested: 2\r\nsubscribers: 3\r\n\r\n");
+        let numbers = Numbers {
+            messages: 1,
+            requested: 2,
+            subscribers: 3,
+        };
+        assert_eq!(
+            numbers.body(Notation::Plain),
+            "queued messages: 1\r\nlast requested: 2 sec. ago (-1=never)\r\nactive subscribers: 3"
+        );
+        assert_eq!(
+            numbers.body(Notation::Json),
+            "{\"messages\": 1, \"requested\": 2, \"subscribers\": 3 }"
+        );
+        assert_eq!(
+            numbers.body(Notation::Yaml),
+            "---\r\nmessages: 1\r\nrequested: 2\r\nsubscribers: 3\r\n\r\n"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The dialect of nginx_http_push_module 0.73 (NHPM and nchan reference, part 1).
 //!
-//! What the reference calls a bug of the module is not imitated: the junk byte after the Content-Type of info bodies, ids
-//! that are cut at their longest length (refused with 403 instead), empty messages that close the connection.
+//! What the reference calls a bug of the module is not imitated: the junk byte after the
+//! Content-Type of info bodies, ids that are cut at their longest length (refused with 403
+//! instead), empty messages that close the connection.
 
 pub mod cursor;
 pub mod info;
@@ -13,7 +14,12 @@ use crate::server::response::{Response, Status};
 /// What a request without a channel id gets, whatever its method.
 #[must_use]
 pub fn no_channel_id() -> Response {
-    Response::sized(Status::NOT_FOUND, "text/plain", &b""[..], b"No channel id provided.".to_vec())
+    Response::sized(
+        Status::NOT_FOUND,
+        "text/plain",
+        &b""[..],
+        b"No channel id provided.".to_vec(),
+    )
 }
 
 /// The answer to a method that the location does not know.
@@ -25,8 +31,9 @@ pub fn not_allowed(allow: &str) -> Response {
 /// The answer to OPTIONS.
 #[must_use]
 pub fn options(headers: &str, methods: &str) -> Response {
-    let lines =
-        format!("Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n");
+    let lines = format!(
+        "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n"
+    );
     Response::header_only(Status::OK, lines.into_bytes())
 }
 

@@ -1,5 +1,5 @@
-//! The channels that a request names: the value of `push_stream_channels_path`, decoded and split (push-stream protocol
-//! reference, section 2).
+//! The channels that a request names: the value of `push_stream_channels_path`, decoded and split
+//! (push-stream protocol reference, section 2).
 //!
 //! Does not judge the ids: `ALL`, `*` and lengths are the business of the endpoints.
 
@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 pub struct ChannelRef {
     /// Id of the channel; empty is an id like any other.
     pub id: Bytes,
-    /// `.bN`: number of stored messages to send first; `u32::MAX` = all. `.b0` counts as no backtrack. Means something
-    /// to subscribers only.
+    /// `.bN`: number of stored messages to send first; `u32::MAX` = all. `.b0` counts as no
+    /// backtrack. Means something to subscribers only.
     pub backtrack: Option<u32>,
 }
 
@@ -44,24 +44,42 @@ pub fn split(mut rest: Bytes) -> SmallVec<[ChannelRef; 1]> {
 #[must_use]
 pub fn own_bytes(channels: &[ChannelRef]) -> usize {
     // A list that grew may have twice the room.
-    size_of_val(channels).saturating_mul(2) + channels.iter().map(|channel| channel.id.len() + 1).sum::<usize>()
+    size_of_val(channels).saturating_mul(2)
+        + channels
+            .iter()
+            .map(|channel| channel.id.len() + 1)
+            .sum::<usize>()
 }
 
 fn channel(piece: Bytes) -> ChannelRef {
-    let digits = piece.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = piece
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     let name = &piece[..piece.len() - digits];
     match name.strip_suffix(b".b") {
         Some(id) if digits > 0 => {
             let number = &piece[piece.len() - digits..];
-            let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+            let add = |sum: u32, digit: &u8| {
+                sum.saturating_mul(10)
+                    .saturating_add(u32::from(digit - b'0'))
+            };
             let backtrack = Some(number.iter().fold(0, add)).filter(|number| *number > 0);
-            ChannelRef { id: piece.slice(..id.len()), backtrack }
+            ChannelRef {
+                id: piece.slice(..id.len()),
+                backtrack,
+            }
         }
-        _ => ChannelRef { id: piece, backtrack: None },
+        _ => ChannelRef {
+            id: piece,
+            backtrack: None,
+        },
     }
 }
 
-/// `%XX` becomes its byte, a lone `%` is dropped; a `?` ends the decoding, and the text if anything was decoded.
+/// `%XX` becomes its byte, a lone `%` is dropped; a `?` ends the decoding, and the text if anything
+/// was decoded.
 fn decode(path: &[u8]) -> Bytes {
     if memchr::memchr2(b'%', b'?', path).is_none() {
         return Bytes::copy_from_slice(path);
@@ -97,7 +115,9 @@ fn decode(path: &[u8]) -> Bytes {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    (digit as char)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -105,7 +125,10 @@ mod tests {
     use super::*;
 
     fn channels(path: &str) -> Vec<(Vec<u8>, Option<u32>)> {
-        parse(path.as_bytes()).into_iter().map(|channel| (channel.id.to_vec(), channel.backtrack)).collect()
+        parse(path.as_bytes())
+            .into_iter()
+            .map(|channel| (channel.id.to_vec(), channel.backtrack))
+            .collect()
     }
 
     #[test]
@@ -143,7 +166,13 @@ mod tests {
             ("%", &[]),
         ] {
             let found: Vec<_> = channels(path).into_iter().map(|(id, _)| id).collect();
-            assert_eq!(found, ids.iter().map(|id| id.as_bytes().to_vec()).collect::<Vec<_>>(), "{path}");
+            assert_eq!(
+                found,
+                ids.iter()
+                    .map(|id| id.as_bytes().to_vec())
+                    .collect::<Vec<_>>(),
+                "{path}"
+            );
         }
     }
 
@@ -162,8 +191,18 @@ mod tests {
             ("ch.b99999999999999999999", "ch", Some(u32::MAX)),
             ("5", "5", None),
         ] {
-            assert_eq!(channels(piece), [(id.as_bytes().to_vec(), backtrack)], "{piece}");
+            assert_eq!(
+                channels(piece),
+                [(id.as_bytes().to_vec(), backtrack)],
+                "{piece}"
+            );
         }
-        assert_eq!(channels("a.b1/b/c.b2").iter().map(|(_, backtrack)| *backtrack).collect::<Vec<_>>(), [Some(1), None, Some(2)]);
+        assert_eq!(
+            channels("a.b1/b/c.b2")
+                .iter()
+                .map(|(_, backtrack)| *backtrack)
+                .collect::<Vec<_>>(),
+            [Some(1), None, Some(2)]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Where a subscriber goes on: its headers, or the directives that replace them (reference section 7.1).
+//! Where a subscriber goes on: its headers, or the directives that replace them (reference section
+//! 7.1).
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,7 +19,10 @@ pub const HEADERS: [&str; 2] = ["If-Modified-Since", "If-None-Match"];
 pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cursor {
     let value = |directive: &Option<Expression>, header: &str| {
         let from_header = || variables.header(header).map(Cow::Borrowed);
-        let value = match directive.as_ref().map(|expression| percent_decode(&expression.evaluate(variables)).into_owned()) {
+        let value = match directive
+            .as_ref()
+            .map(|expression| percent_decode(&expression.evaluate(variables)).into_owned())
+        {
             None => from_header(),
             Some(value) if value.is_empty() && settings.cursor_headers_as_fallback => from_header(),
             Some(value) => Some(Cow::Owned(value)),
@@ -29,26 +33,43 @@ pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cur
     Cursor {
         time: value(&settings.last_received_message_time, time).and_then(|text| parse_date(&text)),
         tag: value(&settings.last_received_message_tag, tag).and_then(|text| parse_tag(&text)),
-        event_id: value(&settings.last_event_id, LAST_EVENT_ID).map(|text| Bytes::from(text.into_owned())),
+        event_id: value(&settings.last_event_id, LAST_EVENT_ID)
+            .map(|text| Bytes::from(text.into_owned())),
         finds_dropped: settings.gap_notice,
         lost_at: None,
     }
 }
 
-/// The cursor of a request with that date and tag, whose cursor is [that of its headers](is_of_headers).
+/// The cursor of a request with that date and tag, whose cursor is [that of its
+/// headers](is_of_headers).
 #[must_use]
 pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Cursor {
-    Cursor { time: parse_date(date), tag: parse_tag(tag), event_id: None, finds_dropped: settings.gap_notice, lost_at: None }
+    Cursor {
+        time: parse_date(date),
+        tag: parse_tag(tag),
+        event_id: None,
+        finds_dropped: settings.gap_notice,
+        lost_at: None,
+    }
 }
 
-/// Whether the cursor of a request, and of all with the same target, is in its [`HEADERS`] alone, which it has.
+/// Whether the cursor of a request, and of all with the same target, is in its [`HEADERS`] alone,
+/// which it has.
 #[must_use]
 pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> bool {
     let is_nothing = |directive: &Option<Expression>| {
-        let is_empty = |expression: &Expression| expression.is_of_target() && expression.evaluate(variables).is_empty();
-        directive.as_ref().is_none_or(|expression| settings.cursor_headers_as_fallback && is_empty(expression))
+        let is_empty = |expression: &Expression| {
+            expression.is_of_target() && expression.evaluate(variables).is_empty()
+        };
+        directive
+            .as_ref()
+            .is_none_or(|expression| settings.cursor_headers_as_fallback && is_empty(expression))
     };
-    let directives = [&settings.last_received_message_time, &settings.last_received_message_tag, &settings.last_event_id];
+    let directives = [
+        &settings.last_received_message_time,
+        &settings.last_received_message_tag,
+        &settings.last_event_id,
+    ];
     directives.into_iter().all(is_nothing)
         && HEADERS.iter().all(|name| variables.header(name).is_some())
         && variables.header(LAST_EVENT_ID).is_none()
@@ -57,13 +78,15 @@ pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> 
 /// Bytes of a date as servers write it (RFC 9110, section 5.6.7).
 pub const DATE_BYTES: usize = 29;
 
-/// As [`parse_http_date`], which was an eighth of the instructions of a long poll: those who come back after a message all send
-/// its date, so that the newest one is remembered.
+/// As [`parse_http_date`], which was an eighth of the instructions of a long poll: those who come
+/// back after a message all send its date, so that the newest one is remembered.
 fn parse_date(text: &[u8]) -> Option<u64> {
     thread_local! {
         static LAST: Cell<([u8; DATE_BYTES], Option<u64>)> = const { Cell::new(([0; DATE_BYTES], None)) };
     }
-    let Ok(date) = <[u8; DATE_BYTES]>::try_from(text) else { return parse_http_date(text) };
+    let Ok(date) = <[u8; DATE_BYTES]>::try_from(text) else {
+        return parse_http_date(text);
+    };
     let (last, seconds) = LAST.get();
     if date == last {
         return seconds;
@@ -94,7 +117,9 @@ pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     while let Some((byte, after)) = rest.split_first() {
         match (byte, after) {
             (b'%', [high, low, after @ ..]) if digit(high).is_some() && digit(low).is_some() => {
-                decoded.push((digit(high).unwrap_or_default() * 16 + digit(low).unwrap_or_default()) as u8);
+                decoded.push(
+                    (digit(high).unwrap_or_default() * 16 + digit(low).unwrap_or_default()) as u8,
+                );
                 rest = after;
             }
             _ => {
@@ -128,14 +153,25 @@ mod tests {
 
     #[test]
     fn dates_that_are_remembered_are_those_that_were_read() {
-        let dates: Vec<String> = (8..=11).map(|second| format!("Sun, 06 Nov 1994 08:49:{second:02} GMT")).collect();
+        let dates: Vec<String> = (8..=11)
+            .map(|second| format!("Sun, 06 Nov 1994 08:49:{second:02} GMT"))
+            .collect();
         let others = [
             "Sun, 06 Nov 1994 08:49:99 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
         ];
-        for text in dates.iter().map(String::as_str).chain(others).flat_map(|text| [text; 3]) {
-            assert_eq!(parse_date(text.as_bytes()), parse_http_date(text.as_bytes()), "{text}");
+        for text in dates
+            .iter()
+            .map(String::as_str)
+            .chain(others)
+            .flat_map(|text| [text; 3])
+        {
+            assert_eq!(
+                parse_date(text.as_bytes()),
+                parse_http_date(text.as_bytes()),
+                "{text}"
+            );
         }
     }
 

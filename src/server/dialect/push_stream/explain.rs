@@ -44,9 +44,11 @@ impl Refusal {
     #[must_use]
     pub fn status(self) -> Status {
         match self {
-            Refusal::NoChannelId | Refusal::IdTooLong | Refusal::EmptyBody | Refusal::InvalidCallback | Refusal::TooManyIds => {
-                Status::BAD_REQUEST
-            }
+            Refusal::NoChannelId
+            | Refusal::IdTooLong
+            | Refusal::EmptyBody
+            | Refusal::InvalidCallback
+            | Refusal::TooManyIds => Status::BAD_REQUEST,
             Refusal::OutOfMemory | Refusal::OutOfMemoryForSubscriber => Status::INTERNAL,
             _ => Status::FORBIDDEN,
         }
@@ -63,7 +65,9 @@ impl Refusal {
             Refusal::TooManyChannels => "Number of channels were exceeded.",
             Refusal::EventsChannel => "Only internal routines can change events channel.",
             Refusal::EmptyBody => "Empty post requests are not allowed.",
-            Refusal::InvalidCallback => "The callback must be a JavaScript identifier, or a path to a member such as a.b[0].",
+            Refusal::InvalidCallback => {
+                "The callback must be a JavaScript identifier, or a path to a member such as a.b[0]."
+            }
             Refusal::NotAuthorized => "Subscriber could not create channels.",
             Refusal::TooManySubscribers => "Subscribers limit per channel has been exceeded.",
             Refusal::EventsSubscription => "Subscription to events channel is not allowed.",
@@ -73,7 +77,8 @@ impl Refusal {
         })
     }
 
-    /// Logs which limit has rejected the request, if it was one that is not logged where it is reached.
+    /// Logs which limit has rejected the request, if it was one that is not logged where it is
+    /// reached.
     pub fn log(self) {
         match self {
             Refusal::IdTooLong => Limit::ChannelId.log(),
@@ -83,11 +88,16 @@ impl Refusal {
         }
     }
 
-    /// The header-only answer; `cors` are header lines that stand before (`cors_first`) or after the cache headers.
+    /// The header-only answer; `cors` are header lines that stand before (`cors_first`) or after
+    /// the cache headers.
     #[must_use]
     pub fn response(self, cors: &[u8], cors_first: bool) -> Response {
         self.log();
-        let mut lines = if cors_first { [cors, NO_CACHE].concat() } else { [NO_CACHE, cors].concat() };
+        let mut lines = if cors_first {
+            [cors, NO_CACHE].concat()
+        } else {
+            [NO_CACHE, cors].concat()
+        };
         if let Some(text) = self.text() {
             lines.extend_from_slice(explain_line(text).as_bytes());
         }

@@ -1,5 +1,6 @@
-//! Channel info bodies of publisher and statistics (reference section 5). The module does not escape channel ids, so that one with a
-//! quote or a line feed forges fields; here an id is escaped where the notation could not hold it as it is.
+//! Channel info bodies of publisher and statistics (reference section 5). The module does not
+//! escape channel ids, so that one with a quote or a line feed forges fields; here an id is escaped
+//! where the notation could not hold it as it is.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -21,8 +22,8 @@ struct Item {
 /// The numbers that the module shows, of those that there are.
 const SHOWN_NUMBERS: usize = 3;
 
-/// What stands before each number. `$introduce` makes it of the name and the one before it; only that of the subscribers is not
-/// the same everywhere.
+/// What stands before each number. `$introduce` makes it of the name and the one before it; only
+/// that of the subscribers is not the same everywhere.
 macro_rules! before_numbers {
     ($introduce:ident, $subscribers:literal) => {
         [
@@ -59,20 +60,35 @@ macro_rules! xml {
     };
 }
 
-const JSON_ITEM: Item =
-    Item { before_id: "{\"channel\": \"", after_id: "\"", before_numbers: before_numbers!(json, "subscribers"), closing: ["}"; 2] };
+const JSON_ITEM: Item = Item {
+    before_id: "{\"channel\": \"",
+    after_id: "\"",
+    before_numbers: before_numbers!(json, "subscribers"),
+    closing: ["}"; 2],
+};
 
-const PLAIN_ITEM: Item =
-    Item { before_id: "channel: ", after_id: "", before_numbers: before_numbers!(plain, "active_subscribers"), closing: [""; 2] };
+const PLAIN_ITEM: Item = Item {
+    before_id: "channel: ",
+    after_id: "",
+    before_numbers: before_numbers!(plain, "active_subscribers"),
+    closing: [""; 2],
+};
 
-const YAML_ITEM: Item =
-    Item { before_id: "channel: ", after_id: "", before_numbers: before_numbers!(yaml, "subscribers"), closing: ["\r\n"; 2] };
+const YAML_ITEM: Item = Item {
+    before_id: "channel: ",
+    after_id: "",
+    before_numbers: before_numbers!(yaml, "subscribers"),
+    closing: ["\r\n"; 2],
+};
 
 const XML_ITEM: Item = Item {
     before_id: "<channel>\r\n  <name>",
     after_id: "",
     before_numbers: before_numbers!(xml, "subscribers"),
-    closing: ["</subscribers>\r\n</channel>\r\n", "</lag_bytes>\r\n</channel>\r\n"],
+    closing: [
+        "</subscribers>\r\n</channel>\r\n",
+        "</lag_bytes>\r\n</channel>\r\n",
+    ],
 };
 
 /// The notation of an info body.
@@ -93,7 +109,8 @@ pub enum Notation {
 }
 
 impl Notation {
-    /// Chooses by the Accept header: whatever follows a `/` first among the known names, types and q-values ignored.
+    /// Chooses by the Accept header: whatever follows a `/` first among the known names, types and
+    /// q-values ignored.
     #[must_use]
     pub fn accepted(accept: Option<&[u8]>) -> Self {
         const NAMES: [(&[u8], Notation); 6] = [
@@ -106,8 +123,12 @@ impl Notation {
         ];
         let accept = accept.unwrap_or_default();
         let after_slashes = memchr::memchr_iter(b'/', accept).map(|slash| &accept[slash + 1..]);
-        let known = after_slashes.filter_map(|rest| NAMES.iter().find(|(name, _)| rest.starts_with(name)));
-        known.map(|(_, notation)| *notation).next().unwrap_or(Notation::Json)
+        let known =
+            after_slashes.filter_map(|rest| NAMES.iter().find(|(name, _)| rest.starts_with(name)));
+        known
+            .map(|(_, notation)| *notation)
+            .next()
+            .unwrap_or(Notation::Json)
     }
 
     /// The Content-Type.
@@ -147,11 +168,21 @@ impl Notation {
 
     /// The body for any number of channels; details as in [`Notation::single`].
     #[must_use]
-    pub fn group(self, infos: impl ExactSizeIterator<Item = ChannelInfo>, summary: &Summary, with_details: bool) -> Vec<u8> {
+    pub fn group(
+        self,
+        infos: impl ExactSizeIterator<Item = ChannelInfo>,
+        summary: &Summary,
+        with_details: bool,
+    ) -> Vec<u8> {
         let count = infos.len();
         let mut out = Vec::with_capacity(256 + count * 96);
         let (host, time) = (hostname(), iso_time(unix_now()));
-        let Summary { channels, wildcard_channels, uptime, .. } = summary;
+        let Summary {
+            channels,
+            wildcard_channels,
+            uptime,
+            ..
+        } = summary;
         let uptime = uptime.as_secs();
         // Writing to a Vec cannot fail.
         drop(match self {
@@ -175,9 +206,12 @@ impl Notation {
         for (index, info) in infos.enumerate() {
             let (info, is_last) = (&info, index + 1 == count);
             match self {
-                Notation::Json | Notation::XJson | Notation::Plain => {
-                    self.item(info, with_details, (b"", if is_last { b"\r\n" } else { b",\r\n" }), &mut out)
-                }
+                Notation::Json | Notation::XJson | Notation::Plain => self.item(
+                    info,
+                    with_details,
+                    (b"", if is_last { b"\r\n" } else { b",\r\n" }),
+                    &mut out,
+                ),
                 Notation::Yaml | Notation::XYaml => {
                     out.extend_from_slice(b" -\r\n");
                     self.item(info, with_details, (b"  ", b""), &mut out);
@@ -187,16 +221,25 @@ impl Notation {
         }
         match self {
             Notation::Json | Notation::XJson => out.extend_from_slice(b"]}\r\n"),
-            Notation::Plain | Notation::Yaml | Notation::XYaml if count == 0 => out.extend_from_slice(b"\r\n"),
+            Notation::Plain | Notation::Yaml | Notation::XYaml if count == 0 => {
+                out.extend_from_slice(b"\r\n")
+            }
             Notation::Plain | Notation::Yaml | Notation::XYaml => {}
             Notation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
         }
         out
     }
 
-    /// The answer with the info of these channels: none (404), one or a group. With `with_details` they have our further numbers.
+    /// The answer with the info of these channels: none (404), one or a group. With `with_details`
+    /// they have our further numbers.
     #[must_use]
-    pub fn response(self, infos: &[ChannelInfo], broker: &Broker, with_details: bool, headers: impl Into<Cow<'static, [u8]>>) -> Response {
+    pub fn response(
+        self,
+        infos: &[ChannelInfo],
+        broker: &Broker,
+        with_details: bool,
+        headers: impl Into<Cow<'static, [u8]>>,
+    ) -> Response {
         let body = match infos {
             [] => return Response::header_only(Status::NOT_FOUND, headers),
             [info] => self.single(info, with_details),
@@ -216,10 +259,15 @@ impl Notation {
                 out.pop();
             }
             Notation::Xml if !is_plain(id) => {
-                let text = String::from_utf8_lossy(id).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+                let text = String::from_utf8_lossy(id)
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;");
                 out.extend_from_slice(visible(&text).as_bytes());
             }
-            Notation::Yaml | Notation::XYaml if !is_yaml_scalar(id) => super::json::push_string(&String::from_utf8_lossy(id), out),
+            Notation::Yaml | Notation::XYaml if !is_yaml_scalar(id) => {
+                super::json::push_string(&String::from_utf8_lossy(id), out)
+            }
             Notation::Plain if id.iter().any(u8::is_ascii_control) => {
                 out.extend_from_slice(visible(&String::from_utf8_lossy(id)).as_bytes())
             }
@@ -228,15 +276,31 @@ impl Notation {
     }
 
     /// One channel; `indent` stands before its first line, `end` after its last value.
-    fn item(self, info: &ChannelInfo, with_details: bool, (indent, end): (&[u8], &[u8]), out: &mut Vec<u8>) {
+    fn item(
+        self,
+        info: &ChannelInfo,
+        with_details: bool,
+        (indent, end): (&[u8], &[u8]),
+        out: &mut Vec<u8>,
+    ) {
         let item = match self {
             Notation::Json | Notation::XJson => &JSON_ITEM,
             Notation::Plain => &PLAIN_ITEM,
             Notation::Yaml | Notation::XYaml => &YAML_ITEM,
             Notation::Xml => &XML_ITEM,
         };
-        let numbers = [info.published, info.stored, info.subscribers, info.dropped, info.lag_bytes];
-        let shown = if with_details { numbers.len() } else { SHOWN_NUMBERS };
+        let numbers = [
+            info.published,
+            info.stored,
+            info.subscribers,
+            info.dropped,
+            info.lag_bytes,
+        ];
+        let shown = if with_details {
+            numbers.len()
+        } else {
+            SHOWN_NUMBERS
+        };
         out.extend_from_slice(indent);
         out.extend_from_slice(item.before_id.as_bytes());
         self.push_id(&info.id, out);
@@ -252,10 +316,19 @@ impl Notation {
 
 /// The text on one line: control characters, which XML does not allow either, become visible.
 fn visible(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
+    text.chars()
+        .map(|char| {
+            if char.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                char
+            }
+        })
+        .collect()
 }
 
-/// YAML reads the id as a text without quotes (YAML 1.2, section 7.3.3); one that reads as a number is left to the reader.
+/// YAML reads the id as a text without quotes (YAML 1.2, section 7.3.3); one that reads as a number
+/// is left to the reader.
 fn is_yaml_scalar(id: &[u8]) -> bool {
     let contains = |needle: &[u8]| memchr::memmem::find(id, needle).is_some();
     let is_indicator = |byte: &u8| b"!&*?{}[],|>@`\"'%#:".contains(byte);
@@ -267,13 +340,21 @@ fn is_yaml_scalar(id: &[u8]) -> bool {
         || id.starts_with(b"- ")
         || id == b"-"
         || id.starts_with(b"---");
-    let has_structure = contains(b": ") || contains(b" #") || id.ends_with(b":") || id.starts_with(b" ") || id.ends_with(b" ");
-    std::str::from_utf8(id).is_ok_and(|text| !text.chars().any(char::is_control)) && !is_open && !has_structure
+    let has_structure = contains(b": ")
+        || contains(b" #")
+        || id.ends_with(b":")
+        || id.starts_with(b" ")
+        || id.ends_with(b" ");
+    std::str::from_utf8(id).is_ok_and(|text| !text.chars().any(char::is_control))
+        && !is_open
+        && !has_structure
 }
 
 /// The id can stand in JSON and XML as it is.
 fn is_plain(id: &[u8]) -> bool {
-    id.iter().all(|byte| (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'))
+    id.iter().all(|byte| {
+        (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
+    })
 }
 
 /// First line of XML bodies.
@@ -297,12 +378,24 @@ mod tests {
             ("h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}"),
             ("a\"b\\c", "a\\\"b\\\\c", "a\"b\\c", "a\"b\\c", "a\"b\\c"),
             ("<x>&", "<x>&", "&lt;x&gt;&amp;", "<x>&", "<x>&"),
-            ("a\nb: 1", "a\\nb: 1", "a\u{fffd}b: 1", "\"a\\nb: 1\"", "a\u{fffd}b: 1"),
+            (
+                "a\nb: 1",
+                "a\\nb: 1",
+                "a\u{fffd}b: 1",
+                "\"a\\nb: 1\"",
+                "a\u{fffd}b: 1",
+            ),
             ("x: y", "x: y", "x: y", "\"x: y\"", "x: y"),
             ("{a", "{a", "{a", "\"{a\"", "{a"),
             ("a #b", "a #b", "a #b", "\"a #b\"", "a #b"),
         ] {
-            let found = [Notation::Json, Notation::Xml, Notation::Yaml, Notation::Plain].map(|notation| shown(notation, id));
+            let found = [
+                Notation::Json,
+                Notation::Xml,
+                Notation::Yaml,
+                Notation::Plain,
+            ]
+            .map(|notation| shown(notation, id));
             assert_eq!(found, [json, xml, yaml, plain], "{id:?}");
         }
     }
@@ -319,7 +412,11 @@ mod tests {
             ("*/*", Notation::Json),
             ("xml", Notation::Json),
         ] {
-            assert_eq!(Notation::accepted(Some(accept.as_bytes())), notation, "{accept}");
+            assert_eq!(
+                Notation::accepted(Some(accept.as_bytes())),
+                notation,
+                "{accept}"
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Our own message format: one correct JSON object per message, in the shape that the module's JavaScript client expects.
+//! Our own message format: one correct JSON object per message, in the shape that the module's
+//! JavaScript client expects.
 //!
-//! The module pastes texts into templates unescaped, which breaks its JSON at the first quote or line break.
+//! The module pastes texts into templates unescaped, which breaks its JSON at the first quote or
+//! line break.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +17,12 @@ use crate::server::response::{push_date, push_number};
 /// Names and numbers of a message's fields.
 const ROOM_FOR_FIELDS: usize = 128;
 
-/// A long text is looked at in pieces of so many bytes, so that one that is not plain is not looked at to its end.
+/// A long text is looked at in pieces of so many bytes, so that one that is not plain is not looked
+/// at to its end.
 const PIECE_BYTES: usize = 4096;
 
-/// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that are no UTF-8 travel as
-/// `"base64"` in the place of `"text"`.
+/// Appends the message as `{"id":…,"channel":…,"text":…,"tag":…,"time":…,"eventid":…}`; bytes that
+/// are no UTF-8 travel as `"base64"` in the place of `"text"`.
 pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
     let Position { tag, .. } = message.position;
     let event_id = message.event_id.unwrap_or_default();
@@ -37,7 +40,11 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
         push_string(text, out);
     } else {
         // Writing to a Vec cannot fail.
-        drop(write!(out, ",\"base64\":\"{}\"", STANDARD.encode(message.text)));
+        drop(write!(
+            out,
+            ",\"base64\":\"{}\"",
+            STANDARD.encode(message.text)
+        ));
     }
     out.extend_from_slice(b",\"tag\":\"");
     push_number(u64::from(tag), out);
@@ -48,8 +55,8 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends the news that messages of a channel are missing, in the shape of a message: `position` is a cursor that leads
-/// to the next one.
+/// Appends the news that messages of a channel are missing, in the shape of a message: `position`
+/// is a cursor that leads to the next one.
 pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: &mut Vec<u8>) {
     let Missed { count, at_least } = missed;
     // Writing to a Vec cannot fail.
@@ -61,7 +68,12 @@ pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: 
         _ => write!(out, ",\"text\":\"{count} messages missed\""),
     });
     drop(write!(out, ",\"missed\":{count}{at_least}"));
-    drop(write!(out, ",\"tag\":\"{}\",\"time\":\"{}\",\"eventid\":\"\"}}", position.tag, position.http_date()));
+    drop(write!(
+        out,
+        ",\"tag\":\"{}\",\"time\":\"{}\",\"eventid\":\"\"}}",
+        position.tag,
+        position.http_date()
+    ));
 }
 
 /// The byte begins what is escaped; all others are copied in one go.
@@ -72,16 +84,25 @@ fn may_be_escaped(byte: u8) -> bool {
 
 /// Where the first byte is that may be escaped.
 fn first_escaped(bytes: &[u8]) -> Option<usize> {
-    let is_copied = |piece: &&[u8; 16]| !piece.iter().fold(false, |found, byte| found | may_be_escaped(*byte));
+    let is_copied = |piece: &&[u8; 16]| {
+        !piece
+            .iter()
+            .fold(false, |found, byte| found | may_be_escaped(*byte))
+    };
     let (pieces, _) = bytes.as_chunks::<16>();
     let plain = pieces.iter().take_while(is_copied).count() * 16;
-    bytes[plain..].iter().position(|byte| may_be_escaped(*byte)).map(|at| plain + at)
+    bytes[plain..]
+        .iter()
+        .position(|byte| may_be_escaped(*byte))
+        .map(|at| plain + at)
 }
 
 /// The bytes are ASCII that a JSON string holds as it is, as most ids and texts are.
 fn is_plain(bytes: &[u8]) -> bool {
     let other = |byte: u8| !(b' '..0x7f).contains(&byte) | (byte == b'"') | (byte == b'\\');
-    bytes.chunks(PIECE_BYTES).all(|piece| !piece.iter().fold(false, |found, byte| found | other(*byte)))
+    bytes
+        .chunks(PIECE_BYTES)
+        .all(|piece| !piece.iter().fold(false, |found, byte| found | other(*byte)))
 }
 
 /// Appends plain bytes as a JSON string.
@@ -93,11 +114,15 @@ fn push_plain(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// As [`push_string`], of bytes; what is no UTF-8 is replaced.
 fn push_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    if is_plain(bytes) { push_plain(bytes, out) } else { push_string(&String::from_utf8_lossy(bytes), out) }
+    if is_plain(bytes) {
+        push_plain(bytes, out)
+    } else {
+        push_string(&String::from_utf8_lossy(bytes), out)
+    }
 }
 
-/// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript source, where older engines
-/// take them for line ends.
+/// Appends a JSON string. U+2028 and U+2029 are escaped too: in JSONP the object is JavaScript
+/// source, where older engines take them for line ends.
 pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -138,7 +163,17 @@ mod tests {
     fn json(text: &[u8]) -> String {
         let mut out = Vec::new();
         let position = Position::new(784_111_777, 3);
-        push(&Shown { id: 1, channel: b"c\"h", text, position, event_id: Some(b"e\\1"), event_type: None }, &mut out);
+        push(
+            &Shown {
+                id: 1,
+                channel: b"c\"h",
+                text,
+                position,
+                event_id: Some(b"e\\1"),
+                event_type: None,
+            },
+            &mut out,
+        );
         String::from_utf8(out).expect("the encoder writes UTF-8")
     }
 
@@ -154,9 +189,13 @@ mod tests {
             "\u{2028}|\u{2029}|\u{202a}|\u{1f600}",
             "\u{e2}",
         ] {
-            let value: serde_json::Value = serde_json::from_str(&json(text.as_bytes())).expect("the encoder writes JSON");
+            let value: serde_json::Value =
+                serde_json::from_str(&json(text.as_bytes())).expect("the encoder writes JSON");
             assert_eq!(value["text"], text);
-            assert_eq!((&value["channel"], &value["eventid"]), (&"c\"h".into(), &"e\\1".into()));
+            assert_eq!(
+                (&value["channel"], &value["eventid"]),
+                (&"c\"h".into(), &"e\\1".into())
+            );
         }
         assert!(!json("\u{2028}".as_bytes()).contains('\u{2028}'));
     }
@@ -181,18 +220,40 @@ mod tests {
     fn the_shape_of_a_gap_is_fixed() {
         let gap = |at_least| {
             let mut out = Vec::new();
-            push_gap(b"c\"h", Missed { count: 17, at_least }, Position::new(784_111_777, 0), &mut out);
+            push_gap(
+                b"c\"h",
+                Missed {
+                    count: 17,
+                    at_least,
+                },
+                Position::new(784_111_777, 0),
+                &mut out,
+            );
             String::from_utf8(out).expect("the encoder writes UTF-8")
         };
         let rest = r#""tag":"0","time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":""}"#;
-        assert_eq!(gap(false), format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,{rest}"#));
-        assert_eq!(gap(true), format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,"at_least":true,{rest}"#));
+        assert_eq!(
+            gap(false),
+            format!(r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,{rest}"#)
+        );
+        assert_eq!(
+            gap(true),
+            format!(
+                r#"{{"id":-4,"channel":"c\"h","text":"17 messages missed","missed":17,"at_least":true,{rest}"#
+            )
+        );
     }
 
     #[test]
     fn the_shape_is_fixed() {
         let rest = r#""tag":"3","time":"Sun, 06 Nov 1994 08:49:37 GMT","eventid":"e\\1"}"#;
-        assert_eq!(json(b"x\ny"), format!(r#"{{"id":1,"channel":"c\"h","text":"x\ny",{rest}"#));
-        assert_eq!(json(b"\xff\x00"), format!(r#"{{"id":1,"channel":"c\"h","base64":"/wA=",{rest}"#));
+        assert_eq!(
+            json(b"x\ny"),
+            format!(r#"{{"id":1,"channel":"c\"h","text":"x\ny",{rest}"#)
+        );
+        assert_eq!(
+            json(b"\xff\x00"),
+            format!(r#"{{"id":1,"channel":"c\"h","base64":"/wA=",{rest}"#)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The push-stream dialect: statuses, header spellings, bodies and cursor syntax of nginx-push-stream-module 0.6.0.
+//! The push-stream dialect: statuses, header spellings, bodies and cursor syntax of
+//! nginx-push-stream-module 0.6.0.
 
 pub mod channels_path;
 pub mod cors;

@@ -1,6 +1,8 @@
-//! How a location shows messages: templates, EventSource lines, header and footer (reference sections 3.1 and 3.2).
+//! How a location shows messages: templates, EventSource lines, header and footer (reference
+//! sections 3.1 and 3.2).
 //!
-//! Gives the bytes of a piece; chunks and websocket frames are put around them by the subscriber modes.
+//! Gives the bytes of a piece; chunks and websocket frames are put around them by the subscriber
+//! modes.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -48,7 +50,14 @@ impl<'a> Shown<'a> {
     /// A special message: ping, channel deleted, timed out.
     #[must_use]
     pub fn special(id: i64, channel: &'a [u8], text: &'a [u8]) -> Self {
-        Self { id, channel, text, position: Position::default(), event_id: None, event_type: None }
+        Self {
+            id,
+            channel,
+            text,
+            position: Position::default(),
+            event_id: None,
+            event_type: None,
+        }
     }
 }
 
@@ -62,7 +71,8 @@ pub struct Renderer {
 /// The surroundings of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Style {
-    /// As the template says; JSON objects end in a line break, so that they can be read line by line.
+    /// As the template says; JSON objects end in a line break, so that they can be read line by
+    /// line.
     Lines,
     /// As the template says, nothing around it: websocket frames, JSONP.
     Bare,
@@ -87,7 +97,9 @@ impl Renderer {
     pub fn message(&self, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize {
         let start = out.len();
         match (self.style, &self.settings.message_format) {
-            (Style::EventSource, format) => return event(format, shown, self.settings.is_builtin, out),
+            (Style::EventSource, format) => {
+                return event(format, shown, self.settings.is_builtin, out);
+            }
             (_, MessageFormat::Template(template)) => fill(template, shown, shown.text, out),
             (Style::Lines, MessageFormat::Json) => {
                 json::push(shown, out);
@@ -105,10 +117,16 @@ impl Renderer {
         self.settings.gap_notice
     }
 
-    /// Appends the news that messages of a channel are missing: our JSON object, for EventSource an event of its own type
-    /// (without an id, so that the browser keeps the last one), in a template a special message. Returns a length as
-    /// [`Renderer::message`] does.
-    pub fn gap(&self, channel: &[u8], missed: Missed, position: Position, out: &mut Vec<u8>) -> usize {
+    /// Appends the news that messages of a channel are missing: our JSON object, for EventSource an
+    /// event of its own type (without an id, so that the browser keeps the last one), in a template
+    /// a special message. Returns a length as [`Renderer::message`] does.
+    pub fn gap(
+        &self,
+        channel: &[u8],
+        missed: Missed,
+        position: Position,
+        out: &mut Vec<u8>,
+    ) -> usize {
         let start = out.len();
         match (self.style, &self.settings.message_format) {
             (Style::EventSource, _) => {
@@ -121,7 +139,15 @@ impl Renderer {
             }
             (_, MessageFormat::Template(template)) => {
                 let text = format!("{} messages missed", missed.count);
-                fill(template, &Shown { position, ..Shown::special(GAP_ID, channel, text.as_bytes()) }, text.as_bytes(), out);
+                fill(
+                    template,
+                    &Shown {
+                        position,
+                        ..Shown::special(GAP_ID, channel, text.as_bytes())
+                    },
+                    text.as_bytes(),
+                    out,
+                );
             }
             // The script of such a page does not know gaps.
             (_, MessageFormat::ScriptCall) => {}
@@ -149,7 +175,11 @@ impl Renderer {
     #[must_use]
     pub fn footer(&self) -> Bytes {
         let template = self.settings.footer_template.clone().unwrap_or_default();
-        if self.style == Style::EventSource { comment(&template) } else { template }
+        if self.style == Style::EventSource {
+            comment(&template)
+        } else {
+            template
+        }
     }
 }
 
@@ -167,11 +197,20 @@ fn comment(template: &Bytes) -> Bytes {
     Bytes::from(out)
 }
 
-fn event(format: &MessageFormat, shown: &Shown<'_>, has_position_ids: bool, out: &mut Vec<u8>) -> usize {
+fn event(
+    format: &MessageFormat,
+    shown: &Shown<'_>,
+    has_position_ids: bool,
+    out: &mut Vec<u8>,
+) -> usize {
     if has_position_ids {
         // The publisher's id is a field of the object. Special messages have no position.
         if shown.position.time > 0 {
-            drop(writeln!(out, "id: {}:{}", shown.position.time, shown.position.tag));
+            drop(writeln!(
+                out,
+                "id: {}:{}",
+                shown.position.time, shown.position.tag
+            ));
         }
     } else if let Some(event_id) = shown.event_id {
         push_field(b"id: ", event_id, out);
@@ -209,11 +248,14 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The lines of a text, without empty ones. A carriage return ends a line only where a line feed follows somewhere.
+/// The lines of a text, without empty ones. A carriage return ends a line only where a line feed
+/// follows somewhere.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let last_feed = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
     let (fed, rest) = text.split_at(last_feed);
-    fed.split(|byte| matches!(byte, b'\r' | b'\n')).chain(std::iter::once(rest)).filter(|line| !line.is_empty())
+    fed.split(|byte| matches!(byte, b'\r' | b'\n'))
+        .chain(std::iter::once(rest))
+        .filter(|line| !line.is_empty())
 }
 
 fn fill(template: &Template, shown: &Shown<'_>, text: &[u8], out: &mut Vec<u8>) {
@@ -240,18 +282,38 @@ mod tests {
     fn rendered(template: &[u8], text: &[u8]) -> String {
         let format = MessageFormat::Template(Template::parse(template));
         let mut out = Vec::new();
-        event(&format, &Shown { event_id: Some(b"1"), ..Shown::special(7, b"ch", text) }, false, &mut out);
+        event(
+            &format,
+            &Shown {
+                event_id: Some(b"1"),
+                ..Shown::special(7, b"ch", text)
+            },
+            false,
+            &mut out,
+        );
         String::from_utf8_lossy(&out).into_owned()
     }
 
     #[test]
     fn eventsource_lines_follow_the_reference() {
-        assert_eq!(rendered(b"~text~", b"a\r\n\nb"), "id: 1\ndata: a\ndata: b\n\n");
+        assert_eq!(
+            rendered(b"~text~", b"a\r\n\nb"),
+            "id: 1\ndata: a\ndata: b\n\n"
+        );
         assert_eq!(rendered(b"~text~", b"a\rb"), "id: 1\ndata: a\rb\n\n");
-        assert_eq!(rendered(b"~text~", b"a\rb\nc"), "id: 1\ndata: a\ndata: b\ndata: c\n\n");
-        assert_eq!(rendered(b"~text~", b"a\nb\rc"), "id: 1\ndata: a\ndata: b\rc\n\n");
+        assert_eq!(
+            rendered(b"~text~", b"a\rb\nc"),
+            "id: 1\ndata: a\ndata: b\ndata: c\n\n"
+        );
+        assert_eq!(
+            rendered(b"~text~", b"a\nb\rc"),
+            "id: 1\ndata: a\ndata: b\rc\n\n"
+        );
         assert_eq!(rendered(b"~text~", b"\n\n"), "id: 1\n\n");
-        assert_eq!(rendered(b"data: ~id~ ~size~ ~text~\n", b"a\nbc"), "id: 1\ndata: 7 1 a\ndata: 7 2 bc\n\n");
+        assert_eq!(
+            rendered(b"data: ~id~ ~size~ ~text~\n", b"a\nbc"),
+            "id: 1\ndata: 7 1 a\ndata: 7 2 bc\n\n"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Messages as script elements of an HTML page, for the frame of the module's JavaScript client.
 //!
-//! Texts and channel ids come from publishers. They are escaped for the JavaScript string and for the HTML around it: the page
-//! gets exactly the text, whatever it is, and never runs it.
+//! Texts and channel ids come from publishers. They are escaped for the JavaScript string and for
+//! the HTML around it: the page gets exactly the text, whatever it is, and never runs it.
 
 use std::io::Write;
 
@@ -17,7 +17,8 @@ pub(super) fn push(shown: &Shown<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"');</script>");
 }
 
-/// Appends the content of a string in single quotes. Bytes that are not UTF-8 become U+FFFD, as browsers decode them.
+/// Appends the content of a string in single quotes. Bytes that are not UTF-8 become U+FFFD, as
+/// browsers decode them.
 fn push_string(bytes: &[u8], out: &mut Vec<u8>) {
     for character in String::from_utf8_lossy(bytes).chars() {
         match character {
@@ -25,8 +26,8 @@ fn push_string(bytes: &[u8], out: &mut Vec<u8>) {
             '\'' => out.extend_from_slice(b"\\'"),
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
-            // `</script` and `<!--` mean something to the HTML parser, and the line ends of Unicode end a string in older
-            // engines. NUL is U+FFFD to it.
+            // `</script` and `<!--` mean something to the HTML parser, and the line ends of Unicode
+            // end a string in older engines. NUL is U+FFFD to it.
             '<' | '>' | '\0'..=' ' | '\u{7f}' | '\u{2028}' | '\u{2029}' if character != ' ' => {
                 drop(write!(out, "\\u{:04x}", u32::from(character)));
             }
@@ -47,14 +48,24 @@ mod tests {
 
     #[test]
     fn ordinary_texts_stay_as_they_are() {
-        assert_eq!(call(b"ch1", "hello wörld \u{1f600} \"x\"".as_bytes()), "<script>p(7,'ch1','hello wörld \u{1f600} \"x\"');</script>");
+        assert_eq!(
+            call(b"ch1", "hello wörld \u{1f600} \"x\"".as_bytes()),
+            "<script>p(7,'ch1','hello wörld \u{1f600} \"x\"');</script>"
+        );
     }
 
     #[test]
     fn nothing_ends_the_string_or_the_element() {
-        let text = "</script><script>alert(1)</script><!-- --> &lt;'\\\r\n\t\0\u{7f}\u{2028}\u{2029}";
+        let text =
+            "</script><script>alert(1)</script><!-- --> &lt;'\\\r\n\t\0\u{7f}\u{2028}\u{2029}";
         let expected = "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)\\u003c/script\\u003e\\u003c!-- --\\u003e &lt;\\'\\\\\\r\\n\\u0009\\u0000\\u007f\\u2028\\u2029";
-        assert_eq!(call(text.as_bytes(), text.as_bytes()), format!("<script>p(7,'{expected}','{expected}');</script>"));
-        assert_eq!(call(b"a", b"\xc3'\xff"), "<script>p(7,'a','\u{fffd}\\'\u{fffd}');</script>");
+        assert_eq!(
+            call(text.as_bytes(), text.as_bytes()),
+            format!("<script>p(7,'{expected}','{expected}');</script>")
+        );
+        assert_eq!(
+            call(b"a", b"\xc3'\xff"),
+            "<script>p(7,'a','\u{fffd}\\'\u{fffd}');</script>"
+        );
     }
 }

@@ -19,7 +19,8 @@ pub struct Worker {
 }
 
 impl Notation {
-    /// The body for the whole server, with the details of the summary or exactly as the module has it.
+    /// The body for the whole server, with the details of the summary or exactly as the module has
+    /// it.
     #[must_use]
     pub fn summary(self, summary: &Summary, workers: &[Worker], with_details: bool) -> Vec<u8> {
         let subscribers: u64 = workers.iter().map(|worker| worker.subscribers).sum();
@@ -42,8 +43,10 @@ impl Notation {
         // Writing to a Vec cannot fail.
         drop(match self {
             Notation::Json | Notation::XJson => json(&mut out, host, &time, &fields, workers),
-            Notation::Plain => lines(&mut out, host, &time, "", &fields).and_then(|()| plain_workers(&mut out, workers)),
-            Notation::Yaml | Notation::XYaml => lines(&mut out, host, &time, "  ", &fields).and_then(|()| yaml_workers(&mut out, workers)),
+            Notation::Plain => lines(&mut out, host, &time, "", &fields)
+                .and_then(|()| plain_workers(&mut out, workers)),
+            Notation::Yaml | Notation::XYaml => lines(&mut out, host, &time, "  ", &fields)
+                .and_then(|()| yaml_workers(&mut out, workers)),
             Notation::Xml => xml(&mut out, host, &time, &fields, workers),
         });
         out
@@ -52,20 +55,47 @@ impl Notation {
 
 type Fields = [(&'static str, u64)];
 
-fn json(out: &mut Vec<u8>, host: &str, time: &str, fields: &Fields, workers: &[Worker]) -> std::io::Result<()> {
+fn json(
+    out: &mut Vec<u8>,
+    host: &str,
+    time: &str,
+    fields: &Fields,
+    workers: &[Worker],
+) -> std::io::Result<()> {
     write!(out, "{{\"hostname\": \"{host}\", \"time\": \"{time}\"")?;
     for (name, value) in fields {
         write!(out, ", \"{name}\": {value}")?;
     }
     write!(out, ", \"by_worker\": [\r\n")?;
-    for (index, Worker { pid, subscribers, uptime }) in workers.iter().enumerate() {
-        let end = if index + 1 == workers.len() { "\r\n" } else { ",\r\n" };
-        write!(out, "{{\"pid\": \"{pid}\", \"subscribers\": {subscribers}, \"uptime\": {uptime}}}{end}")?;
+    for (
+        index,
+        Worker {
+            pid,
+            subscribers,
+            uptime,
+        },
+    ) in workers.iter().enumerate()
+    {
+        let end = if index + 1 == workers.len() {
+            "\r\n"
+        } else {
+            ",\r\n"
+        };
+        write!(
+            out,
+            "{{\"pid\": \"{pid}\", \"subscribers\": {subscribers}, \"uptime\": {uptime}}}{end}"
+        )?;
     }
     write!(out, "]}}\r\n")
 }
 
-fn lines(out: &mut Vec<u8>, host: &str, time: &str, indent: &str, fields: &Fields) -> std::io::Result<()> {
+fn lines(
+    out: &mut Vec<u8>,
+    host: &str,
+    time: &str,
+    indent: &str,
+    fields: &Fields,
+) -> std::io::Result<()> {
     write!(out, "{indent}hostname: {host}\r\n{indent}time: {time}\r\n")?;
     for (name, value) in fields {
         write!(out, "{indent}{name}: {value}\r\n")?;
@@ -74,28 +104,65 @@ fn lines(out: &mut Vec<u8>, host: &str, time: &str, indent: &str, fields: &Field
 }
 
 fn plain_workers(out: &mut Vec<u8>, workers: &[Worker]) -> std::io::Result<()> {
-    for (index, Worker { pid, subscribers, uptime }) in workers.iter().enumerate() {
-        let end = if index + 1 == workers.len() { "\r\n" } else { ",\r\n" };
-        write!(out, "  pid: {pid}\r\n  subscribers: {subscribers}\r\n  uptime: {uptime}{end}")?;
+    for (
+        index,
+        Worker {
+            pid,
+            subscribers,
+            uptime,
+        },
+    ) in workers.iter().enumerate()
+    {
+        let end = if index + 1 == workers.len() {
+            "\r\n"
+        } else {
+            ",\r\n"
+        };
+        write!(
+            out,
+            "  pid: {pid}\r\n  subscribers: {subscribers}\r\n  uptime: {uptime}{end}"
+        )?;
     }
     Ok(())
 }
 
 fn yaml_workers(out: &mut Vec<u8>, workers: &[Worker]) -> std::io::Result<()> {
-    for Worker { pid, subscribers, uptime } in workers {
-        write!(out, "   -\r\n    pid: {pid}\r\n    subscribers: {subscribers}\r\n    uptime: {uptime}\r\n")?;
+    for Worker {
+        pid,
+        subscribers,
+        uptime,
+    } in workers
+    {
+        write!(
+            out,
+            "   -\r\n    pid: {pid}\r\n    subscribers: {subscribers}\r\n    uptime: {uptime}\r\n"
+        )?;
     }
     Ok(())
 }
 
-fn xml(out: &mut Vec<u8>, host: &str, time: &str, fields: &Fields, workers: &[Worker]) -> std::io::Result<()> {
+fn xml(
+    out: &mut Vec<u8>,
+    host: &str,
+    time: &str,
+    fields: &Fields,
+    workers: &[Worker],
+) -> std::io::Result<()> {
     out.extend_from_slice(XML_DECLARATION);
-    write!(out, "<infos>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n")?;
+    write!(
+        out,
+        "<infos>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n"
+    )?;
     for (name, value) in fields {
         write!(out, "  <{name}>{value}</{name}>\r\n")?;
     }
     write!(out, "  <by_worker>")?;
-    for Worker { pid, subscribers, uptime } in workers {
+    for Worker {
+        pid,
+        subscribers,
+        uptime,
+    } in workers
+    {
         write!(
             out,
             "<worker>\r\n  <pid>{pid}</pid>\r\n  <subscribers>{subscribers}</subscribers>\r\n  <uptime>{uptime}</uptime>\r\n</worker>\r\n"

@@ -18,12 +18,27 @@ fn rules<'a>(destination: &Destination<'a>) -> &'a WebSettings {
 }
 
 impl Router<'_> {
-    /// Sets the variables of `auth_request_set`, if that was asked already: also a rejected request has them.
-    pub(super) fn assign_inquired(&self, destination: &Destination<'_>, variables: &RequestVariables<'_>, frame: &mut Frame) {
-        let Some(settings) = &rules(destination).auth_request else { return };
-        let Some(result) = self.again.inquired(settings) else { return };
-        let values = result.variables(&RequestVariables { frame, ..*variables });
-        values.into_iter().for_each(|(slot, value)| frame.assign(slot, value));
+    /// Sets the variables of `auth_request_set`, if that was asked already: also a rejected request
+    /// has them.
+    pub(super) fn assign_inquired(
+        &self,
+        destination: &Destination<'_>,
+        variables: &RequestVariables<'_>,
+        frame: &mut Frame,
+    ) {
+        let Some(settings) = &rules(destination).auth_request else {
+            return;
+        };
+        let Some(result) = self.again.inquired(settings) else {
+            return;
+        };
+        let values = result.variables(&RequestVariables {
+            frame,
+            ..*variables
+        });
+        values
+            .into_iter()
+            .for_each(|(slot, value)| frame.assign(slot, value));
     }
 
     /// The answer for a request that arrives at its location, or at the server's files.
@@ -38,28 +53,45 @@ impl Router<'_> {
             Access::Granted => {}
             Access::Denied(response) => return (Next::Respond(response), 0),
             Access::Check(credentials) => return (self.decide(Question::Password(credentials)), 0),
-            Access::Ask(settings) => return (self.decide(Question::AuthRequest(Inquiry::new(&settings, variables))), 0),
+            Access::Ask(settings) => {
+                return (
+                    self.decide(Question::AuthRequest(Inquiry::new(&settings, variables))),
+                    0,
+                );
+            }
         }
         let settings = destination.settings;
         match destination.location {
-            Some(location) if destination.limited.is_some() && is_without_handler(location.endpoint) => {
+            Some(location)
+                if destination.limited.is_some() && is_without_handler(location.endpoint) =>
+            {
                 (without_handler(request, || file(settings, variables)), 0)
             }
-            Some(location) => self.located(location, settings, variables, (length, added, compression)),
-            None if variables.server.welcome => {
-                (Next::Page(request.method.to_owned(), String::from_utf8_lossy(request.target).into_owned()), 0)
+            Some(location) => {
+                self.located(location, settings, variables, (length, added, compression))
             }
+            None if variables.server.welcome => (
+                Next::Page(
+                    request.method.to_owned(),
+                    String::from_utf8_lossy(request.target).into_owned(),
+                ),
+                0,
+            ),
             None => (file(settings, variables), 0),
         }
     }
 
     /// Something has to be found out first.
     pub(super) fn decide(&self, question: Question) -> Next {
-        Next::Decide(Box::new(Decision { question, again: self.again.clone() }))
+        Next::Decide(Box::new(Decision {
+            question,
+            again: self.again.clone(),
+        }))
     }
 }
 
-/// Whether nginx has no push handler for the methods that `limit_except` takes out. nchan sets its own for them, too.
+/// Whether nginx has no push handler for the methods that `limit_except` takes out. nchan sets its
+/// own for them, too.
 fn is_without_handler(endpoint: Endpoint) -> bool {
     match endpoint {
         Endpoint::Statistics
@@ -67,7 +99,11 @@ fn is_without_handler(endpoint: Endpoint) -> bool {
         | Endpoint::Subscriber(_)
         | Endpoint::NhpmPublisher
         | Endpoint::NhpmSubscriber { .. } => true,
-        Endpoint::None | Endpoint::Nchan(_) | Endpoint::NchanGroup(_) | Endpoint::NchanStubStatus | Endpoint::NchanSubscriberInfo => false,
+        Endpoint::None
+        | Endpoint::Nchan(_)
+        | Endpoint::NchanGroup(_)
+        | Endpoint::NchanStubStatus
+        | Endpoint::NchanSubscriberInfo => false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Requests that a regular expression could not be applied to: nobody knows what the rules say about them.
+//! Requests that a regular expression could not be applied to: nobody knows what the rules say
+//! about them.
 
 use super::{Next, Router};
 use crate::server::config::regex_pattern::{self, SearchFailure};
@@ -11,7 +12,9 @@ static FAILED_SEARCHES: Rarely = Rarely::new();
 impl Router<'_> {
     /// What was found to be done, or 500 if a regular expression failed on the way.
     pub(super) fn unless_failed(&self, next: Next) -> Next {
-        let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else { return next };
+        let Some(SearchFailure { pattern, reason }) = regex_pattern::take_failure() else {
+            return next;
+        };
         if matches!(next, Next::Follow(..)) {
             self.shard.release(self.key);
         }

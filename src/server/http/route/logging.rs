@@ -8,13 +8,19 @@ use crate::server::dialect::nchan::variables::NchanVariables;
 use crate::server::request::RequestVariables;
 
 /// The entry of a request; `None` = it is not logged.
-pub(super) fn entry(location: Option<&Location>, settings: &LocationSettings, variables: &RequestVariables<'_>) -> Option<Box<Entry>> {
+pub(super) fn entry(
+    location: Option<&Location>,
+    settings: &LocationSettings,
+    variables: &RequestVariables<'_>,
+) -> Option<Box<Entry>> {
     if settings.web.access_logs.is_empty() {
         return None;
     }
     let web = &settings.web;
     let opened = variables.peer.opened;
-    let (Some(nchan), Some(Endpoint::Nchan(roles))) = (&settings.nchan, location.map(|location| location.endpoint)) else {
+    let (Some(nchan), Some(Endpoint::Nchan(roles))) =
+        (&settings.nchan, location.map(|location| location.endpoint))
+    else {
         return Entry::begin(web, variables, opened, false);
     };
     let wanted = negotiation::wanted(variables.request, roles);
@@ -22,5 +28,13 @@ pub(super) fn entry(location: Option<&Location>, settings: &LocationSettings, va
         return Entry::begin(web, variables, opened, true);
     }
     let values = hooks::values(nchan, variables, wanted);
-    Entry::begin(web, &NchanVariables { request: variables, values: &values }, opened, true)
+    Entry::begin(
+        web,
+        &NchanVariables {
+            request: variables,
+            values: &values,
+        },
+        opened,
+        true,
+    )
 }

@@ -20,7 +20,11 @@ impl Router<'_> {
     /// What is told of a subscriber that stays, if its location says so.
     fn notices_of(call: &subscriber::Call<'_>) -> Notices {
         match (&call.settings.nchan, call.endpoint) {
-            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(nchan, call.variables, negotiation::wanted(call.request, roles)),
+            (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(
+                nchan,
+                call.variables,
+                negotiation::wanted(call.request, roles),
+            ),
             _ => Notices::default(),
         }
     }
@@ -34,7 +38,12 @@ impl Router<'_> {
         let nchan = settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
         let values = hooks::values(nchan, variables, wanted);
-        Some(Box::new(hooks::ask_hook(uri, variables, &values, (Method::POST, true))))
+        Some(Box::new(hooks::ask_hook(
+            uri,
+            variables,
+            &values,
+            (Method::POST, true),
+        )))
     }
 
     /// A subscription that was opened, with what goes on beside it.
@@ -42,7 +51,11 @@ impl Router<'_> {
         if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
             return Next::Follow(following, None);
         }
-        match LiveCompanion::begin(self.shard.broker(), companion, (&self.site.backend, notices)) {
+        match LiveCompanion::begin(
+            self.shard.broker(),
+            companion,
+            (&self.site.backend, notices),
+        ) {
             Ok(companion) => Next::Follow(following, Some(companion)),
             Err(_no_room) => {
                 self.shard.release(self.key);
@@ -52,7 +65,12 @@ impl Router<'_> {
     }
 
     /// Answers a subscriber; with `notes` polls like this one are remembered.
-    pub(super) fn subscribe(&self, call: &subscriber::Call<'_>, added: &Added, notes: bool) -> Next {
+    pub(super) fn subscribe(
+        &self,
+        call: &subscriber::Call<'_>,
+        added: &Added,
+        notes: bool,
+    ) -> Next {
         use subscriber::Answer;
         let again = || if notes { call.again() } else { None };
         if !call.settings.web.access_logs.is_empty() {
@@ -65,32 +83,62 @@ impl Router<'_> {
                 if let Following::LongPoll(poll) = &mut following {
                     *poll = again();
                 }
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, Companion::default(), Self::notices_of(call)),
+                match self
+                    .shard
+                    .attach(self.key, Rc::clone(self.outlet), *subscription)
+                {
+                    Ok(_) => {
+                        return self.accompanied(
+                            following,
+                            Companion::default(),
+                            Self::notices_of(call),
+                        );
+                    }
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowWebSocket(mut subscription, publishing) => {
                 insert_lines(&mut subscription.head, &added.any);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(channels) => return Next::Follow(Following::WebSocket(publishing.to(&channels)), None),
+                match self
+                    .shard
+                    .attach(self.key, Rc::clone(self.outlet), *subscription)
+                {
+                    Ok(channels) => {
+                        return Next::Follow(Following::WebSocket(publishing.to(&channels)), None);
+                    }
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowWith(mut subscription, companion) => {
                 insert_lines(&mut subscription.head, &added.good);
                 let following = following(&subscription);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
-                    Ok(_) => return self.accompanied(following, *companion, Self::notices_of(call)),
+                match self
+                    .shard
+                    .attach(self.key, Rc::clone(self.outlet), *subscription)
+                {
+                    Ok(_) => {
+                        return self.accompanied(following, *companion, Self::notices_of(call));
+                    }
                     Err(error) => call.refused(&error),
                 }
             }
             Answer::FollowSocket(mut subscription, socket, companion) => {
                 insert_lines(&mut subscription.head, &added.any);
-                match self.shard.attach(self.key, Rc::clone(self.outlet), *subscription) {
+                match self
+                    .shard
+                    .attach(self.key, Rc::clone(self.outlet), *subscription)
+                {
                     Ok(_) => {
-                        let upstream = Self::message_hook(call.settings, call.variables, Wanted::PublishWebSocket);
-                        return self.accompanied(Following::Socket(socket, upstream), *companion, Self::notices_of(call));
+                        let upstream = Self::message_hook(
+                            call.settings,
+                            call.variables,
+                            Wanted::PublishWebSocket,
+                        );
+                        return self.accompanied(
+                            Following::Socket(socket, upstream),
+                            *companion,
+                            Self::notices_of(call),
+                        );
                     }
                     Err(error) => call.refused(&error),
                 }
@@ -104,7 +152,10 @@ impl Router<'_> {
             Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps, again()),
             Answer::Last(bytes) => Next::Last(bytes),
             // A refusal never follows.
-            Answer::Follow(_) | Answer::FollowWebSocket(..) | Answer::FollowWith(..) | Answer::FollowSocket(..) => {
+            Answer::Follow(_)
+            | Answer::FollowWebSocket(..)
+            | Answer::FollowWith(..)
+            | Answer::FollowSocket(..) => {
                 Next::Respond(Response::error_page(Status::INTERNAL).closing())
             }
         }
@@ -113,7 +164,10 @@ impl Router<'_> {
 
 /// How a connection follows that speaks no websocket frames.
 fn following(subscription: &Subscription) -> Following {
-    match (subscription.format.is_one_shot(), subscription.format.ends_with_input()) {
+    match (
+        subscription.format.is_one_shot(),
+        subscription.format.ends_with_input(),
+    ) {
         (false, _) => Following::Stream,
         (true, false) => Following::LongPoll(None),
         (true, true) => Following::Interruptible,

@@ -1,9 +1,9 @@
 //! The message ids of a subscriber's channels.
 //!
-//! The id of a message says how far all channels were served when it was sent. Followers get messages in the order of
-//! publication, so that this is a matter of the channels alone, and followers of the same channels share their frames. Only
-//! one that comes with an id that no stream gave (interval-polls walk through a second in another order) has to remember
-//! what it had.
+//! The id of a message says how far all channels were served when it was sent. Followers get
+//! messages in the order of publication, so that this is a matter of the channels alone, and
+//! followers of the same channels share their frames. Only one that comes with an id that no stream
+//! gave (interval-polls walk through a second in another order) has to remember what it had.
 
 use bytes::Bytes;
 
@@ -35,7 +35,11 @@ impl Ids {
             return Ids::Single;
         }
         let had = id.filter(|id| !is_of_a_stream(broker, keys, id)).cloned();
-        Ids::Several { broker: broker.clone(), keys: keys.to_vec(), had }
+        Ids::Several {
+            broker: broker.clone(),
+            keys: keys.to_vec(),
+            had,
+        }
     }
 
     /// What makes ids of the same channels differ.
@@ -58,29 +62,50 @@ impl Ids {
     pub(super) fn own_bytes(&self) -> usize {
         match self {
             Ids::Single => 0,
-            Ids::Several { keys, .. } => keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum(),
+            Ids::Several { keys, .. } => {
+                keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum()
+            }
         }
     }
 
     /// Goes through messages in their order.
     pub(super) fn walk(&self) -> Walk<'_> {
-        Walk { ids: self, last: None }
+        Walk {
+            ids: self,
+            last: None,
+        }
     }
 
     fn of(&self, delivery: &Delivery<'_>, last: Option<&MessageId>) -> MessageId {
-        let Message { position, channel_tag, .. } = *delivery.message;
-        let Ids::Several { broker, keys, had } = self else { return MessageId::single(position.time, channel_tag) };
-        let current = keys.iter().position(|key| key == delivery.channel).unwrap_or(0);
-        // Within a second only the messages on the way change it: to ask every channel for each of them would take long.
+        let Message {
+            position,
+            channel_tag,
+            ..
+        } = *delivery.message;
+        let Ids::Several { broker, keys, had } = self else {
+            return MessageId::single(position.time, channel_tag);
+        };
+        let current = keys
+            .iter()
+            .position(|key| key == delivery.channel)
+            .unwrap_or(0);
+        // Within a second only the messages on the way change it: to ask every channel for each of
+        // them would take long.
         let mut tags = match last.filter(|last| last.time == position.time) {
             Some(last) => last.tags.clone(),
             None => served(broker, keys, position),
         };
         tags[current] = Some(channel_tag);
         if let Some(had) = had.as_ref().filter(|had| had.time == position.time) {
-            tags.iter_mut().zip(&had.tags).for_each(|(tag, had)| *tag = (*tag).max(*had));
+            tags.iter_mut()
+                .zip(&had.tags)
+                .for_each(|(tag, had)| *tag = (*tag).max(*had));
         }
-        MessageId { time: position.time, tags, current }
+        MessageId {
+            time: position.time,
+            tags,
+            current,
+        }
     }
 }
 
@@ -103,24 +128,36 @@ impl Walk<'_> {
 
 /// The tag of each channel's newest message of that second up to that position.
 fn served(broker: &Broker, keys: &[Bytes], position: Position) -> Tags {
-    keys.iter().map(|key| broker.find(key)?.tag_at(position.time, position.tag)).collect()
+    keys.iter()
+        .map(|key| broker.find(key)?.tag_at(position.time, position.tag))
+        .collect()
 }
 
 /// Whether it is what a follower of these channels would be told.
 fn is_of_a_stream(broker: &Broker, keys: &[Bytes], id: &MessageId) -> bool {
-    let Some(Some(tag)) = id.tags.get(id.current) else { return false };
+    let Some(Some(tag)) = id.tags.get(id.current) else {
+        return false;
+    };
     let channel = keys.get(id.current).and_then(|key| broker.find(key));
     let position = channel.and_then(|channel| channel.position_of(id.time, *tag));
     position.is_some_and(|position| served(broker, keys, position) == id.tags)
 }
 
 /// The id of a message that an answer to a poll holds, after `before`.
-pub(super) fn after(before: Option<&MessageId>, channels: usize, (number, message): (usize, &Message)) -> MessageId {
+pub(super) fn after(
+    before: Option<&MessageId>,
+    channels: usize,
+    (number, message): (usize, &Message),
+) -> MessageId {
     let time = message.position.time;
     let mut tags = match before.filter(|id| id.time == time) {
         Some(id) => id.tags.clone(),
         None => Tags::from_elem(None, channels),
     };
     tags[number] = Some(message.channel_tag);
-    MessageId { time, tags, current: number }
+    MessageId {
+        time,
+        tags,
+        current: number,
+    }
 }

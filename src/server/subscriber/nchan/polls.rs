@@ -11,7 +11,9 @@ use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, MultipartResponse};
 use crate::server::dialect::nchan::message_id::MessageId;
 use crate::server::dialect::nchan::{self, VARY};
-use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription};
+use crate::server::fanout::{
+    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+};
 use crate::server::response::{Body, Connection, Response, Status, push_line};
 use crate::server::subscriber::{Answer, Kind};
 
@@ -54,28 +56,47 @@ pub(super) fn interval_poll(subscribing: &Subscribing<'_, '_>, channels: &Channe
         None if settings.compound_etag => look.push_etag(&MessageId::single(0, 0), &mut lines),
         None => {}
     }
-    response.with_headers(&lines).with_headers(VARY).with_headers(&look.cors)
+    response
+        .with_headers(&lines)
+        .with_headers(VARY)
+        .with_headers(&look.cors)
 }
 
 pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -> Answer {
     let look = Look::new(subscribing);
-    let waits = subscribing.id.is_none() && subscribing.settings.first_message == FirstMessage::Newest;
+    let waits =
+        subscribing.id.is_none() && subscribing.settings.first_message == FirstMessage::Newest;
     if !waits && let Some(response) = immediate(subscribing, &look, &channels) {
         return Answer::Respond(response);
     }
     let call = subscribing.call;
-    let ids = Ids::new(call.broker, &subscribing.named.keys, subscribing.id.as_ref());
-    let has_messages = || channels.iter().any(|wanted| wanted.channel.has_stored_messages());
+    let ids = Ids::new(
+        call.broker,
+        &subscribing.named.keys,
+        subscribing.id.as_ref(),
+    );
+    let has_messages = || {
+        channels
+            .iter()
+            .any(|wanted| wanted.channel.has_stored_messages())
+    };
     let mut position = Vec::new();
     if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages()) {
         look.push_etag(id, &mut position);
     }
-    let key = subscribing.key(Kind::NchanLongPoll, [&position[..], b"\n", &ids.detail()].concat());
+    let key = subscribing.key(
+        Kind::NchanLongPoll,
+        [&position[..], b"\n", &ids.detail()].concat(),
+    );
     let format = call.formats.shared(key, call.settings, || WaitingFormat {
         look,
         ids,
         position,
-        connection: Connection { minor_version: call.request.minor_version, keep_alive: call.request.keep_alive, is_head: false },
+        connection: Connection {
+            minor_version: call.request.minor_version,
+            keep_alive: call.request.keep_alive,
+            is_head: false,
+        },
         added: call.added.to_vec(),
         slow: call.slow_consumers(),
     });
@@ -91,21 +112,37 @@ pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -
         concurrency: Concurrency::Broadcast,
     };
     let companion = subscribing.companion();
-    Answer::follow_with(subscription, Companion { info: companion.info, ..companion })
+    Answer::follow_with(
+        subscription,
+        Companion {
+            info: companion.info,
+            ..companion
+        },
+    )
 }
 
 /// The answer with what is there.
-fn immediate(subscribing: &Subscribing<'_, '_>, look: &Look, channels: &Channels) -> Option<Response> {
+fn immediate(
+    subscribing: &Subscribing<'_, '_>,
+    look: &Look,
+    channels: &Channels,
+) -> Option<Response> {
     let keys = &subscribing.named.keys;
     if let [wanted] = channels.as_slice() {
         Broker::note_request(&wanted.channel);
     }
-    let start = |wanted: &crate::server::fanout::Wanted| wanted.start.unwrap_or(crate::server::broker::Start::Oldest);
-    let readers: Vec<Reader> = channels.iter().map(|wanted| Broker::reader_from(&wanted.channel, start(wanted))).collect();
+    let start = |wanted: &crate::server::fanout::Wanted| {
+        wanted.start.unwrap_or(crate::server::broker::Start::Oldest)
+    };
+    let readers: Vec<Reader> = channels
+        .iter()
+        .map(|wanted| Broker::reader_from(&wanted.channel, start(wanted)))
+        .collect();
     if readers.iter().all(|reader| !reader.place.is_in_backlog()) {
         return None;
     }
-    let is_multipart = subscribing.mode == crate::server::dialect::nchan::negotiation::Mode::LongPoll
+    let is_multipart = subscribing.mode
+        == crate::server::dialect::nchan::negotiation::Mode::LongPoll
         && subscribing.settings.longpoll_multipart != MultipartResponse::Off;
     let most = match readers.len() {
         _ if is_multipart => MOST_MULTIPART_BYTES,
@@ -114,10 +151,20 @@ fn immediate(subscribing: &Subscribing<'_, '_>, look: &Look, channels: &Channels
     };
     let snapshot = read_together(&readers, most);
     // Where a channel stands in the request.
-    let number = |reader: &Reader| keys.iter().position(|key| *key == reader.channel.id).unwrap_or(0);
+    let number = |reader: &Reader| {
+        keys.iter()
+            .position(|key| *key == reader.channel.id)
+            .unwrap_or(0)
+    };
     let slices = readers.iter().zip(&snapshot.slices);
-    let mut found: Vec<(usize, &Arc<Message>)> =
-        slices.flat_map(|(reader, slice)| slice.messages.iter().map(move |message| (number(reader), message))).collect();
+    let mut found: Vec<(usize, &Arc<Message>)> = slices
+        .flat_map(|(reader, slice)| {
+            slice
+                .messages
+                .iter()
+                .map(move |message| (number(reader), message))
+        })
+        .collect();
     // Inside a second by tag, then by channel.
     found.sort_by_key(|(number, message)| (message.position.time, message.channel_tag, *number));
     if !is_multipart {
@@ -128,13 +175,18 @@ fn immediate(subscribing: &Subscribing<'_, '_>, look: &Look, channels: &Channels
         id = Some(ids::after(id.as_ref(), keys.len(), (*number, message)));
     }
     let messages: Vec<&Message> = found.iter().map(|(_, message)| &***message).collect();
-    (!messages.is_empty()).then(|| look.messages(&messages, &id.unwrap_or_else(|| MessageId::single(0, 0))))
+    (!messages.is_empty())
+        .then(|| look.messages(&messages, &id.unwrap_or_else(|| MessageId::single(0, 0))))
 }
 
 impl Look {
     fn new(subscribing: &Subscribing<'_, '_>) -> Self {
         let settings = Arc::clone(subscribing.settings);
-        Self { expose: subscribing.cors.expose(&settings), cors: subscribing.cors.lines.clone(), settings }
+        Self {
+            expose: subscribing.cors.expose(&settings),
+            cors: subscribing.cors.lines.clone(),
+            settings,
+        }
     }
 
     fn last_modified(&self, id: &MessageId) -> Option<String> {
@@ -142,8 +194,16 @@ impl Look {
     }
 
     fn push_etag(&self, id: &MessageId, out: &mut Vec<u8>) {
-        let value = if self.settings.compound_etag { id.to_string() } else { id.tags().to_string() };
-        push_line(&[&self.settings.etag_header[..], b": "].concat(), value.as_bytes(), out);
+        let value = if self.settings.compound_etag {
+            id.to_string()
+        } else {
+            id.tags().to_string()
+        };
+        push_line(
+            &[&self.settings.etag_header[..], b": "].concat(),
+            value.as_bytes(),
+            out,
+        );
     }
 
     /// An answer with messages; `id` is that of the last one.
@@ -167,7 +227,12 @@ impl Look {
 
     /// Several messages as one body.
     fn together(&self, messages: &[&Message]) -> (Option<Bytes>, Bytes) {
-        let mut body = Vec::with_capacity(messages.iter().map(|message| message.text.len() + 128).sum());
+        let mut body = Vec::with_capacity(
+            messages
+                .iter()
+                .map(|message| message.text.len() + 128)
+                .sum(),
+        );
         if self.settings.longpoll_multipart == MultipartResponse::Raw {
             for message in messages {
                 body.extend_from_slice(&message.text);
@@ -186,7 +251,10 @@ impl Look {
             body.extend_from_slice(b"\r\n");
         }
         body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-        (Some(format!("multipart/mixed; boundary={boundary}").into()), body.into())
+        (
+            Some(format!("multipart/mixed; boundary={boundary}").into()),
+            body.into(),
+        )
     }
 
     /// An answer without messages.
@@ -198,16 +266,25 @@ impl Look {
 impl WaitingFormat {
     fn write(&self, response: Response, out: &mut Vec<u8>) {
         let is_good = response.status == Status::OK;
-        let response = if is_good && !self.added.is_empty() { response.with_headers(&self.added) } else { response };
+        let response = if is_good && !self.added.is_empty() {
+            response.with_headers(&self.added)
+        } else {
+            response
+        };
         response.write(self.connection, out);
     }
 }
 
 impl Format for WaitingFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let [first, ..] = batch.deliveries else { return };
-        let deliveries =
-            if self.look.settings.longpoll_multipart == MultipartResponse::Off { std::slice::from_ref(first) } else { batch.deliveries };
+        let [first, ..] = batch.deliveries else {
+            return;
+        };
+        let deliveries = if self.look.settings.longpoll_multipart == MultipartResponse::Off {
+            std::slice::from_ref(first)
+        } else {
+            batch.deliveries
+        };
         let messages: Vec<&Message> = deliveries.iter().map(|delivery| delivery.message).collect();
         let (mut ids, mut id) = (self.ids.walk(), None);
         for delivery in deliveries {
@@ -234,8 +311,13 @@ impl Format for WaitingFormat {
                 out.extend_from_slice(&answer[line..]);
             }
             Ending::Interrupted => self.write(self.look.nothing(Status::BAD_REQUEST, b""), out),
-            Ending::Shutdown => self.write(self.look.nothing(Status(410), &self.position).closing(), out),
-            Ending::Deleted | Ending::Conflict | Ending::Silence => self.write(self.look.nothing(Status(410), &self.position), out),
+            Ending::Shutdown => self.write(
+                self.look.nothing(Status(410), &self.position).closing(),
+                out,
+            ),
+            Ending::Deleted | Ending::Conflict | Ending::Silence => {
+                self.write(self.look.nothing(Status(410), &self.position), out)
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! What clients send over the websockets of nchan (NHPM and nchan reference, section 2.8): frames become messages, answers
-//! and ends.
+//! What clients send over the websockets of nchan (NHPM and nchan reference, section 2.8): frames
+//! become messages, answers and ends.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -76,10 +76,16 @@ impl Socket {
         extension: Option<Negotiated>,
     ) -> Self {
         Self {
-            heartbeat: settings.websocket_heartbeat.clone().filter(|_| publication.is_some()),
+            heartbeat: settings
+                .websocket_heartbeat
+                .clone()
+                .filter(|_| publication.is_some()),
             publication,
             notation,
-            content_type: call.request.header("content-type").map(Bytes::copy_from_slice),
+            content_type: call
+                .request
+                .header("content-type")
+                .map(Bytes::copy_from_slice),
             deflate: extension.map(|extension| extension.client_has_no_context),
             inflater: None,
             fragments: None,
@@ -97,7 +103,10 @@ impl Socket {
     pub fn pending_bytes(&self) -> usize {
         // A window of 32 KiB and its tables.
         const INFLATER_BYTES: usize = 44 * 1024;
-        let fragments = self.fragments.as_ref().map_or(0, |fragments| fragments.bytes.capacity());
+        let fragments = self
+            .fragments
+            .as_ref()
+            .map_or(0, |fragments| fragments.bytes.capacity());
         fragments + self.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
     }
 
@@ -131,10 +140,16 @@ impl Socket {
 
     fn judge(&mut self, frame: Frame, is_compressed: bool, max_message: usize) -> Option<Received> {
         let broken = || Some(Received::Close(empty_close()));
-        let Frame { fin, opcode, payload } = frame;
-        // A control frame is whole, and only the first frame of a message tells that it is compressed (RFC 6455, section 5.5;
-        // RFC 7692, section 6.1).
-        if (opcode.is_control() && !fin) || (is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary)) {
+        let Frame {
+            fin,
+            opcode,
+            payload,
+        } = frame;
+        // A control frame is whole, and only the first frame of a message tells that it is
+        // compressed (RFC 6455, section 5.5; RFC 7692, section 6.1).
+        if (opcode.is_control() && !fin)
+            || (is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary))
+        {
             return Some(Received::Close(frame::close(PROTOCOL_ERROR, "")));
         }
         if opcode.is_control() && payload.len() > MOST_CONTROL_BYTES {
@@ -153,7 +168,11 @@ impl Socket {
             Opcode::Text | Opcode::Binary if self.fragments.is_some() => broken(),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                 let is_binary = opcode == Opcode::Binary;
-                let mut fragments = self.fragments.take().unwrap_or(Fragments { is_binary, is_compressed, bytes: Vec::new() });
+                let mut fragments = self.fragments.take().unwrap_or(Fragments {
+                    is_binary,
+                    is_compressed,
+                    bytes: Vec::new(),
+                });
                 if fragments.bytes.len() + payload.len() > max_message {
                     return Some(too_large());
                 }
@@ -167,10 +186,22 @@ impl Socket {
         }
     }
 
-    fn message(&mut self, Fragments { is_binary, is_compressed, mut bytes }: Fragments, max_message: usize) -> Received {
+    fn message(
+        &mut self,
+        Fragments {
+            is_binary,
+            is_compressed,
+            mut bytes,
+        }: Fragments,
+        max_message: usize,
+    ) -> Received {
         if is_compressed {
-            let Some(has_no_context) = self.deflate else { return Received::Close(empty_close()) };
-            let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(has_no_context)));
+            let Some(has_no_context) = self.deflate else {
+                return Received::Close(empty_close());
+            };
+            let inflater = self
+                .inflater
+                .get_or_insert_with(|| Box::new(Inflater::new(has_no_context)));
             match inflater.inflate(&bytes, max_message) {
                 Ok(inflated) => bytes = inflated,
                 Err(NotInflated::Broken) => return Received::Close(empty_close()),
@@ -186,13 +217,24 @@ impl Socket {
         if !is_binary && std::str::from_utf8(&bytes).is_err() {
             return Received::Close(frame::close(NOT_UTF8, "Invalid text frame (not UTF8)."));
         }
-        if let Some((_, reply)) = self.heartbeat.as_ref().filter(|(text, _)| !is_binary && *text == bytes) {
+        if let Some((_, reply)) = self
+            .heartbeat
+            .as_ref()
+            .filter(|(text, _)| !is_binary && *text == bytes)
+        {
             let mut out = Vec::new();
             frame::push(Opcode::Text, reply, &mut out);
             return Received::Reply(out);
         }
-        let content_type = if is_binary { Some(Bytes::from_static(b"application/octet-stream")) } else { self.content_type.clone() };
-        Received::Message(Incoming { text: bytes.into_boxed_slice().into(), content_type })
+        let content_type = if is_binary {
+            Some(Bytes::from_static(b"application/octet-stream"))
+        } else {
+            self.content_type.clone()
+        };
+        Received::Message(Incoming {
+            text: bytes.into_boxed_slice().into(),
+            content_type,
+        })
     }
 
     /// Publishes a message; what is to be sent then, if there is anything.
@@ -207,7 +249,10 @@ impl Socket {
             }),
             // Silent, as in nchan.
             Err(Unpublished::Group(_)) => None,
-            Err(Unpublished::NoRoom) => Some(Received::Close(frame::close(INTERNAL, "500 Internal Server Error"))),
+            Err(Unpublished::NoRoom) => Some(Received::Close(frame::close(
+                INTERNAL,
+                "500 Internal Server Error",
+            ))),
         }
     }
 }
@@ -216,8 +261,12 @@ impl Socket {
 fn closing(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
-        [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => return frame::close(NOT_UTF8, ""),
-        [high, low, ..] if is_echoed(u16::from_be_bytes([*high, *low])) => frame::push(Opcode::Close, payload, &mut out),
+        [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => {
+            return frame::close(NOT_UTF8, "");
+        }
+        [high, low, ..] if is_echoed(u16::from_be_bytes([*high, *low])) => {
+            frame::push(Opcode::Close, payload, &mut out)
+        }
         [_, _, ..] => return frame::close(NORMAL, ""),
         _ => return empty_close(),
     }

@@ -9,7 +9,9 @@ use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::dialect::nchan::message_id::MessageId;
 use crate::server::dialect::nchan::negotiation::Mode;
-use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription};
+use crate::server::fanout::{
+    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+};
 use crate::server::response::{Framing, Head, Status, push_line};
 use crate::server::subscriber::{Answer, Kind};
 
@@ -29,14 +31,27 @@ pub(super) fn boundary() -> String {
     const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     // The standard library's keys of hash maps are random.
     let random = [(); 4].map(|()| RandomState::new().hash_one(0_u8));
-    random.iter().flat_map(|number| (0..8).map(move |place| char::from(LETTERS[(number >> (place * 8)) as usize % 64]))).collect()
+    random
+        .iter()
+        .flat_map(|number| {
+            (0..8).map(move |place| char::from(LETTERS[(number >> (place * 8)) as usize % 64]))
+        })
+        .collect()
 }
 
 pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> Answer {
     let (call, settings, mode) = (subscribing.call, subscribing.settings, subscribing.mode);
-    let ids = Ids::new(call.broker, &subscribing.named.keys, subscribing.id.as_ref());
+    let ids = Ids::new(
+        call.broker,
+        &subscribing.named.keys,
+        subscribing.id.as_ref(),
+    );
     // The boundary stands in the head, so that it is the format's.
-    let boundary = if mode == Mode::Multipart { call.formats.boundary(boundary) } else { String::new() };
+    let boundary = if mode == Mode::Multipart {
+        call.formats.boundary(boundary)
+    } else {
+        String::new()
+    };
     let key = subscribing.key(Kind::NchanStream(mode), ids.detail());
     let head = head(subscribing, &boundary);
     let format = call.formats.shared(key, call.settings, || StreamFormat {
@@ -53,7 +68,9 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> A
         format,
         head,
         time_to_live: settings.subscriber_timeout,
-        ping_interval: settings.eventsource_ping_interval.filter(|_| mode == Mode::EventSource),
+        ping_interval: settings
+            .eventsource_ping_interval
+            .filter(|_| mode == Mode::EventSource),
         merges_backlog: true,
         rearms: true,
         concurrency: Concurrency::Broadcast,
@@ -102,7 +119,12 @@ impl StreamFormat {
     }
 
     fn event(&self, message: &Message, id: &MessageId, out: &mut Vec<u8>) {
-        if let Some(event) = self.settings.eventsource_event.as_ref().or(message.event_type.as_ref()) {
+        if let Some(event) = self
+            .settings
+            .eventsource_event
+            .as_ref()
+            .or(message.event_type.as_ref())
+        {
             push_field(b"event: ", event, out);
         }
         out.extend_from_slice(format!("id: {id}\n").as_bytes());
@@ -120,7 +142,11 @@ impl StreamFormat {
         if self.settings.compound_etag {
             push_line(&etag, id.to_string().as_bytes(), out);
         } else {
-            push_line(b"Last-Modified: ", crate::message::http_date(id.time).as_bytes(), out);
+            push_line(
+                b"Last-Modified: ",
+                crate::message::http_date(id.time).as_bytes(),
+                out,
+            );
             push_line(&etag, id.tags().to_string().as_bytes(), out);
         }
         if let Some(content_type) = message.content_type() {
@@ -132,14 +158,16 @@ impl StreamFormat {
     }
 }
 
-/// The lines of a message, which end in LF. A CR on its own ends one, too, where browsers, to which it is always an end, would
-/// take what follows for a field or the end of the event: else a publisher could write an `id:` of its choice. Elsewhere it
-/// stays, as nchan sends it; browsers ignore what follows.
+/// The lines of a message, which end in LF. A CR on its own ends one, too, where browsers, to which
+/// it is always an end, would take what follows for a field or the end of the event: else a
+/// publisher could write an `id:` of its choice. Elsewhere it stays, as nchan sends it; browsers
+/// ignore what follows.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let end = memchr::memchr2_iter(b'\n', b'\r', text).find(|at| text[*at] == b'\n' || means_something(&text[at + 1..]));
+        let end = memchr::memchr2_iter(b'\n', b'\r', text)
+            .find(|at| text[*at] == b'\n' || means_something(&text[at + 1..]));
         rest = end.map(|end| &text[end + 1..]);
         Some(&text[..end.unwrap_or(text.len())])
     })
@@ -147,7 +175,9 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a browser heeds a line that begins so.
 fn means_something(text: &[u8]) -> bool {
-    [&b"\r"[..], b"data", b"event", b"id", b"retry"].iter().any(|field| text.starts_with(field))
+    [&b"\r"[..], b"data", b"event", b"id", b"retry"]
+        .iter()
+        .any(|field| text.starts_with(field))
 }
 
 /// A field of one line: what would end it is left out.
@@ -226,12 +256,18 @@ mod tests {
             ("a", &["a"]),
             ("a\nb\n", &["a", "b", ""]),
             ("a\rid: 1\rb", &["a", "id: 1\rb"]),
-            ("a\rdata\revent:x\rretry: 1\r", &["a", "data", "event:x", "retry: 1\r"]),
+            (
+                "a\rdata\revent:x\rretry: 1\r",
+                &["a", "data", "event:x", "retry: 1\r"],
+            ),
             ("a\r\nb\r", &["a\r", "b\r"]),
             ("\r\r\nb", &["", "\r", "b"]),
             ("a\r\rb", &["a", "\rb"]),
         ] {
-            assert!(lines(text.as_bytes()).eq(expected.iter().map(|line| line.as_bytes())), "{text:?}");
+            assert!(
+                lines(text.as_bytes()).eq(expected.iter().map(|line| line.as_bytes())),
+                "{text:?}"
+            );
         }
     }
 }

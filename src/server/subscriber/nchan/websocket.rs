@@ -12,7 +12,9 @@ use crate::server::dialect::nchan::deflate::{self, Negotiated};
 use crate::server::dialect::nchan::info::Notation;
 use crate::server::dialect::nchan::publication::Publication;
 use crate::server::dialect::nchan::{self, cors};
-use crate::server::fanout::{Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription};
+use crate::server::fanout::{
+    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+};
 use crate::server::response::{Response, Status, push_line};
 use crate::server::subscriber::websocket::accept;
 use crate::server::subscriber::websocket::frame::{self, Opcode};
@@ -45,15 +47,36 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Re
     let (call, settings) = (subscribing.call, subscribing.settings);
     let handshake = handshake(call, settings, &subscribing.cors)?;
     let channels = subscribing.channels()?;
-    let ids = Ids::new(call.broker, &subscribing.named.keys, subscribing.id.as_ref());
+    let ids = Ids::new(
+        call.broker,
+        &subscribing.named.keys,
+        subscribing.id.as_ref(),
+    );
     let takes_deflated = handshake.extension.is_some();
-    let kind = Kind::NchanWebSocket { has_meta: handshake.has_meta, takes_deflated };
-    let key = super::super::Key { cors: Vec::new(), added: Vec::new(), ..subscribing.key(kind, ids.detail()) };
+    let kind = Kind::NchanWebSocket {
+        has_meta: handshake.has_meta,
+        takes_deflated,
+    };
+    let key = super::super::Key {
+        cors: Vec::new(),
+        added: Vec::new(),
+        ..subscribing.key(kind, ids.detail())
+    };
     let has_meta = handshake.has_meta;
-    let make = || WebSocketFormat { settings: Arc::clone(settings), ids, has_meta, takes_deflated, slow: call.slow_consumers() };
+    let make = || WebSocketFormat {
+        settings: Arc::clone(settings),
+        ids,
+        has_meta,
+        takes_deflated,
+        slow: call.slow_consumers(),
+    };
     let format = call.formats.shared(key, call.settings, make);
     let roles = roles(call);
-    let publication = if roles.has(Roles::PUBLISH_WEBSOCKET) { Some(publication(call, settings, &subscribing.cors)?) } else { None };
+    let publication = if roles.has(Roles::PUBLISH_WEBSOCKET) {
+        Some(publication(call, settings, &subscribing.cors)?)
+    } else {
+        None
+    };
     let subscription = Subscription {
         channels,
         cursor: Cursor::default(),
@@ -66,11 +89,18 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Re
         concurrency: Concurrency::Broadcast,
     };
     let socket = Socket::new(call, settings, publication, None, handshake.extension);
-    Ok(Answer::FollowSocket(Box::new(subscription), Box::new(socket), Box::new(subscribing.companion())))
+    Ok(Answer::FollowSocket(
+        Box::new(subscription),
+        Box::new(socket),
+        Box::new(subscribing.companion()),
+    ))
 }
 
 /// The answer on a location where messages can be published, and not followed.
-pub(super) fn answer_publisher(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<Answer, Box<Response>> {
+pub(super) fn answer_publisher(
+    call: &Call<'_>,
+    settings: &Arc<NchanSettings>,
+) -> Result<Answer, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
     let refused = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
     if cors.is_refused {
@@ -100,8 +130,18 @@ pub(super) fn answer_publisher(call: &Call<'_>, settings: &Arc<NchanSettings>) -
         concurrency: Concurrency::Broadcast,
     };
     let notation = Notation::accepted(call.request.header("accept"));
-    let socket = Socket::new(call, settings, Some(publication), Some(notation), handshake.extension);
-    Ok(Answer::FollowSocket(Box::new(subscription), Box::new(socket), Box::default()))
+    let socket = Socket::new(
+        call,
+        settings,
+        Some(publication),
+        Some(notation),
+        handshake.extension,
+    );
+    Ok(Answer::FollowSocket(
+        Box::new(subscription),
+        Box::new(socket),
+        Box::default(),
+    ))
 }
 
 fn roles(call: &Call<'_>) -> Roles {
@@ -111,31 +151,65 @@ fn roles(call: &Call<'_>) -> Roles {
     }
 }
 
-fn publication(call: &Call<'_>, settings: &Arc<NchanSettings>, cors: &cors::Cors) -> Result<Publication, Box<Response>> {
+fn publication(
+    call: &Call<'_>,
+    settings: &Arc<NchanSettings>,
+    cors: &cors::Cors,
+) -> Result<Publication, Box<Response>> {
     let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
-    let named = nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
-    if nchan::is_intrusive(settings, &named.group) || named.keys.iter().any(|key| call.broker.is_events_channel(key)) {
+    let named =
+        nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
+    if nchan::is_intrusive(settings, &named.group)
+        || named
+            .keys
+            .iter()
+            .any(|key| call.broker.is_events_channel(key))
+    {
         return Err(with_cors(Box::new(nchan::empty(Status::FORBIDDEN))));
     }
-    Publication::new(settings, &named, call.broker, (call.variables, "websocket"), None).map_err(with_cors)
+    Publication::new(
+        settings,
+        &named,
+        call.broker,
+        (call.variables, "websocket"),
+        None,
+    )
+    .map_err(with_cors)
 }
 
 /// Checks the handshake and writes the head of its answer.
-fn handshake(call: &Call<'_>, settings: &NchanSettings, cors: &cors::Cors) -> Result<Handshake, Box<Response>> {
-    let refused = |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.lines));
+fn handshake(
+    call: &Call<'_>,
+    settings: &NchanSettings,
+    cors: &cors::Cors,
+) -> Result<Handshake, Box<Response>> {
+    let refused =
+        |text: &str| Box::new(nchan::text(Status::BAD_REQUEST, text).with_headers(&cors.lines));
     let header = |name| call.request.header(name);
-    let version = header("sec-websocket-version").ok_or_else(|| refused("No Sec-Websocket-Version header present"))?;
+    let version = header("sec-websocket-version")
+        .ok_or_else(|| refused("No Sec-Websocket-Version header present"))?;
     if version.trim_ascii() != b"13" {
-        return Err(refused("Unsupported websocket protocol version (only version 13 is supported)"));
+        return Err(refused(
+            "Unsupported websocket protocol version (only version 13 is supported)",
+        ));
     }
-    let key = header("sec-websocket-key").ok_or_else(|| refused("No Sec-Websocket-Key header present"))?;
+    let key = header("sec-websocket-key")
+        .ok_or_else(|| refused("No Sec-Websocket-Key header present"))?;
     // Of several lines all belong to one list (RFC 6455, section 11.3.2).
-    let lines = call.request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("sec-websocket-extensions"));
+    let lines = call
+        .request
+        .headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("sec-websocket-extensions"));
     let offers: Vec<&[u8]> = lines.map(|header| header.value).collect();
-    let extension = deflate::negotiate(Some(&offers.join(&b", "[..])), settings.deflate).map_err(refused)?;
-    let has_meta = header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
+    let extension =
+        deflate::negotiate(Some(&offers.join(&b", "[..])), settings.deflate).map_err(refused)?;
+    let has_meta =
+        header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
     let mut head = Vec::with_capacity(320);
-    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n");
+    head.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n",
+    );
     // A subprotocol that is not accepted is not answered (RFC 6455, section 4.2.2).
     if has_meta {
         push_line(b"Sec-WebSocket-Protocol: ", META, &mut head);
@@ -147,15 +221,27 @@ fn handshake(call: &Call<'_>, settings: &NchanSettings, cors: &cors::Cors) -> Re
     head.extend_from_slice(b"Upgrade: websocket\r\n");
     head.extend_from_slice(&cors.lines);
     head.extend_from_slice(b"\r\n");
-    Ok(Handshake { head, has_meta, extension })
+    Ok(Handshake {
+        head,
+        has_meta,
+        extension,
+    })
 }
 
 impl WebSocketFormat {
     fn message(&self, message: &Message, meta: Option<String>, out: &mut Vec<u8>) {
-        let is_binary = message.content_type().is_some_and(|content_type| content_type == "application/octet-stream");
-        let opcode = if is_binary { Opcode::Binary } else { Opcode::Text };
+        let is_binary = message
+            .content_type()
+            .is_some_and(|content_type| content_type == "application/octet-stream");
+        let opcode = if is_binary {
+            Opcode::Binary
+        } else {
+            Opcode::Text
+        };
         match (meta, message.deflated().filter(|_| self.takes_deflated)) {
-            (Some(meta), None) => frame::push(opcode, &[meta.as_bytes(), &message.text].concat(), out),
+            (Some(meta), None) => {
+                frame::push(opcode, &[meta.as_bytes(), &message.text].concat(), out)
+            }
             (Some(meta), Some(deflated)) => {
                 let mut payload = Vec::with_capacity(meta.len() + deflated.len() + 8);
                 deflate::push_with_head(meta.as_bytes(), deflated, &mut payload);
@@ -179,9 +265,15 @@ impl Format for WebSocketFormat {
         let mut ids = self.ids.walk();
         for delivery in batch.deliveries {
             let meta = self.has_meta.then(|| {
-                let content_type =
-                    delivery.message.content_type().map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
-                format!("id: {}\n{}\n", ids.next(delivery), content_type.unwrap_or_default())
+                let content_type = delivery
+                    .message
+                    .content_type()
+                    .map(|value| format!("content-type: {}\n", String::from_utf8_lossy(value)));
+                format!(
+                    "id: {}\n{}\n",
+                    ids.next(delivery),
+                    content_type.unwrap_or_default()
+                )
             });
             self.message(delivery.message, meta, out);
         }
@@ -197,7 +289,9 @@ impl Format for WebSocketFormat {
         out.extend_from_slice(&match ending {
             Ending::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
             Ending::Silence => frame::close(NORMAL, "410 Gone"),
-            Ending::Deleted | Ending::Shutdown | Ending::Conflict | Ending::Interrupted => frame::close(GOING_AWAY, "410 Gone"),
+            Ending::Deleted | Ending::Shutdown | Ending::Conflict | Ending::Interrupted => {
+                frame::close(GOING_AWAY, "410 Gone")
+            }
         });
     }
 

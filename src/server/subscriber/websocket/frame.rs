@@ -79,10 +79,14 @@ pub enum Parsed {
 /// Takes the first frame from `buffer`; its payload may have `max_payload` bytes.
 #[must_use]
 pub fn parse(buffer: &[u8], max_payload: usize) -> Parsed {
-    let [first, second, rest @ ..] = buffer else { return Parsed::Incomplete };
+    let [first, second, rest @ ..] = buffer else {
+        return Parsed::Incomplete;
+    };
     let (length, rest) = match (second & 0x7f, rest) {
         (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
-        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest),
+        (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
+        }
         (126 | 127, _) => return Parsed::Incomplete,
         (length, rest) => (u64::from(length), rest),
     };
@@ -95,17 +99,33 @@ pub fn parse(buffer: &[u8], max_payload: usize) -> Parsed {
         (true, [a, b, c, d, rest @ ..]) => ([*a, *b, *c, *d], rest),
         (true, _) => return Parsed::Incomplete,
     };
-    let Some(payload) = rest.get(..length) else { return Parsed::Incomplete };
-    let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    let Some(payload) = rest.get(..length) else {
+        return Parsed::Incomplete;
+    };
+    let payload = payload
+        .iter()
+        .zip(mask.iter().cycle())
+        .map(|(byte, mask)| byte ^ mask)
+        .collect();
     let taken = buffer.len() - rest.len() + length;
-    Parsed::Complete(Frame { fin: first & 0x80 != 0, opcode: Opcode::of(first & 0x0f), payload }, taken)
+    Parsed::Complete(
+        Frame {
+            fin: first & 0x80 != 0,
+            opcode: Opcode::of(first & 0x0f),
+            payload,
+        },
+        taken,
+    )
 }
 
-/// How the header at the front of `buffer` breaks the rules for frames of clients without extensions (RFC 6455, sections 5.1, 5.2
-/// and 5.5); `None` as long as what has come of it is correct.
+/// How the header at the front of `buffer` breaks the rules for frames of clients without
+/// extensions (RFC 6455, sections 5.1, 5.2 and 5.5); `None` as long as what has come of it is
+/// correct.
 #[must_use]
 pub fn violation(buffer: &[u8]) -> Option<&'static str> {
-    let [first, second, rest @ ..] = buffer else { return None };
+    let [first, second, rest @ ..] = buffer else {
+        return None;
+    };
     let opcode = Opcode::of(first & 0x0f);
     if first & 0x70 != 0 {
         return Some("reserved bit set");
@@ -123,7 +143,9 @@ pub fn violation(buffer: &[u8]) -> Option<&'static str> {
         return Some("control frame too long");
     }
     match (second & 0x7f, rest) {
-        (126, [a, b, ..]) if u16::from_be_bytes([*a, *b]) < 126 => Some("length not in its shortest form"),
+        (126, [a, b, ..]) if u16::from_be_bytes([*a, *b]) < 126 => {
+            Some("length not in its shortest form")
+        }
         (127, [0, 0, 0, 0, 0, 0, _, _, ..]) => Some("length not in its shortest form"),
         _ => None,
     }
@@ -167,18 +189,38 @@ mod tests {
             let mut bytes = Vec::new();
             push(Opcode::Text, &payload, &mut bytes);
             for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-                assert_eq!(parse(&bytes[..cut], 1 << 20), Parsed::Incomplete, "{length} cut at {cut}");
+                assert_eq!(
+                    parse(&bytes[..cut], 1 << 20),
+                    Parsed::Incomplete,
+                    "{length} cut at {cut}"
+                );
             }
             let taken = bytes.len();
             bytes.push(0x81);
-            assert_eq!(parse(&bytes, 1 << 20), Parsed::Complete(Frame { fin: true, opcode: Opcode::Text, payload }, taken));
+            assert_eq!(
+                parse(&bytes, 1 << 20),
+                Parsed::Complete(
+                    Frame {
+                        fin: true,
+                        opcode: Opcode::Text,
+                        payload
+                    },
+                    taken
+                )
+            );
         }
     }
 
     #[test]
     fn headers_of_clients_are_checked_as_far_as_they_came() {
-        for good in [&[0x81, 0x80][..], &[0x01, 0xff], &[0x80, 0xfe, 0, 126], &[0x89, 0xfd], &[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0], &[0xf1]]
-        {
+        for good in [
+            &[0x81, 0x80][..],
+            &[0x01, 0xff],
+            &[0x80, 0xfe, 0, 126],
+            &[0x89, 0xfd],
+            &[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0],
+            &[0xf1],
+        ] {
             assert_eq!(violation(good), None, "{good:x?}");
         }
         for (bad, expected) in [
@@ -192,7 +234,10 @@ mod tests {
             (&[0x09, 0x80], "control frame in fragments"),
             (&[0x8a, 0xfe], "control frame too long"),
             (&[0x81, 0xfe, 0, 125], "length not in its shortest form"),
-            (&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 255, 255], "length not in its shortest form"),
+            (
+                &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 255, 255],
+                "length not in its shortest form",
+            ),
         ] {
             assert_eq!(violation(bad), Some(expected), "{bad:x?}");
         }
@@ -200,10 +245,24 @@ mod tests {
 
     #[test]
     fn payloads_are_unmasked_and_bounded() {
-        let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]; // RFC 6455, section 5.7
-        let Parsed::Complete(frame, 11) = parse(&hello, 5) else { panic!("the frame is complete") };
+        let hello = [
+            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+        ]; // RFC 6455, section 5.7
+        let Parsed::Complete(frame, 11) = parse(&hello, 5) else {
+            panic!("the frame is complete")
+        };
         assert_eq!(frame.payload, b"Hello");
-        assert_eq!(parse(&hello[..2], 4), Parsed::TooLarge, "known from the first bytes");
-        assert_eq!(parse(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], usize::MAX - 1), Parsed::TooLarge);
+        assert_eq!(
+            parse(&hello[..2], 4),
+            Parsed::TooLarge,
+            "known from the first bytes"
+        );
+        assert_eq!(
+            parse(
+                &[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                usize::MAX - 1
+            ),
+            Parsed::TooLarge
+        );
     }
 }

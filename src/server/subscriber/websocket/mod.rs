@@ -18,7 +18,9 @@ use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
-use crate::server::fanout::{Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
+use crate::server::fanout::{
+    Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted,
+};
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use crate::server::spare;
 use frame::Opcode;
@@ -43,7 +45,10 @@ impl Publishing {
     /// Publishes to these channels, if publishing is allowed; never to the events channel.
     #[must_use]
     pub fn to(mut self, channels: &[Wanted]) -> Self {
-        let own = channels.iter().map(|wanted| &wanted.channel).filter(|channel| self.is_allowed && !channel.events);
+        let own = channels
+            .iter()
+            .map(|wanted| &wanted.channel)
+            .filter(|channel| self.is_allowed && !channel.events);
         self.channels = own.cloned().collect();
         self
     }
@@ -62,10 +67,17 @@ impl Publishing {
         if text.is_empty() {
             return Ok(());
         }
-        // Without the room that a text of many fragments has at its end, of which the memory bound would not know.
-        let message = NewMessage { text: text.into_boxed_slice().into(), ..NewMessage::default() };
+        // Without the room that a text of many fragments has at its end, of which the memory bound
+        // would not know.
+        let message = NewMessage {
+            text: text.into_boxed_slice().into(),
+            ..NewMessage::default()
+        };
         // A channel that was deleted is no longer one of the connection's.
-        for (channel, message) in message.for_each(&self.channels).filter(|(channel, _)| channel.deleted().is_none()) {
+        for (channel, message) in message
+            .for_each(&self.channels)
+            .filter(|(channel, _)| channel.deleted().is_none())
+        {
             broker.publish(channel, message, self.store)?;
         }
         Ok(())
@@ -115,7 +127,10 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
     let subscription = Subscription {
         channels,
         cursor,
-        format: call.formats.shared(key, call.settings, || WebSocketFormat { renderer, slow: call.slow_consumers() }),
+        format: call.formats.shared(key, call.settings, || WebSocketFormat {
+            renderer,
+            slow: call.slow_consumers(),
+        }),
         head,
         time_to_live: call.settings.subscriber_connection_ttl,
         ping_interval: call.settings.ping_message_interval,
@@ -129,7 +144,9 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
 /// The answer to a follower that could not be attached after the handshake was accepted.
 pub(super) fn refused(call: &Call<'_>, error: &AttachError) -> Vec<u8> {
     // The handshake was checked before; the head is the one that the follower would have got.
-    let Answer::FollowWebSocket(subscription, _) = answer(call) else { return Vec::new() };
+    let Answer::FollowWebSocket(subscription, _) = answer(call) else {
+        return Vec::new();
+    };
     let mut head = subscription.head;
     let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
     head.truncate(end);
@@ -140,35 +157,61 @@ pub(super) fn refused(call: &Call<'_>, error: &AttachError) -> Vec<u8> {
 fn push_refusal(refusal: Refusal, out: &mut Vec<u8>) {
     refusal.log();
     let status = refusal.status().0;
-    let reason = format!("{{\"http_status\": {status}, \"explain\":\"{}\"}}", refusal.text().unwrap_or_default());
+    let reason = format!(
+        "{{\"http_status\": {status}, \"explain\":\"{}\"}}",
+        refusal.text().unwrap_or_default()
+    );
     out.extend_from_slice(&frame::close(REFUSED, &reason));
 }
 
 /// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
 fn handshake(call: &Call<'_>) -> Result<String, Response> {
     let explained = |headers: &str, text: &str| {
-        Response::header_only(Status::BAD_REQUEST, [NO_CACHE, headers.as_bytes(), format!("{EXPLAIN}: {text}\r\n").as_bytes()].concat())
+        Response::header_only(
+            Status::BAD_REQUEST,
+            [
+                NO_CACHE,
+                headers.as_bytes(),
+                format!("{EXPLAIN}: {text}\r\n").as_bytes(),
+            ]
+            .concat(),
+        )
     };
     if call.request.method != "GET" {
-        return Err(Response::header_only(Status::NOT_ALLOWED, &b"Allow: GET\r\n"[..]));
+        return Err(Response::header_only(
+            Status::NOT_ALLOWED,
+            &b"Allow: GET\r\n"[..],
+        ));
     }
     let header = |name| call.request.header(name);
-    let (Some(key), Some(version), true) =
-        (header("sec-websocket-key"), header("sec-websocket-version"), header("upgrade").is_some() && header("connection").is_some())
-    else {
+    let (Some(key), Some(version), true) = (
+        header("sec-websocket-key"),
+        header("sec-websocket-version"),
+        header("upgrade").is_some() && header("connection").is_some(),
+    ) else {
         let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, Sec-WebSocket-Key and Sec-WebSocket-Version";
         return Err(explained("", text));
     };
-    let version = std::str::from_utf8(version).ok().and_then(|version| version.parse::<u64>().ok());
+    let version = std::str::from_utf8(version)
+        .ok()
+        .and_then(|version| version.parse::<u64>().ok());
     if !matches!(version, Some(8 | 13)) {
-        return Err(explained("Sec-WebSocket-Version: 8, 13\r\n", "Version not supported. Supported versions: 8, 13"));
+        return Err(explained(
+            "Sec-WebSocket-Version: 8, 13\r\n",
+            "Version not supported. Supported versions: 8, 13",
+        ));
     }
     Ok(accept(key))
 }
 
 /// The value of `Sec-WebSocket-Accept`.
 pub(super) fn accept(key: &[u8]) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize())
+    STANDARD.encode(
+        Sha1::new()
+            .chain_update(key)
+            .chain_update(ACCEPT_SUFFIX)
+            .finalize(),
+    )
 }
 
 impl WebSocketFormat {
@@ -184,11 +227,16 @@ impl Format for WebSocketFormat {
         let mut scratch = spare::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
-            self.renderer.gap(&gap.channel, gap.missed, gap.position, &mut scratch);
+            self.renderer
+                .gap(&gap.channel, gap.missed, gap.position, &mut scratch);
             frame::push(Opcode::Text, &scratch, out);
         }
         for delivery in batch.deliveries {
-            self.text(&Shown::published(delivery.channel, delivery.message), &mut scratch, out);
+            self.text(
+                &Shown::published(delivery.channel, delivery.message),
+                &mut scratch,
+                out,
+            );
         }
         spare::give(scratch);
     }
@@ -198,7 +246,11 @@ impl Format for WebSocketFormat {
     }
 
     fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
-        self.text(&Shown::special(DELETED_ID, channel, text), &mut Vec::new(), out);
+        self.text(
+            &Shown::special(DELETED_ID, channel, text),
+            &mut Vec::new(),
+            out,
+        );
     }
 
     fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {

@@ -1,4 +1,5 @@
-//! What a client asks for: everything, the newest few, what is published from now on, or what comes after its cursor.
+//! What a client asks for: everything, the newest few, what is published from now on, or what comes
+//! after its cursor.
 
 use super::{Client, Mode, Place};
 use crate::soak::ledger::Ledger;
@@ -22,7 +23,8 @@ impl Client {
             }
         } else {
             match self.random.u8(0..4) {
-                // Whatever is published from now on, or the newest few: any message may be the first.
+                // Whatever is published from now on, or the newest few: any message may be the
+                // first.
                 0 if !self.finishing => self.last.fill(None),
                 1 if !self.finishing => {
                     self.last.fill(None);

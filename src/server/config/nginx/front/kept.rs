@@ -7,7 +7,8 @@ use super::super::directives;
 use super::super::names;
 use super::super::parser::{Block, Directive};
 
-/// Rules that pushctl enforces and that decide in front, too: what is rejected there costs pushctl nothing.
+/// Rules that pushctl enforces and that decide in front, too: what is rejected there costs pushctl
+/// nothing.
 const RULES: [&str; 13] = [
     "allow",
     "auth_basic",
@@ -25,8 +26,16 @@ const RULES: [&str; 13] = [
 ];
 /// The rewrite phase.
 const STEPS: [&str; 5] = ["break", "if", "return", "rewrite", "set"];
-/// Settings of back-ends: of a location that is forwarded to pushctl they would change what pushctl gets.
-const BACKENDS: [&str; 6] = ["proxy_", "fastcgi_", "uwsgi_", "scgi_", "grpc_", "memcached_"];
+/// Settings of back-ends: of a location that is forwarded to pushctl they would change what pushctl
+/// gets.
+const BACKENDS: [&str; 6] = [
+    "proxy_",
+    "fastcgi_",
+    "uwsgi_",
+    "scgi_",
+    "grpc_",
+    "memcached_",
+];
 
 /// The kind of the block whose directives are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +59,11 @@ pub(super) struct Chooser<'a> {
 impl Chooser<'_> {
     /// The directives of a block that stay in front, without locations.
     pub(super) fn kept(&self, block: &Block, level: Level) -> Vec<Directive> {
-        let mut kept: Vec<Directive> = block.directives.iter().filter_map(|directive| self.keep(directive, level)).collect();
+        let mut kept: Vec<Directive> = block
+            .directives
+            .iter()
+            .filter_map(|directive| self.keep(directive, level))
+            .collect();
         if level == Level::Location {
             add_assignments(block, &mut kept, &[]);
         }
@@ -62,9 +75,17 @@ impl Chooser<'_> {
         match (name, level) {
             ("location" | "server" | "types" | "map", _) => None,
             ("if", Level::Server) => Some(with_inner(directive, is_step_or_unsupported)),
-            ("if", Level::Location) if self.decides_in_front(directive) => Some(with_inner(directive, is_step_or_unsupported)),
-            ("if", _) => Some(with_inner(directive, |inner| self.keep(inner, Level::Inner).is_some())).filter(has_inner),
-            ("limit_except", _) => Some(with_inner(directive, |inner| self.keep(inner, Level::Inner).is_some())).filter(has_inner),
+            ("if", Level::Location) if self.decides_in_front(directive) => {
+                Some(with_inner(directive, is_step_or_unsupported))
+            }
+            ("if", _) => Some(with_inner(directive, |inner| {
+                self.keep(inner, Level::Inner).is_some()
+            }))
+            .filter(has_inner),
+            ("limit_except", _) => Some(with_inner(directive, |inner| {
+                self.keep(inner, Level::Inner).is_some()
+            }))
+            .filter(has_inner),
             ("return" | "break" | "rewrite", Level::Server) => Some(directive.clone()),
             // By reference only, but for those in an `if` that decide in front.
             ("set", Level::Inner) if self.sets_guard(directive) => Some(directive.clone()),
@@ -77,13 +98,21 @@ impl Chooser<'_> {
 
     /// Whether a condition uses a variable without a value in pushctl.
     fn decides_in_front(&self, directive: &Directive) -> bool {
-        let condition = Directive { block: None, ..directive.clone() };
-        self.guards.iter().any(|guard| uses(&condition, guard.as_bytes()))
+        let condition = Directive {
+            block: None,
+            ..directive.clone()
+        };
+        self.guards
+            .iter()
+            .any(|guard| uses(&condition, guard.as_bytes()))
     }
 
     /// Whether a `set` is of a variable whose value only the front knows.
     fn sets_guard(&self, directive: &Directive) -> bool {
-        let name = directive.arguments.first().and_then(|name| names::variable(name));
+        let name = directive
+            .arguments
+            .first()
+            .and_then(|name| names::variable(name));
         name.is_some_and(|name| self.guards.contains(&name))
     }
 
@@ -101,32 +130,46 @@ impl Chooser<'_> {
             // What http says about responses is not about push locations alone.
             Class::Harmless | Class::Files if level == Level::Http => false,
             Class::Harmless | Class::Files => {
-                (name != "error_page" || level == Level::Location) && !BACKENDS.iter().any(|prefix| name.starts_with(prefix))
+                (name != "error_page" || level == Level::Location)
+                    && !BACKENDS.iter().any(|prefix| name.starts_with(prefix))
             }
             // Two handlers cannot answer one location.
             Class::Guard(Guard::Handler) => name == "try_files",
-            Class::Guard(Guard::Unknown) if level == Level::Http => self.guards.iter().any(|guard| guard == name),
+            Class::Guard(Guard::Unknown) if level == Level::Http => {
+                self.guards.iter().any(|guard| guard == name)
+            }
             Class::Off | Class::Guard(_) => true,
         }
     }
 
-    /// Whether it is a setting of one of the guards: `limit_req_status` of `limit_req`, `lua_package_path` of `access_by_lua`.
+    /// Whether it is a setting of one of the guards: `limit_req_status` of `limit_req`,
+    /// `lua_package_path` of `access_by_lua`.
     pub(super) fn is_setting(&self, name: &str) -> bool {
         let is_of = |guard: &String| {
             let family = guard.split('_').next().unwrap_or_default();
-            let is_lua = guard.contains("_by_lua") && (name.starts_with("lua_") || name.starts_with("init_"));
+            let is_lua = guard.contains("_by_lua")
+                && (name.starts_with("lua_") || name.starts_with("init_"));
             let is_js = family == "js" && name.starts_with("js_");
-            let is_naxsi =
-                family.starts_with("SecRules") && (classes::class_of(name) == Class::Harmless) && name.starts_with(char::is_uppercase);
-            let is_session = guard.ends_with("crypt_session") && name.starts_with("encrypted_session_");
-            is_lua || is_js || is_naxsi || is_session || is_longer(name, guard) || (family == "auth" && is_longer(name, &method(guard)))
+            let is_naxsi = family.starts_with("SecRules")
+                && (classes::class_of(name) == Class::Harmless)
+                && name.starts_with(char::is_uppercase);
+            let is_session =
+                guard.ends_with("crypt_session") && name.starts_with("encrypted_session_");
+            is_lua
+                || is_js
+                || is_naxsi
+                || is_session
+                || is_longer(name, guard)
+                || (family == "auth" && is_longer(name, &method(guard)))
         };
         directives_without_rule(name) && self.guards.iter().any(is_of)
     }
 
-    /// Whether another handler of a push location is left out, because two cannot answer one location.
+    /// Whether another handler of a push location is left out, because two cannot answer one
+    /// location.
     pub(super) fn is_left_out(&self, directive: &Directive) -> bool {
-        let is_handler = classes::class(directive) == Class::Guard(Guard::Handler) && directive.name != "try_files";
+        let is_handler = classes::class(directive) == Class::Guard(Guard::Handler)
+            && directive.name != "try_files";
         is_handler && self.guards.contains(&directive.name)
     }
 
@@ -136,7 +179,11 @@ impl Chooser<'_> {
             && let Ok(text) = std::str::from_utf8(path)
         {
             let joined = self.base.join(text);
-            *path = std::path::absolute(&joined).unwrap_or(joined).display().to_string().into_bytes();
+            *path = std::path::absolute(&joined)
+                .unwrap_or(joined)
+                .display()
+                .to_string()
+                .into_bytes();
         }
         directive
     }
@@ -144,37 +191,59 @@ impl Chooser<'_> {
 
 /// Adds each `set` of a variable that the chosen directives or these users need, in front of them.
 pub(super) fn add_assignments(block: &Block, kept: &mut Vec<Directive>, users: &[Directive]) {
-    let sets = || block.directives.iter().filter(|directive| directive.name == "set");
+    let sets = || {
+        block
+            .directives
+            .iter()
+            .filter(|directive| directive.name == "set")
+    };
     let mut added: Vec<&Directive> = Vec::new();
     loop {
         let is_new = |set: &&Directive| !added.iter().any(|known| std::ptr::eq(*known, *set));
         let is_used = |set: &&Directive| {
             let all = kept.iter().chain(users).chain(added.iter().copied());
-            set.arguments.first().is_some_and(|name| all.into_iter().any(|user| uses(user, name)))
+            set.arguments
+                .first()
+                .is_some_and(|name| all.into_iter().any(|user| uses(user, name)))
         };
-        let Some(next) = sets().filter(is_new).find(is_used) else { break };
+        let Some(next) = sets().filter(is_new).find(is_used) else {
+            break;
+        };
         added.push(next);
     }
-    let in_order: Vec<Directive> = sets().filter(|set| added.iter().any(|known| std::ptr::eq(*known, *set))).cloned().collect();
+    let in_order: Vec<Directive> = sets()
+        .filter(|set| added.iter().any(|known| std::ptr::eq(*known, *set)))
+        .cloned()
+        .collect();
     kept.splice(0..0, in_order);
 }
 
-/// The directives of `http` that hold in a server, unless it has its own: rules, guards that blocks inherit, and TLS.
+/// The directives of `http` that hold in a server, unless it has its own: rules, guards that blocks
+/// inherit, and TLS.
 pub(super) fn inherited(http: &[Directive], server: &Block) -> Vec<Directive> {
     let is_given = |directive: &Directive| {
         let is_rule = |name: &str| matches!(name, "allow" | "deny");
-        server.directives.iter().any(|own| own.name == directive.name || (is_rule(&own.name) && is_rule(&directive.name)))
+        server.directives.iter().any(|own| {
+            own.name == directive.name || (is_rule(&own.name) && is_rule(&directive.name))
+        })
     };
-    http.iter().filter(|directive| goes_down(directive) && !is_given(directive)).cloned().collect()
+    http.iter()
+        .filter(|directive| goes_down(directive) && !is_given(directive))
+        .cloned()
+        .collect()
 }
 
-/// Whether a directive of `http` is printed in each server, so that it does not hold for the other servers of the front.
+/// Whether a directive of `http` is printed in each server, so that it does not hold for the other
+/// servers of the front.
 pub(super) fn goes_down(directive: &Directive) -> bool {
     let is_guard = matches!(
         classes::class(directive),
-        Class::Guard(Guard::Access | Guard::Certificate | Guard::Limit | Guard::Rewrite | Guard::Script)
+        Class::Guard(
+            Guard::Access | Guard::Certificate | Guard::Limit | Guard::Rewrite | Guard::Script
+        )
     );
-    RULES.contains(&directive.name.as_str()) || (directives_without_rule(&directive.name) && is_guard)
+    RULES.contains(&directive.name.as_str())
+        || (directives_without_rule(&directive.name) && is_guard)
 }
 
 fn directives_without_rule(name: &str) -> bool {
@@ -187,7 +256,8 @@ fn method(guard: &str) -> String {
 }
 
 fn is_longer(name: &str, guard: &str) -> bool {
-    name.strip_prefix(guard).is_some_and(|rest| rest.starts_with('_'))
+    name.strip_prefix(guard)
+        .is_some_and(|rest| rest.starts_with('_'))
 }
 
 fn is_step_or_unsupported(directive: &Directive) -> bool {
@@ -204,7 +274,10 @@ fn with_inner(directive: &Directive, keeps: impl Fn(&Directive) -> bool) -> Dire
 }
 
 fn has_inner(directive: &Directive) -> bool {
-    directive.block.as_ref().is_some_and(|block| !block.directives.is_empty())
+    directive
+        .block
+        .as_ref()
+        .is_some_and(|block| !block.directives.is_empty())
 }
 
 /// Whether a directive, or one in it, uses a variable, which is written with its `$`.
@@ -221,6 +294,8 @@ pub(super) fn uses(directive: &Directive, variable: &[u8]) -> bool {
     let is_in_lua = |lua: &Vec<u8>| memchr::memmem::find(lua, name).is_some();
     directive.arguments.iter().any(|argument| is_in(argument))
         || is_in(directive.name.as_bytes())
-        || block.and_then(|block| block.lua.as_ref()).is_some_and(is_in_lua)
+        || block
+            .and_then(|block| block.lua.as_ref())
+            .is_some_and(is_in_lua)
         || block.is_some_and(|block| block.directives.iter().any(|inner| uses(inner, variable)))
 }

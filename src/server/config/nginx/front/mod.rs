@@ -1,8 +1,8 @@
-//! The nginx configuration in front of pushctl: push locations are forwarded, and the directives that pushctl does not
-//! enforce stay in force, as they are in the file, with what they refer to.
+//! The nginx configuration in front of pushctl: push locations are forwarded, and the directives
+//! that pushctl does not enforce stay in force, as they are in the file, with what they refer to.
 //!
-//! `kept` chooses directives, `references` finds what they need, `source` writes them, `backends` gives each group of servers
-//! its address. Everything else of the file is left to its reader.
+//! `kept` chooses directives, `references` finds what they need, `source` writes them, `backends`
+//! gives each group of servers its address. Everything else of the file is left to its reader.
 
 mod backends;
 mod kept;
@@ -18,7 +18,8 @@ use backends::{Backend, Group};
 use kept::{Chooser, Level};
 use source::{Text, head};
 
-/// What every forwarded location needs besides its `proxy_pass`: a connection that lives long and is not held back.
+/// What every forwarded location needs besides its `proxy_pass`: a connection that lives long and
+/// is not held back.
 const FORWARD: &[&str] = &[
     "proxy_http_version 1.1;",
     "proxy_set_header Host $http_host;",
@@ -39,23 +40,56 @@ const FORWARD: &[&str] = &[
 /// Writes the configuration of the front.
 pub(super) fn write(tree: &Block, files: &Files, guards: &[String], address: &str) -> Vec<u8> {
     let empty = Block::default();
-    let http = tree.directives.iter().find(|directive| directive.name == "http").and_then(|http| http.block.as_ref()).unwrap_or(&empty);
+    let http = tree
+        .directives
+        .iter()
+        .find(|directive| directive.name == "http")
+        .and_then(|http| http.block.as_ref())
+        .unwrap_or(&empty);
     let variables = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &variables);
-    let chooser = Chooser { guards, base: files.base() };
+    let chooser = Chooser {
+        guards,
+        base: files.base(),
+    };
     let has_endpoint = |block: &Block| endpoint(block, files, &variables, &log_formats);
-    let front = Front { http, kept: chooser.kept(http, Level::Http), chooser, has_endpoint: &has_endpoint };
+    let front = Front {
+        http,
+        kept: chooser.kept(http, Level::Http),
+        chooser,
+        has_endpoint: &has_endpoint,
+    };
     front.write(address)
 }
 
 /// Whether a location has a push endpoint.
-fn endpoint(block: &Block, files: &Files, names: &super::super::Names, log_formats: &names::LogFormats) -> bool {
+fn endpoint(
+    block: &Block,
+    files: &Files,
+    names: &super::super::Names,
+    log_formats: &names::LogFormats,
+) -> bool {
     let mut scope = Scope::default();
-    for directive in block.directives.iter().filter(|directive| directive.name.starts_with("push_") || directive.name.starts_with("nchan_"))
-    {
-        if let Some(Effect::Once(apply) | Effect::Many(apply)) = directives::rule(&directive.name).map(|rule| &rule.effect) {
-            let Directive { name, arguments, place, .. } = directive;
-            let value = Value { name, arguments, names, log_formats, base: files.base(), place: *place };
+    for directive in block.directives.iter().filter(|directive| {
+        directive.name.starts_with("push_") || directive.name.starts_with("nchan_")
+    }) {
+        if let Some(Effect::Once(apply) | Effect::Many(apply)) =
+            directives::rule(&directive.name).map(|rule| &rule.effect)
+        {
+            let Directive {
+                name,
+                arguments,
+                place,
+                ..
+            } = directive;
+            let value = Value {
+                name,
+                arguments,
+                names,
+                log_formats,
+                base: files.base(),
+                place: *place,
+            };
             // Mistakes are reported by `build`.
             drop(apply(&mut scope, &value));
         }
@@ -85,7 +119,12 @@ impl Front<'_> {
         let backends = backends::assign(groups, address, |server| self.has_push(server));
         let mut servers = Text::default();
         let mut users = self.kept.clone();
-        for Backend { group: Group { members, .. }, name, .. } in &backends {
+        for Backend {
+            group: Group { members, .. },
+            name,
+            ..
+        } in &backends
+        {
             for member in members.iter().filter(|member| self.has_push(member.server)) {
                 let server = self.server(member.server, &member.listens, name);
                 servers.bytes.extend(server.text.bytes);
@@ -106,55 +145,95 @@ impl Front<'_> {
             let is_kept = self.kept.contains(directive) && !kept::goes_down(directive);
             is_kept || used.iter().any(|known| std::ptr::eq(*known, directive))
         };
-        let needed: Vec<&Directive> = self.http.directives.iter().filter(|directive| is_needed(directive)).collect();
+        let needed: Vec<&Directive> = self
+            .http
+            .directives
+            .iter()
+            .filter(|directive| is_needed(directive))
+            .collect();
         if !needed.is_empty() {
             text.line(0, "\n# Of the http block of the file.");
         }
-        needed.into_iter().for_each(|directive| text.directive(0, directive));
+        needed
+            .into_iter()
+            .for_each(|directive| text.directive(0, directive));
     }
 
     /// Whether a block has a push location.
     fn has_push(&self, block: &Block) -> bool {
-        let locations = block.directives.iter().filter(|directive| directive.name == "location");
-        locations.filter_map(|location| location.block.as_ref()).any(|inner| (self.has_endpoint)(inner) || self.has_push(inner))
+        let locations = block
+            .directives
+            .iter()
+            .filter(|directive| directive.name == "location");
+        locations
+            .filter_map(|location| location.block.as_ref())
+            .any(|inner| (self.has_endpoint)(inner) || self.has_push(inner))
     }
 
     fn is_forwarded(&self, location: &Directive) -> bool {
-        location.block.as_ref().is_some_and(|block| (self.has_endpoint)(block) || self.has_push(block))
+        location
+            .block
+            .as_ref()
+            .is_some_and(|block| (self.has_endpoint)(block) || self.has_push(block))
     }
 
     fn server(&self, server: &Block, listens: &[Vec<u8>], backend: &str) -> Server {
         let mut text = Text::default();
         text.line(0, "\nserver {");
         listens.iter().for_each(|listen| text.line(1, listen));
-        let names = server.directives.iter().filter(|directive| directive.name == "server_name");
+        let names = server
+            .directives
+            .iter()
+            .filter(|directive| directive.name == "server_name");
         names.for_each(|names| text.directive(1, names));
         let inherited = kept::inherited(&self.kept, server);
-        let tls = self.http.directives.iter().filter(|directive| is_tls_of_http(directive, server, listens));
+        let tls = self
+            .http
+            .directives
+            .iter()
+            .filter(|directive| is_tls_of_http(directive, server, listens));
         let own = self.chooser.kept(server, Level::Server);
         let mut users: Vec<Directive> = tls.cloned().chain(inherited).chain(own).collect();
         let mut locations = Text::default();
         let mut of_locations = Vec::new();
-        for location in server.directives.iter().filter(|directive| directive.name == "location" && self.is_forwarded(directive)) {
+        for location in server
+            .directives
+            .iter()
+            .filter(|directive| directive.name == "location" && self.is_forwarded(directive))
+        {
             self.location(&mut locations, &mut of_locations, location, backend, 1);
         }
         kept::add_assignments(server, &mut users, &of_locations);
-        users.iter().for_each(|directive| text.directive(1, directive));
+        users
+            .iter()
+            .for_each(|directive| text.directive(1, directive));
         text.bytes.extend(locations.bytes);
         users.extend(of_locations);
-        for location in references::locations(server, &users, |location| self.is_forwarded(location)) {
+        for location in
+            references::locations(server, &users, |location| self.is_forwarded(location))
+        {
             let copy = complete(location, [server, self.http]);
             text.line(0, "");
             text.directive(1, &copy);
             users.push(copy);
         }
-        text.line(1, "# Everything else of this server stays as it is: proxying, files, redirects.");
+        text.line(
+            1,
+            "# Everything else of this server stays as it is: proxying, files, redirects.",
+        );
         text.line(0, "}");
         Server { text, users }
     }
 
     /// The block of a location that is an endpoint, or has one in it.
-    fn location(&self, text: &mut Text, users: &mut Vec<Directive>, location: &Directive, backend: &str, depth: usize) {
+    fn location(
+        &self,
+        text: &mut Text,
+        users: &mut Vec<Directive>,
+        location: &Directive,
+        backend: &str,
+        depth: usize,
+    ) {
         let Some(block) = &location.block else { return };
         text.line(0, "");
         text.line(depth, [head(location), b" {".to_vec()].concat());
@@ -163,13 +242,31 @@ impl Front<'_> {
             FORWARD.iter().for_each(|line| text.line(depth + 1, line));
         }
         let kept = self.chooser.kept(block, Level::Location);
-        kept.iter().for_each(|directive| text.directive(depth + 1, directive));
+        kept.iter()
+            .for_each(|directive| text.directive(depth + 1, directive));
         users.extend(kept);
-        for directive in block.directives.iter().filter(|directive| self.chooser.is_left_out(directive)) {
-            let line = [b"# left out, because pushctl answers here: ".to_vec(), head(directive)].concat();
-            text.line(depth + 1, line.into_iter().map(|byte| if byte < b' ' { b' ' } else { byte }).collect::<Vec<u8>>());
+        for directive in block
+            .directives
+            .iter()
+            .filter(|directive| self.chooser.is_left_out(directive))
+        {
+            let line = [
+                b"# left out, because pushctl answers here: ".to_vec(),
+                head(directive),
+            ]
+            .concat();
+            text.line(
+                depth + 1,
+                line.into_iter()
+                    .map(|byte| if byte < b' ' { b' ' } else { byte })
+                    .collect::<Vec<u8>>(),
+            );
         }
-        for nested in block.directives.iter().filter(|directive| directive.name == "location" && self.is_forwarded(directive)) {
+        for nested in block
+            .directives
+            .iter()
+            .filter(|directive| directive.name == "location" && self.is_forwarded(directive))
+        {
             self.location(text, users, nested, backend, depth + 1);
         }
         text.line(depth, "}");
@@ -178,10 +275,19 @@ impl Front<'_> {
 
 /// TLS of `http`, for a server that listens with it and does not set the same itself.
 fn is_tls_of_http(directive: &Directive, server: &Block, listens: &[Vec<u8>]) -> bool {
-    let has_tls =
-        listens.iter().any(|listen| listen.split(|byte| *byte == b' ').any(|word| word.starts_with(b"ssl") || word.starts_with(b"quic")));
+    let has_tls = listens.iter().any(|listen| {
+        listen
+            .split(|byte| *byte == b' ')
+            .any(|word| word.starts_with(b"ssl") || word.starts_with(b"quic"))
+    });
     let is_guard = kept::goes_down(directive);
-    has_tls && !is_guard && directive.name.starts_with("ssl_") && !server.directives.iter().any(|own| own.name == directive.name)
+    has_tls
+        && !is_guard
+        && directive.name.starts_with("ssl_")
+        && !server
+            .directives
+            .iter()
+            .any(|own| own.name == directive.name)
 }
 
 /// A location with the settings of back-ends that it inherits.
@@ -189,8 +295,14 @@ fn complete(location: &Directive, outer: [&Block; 2]) -> Directive {
     let mut copy = location.clone();
     let settings = references::inherited_settings(location, outer);
     if let Some(block) = &mut copy.block {
-        block.directives.retain(|directive| !directive.name.starts_with("pushctl_"));
-        if block.directives.iter().any(|directive| directive.name.ends_with("_pass")) {
+        block
+            .directives
+            .retain(|directive| !directive.name.starts_with("pushctl_"));
+        if block
+            .directives
+            .iter()
+            .any(|directive| directive.name.ends_with("_pass"))
+        {
             block.directives.extend(settings.into_iter().cloned());
         }
     }

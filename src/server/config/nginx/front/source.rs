@@ -33,7 +33,10 @@ impl Text {
             return;
         }
         self.line(depth, line);
-        block.directives.iter().for_each(|inner| self.directive(depth + 1, inner));
+        block
+            .directives
+            .iter()
+            .for_each(|inner| self.directive(depth + 1, inner));
         self.line(depth, "}");
     }
 }
@@ -50,7 +53,8 @@ pub(super) fn head(directive: &Directive) -> Vec<u8> {
 
 /// A word as nginx reads it back.
 pub(super) fn quoted(word: &[u8]) -> Vec<u8> {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-*:^~=$@(),%+!|?".contains(byte);
+    let is_plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-*:^~=$@(),%+!|?".contains(byte);
     if !word.is_empty() && word.iter().all(is_plain) {
         return word.to_vec();
     }
@@ -83,14 +87,35 @@ mod tests {
             "access_by_lua_block { if x then return { \"}\" } end -- }\n }",
             "log_format x '$a \"$b\"' \"\\\"\";",
         ] {
-            let text = if text.ends_with(['}', ';']) { text.to_owned() } else { format!("{text};") };
-            let read = |text: &[u8]| parser::parse(text, 0, &mut Files::new("conf"), &mut SyntaxReport::default());
-            let names = |block: &parser::Block| format!("{:?}", block.directives).replace(char::is_numeric, "");
+            let text = if text.ends_with(['}', ';']) {
+                text.to_owned()
+            } else {
+                format!("{text};")
+            };
+            let read = |text: &[u8]| {
+                parser::parse(
+                    text,
+                    0,
+                    &mut Files::new("conf"),
+                    &mut SyntaxReport::default(),
+                )
+            };
+            let names = |block: &parser::Block| {
+                format!("{:?}", block.directives).replace(char::is_numeric, "")
+            };
             let before = read(text.as_bytes());
             let mut out = Text::default();
-            before.directives.iter().for_each(|directive| out.directive(0, directive));
+            before
+                .directives
+                .iter()
+                .for_each(|directive| out.directive(0, directive));
             let after = read(&out.bytes);
-            assert_eq!(names(&after), names(&before), "{text}\n{}", String::from_utf8_lossy(&out.bytes));
+            assert_eq!(
+                names(&after),
+                names(&before),
+                "{text}\n{}",
+                String::from_utf8_lossy(&out.bytes)
+            );
         }
     }
 }
