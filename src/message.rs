@@ -65,7 +65,9 @@ pub fn parse_http_date(text: &[u8]) -> Option<u64> {
             ' '
         };
         let mut fields = rest.splitn(3, separator);
-        let (day, month, rest) = (fields.next()?, fields.next()?, fields.next()?);
+        let day = fields.next()?;
+        let month = fields.next()?;
+        let rest = fields.next()?;
         let (year, rest) = rest.split_once(' ')?;
         if day.len() != 2 {
             return None;
@@ -79,13 +81,11 @@ pub fn parse_http_date(text: &[u8]) -> Option<u64> {
     }
     // asctime: "Sun Nov  6 08:49:37 1994"
     let mut fields = text.split(' ').filter(|field| !field.is_empty());
-    let (_weekday, month, day, clock, year) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
+    let _weekday = fields.next()?;
+    let month = fields.next()?;
+    let day = fields.next()?;
+    let clock = fields.next()?;
+    let year = fields.next()?;
     if year.len() != 4 || day.len() > 2 {
         return None;
     }
@@ -110,11 +110,9 @@ fn seconds(year: u64, month: &str, day: u64, clock: &str) -> Option<u64> {
     const DAYS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let month = MONTHS.iter().position(|name| *name == month)?;
     let mut fields = clock.split(':');
-    let (hour, minute, second) = (
-        two_digits(fields.next()?)?,
-        two_digits(fields.next()?)?,
-        two_digits(fields.next()?)?,
-    );
+    let hour = two_digits(fields.next()?)?;
+    let minute = two_digits(fields.next()?)?;
+    let second = two_digits(fields.next()?)?;
     let leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let days_in_month = DAYS[month] + u64::from(leap && month == 1);
     if fields.next().is_some()

@@ -107,7 +107,8 @@ fn push_data(seen: &mut Vec<Seen>, data: &[u8]) {
 
 fn bare_frames(data: &[u8]) {
     let read = |seed| {
-        let (mut decoder, mut seen) = (frames::Decoder::default(), Vec::new());
+        let mut decoder = frames::Decoder::default();
+        let mut seen = Vec::new();
         for mut bytes in cut(data, seed) {
             loop {
                 match decoder.next(&mut bytes) {
@@ -130,7 +131,8 @@ fn bare_frames(data: &[u8]) {
 
 fn bare_responses(data: &[u8]) {
     let read = |seed| {
-        let (mut decoder, mut seen) = (response::Decoder::default(), Vec::new());
+        let mut decoder = response::Decoder::default();
+        let mut seen = Vec::new();
         for mut bytes in cut(data, seed) {
             loop {
                 match decoder.next(&mut bytes) {

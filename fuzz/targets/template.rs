@@ -66,7 +66,9 @@ fn rendered(format: MessageFormat, style: Style, shown: &Shown<'_>) -> (Vec<u8>,
 
 fuzz_target!(|data: &[u8]| {
     let mut parts = data.splitn(3, |byte| *byte == 0);
-    let (source, text, channel) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let source = parts.next().unwrap_or_default();
+    let text = parts.next().unwrap_or_default();
+    let channel = parts.next().unwrap_or_default();
 
     let template = Template::parse(source);
     let again: Vec<u8> = template.parts().iter().flat_map(written).collect();

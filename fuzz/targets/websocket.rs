@@ -11,7 +11,9 @@ const MAX_MESSAGE: usize = 300;
 
 /// The events up to the first close, and the bytes that wait for more.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<Event>, usize, usize) {
-    let (mut inbound, mut buffer, mut events) = (Inbound::new(as_module), BytesMut::new(), Vec::new());
+    let mut inbound = Inbound::new(as_module);
+    let mut buffer = BytesMut::new();
+    let mut events = Vec::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);
         while let Some(event) = inbound.next(&mut buffer, MAX_MESSAGE) {

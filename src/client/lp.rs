@@ -39,7 +39,8 @@ impl Answer {
         limit: usize,
     ) -> Result<Self, Error> {
         let own = |name| http::header(&response, name).map(str::to_owned);
-        let (last_modified, etag) = (own("Last-Modified"), own("Etag"));
+        let last_modified = own("Last-Modified");
+        let etag = own("Etag");
         let gap = http::header(&response, MISSED).and_then(Gap::from_header);
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(Self {

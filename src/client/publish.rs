@@ -278,7 +278,8 @@ impl Sequence {
             else {
                 return std::future::pending().await;
             };
-            let (client, timeout) = (self.client.clone(), self.timeout);
+            let client = self.client.clone();
+            let timeout = self.timeout;
             let answer = Box::pin(async move {
                 let (is_html, body) = post(&client, &url, publication, timeout).await?;
                 // An answer, though not that of a push server: it is refused and not unanswered.
@@ -287,7 +288,8 @@ impl Sequence {
             self.current = Some(Current { number, answer });
         }
         let current = self.current.as_mut().expect("it was put there");
-        let (number, result) = (current.number, (&mut current.answer).await);
+        let number = current.number;
+        let result = (&mut current.answer).await;
         match result {
             // The message may have been taken: it stays among the unanswered, with a future that is
             // not asked again.

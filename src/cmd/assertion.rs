@@ -66,7 +66,8 @@ fn parse_one(text: &str) -> Result<Condition, String> {
         )
     };
     let at = text.find(['<', '>', '=', '!']).ok_or_else(wrong)?;
-    let (field, rest) = (text[..at].trim(), &text[at..]);
+    let field = text[..at].trim();
+    let rest = &text[at..];
     let (sign, comparison) = COMPARISONS
         .iter()
         .find(|(sign, _)| rest.starts_with(sign))

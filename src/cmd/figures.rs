@@ -18,14 +18,12 @@ pub fn grouped(number: u64) -> String {
 pub fn grouped_f64(number: f64) -> String {
     let text = format!("{:.2}", number.abs());
     let (whole, places) = text.split_once('.').unwrap_or((&text, ""));
-    let (sign, places) = (
-        if number < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
-            "-"
-        } else {
-            ""
-        },
-        places.trim_end_matches('0'),
-    );
+    let sign = if number < 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
+        "-"
+    } else {
+        ""
+    };
+    let places = places.trim_end_matches('0');
     let point = if places.is_empty() { "" } else { "." };
     format!("{sign}{}{point}{places}", group(whole))
 }
@@ -74,7 +72,8 @@ pub fn bytes(number: f64) -> String {
     if number < 1024.0 {
         return format!("{number:.0} B");
     }
-    let (mut scaled, mut unit) = (number / 1024.0, 0);
+    let mut scaled = number / 1024.0;
+    let mut unit = 0;
     while scaled >= 999.5 && unit + 1 < units.len() {
         scaled /= 1024.0;
         unit += 1;

@@ -209,10 +209,8 @@ async fn interruptible(
 /// When the system does not let us wait for them.
 async fn interrupted() -> anyhow::Result<()> {
     let listen = |kind| signal(kind).context("cannot wait for signals");
-    let (mut interrupt, mut terminate) = (
-        listen(SignalKind::interrupt())?,
-        listen(SignalKind::terminate())?,
-    );
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -57,7 +57,8 @@ pub fn adopt(logs: &[ErrorLog]) {
     let Some((handle, forced)) = LEVEL.get() else {
         return;
     };
-    let (mut outputs, mut failures) = (Vec::new(), Vec::new());
+    let mut outputs = Vec::new();
+    let mut failures = Vec::new();
     for log in logs {
         let level = forced.unwrap_or(log.level);
         let output = match &log.target {

@@ -244,7 +244,8 @@ mod tests {
             let next = generation(servers, all.last());
             all.push(next);
         }
-        let (first, last) = (&all[0], all.last().expect("some"));
+        let first = &all[0];
+        let last = all.last().expect("some");
         let (found, _) = first.config.listeners[0].servers[0]
             .locate(path.as_bytes())
             .expect("a location");
@@ -255,8 +256,10 @@ mod tests {
 
     #[test]
     fn a_location_goes_on_where_pattern_and_mode_are_the_same() {
-        let (a, b) = (location("/a", "streaming"), location("/b", "streaming"));
-        let (both, turned) = (format!("{a} {b}"), format!("{b} {a}"));
+        let a = location("/a", "streaming");
+        let b = location("/b", "streaming");
+        let both = format!("{a} {b}");
+        let turned = format!("{b} {a}");
         for (next, expected) in [
             (&both[..], true),
             (&turned, true),

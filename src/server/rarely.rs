@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn a_second_has_one_line() {
-        let (rarely, mut lines) = (Rarely::new(), Vec::new());
+        let rarely = Rarely::new();
+        let mut lines = Vec::new();
         for now in [7, 7, 7, 8, 9] {
             rarely.warn_at(now, |left_out| lines.push((now, left_out)));
         }

@@ -262,7 +262,8 @@ impl Running {
 
     /// Puts into `config` what cannot change while the server runs.
     fn keep(&self, config: &mut Config, numbers: &[ListenerNumber]) -> Vec<Kept> {
-        let (before, mut kept) = (&self.generation.config, Vec::new());
+        let before = &self.generation.config;
+        let mut kept = Vec::new();
         let wanted = shards_of(config);
         if wanted != before.shards {
             kept.push(Kept::Shards {

@@ -168,7 +168,8 @@ impl Thread {
             self.notices.drained().await;
         };
         if time_limit::within(grace, drained).await.is_none() {
-            let (connections, notices) = (self.shard.connections(), self.notices.count());
+            let connections = self.shard.connections();
+            let notices = self.notices.count();
             if connections > 0 {
                 tracing::warn!(
                     connections,
@@ -244,7 +245,8 @@ fn sites(
     generation: &Generation,
     notices: &PendingNotices,
 ) -> impl Iterator<Item = (ListenerNumber, Site)> {
-    let (formats, config) = (Rc::new(Formats::default()), &generation.config);
+    let formats = Rc::new(Formats::default());
+    let config = &generation.config;
     let backend = Arc::new(Backend::new(&config.limits, notices.clone()));
     generation
         .listeners
@@ -290,7 +292,8 @@ fn keep_running(
     let task = Rc::new(task);
     tokio::task::spawn_local(async move {
         loop {
-            let (task, worker) = (Rc::clone(&task), shard.clone());
+            let task = Rc::clone(&task);
+            let worker = shard.clone();
             let ended = tokio::task::spawn_local(async move { task(worker).await }).await;
             if !ended.is_err_and(|error| error.is_panic()) {
                 break;

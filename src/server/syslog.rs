@@ -98,12 +98,10 @@ fn datagram(syslog: &Syslog, severity: u8, line: &[u8], unix_seconds: u64) -> Ve
     let date = http_date(unix_seconds);
     // `Sun, 01 Nov 2026 08:00:00 GMT`
     let mut parts = date.split(' ').skip(1);
-    let (day, month, _, time) = (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-        parts.next(),
-        parts.next().unwrap_or_default(),
-    );
+    let day = parts.next().unwrap_or_default();
+    let month = parts.next().unwrap_or_default();
+    let _ = parts.next();
+    let time = parts.next().unwrap_or_default();
     let priority = u16::from(syslog.facility) * 8 + u16::from(severity);
     let host = if syslog.has_hostname {
         format!("{} ", super::hostname())

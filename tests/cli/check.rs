@@ -228,7 +228,8 @@ fn toml_means_the_same_as_the_file_it_was_made_of() {
             .map(str::to_owned)
             .collect()
     };
-    let (ours, theirs) = (locations(&file), locations(&real_life()));
+    let ours = locations(&file);
+    let theirs = locations(&real_life());
     assert!(theirs.len() > 15, "{theirs:?}");
     assert_eq!(ours, theirs, "{}", stdout(&toml));
     assert_eq!(

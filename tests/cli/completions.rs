@@ -311,7 +311,8 @@ fn a_token_command_of_a_typed_file_is_not_run_for_a_completion() {
 fn names_are_offered_wherever_the_line_wants_one() {
     let home = Home::new();
     for shell in SHELLS {
-        let (plain, quoted) = (["new york", "news"], ["new\\ york", "news"]);
+        let plain = ["new york", "news"];
+        let quoted = ["new\\ york", "news"];
         let names: &[&str] = if shell == Shell::Fish {
             &plain
         } else {

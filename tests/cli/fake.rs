@@ -73,7 +73,8 @@ impl Fake {
         let script = Arc::new(script);
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
-                let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
+                let script = Arc::clone(&script);
+                let seen = Arc::clone(&seen);
                 std::thread::spawn(move || serve(socket, &*script, &seen));
             }
         });

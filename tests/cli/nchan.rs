@@ -323,7 +323,8 @@ fn messages_have_the_same_keys_as_those_of_other_servers() {
         );
         let message: Value = serde_json::from_str(&outcome.stdout)
             .unwrap_or_else(|_| panic!("{mode} {path}: {outcome:?}"));
-        let (time, tag) = (message["time"].clone(), message["tag"].clone());
+        let time = message["time"].clone();
+        let tag = message["tag"].clone();
         let id = message["eventid"].as_str().expect("an id").to_owned();
         let mut expected =
             json!({"channel": "ch1", "text": hostile, "tag": tag, "time": time, "eventid": id});

@@ -120,16 +120,15 @@ impl Drop for Server {
 fn cutting_proxy(upstream: &str, fewest: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-    let (upstream, cuts) = (upstream.to_owned(), Arc::new(AtomicUsize::new(0)));
+    let upstream = upstream.to_owned();
+    let cuts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&cuts);
     std::thread::spawn(move || {
         for (number, client) in listener.incoming().map_while(Result::ok).enumerate() {
             let server = TcpStream::connect(&upstream).expect("the server listens");
             let budget = fewest << (number % 6);
-            let (from_client, to_server) = (
-                client.try_clone().expect("a clone"),
-                server.try_clone().expect("a clone"),
-            );
+            let from_client = client.try_clone().expect("a clone");
+            let to_server = server.try_clone().expect("a clone");
             std::thread::spawn(move || forward(from_client, to_server, usize::MAX));
             let cuts = Arc::clone(&counted);
             std::thread::spawn(move || {
@@ -177,7 +176,8 @@ fn follow_through_cuts(server: &Server, mode: &str) {
         777
     };
     let (url, cuts) = cutting_proxy(&server.address, fewest);
-    let (first, second) = (format!("{mode}-first"), format!("{mode}-second"));
+    let first = format!("{mode}-first");
+    let second = format!("{mode}-second");
     let count = (2 * PER_CHANNEL).to_string();
     let mut args = vec![
         "sub",

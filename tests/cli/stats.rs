@@ -316,7 +316,8 @@ fn two_saved_answers_are_compared() {
             "\"subscribers\": 1, \"uptime\": 3661",
             "\"subscribers\": 0, \"uptime\": 3671",
         );
-    let (old, new) = (path("old.json", SUMMARY), path("new.json", &newer));
+    let old = path("old.json", SUMMARY);
+    let new = path("new.json", &newer);
     let outcome = super::fake::run(&["stats", "--diff", &old, &new], b"");
     let expected = "                         old        new  change  per second
 uptime              1h 1m 1s  1h 1m 11s    +10s
@@ -340,7 +341,8 @@ channels in trash          0          0       0
     let channels = FIVE
         .replace("\"news/1\"", "\"news/3\"")
         .replace("12345", "12300");
-    let (five, other) = (path("five.json", FIVE), path("other.json", &channels));
+    let five = path("five.json", FIVE);
+    let other = path("other.json", &channels);
     let outcome = super::fake::run(&["stats", "--diff", &five, &other], b"");
     let expected = "\
 channel           subscribers  published  stored

@@ -642,13 +642,15 @@ fn quick_empty_answers_of_long_polling_are_not_asked_for_in_a_circle() {
 
 #[test]
 fn a_message_cut_off_by_an_end_without_framing_is_not_printed() {
-    let (first, second) = (object(1, "a", "m1", 26, 1), object(2, "a", "m2", 26, 2));
+    let first = object(1, "a", "m1", 26, 1);
+    let second = object(2, "a", "m2", 26, 2);
     let cut = format!(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nLast-Modified: Sat, 21 Nov 2026 00:19:26 GMT\r\nEtag: W/2\r\n\r\n{first}{}",
         &second[..30]
     );
     for mode in ["stream", "lp", "poll"] {
-        let (cut, second) = (cut.clone(), second.clone());
+        let cut = cut.clone();
+        let second = second.clone();
         let fake = Fake::start(move |_, number| match number {
             0 => Reply::Close(cut.clone()),
             _ => Reply::Send(ok(

@@ -308,7 +308,8 @@ fn an_interrupted_run_of_commands_names_the_oldest_that_is_not_done() {
             .expect("UTF-8")
             .to_owned()
     };
-    let (file, marks) = (path("c"), path("mark"));
+    let file = path("c");
+    let marks = path("mark");
     let command = format!(
         "if [ $PUSHCTL_ID = 2 ]; then while ! [ -e {marks}.go ]; do sleep 0.02; done; fi; : > {marks}$PUSHCTL_ID"
     );

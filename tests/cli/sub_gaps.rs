@@ -21,7 +21,8 @@ fn events(objects: &[String]) -> String {
 /// A server that gives these messages in the first connection and those in all others, in every
 /// mode.
 fn restarted(before: &[String], after: &[String]) -> Fake {
-    let (before, after) = (before.to_vec(), after.to_vec());
+    let before = before.to_vec();
+    let after = after.to_vec();
     Fake::start(move |request, number| {
         let objects = if number == 0 { &before } else { &after };
         match request.line.split(['/', '?']).nth(1) {
@@ -440,8 +441,10 @@ fn lost_messages_of_a_server_that_says_nothing_are_reported() {
 #[test]
 fn a_gap_is_reported_once_by_every_mode_of_our_own_server() {
     let server = Server::start(&["--max-stored-messages", "2"]);
-    let (directory, url) = (Directory::new("gap-own"), server.url());
-    let (file, kept) = (directory.path().join("c"), directory.path().join("kept"));
+    let directory = Directory::new("gap-own");
+    let url = server.url();
+    let file = directory.path().join("c");
+    let kept = directory.path().join("kept");
     let args = [
         "sub",
         "ch",
@@ -511,7 +514,8 @@ fn an_event_id_that_no_message_has_is_reported_in_every_mode() {
 #[test]
 fn a_restart_of_our_own_server_is_reported_once_by_every_mode_and_by_one_run() {
     let directory = Directory::new("gap-restart");
-    let (file, kept) = (directory.path().join("c"), directory.path().join("kept"));
+    let file = directory.path().join("c");
+    let kept = directory.path().join("kept");
     let port = crate::support::free_port();
     let address = format!("127.0.0.1:{port}");
     let url = format!("http://{address}");

@@ -89,10 +89,8 @@ impl Drop for Over<'_> {
 
 fn kill_again_and_again(server: &Server, mode: &str, kills: u64) {
     let directory = Directory::new(&format!("kill-{mode}"));
-    let (cursor, output) = (
-        directory.path().join("cursor"),
-        directory.path().join("output"),
-    );
+    let cursor = directory.path().join("cursor");
+    let output = directory.path().join("output");
     let channels = [format!("{mode}-a"), format!("{mode}-b")];
     let flow = Flow::default();
     std::thread::scope(|scope| {

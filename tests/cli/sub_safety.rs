@@ -330,7 +330,8 @@ fn a_fifo_in_the_place_of_the_cursor_is_rejected_at_once() {
 fn a_linked_cursor_is_replaced_where_it_is_and_anything_else_is_left_alone() {
     let directory = Directory::new("safe-linked");
     std::fs::create_dir(directory.path().join("real")).expect("it is new");
-    let (link, real) = (directory.path().join("c"), directory.path().join("real/c"));
+    let link = directory.path().join("c");
+    let real = directory.path().join("real/c");
     directory.write("real/c", "precious");
     symlink(&real, &link).expect("a directory of ours");
     let outcome = with_cursor(&directory);
@@ -361,10 +362,8 @@ fn the_temporary_name_of_a_ready_file_is_not_followed() {
     let mut child = command.spawn().expect("sh is there");
     let ready = directory.path().join("ready");
     wait_until("the server is ready", || ready.exists());
-    let (text, kept) = (
-        std::fs::read_to_string(&ready),
-        std::fs::read_to_string(&victim),
-    );
+    let text = std::fs::read_to_string(&ready);
+    let kept = std::fs::read_to_string(&victim);
     child.kill().expect("it is ours");
     child.wait().expect("it ends");
     assert!(text.expect("it is there").contains("127.0.0.1:"));

@@ -198,10 +198,8 @@ fn slow_relay(server: &str) -> String {
     std::thread::spawn(move || {
         for mut client in listener.incoming().map_while(Result::ok) {
             let mut upstream = std::net::TcpStream::connect(&server).expect("the server listens");
-            let (mut from, mut to) = (
-                client.try_clone().expect("a socket"),
-                upstream.try_clone().expect("a socket"),
-            );
+            let mut from = client.try_clone().expect("a socket");
+            let mut to = upstream.try_clone().expect("a socket");
             std::thread::spawn(move || std::io::copy(&mut from, &mut to));
             std::thread::spawn(move || {
                 let mut piece = [0; 10_000];

@@ -54,7 +54,8 @@ fn the_start_is_written_before_the_server_answers() {
             (&["a", "--backlog", "5"], "\"a\"", "1795220360:0"),
             (&["a", "--exec", "cat"], "\"a\"", "1795220360:0"),
         ] {
-            let (fake, directory) = (mute(), Directory::new("start"));
+            let fake = mute();
+            let directory = Directory::new("start");
             let file = directory.path().join("c");
             kill_when_written(&fake.url, &[&["sub", "--mode", mode], args].concat(), &file);
             assert_eq!(
@@ -68,7 +69,8 @@ fn the_start_is_written_before_the_server_answers() {
 
 #[test]
 fn the_start_after_an_event_id_is_written_too() {
-    let (fake, directory) = (mute(), Directory::new("start-event"));
+    let fake = mute();
+    let directory = Directory::new("start-event");
     let file = directory.path().join("c");
     kill_when_written(
         &fake.url,

@@ -52,11 +52,10 @@ impl Terminal {
             .env("TERM", "xterm-256color")
             .envs(variables.iter().copied());
         let child = command.spawn_borrowed(&pts).expect("the program starts");
-        let (pty, screen) = (
-            Arc::new(pty),
-            Arc::new((Mutex::new(parser(rows, columns)), Condvar::new())),
-        );
-        let (output, shown) = (Arc::clone(&pty), Arc::clone(&screen));
+        let pty = Arc::new(pty);
+        let screen = Arc::new((Mutex::new(parser(rows, columns)), Condvar::new()));
+        let output = Arc::clone(&pty);
+        let shown = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(length @ 1..) = (&*output).read(&mut bytes) {

@@ -142,7 +142,8 @@ fn the_next_server_is_tried_when_one_fails() {
 
 #[test]
 fn a_server_that_does_not_listen_is_left_out_for_every_method() {
-    let (dead, good) = (free_port(), ScriptedBackend::start(|_| Reply::ok("good")));
+    let dead = free_port();
+    let good = ScriptedBackend::start(|_| Reply::ok("good"));
     let http = format!(
         "upstream app {{ server 127.0.0.1:{dead}; server {}; }}",
         good.address
@@ -209,7 +210,8 @@ fn answers_that_are_named_lead_to_the_next_server() {
 
 #[test]
 fn a_failed_server_is_tried_again_only_after_its_time_unless_it_is_alone() {
-    let (one, other) = (free_port(), free_port());
+    let one = free_port();
+    let other = free_port();
     let http = format!(
         "upstream two {{ server 127.0.0.1:{one}; server 127.0.0.1:{other}; }} upstream alone {{ server 127.0.0.1:{one}; }}
         upstream down {{ server 127.0.0.1:{one} down; }}"

@@ -20,7 +20,8 @@ fn with_shared_memory(size: &str, arguments: &[&str]) -> Server {
 /// Publishes until that is rejected, or `most` messages are stored; returns how many.
 fn fill(server: &Server, text: &[u8], most: usize, channel: impl Fn(usize) -> String) -> usize {
     const AT_ONCE: usize = 200;
-    let (mut connection, mut stored) = (server.connect(), 0);
+    let mut connection = server.connect();
+    let mut stored = 0;
     while stored < most {
         for number in stored..stored + AT_ONCE {
             connection.send_request(

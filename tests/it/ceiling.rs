@@ -339,7 +339,9 @@ fn hoarded() -> Vec<(&'static str, usize, Vec<u8>)> {
             .collect::<Vec<_>>()
             .join("/")
     };
-    let (header, ids, text) = ("y".repeat(31_000), ids(990), "x".repeat(190_000));
+    let header = "y".repeat(31_000);
+    let ids = ids(990);
+    let text = "x".repeat(190_000);
     let ndjson = "Content-Type: application/x-ndjson\r\n";
     [
         ("long heads", 1500, format!("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab")),

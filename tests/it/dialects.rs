@@ -203,7 +203,8 @@ fn a_push_stream_message_is_seen_by_the_others_in_their_terms() {
             .connect()
             .request("GET", "/nchan-sub?id=c", &[("Last-Event-ID", &id)], None);
     assert_eq!(resumed.text(), "two", "the id leads to the next message");
-    let (mut connection, mut cursor) = (server.connect(), None);
+    let mut connection = server.connect();
+    let mut cursor = None;
     assert_eq!(poll(&mut connection, "/nhpm-poll?id=c", &mut cursor), "one");
     assert_eq!(poll(&mut connection, "/nhpm-poll?id=c", &mut cursor), "two");
     let info = server

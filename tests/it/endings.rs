@@ -165,7 +165,8 @@ fn what_was_acknowledged_comes_before_the_end() {
 #[test]
 fn the_first_lines_can_be_pasted_to_publish_and_to_follow() {
     let server = Server::start(&[]);
-    let (mut publish, mut follow) = (None, None);
+    let mut publish = None;
+    let mut follow = None;
     while publish.is_none() || follow.is_none() {
         let line = server.stdout_line().unwrap_or_else(|| {
             panic!("publish: {publish:?}, follow: {follow:?}, and no more lines")

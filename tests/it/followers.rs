@@ -229,11 +229,10 @@ fn a_long_poll_ends_when_its_client_sends_too_much() {
 fn the_cursor_of_a_deletion_or_an_end_repeats_nothing_where_messages_are_objects() {
     let server = Server::start(&[]);
     for (mode, is_news) in [("lp", true), ("lp", false), ("jsonp", true)] {
-        let (a, b) = (format!("{mode}{is_news}a"), format!("{mode}{is_news}b"));
-        let (path, poll) = (
-            format!("/{mode}/{a}/{b}?callback=f"),
-            format!("/poll/{a}/{b}"),
-        );
+        let a = format!("{mode}{is_news}a");
+        let b = format!("{mode}{is_news}b");
+        let path = format!("/{mode}/{a}/{b}?callback=f");
+        let poll = format!("/poll/{a}/{b}");
         server.publish(&a, "one");
         server.publish(&b, "two");
         let seen = server.get(&format!("/poll/{a}.b1/{b}.b1"));
@@ -353,7 +352,8 @@ fn a_poll_for_much_is_answered_in_parts_that_lead_on() {
         server.publish("large", &text);
     }
     for mode in ["poll", "lp"] {
-        let (mut ids, mut answers) = (Vec::new(), 0);
+        let mut ids = Vec::new();
+        let mut answers = 0;
         let mut answer = server.get(&format!("/{mode}/large.b{MESSAGES}"));
         while ids.len() < MESSAGES as usize {
             assert!(

@@ -113,10 +113,8 @@ fn every_mode_tells_what_was_dropped_since_the_cursor() {
                     (&gap["channel"], &gap["text"], &gap["eventid"]),
                     (&"a".into(), &text.into(), &"".into())
                 );
-                let (time, tag) = (
-                    gap["time"].as_str().expect("a text"),
-                    gap["tag"].as_str().expect("a text"),
-                );
+                let time = gap["time"].as_str().expect("a text");
+                let tag = gap["tag"].as_str().expect("a text");
                 let again = resume(
                     &server,
                     "/poll/a",
@@ -270,10 +268,8 @@ fn several_channels_are_counted_one_by_one_and_the_cursor_holds_for_all() {
             (&gap["channel"], &gap["missed"]),
             (&channel.into(), &count.into())
         );
-        let (time, tag) = (
-            gap["time"].as_str().expect("a text"),
-            gap["tag"].as_str().expect("a text"),
-        );
+        let time = gap["time"].as_str().expect("a text");
+        let tag = gap["tag"].as_str().expect("a text");
         let again = resume(
             &server,
             "/poll/a/b/c",

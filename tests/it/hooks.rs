@@ -37,7 +37,8 @@ impl Backend {
 }
 
 fn serve(mut stream: TcpStream, answer: &str, log: &Mutex<Vec<String>>) {
-    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+    let mut read = Vec::new();
+    let mut piece = [0; 4096];
     while !read.windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read(&mut piece) {
             Ok(count @ 1..) => read.extend_from_slice(&piece[..count]),

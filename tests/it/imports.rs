@@ -290,7 +290,8 @@ impl Source {
 /// Calls `found` with every path of a use tree: `a::{b, c::d}` gives `a::b` and `a::c::d`. Returns
 /// the bytes it took.
 fn expand(base: &[String], tree: &str, found: &mut dyn FnMut(&[String])) -> usize {
-    let (mut path, mut at) = (base.to_vec(), 0);
+    let mut path = base.to_vec();
+    let mut at = 0;
     loop {
         let rest = &tree[at..];
         let name: String = rest

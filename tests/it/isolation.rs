@@ -197,7 +197,8 @@ fn a_repeated_poll_that_fails_costs_its_connection() {
     let newest = server.get("/poll/a.b1");
     let [(date, at), (tag, of)] = newest.head.cursor();
     let old = [(date, "Thu, 01 Jan 1970 00:00:00 GMT"), (tag, "0")];
-    let (mut first, mut second) = (server.connect(), server.connect());
+    let mut first = server.connect();
+    let mut second = server.connect();
     for client in [&mut first, &mut second] {
         assert_eq!(client.request("GET", "/lp/a", &old, None).head.status, 200);
     }
@@ -249,7 +250,8 @@ fn a_panic_that_comes_again_and_again_is_counted_and_fills_no_log() {
     let Some(server) = faulty("request:2+") else {
         return;
     };
-    let (begin, mut panics) = (Instant::now(), 0);
+    let begin = Instant::now();
+    let mut panics = 0;
     let lines = || -> Vec<String> {
         server
             .stderr()

@@ -298,7 +298,8 @@ fn nobody_waits_for_a_list_but_who_asked() {
     for _ in 0..50 {
         ask("/channels-stats?id=ALL");
     }
-    let (mut second, mut third) = (ask("/channels-stats?id=ALL"), ask("/channels-stats?id=b*"));
+    let mut second = ask("/channels-stats?id=ALL");
+    let mut third = ask("/channels-stats?id=b*");
     let refused = ask("/channels-stats?id=c*").read_response();
     assert_eq!(
         (

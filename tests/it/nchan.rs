@@ -58,7 +58,8 @@ fn take_events(server: &Server, id: Option<&str>, count: usize) -> (Vec<String>,
     connection.send_request("GET", "/sub?a=x&b=y&c=z", &headers, None);
     assert_eq!(connection.read_head().status, 200);
     connection.read_until(b": hi\n\n");
-    let (mut texts, mut last) = (Vec::new(), String::new());
+    let mut texts = Vec::new();
+    let mut last = String::new();
     for _ in 0..count {
         let event = String::from_utf8(connection.read_until(b"\n\n")).expect("an event in UTF-8");
         let field = |name: &str| {
@@ -79,7 +80,8 @@ fn a_follower_of_several_channels_loses_nothing_wherever_it_leaves() {
     let server = Server::with_conf(&conf("", SEVERAL));
     let all = publish_to_three(&server);
     for step in [1, 7, 13] {
-        let (mut seen, mut id) = (Vec::new(), None);
+        let mut seen = Vec::new();
+        let mut id = None;
         while seen.len() < COUNT {
             let (texts, last) = take_events(&server, id.as_deref(), step.min(COUNT - seen.len()));
             seen.extend(texts);
@@ -99,7 +101,9 @@ fn the_ids_of_polls_and_of_streams_lead_on_from_each_other() {
     let server = Server::with_conf(&conf("", SEVERAL));
     let all = publish_to_three(&server);
     for polls in [1, 5, 20, 41] {
-        let (mut connection, mut seen, mut id) = (server.connect(), Vec::new(), None::<String>);
+        let mut connection = server.connect();
+        let mut seen = Vec::new();
+        let mut id = None::<String>;
         for _ in 0..polls {
             let headers: Vec<(&str, &str)> =
                 id.iter().map(|id| ("Last-Event-ID", id.as_str())).collect();
@@ -221,7 +225,8 @@ fn backend(answer: &'static [u8]) -> String {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
-                let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+                let mut read = Vec::new();
+                let mut piece = [0; 4096];
                 while !read.windows(4).any(|end| end == b"\r\n\r\n") {
                     match stream.read(&mut piece) {
                         Ok(count @ 1..) => read.extend_from_slice(&piece[..count]),

@@ -257,11 +257,9 @@ fn the_web_im_works_as_its_author_says() {
 #[test]
 fn the_tutorial_works_for_all_its_clients() {
     let server = serve(&file("realtime-tutorial.conf"));
-    let (mut page, mut events, mut websocket) = (
-        server.follow("/sub/ch1", &[]),
-        server.follow("/ev/ch1", &[]),
-        server.websocket("/ws/ch1", &[]),
-    );
+    let mut page = server.follow("/sub/ch1", &[]);
+    let mut events = server.follow("/ev/ch1", &[]);
+    let mut websocket = server.websocket("/ws/ch1", &[]);
     let mut poll = server.connect();
     poll.send_request("GET", "/lp/ch1", &[], None);
     assert!(page.read_until(b"<body>").len() > 700);

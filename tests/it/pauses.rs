@@ -253,7 +253,8 @@ fn the_response_of_a_back_end_that_arrives_during_a_pause_is_in_time() {
 }
 
 fn read_head(stream: &mut TcpStream) {
-    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+    let mut read = Vec::new();
+    let mut piece = [0; 4096];
     while !read.ends_with(b"\r\n\r\n") {
         let count = stream.read(&mut piece).expect("a request");
         read.extend_from_slice(&piece[..count]);

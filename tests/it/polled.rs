@@ -68,7 +68,8 @@ fn published(server: &Server, channel: &str, texts: &[&str]) -> Vec<Cursor> {
 /// Polls of which some are like the one before them, and others nearly.
 fn polls(cursors: &[Cursor]) -> Vec<String> {
     let usual = |cursor: &Cursor| poll("/lp/ch", cursor, "");
-    let (first, later) = (usual(&cursors[0]), usual(&cursors[1]));
+    let first = usual(&cursors[0]);
+    let later = usual(&cursors[1]);
     let mut polls: Vec<String> = cursors
         .iter()
         .cycle()
@@ -145,7 +146,8 @@ fn compare(server: Server) {
         rest[..2].to_vec(),
     ]
     .concat();
-    let (mut kept, newest) = (server.connect(), poll("/lp/ch", &rest[2], ""));
+    let mut kept = server.connect();
+    let newest = poll("/lp/ch", &rest[2], "");
     for request in std::iter::repeat_n(polls(&cursors)[0].clone(), 3)
         .chain([newest])
         .chain(polls(&cursors))
@@ -306,7 +308,8 @@ fn limits_hold_for_repeated_polls() {
     let locations =
         format!("location ~ ^/lp/(.*)$ {{ {poll} }} location /live {{ {live} }} {OTHERS}");
     let server = Server::with_conf(&conf(http, &locations));
-    let (mut client, mut second) = (accustomed(&server), accustomed(&server));
+    let mut client = accustomed(&server);
+    let mut second = accustomed(&server);
     client.cursor.clone_from(&second.cursor);
     client.ask();
     server.wait_for_subscribers("ch", 1);

@@ -247,11 +247,10 @@ fn listening(listens: &[String]) -> String {
 #[test]
 fn listeners_come_and_go_with_the_file() {
     let directory = Directory::new("listeners");
-    let (port, path) = (free_port(), directory.path().join("push.sock"));
-    let (tcp, unix) = (
-        format!("127.0.0.1:{port}"),
-        format!("unix:{}", path.display()),
-    );
+    let port = free_port();
+    let path = directory.path().join("push.sock");
+    let tcp = format!("127.0.0.1:{port}");
+    let unix = format!("unix:{}", path.display());
     let server = Server::with_conf(&listening(&[]));
     let mut kept = server.connect();
     assert_eq!(
@@ -268,7 +267,8 @@ fn listeners_come_and_go_with_the_file() {
     );
     let connect = || Connection::new(Socket::Tcp(TcpStream::connect(&tcp).expect("a listener")));
     let followers = Followers::attach(&server, 4, connect);
-    let (mut idle, mut half) = (connect(), connect());
+    let mut idle = connect();
+    let mut half = connect();
     assert_eq!(
         idle.request("GET", "/channels-stats", &[], None)
             .head
@@ -320,10 +320,8 @@ fn listeners_come_and_go_with_the_file() {
 fn an_address_that_cannot_be_opened_refuses_the_whole_reload() {
     let server = Server::with_conf(&listening(&[]));
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (free, held) = (
-        format!("127.0.0.1:{}", free_port()),
-        holder.local_addr().expect("an address").to_string(),
-    );
+    let free = format!("127.0.0.1:{}", free_port());
+    let held = holder.local_addr().expect("an address").to_string();
     let text = listening(&[free.clone(), held.clone()])
         .replace("location ~ ^/sub/", "location ~ ^/other/");
     assert!(!server.reload_conf(&text));

@@ -304,7 +304,8 @@ impl Scene {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            let (channel, nth) = (number % CHANNELS, number / CHANNELS);
+            let channel = number % CHANNELS;
+            let nth = number / CHANNELS;
             let answer = connection.request(
                 "POST",
                 &format!("/pub?id=c{channel}"),
@@ -343,7 +344,8 @@ impl Scene {
 
     /// Reads until every subscriber has all messages.
     fn read(&self, subscribers: &mut [Subscriber]) {
-        let (end, mut piece) = (Instant::now() + DEADLINE * 3, vec![0; 16 * 1024]);
+        let end = Instant::now() + DEADLINE * 3;
+        let mut piece = vec![0; 16 * 1024];
         loop {
             let is_over = self.is_over.load(Ordering::Acquire) > 0;
             for subscriber in &mut *subscribers {

@@ -121,7 +121,8 @@ fn requests() -> Vec<String> {
 /// Every request is answered on a connection with others as on one of its own, and the messages are
 /// the same.
 fn compare(start: impl Fn() -> Server) {
-    let (one, other) = (start(), start());
+    let one = start();
+    let other = start();
     let followers = [&one, &other].map(|server| server.follow("/sub/ch", &[]));
     let mut kept = one.connect();
     for request in requests() {
@@ -287,10 +288,8 @@ fn the_date_of_repeated_answers_is_that_of_each() {
             .to_owned();
         httpdate::parse_http_date(&date).expect("a date")
     };
-    let (first, until) = (
-        date(),
-        std::time::Instant::now() + std::time::Duration::from_secs(30),
-    );
+    let first = date();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         let before = std::time::SystemTime::now();
         let date = date();

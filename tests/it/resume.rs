@@ -365,10 +365,8 @@ fn a_restart_is_told_on_channels_that_have_nothing_and_only_once() {
     }
     let mut stream = server.follow("/sub/a", &cursor);
     let gap = object(&stream.read_until(b"\n"));
-    let (time, tag) = (
-        gap["time"].as_str().expect("a time"),
-        gap["tag"].as_str().expect("a tag"),
-    );
+    let time = gap["time"].as_str().expect("a time");
+    let tag = gap["tag"].as_str().expect("a tag");
     server.publish("a", "new");
     let next = server.connect().request(
         "GET",

@@ -105,7 +105,8 @@ fn each_follower_of_a_channel_is_treated_by_its_own_policy_and_bound() {
     let mut dropped = deaf(&server, "/sub-disconnect/a");
     server.wait_for_subscribers("a", 4);
     flood(&server, "/pubn?id=a", PUBLISHED);
-    let (mut kept, mut gaps) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
+    let mut gaps = Vec::new();
     for (connection, what) in followers.iter_mut().zip(["skip", "latest", "wide"]) {
         let runs = runs(PUBLISHED, what, || {
             line(connection)
@@ -323,7 +324,9 @@ fn of_several_channels_each_tells_its_own_gap_in_the_order_of_positions() {
             flood(&server, "/pub?id=a", 1);
             server.publish("b", "small");
         }
-        let (mut next, mut positions, mut gaps) = ([1, 1], Vec::new(), 0);
+        let mut next = [1, 1];
+        let mut positions = Vec::new();
+        let mut gaps = 0;
         while next != [PUBLISHED + 1; 2] {
             let value = object_of(&mut slow, "sub");
             let channel = usize::from(value["channel"] == "b");

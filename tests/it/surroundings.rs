@@ -37,7 +37,8 @@ fn shown(response: &Response) -> String {
 fn compare(http: &str, requests: &[Asked<'_>]) {
     let nginx = Nginx::start(http);
     let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
-    let (mut theirs, mut ours) = (nginx.connect(), server.connect());
+    let mut theirs = nginx.connect();
+    let mut ours = server.connect();
     for (method, target, headers) in requests {
         let [one, other] = [&mut theirs, &mut ours].map(|connection| {
             let host = headers
@@ -141,15 +142,11 @@ fn methods_names_paths_and_headers_are_those_of_nginx() {
         }}"#,
         directory.path().display()
     );
-    let (sub, loose, files) = (
-        ("Host", "x.b.example"),
-        ("Host", "loose"),
-        ("Host", "files"),
-    );
-    let (past, future) = (
-        ("If-Modified-Since", "Thu, 01 Jan 2004 00:00:00 GMT"),
-        ("If-Modified-Since", "Thu, 01 Jan 2099 00:00:00 GMT"),
-    );
+    let sub = ("Host", "x.b.example");
+    let loose = ("Host", "loose");
+    let files = ("Host", "files");
+    let past = ("If-Modified-Since", "Thu, 01 Jan 2004 00:00:00 GMT");
+    let future = ("If-Modified-Since", "Thu, 01 Jan 2099 00:00:00 GMT");
     compare(
         &http,
         &[

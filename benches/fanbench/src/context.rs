@@ -152,7 +152,8 @@ pub const COLUMNS: [&str; 8] = ["", "pushctl, us CPU", "nchan, us CPU", "ratio",
 
 fn row(name: &str, [ours, theirs]: &[Vec<Sample>; 2]) -> Vec<String> {
     let of = |samples: &[Sample], value: fn(&Sample) -> f64| median(&samples.iter().map(value).collect::<Vec<_>>());
-    let (cpu, their_cpu) = (of(ours, |sample| sample.cpu_us), of(theirs, |sample| sample.cpu_us));
+    let cpu = of(ours, |sample| sample.cpu_us);
+    let their_cpu = of(theirs, |sample| sample.cpu_us);
     let p99 = (of(ours, |sample| sample.p99_ms), of(theirs, |sample| sample.p99_ms));
     let faults: Vec<&str> = ours.iter().map(|sample| sample.faults.as_str()).filter(|faults| !faults.is_empty()).collect();
     vec![

@@ -56,7 +56,8 @@ fn send(writers: &[TcpStream], rounds: u64, payload: &[u8], all_read: &Receiver<
 }
 
 fn drain(net: &mut Net, readers: &[OwnedFd], rounds: u64, bytes_per_round: usize, read: &Sender<()>) -> Result<()> {
-    let (mut ready, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+    let mut ready = Vec::new();
+    let mut buffer = vec![0; 1 << 20];
     for _ in 0..rounds {
         let mut left = bytes_per_round;
         while left > 0 {

@@ -111,7 +111,9 @@ fn parse(before: &[u8]) -> Option<(u64, u64)> {
 }
 
 fn digits(bytes: &[u8]) -> Option<(&[u8], u64)> {
-    let (mut value, mut scale, mut at) = (0u64, 1u64, bytes.len());
+    let mut value = 0u64;
+    let mut scale = 1u64;
+    let mut at = bytes.len();
     while at > 0 && bytes[at - 1].is_ascii_digit() {
         at -= 1;
         value = value.wrapping_add(u64::from(bytes[at] - b'0').wrapping_mul(scale));
@@ -133,7 +135,8 @@ mod tests {
         }
         for cut in 1..stream.len() {
             let mut scanner = Scanner::default();
-            let (mut faults, mut due) = (Faults::default(), Vec::new());
+            let mut faults = Faults::default();
+            let mut due = Vec::new();
             for part in stream.as_bytes().chunks(cut) {
                 scanner.read(part, &mut faults, |nanos| due.push(nanos));
             }
@@ -158,7 +161,8 @@ mod tests {
         for number in [8, 1, 2, 5, 3, 4, 7, 6, 9] {
             message(&mut stream, 0, number, 0);
         }
-        let (mut scanner, mut faults) = (Scanner::default(), Faults::default());
+        let mut scanner = Scanner::default();
+        let mut faults = Faults::default();
         for piece in stream.as_bytes().chunks(3) {
             scanner.read(piece, &mut faults, |_| {});
         }

@@ -42,7 +42,9 @@ impl Table {
         let mut file =
             OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let notes = machine::notes(&context.common.pushctl);
-        let (date, load, command) = (machine::date(), machine::load_average(), &context.command);
+        let date = machine::date();
+        let load = machine::load_average();
+        let command = &context.command;
         let heading = format!("## {}\n\n{date}; {notes}; load average {load}  \n`{command}`", self.title);
         writeln!(file, "\n{heading}\n\n{}", self.markdown())?;
         Ok(())

@@ -108,7 +108,8 @@ async fn websocket(
     let (mut decoder, mut frames, mut upgraded) =
         (Decoder::default(), frames::Decoder::default(), false);
     loop {
-        let (mut failure, mut pings) = (None, 0);
+        let mut failure = None;
+        let mut pings = 0;
         let length = read(&mut socket, buffer, |mut bytes| {
             if !upgraded
                 && let Some(Piece::Head(_)) =
@@ -148,7 +149,9 @@ async fn poll(
     sink: &mut impl Sink,
     buffer: &Buffer,
 ) -> Result<(), Error> {
-    let (mut cursor, mut socket, mut first) = (String::new(), None, true);
+    let mut cursor = String::new();
+    let mut socket = None;
+    let mut first = true;
     loop {
         let mut open_socket = match socket.take() {
             Some(socket) => socket,
@@ -179,7 +182,9 @@ async fn one_answer(
     sink: &mut impl Sink,
     buffer: &Buffer,
 ) -> Result<Head, Error> {
-    let (mut decoder, mut head, mut is_over) = (Decoder::default(), None, false);
+    let mut decoder = Decoder::default();
+    let mut head = None;
+    let mut is_over = false;
     while !is_over {
         let mut failure = None;
         let length = read(socket, buffer, |mut bytes| {

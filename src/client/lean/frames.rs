@@ -73,7 +73,8 @@ impl Decoder {
         if self.have < 2 {
             return;
         }
-        let (length, rest) = (self.header[1] & 0x7f, &self.header[2..self.have]);
+        let length = self.header[1] & 0x7f;
+        let rest = &self.header[2..self.have];
         self.left = match (length, rest.len()) {
             (126, 2) | (127, 8) => rest
                 .iter()

@@ -284,7 +284,8 @@ mod tests {
             "hello\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         ] {
-            let (mut decoder, mut bytes) = (Decoder::default(), wire.as_bytes());
+            let mut decoder = Decoder::default();
+            let mut bytes = wire.as_bytes();
             let outcome = (0..3).find_map(|_| decoder.next(&mut bytes).err());
             assert!(outcome.is_some(), "{wire}");
         }

@@ -48,7 +48,8 @@ enum Timer {
 
 impl Subscription {
     pub(super) fn request(&self, url: &Url, headers: HeaderMap) -> Answer {
-        let (client, url) = (self.client.clone(), url.clone());
+        let client = self.client.clone();
+        let url = url.clone();
         Box::pin(async move { client.request(Method::GET, &url, headers, None, None).await })
     }
 

@@ -159,10 +159,8 @@ mod tests {
 
     #[test]
     fn latencies_survive_the_way_between_processes() {
-        let (mut all, mut parts) = (
-            Latencies::default(),
-            [Latencies::default(), Latencies::default()],
-        );
+        let mut all = Latencies::default();
+        let mut parts = [Latencies::default(), Latencies::default()];
         for n in 1..20_000_u64 {
             let nanos = n * n * 7919 % 10_000_000_000;
             all.record(nanos);

@@ -73,10 +73,8 @@ pub(super) fn lines(
             |(at, value): &(f64, f64)| format!("{:.1},{:.1}", across(x(*at)), down(y(*value)));
         let points: Vec<String> = curve.points.iter().map(place).collect();
         if curve.is_filled {
-            let (first, last) = (
-                across(x(curve.points[0].0)),
-                across(x(curve.points[curve.points.len() - 1].0)),
-            );
+            let first = across(x(curve.points[0].0));
+            let last = across(x(curve.points[curve.points.len() - 1].0));
             put(
                 &mut svg,
                 format_args!(
@@ -146,17 +144,17 @@ pub(super) fn columns(columns: &[Column], y_ticks: &[Tick], most: f64, unit: &st
         .collect();
     let mut svg = frame(&ticks, y_ticks, unit);
     for (number, column) in columns.iter().enumerate() {
-        let (left, right) = (
-            across(number as f64 * width) + 1.0,
-            across((number + 1) as f64 * width) - 1.0,
-        );
+        let left = across(number as f64 * width) + 1.0;
+        let right = across((number + 1) as f64 * width) - 1.0;
         // Anything above nothing is seen.
         let height = if column.value > 0.0 {
             ((column.value / most) * (down(0.0) - down(1.0))).max(1.5)
         } else {
             0.0
         };
-        let (x, y, width) = (left, down(0.0) - height, (right - left).max(1.0));
+        let x = left;
+        let y = down(0.0) - height;
+        let width = (right - left).max(1.0);
         let hint = escaped(&column.hint);
         put(
             &mut svg,

@@ -79,7 +79,8 @@ fn header(report: &Report, title: &str) -> String {
         true => ("good", "nothing lost, repeated, reordered or damaged"),
         false => ("bad", "messages were lost, repeated, reordered or damaged"),
     };
-    let (title, finished) = (escaped(title), escaped(&report.finished));
+    let title = escaped(title);
+    let finished = escaped(&report.finished);
     format!(
         "<header><h1>pushctl bench</h1><p class=\"sub\">{title}<br>{finished}</p><p class=\"badge {class}\">{verdict}</p></header>\n"
     )
@@ -237,10 +238,8 @@ fn throughput(report: &Report) -> String {
             .map(|(number, count)| ((number as f64 + 0.5) * step, *count as f64 / step))
             .collect()
     };
-    let (delivered, published) = (
-        rates(&report.timeline.delivered),
-        rates(&report.timeline.published),
-    );
+    let delivered = rates(&report.timeline.delivered);
+    let published = rates(&report.timeline.published);
     let most = delivered
         .iter()
         .chain(&published)
@@ -264,7 +263,8 @@ fn throughput(report: &Report) -> String {
 }
 
 fn latency_over_time(report: &Report) -> String {
-    let (step, timeline) = (report.timeline.step_seconds.max(1e-9), &report.timeline);
+    let step = report.timeline.step_seconds.max(1e-9);
+    let timeline = &report.timeline;
     // A step without deliveries has no latency.
     let points = |values: &[f64]| -> Vec<(f64, f64)> {
         let counted = values

@@ -127,7 +127,8 @@ impl Origin<'_> {
             return Ok(());
         }
         let addresses = self.given.iter().collect::<HashSet<_>>().len().max(1);
-        let (subscribers, ports) = (self.subscribers, ports());
+        let subscribers = self.subscribers;
+        let ports = ports();
         if subscribers as u64 <= ports.saturating_mul(addresses as u64) {
             return Ok(());
         }

@@ -22,7 +22,8 @@ impl Machine {
     pub(super) fn here() -> Self {
         let name = rustix::system::uname();
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let (processors, memory) = (text("/proc/cpuinfo"), text("/proc/meminfo"));
+        let processors = text("/proc/cpuinfo");
+        let memory = text("/proc/meminfo");
         let kibibytes = field(&memory, "MemTotal")
             .and_then(|value| value.trim_end_matches(" kB").parse::<u64>().ok());
         Self {

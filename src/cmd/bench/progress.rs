@@ -62,7 +62,8 @@ impl Progress {
             ),
             Err(_) => bar,
         };
-        let (crowd, shown) = (Rc::clone(crowd), bar.clone());
+        let crowd = Rc::clone(crowd);
+        let shown = bar.clone();
         let drawing = spawn_local(async move {
             loop {
                 shown.set_position(position(&crowd.tally()));

@@ -142,7 +142,8 @@ impl Task {
     /// Publishes one publisher's share: of each channel's messages every `publishers`-th, the
     /// channels in turn.
     async fn run(mut self) -> Result<(), Error> {
-        let (publishers, urls) = (self.load.publishers, Rc::clone(&self.urls));
+        let publishers = self.load.publishers;
+        let urls = Rc::clone(&self.urls);
         let share = match self.load.end {
             End::Messages(messages) => {
                 (messages as usize + publishers - 1 - self.number) / publishers

@@ -258,15 +258,11 @@ impl Timeline {
     /// From the first measured message on; both series begin with the run.
     fn new(first: u64, delivered: &Series, published: &Series) -> Self {
         let width = delivered.width_nanos.max(published.width_nanos);
-        let (delivered, published) = (
-            delivered.clone().widened(width),
-            published.clone().widened(width),
-        );
+        let delivered = delivered.clone().widened(width);
+        let published = published.clone().widened(width);
         let skipped = (first / width) as usize;
-        let (delivered, published) = (
-            delivered.steps.get(skipped..).unwrap_or(&[]),
-            published.steps.get(skipped..).unwrap_or(&[]),
-        );
+        let delivered = delivered.steps.get(skipped..).unwrap_or(&[]);
+        let published = published.steps.get(skipped..).unwrap_or(&[]);
         let milliseconds = |nanos: f64| rounded(nanos / 1e6);
         Self {
             step_seconds: clock::seconds(width),

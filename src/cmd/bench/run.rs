@@ -194,7 +194,8 @@ pub(super) async fn detected(
 
 impl Run<'_> {
     async fn measure(&self) -> anyhow::Result<Outcome> {
-        let (args, start) = (self.args, self.part.start);
+        let args = self.args;
+        let start = self.part.start;
         let crowd = Rc::new(self.crowd()?);
         self.connect(&crowd).await?;
         let connect_nanos = clock::now() - start;
@@ -224,7 +225,8 @@ impl Run<'_> {
             Progress::delivering(&crowd, u64::from(args.messages) * args.subscribers as u64);
         self.has_begun.set(true);
         let mut stop = std::pin::pin!(interrupted());
-        let (mut unanswered, mut is_interrupted) = (None, false);
+        let mut unanswered = None;
+        let mut is_interrupted = false;
         tokio::select! {
             published = publish(&load, &self.target, &urls, &posted) => match published {
                 Ok(()) => {}

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn steps_widen_and_merge_without_losing_anything() {
-        let (mut long, mut short) = (Series::default(), Series::default());
+        let mut long = Series::default();
+        let mut short = Series::default();
         (0..5000).for_each(|n| long.enter(n * STEP_NANOS, n));
         (0..7).for_each(|n| short.enter(n * STEP_NANOS, 9000 + n));
         assert!(long.steps.len() <= MAX_STEPS && long.width_nanos > STEP_NANOS);

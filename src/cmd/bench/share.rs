@@ -87,7 +87,8 @@ impl Share {
         let state = Rc::new(State::new(numbers.len(), args.size, part.start));
         let mut subscribers = JoinSet::new();
         for (own, number) in numbers.into_iter().enumerate() {
-            let (state, crowd) = (Rc::clone(&state), Rc::clone(&crowd));
+            let state = Rc::clone(&state);
+            let crowd = Rc::clone(&crowd);
             subscribers.spawn_local(async move { crowd.subscribe(own, number, &state).await });
         }
         Ok(Self {
@@ -100,7 +101,8 @@ impl Share {
 
     /// Closes the books, given how many messages each channel had.
     pub(super) fn books(&self, published: &[u64]) -> Books {
-        let (part, channels) = (&self.part, self.channels);
+        let part = &self.part;
+        let channels = self.channels;
         self.state.books(|own| {
             published
                 .get((part.index + own * part.of) % channels)

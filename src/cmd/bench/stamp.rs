@@ -188,7 +188,8 @@ mod tests {
             })
             .collect();
         for size in 1..wire.len() {
-            let (mut scanner, mut found) = (Scanner::new(100), Vec::new());
+            let mut scanner = Scanner::new(100);
+            let mut found = Vec::new();
             for bytes in wire.chunks(size) {
                 scanner.scan(bytes, |message| found.push(message));
             }
@@ -221,7 +222,8 @@ mod tests {
             (text[1..].to_vec(), false),
             ([b"x", text.as_slice()].concat(), false),
         ] {
-            let (mut scanner, mut found) = (Scanner::new(100), Vec::new());
+            let mut scanner = Scanner::new(100);
+            let mut found = Vec::new();
             scanner.scan(&[b"data: \"", text.as_slice()].concat(), |message| {
                 found.push(message.is_intact)
             });

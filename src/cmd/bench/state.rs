@@ -153,11 +153,9 @@ impl Sink for Entry<'_> {
     fn data(&mut self, bytes: &[u8]) {
         let state = self.state;
         let now = clock::now();
-        let (mut latencies, mut ledgers, mut series) = (
-            state.latency.borrow_mut(),
-            state.ledgers.borrow_mut(),
-            state.series.borrow_mut(),
-        );
+        let mut latencies = state.latency.borrow_mut();
+        let mut ledgers = state.ledgers.borrow_mut();
+        let mut series = state.series.borrow_mut();
         let ledger = &mut ledgers[self.number];
         self.scanner.scan(bytes, |found| {
             let stamp = found.stamp;

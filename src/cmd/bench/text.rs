@@ -122,13 +122,12 @@ fn bars(report: &Report, unicode: bool) -> String {
         .max()
         .unwrap_or(0)
         .max(1);
-    let (names, counts) = (
-        rows.iter()
-            .map(|(name, _)| name.chars().count())
-            .max()
-            .unwrap_or(0),
-        grouped(most).len(),
-    );
+    let names = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let counts = grouped(most).len();
     let room = COLUMNS.saturating_sub(names + counts + 12);
     let mut text = String::new();
     for (name, count) in rows {

@@ -82,10 +82,8 @@ impl Worker {
         let mut child = command
             .spawn()
             .context("cannot start a process of the load generator")?;
-        let (input, output) = (
-            child.stdin.take(),
-            child.stdout.take().context("a worker has no output")?,
-        );
+        let input = child.stdin.take();
+        let output = child.stdout.take().context("a worker has no output")?;
         let heard = Rc::new(Heard::default());
         let listening =
             spawn_local(listen(BufReader::new(output).lines(), Rc::clone(&heard))).abort_handle();

@@ -261,7 +261,8 @@ fn object(line: &[u8], number: u64) -> Result<Entry, String> {
         number,
         ..Entry::default()
     };
-    let (mut text, mut bytes) = (None, None);
+    let mut text = None;
+    let mut bytes = None;
     for (name, value) in object {
         if !FIELDS.contains(&name.as_str()) {
             return Err(format!(

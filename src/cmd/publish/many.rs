@@ -44,7 +44,8 @@ pub async fn run(
     let end = work.run().await;
     work.bar.finish_and_clear();
     work.tally.unanswered = work.publisher.unanswered();
-    let (tally, time) = (&work.tally, start.elapsed());
+    let tally = &work.tally;
+    let time = start.elapsed();
     let outcome = match end {
         End::Done if tally.refused == 0 => Ok(Code::Success),
         End::Done => {
@@ -172,7 +173,8 @@ impl<'a> Work<'a> {
         let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
             return End::Failed(anyhow::anyhow!("cannot wait for signals"));
         };
-        let (mut settles, mut is_interrupted) = (None, false);
+        let mut settles = None;
+        let mut is_interrupted = false;
         loop {
             if let Err(error) = self.give() {
                 self.wrong(error.into());

@@ -356,7 +356,8 @@ fn describe(answer: &[u8], channel: &str) -> String {
         }
     };
     let line = |info: &statistics::ChannelInfo| {
-        let (stored, subscribers) = (info.stored_messages, info.subscribers);
+        let stored = info.stored_messages;
+        let subscribers = info.subscribers;
         // NHPM and nchan do not report how many there were.
         let published = if info.hides_published {
             String::new()

@@ -36,7 +36,8 @@ impl Template {
     /// [`Usage`] if a placeholder has a width or divisor that makes no sense.
     pub fn new(text: &[u8]) -> Result<Self, Usage> {
         let mut pieces = Vec::new();
-        let (mut plain, mut rest) = (Vec::new(), text);
+        let mut plain = Vec::new();
+        let mut rest = text;
         while let Some((&byte, behind)) = rest.split_first() {
             let closing = (byte == b'{')
                 .then(|| memchr::memchr(b'}', behind))

@@ -107,7 +107,8 @@ impl CursorFile {
             .as_deref()
             .map(|text| read(text, &path, &head))
             .transpose()?;
-        let (temporary, written) = (beside(".tmp"), Mutex::new(text.unwrap_or_default()));
+        let temporary = beside(".tmp");
+        let written = Mutex::new(text.unwrap_or_default());
         Ok((
             Self {
                 path,
@@ -257,13 +258,15 @@ fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
     }
     let mend = "name that one, use another file, or remove this one to start anew";
     if content.head.server != head.server {
-        let (of, here) = (&content.head.server, &head.server);
+        let of = &content.head.server;
+        let here = &head.server;
         return Err(Usage(format!(
             "cannot use the cursor file '{path}': it is for the server {of}, not {here} ({mend})"
         )));
     }
     if content.head.channels != head.channels {
-        let (of, here) = (content.head.channels.join(" "), head.channels.join(" "));
+        let of = content.head.channels.join(" ");
+        let here = head.channels.join(" ");
         return Err(Usage(format!(
             "cannot use the cursor file '{path}': it is for the channels '{of}', not '{here}' ({mend})"
         )));

@@ -203,7 +203,8 @@ impl Runner<'_> {
         let Some(file) = self.file.as_ref().filter(|_| moved) else {
             return Ok(());
         };
-        let (file, marks) = (Arc::clone(file), self.ledger.marks.clone());
+        let file = Arc::clone(file);
+        let marks = self.ledger.marks.clone();
         self.stdout
             .write_then(Vec::new(), Box::new(move || file.save(&marks)))
             .await

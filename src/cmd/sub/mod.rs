@@ -312,7 +312,8 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
     let only = only.as_deref();
     let (end, failed) = if let Some(command) = &args.exec {
         let ledger = Ledger::new(marks);
-        let (jobs, ack_on_success) = (usize::from(args.jobs), args.ack_on_success);
+        let jobs = usize::from(args.jobs);
+        let ack_on_success = args.ack_on_success;
         let runner = Runner {
             command,
             jobs,

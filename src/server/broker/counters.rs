@@ -168,7 +168,8 @@ impl Broker {
             .iter()
             .map(|(name, counter)| (*name, counter.load(Ordering::Relaxed)))
             .collect();
-        let (memory, incoming) = (&self.0.memory, &self.0.incoming);
+        let memory = &self.0.memory;
+        let incoming = &self.0.incoming;
         details.extend([
             ("memory_used", memory.used()),
             ("memory_limit", memory.limit()),

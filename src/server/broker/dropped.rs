@@ -216,7 +216,8 @@ mod tests {
 
     /// Drops messages 1 to `count`, three in each second from 1000 on.
     fn dropped(count: u64, limit: u64) -> Dropped {
-        let (memory, records) = (MemoryMeter::new(1 << 20), MemoryMeter::new(limit));
+        let memory = MemoryMeter::new(1 << 20);
+        let records = MemoryMeter::new(limit);
         let mut dropped = Dropped::default();
         for id in 1..=count {
             let event_id = (id % 2 == 0).then(|| Bytes::from(format!("e{id}")));

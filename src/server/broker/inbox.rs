@@ -111,12 +111,10 @@ mod tests {
         )
         .expect("room");
         let channel = broker.find_or_create(&"a".into()).expect("room");
-        let (inbox, wakes, begin, end) = (
-            Inbox::default(),
-            Arc::new(Wakes::default()),
-            Barrier::new(2),
-            Barrier::new(2),
-        );
+        let inbox = Inbox::default();
+        let wakes = Arc::new(Wakes::default());
+        let begin = Barrier::new(2);
+        let end = Barrier::new(2);
         let waker = waker(Arc::clone(&wakes));
         std::thread::scope(|scope| {
             scope.spawn(|| {

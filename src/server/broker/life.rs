@@ -90,7 +90,8 @@ impl Broker {
                 self.0.memory.charge_reserve(0, u64::MAX)?,
             ),
         };
-        let (mut stored, mut followed_on) = (0, 0);
+        let mut stored = 0;
+        let mut followed_on = 0;
         // Before there can be a successor, so that its messages come after the end of this one.
         let removed = self.0.registry.remove_if(id, |channel| {
             if channel.events {

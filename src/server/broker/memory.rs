@@ -404,10 +404,8 @@ mod tests {
     #[test]
     fn a_smaller_bound_gives_nothing_until_enough_came_back() {
         let meter = MemoryMeter::new(100);
-        let (first, second) = (
-            meter.charge(60).expect("there is room"),
-            meter.charge(40).expect("there is room"),
-        );
+        let first = meter.charge(60).expect("there is room");
+        let second = meter.charge(40).expect("there is room");
         meter.set_limit(50);
         assert_eq!(
             (meter.charge(1).err(), meter.used()),

@@ -144,7 +144,8 @@ impl Broker {
         shards: usize,
         max_lag_bytes: u64,
     ) -> Result<Self, CreateError> {
-        let (bounds, resident) = (Bounds::of(&settings), Arc::<ResidentBound>::default());
+        let bounds = Bounds::of(&settings);
+        let resident = Arc::<ResidentBound>::default();
         resident.set(bounds.resident());
         let meter = |limit| MemoryMeter::within(limit, &resident);
         let memory = meter(bounds.memory);

@@ -171,11 +171,9 @@ impl<'a> Reading<'a> {
 
     /// What was read; it is cut if there is more.
     pub(super) fn finish(mut self) -> Slice {
-        let (is_empty, gap, live_from) = (
-            self.slice.messages.is_empty(),
-            self.gap(),
-            self.place.live_from,
-        );
+        let is_empty = self.slice.messages.is_empty();
+        let gap = self.gap();
+        let live_from = self.place.live_from;
         let next = self.due.peek().map(|next| next.id);
         let cursor = match next {
             // The gap is told together with the message after it.

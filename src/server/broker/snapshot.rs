@@ -98,7 +98,8 @@ fn merge(
                 .map(|position| Reverse((position, index))),
         );
     }
-    let (mut bytes, mut last) = (0, Position::default());
+    let mut bytes = 0;
+    let mut last = Position::default();
     while let Some(Reverse((position, index))) = next.pop() {
         if end.is_some_and(|end| position > end) {
             break;

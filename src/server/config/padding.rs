@@ -110,7 +110,8 @@ impl Paddings {
             .groups
             .iter()
             .find(|(regex, _)| regex.is_match(user_agent))?;
-        let (newlines, colons) = (self.newlines.clone(), self.colons.clone());
+        let newlines = self.newlines.clone();
+        let colons = self.colons.clone();
         Some(Padding {
             header: lengths.header,
             message: lengths.message,

@@ -123,7 +123,8 @@ impl Shard {
     /// on clients are measured in.
     #[must_use]
     pub fn served_time(&self) -> Duration {
-        let (now, pauses) = (self.now(), &self.0.pauses);
+        let now = self.now();
+        let pauses = &self.0.pauses;
         Duration::from_millis(now.saturating_sub(pauses.total.get() + pauses.current(now)))
     }
 

@@ -288,10 +288,8 @@ impl Follower {
         if let Some((_, reservation)) = &mut pending.shares {
             return reservation.cover(rest);
         }
-        let (share, mut reservation) = (
-            shares.of(first, broker)?,
-            broker.reservation_of_connections(),
-        );
+        let share = shares.of(first, broker)?;
+        let mut reservation = broker.reservation_of_connections();
         reservation.cover(rest)?;
         pending.shares = Some((share, reservation));
         Ok(())

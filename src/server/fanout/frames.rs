@@ -160,7 +160,8 @@ mod tests {
     fn the_place_of_a_frame_is_used_again_only_if_nobody_holds_it() {
         let mut frames = Frames::default();
         let first = frames.unshared(b"first".to_vec());
-        let (place, held) = (Rc::as_ptr(&first), Rc::clone(&first));
+        let place = Rc::as_ptr(&first);
+        let held = Rc::clone(&first);
         frames.give_back(first);
         let second = frames.unshared(b"second".to_vec());
         assert_eq!((&held[..], &second[..]), (&b"first"[..], &b"second"[..]));

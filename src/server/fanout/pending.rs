@@ -60,7 +60,8 @@ mod tests {
         };
         let broker = Broker::new(settings, 1, 1000).expect("there is room");
         let mut shares = PendingShares::default();
-        let (bytes, others) = (Rc::new(vec![0; 400_000]), Rc::new(vec![1; 500_000]));
+        let bytes = Rc::new(vec![0; 400_000]);
+        let others = Rc::new(vec![1; 500_000]);
         let held: Vec<_> = (0..100)
             .map(|_| shares.of(&bytes, &broker).expect("there is room once"))
             .collect();

@@ -58,7 +58,8 @@ impl State {
             let Some(member) = channel.members.get(place) else {
                 continue;
             };
-            let (key, nth) = (member.slot as usize, member.nth as usize);
+            let key = member.slot as usize;
+            let nth = member.nth as usize;
             self.isolated(moment, key, |state| state.serve(moment, key, nth, news));
         }
         place
@@ -173,7 +174,9 @@ impl State {
             backlog,
             ..
         } = slice.place;
-        let (missed, is_cut, horizon) = (slice.missed, slice.is_cut, slice.horizon);
+        let missed = slice.missed;
+        let is_cut = slice.is_cut;
+        let horizon = slice.horizon;
         let (bytes, sum) = encode(&follower.format, &[(&local.channel.id, slice)], horizon);
         let content = Content {
             up_to,

@@ -190,20 +190,21 @@ impl State {
             is_one_of_several: subscription.channels.len() > 1,
             ..follower.manner()
         };
-        let (must_be_alone, expels) = (
-            subscription.concurrency == Concurrency::First,
-            subscription.concurrency == Concurrency::Last,
-        );
+        let must_be_alone = subscription.concurrency == Concurrency::First;
+        let expels = subscription.concurrency == Concurrency::Last;
         let mut opened = Opened {
             moment,
             manner,
             places: Vec::with_capacity(subscription.channels.len()),
         };
         // A request may name thousands of channels, so they are not compared with each other.
-        let (is_several, mut own_on) = (subscription.channels.len() > 1, NumberMap::default());
+        let is_several = subscription.channels.len() > 1;
+        let mut own_on = NumberMap::default();
         for wanted in &mut subscription.channels {
             let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
-            let (backtrack, start, most) = (wanted.backtrack, wanted.start, wanted.max_subscribers);
+            let backtrack = wanted.backtrack;
+            let start = wanted.start;
+            let most = wanted.max_subscribers;
             let wish = Wish {
                 backtrack,
                 cursor: &subscription.cursor,

@@ -270,7 +270,8 @@ async fn an_answer_without_messages_says_where_the_follower_stands() {
 
 #[test]
 fn cursors_of_answers_without_messages_pass_over_nothing() {
-    let (early, late) = (Position::new(1000, 3), Position::new(1000, 9));
+    let early = Position::new(1000, 3);
+    let late = Position::new(1000, 9);
     let quiet = Standing {
         second: 1002,
         newest: late,

@@ -327,7 +327,8 @@ impl Backend {
         let route = &request.route;
         let shorter =
             |time: Option<Duration>| time.map_or(self.timeout, |time| time.min(self.timeout));
-        let (connect_timeout, limit) = (shorter(route.connect_timeout), shorter(route.timeout));
+        let connect_timeout = shorter(route.connect_timeout);
+        let limit = shorter(route.timeout);
         let mut unsent = Some(request.http(body.clone()));
         if let Some(connection) = self
             .pool

@@ -442,10 +442,8 @@ mod tests {
             (&["1 max_fails=0", "2 down"], Some(1)),
             (&["1", "2 down"], None),
         ] {
-            let (upstream, balancer) = (
-                upstream(servers, Balancing::RoundRobin),
-                Balancer::default(),
-            );
+            let upstream = upstream(servers, Balancing::RoundRobin);
+            let balancer = Balancer::default();
             let mut selection = balancer.select(&upstream, None, LIMIT).await;
             let attempt = selection.next().expect("it is tried at first");
             selection.record_failure(&attempt);

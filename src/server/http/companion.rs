@@ -31,7 +31,8 @@ impl LiveCompanion {
     ) -> Result<Box<Self>, OutOfMemory> {
         let charge = broker.pending_share(companion.own_bytes())?;
         let notice = |ask: Option<_>| ask.map_or(Ok(None), |ask| Notice::new(broker, ask));
-        let (came, left) = (notice(notices.came)?, notice(notices.left)?);
+        let came = notice(notices.came)?;
+        let left = notice(notices.left)?;
         let presence = companion
             .info
             .map(|(line, channels)| broker.enter(&line, channels))

@@ -84,8 +84,11 @@ impl Connection {
         place: &Rc<Place>,
         peer: Peer,
     ) -> Self {
-        let (key, waiting) = (shard.open(), shard.broker().reservation());
-        let (outlet, peer, buffer) = (Rc::new(outlet), Box::new(peer), BytesMut::new());
+        let key = shard.open();
+        let waiting = shard.broker().reservation();
+        let outlet = Rc::new(outlet);
+        let peer = Box::new(peer);
+        let buffer = BytesMut::new();
         let (place, site, followed) = (Rc::clone(place), place.site(), LocationAddress::default());
         let (has_followed, requests, log, companion, polls) =
             (false, 0, None, None, Remembered::default());
@@ -204,8 +207,11 @@ pub(super) struct Requests<'a> {
 impl<'a> Requests<'a> {
     fn new(connection: &'a mut Connection, share: Charge) -> Self {
         let served_any = connection.has_followed;
-        let (out, head_since, held) = (Vec::new(), None, 0);
-        let (busy, habit) = (Business::default(), Habit::default());
+        let out = Vec::new();
+        let head_since = None;
+        let held = 0;
+        let busy = Business::default();
+        let habit = Habit::default();
         Self {
             connection,
             out,

@@ -170,10 +170,8 @@ impl Job {
     }
 
     async fn file(self, found: &Metadata) -> Answer {
-        let (modified, etag) = (
-            u64::try_from(found.mtime()).unwrap_or(0),
-            format!("\"{:x}-{:x}\"", found.mtime(), found.len()),
-        );
+        let modified = u64::try_from(found.mtime()).unwrap_or(0);
+        let etag = format!("\"{:x}-{:x}\"", found.mtime(), found.len());
         let last_modified = http_date(modified);
         let head = |status, headers: String| Response {
             content_type: Some(self.content_type.clone()),

@@ -54,7 +54,8 @@ impl Joined {
                 .iter()
                 .filter(|header| header.name.eq_ignore_ascii_case(name))
                 .map(|header| header.value);
-            let (first, second) = (values.next()?, values.next()?);
+            let first = values.next()?;
+            let second = values.next()?;
             let mut text = [first, separator, second].concat();
             for value in values {
                 text.extend_from_slice(separator);

@@ -131,7 +131,8 @@ impl Accepted {
         match self {
             Accepted::Tcp(stream) => {
                 stream.set_nodelay(true)?;
-                let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
+                let remote = stream.peer_addr()?;
+                let local = stream.local_addr()?;
                 let endpoints = Endpoints {
                     remote_address: remote.ip().to_string(),
                     remote_port: remote.port(),

@@ -36,7 +36,8 @@ pub(super) struct Resolved {
 
 /// Every address of every server.
 pub(super) async fn resolve(upstream: &Upstream, limit: Duration) -> Resolved {
-    let (mut ids, mut unresolved) = (Vec::new(), Vec::new());
+    let mut ids = Vec::new();
+    let mut unresolved = Vec::new();
     for (server, UpstreamServer { address, .. }) in upstream.servers.iter().enumerate() {
         let mut add = |address| ids.push(PeerId { server, address });
         match address {

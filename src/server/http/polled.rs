@@ -25,7 +25,8 @@ pub(super) struct LongPoll {
 /// servers give it.
 pub(super) fn places(buffer: &[u8], request: &Request<'_>) -> Option<Places> {
     let [date, tag] = subscriber::CURSOR_HEADERS.map(|name| request.header(name));
-    let (date, tag) = (date?, tag?);
+    let date = date?;
+    let tag = tag?;
     let is_whole = !date.is_empty()
         && date_bytes(date) == date.len()
         && !tag.is_empty()
@@ -220,10 +221,8 @@ mod tests {
 
     #[test]
     fn all_others_are_not() {
-        let (shape, whole) = (
-            shape(&head(DATE, "1")).expect("a poll that can be repeated"),
-            head(DATE, "1"),
-        );
+        let shape = shape(&head(DATE, "1")).expect("a poll that can be repeated");
+        let whole = head(DATE, "1");
         let others = [
             ("Sun", " Sun"),
             ("Sun", "S\tn"),

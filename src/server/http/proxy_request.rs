@@ -150,7 +150,8 @@ pub(super) fn ask(
             Some((name, HeaderValue::from_bytes(&value).ok()?))
         }) else {
             RARELY.warn(|left_out| {
-                let (header, value) = (String::from_utf8_lossy(name), value.escape_ascii().to_string());
+                let header = String::from_utf8_lossy(name);
+                let value = value.escape_ascii().to_string();
                 tracing::warn!(%header, value, left_out, "a value of proxy_set_header cannot be sent: the hook counts as down");
             });
             return Err(Unreachable::Failed);

@@ -251,7 +251,8 @@ impl Requests<'_> {
         let Some(shape) = self.habit.coming.take() else {
             return;
         };
-        let (broker, site) = (self.connection.shard.broker(), &self.connection.site);
+        let broker = self.connection.shard.broker();
+        let site = &self.connection.site;
         let Some(plan) = plan.repeatable(added) else {
             return self.habit.published.forget();
         };

@@ -122,7 +122,8 @@ impl Batch {
         headers: Cow<'static, [u8]>,
         (max_channels, max_line_bytes): (usize, usize),
     ) -> Self {
-        let (pending, last) = (Vec::new(), None);
+        let pending = Vec::new();
+        let last = None;
         Self {
             default_ids,
             store,

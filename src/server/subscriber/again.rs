@@ -44,7 +44,8 @@ impl Call<'_> {
         else {
             return None;
         };
-        let (look, format) = (long_polling::look(self)?, long_polling::format(self));
+        let look = long_polling::look(self)?;
+        let format = long_polling::format(self);
         Some(Box::new(PollAgain {
             settings: Arc::clone(self.settings),
             id: id.clone(),

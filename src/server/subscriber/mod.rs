@@ -115,10 +115,8 @@ impl Call<'_> {
                 negotiation::Wanted::Subscribe(mode) => nchan::answer(self, settings, mode),
                 negotiation::Wanted::PublishWebSocket => nchan::answer_publisher(self, settings),
                 wanted => {
-                    let (is_options, is_known) = (
-                        wanted == negotiation::Wanted::Options,
-                        wanted != negotiation::Wanted::UnknownMethod,
-                    );
+                    let is_options = wanted == negotiation::Wanted::Options;
+                    let is_known = wanted != negotiation::Wanted::UnknownMethod;
                     Answer::Respond(nchan::other(self, settings, roles, is_options, is_known))
                 }
             };

@@ -136,7 +136,9 @@ fn rendered<'a>(
     messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>,
     renderer: &Renderer,
 ) -> Result<Vec<Vec<u8>>, usize> {
-    let (mut pieces, mut bytes, mut weight) = (Vec::new(), 0, 0);
+    let mut pieces = Vec::new();
+    let mut bytes = 0;
+    let mut weight = 0;
     for (channel, message) in messages {
         let mut piece = Vec::new();
         renderer.message(&Shown::published(channel, message), &mut piece);

@@ -48,7 +48,8 @@ struct Gzip {
 
 impl Gzip {
     fn seal(&self, plain: &[u8]) -> (Vec<u8>, Sum) {
-        let (mut block, mut out) = (Vec::new(), Vec::new());
+        let mut block = Vec::new();
+        let mut out = Vec::new();
         let sum = compression::block(self.level, plain, &mut block);
         self.framing.piece(&block, &mut out);
         (out, sum)
@@ -205,7 +206,8 @@ fn opening(
         pieces.iter().for_each(|piece| framing.piece(piece, out));
         return Sum::default();
     };
-    let (plain, mut member) = (pieces.concat(), compression::HEADER.to_vec());
+    let plain = pieces.concat();
+    let mut member = compression::HEADER.to_vec();
     let sum = if plain.is_empty() {
         Sum::default()
     } else {

@@ -86,10 +86,8 @@ impl Chromium {
             .stderr(Stdio::inherit())
             .spawn();
         let mut child = child.expect("bash is there");
-        let (stdin, stdout) = (
-            child.stdin.take().expect("stdin is piped"),
-            child.stdout.take().expect("stdout is piped"),
-        );
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let stdout = child.stdout.take().expect("stdout is piped");
         let waiting = Waiting::default();
         let answers = Arc::clone(&waiting);
         std::thread::spawn(move || {

@@ -24,7 +24,8 @@ fn push_server() -> (Server, [(Server, Page); 2]) {
         let page = page_of(&site);
         (site, page)
     };
-    let (friend, stranger) = (open(), open());
+    let friend = open();
+    let stranger = open();
     let http = format!(
         "push_stream_shared_memory_size 10m; map $http_origin $allowed {{ default 'http://nobody.test'; {} $http_origin; }}",
         friend.0.url()
@@ -145,7 +146,8 @@ fn websockets_ask_nobody_for_permission() {
 
 #[test]
 fn a_location_may_refuse_websockets_of_other_origins() {
-    let (friend, stranger) = (server(""), server(""));
+    let friend = server("");
+    let stranger = server("");
     let pages = [page_of(&friend), page_of(&stranger)];
     let http = format!(
         "push_stream_shared_memory_size 10m; map $http_origin $is_ours {{ default 0; {} 1; }}",

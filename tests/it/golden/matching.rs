@@ -75,10 +75,8 @@ impl Bindings {
         let fits = if let Some(hex) = want["hex"].as_str() {
             got == unhex(hex)
         } else if let Some(length) = want["length"].as_u64() {
-            let (head, tail) = (
-                want["head"].as_str().unwrap_or_default(),
-                want["tail"].as_str().unwrap_or_default(),
-            );
+            let head = want["head"].as_str().unwrap_or_default();
+            let tail = want["tail"].as_str().unwrap_or_default();
             got.len() as u64 == length
                 && got.starts_with(&latin1(head))
                 && got.ends_with(&latin1(tail))
@@ -110,7 +108,8 @@ impl Bindings {
                 } else {
                     (0, "")
                 };
-                let (want, rest) = (show(want.as_bytes()), show(&got[from..]));
+                let want = show(want.as_bytes());
+                let rest = show(&got[from..]);
                 Err(format!(
                     "{what}: differs at byte {at}:\n   want {want}\n   got  {context}{rest}"
                 ))
@@ -120,7 +119,8 @@ impl Bindings {
 
     /// The dates that the text binds, or where it differs.
     fn matches(&self, want: &str, got: &[u8]) -> Result<HashMap<String, String>, usize> {
-        let (mut at, mut bound) = (0, HashMap::new());
+        let mut at = 0;
+        let mut bound = HashMap::new();
         for piece in pieces(want) {
             let rest = &got[at..];
             at += match piece {
@@ -216,7 +216,8 @@ fn shaped(shape: &str, rest: &[u8]) -> Option<usize> {
 }
 
 fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let (mut pieces, mut rest) = (Vec::new(), text);
+    let mut pieces = Vec::new();
+    let mut rest = text;
     while let Some(start) = rest.find("{{") {
         let inner = &rest[start + 2..];
         let length = inner

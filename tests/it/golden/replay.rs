@@ -318,10 +318,8 @@ impl Replay {
             (false, None) => return Err(format!("no response head, want {}", want["status"])),
             (false, Some(got)) => got,
         };
-        let (status, reason) = (
-            want["status"].as_u64().unwrap_or_default(),
-            text(&want["reason"]),
-        );
+        let status = want["status"].as_u64().unwrap_or_default();
+        let reason = text(&want["reason"]);
         if (got.status, got.reason.as_str()) != (status, reason) {
             return Err(format!(
                 "status {} {}, want {status} {reason}; {:?}",

@@ -72,11 +72,10 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             return Ok(());
         }
         let mut words = first.split_whitespace();
-        let (method, target) = (
-            words.next().unwrap_or_default(),
-            words.next().unwrap_or_default(),
-        );
-        let (mut headers, mut length) = (BTreeMap::new(), 0);
+        let method = words.next().unwrap_or_default();
+        let target = words.next().unwrap_or_default();
+        let mut headers = BTreeMap::new();
+        let mut length = 0;
         loop {
             let mut line = String::new();
             reader.read_line(&mut line)?;

@@ -69,11 +69,9 @@ impl Conn {
         let head: String = self.buffer.drain(..end + 4).map(char::from).collect();
         let mut lines = head.trim_end().split("\r\n");
         let mut first = lines.next().unwrap_or_default().splitn(3, ' ');
-        let (version, status, reason) = (
-            first.next(),
-            first.next(),
-            first.next().unwrap_or_default().to_owned(),
-        );
+        let version = first.next();
+        let status = first.next();
+        let reason = first.next().unwrap_or_default().to_owned();
         let status = status
             .filter(|_| version.is_some_and(|version| version.starts_with("HTTP/1.")))
             .and_then(|status| status.parse().ok());

@@ -87,7 +87,9 @@ impl Bindings {
             };
         }
         let got = String::from_utf8_lossy(got);
-        let (mut pattern, mut names, mut at) = ("(?s)^".to_owned(), Vec::new(), 0);
+        let mut pattern = "(?s)^".to_owned();
+        let mut names = Vec::new();
+        let mut at = 0;
         for found in PLACEHOLDER.captures_iter(text) {
             let all = found.get(0).expect("the whole match");
             pattern.push_str(&regex::escape(&text[at..all.start()]));

@@ -34,7 +34,8 @@ pub(super) fn run(case: &Value) -> Result<(), String> {
     let server = Server::try_with_conf(&conf, &[])?;
     let steps = case["steps"].as_array().ok_or("a case without steps")?;
     let defect = case["defect"].as_str().unwrap_or_default();
-    let (free, later) = (free_steps(defect), later_steps(steps));
+    let free = free_steps(defect);
+    let later = later_steps(steps);
     let has_defect = !defect.is_empty();
     let mut replay = Replay {
         server,
@@ -91,7 +92,9 @@ fn free_steps(defect: &str) -> HashSet<usize> {
 /// second.
 fn later_steps(steps: &[Value]) -> HashSet<usize> {
     let name = Regex::new(r":T(\d+)\}\}").expect("a valid expression");
-    let (mut later, mut last, mut seen) = (HashSet::new(), 0, HashSet::from(["1".to_owned()]));
+    let mut later = HashSet::new();
+    let mut last = 0;
+    let mut seen = HashSet::from(["1".to_owned()]);
     for (number, step) in steps.iter().enumerate() {
         if publishes(step) {
             last = number;
@@ -283,7 +286,8 @@ impl<'a> Replay<'a> {
             .conns
             .remove(text(&step["conn"]))
             .ok_or("no such connection")?;
-        let (begin, mut result) = (Instant::now(), Err(String::new()));
+        let begin = Instant::now();
+        let mut result = Err(String::new());
         while result.is_err() && begin.elapsed() < PATIENCE {
             let came = conn.buffer.len();
             conn.until(Duration::from_millis(50), |buffer| buffer.len() > came);

@@ -341,7 +341,8 @@ impl Subscriber {
         let known = &mut self.known[channel];
         let id =
             usize::try_from(message.id).unwrap_or_else(|_| panic!("{}: {message:?}", self.name));
-        let (last, next) = (known.texts.len(), known.next);
+        let last = known.texts.len();
+        let next = known.next;
         let after = if next <= last {
             known.positions[next - 1]
         } else {

@@ -85,14 +85,13 @@ impl ScriptedBackend {
         reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
-        let (asked, reply) = (
-            Arc::<Mutex<Vec<String>>>::default(),
-            Arc::new(reply) as Handler,
-        );
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let reply = Arc::new(reply) as Handler;
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (log, reply) = (Arc::clone(&log), Arc::clone(&reply));
+                let log = Arc::clone(&log);
+                let reply = Arc::clone(&reply);
                 std::thread::spawn(move || serve(stream, &log, &reply));
             }
         });
@@ -108,14 +107,14 @@ impl ScriptedBackend {
         reply: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let address = listener.local_addr().expect("its address").to_string();
-        let (asked, reply) = (
-            Arc::<Mutex<Vec<String>>>::default(),
-            Arc::new(reply) as Handler,
-        );
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let reply = Arc::new(reply) as Handler;
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (log, reply, tls) = (Arc::clone(&log), Arc::clone(&reply), tls.clone());
+                let log = Arc::clone(&log);
+                let reply = Arc::clone(&reply);
+                let tls = tls.clone();
                 std::thread::spawn(move || match tls {
                     Some(tls) => {
                         let connection =

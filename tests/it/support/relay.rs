@@ -32,7 +32,8 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let state = Arc::new(State::default());
-        let (shared, server) = (Arc::clone(&state), server.to_owned());
+        let shared = Arc::clone(&state);
+        let server = server.to_owned();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // While it is away a connection is accepted and closed: the same as refused, on the
@@ -100,7 +101,8 @@ impl State {
         ends.extend([copy(&client), copy(&server)]);
         let number = self.made.fetch_add(1, Ordering::SeqCst);
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let (back_from, back_to) = (copy(&server), copy(&client));
+        let back_from = copy(&server);
+        let back_to = copy(&client);
         let state = Arc::clone(self);
         std::thread::spawn(move || pass(client, server, || true));
         std::thread::spawn(move || pass(back_from, back_to, || state.lets_through(number)));

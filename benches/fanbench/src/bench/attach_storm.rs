@@ -53,7 +53,9 @@ fn storm(server: &Server, mode: Mode, backlog: u64, subs: usize, waves: u32) -> 
     // One message in any case: the channel is there when they come.
     load.publish(Until::Messages(backlog.max(1)), Pace::Window(1), PATIENCE)?;
     load.plan_mut().subscribers = subs;
-    let (before, mut wall, mut faults) = (server.cpu(), Duration::ZERO, String::new());
+    let before = server.cpu();
+    let mut wall = Duration::ZERO;
+    let mut faults = String::new();
     for _ in 0..waves {
         wall += load.open_with_backlog(PATIENCE)?;
         faults = load.tally.faults();

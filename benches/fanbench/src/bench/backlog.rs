@@ -45,7 +45,9 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         let mut load = Load::new(plan)?;
         load.publish(Until::Messages(stored), Pace::Window(1), PATIENCE)?;
         load.plan_mut().subscribers = subs;
-        let (before, mut seconds, mut faults) = (server.cpu(), 0.0, String::new());
+        let before = server.cpu();
+        let mut seconds = 0.0;
+        let mut faults = String::new();
         for _ in 0..waves {
             seconds += load.open_with_backlog(PATIENCE)?.as_secs_f64();
             faults = load.tally.faults();

@@ -109,7 +109,8 @@ fn flood(plan: Plan, opened: &mpsc::Sender<()>, stop: &AtomicBool) -> Result<(u6
     let mut load = Load::new(plan)?;
     load.open(PATIENCE)?;
     opened.send(())?;
-    let (mut delivered, mut seconds) = (0, 0.0);
+    let mut delivered = 0;
+    let mut seconds = 0.0;
     while !stop.load(Ordering::Relaxed) {
         load.publish(Until::Elapsed(Duration::from_millis(500)), Pace::Window(4), PATIENCE)?;
         delivered += load.tally.delivered;

@@ -47,7 +47,9 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     load.idle(Duration::from_secs(seconds))?;
     steps.push(("held", server.reading(), Kernel::read()));
     load.publish(Until::Messages(1), Pace::Window(1), PATIENCE)?;
-    let (reached, took, faults) = (load.tally.delivered, load.tally.wall, load.tally.faults());
+    let reached = load.tally.delivered;
+    let took = load.tally.wall;
+    let faults = load.tally.faults();
     load.idle(Duration::from_secs(1))?;
     steps.push(("after one message", server.reading(), Kernel::read()));
     load.close_subscribers();

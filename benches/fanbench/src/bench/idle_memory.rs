@@ -38,10 +38,12 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             let server = Server::start(kind, &context.setup())?;
             let mut load = Load::new(Plan { subscribers: subs, ..Plan::new(&server, mode) })?;
             load.idle(Duration::from_millis(100))?;
-            let (before, kernel_before) = (server.reading(), Kernel::read());
+            let before = server.reading();
+            let kernel_before = Kernel::read();
             load.open(PATIENCE)?;
             load.idle(Duration::from_millis(500))?;
-            let (after, kernel_after) = (server.reading(), Kernel::read());
+            let after = server.reading();
+            let kernel_after = Kernel::read();
             let each = |before: u64, after: u64| number((after as f64 - before as f64) / subs as f64, 2);
             table.row(vec![
                 mode.name().to_owned(),

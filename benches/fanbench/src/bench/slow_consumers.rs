@@ -79,7 +79,8 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     for run in [&quiet, &loaded] {
         ensure!(run.tally.faults().is_empty(), "the {readers} that read did not get everything: {}", run.tally.faults());
     }
-    let (before, with) = (quiet.tally.latency_ms(0.99), loaded.tally.latency_ms(0.99));
+    let before = quiet.tally.latency_ms(0.99);
+    let with = loaded.tally.latency_ms(0.99);
     ensure!(with <= before * 2.0, "p99 is {with:.2} ms, without the slow ones {before:.2} ms");
     let most = options.max_growth_mib;
     ensure!(end - warm <= most, "RSS grew from {warm:.1} to {end:.1} MiB after the warm-up, at most {most} MiB are allowed");

@@ -74,7 +74,8 @@ impl Ledger {
     /// Channel and number of a text, if it is what was published.
     pub(super) fn identify(&self, text: &str) -> Result<(usize, u64), String> {
         let mut words = text.split(' ');
-        let (channel, number) = (words.next().and_then(|word| word.parse().ok()), words.next().and_then(|word| word.parse().ok()));
+        let channel = words.next().and_then(|word| word.parse().ok());
+        let number = words.next().and_then(|word| word.parse().ok());
         let (Some(channel), Some(number)) = (channel, number) else { return Err(format!("not a message of this run: {text:?}")) };
         if channel >= self.channels() || number == 0 || number > self.head(channel) {
             return Err(format!("message {number} of channel {channel} was never published"));

@@ -80,7 +80,8 @@ pub struct Options {
 /// When a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     let mut server = Server::start(Kind::Pushctl, &setup(context))?;
-    let (pid, address) = (server.pid(), server.address);
+    let pid = server.pid();
+    let address = server.address;
     let before = State::read(pid, address)?;
     let mut soak = Soak::new(options, address)?;
     let watch = Watch::start(pid, address);
@@ -165,7 +166,8 @@ impl Soak {
         while start.elapsed() < time {
             ensure!(server.is_running(), "the server ended: see stderr in {}", server.directory.display());
             ensure!(self.faults.len() < MOST_FAULTS, "{} faults, no need to go on", self.faults.len());
-            let (net, now) = (&self.net, Instant::now());
+            let net = &self.net;
+            let now = Instant::now();
             for publisher in &mut self.publishers {
                 publisher.tick(net, self.address, &mut self.ledger, false)?;
             }

@@ -85,7 +85,8 @@ impl Publisher {
         let number = ledger.publish(self.channel);
         let body = ledger.text(self.channel, number);
         self.under_way = Some(Request::Message(number));
-        let (channel, length) = (self.channel, body.len());
+        let channel = self.channel;
+        let length = body.len();
         self.send(&format!(
             "POST /pub?id=s{channel} HTTP/1.1\r\nHost: localhost\r\nEvent-Id: e{channel}-{number}\r\nContent-Length: {length}\r\n\r\n{body}"
         ))

@@ -170,7 +170,8 @@ mod tests {
     const MESSAGE: &str = r#"{"id":1,"channel":"c","text":"a\nb","tag":"2","time":"T","eventid":"e"}"#;
 
     fn texts(mode: Mode, stream: &[u8], cut: usize) -> Vec<String> {
-        let (mut decoder, mut found) = (Decoder::new(mode), Vec::new());
+        let mut decoder = Decoder::new(mode);
+        let mut found = Vec::new();
         for part in stream.chunks(cut) {
             decoder.push(part);
             while let Some(item) = decoder.next().expect("the stream is well-formed") {

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn rates_are_differences_over_time() {
-        let (mut history, start) = (History::default(), Instant::now());
+        let mut history = History::default();
+        let start = Instant::now();
         history.enter(sample(start, &[("a", 10), ("b", 5)]));
         assert_eq!((history.rate, history.published.len()), (0.0, 0));
         history.enter(sample(
@@ -150,7 +151,8 @@ mod tests {
 
     #[test]
     fn curves_do_not_grow_for_ever() {
-        let (mut history, start) = (History::default(), Instant::now());
+        let mut history = History::default();
+        let start = Instant::now();
         (0..2 * SAMPLES as u64)
             .for_each(|n| history.enter(sample(start + Duration::from_secs(n), &[("a", n)])));
         assert_eq!(

@@ -327,7 +327,8 @@ fn memory(summary: &Summary, theme: Theme) -> Option<String> {
             .filter(|(name, _)| name.contains("memory") && name.contains(word));
         found.next().and_then(|(_, number)| number.as_f64())
     };
-    let (used, limit) = (find("used")?, find("limit").filter(|limit| *limit > 0.0));
+    let used = find("used")?;
+    let limit = find("limit").filter(|limit| *limit > 0.0);
     let Some(limit) = limit else {
         return Some(format!("memory {}", figures::bytes(used)));
     };
@@ -521,7 +522,8 @@ fn draw_help(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
             ])
         })
         .collect();
-    let (columns, rows) = (area.width.min(80), area.height.min(lines.len() as u16 + 2));
+    let columns = area.width.min(80);
+    let rows = area.height.min(lines.len() as u16 + 2);
     let popup = Rect::new(
         (area.width - columns) / 2,
         (area.height - rows) / 2,

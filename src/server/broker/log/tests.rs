@@ -496,10 +496,8 @@ fn the_newest_message_alone_is_read_as_in_steps() {
                             slice.horizon,
                         )
                     };
-                    let (read, in_steps) = (
-                        bench.log.read(place, max_lag, 1),
-                        bench.log.read_in_steps(place, max_lag, 1),
-                    );
+                    let read = bench.log.read(place, max_lag, 1);
+                    let in_steps = bench.log.read_in_steps(place, max_lag, 1);
                     assert_eq!(
                         parts(read),
                         parts(in_steps),

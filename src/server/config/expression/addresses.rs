@@ -24,7 +24,8 @@ impl Expression {
     #[must_use]
     pub fn evaluate_to_replacement(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
         let was_escaped = was_escaped(variables);
-        let (mut path, mut arguments) = (Vec::new(), None::<Vec<u8>>);
+        let mut path = Vec::new();
+        let mut arguments = None::<Vec<u8>>;
         for part in &self.parts {
             match (&mut arguments, part) {
                 (Some(arguments), part) => {
@@ -57,7 +58,8 @@ impl Expression {
     /// all else that could end an argument or begin another.
     #[must_use]
     pub fn evaluate_to_uri(&self, variables: &dyn Variables) -> (Vec<u8>, Option<Vec<u8>>) {
-        let (mut path, mut arguments) = (Vec::new(), None::<Vec<u8>>);
+        let mut path = Vec::new();
+        let mut arguments = None::<Vec<u8>>;
         for part in &self.parts {
             match (&mut arguments, part) {
                 (Some(arguments), part) => arguments.extend_from_slice(&part.argument(variables)),

@@ -67,7 +67,8 @@ pub(super) struct Builder<'a> {
 pub(super) fn build(tree: &Block, report: &mut Report, options: &ImportOptions) -> Option<Config> {
     let names = names::variables(&tree.directives);
     let log_formats = names::log_formats(&tree.directives, &names);
-    let (mut largest_padding, mut shows_info) = (0, false);
+    let mut largest_padding = 0;
+    let mut shows_info = false;
     let mut proxy_protocol = Vec::new();
     names::visit(&tree.directives, &mut |directive| {
         shows_info |= directive.name == "nchan_subscriber_info";
@@ -155,7 +156,8 @@ impl Builder<'_> {
     fn http(&mut self, block: &Block, workers: usize) -> Config {
         self.end = block.end;
         let (scope, blocks) = self.scope(block, HTTP);
-        let (mut drafts, mut timeouts) = (Vec::new(), Vec::new());
+        let mut drafts = Vec::new();
+        let mut timeouts = Vec::new();
         self.upstreams = Arc::new(upstreams::read_all(&blocks, &self.names, self.report));
         for (number, (name, directive, block)) in blocks.iter().copied().enumerate() {
             if name == "map" {
@@ -217,10 +219,8 @@ impl Builder<'_> {
         } else {
             scope.listens
         };
-        let (has_underscores, keeps_slashes) = (
-            level.underscores_in_headers == Some(true),
-            level.merge_slashes == Some(false),
-        );
+        let has_underscores = level.underscores_in_headers == Some(true);
+        let keeps_slashes = level.merge_slashes == Some(false);
         let names = scope.names;
         let server = Arc::new(VirtualServer {
             names,

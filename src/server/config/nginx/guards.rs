@@ -200,7 +200,8 @@ impl Builder<'_> {
     /// Decides who may enter a location because of its guards. Those of a push location that the
     /// front does not enforce are mistakes.
     pub(super) fn settle_guards(&mut self, level: &mut Level, is_push: bool, location: Place) {
-        let (mut content, mut answers) = (Gate::Open, Gate::Open);
+        let mut content = Gate::Open;
+        let mut answers = Gate::Open;
         for guard in &level.guards {
             let is_waived = self.front_enforces(level, &guard.name);
             let gate = if is_waived { Gate::Front } else { Gate::Closed };

@@ -31,7 +31,8 @@ pub(super) fn check(block: &Block, server: &VirtualServer, report: &mut Report) 
         if path.contains(&b'$') {
             return;
         }
-        let (name, shown) = (&directive.name, String::from_utf8_lossy(target));
+        let name = &directive.name;
+        let shown = String::from_utf8_lossy(target);
         match server.locate(path) {
             None => report.unserve(
                 directive,

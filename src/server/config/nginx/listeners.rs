@@ -214,7 +214,8 @@ mod tests {
             ]
         );
         let listeners = &config.listeners;
-        let (b, c) = (&listeners[0].servers[0], &listeners[1].servers[0]);
+        let b = &listeners[0].servers[0];
+        let c = &listeners[1].servers[0];
         let a = listeners[0].server("127.0.0.1", || "a".to_owned());
         for (local_address, host, expected) in [
             ("127.0.0.1", "a", 0),

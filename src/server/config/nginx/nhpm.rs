@@ -177,10 +177,8 @@ fn buffer_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         scope.notices.push(WITHOUT_LENGTH.to_owned());
         return Ok(());
     }
-    let (min, max) = (
-        &mut level.min_message_buffer_length,
-        &mut level.max_message_buffer_length,
-    );
+    let min = &mut level.min_message_buffer_length;
+    let max = &mut level.max_message_buffer_length;
     let places = match value.name {
         "push_max_message_buffer_length" => vec![max],
         "push_min_message_buffer_length" => vec![min],

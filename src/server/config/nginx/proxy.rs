@@ -366,10 +366,8 @@ impl ProxyLevel {
                 return Err("no proxy_ssl_trusted_certificate for proxy_ssl_verify".to_owned());
             }
         };
-        let (certificate, key) = (
-            self.ssl_certificate.as_ref(),
-            self.ssl_certificate_key.as_ref(),
-        );
+        let certificate = self.ssl_certificate.as_ref();
+        let key = self.ssl_certificate_key.as_ref();
         let names = [
             (certificate, "proxy_ssl_certificate"),
             (key, "proxy_ssl_certificate_key"),

@@ -148,7 +148,8 @@ pub(super) fn legacy_id(names: &Names) -> Option<Expression> {
 impl NhpmLevel {
     /// The settings of a location, with the defaults of the module.
     pub(super) fn settings(&self, channel_id: Expression) -> Arc<NhpmSettings> {
-        let (level, defaults) = (self.clone(), NhpmSettings::default());
+        let level = self.clone();
+        let defaults = NhpmSettings::default();
         Arc::new(NhpmSettings {
             channel_id,
             channel_group: level.channel_group.unwrap_or(defaults.channel_group),
@@ -188,7 +189,8 @@ impl NhpmLevel {
 impl NchanLevel {
     /// The settings of a location, with the defaults of nchan.
     pub(super) fn settings(&self, names: &Names, shows_info: bool) -> Arc<NchanSettings> {
-        let (level, defaults) = (self.clone(), NchanSettings::default());
+        let level = self.clone();
+        let defaults = NchanSettings::default();
         let common = level.channel_id.unwrap_or_default();
         let ping = defaults.eventsource_ping;
         let last_message_id = level.last_message_id.unwrap_or_else(|| {

@@ -67,7 +67,8 @@ fn survives(name: &str, text: &str) -> bool {
     let toml = to_toml("conf", text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
     let again = parse("conf.toml", toml.as_bytes())
         .unwrap_or_else(|mistakes| panic!("{name}: {mistakes}\n{toml}"));
-    let (before, after) = (shown(&loaded.config), shown(&again.config));
+    let before = shown(&loaded.config);
+    let after = shown(&again.config);
     for (before, after) in before.lines().zip(after.lines()) {
         assert_eq!(before, after, "{name}\n{text}\n{toml}");
     }

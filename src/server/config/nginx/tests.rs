@@ -311,7 +311,8 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
         push_stream_shared_memory_size 127k; types { text/x-a a A1; } keepalive_timeout 5s 6s; send_timeout 7; }
         worker_processes 3;";
     let config = loaded(text).config;
-    let (plain, own) = (settings(&config, "/plain"), settings(&config, "/own"));
+    let plain = settings(&config, "/plain");
+    let own = settings(&config, "/own");
     assert_eq!(
         (
             plain.header_template.as_deref(),

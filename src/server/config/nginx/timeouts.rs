@@ -139,10 +139,8 @@ mod tests {
             "client_body_timeout",
             "keepalive_timeout",
         ];
-        let (one, other) = (
-            names.map(|name| format!("{name} 1s;")).concat(),
-            names.map(|name| format!("{name} 2s;")).concat(),
-        );
+        let one = names.map(|name| format!("{name} 1s;")).concat();
+        let other = names.map(|name| format!("{name} 2s;")).concat();
         assert_eq!(told("", &[&one, &other]).1.len(), names.len());
     }
 

@@ -248,13 +248,12 @@ impl Writer<'_> {
             None => "is not served",
         };
         // Anything may stand in a file.
-        let (file, name) = (
-            self.files
-                .name(directive.place.file)
-                .escape_debug()
-                .to_string(),
-            directive.name.escape_debug(),
-        );
+        let file = self
+            .files
+            .name(directive.place.file)
+            .escape_debug()
+            .to_string();
+        let name = directive.name.escape_debug();
         self.line(format_args!(
             "{indent}# {file}:{}: {name} {what}",
             directive.place.line
@@ -348,7 +347,8 @@ impl Writer<'_> {
         let [source, variable] = directive.arguments.as_slice() else {
             return Err("\"map\" has two arguments".to_owned());
         };
-        let (source, variable) = (text(source)?, text(variable)?);
+        let source = text(source)?;
+        let variable = text(variable)?;
         self.line(format_args!(
             "\n[[map]]\nsource = {source}\nvariable = {variable}"
         ));

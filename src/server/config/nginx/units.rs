@@ -55,7 +55,8 @@ pub(super) fn time(text: &[u8], milliseconds: bool) -> Option<Duration> {
             .iter()
             .take_while(|byte| byte.is_ascii_alphabetic())
             .count();
-        let (value, unit) = (number(&rest[..digits])?, &rest[digits..digits + letters]);
+        let value = number(&rest[..digits])?;
+        let unit = &rest[digits..digits + letters];
         let place = match TIME_UNITS.iter().position(|(name, _)| *name == unit) {
             None if unit.is_empty() => SECONDS,
             place => place?,

@@ -148,8 +148,10 @@ fn permessage<'a>(
     parameters: impl Iterator<Item = &'a str>,
     deflate: Deflate,
 ) -> Result<Negotiated, Declined> {
-    let (mut server_has_no_context, mut client_has_no_context) = (false, false);
-    let (mut server_bits, mut client_bits) = (None, None);
+    let mut server_has_no_context = false;
+    let mut client_has_no_context = false;
+    let mut server_bits = None;
+    let mut client_bits = None;
     for text in parameters {
         let (name, value) = parameter(text);
         let is_repeated = match name {
@@ -309,7 +311,8 @@ mod tests {
     fn heads_go_in_front_of_compressed_messages() {
         let body = compressed(b"hello hello hello", Deflate::default()).expect("compression works");
         for length in [0, 1, 60, 65_535, 65_536, 200_000] {
-            let (head, mut joined) = (vec![b'h'; length], Vec::new());
+            let head = vec![b'h'; length];
+            let mut joined = Vec::new();
             push_with_head(&head, &body, &mut joined);
             let inflated = Inflater::new(true)
                 .inflate(&joined, 1 << 20)

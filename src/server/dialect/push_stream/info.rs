@@ -176,7 +176,8 @@ impl Notation {
     ) -> Vec<u8> {
         let count = infos.len();
         let mut out = Vec::with_capacity(256 + count * 96);
-        let (host, time) = (hostname(), iso_time(unix_now()));
+        let host = hostname();
+        let time = iso_time(unix_now());
         let Summary {
             channels,
             wildcard_channels,
@@ -204,7 +205,8 @@ impl Notation {
             ),
         });
         for (index, info) in infos.enumerate() {
-            let (info, is_last) = (&info, index + 1 == count);
+            let info = &info;
+            let is_last = index + 1 == count;
             match self {
                 Notation::Json | Notation::XJson | Notation::Plain => self.item(
                     info,

@@ -205,7 +205,8 @@ mod tests {
         for byte in 0..=255 {
             for before in [0, 1, 15, 16, 17, PIECE_BYTES - 1, PIECE_BYTES] {
                 let bytes = [vec![b'x'; before], vec![byte]].concat();
-                let (mut short_cut, mut checked) = (Vec::new(), Vec::new());
+                let mut short_cut = Vec::new();
+                let mut checked = Vec::new();
                 push_bytes(&bytes, &mut short_cut);
                 push_string(&String::from_utf8_lossy(&bytes), &mut checked);
                 assert!(short_cut == checked, "byte {byte} behind {before}");

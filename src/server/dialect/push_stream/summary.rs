@@ -38,7 +38,8 @@ impl Notation {
         if with_details {
             fields.extend_from_slice(&summary.details);
         }
-        let (host, time) = (hostname(), iso_time(unix_now()));
+        let host = hostname();
+        let time = iso_time(unix_now());
         let mut out = Vec::with_capacity(512);
         // Writing to a Vec cannot fail.
         drop(match self {

@@ -286,7 +286,8 @@ impl Format for WaitingFormat {
             batch.deliveries
         };
         let messages: Vec<&Message> = deliveries.iter().map(|delivery| delivery.message).collect();
-        let (mut ids, mut id) = (self.ids.walk(), None);
+        let mut ids = self.ids.walk();
+        let mut id = None;
         for delivery in deliveries {
             id = Some(ids.next(delivery));
         }

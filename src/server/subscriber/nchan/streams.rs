@@ -40,7 +40,9 @@ pub(super) fn boundary() -> String {
 }
 
 pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> Answer {
-    let (call, settings, mode) = (subscribing.call, subscribing.settings, subscribing.mode);
+    let call = subscribing.call;
+    let settings = subscribing.settings;
+    let mode = subscribing.mode;
     let ids = Ids::new(
         call.broker,
         &subscribing.named.keys,
@@ -79,7 +81,8 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> A
 }
 
 fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
-    let (mode, version) = (subscribing.mode, subscribing.call.request.minor_version);
+    let mode = subscribing.mode;
+    let version = subscribing.call.request.minor_version;
     let multipart = format!("multipart/mixed; boundary={boundary}");
     let mut out = Vec::with_capacity(320);
     Head {

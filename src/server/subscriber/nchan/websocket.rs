@@ -44,7 +44,8 @@ struct Handshake {
 }
 
 pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Response>> {
-    let (call, settings) = (subscribing.call, subscribing.settings);
+    let call = subscribing.call;
+    let settings = subscribing.settings;
     let handshake = handshake(call, settings, &subscribing.cors)?;
     let channels = subscribing.channels()?;
     let ids = Ids::new(

@@ -103,7 +103,8 @@ fn recorded_exchanges_are_reproduced() {
         .filter(|case| name(case).contains(&wanted))
         .collect();
     let mut failed = replay_all(&cases);
-    let (mut again, mut unexpected) = (Vec::new(), Vec::new());
+    let mut again = Vec::new();
+    let mut unexpected = Vec::new();
     for case in &cases {
         let waiting = WAITING.iter().any(|(waiting, _)| *waiting == name(case));
         if let Some(error) = failed.get(name(case)).filter(|_| !waiting).cloned() {
@@ -158,7 +159,8 @@ fn every_waiting_case_exists_once() {
 fn replay_all(cases: &[Value]) -> BTreeMap<String, String> {
     let mut queue: Vec<&Value> = cases.iter().collect();
     queue.sort_by_key(|case| pauses(case));
-    let (queue, failed) = (Mutex::new(queue), Mutex::new(BTreeMap::new()));
+    let queue = Mutex::new(queue);
+    let failed = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {

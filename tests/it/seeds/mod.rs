@@ -131,7 +131,8 @@ fn the_tutorials_curl_session() {
     );
     let received = waiting.join().expect("curl ends with the first message");
     let message = Message::parse(received.as_bytes());
-    let (tag, time) = (&message.tag, &message.time);
+    let tag = &message.tag;
+    let time = &message.time;
     assert_eq!(
         received,
         format!(
@@ -201,7 +202,9 @@ fn the_introductions_curl_session() {
     let statistics = |channels: u64, published: u64, subscribers: u64| {
         let text = curl(&[&url("/channels-stats")]);
         let value = object(text.as_bytes());
-        let (host, time, uptime) = (&value["hostname"], &value["time"], &value["uptime"]);
+        let host = &value["hostname"];
+        let time = &value["time"];
+        let uptime = &value["uptime"];
         let head = format!(
             "{{\"hostname\": {host}, \"time\": {time}, \"channels\": {channels}, \"wildcard_channels\": 0, \"published_messages\": {published}, \
              \"stored_messages\": 0, \"messages_in_trash\": {published}, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \
@@ -348,7 +351,8 @@ fn the_if_modified_since_loop_loses_and_repeats_nothing() {
     let (sender, progress) = channel();
     let lists: Vec<Vec<String>> = std::thread::scope(|scope| {
         let listener = |_| {
-            let (server, sender) = (&server, sender.clone());
+            let server = &server;
+            let sender = sender.clone();
             scope.spawn(move || listen(server, "/activity?id=pub", COUNT, &sender))
         };
         let listeners: Vec<_> = (0..2).map(listener).collect();

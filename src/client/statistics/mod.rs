@@ -342,7 +342,8 @@ fn stub_status(text: &str) -> Option<Vec<u8>> {
         .map(|line| line.split_once(':'))
         .collect::<Option<Vec<_>>>()?
     {
-        let (key, value) = (key.trim().replace(' ', "_"), value.trim());
+        let key = key.trim().replace(' ', "_");
+        let value = value.trim();
         let (key, value) = match (key.as_str(), value.strip_suffix('K')) {
             ("nchan_version", _) => ("hostname".to_owned(), Value::from(format!("nchan {value}"))),
             ("total_published_messages", _) => (

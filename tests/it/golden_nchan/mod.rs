@@ -41,7 +41,8 @@ fn recorded_exchanges_of_nhpm_and_nchan_are_reproduced() {
         .iter()
         .filter(|(name, _)| name.contains(&wanted))
         .collect();
-    let (queue, failed) = (Mutex::new(cases.clone()), Mutex::new(Vec::new()));
+    let queue = Mutex::new(cases.clone());
+    let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
