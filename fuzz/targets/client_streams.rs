@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::client::Message;
 use pushctl::client::cursor::Cursor;
 use pushctl::client::fuzzing::{Answer, messages};
-use pushctl::client::lean::{frames, response};
+use pushctl::client::raw_http::{frames, response};
 use pushctl::client::parse::{self, Splitter};
 use pushctl_fuzz::cut;
 use tokio::runtime::{Builder, Runtime};

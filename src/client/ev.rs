@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use reqwest::{Response, Url};
 
 use super::activity::Activity;
-use super::crs;
+use super::cr_escape;
 use super::dialect::MessageId;
 use super::error::shown;
 use super::stream::Body;
@@ -124,9 +124,9 @@ impl Connection {
         }
         if let (Some(Ok(SSE::Event(event))), Some(LineEnds::Lf)) = (&mut next, self.line_ends.get())
         {
-            event.data = crs::restored(&event.data);
-            event.event_type = crs::restored(&event.event_type);
-            event.id = event.id.as_deref().map(crs::restored);
+            event.data = cr_escape::restored(&event.data);
+            event.event_type = cr_escape::restored(&event.event_type);
+            event.id = event.id.as_deref().map(cr_escape::restored);
         }
         match next {
             Some(Ok(SSE::Event(event))) if self.is_of_nchan(&event) => {
@@ -362,7 +362,7 @@ impl Lines {
         self.held = bytes.split_off(bytes.len() - cut);
         let text = String::from_utf8_lossy(&bytes);
         Ok(match line_ends {
-            LineEnds::Lf => self.with_fields(crs::hidden(&text).as_bytes()),
+            LineEnds::Lf => self.with_fields(cr_escape::hidden(&text).as_bytes()),
             LineEnds::All => self.with_fields(text.as_bytes()),
         })
     }
@@ -451,7 +451,7 @@ mod tests {
             let fitted = String::from_utf8(fitted(text.as_bytes(), size)).expect("UTF-8");
             assert!(!fitted.contains('\r'), "{size}");
             assert_eq!(
-                crs::restored(&fitted),
+                cr_escape::restored(&fitted),
                 ["retry: 1\n: hi\n\nretry: 1\n", event].concat(),
                 "{size}"
             );

@@ -11,8 +11,7 @@
 //! through the one HTTP stack of [`http`]. Nothing here knows the command line or prints.
 
 mod activity;
-pub mod bare_info;
-mod crs;
+mod cr_escape;
 pub mod cursor;
 pub mod dialect;
 pub mod endpoint;
@@ -21,7 +20,6 @@ pub mod ev;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod http;
-pub mod lean;
 pub mod lp;
 pub mod marks;
 pub mod message;
@@ -30,11 +28,13 @@ pub mod parse;
 pub mod pipeline;
 pub mod proxy;
 pub mod publish;
+pub mod raw_http;
 pub mod retry;
 pub mod silence;
 pub mod statistics;
 pub mod stream;
 pub mod subscription;
+pub mod unframed_info;
 pub mod unix_socket;
 pub mod ws;
 

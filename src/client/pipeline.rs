@@ -18,10 +18,10 @@ use tokio::io::Interest;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::shown;
-use super::lean::response::{Decoder, Head, Piece};
-use super::lean::socket::Socket;
-use super::lean::{BUFFER_BYTES, Target};
 use super::publish::{Answer, Posting};
+use super::raw_http::response::{Decoder, Head, Piece};
+use super::raw_http::socket::Socket;
+use super::raw_http::{BUFFER_BYTES, Target};
 use super::{Error, page};
 
 /// Time that a connection may take to come up.

@@ -21,8 +21,8 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::lean::Target;
 use super::pipeline::{Limits, Pipeline};
+use super::raw_http::Target;
 use super::{Error, Http, http, page, unix_socket};
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 

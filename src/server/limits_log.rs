@@ -3,7 +3,7 @@
 //!
 //! Connections that are rejected are logged by `admission`, notices of hooks by `http::notices`.
 
-use super::rarely::Rarely;
+use super::log_throttle::Rarely;
 
 /// A limit that rejects requests, or ends what they have begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::panic::PanicHookInfo;
 
 use parking_lot::Mutex;
 
-use super::rarely::Rarely;
+use super::log_throttle::Rarely;
 
 /// Most bytes of a panic's message that are logged.
 const MAX_MESSAGE_BYTES: usize = 160;

@@ -8,7 +8,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::{Report, fetch, get, read, stub_status};
 use crate::client::error::shown;
-use crate::client::{Dialect, Endpoints, Error, Http, bare_info, http, page};
+use crate::client::{Dialect, Endpoints, Error, Http, http, page, unframed_info};
 
 /// An answer, and where it came from.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub async fn ask(
     if response.status() != StatusCode::NOT_FOUND {
         let body = read(response, &url, timeout).await?;
         let body = channel
-            .and_then(|channel| bare_info::translated(&body, channel))
+            .and_then(|channel| unframed_info::translated(&body, channel))
             .unwrap_or(body);
         return Ok(Answer { url, body });
     }
@@ -116,7 +116,7 @@ async fn ask_bare(
     let body = read(response, url, timeout)
         .await
         .map_err(|error| error.at(endpoints.bare_option()))?;
-    let body = bare_info::translated(&body, channel).unwrap_or(body);
+    let body = unframed_info::translated(&body, channel).unwrap_or(body);
     Ok(Answer {
         url: url.clone(),
         body,
@@ -166,10 +166,12 @@ async fn ask_unknown(
         });
     }
     let body = read(response, own, timeout).await.unwrap_or_default();
-    Ok(bare_info::translated(&body, channel).map(|body| Answer {
-        url: own.clone(),
-        body,
-    }))
+    Ok(
+        unframed_info::translated(&body, channel).map(|body| Answer {
+            url: own.clone(),
+            body,
+        }),
+    )
 }
 
 fn is_list(channel: &str) -> bool {

@@ -4,12 +4,12 @@
 //! files.
 
 mod asking;
-mod bare;
 pub mod detection;
 mod ending;
 mod event;
 mod notice;
 mod settings;
+mod unframed;
 mod waiting;
 
 use std::collections::VecDeque;

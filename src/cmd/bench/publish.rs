@@ -17,8 +17,8 @@ use super::series::Series;
 use super::stamp::Stamp;
 use crate::client::Error;
 use crate::client::error::shown;
-use crate::client::lean::publisher::Publisher;
-use crate::client::lean::{BUFFER_BYTES, Buffer, Target};
+use crate::client::raw_http::publisher::Publisher;
+use crate::client::raw_http::{BUFFER_BYTES, Buffer, Target};
 
 /// What is published.
 #[derive(Clone, Debug)]

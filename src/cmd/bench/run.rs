@@ -20,7 +20,7 @@ use super::report::{Measured, Report};
 use super::share::{Part, Share};
 use super::workers::Worker;
 use crate::client::error::shown;
-use crate::client::lean::Target;
+use crate::client::raw_http::Target;
 use crate::client::statistics::{self, Report as Statistics};
 use crate::client::subscription::detection::usual_paths;
 use crate::client::{Endpoints, Error, Http, Mode};

@@ -14,9 +14,9 @@ use super::Args;
 use super::books::Books;
 use super::clock;
 use super::state::{Entry, State};
-use crate::client::lean::Target;
-use crate::client::lean::follow::{Sink, follow};
-use crate::client::lean::source::Sources;
+use crate::client::raw_http::Target;
+use crate::client::raw_http::follow::{Sink, follow};
+use crate::client::raw_http::source::Sources;
 use crate::client::{Endpoints, Mode};
 
 /// Connections that are made at once: more overflow the listen queue of most servers.

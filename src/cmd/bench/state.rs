@@ -8,8 +8,8 @@ use super::ledger::Ledger;
 use super::series::Series;
 use super::stamp::Scanner;
 use crate::client::Error;
-use crate::client::lean::follow::Sink;
-use crate::client::lean::{BUFFER_BYTES, Buffer};
+use crate::client::raw_http::follow::Sink;
+use crate::client::raw_http::{BUFFER_BYTES, Buffer};
 
 /// The books of a process while it runs.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use super::books::{Books, Tally};
 use super::run::detected;
 use super::share::{Part, Share};
 use super::{Args, limits};
-use crate::client::lean::Target;
+use crate::client::raw_http::Target;
 use crate::cmd::exit::{self, Code, Told};
 use crate::cmd::output;
 

@@ -25,7 +25,7 @@ use super::exit::{Code, Usage, exit_codes};
 use super::{args, interruptible, output};
 use crate::client::publish::{Publication, publish};
 use crate::client::statistics::{self, Report};
-use crate::client::{Dialect, Endpoints, Error, MAX_MESSAGE_BYTES, bare_info};
+use crate::client::{Dialect, Endpoints, Error, MAX_MESSAGE_BYTES, unframed_info};
 
 macro_rules! examples {
     () => {
@@ -244,7 +244,7 @@ async fn one(
         content_type: args.content_type.clone(),
     };
     let answer = publish(&client, &url, publication, args.answer.timeout).await?;
-    let answer = bare_info::translated(&answer, &channels).unwrap_or(answer);
+    let answer = unframed_info::translated(&answer, &channels).unwrap_or(answer);
     // A location may be configured to tell nothing.
     let is_silent = answer.trim_ascii().is_empty();
     match statistics::one_line(&answer) {

@@ -18,7 +18,7 @@ use super::shard::{ConnectionKey, Shard};
 use super::state::{Moment, State};
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{Incident, Slowness};
-use crate::server::faults;
+use crate::server::failpoints;
 
 /// While there are deadlines the shard wakes up at least this often: a pause is measured with this
 /// precision.
@@ -282,7 +282,7 @@ impl State {
     }
 
     fn ping(&mut self, moment: Moment<'_>, key: ConnectionKey) {
-        faults::point("ping");
+        failpoints::point("ping");
         let Some(follower) = self.follower(key) else {
             return;
         };

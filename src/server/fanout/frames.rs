@@ -4,7 +4,7 @@ use std::rc::{Rc, Weak};
 
 use super::format::{Format, Sum};
 use crate::server::broker::Place;
-use crate::server::spare;
+use crate::server::buffer_pool;
 
 /// Most bytes of message text in one frame; what is beyond follows in the next one, when the socket
 /// has taken this one.
@@ -130,7 +130,7 @@ impl Frames {
     /// Takes what was written; where nobody holds it any more its memory is used again.
     pub(super) fn give_back(&mut self, mut written: Rc<Vec<u8>>) {
         if let Some(bytes) = Rc::get_mut(&mut written) {
-            spare::give(std::mem::take(bytes));
+            buffer_pool::give(std::mem::take(bytes));
             self.unused = Some(written);
         }
     }

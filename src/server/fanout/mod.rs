@@ -3,19 +3,19 @@
 //!
 //! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
 
-mod alone;
 mod answers;
 mod deadlines;
 mod expulsion;
 mod follower;
 mod format;
 mod frames;
+mod inline_delivery;
+mod multi_channel;
 mod outlet;
 mod pending;
 mod repair;
 mod round;
 mod rounds;
-mod several;
 mod shard;
 mod slow;
 mod state;
@@ -25,11 +25,11 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use alone::Delivering;
 pub use answers::Answer;
 pub use deadlines::Interruption;
 pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
+pub use inline_delivery::Delivering;
 pub use outlet::{Outlet, failure};
 pub use shard::{ConnectionKey, FollowerEvent, Shard};
 pub use tap::Tap;

@@ -18,8 +18,8 @@ use super::slow;
 use super::state::{Member, Moment, State, Turn};
 use crate::message::{Position, unix_now};
 use crate::server::broker::{Incident, Place, Slice};
-use crate::server::faults;
-use crate::server::spare;
+use crate::server::buffer_pool;
+use crate::server::failpoints;
 
 /// The newest id of a channel and, if it was deleted, its farewell.
 type News<'a> = (u64, Option<&'a Bytes>);
@@ -88,7 +88,7 @@ impl State {
             return self.after_write(moment, key);
         }
         let member = self.channels[membership.channel as usize].members[membership.place as usize];
-        faults::point("delivery");
+        failpoints::point("delivery");
         let is_behind = member.place.cursor < head;
         if one_of_several {
             if is_behind || deleted.is_some() {
@@ -521,7 +521,7 @@ pub(super) fn encode(
         .iter()
         .map(|delivery| delivery.message.text.len() + delivery.channel.len() + ROOM_FOR_FIELDS)
         .sum();
-    let mut bytes = spare::take(texts + ROOM_FOR_HEAD);
+    let mut bytes = buffer_pool::take(texts + ROOM_FOR_HEAD);
     format.messages(
         Batch {
             gaps: &gaps,

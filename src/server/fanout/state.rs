@@ -20,7 +20,7 @@ use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
 use crate::server::broker::{AttachError, Attachment, Broker, Channel, Manner, Place, Wish};
-use crate::server::faults;
+use crate::server::failpoints;
 
 /// Connections, followers, and the channels that are followed here.
 #[derive(Default)]
@@ -254,7 +254,7 @@ impl State {
         if !follower.memberships.is_empty() {
             moment.broker.count_subscriber(moment.shard, true);
         }
-        faults::point("attaching");
+        failpoints::point("attaching");
         let mut head = std::mem::take(&mut subscription.head);
         let mut notice = Vec::new();
         let is_answer =
@@ -341,7 +341,7 @@ impl State {
         membership: Membership,
         manner: Manner,
     ) -> Option<(Member, u32)> {
-        faults::point("leaving");
+        failpoints::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
         let member = local.members.swap_remove(membership.place as usize);
         let moved = local.members.get(membership.place as usize).copied();

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::password;
 use crate::server::config::{base64, users};
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 
 /// How long a result is remembered.
 const REMEMBERED: Duration = Duration::from_secs(10);

@@ -26,7 +26,7 @@ use crate::server::config::expression::Memo;
 use crate::server::config::secure_link::Links;
 use crate::server::config::web::{AuthRequest, Gate};
 use crate::server::config::{Captures, Endpoint, Expression, Frame, Variables};
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 use crate::server::request::{Request, RequestVariables};
 
 /// Clients cause these lines.

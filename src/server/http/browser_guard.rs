@@ -21,7 +21,7 @@ use crate::protocol::EXPLAIN;
 use crate::server::config::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
 use crate::server::config::web::Added;
 use crate::server::config::{ListenAddress, VirtualServer};
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{Response, Status, push_line};
 

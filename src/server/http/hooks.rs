@@ -24,7 +24,7 @@ use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
 use crate::server::dialect::push_stream::cursor::percent_decode;
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Response, Status};
 

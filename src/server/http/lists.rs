@@ -16,7 +16,7 @@ use super::log_entry::Entry;
 use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
 use crate::server::config::web::Added;
-use crate::server::faults;
+use crate::server::failpoints;
 use crate::server::limits_log::Limit;
 use crate::server::panics::LISTS_THREAD;
 use crate::server::response::{self, Response, Status};
@@ -172,7 +172,7 @@ impl Order {
             clients,
         } = self;
         let make = || {
-            faults::point("list");
+            failpoints::point("list");
             compression.apply(listing.response().with_headers(&added), false)
         };
         let Ok(response) = catch_unwind(AssertUnwindSafe(make)) else {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::backend::{Ask, Backend, BackendRequest, BackendRoute, Unreachable};
 use super::hook_response::header;
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 
 /// What a notice takes beside its bytes while it waits: its task.
 const TASK_BYTES: usize = 1024;

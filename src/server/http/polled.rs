@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::connection::{Connection, Requests};
 use super::remembered::Known;
 use super::shape::{Places, Shape};
-use crate::server::faults;
+use crate::server::failpoints;
 use crate::server::generation::LocationAddress;
 use crate::server::request::Request;
 use crate::server::subscriber::{self, DATE_BYTES, PollAgain};
@@ -147,8 +147,8 @@ impl Requests<'_> {
         let answer = found
             .again
             .answer(connection.shard.broker(), &site.formats, date, tag)?;
-        faults::point("request");
-        faults::point("repeated poll");
+        failpoints::point("request");
+        failpoints::point("repeated poll");
         match answer {
             subscriber::Answer::Prepared(bytes, keeps) => {
                 self.out.extend_from_slice(&bytes);

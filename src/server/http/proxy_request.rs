@@ -17,7 +17,7 @@ use crate::server::config::tls::TlsSettings;
 use crate::server::config::upstream::Balancing;
 use crate::server::config::{ProxySettings, Variables};
 use crate::server::dialect::push_stream::cursor::percent_decode;
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 use crate::server::request::Request;
 
 /// Clients choose such values, so that they must not fill the log.

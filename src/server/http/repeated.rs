@@ -12,7 +12,7 @@ use super::connection::Requests;
 use super::remembered::Known;
 use super::shape::{Places, Shape};
 use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettings};
-use crate::server::faults;
+use crate::server::failpoints;
 use crate::server::publisher::{Plan, Repeatable};
 use crate::server::request::Request;
 use crate::server::response::Connection;
@@ -214,7 +214,7 @@ impl Requests<'_> {
         }
         let broker = connection.shard.broker();
         let channel = broker.find(id).filter(|channel| !channel.events)?;
-        faults::point("request");
+        failpoints::point("request");
         *is_used = true;
         let (text, length) = (Bytes::copy_from_slice(text), taken + text.len());
         let is_last = length == bytes.len() && self.out.is_empty();

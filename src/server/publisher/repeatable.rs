@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::Manner;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
+use crate::server::buffer_pool;
 use crate::server::response::{self, Connection, Head, Status, USUAL_HEAD_BYTES};
-use crate::server::spare;
 
 /// A publisher's request without its channel and message.
 pub struct Repeatable {
@@ -80,7 +80,7 @@ impl Repeatable {
             written,
             ..
         } = self;
-        let mut body = spare::take(0);
+        let mut body = buffer_pool::take(0);
         notation.push_single(info, false, &mut body);
         let now = unix_now();
         if (written.second, written.body_bytes) != (now, body.len()) {
@@ -98,7 +98,7 @@ impl Repeatable {
             .write(&mut written.head);
         }
         response::push_parts(&written.head, &body, out);
-        spare::give(body);
+        buffer_pool::give(body);
         connection.keep_alive
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use framing::Framing;
 
-use super::spare;
+use super::buffer_pool;
 use crate::message::{http_date, unix_now};
 
 /// What every answer of the module carries.
@@ -315,7 +315,7 @@ pub struct Head<'a> {
 /// Growing step by step would cost more than the writing.
 fn make_room(bytes: usize, out: &mut Vec<u8>) {
     if out.capacity() == 0 {
-        *out = spare::take(bytes);
+        *out = buffer_pool::take(bytes);
     } else {
         out.reserve(bytes);
     }

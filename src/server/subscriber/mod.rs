@@ -103,7 +103,7 @@ impl Call<'_> {
         if let (Some(settings), Endpoint::NchanSubscriberInfo) =
             (&self.settings.nchan, self.endpoint)
         {
-            return nchan::who::answer(self, settings);
+            return nchan::subscriber_info::answer(self, settings);
         }
         if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) =
             (&self.settings.nhpm, self.endpoint)

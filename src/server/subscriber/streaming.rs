@@ -6,6 +6,7 @@ use super::formats::{Key, Kind};
 use super::{Answer, Call};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
+use crate::server::buffer_pool;
 use crate::server::compression::{self, Decision};
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
@@ -14,7 +15,6 @@ use crate::server::fanout::{
     Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Sum,
 };
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
-use crate::server::spare;
 
 /// The bytes of streaming and EventSource followers.
 struct StreamFormat {
@@ -257,7 +257,7 @@ impl StreamFormat {
 
 impl Format for StreamFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let mut scratch = spare::take(0);
+        let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
             let length = self
@@ -272,7 +272,7 @@ impl Format for StreamFormat {
                 out,
             );
         }
-        spare::give(scratch);
+        buffer_pool::give(scratch);
     }
 
     fn ping(&self, out: &mut Vec<u8>) {

@@ -3,7 +3,7 @@
 
 use super::{Next, Router};
 use crate::server::config::regex_pattern::{self, SearchFailure};
-use crate::server::rarely::Rarely;
+use crate::server::log_throttle::Rarely;
 use crate::server::response::{Response, Status};
 
 /// Clients choose what is searched, so that they must not fill the log.

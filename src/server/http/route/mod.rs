@@ -35,8 +35,8 @@ use crate::server::config::{
 };
 use crate::server::dialect::nchan::negotiation;
 use crate::server::dialect::nchan::status;
+use crate::server::failpoints;
 use crate::server::fanout::{ConnectionKey, Outlet, Shard};
-use crate::server::faults;
 use crate::server::generation::LocationAddress;
 use crate::server::limits_log::Limit;
 use crate::server::publisher::{self, Plan, batch::Batch};
@@ -145,7 +145,7 @@ pub(super) struct Router<'a> {
 impl Router<'_> {
     /// Finds the answer to a request; a subscriber that is accepted is a follower afterwards.
     pub(super) fn route(&self, request: &Request<'_>, length: BodyLength) -> Routed {
-        faults::point("request");
+        failpoints::point("request");
         // Of what was evaluated for an earlier request when that was answered already.
         drop(regex_pattern::take_failure());
         let server = self.server(request);

@@ -10,8 +10,8 @@ mod ids;
 mod polls;
 mod socket;
 mod streams;
+pub(super) mod subscriber_info;
 mod websocket;
-pub(super) mod who;
 
 use std::sync::Arc;
 

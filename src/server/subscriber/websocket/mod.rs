@@ -16,13 +16,13 @@ use super::formats::{Key, Kind};
 use super::{Answer, Call, refusal_of};
 use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
+use crate::server::buffer_pool;
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{
     Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted,
 };
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
-use crate::server::spare;
 use frame::Opcode;
 
 /// RFC 6455, section 1.3.
@@ -224,7 +224,7 @@ impl WebSocketFormat {
 
 impl Format for WebSocketFormat {
     fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
-        let mut scratch = spare::take(0);
+        let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
             self.renderer
@@ -238,7 +238,7 @@ impl Format for WebSocketFormat {
                 out,
             );
         }
-        spare::give(scratch);
+        buffer_pool::give(scratch);
     }
 
     fn ping(&self, out: &mut Vec<u8>) {

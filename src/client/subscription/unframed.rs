@@ -7,7 +7,7 @@ use reqwest::{Method, Response, StatusCode};
 use super::{CLOCK_TIMEOUT, Connection, Event, Notice, Subscription};
 use crate::client::cursor::Sent;
 use crate::client::error::shown;
-use crate::client::{Dialect, Error, Message, Mode, bare_info, http, page};
+use crate::client::{Dialect, Error, Message, Mode, http, page, unframed_info};
 use crate::protocol::DELETED_ID;
 
 impl Subscription {
@@ -143,7 +143,7 @@ impl Subscription {
                 let body = http::body(response, &url, Some(CLOCK_TIMEOUT))
                     .await
                     .unwrap_or_default();
-                let info = bare_info::translated(&body, channel);
+                let info = unframed_info::translated(&body, channel);
                 let info: Option<serde_json::Value> =
                     info.and_then(|info| serde_json::from_slice(&info).ok());
                 Ok(info.and_then(|info| info.get("stored_messages")?.as_u64()))

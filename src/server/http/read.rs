@@ -14,10 +14,10 @@ use super::head::BodyLength;
 use super::pace::Pace;
 use super::remembered::Remembered;
 use crate::server::broker::Incident;
+use crate::server::buffer_pool;
 use crate::server::fanout::Interruption;
 use crate::server::limits_log::Limit;
 use crate::server::response::{Response, Status};
-use crate::server::spare;
 
 /// Most bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -212,7 +212,7 @@ impl Requests<'_> {
         // The memory of large requests is not kept.
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
-        spare::give(std::mem::take(&mut self.out));
+        buffer_pool::give(std::mem::take(&mut self.out));
         if !self.read_before_waiting().await {
             let limits = &self.connection.site.limits;
             if self.served_any {
