@@ -54,7 +54,7 @@ pub async fn messages(answer: Answer, pieces: Vec<Vec<u8>>) -> Vec<Message> {
     let mut messages = Vec::new();
     match answer {
         Answer::LongPolling | Answer::Multipart => {
-            if let Ok(answer) = lp::Answer::read(
+            if let Ok(answer) = lp::PollResponse::read(
                 response,
                 &url,
                 is_bare.then_some(&channels),

@@ -16,7 +16,7 @@ use super::{Error, Message, http, page};
 use crate::protocol::MISSED;
 
 /// An answer that has been read.
-pub struct Answer {
+pub struct PollResponse {
     /// Its whole messages.
     pub messages: Vec<Message>,
     /// The header that goes back as `If-Modified-Since`.
@@ -29,7 +29,7 @@ pub struct Answer {
     pub gap: Option<Gap>,
 }
 
-impl Answer {
+impl PollResponse {
     /// Reads it; with `bare` channels it is that of NHPM or nchan, whose body is the message.
     /// It has at most `limit` bytes.
     pub(super) async fn read(

@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::shown;
-use super::publish::{Answer, Posting};
+use super::publish::{Posting, PublishOutcome};
 use super::raw_http::response::{Decoder, Head, Piece};
 use super::raw_http::socket::Socket;
 use super::raw_http::{BUFFER_BYTES, Target};
@@ -189,7 +189,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// What ended it.
-    pub async fn progress(&mut self) -> Result<Vec<Answer>, Error> {
+    pub async fn progress(&mut self) -> Result<Vec<PublishOutcome>, Error> {
         loop {
             if let Some(error) = self.failure.take() {
                 return Err(error);
@@ -386,7 +386,7 @@ impl Connection {
         &mut self,
         buffer: &mut [u8],
         timeout: Duration,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<PublishOutcome>,
     ) -> Result<Option<String>, Error> {
         loop {
             let length = match self.socket.try_read(buffer) {
@@ -413,7 +413,11 @@ impl Connection {
 
     /// Takes `bytes` apart. True if the server announced the end of the connection with a complete
     /// answer.
-    fn decode(&mut self, bytes: &mut &[u8], answers: &mut Vec<Answer>) -> Result<bool, Error> {
+    fn decode(
+        &mut self,
+        bytes: &mut &[u8],
+        answers: &mut Vec<PublishOutcome>,
+    ) -> Result<bool, Error> {
         loop {
             match self.decoder.next(bytes) {
                 Ok(Piece::More) => return Ok(false),
@@ -441,7 +445,7 @@ impl Connection {
     }
 
     /// The end of the bytes: an answer whose head came is one.
-    fn end(&mut self, reason: String, answers: &mut Vec<Answer>) -> String {
+    fn end(&mut self, reason: String, answers: &mut Vec<PublishOutcome>) -> String {
         if self.head.is_some() {
             let closes = self.is_ending();
             // Without a request there is no answer, which the caller finds out by what is left.
@@ -454,7 +458,7 @@ impl Connection {
         reason
     }
 
-    fn answer(&mut self, answers: &mut Vec<Answer>) -> Result<(), Error> {
+    fn answer(&mut self, answers: &mut Vec<PublishOutcome>) -> Result<(), Error> {
         let (Some(head), Some((request, _))) = (self.head.take(), self.sent.pop_front()) else {
             return Err(self.strange("it answered what nobody asked".to_owned()));
         };
@@ -470,7 +474,7 @@ impl Connection {
                 )
             }
         };
-        answers.push(Answer {
+        answers.push(PublishOutcome {
             number: request.number,
             result,
         });

@@ -130,7 +130,7 @@ pub struct Posting {
 
 /// What became of a message.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PublishOutcome {
     /// Which one.
     pub number: u64,
     /// The server's channel info, or why it refused.
@@ -209,7 +209,7 @@ impl Publisher {
     /// # Errors
     /// What ended it; nothing can be done afterwards but to ask what is
     /// [unanswered](Self::unanswered).
-    pub async fn progress(&mut self) -> Result<Vec<Answer>, Error> {
+    pub async fn progress(&mut self) -> Result<Vec<PublishOutcome>, Error> {
         match self {
             Self::Pipelined(pipeline) => pipeline.progress().await,
             Self::Single(sequence) => sequence.progress().await.map(|answer| vec![answer]),
@@ -268,7 +268,7 @@ impl fmt::Debug for Sequence {
 }
 
 impl Sequence {
-    async fn progress(&mut self) -> Result<Answer, Error> {
+    async fn progress(&mut self) -> Result<PublishOutcome, Error> {
         if self.current.is_none() {
             let Some(Posting {
                 number,
@@ -308,14 +308,14 @@ impl Sequence {
             }
             Err(error) => {
                 self.current = None;
-                Ok(Answer {
+                Ok(PublishOutcome {
                     number,
                     result: Err(error),
                 })
             }
             Ok(result) => {
                 self.current = None;
-                Ok(Answer { number, result })
+                Ok(PublishOutcome { number, result })
             }
         }
     }

@@ -233,7 +233,7 @@ impl Server {
 
 /// How a command waits for answers and tells them.
 #[derive(Clone, Debug, Args)]
-pub struct Answer {
+pub struct ResponseOptions {
     /// Time to wait for an answer
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,

@@ -100,7 +100,7 @@ pub struct Usage(pub String);
 /// What another process of this program met: its words and its code.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-pub struct Told {
+pub struct ExitInfo {
     /// Its exit code.
     pub code: u8,
     /// The message.
@@ -117,7 +117,7 @@ pub fn of(error: &anyhow::Error) -> Code {
         if cause.is::<super::publish::TooFew>() {
             return Code::TooFewSubscribers;
         }
-        if let Some(told) = cause.downcast_ref::<Told>() {
+        if let Some(told) = cause.downcast_ref::<ExitInfo>() {
             return ALL
                 .into_iter()
                 .find(|code| *code as u8 == told.code)

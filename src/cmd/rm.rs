@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long)]
     missing_ok: bool,
     #[command(flatten)]
-    answer: args::Answer,
+    answer: args::ResponseOptions,
     #[command(flatten)]
     pub(super) server: args::Server,
 }

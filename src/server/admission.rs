@@ -23,7 +23,7 @@ pub(super) struct Admission {
     max_per_address: AtomicUsize,
     shards: Vec<AtomicUsize>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
-    told: Told,
+    told: RejectionLog,
 }
 
 /// A connection that got in; counted until it is dropped.
@@ -36,7 +36,7 @@ pub(super) struct Admitted {
 
 /// Whether the log knows that connections are refused.
 #[derive(Default)]
-struct Told {
+struct RejectionLog {
     is_refusing: AtomicBool,
     last: Mutex<Option<Instant>>,
 }
@@ -49,7 +49,7 @@ impl Admission {
             max_per_address: AtomicUsize::new(limits.max_connections_per_address),
             shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             addresses: Mutex::default(),
-            told: Told::default(),
+            told: RejectionLog::default(),
         })
     }
 
@@ -139,7 +139,7 @@ impl Drop for Admitted {
     }
 }
 
-impl Told {
+impl RejectionLog {
     fn refused(&self, incident: Incident, most: usize, per_address: usize) {
         *self.last.lock() = Some(Instant::now());
         if self.is_refusing.swap(true, Ordering::Relaxed) {

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Extent;
+use super::ServedCounts;
 use super::config::{Config, Endpoint, Listener, Location, Servers, SubscriberMode, VirtualServer};
 
 /// A configuration with what is known of its listeners.
@@ -19,7 +19,7 @@ use super::config::{Config, Endpoint, Listener, Location, Servers, SubscriberMod
 pub(super) struct Generation {
     pub(super) config: Config,
     /// In the order of the configuration's listeners.
-    pub(super) listeners: Vec<(ListenerNumber, Arc<Census>)>,
+    pub(super) listeners: Vec<(ListenerNumber, Arc<LocationIndex>)>,
 }
 
 /// A listener over all reloads that leave it.
@@ -34,7 +34,10 @@ impl Generation {
                 .and_then(|before| before.listeners.iter().find(|(other, _)| *other == number));
             (
                 number,
-                Arc::new(Census::take(listener, known.map(|(_, census)| &**census))),
+                Arc::new(LocationIndex::take(
+                    listener,
+                    known.map(|(_, census)| &**census),
+                )),
             )
         };
         let listeners = numbers
@@ -46,7 +49,7 @@ impl Generation {
     }
 
     /// Locations, those inside others included, of all servers; and addresses.
-    pub(super) fn extent(&self) -> Extent {
+    pub(super) fn extent(&self) -> ServedCounts {
         fn count(locations: &[Location]) -> usize {
             locations
                 .iter()
@@ -63,7 +66,7 @@ impl Generation {
             .filter(|server| seen.insert(Arc::as_ptr(server)))
             .map(|server| count(&server.locations))
             .sum();
-        Extent {
+        ServedCounts {
             locations,
             addresses: self.config.listeners.len(),
         }
@@ -83,7 +86,7 @@ impl From<Option<&Location>> for LocationAddress {
 
 /// The subscriber locations of a listener and their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Census {
+pub(super) struct LocationIndex {
     servers: Vec<Server>,
     numbers: HashMap<LocationAddress, u64>,
     /// The numbers of all that goes on: one location may go on for several of the generation
@@ -103,7 +106,7 @@ struct Server {
     locations: HashMap<(String, SubscriberMode), Vec<u64>>,
 }
 
-impl Census {
+impl LocationIndex {
     /// Numbers the locations of `listener`; what goes on of `before` keeps its numbers.
     fn take(listener: &Listener, before: Option<&Self>) -> Self {
         let mut census = Self {

@@ -3,7 +3,7 @@
 //!
 //! Connections that are rejected are logged by `admission`, notices of hooks by `http::notices`.
 
-use super::log_throttle::Rarely;
+use super::log_throttle::LogThrottle;
 
 /// A limit that rejects requests, or ends what they have begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ const TEXTS: [&str; 12] = [
     "rejected a request: too many lists of channels wait (--max-waiting-lists)",
 ];
 
-static LINES: [Rarely; TEXTS.len()] = [const { Rarely::new() }; TEXTS.len()];
+static LINES: [LogThrottle; TEXTS.len()] = [const { LogThrottle::new() }; TEXTS.len()];
 
 impl Limit {
     /// Logs that the limit has rejected something.

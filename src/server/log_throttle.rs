@@ -7,13 +7,13 @@ use crate::message::unix_now;
 
 /// One kind of line.
 #[derive(Debug)]
-pub(super) struct Rarely {
+pub(super) struct LogThrottle {
     /// The second of the last one.
     last: AtomicU64,
     left_out: AtomicU64,
 }
 
-impl Rarely {
+impl LogThrottle {
     pub(super) const fn new() -> Self {
         Self {
             last: AtomicU64::new(0),
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_second_has_one_line() {
-        let rarely = Rarely::new();
+        let rarely = LogThrottle::new();
         let mut lines = Vec::new();
         for now in [7, 7, 7, 8, 9] {
             rarely.warn_at(now, |left_out| lines.push((now, left_out)));

@@ -36,8 +36,8 @@ use generation::Generation;
 use http::Bound;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 pub use http::fuzzing;
-pub use http::{Passed, PassedError, reopen_access_logs};
-pub use running::{Kept, Order, Reloaded, StopKind};
+pub use http::{InheritedSocket, InheritedSocketError, reopen_access_logs};
+pub use running::{Command, NeedsRestart, Reloaded, StopKind};
 
 /// What the `Server` header says.
 pub const SERVER: &str = concat!("pushctl/", env!("CARGO_PKG_VERSION"));
@@ -54,14 +54,14 @@ pub const SERVER_ON_PAGES: &str = concat!(
 #[derive(Debug)]
 pub struct Server {
     generation: Generation,
-    passed: Vec<Passed>,
+    passed: Vec<InheritedSocket>,
     bound: Vec<Bound>,
     broker: Broker,
 }
 
 /// How much a server serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub struct ServedCounts {
     /// Locations of all servers, those inside others included.
     pub locations: usize,
     /// Addresses that are listened on.
@@ -111,7 +111,7 @@ impl Server {
     ///
     /// # Errors
     /// When an address cannot be bound or a setting is impossible.
-    pub fn bind(mut config: Config, passed: Vec<Passed>) -> Result<Self, ServerError> {
+    pub fn bind(mut config: Config, passed: Vec<InheritedSocket>) -> Result<Self, ServerError> {
         config.shards = shards_of(&config);
         if config.shards > MAX_SHARDS {
             return Err(ServerError::Shards(config.shards));
@@ -151,16 +151,16 @@ impl Server {
 
     /// How much it serves.
     #[must_use]
-    pub fn extent(&self) -> Extent {
+    pub fn extent(&self) -> ServedCounts {
         self.generation.extent()
     }
 
     /// The sockets that were passed and that no listener uses.
-    pub fn unused(&self) -> impl Iterator<Item = &Passed> {
-        let used = |passed: &&Passed| {
+    pub fn unused(&self) -> impl Iterator<Item = &InheritedSocket> {
+        let used = |passed: &&InheritedSocket| {
             let listeners = &self.generation.config.listeners;
             listeners.iter().any(|listener| {
-                Passed::find(&self.passed, listener)
+                InheritedSocket::find(&self.passed, listener)
                     .is_some_and(|found| std::ptr::eq(found, *passed))
             })
         };
@@ -181,10 +181,10 @@ pub fn adopt(config: &Config) {
 fn bind(
     listener: &config::Listener,
     config: &Config,
-    passed: &[Passed],
+    passed: &[InheritedSocket],
 ) -> Result<Bound, ServerError> {
     let settings = &config.limits.tcp;
-    let bound = match Passed::find(passed, listener) {
+    let bound = match InheritedSocket::find(passed, listener) {
         Some(passed) => passed.bound(settings),
         None => Bound::bind(listener, settings),
     };
@@ -204,7 +204,7 @@ fn shards_of(config: &Config) -> usize {
     }
 }
 
-impl std::fmt::Display for Extent {
+impl std::fmt::Display for ServedCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             locations,

@@ -5,7 +5,7 @@ use std::panic::PanicHookInfo;
 
 use parking_lot::Mutex;
 
-use super::log_throttle::Rarely;
+use super::log_throttle::LogThrottle;
 
 /// Most bytes of a panic's message that are logged.
 const MAX_MESSAGE_BYTES: usize = 160;
@@ -14,7 +14,7 @@ const MAX_MESSAGE_BYTES: usize = 160;
 pub(super) const LISTS_THREAD: &str = "lists";
 
 /// The lines of each place in the code: whoever found a way to its panic can come again and again.
-static LINES: Mutex<BTreeMap<String, Rarely>> = Mutex::new(BTreeMap::new());
+static LINES: Mutex<BTreeMap<String, LogThrottle>> = Mutex::new(BTreeMap::new());
 
 /// Logs panics of this process from now on; of one place in the code at most once in a second.
 pub fn log_panics() {
@@ -24,7 +24,7 @@ pub fn log_panics() {
         LINES
             .lock()
             .entry(place.clone())
-            .or_insert(Rarely::new())
+            .or_insert(LogThrottle::new())
             .warn(|left_out| due = Some(left_out));
         if let Some(left_out) = due {
             log(info, &place, left_out);

@@ -15,13 +15,13 @@ use super::admission::Admission;
 use super::broker::{Broker, TICK};
 use super::config::{Config, ListenAddress, Listener};
 use super::generation::{Generation, ListenerNumber};
-use super::http::{self, Accepted, Bound, Passed};
+use super::http::{self, Accepted, Bound, InheritedSocket};
 use super::shard_thread::ShardThread;
-use super::{Extent, Server, ServerError, bind, shards_of};
+use super::{ServedCounts, Server, ServerError, bind, shards_of};
 
 /// What a running server is told.
 #[derive(Debug)]
-pub enum Order {
+pub enum Command {
     /// Go on with this configuration, and say what came of it.
     Reload(Box<Config>, oneshot::Sender<Result<Reloaded, ServerError>>),
     /// Answer as soon as every shard has.
@@ -43,7 +43,7 @@ pub enum StopKind {
 #[derive(Debug)]
 pub struct Reloaded {
     /// How much is served now.
-    pub extent: Extent,
+    pub extent: ServedCounts,
     /// All addresses that are listened on now, with the ports that the system chose.
     pub addresses: Vec<ListenAddress>,
     /// Those among them that are new.
@@ -51,12 +51,12 @@ pub struct Reloaded {
     /// Addresses that are listened on no more.
     pub closed: Vec<ListenAddress>,
     /// What the configuration says and only a restart can change.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<NeedsRestart>,
 }
 
 /// Something that stays as it is until the server is started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum NeedsRestart {
     /// The number of shards.
     Shards {
         /// It stays this.
@@ -70,27 +70,29 @@ pub enum Kept {
     AcceptsIpv4(ListenAddress),
 }
 
-impl Kept {
+impl NeedsRestart {
     /// The directive, without `push_stream_`.
     #[must_use]
     pub fn directive(&self) -> &'static str {
         match self {
-            Kept::Shards { .. } => "worker_processes",
-            Kept::EventsChannel => "events_channel_id",
-            Kept::AcceptsIpv4(_) => "listen",
+            NeedsRestart::Shards { .. } => "worker_processes",
+            NeedsRestart::EventsChannel => "events_channel_id",
+            NeedsRestart::AcceptsIpv4(_) => "listen",
         }
     }
 }
 
-impl std::fmt::Display for Kept {
+impl std::fmt::Display for NeedsRestart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Kept::Shards { running, wanted } => write!(
+            NeedsRestart::Shards { running, wanted } => write!(
                 f,
                 "the number of shards stays {running} until a restart, which makes it {wanted}"
             ),
-            Kept::EventsChannel => f.write_str("the events channel stays as it is until a restart"),
-            Kept::AcceptsIpv4(address) => write!(
+            NeedsRestart::EventsChannel => {
+                f.write_str("the events channel stays as it is until a restart")
+            }
+            NeedsRestart::AcceptsIpv4(address) => write!(
                 f,
                 "\"ipv6only\" of {address} stays as it is until a restart"
             ),
@@ -104,16 +106,16 @@ impl Server {
     ///
     /// # Errors
     /// When a shard cannot be started or a listener breaks.
-    pub async fn run(self, mut orders: mpsc::Receiver<Order>) -> Result<(), ServerError> {
+    pub async fn run(self, mut orders: mpsc::Receiver<Command>) -> Result<(), ServerError> {
         let mut running = Running::start(self)?;
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
         let (kind, result) = loop {
             tokio::select! {
                 order = orders.recv() => match order {
                     // Whoever asked may not wait any more.
-                    Some(Order::Reload(config, answer)) => drop(answer.send(running.reload(*config).await)),
-                    Some(Order::Answer(answer)) => running.answer(answer),
-                    Some(Order::Stop(kind)) => break (kind, Ok(())),
+                    Some(Command::Reload(config, answer)) => drop(answer.send(running.reload(*config).await)),
+                    Some(Command::Answer(answer)) => running.answer(answer),
+                    Some(Command::Stop(kind)) => break (kind, Ok(())),
                     None => break (StopKind::WithinGrace, Ok(())),
                 },
                 _ = tick.tick() => running.broker.tick(),
@@ -134,7 +136,7 @@ type Opened = (ListenerNumber, ListenAddress, Bound);
 
 struct Running {
     generation: Arc<Generation>,
-    passed: Vec<Passed>,
+    passed: Vec<InheritedSocket>,
     broker: Broker,
     shards: Arc<Shards>,
     accepting: JoinSet<io::Result<()>>,
@@ -261,19 +263,19 @@ impl Running {
     }
 
     /// Puts into `config` what cannot change while the server runs.
-    fn keep(&self, config: &mut Config, numbers: &[ListenerNumber]) -> Vec<Kept> {
+    fn keep(&self, config: &mut Config, numbers: &[ListenerNumber]) -> Vec<NeedsRestart> {
         let before = &self.generation.config;
         let mut kept = Vec::new();
         let wanted = shards_of(config);
         if wanted != before.shards {
-            kept.push(Kept::Shards {
+            kept.push(NeedsRestart::Shards {
                 running: before.shards,
                 wanted,
             });
         }
         config.shards = before.shards;
         if config.broker.events_channel_id != before.broker.events_channel_id {
-            kept.push(Kept::EventsChannel);
+            kept.push(NeedsRestart::EventsChannel);
             config.broker.events_channel_id = before.broker.events_channel_id.clone();
         }
         for (number, listener) in numbers.iter().zip(&mut config.listeners) {
@@ -286,7 +288,7 @@ impl Running {
             if let Some((_, known)) =
                 known.filter(|(_, known)| known.accepts_ipv4 != listener.accepts_ipv4)
             {
-                kept.push(Kept::AcceptsIpv4(listener.address.clone()));
+                kept.push(NeedsRestart::AcceptsIpv4(listener.address.clone()));
                 listener.accepts_ipv4 = known.accepts_ipv4;
             }
         }
@@ -306,7 +308,7 @@ impl Running {
         });
     }
 
-    async fn stop(mut self, kind: StopKind, orders: &mut mpsc::Receiver<Order>) {
+    async fn stop(mut self, kind: StopKind, orders: &mut mpsc::Receiver<Command>) {
         self.accepting.shutdown().await;
         let grace = match kind {
             StopKind::WithinGrace => self.generation.config.limits.grace,
@@ -314,7 +316,7 @@ impl Running {
         };
         let told_again = async {
             while let Some(order) = orders.recv().await {
-                if matches!(order, Order::Stop(_)) {
+                if matches!(order, Command::Stop(_)) {
                     return;
                 }
             }

@@ -26,12 +26,12 @@ const MAX_ARRIVING: usize = 1024;
 
 /// A handle to a shard's thread.
 pub(super) struct ShardThread {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<ShardCommand>,
     stop: watch::Sender<Option<Duration>>,
 }
 
 /// What a shard is told.
-enum Order {
+enum ShardCommand {
     /// Serve a connection that came to the listener of that number.
     Serve(Accepted, ListenerNumber, Admitted),
     /// Go on with this configuration, then answer.
@@ -84,7 +84,7 @@ impl ShardThread {
         // A shard that has ended needs no connections.
         drop(
             self.orders
-                .send(Order::Serve(accepted, listener, admitted))
+                .send(ShardCommand::Serve(accepted, listener, admitted))
                 .await,
         );
     }
@@ -93,14 +93,18 @@ impl ShardThread {
     pub(super) async fn reload(&self, generation: Arc<Generation>) {
         let (done, wait) = oneshot::channel();
         // A shard that has ended needs no configuration.
-        drop(self.orders.send(Order::Reload(generation, done)).await);
+        drop(
+            self.orders
+                .send(ShardCommand::Reload(generation, done))
+                .await,
+        );
         drop(wait.await);
     }
 
     /// Waits until the shard has looked at its orders.
     pub(super) async fn answers(&self) {
         let (done, wait) = oneshot::channel();
-        drop(self.orders.send(Order::Answer(done)).await);
+        drop(self.orders.send(ShardCommand::Answer(done)).await);
         drop(wait.await);
     }
 
@@ -115,7 +119,10 @@ impl ShardThread {
     }
 }
 
-type Orders = (mpsc::Receiver<Order>, watch::Receiver<Option<Duration>>);
+type ShardCommands = (
+    mpsc::Receiver<ShardCommand>,
+    watch::Receiver<Option<Duration>>,
+);
 
 fn timeouts(limits: &ConnectionLimits) -> (Duration, Duration) {
     (limits.send_timeout, limits.ping_timeout)
@@ -142,7 +149,7 @@ impl Thread {
     }
 
     /// Serves until it is told to stop; then ends what there is.
-    async fn run(mut self, (mut orders, mut stopped): Orders) {
+    async fn run(mut self, (mut orders, mut stopped): ShardCommands) {
         let deliver = keep_running(&self.shard, "delivery", async |shard: Shard| {
             shard.deliver().await
         });
@@ -187,9 +194,9 @@ impl Thread {
         keep_time.abort();
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: ShardCommand) {
         match order {
-            Order::Serve(accepted, listener, admitted) => {
+            ShardCommand::Serve(accepted, listener, admitted) => {
                 // The listener may have been taken away meanwhile.
                 let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener)
                 else {
@@ -209,11 +216,11 @@ impl Thread {
                 tokio::task::spawn_local(serve(connection, admitted, self.shard.clone()));
             }
             // Whoever asked may not wait any more.
-            Order::Reload(generation, done) => {
+            ShardCommand::Reload(generation, done) => {
                 self.reload(&generation);
                 let _ = done.send(());
             }
-            Order::Answer(done) => {
+            ShardCommand::Answer(done) => {
                 let _ = done.send(());
             }
         }

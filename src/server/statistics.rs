@@ -20,7 +20,7 @@ use super::response::{NO_CACHE, Response, Status};
 const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\nX-Nginx-PushStream-Commit: 3bc016f811d50374251960db091557571dfd7393\r\n";
 
 /// What a request at a statistics location comes to.
-pub enum Answer {
+pub enum StatisticsReply {
     /// This response.
     Respond(Response),
     /// A list that takes its time.
@@ -70,9 +70,9 @@ pub fn answer(
     variables: &dyn Variables,
     settings: &LocationSettings,
     broker: &Broker,
-) -> Answer {
+) -> StatisticsReply {
     if request.method != "GET" {
-        return Answer::Respond(Response::header_only(
+        return StatisticsReply::Respond(Response::header_only(
             Status::NOT_ALLOWED,
             [NO_CACHE, b"Allow: GET\r\n"].concat(),
         ));
@@ -93,7 +93,7 @@ pub fn answer(
     if ids.is_empty() {
         let summary = broker.summary();
         let body = notation.summary(&summary, &workers(&summary), with_details);
-        return Answer::Respond(Response::sized(
+        return StatisticsReply::Respond(Response::sized(
             Status::OK,
             notation.content_type(),
             headers,
@@ -114,17 +114,17 @@ pub fn answer(
             .max_channel_id_length
             .is_some_and(|most| id.len() as u64 > most)
         {
-            return Answer::Respond(Refusal::IdTooLong.response(VERSION_LINES, false));
+            return StatisticsReply::Respond(Refusal::IdTooLong.response(VERSION_LINES, false));
         }
         if let Some(star) = memchr::memchr(b'*', id) {
-            return Answer::List(Box::new(list(id.slice(..star))));
+            return StatisticsReply::List(Box::new(list(id.slice(..star))));
         }
         if id == "ALL" {
-            return Answer::List(Box::new(list(Bytes::new())));
+            return StatisticsReply::List(Box::new(list(Bytes::new())));
         }
         found.extend(broker.find(id).map(|channel| channel.info()));
     }
-    Answer::Respond(notation.response(&found, broker, with_details, headers))
+    StatisticsReply::Respond(notation.response(&found, broker, with_details, headers))
 }
 
 fn workers(summary: &Summary) -> Vec<Worker> {

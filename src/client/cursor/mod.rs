@@ -38,7 +38,7 @@ pub struct Cursor {
     /// True once a connection was made from `base`: older messages are then none that we asked for.
     resumed: bool,
     channels: HashMap<String, Mark>,
-    answer: Option<Answer>,
+    answer: Option<ResponseHead>,
     /// Where the last whole answer left all channels.
     stands: Option<Position>,
     /// True if messages came by another way than by answers since the last one, so that its headers
@@ -72,7 +72,7 @@ pub struct Cursor {
 const LAST_TAG: &str = "9999";
 
 #[derive(Clone, Debug)]
-struct Answer {
+struct ResponseHead {
     last_modified: String,
     etag: Option<String>,
 }
@@ -331,7 +331,7 @@ impl Cursor {
         self.is_cut = false;
         let last_modified = last_modified?;
         self.is_outrun = false;
-        self.answer = Some(Answer {
+        self.answer = Some(ResponseHead {
             last_modified: last_modified.to_owned(),
             etag: etag.map(str::to_owned),
         });
@@ -374,7 +374,7 @@ impl Cursor {
             .max();
         match (&self.answer, newest) {
             (
-                Some(Answer {
+                Some(ResponseHead {
                     last_modified,
                     etag,
                 }),

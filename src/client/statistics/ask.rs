@@ -12,14 +12,14 @@ use crate::client::{Dialect, Endpoints, Error, Http, http, page, unframed_info};
 
 /// An answer, and where it came from.
 #[derive(Debug)]
-pub struct Answer {
+pub struct StatisticsResponse {
     /// What was asked for.
     pub url: Url,
     /// The counters in the JSON of push-stream, or what came instead.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl StatisticsResponse {
     /// Reads the counters.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ pub async fn ask(
     endpoints: &Endpoints,
     channel: Option<&str>,
     timeout: Duration,
-) -> Result<Answer, Error> {
+) -> Result<StatisticsResponse, Error> {
     let own = endpoints.bare_statistics(channel)?;
     if let (Some(url), true) = (&own, endpoints.dialect().is_some()) {
         return ask_bare(client, url, endpoints, channel, timeout).await;
@@ -63,7 +63,7 @@ pub async fn ask(
         let body = channel
             .and_then(|channel| unframed_info::translated(&body, channel))
             .unwrap_or(body);
-        return Ok(Answer { url, body });
+        return Ok(StatisticsResponse { url, body });
     }
     let error = http::status_error(&response, &url);
     if let Some(channel) = channel
@@ -92,12 +92,12 @@ async fn ask_bare(
     endpoints: &Endpoints,
     channel: Option<&str>,
     timeout: Duration,
-) -> Result<Answer, Error> {
+) -> Result<StatisticsResponse, Error> {
     let Some(channel) = channel else {
         let body = fetch(client, url, timeout)
             .await
             .map_err(|error| error.at("--stats-path"))?;
-        return Ok(Answer {
+        return Ok(StatisticsResponse {
             url: url.clone(),
             body,
         });
@@ -117,7 +117,7 @@ async fn ask_bare(
         .await
         .map_err(|error| error.at(endpoints.bare_option()))?;
     let body = unframed_info::translated(&body, channel).unwrap_or(body);
-    Ok(Answer {
+    Ok(StatisticsResponse {
         url: url.clone(),
         body,
     })
@@ -130,13 +130,13 @@ async fn ask_unknown(
     endpoints: &Endpoints,
     channel: Option<&str>,
     timeout: Duration,
-) -> Result<Option<Answer>, Error> {
+) -> Result<Option<StatisticsResponse>, Error> {
     let Some(channel) = channel else {
         let body = fetch(client, own, timeout)
             .await
             .ok()
             .and_then(|body| stub_status(&String::from_utf8_lossy(&body)));
-        return Ok(body.map(|body| Answer {
+        return Ok(body.map(|body| StatisticsResponse {
             url: own.clone(),
             body,
         }));
@@ -167,7 +167,7 @@ async fn ask_unknown(
     }
     let body = read(response, own, timeout).await.unwrap_or_default();
     Ok(
-        unframed_info::translated(&body, channel).map(|body| Answer {
+        unframed_info::translated(&body, channel).map(|body| StatisticsResponse {
             url: own.clone(),
             body,
         }),

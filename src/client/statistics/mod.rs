@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-pub use ask::{Answer, ask};
+pub use ask::{StatisticsResponse, ask};
 
 use super::{Error, Http, http};
 

@@ -417,7 +417,7 @@ impl Subscription {
                 }
                 let bare = self.is_bare().then(|| self.ids());
                 self.take_answer(
-                    lp::Answer::read(response, &url, bare.as_deref(), limit).await?,
+                    lp::PollResponse::read(response, &url, bare.as_deref(), limit).await?,
                     is_common,
                 );
                 return Ok(Connection::Answer);
@@ -428,7 +428,7 @@ impl Subscription {
     }
 
     /// Takes the messages of an answer, and where it leaves the channels.
-    fn take_answer(&mut self, answer: lp::Answer, is_common: bool) {
+    fn take_answer(&mut self, answer: lp::PollResponse, is_common: bool) {
         let ids = self.ids();
         // Where channels stood apart it tells of messages that we had; then their ids tell the
         // truth. A restart is true of all. Objects in the body say more than the header, and the

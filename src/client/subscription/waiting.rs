@@ -13,11 +13,11 @@ use crate::client::message::Kind;
 use crate::client::silence::FIRST_BYTES;
 use crate::client::{Dialect, Error, Message, Mode};
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
+type ConnectOutcome = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>;
 
 /// A request that is under way.
 pub(super) struct Pending {
-    pub(super) response: Answer,
+    pub(super) response: ConnectOutcome,
     pub(super) url: Url,
     /// What a websocket has to answer.
     pub(super) key: Option<String>,
@@ -47,7 +47,7 @@ enum Timer {
 }
 
 impl Subscription {
-    pub(super) fn request(&self, url: &Url, headers: HeaderMap) -> Answer {
+    pub(super) fn request(&self, url: &Url, headers: HeaderMap) -> ConnectOutcome {
         let client = self.client.clone();
         let url = url.clone();
         Box::pin(async move { client.request(Method::GET, &url, headers, None, None).await })

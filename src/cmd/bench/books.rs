@@ -86,7 +86,7 @@ impl<'de> Deserialize<'de> for Latencies {
 
 /// The books of one process at the end, or of all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Books {
+pub(super) struct Results {
     /// Different messages that arrived, without the warm-up.
     pub(super) delivered: u64,
     /// Messages that never arrived, with the warm-up.
@@ -109,7 +109,7 @@ pub(super) struct Books {
     pub(super) series: Series,
 }
 
-impl Books {
+impl Results {
     /// Adds those of another process.
     pub(super) fn merge(&mut self, other: Self) {
         self.delivered += other.delivered;

@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
 use super::books::Tally;
-use super::run::Crowd;
+use super::run::SubscriberPool;
 use crate::cmd::figures;
 
 /// How often it is drawn.
@@ -22,22 +22,22 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn connecting(crowd: &Rc<Crowd>, all: u64) -> Self {
+    pub(super) fn connecting(crowd: &Rc<SubscriberPool>, all: u64) -> Self {
         Self::start("connecting", Some(all), crowd, |tally| tally.asked as u64)
     }
 
-    pub(super) fn warming(crowd: &Rc<Crowd>) -> Self {
+    pub(super) fn warming(crowd: &Rc<SubscriberPool>) -> Self {
         Self::start("warming up", None, crowd, |tally| tally.warmed)
     }
 
-    pub(super) fn delivering(crowd: &Rc<Crowd>, all: u64) -> Self {
+    pub(super) fn delivering(crowd: &Rc<SubscriberPool>, all: u64) -> Self {
         Self::start("delivering", Some(all), crowd, |tally| tally.delivered)
     }
 
     fn start(
         what: &'static str,
         all: Option<u64>,
-        crowd: &Rc<Crowd>,
+        crowd: &Rc<SubscriberPool>,
         position: fn(&Tally) -> u64,
     ) -> Self {
         if !std::io::stderr().is_terminal() {

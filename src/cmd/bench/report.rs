@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Args;
-use super::books::{Books, Latencies};
+use super::books::{Latencies, Results};
 use super::clock;
 use super::machine::Machine;
 use super::publish::Posted;
@@ -160,7 +160,7 @@ pub(super) struct Measured<'a> {
 impl Report {
     pub(super) fn new(
         measured: &Measured<'_>,
-        books: &Books,
+        books: &Results,
         posted: &Posted,
         warm_up_published: u64,
     ) -> Self {

@@ -11,13 +11,13 @@ use reqwest::{Method, StatusCode, Url};
 use tokio::time::{sleep, timeout};
 
 use super::Args;
-use super::books::{Books, Tally};
+use super::books::{Results, Tally};
 use super::clock;
 use super::limits;
 use super::progress::Progress;
 use super::publish::{End, Load, Posted, publish};
 use super::report::{Measured, Report};
-use super::share::{Part, Share};
+use super::share::{Part, Subscribers};
 use super::workers::Worker;
 use crate::client::error::shown;
 use crate::client::raw_http::Target;
@@ -62,14 +62,14 @@ pub(super) struct Outcome {
 }
 
 /// The subscribers of all processes.
-pub(super) enum Crowd {
+pub(super) enum SubscriberPool {
     /// In this process.
-    Here(Share),
+    Here(Subscribers),
     /// In others.
     Workers(Vec<Worker>),
 }
 
-impl Crowd {
+impl SubscriberPool {
     /// How far all are.
     pub(super) fn tally(&self) -> Tally {
         match self {
@@ -91,11 +91,11 @@ impl Crowd {
         }
     }
 
-    async fn books(&self, published: &[u64]) -> anyhow::Result<Books> {
+    async fn books(&self, published: &[u64]) -> anyhow::Result<Results> {
         match self {
             Self::Here(share) => Ok(share.books(published)),
             Self::Workers(workers) => {
-                let mut all = Books::default();
+                let mut all = Results::default();
                 for worker in workers {
                     all.merge(worker.books(published).await?);
                 }
@@ -326,7 +326,7 @@ impl Run<'_> {
     }
 
     /// Starts the subscribers, here or in processes of their own.
-    fn crowd(&self) -> anyhow::Result<Crowd> {
+    fn crowd(&self) -> anyhow::Result<SubscriberPool> {
         let part = |index: usize| {
             let sources = self.origin().sources(index, self.part.of);
             Part {
@@ -336,17 +336,17 @@ impl Run<'_> {
             }
         };
         if self.part.of == 1 {
-            return Share::start(self.args, part(0), &self.endpoints, self.target.clone())
-                .map(Crowd::Here);
+            return Subscribers::start(self.args, part(0), &self.endpoints, self.target.clone())
+                .map(SubscriberPool::Here);
         }
         (0..self.part.of)
             .map(|index| Worker::start(&part(index)))
             .collect::<Result<_, _>>()
-            .map(Crowd::Workers)
+            .map(SubscriberPool::Workers)
     }
 
     /// Returns when the server has all subscribers.
-    async fn connect(&self, crowd: &Rc<Crowd>) -> anyhow::Result<()> {
+    async fn connect(&self, crowd: &Rc<SubscriberPool>) -> anyhow::Result<()> {
         let progress = Progress::connecting(crowd, self.args.subscribers as u64);
         // Connections at a rate take their time, whatever the server does.
         let pace = self
@@ -367,7 +367,7 @@ impl Run<'_> {
 
     /// Waits until the server counts all subscribers. One that does not count them must have
     /// answered all, which long-polling cannot show.
-    async fn confirm(&self, crowd: &Crowd) -> anyhow::Result<()> {
+    async fn confirm(&self, crowd: &SubscriberPool) -> anyhow::Result<()> {
         let url = self
             .endpoints
             .statistics(Some(&format!("{}*", self.part.prefix)))?;
@@ -433,7 +433,7 @@ impl Run<'_> {
     }
 
     /// Waits until all is delivered, nobody is left to whom it could be, or the time is over.
-    async fn wait(&self, crowd: &Crowd, is_done: impl Fn(&Tally) -> bool) {
+    async fn wait(&self, crowd: &SubscriberPool, is_done: impl Fn(&Tally) -> bool) {
         let start = Instant::now();
         while start.elapsed() < self.args.timeout {
             let tally = crowd.tally();

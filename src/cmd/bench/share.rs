@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use super::Args;
-use super::books::Books;
+use super::books::Results;
 use super::clock;
 use super::state::{Entry, State};
 use crate::client::raw_http::Target;
@@ -50,14 +50,14 @@ impl Part {
 }
 
 /// Subscribers that are connecting or following, until it is dropped.
-pub(super) struct Share {
+pub(super) struct Subscribers {
     part: Part,
     channels: usize,
     pub(super) state: Rc<State>,
     _subscribers: JoinSet<()>,
 }
 
-impl Share {
+impl Subscribers {
     /// Starts the subscribers.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Share {
         let urls: Result<Vec<Url>, _> = (0..args.channels)
             .map(|number| endpoints.subscribe(args.mode, &part.channel(number)))
             .collect();
-        let crowd = Rc::new(Crowd {
+        let crowd = Rc::new(SubscriberSettings {
             urls: urls?,
             target: target.from_sources(Sources::new(part.sources.clone())),
             turns: Semaphore::new(if args.storm {
@@ -100,7 +100,7 @@ impl Share {
     }
 
     /// Closes the books, given how many messages each channel had.
-    pub(super) fn books(&self, published: &[u64]) -> Books {
+    pub(super) fn books(&self, published: &[u64]) -> Results {
         let part = &self.part;
         let channels = self.channels;
         self.state.books(|own| {
@@ -113,7 +113,7 @@ impl Share {
 }
 
 /// What all subscribers need.
-struct Crowd {
+struct SubscriberSettings {
     urls: Vec<Url>,
     target: Target,
     turns: Semaphore,
@@ -122,7 +122,7 @@ struct Crowd {
     start: u64,
 }
 
-impl Crowd {
+impl SubscriberSettings {
     async fn subscribe(&self, own: usize, number: usize, state: &State) {
         let started = match self.nanos_between {
             Some(between) => {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::books::{Books, Latencies, Tally};
+use super::books::{Latencies, Results, Tally};
 use super::clock;
 use super::ledger::Ledger;
 use super::series::Series;
@@ -78,10 +78,10 @@ impl State {
 
     /// Closes the books. `due` tells how many messages the subscriber of that number should have
     /// got, the warm-up included.
-    pub(super) fn books(&self, due: impl Fn(usize) -> u64) -> Books {
+    pub(super) fn books(&self, due: impl Fn(usize) -> u64) -> Results {
         let ledgers = self.ledgers.borrow();
         let sum = |count: fn(&Ledger) -> u64| ledgers.iter().map(count).sum::<u64>();
-        Books {
+        Results {
             delivered: self.delivered.get(),
             lost: ledgers
                 .iter()

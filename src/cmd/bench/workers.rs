@@ -18,12 +18,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
-use super::books::{Books, Tally};
+use super::books::{Results, Tally};
 use super::run::detected;
-use super::share::{Part, Share};
+use super::share::{Part, Subscribers};
 use super::{Args, limits};
 use crate::client::raw_http::Target;
-use crate::cmd::exit::{self, Code, Told};
+use crate::cmd::exit::{self, Code, ExitInfo};
 use crate::cmd::output;
 
 /// Holds the part of a worker, as JSON.
@@ -38,7 +38,7 @@ const CLOSING: Duration = Duration::from_secs(60);
 enum Word {
     Tally(Tally),
     Failure { code: u8, text: String },
-    Books(Box<Books>),
+    Books(Box<Results>),
 }
 
 /// A worker as its parent sees it.
@@ -54,8 +54,8 @@ pub(super) struct Worker {
 #[derive(Default)]
 struct Heard {
     tally: RefCell<Tally>,
-    failure: RefCell<Option<Told>>,
-    books: RefCell<Option<Books>>,
+    failure: RefCell<Option<ExitInfo>>,
+    books: RefCell<Option<Results>>,
     is_over: Cell<bool>,
     ended: Notify,
 }
@@ -99,7 +99,7 @@ impl Worker {
         self.heard.tally.borrow().clone()
     }
 
-    pub(super) fn take_failure(&self) -> Option<Told> {
+    pub(super) fn take_failure(&self) -> Option<ExitInfo> {
         self.heard.failure.borrow_mut().take()
     }
 
@@ -107,7 +107,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the worker ended before.
-    pub(super) async fn books(&self, published: &[u64]) -> anyhow::Result<Books> {
+    pub(super) async fn books(&self, published: &[u64]) -> anyhow::Result<Results> {
         let lost = || anyhow::anyhow!("a process of the load generator ended too early");
         let mut input = self.input.borrow_mut().take().ok_or_else(lost)?;
         let line =
@@ -134,7 +134,7 @@ async fn listen(mut lines: Lines<BufReader<ChildStdout>>, heard: Rc<Heard>) {
         match serde_json::from_str(&line) {
             Ok(Word::Tally(tally)) => *heard.tally.borrow_mut() = tally,
             Ok(Word::Failure { code, text }) => {
-                *heard.failure.borrow_mut() = Some(Told { code, text })
+                *heard.failure.borrow_mut() = Some(ExitInfo { code, text })
             }
             Ok(Word::Books(books)) => *heard.books.borrow_mut() = Some(*books),
             Err(_) => break,
@@ -142,7 +142,7 @@ async fn listen(mut lines: Lines<BufReader<ChildStdout>>, heard: Rc<Heard>) {
     }
     if heard.books.borrow().is_none() {
         let text = "a process of the load generator ended too early".to_owned();
-        heard.failure.borrow_mut().get_or_insert(Told {
+        heard.failure.borrow_mut().get_or_insert(ExitInfo {
             code: Code::Failure as u8,
             text,
         });
@@ -178,7 +178,7 @@ pub(super) async fn work(args: &Args, url: &str, part: Part) -> anyhow::Result<C
     )
     .await?;
     let target = Target::resolve(&endpoints.publish("x")?, &args.server.header_map()?).await?;
-    let share = Share::start(args, part, &endpoints, target)?;
+    let share = Subscribers::start(args, part, &endpoints, target)?;
     let mut published = read_line()?;
     let mut told = Tally::default();
     loop {

@@ -12,7 +12,7 @@ use super::escape;
 use super::exit::{Code, Usage};
 use super::output;
 use crate::server::config::nchan::Roles;
-use crate::server::config::nginx::{self, FrontEnforces, ImportOptions, Treated, Verdict};
+use crate::server::config::nginx::{self, FrontEnforces, ImportOptions, Support, Treated};
 use crate::server::config::{
     Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer,
 };
@@ -163,7 +163,7 @@ impl Report {
         for directive in self
             .directives
             .iter_mut()
-            .filter(|directive| directive.verdict == Verdict::Served)
+            .filter(|directive| directive.verdict == Support::Served)
         {
             let is_it = |notice: &nginx::Notice| {
                 notice.file == directive.file
@@ -173,7 +173,7 @@ impl Report {
             if self.notices.iter().any(|notice| {
                 is_it(notice) && notice.text.ends_with("location is not served by pushctl")
             }) {
-                directive.verdict = Verdict::NotServed;
+                directive.verdict = Support::NotServed;
             }
         }
     }
@@ -194,7 +194,7 @@ impl Report {
                 || remark.text.contains(&directive.name)
         };
         // Of two on one line the mistake is about the one that is refused.
-        let all = if directive.verdict == Verdict::Refused {
+        let all = if directive.verdict == Support::Refused {
             &self.mistakes
         } else {
             &self.notices
@@ -206,9 +206,9 @@ impl Report {
             .map(nginx::Remark::with_hints)
             .collect();
         match directive.verdict {
-            Verdict::Ignored(reason) => reason.to_owned(),
-            Verdict::NotServed if directive.name == "location" => NAMED.to_owned(),
-            Verdict::NotServed => {
+            Support::Ignored(reason) => reason.to_owned(),
+            Support::NotServed if directive.name == "location" => NAMED.to_owned(),
+            Support::NotServed => {
                 let own = found
                     .iter()
                     .filter(|text| text.starts_with(&format!("\"{}", directive.name)));
@@ -234,7 +234,7 @@ impl Report {
         for directive in self
             .directives
             .iter()
-            .filter(|directive| directive.verdict != Verdict::Part)
+            .filter(|directive| directive.verdict != Support::Part)
         {
             let remark = self.remark(directive);
             let place = format!("{}:{}:", directive.file, directive.line);
@@ -262,7 +262,7 @@ impl Report {
         let unserved: Vec<(&Treated, String)> = self
             .directives
             .iter()
-            .filter(|directive| directive.verdict == Verdict::NotServed)
+            .filter(|directive| directive.verdict == Support::NotServed)
             .map(|directive| (directive, self.remark(directive)))
             .collect();
         let unserved: Vec<check_todo::Unserved<'_>> = unserved
@@ -283,15 +283,15 @@ impl Report {
                 self.mistakes.iter().map(one_line).collect::<String>()
             );
         }
-        let count = |wanted: fn(Verdict) -> bool| {
+        let count = |wanted: fn(Support) -> bool| {
             self.directives
                 .iter()
                 .filter(|directive| wanted(directive.verdict))
                 .count()
         };
-        let served = count(|verdict| matches!(verdict, Verdict::Served | Verdict::Part));
-        let ignored = count(|verdict| matches!(verdict, Verdict::Ignored(_)));
-        let not_served = count(|verdict| verdict == Verdict::NotServed);
+        let served = count(|verdict| matches!(verdict, Support::Served | Support::Part));
+        let ignored = count(|verdict| matches!(verdict, Support::Ignored(_)));
+        let not_served = count(|verdict| verdict == Support::NotServed);
         text + &format!(
             "\n{served} served, {ignored} ignored, {not_served} not served, {} mistakes\n",
             self.mistakes.len()
@@ -335,12 +335,12 @@ fn one_line(entry: impl std::fmt::Display) -> String {
     escape::printable(&entry.to_string()) + "\n"
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn word(verdict: Support) -> &'static str {
     match verdict {
-        Verdict::Served | Verdict::Part => "served",
-        Verdict::Ignored(_) => "ignored",
-        Verdict::NotServed => "not served",
-        Verdict::Refused => "refused",
+        Support::Served | Support::Part => "served",
+        Support::Ignored(_) => "ignored",
+        Support::NotServed => "not served",
+        Support::Refused => "refused",
     }
 }
 

@@ -18,7 +18,7 @@ use super::tally::Tally;
 use super::template::{Random, Template};
 use super::{Args, TooFew, fewest_subscribers};
 use crate::client::pipeline::Limits;
-use crate::client::publish::{Answer, Posting, Publication, Publisher};
+use crate::client::publish::{Posting, Publication, PublishOutcome, Publisher};
 use crate::client::{Endpoints, Error};
 use crate::cmd::exit::{Code, Usage};
 use crate::cmd::{figures, output};
@@ -298,8 +298,8 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn take(&mut self, answers: Vec<Answer>) {
-        for Answer { number, result } in answers {
+    fn take(&mut self, answers: Vec<PublishOutcome>) {
+        for PublishOutcome { number, result } in answers {
             match result {
                 Ok(body) => {
                     self.tally.acknowledged += 1;

@@ -115,7 +115,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "512", value_parser = RangedU64ValueParser::<usize>::new().range(1..=65_536), help_heading = "Many messages")]
     in_flight: usize,
     #[command(flatten)]
-    answer: args::Answer,
+    answer: args::ResponseOptions,
     #[command(flatten)]
     pub(super) server: args::Server,
 }

@@ -5,18 +5,18 @@ use std::convert::Infallible;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ready_file::ReadyFile;
-use super::signals::{Signals, Told};
+use super::signals::{SignalRequest, Signals};
 use super::start::{announce, warn_without_endpoints};
 use super::{Args, systemd};
 use crate::cmd::check;
 use crate::cmd::exit::Usage;
 use crate::server::config::nginx::{self, Loaded, Mistakes, Treated};
-use crate::server::{Kept, Order, Reloaded, reopen_access_logs};
+use crate::server::{Command, NeedsRestart, Reloaded, reopen_access_logs};
 
 /// What steers the server.
 pub(super) struct Steering<'a> {
     pub(super) args: &'a Args,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) orders: mpsc::Sender<Command>,
     pub(super) ready_file: Option<ReadyFile>,
 }
 
@@ -26,28 +26,28 @@ impl Steering<'_> {
         loop {
             let told = match signals.next().await {
                 // To end must not wait for a slow reload: names are looked up.
-                Told::Reload => tokio::select! {
+                SignalRequest::Reload => tokio::select! {
                     () = self.reload() => continue,
-                    kind = signals.stop() => Told::Stop(kind),
+                    kind = signals.stop() => SignalRequest::Stop(kind),
                 },
                 told => told,
             };
             match told {
-                Told::Stop(kind) => {
+                SignalRequest::Stop(kind) => {
                     tracing::info!("ending: telling subscribers, then closing");
                     systemd::stopping();
-                    self.order(Order::Stop(kind)).await;
+                    self.order(Command::Stop(kind)).await;
                 }
-                Told::ReopenLogs => {
+                SignalRequest::ReopenLogs => {
                     reopen_access_logs();
                     tracing::info!("logs are opened anew");
                 }
-                Told::Reload => {}
+                SignalRequest::Reload => {}
             }
         }
     }
 
-    async fn order(&self, order: Order) {
+    async fn order(&self, order: Command) {
         // A server that has ended needs no orders.
         drop(self.orders.send(order).await);
     }
@@ -98,7 +98,7 @@ impl Steering<'_> {
         self.args.apply(&mut config)?;
         let has_endpoints = config.servers().iter().any(|server| server.has_endpoints());
         let (answer, wait) = oneshot::channel();
-        self.order(Order::Reload(Box::new(config), answer)).await;
+        self.order(Command::Reload(Box::new(config), answer)).await;
         let reloaded = wait
             .await
             .map_err(|_| "the server ends".to_owned())?
@@ -133,7 +133,7 @@ impl Steering<'_> {
 }
 
 /// Where the file says what is kept from it: `FILE:LINE: `.
-fn place(kept: &Kept, directives: &[Treated]) -> String {
+fn place(kept: &NeedsRestart, directives: &[Treated]) -> String {
     let is_it = |treated: &&Treated| {
         treated
             .name

@@ -20,7 +20,7 @@ pub(super) struct Signals {
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum SignalRequest {
     Stop(StopKind),
     Reload,
     ReopenLogs,
@@ -41,11 +41,11 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> SignalRequest {
         tokio::select! {
             _ = self.hangup.recv() => self.hung_up(),
-            _ = self.user1.recv() => Told::ReopenLogs,
-            kind = stop(&mut self.interrupt, &mut self.terminate, &mut self.quit) => Told::Stop(kind),
+            _ = self.user1.recv() => SignalRequest::ReopenLogs,
+            kind = stop(&mut self.interrupt, &mut self.terminate, &mut self.quit) => SignalRequest::Stop(kind),
         }
     }
 
@@ -56,16 +56,16 @@ impl Signals {
 
     /// SIGHUP also comes when the terminal is closed in which the server was started; then it is to
     /// end, as other programs do.
-    fn hung_up(&self) -> Told {
+    fn hung_up(&self) -> SignalRequest {
         let is_gone = self
             .terminals
             .iter()
             .zip(terminals())
             .any(|(was, is)| *was && !is);
         if is_gone {
-            Told::Stop(StopKind::WithinGrace)
+            SignalRequest::Stop(StopKind::WithinGrace)
         } else {
-            Told::Reload
+            SignalRequest::Reload
         }
     }
 }

@@ -8,14 +8,14 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::server::{Extent, Order, Passed, Server};
+use crate::server::{Command, InheritedSocket, ServedCounts, Server};
 
 /// Number of the first descriptor that is passed.
 const FIRST_DESCRIPTOR: usize = 3;
 
 /// The listening sockets that were passed (`LISTEN_FDS`, `LISTEN_PID`); others are told and left
 /// alone. To be called before there are threads.
-pub(super) fn passed_sockets() -> Vec<Passed> {
+pub(super) fn passed_sockets() -> Vec<InheritedSocket> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     let mut descriptors = ListenFd::from_env();
@@ -26,9 +26,9 @@ pub(super) fn passed_sockets() -> Vec<Passed> {
             .filter(|name| !name.is_empty())
             .unwrap_or("unknown");
         let passed = match descriptors.take_tcp_listener(at) {
-            Ok(Some(socket)) => Passed::tcp(socket),
+            Ok(Some(socket)) => InheritedSocket::tcp(socket),
             _ => match descriptors.take_unix_listener(at) {
-                Ok(Some(socket)) => Passed::unix(socket),
+                Ok(Some(socket)) => InheritedSocket::unix(socket),
                 Ok(None) => continue,
                 Err(error) => Err(error.into()),
             },
@@ -55,7 +55,7 @@ pub(super) fn report_unused(server: &Server) {
 }
 
 /// We serve.
-pub(super) fn ready(extent: &Extent) {
+pub(super) fn ready(extent: &ServedCounts) {
     notify(&[
         NotifyState::Ready,
         NotifyState::Status(&format!("serving {extent}")),
@@ -81,7 +81,7 @@ pub(super) fn stopping() {
 }
 
 /// Says that we are alive as often as is wanted (`WATCHDOG_USEC`), as long as every shard is.
-pub(super) async fn keep_watchdog(orders: mpsc::Sender<Order>) -> Infallible {
+pub(super) async fn keep_watchdog(orders: mpsc::Sender<Command>) -> Infallible {
     let Some(time) = sd_notify::watchdog_enabled().filter(|time| *time > Duration::ZERO) else {
         return std::future::pending().await;
     };
@@ -91,7 +91,7 @@ pub(super) async fn keep_watchdog(orders: mpsc::Sender<Order>) -> Infallible {
     loop {
         ticks.tick().await;
         let (answer, wait) = oneshot::channel();
-        if orders.send(Order::Answer(answer)).await.is_ok() && wait.await.is_ok() {
+        if orders.send(Command::Answer(answer)).await.is_ok() && wait.await.is_ok() {
             notify(&[NotifyState::Watchdog]);
         }
     }

@@ -19,7 +19,7 @@ use self::select::Selection;
 use super::assertion::{self, Conditions};
 use super::exit::{Code, exit_codes};
 use super::{args, output};
-use crate::client::statistics::{self, Answer, ChannelInfo, Report};
+use crate::client::statistics::{self, ChannelInfo, Report, StatisticsResponse};
 use crate::client::{Endpoints, Error, Http};
 
 macro_rules! examples {
@@ -82,7 +82,7 @@ struct Source {
 }
 
 impl Source {
-    async fn ask(&self, timeout: Duration) -> Result<Answer, Error> {
+    async fn ask(&self, timeout: Duration) -> Result<StatisticsResponse, Error> {
         statistics::ask(
             &self.client,
             &self.endpoints,

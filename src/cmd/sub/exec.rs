@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::cursor_file::{self, CursorFile};
-use super::queue::{Item, Queue};
+use super::queue::{EventReceiver, Item};
 use super::report;
 use super::template::Field;
 use super::watch::{End, Stop, Tally, Watch, place_of};
@@ -60,7 +60,7 @@ impl Runner<'_> {
     /// time nobody waits for the commands that are still running.
     pub(super) async fn run(
         mut self,
-        queue: &mut Queue,
+        queue: &mut EventReceiver,
         watch: &mut Watch,
         mut stop: Stop<'_>,
     ) -> anyhow::Result<(End, bool)> {

@@ -359,7 +359,7 @@ async fn follow(args: &Args, subscription: Subscription, context: Context) -> an
 
 /// Runs `worker` while the subscription feeds it.
 async fn fed<T>(
-    feed: queue::Feed,
+    feed: queue::EventSender,
     subscription: Subscription,
     worker: impl Future<Output = T>,
 ) -> T {

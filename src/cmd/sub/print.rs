@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::cursor_file::CursorFile;
-use super::queue::Queue;
+use super::queue::EventReceiver;
 use super::report;
 use super::template::Template;
 use super::watch::{End, Tally, Watch, place_of};
@@ -53,7 +53,11 @@ struct Batch {
 }
 
 impl Printer<'_> {
-    pub(super) async fn run(mut self, queue: &mut Queue, watch: &mut Watch) -> anyhow::Result<End> {
+    pub(super) async fn run(
+        mut self,
+        queue: &mut EventReceiver,
+        watch: &mut Watch,
+    ) -> anyhow::Result<End> {
         let mut batch = Batch::default();
         loop {
             let items = queue.take(super::queue::MAX_EVENTS).await;

@@ -18,7 +18,7 @@ const MAX_KIB: u32 = 4096;
 pub(super) type Item = Result<Option<Event>, Error>;
 
 /// The end at which events are taken.
-pub(super) struct Queue {
+pub(super) struct EventReceiver {
     items: mpsc::Receiver<Item>,
     room: Rc<Semaphore>,
     idle: Option<Duration>,
@@ -27,21 +27,21 @@ pub(super) struct Queue {
 }
 
 /// The end at which events are put.
-pub(super) struct Feed {
+pub(super) struct EventSender {
     items: mpsc::Sender<Item>,
     room: Rc<Semaphore>,
 }
 
 /// Both ends; taking gives up when no message comes for `idle`.
-pub(super) fn queue(idle: Option<Duration>) -> (Feed, Queue) {
+pub(super) fn queue(idle: Option<Duration>) -> (EventSender, EventReceiver) {
     let (sender, receiver) = mpsc::channel(MAX_EVENTS);
     let room = Rc::new(Semaphore::new(MAX_KIB as usize));
     (
-        Feed {
+        EventSender {
             items: sender,
             room: Rc::clone(&room),
         },
-        Queue {
+        EventReceiver {
             items: receiver,
             room,
             idle,
@@ -50,7 +50,7 @@ pub(super) fn queue(idle: Option<Duration>) -> (Feed, Queue) {
     )
 }
 
-impl Feed {
+impl EventSender {
     /// Reads the subscription to its end.
     pub(super) async fn read(self, mut subscription: Subscription) {
         // Nobody asks a server for more than is wanted: whoever takes sees what is there before the
@@ -71,7 +71,7 @@ impl Feed {
     }
 }
 
-impl Queue {
+impl EventReceiver {
     /// Nothing more is wanted.
     pub(super) fn close(&mut self) {
         self.items.close();

@@ -16,7 +16,7 @@ use super::log::{Log, LogAccounts, Place, Window};
 use super::memory::{Charge, allocated};
 use super::message::Message;
 use super::reading::Slice;
-use super::subscription::{Attachment, Manner, Refused, Wish};
+use super::subscription::{AttachRejection, AttachRequest, Attachment, SubscriptionTraits};
 use crate::message::{Position, unix_now};
 use crate::server::config::MemoryAccounting;
 
@@ -261,18 +261,18 @@ impl Channel {
     pub(super) fn attach(
         &self,
         shard: usize,
-        wish: Wish<'_>,
+        wish: AttachRequest<'_>,
         most: u64,
-    ) -> Result<Result<Attachment, Refused>, Gone> {
+    ) -> Result<Result<Attachment, AttachRejection>, Gone> {
         let mut state = self.lock();
         if !matches!(state.fate, Fate::Alive) {
             return Err(Gone);
         }
         if state.subscriptions >= most {
-            return Ok(Err(Refused::TooMany));
+            return Ok(Err(AttachRejection::TooMany));
         }
         if wish.must_be_alone && state.waiting > 0 {
-            return Ok(Err(Refused::NotAlone));
+            return Ok(Err(AttachRejection::NotAlone));
         }
         let (place, missed) = match wish.start {
             Some(start) => state.log.resolve_start(start),
@@ -314,7 +314,7 @@ impl Channel {
         }))
     }
 
-    pub(super) fn detach(&self, shard: usize, manner: Manner) {
+    pub(super) fn detach(&self, shard: usize, manner: SubscriptionTraits) {
         let max_lag = manner.max_lag;
         let mut state = self.lock();
         state.subscriptions -= 1;
@@ -404,7 +404,7 @@ impl State {
     }
 
     /// Counts a subscription that comes (1) or goes (-1).
-    fn note_manner(&mut self, manner: Manner, change: i64) {
+    fn note_manner(&mut self, manner: SubscriptionTraits, change: i64) {
         if let Some(group) = self.log.group() {
             let _ = if change > 0 {
                 group.subscribers.fetch_add(1, Ordering::Relaxed)

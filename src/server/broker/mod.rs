@@ -52,8 +52,8 @@ pub use presence::Presence;
 pub use reading::Slice;
 pub use snapshot::{Reader, Snapshot, read_together};
 pub use start::Start;
-use subscription::Refused;
-pub use subscription::{Attachment, Manner, Wish};
+use subscription::AttachRejection;
+pub use subscription::{AttachRequest, Attachment, SubscriptionTraits};
 
 use super::config::BrokerSettings;
 use super::limits_log::Limit;
@@ -343,7 +343,7 @@ impl Broker {
         &self,
         channel: &mut Arc<Channel>,
         shard: usize,
-        wish: Wish<'_>,
+        wish: AttachRequest<'_>,
     ) -> Result<Attachment, AttachError> {
         let most = [self.settings().max_subscribers_per_channel, wish.most]
             .into_iter()
@@ -357,18 +357,18 @@ impl Broker {
                     self.emit_for(channel, "client_subscribed");
                     return Ok(attachment);
                 }
-                Ok(Err(Refused::TooMany)) => {
+                Ok(Err(AttachRejection::TooMany)) => {
                     Limit::Subscribers.log();
                     return Err(AttachError::TooManySubscribers);
                 }
-                Ok(Err(Refused::NotAlone)) => return Err(AttachError::NotAlone),
+                Ok(Err(AttachRejection::NotAlone)) => return Err(AttachError::NotAlone),
                 Err(_gone) => *channel = self.find_or_create(&channel.id)?,
             }
         }
     }
 
     /// Ends a subscription that [`Broker::attach`] opened in this manner.
-    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, manner: Manner) {
+    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, manner: SubscriptionTraits) {
         channel.detach(shard, manner);
         self.emit_for(channel, "client_unsubscribed");
     }

@@ -6,7 +6,7 @@ use super::start::Start;
 
 /// What a new subscription asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct AttachRequest<'a> {
     /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
     pub backtrack: u32,
     /// Where it goes on.
@@ -22,12 +22,12 @@ pub struct Wish<'a> {
     /// Those that wait for their first message end (see [`super::Broker::expel`]).
     pub expels: bool,
     /// How it will leave.
-    pub manner: Manner,
+    pub manner: SubscriptionTraits,
 }
 
 /// The manner of a subscription: what its end has to know as well.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct SubscriptionTraits {
     /// Bytes that it may be behind.
     pub max_lag: u64,
     /// It ends with its first message.
@@ -37,7 +37,7 @@ pub struct Manner {
 }
 
 /// Why a subscription is refused.
-pub(super) enum Refused {
+pub(super) enum AttachRejection {
     TooMany,
     NotAlone,
 }

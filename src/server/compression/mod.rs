@@ -62,7 +62,7 @@ pub struct Client {
 
 /// The head of an answer, as far as it counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct ResponseFacts<'a> {
     /// Its status.
     pub status: u16,
     /// Its `Content-Type`.
@@ -126,7 +126,7 @@ impl Compression {
 
     /// What becomes of an answer.
     #[must_use]
-    pub fn decide(&self, answer: &Answer<'_>) -> Decision {
+    pub fn decide(&self, answer: &ResponseFacts<'_>) -> Decision {
         let Some(settings) = &self.settings else {
             return Decision::default();
         };
@@ -148,7 +148,7 @@ impl Compression {
 
     /// nginx's `gzip_proxied`: of several conditions the first that the answer has something of
     /// decides.
-    fn may_be_sent_to_proxies(&self, settings: &GzipSettings, answer: &Answer<'_>) -> bool {
+    fn may_be_sent_to_proxies(&self, settings: &GzipSettings, answer: &ResponseFacts<'_>) -> bool {
         let is = |wanted| settings.proxied.contains(&wanted);
         if settings.proxied.is_empty() {
             return false;
@@ -185,7 +185,7 @@ impl Compression {
             Body::Sized(body) => Some(body.len() as u64),
             Body::Pieces(_) => None,
         };
-        let decision = self.decide(&Answer {
+        let decision = self.decide(&ResponseFacts {
             status: response.status.0,
             content_type: response.content_type.as_deref().unwrap_or_default(),
             length,

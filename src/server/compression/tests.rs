@@ -127,7 +127,7 @@ fn proxies_get_what_gzip_proxied_says() {
         (&[NoEtag], "", true, true),
         (&[Auth], past, false, false),
     ] {
-        let answer = Answer {
+        let answer = ResponseFacts {
             status: 200,
             content_type: b"text/html",
             length: None,

@@ -12,14 +12,14 @@ use super::outlet::Outlet;
 
 /// The answer of a connection that waits for others. It is used again for the next one.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct PendingReply {
     /// While it waits: what is to be written; afterwards what the socket has not taken.
     bytes: RefCell<Vec<u8>>,
     is_waiting: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Answer {
+impl PendingReply {
     /// Ready when it was written, with what the socket has not taken.
     pub fn poll_written(&self, cx: &Context<'_>) -> Poll<Vec<u8>> {
         if !self.is_waiting.get() {
@@ -54,8 +54,8 @@ const TURNS_ALONE: u8 = 4;
 
 /// The answers of a shard that wait. A connection has one at most.
 #[derive(Default)]
-pub(super) struct Answers {
-    waiting: RefCell<Vec<(Rc<Outlet>, Rc<Answer>)>>,
+pub(super) struct PendingReplies {
+    waiting: RefCell<Vec<(Rc<Outlet>, Rc<PendingReply>)>>,
     /// Whom the only answer of the last turn was for. An address only: where another connection has
     /// got it meanwhile, that is taken for the only one, which costs nothing.
     last_alone: Cell<*const Outlet>,
@@ -63,9 +63,9 @@ pub(super) struct Answers {
     turns_alone: Cell<u8>,
 }
 
-impl Answers {
+impl PendingReplies {
     /// Lets an answer of these bytes wait.
-    pub(super) fn push(&self, outlet: &Rc<Outlet>, answer: &Rc<Answer>, bytes: Vec<u8>) {
+    pub(super) fn push(&self, outlet: &Rc<Outlet>, answer: &Rc<PendingReply>, bytes: Vec<u8>) {
         answer.bytes.replace(bytes);
         answer.is_waiting.set(true);
         self.waiting

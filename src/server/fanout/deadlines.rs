@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::follower::Follower;
 use super::format::Ending;
 use super::shard::{ConnectionKey, Shard};
-use super::state::{Moment, State};
+use super::state::{ShardContext, State};
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{Incident, Slowness};
 use crate::server::failpoints;
@@ -232,7 +232,7 @@ impl State {
     }
 
     /// Handles what is due: a connection's deadline, a follower's end, ping or time-out.
-    pub(super) fn expire(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    pub(super) fn expire(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
@@ -273,7 +273,7 @@ impl State {
     }
 
     /// Drops a follower for this reason.
-    fn give_up(&mut self, moment: Moment<'_>, key: ConnectionKey, reason: Incident) {
+    fn give_up(&mut self, moment: ShardContext<'_>, key: ConnectionKey, reason: Incident) {
         let Some(follower) = self.follower(key) else {
             return;
         };
@@ -281,7 +281,7 @@ impl State {
         self.after_write(moment, key);
     }
 
-    fn ping(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    fn ping(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         failpoints::point("ping");
         let Some(follower) = self.follower(key) else {
             return;
@@ -307,7 +307,7 @@ impl State {
 impl Follower {
     /// Whether a limit is over although the socket is ready for what is awaited: then the
     /// connection gets the time to handle that.
-    fn gets_second_look(&mut self, moment: Moment<'_>) -> bool {
+    fn gets_second_look(&mut self, moment: ShardContext<'_>) -> bool {
         let later = moment.now.saturating_add(SECOND_LOOK);
         let is_blocked = self.is_blocked();
         if is_blocked

@@ -5,11 +5,11 @@
 //! entered.
 
 use super::format::Ending;
-use super::state::{Moment, State};
+use super::state::{ShardContext, State};
 
 impl State {
     /// Ends the followers of a channel here that yield to one that came later.
-    pub(super) fn expel(&mut self, moment: Moment<'_>, channel: u64) {
+    pub(super) fn expel(&mut self, moment: ShardContext<'_>, channel: u64) {
         let Some(local) = self.by_number.get(&channel).copied() else {
             return;
         };

@@ -14,7 +14,7 @@ use super::outlet::{Outlet, failure};
 use super::pending::PendingShares;
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{
-    Broker, Channel, Charge, Cursor, Incident, Manner, OutOfMemory, Reservation, Start,
+    Broker, Channel, Charge, Cursor, Incident, OutOfMemory, Reservation, Start, SubscriptionTraits,
 };
 pub use crate::server::config::nhpm::Concurrency;
 
@@ -43,11 +43,11 @@ pub struct Subscription {
 }
 
 /// The channels of a subscriber; a channel may stand here twice.
-pub type Channels = SmallVec<[Wanted; 1]>;
+pub type Channels = SmallVec<[ChannelRequest; 1]>;
 
 /// A channel that a subscriber wants.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ChannelRequest {
     /// The channel.
     pub channel: Arc<Channel>,
     /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
@@ -58,7 +58,7 @@ pub struct Wanted {
     pub max_subscribers: Option<u64>,
 }
 
-impl Wanted {
+impl ChannelRequest {
     /// A channel, from where the cursor says.
     #[must_use]
     pub fn new(channel: Arc<Channel>) -> Self {
@@ -165,9 +165,9 @@ impl Follower {
     }
 
     /// The manner of its subscriptions.
-    pub(super) fn manner(&self) -> Manner {
+    pub(super) fn manner(&self) -> SubscriptionTraits {
         let max_lag = self.format.slow_consumers().max_lag;
-        Manner {
+        SubscriptionTraits {
             max_lag,
             is_one_shot: self.format.is_one_shot(),
             is_one_of_several: self.memberships.len() > 1,

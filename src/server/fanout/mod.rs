@@ -25,9 +25,9 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use answers::Answer;
+pub use answers::PendingReply;
 pub use deadlines::Interruption;
-pub use follower::{Channels, Concurrency, Outcome, Subscription, Wanted};
+pub use follower::{ChannelRequest, Channels, Concurrency, Outcome, Subscription};
 pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
 pub use inline_delivery::Delivering;
 pub use outlet::{Outlet, failure};

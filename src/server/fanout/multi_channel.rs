@@ -11,7 +11,7 @@ use super::format::SlowConsumers;
 use super::frames::MAX_FRAME_TEXT_BYTES;
 use super::round::encode;
 use super::shard::ConnectionKey;
-use super::state::{Moment, State};
+use super::state::{ShardContext, State};
 use crate::message::Position;
 use crate::server::broker::{Reader, Slice, Snapshot, read_together};
 use crate::server::config::SlowPolicy;
@@ -24,7 +24,7 @@ impl State {
     /// what was published to its channel meanwhile; true when all of it is sent.
     pub(super) fn deliver_backlog_in_path_order(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
     ) -> bool {
         let first = self
@@ -71,7 +71,12 @@ impl State {
     /// Usually only this channel has news; then its frame is shared as ever. The frame is made
     /// before the others are looked at: a message of theirs that precedes it is in their logs by
     /// then.
-    pub(super) fn deliver_in_order(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+    pub(super) fn deliver_in_order(
+        &mut self,
+        moment: ShardContext<'_>,
+        key: ConnectionKey,
+        nth: usize,
+    ) {
         let frame = self.frame(key, nth, self.head_of(key, nth));
         let Some(follower) = &self.slots[key].follower else {
             return;
@@ -110,7 +115,7 @@ impl State {
     }
 
     /// Sends the news of all channels of a follower, merged by position.
-    fn deliver_merged(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    fn deliver_merged(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         let Some(follower) = self.slots[key]
             .follower
             .as_ref()
@@ -170,7 +175,7 @@ impl State {
     }
 
     /// Tells a follower that is served up to `end` of the channels that were deleted there.
-    fn tell_ends(&mut self, moment: Moment<'_>, key: ConnectionKey, end: Position) {
+    fn tell_ends(&mut self, moment: ShardContext<'_>, key: ConnectionKey, end: Position) {
         // From the last: one that is taken out is replaced by one that was looked at already.
         for nth in (0..self.slots[key]
             .follower

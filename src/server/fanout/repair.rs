@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::follower::Membership;
 use super::shard::ConnectionKey;
-use super::state::{Member, Moment, State};
+use super::state::{Member, ShardContext, State};
 use crate::server::broker::Incident;
 
 impl State {
@@ -16,7 +16,7 @@ impl State {
     /// everything else goes on.
     pub(super) fn isolated(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         work: impl FnOnce(&mut Self),
     ) {
@@ -27,7 +27,7 @@ impl State {
     }
 
     /// Drops the follower whose work panicked, and repairs what it may have left behind.
-    pub(super) fn drop_broken(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    pub(super) fn drop_broken(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         if let Some(follower) = self.follower(key) {
             follower.give_up();
         }
@@ -40,7 +40,7 @@ impl State {
     }
 
     /// Makes the state whole. Followers that are given up lose their memberships.
-    pub(super) fn repair(&mut self, moment: Moment<'_>) {
+    pub(super) fn repair(&mut self, moment: ShardContext<'_>) {
         self.give_up_broken_followers();
         let keys: Vec<usize> = self.channels.iter().map(|(local, _)| local).collect();
         for local in keys {
@@ -89,7 +89,7 @@ impl State {
     }
 
     /// Members that no follower knows are removed; places and counts are set to what is left.
-    fn repair_channel(&mut self, moment: Moment<'_>, local: usize) {
+    fn repair_channel(&mut self, moment: ShardContext<'_>, local: usize) {
         let Some(channel) = self.channels.get_mut(local) else {
             return;
         };

@@ -15,7 +15,7 @@ use super::format::{Batch, Delivery, Ending, Format, Standing, Sum};
 use super::frames::{Content, Frame, FrameKey};
 use super::shard::ConnectionKey;
 use super::slow;
-use super::state::{Member, Moment, State, Turn};
+use super::state::{Member, ShardContext, State, Turn};
 use crate::message::{Position, unix_now};
 use crate::server::broker::{Incident, Place, Slice};
 use crate::server::buffer_pool;
@@ -42,7 +42,7 @@ impl State {
     /// that was served already, and one that comes is served on its own.
     pub(super) fn serve_members(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         local: u32,
         news: News<'_>,
         unvisited: usize,
@@ -68,7 +68,7 @@ impl State {
     /// Brings one follower up to `head` on one of its channels and tells it of the channel's end.
     fn serve(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         nth: usize,
         (head, deleted): News<'_>,
@@ -114,7 +114,7 @@ impl State {
     /// Sends the messages of one channel, in frames that are shared with others.
     pub(super) fn deliver(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         nth: usize,
         head: u64,
@@ -200,7 +200,7 @@ impl State {
     /// Writes a frame and moves the cursor; false if the follower was given up.
     pub(super) fn send_frame(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         nth: usize,
         frame: &Frame,
@@ -242,7 +242,7 @@ impl State {
     }
 
     /// The first deliveries of a new follower.
-    pub(super) fn begin(&mut self, moment: Moment<'_>, key: ConnectionKey, merges: bool) {
+    pub(super) fn begin(&mut self, moment: ShardContext<'_>, key: ConnectionKey, merges: bool) {
         self.turn = Turn::default();
         let Some(follower) = &self.slots[key].follower else {
             return;
@@ -260,12 +260,12 @@ impl State {
     }
 
     /// Goes on with a follower: writes what is pending, then serves all its channels.
-    pub(super) fn resume(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    pub(super) fn resume(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         self.turn = Turn::default();
         self.go_on(moment, key);
     }
 
-    fn go_on(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    fn go_on(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         let before = self.cursors(key);
         let Some(follower) = self.follower(key) else {
             return;
@@ -353,7 +353,7 @@ impl State {
 
     pub(super) fn tell_deleted(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         nth: usize,
         text: &[u8],
@@ -394,7 +394,7 @@ impl State {
     }
 
     /// Ends a subscription with what its format sends for this reason.
-    pub(super) fn end(&mut self, moment: Moment<'_>, key: ConnectionKey, ending: Ending) {
+    pub(super) fn end(&mut self, moment: ShardContext<'_>, key: ConnectionKey, ending: Ending) {
         let standing = self.standing(key);
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else {
             return;
@@ -412,7 +412,12 @@ impl State {
     }
 
     /// Ends a subscription with these last bytes.
-    pub(super) fn end_with(&mut self, moment: Moment<'_>, key: ConnectionKey, bytes: Vec<u8>) {
+    pub(super) fn end_with(
+        &mut self,
+        moment: ShardContext<'_>,
+        key: ConnectionKey,
+        bytes: Vec<u8>,
+    ) {
         let Some(follower) = self.follower(key).filter(|follower| !follower.ended) else {
             return;
         };
@@ -423,7 +428,7 @@ impl State {
     }
 
     /// To be called after writing to a follower: notices its end, or that its socket is full.
-    pub(super) fn after_write(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    pub(super) fn after_write(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         let slot = &mut self.slots[key];
         let Some(follower) = &mut slot.follower else {
             return;
@@ -471,14 +476,19 @@ impl State {
         })
     }
 
-    pub(super) fn visit_again_if_behind(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+    pub(super) fn visit_again_if_behind(
+        &self,
+        moment: ShardContext<'_>,
+        key: ConnectionKey,
+        nth: usize,
+    ) {
         if self.is_behind(key, nth) {
             self.visit_again(moment, key, nth);
         }
     }
 
     /// Lets a further round come to the follower.
-    pub(super) fn visit_again(&self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+    pub(super) fn visit_again(&self, moment: ShardContext<'_>, key: ConnectionKey, nth: usize) {
         let membership = self.slots[key]
             .follower
             .as_ref()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frames::Frames;
-use super::state::{Moment, NumberMap, State};
+use super::state::{NumberMap, ShardContext, State};
 use crate::server::broker::{Channel, Inbox};
 
 /// Bytes of frames that rounds may hold while they wait for their next turn; beyond that they
@@ -127,7 +127,7 @@ impl Rounds {
 
 impl State {
     /// Goes on with the rounds until the turn is over or all are done.
-    pub(super) fn serve_rounds(&mut self, moment: Moment<'_>) {
+    pub(super) fn serve_rounds(&mut self, moment: ShardContext<'_>) {
         while !self.turn.is_over() {
             let Some(Round { channel, progress }) = self.rounds.next() else {
                 return;
@@ -163,7 +163,13 @@ impl State {
     }
 
     /// Tells the channel how far its followers here are.
-    fn end_round(&mut self, moment: Moment<'_>, channel: &Channel, local: Option<u32>, head: u64) {
+    fn end_round(
+        &mut self,
+        moment: ShardContext<'_>,
+        channel: &Channel,
+        local: Option<u32>,
+        head: u64,
+    ) {
         // It leaves the shard with its last member; none comes to its place, because nobody can
         // attach during a turn.
         if let Some(local) = local.and_then(|local| self.channels.get(local as usize)) {

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::answers::{Answer, Answers};
+use super::answers::{PendingReplies, PendingReply};
 use super::deadlines::Pauses;
 use super::follower::{Channels, Outcome, Subscription};
 use super::format::Ending;
 use super::outlet::Outlet;
-use super::state::{Moment, Slot, State, Turn};
+use super::state::{ShardContext, Slot, State, Turn};
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{AttachError, Broker, Inbox};
 
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     drained: Notify,
     pub(super) stopping: Cell<bool>,
     pub(super) state: RefCell<State>,
-    pub(super) answers: Answers,
+    pub(super) answers: PendingReplies,
 }
 
 /// What a connection that follows waits for.
@@ -73,7 +73,7 @@ impl Shard {
             drained: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::default(),
-            answers: Answers::default(),
+            answers: PendingReplies::default(),
         }));
         shard.set_timeouts(timeouts);
         shard
@@ -148,7 +148,7 @@ impl Shard {
     /// Lets an answer be written with those of others when the next turn begins. Only while the
     /// shard [is about to deliver](Shard::is_about_to_deliver): otherwise there may be no turn for
     /// a while.
-    pub fn answer(&self, outlet: &Rc<Outlet>, answer: &Rc<Answer>, bytes: Vec<u8>) {
+    pub fn answer(&self, outlet: &Rc<Outlet>, answer: &Rc<PendingReply>, bytes: Vec<u8>) {
         self.0.answers.push(outlet, answer, bytes);
     }
 
@@ -324,8 +324,8 @@ impl Shard {
     }
 
     /// Works on the state; nothing in `work` may wait or call back into the shard.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, Moment<'_>) -> T) -> T {
-        let moment = Moment {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, ShardContext<'_>) -> T) -> T {
+        let moment = ShardContext {
             broker: &self.0.broker,
             shard: self.0.index,
             now: self.now(),

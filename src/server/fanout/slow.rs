@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::format::{Batch, Delivery, Format, Gap, SlowConsumers};
 use super::frames::MAX_FRAME_TEXT_BYTES;
 use super::shard::ConnectionKey;
-use super::state::{Moment, State};
+use super::state::{ShardContext, State};
 use crate::message::Position;
 use crate::server::broker::{Attachment, Channel, Missed, Place, Slice, Slowness};
 use crate::server::config::SlowPolicy;
@@ -18,7 +18,7 @@ impl State {
     /// To be asked before a follower gets what is behind a gap: false if it is given up instead.
     pub(super) fn survives_gap(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         missed: u64,
     ) -> bool {
@@ -42,7 +42,7 @@ impl State {
     /// of the log.
     pub(super) fn drop_slow(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         slowness: Slowness,
         missed: u64,
@@ -89,7 +89,7 @@ pub(super) fn gaps(parts: &[(&Bytes, Slice)], deliveries: &[Delivery<'_>]) -> Ve
 
 /// What a new follower misses of its channels, because its cursor is older than what is kept.
 pub(super) fn gaps_at_attach(
-    moment: Moment<'_>,
+    moment: ShardContext<'_>,
     places: &[(Arc<Channel>, Attachment)],
     max_lag: u64,
     lost_at: Option<Position>,

@@ -19,7 +19,9 @@ use super::rounds::Rounds;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
-use crate::server::broker::{AttachError, Attachment, Broker, Channel, Manner, Place, Wish};
+use crate::server::broker::{
+    AttachError, AttachRequest, Attachment, Broker, Channel, Place, SubscriptionTraits,
+};
 use crate::server::failpoints;
 
 /// Connections, followers, and the channels that are followed here.
@@ -120,8 +122,8 @@ pub(super) struct Member {
 
 /// Subscriptions that no member stands for yet: given back where it does not come to that.
 struct Opened<'a> {
-    moment: Moment<'a>,
-    manner: Manner,
+    moment: ShardContext<'a>,
+    manner: SubscriptionTraits,
     places: Vec<(Arc<Channel>, Attachment)>,
 }
 
@@ -137,7 +139,7 @@ impl Drop for Opened<'_> {
 
 /// What the deliveries of one moment have in common.
 #[derive(Clone, Copy)]
-pub(super) struct Moment<'a> {
+pub(super) struct ShardContext<'a> {
     pub(super) broker: &'a Broker,
     pub(super) shard: usize,
     pub(super) now: Millis,
@@ -180,13 +182,13 @@ impl State {
 
     pub(super) fn attach(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         key: ConnectionKey,
         outlet: Rc<Outlet>,
         mut subscription: Subscription,
     ) -> Result<Channels, AttachError> {
         let mut follower = Follower::new(outlet, &subscription, moment.now);
-        let manner = Manner {
+        let manner = SubscriptionTraits {
             is_one_of_several: subscription.channels.len() > 1,
             ..follower.manner()
         };
@@ -205,7 +207,7 @@ impl State {
             let backtrack = wanted.backtrack;
             let start = wanted.start;
             let most = wanted.max_subscribers;
-            let wish = Wish {
+            let wish = AttachRequest {
                 backtrack,
                 cursor: &subscription.cursor,
                 own,
@@ -290,7 +292,7 @@ impl State {
     }
 
     /// Takes a follower off all its channels; it gets nothing more.
-    pub(super) fn detach(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    pub(super) fn detach(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         let Some(follower) = self.follower(key) else {
             return;
         };
@@ -313,7 +315,7 @@ impl State {
     }
 
     /// Takes a follower off one of its channels, of several.
-    pub(super) fn detach_one(&mut self, moment: Moment<'_>, key: ConnectionKey, nth: usize) {
+    pub(super) fn detach_one(&mut self, moment: ShardContext<'_>, key: ConnectionKey, nth: usize) {
         let Some(follower) = self.follower(key) else {
             return;
         };
@@ -337,9 +339,9 @@ impl State {
     /// Removes a member of a channel; returns the member that took its place.
     fn remove_member(
         &mut self,
-        moment: Moment<'_>,
+        moment: ShardContext<'_>,
         membership: Membership,
-        manner: Manner,
+        manner: SubscriptionTraits,
     ) -> Option<(Member, u32)> {
         failpoints::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
@@ -358,7 +360,7 @@ impl State {
     }
 
     /// Removes all of a subscription.
-    pub(super) fn leave(&mut self, moment: Moment<'_>, key: ConnectionKey) {
+    pub(super) fn leave(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
         self.detach(moment, key);
         let slot = &mut self.slots[key];
         slot.follower = None;

@@ -103,8 +103,9 @@ impl Scene {
         time_to_live: Option<Duration>,
     ) -> ConnectionKey {
         let broker = self.shard.broker();
-        let find =
-            |id: &&'static str| Wanted::new(broker.find_or_create(&(*id).into()).expect("room"));
+        let find = |id: &&'static str| {
+            ChannelRequest::new(broker.find_or_create(&(*id).into()).expect("room"))
+        };
         let subscription = Subscription {
             channels: channels.iter().map(find).collect(),
             cursor: Cursor::default(),

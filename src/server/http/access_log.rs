@@ -29,7 +29,7 @@ pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// What the thread is told.
-enum Order {
+enum LogCommand {
     Line(Arc<AccessLog>, Vec<u8>),
     /// Write everything, then open the files anew.
     Reopen,
@@ -38,7 +38,7 @@ enum Order {
 }
 
 /// The thread, if there is one.
-static WRITER: OnceLock<SyncSender<Order>> = OnceLock::new();
+static WRITER: OnceLock<SyncSender<LogCommand>> = OnceLock::new();
 /// Bytes of the lines that wait.
 static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Lines that found no place in the queue.
@@ -48,13 +48,13 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 pub(super) fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
     let bytes = line.len();
     let has_room = QUEUED_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_QUEUED_BYTES;
-    if !has_room || writer().try_send(Order::Line(log, line)).is_err() {
+    if !has_room || writer().try_send(LogCommand::Line(log, line)).is_err() {
         QUEUED_BYTES.fetch_sub(bytes, Ordering::Relaxed);
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-fn writer() -> &'static SyncSender<Order> {
+fn writer() -> &'static SyncSender<LogCommand> {
     WRITER.get_or_init(|| {
         let (sender, orders) = sync_channel(MAX_QUEUED);
         let started = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&orders));
@@ -70,7 +70,7 @@ pub fn reopen() {
     crate::server::error_log::reopen();
     if let Some(writer) = WRITER.get() {
         // A queue that is full now is written first; the next signal will do.
-        drop(writer.try_send(Order::Reopen));
+        drop(writer.try_send(LogCommand::Reopen));
     }
 }
 
@@ -78,7 +78,7 @@ pub fn reopen() {
 pub(in crate::server) fn flush() {
     let Some(writer) = WRITER.get() else { return };
     let (done, wait) = sync_channel(1);
-    if writer.try_send(Order::Flush(done)).is_ok() {
+    if writer.try_send(LogCommand::Flush(done)).is_ok() {
         let _ = wait.recv_timeout(FLUSH_TIME);
     }
 }
@@ -92,7 +92,7 @@ enum Output {
 /// What is open; `None` = it cannot be opened, which was said.
 type Files = HashMap<LogTarget, Option<Output>>;
 
-fn write_all(orders: &Receiver<Order>) {
+fn write_all(orders: &Receiver<LogCommand>) {
     let mut files = Files::new();
     loop {
         let order = match orders.try_recv() {
@@ -107,7 +107,7 @@ fn write_all(orders: &Receiver<Order>) {
             }
         };
         match order {
-            Order::Line(log, line) => {
+            LogCommand::Line(log, line) => {
                 QUEUED_BYTES.fetch_sub(line.len(), Ordering::Relaxed);
                 let output = files
                     .entry(log.target.clone())
@@ -129,11 +129,11 @@ fn write_all(orders: &Receiver<Order>) {
                     None => {}
                 }
             }
-            Order::Reopen => {
+            LogCommand::Reopen => {
                 flush_all(&mut files);
                 files.clear();
             }
-            Order::Flush(done) => {
+            LogCommand::Flush(done) => {
                 flush_all(&mut files);
                 // Nobody may be waiting any more.
                 let _ = done.try_send(());

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::password;
 use crate::server::config::{base64, users};
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 
 /// How long a result is remembered.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const MOST_REMEMBERED: usize = 4096;
 const CHECKS_AT_A_TIME: usize = 2;
 
 /// Clients choose which user is looked up, so that they must not fill the log.
-static RARELY: Rarely = Rarely::new();
+static RARELY: LogThrottle = LogThrottle::new();
 
 /// Who a client claims to be.
 pub(super) struct Credentials {
@@ -41,7 +41,7 @@ pub(super) struct Credentials {
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PasswordCheck {
     Right,
     Wrong,
     /// There is no such file of users.
@@ -54,7 +54,7 @@ type Key = (u64, u64);
 
 struct Known {
     seeds: (RandomState, RandomState),
-    verdicts: Mutex<HashMap<Key, (Verdict, Instant)>>,
+    verdicts: Mutex<HashMap<Key, (PasswordCheck, Instant)>>,
 }
 
 static KNOWN: LazyLock<Known> = LazyLock::new(|| Known {
@@ -116,7 +116,7 @@ impl Credentials {
     }
 
     /// What came of an earlier check of the same credentials.
-    pub(super) fn known(&self) -> Option<Verdict> {
+    pub(super) fn known(&self) -> Option<PasswordCheck> {
         let key = self.key();
         let known = KNOWN
             .verdicts
@@ -129,11 +129,11 @@ impl Credentials {
     }
 
     /// Checks them.
-    pub(super) async fn check(self) -> Verdict {
+    pub(super) async fn check(self) -> PasswordCheck {
         let place = Place::of(self.client.clone());
         let _turn = place.lock.lock().await;
         let Ok(_permit) = CHECKS.acquire().await else {
-            return Verdict::Unreadable;
+            return PasswordCheck::Unreadable;
         };
         if let Some(known) = self.known() {
             return known;
@@ -141,7 +141,7 @@ impl Credentials {
         let key = self.key();
         let verdict = tokio::task::spawn_blocking(move || self.verdict())
             .await
-            .unwrap_or(Verdict::Unreadable);
+            .unwrap_or(PasswordCheck::Unreadable);
         let mut known = KNOWN
             .verdicts
             .lock()
@@ -153,33 +153,33 @@ impl Credentials {
         verdict
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> PasswordCheck {
         let text = match users::read(&self.users) {
             Ok(text) => text,
             Err(error) => {
                 tracing::error!(%error, file = %self.users.display(), "cannot read the file of users (auth_basic_user_file)");
                 return if error.kind() == io::ErrorKind::NotFound {
-                    Verdict::NoFile
+                    PasswordCheck::NoFile
                 } else {
-                    Verdict::Unreadable
+                    PasswordCheck::Unreadable
                 };
             }
         };
         let Some((user, password)) = split(&self.pair) else {
-            return Verdict::Wrong;
+            return PasswordCheck::Wrong;
         };
         let Some((line, _, hash)) = users::users(&text).find(|(_, name, _)| *name == user) else {
-            return Verdict::Wrong;
+            return PasswordCheck::Wrong;
         };
         match password::matches(password, &String::from_utf8_lossy(hash)) {
-            Ok(true) => Verdict::Right,
-            Ok(false) => Verdict::Wrong,
+            Ok(true) => PasswordCheck::Right,
+            Ok(false) => PasswordCheck::Wrong,
             Err(error) => {
                 let user = String::from_utf8_lossy(user);
                 let file = self.users.display();
                 RARELY
                     .warn(|left_out| tracing::warn!(%error, %file, line, %user, left_out, "a user of auth_basic_user_file cannot log in"));
-                Verdict::Wrong
+                PasswordCheck::Wrong
             }
         }
     }

@@ -26,11 +26,11 @@ use crate::server::config::expression::Memo;
 use crate::server::config::secure_link::Links;
 use crate::server::config::web::{AuthRequest, Gate};
 use crate::server::config::{Captures, Endpoint, Expression, Frame, Variables};
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 use crate::server::request::{Request, RequestVariables};
 
 /// Clients cause these lines.
-static RARELY: Rarely = Rarely::new();
+static RARELY: LogThrottle = LogThrottle::new();
 
 /// Status of a location that cannot be asked.
 const INTERNAL: u16 = 500;

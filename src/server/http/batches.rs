@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 
 use super::body::{ChunkError, ChunkedReader};
-use super::connection::{Over, Requests};
+use super::connection::{Disconnected, Requests};
 use super::head::BodyLength;
 use super::log_entry::Entry;
 use super::read::Awaited;
@@ -36,7 +36,7 @@ impl Requests<'_> {
             Option<Box<Entry>>,
         ),
         expects_continue: bool,
-    ) -> Result<(), Over> {
+    ) -> Result<(), Disconnected> {
         let most = self.connection.site.limits.max_batch_bytes;
         let mut body = Body {
             length,
@@ -83,11 +83,11 @@ impl Requests<'_> {
             self.discard(body).await?;
         }
         self.linger().await;
-        Err(Over)
+        Err(Disconnected)
     }
 
     /// Reads the rest of a body and throws it away.
-    async fn discard(&mut self, mut body: Body) -> Result<(), Over> {
+    async fn discard(&mut self, mut body: Body) -> Result<(), Disconnected> {
         let until = self.connection.shard.served_time() + DISCARD_TIME;
         let mut left = body.most;
         while left > 0 && !body.skips(&mut self.connection.buffer) {
@@ -108,7 +108,7 @@ impl Requests<'_> {
         batch: &mut Batch,
         body: &mut Body,
         expects_continue: bool,
-    ) -> Result<Outcome, Over> {
+    ) -> Result<Outcome, Disconnected> {
         if matches!(body.length, BodyLength::Bytes(length) if length > body.most) {
             batch.fail_next_line();
             return Ok(Err(too_large(body.most)));

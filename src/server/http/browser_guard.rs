@@ -21,12 +21,12 @@ use crate::protocol::EXPLAIN;
 use crate::server::config::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
 use crate::server::config::web::Added;
 use crate::server::config::{ListenAddress, VirtualServer};
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 use crate::server::request::{Endpoints, Request};
 use crate::server::response::{Response, Status, push_line};
 
-static LOGGED_NAMES: Rarely = Rarely::new();
-static LOGGED_ORIGINS: Rarely = Rarely::new();
+static LOGGED_NAMES: LogThrottle = LogThrottle::new();
+static LOGGED_ORIGINS: LogThrottle = LogThrottle::new();
 
 /// Longest name or origin that is repeated in an answer or a log line.
 const MAX_SHOWN_BYTES: usize = 200;

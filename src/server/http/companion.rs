@@ -8,7 +8,7 @@ use super::hooks::Notices;
 use super::notices::Notice;
 use crate::server::broker::{Broker, Charge, OutOfMemory, Presence};
 use crate::server::dialect::nchan::events::{Event, emit};
-use crate::server::subscriber::Companion;
+use crate::server::subscriber::SubscriberHooks;
 
 /// A companion of a subscription that was opened.
 pub(super) struct LiveCompanion {
@@ -26,7 +26,7 @@ impl LiveCompanion {
     /// When there is no room for it.
     pub(super) fn begin(
         broker: &Broker,
-        companion: Companion,
+        companion: SubscriberHooks,
         (backend, notices): (&Arc<Backend>, Notices),
     ) -> Result<Box<Self>, OutOfMemory> {
         let charge = broker.pending_share(companion.own_bytes())?;

@@ -23,7 +23,7 @@ use super::remembered::Remembered;
 use super::route::{Following, Next, Routed, Router};
 use super::sending::record_rendered;
 use super::site::{Place, Site};
-use super::write_coalescing::Business;
+use super::write_coalescing::WriteCoalescing;
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::config::web::Added;
 use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard, failure};
@@ -68,12 +68,12 @@ pub(in crate::server) struct Connection {
 
 /// The connection is over.
 #[derive(Debug)]
-pub(super) struct Over;
+pub(super) struct Disconnected;
 
 /// What serving requests led to.
 pub(super) enum Served {
     Follow(Following),
-    Over,
+    Disconnected,
 }
 
 impl Connection {
@@ -196,7 +196,7 @@ pub(super) struct Requests<'a> {
     /// the answer to it.
     pub(super) held: usize,
     /// Of a publisher that publishes a lot.
-    pub(super) busy: Business,
+    pub(super) busy: WriteCoalescing,
     /// What is known of its requests so far.
     pub(super) habit: Habit,
     /// Bytes that were read of the body of the request at hand.
@@ -210,7 +210,7 @@ impl<'a> Requests<'a> {
         let out = Vec::new();
         let head_since = None;
         let held = 0;
-        let busy = Business::default();
+        let busy = WriteCoalescing::default();
         let habit = Habit::default();
         Self {
             connection,
@@ -232,14 +232,14 @@ impl<'a> Requests<'a> {
                 match self.step().await {
                     Ok(None) => {}
                     Ok(Some(served)) => return served,
-                    Err(Over) => return Served::Over,
+                    Err(Disconnected) => return Served::Disconnected,
                 }
             }
         }
     }
 
     /// One request, or one read.
-    async fn step(&mut self) -> Result<Option<Served>, Over> {
+    async fn step(&mut self) -> Result<Option<Served>, Disconnected> {
         if self.habit.follows {
             return Ok(Some(Served::Follow(Following::LongPoll(None))));
         }
@@ -358,7 +358,7 @@ impl<'a> Requests<'a> {
         routed: Routed,
         length: BodyLength,
         head: Bytes,
-    ) -> Result<Option<Served>, Over> {
+    ) -> Result<Option<Served>, Disconnected> {
         let Routed {
             next,
             connection,
@@ -375,15 +375,15 @@ impl<'a> Requests<'a> {
                 return Ok(Some(self.follow((following, companion), log, location)));
             }
             Next::File(job) => match Box::pin(job.answer()).await {
-                files::Answer::Respond(response) => {
+                files::FileOutcome::Respond(response) => {
                     self.without_body(response, length, (max_body, expects_continue))
                         .await?
                 }
-                files::Answer::Redirect(path) => {
+                files::FileOutcome::Redirect(path) => {
                     log.iter_mut().for_each(|log| log.forget());
                     return Box::pin(self.route_again(head, length, Again::redirected(path))).await;
                 }
-                files::Answer::Stream(response, found) => {
+                files::FileOutcome::Stream(response, found) => {
                     let response = self
                         .without_body(response, length, (max_body, expects_continue))
                         .await?;
@@ -503,7 +503,7 @@ impl<'a> Requests<'a> {
         length: BodyLength,
         (max_body, expects_continue): (u64, bool),
         (connection, added, log): (response::Connection, &Added, Option<&mut Entry>),
-    ) -> Result<Response, Over> {
+    ) -> Result<Response, Disconnected> {
         self.held = plan.own_bytes();
         let body = self.read_body(length, max_body, expects_continue).await?;
         if let (Ok(body), Some(log)) = (&body, log) {
@@ -528,7 +528,7 @@ impl<'a> Requests<'a> {
         response: Response,
         length: BodyLength,
         (max_body, expects): (u64, bool),
-    ) -> Result<Response, Over> {
+    ) -> Result<Response, Disconnected> {
         if response.close {
             return Ok(response);
         }
@@ -546,7 +546,7 @@ impl<'a> Requests<'a> {
         &mut self,
         length: BodyLength,
         (max_body, expects): (u64, bool),
-    ) -> Result<bool, Over> {
+    ) -> Result<bool, Disconnected> {
         if length == BodyLength::None {
             return Ok(true);
         }

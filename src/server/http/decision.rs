@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::auth::{Credentials, Verdict};
+use super::auth::{Credentials, PasswordCheck};
 use super::auth_request::{AuthRequestResult, Inquiry};
 use super::backend::Backend;
 use super::hook_response::KeptHeaders;
@@ -23,7 +23,7 @@ const MAX_INQUIRIES: u8 = 4;
 #[derive(Clone, Default)]
 pub(super) struct Again {
     /// What came of checking its password, and against which file.
-    checked: Option<(PathBuf, Verdict)>,
+    checked: Option<(PathBuf, PasswordCheck)>,
     /// What came of `auth_request`.
     pub(super) inquired: Option<Arc<AuthRequestResult>>,
     /// How often that was asked.
@@ -46,7 +46,7 @@ impl Again {
     }
 
     /// What came of checking its password against this file.
-    pub(super) fn verdict(&self, users: &Path) -> Option<Verdict> {
+    pub(super) fn verdict(&self, users: &Path) -> Option<PasswordCheck> {
         self.checked
             .as_ref()
             .filter(|(file, _)| file == users)

@@ -61,7 +61,7 @@ struct Conditions {
 }
 
 /// What became of a job.
-pub(super) enum Answer {
+pub(super) enum FileOutcome {
     Respond(Response),
     /// The head, and what follows it.
     Stream(Response, Found),
@@ -127,49 +127,49 @@ impl Job {
     }
 
     /// Looks for the file.
-    pub(super) async fn answer(self) -> Answer {
+    pub(super) async fn answer(self) -> FileOutcome {
         if self.uri.ends_with(b"/") {
             return self.index().await;
         }
         if !self.is_allowed {
-            return Answer::Respond(Response::error_page(Status::NOT_ALLOWED));
+            return FileOutcome::Respond(Response::error_page(Status::NOT_ALLOWED));
         }
         match tokio::fs::metadata(&self.path).await {
-            Ok(found) if found.is_dir() => Answer::Respond(self.redirection),
+            Ok(found) if found.is_dir() => FileOutcome::Respond(self.redirection),
             Ok(found) if found.is_file() && self.is_post => {
-                Answer::Respond(Response::error_page(Status::NOT_ALLOWED))
+                FileOutcome::Respond(Response::error_page(Status::NOT_ALLOWED))
             }
             Ok(found) if found.is_file() => self.file(&found).await,
-            Ok(_) => Answer::Respond(Response::error_page(Status::NOT_FOUND)),
-            Err(error) => Answer::Respond(refused(&error)),
+            Ok(_) => FileOutcome::Respond(Response::error_page(Status::NOT_FOUND)),
+            Err(error) => FileOutcome::Respond(refused(&error)),
         }
     }
 
-    async fn index(self) -> Answer {
+    async fn index(self) -> FileOutcome {
         if !self.is_allowed {
-            return Answer::Respond(Response::error_page(Status::NOT_ALLOWED));
+            return FileOutcome::Respond(Response::error_page(Status::NOT_ALLOWED));
         }
         for name in &self.indexes {
             // An index that begins with a slash is a path of its own, which must exist, too; it is
             // not looked for.
             if name.starts_with(b"/") {
-                return Answer::Redirect(name.clone());
+                return FileOutcome::Redirect(name.clone());
             }
             if tokio::fs::metadata(self.path.join(OsStr::from_bytes(name)))
                 .await
                 .is_ok()
             {
-                return Answer::Redirect([&self.uri[..], name].concat());
+                return FileOutcome::Redirect([&self.uri[..], name].concat());
             }
         }
         let status = match tokio::fs::metadata(&self.path).await {
             Ok(found) if found.is_dir() => Status::FORBIDDEN,
             _ => Status::NOT_FOUND,
         };
-        Answer::Respond(Response::error_page(status))
+        FileOutcome::Respond(Response::error_page(status))
     }
 
-    async fn file(self, found: &Metadata) -> Answer {
+    async fn file(self, found: &Metadata) -> FileOutcome {
         let modified = u64::try_from(found.mtime()).unwrap_or(0);
         let etag = format!("\"{:x}-{:x}\"", found.mtime(), found.len());
         let last_modified = http_date(modified);
@@ -193,7 +193,7 @@ impl Job {
             self.conditions
                 .status(&etag, (&last_modified, modified), self.web.unmodified)
         {
-            return Answer::Respond(match status {
+            return FileOutcome::Respond(match status {
                 Status::NOT_MODIFIED => Response {
                     content_type: None,
                     bodiless: true,
@@ -202,7 +202,7 @@ impl Job {
                 status => Response::error_page(status),
             });
         }
-        let decision = self.compression.decide(&compression::Answer {
+        let decision = self.compression.decide(&compression::ResponseFacts {
             status: Status::OK.0,
             content_type: &self.content_type,
             length: Some(found.len()),
@@ -221,7 +221,7 @@ impl Job {
             request = request.header(header::RANGE, range);
         }
         let Ok(request) = request.body(Body::empty()) else {
-            return Answer::Respond(Response::error_page(Status::BAD_REQUEST));
+            return FileOutcome::Respond(Response::error_page(Status::BAD_REQUEST));
         };
         let Ok(served) = ServeFile::new(&self.path).oneshot(request).await;
         let content_range = served
@@ -249,7 +249,7 @@ impl Job {
                     };
                     format!("{etag_line}{lines}{ranges}")
                 };
-                Answer::Stream(
+                FileOutcome::Stream(
                     head(Status::OK, headers),
                     Found {
                         length,
@@ -264,16 +264,16 @@ impl Job {
                     body: Body::new(served.into_body()),
                     level: None,
                 };
-                Answer::Stream(
+                FileOutcome::Stream(
                     head(Status(206), format!("{etag_line}{lines}{range_line}")),
                     found,
                 )
             }
-            (416, _) => Answer::Respond(
+            (416, _) => FileOutcome::Respond(
                 Response::error_page(Status(416)).with_headers(range_line.as_bytes()),
             ),
             // It went away meanwhile.
-            _ => Answer::Respond(Response::error_page(Status::NOT_FOUND)),
+            _ => FileOutcome::Respond(Response::error_page(Status::NOT_FOUND)),
         }
     }
 }

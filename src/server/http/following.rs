@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::connection::{Connection, Over};
+use super::connection::{Connection, Disconnected};
 use super::nchan_socket::OpenSocket;
 use super::pace::ArrivingMessage;
 use super::route::Following;

@@ -8,7 +8,7 @@ use axum::http::Method;
 use bytes::Bytes;
 
 use super::backend::{Ask, Unreachable};
-use super::connection::{Over, Requests, Served};
+use super::connection::{Disconnected, Requests, Served};
 use super::decision::{Again, Decision};
 use super::head::{self, BodyLength, Parsed};
 use super::hook_response::{HookResponse, KeptHeaders, Returned};
@@ -24,12 +24,12 @@ use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{VARY, message_id};
 use crate::server::dialect::push_stream::cursor::percent_decode;
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Response, Status};
 
 /// Clients choose such values, so that they must not fill the log.
-static RARELY: Rarely = Rarely::new();
+static RARELY: LogThrottle = LogThrottle::new();
 
 /// Most questions about a request that a back-end has redirected: its password, `auth_request`, a
 /// hook.
@@ -300,7 +300,7 @@ fn safe_target(target: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
 }
 
 /// What becomes of a message that a back-end was asked about.
-pub(super) enum Verdict {
+pub(super) enum MessageDecision {
     /// It is published, or what the back-end made of it.
     Publish(Bytes, Option<Bytes>),
     /// It is not published, which is fine.
@@ -311,7 +311,7 @@ pub(super) enum Verdict {
     Down(Unreachable),
 }
 
-impl Verdict {
+impl MessageDecision {
     /// Reads the answer of a back-end about a message.
     pub(super) fn of(
         told: Result<HookResponse, Unreachable>,
@@ -345,12 +345,12 @@ impl Requests<'_> {
         decision: Decision,
         head: Bytes,
         length: BodyLength,
-    ) -> Result<Result<Option<Served>, Response>, Over> {
+    ) -> Result<Result<Option<Served>, Response>, Disconnected> {
         // Earlier answers do not wait for it.
         self.flush().await?;
         self.connection
             .cover(head.len() + self.out.capacity())
-            .map_err(|_| Over)?;
+            .map_err(|_| Disconnected)?;
         let site = std::rc::Rc::clone(&self.connection.site);
         match decision.find(&site.backend).await {
             Ok(again) => Box::pin(self.route_again(head, length, again))
@@ -367,7 +367,7 @@ impl Requests<'_> {
         ask: Result<Ask, Unreachable>,
         (head, length): (Bytes, BodyLength),
         (max_body, expects_continue): (u64, bool),
-    ) -> Result<Result<Option<Served>, Response>, Over> {
+    ) -> Result<Result<Option<Served>, Response>, Disconnected> {
         let body = match self.read_body(length, max_body, expects_continue).await? {
             Ok(body) => body,
             Err(response) => return Ok(Err(response)),
@@ -406,7 +406,7 @@ impl Requests<'_> {
         redirect: Redirect,
         head: Bytes,
         body: Bytes,
-    ) -> Result<Result<Option<Served>, Response>, Over> {
+    ) -> Result<Result<Option<Served>, Response>, Disconnected> {
         let Some((path, query)) = safe_target(&redirect.target) else {
             return Ok(Err(Response::error_page(Status::NOT_FOUND)));
         };
@@ -445,7 +445,7 @@ impl Requests<'_> {
                 },
             );
             let Parsed::Complete(_, _, mut routed) = parsed else {
-                return Err(Over);
+                return Err(Disconnected);
             };
             let head = if matches!(routed.next, Next::File(_)) {
                 head.clone()
@@ -497,15 +497,17 @@ impl Requests<'_> {
             .backend
             .decide(*asking, body.clone())
             .await;
-        match Verdict::of(told, body, plan.content_type()) {
-            Verdict::Publish(text, content_type) => plan.finish_with(&broker, text, content_type),
-            Verdict::Drop => Response {
+        match MessageDecision::of(told, body, plan.content_type()) {
+            MessageDecision::Publish(text, content_type) => {
+                plan.finish_with(&broker, text, content_type)
+            }
+            MessageDecision::Drop => Response {
                 bodiless: true,
                 ..Response::header_only(Status(204), &b""[..])
             },
-            Verdict::Refuse => Response::error_page(Status::FORBIDDEN),
-            Verdict::Down(Unreachable::Unsupported) => Response::error_page(Status(503)),
-            Verdict::Down(_) => Response::error_page(Status::INTERNAL).closing(),
+            MessageDecision::Refuse => Response::error_page(Status::FORBIDDEN),
+            MessageDecision::Down(Unreachable::Unsupported) => Response::error_page(Status(503)),
+            MessageDecision::Down(_) => Response::error_page(Status::INTERNAL).closing(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::server::config::{ListenAddress, Listener, TcpSettings};
 
 /// A socket that was passed.
 #[derive(Debug)]
-pub struct Passed {
+pub struct InheritedSocket {
     address: ListenAddress,
     socket: Socket,
 }
@@ -27,7 +27,7 @@ enum Socket {
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum PassedError {
+pub enum InheritedSocketError {
     /// Nobody listens on it.
     #[error("it is not a listening socket")]
     NotListening,
@@ -39,14 +39,14 @@ pub enum PassedError {
     Io(#[from] io::Error),
 }
 
-impl Passed {
+impl InheritedSocket {
     /// A TCP socket.
     ///
     /// # Errors
     /// When it does not listen.
-    pub fn tcp(socket: TcpListener) -> Result<Self, PassedError> {
+    pub fn tcp(socket: TcpListener) -> Result<Self, InheritedSocketError> {
         if !SockRef::from(&socket).is_listener()? {
-            return Err(PassedError::NotListening);
+            return Err(InheritedSocketError::NotListening);
         }
         socket.set_nonblocking(true)?;
         Ok(Self {
@@ -59,15 +59,15 @@ impl Passed {
     ///
     /// # Errors
     /// When it does not listen, or has no path.
-    pub fn unix(socket: UnixListener) -> Result<Self, PassedError> {
+    pub fn unix(socket: UnixListener) -> Result<Self, InheritedSocketError> {
         if !SockRef::from(&socket).is_listener()? {
-            return Err(PassedError::NotListening);
+            return Err(InheritedSocketError::NotListening);
         }
         socket.set_nonblocking(true)?;
         let path = socket
             .local_addr()?
             .as_pathname()
-            .ok_or(PassedError::NoPath)?
+            .ok_or(InheritedSocketError::NoPath)?
             .to_owned();
         Ok(Self {
             address: ListenAddress::Unix(path),
@@ -145,12 +145,13 @@ mod tests {
                 .bind(&std::net::SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())
                 .expect("a free port");
             socket.listen(1).expect("a listener");
-            let passed = [Passed::tcp(socket.into()).expect("it listens")];
+            let passed = [InheritedSocket::tcp(socket.into()).expect("it listens")];
             let ListenAddress::Tcp(address) = *passed[0].address() else {
                 panic!("{passed:?}")
             };
             let found = |ip: IpAddr, port| {
-                Passed::find(&passed, &listener(ListenAddress::Tcp((ip, port).into()))).is_some()
+                InheritedSocket::find(&passed, &listener(ListenAddress::Tcp((ip, port).into())))
+                    .is_some()
             };
             assert!(found(Ipv6Addr::UNSPECIFIED.into(), address.port()));
             assert_eq!(
@@ -167,8 +168,8 @@ mod tests {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket");
         assert!(matches!(
-            Passed::tcp(socket.into()),
-            Err(PassedError::NotListening)
+            InheritedSocket::tcp(socket.into()),
+            Err(InheritedSocketError::NotListening)
         ));
     }
 }

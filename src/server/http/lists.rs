@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::connection::{Over, Requests, Served};
+use super::connection::{Disconnected, Requests, Served};
 use super::log_entry::Entry;
 use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
@@ -70,9 +70,9 @@ impl Requests<'_> {
         listing: Listing,
         added: &Added,
         compression: Compression,
-    ) -> Result<Result<Arc<List>, Response>, Over> {
+    ) -> Result<Result<Arc<List>, Response>, Disconnected> {
         self.flush().await?;
-        self.cover(0).map_err(|_| Over)?;
+        self.cover(0).map_err(|_| Disconnected)?;
         let most = self.connection.site.limits.max_waiting_lists;
         let wanted = Wanted {
             listing,
@@ -97,7 +97,7 @@ impl Requests<'_> {
         list: Arc<List>,
         connection: response::Connection,
         log: Option<Box<Entry>>,
-    ) -> Result<Option<Served>, Over> {
+    ) -> Result<Option<Served>, Disconnected> {
         let connection = self.begin_answer(&list.response, connection, log);
         let goes_on = self.send_in_parts(&list.response, connection).await?;
         // Its connection may linger.

@@ -32,7 +32,7 @@ pub(super) struct Entry {
     lines: Vec<Line>,
     begin: Instant,
     connection_opened: Option<Instant>,
-    answer: Answer,
+    answer: LoggedResponse,
     /// Bytes of the request: its head, and what was read of its body.
     request_bytes: u64,
     /// The body of the request, where a line has it.
@@ -49,7 +49,7 @@ struct Line {
 }
 
 /// What was sent.
-struct Answer {
+struct LoggedResponse {
     status: u16,
     /// All bytes.
     bytes: u64,
@@ -78,7 +78,7 @@ impl Entry {
         let request_bytes = variables
             .builtin("request_length")
             .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
-        let answer = Answer {
+        let answer = LoggedResponse {
             status: CLIENT_LEFT,
             bytes: 0,
             head: Vec::new(),
@@ -138,7 +138,7 @@ impl Entry {
 
     /// Records an answer that is sent: its head, and how many bytes follow that.
     pub(super) fn answered(&mut self, head: &[u8], body_bytes: u64) {
-        self.answer = Answer {
+        self.answer = LoggedResponse {
             status: status_of(head).unwrap_or(CLIENT_LEFT),
             bytes: head.len() as u64 + body_bytes,
             head: head[..head.len().min(MAX_HEADER_BYTES)].to_vec(),
@@ -167,7 +167,7 @@ impl Entry {
             ended.or(sent).unwrap_or(CLIENT_LEFT)
         };
         let head_bytes = tap.head.len() as u64;
-        self.answer = Answer {
+        self.answer = LoggedResponse {
             status,
             bytes: tap.sent,
             head: tap.head,
@@ -271,7 +271,7 @@ impl Drop for Entry {
 impl Entry {
     /// The value of a variable that depends on the answer, or on the time.
     fn value(&self, name: &str) -> Option<Vec<u8>> {
-        let Answer {
+        let LoggedResponse {
             status,
             bytes,
             head,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::connection::{Over, Requests, Served};
+use super::connection::{Disconnected, Requests, Served};
 use super::log_entry::Entry;
 use super::sending::record_rendered;
 use crate::server::config::{Frame, Variables};
@@ -15,7 +15,10 @@ use crate::server::response::{self, Response};
 
 impl Requests<'_> {
     /// Rejects the request in the buffer, and closes the connection.
-    pub(super) async fn reject(&mut self, response: Response) -> Result<Option<Served>, Over> {
+    pub(super) async fn reject(
+        &mut self,
+        response: Response,
+    ) -> Result<Option<Served>, Disconnected> {
         let start = self.out.len();
         let connection = response::Connection {
             minor_version: 1,

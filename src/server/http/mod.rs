@@ -68,7 +68,7 @@ pub(super) use access_log::{flush as flush_access_logs, try_all as try_access_lo
 pub(super) use auth::pair as basic_pair;
 pub(super) use backend::Backend;
 pub(super) use connection::Connection;
-pub use inherited_socket::{Passed, PassedError};
+pub use inherited_socket::{InheritedSocket, InheritedSocketError};
 pub(super) use listener::{Accepted, Bound};
 pub(super) use notices::PendingNotices;
 pub(super) use site::{Place, Site};

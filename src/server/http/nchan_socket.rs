@@ -4,7 +4,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::backend::{Ask, Unreachable};
 use super::connection::Connection;
-use super::hooks::Verdict;
+use super::hooks::MessageDecision;
 use super::pace::ArrivingMessage;
 use crate::server::subscriber::{Incoming, Received, Socket};
 
@@ -97,13 +97,13 @@ impl Connection {
             Some(Err(reason)) => Err(*reason),
             None => Err(Unreachable::Failed),
         };
-        let answer = match Verdict::of(told, text, content_type) {
-            Verdict::Publish(text, content_type) => open
+        let answer = match MessageDecision::of(told, text, content_type) {
+            MessageDecision::Publish(text, content_type) => open
                 .socket
                 .publish(self.shard.broker(), Incoming { text, content_type }),
-            Verdict::Drop => None,
-            Verdict::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
-            Verdict::Down(_) => Some(Socket::closed(1011, "500 Internal Server Error")),
+            MessageDecision::Drop => None,
+            MessageDecision::Refuse => Some(Socket::closed(1008, "403 Forbidden")),
+            MessageDecision::Down(_) => Some(Socket::closed(1011, "500 Internal Server Error")),
         };
         if let Some(answer) = answer {
             self.answer_frame(open, answer);

@@ -15,13 +15,13 @@ use tokio::sync::watch;
 use super::backend::{Ask, Backend, BackendRequest, BackendRoute, Unreachable};
 use super::hook_response::header;
 use crate::server::broker::{Broker, Charge, Incident, OutOfMemory};
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 
 /// What a notice takes beside its bytes while it waits: its task.
 const TASK_BYTES: usize = 1024;
 
 /// Clients make notices, so that they must not fill the log.
-static RARELY: Rarely = Rarely::new();
+static RARELY: LogThrottle = LogThrottle::new();
 
 /// A request without a body, kept small: one for each subscriber waits until that leaves.
 #[derive(Debug)]

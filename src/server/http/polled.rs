@@ -150,11 +150,11 @@ impl Requests<'_> {
         failpoints::point("request");
         failpoints::point("repeated poll");
         match answer {
-            subscriber::Answer::Prepared(bytes, keeps) => {
+            subscriber::SubscribeReply::Prepared(bytes, keeps) => {
                 self.out.extend_from_slice(&bytes);
                 self.habit.is_over = !keeps;
             }
-            subscriber::Answer::Follow(subscription) => {
+            subscriber::SubscribeReply::Follow(subscription) => {
                 connection
                     .shard
                     .attach(connection.key, Rc::clone(&connection.outlet), *subscription)

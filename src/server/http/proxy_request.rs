@@ -17,11 +17,11 @@ use crate::server::config::tls::TlsSettings;
 use crate::server::config::upstream::Balancing;
 use crate::server::config::{ProxySettings, Variables};
 use crate::server::dialect::push_stream::cursor::percent_decode;
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 use crate::server::request::Request;
 
 /// Clients choose such values, so that they must not fill the log.
-static RARELY: Rarely = Rarely::new();
+static RARELY: LogThrottle = LogThrottle::new();
 
 /// The variables of a request to a back-end: those of the client's request, and those of nginx's
 /// proxy.

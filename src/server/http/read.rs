@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::body::{ChunkError, ChunkedReader};
-use super::connection::{Connection, Over, Requests};
+use super::connection::{Connection, Disconnected, Requests};
 use super::head::BodyLength;
 use super::pace::Pace;
 use super::remembered::Remembered;
@@ -33,7 +33,7 @@ thread_local! {
 
 impl Connection {
     /// Reads what is there into the buffer; an error at the end of the connection.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Over>> {
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Disconnected>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = ready!(self.poll_read(cx, scratch))?;
             self.buffer.extend_from_slice(&scratch[..read]);
@@ -42,13 +42,17 @@ impl Connection {
     }
 
     /// Reads what is there; an error at the end of the connection.
-    fn poll_read(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Result<usize, Over>> {
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<Result<usize, Disconnected>> {
         Poll::Ready(match ready!(self.outlet.poll_read(cx, scratch)) {
             Ok(read) if read > 0 => Ok(read),
-            Ok(_) => Err(Over),
+            Ok(_) => Err(Disconnected),
             Err(error) => {
                 self.record_failure(&error);
-                Err(Over)
+                Err(Disconnected)
             }
         })
     }
@@ -105,7 +109,7 @@ impl Connection {
 
 impl Requests<'_> {
     /// As [`Connection::poll_fill`], where a request is to begin.
-    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let read = ready!(self.connection.poll_read(cx, scratch))?;
             self.begin(&scratch[..read]);
@@ -136,7 +140,7 @@ impl Requests<'_> {
         length: BodyLength,
         most: u64,
         expects_continue: bool,
-    ) -> Result<Result<Bytes, Response>, Over> {
+    ) -> Result<Result<Bytes, Response>, Disconnected> {
         let buffer = &mut self.connection.buffer;
         let wanted = match length {
             BodyLength::None => return Ok(Ok(Bytes::new())),
@@ -163,7 +167,7 @@ impl Requests<'_> {
         body
     }
 
-    async fn read_sized(&mut self, wanted: usize) -> Result<Result<Bytes, Response>, Over> {
+    async fn read_sized(&mut self, wanted: usize) -> Result<Result<Bytes, Response>, Disconnected> {
         let mut pace = Pace::begin(self.connection.shard.served_time());
         self.connection.compact();
         while self.connection.buffer.len() < wanted {
@@ -181,7 +185,7 @@ impl Requests<'_> {
         )))
     }
 
-    async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Over> {
+    async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Disconnected> {
         let mut reader = ChunkedReader::default();
         let mut body = Vec::new();
         let mut pace = Pace::begin(self.connection.shard.served_time());
@@ -208,7 +212,7 @@ impl Requests<'_> {
     }
 
     /// Waits for the next request.
-    pub(super) async fn fill_idle(&mut self) -> Result<(), Over> {
+    pub(super) async fn fill_idle(&mut self) -> Result<(), Disconnected> {
         // The memory of large requests is not kept.
         self.connection.buffer = BytesMut::new();
         self.connection.waiting.release();
@@ -239,7 +243,7 @@ impl Requests<'_> {
     }
 
     /// Waits for more of a head.
-    pub(super) async fn fill_head(&mut self) -> Result<(), Over> {
+    pub(super) async fn fill_head(&mut self) -> Result<(), Disconnected> {
         self.flush().await?;
         let is_first = self.head_since.is_none();
         let now = self.connection.shard.served_time();
@@ -253,7 +257,7 @@ impl Requests<'_> {
         if is_first {
             self.connection.compact();
         }
-        self.cover(0).map_err(|_| Over)?;
+        self.cover(0).map_err(|_| Disconnected)?;
         self.fill(Awaited::Head, left).await
     }
 
@@ -268,13 +272,13 @@ impl Requests<'_> {
     }
 
     /// Waits for more of a batch. It may go on for as long as its publisher has something to say.
-    pub(super) async fn fill_batch(&mut self) -> Result<(), Over> {
+    pub(super) async fn fill_batch(&mut self) -> Result<(), Disconnected> {
         self.fill(Awaited::Body, self.connection.site.limits.body_timeout)
             .await
     }
 
     /// Waits for more of a body that came with `pace` so far.
-    async fn fill_body(&mut self, pace: &mut Pace) -> Result<(), Over> {
+    async fn fill_body(&mut self, pace: &mut Pace) -> Result<(), Disconnected> {
         let Connection {
             site,
             shard,
@@ -289,7 +293,11 @@ impl Requests<'_> {
     }
 
     /// Reads more into the buffer, within `timeout`.
-    pub(super) async fn fill(&mut self, awaited: Awaited, timeout: Duration) -> Result<(), Over> {
+    pub(super) async fn fill(
+        &mut self,
+        awaited: Awaited,
+        timeout: Duration,
+    ) -> Result<(), Disconnected> {
         self.wait(awaited, timeout, |requests, cx| {
             requests.connection.poll_fill(cx).map_ok(drop)
         })
@@ -301,8 +309,8 @@ impl Requests<'_> {
         &mut self,
         awaited: Awaited,
         timeout: Duration,
-        poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<Result<(), Over>>,
-    ) -> Result<(), Over> {
+        poll: impl Fn(&mut Self, &mut Context<'_>) -> Poll<Result<(), Disconnected>>,
+    ) -> Result<(), Disconnected> {
         let mut has_deadline = false;
         let filled = poll_fn(|cx| {
             if has_deadline {
@@ -329,7 +337,7 @@ impl Requests<'_> {
                 None => return Poll::Pending,
                 Some(Interruption::Stopping) => {}
             }
-            Poll::Ready(Err(Over))
+            Poll::Ready(Err(Disconnected))
         });
         let filled = filled.await;
         if has_deadline {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::connection::{Connection, Over, Requests, Served};
+use super::connection::{Connection, Disconnected, Requests, Served};
 use super::decision::Again;
 use super::files::Found;
 use super::head::{self, BodyLength, Parsed};
@@ -30,7 +30,7 @@ impl Requests<'_> {
         head: Bytes,
         length: BodyLength,
         again: Again,
-    ) -> Result<Option<Served>, Over> {
+    ) -> Result<Option<Served>, Disconnected> {
         let Connection {
             site,
             shard,
@@ -66,7 +66,7 @@ impl Requests<'_> {
                 },
             );
         let Parsed::Complete(_, _, mut routed) = parsed else {
-            return Err(Over);
+            return Err(Disconnected);
         };
         if again.redirected.is_some()
             && matches!(routed.next, super::route::Next::File(ref job) if job.is_index())
@@ -90,7 +90,7 @@ impl Requests<'_> {
         &mut self,
         (head, length, again): (Bytes, BodyLength, Again),
         (max_body, expects): (u64, bool),
-    ) -> Result<Option<Served>, Over> {
+    ) -> Result<Option<Served>, Disconnected> {
         if let Err(response) = self.read_body(length, max_body, expects).await? {
             // Nobody looks at it any more while the answer is on its way.
             drop(head);
@@ -116,7 +116,7 @@ impl Requests<'_> {
         found: Found,
         connection: response::Connection,
         (added, mut log): (&Added, Option<Box<Entry>>),
-    ) -> Result<Option<Served>, Over> {
+    ) -> Result<Option<Served>, Disconnected> {
         let Found {
             length,
             body,
@@ -157,7 +157,11 @@ impl Requests<'_> {
     }
 
     /// Sends a body as it is; returns its length.
-    async fn send_plain(&mut self, length: u64, body: axum::body::Body) -> Result<u64, Over> {
+    async fn send_plain(
+        &mut self,
+        length: u64,
+        body: axum::body::Body,
+    ) -> Result<u64, Disconnected> {
         let mut pieces = Pieces {
             body: body.into_data_stream(),
             left: length,
@@ -175,9 +179,9 @@ impl Requests<'_> {
         (length, body): (u64, axum::body::Body),
         level: u32,
         framing: Framing,
-    ) -> Result<u64, Over> {
+    ) -> Result<u64, Disconnected> {
         self.held += compression::STATE_BYTES;
-        self.cover(0).map_err(|_| Over)?;
+        self.cover(0).map_err(|_| Disconnected)?;
         let mut pieces = Pieces {
             body: body.into_data_stream(),
             left: length,
@@ -207,14 +211,14 @@ struct Pieces {
 
 impl Pieces {
     /// The next piece; `None` at the end.
-    async fn next(&mut self, requests: &mut Requests<'_>) -> Result<Option<Bytes>, Over> {
+    async fn next(&mut self, requests: &mut Requests<'_>) -> Result<Option<Bytes>, Disconnected> {
         if self.left == 0 {
             return Ok(None);
         }
         // A file that became shorter cannot be completed: the client sees it by the missing end.
         let Some(Ok(piece)) = self.body.next().await else {
             requests.flush().await?;
-            return Err(Over);
+            return Err(Disconnected);
         };
         let piece = piece.slice(
             ..piece

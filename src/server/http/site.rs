@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::backend::Backend;
 use crate::server::config::{ConnectionLimits, Listener};
-use crate::server::generation::{Census, LocationAddress};
+use crate::server::generation::{LocationAddress, LocationIndex};
 use crate::server::subscriber::Formats;
 
 /// What the connections of a shard behind one listener have in common.
@@ -24,14 +24,14 @@ pub(in crate::server) struct Site {
     /// Back-ends of hooks.
     pub(in crate::server) backend: Arc<Backend>,
     /// The locations of the listener.
-    census: Arc<Census>,
+    census: Arc<LocationIndex>,
     is_closed: Cell<bool>,
 }
 
 impl Site {
     /// The site of a listener whose locations are those of `census`.
     pub(in crate::server) fn new(
-        listener: (Listener, Arc<Census>),
+        listener: (Listener, Arc<LocationIndex>),
         limits: ConnectionLimits,
         formats: Rc<Formats>,
         backend: Arc<Backend>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth::{Credentials, Verdict};
+use super::auth::{Credentials, PasswordCheck};
 use super::decision::Again;
 use crate::server::config::web::AuthRequest;
 use crate::server::config::{Return, Types, Variables, WebSettings};
@@ -120,7 +120,7 @@ fn by_password(
         authentication.users.clone(),
         &request.endpoints.remote_address,
     ) {
-        None => Verdict::Wrong,
+        None => PasswordCheck::Wrong,
         Some(credentials) => match again
             .verdict(&authentication.users)
             .or_else(|| credentials.known())
@@ -130,10 +130,10 @@ fn by_password(
         },
     };
     match verdict {
-        Verdict::Right => Opinion::Allowed,
-        Verdict::NoFile => Opinion::Rejected(Status::FORBIDDEN, Vec::new()),
-        Verdict::Unreadable => Opinion::Failed,
-        Verdict::Wrong => challenge(&[&b"Basic realm=\""[..], &realm, b"\""].concat()),
+        PasswordCheck::Right => Opinion::Allowed,
+        PasswordCheck::NoFile => Opinion::Rejected(Status::FORBIDDEN, Vec::new()),
+        PasswordCheck::Unreadable => Opinion::Failed,
+        PasswordCheck::Wrong => challenge(&[&b"Basic realm=\""[..], &realm, b"\""].concat()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::task::yield_now;
 
-use super::connection::{Connection, MAX_UNWRITTEN_BYTES, Over, Requests, Served};
+use super::connection::{Connection, Disconnected, MAX_UNWRITTEN_BYTES, Requests, Served};
 use super::log_entry::Entry;
 use crate::server::broker::Incident;
 use crate::server::response::{self, Body, Response};
@@ -19,7 +19,7 @@ impl Requests<'_> {
         response: Response,
         connection: response::Connection,
         log: Option<Box<Entry>>,
-    ) -> Result<Option<Served>, Over> {
+    ) -> Result<Option<Served>, Disconnected> {
         let connection = self.begin_answer(&response, connection, log);
         let goes_on = response.write(connection, &mut self.out);
         // Its connection may linger.
@@ -67,7 +67,7 @@ impl Requests<'_> {
         &mut self,
         response: &Response,
         connection: response::Connection,
-    ) -> Result<bool, Over> {
+    ) -> Result<bool, Disconnected> {
         let (goes_on, framing) = response.write_head(connection, &mut self.out);
         match &response.body {
             _ if connection.is_head || response.bodiless => {}
@@ -84,7 +84,7 @@ impl Requests<'_> {
         Ok(goes_on)
     }
 
-    async fn send_parts(&mut self, mut bytes: &[u8]) -> Result<(), Over> {
+    async fn send_parts(&mut self, mut bytes: &[u8]) -> Result<(), Disconnected> {
         loop {
             let room = MAX_UNWRITTEN_BYTES.saturating_sub(self.out.len());
             let (part, rest) = bytes.split_at(room.min(bytes.len()));
@@ -99,14 +99,14 @@ impl Requests<'_> {
     }
 
     /// Writes what there is and ends the connection.
-    pub(super) async fn close<T>(&mut self) -> Result<T, Over> {
+    pub(super) async fn close<T>(&mut self) -> Result<T, Disconnected> {
         self.flush().await?;
         self.linger().await;
-        Err(Over)
+        Err(Disconnected)
     }
 
     /// Writes all responses.
-    pub(super) async fn flush(&mut self) -> Result<(), Over> {
+    pub(super) async fn flush(&mut self) -> Result<(), Disconnected> {
         let mut written = 0;
         while written < self.out.len() {
             match self.connection.outlet.try_write(&self.out[written..]) {
@@ -114,7 +114,7 @@ impl Requests<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
                 Err(error) => {
                     self.connection.record_failure(&error);
-                    return Err(Over);
+                    return Err(Disconnected);
                 }
             }
         }
@@ -125,8 +125,8 @@ impl Requests<'_> {
         Ok(())
     }
 
-    async fn writable(&mut self) -> Result<(), Over> {
-        self.cover(self.out.capacity()).map_err(|_| Over)?;
+    async fn writable(&mut self) -> Result<(), Disconnected> {
+        self.cover(self.out.capacity()).map_err(|_| Disconnected)?;
         let connection = &*self.connection;
         let Connection {
             shard,
@@ -142,9 +142,9 @@ impl Requests<'_> {
                 .is_some()
             {
                 connection.record_end(Incident::SendTimeout);
-                return Poll::Ready(Err(Over));
+                return Poll::Ready(Err(Disconnected));
             }
-            outlet.poll_write_ready(cx).map_err(|_| Over)
+            outlet.poll_write_ready(cx).map_err(|_| Disconnected)
         });
         let written = written.await;
         shard.set_deadline(*key, None);

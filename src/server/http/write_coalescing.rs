@@ -4,8 +4,8 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use super::connection::{Over, Requests};
-use crate::server::fanout::{Answer, Delivering};
+use super::connection::{Disconnected, Requests};
+use crate::server::fanout::{Delivering, PendingReply};
 
 /// Responses of up to so many bytes wait for others of the same turn: they are not counted against
 /// the memory meanwhile.
@@ -20,19 +20,19 @@ const MOST_IN_A_ROW: u8 = 32;
 
 /// What a connection knows of itself as a publisher among others.
 #[derive(Default)]
-pub(super) struct Business {
+pub(super) struct WriteCoalescing {
     /// If its responses waited for others.
-    answer: Option<Rc<Answer>>,
+    answer: Option<Rc<PendingReply>>,
     /// What was published here waits for the next turn of the shard.
     brought_news: bool,
     /// Its followers were served: the next request may be there already.
     may_go_on: bool,
     /// Requests that were answered alone since others had the thread.
     in_a_row: u8,
-    promptness: Promptness,
+    promptness: ReadAhead,
 }
 
-impl Business {
+impl WriteCoalescing {
     /// Others had the thread since a request was answered alone.
     pub(super) fn has_waited(&self) -> bool {
         self.in_a_row == 0
@@ -70,7 +70,7 @@ impl Requests<'_> {
 
     /// Writes all responses: those of publishers with those of others, where what they published
     /// waits for the shard's next turn.
-    pub(super) async fn flush_with_others(&mut self) -> Result<(), Over> {
+    pub(super) async fn flush_with_others(&mut self) -> Result<(), Disconnected> {
         let shard = &self.connection.shard;
         if std::mem::take(&mut self.busy.brought_news)
             && self.out.len() <= MAX_WAITING_BYTES
@@ -121,14 +121,14 @@ impl Requests<'_> {
 /// Whether a publisher's next request tends to be there when its followers were served. Looking in
 /// vain is a call of the system, too, so it is done the more rarely the more often it was in vain.
 #[derive(Debug, Default)]
-pub(super) struct Promptness {
+pub(super) struct ReadAhead {
     /// Looks that are still left out.
     to_skip: u8,
     /// As many were left out before the last look; none if that was lucky.
     skipped: u8,
 }
 
-impl Promptness {
+impl ReadAhead {
     fn is_worth_a_look(&mut self) -> bool {
         let is_due = self.to_skip == 0;
         self.to_skip = self.to_skip.saturating_sub(1);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_publisher_alone_leaves_the_thread_to_others_after_some_requests() {
-        let mut business = Business::default();
+        let mut business = WriteCoalescing::default();
         let served = (1..=100).find(|_| {
             business.note_alone(true);
             business.has_had_its_share()
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn looks_in_vain_become_rare_and_a_lucky_one_makes_them_frequent() {
-        let mut promptness = Promptness::default();
-        let looks = |promptness: &mut Promptness, came: bool| {
+        let mut promptness = ReadAhead::default();
+        let looks = |promptness: &mut ReadAhead, came: bool| {
             let look = |_: &usize| promptness.is_worth_a_look() && (promptness.note(came), true).1;
             (0..200).filter(look).count()
         };

@@ -39,7 +39,7 @@ pub use nchan_group::answer as answer_group;
 pub use repeatable::Repeatable;
 
 /// What a publisher's request comes to.
-pub enum Answer {
+pub enum PublishReply {
     /// A response; the body of the request does not matter.
     Respond(Response),
     /// The body is wanted.
@@ -51,13 +51,13 @@ pub enum Answer {
 /// What is done with the body of a request.
 pub struct Plan {
     action: Action,
-    manner: Manner,
+    manner: ReplyTraits,
     /// See [`Plan::argument_alone`].
     argument_alone: Option<Bytes>,
 }
 
 /// How a request is answered.
-struct Manner {
+struct ReplyTraits {
     notation: Notation,
     shows_info: bool,
     headers: Cow<'static, [u8]>,
@@ -114,7 +114,7 @@ pub fn is_batch(request: &Request<'_>, settings: &LocationSettings, endpoint: En
 impl Call<'_> {
     /// Answers the request, as far as that is possible without its body.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> PublishReply {
         if let Some(settings) = &self.settings.nhpm {
             return nhpm::answer(self, settings);
         }
@@ -123,7 +123,7 @@ impl Call<'_> {
         }
         let headers = self.headers();
         match self.request.method {
-            "OPTIONS" => return Answer::Respond(Response::header_only(Status::OK, headers)),
+            "OPTIONS" => return PublishReply::Respond(Response::header_only(Status::OK, headers)),
             "GET" | "POST" | "PUT" => {}
             "DELETE" if self.admin => {}
             _ => {
@@ -132,18 +132,20 @@ impl Call<'_> {
                 } else {
                     b"Allow: GET, POST, PUT\r\n"
                 };
-                return Answer::Respond(
+                return PublishReply::Respond(
                     Response::header_only(Status::NOT_ALLOWED, headers).with_headers(allow),
                 );
             }
         }
         match self.act(headers.clone()) {
             Ok(answer) => answer,
-            Err(refusal) => Answer::Respond(refusal.response(&headers[NO_CACHE.len()..], false)),
+            Err(refusal) => {
+                PublishReply::Respond(refusal.response(&headers[NO_CACHE.len()..], false))
+            }
         }
     }
 
-    fn act(&self, headers: Cow<'static, [u8]>) -> Result<Answer, Refusal> {
+    fn act(&self, headers: Cow<'static, [u8]>) -> Result<PublishReply, Refusal> {
         let path = self
             .settings
             .channels_path
@@ -159,7 +161,7 @@ impl Call<'_> {
                 self.max_channels,
                 usize::try_from(self.max_body).unwrap_or(usize::MAX),
             );
-            return Ok(Answer::ReadBatch(Box::new(Batch::new(
+            return Ok(PublishReply::ReadBatch(Box::new(Batch::new(
                 ids,
                 self.settings.store_messages,
                 headers,
@@ -182,7 +184,7 @@ impl Call<'_> {
         }
         let notation = Notation::accepted(self.request.header("accept"));
         if self.request.method == "GET" {
-            return Ok(Answer::Respond(self.info(&ids, notation, &headers)));
+            return Ok(PublishReply::Respond(self.info(&ids, notation, &headers)));
         }
         let header = |name| self.request.header(name).map(Bytes::copy_from_slice);
         let action = if publishes {
@@ -195,12 +197,12 @@ impl Call<'_> {
         } else {
             Action::Delete { ids }
         };
-        let manner = Manner {
+        let manner = ReplyTraits {
             notation,
             shows_info: self.settings.channel_info_on_publish,
             headers,
         };
-        Ok(Answer::Read(Box::new(Plan {
+        Ok(PublishReply::Read(Box::new(Plan {
             action,
             manner,
             argument_alone: None,
@@ -235,7 +237,7 @@ impl Call<'_> {
 impl Plan {
     /// A plan of another dialect, which writes its own answer.
     fn of(action: Action) -> Self {
-        let manner = Manner {
+        let manner = ReplyTraits {
             notation: Notation::Plain,
             shows_info: false,
             headers: Cow::Borrowed(b""),
@@ -404,7 +406,7 @@ impl Plan {
     }
 }
 
-impl Manner {
+impl ReplyTraits {
     fn answer_without_info(&self) -> Response {
         Response::header_only(Status::OK, self.headers.clone())
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Action, Answer, Call, Plan};
+use super::{Action, Call, Plan, PublishReply};
 use crate::protocol::EVENTSOURCE_EVENT;
 use crate::server::broker::{Broker, ChannelInfo};
 use crate::server::config::NchanSettings;
@@ -35,13 +35,13 @@ pub(super) struct Publishing {
 }
 
 /// Answers a request of a publisher.
-pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Answer {
+pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>) -> PublishReply {
     let cors = cors::of_request(settings, call.variables);
     match act(call, settings, &cors) {
         Ok(answer) => answer,
         Err(response) => {
             let is_page = response.content_type.as_deref() == Some(b"text/html");
-            Answer::Respond(if is_page {
+            PublishReply::Respond(if is_page {
                 *response
             } else {
                 response.with_headers(&cors.lines)
@@ -54,7 +54,7 @@ fn act(
     call: &Call<'_>,
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
-) -> Result<Answer, Box<Response>> {
+) -> Result<PublishReply, Box<Response>> {
     if cors.is_refused {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
@@ -99,9 +99,9 @@ fn act(
             notation,
             cors: cors.lines.clone(),
         };
-        return Ok(Answer::Read(Box::new(Plan::of(Action::Nchan(Box::new(
-            publishing,
-        ))))));
+        return Ok(PublishReply::Read(Box::new(Plan::of(Action::Nchan(
+            Box::new(publishing),
+        )))));
     }
     check_settings(settings, call.variables)?;
     let response = if call.request.method == "DELETE" {
@@ -109,7 +109,7 @@ fn act(
     } else {
         look(call.broker, &named, notation)
     };
-    Ok(Answer::Respond(response.with_headers(&cors.lines)))
+    Ok(PublishReply::Respond(response.with_headers(&cors.lines)))
 }
 
 fn look(broker: &Broker, named: &Named, notation: Notation) -> Response {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Action, Answer, Call, Plan};
+use super::{Action, Call, Plan, PublishReply};
 use crate::message::unix_now;
 use crate::server::broker::{Attributes, Broker, Channel, Keeping, NewMessage};
 use crate::server::config::NhpmSettings;
@@ -30,21 +30,21 @@ pub(super) struct Publication {
     notation: (info::Notation, &'static str),
 }
 
-pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
+pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishReply {
     let id = settings
         .channel_id
         .evaluate_name(call.variables)
         .unwrap_or_default();
     if id.is_empty() {
-        return Answer::Respond(nhpm::no_channel_id());
+        return PublishReply::Respond(nhpm::no_channel_id());
     }
     let key = channel_key(&settings.channel_group, &id);
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
-        return Answer::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
+        return PublishReply::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
     }
     call.broker.look_up(&key, settings.channel_timeout);
     let notation = info::accepted(call.request.header("accept"));
-    Answer::Respond(match call.request.method {
+    PublishReply::Respond(match call.request.method {
         "OPTIONS" => nhpm::options("Content-Type, Origin", METHODS),
         "GET" => found(
             call.broker
@@ -74,7 +74,7 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> Answer {
                     content_type,
                     notation,
                 };
-                return Answer::Read(Box::new(Plan::of(Action::Nhpm(publication))));
+                return PublishReply::Read(Box::new(Plan::of(Action::Nhpm(publication))));
             }
             Err(_no_room) => Response::error_page(Status::INTERNAL).closing(),
         },

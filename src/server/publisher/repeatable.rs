@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Manner;
+use super::ReplyTraits;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::buffer_pool;
@@ -16,7 +16,7 @@ pub struct Repeatable {
     /// A message without its text.
     model: NewMessage,
     store: bool,
-    manner: Manner,
+    manner: ReplyTraits,
     written: Written,
 }
 
@@ -29,7 +29,7 @@ struct Written {
 }
 
 impl Repeatable {
-    pub(super) fn new(model: NewMessage, store: bool, manner: Manner) -> Self {
+    pub(super) fn new(model: NewMessage, store: bool, manner: ReplyTraits) -> Self {
         Self {
             model,
             store,
@@ -74,7 +74,7 @@ impl Repeatable {
         out: &mut Vec<u8>,
     ) -> bool {
         let Self {
-            manner: Manner {
+            manner: ReplyTraits {
                 notation, headers, ..
             },
             written,

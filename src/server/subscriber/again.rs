@@ -7,12 +7,12 @@ use smallvec::smallvec;
 
 use super::formats::AnswerLook;
 use super::long_polling::{self, Found};
-use super::{Answer, Call, Formats, SharedFormat, SubscriberMode, may_subscribe, resume};
+use super::{Call, Formats, SharedFormat, SubscribeReply, SubscriberMode, may_subscribe, resume};
 use crate::server::broker::Broker;
 use crate::server::config::{Expression, LocationSettings};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
 use crate::server::dialect::push_stream::cursor;
-use crate::server::fanout::Wanted;
+use crate::server::fanout::ChannelRequest;
 
 /// What was found out about a poll, but for its cursor.
 pub struct PollAgain {
@@ -120,25 +120,22 @@ impl PollAgain {
         formats: &Formats,
         date: &[u8],
         tag: &[u8],
-    ) -> Option<Answer> {
+    ) -> Option<SubscribeReply> {
         let channel = broker.find(&self.id)?;
         may_subscribe(&self.settings, broker, &self.id, Some(&channel)).ok()?;
         let cursor = cursor::of_headers(&self.settings, date, tag);
-        let channels = smallvec![Wanted::new(channel)];
+        let channels = smallvec![ChannelRequest::new(channel)];
         let cursor = resume::located(broker, cursor, &channels);
         match long_polling::found(&channels[0].channel, &cursor) {
             Found::Messages(content) => {
                 let (bytes, keeps) = formats.known_answer(&self.look, content)?;
-                Some(Answer::Prepared(bytes, keeps))
+                Some(SubscribeReply::Prepared(bytes, keeps))
             }
             Found::Nothing => {
                 let format = self.format.clone();
-                Some(Answer::Follow(Box::new(long_polling::subscription(
-                    &self.settings,
-                    format,
-                    channels,
-                    cursor,
-                ))))
+                Some(SubscribeReply::Follow(Box::new(
+                    long_polling::subscription(&self.settings, format, channels, cursor),
+                )))
             }
             Found::Gap => None,
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::formats::{AnswerContent, AnswerKey, AnswerLook, Key, Kind, PreparedAnswer};
 use super::polling::{self, JAVASCRIPT};
-use super::{Answer, Call, SharedFormat};
+use super::{Call, SharedFormat, SubscribeReply};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Channel, Cursor};
@@ -42,14 +42,14 @@ struct LongPollFormat {
     slow: SlowConsumers,
 }
 
-pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
+pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> SubscribeReply {
     if let Some((bytes, keeps)) = prepared(call, &channels, &cursor) {
-        return Answer::Prepared(bytes, keeps);
+        return SubscribeReply::Prepared(bytes, keeps);
     }
     if let Some(response) = polling::immediate(call, &channels, &cursor) {
-        return Answer::Respond(response);
+        return SubscribeReply::Respond(response);
     }
-    Answer::Follow(Box::new(subscription(
+    SubscribeReply::Follow(Box::new(subscription(
         call.settings,
         format(call),
         channels,

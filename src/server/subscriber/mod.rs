@@ -26,7 +26,7 @@ use bytes::Bytes;
 pub use again::PollAgain;
 pub use formats::Formats;
 use formats::{Key, Kind};
-pub use nchan::{Companion, Incoming, Received, Socket};
+pub use nchan::{Incoming, Received, Socket, SubscriberHooks};
 
 use super::broker::{AttachError, Broker, Channel, CreateError};
 use super::compression::Compression;
@@ -37,13 +37,13 @@ use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
 pub use super::dialect::push_stream::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::dialect::push_stream::explain::Refusal;
-use super::fanout::{Channels, SlowConsumers, Subscription, Wanted};
+use super::fanout::{ChannelRequest, Channels, SlowConsumers, Subscription};
 use super::request::{Request, RequestVariables};
 use super::response::{Connection, NO_CACHE, Response, Status};
 use crate::protocol::MODE;
 
 /// What a subscriber's request comes to.
-pub enum Answer {
+pub enum SubscribeReply {
     /// A response; the connection goes on as usual.
     Respond(Response),
     /// A response that is written already, and whether the connection goes on after it.
@@ -55,13 +55,13 @@ pub enum Answer {
     /// The connection follows and speaks websocket frames.
     FollowWebSocket(Box<Subscription>, websocket::Publishing),
     /// The connection follows; something else goes on until it leaves.
-    FollowWith(Box<Subscription>, Box<Companion>),
+    FollowWith(Box<Subscription>, Box<SubscriberHooks>),
     /// The connection follows and speaks the websocket frames of nchan.
-    FollowSocket(Box<Subscription>, Box<Socket>, Box<Companion>),
+    FollowSocket(Box<Subscription>, Box<Socket>, Box<SubscriberHooks>),
 }
 
-impl Answer {
-    fn follow_with(subscription: Subscription, companion: Companion) -> Self {
+impl SubscribeReply {
+    fn follow_with(subscription: Subscription, companion: SubscriberHooks) -> Self {
         if companion.is_empty() {
             Self::Follow(Box::new(subscription))
         } else {
@@ -99,7 +99,7 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// Answers the request.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> SubscribeReply {
         if let (Some(settings), Endpoint::NchanSubscriberInfo) =
             (&self.settings.nchan, self.endpoint)
         {
@@ -117,7 +117,9 @@ impl Call<'_> {
                 wanted => {
                     let is_options = wanted == negotiation::Wanted::Options;
                     let is_known = wanted != negotiation::Wanted::UnknownMethod;
-                    Answer::Respond(nchan::other(self, settings, roles, is_options, is_known))
+                    SubscribeReply::Respond(nchan::other(
+                        self, settings, roles, is_options, is_known,
+                    ))
                 }
             };
         }
@@ -130,18 +132,20 @@ impl Call<'_> {
                 .callback()
                 .is_some_and(|callback| !is_member_path(&callback))
         {
-            return Answer::Respond(Refusal::InvalidCallback.response(&self.cors(), true));
+            return SubscribeReply::Respond(Refusal::InvalidCallback.response(&self.cors(), true));
         }
         if let Some(response) = self.method_answer() {
-            return Answer::Respond(response);
+            return SubscribeReply::Respond(response);
         }
         let mut channels = match self.channels() {
             Ok(channels) => channels,
-            Err(refusal) => return Answer::Respond(refusal.response(&self.cors(), true)),
+            Err(refusal) => return SubscribeReply::Respond(refusal.response(&self.cors(), true)),
         };
         let cursor = self.cursor(&mut channels);
         match mode {
-            SubscriberMode::Polling => Answer::Respond(polling::answer(self, &channels, &cursor)),
+            SubscriberMode::Polling => {
+                SubscribeReply::Respond(polling::answer(self, &channels, &cursor))
+            }
             SubscriberMode::LongPolling => long_polling::answer(self, channels, cursor),
             _ => streaming::answer(self, channels, cursor),
         }
@@ -149,21 +153,21 @@ impl Call<'_> {
 
     /// The answer when a follower could not be attached after all.
     #[must_use]
-    pub fn refused(&self, error: &AttachError) -> Answer {
+    pub fn refused(&self, error: &AttachError) -> SubscribeReply {
         if self.settings.nhpm.is_some() {
-            return Answer::Respond(nhpm::refused(error));
+            return SubscribeReply::Respond(nhpm::refused(error));
         }
         if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
             let mode = match negotiation::wanted(self.request, roles) {
                 negotiation::Wanted::Subscribe(mode) => mode,
                 _ => negotiation::Mode::WebSocket,
             };
-            return Answer::Respond(nchan::refused(self, settings, mode, error));
+            return SubscribeReply::Respond(nchan::refused(self, settings, mode, error));
         }
         if self.requested_mode() == SubscriberMode::WebSocket {
-            return Answer::Last(websocket::refused(self, error));
+            return SubscribeReply::Last(websocket::refused(self, error));
         }
-        Answer::Respond(refusal_of(error).response(&self.cors(), true))
+        SubscribeReply::Respond(refusal_of(error).response(&self.cors(), true))
     }
 
     /// The location's mode, or what the mode header makes of it (reference section 10.1).
@@ -249,14 +253,14 @@ impl Call<'_> {
             .collect()
     }
 
-    fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<Wanted, Refusal> {
+    fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<ChannelRequest, Refusal> {
         let channel = self
             .broker
             .find_or_create(id)
             .map_err(|error| refusal_of(&AttachError::Create(error)))?;
-        Ok(Wanted {
+        Ok(ChannelRequest {
             backtrack: backtrack.unwrap_or(0),
-            ..Wanted::new(channel)
+            ..ChannelRequest::new(channel)
         })
     }
 

@@ -14,13 +14,15 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use super::formats::{Key, Kind};
-use super::{Answer, Call};
+use super::{Call, SubscribeReply};
 use crate::server::broker::{AttachError, Broker, Channel, Cursor, Message, Start, read_together};
 use crate::server::config::NhpmSettings;
 use crate::server::config::nhpm::Concurrency;
 use crate::server::dialect::channel_key::channel_key;
 use crate::server::dialect::nhpm::{self, cursor};
-use crate::server::fanout::{Batch, Ending, Format, SlowConsumers, Standing, Subscription, Wanted};
+use crate::server::fanout::{
+    Batch, ChannelRequest, Ending, Format, SlowConsumers, Standing, Subscription,
+};
 use crate::server::response::{Connection, Framing, Response, Status};
 
 /// The answers of those who wait.
@@ -31,34 +33,38 @@ struct WaitingFormat {
     slow: SlowConsumers,
 }
 
-pub(super) fn answer(call: &Call<'_>, settings: &NhpmSettings, interval_poll: bool) -> Answer {
+pub(super) fn answer(
+    call: &Call<'_>,
+    settings: &NhpmSettings,
+    interval_poll: bool,
+) -> SubscribeReply {
     let id = settings
         .channel_id
         .evaluate_name(call.variables)
         .unwrap_or_default();
     if id.is_empty() {
-        return Answer::Respond(nhpm::no_channel_id());
+        return SubscribeReply::Respond(nhpm::no_channel_id());
     }
     match call.request.method {
         "GET" => {}
         "OPTIONS" => {
-            return Answer::Respond(nhpm::options(
+            return SubscribeReply::Respond(nhpm::options(
                 "If-None-Match, If-Modified-Since, Origin",
                 "GET, OPTIONS",
             ));
         }
-        _ => return Answer::Respond(nhpm::not_allowed("GET, OPTIONS")),
+        _ => return SubscribeReply::Respond(nhpm::not_allowed("GET, OPTIONS")),
     }
     let key = channel_key(&settings.channel_group, &id);
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
-        return Answer::Respond(refusal(Status::FORBIDDEN));
+        return SubscribeReply::Respond(refusal(Status::FORBIDDEN));
     }
     call.broker.look_up(&key, settings.channel_timeout);
     if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
-        return Answer::Respond(Response::error_page(Status::FORBIDDEN));
+        return SubscribeReply::Respond(Response::error_page(Status::FORBIDDEN));
     }
     let Ok(channel) = call.broker.find_or_create(&key) else {
-        return Answer::Respond(Response::error_page(Status::INTERNAL).closing());
+        return SubscribeReply::Respond(Response::error_page(Status::INTERNAL).closing());
     };
     call.broker.look_up(&key, settings.channel_timeout);
     if interval_poll {
@@ -112,8 +118,8 @@ fn first_message(
         .ok_or(newest)
 }
 
-fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> Answer {
-    Answer::Respond(match first_message(call, channel, start(call)) {
+fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> SubscribeReply {
+    SubscribeReply::Respond(match first_message(call, channel, start(call)) {
         Ok(message) => nhpm::message_response(&message),
         Err(_newest) => {
             let mut lines = Vec::new();
@@ -125,16 +131,16 @@ fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> Answer {
     })
 }
 
-fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answer {
+fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> SubscribeReply {
     let info = channel.info();
     if settings
         .max_channel_subscribers
         .is_some_and(|most| info.subscribers >= most)
     {
-        return Answer::Respond(refusal(Status::FORBIDDEN));
+        return SubscribeReply::Respond(refusal(Status::FORBIDDEN));
     }
     if settings.concurrency == Concurrency::First && info.waiting > 0 {
-        return Answer::Respond(refusal(Status(409)));
+        return SubscribeReply::Respond(refusal(Status(409)));
     }
     let header = |name| call.request.header(name);
     let ignores_queue = settings.ignore_queue_on_no_cache
@@ -148,7 +154,7 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
                 if settings.concurrency == Concurrency::Last && info.waiting > 0 {
                     call.broker.expel(&channel);
                 }
-                return Answer::Respond(nhpm::message_response(&message));
+                return SubscribeReply::Respond(nhpm::message_response(&message));
             }
             // Whatever it asked for, it gets what comes next.
             Err(newest) => Start::AfterId(newest),
@@ -173,12 +179,12 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Answ
         added: call.added.to_vec(),
         slow: call.slow_consumers(),
     });
-    let wanted = Wanted {
+    let wanted = ChannelRequest {
         start: Some(start),
         max_subscribers: settings.max_channel_subscribers,
-        ..Wanted::new(channel)
+        ..ChannelRequest::new(channel)
     };
-    Answer::Follow(Box::new(Subscription {
+    SubscribeReply::Follow(Box::new(Subscription {
         channels: smallvec![wanted],
         cursor: Cursor::default(),
         format,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::formats::{Key, Kind};
-use super::{Answer, Call};
+use super::{Call, SubscribeReply};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
 use crate::server::buffer_pool;
@@ -56,7 +56,7 @@ impl Gzip {
     }
 }
 
-pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Answer {
+pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> SubscribeReply {
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let framing = Framing::of(call.request.framing_version());
     let keep_alive = call.request.keep_alive && framing == Framing::Chunked;
@@ -73,7 +73,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
         b""
     };
     let headers = [&call.cors()[..], NO_CACHE, unbuffered].concat();
-    let decision = call.compression.decide(&compression::Answer {
+    let decision = call.compression.decide(&compression::ResponseFacts {
         status: Status::OK.0,
         content_type: &content_type,
         length: None,
@@ -128,7 +128,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Ans
             None => plain,
         }
     });
-    Answer::Follow(Box::new(Subscription {
+    SubscribeReply::Follow(Box::new(Subscription {
         channels,
         cursor,
         format,

@@ -26,7 +26,7 @@ use super::listeners::{Draft, listeners};
 use super::names::{self, LogFormats};
 use super::parser::{Block, Directive};
 use super::timeouts::{self, Timeouts};
-use super::{ImportOptions, Report, Verdict, hooks, ignored, rewriting, upstreams};
+use super::{ImportOptions, Report, Support, hooks, ignored, rewriting, upstreams};
 
 /// What the whole walk needs.
 #[derive(Debug)]
@@ -264,7 +264,7 @@ impl Builder<'_> {
             match self.directive(directive, context, &mut scope, &mut seen, &mut blocks) {
                 Ok(verdict) => self.report.treated(directive, verdict),
                 Err(text) => {
-                    self.report.treated(directive, Verdict::Refused);
+                    self.report.treated(directive, Support::Refused);
                     self.report.mistake(directive.place, text);
                     scope.take_as_given(&directive.name);
                 }
@@ -309,7 +309,7 @@ impl Builder<'_> {
         scope: &mut Scope,
         seen: &mut HashSet<&'t str>,
         blocks: &mut Vec<(&'static str, &'t Directive, &'t Block)>,
-    ) -> Result<Verdict, String> {
+    ) -> Result<Support, String> {
         let name = directive.name.as_str();
         let rule = match self
             .proxy_rule(name, context)
@@ -343,7 +343,7 @@ impl Builder<'_> {
         let is_repeated = !seen.insert(name);
         match (&rule.effect, &directive.block) {
             (Effect::Ignored, _) => {
-                return Ok(Verdict::Ignored(ignored::reason(name).unwrap_or_default()));
+                return Ok(Support::Ignored(ignored::reason(name).unwrap_or_default()));
             }
             (Effect::Block, None) => {
                 return Err(format!("directive \"{name}\" has no opening \"{{\""));
@@ -367,9 +367,9 @@ impl Builder<'_> {
             }
         }
         let fallback = if matches!(rule.effect, Effect::Unsupported(_)) {
-            Verdict::NotServed
+            Support::NotServed
         } else {
-            Verdict::Served
+            Support::Served
         };
         Ok(scope.verdict.take().unwrap_or(fallback))
     }
@@ -389,7 +389,7 @@ impl Builder<'_> {
         directive: &Directive,
         context: u8,
         scope: &mut Scope,
-    ) -> Result<Verdict, String> {
+    ) -> Result<Support, String> {
         let name = directive.name.as_str();
         if ["push_", "pushctl_", "nchan_"]
             .iter()
@@ -399,7 +399,7 @@ impl Builder<'_> {
         }
         if context & (MAIN | EVENTS) == 0 {
             match classes::class(directive) {
-                Class::Ignored(reason) => return Ok(Verdict::Ignored(reason)),
+                Class::Ignored(reason) => return Ok(Support::Ignored(reason)),
                 Class::Harmless => {}
                 Class::Files => scope.level.files_blocked = Some(name.to_owned()),
                 Class::Off => scope.level.guards_off.push(name.to_owned()),
@@ -415,7 +415,7 @@ impl Builder<'_> {
             self.report
                 .not_served(directive.place, &format!("directive \"{name}\""));
         }
-        Ok(Verdict::NotServed)
+        Ok(Support::NotServed)
     }
 
     /// An `if` of a server: what stands in it changes no settings.
@@ -476,7 +476,7 @@ impl Builder<'_> {
                 types.retain(|(known, _)| *known != extension);
                 types.push((extension, directive.name.clone().into()));
             }
-            self.report.treated(directive, Verdict::Part);
+            self.report.treated(directive, Support::Part);
         }
     }
 }

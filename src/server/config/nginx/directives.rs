@@ -16,7 +16,7 @@ use super::levels::Scope;
 use super::listen::Listen;
 use super::names::LogFormats;
 use super::{
-    Verdict, charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported,
+    Support, charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported,
     nhpm, rewriting, units, web,
 };
 
@@ -446,7 +446,7 @@ fn listen_on(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let listens = listen::parse(value.arguments)?;
     if let Some(quic) = listens.first().filter(|listen| listen.is_quic) {
         scope.has_quic = true;
-        scope.verdict = Some(Verdict::Ignored(QUIC));
+        scope.verdict = Some(Support::Ignored(QUIC));
         scope.notices.push(format!(
             "\"listen {}\" with HTTP/3 is ignored: {QUIC}",
             quic.text

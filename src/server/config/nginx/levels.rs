@@ -20,7 +20,7 @@ use super::super::{
     MemoryAccounting, MessageFormat, NchanSettings, NhpmSettings, Paddings, ProxySettings,
     ServerName, SlowPolicy, Types, WebSettings,
 };
-use super::Verdict;
+use super::Support;
 use super::guards::{self, FrontEnforces, GuardDirective};
 use super::listen::Listen;
 use super::push_levels::{NchanLevel, NhpmLevel, ProxyLevel};
@@ -49,7 +49,7 @@ pub(super) struct Scope {
     /// What a directive that was just read has to say.
     pub(super) notices: Vec<String>,
     /// What becomes of the directive that was just read, if it is not served.
-    pub(super) verdict: Option<Verdict>,
+    pub(super) verdict: Option<Support>,
     /// `error_log`
     pub(super) error_logs: Vec<ErrorLog>,
     /// `server_tokens off`

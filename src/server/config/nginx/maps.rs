@@ -3,13 +3,13 @@
 use super::super::{Expression, Map, Names, RegexPattern};
 use super::build::Builder;
 use super::parser::{Block, Directive};
-use super::{Report, Verdict, names};
+use super::{Report, Support, names};
 
 impl Builder<'_> {
     /// Reads a `map`; its variable gets it if it is in force.
     pub(super) fn map(&mut self, directive: &Directive, block: &Block, is_in_force: bool) {
         names::visit(&block.directives, &mut |line| {
-            self.report.treated(line, Verdict::Part)
+            self.report.treated(line, Support::Part)
         });
         match read(directive, block, &self.names, self.report) {
             Ok(map) => {

@@ -86,12 +86,12 @@ pub struct Treated {
     /// Its name.
     pub name: String,
     /// What becomes of it.
-    pub verdict: Verdict,
+    pub verdict: Support,
 }
 
 /// What becomes of a directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Support {
     /// It does what it does in nginx.
     Served,
     /// A line of a `map` or `types`.
@@ -358,7 +358,7 @@ struct Report {
     files: Files,
     mistakes: Vec<Found>,
     notices: Vec<Found>,
-    treated: Vec<(Place, String, Verdict)>,
+    treated: Vec<(Place, String, Support)>,
     left_to_front: Vec<String>,
 }
 
@@ -437,20 +437,20 @@ impl Report {
         self.notice(place, format!("{what} is not served by pushctl"));
     }
 
-    fn treated(&mut self, directive: &parser::Directive, verdict: Verdict) {
+    fn treated(&mut self, directive: &parser::Directive, verdict: Support) {
         self.treated
             .push((directive.place, directive.name.clone(), verdict));
     }
 
     /// A directive that was taken for served is not, for a reason that shows only later.
     fn unserve(&mut self, directive: &parser::Directive, reason: String) {
-        let is_it = |(place, name, _): &&mut (Place, String, Verdict)| {
+        let is_it = |(place, name, _): &&mut (Place, String, Support)| {
             *place == directive.place && *name == directive.name
         };
         self.treated
             .iter_mut()
             .filter(is_it)
-            .for_each(|(_, _, verdict)| *verdict = Verdict::NotServed);
+            .for_each(|(_, _, verdict)| *verdict = Support::NotServed);
         self.notice(directive.place, reason);
     }
 

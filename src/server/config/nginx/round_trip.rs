@@ -82,11 +82,11 @@ fn survives(name: &str, text: &str) -> bool {
     for directive in loaded
         .directives
         .iter()
-        .filter(|directive| matches!(directive.verdict, Verdict::NotServed | Verdict::Ignored(_)))
+        .filter(|directive| matches!(directive.verdict, Support::NotServed | Support::Ignored(_)))
     {
         let place = format!("{}:{}: {}", directive.file, directive.line, directive.name);
         let is_inside =
-            |other: &Treated| other.verdict == Verdict::NotServed && other.line < directive.line;
+            |other: &Treated| other.verdict == Support::NotServed && other.line < directive.line;
         assert!(
             toml.contains(&place) || loaded.directives.iter().any(is_inside),
             "{name}: {place} is dropped\n{toml}"

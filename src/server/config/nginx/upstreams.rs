@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 use super::super::{Expression, Names, Upstreams};
 use super::parser::{Block, Directive};
-use super::{Report, Verdict, nchan_unsupported, units};
+use super::{Report, Support, nchan_unsupported, units};
 
 /// Port of a server without one.
 const DEFAULT_PORT: u16 = 80;
@@ -70,7 +70,7 @@ fn read(
             Ok(verdict) => report.treated(inner, verdict),
             Err(text) => {
                 is_wrong = true;
-                report.treated(inner, Verdict::Refused);
+                report.treated(inner, Support::Refused);
                 report.mistake(inner.place, text);
             }
         }
@@ -98,14 +98,14 @@ fn entry(
     names: &Names,
     upstream: &mut Upstream,
     report: &mut Report,
-) -> Result<Verdict, String> {
+) -> Result<Support, String> {
     let name = directive.name.as_str();
     if directive.block.is_some() {
         return Err(format!("directive \"{name}\" is not terminated by \";\""));
     }
     let wrong_count = || format!("invalid number of arguments in \"{name}\" directive");
     if let Some((_, reason)) = IGNORED.iter().find(|(known, _)| *known == name) {
-        return Ok(Verdict::Ignored(reason));
+        return Ok(Support::Ignored(reason));
     }
     if let Some(rule) = nchan_unsupported::rule_in_upstream(name) {
         if !rule.arguments.contains(&directive.arguments.len()) {
@@ -118,7 +118,7 @@ fn entry(
                 nchan_unsupported::WITHOUT_REDIS
             ),
         );
-        return Ok(Verdict::NotServed);
+        return Ok(Support::NotServed);
     }
     match (name, directive.arguments.as_slice()) {
         ("server", [address, parameters @ ..]) => {
@@ -163,10 +163,10 @@ fn entry(
                 .unsupported
                 .get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
             report.not_served(directive.place, &format!("directive \"{name}\""));
-            return Ok(Verdict::NotServed);
+            return Ok(Support::NotServed);
         }
     }
-    Ok(Verdict::Served)
+    Ok(Support::Served)
 }
 
 fn expression(text: &[u8], names: &Names) -> Result<Expression, String> {

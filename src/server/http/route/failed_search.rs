@@ -3,11 +3,11 @@
 
 use super::{Next, Router};
 use crate::server::config::regex_pattern::{self, SearchFailure};
-use crate::server::log_throttle::Rarely;
+use crate::server::log_throttle::LogThrottle;
 use crate::server::response::{Response, Status};
 
 /// Clients choose what is searched, so that they must not fill the log.
-static FAILED_SEARCHES: Rarely = Rarely::new();
+static FAILED_SEARCHES: LogThrottle = LogThrottle::new();
 
 impl Router<'_> {
     /// What was found to be done, or 500 if a regular expression failed on the way.

@@ -85,11 +85,11 @@ impl Next {
     }
 }
 
-impl From<statistics::Answer> for Next {
-    fn from(answer: statistics::Answer) -> Self {
+impl From<statistics::StatisticsReply> for Next {
+    fn from(answer: statistics::StatisticsReply) -> Self {
         match answer {
-            statistics::Answer::Respond(response) => Next::Respond(response),
-            statistics::Answer::List(listing) => Next::List(listing),
+            statistics::StatisticsReply::Respond(response) => Next::Respond(response),
+            statistics::StatisticsReply::List(listing) => Next::List(listing),
         }
     }
 }
@@ -418,8 +418,8 @@ impl Router<'_> {
                     );
                 }
                 match call.answer() {
-                    publisher::Answer::Respond(response) => Next::Respond(response),
-                    publisher::Answer::Read(mut plan) => {
+                    publisher::PublishReply::Respond(response) => Next::Respond(response),
+                    publisher::PublishReply::Read(mut plan) => {
                         plan.set_argument_alone(Self::argument_alone(
                             variables, location, settings,
                         ));
@@ -429,7 +429,7 @@ impl Router<'_> {
                             Self::message_hook(settings, variables, negotiation::Wanted::Publish),
                         )
                     }
-                    publisher::Answer::ReadBatch(batch) => Next::ReadBatch(batch),
+                    publisher::PublishReply::ReadBatch(batch) => Next::ReadBatch(batch),
                 }
             }
             Endpoint::Subscriber(_)

@@ -14,7 +14,7 @@ use crate::server::dialect::nchan::negotiation::{self, Wanted};
 use crate::server::fanout::Subscription;
 use crate::server::request::RequestVariables;
 use crate::server::response::{Response, Status};
-use crate::server::subscriber::{self, Companion};
+use crate::server::subscriber::{self, SubscriberHooks};
 
 impl Router<'_> {
     /// What is told of a subscriber that stays, if its location says so.
@@ -47,7 +47,12 @@ impl Router<'_> {
     }
 
     /// A subscription that was opened, with what goes on beside it.
-    fn accompanied(&self, following: Following, companion: Companion, notices: Notices) -> Next {
+    fn accompanied(
+        &self,
+        following: Following,
+        companion: SubscriberHooks,
+        notices: Notices,
+    ) -> Next {
         if companion.is_empty() && notices.came.is_none() && notices.left.is_none() {
             return Next::Follow(following, None);
         }
@@ -71,13 +76,13 @@ impl Router<'_> {
         added: &Added,
         notes: bool,
     ) -> Next {
-        use subscriber::Answer;
+        use subscriber::SubscribeReply;
         let again = || if notes { call.again() } else { None };
         if !call.settings.web.access_logs.is_empty() {
             self.outlet.begin_tap();
         }
         let answer = match call.answer() {
-            Answer::Follow(mut subscription) => {
+            SubscribeReply::Follow(mut subscription) => {
                 insert_lines(&mut subscription.head, &added.good);
                 let mut following = following(&subscription);
                 if let Following::LongPoll(poll) = &mut following {
@@ -90,14 +95,14 @@ impl Router<'_> {
                     Ok(_) => {
                         return self.accompanied(
                             following,
-                            Companion::default(),
+                            SubscriberHooks::default(),
                             Self::notices_of(call),
                         );
                     }
                     Err(error) => call.refused(&error),
                 }
             }
-            Answer::FollowWebSocket(mut subscription, publishing) => {
+            SubscribeReply::FollowWebSocket(mut subscription, publishing) => {
                 insert_lines(&mut subscription.head, &added.any);
                 match self
                     .shard
@@ -109,7 +114,7 @@ impl Router<'_> {
                     Err(error) => call.refused(&error),
                 }
             }
-            Answer::FollowWith(mut subscription, companion) => {
+            SubscribeReply::FollowWith(mut subscription, companion) => {
                 insert_lines(&mut subscription.head, &added.good);
                 let following = following(&subscription);
                 match self
@@ -122,7 +127,7 @@ impl Router<'_> {
                     Err(error) => call.refused(&error),
                 }
             }
-            Answer::FollowSocket(mut subscription, socket, companion) => {
+            SubscribeReply::FollowSocket(mut subscription, socket, companion) => {
                 insert_lines(&mut subscription.head, &added.any);
                 match self
                     .shard
@@ -148,14 +153,14 @@ impl Router<'_> {
         // It does not follow.
         drop(self.outlet.take_tap());
         match answer {
-            Answer::Respond(response) => Next::Respond(response),
-            Answer::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps, again()),
-            Answer::Last(bytes) => Next::Last(bytes),
+            SubscribeReply::Respond(response) => Next::Respond(response),
+            SubscribeReply::Prepared(bytes, keeps) => Next::Prepared(bytes, keeps, again()),
+            SubscribeReply::Last(bytes) => Next::Last(bytes),
             // A refusal never follows.
-            Answer::Follow(_)
-            | Answer::FollowWebSocket(..)
-            | Answer::FollowWith(..)
-            | Answer::FollowSocket(..) => {
+            SubscribeReply::Follow(_)
+            | SubscribeReply::FollowWebSocket(..)
+            | SubscribeReply::FollowWith(..)
+            | SubscribeReply::FollowSocket(..) => {
                 Next::Respond(Response::error_page(Status::INTERNAL).closing())
             }
         }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 pub use socket::{Incoming, Received, Socket};
 
-use super::{Answer, Call, Key};
+use super::{Call, Key, SubscribeReply};
 use crate::server::broker::{AttachError, GroupInfo, Start};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, Roles};
@@ -28,7 +28,7 @@ use crate::server::dialect::nchan::message_id::{self, MessageId};
 use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::dialect::nchan::{self, Named, VARY, cors, groups};
-use crate::server::fanout::{Channels, Wanted};
+use crate::server::fanout::{ChannelRequest, Channels};
 use crate::server::response::{Response, Status};
 
 /// A request at a subscriber location of nchan.
@@ -44,7 +44,7 @@ pub(super) struct Subscribing<'a, 'c> {
 
 /// What goes on for a subscriber beside its messages, until it leaves.
 #[derive(Debug, Default)]
-pub struct Companion {
+pub struct SubscriberHooks {
     /// It came.
     pub enqueued: Option<Event>,
     /// It goes.
@@ -53,7 +53,7 @@ pub struct Companion {
     pub info: Option<(Bytes, Vec<Bytes>)>,
 }
 
-impl Companion {
+impl SubscriberHooks {
     /// There is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -76,17 +76,17 @@ impl Companion {
 }
 
 /// Answers a request that subscribes in this way.
-pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>, mode: Mode) -> Answer {
+pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>, mode: Mode) -> SubscribeReply {
     match Subscribing::new(call, settings, mode).and_then(|subscribing| subscribing.answer()) {
         Ok(answer) => answer,
-        Err(response) => Answer::Respond(*response),
+        Err(response) => SubscribeReply::Respond(*response),
     }
 }
 
 /// Answers a request that only publishes, over a websocket.
-pub(super) fn answer_publisher(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Answer {
+pub(super) fn answer_publisher(call: &Call<'_>, settings: &Arc<NchanSettings>) -> SubscribeReply {
     websocket::answer_publisher(call, settings)
-        .unwrap_or_else(|response| Answer::Respond(*response))
+        .unwrap_or_else(|response| SubscribeReply::Respond(*response))
 }
 
 /// The answer to OPTIONS, and to what the location does not offer.
@@ -207,9 +207,9 @@ impl<'a, 'c> Subscribing<'a, 'c> {
         Ok(Some(self.call.broker.group_info(&self.named.group)))
     }
 
-    fn answer(&self) -> Result<Answer, Box<Response>> {
+    fn answer(&self) -> Result<SubscribeReply, Box<Response>> {
         match self.mode {
-            Mode::IntervalPoll => Ok(Answer::Respond(polls::interval_poll(
+            Mode::IntervalPoll => Ok(SubscribeReply::Respond(polls::interval_poll(
                 self,
                 &self.channels()?,
             ))),
@@ -240,10 +240,10 @@ impl<'a, 'c> Subscribing<'a, 'c> {
             let channel = self.call.broker.find_or_create(key).map_err(no_room)?;
             self.call.broker.refreshed(&channel);
             let start = self.start(number);
-            channels.push(Wanted {
+            channels.push(ChannelRequest {
                 start: Some(start),
                 max_subscribers: self.settings.max_channel_subscribers,
-                ..Wanted::new(channel)
+                ..ChannelRequest::new(channel)
             });
         }
         Ok(channels)
@@ -260,7 +260,7 @@ impl<'a, 'c> Subscribing<'a, 'c> {
     }
 
     /// What goes on beside the messages.
-    fn companion(&self) -> Companion {
+    fn companion(&self) -> SubscriberHooks {
         let prev_message_id = self
             .id
             .as_ref()
@@ -285,7 +285,7 @@ impl<'a, 'c> Subscribing<'a, 'c> {
             };
             (line, self.named.keys.clone())
         });
-        Companion {
+        SubscriberHooks {
             enqueued: event("subscriber_enqueue"),
             dequeued: event("subscriber_dequeue"),
             info,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::ids::{self, Ids};
-use super::{Companion, Subscribing};
+use super::{SubscriberHooks, Subscribing};
 use crate::server::broker::{Broker, Cursor, Message, Reader, read_together};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, MultipartResponse};
@@ -15,7 +15,7 @@ use crate::server::fanout::{
     Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
 };
 use crate::server::response::{Body, Connection, Response, Status, push_line};
-use crate::server::subscriber::{Answer, Kind};
+use crate::server::subscriber::{Kind, SubscribeReply};
 
 /// Most bytes of messages that are looked at for one answer.
 const MOST_BYTES: usize = 256 * 1024;
@@ -62,12 +62,12 @@ pub(super) fn interval_poll(subscribing: &Subscribing<'_, '_>, channels: &Channe
         .with_headers(&look.cors)
 }
 
-pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -> Answer {
+pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -> SubscribeReply {
     let look = Look::new(subscribing);
     let waits =
         subscribing.id.is_none() && subscribing.settings.first_message == FirstMessage::Newest;
     if !waits && let Some(response) = immediate(subscribing, &look, &channels) {
-        return Answer::Respond(response);
+        return SubscribeReply::Respond(response);
     }
     let call = subscribing.call;
     let ids = Ids::new(
@@ -112,9 +112,9 @@ pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -
         concurrency: Concurrency::Broadcast,
     };
     let companion = subscribing.companion();
-    Answer::follow_with(
+    SubscribeReply::follow_with(
         subscription,
-        Companion {
+        SubscriberHooks {
             info: companion.info,
             ..companion
         },
@@ -131,7 +131,7 @@ fn immediate(
     if let [wanted] = channels.as_slice() {
         Broker::note_request(&wanted.channel);
     }
-    let start = |wanted: &crate::server::fanout::Wanted| {
+    let start = |wanted: &crate::server::fanout::ChannelRequest| {
         wanted.start.unwrap_or(crate::server::broker::Start::Oldest)
     };
     let readers: Vec<Reader> = channels

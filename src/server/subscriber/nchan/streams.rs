@@ -13,7 +13,7 @@ use crate::server::fanout::{
     Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
 };
 use crate::server::response::{Framing, Head, Status, push_line};
-use crate::server::subscriber::{Answer, Kind};
+use crate::server::subscriber::{Kind, SubscribeReply};
 
 /// The bytes of a stream's followers.
 struct StreamFormat {
@@ -39,7 +39,7 @@ pub(super) fn boundary() -> String {
         .collect()
 }
 
-pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> Answer {
+pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> SubscribeReply {
     let call = subscribing.call;
     let settings = subscribing.settings;
     let mode = subscribing.mode;
@@ -77,7 +77,7 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> A
         rearms: true,
         concurrency: Concurrency::Broadcast,
     };
-    Answer::follow_with(subscription, subscribing.companion())
+    SubscribeReply::follow_with(subscription, subscribing.companion())
 }
 
 fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {

@@ -15,7 +15,7 @@ use crate::server::dialect::channel_key::channel_key;
 use crate::server::dialect::nchan::negotiation::{self, Wanted};
 use crate::server::dialect::nchan::{self, EVENTS_GROUP, cors};
 use crate::server::response::{Response, Status};
-use crate::server::subscriber::{Answer, Call};
+use crate::server::subscriber::{Call, SubscribeReply};
 
 /// How long the lines wait for the stream that is to send them.
 const SECONDS: u64 = 60;
@@ -23,11 +23,11 @@ const SECONDS: u64 = 60;
 pub(in crate::server::subscriber) fn answer(
     call: &Call<'_>,
     settings: &Arc<NchanSettings>,
-) -> Answer {
-    lines(call, settings).unwrap_or_else(|response| Answer::Respond(*response))
+) -> SubscribeReply {
+    lines(call, settings).unwrap_or_else(|response| SubscribeReply::Respond(*response))
 }
 
-fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<Answer, Box<Response>> {
+fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<SubscribeReply, Box<Response>> {
     let offered = Roles::WEBSOCKET
         .and(Roles::EVENTSOURCE)
         .and(Roles::CHUNKED)

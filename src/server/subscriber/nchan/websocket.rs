@@ -18,7 +18,7 @@ use crate::server::fanout::{
 use crate::server::response::{Response, Status, push_line};
 use crate::server::subscriber::websocket::accept;
 use crate::server::subscriber::websocket::frame::{self, Opcode};
-use crate::server::subscriber::{Answer, Call, Kind};
+use crate::server::subscriber::{Call, Kind, SubscribeReply};
 
 /// The subprotocol whose messages tell their ids.
 const META: &[u8] = b"ws+meta.nchan";
@@ -43,7 +43,7 @@ struct Handshake {
     extension: Option<Negotiated>,
 }
 
-pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Response>> {
+pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<SubscribeReply, Box<Response>> {
     let call = subscribing.call;
     let settings = subscribing.settings;
     let handshake = handshake(call, settings, &subscribing.cors)?;
@@ -90,7 +90,7 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Re
         concurrency: Concurrency::Broadcast,
     };
     let socket = Socket::new(call, settings, publication, None, handshake.extension);
-    Ok(Answer::FollowSocket(
+    Ok(SubscribeReply::FollowSocket(
         Box::new(subscription),
         Box::new(socket),
         Box::new(subscribing.companion()),
@@ -101,7 +101,7 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<Answer, Box<Re
 pub(super) fn answer_publisher(
     call: &Call<'_>,
     settings: &Arc<NchanSettings>,
-) -> Result<Answer, Box<Response>> {
+) -> Result<SubscribeReply, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
     let refused = |status| Box::new(nchan::empty(status).with_headers(&cors.lines));
     if cors.is_refused {
@@ -138,7 +138,7 @@ pub(super) fn answer_publisher(
         Some(notation),
         handshake.extension,
     );
-    Ok(Answer::FollowSocket(
+    Ok(SubscribeReply::FollowSocket(
         Box::new(subscription),
         Box::new(socket),
         Box::default(),

@@ -13,14 +13,14 @@ use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
 use super::formats::{Key, Kind};
-use super::{Answer, Call, refusal_of};
+use super::{Call, SubscribeReply, refusal_of};
 use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::buffer_pool;
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{
-    Batch, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Wanted,
+    Batch, ChannelRequest, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
 };
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
@@ -44,7 +44,7 @@ pub struct Publishing {
 impl Publishing {
     /// Publishes to these channels, if publishing is allowed; never to the events channel.
     #[must_use]
-    pub fn to(mut self, channels: &[Wanted]) -> Self {
+    pub fn to(mut self, channels: &[ChannelRequest]) -> Self {
         let own = channels
             .iter()
             .map(|wanted| &wanted.channel)
@@ -90,10 +90,10 @@ struct WebSocketFormat {
     slow: SlowConsumers,
 }
 
-pub(super) fn answer(call: &Call<'_>) -> Answer {
+pub(super) fn answer(call: &Call<'_>) -> SubscribeReply {
     let accept = match handshake(call) {
         Ok(accept) => accept,
-        Err(response) => return Answer::Respond(response.closing()),
+        Err(response) => return SubscribeReply::Respond(response.closing()),
     };
     let mut head = Vec::with_capacity(320);
     head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
@@ -104,10 +104,10 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
     let mut channels = match call.channels() {
         Ok(channels) => channels,
         // The original says nothing at all in this case.
-        Err(Refusal::NoChannelId) => return Answer::Last(head),
+        Err(Refusal::NoChannelId) => return SubscribeReply::Last(head),
         Err(refusal) => {
             push_refusal(refusal, &mut head);
-            return Answer::Last(head);
+            return SubscribeReply::Last(head);
         }
     };
     let publishing = Publishing {
@@ -138,13 +138,13 @@ pub(super) fn answer(call: &Call<'_>) -> Answer {
         rearms: false,
         concurrency: Concurrency::Broadcast,
     };
-    Answer::FollowWebSocket(Box::new(subscription), publishing)
+    SubscribeReply::FollowWebSocket(Box::new(subscription), publishing)
 }
 
 /// The answer to a follower that could not be attached after the handshake was accepted.
 pub(super) fn refused(call: &Call<'_>, error: &AttachError) -> Vec<u8> {
     // The handshake was checked before; the head is the one that the follower would have got.
-    let Answer::FollowWebSocket(subscription, _) = answer(call) else {
+    let SubscribeReply::FollowWebSocket(subscription, _) = answer(call) else {
         return Vec::new();
     };
     let mut head = subscription.head;
