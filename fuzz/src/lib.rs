@@ -3,7 +3,12 @@
 /// Cuts `bytes` at places that depend on nothing but `bytes` and `seed`, so that a finding can be
 /// repeated: pieces of 1 to 16 bytes, now and then a long one. Seed 0 cuts after every byte.
 pub fn cut(bytes: &[u8], seed: u64) -> impl Iterator<Item = &[u8]> {
-    let mut state = bytes.iter().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)) | 1;
+    let mut state = bytes
+        .iter()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+        | 1;
     let mut rest = bytes;
     std::iter::from_fn(move || {
         if rest.is_empty() {

@@ -15,10 +15,18 @@ use pushctl_fuzz::cut;
 const MAX_LINE: usize = 200;
 
 /// The answer, the channels with their counts, and the failure.
-fn publish<'a>(pieces: impl Iterator<Item = &'a [u8]>, default: &[u8]) -> (Vec<u8>, Vec<(Vec<u8>, u64)>, Option<Failure>) {
+fn publish<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    default: &[u8],
+) -> (Vec<u8>, Vec<(Vec<u8>, u64)>, Option<Failure>) {
     let settings = Config::builtin().broker;
     let broker = Broker::new(settings, 1, 1 << 20).expect("there is room");
-    let mut batch = Batch::new(channels_path::parse(default), true, Cow::Borrowed(b""), (3, MAX_LINE));
+    let mut batch = Batch::new(
+        channels_path::parse(default),
+        true,
+        Cow::Borrowed(b""),
+        (3, MAX_LINE),
+    );
     let finish = |batch: &mut Batch, at_end| loop {
         match batch.publish(&broker, at_end) {
             Ok(Progress::Done) => break None,
@@ -39,8 +47,14 @@ fn publish<'a>(pieces: impl Iterator<Item = &'a [u8]>, default: &[u8]) -> (Vec<u
         failure = finish(&mut batch, true);
         assert!(failure.is_some() || batch.input().is_empty());
     }
-    let Body::Sized(answer) = batch.response(failure.as_ref()).body else { panic!("the answer has a length") };
-    let mut channels: Vec<_> = broker.list(b"").into_iter().map(|info| (info.id.to_vec(), info.published)).collect();
+    let Body::Sized(answer) = batch.response(failure.as_ref()).body else {
+        panic!("the answer has a length")
+    };
+    let mut channels: Vec<_> = broker
+        .list(b"")
+        .into_iter()
+        .map(|info| (info.id.to_vec(), info.published))
+        .collect();
     channels.sort();
     (answer.to_vec(), channels, failure)
 }
@@ -49,15 +63,31 @@ fuzz_target!(|data: &[u8]| {
     for default in [&b""[..], b"a", b"a/b"] {
         let whole = publish(std::iter::once(data), default);
         for seed in [0, 1] {
-            assert_eq!(publish(cut(data, seed), default), whole, "cut with seed {seed}");
+            assert_eq!(
+                publish(cut(data, seed), default),
+                whole,
+                "cut with seed {seed}"
+            );
         }
         let (answer, channels, failure) = whole;
-        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("the answer is JSON");
+        let answer: serde_json::Value =
+            serde_json::from_slice(&answer).expect("the answer is JSON");
         let taken = answer["published"].as_u64().expect("it counts");
         let messages: u64 = channels.iter().map(|(_, count)| count).sum();
-        assert!(taken <= messages && messages <= 3 * taken, "{taken} lines are {messages} messages");
-        assert_eq!(answer["error"]["status"].as_u64(), failure.as_ref().map(|failure| u64::from(failure.status.0)));
+        assert!(
+            taken <= messages && messages <= 3 * taken,
+            "{taken} lines are {messages} messages"
+        );
+        assert_eq!(
+            answer["error"]["status"].as_u64(),
+            failure.as_ref().map(|failure| u64::from(failure.status.0))
+        );
         let lines = data.split(|byte| *byte == b'\n').count() as u64;
-        assert!(taken <= lines && answer["error"]["line"].as_u64().is_none_or(|line| line >= 1 && taken < line && line <= lines));
+        assert!(
+            taken <= lines
+                && answer["error"]["line"]
+                    .as_u64()
+                    .is_none_or(|line| line >= 1 && taken < line && line <= lines)
+        );
     }
 });

@@ -8,8 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::client::Message;
 use pushctl::client::cursor::Cursor;
 use pushctl::client::fuzzing::{Answer, messages};
-use pushctl::client::raw_http::{frames, response};
 use pushctl::client::parse::{self, Splitter};
+use pushctl::client::raw_http::{frames, response};
 use pushctl_fuzz::cut;
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,7 +23,9 @@ fn answer(kind: Answer, data: &[u8], seed: u64) -> Vec<Message> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((kind, data)) = data.split_first() else { return };
+    let Some((kind, data)) = data.split_first() else {
+        return;
+    };
     match kind % 7 {
         0 => split(data),
         1 => {
@@ -32,14 +34,23 @@ fuzz_target!(|data: &[u8]| {
             plausible(&whole, data.len());
         }
         2 => plausible(&answer(Answer::Streaming, data, 1), data.len()),
-        3 => assert_eq!(answer(Answer::LongPolling, data, 0), answer(Answer::LongPolling, data, 1)),
+        3 => assert_eq!(
+            answer(Answer::LongPolling, data, 0),
+            answer(Answer::LongPolling, data, 1)
+        ),
         4 => bare_frames(data),
         5 => bare_responses(data),
         _ => {
             for kind in [Answer::Multipart, Answer::Parts, Answer::Lines] {
                 let whole = answer(kind, data, 0);
                 assert_eq!(answer(kind, data, 1), whole);
-                assert!(whole.iter().map(|message| message.text.len()).sum::<usize>() <= 3 * data.len());
+                assert!(
+                    whole
+                        .iter()
+                        .map(|message| message.text.len())
+                        .sum::<usize>()
+                        <= 3 * data.len()
+                );
             }
         }
     }
@@ -58,29 +69,55 @@ fn plausible(messages: &[Message], length: usize) {
             assert_eq!(back.text, message.text);
         }
         cursor.take(message, message.channel.as_deref(), Some(1_700_000_000));
-        assert!(message.id.is_none() || message.channel.is_none() || cursor.take(message, message.channel.as_deref(), None).is_none());
-        let _ = (cursor.for_stream(&["a".to_owned()]), cursor.for_request(&["a".to_owned()]));
+        assert!(
+            message.id.is_none()
+                || message.channel.is_none()
+                || cursor
+                    .take(message, message.channel.as_deref(), None)
+                    .is_none()
+        );
+        let _ = (
+            cursor.for_stream(&["a".to_owned()]),
+            cursor.for_request(&["a".to_owned()]),
+        );
     }
 }
 
 fn split(data: &[u8]) {
     let mut splitter = Splitter::default();
-    let mut all: Vec<Message> = cut(data, 1).flat_map(|piece| splitter.push(piece)).collect();
+    let mut all: Vec<Message> = cut(data, 1)
+        .flat_map(|piece| splitter.push(piece))
+        .collect();
     all.extend(splitter.finish(true).messages);
     plausible(&all, data.len());
-    plausible(&[parse::framed(data), parse::event(&String::from_utf8_lossy(data))], 2 * data.len());
+    plausible(
+        &[
+            parse::framed(data),
+            parse::event(&String::from_utf8_lossy(data)),
+        ],
+        2 * data.len(),
+    );
 
     // Good objects come out as they went in, wherever they are cut and whatever is between them.
     let wanted: Vec<Message> = data
         .split(|byte| *byte == 0)
         .enumerate()
-        .map(|(number, text)| Message { id: Some(number as i64 + 1), channel: Some("c".to_owned()), ..Message::raw(text) })
+        .map(|(number, text)| Message {
+            id: Some(number as i64 + 1),
+            channel: Some("c".to_owned()),
+            ..Message::raw(text)
+        })
         .collect();
     for gap in ["", "\n", "\r\n"] {
-        let wire: String = wanted.iter().map(|message| message.to_json() + gap).collect();
+        let wire: String = wanted
+            .iter()
+            .map(|message| message.to_json() + gap)
+            .collect();
         for seed in [0, 1] {
             let mut splitter = Splitter::default();
-            let mut found: Vec<Message> = cut(wire.as_bytes(), seed).flat_map(|piece| splitter.push(piece)).collect();
+            let mut found: Vec<Message> = cut(wire.as_bytes(), seed)
+                .flat_map(|piece| splitter.push(piece))
+                .collect();
             let rest = splitter.finish(true);
             found.extend(rest.messages);
             assert!(found == wanted && !rest.is_cut, "{wire}");

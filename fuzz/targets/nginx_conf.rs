@@ -36,12 +36,19 @@ fn outcome(text: &[u8], first: usize) -> (bool, Vec<Remark>) {
         }
         Err(wrong) => {
             assert!(!wrong.mistakes.is_empty() && !wrong.to_string().is_empty());
-            (false, wrong.mistakes.into_iter().chain(wrong.notices).collect())
+            (
+                false,
+                wrong.mistakes.into_iter().chain(wrong.notices).collect(),
+            )
         }
     };
     let shifted = |remark: Remark| {
         let location = remark.location.map(|(file, line)| (file, line - first));
-        Remark { line: remark.line.saturating_sub(first), location, ..remark }
+        Remark {
+            line: remark.line.saturating_sub(first),
+            location,
+            ..remark
+        }
     };
     (good, remarks.into_iter().map(shifted).collect())
 }
@@ -53,18 +60,32 @@ fuzz_target!(|data: &[u8]| {
         assert!(remark.line <= lines && !remark.text.is_empty(), "{remark}");
     }
     if !data.starts_with(b"\xef\xbb\xbf") {
-        assert_eq!(outcome(&[b"# comment\n", data].concat(), 1), found, "a comment in front moves all lines by one");
+        assert_eq!(
+            outcome(&[b"# comment\n", data].concat(), 1),
+            found,
+            "a comment in front moves all lines by one"
+        );
     }
-    let Ok(loaded) = nginx::parse("file", data) else { return };
+    let Ok(loaded) = nginx::parse("file", data) else {
+        return;
+    };
     for listener in &loaded.config.listeners {
         for host in ["", "localhost", "a.b.example"] {
             let server = listener.server("127.0.0.1", || host.to_owned());
             for path in ["/", "/pub", "/sub/a/b", "/ws/x.b5", "/a.html"] {
-                let Some((location, captures)) = server.locate(path.as_bytes()) else { continue };
+                let Some((location, captures)) = server.locate(path.as_bytes()) else {
+                    continue;
+                };
                 let mut frame = Frame::default();
                 let choice = location.choose(&Request(&captures), &mut frame);
                 let captures = frame.captures.as_ref().unwrap_or(&captures);
-                for expression in [&choice.settings.channels_path, &choice.settings.allowed_origins].into_iter().flatten() {
+                for expression in [
+                    &choice.settings.channels_path,
+                    &choice.settings.allowed_origins,
+                ]
+                .into_iter()
+                .flatten()
+                {
                     let _ = expression.evaluate(&Request(captures));
                 }
             }

@@ -21,7 +21,9 @@ fn edited(first: &[u8], mut edits: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|data: &[u8]| {
     // The first byte says how long the edits at the end are.
-    let Some((edits, data)) = data.split_first() else { return };
+    let Some((edits, data)) = data.split_first() else {
+        return;
+    };
     let (first, edits) = data.split_at(data.len() - usize::from(*edits).min(data.len()));
     let second = edited(first, edits);
     let _ = is_repetition(first, &second);

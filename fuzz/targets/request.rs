@@ -15,7 +15,11 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, bounded: bool) -> (Vec<Piece
     let mut reader = Reader::new(MAX_HEAD, MAX_BODY);
     for piece in pieces {
         reader.push(piece);
-        assert!(!bounded || reader.held() <= MAX_HELD + MAX_BODY as usize, "{} bytes are held", reader.held());
+        assert!(
+            !bounded || reader.held() <= MAX_HELD + MAX_BODY as usize,
+            "{} bytes are held",
+            reader.held()
+        );
     }
     reader.finish()
 }
@@ -30,7 +34,12 @@ fuzz_target!(|data: &[u8]| {
         match piece {
             Piece::Head { path, query, .. } => {
                 assert!(path.first() == Some(&b'/') && !path.contains(&0));
-                assert!(!path.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b".."), "{path:?}");
+                assert!(
+                    !path
+                        .split(|byte| *byte == b'/')
+                        .any(|segment| segment == b"." || segment == b".."),
+                    "{path:?}"
+                );
                 assert!(path.len() + query.len() <= MAX_HEAD);
             }
             Piece::Body(body) => {

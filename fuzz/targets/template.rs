@@ -12,7 +12,10 @@ use libfuzzer_sys::fuzz_target;
 use pushctl::client::message::Message;
 use pushctl::message::Position;
 use pushctl::server::config::template::{Part, Template};
-use pushctl::server::config::{Expression, LocationSettings, MessageFormat, Names, Paddings, RegexPattern, ServerName, Variables};
+use pushctl::server::config::{
+    Expression, LocationSettings, MessageFormat, Names, Paddings, RegexPattern, ServerName,
+    Variables,
+};
 use pushctl::server::dialect::push_stream::render::{Renderer, Shown, Style};
 
 struct Request<'a>(&'a [u8]);
@@ -51,14 +54,24 @@ fn written(part: &Part) -> Vec<u8> {
 
 fn rendered(format: MessageFormat, style: Style, shown: &Shown<'_>) -> (Vec<u8>, usize) {
     let header = Some(Bytes::copy_from_slice(shown.text));
-    let settings = LocationSettings { message_format: format, header_template: header.clone(), footer_template: header, ..LocationSettings::default() };
+    let settings = LocationSettings {
+        message_format: format,
+        header_template: header.clone(),
+        footer_template: header,
+        ..LocationSettings::default()
+    };
     let renderer = Renderer::new(Arc::new(settings), style);
     let mut out = b"before".to_vec();
     let counted = renderer.message(shown, &mut out);
     assert!(out.starts_with(b"before") && counted <= out.len() - 6);
     if style == Style::EventSource {
         for comment in [renderer.header(), renderer.footer()] {
-            assert!(shown.text.starts_with(b": ") || comment.split(|byte| *byte == b'\n').all(|line| line.is_empty() || line.starts_with(b": ")));
+            assert!(
+                shown.text.starts_with(b": ")
+                    || comment
+                        .split(|byte| *byte == b'\n')
+                        .all(|line| line.is_empty() || line.starts_with(b": "))
+            );
         }
     }
     (out.split_off(6), counted)
@@ -72,10 +85,17 @@ fuzz_target!(|data: &[u8]| {
 
     let template = Template::parse(source);
     let again: Vec<u8> = template.parts().iter().flat_map(written).collect();
-    assert!(again.eq_ignore_ascii_case(source), "a template is the sum of its parts");
+    assert!(
+        again.eq_ignore_ascii_case(source),
+        "a template is the sum of its parts"
+    );
     assert_eq!(Template::parse(&again), template);
 
-    let shown = Shown { position: Position::new(1_700_000_000, 7), event_id: Some(channel), ..Shown::special(5, channel, text) };
+    let shown = Shown {
+        position: Position::new(1_700_000_000, 7),
+        event_id: Some(channel),
+        ..Shown::special(5, channel, text)
+    };
     for style in [Style::Lines, Style::Bare, Style::EventSource] {
         let _ = rendered(MessageFormat::Template(template.clone()), style, &shown);
     }
@@ -88,20 +108,33 @@ fuzz_target!(|data: &[u8]| {
 fn json(shown: &Shown<'_>) {
     let (bare, _) = rendered(MessageFormat::Json, Style::Bare, shown);
     let (line, _) = rendered(MessageFormat::Json, Style::Lines, shown);
-    let (event, _) = rendered(MessageFormat::Json, Style::EventSource, &Shown { event_id: None, ..*shown });
+    let (event, _) = rendered(
+        MessageFormat::Json,
+        Style::EventSource,
+        &Shown {
+            event_id: None,
+            ..*shown
+        },
+    );
     assert!(!bare.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
     assert_eq!(line.strip_suffix(b"\n"), Some(&bare[..]));
     assert_eq!(event.split(|byte| *byte == b'\n').count(), 3);
     let value = serde_json::from_slice(&bare).expect("the encoder writes JSON");
     let message = Message::from_json(&value).expect("a message of ours");
-    assert_eq!((message.text.as_slice(), message.id, message.position()), (shown.text, Some(5), Some(shown.position)));
+    assert_eq!(
+        (message.text.as_slice(), message.id, message.position()),
+        (shown.text, Some(5), Some(shown.position))
+    );
     let id = String::from_utf8_lossy(shown.channel);
     assert_eq!(message.channel.as_deref().unwrap_or_default(), id);
     assert_eq!(message.event_id.as_deref().unwrap_or_default(), id);
 }
 
 fn expression(source: &[u8], value: &[u8]) {
-    let names = Names { captures: vec!["named".to_owned()], ..Names::default() };
+    let names = Names {
+        captures: vec!["named".to_owned()],
+        ..Names::default()
+    };
     let Ok(expression) = Expression::parse_with(source, &names) else {
         assert!(source.contains(&b'$'));
         return;
@@ -117,16 +150,24 @@ fn expression(source: &[u8], value: &[u8]) {
 }
 
 fn pattern(source: &[u8], subject: &[u8]) {
-    let Ok(source) = std::str::from_utf8(source) else { return };
+    let Ok(source) = std::str::from_utf8(source) else {
+        return;
+    };
     // The compiler's own bound on size holds anyway, but takes its time.
     if source.len() <= 100 {
         for ignore_case in [false, true] {
-            let Ok(regex) = RegexPattern::new(source, ignore_case) else { continue };
+            let Ok(regex) = RegexPattern::new(source, ignore_case) else {
+                continue;
+            };
             let captures = regex.captures(subject);
             assert!(captures.is_some() == regex.is_match(subject));
             if let Some(captures) = captures {
                 for number in 0..12 {
-                    assert!(captures.get(number).is_none_or(|group| group.len() <= subject.len()));
+                    assert!(
+                        captures
+                            .get(number)
+                            .is_none_or(|group| group.len() <= subject.len())
+                    );
                 }
                 for name in regex.names() {
                     let _ = captures.name(name);
@@ -140,8 +181,14 @@ fn pattern(source: &[u8], subject: &[u8]) {
     if let Ok(padding) = Paddings::parse(source.as_bytes()) {
         if let Some(padding) = padding.with_largest(1000).for_user_agent(subject) {
             for length in [0, 500, usize::MAX] {
-                assert!(padding.streaming_header(length).len() <= 1100 && padding.streaming_message(length).len() <= 1100);
-                assert!(padding.eventsource_header(length).len() <= 1100 && padding.eventsource_message(length).len() <= 1100);
+                assert!(
+                    padding.streaming_header(length).len() <= 1100
+                        && padding.streaming_message(length).len() <= 1100
+                );
+                assert!(
+                    padding.eventsource_header(length).len() <= 1100
+                        && padding.eventsource_message(length).len() <= 1100
+                );
             }
         }
     }

@@ -13,7 +13,10 @@ fn outcome(text: &[u8]) -> (bool, Vec<Remark>) {
         }
         Err(wrong) => {
             assert!(!wrong.mistakes.is_empty() && !wrong.to_string().is_empty());
-            (false, wrong.mistakes.into_iter().chain(wrong.notices).collect())
+            (
+                false,
+                wrong.mistakes.into_iter().chain(wrong.notices).collect(),
+            )
         }
     }
 }
@@ -29,7 +32,11 @@ fuzz_target!(|data: &[u8]| {
     if let (Ok(loaded), Ok(toml)) = (nginx::parse("file", data), nginx::to_toml("file", data)) {
         let again = nginx::parse("file.toml", toml.as_bytes());
         let again = again.unwrap_or_else(|mistakes| panic!("{mistakes}\n{toml}"));
-        assert_eq!(again.config.listeners.len(), loaded.config.listeners.len(), "{toml}");
+        assert_eq!(
+            again.config.listeners.len(),
+            loaded.config.listeners.len(),
+            "{toml}"
+        );
         for (one, other) in again.config.listeners.iter().zip(&loaded.config.listeners) {
             assert_eq!(one.address, other.address, "{toml}");
             assert_eq!(one.servers.len(), other.servers.len(), "{toml}");
@@ -37,7 +44,11 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(format!("{one:?}"), format!("{other:?}"), "{toml}");
             }
         }
-        assert_eq!(format!("{:?}", again.config.broker), format!("{:?}", loaded.config.broker), "{toml}");
+        assert_eq!(
+            format!("{:?}", again.config.broker),
+            format!("{:?}", loaded.config.broker),
+            "{toml}"
+        );
     }
     if is_accepted {
         // A comment in front changes nothing.

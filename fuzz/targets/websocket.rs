@@ -25,7 +25,10 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<Eve
         }
         // Memory grows by doubling.
         assert!(inbound.pending_bytes() <= 2 * MAX_MESSAGE);
-        assert!(buffer.len() <= MAX_MESSAGE + 14, "an incomplete frame has no more than its limit");
+        assert!(
+            buffer.len() <= MAX_MESSAGE + 14,
+            "an incomplete frame has no more than its limit"
+        );
     }
     (events, buffer.len(), inbound.pending_bytes())
 }
@@ -34,7 +37,11 @@ fuzz_target!(|data: &[u8]| {
     for as_module in [false, true] {
         let whole = read(std::iter::once(data), as_module);
         for seed in [0, 1] {
-            assert_eq!(read(cut(data, seed), as_module), whole, "cut with seed {seed}");
+            assert_eq!(
+                read(cut(data, seed), as_module),
+                whole,
+                "cut with seed {seed}"
+            );
         }
         let mut texts = 0;
         for event in &whole.0 {
@@ -52,13 +59,17 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut out = Vec::new();
     frame::push(Opcode::Text, data, &mut out);
-    let Parsed::Complete(back, taken) = frame::parse(&out, data.len()) else { panic!("a frame that we wrote is complete") };
+    let Parsed::Complete(back, taken) = frame::parse(&out, data.len()) else {
+        panic!("a frame that we wrote is complete")
+    };
     assert!(taken == out.len() && back.payload == data && back.fin && back.opcode == Opcode::Text);
 });
 
 /// One frame and nothing behind it, as a server may send it.
 fn well_formed(bytes: &[u8], opcode: Opcode) {
-    let Parsed::Complete(frame, taken) = frame::parse(bytes, MAX_MESSAGE) else { panic!("{bytes:?} is no frame") };
+    let Parsed::Complete(frame, taken) = frame::parse(bytes, MAX_MESSAGE) else {
+        panic!("{bytes:?} is no frame")
+    };
     assert!(taken == bytes.len() && frame.opcode == opcode && bytes[1] & 0x80 == 0);
     assert!(opcode != Opcode::Close || frame.payload.len() <= 125);
 }

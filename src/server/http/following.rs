@@ -201,7 +201,7 @@ impl Connection {
                 FollowerEvent::Writable => Poll::Ready(Woken::Writable),
                 FollowerEvent::Readable => self.poll_fill(cx).map(|filled| match filled {
                     Ok(_) => Woken::Received,
-                    Err(Over) => Woken::Left,
+                    Err(Disconnected) => Woken::Left,
                 }),
             }
         })

@@ -97,12 +97,20 @@ Sec-WebSocket-Version: 13\r\n\r\n"
             7 => vec![text("GET /sub/s1?time=nonsense&tag=-1 HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: \x01\r\n\r\n")],
             8 => vec![websocket.into_bytes(), self.frame()],
             9 => vec![websocket.into_bytes(), self.frame(), self.frame(), self.frame()],
-            10 => vec![text("GET /lp/s1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /lp/s2 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nowhere HTTP/1.1\r\n\r\n")],
+            10 => vec![text(
+                "GET /lp/s1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /lp/s2 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nowhere HTTP/1.1\r\n\r\n",
+            )],
             11 => vec![format!("GET /ev/once{number} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()],
             12 => vec![format!("POST /pub?id=once{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nonce").into_bytes()],
             13 => vec![format!("GET /sub/once{number}/s{channel}.b9/%00/a*b HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()],
-            14 => vec![format!("DELETE /pub?id=once{number} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes(), text("GET / HTTP/9.9\r\n\r\n")],
-            _ => vec![text("GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\n\r\n"), text("GET /channels-stats?id=s* HTTP/1.1\r\n\r\n")],
+            14 => vec![
+                format!("DELETE /pub?id=once{number} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes(),
+                text("GET / HTTP/9.9\r\n\r\n"),
+            ],
+            _ => vec![
+                text("GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+                text("GET /channels-stats?id=s* HTTP/1.1\r\n\r\n"),
+            ],
         }
     }
 
