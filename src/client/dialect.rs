@@ -269,7 +269,9 @@ mod tests {
 
     #[test]
     fn parts_are_cut_wherever_the_bytes_are() {
-        let body = b"--B\r\nLast-Modified: Sat, 21 Nov 2026 11:50:35 GMT\r\nEtag: 0\r\nContent-Type: x\r\n\r\none\r\n--B\r\nEtag: 1795261835:1\r\n\r\n\r\n--B\r\n\r\n--\r\n--B--\r\n";
+        let body = b"--B\r\nLast-Modified: Sat, 21 Nov 2026 11:50:35 GMT\r\nEtag: 0\r\n\
+                     Content-Type: x\r\n\r\none\r\n--B\r\nEtag: 1795261835:1\r\n\r\n\r\n--B\r\n\r\n\
+                     --\r\n--B--\r\n";
         for size in 1..body.len() {
             let mut multipart = Multipart::new("multipart/mixed; boundary=B").expect("multipart");
             let parts: Vec<_> = body

@@ -53,7 +53,8 @@ impl Endpoints {
     ) -> Result<Self, Error> {
         let full = match unix_socket::parse(base) {
             Some(("", _)) => {
-                let text = "cannot use the server's url 'unix:': the path of the socket is missing (write --url unix:PATH)";
+                let text = "cannot use the server's url 'unix:': the path of the socket is missing \
+                            (write --url unix:PATH)";
                 return Err(Error::Request(text.to_owned()));
             }
             Some((path, prefix)) => unix_socket::url(path, prefix),
@@ -73,12 +74,14 @@ impl Endpoints {
         })?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(Error::Request(format!(
-                "cannot use the server's url '{seen}': it is not http, https or unix:PATH (see --url)"
+                "cannot use the server's url '{seen}': it is not http, https or unix:PATH (see \
+                 --url)"
             )));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Error::Request(format!(
-                "cannot use the server's url '{seen}': it has arguments (see --url and the --…-path options)"
+                "cannot use the server's url '{seen}': it has arguments (see --url and the \
+                 --…-path options)"
             )));
         }
         let template = |given: Option<&str>, default: &str| with_channel(given.unwrap_or(default));

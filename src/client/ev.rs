@@ -62,7 +62,8 @@ impl Connection {
             return Err(Error::Protocol {
                 url: shown(&url),
                 reason: format!(
-                    "it is no event stream but {kind} (something else is there? see --url, --mode and --sub-path)"
+                    "it is no event stream but {kind} (something else is there? see --url, --mode \
+                     and --sub-path)"
                 ),
             });
         }

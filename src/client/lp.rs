@@ -72,7 +72,9 @@ impl PollResponse {
             if last_modified.is_none() && etag.is_none() {
                 // The next request could only get the same answer.
                 let reason =
-                    "it has neither Last-Modified nor Etag (something else is there? see --url, --dialect and --sub-path)".to_owned();
+                    "it has neither Last-Modified nor Etag (something else is there? see --url, \
+                     --dialect and --sub-path)"
+                        .to_owned();
                 return Err(Error::Protocol {
                     url: shown(url),
                     reason,

@@ -77,7 +77,9 @@ pub fn beginning(body: &[u8], is_html: bool) -> Beginning {
 /// The error of a stream that is a page.
 #[must_use]
 pub fn no_messages(url: &Url) -> Error {
-    let reason = "it is an HTML page, whose scripts have the messages (name a location for programs with --sub-path)".to_owned();
+    let reason = "it is an HTML page, whose scripts have the messages (name a location for \
+                  programs with --sub-path)"
+        .to_owned();
     Error::Protocol {
         url: shown(url),
         reason,

@@ -121,7 +121,8 @@ impl Connection {
             .to_ascii_lowercase();
         if !is_bare && MEDIA.iter().any(|media| kind.starts_with(media)) {
             let reason = format!(
-                "it is no stream of messages but {kind} (something else is there? see --mode and --sub-path)"
+                "it is no stream of messages but {kind} (something else is there? see --mode and \
+                 --sub-path)"
             );
             return Err(Error::Protocol {
                 url: shown(&url),

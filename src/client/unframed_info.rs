@@ -113,7 +113,8 @@ mod tests {
         let nhpm = r#"{"channel":"a","published_messages":null,"requested":-1,"stored_messages":3,"subscribers":1}"#;
         for (body, expected) in [
             (
-                "queued messages: 3\r\nlast requested: 0 sec. ago\r\nactive subscribers: 1\r\nlast message id: 1795261857:2",
+                "queued messages: 3\r\nlast requested: 0 sec. ago\r\nactive subscribers: 1\r\n\
+                 last message id: 1795261857:2",
                 nchan,
             ),
             (
@@ -121,15 +122,20 @@ mod tests {
                 nchan,
             ),
             (
-                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  <messages>3</messages>\r\n  <requested>0</requested>\r\n  <subscribers>1</subscribers>\r\n  <last_message_id>1795261857:2</last_message_id>\r\n</channel>",
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
+                 <channel>\r\n  <messages>3</messages>\r\n  <requested>0</requested>\r\n  \
+                 <subscribers>1</subscribers>\r\n  \
+                 <last_message_id>1795261857:2</last_message_id>\r\n</channel>",
                 nchan,
             ),
             (
-                "---\r\nmessages: 3\r\nrequested: 0\r\nsubscribers: 1\r\nlast_message_id: \"1795261857:2\"\r\n\r\n",
+                "---\r\nmessages: 3\r\nrequested: 0\r\nsubscribers: 1\r\n\
+                 last_message_id: \"1795261857:2\"\r\n\r\n",
                 nchan,
             ),
             (
-                "queued messages: 3\r\nlast requested: -1 sec. ago (-1=never)\r\nactive subscribers: 1",
+                "queued messages: 3\r\nlast requested: -1 sec. ago (-1=never)\r\n\
+                 active subscribers: 1",
                 nhpm,
             ),
             (

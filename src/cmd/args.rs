@@ -312,7 +312,8 @@ pub fn since(text: &str, now: u64) -> Result<u64, String> {
         return Ok(now.saturating_sub(ago.as_secs()));
     }
     let moment = moment(text).ok_or_else(|| {
-        "it is no time (write for example 2026-11-21T08:00:00Z, 2026-11-21T09:00+01:00, 2026-11-21, an HTTP date, unix seconds, or 5m \
+        "it is no time (write for example 2026-11-21T08:00:00Z, 2026-11-21T09:00+01:00, \
+         2026-11-21, an HTTP date, unix seconds, or 5m \
          for five minutes ago; without a zone: UTC)"
             .to_owned()
     })?;

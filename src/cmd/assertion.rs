@@ -62,7 +62,8 @@ pub fn parse(text: &str) -> Result<Conditions, String> {
 fn parse_one(text: &str) -> Result<Condition, String> {
     let wrong = || {
         format!(
-            "'{text}' is no condition (write for example subscribers>=1 or p99<50ms; a comma means 'and')"
+            "'{text}' is no condition (write for example subscribers>=1 or p99<50ms; a comma means \
+             'and')"
         )
     };
     let at = text.find(['<', '>', '=', '!']).ok_or_else(wrong)?;

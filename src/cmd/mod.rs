@@ -175,8 +175,12 @@ fn alone(choice: &args::Choice) -> anyhow::Result<()> {
     if choice.is_empty() {
         return Ok(());
     }
-    Err(exit::Usage("this command talks to no server: leave --url, --server and --config-file out (see --listen of 'serve')".to_owned())
-        .into())
+    Err(exit::Usage(
+        "this command talks to no server: leave --url, --server and --config-file out \
+                     (see --listen of 'serve')"
+            .to_owned(),
+    )
+    .into())
 }
 
 /// Runs a client command on one thread.

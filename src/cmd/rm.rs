@@ -73,7 +73,8 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
             .await?;
         let is_missing = response.status().as_u16() == 404;
         if response.status().as_u16() == 405 {
-            let mend = "this location deletes nothing (push_stream_publisher must be 'admin' there, see --pub-path)";
+            let mend = "this location deletes nothing (push_stream_publisher must be 'admin' \
+                        there, see --pub-path)";
             return Err(anyhow::Error::new(http::status_error(&response, &url)).context(mend));
         }
         if !is_missing && !response.status().is_success() {

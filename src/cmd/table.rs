@@ -107,7 +107,8 @@ mod tests {
         table.row(&["日本\u{202e}".to_owned(), "2".to_owned()]);
         assert_eq!(
             table.within(None, true),
-            "channel        stored\nä\\u{1b}             1\nlong name     1000000\n日本\\u{202e}        2\n"
+            "channel        stored\nä\\u{1b}             1\nlong name     1000000\n\
+             日本\\u{202e}        2\n"
         );
     }
 

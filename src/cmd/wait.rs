@@ -197,7 +197,8 @@ impl Args {
             (None, _) => true,
             (Some(condition), Some(published)) => condition.holds(published),
             (Some(_), None) => {
-                let text = "cannot wait for --published: NHPM and nchan do not report it for a channel (see --stored and --subscribers)";
+                let text = "cannot wait for --published: NHPM and nchan do not report it for a \
+                            channel (see --stored and --subscribers)";
                 return Err(Error::Request(text.to_owned()));
             }
         };

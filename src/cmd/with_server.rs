@@ -78,7 +78,11 @@ impl Args {
             .unwrap_or(self.words.len());
         match self.words.get(end + 1..) {
             Some(command) if !command.is_empty() => Ok((&self.words[..end], command)),
-            _ => Err(Usage("there is no COMMAND (write: pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS])".to_owned())),
+            _ => Err(Usage(
+                "there is no COMMAND (write: pushctl with-server [OPTIONS OF SERVE] -- \
+                            COMMAND [ARGUMENTS])"
+                    .to_owned(),
+            )),
         }
     }
 }

@@ -149,12 +149,14 @@ impl RejectionLog {
             Incident::TooManyFromAddress => {
                 tracing::warn!(
                     limit = per_address,
-                    "connections are refused: too many of one address (--max-connections-per-address)"
+                    "connections are refused: too many of one address \
+                     (--max-connections-per-address)"
                 );
             }
             Incident::NoMemoryForConnection => {
                 tracing::warn!(
-                    "connections are refused: the memory bound is reached (--memory, --connection-memory)"
+                    "connections are refused: the memory bound is reached (--memory, \
+                     --connection-memory)"
                 )
             }
             _ => tracing::warn!(

@@ -81,7 +81,8 @@ pub fn adopt(logs: &[ErrorLog]) {
         }
     }
     for (path, error) in failures {
-        tracing::warn!(%error, path = %path.display(), "cannot open the error log: stderr takes its place");
+        tracing::warn!(%error, path = %path.display(), "cannot open the error log: stderr takes \
+                                                        its place");
     }
     let most = outputs
         .iter()

@@ -36,13 +36,17 @@ pub(super) enum Limit {
 
 /// What was rejected by each limit, in the order of the variants, with what sets it.
 const TEXTS: [&str; 12] = [
-    "rejected for lack of memory: messages, channels and connections have reached the limit (--memory, push_stream_shared_memory_size or nchan_shared_memory_size)",
-    "ended for lack of memory: requests and answers under way have reached the limit (--memory, push_stream_shared_memory_size or nchan_shared_memory_size)",
+    "rejected for lack of memory: messages, channels and connections have reached the limit \
+     (--memory, push_stream_shared_memory_size or nchan_shared_memory_size)",
+    "ended for lack of memory: requests and answers under way have reached the limit (--memory, \
+     push_stream_shared_memory_size or nchan_shared_memory_size)",
     "rejected a channel: too many channels (--max-channels, or push_stream_max_number_of_channels)",
     "rejected a channel: too many wildcard channels (push_stream_max_number_of_wildcard_channels)",
-    "rejected a subscriber: too many of its channel (--max-subscribers-per-channel, or push_stream_max_subscribers_per_channel)",
+    "rejected a subscriber: too many of its channel (--max-subscribers-per-channel, or \
+     push_stream_max_subscribers_per_channel)",
     "rejected a request: too many channels in it (--max-channels-per-request)",
-    "rejected a request: channel id too long (--max-channel-id-length, or push_stream_max_channel_id_length)",
+    "rejected a request: channel id too long (--max-channel-id-length, or \
+     push_stream_max_channel_id_length)",
     "rejected a message: body too large (--max-body-size, or client_max_body_size)",
     "rejected a batch: too large (--max-batch-size)",
     "closed a websocket: message too large (--max-websocket-message-size)",

@@ -81,7 +81,8 @@ pub enum ServerError {
     },
     /// An address cannot be listened on before another one, which goes, is closed.
     #[error(
-        "cannot listen on {address}: its port is in use by {used}, which stays open until a reload has succeeded (take that out \
+        "cannot listen on {address}: its port is in use by {used}, which stays open until a reload \
+         has succeeded (take that out \
          and reload, then add this and reload; or restart)"
     )]
     Overlap {

@@ -201,7 +201,8 @@ impl Thread {
                 let Some((_, place)) = self.places.iter().find(|(number, _)| *number == listener)
                 else {
                     tracing::debug!(
-                        "a connection is ended: its listener was removed while it was on the way to its thread"
+                        "a connection is ended: its listener was removed while it was on the way \
+                         to its thread"
                     );
                     return self.shard.broker().count(Incident::EndedByShutdown);
                 };

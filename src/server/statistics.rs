@@ -17,7 +17,9 @@ use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
 
 /// What release 0.6.0 of the module sends; monitoring may look at it.
-const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\nX-Nginx-PushStream-Commit: 3bc016f811d50374251960db091557571dfd7393\r\n";
+const VERSION_LINES: &[u8] = b"X-Nginx-PushStream-Tag: 0.5.5\r\n\
+                               X-Nginx-PushStream-Commit: \
+                               3bc016f811d50374251960db091557571dfd7393\r\n";
 
 /// What a request at a statistics location comes to.
 pub enum StatisticsReply {

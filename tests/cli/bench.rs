@@ -46,7 +46,9 @@ pub(super) fn broker(fault: Fault) -> Fake {
             return Reply::Send(ok(
                 "",
                 &format!(
-                    "{{\"channels\": 1, \"infos\": [\r\n{{\"channel\": \"x\", \"published_messages\": 0, \"stored_messages\": 0, \"subscribers\": {count}}}\r\n]}}\r\n"
+                    "{{\"channels\": 1, \"infos\": [\r\n\
+                     {{\"channel\": \"x\", \"published_messages\": 0, \"stored_messages\": 0, \
+                     \"subscribers\": {count}}}\r\n]}}\r\n"
                 ),
             ));
         }

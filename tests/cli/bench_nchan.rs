@@ -34,14 +34,17 @@ impl Nchan {
         let folder = new_folder();
         let shown = folder.display();
         let configuration = format!(
-            "load_module {MODULE};\npid {shown}/pid; error_log {shown}/error.log; worker_processes 1; daemon off;\n\
+            "load_module {MODULE};\npid {shown}/pid; error_log {shown}/error.log; worker_processes \
+             1; daemon off;\n\
              events {{ worker_connections 1000; }}\n\
-             http {{ access_log off; client_body_temp_path {shown}/body; proxy_temp_path {shown}/p; fastcgi_temp_path {shown}/f;\n\
+             http {{ access_log off; client_body_temp_path {shown}/body; proxy_temp_path \
+             {shown}/p; fastcgi_temp_path {shown}/f;\n\
              uwsgi_temp_path {shown}/u; scgi_temp_path {shown}/s;\n\
              server {{ listen {address};\n\
              location /pub {{ nchan_publisher; nchan_channel_id $arg_id; }}\n\
              location /status {{ nchan_stub_status; }}\n\
-             location ~ /sub/(.*) {{ nchan_subscriber; nchan_channel_id $1; nchan_subscriber_first_message newest; }} }} }}\n"
+             location ~ /sub/(.*) {{ nchan_subscriber; nchan_channel_id $1; \
+             nchan_subscriber_first_message newest; }} }} }}\n"
         );
         let file = folder.join("nginx.conf");
         std::fs::write(&file, configuration).expect("the folder is writable");

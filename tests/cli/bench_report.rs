@@ -135,7 +135,8 @@ fn a_page_that_cannot_be_written_is_told_before_the_run() {
         (outcome.code, outcome.stderr.as_str()),
         (
             2,
-            "pushctl: cannot write '/nonexistent/report.html': there is no such folder (see --report)\n"
+            "pushctl: cannot write '/nonexistent/report.html': there is no such folder (see \
+             --report)\n"
         )
     );
     assert_eq!(fake.requests().len(), 0);

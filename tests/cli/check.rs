@@ -38,19 +38,25 @@ fn every_directive_has_a_verdict_with_its_place() {
     let directory = Directory::new("check");
     let file = directory.write(
         "nginx.conf",
-        "user www;\nevents {}\nhttp {\ngzip on;\npush_stream_shared_memory_size 10m;\nserver {\nlisten 127.0.0.1:9103;\n\
-         location /pub { push_stream_publisher; push_stream_channels_path $arg_id; }\nlocation /app { proxy_pass http://x; } } }\n",
+        "user www;\nevents {}\nhttp {\ngzip on;\npush_stream_shared_memory_size 10m;\nserver {\n\
+         listen 127.0.0.1:9103;\n\
+         location /pub { push_stream_publisher; push_stream_channels_path $arg_id; }\n\
+         location /app { proxy_pass http://x; } } }\n",
     );
     let (code, text) = report(&[], &file);
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(
         text,
-        "FILE:1: ignored user: pushctl runs as one process, started and watched by whoever starts it\n\
+        "FILE:1: ignored user: pushctl runs as one process, started and watched by whoever starts \
+         it\n\
          FILE:2: served events\nFILE:3: served http\n\
          FILE:4: served gzip\n\
-         FILE:5: served push_stream_shared_memory_size\nFILE:6: served server\nFILE:7: served listen\n\
-         FILE:8: served location\nFILE:8: served push_stream_publisher\nFILE:8: served push_stream_channels_path\n\
-         FILE:9: served location\nFILE:9: not served proxy_pass: keep nginx in front for it (see --front)\n\n\
+         FILE:5: served push_stream_shared_memory_size\nFILE:6: served server\n\
+         FILE:7: served listen\n\
+         FILE:8: served location\nFILE:8: served push_stream_publisher\n\
+         FILE:8: served push_stream_channels_path\n\
+         FILE:9: served location\nFILE:9: not served proxy_pass: keep nginx in front for it (see \
+         --front)\n\n\
          locations:\n  \
            server  listen          location  endpoint   mode    settings\n  \
            _       127.0.0.1:9103  /pub      publisher  normal  channels=$arg_id store=off\n  \
@@ -73,11 +79,15 @@ fn all_mistakes_are_told_at_once_in_the_file_where_they_are() {
         "conf.d/b.conf",
         "server {\nlisten 9104;\npush_stream_store_messages maybe;\n}\n",
     );
-    directory
-        .write("conf.d/a.conf", "server { listen 9103;\nlocation /a { push_stream_publisher; push_stream_channels_path $nonsense; } }\n");
+    directory.write(
+        "conf.d/a.conf",
+        "server { listen 9103;\nlocation /a { push_stream_publisher; \
+                                 push_stream_channels_path $nonsense; } }\n",
+    );
     directory.write("conf.d/.hidden.conf", "}");
     directory.write("types.conf", "types { text/x-a a; }");
-    let main = "events {}\nhttp {\ninclude types.conf;\ninclude conf.d/*.conf;\ninclude none/*.conf;\npush_stream_shared_memory_size 10m;\n}\n";
+    let main = "events {}\nhttp {\ninclude types.conf;\ninclude conf.d/*.conf;\n\
+                include none/*.conf;\npush_stream_shared_memory_size 10m;\n}\n";
     let file = directory.write("nginx.conf", main);
     let output = check(&["--json"], &file);
     let lines: Vec<Value> = stdout(&output)
@@ -102,7 +112,8 @@ fn all_mistakes_are_told_at_once_in_the_file_where_they_are() {
         [
             format!("{}:2: unknown \"nonsense\" variable", path("conf.d/a.conf")),
             format!(
-                "{}:3: invalid value \"maybe\" in \"push_stream_store_messages\" directive, it must be \"on\" or \"off\"",
+                "{}:3: invalid value \"maybe\" in \"push_stream_store_messages\" directive, it \
+                 must be \"on\" or \"off\"",
                 path("conf.d/b.conf")
             ),
         ]
@@ -184,22 +195,34 @@ fn a_file_of_a_real_site_gets_a_report_that_can_be_acted_on() {
     };
     let squeezed = cells(&text);
     for expected in [
-        "FILE:45: not served ssl_protocols: TLS stays with nginx, in front of pushctl (see --front)",
+        "FILE:45: not served ssl_protocols: TLS stays with nginx, in front of pushctl (see \
+         --front)",
         "FILE:62: served gzip",
-        "FILE:100: ignored upstream: it defines something that has an effect only where another directive uses it",
+        "FILE:100: ignored upstream: it defines something that has an effect only where another \
+         directive uses it",
         "FILE:120: served return",
-        "FILE:139: not served try_files: paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)",
+        "FILE:139: not served try_files: paths are not rewritten: give the location the path that \
+         clients ask for, or keep nginx in front (see --front)",
         "FILE:130: not served ssl_certificate_key:",
-        "  push.shop.example  127.0.0.1:8081  ~ ^/ev/(.+)$              subscriber  eventsource   channels=$1 ping=15s origins=$(map)",
-        "  push.shop.example  127.0.0.1:8081  = /pub                    publisher   admin         channels=$channel store=on access=3rules",
-        "  push.shop.example  127.0.0.1:8081  /admin/                   files                     root=/var/www/admin password",
+        "  push.shop.example  127.0.0.1:8081  ~ ^/ev/(.+)$              subscriber  eventsource   \
+         channels=$1 ping=15s origins=$(map)",
+        "  push.shop.example  127.0.0.1:8081  = /pub                    publisher   admin         \
+         channels=$channel store=on access=3rules",
+        "  push.shop.example  127.0.0.1:8081  /admin/                   files                     \
+         root=/var/www/admin password",
         "  shop.example       0.0.0.0:443     ~ \\.php$                  nothing\n",
         "  shop.example       0.0.0.0:443     = /health                 answer ",
-        "FILE:142: not served location: named locations belong to what stays with nginx, in front of pushctl (see --front)",
-        "FILE:126: parameter \"ssl\" of \"listen 443\" is not served by pushctl (pushctl speaks plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen)",
-        "  ~^[a-z0-9-]+\\.push\\.partner\\.example$  0.0.0.0:8443 [::]:8443  ~ ^/live/(?<room>[A-Za-z0-9_]+)$  subscriber  eventsource   channels=partner_$room ping=15s\n",
-        "\nto do:\n  TLS stays with nginx, in front of pushctl (see --front)\n    ssl_protocols, ssl_prefer_server_ciphers, ssl_session_cache, \
-         ssl_session_timeout, ssl_certificate, ssl_certificate_key, ssl_stapling, ssl_client_certificate\n    \
+        "FILE:142: not served location: named locations belong to what stays with nginx, in front \
+         of pushctl (see --front)",
+        "FILE:126: parameter \"ssl\" of \"listen 443\" is not served by pushctl (pushctl speaks \
+         plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen)",
+        "  ~^[a-z0-9-]+\\.push\\.partner\\.example$  0.0.0.0:8443 [::]:8443  ~ \
+         ^/live/(?<room>[A-Za-z0-9_]+)$  subscriber  eventsource   channels=partner_$room \
+         ping=15s\n",
+        "\nto do:\n  TLS stays with nginx, in front of pushctl (see --front)\n    ssl_protocols, \
+         ssl_prefer_server_ciphers, ssl_session_cache, \
+         ssl_session_timeout, ssl_certificate, ssl_certificate_key, ssl_stapling, \
+         ssl_client_certificate\n    \
          FILE:45-48,129-131,287-289\n",
     ] {
         assert!(
@@ -242,12 +265,14 @@ fn toml_means_the_same_as_the_file_it_was_made_of() {
 #[test]
 fn mistakes_in_toml_have_their_lines() {
     let directory = Directory::new("toml");
-    let text = "shared_memory_size = \"10m\"\nnonsense = 1\n[[server]]\nlisten = 1979-05-27\n[[server.location]]\npublisher = \"x\"\n\
+    let text = "shared_memory_size = \"10m\"\nnonsense = 1\n[[server]]\nlisten = 1979-05-27\n\
+                [[server.location]]\npublisher = \"x\"\n\
                 [[map]]\nvariable = \"$a\"\nvalue = 1\n";
     let (code, text) = report(&[], &directory.write("pushctl.toml", text));
     assert_eq!(code, Some(2));
     for expected in [
-        "FILE:2: unknown key \"nonsense\" (keys are directives that pushctl serves, without \"push_stream_\" or \"pushctl_\")",
+        "FILE:2: unknown key \"nonsense\" (keys are directives that pushctl serves, without \
+         \"push_stream_\" or \"pushctl_\")",
         "FILE:4: expected a text, a number, true or false",
         "FILE:5: \"location\" needs the key \"match\"",
         "FILE:7: \"map\" needs the key \"source\"",
@@ -259,7 +284,8 @@ fn mistakes_in_toml_have_their_lines() {
     }
     let (_, text) = report(&[], &directory.write("pushctl.toml", "a = [\n"));
     assert!(text.contains("FILE:"), "{text}");
-    let valid = "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"127.0.0.1:9103\"\n[[server.location]]\nmatch = \"= /a\"\npublisher = \"x\"\n";
+    let valid = "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"127.0.0.1:9103\"\n\
+                 [[server.location]]\nmatch = \"= /a\"\npublisher = \"x\"\n";
     let (_, text) = report(&[], &directory.write("pushctl.toml", valid));
     assert!(
         text.contains("FILE:6: push stream module: invalid push_stream_publisher mode value: x"),
@@ -338,9 +364,12 @@ fn directives_of_our_own_are_served_in_both_notations() {
     let file = directory.write(
         "nginx.conf",
         "events {}\nhttp { push_stream_shared_memory_size 10m; server { listen 127.0.0.1:9103;\n\
-         location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on; }\n\
-         location /sub { push_stream_subscriber polling; push_stream_channels_path $arg_id; push_stream_message_template '<~text~>';\n\
-         pushctl_slow_consumer skip; pushctl_slow_consumer_bytes 64k; pushctl_gap_notice on; }\nlocation /a { pushctl_files on; } } }\n",
+         location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch \
+         on; }\n\
+         location /sub { push_stream_subscriber polling; push_stream_channels_path $arg_id; \
+         push_stream_message_template '<~text~>';\n\
+         pushctl_slow_consumer skip; pushctl_slow_consumer_bytes 64k; pushctl_gap_notice on; }\n\
+         location /a { pushctl_files on; } } }\n",
     );
     let (code, text) = report(&[], &file);
     assert_eq!(code, Some(0), "{text}");
@@ -351,7 +380,8 @@ fn directives_of_our_own_are_served_in_both_notations() {
         "FILE:5: served pushctl_gap_notice\n",
         "FILE:6: served pushctl_files\n",
         "/pub      publisher   normal   channels=$arg_id store=off batch=on\n",
-        "/sub      subscriber  polling  channels=$arg_id slow=skip slow_bytes=65536 gap_notice=on\n",
+        "/sub      subscriber  polling  channels=$arg_id slow=skip slow_bytes=65536 \
+         gap_notice=on\n",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
@@ -387,7 +417,8 @@ fn directives_of_our_own_are_served_in_both_notations() {
 #[test]
 fn serve_finds_its_configuration_by_an_option_or_a_variable_of_its_own() {
     let directory = Directory::new("variable");
-    let conf = "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"127.0.0.1:9103\"\n[[server.location]]\nmatch = \"/a\"\n";
+    let conf = "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"127.0.0.1:9103\"\n\
+                [[server.location]]\nmatch = \"/a\"\n";
     let file = |name: &str| {
         directory.write(
             name,
@@ -426,12 +457,18 @@ fn serve_finds_its_configuration_by_an_option_or_a_variable_of_its_own() {
 #[test]
 fn directives_without_an_effect_here_need_nothing_in_front() {
     let directory = Directory::new("harmless");
-    let text = "events {} http { push_stream_shared_memory_size 10m; resolver 127.0.0.1; resolver_timeout 5s;\n\
-                upstream app { zone app 64k; least_conn; server 127.0.0.1:1 weight=2; keepalive 4; }\n\
-                split_clients $remote_addr $variant {\n0.5% a;\n* b;\n}\ngeo $near {\ndefault 0;\n10.0.0.0/8 1;\n}\n\
-                limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s; limit_req_status 429; open_file_cache off;\n\
-                server { listen 127.0.0.1:9103; msie_padding off; rewrite_log on; keepalive_time 1h;\n\
-                location /pub { push_stream_publisher; push_stream_channels_path $arg_id; proxy_ignore_client_abort on; } } }\n";
+    let text = "events {} http { push_stream_shared_memory_size 10m; resolver 127.0.0.1; \
+                resolver_timeout 5s;\n\
+                upstream app { zone app 64k; least_conn; server 127.0.0.1:1 weight=2; keepalive 4; \
+                }\n\
+                split_clients $remote_addr $variant {\n0.5% a;\n* b;\n}\ngeo $near {\ndefault 0;\n\
+                10.0.0.0/8 1;\n}\n\
+                limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s; limit_req_status 429; \
+                open_file_cache off;\n\
+                server { listen 127.0.0.1:9103; msie_padding off; rewrite_log on; keepalive_time \
+                1h;\n\
+                location /pub { push_stream_publisher; push_stream_channels_path $arg_id; \
+                proxy_ignore_client_abort on; } } }\n";
     let file = directory.write("nginx.conf", text);
     let (code, text) = report(&["--strict"], &file);
     assert_eq!(code, Some(0), "{text}");
@@ -467,8 +504,10 @@ fn a_misspelt_directive_of_a_push_location_has_a_hint() {
         ("limit_rqe zone=a", "limit_req"),
     ] {
         let text = format!(
-            "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen 127.0.0.1:9103;\n\
-             location /pub {{ push_stream_publisher; push_stream_channels_path a;\n{wrong}; }} }} }}\n"
+            "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen \
+             127.0.0.1:9103;\n\
+             location /pub {{ push_stream_publisher; push_stream_channels_path a;\n\
+             {wrong}; }} }} }}\n"
         );
         let (code, text) = report(&[], &directory.write("nginx.conf", &text));
         let line = text

@@ -16,7 +16,8 @@ fn to_do(text: &str) -> &str {
 
 #[test]
 fn locations_with_redis_stand_under_to_do() {
-    let redis = "upstream r { nchan_redis_server 127.0.0.1:6379; nchan_redis_ssl on; nchan_redis_password secret; }";
+    let redis = "upstream r { nchan_redis_server 127.0.0.1:6379; nchan_redis_ssl on; \
+                 nchan_redis_password secret; }";
     for location in ["nchan_redis_pass r;", "nchan_use_redis on;"] {
         let (code, text) = checked(&file(
             redis,
@@ -45,10 +46,14 @@ fn locations_with_redis_stand_under_to_do() {
 
 #[test]
 fn directives_of_nchan_that_are_not_supported_do_not_stop_the_start() {
-    let locations = "location /bench { nchan_benchmark; nchan_benchmark_time 5s; nchan_benchmark_channels 3; }
-        location /stats { nchan_redis_upstream_stats r; } location /a { nchan_redis_idle_channel_cache_timeout 5s; nchan_pubsub; nchan_channel_id c; }";
-    let http = "nchan_redis_fakesub_timer_interval 1s; nchan_redis_nostore_fastpublish on; nchan_redis_ping_interval 4m;
-        upstream r { nchan_redis_tls on; nchan_redis_cluster_check_interval_min 1s; nchan_redis_subscribe_weights master=1 slave=1; }";
+    let locations = "location /bench { nchan_benchmark; nchan_benchmark_time 5s; \
+                     nchan_benchmark_channels 3; }
+        location /stats { nchan_redis_upstream_stats r; } location /a { \
+        nchan_redis_idle_channel_cache_timeout 5s; nchan_pubsub; nchan_channel_id c; }";
+    let http = "nchan_redis_fakesub_timer_interval 1s; nchan_redis_nostore_fastpublish on; \
+                nchan_redis_ping_interval 4m;
+        upstream r { nchan_redis_tls on; nchan_redis_cluster_check_interval_min 1s; \
+        nchan_redis_subscribe_weights master=1 slave=1; }";
     let (code, text) = checked(&file(http, locations));
     assert_eq!(code, Some(0), "{text}");
     assert!(
@@ -135,8 +140,10 @@ fn names_are_those_of_nchan() {
 #[test]
 fn a_file_for_nhpm_0_692_is_served() {
     let locations = "location /s { push_subscriber; set $push_channel_id $arg_id; }
-        location /p { push_publisher; set $push_channel_id $arg_id; push_store_messages off; push_max_message_buffer_length 10; }
-        location /q { push_publisher; set $push_channel_id $arg_id; push_max_message_buffer_length 10; push_store_messages off; }";
+        location /p { push_publisher; set $push_channel_id $arg_id; push_store_messages off; \
+        push_max_message_buffer_length 10; }
+        location /q { push_publisher; set $push_channel_id $arg_id; push_max_message_buffer_length \
+        10; push_store_messages off; }";
     let server = Server::with_conf(&conf("", locations));
     for path in ["/p?id=a", "/q?id=a"] {
         let response = server.connect().request("POST", path, &[], Some(b"hello"));
@@ -151,8 +158,10 @@ fn a_file_for_nhpm_0_692_is_served() {
 
 #[test]
 fn hooks_that_cannot_work_are_reported() {
-    let nowhere = "location /a { nchan_pubsub; nchan_channel_id c; HOOK; } location /files { root /nowhere; }
-        location = /body { internal; proxy_pass http://127.0.0.1:1; proxy_set_body x; } location = /back { internal; proxy_pass http://127.0.0.1:1; }
+    let nowhere = "location /a { nchan_pubsub; nchan_channel_id c; HOOK; } location /files { root \
+                   /nowhere; }
+        location = /body { internal; proxy_pass http://127.0.0.1:1; proxy_set_body x; } location = \
+        /back { internal; proxy_pass http://127.0.0.1:1; }
         location = /r { return 304; }";
     for (hook, expected) in [
         (

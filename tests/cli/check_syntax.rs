@@ -45,14 +45,16 @@ const PUSH: &str = "location /pub { push_stream_publisher; push_stream_channels_
 /// A file with a push location and these lines in `http`, in `server` and in another location.
 fn file(http: &str, server: &str, location: &str) -> String {
     format!(
-        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\n{http}\nserver {{\nlisten 127.0.0.1:9103;\n{server}\n{PUSH}\n\
+        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\n{http}\nserver {{\n\
+         listen 127.0.0.1:9103;\n{server}\n{PUSH}\n\
          location /app {{\n{location}\n}}\n}}\n}}\n"
     )
 }
 
 #[test]
 fn lua_blocks_are_skipped_and_reported_by_name() {
-    let code = "-- it's a }\nlocal s = \"}\\\"}\" .. '}' .. [==[ ]] } ]==]\n--[[ } ]] if s then t = { a = { 1 } } end";
+    let code = "-- it's a }\nlocal s = \"}\\\"}\" .. '}' .. [==[ ]] } ]==]\n\
+                --[[ } ]] if s then t = { a = { 1 } } end";
     for name in [
         "init_by_lua_block",
         "init_worker_by_lua_block",
@@ -79,7 +81,8 @@ fn lua_blocks_are_skipped_and_reported_by_name() {
         assert!(text.contains("served push_stream_publisher\n"), "{text}");
     }
     let (_, text) = checked(&file(
-        "upstream a {\nserver 127.0.0.1:1;\nbalancer_by_lua_block {\nlocal b = require \"ngx.balancer\"\n}\n}\nmap $uri $m { default 0; }",
+        "upstream a {\nserver 127.0.0.1:1;\nbalancer_by_lua_block {\n\
+         local b = require \"ngx.balancer\"\n}\n}\nmap $uri $m { default 0; }",
         "ssl_certificate_by_lua_block {\nprint(\"{\")\n}",
         "",
     ));
@@ -120,7 +123,8 @@ fn an_unknown_variable_names_the_foreign_directive_that_sets_it() {
         let location = "push_stream_subscriber; push_stream_channels_path $chan;";
         let (code, text) = checked(&file(http, server, location));
         let expected = format!(
-            "unknown \"chan\" variable (\"{directive}\" in line {line} of nginx.conf sets it and is not supported: use"
+            "unknown \"chan\" variable (\"{directive}\" in line {line} of nginx.conf sets it and \
+             is not supported: use"
         );
         assert!(text.contains(&expected), "{expected}\n{text}");
         assert_eq!(code, Some(2), "{text}");
@@ -135,7 +139,8 @@ fn an_unknown_variable_names_the_foreign_directive_that_sets_it() {
             "",
             "push_stream_subscriber; push_stream_channels_path $chan;",
         ));
-        let expected = "nginx.conf:10: variable \"$chan\" is used by a rule of a push location and has no value in pushctl";
+        let expected = "nginx.conf:10: variable \"$chan\" is used by a rule of a push location and \
+                        has no value in pushctl";
         assert!(text.contains(expected), "{expected}\n{text}");
         assert_eq!(code, Some(2), "{text}");
     }
@@ -148,7 +153,8 @@ fn all_missing_includes_are_reported_and_the_rest_as_well() {
     directory.write("broken.conf", "map $uri $a {\n}\n}\n");
     directory.write("loop.conf", "include loop.conf;\n");
     let content = file(
-        "include mime.types;\ninclude none/*.conf;\ninclude broken.conf;\ninclude loop.conf;\ninclude folder;",
+        "include mime.types;\ninclude none/*.conf;\ninclude broken.conf;\ninclude loop.conf;\n\
+         include folder;",
         "include fastcgi_params;\ninclude /nowhere/ssl.conf;\ngzip maybe;",
         "push_stream_subscriber; push_stream_channels_path $defined_elsewhere;",
     );
@@ -156,12 +162,15 @@ fn all_missing_includes_are_reported_and_the_rest_as_well() {
     let (code, text) = report(&directory, &main);
     assert_eq!(code, Some(2), "{text}");
     for expected in [
-        "nginx.conf:4: open() \"mime.types\" failed (2: No such file or directory) (nginx ships this file, with the content types",
+        "nginx.conf:4: open() \"mime.types\" failed (2: No such file or directory) (nginx ships \
+         this file, with the content types",
         "broken.conf:3: unexpected \"}\"\n",
         "loop.conf:1: cannot include \"loop.conf\": it includes itself\n",
         "nginx.conf:8: \"folder\" is not a regular file\n",
-        "nginx.conf:11: open() \"fastcgi_params\" failed (2: No such file or directory) (nginx ships this file, with parameters",
-        "nginx.conf:12: open() \"/nowhere/ssl.conf\" failed (2: No such file or directory) (it may hold access rules: copy it",
+        "nginx.conf:11: open() \"fastcgi_params\" failed (2: No such file or directory) (nginx \
+         ships this file, with parameters",
+        "nginx.conf:12: open() \"/nowhere/ssl.conf\" failed (2: No such file or directory) (it may \
+         hold access rules: copy it",
         "nginx.conf:13: invalid value \"maybe\" in \"gzip\" directive",
         "unknown \"defined_elsewhere\" variable (unless it is in the part that cannot be read)",
         "nginx.conf:14: served push_stream_publisher\n",
@@ -194,7 +203,8 @@ fn syntax_errors_hint_at_the_line_that_was_meant() {
         ),
         (
             file("gzip on", "", ""),
-            "nginx.conf:5: directive \"gzip\" is not terminated by \";\" (a \";\" is missing after \"on\" in line 4)\n",
+            "nginx.conf:5: directive \"gzip\" is not terminated by \";\" (a \";\" is missing after \
+             \"on\" in line 4)\n",
         ),
         (
             file(
@@ -202,7 +212,8 @@ fn syntax_errors_hint_at_the_line_that_was_meant() {
                 "",
                 "push_stream_publisher admin\npush_stream_channels_path $arg_id;",
             ),
-            "nginx.conf:11: invalid number of arguments in \"push_stream_publisher\" directive (a \";\" is probably missing at the end of line 10)\n",
+            "nginx.conf:11: invalid number of arguments in \"push_stream_publisher\" directive (a \
+             \";\" is probably missing at the end of line 10)\n",
         ),
         (
             file("", "server_name a.example\ngzip on;", ""),
@@ -231,7 +242,13 @@ fn quic_listeners_are_ignored_and_never_opened() {
         &format!("listen 127.0.0.1:9104 ssl;\n{quic}\nhttp3 on;"),
         "",
     ));
-    assert!(text.contains("nginx.conf:8: ignored listen: pushctl opens no UDP port, clients use the TCP addresses\n"), "{text}");
+    assert!(
+        text.contains(
+            "nginx.conf:8: ignored listen: pushctl opens no UDP port, clients use \
+                           the TCP addresses\n"
+        ),
+        "{text}"
+    );
     assert!(
         text.contains("nginx.conf:9: ignored listen: ")
             && !text.contains("duplicate")
@@ -242,7 +259,8 @@ fn quic_listeners_are_ignored_and_never_opened() {
     // A server with no other listener is reachable by UDP only, not on port 80.
     let directory = Directory::new("quic");
     let only_quic = format!(
-        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:1; {PUSH} }}\nserver {{ {quic} }}\n}}\n"
+        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\n\
+         server {{ listen 127.0.0.1:1; {PUSH} }}\nserver {{ {quic} }}\n}}\n"
     );
     let main = directory.write("nginx.conf", &only_quic);
     let (_, text) = report(&directory, &main);
@@ -299,7 +317,8 @@ fn names_of_old_versions_get_the_name_of_today() {
             &format!("push_stream_subscriber;\nset ${name} {value};"),
         ));
         let expected = format!(
-            "instead of \"set ${name} {value};\" in line 11 write \"push_stream_channels_path {value};\""
+            "instead of \"set ${name} {value};\" in line 11 write \"push_stream_channels_path \
+             {value};\""
         );
         assert!(text.contains(&expected), "{expected}\n{text}");
     }

@@ -53,7 +53,8 @@ impl Home {
     fn new() -> Self {
         let info = |name: &&str| {
             format!(
-                "{{\"channel\": \"{name}\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}}"
+                "{{\"channel\": \"{name}\", \"published_messages\": 1, \"stored_messages\": 1, \
+                 \"subscribers\": 0}}"
             )
         };
         let infos: Vec<String> = CHANNELS.iter().map(info).collect();

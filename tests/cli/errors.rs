@@ -159,7 +159,8 @@ fn an_unreachable_server_is_told_with_what_to_do() {
     for args in commands {
         let outcome = run(&[args, ["--url", url.as_str()].as_slice()].concat(), b"");
         let expected = format!(
-            "pushctl: cannot reach {url}: connection refused (start a server with 'pushctl serve', or name one with --url)\n"
+            "pushctl: cannot reach {url}: connection refused (start a server with 'pushctl serve', \
+             or name one with --url)\n"
         );
         assert_eq!(
             (outcome.code, outcome.stdout.as_str(), outcome.stderr),

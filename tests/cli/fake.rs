@@ -235,7 +235,8 @@ fn upgrade(request: &Request) -> String {
         + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let accept = base64::engine::general_purpose::STANDARD.encode(Sha1::digest(key.as_bytes()));
     format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
     )
 }
 
@@ -269,7 +270,8 @@ pub(crate) fn refused(line: &str, explain: &str) -> String {
 /// The head of an endless answer and its first chunks.
 pub(crate) fn chunked(chunks: &[&str]) -> String {
     let mut text = format!(
-        "HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Type: text/event-stream; charset=utf-8\r\n\
+         Transfer-Encoding: chunked\r\n\r\n"
     );
     for chunk in chunks {
         text.push_str(&format!("{:x}\r\n{chunk}\r\n", chunk.len()));

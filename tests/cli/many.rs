@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::fake::{Fake, Outcome, Reply, command, ok, refused, run, status};
 use crate::support::{Directory, Server};
 
-const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}\r\n";
+const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \
+                    \"subscribers\": 1}\r\n";
 
 /// The program against `url` with that input.
 fn publish(url: &str, args: &[&str], input: &str) -> Outcome {
@@ -113,7 +114,8 @@ fn a_refusal_is_told_with_its_line_and_ends_the_sending() {
     let args = ["c", "--lines", "--in-flight", "1", "-f", file];
     let outcome = publish(&fake.url, &args, "");
     let expected = format!(
-        "pushctl: 2 of 5 acknowledged; nothing from line 5 on was sent; line 4 was refused: {}/pub?id=c answered 403 Forbidden: no\n",
+        "pushctl: 2 of 5 acknowledged; nothing from line 5 on was sent; line 4 was refused: \
+         {}/pub?id=c answered 403 Forbidden: no\n",
         fake.url
     );
     assert_eq!(
@@ -172,7 +174,8 @@ fn what_was_sent_and_not_answered_is_told_and_not_sent_again() {
         "; nothing from line 6 on was sent"
     };
     let told = format!(
-        "pushctl: 2 acknowledged; lines 3 to 5 were sent and not answered, and may be published or not{unsent}: the connection to "
+        "pushctl: 2 acknowledged; lines 3 to 5 were sent and not answered, and may be published or \
+         not{unsent}: the connection to "
     );
     assert!(outcome.stderr.starts_with(&told), "{}", outcome.stderr);
     assert_eq!(fake.requests().len(), 3, "nothing came twice");
@@ -251,7 +254,8 @@ fn an_interrupted_run_tells_what_was_acknowledged() {
 #[test]
 fn ndjson_names_channel_id_and_type() {
     let fake = Fake::always(&ok("", INFO));
-    let input = "{\"channel\":\"x\",\"text\":\"t1\",\"event_id\":\"i\",\"event_type\":\"y\"}\n\n{\"base64\":\"/wA=\"}\n";
+    let input = "{\"channel\":\"x\",\"text\":\"t1\",\"event_id\":\"i\",\"event_type\":\"y\"}\n\n\
+                 {\"base64\":\"/wA=\"}\n";
     let outcome = publish(
         &fake.url,
         &["d", "--ndjson", "--event-type", "z", "--quiet"],
@@ -291,7 +295,8 @@ fn a_wrong_line_of_ndjson_is_told_with_its_field() {
     let cases = [
         (
             "{\"txt\":\"x\"}",
-            "cannot use line 2 of standard input: there is no field 'txt' (there are channel, text, base64, event_id, event_type)",
+            "cannot use line 2 of standard input: there is no field 'txt' (there are channel, \
+             text, base64, event_id, event_type)",
         ),
         (
             "{\"text\":7}",
@@ -373,7 +378,8 @@ fn too_few_subscribers_have_an_exit_code() {
         0
     );
     let outcome = publish(&fake.url, &["a", "x", "--require-subscribers", "2"], "");
-    let told = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; it was published nevertheless)\n";
+    let told = "pushctl: a channel has 1 subscribers, fewer than 2 (see --require-subscribers; it \
+                was published nevertheless)\n";
     assert_eq!((outcome.code, outcome.stderr.as_str()), (12, told));
     let outcome = publish(
         &fake.url,
@@ -458,7 +464,8 @@ fn a_server_that_stops_answering_is_given_up() {
     let fake = Fake::start(|_, _| Reply::Hold(String::new()));
     let outcome = publish(&fake.url, &["c", "--lines", "--timeout", "100ms"], "1\n2\n");
     let expected = format!(
-        "pushctl: 0 acknowledged; lines 1 to 2 were sent and not answered, and may be published or not: \
+        "pushctl: 0 acknowledged; lines 1 to 2 were sent and not answered, and may be published or \
+         not: \
          no answer from {}/pub?id=c within 100ms (see --timeout)\n",
         fake.url
     );

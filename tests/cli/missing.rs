@@ -43,7 +43,8 @@ fn same_answer(answer: String) -> String {
 
 const MEMORY: &str = "push_stream_shared_memory_size 10m;";
 const PUB: &str = "location = /pub { push_stream_publisher; push_stream_channels_path $arg_id; }";
-const NCHAN: &str = "location = /pub { nchan_publisher; nchan_channel_id $arg_id; }\nlocation = /nchan_stub_status { nchan_stub_status; }";
+const NCHAN: &str = "location = /pub { nchan_publisher; nchan_channel_id $arg_id; }\n\
+                     location = /nchan_stub_status { nchan_stub_status; }";
 
 #[test]
 fn a_missing_statistics_location_is_not_an_empty_channel() {

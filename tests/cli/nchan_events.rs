@@ -3,14 +3,16 @@
 use super::fake::{DATE, Fake, Reply};
 
 /// A message that would write another id, were its CRs line ends; and one after it.
-const STREAM: &str = ": hi\n\nid: 1795219883:0\ndata: a\rid: 4000000000:0\rb\n\nid: 1795219883:1\ndata: c\r\ndata: d\n\n";
+const STREAM: &str = ": hi\n\nid: 1795219883:0\ndata: a\rid: 4000000000:0\rb\n\nid: 1795219883:1\n\
+                      data: c\r\ndata: d\n\n";
 
 #[test]
 fn a_cr_of_a_message_is_no_line_end() {
     for dialect in [&["--dialect", "nchan"][..], &[]] {
         let fake = Fake::start(|_, _| {
             Reply::Close(format!(
-                "HTTP/1.1 200 OK\r\nDate: {DATE}\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n{STREAM}"
+                "HTTP/1.1 200 OK\r\nDate: {DATE}\r\n\
+                 Content-Type: text/event-stream; charset=utf-8\r\n\r\n{STREAM}"
             ))
         });
         let args = [

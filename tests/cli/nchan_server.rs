@@ -15,11 +15,15 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 const LOCATIONS: &str = "
     location /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1000; }
     location /nchan_stub_status { nchan_stub_status; }
-    location ~ ^/sub/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_channel_id_split_delimiter '/'; nchan_subscriber_timeout 2; }
-    location ~ ^/newest/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_channel_id_split_delimiter '/'; nchan_subscriber_first_message newest; }
+    location ~ ^/sub/(.*)$ { nchan_subscriber; nchan_channel_id $1; \
+    nchan_channel_id_split_delimiter '/'; nchan_subscriber_timeout 2; }
+    location ~ ^/newest/(.*)$ { nchan_subscriber; nchan_channel_id $1; \
+    nchan_channel_id_split_delimiter '/'; nchan_subscriber_first_message newest; }
     location ~ ^/poll/(.*)$ { nchan_subscriber interval-poll; nchan_channel_id $1; }
-    location ~ ^/batch/(.*)$ { nchan_subscriber longpoll; nchan_channel_id $1; nchan_longpoll_multipart_response on; }
-    location ~ ^/etag/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_subscriber_compound_etag_message_id on; }
+    location ~ ^/batch/(.*)$ { nchan_subscriber longpoll; nchan_channel_id $1; \
+    nchan_longpoll_multipart_response on; }
+    location ~ ^/etag/(.*)$ { nchan_subscriber; nchan_channel_id $1; \
+    nchan_subscriber_compound_etag_message_id on; }
     location ~ ^/raw/(.*)$ { nchan_subscriber http-raw-stream; nchan_channel_id $1; }
     location ~ ^/chunked/(.*)$ { nchan_subscriber chunked; nchan_channel_id $1; }
     location ~ ^/pubsub/(.*)$ { nchan_pubsub; nchan_channel_id $1; }";
@@ -36,7 +40,8 @@ impl Nchan {
     pub(super) fn start() -> Self {
         assert!(
             std::path::Path::new(MODULE).exists(),
-            "these tests need nginx with nchan: run tests/run --install, or `apt-get install nginx-light libnginx-mod-nchan`"
+            "these tests need nginx with nchan: run tests/run --install, or `apt-get install \
+             nginx-light libnginx-mod-nchan`"
         );
         let address = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -48,8 +53,10 @@ impl Nchan {
             .map(|kind| format!("{kind}_temp_path {shown}/{kind};\n"))
             .concat();
         let text = format!(
-            "load_module {MODULE};\npid {shown}/pid; error_log {shown}/error.log; worker_processes 1; daemon off;\n\
-             events {{ worker_connections 1000; }}\nhttp {{ access_log off;\n{temporary}server {{ listen {address};{LOCATIONS} }} }}\n"
+            "load_module {MODULE};\npid {shown}/pid; error_log {shown}/error.log; worker_processes \
+             1; daemon off;\n\
+             events {{ worker_connections 1000; }}\nhttp {{ access_log off;\n\
+             {temporary}server {{ listen {address};{LOCATIONS} }} }}\n"
         );
         std::fs::write(folder.join("nginx.conf"), text).expect("the folder is writable");
         let child = spawn(&folder);

@@ -10,10 +10,12 @@ fn nhpm_is_followed_by_its_two_headers() {
     let script = |request: &Request, number: usize| {
         let answer = |tag: u32, text: &str| {
             let head = format!(
-                "Last-Modified: {TIME}\r\nConnection: keep-alive\r\nEtag: {tag}\r\nVary: If-None-Match, If-Modified-Since"
+                "Last-Modified: {TIME}\r\nConnection: keep-alive\r\nEtag: {tag}\r\n\
+                 Vary: If-None-Match, If-Modified-Since"
             );
             Reply::Send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n{head}\r\n\r\n{text}",
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+                 {head}\r\n\r\n{text}",
                 text.len()
             ))
         };

@@ -7,7 +7,8 @@ use std::path::Path;
 use super::fake::{Fake, command, ok, run, status};
 use crate::support::Directory;
 
-const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}\r\n";
+const INFO: &str = "{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \
+                    \"subscribers\": 1}\r\n";
 
 /// Variables of the environment.
 type Words<'a> = &'a [(&'a str, &'a str)];
@@ -98,7 +99,8 @@ fn the_command_line_counts_before_the_environment_and_that_before_the_file() {
 fn a_server_has_its_own_token_headers_and_paths() {
     let fake = Fake::always(&ok("", INFO));
     let text = format!(
-        "default = \"x\"\n[servers.x]\nurl = \"{0}\"\ntoken_file = \"x.token\"\nheaders = {{ X-Team = \"web\" }}\npub_path = \"/publish?ch={{channel}}\"\n\
+        "default = \"x\"\n[servers.x]\nurl = \"{0}\"\ntoken_file = \"x.token\"\n\
+         headers = {{ X-Team = \"web\" }}\npub_path = \"/publish?ch={{channel}}\"\n\
          [servers.y]\nurl = \"{0}\"\ntoken_command = [\"sh\", \"-c\", \"echo from-command\"]\n",
         fake.url
     );
@@ -229,7 +231,8 @@ fn mistakes_of_the_file_are_told_with_their_line_and_without_secrets() {
     }
     assert_eq!(
         run(&["pub", "--server", "x", "a", "x"], b"").stderr,
-        "pushctl: there is no server 'x': there is no configuration file /nonexistent/pushctl/config.toml (see --server)\n"
+        "pushctl: there is no server 'x': there is no configuration file \
+         /nonexistent/pushctl/config.toml (see --server)\n"
     );
     assert_eq!(
         run(&["pub", "--config-file", "/nonexistent/c", "a", "x"], b"").code,
@@ -257,7 +260,8 @@ fn a_file_with_secrets_that_others_can_read_is_told() {
     let (code, _, stderr) = with(Some(directory.path()), &[], &["pub", "a", "x"]);
     let file = file.display();
     let told = format!(
-        "pushctl: {file} holds a secret and can be read by other users (mend it with: chmod 600 {file})\n"
+        "pushctl: {file} holds a secret and can be read by other users (mend it with: chmod 600 \
+         {file})\n"
     );
     assert_eq!((code, stderr), (0, told));
     assert_eq!(
@@ -301,10 +305,12 @@ fn a_token_is_sent_and_never_shown() {
 #[test]
 fn servers_are_listed() {
     let directory = configured(
-        "default = \"b\"\n[servers.a]\nurl = \"http://u:hidden@h\"\n[servers.b]\nurl = \"https://i/p\"\ntoken = \"hidden\"\n",
+        "default = \"b\"\n[servers.a]\nurl = \"http://u:hidden@h\"\n[servers.b]\n\
+         url = \"https://i/p\"\ntoken = \"hidden\"\n",
     );
     let (code, stdout, stderr) = with(Some(directory.path()), &[], &["servers", "--json"]);
-    let expected = "{\"default\":false,\"server\":\"a\",\"url\":\"http://h\"}\n{\"default\":true,\"server\":\"b\",\"url\":\"https://i/p\"}\n";
+    let expected = "{\"default\":false,\"server\":\"a\",\"url\":\"http://h\"}\n\
+                    {\"default\":true,\"server\":\"b\",\"url\":\"https://i/p\"}\n";
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, expected, ""));
     let file = directory.path().join("pushctl/config.toml");
     let file = file.to_str().expect("UTF-8");
@@ -338,7 +344,10 @@ fn commands_without_a_server_refuse_one() {
 
 #[test]
 fn names_are_completed_from_the_server_and_the_file() {
-    let group = "{\"hostname\": \"vm\", \"infos\": [\r\n{\"channel\": \"news\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"new york\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
+    let group = "{\"hostname\": \"vm\", \"infos\": [\r\n\
+                 {\"channel\": \"news\", \"published_messages\": 1, \"stored_messages\": 1, \
+                 \"subscribers\": 0},\r\n{\"channel\": \"new york\", \"published_messages\": 2, \
+                 \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
     let fake = Fake::always(&ok("", group));
     let outcome = run(
         &[

@@ -2,8 +2,13 @@
 
 use super::fake::{Fake, Reply, ok, refused, run, status};
 
-const INFO: &str = "{\"channel\": \"ch1\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}\r\n";
-const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:12:27\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"b\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
+const INFO: &str = "{\"channel\": \"ch1\", \"published_messages\": 3, \"stored_messages\": 2, \
+                    \"subscribers\": 1}\r\n";
+const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:12:27\", \"channels\": 2, \
+                     \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n\
+                     {\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \
+                     \"subscribers\": 0},\r\n{\"channel\": \"b\", \"published_messages\": 2, \
+                     \"stored_messages\": 1, \"subscribers\": 2}\r\n]}\r\n";
 
 #[test]
 fn pub_posts_the_text_and_tells_the_channel_info() {
@@ -126,12 +131,14 @@ fn pub_tells_why_it_was_refused() {
         (
             status("401 Unauthorized", ""),
             4,
-            "401 Unauthorized (the server wants other credentials or another channel, see --header)",
+            "401 Unauthorized (the server wants other credentials or another channel, see \
+             --header)",
         ),
         (
             status("404 Not Found", ""),
             5,
-            "404 Not Found: no such location (name the server's own with --pub-path, or another server with --url)",
+            "404 Not Found: no such location (name the server's own with --pub-path, or another \
+             server with --url)",
         ),
         (
             status("413 Request Entity Too Large", ""),
@@ -265,7 +272,8 @@ fn a_page_of_something_else_is_no_success() {
         let told = |channel| {
             let place = format!("{}/pub?id={channel}", fake.url);
             format!(
-                "cannot understand the answer of {place}: it is an HTML page of something else (see --url and --pub-path)\n"
+                "cannot understand the answer of {place}: it is an HTML page of something else \
+                 (see --url and --pub-path)\n"
             )
         };
         for args in [&["pub", "a", "x"][..], &["rm", "a"]] {

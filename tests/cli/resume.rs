@@ -87,7 +87,11 @@ impl Server {
                 let posts: String = (0..BURST)
                     .map(|number| format!("{channel} {} \"quoted\"\n", burst * BURST + number + 1))
                     .map(|text| {
-                        format!("POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+                        format!(
+                            "POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\n\
+                                 Content-Length: {}\r\n\r\n{text}",
+                            text.len()
+                        )
                     })
                     .collect();
                 socket

@@ -4,8 +4,17 @@ use std::io::{BufRead as _, BufReader};
 
 use super::fake::{Fake, Outcome, Reply, ok, status};
 
-const SUMMARY: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:25:18\", \"channels\": 2, \"wildcard_channels\": 0, \"published_messages\": 12, \"stored_messages\": 2, \"messages_in_trash\": 0, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \"subscribers\": 1, \"uptime\": 3661, \"by_worker\": [\r\n{\"pid\": \"30209\", \"subscribers\": 0, \"uptime\": 3661},\r\n{\"pid\": \"30210\", \"subscribers\": 1, \"uptime\": 0}\r\n]}\r\n";
-const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0},\r\n{\"channel\": \"news/today\", \"published_messages\": 2000, \"stored_messages\": 10, \"subscribers\": 12}\r\n]}\r\n";
+const SUMMARY: &str = "{\"hostname\": \"vm\", \"time\": \"2026-11-21T00:25:18\", \"channels\": 2, \
+                       \"wildcard_channels\": 0, \"published_messages\": 12, \"stored_messages\": \
+                       2, \"messages_in_trash\": 0, \"channels_in_delete\": 0, \
+                       \"channels_in_trash\": 0, \"subscribers\": 1, \"uptime\": 3661, \
+                       \"by_worker\": [\r\n{\"pid\": \"30209\", \"subscribers\": 0, \"uptime\": \
+                       3661},\r\n{\"pid\": \"30210\", \"subscribers\": 1, \"uptime\": 0}\r\n]}\r\n";
+const GROUP: &str = "{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \
+                     \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n\
+                     {\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \
+                     \"subscribers\": 0},\r\n{\"channel\": \"news/today\", \"published_messages\": \
+                     2000, \"stored_messages\": 10, \"subscribers\": 12}\r\n]}\r\n";
 
 #[test]
 fn stats_shows_the_summary() {
@@ -176,7 +185,16 @@ fn an_interval_that_was_taken_for_a_channel_is_told() {
 }
 
 /// Five channels with numbers of their own, one with a detail.
-const FIVE: &str = "{\"hostname\": \"vm\", \"infos\": [\r\n{\"channel\": \"b\", \"published_messages\": 7, \"stored_messages\": 2, \"subscribers\": 3},\r\n{\"channel\": \"a\", \"published_messages\": 9, \"stored_messages\": 1, \"subscribers\": 3},\r\n{\"channel\": \"news/1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 0, \"missed\": 5},\r\n{\"channel\": \"news/2\", \"published_messages\": 2, \"stored_messages\": 2000000, \"subscribers\": 12345},\r\n{\"channel\": \"日本\\u202e\", \"published_messages\": 3, \"stored_messages\": 4, \"subscribers\": 1}\r\n], \"x\": 1}\r\n";
+const FIVE: &str = "{\"hostname\": \"vm\", \"infos\": [\r\n\
+                    {\"channel\": \"b\", \"published_messages\": 7, \"stored_messages\": 2, \
+                    \"subscribers\": 3},\r\n{\"channel\": \"a\", \"published_messages\": 9, \
+                    \"stored_messages\": 1, \"subscribers\": 3},\r\n\
+                    {\"channel\": \"news/1\", \"published_messages\": 1, \"stored_messages\": 0, \
+                    \"subscribers\": 0, \"missed\": 5},\r\n\
+                    {\"channel\": \"news/2\", \"published_messages\": 2, \"stored_messages\": \
+                    2000000, \"subscribers\": 12345},\r\n\
+                    {\"channel\": \"日本\\u202e\", \"published_messages\": 3, \"stored_messages\": \
+                    4, \"subscribers\": 1}\r\n], \"x\": 1}\r\n";
 
 #[test]
 fn channels_are_sorted_and_filtered() {
@@ -236,7 +254,9 @@ b                       3          7          2
 ";
     assert_eq!(outcome.stdout, expected);
     let outcome = Fake::always(&ok("", FIVE)).run(&["stats", "--filter", "news/1"]);
-    let expected = "channel  subscribers  published  stored  missed\nnews/1             0          1       0       5\n\n1 of 5 channels, 0 subscribers, 0 stored\n";
+    let expected = "channel  subscribers  published  stored  missed\n\
+                    news/1             0          1       0       5\n\n\
+                    1 of 5 channels, 0 subscribers, 0 stored\n";
     assert_eq!(outcome.stdout, expected);
 }
 
@@ -244,14 +264,20 @@ b                       3          7          2
 fn json_is_selected_without_touching_it() {
     let outcome =
         Fake::always(&ok("", FIVE)).run(&["stats", "--json", "--sort", "name", "--top", "2"]);
-    let expected = "{\"hostname\": \"vm\", \"infos\": [{\"channel\": \"a\", \"published_messages\": 9, \"stored_messages\": 1, \"subscribers\": 3},{\"channel\": \"b\", \"published_messages\": 7, \"stored_messages\": 2, \"subscribers\": 3}], \"x\": 1}\n";
+    let expected = "{\"hostname\": \"vm\", \"infos\": [{\"channel\": \"a\", \
+                    \"published_messages\": 9, \"stored_messages\": 1, \"subscribers\": \
+                    3},{\"channel\": \"b\", \"published_messages\": 7, \"stored_messages\": 2, \
+                    \"subscribers\": 3}], \"x\": 1}\n";
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, expected));
 }
 
 #[test]
 fn unknown_numbers_of_a_server_are_details() {
-    let body = SUMMARY
-        .replace("\"uptime\": 3661, \"by", "\"uptime\": 3661, \"memory_used\": 1572864, \"slow_consumers\": {\"dropped\": 12345}, \"by");
+    let body = SUMMARY.replace(
+        "\"uptime\": 3661, \"by",
+        "\"uptime\": 3661, \"memory_used\": 1572864, \
+                                            \"slow_consumers\": {\"dropped\": 12345}, \"by",
+    );
     let fake = Fake::always(&ok("", &body));
     let outcome = fake.run(&[
         "stats",
@@ -276,7 +302,8 @@ fn assertions_tell_the_values() {
         run(&["--assert", "subscribers>=1,stored<2k"]),
         (
             8,
-            "pushctl: assertion failed: news/1: 'subscribers>=1' does not hold: subscribers is 0\npushctl: assertion failed: news/2: 'stored<2k' does not hold: stored is 2000000\n"
+            "pushctl: assertion failed: news/1: 'subscribers>=1' does not hold: subscribers is 0\n\
+             pushctl: assertion failed: news/2: 'stored<2k' does not hold: stored is 2000000\n"
                 .to_owned()
         )
     );
@@ -292,7 +319,8 @@ fn assertions_tell_the_values() {
         (code, told.as_str()),
         (
             2,
-            "pushctl: cannot assert 'readers>=1': there is no field 'readers'; there are: subscribers, published_messages, stored_messages\n"
+            "pushctl: cannot assert 'readers>=1': there is no field 'readers'; there are: \
+             subscribers, published_messages, stored_messages\n"
         )
     );
     let (code, told) = run(&["--assert", "subscribers"]);
@@ -354,7 +382,11 @@ news/1      gone            0         -1       0
 ";
     assert_eq!(outcome.stdout, expected);
     let outcome = super::fake::run(&["stats", "--diff", &five, &other, "--json"], b"");
-    let expected = "{\"changed\":{\"news/2\":{\"published_messages\":{\"change\":0,\"new\":2,\"old\":2},\"stored_messages\":{\"change\":0,\"new\":2000000,\"old\":2000000},\"subscribers\":{\"change\":-45,\"new\":12300,\"old\":12345}}},\"gone\":[\"news/1\"],\"new\":[\"news/3\"],\"unchanged\":3}\n";
+    let expected = "{\"changed\":{\"news/\
+                    2\":{\"published_messages\":{\"change\":0,\"new\":2,\"old\":2},\
+                    \"stored_messages\":{\"change\":0,\"new\":2000000,\"old\":2000000},\
+                    \"subscribers\":{\"change\":-45,\"new\":12300,\"old\":12345}}},\
+                    \"gone\":[\"news/1\"],\"new\":[\"news/3\"],\"unchanged\":3}\n";
     assert_eq!(outcome.stdout, expected);
     let outcome = super::fake::run(&["stats", "--diff", &five, &old], b"");
     assert_eq!(outcome.code, 2);
@@ -373,7 +405,9 @@ news/1      gone            0         -1       0
 
 #[test]
 fn the_status_text_of_nchan_is_understood() {
-    let text = "total published messages: 1007\nstored messages: 3\nshared memory used: 16K\nshared memory limit: 131072K\nchannels: 2\nsubscribers: 5\nredis pending commands: 0\nnchan version: 1.3.6\n";
+    let text = "total published messages: 1007\nstored messages: 3\nshared memory used: 16K\n\
+                shared memory limit: 131072K\nchannels: 2\nsubscribers: 5\n\
+                redis pending commands: 0\nnchan version: 1.3.6\n";
     let fake = Fake::always(&ok("", text));
     let outcome = fake.run(&[
         "stats",

@@ -21,7 +21,13 @@ fn server(fails: &Arc<AtomicU64>) -> Fake {
             return Reply::Send(ok(
                 "",
                 &format!(
-                    "{{\"hostname\": \"testhost\", \"time\": \"t\", \"channels\": 40, \"wildcard_channels\": 0, \"published_messages\": {published}, \"stored_messages\": 2000, \"messages_in_trash\": 0, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \"subscribers\": 820, \"uptime\": 61, \"memory_used\": 1048576, \"memory_limit\": 4194304, \"messages_missed\": 1234, \"by_worker\": [{{\"pid\": \"77\", \"subscribers\": 820, \"uptime\": 61}}]}}"
+                    "{{\"hostname\": \"testhost\", \"time\": \"t\", \"channels\": 40, \
+                     \"wildcard_channels\": 0, \"published_messages\": {published}, \
+                     \"stored_messages\": 2000, \"messages_in_trash\": 0, \"channels_in_delete\": \
+                     0, \"channels_in_trash\": 0, \"subscribers\": 820, \"uptime\": 61, \
+                     \"memory_used\": 1048576, \"memory_limit\": 4194304, \"messages_missed\": \
+                     1234, \"by_worker\": [{{\"pid\": \"77\", \"subscribers\": 820, \"uptime\": \
+                     61}}]}}"
                 ),
             ));
         }
@@ -33,7 +39,8 @@ fn server(fails: &Arc<AtomicU64>) -> Fake {
         };
         let info = |n: usize| {
             format!(
-                "{{\"channel\": \"{}\", \"published_messages\": 1000, \"stored_messages\": 50, \"subscribers\": {n}}}",
+                "{{\"channel\": \"{}\", \"published_messages\": 1000, \"stored_messages\": 50, \
+                 \"subscribers\": {n}}}",
                 name(n)
             )
         };

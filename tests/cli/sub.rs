@@ -185,7 +185,8 @@ fn event_ids_are_printed_and_sent_when_reconnecting() {
     let outcome = fake.run(&["sub", "a", "--json", "--count", "3", "--timeout", "20s"]);
     assert_eq!(
         outcome.stdout,
-        "{\"text\":\"x\",\"eventid\":\"e 1\",\"eventtype\":\"tt\"}\n{\"text\":\"y\"}\n{\"text\":\"z\"}\n"
+        "{\"text\":\"x\",\"eventid\":\"e 1\",\"eventtype\":\"tt\"}\n{\"text\":\"y\"}\n\
+         {\"text\":\"z\"}\n"
     );
     let request = &fake.requests()[1];
     assert_eq!(request.header("Last-Event-ID"), Some("e 1"));
@@ -212,7 +213,8 @@ fn texts_that_broke_their_json_are_recovered() {
     let outcome = fake.run(&["sub", "a", "--count", "1", "--timeout", "20s", "--json"]);
     assert_eq!(
         outcome.stdout,
-        "{\"id\":1,\"channel\":\"a\",\"text\":\"say \\\"hi\\\"\",\"tag\":1,\"time\":\"Sat, 21 Nov 2026 00:19:21 GMT\"}\n"
+        "{\"id\":1,\"channel\":\"a\",\"text\":\"say \\\"hi\\\"\",\"tag\":1,\"time\":\"Sat, 21 Nov \
+         2026 00:19:21 GMT\"}\n"
     );
 }
 
@@ -352,7 +354,8 @@ fn a_deleted_channel_ends_and_the_last_one_ends_the_subscription() {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (11, "still\n"));
     assert_eq!(
         outcome.stderr,
-        "pushctl: channel 'a' was deleted: Channel deleted\npushctl: channel 'b' was deleted: Channel deleted\n"
+        "pushctl: channel 'a' was deleted: Channel deleted\n\
+         pushctl: channel 'b' was deleted: Channel deleted\n"
     );
 }
 
@@ -368,7 +371,8 @@ fn a_refusal_is_told_and_never_tried_again() {
         assert_eq!(
             outcome.stderr,
             format!(
-                "pushctl: {}/{path}/a answered 403 Forbidden: subscriber could not create channels\n",
+                "pushctl: {}/{path}/a answered 403 Forbidden: subscriber could not create \
+                 channels\n",
                 fake.url
             )
         );
@@ -645,7 +649,8 @@ fn a_message_cut_off_by_an_end_without_framing_is_not_printed() {
     let first = object(1, "a", "m1", 26, 1);
     let second = object(2, "a", "m2", 26, 2);
     let cut = format!(
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nLast-Modified: Sat, 21 Nov 2026 00:19:26 GMT\r\nEtag: W/2\r\n\r\n{first}{}",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nLast-Modified: Sat, 21 Nov 2026 00:19:26 GMT\r\n\
+         Etag: W/2\r\n\r\n{first}{}",
         &second[..30]
     );
     for mode in ["stream", "lp", "poll"] {

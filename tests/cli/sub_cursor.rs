@@ -24,7 +24,8 @@ fn numbered(count: u32) -> Fake {
 
 fn content(fake: &Fake, tag: u32) -> String {
     format!(
-        "{{\"version\":1,\"server\":\"{}\",\"channels\":[\"a\"],\"start\":\"1795220360:0\",\"seen\":{{\"a\":{{\"at\":\"1795220361:{tag}\",\"id\":{tag}}}}}}}\n",
+        "{{\"version\":1,\"server\":\"{}\",\"channels\":[\"a\"],\"start\":\"1795220360:0\",\
+         \"seen\":{{\"a\":{{\"at\":\"1795220361:{tag}\",\"id\":{tag}}}}}}}\n",
         fake.url
     )
 }
@@ -91,7 +92,8 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
         (
             2,
             format!(
-                "pushctl: cannot use the cursor file '{path}': it is for the channels 'a', not 'a b' {mend}\n"
+                "pushctl: cannot use the cursor file '{path}': it is for the channels 'a', not 'a \
+                 b' {mend}\n"
             )
         )
     );
@@ -102,7 +104,8 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
         (
             2,
             format!(
-                "pushctl: cannot use the cursor file '{path}': it is for the server {}, not {} {mend}\n",
+                "pushctl: cannot use the cursor file '{path}': it is for the server {}, not {} \
+                 {mend}\n",
                 fake.url, other.url
             )
         )
@@ -116,7 +119,8 @@ fn a_cursor_file_is_for_one_server_one_set_of_channels_and_one_run() {
         (
             1,
             format!(
-                "pushctl: the cursor file '{path}' is in use by another run (end that one, or name another file)\n"
+                "pushctl: the cursor file '{path}' is in use by another run (end that one, or name \
+                 another file)\n"
             )
         )
     );
@@ -311,7 +315,8 @@ fn an_interrupted_run_of_commands_names_the_oldest_that_is_not_done() {
     let file = path("c");
     let marks = path("mark");
     let command = format!(
-        "if [ $PUSHCTL_ID = 2 ]; then while ! [ -e {marks}.go ]; do sleep 0.02; done; fi; : > {marks}$PUSHCTL_ID"
+        "if [ $PUSHCTL_ID = 2 ]; then while ! [ -e {marks}.go ]; do sleep 0.02; done; fi; : > \
+         {marks}$PUSHCTL_ID"
     );
     let mut child = fake.spawn(&[
         "sub",

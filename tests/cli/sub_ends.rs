@@ -354,7 +354,8 @@ fn a_mode_that_does_not_work_gives_way_to_the_next_with_the_same_cursor() {
     assert_eq!(
         last,
         format!(
-            "pushctl: {}/ws/a answered 404 Not Found: no such location (name the server's own with --sub-path, or another server with --url)",
+            "pushctl: {}/ws/a answered 404 Not Found: no such location (name the server's own with \
+             --sub-path, or another server with --url)",
             fake.url
         )
     );
@@ -368,7 +369,8 @@ fn an_interrupted_run_tells_how_far_it_came() {
     assert_eq!(lines.nth(1).expect("a line").expect("text"), "m2");
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
-    let expected = "pushctl: interrupted after 2 messages, the last at 1795220361:2 (--since 1795220361:2 goes on there)\n";
+    let expected = "pushctl: interrupted after 2 messages, the last at 1795220361:2 (--since \
+                    1795220361:2 goes on there)\n";
     assert_eq!(
         (
             output.status.code(),
@@ -439,7 +441,8 @@ fn beginners_are_told_what_stands_in_the_way() {
     assert_eq!(
         proxied(&fake, &format!("http://me:secret@{closed}")),
         format!(
-            "pushctl: cannot reach {} through the proxy http://{closed} of HTTP_PROXY: connection refused (unset HTTP_PROXY, or add the host to NO_PROXY)\n",
+            "pushctl: cannot reach {} through the proxy http://{closed} of HTTP_PROXY: connection \
+             refused (unset HTTP_PROXY, or add the host to NO_PROXY)\n",
             fake.url
         )
     );

@@ -374,12 +374,16 @@ fn a_channel_that_was_seen_to_be_deleted_starts_again_without_a_gap() {
 }
 
 const LOCATIONS: &str = "
-    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; \
+    push_stream_store_messages on; }
     location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1;
-      push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag $arg_tag;
-      push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }
+      push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag \
+      $arg_tag;
+      push_stream_message_template \
+      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }
     location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1;
-      push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }";
+      push_stream_message_template \
+      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }";
 
 #[test]
 fn lost_messages_of_a_server_that_says_nothing_are_reported() {

@@ -101,7 +101,8 @@ fn counters_with_hostile_names_are_escaped_on_a_terminal() {
     // In a file a server may write the characters themselves.
     let name = "n\\u001b[2J\u{202e}\u{9b}\\n";
     let info = format!(
-        "{{\"channel\": \"{name}\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": 1}}\r\n"
+        "{{\"channel\": \"{name}\", \"published_messages\": 3, \"stored_messages\": 2, \
+         \"subscribers\": 1}}\r\n"
     );
     let fake = Fake::always(&ok("", &info));
     let url = fake.url.as_str();
@@ -398,9 +399,11 @@ fn the_mistakes_of_a_configuration_keep_their_lines() {
 #[test]
 fn what_check_prints_of_a_file_is_escaped_on_a_terminal() {
     let directory = Directory::new("check-safety");
-    let location = "location /p\u{1b}[2J\u{202e} { push_stream_publisher; push_stream_channels_path $arg_id; add_header X \"\u{9b}2J\"; }";
+    let location = "location /p\u{1b}[2J\u{202e} { push_stream_publisher; \
+                    push_stream_channels_path $arg_id; add_header X \"\u{9b}2J\"; }";
     let content = format!(
-        "events {{}} http {{ push_stream_shared_memory_size 10m; \"foo\u{1b}[2J\\n0 mistakes\" bar;\n\
+        "events {{}} http {{ push_stream_shared_memory_size 10m; \"foo\u{1b}[2J\\n0 mistakes\" \
+         bar;\n\
          server {{ listen 127.0.0.1:9103; server_name \u{202e}a; {location} }} }}\n"
     );
     let file = directory.write("n\u{1b}[2J\u{202e}.conf", &content);

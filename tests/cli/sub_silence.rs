@@ -12,7 +12,8 @@ use crate::support::{Nginx, Relay, Server, conf, wait_until};
 fn proxy(server: &Server, directives: &str) -> Nginx {
     let upstream = server.url();
     Nginx::start(&format!(
-        "server {{ listen 127.0.0.1:{{{{PORT}}}}; location / {{ proxy_pass {upstream}; {directives} }} }}"
+        "server {{ listen 127.0.0.1:{{{{PORT}}}}; location / {{ proxy_pass {upstream}; \
+         {directives} }} }}"
     ))
 }
 
@@ -65,15 +66,19 @@ fn a_proxy_that_buffers_streams_is_recognised() {
 
 #[test]
 fn a_connection_whose_pings_stop_is_resumed_in_every_mode() {
-    let template = "push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}';";
-    let cursor = "push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag $arg_tag;";
+    let template = "push_stream_message_template \
+                    '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}';";
+    let cursor = "push_stream_last_received_message_time $arg_time; \
+                  push_stream_last_received_message_tag $arg_tag;";
     let location = |path: &str, mode: &str| {
         format!(
-            "location ~ ^/{path}/(.*)$ {{ push_stream_subscriber {mode}; push_stream_channels_path $1; {template} {cursor} \
+            "location ~ ^/{path}/(.*)$ {{ push_stream_subscriber {mode}; push_stream_channels_path \
+             $1; {template} {cursor} \
              push_stream_ping_message_interval 1s; }}\n"
         )
     };
-    let publisher = "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; }\n";
+    let publisher = "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; \
+                     push_stream_store_messages on; }\n";
     let locations = [
         publisher,
         &location("ev", "eventsource"),

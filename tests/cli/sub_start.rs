@@ -20,7 +20,8 @@ fn mute() -> Fake {
 /// The content of a file with this start and nothing else; the channels as they are listed.
 fn started(fake: &Fake, channels: &str, start: &str) -> String {
     format!(
-        "{{\"version\":1,\"server\":\"{}\",\"channels\":[{channels}],\"start\":\"{start}\",\"seen\":{{}}}}\n",
+        "{{\"version\":1,\"server\":\"{}\",\"channels\":[{channels}],\"start\":\"{start}\",\
+         \"seen\":{{}}}}\n",
         fake.url
     )
 }
@@ -164,12 +165,16 @@ fn a_server_without_a_clock_is_followed_from_the_time_of_this_machine() {
 /// A server with push-stream's locations as the module has them: no header, so no byte before the
 /// first message.
 const PUSH_STREAM: &str = "
-    location /pub { push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+    location /pub { push_stream_publisher; push_stream_channels_path $arg_id; \
+    push_stream_store_messages on; }
     location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1;
-      push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag $arg_tag;
-      push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }
+      push_stream_last_received_message_time $arg_time; push_stream_last_received_message_tag \
+      $arg_tag;
+      push_stream_message_template \
+      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }
     location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1;
-      push_stream_message_template '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }";
+      push_stream_message_template \
+      '{\"id\":~id~,\"channel\":\"~channel~\",\"text\":\"~text~\",\"tag\":\"~tag~\",\"time\":\"~time~\"}'; }";
 
 /// What is published between two runs, of which the first one got nothing, is printed by the
 /// second.

@@ -140,8 +140,10 @@ fn every_command_reaches_a_server_on_a_unix_socket() {
 fn named_servers_and_the_environment_take_unix_sockets_with_a_prefix() {
     let directory = Directory::new("unix");
     let conf = format!(
-        "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen unix:{}; server_name localhost;\n\
-         location = /live/pub {{ push_stream_publisher; push_stream_channels_path $arg_id; }} }} server {{ listen 127.0.0.1:9103; }} }}",
+        "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen unix:{}; \
+         server_name localhost;\n\
+         location = /live/pub {{ push_stream_publisher; push_stream_channels_path $arg_id; }} }} \
+         server {{ listen 127.0.0.1:9103; }} }}",
         directory.path().join("x.sock").display()
     );
     let conf = directory.write("nginx.conf", &conf);

@@ -101,9 +101,11 @@ fn a_negative_number_is_a_wrong_value() {
 
 #[test]
 fn the_wrong_scheme_is_a_failed_connection_with_the_right_url() {
-    let page = "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n</html>\r\n";
+    let page = "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS \
+                port</title></head>\r\n</html>\r\n";
     let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{page}",
         page.len()
     );
     let https = Fake::always(&answer);
@@ -140,11 +142,15 @@ fn the_wrong_scheme_is_a_failed_connection_with_the_right_url() {
 
 #[test]
 fn statistics_show_sizes_in_units_and_leave_zeros_out() {
-    let details = "\"memory\": {\"limit\": 536870912, \"used\": 3584}, \"incoming\": {\"limit\": 67108864, \"used\": 0}, \
-                   \"refused_connections\": {\"memory\": 3, \"total\": 0}, \"panics\": 0, \"missed\": {\"live\": 0}";
+    let details = "\"memory\": {\"limit\": 536870912, \"used\": 3584}, \"incoming\": {\"limit\": \
+                   67108864, \"used\": 0}, \
+                   \"refused_connections\": {\"memory\": 3, \"total\": 0}, \"panics\": 0, \
+                   \"missed\": {\"live\": 0}";
     let body = format!(
-        "{{\"hostname\": \"h\", \"time\": \"t\", \"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 1, \"stored_messages\": 1, \
-         \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \"uptime\": 1, \"by_worker\": [], {details}}}"
+        "{{\"hostname\": \"h\", \"time\": \"t\", \"channels\": 1, \"wildcard_channels\": 0, \
+         \"published_messages\": 1, \"stored_messages\": 1, \
+         \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \"uptime\": 1, \
+         \"by_worker\": [], {details}}}"
     );
     let outcome = Fake::always(&ok("", &body)).run(&["stats"]);
     for line in [

@@ -10,7 +10,8 @@ fn info(subscribers: u64) -> String {
     ok(
         "",
         &format!(
-            "{{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \"subscribers\": {subscribers}}}\r\n"
+            "{{\"channel\": \"a\", \"published_messages\": 3, \"stored_messages\": 2, \
+             \"subscribers\": {subscribers}}}\r\n"
         ),
     )
 }
@@ -68,7 +69,8 @@ fn wait_tells_what_it_saw_last_when_the_time_is_over() {
         !outcome.stderr.contains("did not answer")
     });
     let told = format!(
-        "pushctl: timed out after {limit}: a: 3 published, 2 stored, 1 subscriber (wanted: subscribers >=2, published <9)\n"
+        "pushctl: timed out after {limit}: a: 3 published, 2 stored, 1 subscriber (wanted: \
+         subscribers >=2, published <9)\n"
     );
     assert_eq!(
         (outcome.code, outcome.stdout.as_str(), outcome.stderr),

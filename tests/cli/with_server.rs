@@ -50,7 +50,8 @@ fn the_command_reaches_the_broker_and_its_code_is_passed_on() {
         b"",
     );
     let (url, rest) = outcome.stdout.split_once('\n').expect("lines");
-    let info = "{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0, \"dropped_messages\": 0, \"lag_bytes\": 0}\n";
+    let info = "{\"channel\": \"a\", \"published_messages\": 1, \"stored_messages\": 1, \
+                \"subscribers\": 0, \"dropped_messages\": 0, \"lag_bytes\": 0}\n";
     assert_eq!(
         (outcome.code, rest, outcome.stderr.as_str()),
         (42, info, "")

@@ -151,8 +151,10 @@ fn returns_and_variables_are_those_of_nginx() {
 
 #[test]
 fn hostnames_in_a_map_are_those_of_nginx() {
-    let http = "map $arg_h $site { hostnames; default none; .a.example sub; *.b.example b; c.* c; www.b.example exact; }
-        server { listen 127.0.0.1:{{PORT}}; location / { default_type text/plain; return 200 $site; } }";
+    let http = "map $arg_h $site { hostnames; default none; .a.example sub; *.b.example b; c.* c; \
+                www.b.example exact; }
+        server { listen 127.0.0.1:{{PORT}}; location / { default_type text/plain; return 200 \
+        $site; } }";
     let targets = [
         "a.example",
         "x.a.example",
@@ -186,7 +188,10 @@ fn access_is_that_of_nginx() {
     // The passwords are "secret": apr1, {SHA}, SHA-512 crypt, plain.
     let file = users.write(
         "htpasswd",
-        "# comment\nann:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/\nben:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=:x\ncid:$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1\ndan:{PLAIN}secret\n",
+        "# comment\nann:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/\n\
+         ben:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=:x\n\
+         cid:$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.\
+         Pq.H91p5hVO1\ndan:{PLAIN}secret\n",
     );
     let file = file.display();
     let http = format!(
@@ -260,7 +265,8 @@ fn a_push_location_with_a_password_needs_it_in_every_mode() {
     };
     let locations = [
         format!(
-            "auth_basic Push; auth_basic_user_file {}; add_header X-Added \"<$arg_a>\"; add_header X-Always y always;",
+            "auth_basic Push; auth_basic_user_file {}; add_header X-Added \"<$arg_a>\"; add_header \
+             X-Always y always;",
             file.display()
         ),
         location(
@@ -367,9 +373,11 @@ fn files_are_served_as_by_nginx() {
     a.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_767_323_045))
         .expect("a time");
     let http = format!(
-        "server {{ listen 127.0.0.1:{{{{PORT}}}}; root {0}; index index.html index.htm; types {{ text/html html htm; text/plain txt; }}
+        "server {{ listen 127.0.0.1:{{{{PORT}}}}; root {0}; index index.html index.htm; types {{ \
+         text/html html htm; text/plain txt; }}
             default_type text/x-default; add_header X-A a;
-            location /alias/ {{ alias {0}/sub/; }} location = /one {{ alias {0}/a.txt; }} location ~ ^/re/(.*)$ {{ alias {0}/$1; }}
+            location /alias/ {{ alias {0}/sub/; }} location = /one {{ alias {0}/a.txt; }} location \
+            ~ ^/re/(.*)$ {{ alias {0}/$1; }}
             location ~ \\.htm$ {{ add_header X-Index i; }} location /forbidden {{ deny all; }} }}",
         directory.path().display()
     );
@@ -443,7 +451,8 @@ fn what_another_server_would_run_is_not_shown() {
     let server = Server::with_conf(&conf(
         "",
         &format!(
-            "root {}; index index.php;\nlocation ~ \\.php$ {{ fastcgi_pass 127.0.0.1:1; }}\nlocation /guarded {{ auth_request /x; }}\n\
+            "root {}; index index.php;\nlocation ~ \\.php$ {{ fastcgi_pass 127.0.0.1:1; }}\n\
+             location /guarded {{ auth_request /x; }}\n\
              location /app {{ proxy_pass http://127.0.0.1:1; }}",
             directory.path().display()
         ),
@@ -494,8 +503,10 @@ fn requests_are_logged_once_and_logs_are_opened_anew() {
     let directory = Directory::new("logs");
     let log = directory.path().join("access.log");
     let http = format!(
-        "push_stream_shared_memory_size 10m;\nlog_format f '$request_method $uri $status $body_bytes_sent \"$http_x\" $arg_a';\n\
-         log_format j escape=json '{{\"x\":\"$http_x\"}}'; access_log {0} f; access_log {0}.json j if=$arg_json;",
+        "push_stream_shared_memory_size 10m;\n\
+         log_format f '$request_method $uri $status $body_bytes_sent \"$http_x\" $arg_a';\n\
+         log_format j escape=json '{{\"x\":\"$http_x\"}}'; access_log {0} f; access_log {0}.json j \
+         if=$arg_json;",
         log.display()
     );
     let locations =
@@ -511,7 +522,9 @@ fn requests_are_logged_once_and_logs_are_opened_anew() {
     server.get("/none");
     server.connect().request("POST", "/pub", &[], Some(b"hi"));
     wait_until("three lines are written", || read().lines().count() == 3);
-    let published = "{\"channel\": \"c\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 0}\r\n".len();
+    let published = "{\"channel\": \"c\", \"published_messages\": 1, \"stored_messages\": 0, \
+                     \"subscribers\": 0}\r\n"
+        .len();
     let first = "GET /text 200 5 \"a\\x22b\\x5Cc\\xC3\\xA9\" 1\nGET /none 404 153 \"-\" -\n";
     assert_eq!(
         read(),

@@ -67,7 +67,8 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>) {
         ""
     };
     let answer = format!(
-        "HTTP/1.1 {status} X\r\n{redirect}X-Path: {path}\r\nX-User: bob\r\nX-Channel: secret-room\r\nSet-Cookie: sid=abc; Path=/\r\nWWW-Authenticate: Digest q\r\n\
+        "HTTP/1.1 {status} X\r\n{redirect}X-Path: {path}\r\nX-User: bob\r\n\
+         X-Channel: secret-room\r\nSet-Cookie: sid=abc; Path=/\r\nWWW-Authenticate: Digest q\r\n\
          Content-Length: 4\r\nConnection: close\r\n\r\nbody"
     );
     // Who asks may be gone.
@@ -186,11 +187,14 @@ fn answers_and_variables_are_those_of_nginx() {
 /// Push locations of every kind that ask the back-end.
 fn guarded(backend: &Backend, more: &str) -> String {
     let locations = format!(
-        "auth_request /auth; auth_request_set $room $upstream_http_x_channel; auth_request_set $user $upstream_http_x_user;
+        "auth_request /auth; auth_request_set $room $upstream_http_x_channel; auth_request_set \
+         $user $upstream_http_x_user;
         add_header X-User $user;
-        location = /auth {{ internal; proxy_pass http://{}/check; proxy_pass_request_body off; proxy_set_header Content-Length \"\";
+        location = /auth {{ internal; proxy_pass http://{}/check; proxy_pass_request_body off; \
+        proxy_set_header Content-Length \"\";
             proxy_set_header X-Original-URI $request_uri; proxy_read_timeout 200ms; }}
-        location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }}
+        location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; \
+        push_stream_store_messages on; }}
         location /room {{ push_stream_publisher; push_stream_channels_path $room; }}
         location /sub {{ push_stream_subscriber; push_stream_channels_path $arg_id; }}
         location /poll {{ push_stream_subscriber polling; push_stream_channels_path $arg_id; }}
@@ -200,7 +204,8 @@ fn guarded(backend: &Backend, more: &str) -> String {
         location /nhpm-pub {{ set $push_channel_id $arg_id; push_publisher; }}
         location /nhpm-sub {{ set $push_channel_id $arg_id; push_subscriber; }}
         location /stats {{ push_stream_channels_statistics; push_stream_channels_path $arg_id; }}
-        location /open {{ auth_request off; push_stream_channels_statistics; push_stream_channels_path $arg_id; }}
+        location /open {{ auth_request off; push_stream_channels_statistics; \
+        push_stream_channels_path $arg_id; }}
         {more}",
         backend.address
     );
@@ -402,7 +407,8 @@ fn a_body_is_not_read_before_it_is_known_who_sends_it() {
     for (want, expected) in [("403", 403), ("200", 100)] {
         let mut connection = server.connect();
         let head = format!(
-            "POST /pub?id=b HTTP/1.1\r\nHost: a\r\nX-Want: {want}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+            "POST /pub?id=b HTTP/1.1\r\nHost: a\r\nX-Want: {want}\r\nExpect: 100-continue\r\n\
+             Content-Length: 5\r\n\r\n"
         );
         connection.send(head.as_bytes());
         assert_eq!(connection.read_head().status, expected);
@@ -460,13 +466,15 @@ fn a_location_that_cannot_be_asked_is_a_mistake() {
         ),
         (
             format!(
-                "location /a {{ auth_request /x; auth_request_set $a $upstream_addr; {publisher} }} location /x {{ return 204; }}"
+                "location /a {{ auth_request /x; auth_request_set $a $upstream_addr; {publisher} \
+                 }} location /x {{ return 204; }}"
             ),
             "the variable \"upstream_addr\" is not supported",
         ),
         (
             format!(
-                "location /a {{ auth_request /x; auth_request_set a $status; {publisher} }} location /x {{ return 204; }}"
+                "location /a {{ auth_request /x; auth_request_set a $status; {publisher} }} \
+                 location /x {{ return 204; }}"
             ),
             "invalid variable name \"a\"",
         ),
@@ -489,8 +497,10 @@ fn a_redirect_of_a_back_end_to_a_guarded_location_is_asked_about() {
     std::thread::spawn(move || {
         for mut stream in door.incoming().flatten() {
             let _ = stream.read(&mut [0; 4096]);
-            let _ =
-                stream.write_all(b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /pub?id=door\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /pub?id=door\r\n\
+                                   Content-Length: 0\r\nConnection: close\r\n\r\n",
+            );
         }
     });
     let server = Server::with_conf(&guarded(

@@ -12,10 +12,14 @@ use crate::support::{
 fn locations(pass: &str, proxy: &str) -> String {
     format!(
         "location = /auth {{ internal; proxy_pass {pass}; {proxy} }}
-        location ~ ^/pub/(\\w+)$ {{ nchan_publisher; nchan_channel_id $1; nchan_authorize_request /auth; }}
-        location ~ ^/sub/(\\w+)$ {{ nchan_subscriber; nchan_channel_id $1; nchan_authorize_request /auth; }}
-        location ~ ^/asked/(\\w+)$ {{ nchan_publisher; nchan_channel_id $1; nchan_publisher_upstream_request /auth; }}
-        location ~ ^/noticed/(\\w+)$ {{ nchan_subscriber; nchan_channel_id $1; nchan_subscribe_request /auth; }}
+        location ~ ^/pub/(\\w+)$ {{ nchan_publisher; nchan_channel_id $1; nchan_authorize_request \
+        /auth; }}
+        location ~ ^/sub/(\\w+)$ {{ nchan_subscriber; nchan_channel_id $1; nchan_authorize_request \
+        /auth; }}
+        location ~ ^/asked/(\\w+)$ {{ nchan_publisher; nchan_channel_id $1; \
+        nchan_publisher_upstream_request /auth; }}
+        location ~ ^/noticed/(\\w+)$ {{ nchan_subscriber; nchan_channel_id $1; \
+        nchan_subscribe_request /auth; }}
         location /door {{ proxy_pass {pass}; {proxy} }}
         location ~ ^/free/(\\w+)$ {{ nchan_pubsub; nchan_channel_id $1; }}"
     )
@@ -213,7 +217,8 @@ fn a_failed_server_is_tried_again_only_after_its_time_unless_it_is_alone() {
     let one = free_port();
     let other = free_port();
     let http = format!(
-        "upstream two {{ server 127.0.0.1:{one}; server 127.0.0.1:{other}; }} upstream alone {{ server 127.0.0.1:{one}; }}
+        "upstream two {{ server 127.0.0.1:{one}; server 127.0.0.1:{other}; }} upstream alone {{ \
+         server 127.0.0.1:{one}; }}
         upstream down {{ server 127.0.0.1:{one} down; }}"
     );
     let locations = ["two", "alone", "down"]
@@ -243,7 +248,8 @@ fn servers_get_requests_by_weight_or_by_key() {
         .collect();
     let [a, b, c] = [0, 1, 2].map(|number| backends[number].address.as_str());
     let http = format!(
-        "upstream weight {{ server {a} weight=3; server {b}; }} upstream least {{ least_conn; server {a} weight=3; server {b}; }}
+        "upstream weight {{ server {a} weight=3; server {b}; }} upstream least {{ least_conn; \
+         server {a} weight=3; server {b}; }}
         upstream key {{ hash $arg_k consistent; server {a}; server {b}; server {c}; }}
         upstream client {{ ip_hash; server {a}; server {b}; server {c}; keepalive 4; }}"
     );
@@ -278,8 +284,10 @@ fn servers_get_requests_by_weight_or_by_key() {
 #[test]
 fn variables_of_the_proxy_have_values() {
     let backend = ScriptedBackend::start(|_| Reply::ok(""));
-    let headers = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Host \"$proxy_host|$proxy_port\";
-        proxy_set_header X-Length \"[$content_length]\"; proxy_set_header X-Empty \"[$request_method $nchan_channel_id]\";";
+    let headers = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header \
+                   X-Host \"$proxy_host|$proxy_port\";
+        proxy_set_header X-Length \"[$content_length]\"; proxy_set_header X-Empty \
+        \"[$request_method $nchan_channel_id]\";";
     let server = Server::with_conf(&conf(
         &format!("upstream app {{ server {}; }}", backend.address),
         &(locations("http://app", headers)
@@ -293,7 +301,13 @@ fn variables_of_the_proxy_have_values() {
         lower(&backend.wait().concat())
     };
     let request = asked("/pub/a", &[]);
-    assert!(request.contains("\r\nx-forwarded-for: 127.0.0.1\r\nx-host: app|80\r\nx-length: [0]\r\nx-empty: [post a]\r\n"), "{request}");
+    assert!(
+        request.contains(
+            "\r\nx-forwarded-for: 127.0.0.1\r\nx-host: app|80\r\nx-length: [0]\r\n\
+                              x-empty: [post a]\r\n"
+        ),
+        "{request}"
+    );
     let request = asked("/asked/a", &[("X-Forwarded-For", "6.6.6.6")]);
     assert!(
         request.contains("\r\nx-forwarded-for: 6.6.6.6, 127.0.0.1\r\n")
@@ -320,11 +334,17 @@ fn variables_of_the_proxy_have_values() {
 
 #[test]
 fn a_return_is_the_answer_of_a_hook() {
-    let locations = "location ~ ^/code/(?<code>\\d+)$ { if ($code = 200) { return 200; } if ($code = 204) { return 204; }
-            if ($code = 304) { return 304; } if ($code = 404) { return 404; } if ($code = 403) { return 403 text; } return 401; }
-        location ~ ^/pub/(\\d+)$ { nchan_publisher; nchan_channel_id c; nchan_authorize_request /code/$1; }
-        location ~ ^/sub/(\\d+)$ { nchan_subscriber; nchan_channel_id $1; nchan_authorize_request /code/$1; }
-        location ~ ^/up/(\\d+)$ { nchan_pubsub; nchan_channel_id u$1; nchan_publisher_upstream_request /code/$1; }";
+    let locations =
+        "location ~ ^/code/(?<code>\\d+)$ { if ($code = 200) { return 200; } if ($code \
+                     = 204) { return 204; }
+            if ($code = 304) { return 304; } if ($code = 404) { return 404; } if ($code = 403) { \
+            return 403 text; } return 401; }
+        location ~ ^/pub/(\\d+)$ { nchan_publisher; nchan_channel_id c; nchan_authorize_request \
+        /code/$1; }
+        location ~ ^/sub/(\\d+)$ { nchan_subscriber; nchan_channel_id $1; nchan_authorize_request \
+        /code/$1; }
+        location ~ ^/up/(\\d+)$ { nchan_pubsub; nchan_channel_id u$1; \
+        nchan_publisher_upstream_request /code/$1; }";
     let server = Server::with_conf(&conf("", locations));
     let with_type = |path: &str| {
         server
@@ -375,9 +395,12 @@ fn a_return_is_the_answer_of_a_hook() {
 
 /// A response that leads to an internal location, with headers that nginx keeps and some that it
 /// does not.
-const LEADS: &str = "X-Accel-Redirect: /inside\r\nSet-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\nExpires: 0\r\n\
-     Content-Disposition: attachment\r\nX-Other: 1\r\nEtag: \"x\"\r\nVary: X\r\nContent-Type: text/zzz\r\n";
-const KEPT: &str = "Set-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\nExpires: 0\r\nContent-Disposition: attachment\r\n";
+const LEADS: &str = "X-Accel-Redirect: /inside\r\nSet-Cookie: sid=1\r\nset-cookie: lang=de\r\n\
+                     Cache-Control: private\r\nExpires: 0\r\n\
+     Content-Disposition: attachment\r\nX-Other: 1\r\nEtag: \"x\"\r\nVary: X\r\n\
+     Content-Type: text/zzz\r\n";
+const KEPT: &str = "Set-Cookie: sid=1\r\nset-cookie: lang=de\r\nCache-Control: private\r\n\
+                    Expires: 0\r\nContent-Disposition: attachment\r\n";
 
 #[test]
 fn headers_that_nginx_keeps_survive_a_redirection_to_a_location() {
@@ -407,7 +430,8 @@ fn headers_that_nginx_keeps_survive_a_redirection_to_a_location() {
         let server = Server::with_conf(&conf(
             "",
             &format!(
-                "{door} location = /inside {{ internal; {inside} }} location /ps {{ nchan_pubsub; nchan_channel_id c; }}"
+                "{door} location = /inside {{ internal; {inside} }} location /ps {{ nchan_pubsub; \
+                 nchan_channel_id c; }}"
             ),
         ));
         post(&server, "/ps");
@@ -470,9 +494,11 @@ fn a_location_can_ignore_redirections_and_hide_headers() {
 
 #[test]
 fn a_refusal_keeps_the_spelling_and_the_order_of_its_headers() {
-    let headers = "X-Banana: too-ripe\r\nx-lower: a\r\nX-UPPER: b\r\nx-banana: twice\r\nWWW-Authenticate: Basic realm=\"x\"\r\n";
+    let headers = "X-Banana: too-ripe\r\nx-lower: a\r\nX-UPPER: b\r\nx-banana: twice\r\n\
+                   WWW-Authenticate: Basic realm=\"x\"\r\n";
     let interim = format!(
-        "HTTP/1.1 100 Continue\r\nX-Not: this\r\n\r\nHTTP/1.1 403 No\r\n{headers}Content-Length: 4\r\n\r\nripe"
+        "HTTP/1.1 100 Continue\r\nX-Not: this\r\n\r\nHTTP/1.1 403 No\r\n\
+         {headers}Content-Length: 4\r\n\r\nripe"
     );
     let backend = ScriptedBackend::start(move |_| Reply::Bytes(interim.clone().into_bytes()));
     let server = Server::with_conf(&conf(

@@ -20,12 +20,17 @@ impl Certificates {
     fn new() -> Self {
         let directory = Directory::new("tls");
         let all = Self(directory);
-        all.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=authority -keyout ca.key -out ca.pem");
         all.openssl(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=other -keyout other.key -out other.pem",
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj \
+                     /CN=authority -keyout ca.key -out ca.pem",
         );
         all.openssl(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=self -addext subjectAltName=DNS:app.test \
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=other \
+             -keyout other.key -out other.pem",
+        );
+        all.openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=self \
+             -addext subjectAltName=DNS:app.test \
              -keyout self.key -out self.pem",
         );
         for (name, subject) in [
@@ -33,13 +38,17 @@ impl Certificates {
             ("client", "DNS:client.test"),
         ] {
             all.openssl(&format!(
-                "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+                "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout \
+                 {name}.key -out {name}.csr"
             ));
             all.0.write(
                 "extensions",
                 &format!("subjectAltName={subject}\nbasicConstraints=CA:FALSE\n"),
             );
-            all.openssl(&format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -days 30 -extfile extensions -out {name}.pem"));
+            all.openssl(&format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -days 30 \
+                                  -extfile extensions -out {name}.pem"
+            ));
         }
         all
     }

@@ -430,7 +430,8 @@ fn requests_with_two_readings_are_refused() {
         );
     }
     let old = format!(
-        "POST /pub?id=c HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n{smuggled}"
+        "POST /pub?id=c HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n\
+         {smuggled}"
     );
     scene.refused(old, &["400 Bad Request"]);
     scene.end();

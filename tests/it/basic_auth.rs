@@ -38,13 +38,17 @@ fn status(server: &Server, user: &str, password: &str) -> u16 {
 fn credentials_and_realms_are_those_of_nginx() {
     let directory = Directory::new("users");
     // The passwords are "secret": `openssl passwd -1 -salt saltsalt`, plain.
-    let users =
-        directory.write("users", "md5:$1$saltsalt$9xy1btjgzLYfb7hivXtC//\r\nu:{PLAIN}pw\n:{PLAIN}pw\ntwice:{PLAIN}a\ntwice:{PLAIN}b\n");
+    let users = directory.write(
+        "users",
+        "md5:$1$saltsalt$9xy1btjgzLYfb7hivXtC//\r\nu:{PLAIN}pw\n\
+                                  :{PLAIN}pw\ntwice:{PLAIN}a\ntwice:{PLAIN}b\n",
+    );
     let http = format!(
         "map $arg_open $realm {{ 1 off; default Closed; }}
         server {{ listen 127.0.0.1:{{{{PORT}}}}; default_type text/plain; root {};
             location /a {{ auth_basic $realm; auth_basic_user_file {}; }}
-            location /any {{ satisfy any; deny all; auth_basic $realm; auth_basic_user_file {1}; }} }}",
+            location /any {{ satisfy any; deny all; auth_basic $realm; auth_basic_user_file {1}; \
+            }} }}",
         directory.path().display(),
         users.display()
     );
@@ -93,7 +97,14 @@ fn credentials_and_realms_are_those_of_nginx() {
 fn long_passwords_cost_no_time() {
     let directory = Directory::new("users");
     // "p": `openssl passwd -6 -salt saltsalt`, `-5`, `-apr1`, `-1`.
-    directory.write("users", "six:$6$saltsalt$T8zzampJcN172f1r0kNFFiQGdtFquc5jnzebqomQxxdUNGG69JTP0XFkH2sFbHn4FG4SGRFsmj2vnmTApt5fI/\nfive:$5$saltsalt$/Ia0VGUvcTZlBslv/3JC.aadLMBB39sZz0PNMe/f7y5\napr:$apr1$saltsalt$DvQTBz1xHwXJP55FHhmOj.\nmd5:$1$saltsalt$oVkV3EDq8KTkLj17vu4OM0\nplain:{PLAIN}p\n");
+    directory.write(
+        "users",
+        "six:$6$saltsalt$T8zzampJcN172f1r0kNFFiQGdtFquc5jnzebqomQxxdUNGG69JTP0\
+                              XFkH2sFbHn4FG4SGRFsmj2vnmTApt5fI/\n\
+                              five:$5$saltsalt$/Ia0VGUvcTZlBslv/3JC.aadLMBB39sZz0PNMe/f7y5\n\
+                              apr:$apr1$saltsalt$DvQTBz1xHwXJP55FHhmOj.\n\
+                              md5:$1$saltsalt$oVkV3EDq8KTkLj17vu4OM0\nplain:{PLAIN}p\n",
+    );
     let server = server(&directory);
     let before = server.cpu_ticks();
     for user in ["six", "five", "apr", "md5", "plain"] {
@@ -131,7 +142,8 @@ fn many_wrong_passwords_of_one_client_do_not_delay_another_client() {
     let request = |user: &str, password: &str| {
         let credentials = STANDARD.encode(format!("{user}:{password}"));
         format!(
-            "POST /pub HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\nContent-Length: 2\r\n\r\nhi"
+            "POST /pub HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\n\
+             Content-Length: 2\r\n\r\nhi"
         )
     };
     let mut attempts: Vec<Connection> = (0..ATTEMPTS).map(|_| server.connect()).collect();
@@ -173,7 +185,8 @@ fn hashes_that_cannot_be_checked_are_reported_with_file_line_and_user() {
         "# comment",
         "des:rl.3StKT.4T8M",
         "slow:$2y$31$abcdefghijklmnopqrstuuzwwq.in3OYL4.pkB6TmFlI5pl.3mvQ.",
-        "rounds:$6$rounds=999999999$saltsalt$7AyQrpr.W7Vr0wPZvFYEydgk61A/ENXA7NxNMtTRGP0oQoZPuB31tim2eYi/OTzIA3vycConk3ajG9Sd8ekPt0",
+        "rounds:$6$rounds=999999999$saltsalt$7AyQrpr.W7Vr0wPZvFYEydgk61A/\
+         ENXA7NxNMtTRGP0oQoZPuB31tim2eYi/OTzIA3vycConk3ajG9Sd8ekPt0",
         "yes:$y$j9T$abc$def",
         "fine:{PLAIN}p",
     ];

@@ -3,7 +3,8 @@
 use crate::support::{Connection, Directory, Response, Server, conf, object, wait_until};
 
 const NDJSON: (&str, &str) = ("Content-Type", "application/x-ndjson");
-const GOOD: &str = "{\"channel\":\"a\",\"text\":\"one\"}\n\r\n  {\"text\":\"two\"}\r\n{\"channel\":\"b\",\"base64\":\"dGhyZWU=\",\"event_id\":\"7\",\"event_type\":\"t\"}";
+const GOOD: &str = "{\"channel\":\"a\",\"text\":\"one\"}\n\r\n  {\"text\":\"two\"}\r\n\
+                    {\"channel\":\"b\",\"base64\":\"dGhyZWU=\",\"event_id\":\"7\",\"event_type\":\"t\"}";
 
 fn post(server: &Server, path: &str, body: impl AsRef<[u8]>) -> Response {
     server
@@ -44,7 +45,10 @@ fn chunked(body: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn send_head(connection: &mut Connection, framing: &str) {
-    connection.send(format!("POST /pub?id=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n{framing}\r\n\r\n"));
+    connection.send(format!(
+        "POST /pub?id=d HTTP/1.1\r\nHost: localhost\r\n\
+                             Content-Type: application/x-ndjson\r\n{framing}\r\n\r\n"
+    ));
 }
 
 #[test]
@@ -124,7 +128,8 @@ fn the_first_bad_line_ends_a_batch_and_the_answer_names_it() {
             "",
             b"{\"chanel\":\"a\",\"text\":\"x\"}",
             400,
-            "unknown field `chanel`, expected one of `channel`, `text`, `base64`, `event_id`, `event_type` (column 9)",
+            "unknown field `chanel`, expected one of `channel`, `text`, `base64`, `event_id`, \
+             `event_type` (column 9)",
         ),
         (
             "?id=d",
@@ -347,7 +352,10 @@ fn a_batch_that_is_too_large_is_413() {
     let server = Server::start(&["--max-batch-size", "100"]);
     let line = "{\"text\":\"0123456789\"}\n";
     let announced = post(&server, "/pub?id=d", line.repeat(10));
-    let error = |line: u64| serde_json::json!({"line": line, "status": 413, "reason": "the batch is larger than 100 bytes (--max-batch-size)"});
+    let error = |line: u64| {
+        serde_json::json!({"line": line, "status": 413, "reason": "the batch \
+        is larger than 100 bytes (--max-batch-size)"})
+    };
     assert_eq!(
         (announced.head.status, object(&announced.body)),
         (413, serde_json::json!({"published": 0, "error": error(1)}))
@@ -460,7 +468,10 @@ fn the_connection_goes_on_after_a_failed_batch_that_was_read_whole() {
         "Content-Length: 3\r\n\r\n{}\n",
         "Transfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
     ] {
-        connection.send(format!("POST /pub?id=d HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n{framing}"));
+        connection.send(format!(
+            "POST /pub?id=d HTTP/1.1\r\nHost: localhost\r\n\
+                                 Content-Type: application/x-ndjson\r\n{framing}"
+        ));
         let answer = connection.read_response();
         assert_eq!(
             (answer.head.status, answer.head.get("Connection")),
@@ -526,9 +537,12 @@ fn a_publisher_may_wait_for_continue() {
 fn imported_locations_publish_the_body_as_it_is_unless_told_otherwise() {
     let conf = |batch: &str| {
         format!(
-            "events {{}}\nhttp {{ push_stream_shared_memory_size 32m; server {{ listen 127.0.0.1:{{{{PORT}}}};\n\
-             location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; {batch} }}\n\
-             location ~ /poll/(.*) {{ push_stream_subscriber polling; push_stream_channels_path $1; push_stream_message_template '<~text~>'; }} }} }}\n"
+            "events {{}}\nhttp {{ push_stream_shared_memory_size 32m; server {{ listen \
+             127.0.0.1:{{{{PORT}}}};\n\
+             location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; \
+             push_stream_store_messages on; {batch} }}\n\
+             location ~ /poll/(.*) {{ push_stream_subscriber polling; push_stream_channels_path \
+             $1; push_stream_message_template '<~text~>'; }} }} }}\n"
         )
     };
     for (batch, expected) in [
@@ -551,10 +565,12 @@ fn a_batch_is_let_in_answered_and_logged_as_its_location_says() {
     let directory = Directory::new("batch-log");
     let log = directory.path().join("access.log");
     let http = format!(
-        "push_stream_shared_memory_size 32m; log_format f '$request_method $uri $status $body_bytes_sent'; access_log {} f;",
+        "push_stream_shared_memory_size 32m; log_format f '$request_method $uri $status \
+         $body_bytes_sent'; access_log {} f;",
         log.display()
     );
-    let location = "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; pushctl_batch on;
+    let location = "location /pub { push_stream_publisher; push_stream_channels_path $arg_id; \
+                    pushctl_batch on;
         add_header X-Good g; add_header X-Any a always; if ($arg_key != k) { return 403; } }";
     let server = Server::with_conf(&conf(&http, location));
     assert_eq!(post(&server, "/pub?id=d", GOOD).head.status, 403);

@@ -150,7 +150,8 @@ fn the_body_of_a_stream_is_not_taken_for_a_request() {
 #[test]
 fn the_body_of_a_websocket_handshake_is_not_taken_for_frames() {
     let server = server();
-    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     for (number, (headers, body)) in (1..).zip(framed(&frame(opcode::TEXT, b"forged"))) {
         let mut websocket = server.connect();
         send_get(
@@ -173,7 +174,8 @@ fn the_body_of_a_websocket_handshake_is_not_taken_for_frames() {
 
 #[test]
 fn a_body_that_a_subscription_may_not_have_is_refused() {
-    let locations = "location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; client_max_body_size 10; }";
+    let locations = "location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; \
+                     push_stream_channels_path $1; client_max_body_size 10; }";
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", locations));
     for (headers, body) in framed(b"eleven bytes") {
         let mut connection = server.connect();

@@ -699,7 +699,8 @@ fn an_imported_configuration_decides_itself() {
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 10m;",
         "location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }
-         location /jsonp { push_stream_subscriber polling; push_stream_channels_path $arg_id; push_stream_message_template ~text~; }",
+         location /jsonp { push_stream_subscriber polling; push_stream_channels_path $arg_id; \
+         push_stream_message_template ~text~; }",
     ));
     let headers = [("Host", "any.test"), ("Origin", EVIL), CROSS_SITE];
     let answer = ask(&server, "POST", "/pub?id=c", &headers);
@@ -852,7 +853,8 @@ fn callbacks_of_jsonp_are_names() {
 fn the_frame_of_the_javascript_client_runs_no_script_of_publishers() {
     let server = Server::start(&[]);
     let hostile = "</script><script>alert(1)</script><!--'\\\r\n\u{2028}\u{2029}\0";
-    let escaped = "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)\\u003c/script\\u003e\\u003c!--\\'\\\\\\r\\n\\u2028\\u2029\\u0000";
+    let escaped = "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)\\u003c/\
+                   script\\u003e\\u003c!--\\'\\\\\\r\\n\\u2028\\u2029\\u0000";
     server.publish("c", hostile);
     server.publish("c", "ordinary \"text\" & w\u{f6}rter");
     let mut stream = server.follow("/iframe/c.b2", &[]);

@@ -5,8 +5,10 @@
 
 use crate::support::{Connection, Server, conf, turn, wait_until};
 
-const LOCATIONS: &str = "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
-    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+const LOCATIONS: &str = "location /channels-stats { push_stream_channels_statistics; \
+                         push_stream_channels_path $arg_id; }
+    location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; \
+    push_stream_store_messages on; }
     location ~ /sub/(.*) { push_stream_subscriber; push_stream_channels_path $1; }";
 
 fn with_shared_memory(size: &str, arguments: &[&str]) -> Server {
@@ -98,7 +100,8 @@ fn shared_memory_of_nchan_holds_as_much_as_under_nginx() {
 }
 
 fn with_shared_memory_of_nchan() -> Server {
-    let location = "location /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 1000000; nchan_message_timeout 1h; }";
+    let location = "location /pub { nchan_publisher; nchan_channel_id $arg_id; \
+                    nchan_message_buffer_length 1000000; nchan_message_timeout 1h; }";
     Server::with_conf(&conf(
         "nchan_shared_memory_size 2m; keepalive_requests 1000000;",
         location,

@@ -344,15 +344,46 @@ fn hoarded() -> Vec<(&'static str, usize, Vec<u8>)> {
     let text = "x".repeat(190_000);
     let ndjson = "Content-Type: application/x-ndjson\r\n";
     [
-        ("long heads", 1500, format!("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab")),
+        (
+            "long heads",
+            1500,
+            format!(
+                "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\n\
+                                      Content-Length: 100\r\n\r\nab"
+            ),
+        ),
         (
             "long heads of followers",
             1500,
-            format!("GET /sub/a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\nContent-Length: 100\r\n\r\nab"),
+            format!(
+                "GET /sub/a HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\n\
+                     Content-Length: 100\r\n\r\nab"
+            ),
         ),
-        ("ids", 1000, format!("DELETE /pub?id={ids} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nab")),
-        ("ids of batches", 1000, format!("POST /pub?id={ids} HTTP/1.1\r\nHost: localhost\r\n{ndjson}Content-Length: 100\r\n\r\n{{")),
-        ("half lines", 400, format!("POST /pub HTTP/1.1\r\nHost: localhost\r\n{ndjson}Content-Length: 2000000\r\n\r\n{{\"text\":\"{text}")),
+        (
+            "ids",
+            1000,
+            format!(
+                "DELETE /pub?id={ids} HTTP/1.1\r\nHost: localhost\r\n\
+                               Content-Length: 100\r\n\r\nab"
+            ),
+        ),
+        (
+            "ids of batches",
+            1000,
+            format!(
+                "POST /pub?id={ids} HTTP/1.1\r\nHost: localhost\r\n\
+                                          {ndjson}Content-Length: 100\r\n\r\n{{"
+            ),
+        ),
+        (
+            "half lines",
+            400,
+            format!(
+                "POST /pub HTTP/1.1\r\nHost: localhost\r\n\
+                                     {ndjson}Content-Length: 2000000\r\n\r\n{{\"text\":\"{text}"
+            ),
+        ),
     ]
     .map(|(what, count, bytes)| (what, count, bytes.into_bytes()))
     .into()

@@ -6,7 +6,8 @@ const HTTP: &str = "push_stream_shared_memory_size 32M; push_stream_events_chann
 const LOCATIONS: &str = "
     location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }
     location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
-    location ~ /sub/(.*) { push_stream_subscriber polling; push_stream_channels_path $1; push_stream_message_template '~text~';
+    location ~ /sub/(.*) { push_stream_subscriber polling; push_stream_channels_path $1; \
+    push_stream_message_template '~text~';
         push_stream_allow_connections_to_events_channel on; }";
 /// `a", "subscribers": 999, "x": "b`, `a\`, `<x>&`, and one with a line feed.
 const IDS: [(&str, &str); 4] = [

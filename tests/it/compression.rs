@@ -216,7 +216,8 @@ fn polls_and_statistics_are_compressed_and_types_decide() {
 #[test]
 fn old_clients_and_proxies_get_what_the_directives_say() {
     let server = server(
-        "gzip on; gzip_types *; gzip_proxied no-cache expired; gzip_disable msie6 \"old\"; gzip_http_version 1.0;",
+        "gzip on; gzip_types *; gzip_proxied no-cache expired; gzip_disable msie6 \"old\"; \
+         gzip_http_version 1.0;",
     );
     server.publish("a", "x".repeat(100));
     let encoding = |headers: &[(&str, &str)]| {
@@ -284,12 +285,15 @@ fn files_and_pages_are_compressed_as_by_nginx() {
     directory.write("short.html", "short");
     directory.write("plain.txt", &"text ".repeat(100));
     let http = format!(
-        "gzip on; gzip_vary on; types {{ text/html html; text/plain txt; }} default_type text/x-default;
+        "gzip on; gzip_vary on; types {{ text/html html; text/plain txt; }} default_type \
+         text/x-default;
         server {{ listen 127.0.0.1:{{{{PORT}}}}; root {0};
             location /all/ {{ alias {0}/; gzip_types *; gzip_comp_level 9; add_header X-A a; }}
-            location /proxied/ {{ alias {0}/; gzip_proxied no_etag; }} location /off/ {{ alias {0}/; gzip off; }}
+            location /proxied/ {{ alias {0}/; gzip_proxied no_etag; }} location /off/ {{ alias \
+            {0}/; gzip off; }}
             location /if/ {{ alias {0}/; gzip off; if ($arg_z) {{ gzip on; }} }}
-            location /return {{ default_type text/html; return 200 \"some text that is long enough\"; }}
+            location /return {{ default_type text/html; return 200 \"some text that is long \
+            enough\"; }}
             location /deny {{ deny all; }} location /bad {{ return 400; }} }}",
         directory.path().display()
     );

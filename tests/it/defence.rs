@@ -349,7 +349,8 @@ fn a_websocket_that_answers_no_ping_is_dropped() {
 #[test]
 fn a_template_location_expects_no_answer_to_its_pings() {
     let locations =
-        "location ~ /ws/(.*) { push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_ping_message_interval 1s; }
+        "location ~ /ws/(.*) { push_stream_subscriber websocket; push_stream_channels_path $1; \
+         push_stream_ping_message_interval 1s; }
         location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }";
     let conf = crate::support::conf("push_stream_shared_memory_size 10m;", locations);
     let server =

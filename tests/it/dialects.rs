@@ -42,9 +42,12 @@ const SEED_ACTIVITY: &str = "
 /// The same channel in the terms of each dialect.
 const MIXED: &str = "
     set $push_channel_id $arg_id;
-    location = /ps-pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
-    location = /ps-sub { push_stream_subscriber; push_stream_channels_path $arg_id; push_stream_message_template '~text~|~event-type~;'; }
-    location = /ps-poll { push_stream_subscriber polling; push_stream_channels_path $arg_id; push_stream_message_template '~text~;'; }
+    location = /ps-pub { push_stream_publisher admin; push_stream_channels_path $arg_id; \
+    push_stream_store_messages on; }
+    location = /ps-sub { push_stream_subscriber; push_stream_channels_path $arg_id; \
+    push_stream_message_template '~text~|~event-type~;'; }
+    location = /ps-poll { push_stream_subscriber polling; push_stream_channels_path $arg_id; \
+    push_stream_message_template '~text~;'; }
     location = /nhpm-pub { push_publisher; }
     location = /nhpm-poll { push_subscriber interval-poll; }
     location = /nhpm-sub { push_subscriber; }
@@ -325,7 +328,8 @@ fn only_the_newest_of_the_waiting_stays_whatever_the_shard() {
 #[test]
 fn a_message_stays_until_enough_recipients_had_it() {
     let locations = "set $push_channel_id $arg_id;
-        location = /pub { push_publisher; push_message_timeout 1s; push_min_message_recipients 2; push_max_message_buffer_length 2; }
+        location = /pub { push_publisher; push_message_timeout 1s; push_min_message_recipients 2; \
+        push_max_message_buffer_length 2; }
         location = /sub { push_subscriber interval-poll; }";
     let server = Server::with_conf(&conf("", locations));
     for text in ["1", "2", "3"] {
@@ -356,7 +360,8 @@ fn a_message_stays_until_enough_recipients_had_it() {
 #[test]
 fn a_group_is_closed_to_ids_with_slashes() {
     let locations = "
-        location = /secret { nchan_publisher; nchan_channel_group secret; nchan_channel_id $arg_id; }
+        location = /secret { nchan_publisher; nchan_channel_group secret; nchan_channel_id \
+        $arg_id; }
         location = /open { nchan_subscriber intervalpoll; nchan_channel_id $arg_id; }
         location ~ ^/path/(.*)$ { nchan_subscriber intervalpoll; nchan_channel_id $1; }";
     let server = Server::with_conf(&conf("", locations));
@@ -376,7 +381,8 @@ fn a_back_end_that_is_down_lets_nobody_in() {
     let closed = crate::support::free_port();
     let locations = "
         location = /ps { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /auth; }
-        location = /nowhere { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request /missing; }
+        location = /nowhere { nchan_pubsub; nchan_channel_id $arg_id; nchan_authorize_request \
+        /missing; }
         location = /auth { internal; proxy_pass http://127.0.0.1:PORT/; }";
     let locations = &locations.replace("PORT", &closed.to_string());
     let server = Server::with_conf(&conf("", locations));
@@ -439,7 +445,8 @@ fn wrong_directives_are_refused_in_the_words_of_the_modules() {
         ),
         (
             "push_subscriber; push_authorized_channels_only maybe;",
-            "invalid value \"maybe\" in \"push_authorized_channels_only\" directive, it must be \"on\" or \"off\"",
+            "invalid value \"maybe\" in \"push_authorized_channels_only\" directive, it must be \
+             \"on\" or \"off\"",
         ),
         (
             "push_max_reserved_memory 1m;",
@@ -460,11 +467,13 @@ fn wrong_directives_are_refused_in_the_words_of_the_modules() {
         ),
         (
             "nchan_subscriber; nchan_subscriber_first_message 33;",
-            "invalid nchan_subscriber_first_message value: 33, must be 'oldest', 'newest', or a number between -32 and 32",
+            "invalid nchan_subscriber_first_message value: 33, must be 'oldest', 'newest', or a \
+             number between -32 and 32",
         ),
         (
             "nchan_publisher; nchan_group_location;",
-            "Can't have a publisher location and also be a group access location (nchan_group + nchan_publisher)",
+            "Can't have a publisher location and also be a group access location (nchan_group + \
+             nchan_publisher)",
         ),
         (
             "nchan_subscriber; nchan_subscriber_timeout soon;",
@@ -472,7 +481,8 @@ fn wrong_directives_are_refused_in_the_words_of_the_modules() {
         ),
         (
             "nchan_longpoll_multipart_response maybe;",
-            "invalid value for nchan_longpoll_multipart_response: maybe;'. Must be 'on', 'off', or 'raw'",
+            "invalid value for nchan_longpoll_multipart_response: maybe;'. Must be 'on', 'off', or \
+             'raw'",
         ),
         (
             "nchan_storage_engine foo;",

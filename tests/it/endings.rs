@@ -78,7 +78,10 @@ fn sigint_ends_with_success() {
 fn a_client_that_does_not_go_cannot_keep_the_server() {
     let mut server = Server::start(&["--grace", "100ms"]);
     let mut half = server.connect();
-    half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+    half.send(
+        "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\
+               Expect: 100-continue\r\n\r\n",
+    );
     assert_eq!(half.read_head().status, 100);
     server.terminate();
     expect_good_end(&mut server);
@@ -92,7 +95,10 @@ fn a_second_signal_ends_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::QUIT, Signal::INT)] {
         let mut server = Server::start(&["--grace", "1h", "--body-timeout", "1h"]);
         let mut half = server.connect();
-        half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+        half.send(
+            "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\
+                   Expect: 100-continue\r\n\r\n",
+        );
         assert_eq!(half.read_head().status, 100);
         let mut waiting = server.follow("/sub/a", &[]);
         server.signal(first);
@@ -108,7 +114,10 @@ fn a_second_signal_ends_at_once() {
 fn sigquit_lets_requests_finish_whatever_the_time_of_grace() {
     let mut server = Server::start(&["--grace", "1ms"]);
     let mut half = server.connect();
-    half.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    half.send(
+        "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\
+               Expect: 100-continue\r\n\r\n",
+    );
     assert_eq!(half.read_head().status, 100);
     let mut follower = server.follow("/sub/a", &[]);
     let mut idle = server.connect();

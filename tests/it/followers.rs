@@ -287,7 +287,8 @@ fn a_deletion_is_told_before_what_came_after_it() {
     let server = Server::start(&["--shards", "1"]);
     let post = |channel: &str, text: &str| {
         format!(
-            "POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{text}",
+            "POST /pub?id={channel} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n\
+             {text}",
             text.len()
         )
     };

@@ -23,7 +23,8 @@ const LOCATIONS: &str = r#"
 #[test]
 fn every_mode_works_through_nginx_in_front() {
     let text = format!(
-        "events {{}} http {{ push_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:{{{{PORT}}}};\n{LOCATIONS} }} }}"
+        "events {{}} http {{ push_stream_shared_memory_size 10m;\n\
+         server {{ listen 127.0.0.1:{{{{PORT}}}};\n{LOCATIONS} }} }}"
     );
     let server =
         Server::try_with_conf(&text, &["--listen", "127.0.0.1:0"]).expect("the file is served");
@@ -302,9 +303,12 @@ fn servers_that_differ_by_their_port_only_work_through_nginx() {
     let [publisher, subscriber, statistics] = free_ports();
     let text = format!(
         "events {{}} http {{ push_stream_shared_memory_size 32M; push_stream_store_messages on;
-        server {{ listen 127.0.0.1:{publisher}; location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; }} }}
-        server {{ listen 127.0.0.1:{subscriber}; location ~ /sub/(.*) {{ push_stream_subscriber long-polling; push_stream_channels_path $1; }} }}
-        server {{ listen 127.0.0.1:{statistics}; location /pub {{ push_stream_channels_statistics; push_stream_channels_path $arg_id; }} }} }}"
+        server {{ listen 127.0.0.1:{publisher}; location /pub {{ push_stream_publisher; \
+        push_stream_channels_path $arg_id; }} }}
+        server {{ listen 127.0.0.1:{subscriber}; location ~ /sub/(.*) {{ push_stream_subscriber \
+        long-polling; push_stream_channels_path $1; }} }}
+        server {{ listen 127.0.0.1:{statistics}; location /pub {{ push_stream_channels_statistics; \
+        push_stream_channels_path $arg_id; }} }} }}"
     );
     let directory = Directory::new("front-ports");
     let file = directory.write("nginx.conf", &text);
@@ -422,9 +426,11 @@ fn servers_of_one_port_with_names_and_another_port_keep_their_defaults() {
 
 #[test]
 fn internal_locations_are_reached_through_redirects_of_nginx_only() {
-    let text = "events {} http { push_stream_shared_memory_size 10m; push_stream_store_messages on; server { listen 127.0.0.1:{{PORT}};
+    let text = "events {} http { push_stream_shared_memory_size 10m; push_stream_store_messages \
+                on; server { listen 127.0.0.1:{{PORT}};
     location /pub { push_stream_publisher; push_stream_channels_path $arg_id; }
-    location ~ ^/sub/(.+)$ { internal; push_stream_subscriber polling; push_stream_channels_path $1; } } }";
+    location ~ ^/sub/(.+)$ { internal; push_stream_subscriber polling; push_stream_channels_path \
+    $1; } } }";
     let directory = Directory::new("front-internal");
     let file = directory.write("nginx.conf", &text.replace("{{PORT}}", "54321"));
     let report = Command::new(program())
@@ -568,14 +574,20 @@ fn what_the_front_keeps_is_copied_with_what_it_refers_to() {
         "lua_shared_dict seen 1m;\ninit_by_lua_block { seen = { \"}\" } }\n",
         "map $arg_near $who {\n    1 \"in side\";\n}\n",
         "upstream users {\n    server 127.0.0.1:1;\n    keepalive 2;\n}\n",
-        "    listen 443 ssl http2 default_server;\n    listen \"[::]:443\" ssl;\n    server_name a.example;\n",
+        "    listen 443 ssl http2 default_server;\n    listen \"[::]:443\" ssl;\n    server_name \
+         a.example;\n",
         "    ssl_protocols TLSv1.3;\n",
         "    deny 10.0.0.1;\n",
         "    set $kind $arg_kind;\n",
         "    ssl_verify_client on;\n    ssl_client_certificate ca.pem;\n",
-        "        auth_pam \"Se cure\";\n        auth_pam_service_name nginx;\n        access_by_lua_block { if ngx.location.capture(\"/check\").status ~= 200 then return ngx.exit(403) end }\n        more_set_headers \"X-Kind: $kind $who\";\n    }\n",
-        "    location / {\n        auth_digest all;\n\n        location /in {\n            proxy_pass http://pushctl;\n",
-        "    location = /check {\n        internal;\n        proxy_pass http://users/check;\n        proxy_pass_request_body off;\n        proxy_set_header X-From front;\n    }\n",
+        "        auth_pam \"Se cure\";\n        auth_pam_service_name nginx;\n        \
+         access_by_lua_block { if ngx.location.capture(\"/check\").status ~= 200 then return \
+         ngx.exit(403) end }\n        more_set_headers \"X-Kind: $kind $who\";\n    }\n",
+        "    location / {\n        auth_digest all;\n\n        location /in {\n            \
+         proxy_pass http://pushctl;\n",
+        "    location = /check {\n        internal;\n        proxy_pass \
+         http://users/check;\n        proxy_pass_request_body off;\n        proxy_set_header \
+         X-From front;\n    }\n",
     ] {
         assert!(front.contains(lines), "{lines}\nis not in\n{front}");
     }

@@ -164,7 +164,13 @@ fn an_event_id_that_was_dropped_leads_to_the_oldest_message_and_the_gap() {
     publish(&server, "a", 6);
     let mut follower = server.follow("/ev/a", &[("Last-Event-ID", "e2")]);
     let text = String::from_utf8(follower.read_until(b"\"eventid\":\"e5\"}")).expect("UTF-8");
-    assert!(text.contains("event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages missed\",\"missed\":2,\"tag\""), "{text}");
+    assert!(
+        text.contains(
+            "event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages \
+                           missed\",\"missed\":2,\"tag\""
+        ),
+        "{text}"
+    );
     let answer = resume(&server, "/poll/a", &[("Last-Event-ID", "e5")]);
     assert_eq!((objects(&answer), missed(&answer)), (vec![(6, None)], None));
     let unknown = resume(&server, "/poll/a", &[("Last-Event-ID", "nobody's")]);
@@ -345,7 +351,13 @@ fn locations_of_the_module_are_told_where_they_ask_for_it() {
         b"-4 2 messages missed\n4 x\n"
     );
     let event = String::from_utf8(follow("/told-ev/a").read_until(b"data: x\n")).expect("UTF-8");
-    assert!(event.contains("event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages missed\",\"missed\":2,"), "{event}");
+    assert!(
+        event.contains(
+            "event: gap\ndata: {\"id\":-4,\"channel\":\"a\",\"text\":\"2 messages \
+                            missed\",\"missed\":2,"
+        ),
+        "{event}"
+    );
     let silent = resume(&server, "/poll/a", &first.headers());
     assert_eq!((silent.text(), missed(&silent)), ("x", None));
     let told = resume(&server, "/told-poll/a", &first.headers());

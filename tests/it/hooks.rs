@@ -57,9 +57,11 @@ const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnecti
 
 fn authorized_by(proxy: &str) -> Server {
     let locations = format!(
-        "location ~ ^/sub/(.*)$ {{ nchan_channel_id $1; nchan_channel_id_split_delimiter \",\"; nchan_subscriber;
+        "location ~ ^/sub/(.*)$ {{ nchan_channel_id $1; nchan_channel_id_split_delimiter \",\"; \
+         nchan_subscriber;
             nchan_authorize_request /auth; set $whole $1; }}
-        location ~ ^/raw/(?<name>.*)$ {{ nchan_channel_id $name; nchan_channel_id_split_delimiter \",\"; nchan_subscriber;
+        location ~ ^/raw/(?<name>.*)$ {{ nchan_channel_id $name; nchan_channel_id_split_delimiter \
+        \",\"; nchan_subscriber;
             nchan_authorize_request /raw-auth; }}
         location = /auth {{ internal; {proxy} }}
         location = /raw-auth {{ internal; {} }}",
@@ -122,10 +124,14 @@ fn arguments_of_the_client_do_not_reach_an_address_with_variables() {
 fn variables_in_the_uri_of_a_hook_are_what_they_were_meant_as() {
     let backend = Backend::start(FORBIDDEN);
     let locations = format!(
-        "location ~ ^/path/([^/]*)/(?<name>.*)$ {{ nchan_channel_id $name; nchan_subscriber; nchan_authorize_request /auth/$1/$name/end; }}
-        location ~ ^/args/(.*)$ {{ nchan_channel_id $1; nchan_subscriber; nchan_authorize_request /auth?id=$1&h=$http_x&a=$arg_a&last; }}
-        location = /all {{ nchan_channel_id $arg_a; nchan_subscriber; nchan_authorize_request /auth?p=$uri&$args; }}
-        location = /dots {{ nchan_channel_id c; nchan_subscriber; nchan_authorize_request /auth/$arg_a/x; }}
+        "location ~ ^/path/([^/]*)/(?<name>.*)$ {{ nchan_channel_id $name; nchan_subscriber; \
+         nchan_authorize_request /auth/$1/$name/end; }}
+        location ~ ^/args/(.*)$ {{ nchan_channel_id $1; nchan_subscriber; nchan_authorize_request \
+        /auth?id=$1&h=$http_x&a=$arg_a&last; }}
+        location = /all {{ nchan_channel_id $arg_a; nchan_subscriber; nchan_authorize_request \
+        /auth?p=$uri&$args; }}
+        location = /dots {{ nchan_channel_id c; nchan_subscriber; nchan_authorize_request \
+        /auth/$arg_a/x; }}
         location = /raw {{ nchan_channel_id c; nchan_subscriber; nchan_authorize_request /to; }}
         location = /to {{ internal; proxy_pass http://{0}/only/$arg_a/x; }}
         location /auth {{ internal; proxy_pass http://{}; }}",
@@ -203,7 +209,8 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
     );
     let locations = format!(
         "server_name ~^(?<id>[a-z]+)\\.test$; if ($arg_token != k) {{ return 403; }}
-        location ~ ^/s/(?<id>.+)$ {{ nchan_subscriber; nchan_channel_id $id; nchan_authorize_request /auth?x=1; }}
+        location ~ ^/s/(?<id>.+)$ {{ nchan_subscriber; nchan_channel_id $id; \
+        nchan_authorize_request /auth?x=1; }}
         location = /auth {{ internal; proxy_pass http://{}/; proxy_set_header X-Id \"$id|$1\"; }}",
         backend.address
     );
@@ -224,7 +231,8 @@ fn the_location_of_a_hook_sees_the_request_of_the_hook() {
 fn a_back_end_that_is_to_see_no_bodies_sees_none() {
     let backend = Backend::start("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
     let locations = format!(
-        "location = /pub {{ nchan_publisher; nchan_channel_id c; nchan_publisher_upstream_request /up; }}
+        "location = /pub {{ nchan_publisher; nchan_channel_id c; nchan_publisher_upstream_request \
+         /up; }}
         location = /up {{ internal; proxy_pass http://{}; proxy_pass_request_body off; }}
         location = /pass {{ proxy_pass http://{0}; proxy_pass_request_body off; }}",
         backend.address
@@ -258,7 +266,8 @@ fn the_path_of_an_internal_redirection_is_decoded_and_stays_inside() {
         ("in/b", 404, "b"),
     ] {
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nX-Accel-Redirect: {target}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
         );
         let backend = Backend::start(answer.leak());
         let locations = format!(
@@ -334,10 +343,12 @@ fn what_is_no_status_of_an_answer_becomes_502() {
 
 fn noticed_by(address: &str, options: &[&str]) -> Server {
     let locations = format!(
-        "location = /u {{ nchan_channel_id $arg_id; nchan_pubsub; nchan_subscribe_request /came; nchan_unsubscribe_request /left; }}
+        "location = /u {{ nchan_channel_id $arg_id; nchan_pubsub; nchan_subscribe_request /came; \
+         nchan_unsubscribe_request /left; }}
         location = /stub {{ push_stream_channels_statistics; push_stream_channels_path $arg_id; }}
         location = /came {{ internal; proxy_pass http://{address}/came?id=$nchan_channel_id; }}
-        location = /left {{ internal; proxy_pass http://{address}/left?id=$nchan_channel_id; proxy_set_header X-Chan $nchan_channel_id; }}"
+        location = /left {{ internal; proxy_pass http://{address}/left?id=$nchan_channel_id; \
+        proxy_set_header X-Chan $nchan_channel_id; }}"
     );
     Server::try_with_conf(
         &conf("push_stream_shared_memory_size 64m;", &locations),

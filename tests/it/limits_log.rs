@@ -82,7 +82,10 @@ fn limits_on_sizes_are_logged() {
     check(&["--max-body-size", "10"], "--max-body-size", |server| {
         assert_eq!(post(server, "/pub?id=a", &[], b"12345678901"), 413);
         let mut chunked = server.connect();
-        chunked.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n");
+        chunked.send(
+            "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\n\
+                      Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n",
+        );
         assert_eq!(chunked.read_head().status, 413);
     });
     let batch = [("Content-Type", "application/x-ndjson")];

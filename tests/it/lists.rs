@@ -46,8 +46,10 @@ fn a_long_list_comes_whole_and_the_connection_goes_on() {
     connection.send(
         "GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody",
     );
-    connection
-        .send("GET /channels-stats?id=c49* HTTP/1.1\r\nHost: localhost\r\n\r\nGET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.send(
+        "GET /channels-stats?id=c49* HTTP/1.1\r\nHost: localhost\r\n\r\n\
+               GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
     let list = connection.read_response();
     assert!(
         list.body.len() > 500_000,
@@ -185,8 +187,10 @@ fn a_list_counts_once_for_all_who_get_it() {
     make_channels(&server, 8000, &"x".repeat(240));
     let ask = |_| {
         let mut client = server.connect_with_small_window();
-        client
-            .send("GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\nGET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.send(
+            "GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n\
+                   GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        );
         assert_eq!(client.read_response().head.status, 200);
         client
     };
@@ -236,7 +240,10 @@ fn a_compressed_list_that_was_sent_is_not_counted_any_more() {
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 64m;", locations));
     make_channels(&server, 20_000, "");
     let mut client = server.connect();
-    client.send("GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody");
+    client.send(
+        "GET /channels-stats?id=ALL HTTP/1.1\r\nHost: localhost\r\n\
+                 Accept-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody",
+    );
     let list = client.read_response();
     assert!(
         list.head.get("Content-Encoding") == Some("gzip") && list.body.len() > 50_000,
@@ -281,7 +288,10 @@ fn nobody_waits_for_a_list_but_who_asked() {
     let ask = |path: &str| {
         let mut client = server.connect();
         // When the first answer has come, the shard is at the list.
-        client.send(format!("GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\nGET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        client.send(format!(
+            "GET /channels-stats HTTP/1.1\r\nHost: localhost\r\n\r\n\
+                             GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ));
         assert_eq!(client.read_response().head.status, 200);
         client
     };

@@ -16,8 +16,10 @@ fn lines(path: &Path, count: usize) -> Vec<String> {
     lines
 }
 
-const NCHAN_FORMAT: &str = "$uri $status $body_bytes_sent [$request_completion] [$nchan_channel_id|$nchan_channel_id1|$nchan_channel_id2] \
-    [$nchan_subscriber_type|$nchan_publisher_type] [$nchan_prev_message_id] [$sent_http_content_type] [$request_body] $connection_requests";
+const NCHAN_FORMAT: &str = "$uri $status $body_bytes_sent [$request_completion] \
+                            [$nchan_channel_id|$nchan_channel_id1|$nchan_channel_id2] \
+    [$nchan_subscriber_type|$nchan_publisher_type] [$nchan_prev_message_id] \
+    [$sent_http_content_type] [$request_body] $connection_requests";
 
 /// Publishes, polls, follows and leaves.
 fn use_channels(mut connect: impl FnMut() -> Connection) {
@@ -46,10 +48,12 @@ fn use_channels(mut connect: impl FnMut() -> Connection) {
 #[test]
 fn lines_about_nchan_locations_are_those_of_nginx() {
     let locations = "location ~ ^/pub/(\\w+)$ { nchan_publisher; nchan_channel_id $1; }
-        location ~ ^/sub/(\\w+)$ { nchan_subscriber; nchan_channel_id $1; nchan_subscriber_timeout 1s; }
+        location ~ ^/sub/(\\w+)$ { nchan_subscriber; nchan_channel_id $1; nchan_subscriber_timeout \
+        1s; }
         location ~ ^/long/(\\w+)$ { nchan_subscriber; nchan_channel_id $1; }";
     let http = format!(
-        "log_format f '{NCHAN_FORMAT}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log log f; {locations} }}"
+        "log_format f '{NCHAN_FORMAT}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log log f; \
+         {locations} }}"
     );
     let nginx = Nginx::start_with("load_module modules/ngx_nchan_module.so;", &http);
     let server = Server::with_conf(&format!("events {{}} http {{ {http} }}"));
@@ -77,7 +81,8 @@ fn lines_about_nchan_locations_are_those_of_nginx() {
 fn lines_about_streams_have_their_status_and_their_bytes() {
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 32m; map $status $is_bad { ~^2 0; default 1; }
-         log_format f '$uri $status $bytes_sent $body_bytes_sent $request_length [$request_completion]'; log_format g '$uri $status';
+         log_format f '$uri $status $bytes_sent $body_bytes_sent $request_length \
+         [$request_completion]'; log_format g '$uri $status';
          access_log log f; access_log bad g if=$is_bad;",
         r"location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; }
         location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template ~text~; }
@@ -217,7 +222,8 @@ fn variables_of_nginx_do_not_stop_the_start() {
         "upstream_response_time",
     ] {
         let http = format!(
-            "push_stream_shared_memory_size 32m; log_format f '${name}'; access_log log f; add_header X-A ${name};"
+            "push_stream_shared_memory_size 32m; log_format f '${name}'; access_log log f; \
+             add_header X-A ${name};"
         );
         let server = Server::with_conf(&conf(&http, "location = /x { return 204; }"));
         assert_eq!(server.get("/x").head.status, 204, "{name}");
@@ -244,14 +250,53 @@ fn variables_of_nginx_do_not_stop_the_start() {
 fn a_variable_without_a_value_is_never_part_of_a_rule() {
     let push = "push_stream_publisher admin; push_stream_channels_path $arg_id;";
     let cases = [
-        ("", format!("location /pub {{ if ($ssl_client_verify != SUCCESS) {{ return 403; }} {push} }}"), "ssl_client_verify"),
-        ("", format!("location /pub {{ if ($invalid_referer) {{ return 403; }} {push} }}"), "invalid_referer"),
-        ("", format!("if ($geoip_country_code = XX) {{ return 403; }} location /pub {{ {push} }}"), "geoip_country_code"),
-        ("", format!("location /pub {{ set $who $ssl_client_s_dn; {push} }}"), "ssl_client_s_dn"),
-        ("", "location /pub { push_stream_publisher; push_stream_channels_path $ssl_client_serial; }".to_owned(), "ssl_client_serial"),
-        ("", format!("location /pub {{ if ($arg_x) {{ push_stream_channels_path $jwt_claim_sub; }} {push} }}"), "jwt_claim_sub"),
         (
-            "map $ssl_protocol $old { TLSv1 1; default 0; } map $arg_x $deny { 1 $old; default 0; }",
+            "",
+            format!(
+                "location /pub {{ if ($ssl_client_verify != SUCCESS) {{ return 403; }} {push} \
+                      }}"
+            ),
+            "ssl_client_verify",
+        ),
+        (
+            "",
+            format!(
+                "location /pub {{ if ($invalid_referer) {{ return 403; }} {push} \
+                      }}"
+            ),
+            "invalid_referer",
+        ),
+        (
+            "",
+            format!(
+                "if ($geoip_country_code = XX) {{ return 403; }} location /pub {{ {push} \
+                      }}"
+            ),
+            "geoip_country_code",
+        ),
+        (
+            "",
+            format!("location /pub {{ set $who $ssl_client_s_dn; {push} }}"),
+            "ssl_client_s_dn",
+        ),
+        (
+            "",
+            "location /pub { push_stream_publisher; push_stream_channels_path \
+              $ssl_client_serial; }"
+                .to_owned(),
+            "ssl_client_serial",
+        ),
+        (
+            "",
+            format!(
+                "location /pub {{ if ($arg_x) {{ push_stream_channels_path $jwt_claim_sub; }} \
+                      {push} }}"
+            ),
+            "jwt_claim_sub",
+        ),
+        (
+            "map $ssl_protocol $old { TLSv1 1; default 0; } map $arg_x $deny { 1 $old; default \
+             0; }",
             format!("location /pub {{ if ($deny) {{ return 403; }} {push} }}"),
             "deny",
         ),
@@ -270,7 +315,8 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
         );
     }
     // A map that only a log uses restricts nothing.
-    let http = "push_stream_shared_memory_size 32m; map $ssl_protocol $old { TLSv1 1; default 0; } log_format f '$old'; access_log log f;";
+    let http = "push_stream_shared_memory_size 32m; map $ssl_protocol $old { TLSv1 1; default 0; } \
+                log_format f '$old'; access_log log f;";
     let server = Server::with_conf(&conf(http, &format!("location /pub {{ {push} }}")));
     wait_until("the empty value is reported", || {
         server
@@ -282,9 +328,11 @@ fn a_variable_without_a_value_is_never_part_of_a_rule() {
 
 #[test]
 fn requests_that_are_rejected_before_they_are_routed_are_logged_as_by_nginx() {
-    let format = "$remote_addr [$request] $status $body_bytes_sent [$request_completion] $connection_requests $server_name $arg_a [$http_x_a]";
+    let format = "$remote_addr [$request] $status $body_bytes_sent [$request_completion] \
+                  $connection_requests $server_name $arg_a [$http_x_a]";
     let http = format!(
-        "log_format f '{format}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; server_name first; access_log log f; location / {{ return 204; }} }}"
+        "log_format f '{format}'; server {{ listen 127.0.0.1:{{{{PORT}}}}; server_name first; \
+         access_log log f; location / {{ return 204; }} }}"
     );
     let nginx = Nginx::start_with("", &http);
     let server = Server::with_conf(&format!("events {{}} http {{ {http} }}"));
@@ -319,7 +367,8 @@ fn requests_that_are_rejected_before_they_are_routed_are_logged_as_by_nginx() {
 #[test]
 fn a_connection_that_is_closed_without_an_answer_is_logged_as_incomplete() {
     let server = Server::with_conf(&conf(
-        "push_stream_shared_memory_size 32m; log_format f '$status [$request_completion]'; access_log log f;",
+        "push_stream_shared_memory_size 32m; log_format f '$status [$request_completion]'; \
+         access_log log f;",
         "location / { return 444; }",
     ));
     let mut connection = server.connect();
@@ -333,8 +382,10 @@ fn a_connection_that_is_closed_without_an_answer_is_logged_as_incomplete() {
 fn a_regular_expression_that_fails_in_a_log_concerns_no_other_value_and_no_request() {
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 32m; map $http_x $costly { ~^(a|aa)+$ yes; default no; }
-         map $status $bad { ~^2 no; default yes; } map $http_x $late { ~^(a|aa)+$ yes; default $status; }
-         map $http_x $wanted { ~^(a|aa)+$ 0; b 0; default 1; } map $http_x $end { ~^(a|aa)+$ $status; b 0; default $status; }
+         map $status $bad { ~^2 no; default yes; } map $http_x $late { ~^(a|aa)+$ yes; default \
+         $status; }
+         map $http_x $wanted { ~^(a|aa)+$ 0; b 0; default 1; } map $http_x $end { ~^(a|aa)+$ \
+         $status; b 0; default $status; }
          log_format f '$uri [$costly] [$late] [$bad]'; log_format g '$uri'; access_log log f;
          access_log early g if=$wanted; access_log end g if=$end;",
         "location / { return 204; }",
@@ -375,11 +426,13 @@ fn a_regular_expression_that_fails_in_a_log_concerns_no_other_value_and_no_reque
 
 #[test]
 fn a_header_that_depends_on_the_response_is_reported() {
-    let http = "push_stream_shared_memory_size 32m; map $sent_http_content_type $kind { ~text text; default $uri; } map $kind $cached { text a; default b; }
+    let http = "push_stream_shared_memory_size 32m; map $sent_http_content_type $kind { ~text \
+                text; default $uri; } map $kind $cached { text a; default b; }
         map $uri $other { default a; } log_format f '$status $cached'; access_log log f;";
     let server = Server::with_conf(&conf(
         http,
-        "location = /a { add_header Cache-Control $cached; return 204; } location = /b { add_header X-Status a${status}b always; return 204; }
+        "location = /a { add_header Cache-Control $cached; return 204; } location = /b { \
+         add_header X-Status a${status}b always; return 204; }
          location = /c { add_header X $other; proxy_set_header X $status; return 204; }",
     ));
     let reported = |name: &str| format!("variable \"${name}\" depends on the response");

@@ -152,7 +152,8 @@ fn websocket(server: &Server, path: &str, extensions: &str) -> Connection {
 }
 
 const PUBSUB: &str = "
-    location = /ps { nchan_pubsub; nchan_channel_id $arg_id; nchan_deflate_message_for_websocket on; }
+    location = /ps { nchan_pubsub; nchan_channel_id $arg_id; nchan_deflate_message_for_websocket \
+    on; }
     location = /sub { nchan_subscriber; nchan_channel_id $arg_id; }";
 
 #[test]
@@ -277,7 +278,8 @@ fn passwords_and_hooks_are_both_asked_for() {
 fn an_answer_of_a_back_end_that_is_too_large_lets_nobody_in() {
     let address = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\nConnection: close\r\n\r\n");
     let locations = format!(
-        "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; nchan_publisher_upstream_request /up; }}
+        "location = /ps {{ nchan_pubsub; nchan_channel_id $arg_id; \
+         nchan_publisher_upstream_request /up; }}
         location = /info {{ nchan_publisher; nchan_channel_id $arg_id; }}
         location = /up {{ internal; proxy_pass http://{address}/; }}"
     );
@@ -318,10 +320,13 @@ fn requests_to_back_ends_wait_for_their_places() {
 #[test]
 fn a_group_counts_what_it_has_and_nothing_else() {
     let locations = "
-        location = /group { nchan_group_location; nchan_channel_group $arg_g; nchan_channel_group_accounting on; }
-        location = /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_channel_group $arg_g; nchan_channel_group_accounting on;
+        location = /group { nchan_group_location; nchan_channel_group $arg_g; \
+        nchan_channel_group_accounting on; }
+        location = /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_channel_group $arg_g; \
+        nchan_channel_group_accounting on;
             nchan_message_buffer_length 2; }
-        location = /sub { nchan_subscriber; nchan_channel_id $arg_id; nchan_channel_group $arg_g; nchan_channel_group_accounting on; }";
+        location = /sub { nchan_subscriber; nchan_channel_id $arg_id; nchan_channel_group $arg_g; \
+        nchan_channel_group_accounting on; }";
     let server = Server::with_conf(&conf("", locations));
     let counts = || {
         let body = server.get("/group?g=g").text().to_owned();
@@ -398,13 +403,17 @@ fn requests_with_hooks_are_logged_once() {
     let good = backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let bad =
         backend(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
-    let leads_on = backend(b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /in?id=c\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let leads_on = backend(
+        b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /in?id=c\r\nContent-Length: 0\r\n\
+                             Connection: close\r\n\r\n",
+    );
     let http = format!(
         "log_format short '$request_uri $status'; access_log {} short;",
         file.display()
     );
     let locations = format!(
-        "location = /good {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request /auth-good; }}
+        "location = /good {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request \
+         /auth-good; }}
         location = /bad {{ nchan_pubsub; nchan_channel_id c; nchan_authorize_request /auth-bad; }}
         location = /auth-good {{ internal; proxy_pass http://{good}/; }}
         location = /auth-bad {{ internal; proxy_pass http://{bad}/; }}
@@ -439,7 +448,8 @@ fn requests_with_hooks_are_logged_once() {
 
 #[test]
 fn large_messages_count_in_full_and_the_limit_is_named() {
-    let locations = "location = /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 100; client_max_body_size 8m; }";
+    let locations = "location = /pub { nchan_publisher; nchan_channel_id $arg_id; \
+                     nchan_message_buffer_length 100; client_max_body_size 8m; }";
     let server = Server::with_conf(&conf("nchan_max_reserved_memory 20m;", locations));
     let large = vec![b'x'; 4 << 20];
     let post = |id: &str| {

@@ -6,8 +6,10 @@ use flate2::{Decompress, FlushDecompress};
 use crate::support::{Connection, Server, conf, opcode, wait_until};
 
 const LOCATIONS: &str = "
-    location ~ ^/sub/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_channel_id_split_delimiter ','; }
-    location = /pub { nchan_publisher; nchan_channel_id $arg_id; nchan_deflate_message_for_websocket on; nchan_message_buffer_length 100; }
+    location ~ ^/sub/(.*)$ { nchan_subscriber; nchan_channel_id $1; \
+    nchan_channel_id_split_delimiter ','; }
+    location = /pub { nchan_publisher; nchan_channel_id $arg_id; \
+    nchan_deflate_message_for_websocket on; nchan_message_buffer_length 100; }
     location = /plain { nchan_publisher; nchan_channel_id $arg_id; }";
 const RSV1: u8 = 0x40;
 

@@ -6,10 +6,13 @@ use crate::support::{Connection, Server, conf, frame_with, opcode, wait_until};
 
 const LOCATIONS: &str = "
     location = /ps { nchan_pubsub; nchan_channel_id $arg_id; nchan_message_buffer_length 1000; }
-    location ~ ^/many/(.*)$ { nchan_subscriber; nchan_channel_id $1; nchan_channel_id_split_delimiter ',';
+    location ~ ^/many/(.*)$ { nchan_subscriber; nchan_channel_id $1; \
+    nchan_channel_id_split_delimiter ',';
         nchan_max_channel_id_length 4096; }
-    location = /group { nchan_pubsub; nchan_channel_id $arg_id; nchan_channel_group $arg_g; nchan_channel_events_channel_id events; }
-    location = /limits { nchan_group_location; nchan_channel_group $arg_g; nchan_channel_group_accounting on; }
+    location = /group { nchan_pubsub; nchan_channel_id $arg_id; nchan_channel_group $arg_g; \
+    nchan_channel_events_channel_id events; }
+    location = /limits { nchan_group_location; nchan_channel_group $arg_g; \
+    nchan_channel_group_accounting on; }
     location = /events { nchan_pubsub; nchan_channel_id events; nchan_channel_group meta; }";
 
 fn server() -> Server {
@@ -168,7 +171,8 @@ fn frames_that_the_standard_forbids_end_their_websocket() {
 #[test]
 fn the_first_acceptable_offer_of_compression_is_taken() {
     let server = server();
-    let offers = "permessage-deflate; server_max_window_bits=9, permessage-deflate; client_no_context_takeover";
+    let offers = "permessage-deflate; server_max_window_bits=9, permessage-deflate; \
+                  client_no_context_takeover";
     let head = server
         .connect()
         .upgrade("/ps?id=c", &[("Sec-WebSocket-Extensions", offers)]);

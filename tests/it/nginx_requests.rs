@@ -474,7 +474,8 @@ fn regular_expressions_are_those_of_nginx() {
 #[test]
 fn a_push_location_is_not_entered_when_a_regular_expression_fails() {
     let server = Server::with_conf(&conf(
-        "push_stream_shared_memory_size 32m; map $arg_x $channel { \"~^(a+)+$\" other; default fallback; }",
+        "push_stream_shared_memory_size 32m; map $arg_x $channel { \"~^(a+)+$\" other; default \
+         fallback; }",
         r#"location /pub { push_stream_publisher admin; push_stream_channels_path $channel; }
         location /sub { push_stream_subscriber; push_stream_channels_path $channel; }
         location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }

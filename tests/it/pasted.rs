@@ -56,18 +56,25 @@ fn the_pasted_files_are_served_whole() {
         (
             "realtime-tutorial.conf",
             "  server     listen        location     endpoint    mode          settings\n  \
-               127.0.0.1  0.0.0.0:8080  /pub         publisher   admin         channels=$arg_id store=on\n  \
-               127.0.0.1  0.0.0.0:8080  ~ /sub/(.*)  subscriber  streaming     channels=$1 ping=10s\n  \
-               127.0.0.1  0.0.0.0:8080  ~ /ev/(.*)   subscriber  eventsource   channels=$1 ping=10s\n  \
-               127.0.0.1  0.0.0.0:8080  ~ /ws/(.*)   subscriber  websocket     channels=$1 ping=10s\n  \
-               127.0.0.1  0.0.0.0:8080  ~ /lp/(.*)   subscriber  long-polling  channels=$1 ttl=30s\n",
+               127.0.0.1  0.0.0.0:8080  /pub         publisher   admin         channels=$arg_id \
+               store=on\n  \
+               127.0.0.1  0.0.0.0:8080  ~ /sub/(.*)  subscriber  streaming     channels=$1 \
+               ping=10s\n  \
+               127.0.0.1  0.0.0.0:8080  ~ /ev/(.*)   subscriber  eventsource   channels=$1 \
+               ping=10s\n  \
+               127.0.0.1  0.0.0.0:8080  ~ /ws/(.*)   subscriber  websocket     channels=$1 \
+               ping=10s\n  \
+               127.0.0.1  0.0.0.0:8080  ~ /lp/(.*)   subscriber  long-polling  channels=$1 \
+               ttl=30s\n",
         ),
         (
             "websocket-introduction.conf",
             "  server  listen      location         endpoint    mode       settings\n  \
                _       0.0.0.0:80  /channels-stats  statistics             channels=$arg_id\n  \
-               _       0.0.0.0:80  /pub             publisher   admin      channels=$arg_id store=off\n  \
-               _       0.0.0.0:80  ~ /ws/(.*)       subscriber  websocket  channels=$1 ping=10s publish=on\n",
+               _       0.0.0.0:80  /pub             publisher   admin      channels=$arg_id \
+               store=off\n  \
+               _       0.0.0.0:80  ~ /ws/(.*)       subscriber  websocket  channels=$1 ping=10s \
+               publish=on\n",
         ),
     ] {
         let (code, text) = check(&["--strict"], &file(name));
@@ -93,25 +100,38 @@ fn what_a_web_page_did_to_a_file_is_told_with_what_to_do() {
     let space = "the line has a no-break space (U+00A0) of a web page: type an ordinary one";
     let former = "the module has no such directive any more";
     let expected = [
-        "4: unknown directive \"push_stream_shared_memory_size256M\" (a space is missing: \"push_stream_shared_memory_size 256M\")".to_owned(),
+        "4: unknown directive \"push_stream_shared_memory_size256M\" (a space is missing: \
+         \"push_stream_shared_memory_size 256M\")"
+            .to_owned(),
         format!("6: unknown directive \"push_stream_max_channel_id_length\u{a0}\" ({space})"),
-        "8: unknown directive \"push_stream_authorized_channels_onlyon\" (a space is missing: \"push_stream_authorized_channels_only on\")".to_owned(),
+        "8: unknown directive \"push_stream_authorized_channels_onlyon\" (a space is missing: \
+         \"push_stream_authorized_channels_only on\")"
+            .to_owned(),
         format!("10: unknown directive \"push_stream_store_messages\u{a0}\" ({space})"),
         format!("14: unknown directive \"push_stream_message_ttl\u{a0}\" ({space})"),
         format!("18: unknown directive \"push_stream_publisher\u{a0}\" ({space})"),
         format!(
-            "19: invalid number of arguments in \"set\" directive ({space}; instead of \"set $push_stream_channel_id ...\" write \"push_stream_channels_path ...\")"
+            "19: invalid number of arguments in \"set\" directive ({space}; instead of \"set \
+             $push_stream_channel_id ...\" write \"push_stream_channels_path ...\")"
         ),
-        format!("20: unknown directive \"push_stream_keepalive\u{a0}\" ({space}; {former}: connections are kept alive anyway, leave it out)"),
-        "26: unknown directive \"push_stream_subscriberlong-polling\" (a space is missing: \"push_stream_subscriber long-polling\")".to_owned(),
         format!(
-            "27: invalid number of arguments in \"set\" directive ({space}; instead of \"set $push_stream_channels_path ...\" write \"push_stream_channels_path ...\")"
+            "20: unknown directive \"push_stream_keepalive\u{a0}\" ({space}; {former}: \
+                 connections are kept alive anyway, leave it out)"
+        ),
+        "26: unknown directive \"push_stream_subscriberlong-polling\" (a space is missing: \
+         \"push_stream_subscriber long-polling\")"
+            .to_owned(),
+        format!(
+            "27: invalid number of arguments in \"set\" directive ({space}; instead of \"set \
+             $push_stream_channels_path ...\" write \"push_stream_channels_path ...\")"
         ),
         format!("30: unknown directive \"push_stream_longpolling_connection_ttl\u{a0}\" ({space})"),
         format!(
-            "34: unknown directive \"push_stream_content_type\u{a0}\" (a \";\" is probably missing at the end of line 32; {space}; {former}: use \"default_type\")"
+            "34: unknown directive \"push_stream_content_type\u{a0}\" (a \";\" is probably missing \
+             at the end of line 32; {space}; {former}: use \"default_type\")"
         ),
-        "36: unknown directive \"push_stream_last_received_message_tag$arg_tag\" (a space is missing: \"push_stream_last_received_message_tag $arg_tag\")"
+        "36: unknown directive \"push_stream_last_received_message_tag$arg_tag\" (a space is \
+         missing: \"push_stream_last_received_message_tag $arg_tag\")"
             .to_owned(),
     ];
     let expected: Vec<String> = expected.iter().map(|line| format!("FILE:{line}")).collect();
@@ -161,7 +181,8 @@ fn the_web_im_works_as_its_author_says() {
     };
     assert_eq!(
         publish("Hello World!").text(),
-        "{\"channel\": \"my_channel\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n"
+        "{\"channel\": \"my_channel\", \"published_messages\": 1, \"stored_messages\": 1, \
+         \"subscribers\": 0}\r\n"
     );
     let from = |time: &str, tag: &str, more: &str| {
         let mut connection = server.connect();
@@ -328,7 +349,8 @@ fn the_introduction_works_for_its_browser_and_its_ruby() {
         .request("POST", &target, &headers, Some(b"Some Text"));
     assert_eq!(
         answer.text(),
-        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 1}\r\n"
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \
+         \"subscribers\": 1}\r\n"
     );
     assert_eq!(
         browser.read_frame().payload,
@@ -341,7 +363,8 @@ fn the_introduction_works_for_its_browser_and_its_ruby() {
     );
     let statistics = server.get("/channels-stats");
     for expected in [
-        "\"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 2, \"stored_messages\": 0",
+        "\"channels\": 1, \"wildcard_channels\": 0, \"published_messages\": 2, \
+         \"stored_messages\": 0",
         "\"subscribers\": 1, \"uptime\": ",
     ] {
         assert!(statistics.text().contains(expected), "{statistics:?}");

@@ -76,7 +76,10 @@ fn the_rest_of_a_body_that_arrives_during_a_pause_is_in_time() {
         upload.send(format!("{UPLOAD_HEAD}{framing}"));
     }
     let mut batch = server.connect();
-    batch.send(format!("{UPLOAD_HEAD}Content-Type: application/x-ndjson\r\nContent-Length: 26\r\n\r\n{{\"text\":\"1\"}}\n"));
+    batch.send(format!(
+        "{UPLOAD_HEAD}Content-Type: application/x-ndjson\r\n\
+                        Content-Length: 26\r\n\r\n{{\"text\":\"1\"}}\n"
+    ));
     let mut websocket = server.websocket("/ws/c", &[]);
     let message = frame(opcode::TEXT, b"from a websocket");
     websocket.send(&message[..8]);
@@ -109,7 +112,8 @@ fn the_rest_of_a_body_that_arrives_during_a_pause_is_in_time() {
 
 #[test]
 fn a_pong_that_arrives_during_a_pause_counts() {
-    let locations = "location ~ /ws/(.*) { nchan_subscriber websocket; nchan_channel_id $1; nchan_websocket_ping_interval 1s; }
+    let locations = "location ~ /ws/(.*) { nchan_subscriber websocket; nchan_channel_id $1; \
+                     nchan_websocket_ping_interval 1s; }
         location /pub { nchan_publisher; nchan_channel_id $arg_id; }";
     let server = Server::with_conf(&conf("", locations));
     let mut websockets: Vec<Connection> = (0..CLIENTS)
@@ -224,7 +228,8 @@ fn the_response_of_a_back_end_that_arrives_during_a_pause_is_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
     let locations = format!(
-        "location /pub {{ nchan_channel_id $arg_id; nchan_publisher; nchan_authorize_request /auth; }}
+        "location /pub {{ nchan_channel_id $arg_id; nchan_publisher; nchan_authorize_request \
+         /auth; }}
         location = /auth {{ internal; proxy_pass http://{address}/auth; }}"
     );
     let server = Server::try_with_conf(&conf("", &locations), &["--hook-timeout", "1s"])

@@ -6,12 +6,15 @@ use crate::support::{Connection, Response, Server, conf, object, show, wait_unti
 /// The date and the tag of a message.
 type Cursor = [String; 2];
 
-const HTTP: &str = "push_stream_shared_memory_size 10m; map $http_if_none_match $of_tag { default ch; W/2 other; W/3 other; }";
+const HTTP: &str = "push_stream_shared_memory_size 10m; map $http_if_none_match $of_tag { default \
+                    ch; W/2 other; W/3 other; }";
 
 /// Locations of publishers and statistics.
-const OTHERS: &str = "location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; } \
+const OTHERS: &str = "location /pub { push_stream_publisher admin; push_stream_channels_path \
+                      $arg_id; push_stream_store_messages on; } \
     location ~ ^/poll/(.*)$ { push_stream_subscriber polling; push_stream_channels_path $1; } \
-    location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
+    location /channels-stats { push_stream_channels_statistics; push_stream_channels_path \
+    $arg_id; }";
 
 fn configuration(more: &str) -> String {
     let path = if more.contains("channels_path") {
@@ -27,7 +30,8 @@ fn configuration(more: &str) -> String {
 /// A poll as most clients send it.
 fn poll(target: &str, [date, tag]: &Cursor, headers: &str) -> String {
     format!(
-        "GET {target} HTTP/1.1\r\nHost: localhost\r\nIf-Modified-Since: {date}\r\nIf-None-Match: {tag}\r\n{headers}\r\n"
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nIf-Modified-Since: {date}\r\n\
+         If-None-Match: {tag}\r\n{headers}\r\n"
     )
 }
 
@@ -193,7 +197,8 @@ fn configured_locations_answer_repeated_polls_as_single_ones() {
         "if ($http_if_none_match = 0) { return 403; }",
         "push_stream_channels_path $1$http_other;",
         "push_stream_channels_path $of_tag;",
-        "push_stream_last_received_message_tag $http_x; push_stream_last_received_message_time $arg_time;",
+        "push_stream_last_received_message_tag $http_x; push_stream_last_received_message_time \
+         $arg_time;",
         "push_stream_last_event_id $http_if_none_match;",
     ] {
         compare(Server::with_conf(&configuration(more)));
@@ -302,7 +307,8 @@ fn accustomed(server: &Server) -> Client {
 #[test]
 fn limits_hold_for_repeated_polls() {
     let http = "push_stream_shared_memory_size 10m; push_stream_max_subscribers_per_channel 1;";
-    let poll = "push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_authorized_channels_only on;";
+    let poll = "push_stream_subscriber long-polling; push_stream_channels_path $1; \
+                push_stream_authorized_channels_only on;";
     let live =
         "push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages off;";
     let locations =

@@ -10,19 +10,23 @@ use crate::support::{
 };
 
 const MEMORY: &str = "push_stream_shared_memory_size 10m;";
-const STATISTICS: &str = "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }\n";
-const PUBLISHER: &str = "location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }\n";
+const STATISTICS: &str = "location /channels-stats { push_stream_channels_statistics; \
+                          push_stream_channels_path $arg_id; }\n";
+const PUBLISHER: &str = "location /pub { push_stream_publisher admin; push_stream_channels_path \
+                         $arg_id; push_stream_store_messages on; }\n";
 
 /// A location `/NAME/CHANNEL` of subscribers.
 fn subscriber(name: &str, mode: &str, more: &str) -> String {
     format!(
-        "location ~ ^/{name}/(.*)$ {{ push_stream_subscriber {mode}; push_stream_channels_path $1; {more} }}\n"
+        "location ~ ^/{name}/(.*)$ {{ push_stream_subscriber {mode}; push_stream_channels_path $1; \
+         {more} }}\n"
     )
 }
 
 fn text(mark: &str) -> String {
     format!(
-        "push_stream_message_template \"{mark}~text~\\n\"; push_stream_footer_template \"end of {mark}\";"
+        "push_stream_message_template \"{mark}~text~\\n\"; push_stream_footer_template \"end of \
+         {mark}\";"
     )
 }
 
@@ -154,8 +158,11 @@ fn a_wrong_file_changes_nothing_and_every_mistake_is_told() {
     let locations = [STATISTICS, PUBLISHER, &Followers::locations()].concat();
     let server = Server::with_conf(&conf(MEMORY, &locations));
     let mut followers = Followers::attach(&server, 4, || server.connect());
-    let wrong = "events {}\nhttp {\npush_stream_shared_memory_size 10m;\nserver { listen {{PORT}};\nlocation /a {\n\
-                 push_stream_subscriber;\npush_stream_store_messages maybe; push_stream_channels_path x;\n}\nlocation /b {\npush_stream_ping_message_interval soon;\n} } }\n";
+    let wrong = "events {}\nhttp {\npush_stream_shared_memory_size 10m;\n\
+                 server { listen {{PORT}};\nlocation /a {\n\
+                 push_stream_subscriber;\npush_stream_store_messages maybe; \
+                 push_stream_channels_path x;\n}\nlocation /b {\n\
+                 push_stream_ping_message_interval soon;\n} } }\n";
     let unreadable = "events {}\nhttp {\n";
     for (text, mistakes) in [
         (
@@ -240,7 +247,8 @@ fn listening(listens: &[String]) -> String {
         .collect();
     let locations = [STATISTICS, PUBLISHER, &Followers::locations()].concat();
     format!(
-        "events {{}}\nhttp {{\n{MEMORY}\nserver {{ listen 127.0.0.1:{{{{PORT}}}}; {listens}\n{locations}\n}} }}\n"
+        "events {{}}\nhttp {{\n{MEMORY}\nserver {{ listen 127.0.0.1:{{{{PORT}}}}; {listens}\n\
+         {locations}\n}} }}\n"
     )
 }
 
@@ -357,15 +365,18 @@ fn what_cannot_change_is_kept_and_told_with_its_place() {
         format!("{main}\n{}", conf(http, &[STATISTICS, PUBLISHER].concat()))
     };
     let server = Server::with_conf(&text("worker_processes 1;", MEMORY));
-    let limits = "push_stream_shared_memory_size 20m;\npush_stream_events_channel_id events;\npush_stream_max_number_of_channels 1;";
+    let limits = "push_stream_shared_memory_size 20m;\npush_stream_events_channel_id events;\n\
+                  push_stream_max_number_of_channels 1;";
     assert!(
         server.reload_conf(&text("worker_processes 3;", limits)),
         "{}",
         server.stderr()
     );
     for expected in [
-        "nginx.conf:1: worker_processes: the number of shards stays 1 until a restart, which makes it 3",
-        "nginx.conf:5: push_stream_events_channel_id: the events channel stays as it is until a restart",
+        "nginx.conf:1: worker_processes: the number of shards stays 1 until a restart, which makes \
+         it 3",
+        "nginx.conf:5: push_stream_events_channel_id: the events channel stays as it is until a \
+         restart",
     ] {
         assert!(
             server
@@ -409,7 +420,8 @@ fn built_in_locations_have_nothing_to_reload() {
 fn a_file_in_toml_is_reloaded_too_and_options_stay() {
     let text = |path: &str| {
         format!(
-            "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"1\"\n[[server.location]]\nmatch = \"{path}\"\nchannels_statistics = true\nchannels_path = \"$arg_id\"\n"
+            "shared_memory_size = \"10m\"\n[[server]]\nlisten = \"1\"\n[[server.location]]\n\
+             match = \"{path}\"\nchannels_statistics = true\nchannels_path = \"$arg_id\"\n"
         )
     };
     let directory = Directory::new("toml");

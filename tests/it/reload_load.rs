@@ -61,7 +61,8 @@ fn file(is_second: bool) -> String {
     let (template, more) = if is_second {
         (
             "second ~text~ ",
-            "push_stream_message_ttl 50m; push_stream_max_messages_stored_per_channel 100000; keepalive_timeout 80s;",
+            "push_stream_message_ttl 50m; push_stream_max_messages_stored_per_channel 100000; \
+             keepalive_timeout 80s;",
         )
     } else {
         ("~text~", "push_stream_message_ttl 60m;")
@@ -74,15 +75,19 @@ fn file(is_second: bool) -> String {
     let location = |mode: Mode| {
         let (name, word) = mode.names();
         format!(
-            "location ~ ^/{name}/(.*)$ {{ push_stream_subscriber {word}; push_stream_channels_path $1; }}\n"
+            "location ~ ^/{name}/(.*)$ {{ push_stream_subscriber {word}; push_stream_channels_path \
+             $1; }}\n"
         )
     };
     let locations: String = MODES.into_iter().map(location).collect();
     format!(
         "worker_processes 2;\nevents {{}}\nhttp {{\npush_stream_shared_memory_size 100m; {more}\n\
-         push_stream_message_template \"{template}\";\nserver {{ listen 127.0.0.1:{{{{PORT}}}}; {listen}\n{locations}\
-         location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; }}\n\
-         location /channels-stats {{ push_stream_channels_statistics; push_stream_channels_path $arg_id; }}\n}} }}\n"
+         push_stream_message_template \"{template}\";\n\
+         server {{ listen 127.0.0.1:{{{{PORT}}}}; {listen}\n{locations}\
+         location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; \
+         push_stream_store_messages on; }}\n\
+         location /channels-stats {{ push_stream_channels_statistics; push_stream_channels_path \
+         $arg_id; }}\n}} }}\n"
     )
 }
 
@@ -180,7 +185,8 @@ impl Subscriber {
                 );
             }
             Mode::WebSocket => {
-                request += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                request += "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                             Sec-WebSocket-Version: 13\r\n";
             }
             Mode::Streaming | Mode::EventSource => {}

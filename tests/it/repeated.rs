@@ -146,8 +146,10 @@ fn compare(start: impl Fn() -> Server) {
     other.stop();
 }
 
-const LIMITS: &str = "push_stream_shared_memory_size 10m; push_stream_max_channel_id_length 16; client_max_body_size 1000;";
-const FOLLOWED: &str = "location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; \
+const LIMITS: &str = "push_stream_shared_memory_size 10m; push_stream_max_channel_id_length 16; \
+                      client_max_body_size 1000;";
+const FOLLOWED: &str = "location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path \
+                        $1; \
     push_stream_message_template '{\"text\":\"~text~\",\"tag\":\"~tag~\"}\\n'; }";
 
 fn publisher(more: &str) -> String {
@@ -157,7 +159,8 @@ fn publisher(more: &str) -> String {
         "push_stream_store_messages on;"
     };
     format!(
-        "{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path $arg_id; {store} {more} }}"
+        "{FOLLOWED} location /pub {{ push_stream_publisher admin; push_stream_channels_path \
+         $arg_id; {store} {more} }}"
     )
 }
 

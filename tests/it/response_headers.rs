@@ -70,12 +70,17 @@ fn a_charset_is_added_to_the_types_of_nginx() {
 
 #[test]
 fn messages_have_the_charset_of_their_location() {
-    let locations = "location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
+    let locations = "location /pub { push_stream_publisher admin; push_stream_channels_path \
+                     $arg_id; push_stream_store_messages on; }
         location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; }
-        location ~ ^/poll/(.*)$ { default_type text/xml; push_stream_subscriber polling; push_stream_channels_path $1; }
-        location ~ ^/sub/(.*)$ { charset koi8-r; push_stream_subscriber; push_stream_channels_path $1; }
-        location ~ ^/off/(.*)$ { charset off; push_stream_subscriber; push_stream_channels_path $1; }
-        location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }";
+        location ~ ^/poll/(.*)$ { default_type text/xml; push_stream_subscriber polling; \
+        push_stream_channels_path $1; }
+        location ~ ^/sub/(.*)$ { charset koi8-r; push_stream_subscriber; push_stream_channels_path \
+        $1; }
+        location ~ ^/off/(.*)$ { charset off; push_stream_subscriber; push_stream_channels_path \
+        $1; }
+        location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path \
+        $1; }";
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 32m; charset utf-8;",
         locations,
@@ -101,11 +106,15 @@ fn messages_have_the_charset_of_their_location() {
 
 #[test]
 fn without_chunks_a_stream_ends_with_its_connection() {
-    let locations = "location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on; }
-        location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; push_stream_message_template ~text~; }
+    let locations = "location /pub { push_stream_publisher admin; push_stream_channels_path \
+                     $arg_id; push_stream_store_messages on; }
+        location ~ ^/sub/(.*)$ { push_stream_subscriber; push_stream_channels_path $1; \
+        push_stream_message_template ~text~; }
         location ~ ^/ev/(.*)$ { push_stream_subscriber eventsource; push_stream_channels_path $1; }
-        location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; push_stream_message_template ~text~; }
-        location ~ ^/on/(.*)$ { chunked_transfer_encoding on; push_stream_subscriber; push_stream_channels_path $1; }";
+        location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; \
+        push_stream_message_template ~text~; }
+        location ~ ^/on/(.*)$ { chunked_transfer_encoding on; push_stream_subscriber; \
+        push_stream_channels_path $1; }";
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 32m; chunked_transfer_encoding off;",
         locations,

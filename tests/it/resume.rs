@@ -447,8 +447,10 @@ fn imported_locations_tell_of_a_restart_where_they_tell_of_gaps() {
         let server = Server::with_conf(&conf(
             "push_stream_shared_memory_size 10m;",
             &format!(
-                "location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; push_stream_store_messages on; }}
-                 location /poll {{ push_stream_subscriber polling; push_stream_channels_path $arg_id; {directive} }}"
+                "location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; \
+                 push_stream_store_messages on; }}
+                 location /poll {{ push_stream_subscriber polling; push_stream_channels_path \
+                 $arg_id; {directive} }}"
             ),
         ));
         server.publish("a", "x");

@@ -100,7 +100,8 @@ fn every_form_of_rewrite_does_what_it_does_in_nginx() {
         .collect();
     let http = format!(
         "server {{ listen 127.0.0.1:{{{{PORT}}}}; server_name a; root {}; default_type text/plain;
-            location /show {{ return 200 \"show $uri|$args|$1|$2|$rest|$arg_k|$arg_x|$request_uri|$is_args|$query_string\"; }}
+            location /show {{ return 200 \"show \
+            $uri|$args|$1|$2|$rest|$arg_k|$arg_x|$request_uri|$is_args|$query_string\"; }}
             location /hidden {{ internal; return 200 \"hidden $uri|$args|$1\"; }}
             location ~ ^/chain/(.+)$ {{ rewrite ^/chain/(.) /show/$1/ last; }}
             {locations} }}",
@@ -208,7 +209,8 @@ fn rules_in_servers_conditions_and_nested_locations_are_those_of_nginx() {
 #[test]
 fn bodies_beyond_the_limit_of_a_location_do_not_get_past_it() {
     let http = "server { listen 127.0.0.1:{{PORT}}; location /to { return 200 x; }
-        location /rewrite { client_max_body_size 2; rewrite ^ /to last; } location /return { client_max_body_size 2; return 200 x; } }";
+        location /rewrite { client_max_body_size 2; rewrite ^ /to last; } location /return { \
+        client_max_body_size 2; return 200 x; } }";
     let nginx = Nginx::start(http);
     let server = Server::with_conf(&format!("events {{}}\nhttp {{\n{http}\n}}\n"));
     for (target, body) in [
@@ -339,7 +341,8 @@ fn status(server: &Server, method: &str, target: &str, headers: &[(&str, &str)])
         .status
 }
 
-const PUBLISHER: &str = "push_stream_publisher admin; push_stream_channels_path $arg_id; push_stream_store_messages on;";
+const PUBLISHER: &str = "push_stream_publisher admin; push_stream_channels_path $arg_id; \
+                         push_stream_store_messages on;";
 
 #[test]
 fn what_sends_requests_elsewhere_comes_before_the_push_handler() {
@@ -377,9 +380,11 @@ fn push_locations_are_reached_through_rewrites() {
         "location ~ ^/say/(?<room>\\w+)$ {{ rewrite ^ /pub?id=$room? last; }}
         location = /pub {{ internal; {PUBLISHER} }}
         location ~ ^/listen/(\\w+)$ {{ rewrite ^/listen/(.*)$ /sub/$1 last; }}
-        location ~ ^/sub/(.*)$ {{ internal; push_stream_subscriber polling; push_stream_channels_path $1; }}
+        location ~ ^/sub/(.*)$ {{ internal; push_stream_subscriber polling; \
+        push_stream_channels_path $1; }}
         location /by-name/ {{ rewrite ^/by-name/(?<name>.*)$ /named last; }}
-        location /named {{ internal; push_stream_subscriber polling; push_stream_channels_path $name; }}"
+        location /named {{ internal; push_stream_subscriber polling; push_stream_channels_path \
+        $name; }}"
     );
     let server = Server::with_conf(&conf("push_stream_shared_memory_size 10m;", &locations));
     assert_eq!(
@@ -406,7 +411,8 @@ fn limited_methods_neither_publish_nor_delete() {
     let users = Directory::new("users");
     let users = users.write("users", "u:{PLAIN}p\n");
     let locations = format!(
-        "location /pub {{ auth_basic x; auth_basic_user_file {0}; limit_except GET {{ auth_basic off; }} {PUBLISHER} }}
+        "location /pub {{ auth_basic x; auth_basic_user_file {0}; limit_except GET {{ auth_basic \
+         off; }} {PUBLISHER} }}
         location /get {{ limit_except DELETE {{ allow all; }} {PUBLISHER} }}
         location /open {{ {PUBLISHER} }}",
         users.display()
@@ -449,12 +455,17 @@ fn limited_methods_of_nchan_are_those_of_nchan() {
     let users = Directory::new("users");
     let users = users.write("users", "u:{PLAIN}p\n");
     let locations = format!(
-        "location /open {{ limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}
-        location /denied {{ limit_except GET {{ deny all; }} nchan_channel_id $arg_id; nchan_publisher;
+        "location /open {{ limit_except GET {{ allow all; }} nchan_channel_id $arg_id; \
+         nchan_publisher; }}
+        location /denied {{ limit_except GET {{ deny all; }} nchan_channel_id $arg_id; \
+        nchan_publisher;
             location /denied/inner {{ nchan_channel_id $arg_id; nchan_publisher; }} }}
-        location /password {{ limit_except GET {{ auth_basic x; auth_basic_user_file {}; }} nchan_channel_id $arg_id; nchan_publisher; }}
-        location /rules {{ if ($arg_k != s) {{ return 410; }} limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}
-        location /small {{ client_max_body_size 1; limit_except GET {{ allow all; }} nchan_channel_id $arg_id; nchan_publisher; }}",
+        location /password {{ limit_except GET {{ auth_basic x; auth_basic_user_file {}; }} \
+        nchan_channel_id $arg_id; nchan_publisher; }}
+        location /rules {{ if ($arg_k != s) {{ return 410; }} limit_except GET {{ allow all; }} \
+        nchan_channel_id $arg_id; nchan_publisher; }}
+        location /small {{ client_max_body_size 1; limit_except GET {{ allow all; }} \
+        nchan_channel_id $arg_id; nchan_publisher; }}",
         users.display()
     );
     let nginx = Nginx::start_with(
@@ -505,7 +516,8 @@ fn a_request_like_the_one_before_is_checked_again() {
         .as_secs()
         + 2;
     let locations = format!(
-        "location /link {{ secure_link $arg_md5,$arg_e; secure_link_md5 \"$secure_link_expires secret\"; rewrite ^ /$secure_link/pub last; }}
+        "location /link {{ secure_link $arg_md5,$arg_e; secure_link_md5 \"$secure_link_expires \
+         secret\"; rewrite ^ /$secure_link/pub last; }}
         location /1/pub {{ internal; {PUBLISHER} }}
         location /0/pub {{ internal; return 410; }}"
     );

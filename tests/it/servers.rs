@@ -12,7 +12,8 @@ fn local_address_and_host_choose_the_server() {
     let server = |listen: &str, names: &str, content_type: &str| {
         format!(
             "server {{ listen {listen}; server_name {names}; default_type \"{content_type}\";\n\
-             location /sub {{ push_stream_subscriber polling; push_stream_channels_path $arg_id; }} }}\n"
+             location /sub {{ push_stream_subscriber polling; push_stream_channels_path $arg_id; \
+             }} }}\n"
         )
     };
     let servers = [
@@ -57,7 +58,8 @@ fn local_address_and_host_choose_the_server() {
 #[test]
 fn a_wrong_file_is_told_its_notices_and_then_its_mistakes() {
     let directory = Directory::new("notices");
-    let text = "events {}\nhttp {\npush_stream_shared_memory_size 10m;\nserver {\npush_stream_store_messages maybe;\nproxy_buffering on; } }";
+    let text = "events {}\nhttp {\npush_stream_shared_memory_size 10m;\nserver {\n\
+                push_stream_store_messages maybe;\nproxy_buffering on; } }";
     let file = directory.write("nginx.conf", text);
     let output = Command::new(program())
         .arg("serve")

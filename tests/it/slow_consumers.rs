@@ -409,7 +409,8 @@ fn policies_that_make_no_sense_are_mistakes_with_their_place() {
     for (directive, error) in [
         (
             "pushctl_slow_consumer wait;",
-            "invalid value \"wait\" in \"pushctl_slow_consumer\" directive, accepted values (disconnect, skip, latest)",
+            "invalid value \"wait\" in \"pushctl_slow_consumer\" directive, accepted values \
+             (disconnect, skip, latest)",
         ),
         (
             "pushctl_slow_consumer_bytes 0;",

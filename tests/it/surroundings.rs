@@ -183,7 +183,8 @@ fn methods_names_paths_and_headers_are_those_of_nginx() {
 #[test]
 fn slashes_stay_where_they_are_not_merged() {
     let http = "merge_slashes off; server { listen 127.0.0.1:{{PORT}}; default_type text/plain;
-        location / { return 200 \"$uri\"; } location //two { return 200 \"two $uri\"; } location ~ ^/a/(.*)$ { return 200 $1; } }";
+        location / { return 200 \"$uri\"; } location //two { return 200 \"two $uri\"; } location ~ \
+        ^/a/(.*)$ { return 200 $1; } }";
     let targets = [
         "/x//y/./z",
         "//two",
@@ -204,9 +205,12 @@ fn slashes_stay_where_they_are_not_merged() {
 #[test]
 fn a_limit_on_methods_holds_for_push_locations() {
     let server = Server::with_conf(
-        "events {}\nhttp { push_stream_shared_memory_size 10m; server { listen 127.0.0.1:{{PORT}}; server_tokens off;
-        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; limit_except GET { allow 10.0.0.1; deny all; } }
-        location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; keepalive_requests 2; push_stream_longpolling_connection_ttl 50ms; } } }",
+        "events {}\nhttp { push_stream_shared_memory_size 10m; server { listen 127.0.0.1:{{PORT}}; \
+         server_tokens off;
+        location /pub { push_stream_publisher admin; push_stream_channels_path $arg_id; \
+        limit_except GET { allow 10.0.0.1; deny all; } }
+        location ~ ^/lp/(.*)$ { push_stream_subscriber long-polling; push_stream_channels_path $1; \
+        keepalive_requests 2; push_stream_longpolling_connection_ttl 50ms; } } }",
     );
     assert_eq!(server.get("/pub?id=a").head.status, 404);
     let refused = server
@@ -241,7 +245,8 @@ fn logs_go_to_syslogs_as_nginx_sends_them() {
     udp.set_read_timeout(deadline)
         .expect("a socket takes options");
     let server = Server::with_conf(&format!(
-        "error_log syslog:server=unix:{},nohostname,facility=daemon,tag=errors info;\nevents {{}}\nhttp {{
+        "error_log syslog:server=unix:{},nohostname,facility=daemon,tag=errors info;\nevents {{}}\n\
+         http {{
         log_format short '$request $status';
         access_log syslog:server={},tag=access,severity=debug short;
         server {{ listen 127.0.0.1:{{{{PORT}}}}; location / {{ return 200 hi; }} }} }}",
@@ -305,10 +310,14 @@ fn listen_on_the_command_line_serves_the_servers_of_all_addresses() {
     let push = "push_stream_channels_statistics; push_stream_channels_path $arg_id;";
     let text = format!(
         "events {{}} http {{ push_stream_shared_memory_size 10m;
-        server {{ listen {{{{PORT}}}}; listen [::1]:{{{{PORT}}}}; server_name push.example; return 301 https://$host$request_uri; }}
-        server {{ listen {{{{PORT}}}}; server_name other.example; location / {{ return 200 other; }} }}
-        server {{ listen 127.0.0.1:{{{{PORT}}}}0; server_name push.example; location /stats {{ {push} }} }}
-        server {{ listen unix:/nowhere/at/all.sock; server_name unix.example; location /unix {{ {push} }} }} }}"
+        server {{ listen {{{{PORT}}}}; listen [::1]:{{{{PORT}}}}; server_name push.example; return \
+        301 https://$host$request_uri; }}
+        server {{ listen {{{{PORT}}}}; server_name other.example; location / {{ return 200 other; \
+        }} }}
+        server {{ listen 127.0.0.1:{{{{PORT}}}}0; server_name push.example; location /stats {{ \
+        {push} }} }}
+        server {{ listen unix:/nowhere/at/all.sock; server_name unix.example; location /unix {{ \
+        {push} }} }} }}"
     )
     .replace("{{PORT}}", "2345");
     let server =
@@ -356,7 +365,8 @@ fn an_access_log_that_cannot_be_opened_is_told_at_once() {
     let location =
         "location /stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
     let server = Server::with_conf(&format!(
-        "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen 127.0.0.1:{{{{PORT}}}}; access_log off; {location} location /x {{ access_log {}; }} }} }}",
+        "events {{}} http {{ push_stream_shared_memory_size 10m; server {{ listen \
+         127.0.0.1:{{{{PORT}}}}; access_log off; {location} location /x {{ access_log {}; }} }} }}",
         log.display()
     ));
     wait_until("it is told", || {
@@ -402,7 +412,8 @@ fn the_error_log_is_a_file_that_is_opened_anew() {
     let directory = Directory::new("errors");
     let log = directory.path().join("error.log");
     let conf = format!(
-        "error_log {} info;\nerror_log /nowhere/at/all.log;\nevents {{}}\nhttp {{ server {{ listen 127.0.0.1:{{{{PORT}}}}; error_log {0}.x; }} }}",
+        "error_log {} info;\nerror_log /nowhere/at/all.log;\nevents {{}}\n\
+         http {{ server {{ listen 127.0.0.1:{{{{PORT}}}}; error_log {0}.x; }} }}",
         log.display()
     );
     let server = Server::with_conf(&conf);

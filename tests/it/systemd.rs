@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Connection, DEADLINE, Directory, Server, conf, program, wait_until};
 
-const LOCATION: &str = "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }";
+const LOCATION: &str = "location /channels-stats { push_stream_channels_statistics; \
+                        push_stream_channels_path $arg_id; }";
 const MEMORY: &str = "push_stream_shared_memory_size 10m;";
 
 /// Hears what the server tells the service manager.
@@ -131,7 +132,8 @@ fn the_watchdog_is_fed_while_the_shards_answer() {
 
 /// Starts the server with `socket` as descriptor 3 and something that is no socket as descriptor 4.
 fn with_socket(socket: impl Into<OwnedFd>, args: &[&str]) -> Result<Server, String> {
-    let script = "exec 3<&0 4</dev/null 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:junk; exec \"$0\" \"$@\"";
+    let script = "exec 3<&0 4</dev/null 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=2 \
+                  LISTEN_FDNAMES=web:junk; exec \"$0\" \"$@\"";
     let mut command = Command::new("bash");
     command
         .args(["-c", script])

@@ -175,7 +175,8 @@ fn the_object_has_its_keys_in_their_order() {
     assert_eq!(
         line,
         format!(
-            "{{\"id\":1,\"channel\":\"ch1\",\"text\":\"hi\",\"tag\":\"{tag}\",\"time\":\"{time}\",\"eventid\":\"\"}}\n"
+            "{{\"id\":1,\"channel\":\"ch1\",\"text\":\"hi\",\"tag\":\"{tag}\",\"time\":\"{time}\",\
+             \"eventid\":\"\"}}\n"
         )
     );
     let seconds = |text: &str| {

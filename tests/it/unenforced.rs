@@ -11,7 +11,8 @@ const PUSH: &str = "push_stream_publisher admin; push_stream_channels_path $arg_
 /// A file whose server has `content` from line 3 on.
 fn file(content: &str) -> String {
     format!(
-        "events {{}} http {{ push_stream_shared_memory_size 32M;\nserver {{ listen 127.0.0.1:{{{{PORT}}}};\n{content} }} }}\n"
+        "events {{}} http {{ push_stream_shared_memory_size 32M;\n\
+         server {{ listen 127.0.0.1:{{{{PORT}}}};\n{content} }} }}\n"
     )
 }
 
@@ -74,7 +75,8 @@ fn serve_does_not_start_without_what_restricts_access() {
         ),
         (
             format!(
-                "ssl_certificate a.pem; ssl_verify_client on; ssl_client_certificate ca.pem;\nlocation /pub {{ {PUSH} }}"
+                "ssl_certificate a.pem; ssl_verify_client on; ssl_client_certificate ca.pem;\n\
+                 location /pub {{ {PUSH} }}"
             ),
             3,
             "ssl_verify_client",
@@ -192,7 +194,8 @@ fn only_the_front_enters_locations_whose_directives_it_enforces() {
 fn a_file_names_what_its_front_enforces_in_both_notations() {
     let directory = Directory::new("unenforced-toml");
     let text = file(&format!(
-        "set_real_ip_from 127.0.0.1; location /pub {{ {PUSH} auth_ldap x; pushctl_front_enforces auth_ldap; }}\n\
+        "set_real_ip_from 127.0.0.1; location /pub {{ {PUSH} auth_ldap x; pushctl_front_enforces \
+         auth_ldap; }}\n\
          location /other {{ {PUSH} auth_ldap x; }}"
     ));
     let stderr = String::from_utf8(rejected(&directory, &text, &[]).stderr).expect("a text");

@@ -233,7 +233,8 @@ fn check_places(linger_time: &str, ends: &[End]) {
         let mut admitted = None;
         wait_until("there is a place for a websocket", || {
             let mut websocket = server.connect();
-            let headers = "Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+            let headers = "Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                           Sec-WebSocket-Version: 13";
             let is_sent = websocket.try_send(format!(
                 "GET /ws/a HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n{headers}\r\n\r\n"
             ));
@@ -408,9 +409,11 @@ fn frames_that_break_the_rules_close_the_built_in_websocket_and_publish_nothing(
 fn imported_websockets_take_the_frames_that_the_module_takes() {
     let server = Server::with_conf(&conf(
         "push_stream_shared_memory_size 10m;",
-        "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }
+        "location /channels-stats { push_stream_channels_statistics; push_stream_channels_path \
+         $arg_id; }
          location ~ ^/ws/(.*)$ {
-             push_stream_subscriber websocket; push_stream_channels_path $1; push_stream_websocket_allow_publish on;
+             push_stream_subscriber websocket; push_stream_channels_path $1; \
+             push_stream_websocket_allow_publish on;
          }",
     ));
     let mut websocket = server.websocket("/ws/c", &[]);

@@ -67,12 +67,14 @@ fn publisher_answers_are_exact() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: application/json\r\nContent-Length: 85\r\nConnection: keep-alive\r\n{NO_CACHE}\r\n"
+            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: application/json\r\n\
+             Content-Length: 85\r\nConnection: keep-alive\r\n{NO_CACHE}\r\n"
         )
     );
     assert_eq!(
         body,
-        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 0}\r\n"
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \
+         \"subscribers\": 0}\r\n"
     );
     let (head, body) = exchange(
         &mut connection,
@@ -82,7 +84,8 @@ fn publisher_answers_are_exact() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: keep-alive\r\n{NO_CACHE}{explain}\r\n"
+            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\n\
+             Connection: keep-alive\r\n{NO_CACHE}{explain}\r\n"
         )
     );
     assert_eq!(body, "");
@@ -93,7 +96,8 @@ fn publisher_answers_are_exact() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 405 Not Allowed\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: close\r\n{NO_CACHE}Allow: GET, POST, PUT, DELETE\r\n\r\n"
+            "HTTP/1.1 405 Not Allowed\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\n\
+             Connection: close\r\n{NO_CACHE}Allow: GET, POST, PUT, DELETE\r\n\r\n"
         )
     );
     connection.expect_close();
@@ -117,13 +121,16 @@ fn polling_answers_are_exact() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\nLast-Modified: DATE\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n{NO_CACHE}Etag: W/1\r\n\r\n"
+            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\n\
+             Last-Modified: DATE\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\
+             {NO_CACHE}Etag: W/1\r\n\r\n"
         )
     );
     assert_eq!(body, "m1");
     let cursor = format!("If-Modified-Since: {date}\r\nIf-None-Match: W/1\r\n");
     let not_modified = format!(
-        "HTTP/1.1 304 Not Modified\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nLast-Modified: DATE\r\nConnection: keep-alive\r\n{NO_CACHE}"
+        "HTTP/1.1 304 Not Modified\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\n\
+         Content-Length: 0\r\nLast-Modified: DATE\r\nConnection: keep-alive\r\n{NO_CACHE}"
     );
     let (head, _) = exchange(
         &mut connection,
@@ -146,7 +153,8 @@ fn streams_begin_and_end_exactly() {
     connection.send("GET /sub/a.b1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let stream_head = |content_type: &str| {
         format!(
-            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n{NO_CACHE}\r\n"
+            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: {content_type}\r\n\
+             Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n{NO_CACHE}\r\n"
         )
     };
     assert_eq!(
@@ -191,7 +199,8 @@ fn websocket_handshake_is_exact() {
     assert_eq!(
         head.raw,
         format!(
-            "HTTP/1.1 101 Switching Protocols\r\n{NO_CACHE}Upgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+            "HTTP/1.1 101 Switching Protocols\r\n{NO_CACHE}Upgrade: WebSocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
         )
     );
     server.publish("a", "hello");
@@ -207,7 +216,8 @@ fn websocket_handshake_is_exact() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 405 Not Allowed\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\nConnection: close\r\nAllow: GET\r\n\r\n"
+            "HTTP/1.1 405 Not Allowed\r\n{SERVER}Date: DATE\r\nContent-Length: 0\r\n\
+             Connection: close\r\nAllow: GET\r\n\r\n"
         )
     );
     server.stop();
@@ -237,7 +247,8 @@ fn http_1_0_clients_get_bodies_that_end_with_the_connection() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\nLast-Modified: DATE\r\nConnection: close\r\n{NO_CACHE}Etag: W/{}\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n{SERVER}Date: DATE\r\nContent-Type: text/plain\r\n\
+             Last-Modified: DATE\r\nConnection: close\r\n{NO_CACHE}Etag: W/{}\r\n\r\n",
             head.split("W/")
                 .nth(1)
                 .and_then(|rest| rest.split('\r').next())
@@ -322,14 +333,18 @@ fn pipelined_publishes_are_answered_in_order() {
 fn expect_is_answered_before_the_body() {
     let server = server();
     let mut connection = server.connect();
-    connection.send("POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    connection.send(
+        "POST /pub?id=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\
+                     Expect: 100-continue\r\n\r\n",
+    );
     assert_eq!(connection.read_head().raw, "HTTP/1.1 100 Continue\r\n\r\n");
     connection.send("Hello");
     assert_eq!(
         object(&connection.read_response().body)["published_messages"],
         1
     );
-    let huge = "POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\nExpect: 100-continue\r\n\r\n";
+    let huge = "POST /pub?id=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\n\
+                Expect: 100-continue\r\n\r\n";
     connection.send(huge);
     assert_eq!(
         connection.read_response().head.status,

@@ -61,7 +61,8 @@ impl Context {
     /// When there is no such binary.
     pub fn new(common: Common, name: &str) -> Result<Self> {
         let path = common.pushctl.display();
-        ensure!(common.pushctl.is_file(), "there is no {path} (cargo build --release, or give --pushctl PATH)");
+        ensure!(common.pushctl.is_file(), "there is no {path} (cargo build --release, or give \
+                                           --pushctl PATH)");
         ensure!(common.rounds > 0, "--rounds must be at least 1");
         let mut words = vec![format!("benches/run {name}")];
         let mut arguments = std::env::args().skip(1).filter(|word| word != name).peekable();
@@ -135,7 +136,8 @@ impl Context {
                     let Sample { cpu_us, per_second, p99_ms, faults } = &sample;
                     let latency = if p99_ms.is_finite() { format!(", p99 {p99_ms:.2} ms") } else { String::new() };
                     let faults = if faults.is_empty() { String::new() } else { format!(", FAULTS: {faults}") };
-                    eprintln!("round {round}: {name}: {} {cpu_us:.2} us, {per_second:.0}/s{latency}{faults}", kind.name());
+                    eprintln!("round {round}: {name}: {} {cpu_us:.2} us, \
+                               {per_second:.0}/s{latency}{faults}", kind.name());
                     samples[nth][kind as usize].push(sample);
                 }
             }

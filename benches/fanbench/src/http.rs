@@ -65,7 +65,8 @@ pub fn request(address: SocketAddrV4, method: &str, path: &str, headers: &str, b
     let mut stream = TcpStream::connect(address).with_context(what)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                        {headers}Content-Length: {length}\r\n\r\n");
     stream.write_all(&[head.as_bytes(), body].concat()).with_context(what)?;
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 * 1024];

@@ -40,7 +40,8 @@ pub fn notes(pushctl: &Path) -> String {
     versions.push(first_line(Command::new("nginx").arg("-v")));
     versions.push(first_line(Command::new("dpkg-query").args(["-W", "-f", "nchan ${Version}", "libnginx-mod-nchan"])));
     versions.retain(|version| !version.is_empty());
-    format!("{model}, {cores} cores, {} GiB, Linux {}; {}", kib / 1024 / 1024, kernel.trim(), versions.join(", "))
+    format!("{model}, {cores} cores, {} GiB, Linux {}; \
+             {}", kib / 1024 / 1024, kernel.trim(), versions.join(", "))
 }
 
 /// Load of the machine in the last minute.

@@ -131,7 +131,8 @@ mod tests {
         let mut stream = String::from("HTTP GMT {\"text\":\"");
         for number in 1..=4 {
             message(&mut stream, 1_000_000 + number, number, 40);
-            stream.push_str("\",\"time\":\"Sat, 21 Nov 2026 12:00:00 GMT\",\"mail\":\"a@b\"}\r\n5c\r\n{\"text\":\"");
+            stream.push_str("\",\"time\":\"Sat, 21 Nov 2026 12:00:00 GMT\",\"mail\":\"a@b\"}\r\n\
+                             5c\r\n{\"text\":\"");
         }
         for cut in 1..stream.len() {
             let mut scanner = Scanner::default();

@@ -45,7 +45,8 @@ impl Table {
         let date = machine::date();
         let load = machine::load_average();
         let command = &context.command;
-        let heading = format!("## {}\n\n{date}; {notes}; load average {load}  \n`{command}`", self.title);
+        let heading = format!("## {}\n\n{date}; {notes}; load average {load}  \n\
+                               `{command}`", self.title);
         writeln!(file, "\n{heading}\n\n{}", self.markdown())?;
         Ok(())
     }

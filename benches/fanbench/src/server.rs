@@ -217,15 +217,20 @@ fn nchan_configuration(directory: &Path, address: SocketAddrV4, stored: usize) -
     let at = directory.display();
     format!(
         "load_module {NCHAN_MODULE};
-pid {at}/nginx.pid; error_log {at}/error.log crit; worker_processes 1; daemon off; worker_rlimit_nofile 19900;
+pid {at}/nginx.pid; error_log {at}/error.log crit; worker_processes 1; daemon off; \
+         worker_rlimit_nofile 19900;
 events {{ worker_connections 19000; }}
 http {{ access_log off; keepalive_requests 100000000; tcp_nodelay on; nchan_shared_memory_size 512m;
-  client_body_temp_path {at}/body; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
+  client_body_temp_path {at}/body; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; \
+  uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
   server {{ listen {address} backlog=4096;
-    location /pub {{ nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length {stored};
+    location /pub {{ nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length \
+    {stored};
       client_max_body_size 64k; client_body_buffer_size 64k; }}
-    location ~ /sub/(.*) {{ nchan_subscriber; nchan_channel_id $1; nchan_subscriber_first_message newest; }}
-    location ~ /old/(.*) {{ nchan_subscriber; nchan_channel_id $1; nchan_subscriber_first_message oldest; }} }} }}
+    location ~ /sub/(.*) {{ nchan_subscriber; nchan_channel_id $1; nchan_subscriber_first_message \
+    newest; }}
+    location ~ /old/(.*) {{ nchan_subscriber; nchan_channel_id $1; nchan_subscriber_first_message \
+    oldest; }} }} }}
 "
     )
 }

@@ -24,7 +24,8 @@ pub enum Error {
     },
     /// No connection could be made through the proxy of the environment.
     #[error(
-        "cannot reach {url} through the proxy {proxy} of {variable}: {reason} (unset {variable}, or add the host to NO_PROXY)"
+        "cannot reach {url} through the proxy {proxy} of {variable}: {reason} (unset {variable}, \
+         or add the host to NO_PROXY)"
     )]
     Behind {
         /// The server, without path.
@@ -103,7 +104,8 @@ pub enum Error {
         after: Duration,
     },
     /// An endless connection brought nothing for too long.
-    #[error("nothing came from {url} for {}, not even a ping (see --silence-timeout)", humantime::format_duration(*.after))]
+    #[error("nothing came from {url} for {}, not even a ping (see \
+             --silence-timeout)", humantime::format_duration(*.after))]
     Silent {
         /// What was asked for.
         url: String,
@@ -119,7 +121,8 @@ pub enum Error {
         reason: String,
     },
     /// More came at once than is taken: a message, a line, an event or an answer.
-    #[error("{url} sent more than {} at once (see --max-message-size of 'sub')", super::http::size(*.limit))]
+    #[error("{url} sent more than {} at once (see --max-message-size of \
+             'sub')", super::http::size(*.limit))]
     TooLarge {
         /// What was asked for.
         url: String,
@@ -189,7 +192,8 @@ impl Error {
                 explain: None,
             } => {
                 let explain = format!(
-                    "no such location (name the server's own with {option}, or another server with --url)"
+                    "no such location (name the server's own with {option}, or another server with \
+                     --url)"
                 );
                 Self::Status {
                     url,
@@ -212,7 +216,8 @@ impl Error {
                 explain: None,
             } => {
                 let explain = format!(
-                    "no such location, and no counters of NHPM or nchan at {} (name the server's own with --stats-path, or another server \
+                    "no such location, and no counters of NHPM or nchan at {} (name the server's \
+                     own with --stats-path, or another server \
                      with --url)",
                     shown(own)
                 );
@@ -249,7 +254,8 @@ impl Error {
         // usual cause.
         if reason.starts_with("invalid HTTP") {
             let reason = format!(
-                "it is not an HTTP response: {reason} (another service there, or one that wants https?)"
+                "it is not an HTTP response: {reason} (another service there, or one that wants \
+                 https?)"
             );
             return Self::Protocol {
                 url: shown_with_proxy(url),
@@ -493,11 +499,13 @@ mod tests {
         let text = |location| Error::of_status(&url, 301, None, location).to_string();
         assert_eq!(
             text(Some("https://h/pub?id=a")),
-            "http://h/pub?id=a answered 301 Moved Permanently to https://h/pub?id=a (use --url https://h)"
+            "http://h/pub?id=a answered 301 Moved Permanently to https://h/pub?id=a (use --url \
+             https://h)"
         );
         assert_eq!(
             text(Some("/login")),
-            "http://h/pub?id=a answered 301 Moved Permanently to http://h/login (see --url and the --…-path options)"
+            "http://h/pub?id=a answered 301 Moved Permanently to http://h/login (see --url and the \
+             --…-path options)"
         );
         assert_eq!(
             text(None),

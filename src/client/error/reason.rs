@@ -44,7 +44,8 @@ pub(super) fn distrust(error: &rustls::CertificateError) -> String {
                 other => lower_first(&other.to_string()),
             };
             format!(
-                "{reason} (if it is your own, put its issuer's certificate into a file and set SSL_CERT_FILE to that)"
+                "{reason} (if it is your own, put its issuer's certificate into a file and set \
+                 SSL_CERT_FILE to that)"
             )
         }
     }

@@ -103,7 +103,8 @@ async fn websocket(
     sink: &mut impl Sink,
     buffer: &Buffer,
 ) -> Result<(), Error> {
-    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut socket = open(target, url, handshake, sink).await?;
     let (mut decoder, mut frames, mut upgraded) =
         (Decoder::default(), frames::Decoder::default(), false);
@@ -282,7 +283,9 @@ fn finish(length: std::io::Result<usize>, failure: Failure, url: &Url) -> Result
 }
 
 fn finite(url: &Url) -> Error {
-    let reason = "it is no endless response: the location has no streams of this mode (see --mode and --sub-path)".to_owned();
+    let reason = "it is no endless response: the location has no streams of this mode (see --mode \
+                  and --sub-path)"
+        .to_owned();
     Error::Protocol {
         url: shown(url),
         reason,

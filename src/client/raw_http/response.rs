@@ -259,8 +259,10 @@ mod tests {
     #[test]
     fn responses_are_read_wherever_they_were_cut() {
         let wire =
-            b"HTTP/1.1 200 OK\r\nEtag: W/2\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0a;x=y\r\n0123456789\r\n0\r\nT: x\r\n\r\n\
-            HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\nLast-Modified: d\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nxy";
+            b"HTTP/1.1 200 OK\r\nEtag: W/2\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n\
+              0a;x=y\r\n0123456789\r\n0\r\nT: x\r\n\r\n\
+            HTTP/1.1 304 Not Modified\r\nContent-Length: 0\r\nLast-Modified: d\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nxy";
         for size in 1..=wire.len() {
             let (heads, body, ends) = decode(wire, size);
             assert_eq!(

@@ -31,7 +31,9 @@ impl StatisticsResponse {
     /// The error of an answer without counters.
     #[must_use]
     pub fn strange(&self) -> Error {
-        let reason = "it is no JSON of channel statistics (something else is there? see --url and --stats-path)".to_owned();
+        let reason = "it is no JSON of channel statistics (something else is there? see --url and \
+                      --stats-path)"
+            .to_owned();
         Error::Protocol {
             url: shown(&self.url),
             reason,
@@ -180,7 +182,8 @@ fn is_list(channel: &str) -> bool {
 
 fn cannot_list(channel: &str) -> Error {
     Error::Request(format!(
-        "cannot show '{channel}': NHPM and nchan do not list channels (name one channel, or none for the whole server)"
+        "cannot show '{channel}': NHPM and nchan do not list channels (name one channel, or none \
+         for the whole server)"
     ))
 }
 

@@ -371,8 +371,13 @@ mod tests {
     fn the_three_forms_are_told_apart() {
         let single = br#"{"channel": "ch1", "published_messages": 1, "stored_messages": 2, "subscribers": 3}"#;
         let group =
-            b"{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \"uptime\": 0, \"infos\": [\r\n]}\r\n";
-        let summary = b"{\"hostname\": \"h\", \"time\": \"t\", \"channels\": 0, \"wildcard_channels\": 0, \"published_messages\": 0, \"stored_messages\": 0, \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \"uptime\": 19755, \"by_worker\": [\r\n{\"pid\": \"21117\", \"subscribers\": 0, \"uptime\": 19755}\r\n]}\r\n";
+            b"{\"hostname\": \"vm\", \"time\": \"t\", \"channels\": 2, \"wildcard_channels\": 0, \
+              \"uptime\": 0, \"infos\": [\r\n]}\r\n";
+        let summary = b"{\"hostname\": \"h\", \"time\": \"t\", \"channels\": 0, \
+                        \"wildcard_channels\": 0, \"published_messages\": 0, \"stored_messages\": \
+                        0, \"messages_in_trash\": 0, \"channels_in_trash\": 0, \"subscribers\": 0, \
+                        \"uptime\": 19755, \"by_worker\": [\r\n\
+                        {\"pid\": \"21117\", \"subscribers\": 0, \"uptime\": 19755}\r\n]}\r\n";
         assert!(
             matches!(Report::from_json(single), Some(Report::Channels(infos)) if infos[0].stored_messages == 2)
         );
@@ -388,7 +393,10 @@ mod tests {
     fn channel_ids_that_break_the_json_are_recovered() {
         for id in [r#"a"b"#, r"a\", "a\nb", "a\u{1}"] {
             let body = format!(
-                "{{\"hostname\": \"h\", \"infos\": [\r\n{{\"channel\": \"good\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 1}},\r\n{{\"channel\": \"{id}\", \"published_messages\": 2, \"stored_messages\": 1, \"subscribers\": 0}}\r\n]}}"
+                "{{\"hostname\": \"h\", \"infos\": [\r\n\
+                 {{\"channel\": \"good\", \"published_messages\": 1, \"stored_messages\": 1, \
+                 \"subscribers\": 1}},\r\n{{\"channel\": \"{id}\", \"published_messages\": 2, \
+                 \"stored_messages\": 1, \"subscribers\": 0}}\r\n]}}"
             );
             let Some(Report::Channels(infos)) = Report::from_json(body.as_bytes()) else {
                 panic!("{id:?} is not recovered")
@@ -408,7 +416,8 @@ mod tests {
 
     #[test]
     fn channel_ids_that_are_not_utf8_become_marks() {
-        let body = b"{\"channel\": \"a\xff\", \"published_messages\": 1, \"stored_messages\": 2, \"subscribers\": 3}";
+        let body = b"{\"channel\": \"a\xff\", \"published_messages\": 1, \"stored_messages\": 2, \
+                     \"subscribers\": 3}";
         let Some(Report::Channels(infos)) = Report::from_json(body) else {
             panic!("the id spoils the report")
         };
@@ -436,7 +445,8 @@ mod tests {
 
     #[test]
     fn the_text_of_nchan_is_read() {
-        let body = b"total published messages: 7\nstored messages: 3\nshared memory used: 16K\nchannels: 2\nsubscribers: 5\nnchan version: 1.3.6\n";
+        let body = b"total published messages: 7\nstored messages: 3\nshared memory used: 16K\n\
+                     channels: 2\nsubscribers: 5\nnchan version: 1.3.6\n";
         let Some(Report::Summary(summary)) = Report::from_json(body) else {
             panic!("it is a summary")
         };

@@ -28,13 +28,16 @@ impl fmt::Display for Notice {
                 let after = humantime::format_duration(*after);
                 write!(
                     formatter,
-                    "{url} has not answered for {after}; if a proxy buffers its responses, use --mode auto or lp"
+                    "{url} has not answered for {after}; if a proxy buffers its responses, use \
+                     --mode auto or lp"
                 )
             }
             Self::UncertainStart { url } => write!(
                 formatter,
-                "the start may have no effect: {url} shows no counters of the channel (see --pub-path), so it is not known whether it \
-                 has messages, and where nchan_subscriber_first_message is 'newest' only new ones come"
+                "the start may have no effect: {url} shows no counters of the channel (see \
+                 --pub-path), so it is not known whether it \
+                 has messages, and where nchan_subscriber_first_message is 'newest' only new ones \
+                 come"
             ),
         }
     }

@@ -82,7 +82,8 @@ impl Subscription {
         }
         if has_backlog && self.is_bare() {
             let reason = "the server speaks nhpm or nchan, which know no backlog by number";
-            let mend = "use --since all or a time, or --dialect nchan for a channel whose name ends in '.b' and digits";
+            let mend = "use --since all or a time, or --dialect nchan for a channel whose name \
+                        ends in '.b' and digits";
             return Err(Error::Request(format!("{reason} ({mend})")));
         }
         Ok(())

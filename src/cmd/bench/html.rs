@@ -50,8 +50,10 @@ pub(super) fn page(report: &Report) -> String {
     ));
     body.push_str(&section("Measured on", "", &table(&machine(report))));
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{}</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n",
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\">\
+         <meta name=\"color-scheme\" content=\"light \
+         dark\"><title>{}</title><style>{STYLE}</style></head>\n<body>{body}</body></html>\n",
         escaped(&format!("pushctl bench: {title}"))
     )
 }
@@ -82,7 +84,8 @@ fn header(report: &Report, title: &str) -> String {
     let title = escaped(title);
     let finished = escaped(&report.finished);
     format!(
-        "<header><h1>pushctl bench</h1><p class=\"sub\">{title}<br>{finished}</p><p class=\"badge {class}\">{verdict}</p></header>\n"
+        "<header><h1>pushctl bench</h1><p class=\"sub\">{title}<br>{finished}</p><p class=\"badge \
+         {class}\">{verdict}</p></header>\n"
     )
 }
 
@@ -342,7 +345,8 @@ fn latency_table(report: &Report) -> String {
         .map(|(name, _)| format!("<th>{name}</th>"))
         .collect();
     format!(
-        "<div class=\"wide\"><table><tr><th></th>{head}</tr><tr><th>deliver</th>{}</tr><tr><th>connect</th>{}</tr></table></div>",
+        "<div class=\"wide\"><table><tr><th></th>{head}</tr><tr><th>deliver</th>{}</\
+         tr><tr><th>connect</th>{}</tr></table></div>",
         cells(&report.latency_ms),
         cells(&report.connect_ms)
     )

@@ -133,7 +133,8 @@ impl Origin<'_> {
             return Ok(());
         }
         Err(Usage(format!(
-            "{subscribers} connections need more ports than {addresses} local {} ({ports} each, see \
+            "{subscribers} connections need more ports than {addresses} local {} ({ports} each, \
+             see \
              'sysctl net.ipv4.ip_local_port_range'): give further addresses with --bind",
             if addresses == 1 {
                 "address has"
@@ -192,7 +193,8 @@ pub(super) fn raise_open_files(connections: usize) -> Result<(), Usage> {
     }
     let maximum = limit.maximum.unwrap_or(0);
     Err(Usage(format!(
-        "{connections} connections need {needed} open files, but the system allows {maximum} (see 'ulimit -Hn', --processes and --subscribers)"
+        "{connections} connections need {needed} open files, but the system allows {maximum} (see \
+         'ulimit -Hn', --processes and --subscribers)"
     )))
 }
 

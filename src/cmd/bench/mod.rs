@@ -47,7 +47,11 @@ use crate::client::Mode;
 
 macro_rules! examples {
     () => {
-        "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages 1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500 --warm-up 5s --assert 'p99<50ms,lost=0'\n  pushctl bench -n 1000 --json > old.json; …; pushctl bench -n 1000 --compare old.json --report new.html\n  pushctl bench --url http://nchan.example --pub-path '/pub?id={channel}' --sub-path '/sub/{channel}'"
+        "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages \
+         1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500 --warm-up 5s --assert \
+         'p99<50ms,lost=0'\n  pushctl bench -n 1000 --json > old.json; …; pushctl bench -n 1000 \
+         --compare old.json --report new.html\n  pushctl bench --url http://nchan.example \
+         --pub-path '/pub?id={channel}' --sub-path '/sub/{channel}'"
     };
 }
 

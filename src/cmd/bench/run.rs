@@ -390,7 +390,8 @@ impl Run<'_> {
                 && (tally.answered == wanted || self.args.mode == Mode::Lp)
             {
                 note(format_args!(
-                    "{} shows no statistics, so the server's count of subscribers is not checked (see --stats-path)",
+                    "{} shows no statistics, so the server's count of subscribers is not checked \
+                     (see --stats-path)",
                     shown(&url)
                 ));
                 return Ok(());

@@ -10,7 +10,8 @@ use crate::server::config::nginx;
 const FORMER: &[(&str, &str)] = &[
     (
         "push_stream_keepalive",
-        "the module has no such directive any more: connections are kept alive anyway, leave it out",
+        "the module has no such directive any more: connections are kept alive anyway, leave it \
+         out",
     ),
     (
         "push_stream_content_type",
@@ -133,9 +134,17 @@ pub(super) fn hint(text: &str, line: &str) -> Option<String> {
             "instead of \"set {variable} ...\" write \"push_stream_channels_path ...\""
         ));
     } else if text.starts_with("parameter \"ssl\" ") {
-        hints.push("pushctl speaks plain HTTP there: let nginx in front listen, see --front, and give pushctl --listen".to_owned());
+        hints.push(
+            "pushctl speaks plain HTTP there: let nginx in front listen, see --front, and \
+                    give pushctl --listen"
+                .to_owned(),
+        );
     } else if text.ends_with("push_stream_channels_path must be set.") {
-        hints.push("it says which channels: \"push_stream_channels_path $arg_id\" for ?id=..., or $1 of a regular expression".to_owned());
+        hints.push(
+            "it says which channels: \"push_stream_channels_path $arg_id\" for ?id=..., or \
+                    $1 of a regular expression"
+                .to_owned(),
+        );
     }
     (!hints.is_empty()).then(|| hints.join("; "))
 }
@@ -214,7 +223,8 @@ mod tests {
             hint("invalid value", "push_stream_store_messages maybe;"),
             None
         );
-        let set = "instead of \"set $push_stream_channel_id ...\" write \"push_stream_channels_path ...\"";
+        let set = "instead of \"set $push_stream_channel_id ...\" write \
+                   \"push_stream_channels_path ...\"";
         assert_eq!(
             hint("x", "set $push_stream_channel_id $arg_id;").as_deref(),
             Some(set)

@@ -369,7 +369,8 @@ fn advice(name: &str) -> &'static str {
     ]) {
         FRONT
     } else if starts(&["gzip", "brotli"]) {
-        "answers are compressed with gzip, as they are sent; nginx in front can do more (see --front)"
+        "answers are compressed with gzip, as they are sent; nginx in front can do more (see \
+         --front)"
     } else if starts(&["limit_req", "limit_conn", "limit_rate"]) {
         "rates are not limited; nginx in front can do it, and serve has bounds of its own (--help)"
     } else if starts(&["auth_"]) {
@@ -377,7 +378,8 @@ fn advice(name: &str) -> &'static str {
     } else if name == "error_page" {
         "pushctl sends its own error pages; nginx in front can send others (see --front)"
     } else if name == "try_files" {
-        "paths are not rewritten: give the location the path that clients ask for, or keep nginx in front (see --front)"
+        "paths are not rewritten: give the location the path that clients ask for, or keep nginx \
+         in front (see --front)"
     } else if starts(&["stream", "mail"]) {
         "it is not about HTTP: keep nginx for it"
     } else {

@@ -23,10 +23,12 @@ pub use names::complete_line;
 #[command(after_help = "\
 Examples:
   pushctl completions bash > ~/.local/share/bash-completion/completions/pushctl
-  pushctl completions zsh > ~/.zfunc/_pushctl       # with 'fpath+=~/.zfunc' before compinit in ~/.zshrc
+  pushctl completions zsh > ~/.zfunc/_pushctl       # with 'fpath+=~/.zfunc' before compinit in \
+  ~/.zshrc
   pushctl completions fish > ~/.config/fish/completions/pushctl.fish
 
-In bash, zsh and fish, names of channels come from the server that the line or the environment names.")]
+In bash, zsh and fish, names of channels come from the server that the line or the environment \
+                        names.")]
 pub struct Args {
     /// Shell to write for
     #[arg(value_enum)]

@@ -425,7 +425,11 @@ pub fn rate(text: &str) -> Result<f64, String> {
 /// What is wrong.
 pub fn check(args: &Args, source: &Source) -> Result<(), Usage> {
     if args.repeat > 1 && args.is_by_line() && !matches!(source, Source::File(_)) {
-        return Err(Usage("cannot read standard input several times (--repeat with --lines or --ndjson needs --file)".to_owned()));
+        return Err(Usage(
+            "cannot read standard input several times (--repeat with --lines or \
+                          --ndjson needs --file)"
+                .to_owned(),
+        ));
     }
     Ok(())
 }

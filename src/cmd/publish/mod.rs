@@ -151,7 +151,8 @@ impl Args {
 /// A message was published, but did not reach enough.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a channel has {found} subscribers, fewer than {wanted} (see --require-subscribers; it was published nevertheless)"
+    "a channel has {found} subscribers, fewer than {wanted} (see --require-subscribers; it was \
+     published nevertheless)"
 )]
 pub struct TooFew {
     /// Subscribers of the channel that has fewest.
@@ -279,9 +280,13 @@ fn fewest_subscribers(answer: &[u8]) -> anyhow::Result<u64> {
     };
     let fewest = infos.iter().map(|info| info.subscribers).min();
     fewest.ok_or_else(|| {
-        let reason =
-            "it does not tell the subscribers (see --require-subscribers, and push_stream_channel_info_on_publish of the location)";
-        Error::Protocol { url: "the publisher".to_owned(), reason: reason.to_owned() }.into()
+        let reason = "it does not tell the subscribers (see --require-subscribers, and \
+             push_stream_channel_info_on_publish of the location)";
+        Error::Protocol {
+            url: "the publisher".to_owned(),
+            reason: reason.to_owned(),
+        }
+        .into()
     })
 }
 
@@ -321,7 +326,8 @@ fn hint(args: &Args, what: &str) {
     if std::io::stdin().is_terminal() && !args.answer.quiet {
         let channel = args.channels().unwrap_or_else(|| "CHANNEL".to_owned());
         output::note(format_args!(
-            "reading {what} from the terminal; end with Ctrl-D, or stop with Ctrl-C and write: pushctl pub {channel} 'the message'"
+            "reading {what} from the terminal; end with Ctrl-D, or stop with Ctrl-C and write: \
+             pushctl pub {channel} 'the message'"
         ));
     }
 }

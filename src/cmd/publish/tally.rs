@@ -172,7 +172,8 @@ mod tests {
         tally.unanswered = vec![41_235, 41_236, 41_240];
         tally.next = Some(41_241);
         tally.total = None;
-        let expected = "41,233 acknowledged; lines 41,235 to 41,236, 41,240 were sent and not answered, and may be published or not; \
+        let expected = "41,233 acknowledged; lines 41,235 to 41,236, 41,240 were sent and not \
+                        answered, and may be published or not; \
             nothing from line 41,241 on was sent; line 41,234 was refused";
         assert_eq!(tally.story(), expected);
     }

@@ -115,7 +115,8 @@ impl AccessOptions {
         };
         for address in addresses.iter().filter(is_reachable).filter(|_| is_open) {
             tracing::warn!(
-                "{address} has no access control: all who can reach it can publish, read, list and delete channels (restrict it \
+                "{address} has no access control: all who can reach it can publish, read, list and \
+                 delete channels (restrict it \
                  with --allow-from or --basic-auth, or use --listen 127.0.0.1:PORT)"
             );
         }
@@ -125,7 +126,8 @@ impl AccessOptions {
             .any(|allowed| matches!(allowed, AllowedOrigin::All))
         {
             tracing::warn!(
-                "--allow-origin '*': every web page that a user of this machine opens can publish, read and delete channels"
+                "--allow-origin '*': every web page that a user of this machine opens can publish, \
+                 read and delete channels"
             );
         }
     }

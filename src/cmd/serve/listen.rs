@@ -118,7 +118,8 @@ fn replacing(
             "--listen {replaced}=...: the configuration does not listen on {replaced}"
         )),
         _ => Err(format!(
-            "--listen {replaced}=...: the configuration has several addresses with port {replaced}, write ADDRESS:PORT"
+            "--listen {replaced}=...: the configuration has several addresses with port \
+             {replaced}, write ADDRESS:PORT"
         )),
     }
 }
@@ -145,7 +146,8 @@ pub(super) fn warn_about_hidden(before: &Config, after: &Config) {
             .first()
             .map_or_else(|| "without a name".to_owned(), |name| format!("\"{name}\""));
         tracing::warn!(
-            "--listen hides a server with push locations ({name}, {address} in the configuration): give each address of the \
+            "--listen hides a server with push locations ({name}, {address} in the configuration): \
+             give each address of the \
              configuration its own with --listen OLD=NEW (pushctl check --front prints them)"
         );
     }

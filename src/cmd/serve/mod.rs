@@ -41,10 +41,12 @@ use crate::server::{Server, panics};
   pushctl serve --nginx-conf /etc/nginx/nginx.conf
 
 Signals:
-  TERM, INT  end: subscribers get footers, 304 answers and close frames, requests that have begun are answered, within
+  TERM, INT  end: subscribers get footers, 304 answers and close frames, requests that have begun \
+  are answered, within
              --grace; told again: at once
   QUIT       the same without --grace: requests may take as long as their own limits allow
-  HUP        read the configuration anew; a wrong file changes nothing. Connections, followers and messages stay, but
+  HUP        read the configuration anew; a wrong file changes nothing. Connections, followers and \
+  messages stay, but
              followers whose location or \"listen\" was taken out, which are ended properly
   USR1       open the files of access logs anew")]
 pub struct Args {

@@ -56,7 +56,8 @@ impl Steering<'_> {
     async fn reload(&self) {
         let Some(path) = self.args.file().cloned() else {
             tracing::info!(
-                "nothing to reload: the built-in locations do not change (--config and --nginx-conf name a file)"
+                "nothing to reload: the built-in locations do not change (--config and \
+                 --nginx-conf name a file)"
             );
             systemd::reloading();
             systemd::reloaded("nothing to reload");

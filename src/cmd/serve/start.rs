@@ -32,7 +32,8 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
             }
         };
         text += &format!(
-            "publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\nfollow:   curl {option}-N '{base}/sub/ch1'\n"
+            "publish:  curl {option}'{base}/pub?id=ch1' -d 'hello'\n\
+             follow:   curl {option}-N '{base}/sub/ch1'\n"
         );
         if option.is_empty() {
             text += &format!("try it:   {base}/ in a browser\n");
@@ -51,7 +52,8 @@ pub(super) fn announce(addresses: &[ListenAddress], is_builtin: bool) {
 pub(super) fn warn_without_endpoints(has_endpoints: bool) {
     if !has_endpoints {
         tracing::warn!(
-            "no push location is served: the configuration has none in its servers (pushctl check FILE shows them)"
+            "no push location is served: the configuration has none in its servers (pushctl check \
+             FILE shows them)"
         );
     }
 }
@@ -96,7 +98,8 @@ pub(super) fn raise_descriptor_limit(max_connections: usize, is_given: bool) {
     );
     if is_given && room < max_connections as u64 {
         tracing::warn!(
-            "--max-connections {max_connections} is more than the limit of open files allows (ulimit -n): further ones are refused"
+            "--max-connections {max_connections} is more than the limit of open files allows \
+             (ulimit -n): further ones are refused"
         );
     }
 }

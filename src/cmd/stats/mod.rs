@@ -24,7 +24,10 @@ use crate::client::{Endpoints, Error, Http};
 
 macro_rules! examples {
     () => {
-        "Examples:\n  pushctl stats\n  pushctl stats --sort subscribers --top 10\n  pushctl stats 'news*' --watch=1s\n  pushctl stats ch1 --assert 'subscribers>=1,stored=0'\n  pushctl stats ALL --json | jq .infos[].subscribers\n  pushctl stats --json > before.json; …; pushctl stats --json > after.json; pushctl stats --diff before.json after.json"
+        "Examples:\n  pushctl stats\n  pushctl stats --sort subscribers --top 10\n  pushctl stats \
+         'news*' --watch=1s\n  pushctl stats ch1 --assert 'subscribers>=1,stored=0'\n  pushctl \
+         stats ALL --json | jq .infos[].subscribers\n  pushctl stats --json > before.json; …; \
+         pushctl stats --json > after.json; pushctl stats --diff before.json after.json"
     };
 }
 

@@ -167,7 +167,8 @@ fn target(path: &Path) -> Result<PathBuf, Usage> {
         Err(_) if path.is_symlink() => {
             let path = path.display();
             Err(Usage(format!(
-                "cannot use the cursor file '{path}': it is a link to nothing (remove it, or name the file itself)"
+                "cannot use the cursor file '{path}': it is a link to nothing (remove it, or name \
+                 the file itself)"
             )))
         }
         Err(_) => Ok(path.to_owned()),
@@ -227,7 +228,8 @@ fn lock(path: &Path, lock_path: &Path) -> anyhow::Result<File> {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
             anyhow::bail!(
-                "the cursor file '{}' is in use by another run (end that one, or name another file)",
+                "the cursor file '{}' is in use by another run (end that one, or name another \
+                 file)",
                 path.display()
             )
         }
@@ -268,7 +270,8 @@ fn read(text: &str, path: &Path, head: &Head) -> Result<Marks, Usage> {
         let of = content.head.channels.join(" ");
         let here = head.channels.join(" ");
         return Err(Usage(format!(
-            "cannot use the cursor file '{path}': it is for the channels '{of}', not '{here}' ({mend})"
+            "cannot use the cursor file '{path}': it is for the channels '{of}', not '{here}' \
+             ({mend})"
         )));
     }
     let position = |text: Option<String>| {

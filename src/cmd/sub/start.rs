@@ -73,7 +73,8 @@ pub(super) enum Since {
     Start(Start),
 }
 
-const SINCE_FORMS: &str = "write now, all, -10, 5m, 2026-11-21T08:00:00Z, an HTTP date, unix seconds, TIME:TAG such as 1795248000:3, or id:EVENT-ID";
+const SINCE_FORMS: &str = "write now, all, -10, 5m, 2026-11-21T08:00:00Z, an HTTP date, unix \
+                           seconds, TIME:TAG such as 1795248000:3, or id:EVENT-ID";
 
 /// Reads a value of `--since`.
 ///
@@ -107,7 +108,8 @@ fn since_at(text: &str, now: u64) -> Result<Since, String> {
             }
             if let Some(time) = clock_time(text) {
                 return Err(format!(
-                    "'{time}' is no full time (write a date, too: 2026-11-21T{time}Z; TIME:TAG has unix seconds)"
+                    "'{time}' is no full time (write a date, too: 2026-11-21T{time}Z; TIME:TAG has \
+                     unix seconds)"
                 ));
             }
             match position(text, now) {

@@ -181,7 +181,8 @@ fn escape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
         }
         _ => {
             return Err(format!(
-                "there is no '\\{letter}' (there are: \\n \\t \\r \\0 \\e \\\\ \\xHH, and \\c at the end)"
+                "there is no '\\{letter}' (there are: \\n \\t \\r \\0 \\e \\\\ \\xHH, and \\c at \
+                 the end)"
             ));
         }
     };

@@ -83,7 +83,8 @@ impl Bounds {
 /// The memory bound is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no memory left (the bound is set by --memory, push_stream_shared_memory_size, nchan_shared_memory_size or --connection-memory)"
+    "no memory left (the bound is set by --memory, push_stream_shared_memory_size, \
+     nchan_shared_memory_size or --connection-memory)"
 )]
 pub struct OutOfMemory;
 

@@ -30,9 +30,12 @@ const IFRAME_HEADER: &str = concat!(
     "<meta http-equiv=\"Expires\" content=\"Thu, 1 Jan 1970 00:00:00 GMT\">\r\n",
     "<script type=\"text/javascript\">\r\n",
     "window.onError = null;\r\n",
-    "try{ document.domain = (window.location.hostname.match(/^(\\d{1,3}\\.){3}\\d{1,3}$/)) ? window.location.hostname : ",
-    "window.location.hostname.split('.').slice(-1 * Math.max(window.location.hostname.split('.').length - 1, ",
-    "(window.location.hostname.match(/(\\w{4,}\\.\\w{2}|\\.\\w{3,})$/) ? 2 : 3))).join('.');}catch(e){}\r\n",
+    "try{ document.domain = (window.location.hostname.match(/^(\\d{1,3}\\.){3}\\d{1,3}$/)) ? \
+     window.location.hostname : ",
+    "window.location.hostname.split('.').slice(-1 * \
+     Math.max(window.location.hostname.split('.').length - 1, ",
+    "(window.location.hostname.match(/(\\w{4,}\\.\\w{2}|\\.\\w{3,})$/) ? 2 : \
+     3))).join('.');}catch(e){}\r\n",
     "parent.PushStream.register(this);\r\n",
     "</script>\r\n",
     "</head>\r\n",

@@ -94,7 +94,8 @@ impl RegexPattern {
     pub fn new(pattern: &str, ignore_case: bool) -> Result<Self, BadRegex> {
         if let Some(braces) = ambiguous_quantifier(pattern) {
             let reason = format!(
-                "\"{braces}\" repeats since PCRE2 10.43 and is text before: write {{0,N}} or \\{braces}"
+                "\"{braces}\" repeats since PCRE2 10.43 and is text before: write {{0,N}} or \
+                 \\{braces}"
             );
             return Err(BadRegex {
                 pattern: pattern.to_owned(),

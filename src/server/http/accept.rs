@@ -83,7 +83,8 @@ impl Lack {
     fn met(&mut self, error: &io::Error) {
         if self.last.replace(Instant::now()).is_none() {
             self.shed = 0;
-            tracing::warn!(%error, "cannot accept connections: further ones are refused until it works again");
+            tracing::warn!(%error, "cannot accept connections: further ones are refused until it \
+                                    works again");
         }
     }
 

@@ -57,9 +57,12 @@ pub(super) fn enqueue(log: Arc<AccessLog>, line: Vec<u8>) {
 fn writer() -> &'static SyncSender<LogCommand> {
     WRITER.get_or_init(|| {
         let (sender, orders) = sync_channel(MAX_QUEUED);
-        let started = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&orders));
+        let started = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_all(&orders));
         if let Err(error) = started {
-            tracing::error!(%error, "cannot start the thread of the access log: requests are not logged");
+            tracing::error!(%error, "cannot start the thread of the access log: requests are not \
+                                     logged");
         }
         sender
     })
@@ -149,7 +152,9 @@ fn open(target: &LogTarget) -> Option<Output> {
         LogTarget::Stderr => Path::new("/dev/stderr"),
     };
     let opened = error_log::open(path).inspect_err(|error| {
-        tracing::error!(%error, path = %path.display(), "cannot open the access log: requests are not logged there until USR1 or a reload finds it mended");
+        tracing::error!(%error, path = %path.display(), "cannot open the access log: requests are \
+                                                         not logged there until USR1 or a reload \
+                                                         finds it mended");
     });
     opened.ok().map(|file| Output::File(BufWriter::new(file)))
 }

@@ -157,7 +157,8 @@ impl Credentials {
         let text = match users::read(&self.users) {
             Ok(text) => text,
             Err(error) => {
-                tracing::error!(%error, file = %self.users.display(), "cannot read the file of users (auth_basic_user_file)");
+                tracing::error!(%error, file = %self.users.display(), "cannot read the file of \
+                    users (auth_basic_user_file)");
                 return if error.kind() == io::ErrorKind::NotFound {
                     PasswordCheck::NoFile
                 } else {
@@ -177,8 +178,10 @@ impl Credentials {
             Err(error) => {
                 let user = String::from_utf8_lossy(user);
                 let file = self.users.display();
-                RARELY
-                    .warn(|left_out| tracing::warn!(%error, %file, line, %user, left_out, "a user of auth_basic_user_file cannot log in"));
+                RARELY.warn(|left_out| {
+                    tracing::warn!(%error, %file, line, %user, left_out, "a user o\
+                        f auth_basic_user_file cannot log in")
+                });
                 PasswordCheck::Wrong
             }
         }

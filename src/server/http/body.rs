@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_body_is_the_same_however_it_is_cut() {
-        let input = b"0005 \r\nhello\r\n1 ;name=value;other=\"a;\\\"b\"\r\n \r\nA\t\r\n0123456789\r\n0\r\nTrailer: x\r\nA:\r\n\r\nGET";
+        let input = b"0005 \r\nhello\r\n1 ;name=value;other=\"a;\\\"b\"\r\n \r\nA\t\r\n\
+                      0123456789\r\n0\r\nTrailer: x\r\nA:\r\n\r\nGET";
         for step in [1, 2, 3, 7, 100] {
             assert_eq!(
                 read(input, step),

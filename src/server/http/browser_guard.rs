@@ -40,7 +40,8 @@ const NOSNIFF_OF_PAGE: &[u8] =
 const EXPOSED: &str = "Last-Modified, Etag, X-Pushctl-Missed, X-Nginx-PushStream-Explain";
 /// What pages of allowed origins may send.
 const PREFLIGHT: &[u8] = b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE\r\n\
-    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Id, Event-Type, If-Modified-Since, If-None-Match, \
+    Access-Control-Allow-Headers: Authorization, Content-Type, Event-Id, Event-Type, \
+    If-Modified-Since, If-None-Match, \
 Last-Event-Id, X-Nginx-PushStream-Mode\r\nAccess-Control-Max-Age: 600\r\n";
 
 /// The decision about a request.
@@ -338,13 +339,15 @@ fn misdirected(name: &[u8]) -> Response {
     LOGGED_NAMES.warn(|suppressed| {
         tracing::warn!(
             suppressed,
-            "rejected a request: \"{host}\" is not a name of this server (--server-name, or --real-ip-from for a proxy)"
+            "rejected a request: \"{host}\" is not a name of this server (--server-name, or \
+             --real-ip-from for a proxy)"
         );
     });
     explained(
         Status(421),
         &format!(
-            "\"{host}\" is not a name of this server (start it with --server-name NAME, or with --real-ip-from for a proxy)"
+            "\"{host}\" is not a name of this server (start it with --server-name NAME, or with \
+             --real-ip-from for a proxy)"
         ),
     )
 }

@@ -375,7 +375,8 @@ mod tests {
                 "501",
             ),
             (
-                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+                 transfer-encoding: chunked\r\n\r\n",
                 "400",
             ),
             ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400"),
@@ -406,7 +407,8 @@ mod tests {
                 "400",
             ),
             (
-                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n",
                 "400",
             ),
             (

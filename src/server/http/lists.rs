@@ -134,7 +134,8 @@ fn order(wanted: Wanted, most: usize) -> Option<oneshot::Receiver<Arc<List>>> {
         {
             Ok(_) => queue.has_maker = true,
             Err(error) => {
-                tracing::error!(%error, "no list of channels can be made: the system gives no thread for it");
+                tracing::error!(%error, "no list of channels can be made: the system gives no \
+                                         thread for it");
                 queue.waiting.clear();
             }
         }

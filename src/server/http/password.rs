@@ -147,7 +147,8 @@ mod tests {
             "$apr1$xxxxxxxx$xT1bO/2.YvWQFJk/73gdq/",
             "$1$saltsalt$ysiaJOefMBJXicKvul5ww/",
             "$5$saltsalt$/UG5QWJqLrfCPqnrHVfzUbs1oEJgkJiUsAc0Nno2JGD",
-            "$6$saltsalt$7AyQrpr.W7Vr0wPZvFYEydgk61A/ENXA7NxNMtTRGP0oQoZPuB31tim2eYi/OTzIA3vycConk3ajG9Sd8ekPt0",
+            "$6$saltsalt$7AyQrpr.W7Vr0wPZvFYEydgk61A/ENXA7NxNMtTRGP0oQoZPuB31tim2eYi/\
+             OTzIA3vycConk3ajG9Sd8ekPt0",
             "$2b$04$abcdefghijklmnopqrstuuzwwq.in3OYL4.pkB6TmFlI5pl.3mvQ.",
             "{SHA}0goJVFx6/xSk9ZbduhkpbVj2wQE=",
             "{PLAIN}secret password",

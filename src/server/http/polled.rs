@@ -181,7 +181,8 @@ mod tests {
 
     fn head(date: &str, tag: &str) -> String {
         format!(
-            "GET /lp/a HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: {date}\r\nIf-None-Match: {tag}\r\nAccept: */*\r\n\r\n"
+            "GET /lp/a HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: {date}\r\nIf-None-Match: {tag}\r\n\
+             Accept: */*\r\n\r\n"
         )
     }
 

@@ -119,7 +119,10 @@ pub(super) fn ask(
         .split(|byte| matches!(byte, b'/' | b'\\'))
         .any(|segment| matches!(segment, b"." | b".."))
     {
-        RARELY.warn(|left_out| tracing::warn!(%address, left_out, "the path of a hook has a segment of dots: the hook counts as down"));
+        RARELY.warn(|left_out| {
+            tracing::warn!(%address, left_out, "the path of a hook has a \
+            segment of dots: the hook counts as down")
+        });
         return Err(Unreachable::Failed);
     }
     let has_body = method != Method::GET;
@@ -152,7 +155,8 @@ pub(super) fn ask(
             RARELY.warn(|left_out| {
                 let header = String::from_utf8_lossy(name);
                 let value = value.escape_ascii().to_string();
-                tracing::warn!(%header, value, left_out, "a value of proxy_set_header cannot be sent: the hook counts as down");
+                tracing::warn!(%header, value, left_out, "a value of proxy_set_header cannot be \
+                                                          sent: the hook counts as down");
             });
             return Err(Unreachable::Failed);
         };

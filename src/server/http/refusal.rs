@@ -8,7 +8,9 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 
 /// The whole answer.
-const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n\
+                        Connection: close\r\n\r\n";
 
 /// Most bytes of a request that are thrown away: closing a socket with unread bytes could cost the
 /// client the answer.

@@ -286,7 +286,8 @@ mod tests {
     use super::*;
     use crate::server::config::nginx;
 
-    const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\nAccept: */*\r\n\r\n";
+    const FIRST: &str = "POST /pub?x=1&id=first&id=other HTTP/1.1\r\nHost: a\r\n\
+                         Content-Length:  5 \r\nAccept: */*\r\n\r\n";
 
     fn shape(head: impl AsRef<[u8]>) -> Option<Shape> {
         let head = head.as_ref();
@@ -368,9 +369,11 @@ mod tests {
     fn whatever_looks_at_more_than_the_channel_prevents_repetition() {
         let argument = |server: &str, location: &str| {
             let text = format!(
-                "events {{}} http {{ push_stream_shared_memory_size 10m; log_format f $arg_id; server {{ listen 127.0.0.1:9103; {server}
+                "events {{}} http {{ push_stream_shared_memory_size 10m; log_format f $arg_id; \
+                 server {{ listen 127.0.0.1:9103; {server}
                  location = /asked {{ return 204; }}
-                 location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; {location} }} }} }}"
+                 location /pub {{ push_stream_publisher; push_stream_channels_path $arg_id; \
+                 {location} }} }} }}"
             );
             let loaded = nginx::parse("conf", text.as_bytes())
                 .unwrap_or_else(|mistakes| panic!("{mistakes}"));

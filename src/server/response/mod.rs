@@ -15,7 +15,8 @@ use super::buffer_pool;
 use crate::message::{http_date, unix_now};
 
 /// What every answer of the module carries.
-pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache, no-store, must-revalidate\r\n";
+pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
+                              Cache-Control: no-cache, no-store, must-revalidate\r\n";
 
 /// `server_tokens off`
 static HIDES_VERSION: AtomicBool = AtomicBool::new(false);
@@ -192,7 +193,9 @@ impl Response {
     #[must_use]
     pub fn titled_error_page(status: Status, title: &str) -> Self {
         let body = format!(
-            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n</html>\r\n",
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+             <center><h1>{title}</h1></center>\r\n<hr><center>{}</center>\r\n</body>\r\n\
+             </html>\r\n",
             if hides_version() {
                 "pushctl"
             } else {

@@ -27,14 +27,18 @@ fn published(push: &Server) -> u64 {
 
 /// All ways of a page to send something; each resolves when the browser is done with it.
 const SENDING: [&str; 6] = [
-    "fetch(base + '/pub?id=ch1', {method: 'POST', mode: 'no-cors', body: 'evil'}).then(() => 'sent', error => error.name)",
-    "fetch(base + '/pub?id=ch1', {method: 'POST', body: 'evil'}).then(answer => answer.status, error => error.name)",
-    "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status, error => error.name)",
+    "fetch(base + '/pub?id=ch1', {method: 'POST', mode: 'no-cors', body: 'evil'}).then(() => \
+     'sent', error => error.name)",
+    "fetch(base + '/pub?id=ch1', {method: 'POST', body: 'evil'}).then(answer => answer.status, \
+     error => error.name)",
+    "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status, error => \
+     error.name)",
     "navigator.sendBeacon(base + '/pub?id=ch1', 'evil')",
     "new Promise(done => {
          const frame = document.createElement('iframe'), form = document.createElement('form');
          frame.name = 'target'; document.body.append(frame);
-         form.method = 'POST'; form.target = 'target'; form.action = base + '/pub?id=ch1'; document.body.append(form);
+         form.method = 'POST'; form.target = 'target'; form.action = base + '/pub?id=ch1'; \
+         document.body.append(form);
          frame.onload = () => done('loaded'); form.submit();
      })",
     "new Promise(done => {
@@ -57,16 +61,21 @@ fn a_page_of_another_origin_can_neither_write_nor_read() {
             "new Promise(done => {
                  window.cb = messages => done(messages[0].text);
                  const script = document.createElement('script');
-                 script.onerror = () => done('error'); script.src = base + '/jsonp/ch1.b1?callback=cb'; document.head.append(script);
+                 script.onerror = () => done('error'); script.src = base + \
+                 '/jsonp/ch1.b1?callback=cb'; document.head.append(script);
              })"
         ),
         "error"
     );
-    page.evaluate("source = new EventSource(base + '/ev/ch1.b1'); source.onmessage = event => got.push(event.data); source.onerror = () => got.push('error'); 0");
+    page.evaluate(
+        "source = new EventSource(base + '/ev/ch1.b1'); source.onmessage = event => \
+                   got.push(event.data); source.onerror = () => got.push('error'); 0",
+    );
     page.expect("got", &list(&["error"]));
     page.evaluate(
         "new Promise(done => {
-             window.PushStream = {register: frame => { frame.p = (id, channel, text) => got.push(text); }};
+             window.PushStream = {register: frame => { frame.p = (id, channel, text) => \
+             got.push(text); }};
              const frame = document.createElement('iframe'); frame.onload = () => done(0);
              frame.src = base + '/iframe/ch1.b1'; document.body.append(frame);
          })",
@@ -87,8 +96,10 @@ fn a_script_without_origin_and_referrer_reads_nothing() {
         let script = format!(
             "new Promise(done => {{
                  window.cb = messages => done(messages[0].text);
-                 const script = document.createElement('script'); script.referrerPolicy = 'no-referrer';
-                 script.onerror = () => done('error'); script.src = 'http://{host}:{port}/jsonp/ch1.b1?callback=cb';
+                 const script = document.createElement('script'); script.referrerPolicy = \
+                 'no-referrer';
+                 script.onerror = () => done('error'); script.src = \
+                 'http://{host}:{port}/jsonp/ch1.b1?callback=cb';
                  document.head.append(script);
              }})"
         );
@@ -101,22 +112,28 @@ fn a_script_without_origin_and_referrer_reads_nothing() {
 fn a_page_of_an_allowed_origin_may_write_and_read() {
     let (push, _site, page) = push_and_page(&["--allow-origin", "SITE"]);
     page.evaluate(
-        "source = new EventSource(base + '/ev/ch1.b1'); source.onmessage = event => got.push(JSON.parse(event.data).text);
-         socket = new WebSocket(base.replace('http', 'ws') + '/ws/ch1'); socket.onopen = () => got.push('open'); 0",
+        "source = new EventSource(base + '/ev/ch1.b1'); source.onmessage = event => \
+         got.push(JSON.parse(event.data).text);
+         socket = new WebSocket(base.replace('http', 'ws') + '/ws/ch1'); socket.onopen = () => \
+         got.push('open'); 0",
     );
     push.wait_for_subscribers("ch1", 2);
     page.wait("got.length === 2");
     page.evaluate("got = []; socket.send('by websocket'); 0");
     page.expect("got", &list(&["by websocket"]));
-    let publish = "fetch(base + '/pub?id=ch1', {method: 'POST', headers: {'Event-Id': 'e1'}, body: 'by fetch'}).then(answer => answer.status)";
+    let publish = "fetch(base + '/pub?id=ch1', {method: 'POST', headers: {'Event-Id': 'e1'}, body: \
+                   'by fetch'}).then(answer => answer.status)";
     assert_eq!(page.evaluate(publish), 200);
     page.expect("got", &list(&["by websocket", "by fetch"]));
-    let poll = "fetch(base + '/poll/ch1.b1', {headers: {'If-None-Match': '0'}}).then(answer => answer.headers.get('Etag') !== null && answer.headers.get('Last-Modified') !== null)";
+    let poll = "fetch(base + '/poll/ch1.b1', {headers: {'If-None-Match': '0'}}).then(answer => \
+                answer.headers.get('Etag') !== null && answer.headers.get('Last-Modified') !== \
+                null)";
     assert_eq!(page.evaluate(poll), true);
     let script = "new Promise(done => {
          window.cb = messages => done(messages[0].text);
          const script = document.createElement('script');
-         script.onerror = () => done('error'); script.src = base + '/jsonp/ch1.b1?callback=cb'; document.head.append(script);
+         script.onerror = () => done('error'); script.src = base + '/jsonp/ch1.b1?callback=cb'; \
+         document.head.append(script);
      })";
     assert_eq!(page.evaluate(script), "by fetch");
     assert_eq!(
@@ -151,7 +168,8 @@ fn a_name_that_leads_to_this_machine_leads_to_no_data() {
         ("DELETE", "/pub?id=ch1"),
     ] {
         let ask = format!(
-            "fetch('{path}', {{method: '{method}', body: '{method}' === 'POST' ? 'evil' : undefined}}).then(answer => answer.status)"
+            "fetch('{path}', {{method: '{method}', body: '{method}' === 'POST' ? 'evil' : \
+             undefined}}).then(answer => answer.status)"
         );
         assert_eq!(page.evaluate(&ask), 421, "{method} {path}");
     }
@@ -173,8 +191,10 @@ fn the_frame_of_the_javascript_client_gets_exactly_the_text() {
     }
     let page = Page::open(&format!("{}/", push.url()));
     page.evaluate(
-        "got = []; window.PushStream = {register: frame => { frame.p = (id, channel, text) => { if (id > 0) got.push(text); }; }};
-         frame = document.createElement('iframe'); frame.src = '/iframe/ch1.b9'; document.body.append(frame); 0",
+        "got = []; window.PushStream = {register: frame => { frame.p = (id, channel, text) => { if \
+         (id > 0) got.push(text); }; }};
+         frame = document.createElement('iframe'); frame.src = '/iframe/ch1.b9'; \
+         document.body.append(frame); 0",
     );
     page.expect("got", &list(&texts));
     push.stop();
@@ -184,7 +204,10 @@ fn the_frame_of_the_javascript_client_gets_exactly_the_text() {
 fn commands_on_the_page_are_quoted_for_shells() {
     let push = Server::start(&[]);
     let page = Page::open(&format!("{}/", push.url()));
-    page.evaluate("document.getElementById('channel').value = \"it's *?\"; document.getElementById('channel').onchange(); 0");
+    page.evaluate(
+        "document.getElementById('channel').value = \"it's *?\"; \
+                   document.getElementById('channel').onchange(); 0",
+    );
     let shown = page.evaluate("document.getElementById('shell').textContent");
     let lines: Vec<&str> = shown.as_str().expect("a text").lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -213,8 +236,10 @@ fn a_plain_eventsource_loses_and_repeats_nothing_across_reconnects() {
     let page = Page::open(&format!("{}/", relay.url()));
     page.evaluate(
         "got = []; opened = 0;
-         plain = new EventSource('/ev/a/b'); plain.onopen = () => opened++; plain.onmessage = event => got.push(JSON.parse(event.data).text);
-         last = new EventSource('/ev/c.b2'); texts = []; last.onopen = () => opened++; last.onmessage = event => texts.push(JSON.parse(event.data).text); 0",
+         plain = new EventSource('/ev/a/b'); plain.onopen = () => opened++; plain.onmessage = \
+         event => got.push(JSON.parse(event.data).text);
+         last = new EventSource('/ev/c.b2'); texts = []; last.onopen = () => opened++; \
+         last.onmessage = event => texts.push(JSON.parse(event.data).text); 0",
     );
     page.wait("opened === 2");
     let mut sent = Vec::new();
@@ -246,7 +271,10 @@ fn the_page_of_the_server_publishes_and_follows() {
     let push = Server::start(&[]);
     let page = Page::open(&format!("{}/", push.url()));
     page.wait("document.getElementById('state').textContent.startsWith('Following')");
-    page.evaluate("document.getElementById('text').value = '<b>hello</b>'; document.querySelector('form').requestSubmit(); 0");
+    page.evaluate(
+        "document.getElementById('text').value = '<b>hello</b>'; \
+                   document.querySelector('form').requestSubmit(); 0",
+    );
     page.wait("document.querySelectorAll('#log li').length === 1");
     assert_eq!(
         page.evaluate("document.querySelector('#log li').textContent"),

@@ -50,7 +50,8 @@ fn say(page: &Page, text: &str) {
 
 /// What is shown: whose message, `*` if it is one's own, and the text.
 const SHOWN: &str = "[...document.querySelectorAll('.message')].map(item =>
-    item.querySelector('.by b').textContent + (item.classList.contains('mine') ? '*: ' : ': ') + item.querySelector('.body').textContent)";
+    item.querySelector('.by b').textContent + (item.classList.contains('mine') ? '*: ' : ': ') + \
+    item.querySelector('.body').textContent)";
 
 fn shows(page: &Page, expected: &[&str]) {
     page.expect(SHOWN, &expected.iter().copied().collect::<Value>());
@@ -175,7 +176,11 @@ fn hostile_texts_are_shown_and_do_nothing() {
 fn a_script_that_is_published_has_no_rights_on_the_site() {
     for name in ["nginx.conf", "pushctl.toml"] {
         let server = serve(name);
-        server.publish("r1", "');document.title=document.visibilityState+origin;try{localStorage.x=1;document.title='taken'}catch{}//");
+        server.publish(
+            "r1",
+            "');document.title=document.visibilityState+origin;\
+                              try{localStorage.x=1;document.title='taken'}catch{}//",
+        );
         let page = Page::open(server.url());
         // The document never ends, so it never has loaded.
         page.send(
@@ -332,7 +337,8 @@ fn pictures_of_the_chat() {
         ),
         (
             &anna,
-            "Done: https://staging.example/builds/2026-11-21-a-rather-long-address-that-has-to-be-broken-somewhere/index.html",
+            "Done: https://staging.example/builds/\
+             2026-11-21-a-rather-long-address-that-has-to-be-broken-somewhere/index.html",
         ),
         (
             &curl,

@@ -15,7 +15,8 @@ use crate::support::{DEADLINE, Directory};
 /// Names under which Debian and others install it.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// Nothing but the tests' own servers is looked up, and `*.test` is the loopback.
-const HOSTS: &str = "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE 0.0.0.0, EXCLUDE localhost";
+const HOSTS: &str = "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE \
+                     127.0.0.1, EXCLUDE 0.0.0.0, EXCLUDE localhost";
 /// No window, no sandbox (tests may run as root), no traffic of its own, and timers as in a window
 /// that is looked at.
 const ARGUMENTS: [&str; 17] = [
@@ -67,7 +68,10 @@ impl Chromium {
             })
         };
         let program = PROGRAMS.iter().find(is_there).unwrap_or_else(|| {
-            panic!("the browser tests need Chromium: run tests/run --install, or `apt-get install chromium` (looked for {PROGRAMS:?})")
+            panic!(
+                "the browser tests need Chromium: run tests/run --install, or `apt-get install \
+                    chromium` (looked for {PROGRAMS:?})"
+            )
         });
         let folder = Directory::new("chromium").keep();
         let mut command = Command::new("bash");

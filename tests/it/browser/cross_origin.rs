@@ -27,7 +27,8 @@ fn push_server() -> (Server, [(Server, Page); 2]) {
     let friend = open();
     let stranger = open();
     let http = format!(
-        "push_stream_shared_memory_size 10m; map $http_origin $allowed {{ default 'http://nobody.test'; {} $http_origin; }}",
+        "push_stream_shared_memory_size 10m; map $http_origin $allowed {{ default \
+         'http://nobody.test'; {} $http_origin; }}",
         friend.0.url()
     );
     let push = server_with(&http, LOCATIONS);
@@ -65,11 +66,13 @@ fn streams_and_polls_by_fetch_of_an_allowed_origin() {
     // With headers that need permission, so the browser asks with OPTIONS before.
     let read = |place: &str| {
         format!(
-            "fetch(base + '{place}', {{headers: {{'If-Modified-Since': new Date(0).toUTCString(), 'If-None-Match': 'W/0'}}}}).then(async answer => {{
+            "fetch(base + '{place}', {{headers: {{'If-Modified-Since': new Date(0).toUTCString(), \
+             'If-None-Match': 'W/0'}}}}).then(async answer => {{
                  const reader = answer.body.getReader();
                  const text = new TextDecoder().decode((await reader.read()).value);
                  await reader.cancel();
-                 return answer.status + ' ' + answer.headers.get('Last-Modified')?.length + ' ' + text;
+                 return answer.status + ' ' + answer.headers.get('Last-Modified')?.length + ' ' + \
+                 text;
              }}).catch(error => error.name)"
         )
     };
@@ -92,7 +95,8 @@ fn a_waiting_poll_of_an_allowed_origin() {
     // the browser keeps back.
     for (_, page) in [&friend, &stranger] {
         page.evaluate(
-            "fetch(base + '/lp/ch1').then(answer => answer.text()).then(text => got.push(text), error => got.push(error.name)); 0",
+            "fetch(base + '/lp/ch1').then(answer => answer.text()).then(text => got.push(text), \
+             error => got.push(error.name)); 0",
         );
     }
     push.wait_for_subscribers("ch1", 2);
@@ -107,8 +111,10 @@ fn publishing_and_deleting_of_an_allowed_origin() {
     let (push, [friend, stranger]) = push_server();
     let publish = |text: &str| {
         format!(
-            "fetch(base + '/pub?id=ch1', {{method: 'POST', headers: {{'Event-Id': 'e1'}}, body: '{text}'}})
-                 .then(async answer => answer.status + ' ' + (await answer.json()).published_messages).catch(error => error.name)"
+            "fetch(base + '/pub?id=ch1', {{method: 'POST', headers: {{'Event-Id': 'e1'}}, body: \
+             '{text}'}})
+                 .then(async answer => answer.status + ' ' + (await \
+                 answer.json()).published_messages).catch(error => error.name)"
         )
     };
     assert_eq!(stranger.1.evaluate(&publish("no")), "TypeError");
@@ -118,7 +124,8 @@ fn publishing_and_deleting_of_an_allowed_origin() {
         "nothing was published by the stranger"
     );
     assert_eq!(friend.1.evaluate(&publish("yes")), "200 1");
-    let delete = "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => answer.status).catch(error => error.name)";
+    let delete = "fetch(base + '/pub?id=ch1', {method: 'DELETE'}).then(answer => \
+                  answer.status).catch(error => error.name)";
     assert_eq!(stranger.1.evaluate(delete), "TypeError");
     assert_eq!(
         push.get("/pub?id=ch1").head.status,
@@ -155,7 +162,8 @@ fn a_location_may_refuse_websockets_of_other_origins() {
     );
     let push = server_with(
         &http,
-        "location ~ ^/ws/(.+)$ { if ($is_ours = 0) { return 403; } push_stream_subscriber websocket; push_stream_channels_path $1; }
+        "location ~ ^/ws/(.+)$ { if ($is_ours = 0) { return 403; } push_stream_subscriber \
+         websocket; push_stream_channels_path $1; }
          location = /pub { push_stream_publisher; push_stream_channels_path $arg_id; }",
     );
     for page in &pages {

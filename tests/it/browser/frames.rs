@@ -53,7 +53,8 @@ const CLIENT: &str = "
     pings = 0;
     got = [];
     PushStream = { register(frame) { got.push('registered'); frame.p = take; } };
-    take = (id, channel, text, event, time, tag) => { if (id === -1) pings++; else { got.push([id, channel, text, event].join(' ')); cursor = {time, tag}; } };
+    take = (id, channel, text, event, time, tag) => { if (id === -1) pings++; else { got.push([id, \
+    channel, text, event].join(' ')); cursor = {time, tag}; } };
     open_frame = url => {
         const frame = document.createElement('iframe');
         frame.style.display = 'none';
@@ -161,7 +162,8 @@ fn padding_is_chosen_by_the_browsers_user_agent() {
     page.evaluate(
         "text = '';
          (async () => {
-             const reader = (await fetch('/padded/ch1')).body.pipeThrough(new TextDecoderStream()).getReader();
+             const reader = (await fetch('/padded/ch1')).body.pipeThrough(new \
+             TextDecoderStream()).getReader();
              for (let part; !(part = await reader.read()).done;) text += part.value;
          })(); 0",
     );
@@ -184,7 +186,8 @@ const JSONP: &str = "
     timeouts = 0; cursor = {time: new Date(0).toUTCString(), tag: ''}; stop = false;
     ask = () => {
         const script = document.createElement('script');
-        script.src = base + '/jsonp/ch1?callback=take&time=' + encodeURIComponent(cursor.time) + '&tag=' + cursor.tag;
+        script.src = base + '/jsonp/ch1?callback=take&time=' + encodeURIComponent(cursor.time) + \
+        '&tag=' + cursor.tag;
         script.onload = () => { script.remove(); if (!stop) ask(); };
         script.onerror = () => got.push('error');
         document.head.append(script);

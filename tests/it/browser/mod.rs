@@ -16,7 +16,8 @@ use page::Page;
 use crate::support::{Server, conf};
 
 /// A page without content, where tests run their scripts.
-const PAGE: &str = "location = /page { default_type text/html; return 200 '<!doctype html><meta charset=utf-8><title>page</title><script>got=[]</script>'; }\n";
+const PAGE: &str = "location = /page { default_type text/html; return 200 '<!doctype html><meta \
+                    charset=utf-8><title>page</title><script>got=[]</script>'; }\n";
 
 /// A server with the page and these locations.
 fn server(locations: &str) -> Server {
@@ -29,7 +30,8 @@ fn server_with(http: &str, locations: &str) -> Server {
 }
 
 /// What tests wait by.
-const STATISTICS: &str = "location = /channels-stats { push_stream_channels_statistics; push_stream_channels_path $arg_id; }\n";
+const STATISTICS: &str = "location = /channels-stats { push_stream_channels_statistics; \
+                          push_stream_channels_path $arg_id; }\n";
 
 /// The page of a server, under the address that it says.
 fn page_of(server: &Server) -> Page {

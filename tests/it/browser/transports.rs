@@ -37,7 +37,8 @@ fn eventsource_gets_each_message_with_its_event_id_and_type() {
     page.evaluate(
         "source = new EventSource('/ev/ch1.b1');
          source.onopen = () => got.push('open');
-         source.onmessage = event => got.push(event.type + ' ' + event.lastEventId + ' ' + event.data);
+         source.onmessage = event => got.push(event.type + ' ' + event.lastEventId + ' ' + \
+         event.data);
          source.addEventListener('price', source.onmessage); 0",
     );
     page.expect("got", &list(&["open", "message  stored"]));
@@ -132,7 +133,8 @@ fn a_page_reads_a_stream_while_it_comes() {
     let page = page_of(&server);
     page.evaluate(
         "(async () => {
-            const reader = (await fetch('/sub/ch1')).body.pipeThrough(new TextDecoderStream()).getReader();
+            const reader = (await fetch('/sub/ch1')).body.pipeThrough(new \
+            TextDecoderStream()).getReader();
             for (let rest = ''; ;) {
                 const {value, done} = await reader.read();
                 if (done) return got.push('done');

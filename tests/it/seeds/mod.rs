@@ -127,7 +127,8 @@ fn the_tutorials_curl_session() {
     server.wait_for_subscribers("ch1", 1);
     assert_eq!(
         publish(),
-        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \"subscribers\": 1}\r\n"
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 1, \
+         \"subscribers\": 1}\r\n"
     );
     let received = waiting.join().expect("curl ends with the first message");
     let message = Message::parse(received.as_bytes());
@@ -136,14 +137,16 @@ fn the_tutorials_curl_session() {
     assert_eq!(
         received,
         format!(
-            "{{\"id\":1,\"channel\":\"ch1\",\"text\":\"发布消息测试\",\"tag\":\"{tag}\",\"time\":\"{time}\"}}"
+            "{{\"id\":1,\"channel\":\"ch1\",\"text\":\"发布消息测试\",\"tag\":\"{tag}\",\
+             \"time\":\"{time}\"}}"
         )
     );
 
     // The client of the tutorial sends back what it got as arguments; the header is not used there.
     assert_eq!(
         publish(),
-        "{\"channel\": \"ch1\", \"published_messages\": 2, \"stored_messages\": 2, \"subscribers\": 0}\r\n"
+        "{\"channel\": \"ch1\", \"published_messages\": 2, \"stored_messages\": 2, \
+         \"subscribers\": 0}\r\n"
     );
     let next = curl(&[&url(&format!(
         "/lp/ch1?tag={tag}&time={}",
@@ -158,7 +161,13 @@ fn the_tutorials_browser_clients() {
     let server = Server::with_conf(&conf(TUTORIAL_HTTP, TUTORIAL));
     let mut frame = server.follow("/sub/ch1", &[]);
     let page = String::from_utf8(frame.read_until(b"<body>")).expect("UTF-8");
-    assert!(page.starts_with("<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n<meta"), "{page}");
+    assert!(
+        page.starts_with(
+            "<html><head><meta http-equiv=\"Content-Type\" content=\"text/html; \
+                              charset=utf-8\">\r\n<meta"
+        ),
+        "{page}"
+    );
     assert!(
         page.contains(r"match(/^(\d{1,3}\.){3}\d{1,3}$/)) ? window"),
         "{page}"
@@ -206,8 +215,10 @@ fn the_introductions_curl_session() {
         let time = &value["time"];
         let uptime = &value["uptime"];
         let head = format!(
-            "{{\"hostname\": {host}, \"time\": {time}, \"channels\": {channels}, \"wildcard_channels\": 0, \"published_messages\": {published}, \
-             \"stored_messages\": 0, \"messages_in_trash\": {published}, \"channels_in_delete\": 0, \"channels_in_trash\": 0, \
+            "{{\"hostname\": {host}, \"time\": {time}, \"channels\": {channels}, \
+             \"wildcard_channels\": 0, \"published_messages\": {published}, \
+             \"stored_messages\": 0, \"messages_in_trash\": {published}, \"channels_in_delete\": \
+             0, \"channels_in_trash\": 0, \
              \"subscribers\": {subscribers}, \"uptime\": {uptime}, \"by_worker\": [\r\n"
         );
         assert!(
@@ -242,7 +253,8 @@ fn the_introductions_curl_session() {
     let published = curl(&[&url("/pub?id=ch1"), "-d", "Some Text"]);
     assert_eq!(
         published,
-        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \"subscribers\": 1}\r\n"
+        "{\"channel\": \"ch1\", \"published_messages\": 1, \"stored_messages\": 0, \
+         \"subscribers\": 1}\r\n"
     );
     assert_eq!(
         websocket.read_frame().payload,

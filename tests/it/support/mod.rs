@@ -30,7 +30,8 @@ pub(crate) use websocket::{Frame, frame, frame_with, opcode};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The two header lines that every answer of a publisher or a subscriber carries.
-pub(crate) const NO_CACHE: &str = "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\nCache-Control: no-cache, no-store, must-revalidate\r\n";
+pub(crate) const NO_CACHE: &str = "Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
+                                   Cache-Control: no-cache, no-store, must-revalidate\r\n";
 
 /// Takes a turn among the tests that load the machine or count on its being idle.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
@@ -57,7 +58,8 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 /// A configuration with directives at the http level and with locations.
 pub(crate) fn conf(http: &str, locations: &str) -> String {
     format!(
-        "events {{}}\nhttp {{\n{http}\nserver {{\nlisten 127.0.0.1:{{{{PORT}}}};\n{locations}\n}}\n}}\n"
+        "events {{}}\nhttp {{\n{http}\nserver {{\nlisten 127.0.0.1:{{{{PORT}}}};\n{locations}\n}}\n\
+         }}\n"
     )
 }
 

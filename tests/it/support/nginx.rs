@@ -28,7 +28,8 @@ impl Nginx {
             .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
             .concat();
         let text = format!(
-            "{}daemon off;\nmaster_process off;\npid {path}/pid;\nerror_log {path}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{}\n}}\n",
+            "{}daemon off;\nmaster_process off;\npid {path}/pid;\nerror_log {path}/error.log;\n\
+             events {{}}\nhttp {{\naccess_log off;\n{temporary}{}\n}}\n",
             main.replace("modules/", "/usr/lib/nginx/modules/"),
             http.replace("{{PORT}}", &port.to_string())
         );

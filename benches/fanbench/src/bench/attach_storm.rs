@@ -33,7 +33,8 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options { subs, waves, backlog } = *options;
-    let title = format!("attach-storm: CPU per attachment (connect, subscribe, leave), {waves} waves of {subs} subscribers");
+    let title = format!("attach-storm: CPU per attachment (connect, subscribe, leave), {waves} \
+                         waves of {subs} subscribers");
     let mut table = Table::new(&title, &COLUMNS);
     let mut cases = Vec::new();
     for backlog in [0, backlog] {

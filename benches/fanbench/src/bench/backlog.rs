@@ -34,7 +34,8 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options { stored, subs, waves, size } = *options;
-    let title = format!("backlog: CPU per replayed message, {subs} subscribers at a time, {stored} stored messages of {size} bytes");
+    let title = format!("backlog: CPU per replayed message, {subs} subscribers at a time, {stored} \
+                         stored messages of {size} bytes");
     let mut table = Table::new(&title, &COLUMNS);
     let mut setup = Setup { nchan_stored: usize::try_from(stored)?, ..context.setup() };
     setup.arguments.extend(["--max-stored-messages".to_owned(), stored.to_string()]);

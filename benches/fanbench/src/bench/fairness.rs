@@ -40,7 +40,8 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options { subs, rate, .. } = *options;
-    let title = format!("fairness: ms on another channel while {subs} followers of one channel are published to continuously, one shard");
+    let title = format!("fairness: ms on another channel while {subs} followers of one channel are \
+                         published to continuously, one shard");
     let columns =
         ["", "publish p50 quiet", "busy", "ratio", "delivery p50 quiet", "busy", "ratio", "delivery p99 quiet", "busy", "ratio", "busy/s"];
     let mut table = Table::new(&title, &columns);
@@ -64,10 +65,12 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             ours = vec![of(4), of(5)];
         }
     }
-    table.note(format!("the other channel: {rate} messages per second, one subscriber; busy/s: deliveries on the busy channel"));
+    table.note(format!("the other channel: {rate} messages per second, one subscriber; busy/s: \
+                        deliveries on the busy channel"));
     table.finish(context)?;
     match options.max_p99 {
-        Some(most) if ours[1] > ours[0] + most => Err(anyhow!("delivery p99 is {:.2} ms, {:.2} ms on the quiet server", ours[1], ours[0])),
+        Some(most) if ours[1] > ours[0] + most => Err(anyhow!("delivery p99 is {:.2} ms, {:.2} ms \
+            on the quiet server", ours[1], ours[0])),
         _ => Ok(()),
     }
 }

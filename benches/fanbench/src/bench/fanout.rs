@@ -39,7 +39,8 @@ pub(super) const SETTLE: Duration = Duration::from_millis(300);
 pub fn run(context: &Context, options: &Options, title: &str, modes: &[Mode]) -> Result<()> {
     Context::pin_load();
     let Options { subs, msgs, size, .. } = *options;
-    let mut table = Table::new(&format!("{title}: CPU per delivery, {subs} subscribers, {msgs} messages of {size} bytes"), &COLUMNS);
+    let mut table = Table::new(&format!("{title}: CPU per delivery, {subs} subscribers, {msgs} \
+                                         messages of {size} bytes"), &COLUMNS);
     let mut cases = Vec::new();
     for &publishers in &options.publishers {
         let name = |mode: &Mode| format!("{}, {publishers} publisher{}", mode.name(), if publishers == 1 { "" } else { "s" });
@@ -55,7 +56,8 @@ pub fn run(context: &Context, options: &Options, title: &str, modes: &[Mode]) ->
     for together in [1, 8] {
         let floor = floor::measure(subs, msgs, size + 100, together)?;
         table.note(format!(
-            "floor: a loop of `send` with {together} message(s) of {} bytes per call: {floor:.2} us per delivery",
+            "floor: a loop of `send` with {together} message(s) of {} bytes per call: {floor:.2} \
+             us per delivery",
             size + 100
         ));
     }

@@ -27,7 +27,8 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let subs = options.subs;
-    let title = format!("idle-memory: KiB per idle subscriber, {subs} subscribers of one channel, fresh servers");
+    let title = format!("idle-memory: KiB per idle subscriber, {subs} subscribers of one channel, \
+                         fresh servers");
     let columns = ["", "server", "private", "RSS", "kernel: slab", "kernel: TCP buffers"];
     let mut table = Table::new(&title, &columns);
     for mode in [Mode::Stream, Mode::Sse, Mode::Ws, Mode::Lp] {
@@ -55,6 +56,7 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             ]);
         }
     }
-    table.note("the kernel's figures are those of the whole machine and of both ends of each connection");
+    table.note("the kernel's figures are those of the whole machine and of both ends of each \
+                connection");
     table.finish(context)
 }

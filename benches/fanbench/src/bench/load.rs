@@ -117,7 +117,8 @@ fn print(options: &Options, load: &Load, open: Duration, [idle, before, after]: 
         tally.delivered as f64 / wall,
         tally.acknowledged as f64 / wall
     );
-    let cost = format!("server cpu {cpu:.2}s (u {user:.2} s {system:.2}) = {:.2} us/{what}", cpu * 1e6 / count.max(1) as f64);
+    let cost = format!("server cpu {cpu:.2}s (u {user:.2} s {system:.2}) = {:.2} \
+                        us/{what}", cpu * 1e6 / count.max(1) as f64);
     let memory = format!(
         "mem idle {:.1} MiB, +{:.2} KiB/sub, loaded {:.1} MiB",
         mib(idle.pss_kib),
@@ -141,5 +142,6 @@ fn print(options: &Options, load: &Load, open: Duration, [idle, before, after]: 
         tally.publish_errors,
         tally.bytes as f64 / tally.delivered.max(1) as f64
     );
-    println!("{head} | {rates} | {cost} | {memory} | open {:.2}s | {latency} | {faults}", open.as_secs_f64());
+    println!("{head} | {rates} | {cost} | {memory} | open {:.2}s | {latency} | \
+              {faults}", open.as_secs_f64());
 }

@@ -32,7 +32,8 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options { channels, msgs, size, .. } = *options;
-    let title = format!("many-channels: CPU per message, {channels} channels with one subscriber each, {msgs} messages of {size} bytes");
+    let title = format!("many-channels: CPU per message, {channels} channels with one subscriber \
+                         each, {msgs} messages of {size} bytes");
     let mut table = Table::new(&title, &COLUMNS);
     let mut cases = Vec::new();
     for &publishers in &options.publishers {

@@ -72,18 +72,21 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     table.row(row("with them", &loaded));
     let warm_up = usize::try_from(options.warm_up.unwrap_or(options.seconds / 2))?;
     let (warm, end) = growth(&loaded.readings, warm_up);
-    table.note(format!("RSS after {warm_up} s: {warm:.1} MiB, at the end: {end:.1} MiB (means of a tenth of the time after the warm-up)"));
+    table.note(format!("RSS after {warm_up} s: {warm:.1} MiB, at the end: {end:.1} MiB (means of a \
+                        tenth of the time after the warm-up)"));
     let peak = loaded.readings.iter().map(|reading| reading.rss_kib).max().unwrap_or(0);
     table.note(format!("most RSS at any time: {:.1} MiB", peak as f64 / 1024.0));
     table.finish(context)?;
     for run in [&quiet, &loaded] {
-        ensure!(run.tally.faults().is_empty(), "the {readers} that read did not get everything: {}", run.tally.faults());
+        ensure!(run.tally.faults().is_empty(), "the {readers} that read did not get everything: \
+                                                {}", run.tally.faults());
     }
     let before = quiet.tally.latency_ms(0.99);
     let with = loaded.tally.latency_ms(0.99);
     ensure!(with <= before * 2.0, "p99 is {with:.2} ms, without the slow ones {before:.2} ms");
     let most = options.max_growth_mib;
-    ensure!(end - warm <= most, "RSS grew from {warm:.1} to {end:.1} MiB after the warm-up, at most {most} MiB are allowed");
+    ensure!(end - warm <= most, "RSS grew from {warm:.1} to {end:.1} MiB after the warm-up, at \
+                                 most {most} MiB are allowed");
     println!("ok");
     Ok(())
 }

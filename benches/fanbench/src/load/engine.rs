@@ -77,7 +77,8 @@ impl Load {
             }
             self.turn(Duration::from_millis(50))?;
             ensure!(self.tally.refused + self.tally.closed == 0, "subscribers cannot be opened: {}", self.tally.faults());
-            ensure!(start.elapsed() < timeout, "{} of {wanted} subscribers open after {timeout:?}", self.open);
+            ensure!(start.elapsed() < timeout, "{} of {wanted} subscribers open after \
+                                                {timeout:?}", self.open);
         }
         Ok(start.elapsed())
     }
@@ -309,7 +310,8 @@ impl Load {
         let start = Instant::now();
         while !self.is_served() {
             self.turn(Duration::from_millis(50))?;
-            ensure!(start.elapsed() < timeout, "not everything came within {timeout:?}: {}", self.tally.faults());
+            ensure!(start.elapsed() < timeout, "not everything came within {timeout:?}: \
+                                                {}", self.tally.faults());
         }
         self.tally.wall = start.elapsed();
         Ok(())

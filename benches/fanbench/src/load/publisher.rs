@@ -40,7 +40,8 @@ impl Publisher {
         let length = body.len();
         let headers = &plan.headers;
         let request =
-            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}");
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: {kind}\r\n\
+                     Content-Length: {length}\r\n\r\n{body}");
         self.busy = Some((due_nanos, messages.len() as u64));
         net::write(&self.fd, request.as_bytes()) == Some(request.len())
     }

@@ -59,10 +59,12 @@ impl Subscriber {
         let special = match (mode, &self.cursor) {
             (Mode::Ws, _) => WEBSOCKET.to_owned(),
             (Mode::Sse, _) => "Accept: text/event-stream\r\n".to_owned(),
-            (Mode::Lp, Some((time, tag))) => format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n"),
+            (Mode::Lp, Some((time, tag))) => format!("If-Modified-Since: {time}\r\n\
+                                                      If-None-Match: {tag}\r\n"),
             _ => String::new(),
         };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}{special}\r\n", plan.headers);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\
+                               {}{special}\r\n", plan.headers);
         self.state = if *mode == Mode::Lp { State::Open } else { State::Asking };
         self.fd.as_ref().is_some_and(|fd| net::write(fd, request.as_bytes()) == Some(request.len()))
     }
@@ -121,5 +123,6 @@ fn count(scanner: &mut Scanner, bytes: &[u8], now_nanos: u64, tally: &mut Tally)
     });
 }
 
-const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 Sec-WebSocket-Version: 13\r\n";

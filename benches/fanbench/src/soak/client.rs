@@ -362,8 +362,10 @@ impl Client {
     fn receive(&mut self, wire: &Wire, ledger: &Ledger) -> Result<(), String> {
         let (channel, number) = ledger.identify(&wire.text)?;
         let nth = self.channels.iter().position(|own| *own == channel);
-        let Some(nth) = nth else { return Err(format!("message {number} of channel {channel}, which it does not follow")) };
-        self.note(format!("got {channel}:{number} (id {}, time {}, tag {})", wire.id, wire.time, wire.tag));
+        let Some(nth) = nth else { return Err(format!("message {number} of channel {channel}, \
+                                                       which it does not follow")) };
+        self.note(format!("got {channel}:{number} (id {}, time {}, tag \
+                           {})", wire.id, wire.time, wire.tag));
         self.received += 1;
         if let Some(last) = self.last[nth] {
             ledger.check(channel, last, number)?;

@@ -82,7 +82,8 @@ impl Ledger {
         }
         let whole = self.text(channel, number);
         if whole != text {
-            return Err(format!("message {number} of channel {channel} is damaged: {text:?} instead of {whole:?}"));
+            return Err(format!("message {number} of channel {channel} is damaged: {text:?} instead \
+                                of {whole:?}"));
         }
         Ok((channel, number))
     }
@@ -96,7 +97,8 @@ impl Ledger {
         if number == last + 1 || self.may_be_gone(channel, number - 1) {
             return Ok(());
         }
-        Err(format!("lost: messages {} to {} of channel {channel} (newest: {})", last + 1, number - 1, self.head(channel)))
+        Err(format!("lost: messages {} to {} of channel {channel} (newest: \
+                     {})", last + 1, number - 1, self.head(channel)))
     }
 
     /// True if a client that had everything up to `last` may be served with nothing more.

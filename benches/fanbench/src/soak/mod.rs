@@ -107,8 +107,10 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     )?;
     ensure!(soak.faults.is_empty(), "{} faults", soak.faults.len());
     growth.check()?;
-    ensure!(after.subscribers == 0.0 && after.channels == 0.0, "subscribers or channels are left: {after:?}");
-    ensure!(after.descriptors <= before.descriptors + 5.0, "descriptors are left: {} instead of {}", after.descriptors, before.descriptors);
+    ensure!(after.subscribers == 0.0 && after.channels == 0.0, "subscribers or channels are left: \
+        {after:?}");
+    ensure!(after.descriptors <= before.descriptors + 5.0, "descriptors are left: {} instead of \
+                                                            {}", after.descriptors, before.descriptors);
     println!("ok: 0 lost, 0 duplicated, 0 reordered");
     Ok(())
 }
@@ -116,7 +118,8 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
 fn setup(context: &Context) -> Setup {
     let mut setup = Setup { pinned: false, ..context.setup() };
     let fixed = format!(
-        "--shards 2 --max-stored-messages {MAX_STORED} --message-ttl {}s --channel-inactivity 5s --send-timeout 5s \
+        "--shards 2 --max-stored-messages {MAX_STORED} --message-ttl {}s --channel-inactivity 5s \
+         --send-timeout 5s \
 --header-timeout 5s --body-timeout 5s",
         TTL.as_secs()
     );
@@ -202,7 +205,8 @@ impl Soak {
                 for client in rest {
                     self.faults.push(describe(client, &format!("lost: {}", client.missing(&self.ledger))));
                 }
-                bail!("not every client has everything; the server {}", if server.is_running() { "runs" } else { "ended" });
+                bail!("not every client has everything; the server \
+                       {}", if server.is_running() { "runs" } else { "ended" });
             }
             self.turn()?;
         }
@@ -276,7 +280,8 @@ fn settle(pid: u32, address: SocketAddrV4, before: &State) -> Result<State> {
 
 fn report(context: &Context, options: &Options, soak: &Soak, states: &[(&str, State)]) -> Result<()> {
     let Options { seconds, clients, channels, seed, .. } = options;
-    let title = format!("soak: {seconds} s, {clients} clients in all modes, {channels} channels, seed {seed}");
+    let title = format!("soak: {seconds} s, {clients} clients in all modes, {channels} channels, \
+                         seed {seed}");
     let mut table = Table::new(&title, &["", "anonymous MiB", "RSS MiB", "descriptors", "channels", "subscribers", "stored messages"]);
     for (name, state) in states {
         let State { anonymous_mib, rss_mib, descriptors, channels, subscribers, stored } = state;
@@ -288,11 +293,13 @@ fn report(context: &Context, options: &Options, soak: &Soak, states: &[(&str, St
     let deletions: u64 = soak.publishers.iter().map(|publisher| publisher.deletions).sum();
     let attacks: u64 = soak.vandals.iter().map(|vandal| vandal.attacks).sum();
     table.note(format!(
-        "{} messages published, {} received and checked in {} attachments or polls, {deletions} deletions, {attacks} bad clients",
+        "{} messages published, {} received and checked in {} attachments or polls, {deletions} \
+         deletions, {attacks} bad clients",
         soak.ledger.published(),
         sum(|client| client.received),
         sum(|client| client.attachments)
     ));
-    table.note(format!("faults (lost, duplicated, reordered, damaged, refused): {}", soak.faults.len()));
+    table.note(format!("faults (lost, duplicated, reordered, damaged, refused): \
+                        {}", soak.faults.len()));
     table.finish(context)
 }

@@ -79,7 +79,8 @@ impl Publisher {
             self.deletion_due = now + Duration::from_millis(self.random.u64(1500..6000));
             self.deletions += 1;
             self.under_way = Some(Request::Deletion);
-            return self.send(&format!("DELETE /pub?id=s{} HTTP/1.1\r\nHost: localhost\r\n\r\n", self.channel));
+            return self.send(&format!("DELETE /pub?id=s{} HTTP/1.1\r\n\
+                                       Host: localhost\r\n\r\n", self.channel));
         }
         self.schedule(now);
         let number = ledger.publish(self.channel);
@@ -88,7 +89,8 @@ impl Publisher {
         let channel = self.channel;
         let length = body.len();
         self.send(&format!(
-            "POST /pub?id=s{channel} HTTP/1.1\r\nHost: localhost\r\nEvent-Id: e{channel}-{number}\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /pub?id=s{channel} HTTP/1.1\r\nHost: localhost\r\n\
+             Event-Id: e{channel}-{number}\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
     }
 
@@ -106,7 +108,8 @@ impl Publisher {
 
     fn send(&mut self, request: &str) -> Result<()> {
         let sent = self.fd.as_ref().and_then(|fd| net::write(fd, request.as_bytes()));
-        anyhow::ensure!(sent == Some(request.len()), "the publisher of channel {}: cannot send a request", self.channel);
+        anyhow::ensure!(sent == Some(request.len()), "the publisher of channel {}: cannot send a \
+                                                      request", self.channel);
         Ok(())
     }
 
@@ -123,7 +126,8 @@ impl Publisher {
                 self.fd = None;
                 match self.under_way.take() {
                     None => Ok(()),
-                    Some(request) => Err(format!("the connection was closed before the answer to {request:?}")),
+                    Some(request) => Err(format!("the connection was closed before the answer to \
+                                                  {request:?}")),
                 }
             }
             Got::Bytes(count) => {

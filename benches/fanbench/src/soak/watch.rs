@@ -64,7 +64,8 @@ impl Growth {
             ("descriptors", warm.descriptors, end.descriptors, 30.0),
             ("channels", warm.channels, end.channels, 30.0),
         ] {
-            ensure!(end <= warm * 1.05 + slack, "{what} grew from {warm:.1} after the warm-up to {end:.1} at the end");
+            ensure!(end <= warm * 1.05 + slack, "{what} grew from {warm:.1} after the warm-up to \
+                                                 {end:.1} at the end");
         }
         Ok(())
     }
@@ -105,7 +106,8 @@ impl Watch {
                     let State { rss_mib, descriptors, channels, subscribers, stored, .. } = state;
                     let seconds = states.len();
                     eprintln!(
-                        "{seconds} s: {rss_mib:.1} MiB, {descriptors} descriptors, {channels} channels, {subscribers} subscribers, {stored} stored"
+                        "{seconds} s: {rss_mib:.1} MiB, {descriptors} descriptors, {channels} \
+                         channels, {subscribers} subscribers, {stored} stored"
                     );
                 }
                 states.push(state);

@@ -190,7 +190,8 @@ mod tests {
     fn every_mode_is_taken_apart_however_it_is_cut() {
         let line = format!("{MESSAGE}\r\n");
         let event = format!(": \nid: e\ndata: {MESSAGE}\n\n");
-        let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                                            {:x}\r\n{body}\r\n0\r\n\r\n", body.len());
         let frame = [&[0x81, MESSAGE.len() as u8][..], MESSAGE.as_bytes(), &[0x89, 0, 0x88, 0]].concat();
         let websocket = [b"HTTP/1.1 101 Switching Protocols\r\n\r\n", &frame[..]].concat();
         let none = "HTTP/1.1 304 Not Modified\r\nLast-Modified: T\r\nEtag: W/3\r\n\r\n";

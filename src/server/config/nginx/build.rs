@@ -287,7 +287,8 @@ impl Builder<'_> {
         if context & (MAIN | HTTP) != 0 {
             self.has_error_log |= !scope.error_logs.is_empty();
         } else if self.has_error_log && !scope.error_logs.is_empty() {
-            let text = "\"error_log\" is one for all servers in pushctl: those of the main block and of http hold";
+            let text = "\"error_log\" is one for all servers in pushctl: those of the main block \
+                        and of http hold";
             let own = block
                 .directives
                 .iter()

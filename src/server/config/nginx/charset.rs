@@ -30,7 +30,8 @@ const DEFAULT_TYPES: [&str; 6] = [
 
 fn charset(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if value.first().contains(&b'$') {
-        let text = "\"charset\" with variables is not supported: no charset is sent (name one, or set it in the proxy in front)";
+        let text = "\"charset\" with variables is not supported: no charset is sent (name one, or \
+                    set it in the proxy in front)";
         scope.notices.push(text.to_owned());
         scope.level.charset = Some(None);
         return Ok(());

@@ -100,7 +100,8 @@ pub(super) fn location(
     let wildcards = level.wildcard_channel_max_qtd.or(most);
     if wildcards.is_some_and(|number| number > 0) && broker.wildcard_channel_prefix.is_empty() {
         refuse(
-            "push stream module: cannot set wildcard channel max qtd if push_stream_wildcard_channel_prefix is not set or blank.",
+            "push stream module: cannot set wildcard channel max qtd if \
+             push_stream_wildcard_channel_prefix is not set or blank.",
         );
     }
     if let (Some(wildcards), Some(most)) = (wildcards, most)
@@ -108,7 +109,8 @@ pub(super) fn location(
         && wildcards > most
     {
         refuse(
-            "push stream module: max number of wildcard channels cannot be smaller than value in push_stream_wildcard_channel_max_qtd.",
+            "push stream module: max number of wildcard channels cannot be smaller than value in \
+             push_stream_wildcard_channel_max_qtd.",
         );
     }
 }
@@ -129,11 +131,19 @@ pub(super) fn push_location(
             report.mistake(place, "unknown \"push_channel_id\" variable");
         }
         if !level.nhpm.has_room_for_minimum() {
-            report.mistake(place, "push_max_message_buffer_length cannot be smaller than push_min_message_buffer_length.");
+            report.mistake(
+                place,
+                "push_max_message_buffer_length cannot be smaller than \
+                                   push_min_message_buffer_length.",
+            );
         }
     }
     if level.nchan.redis == Some(true) && matches!(endpoint, Endpoint::Nchan(_)) {
-        report.notice(place, "the Redis engine of nchan is not served by pushctl: requests to this location are answered with 503");
+        report.notice(
+            place,
+            "the Redis engine of nchan is not served by pushctl: requests to this \
+                              location are answered with 503",
+        );
     }
 }
 
@@ -150,12 +160,14 @@ pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), Stri
     }
     match server.locate(uri.as_bytes()) {
         Some((location, _)) if location.settings.web.answer_gate == Gate::Closed => Err(format!(
-            "\"auth_request {uri}\" leads to location \"{}\", which has directives that pushctl does not enforce: no request would be let in",
+            "\"auth_request {uri}\" leads to location \"{}\", which has directives that pushctl \
+             does not enforce: no request would be let in",
             location.pattern
         )),
         Some((location, _)) if location.endpoint == Endpoint::None && answers(location) => Ok(()),
         Some((location, _)) => Err(format!(
-            "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \"return\": no request would be let in",
+            "\"auth_request {uri}\" leads to location \"{}\", which has neither \"proxy_pass\" nor \
+             \"return\": no request would be let in",
             location.pattern
         )),
         None => Err(format!(

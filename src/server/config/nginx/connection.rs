@@ -80,7 +80,9 @@ fn real_ip_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         b"x-forwarded-for" => RealIpHeader::ForwardedFor,
         b"proxy_protocol" => {
             return Err(
-                "\"real_ip_header proxy_protocol\" is not served by pushctl: let the proxy send X-Real-IP or X-Forwarded-For".to_owned()
+                "\"real_ip_header proxy_protocol\" is not served by pushctl: let the proxy send \
+                 X-Real-IP or X-Forwarded-For"
+                    .to_owned(),
             );
         }
         name => RealIpHeader::Named(String::from_utf8_lossy(name).into_owned()),

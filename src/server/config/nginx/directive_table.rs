@@ -248,7 +248,8 @@ fn file([main, http, server, location, condition]: [&str; 5]) -> String {
     );
     let other = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-MIT");
     format!(
-        "{main} events {{}} http {{ {around}{http} server {{ listen 9103; {server} location / {{ {endpoint} {path} {location} if ($arg_i) {{ {condition} }} }} }} }}"
+        "{main} events {{}} http {{ {around}{http} server {{ listen 9103; {server} location / {{ \
+         {endpoint} {path} {location} if ($arg_i) {{ {condition} }} }} }} }}"
     )
     .replace("{H}", header)
     .replace("{O}", other)

@@ -512,7 +512,8 @@ fn slow_consumer_bytes(scope: &mut Scope, value: &Value<'_>) -> Result<(), Strin
     let bytes = units::size(value.first(), true).filter(|bytes| *bytes > 0);
     let wrong = || {
         format!(
-            "invalid value \"{}\" in \"{}\" directive, it must be a size above zero such as 512k or 4m",
+            "invalid value \"{}\" in \"{}\" directive, it must be a size above zero such as 512k \
+             or 4m",
             value.shown(),
             value.name
         )

@@ -222,7 +222,10 @@ impl Reader<'_> {
         let Some(name) = directive_name(key) else {
             self.mistake(
                 span,
-                format!("unknown key \"{key}\" (keys are directives that pushctl serves, without \"push_stream_\" or \"pushctl_\")"),
+                format!(
+                    "unknown key \"{key}\" (keys are directives that pushctl serves, without \
+                         \"push_stream_\" or \"pushctl_\")"
+                ),
             );
             return Vec::new();
         };
@@ -398,7 +401,8 @@ impl Reader<'_> {
                 }
                 (key, _) => {
                     let text = format!(
-                        "unknown key \"{key}\" of \"map\": it has source, variable, default, hostnames and values"
+                        "unknown key \"{key}\" of \"map\": it has source, variable, default, \
+                         hostnames and values"
                     );
                     self.mistake(value.span(), text);
                 }

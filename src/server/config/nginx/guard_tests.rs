@@ -9,7 +9,8 @@ const PUSH: &str = "push_stream_publisher; push_stream_channels_path a;";
 /// A file whose server has `content` from line 4 on.
 fn in_server(content: &str) -> String {
     format!(
-        "events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nserver {{ listen 9103;\n{content} }} }}"
+        "events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nserver {{ listen 9103;\n\
+         {content} }} }}"
     )
 }
 
@@ -174,14 +175,17 @@ fn a_push_location_is_refused_for_every_directive_that_may_restrict_access() {
             "{content}: {found:?}"
         );
     }
-    let proxied = "events {} http { push_stream_shared_memory_size 10m; server { listen 9103 proxy_protocol; }\n server { listen 9103;
+    let proxied = "events {} http { push_stream_shared_memory_size 10m; server { listen 9103 \
+                   proxy_protocol; }\n server { listen 9103;
         location /a { push_stream_publisher; push_stream_channels_path a; } } }";
     assert!(
         mistakes(proxied)[0].contains("\"proxy_protocol\""),
         "{:?}",
         mistakes(proxied)
     );
-    let nchan = "events {} http { server { listen 9103;\nlocation /a { nchan_pubsub; nchan_channel_id a;\nproxy_pass http://127.0.0.1:1; } } }";
+    let nchan = "events {} http { server { listen 9103;\n\
+                 location /a { nchan_pubsub; nchan_channel_id a;\n\
+                 proxy_pass http://127.0.0.1:1; } } }";
     assert!(
         mistakes(nchan)[0].starts_with("conf:3: directive \"proxy_pass\" answers requests"),
         "{:?}",
@@ -301,7 +305,8 @@ fn captures_have_no_names_of_variables_of_nginx() {
 #[test]
 fn one_directive_of_http_is_one_mistake_with_one_of_its_locations() {
     let text = format!(
-        "events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nnaxsi_thing;\nserver {{ listen 9103;\n\
+        "events {{}}\nhttp {{ push_stream_shared_memory_size 10m;\nnaxsi_thing;\n\
+         server {{ listen 9103;\n\
         location /a {{ {PUSH} }}\nlocation /b {{ {PUSH} }} }} }}"
     );
     let found = mistakes(&text);
@@ -317,20 +322,24 @@ fn one_directive_of_http_is_one_mistake_with_one_of_its_locations() {
 fn directives_that_do_not_concern_a_push_location_do_not_refuse_it() {
     for content in [
         format!(
-            "location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; limit_rate 1k; add_trailer X y; }}"
+            "location /a {{ {PUSH} more_set_headers 'X: y'; expires off; error_page 404 /x; \
+             limit_rate 1k; add_trailer X y; }}"
         ),
         format!(
-            "location /a {{ {PUSH} auth_request off; auth_delay 0; modsecurity off; limit_req_status 429; proxy_buffering off; }}"
+            "location /a {{ {PUSH} auth_request off; auth_delay 0; modsecurity off; \
+             limit_req_status 429; proxy_buffering off; }}"
         ),
         format!("auth_pam x; location /a {{ {PUSH} auth_pam off; }}"),
         format!(
-            "ssl_verify_client off; ssl_certificate a; ssl_protocols TLSv1.3; location /a {{ {PUSH} }}"
+            "ssl_verify_client off; ssl_certificate a; ssl_protocols TLSv1.3; location /a {{ \
+             {PUSH} }}"
         ),
         format!("try_files $uri =404; location /a {{ {PUSH} }}"),
         format!("location / {{ proxy_pass http://b; location /a {{ {PUSH} }} }}"),
         format!("location / {{ auth_ldap x; }} location /a {{ {PUSH} }}"),
         format!(
-            "location /a {{ {PUSH} brotli on; zstd on; log_by_lua_file a; mirror /m; vhost_traffic_status_zone; }}"
+            "location /a {{ {PUSH} brotli on; zstd on; log_by_lua_file a; mirror /m; \
+             vhost_traffic_status_zone; }}"
         ),
     ] {
         assert_eq!(mistakes(&in_server(&content)), [""; 0], "{content}");
@@ -345,7 +354,8 @@ fn directives_that_do_not_concern_a_push_location_do_not_refuse_it() {
 #[test]
 fn the_front_opens_a_location_to_its_own_requests_only() {
     let text = in_server(&format!(
-        "auth_ldap x;\nlocation /a {{ {PUSH} limit_req zone=a; }}\nlocation /b {{ {PUSH} }}\nlocation /i {{ {PUSH} internal; }}\n\
+        "auth_ldap x;\nlocation /a {{ {PUSH} limit_req zone=a; }}\nlocation /b {{ {PUSH} }}\n\
+         location /i {{ {PUSH} internal; }}\n\
          location /r {{ return 200 a; }}"
     ));
     let refused = with_front(&text, &["auth_ldap"])
@@ -392,7 +402,8 @@ fn the_front_opens_a_location_to_its_own_requests_only() {
 #[test]
 fn what_return_answers_is_closed_only_by_what_comes_before_it() {
     let text = in_server(
-        "location /a { auth_ldap x; limit_req zone=a; return 200 a; }\nlocation /b { rewrite_by_lua_file x; return 200 b; }",
+        "location /a { auth_ldap x; limit_req zone=a; return 200 a; }\n\
+         location /b { rewrite_by_lua_file x; return 200 b; }",
     );
     let loaded = parse("conf", text.as_bytes()).expect("no push location");
     let gates = ["/a", "/b"].map(|path| settings(&loaded.config, path).web.answer_gate);
@@ -452,7 +463,8 @@ fn a_location_serves_no_files_with_rules_that_are_not_enforced() {
 #[test]
 fn toml_does_not_lose_what_restricts_access() {
     let text = in_server(&format!(
-        "ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ auth_jwt z; }} }}"
+        "ssl_verify_client on; location /a {{ {PUSH} auth_ldap x; auth_ldap y; if ($arg_k) {{ \
+         auth_jwt z; }} }}"
     ));
     let toml = to_toml("conf", text.as_bytes()).expect("TOML");
     let found = parse("conf.toml", toml.as_bytes()).expect_err("it is refused as well");

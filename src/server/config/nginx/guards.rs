@@ -220,7 +220,8 @@ impl Builder<'_> {
         if is_entered_from_front && is_push {
             self.report.left_to_front(location, "internal");
         } else if level.internal == Some(true) && is_push {
-            let text = "\"internal\": requests to this location get 404 unless pushctl itself redirects them; \
+            let text = "\"internal\": requests to this location get 404 unless pushctl itself \
+                        redirects them; \
                         to let nginx in front redirect them, start with --front-enforces internal";
             self.report.notice(location, text);
         }
@@ -229,7 +230,8 @@ impl Builder<'_> {
             && level.real_ip_from.is_none()
             && !self.options.knows_front
         {
-            let text = "no request can enter this location: name the front with set_real_ip_from, or with --real-ip-from";
+            let text = "no request can enter this location: name the front with set_real_ip_from, \
+                        or with --real-ip-from";
             self.report.notice(location, text);
         }
         level.content_gate = Some(content);
@@ -260,6 +262,7 @@ fn refusal(guard: &GuardDirective) -> String {
         ),
     };
     format!(
-        "{what}: remove it, or let nginx in front enforce it (\"pushctl check --front\") and start with --front-enforces {name}"
+        "{what}: remove it, or let nginx in front enforce it (\"pushctl check --front\") and start \
+         with --front-enforces {name}"
     )
 }

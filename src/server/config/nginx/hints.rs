@@ -84,7 +84,8 @@ fn unknown_variable(
     });
     let (directive, place) = found?;
     Some(format!(
-        "\"{directive}\" in {} sets it and is not supported: use \"set\" or \"map\", or let nginx in front send the value in a header and \
+        "\"{directive}\" in {} sets it and is not supported: use \"set\" or \"map\", or let nginx \
+         in front send the value in a header and \
          read it as $http_NAME",
         shown(place)
     ))
@@ -134,6 +135,11 @@ fn former_channel(set: &Directive) -> Option<String> {
     let name = names::variable(set.arguments.first()?)?;
     let value = String::from_utf8_lossy(set.arguments.get(1)?);
     let is_former = FORMER_CHANNELS.contains(&name.as_str());
-    is_former
-        .then(|| format!("instead of \"set ${name} {value};\" in line {} write \"push_stream_channels_path {value};\"", set.place.line))
+    is_former.then(|| {
+        format!(
+            "instead of \"set ${name} {value};\" in line {} write \
+                          \"push_stream_channels_path {value};\"",
+            set.place.line
+        )
+    })
 }

@@ -61,6 +61,7 @@ fn problem(location: &Location) -> Option<String> {
         .steps
         .iter()
         .any(|step| !matches!(step, Step::Set { .. }));
-    let text = "the location has neither \"proxy_pass\" nor \"return\": requests that need it are rejected";
+    let text = "the location has neither \"proxy_pass\" nor \"return\": requests that need it are \
+                rejected";
     (!has_answer).then(|| text.to_owned())
 }

@@ -175,7 +175,8 @@ mod tests {
     fn servers_share_addresses_and_the_default_one_answers_other_names() {
         let config = config(&[
             "listen 9103; server_name A.example;",
-            "listen *:9103 default_server; listen [::1]:9104; listen unix:/x.sock; server_name b c;",
+            "listen *:9103 default_server; listen [::1]:9104; listen unix:/x.sock; server_name b \
+             c;",
         ]);
         assert_eq!(
             addresses(&config),
@@ -203,7 +204,8 @@ mod tests {
         let config = config(&[
             "listen 127.0.0.1:9103; server_name a;",
             "listen 9103; server_name b;",
-            "listen 127.0.0.1:9103; listen 127.0.0.2:9103; listen 127.0.0.1:9104; listen [::1]:9103; server_name c;",
+            "listen 127.0.0.1:9103; listen 127.0.0.2:9103; listen 127.0.0.1:9104; listen \
+             [::1]:9103; server_name c;",
         ]);
         assert_eq!(
             addresses(&config),

@@ -162,11 +162,13 @@ impl Builder<'_> {
         let Some(proxy) = proxy else { return };
         if let Some(reason) = &proxy.unsupported {
             let text = format!(
-                "{reason} is not supported for back-ends: requests that need this location are answered with 503"
+                "{reason} is not supported for back-ends: requests that need this location are \
+                 answered with 503"
             );
             self.report.notice(directive.place, text);
         } else if level.internal != Some(true) {
-            let text = "requests to this back-end are bounded in size and time, as hooks need it; other locations are better proxied by nginx";
+            let text = "requests to this back-end are bounded in size and time, as hooks need it; \
+                        other locations are better proxied by nginx";
             self.report.notice(directive.place, text);
         }
         if let (Some(Gate::Closed), Some(guard)) = (level.content_gate, level.guards.first()) {

@@ -419,7 +419,8 @@ impl Report {
     /// A directive that is not enforced here, which the front does.
     fn left_to_front(&mut self, place: Place, name: &str) {
         let text = format!(
-            "directive \"{name}\" is left to the front: its push locations accept requests from there only"
+            "directive \"{name}\" is left to the front: its push locations accept requests from \
+             there only"
         );
         if !self
             .notices

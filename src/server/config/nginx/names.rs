@@ -12,7 +12,8 @@ use super::parser::Directive;
 
 /// The format that nginx has without `log_format`.
 const COMBINED: &[u8] =
-    b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+    b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \
+      \"$http_referer\" \"$http_user_agent\"";
 
 /// Formats of logs by name.
 pub(super) type LogFormats = HashMap<String, Arc<LogFormat>>;

@@ -383,7 +383,8 @@ fn beside_group(value: &Value<'_>) -> String {
         "publisher"
     };
     format!(
-        "Can't have a {kind} location and also be a group access location (nchan_group + nchan_{kind})"
+        "Can't have a {kind} location and also be a group access location (nchan_group + \
+         nchan_{kind})"
     )
 }
 
@@ -424,7 +425,8 @@ fn group_location(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
                 "subscriber"
             };
             return Err(format!(
-                "Can't have a {kind} location and also be a group access location (nchan_group + nchan_{kind})"
+                "Can't have a {kind} location and also be a group access location (nchan_group + \
+                 nchan_{kind})"
             ));
         }
         Some(_) => return Err(value.duplicate()),
@@ -518,7 +520,12 @@ fn first_message(value: &Value<'_>) -> Result<FirstMessage, String> {
         digits => number(digits).map(FirstMessage::FromOldest),
     };
     found.ok_or_else(|| {
-        format!("invalid {} value: {}, must be 'oldest', 'newest', or a number between -{MOST} and {MOST}", value.name, value.shown())
+        format!(
+            "invalid {} value: {}, must be 'oldest', 'newest', or a number between -{MOST} and \
+                 {MOST}",
+            value.name,
+            value.shown()
+        )
     })
 }
 

@@ -363,12 +363,14 @@ mod tests {
             (
                 "a {\n",
                 2,
-                "unexpected end of file, expecting \"}\" (the block of \"a\" in line 1 is not closed)",
+                "unexpected end of file, expecting \"}\" (the block of \"a\" in line 1 is not \
+                 closed)",
             ),
             (
                 "a {\n b \"c;\n}\n",
                 4,
-                "unexpected end of file, expecting \";\" or \"}\" (the quote in line 2 is not closed)",
+                "unexpected end of file, expecting \";\" or \"}\" (the quote in line 2 is not \
+                 closed)",
             ),
             ("a \"b\"c;", 1, "unexpected \"c\""),
             (
@@ -389,7 +391,8 @@ mod tests {
             (
                 "a {\n b {\n  c {\n  d;\n }\n}\n",
                 7,
-                "unexpected end of file, expecting \"}\" (the block of \"c\" in line 3 is probably not closed)",
+                "unexpected end of file, expecting \"}\" (the block of \"c\" in line 3 is probably \
+                 not closed)",
             ),
             (
                 "http {\n\ninit_by_lua_block {\n x = '}'\n",

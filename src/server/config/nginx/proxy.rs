@@ -439,7 +439,9 @@ mod tests {
     /// The mistakes of a file with nchan and these directives in `http` and in a location.
     fn mistakes(http: &str, location: &str) -> String {
         let text = format!(
-            "events {{}}\nhttp {{ {http} server {{ listen 127.0.0.1:9103;\nlocation = /a {{ {location} }}\nlocation /s {{ nchan_pubsub; nchan_channel_id c; }} }} }}"
+            "events {{}}\nhttp {{ {http} server {{ listen 127.0.0.1:9103;\n\
+             location = /a {{ {location} }}\n\
+             location /s {{ nchan_pubsub; nchan_channel_id c; }} }} }}"
         );
         parse("conf", text.as_bytes())
             .map_or_else(|mistakes| mistakes.to_string(), |_| String::new())

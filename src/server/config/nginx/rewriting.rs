@@ -144,7 +144,8 @@ fn auth_request_set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> 
     let text = expression(&value.arguments[1], value.names)?;
     if let Some(unknown) = text.builtins().find(|name| !is_known(name)) {
         return Err(format!(
-            "the variable \"{unknown}\" is not supported in \"auth_request_set\" (use $upstream_status, $upstream_http_NAME or \
+            "the variable \"{unknown}\" is not supported in \"auth_request_set\" (use \
+             $upstream_status, $upstream_http_NAME or \
              $upstream_cookie_NAME)"
         ));
     }

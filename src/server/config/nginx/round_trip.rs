@@ -204,19 +204,23 @@ fn what_stands_around_endpoints_survives_toml() {
 
 #[test]
 fn what_toml_cannot_hold_is_told_with_its_place() {
-    let conf = b"events {}\nhttp {\n  server {\n    location = /\xff { return 200; }\n    listen 80;\n  }\n}\n";
+    let conf = b"events {}\nhttp {\n  server {\n    location = /\xff { return 200; }\n    listen \
+                 80;\n  }\n}\n";
     let error = to_toml("conf", conf).expect_err("not UTF-8");
     assert!(
         error.starts_with("conf:4: ") && error.contains("UTF-8"),
         "{error}"
     );
-    let conf = b"events {}\nhttp { server {\n    location / {\n      default_type \"\xff\";\n      return 200;\n} } }\n";
+    let conf =
+        b"events {}\nhttp { server {\n    location / {\n      default_type \"\xff\";\n      \
+                 return 200;\n} } }\n";
     assert!(
         to_toml("conf", conf)
             .expect_err("not UTF-8")
             .starts_with("conf:4: ")
     );
-    let location = "location /p { nchan_publisher; nchan_channel_id c; nchan_authorize_request /a; } location /a { proxy_pass http://up/x; }";
+    let location = "location /p { nchan_publisher; nchan_channel_id c; nchan_authorize_request /a; \
+                    } location /a { proxy_pass http://up/x; }";
     let conf = format!(
         "events {{}}\nhttp {{ server {{ {location} }}\nupstream UP {{ server 127.0.0.1:1; }} }}\n"
     );

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-const MIME_TYPES: &str = "nginx ships this file, with the content types of file extensions: copy it from a machine with nginx, or remove the line";
-const BACK_ENDS: &str = "nginx ships this file, with parameters for back-ends: create an empty file or remove the line, pushctl does not need it";
-const PROXIES: &str = "nginx ships this file, with the headers of proxied requests: copy it from a machine with nginx, or remove the line";
-const CHARSETS: &str = "nginx ships this file, with a table of characters: create an empty file or remove the line, pushctl does not need it";
+const MIME_TYPES: &str = "nginx ships this file, with the content types of file extensions: copy \
+                          it from a machine with nginx, or remove the line";
+const BACK_ENDS: &str = "nginx ships this file, with parameters for back-ends: create an empty \
+                         file or remove the line, pushctl does not need it";
+const PROXIES: &str = "nginx ships this file, with the headers of proxied requests: copy it from a \
+                       machine with nginx, or remove the line";
+const CHARSETS: &str = "nginx ships this file, with a table of characters: create an empty file or \
+                        remove the line, pushctl does not need it";
 
 const FILES: &[(&str, &str)] = &[
     ("mime.types", MIME_TYPES),

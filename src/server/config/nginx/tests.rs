@@ -15,7 +15,8 @@ use super::*;
 /// A configuration around the content of a `server`.
 fn in_server(content: &str) -> String {
     format!(
-        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\nserver {{ listen 127.0.0.1:9103;\n{content}\n}}\n}}\n"
+        "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\n\
+         server {{ listen 127.0.0.1:9103;\n{content}\n}}\n}}\n"
     )
 }
 
@@ -133,15 +134,19 @@ fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
 #[test]
 fn all_mistakes_are_told_at_once_with_their_lines() {
     let text = in_server(
-        "location /a {\npush_stream_subscriber foo;\npush_stream_store_messages yes;\n}\nlocation /b { push_stream_publisher; }",
+        "location /a {\npush_stream_subscriber foo;\npush_stream_store_messages yes;\n}\n\
+         location /b { push_stream_publisher; }",
     );
     assert_eq!(
         mistakes(&text),
         [
-            "conf:6: push stream module: invalid push_stream_subscriber mode value: foo, accepted values (streaming, polling, \
+            "conf:6: push stream module: invalid push_stream_subscriber mode value: foo, accepted \
+             values (streaming, polling, \
              long-polling, eventsource, websocket)",
-            "conf:7: invalid value \"yes\" in \"push_stream_store_messages\" directive, it must be \"on\" or \"off\"",
-            "conf:11: push stream module: push_stream_channels_path must be set. (in the location of line 9)",
+            "conf:7: invalid value \"yes\" in \"push_stream_store_messages\" directive, it must be \
+             \"on\" or \"off\"",
+            "conf:11: push stream module: push_stream_channels_path must be set. (in the location \
+             of line 9)",
         ]
     );
 }
@@ -149,7 +154,8 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 #[test]
 fn what_is_not_served_is_told_with_its_line() {
     let text = in_server(
-        "location / {\nproxy_pass http://x;\n}\naccess_log off;\nlocation = /x { memcached_pass x; }\nlocation @y {}",
+        "location / {\nproxy_pass http://x;\n}\naccess_log off;\n\
+         location = /x { memcached_pass x; }\nlocation @y {}",
     );
     let notices: Vec<_> = loaded(&text)
         .notices
@@ -220,7 +226,8 @@ fn locations_are_chosen_as_by_nginx() {
 fn nested_locations_are_tried_within_the_outer_one() {
     let push = |path: &str| format!("push_stream_publisher; push_stream_channels_path {path};");
     let text = format!(
-        "location /a {{ {} location /a/b {{ {} }} location ~ in/(.*) {{ {} }} }}\nlocation ~ /b/(.*) {{ {} }}\n\
+        "location /a {{ {} location /a/b {{ {} }} location ~ in/(.*) {{ {} }} }}\n\
+         location ~ /b/(.*) {{ {} }}\n\
          location ^~ /stop {{ {} location ~ x$ {{ {} }} }}",
         push("a"),
         push("ab"),
@@ -304,11 +311,14 @@ fn the_last_true_condition_supplies_all_settings() {
 fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
     let text = "events {}\nhttp { server { listen 9103;
           location /plain { push_stream_subscriber; }
-          location /own { push_stream_subscriber long-polling; push_stream_header_template \"\"; push_stream_message_template a;
+          location /own { push_stream_subscriber long-polling; push_stream_header_template \"\"; \
+          push_stream_message_template a;
              push_stream_longpolling_connection_ttl 500ms; default_type application/json; }
           push_stream_subscriber_connection_ttl 1m30s; client_max_body_size 2g; }
-        push_stream_store_messages on; push_stream_header_template H; push_stream_channels_path $arg_id;
-        push_stream_shared_memory_size 127k; types { text/x-a a A1; } keepalive_timeout 5s 6s; send_timeout 7; }
+        push_stream_store_messages on; push_stream_header_template H; push_stream_channels_path \
+        $arg_id;
+        push_stream_shared_memory_size 127k; types { text/x-a a A1; } keepalive_timeout 5s 6s; \
+        send_timeout 7; }
         worker_processes 3;";
     let config = loaded(text).config;
     let plain = settings(&config, "/plain");
@@ -357,8 +367,10 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
 
 #[test]
 fn one_mistake_is_told_once_and_the_notices_with_it() {
-    let text = "events {}\nhttp { push_stream_shared_memory_size 10m;\nserver { proxy_buffering off;\npush_stream_channels_path $nonsense;\n\
-                location /a { push_stream_publisher; }\nlocation /b { push_stream_publisher; push_stream_channels_path; } } }";
+    let text = "events {}\nhttp { push_stream_shared_memory_size 10m;\n\
+                server { proxy_buffering off;\npush_stream_channels_path $nonsense;\n\
+                location /a { push_stream_publisher; }\n\
+                location /b { push_stream_publisher; push_stream_channels_path; } } }";
     let error = parse("conf", text.as_bytes()).expect_err("mistakes");
     let expected = [
         "conf:4: unknown \"nonsense\" variable",
@@ -384,7 +396,8 @@ fn one_mistake_is_told_once_and_the_notices_with_it() {
 fn the_largest_padding_of_the_file_counts_everywhere() {
     let subscriber = |path: &str, padding: &str| {
         format!(
-            "location {path} {{ push_stream_subscriber; push_stream_channels_path a; push_stream_padding_by_user_agent {padding}; }}\n"
+            "location {path} {{ push_stream_subscriber; push_stream_channels_path a; \
+             push_stream_padding_by_user_agent {padding}; }}\n"
         )
     };
     let config = loaded(&in_server(&format!(
@@ -403,8 +416,10 @@ fn the_largest_padding_of_the_file_counts_everywhere() {
 #[test]
 fn endpoints_have_their_modes() {
     let text = in_server(
-        "push_stream_channels_path $arg_id;\nlocation /s { push_stream_channels_statistics; }\nlocation /p { push_stream_publisher ADMIN; }
-         location /n { push_stream_publisher; }\nlocation /l { push_stream_subscriber Long-Polling; }\nlocation /x { }
+        "push_stream_channels_path $arg_id;\nlocation /s { push_stream_channels_statistics; }\n\
+         location /p { push_stream_publisher ADMIN; }
+         location /n { push_stream_publisher; }\n\
+         location /l { push_stream_subscriber Long-Polling; }\nlocation /x { }
          location /t { push_stream_publisher; push_stream_channels_statistics; }",
     );
     let config = loaded(&text).config;

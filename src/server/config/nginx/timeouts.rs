@@ -63,7 +63,13 @@ pub(super) fn shared(
             .iter_mut()
             .any(|server| *timeout(&mut server.limits) != time)
         {
-            report.notice(place, format!("\"{name}\" is one for all servers in pushctl: this value holds, not those of other servers"));
+            report.notice(
+                place,
+                format!(
+                    "\"{name}\" is one for all servers in pushctl: this value \
+                                          holds, not those of other servers"
+                ),
+            );
         }
     }
     limits
@@ -113,7 +119,8 @@ mod tests {
 
     #[test]
     fn servers_with_different_times_are_told_that_there_is_one() {
-        let text = "\"send_timeout\" is one for all servers in pushctl: this value holds, not those of other servers";
+        let text = "\"send_timeout\" is one for all servers in pushctl: this value holds, not \
+                    those of other servers";
         let at = |line: usize| vec![format!("conf:{line}: {text}")];
         for (http, servers, expected) in [
             (
@@ -146,7 +153,8 @@ mod tests {
 
     #[test]
     fn the_second_time_of_keepalive_timeout_has_no_effect() {
-        let text = "conf:1: the second argument of \"keepalive_timeout\" has no effect: no header \"Keep-Alive\" is sent";
+        let text = "conf:1: the second argument of \"keepalive_timeout\" has no effect: no header \
+                    \"Keep-Alive\" is sent";
         assert_eq!(told("keepalive_timeout 20s 15s;", &[""]).1, [text]);
         assert!(told("keepalive_timeout 20s;", &[""]).1.is_empty());
         assert!(

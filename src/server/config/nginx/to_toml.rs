@@ -66,7 +66,8 @@ fn is_defined_once(directive: &Directive, redefined: &[String]) -> Result<(), St
     let Some(variable) = found else { return Ok(()) };
     let name = &directive.name;
     Err(format!(
-        "TOML has no \"{name}\", and the variable \"${variable}\" is defined elsewhere, too: use another name for one of them"
+        "TOML has no \"{name}\", and the variable \"${variable}\" is defined elsewhere, too: use \
+         another name for one of them"
     ))
 }
 
@@ -161,7 +162,9 @@ impl Writer<'_> {
                 let joined = directive.arguments.join(&b' ');
                 if super::from_toml::pattern(&joined) != directive.arguments {
                     return Err(
-                        "the pattern of this location means something else in TOML: put a space between modifier and path".to_owned()
+                        "the pattern of this location means something else in TOML: put a space \
+                         between modifier and path"
+                            .to_owned(),
                     );
                 }
                 let pattern = text(&joined)?;

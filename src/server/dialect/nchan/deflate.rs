@@ -374,7 +374,8 @@ mod tests {
                 Ok(Some("permessage-deflate")),
             ),
             (
-                "permessage-deflate; server_max_window_bits=9, permessage-deflate; client_max_window_bits=8",
+                "permessage-deflate; server_max_window_bits=9, permessage-deflate; \
+                 client_max_window_bits=8",
                 Err("server_max_window_bits perframe-deflate is too small"),
             ),
             (
@@ -390,9 +391,11 @@ mod tests {
                 Ok(Some("permessage-deflate")),
             ),
             (
-                "permessage-deflate;client_no_context_takeover;server_no_context_takeover;server_max_window_bits=15",
+                "permessage-deflate;client_no_context_takeover;server_no_context_takeover;\
+                 server_max_window_bits=15",
                 Ok(Some(
-                    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10",
+                    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+                     server_max_window_bits=10",
                 )),
             ),
             (

@@ -102,16 +102,23 @@ impl Numbers {
         let requested = requested.map_or_else(|| "-1".to_owned(), |seconds| seconds.to_string());
         match notation {
             Notation::Plain => format!(
-                "queued messages: {messages}\r\nlast requested: {requested} sec. ago\r\nactive subscribers: {subscribers}\r\nlast message id: {last_message_id}"
+                "queued messages: {messages}\r\nlast requested: {requested} sec. ago\r\n\
+                 active subscribers: {subscribers}\r\nlast message id: {last_message_id}"
             ),
             Notation::Json => format!(
-                "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": {subscribers}, \"last_message_id\": \"{last_message_id}\" }}"
+                "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
+                 {subscribers}, \"last_message_id\": \"{last_message_id}\" }}"
             ),
             Notation::Yaml => format!(
-                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\nsubscribers: {subscribers}\r\nlast_message_id: \"{last_message_id}\"\r\n\r\n"
+                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
+                 subscribers: {subscribers}\r\nlast_message_id: \"{last_message_id}\"\r\n\r\n"
             ),
             Notation::Xml => format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  <messages>{messages}</messages>\r\n  <requested>{requested}</requested>\r\n  <subscribers>{subscribers}</subscribers>\r\n  <last_message_id>{last_message_id}</last_message_id>\r\n</channel>"
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
+                 <channel>\r\n  <messages>{messages}</messages>\r\n  \
+                 <requested>{requested}</requested>\r\n  \
+                 <subscribers>{subscribers}</subscribers>\r\n  \
+                 <last_message_id>{last_message_id}</last_message_id>\r\n</channel>"
             ),
         }
     }
@@ -160,7 +167,12 @@ pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
                 most_disk,
             ] = most;
             format!(
-                "channels: {channels}\r\nsubscribers: {subscribers}\r\nmessages: {messages}\r\nshared memory used by messages: {memory} bytes\r\ndisk space used by messages: {disk} bytes\r\nlimits:\r\n  max channels: {most_channels}\r\n  max subscribers: {most_subscribers}\r\n  max messages: {most_messages}\r\n  max messages shared memory: {most_memory}\r\n  max messages disk space: {most_disk}\r\n"
+                "channels: {channels}\r\nsubscribers: {subscribers}\r\nmessages: {messages}\r\n\
+                 shared memory used by messages: {memory} bytes\r\n\
+                 disk space used by messages: {disk} bytes\r\n\
+                 limits:\r\n  max channels: {most_channels}\r\n  max subscribers: \
+                 {most_subscribers}\r\n  max messages: {most_messages}\r\n  max messages shared \
+                 memory: {most_memory}\r\n  max messages disk space: {most_disk}\r\n"
             )
         }
         Notation::Json => {
@@ -184,7 +196,8 @@ pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
             })
             .concat();
             format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<group>\r\n{used}  <limits>\r\n{most}  </limits>\r\n</group>"
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<group>\r\n{used}  <limits>\r\n\
+                 {most}  </limits>\r\n</group>"
             )
         }
     }
@@ -225,7 +238,8 @@ mod tests {
         };
         assert_eq!(
             numbers.body(Notation::Json),
-            "{\"messages\": 1, \"requested\": -1, \"subscribers\": 0, \"last_message_id\": \"5:0\" }"
+            "{\"messages\": 1, \"requested\": -1, \"subscribers\": 0, \"last_message_id\": \
+             \"5:0\" }"
         );
         assert!(
             numbers

@@ -84,17 +84,24 @@ impl Numbers {
         match notation {
             Notation::Plain => {
                 format!(
-                    "queued messages: {messages}\r\nlast requested: {requested} sec. ago (-1=never)\r\nactive subscribers: {subscribers}"
+                    "queued messages: {messages}\r\n\
+                     last requested: {requested} sec. ago (-1=never)\r\n\
+                     active subscribers: {subscribers}"
                 )
             }
             Notation::Json => format!(
-                "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": {subscribers} }}"
+                "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
+                 {subscribers} }}"
             ),
             Notation::Yaml => format!(
-                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\nsubscribers: {subscribers}\r\n\r\n"
+                "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
+                 subscribers: {subscribers}\r\n\r\n"
             ),
             Notation::Xml => format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<channel>\r\n  <messages>{messages}</messages>\r\n  <requested>{requested}</requested>\r\n  <subscribers>{subscribers}</subscribers>\r\n</channel>"
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
+                 <channel>\r\n  <messages>{messages}</messages>\r\n  \
+                 <requested>{requested}</requested>\r\n  \
+                 <subscribers>{subscribers}</subscribers>\r\n</channel>"
             ),
         }
     }

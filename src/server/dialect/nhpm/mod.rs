@@ -32,7 +32,8 @@ pub fn not_allowed(allow: &str) -> Response {
 #[must_use]
 pub fn options(headers: &str, methods: &str) -> Response {
     let lines = format!(
-        "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\nAccess-Control-Allow-Methods: {methods}\r\n"
+        "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: {headers}\r\n\
+         Access-Control-Allow-Methods: {methods}\r\n"
     );
     Response::header_only(Status::OK, lines.into_bytes())
 }

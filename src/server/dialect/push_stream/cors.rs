@@ -28,8 +28,11 @@ pub fn cors_lines(
             methods.as_bytes(),
             &mut lines,
         );
-        lines
-            .extend_from_slice(b"Access-Control-Allow-Headers: If-Modified-Since,If-None-Match,Etag,Event-Id,Event-Type,Last-Event-Id\r\n");
+        lines.extend_from_slice(
+            b"Access-Control-Allow-Headers: \
+                                 If-Modified-Since,If-None-Match,Etag,Event-Id,Event-Type,\
+                                 Last-Event-Id\r\n",
+        );
     }
     lines
 }

@@ -66,7 +66,8 @@ impl Refusal {
             Refusal::EventsChannel => "Only internal routines can change events channel.",
             Refusal::EmptyBody => "Empty post requests are not allowed.",
             Refusal::InvalidCallback => {
-                "The callback must be a JavaScript identifier, or a path to a member such as a.b[0]."
+                "The callback must be a JavaScript identifier, or a path to a member such as \
+                 a.b[0]."
             }
             Refusal::NotAuthorized => "Subscriber could not create channels.",
             Refusal::TooManySubscribers => "Subscribers limit per channel has been exceeded.",

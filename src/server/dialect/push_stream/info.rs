@@ -189,19 +189,26 @@ impl Notation {
         drop(match self {
             Notation::Json | Notation::XJson => write!(
                 out,
-                "{{\"hostname\": \"{host}\", \"time\": \"{time}\", \"channels\": {channels}, \"wildcard_channels\": {wildcard_channels}, \"uptime\": {uptime}, \"infos\": [\r\n"
+                "{{\"hostname\": \"{host}\", \"time\": \"{time}\", \"channels\": {channels}, \
+                 \"wildcard_channels\": {wildcard_channels}, \"uptime\": {uptime}, \"infos\": [\r\n"
             ),
             Notation::Plain => write!(
                 out,
-                "hostname: {host}, time: {time}, channels: {channels}, wildcard_channels: {wildcard_channels}, uptime: {uptime}, infos: \r\n"
+                "hostname: {host}, time: {time}, channels: {channels}, wildcard_channels: \
+                 {wildcard_channels}, uptime: {uptime}, infos: \r\n"
             ),
             Notation::Yaml | Notation::XYaml => write!(
                 out,
-                "hostname: {host}\r\ntime: {time}\r\nchannels: {channels}\r\nwildcard_channels: {wildcard_channels}\r\nuptime: {uptime}\r\ninfos: \r\n"
+                "hostname: {host}\r\ntime: {time}\r\nchannels: {channels}\r\n\
+                 wildcard_channels: {wildcard_channels}\r\nuptime: {uptime}\r\ninfos: \r\n"
             ),
             Notation::Xml => write!(
                 out,
-                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  <channels>{channels}</channels>\r\n  <wildcard_channels>{wildcard_channels}</wildcard_channels>\r\n  <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
+                "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
+                 <root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  \
+                 <channels>{channels}</channels>\r\n  \
+                 <wildcard_channels>{wildcard_channels}</wildcard_channels>\r\n  \
+                 <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
             ),
         });
         for (index, info) in infos.enumerate() {

@@ -58,7 +58,9 @@ mod tests {
     fn nothing_ends_the_string_or_the_element() {
         let text =
             "</script><script>alert(1)</script><!-- --> &lt;'\\\r\n\t\0\u{7f}\u{2028}\u{2029}";
-        let expected = "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)\\u003c/script\\u003e\\u003c!-- --\\u003e &lt;\\'\\\\\\r\\n\\u0009\\u0000\\u007f\\u2028\\u2029";
+        let expected = "\\u003c/script\\u003e\\u003cscript\\u003ealert(1)\\u003c/\
+                        script\\u003e\\u003c!-- --\\u003e \
+                        &lt;\\'\\\\\\r\\n\\u0009\\u0000\\u007f\\u2028\\u2029";
         assert_eq!(
             call(text.as_bytes(), text.as_bytes()),
             format!("<script>p(7,'{expected}','{expected}');</script>")

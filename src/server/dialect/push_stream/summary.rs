@@ -166,7 +166,8 @@ fn xml(
     {
         write!(
             out,
-            "<worker>\r\n  <pid>{pid}</pid>\r\n  <subscribers>{subscribers}</subscribers>\r\n  <uptime>{uptime}</uptime>\r\n</worker>\r\n"
+            "<worker>\r\n  <pid>{pid}</pid>\r\n  <subscribers>{subscribers}</subscribers>\r\n  \
+             <uptime>{uptime}</uptime>\r\n</worker>\r\n"
         )?;
     }
     write!(out, "</by_worker>\r\n</infos>\r\n")

@@ -19,7 +19,8 @@ impl Router<'_> {
             self.shard.release(self.key);
         }
         FAILED_SEARCHES.warn(|left_out| {
-            tracing::error!(%pattern, reason, left_out, "a regular expression failed, and the request was answered with 500");
+            tracing::error!(%pattern, reason, left_out, "a regular expression failed, and the \
+                                                         request was answered with 500");
         });
         Next::Respond(Response::error_page(Status::INTERNAL).closing())
     }

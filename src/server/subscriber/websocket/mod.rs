@@ -189,7 +189,8 @@ fn handshake(call: &Call<'_>) -> Result<String, Response> {
         header("sec-websocket-version"),
         header("upgrade").is_some() && header("connection").is_some(),
     ) else {
-        let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, Sec-WebSocket-Key and Sec-WebSocket-Version";
+        let text = "Don't have at least one of the mandatory headers: Connection, Upgrade, \
+                    Sec-WebSocket-Key and Sec-WebSocket-Version";
         return Err(explained("", text));
     };
     let version = std::str::from_utf8(version)

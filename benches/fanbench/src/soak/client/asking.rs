@@ -32,12 +32,14 @@ impl Client {
                 }
                 _ => {
                     self.last.fill(Some(0));
-                    headers = "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\nIf-None-Match: 0\r\n".to_owned();
+                    headers = "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+                               If-None-Match: 0\r\n".to_owned();
                 }
             }
         }
         if self.mode == Mode::WebSocket {
-            headers.push_str("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+            headers.push_str("Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
             headers.push_str("Sec-WebSocket-Version: 13\r\n");
         }
         (path, headers)

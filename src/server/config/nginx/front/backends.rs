@@ -233,9 +233,17 @@ pub(super) fn header(
         "# For the http block of the nginx in front of pushctl, which runs with the same file and",
     );
     text.line(0, format!("#     {}", options(backends, is_single, guards)));
-    text.line(0, "# Without --real-ip-from every client has the address of nginx there, and rules and logs see that.");
+    text.line(
+        0,
+        "# Without --real-ip-from every client has the address of nginx there, and rules \
+                  and logs see that.",
+    );
     if !guards.is_empty() {
-        text.line(0, "# The directives that --front-enforces names are in force here only: pushctl accepts requests to their");
+        text.line(
+            0,
+            "# The directives that --front-enforces names are in force here only: pushctl \
+                      accepts requests to their",
+        );
         text.line(
             0,
             "# locations from the address of --real-ip-from, and rejects others.",
