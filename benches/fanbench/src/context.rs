@@ -17,10 +17,21 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The binary that is measured
-    #[arg(long, value_name = "PATH", default_value = "target/release/pushctl", global = true)]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "target/release/pushctl",
+        global = true
+    )]
     pub pushctl: PathBuf,
     /// Further arguments of `pushctl serve`, separated by spaces
-    #[arg(long, value_name = "ARGS", default_value = "", allow_hyphen_values = true, global = true)]
+    #[arg(
+        long,
+        value_name = "ARGS",
+        default_value = "",
+        allow_hyphen_values = true,
+        global = true
+    )]
     pub serve: String,
     /// Measure pushctl alone
     #[arg(long, global = true)]
@@ -61,11 +72,17 @@ impl Context {
     /// When there is no such binary.
     pub fn new(common: Common, name: &str) -> Result<Self> {
         let path = common.pushctl.display();
-        ensure!(common.pushctl.is_file(), "there is no {path} (cargo build --release, or give \
-                                           --pushctl PATH)");
+        ensure!(
+            common.pushctl.is_file(),
+            "there is no {path} (cargo build --release, or give \
+                                           --pushctl PATH)"
+        );
         ensure!(common.rounds > 0, "--rounds must be at least 1");
         let mut words = vec![format!("benches/run {name}")];
-        let mut arguments = std::env::args().skip(1).filter(|word| word != name).peekable();
+        let mut arguments = std::env::args()
+            .skip(1)
+            .filter(|word| word != name)
+            .peekable();
         while let Some(word) = arguments.next() {
             // Where things lie on this machine says nothing about the run.
             if word == "--pushctl" || word == "--results" {
@@ -76,7 +93,10 @@ impl Context {
                 words.push(word);
             }
         }
-        Ok(Self { common, command: words.join(" ") })
+        Ok(Self {
+            common,
+            command: words.join(" "),
+        })
     }
 
     /// Keeps the load on its own core, away from a pinned server.
@@ -93,7 +113,12 @@ impl Context {
     pub fn setup(&self) -> Setup {
         Setup {
             pushctl: self.common.pushctl.clone(),
-            arguments: self.common.serve.split_whitespace().map(str::to_owned).collect(),
+            arguments: self
+                .common
+                .serve
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
             pinned: true,
             nchan_stored: 100,
         }
@@ -133,11 +158,27 @@ impl Context {
                 for &kind in &kinds {
                     let mut server = Server::start(kind, setup)?;
                     let sample = measure(&mut server, case)?;
-                    let Sample { cpu_us, per_second, p99_ms, faults } = &sample;
-                    let latency = if p99_ms.is_finite() { format!(", p99 {p99_ms:.2} ms") } else { String::new() };
-                    let faults = if faults.is_empty() { String::new() } else { format!(", FAULTS: {faults}") };
-                    eprintln!("round {round}: {name}: {} {cpu_us:.2} us, \
-                               {per_second:.0}/s{latency}{faults}", kind.name());
+                    let Sample {
+                        cpu_us,
+                        per_second,
+                        p99_ms,
+                        faults,
+                    } = &sample;
+                    let latency = if p99_ms.is_finite() {
+                        format!(", p99 {p99_ms:.2} ms")
+                    } else {
+                        String::new()
+                    };
+                    let faults = if faults.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", FAULTS: {faults}")
+                    };
+                    eprintln!(
+                        "round {round}: {name}: {} {cpu_us:.2} us, \
+                               {per_second:.0}/s{latency}{faults}",
+                        kind.name()
+                    );
                     samples[nth][kind as usize].push(sample);
                 }
             }
@@ -150,14 +191,32 @@ impl Context {
 }
 
 /// Columns of [`Context::compare`], for a unit of work.
-pub const COLUMNS: [&str; 8] = ["", "pushctl, us CPU", "nchan, us CPU", "ratio", "pushctl/s", "nchan/s", "p99 ms", "faults"];
+pub const COLUMNS: [&str; 8] = [
+    "",
+    "pushctl, us CPU",
+    "nchan, us CPU",
+    "ratio",
+    "pushctl/s",
+    "nchan/s",
+    "p99 ms",
+    "faults",
+];
 
 fn row(name: &str, [ours, theirs]: &[Vec<Sample>; 2]) -> Vec<String> {
-    let of = |samples: &[Sample], value: fn(&Sample) -> f64| median(&samples.iter().map(value).collect::<Vec<_>>());
+    let of = |samples: &[Sample], value: fn(&Sample) -> f64| {
+        median(&samples.iter().map(value).collect::<Vec<_>>())
+    };
     let cpu = of(ours, |sample| sample.cpu_us);
     let their_cpu = of(theirs, |sample| sample.cpu_us);
-    let p99 = (of(ours, |sample| sample.p99_ms), of(theirs, |sample| sample.p99_ms));
-    let faults: Vec<&str> = ours.iter().map(|sample| sample.faults.as_str()).filter(|faults| !faults.is_empty()).collect();
+    let p99 = (
+        of(ours, |sample| sample.p99_ms),
+        of(theirs, |sample| sample.p99_ms),
+    );
+    let faults: Vec<&str> = ours
+        .iter()
+        .map(|sample| sample.faults.as_str())
+        .filter(|faults| !faults.is_empty())
+        .collect();
     vec![
         name.to_owned(),
         number(cpu, 2),
@@ -166,6 +225,10 @@ fn row(name: &str, [ours, theirs]: &[Vec<Sample>; 2]) -> Vec<String> {
         number(of(ours, |sample| sample.per_second), 0),
         number(of(theirs, |sample| sample.per_second), 0),
         format!("{} / {}", number(p99.0, 2), number(p99.1, 2)),
-        if faults.is_empty() { "none".to_owned() } else { faults.join("; ") },
+        if faults.is_empty() {
+            "none".to_owned()
+        } else {
+            faults.join("; ")
+        },
     ]
 }

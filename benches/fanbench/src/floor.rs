@@ -20,7 +20,9 @@ use crate::net::{self, Got, Interest, Net};
 /// When sockets cannot be opened or written.
 pub fn measure(connections: usize, messages: u64, bytes: usize, together: usize) -> Result<f64> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let SocketAddr::V4(address) = listener.local_addr()? else { unreachable!("the listener has an IPv4 address") };
+    let SocketAddr::V4(address) = listener.local_addr()? else {
+        unreachable!("the listener has an IPv4 address")
+    };
     let mut net = Net::new()?;
     let mut readers: Vec<OwnedFd> = Vec::new();
     let mut writers: Vec<TcpStream> = Vec::new();
@@ -33,13 +35,25 @@ pub fn measure(connections: usize, messages: u64, bytes: usize, together: usize)
     let rounds = messages / together as u64;
     // The next round begins when everything of the last one was read: nothing waits in the kernel.
     let (read, all_read) = channel();
-    let sender = thread::spawn(move || send(&writers, rounds, &vec![b'x'; bytes * together], &all_read));
-    drain(&mut net, &readers, rounds, connections * bytes * together, &read)?;
+    let sender =
+        thread::spawn(move || send(&writers, rounds, &vec![b'x'; bytes * together], &all_read));
+    drain(
+        &mut net,
+        &readers,
+        rounds,
+        connections * bytes * together,
+        &read,
+    )?;
     let cpu = sender.join().expect("the sender does not panic")?;
     Ok(cpu.as_secs_f64() * 1e6 / (rounds * together as u64 * connections as u64) as f64)
 }
 
-fn send(writers: &[TcpStream], rounds: u64, payload: &[u8], all_read: &Receiver<()>) -> io::Result<Duration> {
+fn send(
+    writers: &[TcpStream],
+    rounds: u64,
+    payload: &[u8],
+    all_read: &Receiver<()>,
+) -> io::Result<Duration> {
     pin(SERVER_CORE);
     let before = thread_cpu();
     for _ in 0..rounds {
@@ -55,7 +69,13 @@ fn send(writers: &[TcpStream], rounds: u64, payload: &[u8], all_read: &Receiver<
     Ok(thread_cpu().saturating_sub(before))
 }
 
-fn drain(net: &mut Net, readers: &[OwnedFd], rounds: u64, bytes_per_round: usize, read: &Sender<()>) -> Result<()> {
+fn drain(
+    net: &mut Net,
+    readers: &[OwnedFd],
+    rounds: u64,
+    bytes_per_round: usize,
+    read: &Sender<()>,
+) -> Result<()> {
     let mut ready = Vec::new();
     let mut buffer = vec![0; 1 << 20];
     for _ in 0..rounds {
@@ -64,7 +84,9 @@ fn drain(net: &mut Net, readers: &[OwnedFd], rounds: u64, bytes_per_round: usize
             net.wait(Duration::from_secs(10), &mut ready)?;
             ensure!(!ready.is_empty(), "nothing came for 10 seconds");
             for event in &ready {
-                if let Got::Bytes(count) = net::read(&readers[usize::try_from(event.token)?], &mut buffer) {
+                if let Got::Bytes(count) =
+                    net::read(&readers[usize::try_from(event.token)?], &mut buffer)
+                {
                     left -= count;
                 }
             }
@@ -77,5 +99,8 @@ fn drain(net: &mut Net, readers: &[OwnedFd], rounds: u64, bytes_per_round: usize
 /// CPU time of this thread.
 fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }

@@ -17,16 +17,21 @@ pub fn head_end(bytes: &[u8]) -> Option<usize> {
 /// The status of an answer; 0 if there is none.
 #[must_use]
 pub fn status(head: &[u8]) -> u16 {
-    head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0)
+    head.get(9..12)
+        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// A header's value.
 #[must_use]
 pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
-    std::str::from_utf8(head).ok()?.split("\r\n").find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
+    std::str::from_utf8(head)
+        .ok()?
+        .split("\r\n")
+        .find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
 }
 
 /// Where head and body of a whole answer end; `None` until all of it is there.
@@ -42,7 +47,8 @@ pub fn whole(bytes: &[u8]) -> Option<(usize, usize)> {
     }
     if header(&bytes[..head], "transfer-encoding").is_some() {
         // From the head's last line end: an empty body begins with its last chunk.
-        return memmem::find(&bytes[head - 2..], b"\r\n0\r\n\r\n").map(|at| (head, head - 2 + at + 7));
+        return memmem::find(&bytes[head - 2..], b"\r\n0\r\n\r\n")
+            .map(|at| (head, head - 2 + at + 7));
     }
     Some((head, head))
 }
@@ -60,19 +66,32 @@ pub struct Answer {
 ///
 /// # Errors
 /// When there is no whole answer within 30 seconds.
-pub fn request(address: SocketAddrV4, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Answer> {
+pub fn request(
+    address: SocketAddrV4,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Result<Answer> {
     let what = || format!("cannot get an answer to {method} {path} from {address}");
     let mut stream = TcpStream::connect(address).with_context(what)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-                        {headers}Content-Length: {length}\r\n\r\n");
-    stream.write_all(&[head.as_bytes(), body].concat()).with_context(what)?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                        {headers}Content-Length: {length}\r\n\r\n"
+    );
+    stream
+        .write_all(&[head.as_bytes(), body].concat())
+        .with_context(what)?;
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
         if let Some((head, end)) = whole(&bytes) {
-            return Ok(Answer { status: status(&bytes), body: String::from_utf8_lossy(&bytes[head..end]).into_owned() });
+            return Ok(Answer {
+                status: status(&bytes),
+                body: String::from_utf8_lossy(&bytes[head..end]).into_owned(),
+            });
         }
         match stream.read(&mut buffer).with_context(what)? {
             0 => bail!("{}: the connection was closed", what()),
@@ -93,7 +112,10 @@ mod tests {
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
         assert_eq!(whole(chunked), Some((47, chunked.len())));
         assert_eq!(whole(&chunked[..chunked.len() - 1]), None);
-        assert_eq!((status(sized), header(sized, "content-length")), (200, Some("2")));
+        assert_eq!(
+            (status(sized), header(sized, "content-length")),
+            (200, Some("2"))
+        );
         assert_eq!(whole(b"HTTP/1.1 304 Not Modified\r\n\r\n"), Some((29, 29)));
     }
 }

@@ -30,24 +30,48 @@ pub fn pin(core: usize) {
 #[must_use]
 pub fn notes(pushctl: &Path) -> String {
     let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map_or("unknown CPU", |(_, name)| name.trim());
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown CPU", |(_, name)| name.trim());
     let memory = read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib: u64 = memory.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let kib: u64 = memory
+        .split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0);
     let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = read_to_string("/proc/cpuinfo").unwrap_or_default().matches("processor\t").count();
+    let cores = read_to_string("/proc/cpuinfo")
+        .unwrap_or_default()
+        .matches("processor\t")
+        .count();
     let mut versions = vec![first_line(Command::new(pushctl).arg("--version"))];
     versions.push(first_line(Command::new("nginx").arg("-v")));
-    versions.push(first_line(Command::new("dpkg-query").args(["-W", "-f", "nchan ${Version}", "libnginx-mod-nchan"])));
+    versions.push(first_line(Command::new("dpkg-query").args([
+        "-W",
+        "-f",
+        "nchan ${Version}",
+        "libnginx-mod-nchan",
+    ])));
     versions.retain(|version| !version.is_empty());
-    format!("{model}, {cores} cores, {} GiB, Linux {}; \
-             {}", kib / 1024 / 1024, kernel.trim(), versions.join(", "))
+    format!(
+        "{model}, {cores} cores, {} GiB, Linux {}; \
+             {}",
+        kib / 1024 / 1024,
+        kernel.trim(),
+        versions.join(", ")
+    )
 }
 
 /// Load of the machine in the last minute.
 #[must_use]
 pub fn load_average() -> String {
-    read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+    read_to_string("/proc/loadavg")
+        .unwrap_or_default()
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Day and time in UTC.
@@ -58,10 +82,20 @@ pub fn date() -> String {
 
 /// The first line of what a command prints, on either stream.
 fn first_line(command: &mut Command) -> String {
-    let Ok(output) = command.output() else { return String::new() };
-    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    let Ok(output) = command.output() else {
+        return String::new();
+    };
+    let text = if output.stdout.is_empty() {
+        output.stderr
+    } else {
+        output.stdout
+    };
     if !output.status.success() {
         return String::new();
     }
-    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
+    String::from_utf8_lossy(&text)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -71,14 +71,22 @@ impl Scanner {
             self.last = number;
             return;
         }
-        let Some(at) = self.missing.iter().position(|(first, last)| (*first..=*last).contains(&number)) else {
+        let Some(at) = self
+            .missing
+            .iter()
+            .position(|(first, last)| (*first..=*last).contains(&number))
+        else {
             faults.repeated += 1;
             return;
         };
         faults.lost -= 1;
         faults.reordered += 1;
         let (first, last) = self.missing.swap_remove(at);
-        self.missing.extend([(first, number - 1), (number + 1, last)].into_iter().filter(|(first, last)| first <= last));
+        self.missing.extend(
+            [(first, number - 1), (number + 1, last)]
+                .into_iter()
+                .filter(|(first, last)| first <= last),
+        );
         if self.missing.is_empty() {
             self.missing = Vec::new();
         }
@@ -88,13 +96,17 @@ impl Scanner {
         let mut end = 0;
         for at in memchr_iter(b'@', bytes) {
             end = at + 1;
-            let Some((due, number)) = parse(&bytes[at.saturating_sub(MAX_MARK_BYTES)..at]) else { continue };
+            let Some((due, number)) = parse(&bytes[at.saturating_sub(MAX_MARK_BYTES)..at]) else {
+                continue;
+            };
             self.note(number, faults);
             found(due);
         }
         let tail = &bytes[end.max(bytes.len().saturating_sub(MAX_MARK_BYTES))..];
         // A mark that is cut: everything after its `T` is digits and `#`.
-        let begin = tail.iter().rposition(|byte| !byte.is_ascii_digit() && *byte != b'#');
+        let begin = tail
+            .iter()
+            .rposition(|byte| !byte.is_ascii_digit() && *byte != b'#');
         if let Some(begin) = begin.filter(|begin| tail[*begin] == b'T') {
             self.held.extend_from_slice(&tail[begin..]);
         } else if self.held.capacity() > 0 {
@@ -131,8 +143,10 @@ mod tests {
         let mut stream = String::from("HTTP GMT {\"text\":\"");
         for number in 1..=4 {
             message(&mut stream, 1_000_000 + number, number, 40);
-            stream.push_str("\",\"time\":\"Sat, 21 Nov 2026 12:00:00 GMT\",\"mail\":\"a@b\"}\r\n\
-                             5c\r\n{\"text\":\"");
+            stream.push_str(
+                "\",\"time\":\"Sat, 21 Nov 2026 12:00:00 GMT\",\"mail\":\"a@b\"}\r\n\
+                             5c\r\n{\"text\":\"",
+            );
         }
         for cut in 1..stream.len() {
             let mut scanner = Scanner::default();
@@ -141,7 +155,14 @@ mod tests {
             for part in stream.as_bytes().chunks(cut) {
                 scanner.read(part, &mut faults, |nanos| due.push(nanos));
             }
-            assert_eq!((due, faults), (vec![1_000_001, 1_000_002, 1_000_003, 1_000_004], Faults::default()), "cut every {cut}");
+            assert_eq!(
+                (due, faults),
+                (
+                    vec![1_000_001, 1_000_002, 1_000_003, 1_000_004],
+                    Faults::default()
+                ),
+                "cut every {cut}"
+            );
         }
     }
 
@@ -153,7 +174,14 @@ mod tests {
         }
         let mut faults = Faults::default();
         Scanner::default().read(stream.as_bytes(), &mut faults, |_| {});
-        assert_eq!(faults, Faults { lost: 1, repeated: 2, reordered: 1 });
+        assert_eq!(
+            faults,
+            Faults {
+                lost: 1,
+                repeated: 2,
+                reordered: 1
+            }
+        );
     }
 
     #[test]
@@ -167,7 +195,14 @@ mod tests {
         for piece in stream.as_bytes().chunks(3) {
             scanner.read(piece, &mut faults, |_| {});
         }
-        assert_eq!(faults, Faults { lost: 0, repeated: 0, reordered: 7 });
+        assert_eq!(
+            faults,
+            Faults {
+                lost: 0,
+                repeated: 0,
+                reordered: 7
+            }
+        );
         scanner.skip_to(20);
         scanner.read(b"T0#22@T0#23@", &mut faults, |_| {});
         assert_eq!((faults.lost, scanner.last), (1, 23));

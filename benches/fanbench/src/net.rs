@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{self as sys, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{
+    self as sys, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt,
+};
 
 /// What a socket is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +66,10 @@ impl Net {
     /// # Errors
     /// When there is no descriptor left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(4096) })
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(4096),
+        })
     }
 
     /// Watches a socket from now on; closing it ends that.
@@ -72,7 +77,12 @@ impl Net {
     /// # Errors
     /// Those of `epoll_ctl`.
     pub fn watch(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token), interest.flags())?)
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            EventData::new_u64(token),
+            interest.flags(),
+        )?)
     }
 
     /// Watches for something else.
@@ -80,7 +90,12 @@ impl Net {
     /// # Errors
     /// Those of `epoll_ctl`.
     pub fn change(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token), interest.flags())?)
+        Ok(epoll::modify(
+            &self.epoll,
+            fd,
+            EventData::new_u64(token),
+            interest.flags(),
+        )?)
     }
 
     /// Waits for events, at most that long, and puts them into `ready`.
@@ -90,8 +105,15 @@ impl Net {
     pub fn wait(&mut self, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         self.events.clear();
-        let timeout = rustix::event::Timespec { tv_sec: at_most.as_secs().cast_signed(), tv_nsec: i64::from(at_most.subsec_nanos()) };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&timeout)) {
+        let timeout = rustix::event::Timespec {
+            tv_sec: at_most.as_secs().cast_signed(),
+            tv_nsec: i64::from(at_most.subsec_nanos()),
+        };
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.events),
+            Some(&timeout),
+        ) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -119,8 +141,17 @@ pub fn connect(address: SocketAddrV4, source: Option<Ipv4Addr>) -> io::Result<Ow
 ///
 /// # Errors
 /// As for [`connect`].
-pub fn connect_with(address: SocketAddrV4, source: Option<Ipv4Addr>, receive_buffer: Option<usize>) -> io::Result<OwnedFd> {
-    let fd = sys::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+pub fn connect_with(
+    address: SocketAddrV4,
+    source: Option<Ipv4Addr>,
+    receive_buffer: Option<usize>,
+) -> io::Result<OwnedFd> {
+    let fd = sys::socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+        None,
+    )?;
     sockopt::set_tcp_nodelay(&fd, true)?;
     if let Some(bytes) = receive_buffer {
         sockopt::set_socket_recv_buffer_size(&fd, bytes)?;

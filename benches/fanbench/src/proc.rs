@@ -40,7 +40,8 @@ impl Reading {
         for pid in family(root) {
             sum.add_times(pid);
             sum.add_memory(pid);
-            sum.descriptors += std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+            sum.descriptors += std::fs::read_dir(format!("/proc/{pid}/fd"))
+                .map_or(0, |entries| entries.count() as u64);
         }
         sum
     }
@@ -54,16 +55,30 @@ impl Reading {
     }
 
     fn add_times(&mut self, pid: u32) {
-        let Ok(stat) = read_to_string(format!("/proc/{pid}/stat")) else { return };
+        let Ok(stat) = read_to_string(format!("/proc/{pid}/stat")) else {
+            return;
+        };
         // The name in parentheses may contain anything.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |nth: usize| fields.get(nth).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |nth: usize| {
+            fields
+                .get(nth)
+                .and_then(|field| field.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
         self.user += Duration::from_millis(ticks(11) * 1000 / TICKS_PER_SECOND);
         self.system += Duration::from_millis(ticks(12) * 1000 / TICKS_PER_SECOND);
     }
 
     fn add_memory(&mut self, pid: u32) {
-        let Ok(text) = read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return };
+        let Ok(text) = read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+            return;
+        };
         let of = |name| kib(&text, name);
         self.rss_kib += of("Rss:");
         self.pss_kib += of("Pss:");
@@ -87,16 +102,35 @@ impl Kernel {
     pub fn read() -> Self {
         let memory = read_to_string("/proc/meminfo").unwrap_or_default();
         let sockets = read_to_string("/proc/net/sockstat").unwrap_or_default();
-        let tcp: Vec<&str> = sockets.lines().find(|line| line.starts_with("TCP:")).unwrap_or_default().split_whitespace().collect();
-        let of = |name| tcp.iter().position(|word| *word == name).and_then(|at| tcp.get(at + 1)?.parse::<u64>().ok()).unwrap_or(0);
-        Self { slab_kib: kib(&memory, "Slab:"), tcp_buffers_kib: of("mem") * 4 }
+        let tcp: Vec<&str> = sockets
+            .lines()
+            .find(|line| line.starts_with("TCP:"))
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let of = |name| {
+            tcp.iter()
+                .position(|word| *word == name)
+                .and_then(|at| tcp.get(at + 1)?.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        Self {
+            slab_kib: kib(&memory, "Slab:"),
+            tcp_buffers_kib: of("mem") * 4,
+        }
     }
 }
 
 /// `Name:   123 kB`
 fn kib(text: &str, name: &str) -> u64 {
-    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
 
 /// A process and all its descendants.
@@ -105,10 +139,16 @@ fn family(root: u32) -> Vec<u32> {
     let mut seen = 0;
     while let Some(pid) = pids.get(seen).copied() {
         seen += 1;
-        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
         for task in tasks.flatten() {
             let children = read_to_string(task.path().join("children")).unwrap_or_default();
-            pids.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            pids.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|child| child.parse::<u32>().ok()),
+            );
         }
     }
     pids
@@ -121,7 +161,10 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_descriptors() {
         let reading = Reading::of(std::process::id());
-        assert!(reading.rss_kib >= reading.private_kib && reading.private_kib > 0, "{reading:?}");
+        assert!(
+            reading.rss_kib >= reading.private_kib && reading.private_kib > 0,
+            "{reading:?}"
+        );
         assert!(reading.descriptors >= 3, "{reading:?}");
     }
 }

@@ -19,7 +19,11 @@ impl Table {
     /// A table with these columns.
     #[must_use]
     pub fn new(title: &str, columns: &[&str]) -> Self {
-        Self { title: title.to_owned(), rows: vec![columns.iter().map(|&column| column.to_owned()).collect()], notes: Vec::new() }
+        Self {
+            title: title.to_owned(),
+            rows: vec![columns.iter().map(|&column| column.to_owned()).collect()],
+            notes: Vec::new(),
+        }
     }
 
     /// Adds a row, which has as many cells as there are columns.
@@ -38,15 +42,23 @@ impl Table {
     /// When the file cannot be written.
     pub fn finish(&self, context: &Context) -> Result<()> {
         println!("\n{}", self.text());
-        let Some(path) = &context.common.results else { return Ok(()) };
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let Some(path) = &context.common.results else {
+            return Ok(());
+        };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
         let notes = machine::notes(&context.common.pushctl);
         let date = machine::date();
         let load = machine::load_average();
         let command = &context.command;
-        let heading = format!("## {}\n\n{date}; {notes}; load average {load}  \n\
-                               `{command}`", self.title);
+        let heading = format!(
+            "## {}\n\n{date}; {notes}; load average {load}  \n\
+                               `{command}`",
+            self.title
+        );
         writeln!(file, "\n{heading}\n\n{}", self.markdown())?;
         Ok(())
     }
@@ -55,10 +67,14 @@ impl Table {
         let widths = self.widths();
         let mut lines = vec![self.title.clone()];
         lines.extend(self.rows.iter().map(|row| {
-            let cells = row.iter().zip(&widths).enumerate().map(|(nth, (cell, width))| match nth {
-                0 => format!("{cell:width$}"),
-                _ => format!("{cell:>width$}"),
-            });
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(nth, (cell, width))| match nth {
+                    0 => format!("{cell:width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
             cells.collect::<Vec<_>>().join("  ")
         }));
         lines.extend(self.notes.iter().map(|note| format!("- {note}")));
@@ -79,7 +95,14 @@ impl Table {
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows[0].len();
         (0..columns)
-            .map(|nth| self.rows.iter().filter_map(|row| row.get(nth)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .map(|nth| {
+                self.rows
+                    .iter()
+                    .filter_map(|row| row.get(nth))
+                    .map(|cell| cell.chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect()
     }
 }
@@ -95,7 +118,11 @@ pub fn median(values: &[f64]) -> f64 {
 /// A number with so many digits after the point; `-` if there is none.
 #[must_use]
 pub fn number(value: f64, digits: usize) -> String {
-    if value.is_finite() { format!("{value:.digits$}") } else { "-".to_owned() }
+    if value.is_finite() {
+        format!("{value:.digits$}")
+    } else {
+        "-".to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -80,13 +80,23 @@ impl Server {
     fn pushctl(setup: &Setup) -> Result<Self> {
         let directory = new_directory()?;
         let mut command = pinned(&setup.pushctl, setup.pinned);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(&setup.arguments);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(&setup.arguments);
         let child = spawn(&mut command, &directory)?;
         let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-        let mut server = Self { kind: Kind::Pushctl, address: any, directory, child, keeps_directory: false };
+        let mut server = Self {
+            kind: Kind::Pushctl,
+            address: any,
+            directory,
+            child,
+            keeps_directory: false,
+        };
         server.address = server.wait_until(|server| {
             let printed = fs::read_to_string(server.directory.join("stdout")).unwrap_or_default();
-            printed.lines().find_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
+            printed
+                .lines()
+                .find_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
         })?;
         Ok(server)
     }
@@ -94,11 +104,24 @@ impl Server {
     fn nchan(setup: &Setup) -> Result<Self> {
         let directory = new_directory()?;
         let address = free_address()?;
-        fs::write(directory.join("nginx.conf"), nchan_configuration(&directory, address, setup.nchan_stored))?;
+        fs::write(
+            directory.join("nginx.conf"),
+            nchan_configuration(&directory, address, setup.nchan_stored),
+        )?;
         let mut command = pinned(Path::new("nginx"), setup.pinned);
-        command.arg("-p").arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
+        command
+            .arg("-p")
+            .arg(&directory)
+            .arg("-c")
+            .arg(directory.join("nginx.conf"));
         let child = spawn(&mut command, &directory)?;
-        let mut server = Self { kind: Kind::Nchan, address, directory, child, keeps_directory: false };
+        let mut server = Self {
+            kind: Kind::Nchan,
+            address,
+            directory,
+            child,
+            keeps_directory: false,
+        };
         server.wait_until(|server| TcpStream::connect(server.address).ok())?;
         Ok(server)
     }
@@ -112,7 +135,11 @@ impl Server {
             let ended = self.child.try_wait()?;
             if ended.is_some() || start.elapsed() > START_TIMEOUT {
                 let said = fs::read_to_string(self.directory.join("stderr")).unwrap_or_default();
-                bail!("{} did not start ({ended:?}): {}", self.kind.name(), said.trim());
+                bail!(
+                    "{} did not start ({ended:?}): {}",
+                    self.kind.name(),
+                    said.trim()
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -160,7 +187,10 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         if self.is_running() {
-            eprintln!("{} did not end within {STOP_TIMEOUT:?} and is killed", self.kind.name());
+            eprintln!(
+                "{} did not end within {STOP_TIMEOUT:?} and is killed",
+                self.kind.name()
+            );
             drop(self.child.kill());
             drop(self.child.wait());
         }
@@ -175,10 +205,17 @@ impl Drop for Server {
 /// # Errors
 /// When nginx or the module is missing.
 pub fn find_nchan() -> Result<()> {
-    let has_nginx = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    let has_nginx = Command::new("nginx")
+        .arg("-v")
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
     let hint = "apt-get install nginx libnginx-mod-nchan";
     ensure!(has_nginx, "nginx is missing ({hint})");
-    ensure!(Path::new(NCHAN_MODULE).exists(), "{NCHAN_MODULE} is missing ({hint})");
+    ensure!(
+        Path::new(NCHAN_MODULE).exists(),
+        "{NCHAN_MODULE} is missing ({hint})"
+    );
     Ok(())
 }
 
@@ -195,20 +232,32 @@ fn pinned(program: &Path, pinned: bool) -> Command {
 
 fn spawn(command: &mut Command, directory: &Path) -> Result<Child> {
     let file = |name| File::create(directory.join(name));
-    command.stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?).env_remove("PUSHCTL_LOG");
-    command.spawn().context("cannot run setpriv and taskset (apt-get install util-linux)")
+    command
+        .stdin(Stdio::null())
+        .stdout(file("stdout")?)
+        .stderr(file("stderr")?)
+        .env_remove("PUSHCTL_LOG");
+    command
+        .spawn()
+        .context("cannot run setpriv and taskset (apt-get install util-linux)")
 }
 
 fn new_directory() -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let name = format!("fanbench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "fanbench-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     let directory = std::env::temp_dir().join(name);
     fs::create_dir(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(directory)
 }
 
 fn free_address() -> Result<SocketAddrV4> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port();
     Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
 }
 

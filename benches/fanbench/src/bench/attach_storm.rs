@@ -32,25 +32,49 @@ pub struct Options {
 /// When a server does not start, or refuses subscribers, or backlogs are not complete.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
-    let Options { subs, waves, backlog } = *options;
-    let title = format!("attach-storm: CPU per attachment (connect, subscribe, leave), {waves} \
-                         waves of {subs} subscribers");
+    let Options {
+        subs,
+        waves,
+        backlog,
+    } = *options;
+    let title = format!(
+        "attach-storm: CPU per attachment (connect, subscribe, leave), {waves} \
+                         waves of {subs} subscribers"
+    );
     let mut table = Table::new(&title, &COLUMNS);
     let mut cases = Vec::new();
     for backlog in [0, backlog] {
-        let with = if backlog > 0 { format!("with {backlog} stored messages") } else { "without backlog".to_owned() };
-        cases.extend([Mode::Sse, Mode::Ws].map(|mode| (format!("{}, {with}", mode.name()), (mode, backlog))));
+        let with = if backlog > 0 {
+            format!("with {backlog} stored messages")
+        } else {
+            "without backlog".to_owned()
+        };
+        cases.extend(
+            [Mode::Sse, Mode::Ws].map(|mode| (format!("{}, {with}", mode.name()), (mode, backlog))),
+        );
     }
-    context.compare(&mut table, &context.setup(), &cases, |server, &(mode, backlog)| storm(server, mode, backlog, subs, waves))?;
+    context.compare(
+        &mut table,
+        &context.setup(),
+        &cases,
+        |server, &(mode, backlog)| storm(server, mode, backlog, subs, waves),
+    )?;
     table.finish(context)
 }
 
 fn storm(server: &Server, mode: Mode, backlog: u64, subs: usize, waves: u32) -> Result<Sample> {
-    let mut plan = Plan { subscribers: subs, backlog, ..Plan::new(server, mode) };
+    let mut plan = Plan {
+        subscribers: subs,
+        backlog,
+        ..Plan::new(server, mode)
+    };
     if backlog > 0 {
         plan.modes = vec![(mode, path_with_backlog(server.kind, mode, backlog))];
     }
-    let mut load = Load::new(Plan { subscribers: 0, ..plan.clone() })?;
+    let mut load = Load::new(Plan {
+        subscribers: 0,
+        ..plan.clone()
+    })?;
     // One message in any case: the channel is there when they come.
     load.publish(Until::Messages(backlog.max(1)), Pace::Window(1), PATIENCE)?;
     load.plan_mut().subscribers = subs;
@@ -66,7 +90,12 @@ fn storm(server: &Server, mode: Mode, backlog: u64, subs: usize, waves: u32) -> 
     let attachments = subs as f64 * f64::from(waves);
     let cpu = server.cpu().saturating_sub(before);
     let cpu_us = cpu.as_secs_f64() * 1e6 / attachments;
-    Ok(Sample { cpu_us, per_second: attachments / wall.as_secs_f64(), p99_ms: f64::NAN, faults })
+    Ok(Sample {
+        cpu_us,
+        per_second: attachments / wall.as_secs_f64(),
+        p99_ms: f64::NAN,
+        faults,
+    })
 }
 
 /// The location that begins with stored messages.
@@ -85,12 +114,26 @@ pub(super) fn wait_until_all_left(server: &Server) -> Result<()> {
     };
     let start = Instant::now();
     loop {
-        let body = http::request(server.address, "GET", path, "Accept: application/json\r\n", b"")?.body;
-        let rest = body.split("\"subscribers\":").nth(1).unwrap_or_default().trim_start();
+        let body = http::request(
+            server.address,
+            "GET",
+            path,
+            "Accept: application/json\r\n",
+            b"",
+        )?
+        .body;
+        let rest = body
+            .split("\"subscribers\":")
+            .nth(1)
+            .unwrap_or_default()
+            .trim_start();
         if rest.starts_with("0") {
             return Ok(());
         }
-        ensure!(start.elapsed() < PATIENCE, "subscribers are left after {PATIENCE:?}: {body}");
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "subscribers are left after {PATIENCE:?}: {body}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -33,16 +33,36 @@ pub struct Options {
 /// When a server does not start, or backlogs are not complete.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
-    let Options { stored, subs, waves, size } = *options;
-    let title = format!("backlog: CPU per replayed message, {subs} subscribers at a time, {stored} \
-                         stored messages of {size} bytes");
+    let Options {
+        stored,
+        subs,
+        waves,
+        size,
+    } = *options;
+    let title = format!(
+        "backlog: CPU per replayed message, {subs} subscribers at a time, {stored} \
+                         stored messages of {size} bytes"
+    );
     let mut table = Table::new(&title, &COLUMNS);
-    let mut setup = Setup { nchan_stored: usize::try_from(stored)?, ..context.setup() };
-    setup.arguments.extend(["--max-stored-messages".to_owned(), stored.to_string()]);
-    let cases: Vec<_> = [Mode::Sse, Mode::Ws].map(|mode| (mode.name().to_owned(), mode)).into();
+    let mut setup = Setup {
+        nchan_stored: usize::try_from(stored)?,
+        ..context.setup()
+    };
+    setup
+        .arguments
+        .extend(["--max-stored-messages".to_owned(), stored.to_string()]);
+    let cases: Vec<_> = [Mode::Sse, Mode::Ws]
+        .map(|mode| (mode.name().to_owned(), mode))
+        .into();
     context.compare(&mut table, &setup, &cases, |server, &mode| {
         let modes = vec![(mode, path_with_backlog(server.kind, mode, stored))];
-        let plan = Plan { subscribers: 0, size, modes, backlog: stored, ..Plan::new(server, mode) };
+        let plan = Plan {
+            subscribers: 0,
+            size,
+            modes,
+            backlog: stored,
+            ..Plan::new(server, mode)
+        };
         let mut load = Load::new(plan)?;
         load.publish(Until::Messages(stored), Pace::Window(1), PATIENCE)?;
         load.plan_mut().subscribers = subs;
@@ -57,7 +77,12 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         }
         let messages = (stored * subs as u64 * u64::from(waves)) as f64;
         let cpu = server.cpu().saturating_sub(before).as_secs_f64();
-        Ok(Sample { cpu_us: cpu * 1e6 / messages, per_second: messages / seconds, p99_ms: f64::NAN, faults })
+        Ok(Sample {
+            cpu_us: cpu * 1e6 / messages,
+            per_second: messages / seconds,
+            p99_ms: f64::NAN,
+            faults,
+        })
     })?;
     table.finish(context)
 }

@@ -40,13 +40,28 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options { subs, rate, .. } = *options;
-    let title = format!("fairness: ms on another channel while {subs} followers of one channel are \
-                         published to continuously, one shard");
-    let columns =
-        ["", "publish p50 quiet", "busy", "ratio", "delivery p50 quiet", "busy", "ratio", "delivery p99 quiet", "busy", "ratio", "busy/s"];
+    let title = format!(
+        "fairness: ms on another channel while {subs} followers of one channel are \
+                         published to continuously, one shard"
+    );
+    let columns = [
+        "",
+        "publish p50 quiet",
+        "busy",
+        "ratio",
+        "delivery p50 quiet",
+        "busy",
+        "ratio",
+        "delivery p99 quiet",
+        "busy",
+        "ratio",
+        "busy/s",
+    ];
     let mut table = Table::new(&title, &columns);
     let mut setup = context.setup();
-    setup.arguments.extend(["--shards".to_owned(), "1".to_owned()]);
+    setup
+        .arguments
+        .extend(["--shards".to_owned(), "1".to_owned()]);
     let mut ours = Vec::new();
     for kind in context.kinds() {
         let mut rounds = Vec::new();
@@ -57,7 +72,11 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         let of = |nth: usize| median(&rounds.iter().map(|round| round[nth]).collect::<Vec<_>>());
         let mut cells = vec![kind.name().to_owned()];
         for pair in [0, 2, 4] {
-            cells.extend([number(of(pair), 2), number(of(pair + 1), 2), number(of(pair + 1) / of(pair), 1)]);
+            cells.extend([
+                number(of(pair), 2),
+                number(of(pair + 1), 2),
+                number(of(pair + 1) / of(pair), 1),
+            ]);
         }
         cells.push(number(of(6), 0));
         table.row(cells);
@@ -65,12 +84,18 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             ours = vec![of(4), of(5)];
         }
     }
-    table.note(format!("the other channel: {rate} messages per second, one subscriber; busy/s: \
-                        deliveries on the busy channel"));
+    table.note(format!(
+        "the other channel: {rate} messages per second, one subscriber; busy/s: \
+                        deliveries on the busy channel"
+    ));
     table.finish(context)?;
     match options.max_p99 {
-        Some(most) if ours[1] > ours[0] + most => Err(anyhow!("delivery p99 is {:.2} ms, {:.2} ms \
-            on the quiet server", ours[1], ours[0])),
+        Some(most) if ours[1] > ours[0] + most => Err(anyhow!(
+            "delivery p99 is {:.2} ms, {:.2} ms \
+            on the quiet server",
+            ours[1],
+            ours[0]
+        )),
         _ => Ok(()),
     }
 }
@@ -80,7 +105,12 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
 fn measure(server: &Server, options: &Options) -> Result<[f64; 7]> {
     let quiet = probe(server, options)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let plan = Plan { subscribers: options.subs, channel: "busy".to_owned(), publishers: 2, ..Plan::new(server, Mode::Sse) };
+    let plan = Plan {
+        subscribers: options.subs,
+        channel: "busy".to_owned(),
+        publishers: 2,
+        ..Plan::new(server, Mode::Sse)
+    };
     let (opened, is_open) = mpsc::channel();
     let flooding = {
         let stop = Arc::clone(&stop);
@@ -89,9 +119,15 @@ fn measure(server: &Server, options: &Options) -> Result<[f64; 7]> {
     // If it ended instead, it says why below.
     let began = is_open.recv();
     thread::sleep(Duration::from_millis(500));
-    let busy = if began.is_ok() { probe(server, options) } else { Ok(Tally::default()) };
+    let busy = if began.is_ok() {
+        probe(server, options)
+    } else {
+        Ok(Tally::default())
+    };
     stop.store(true, Ordering::Relaxed);
-    let (delivered, seconds) = flooding.join().map_err(|_| anyhow!("the flood panicked"))??;
+    let (delivered, seconds) = flooding
+        .join()
+        .map_err(|_| anyhow!("the flood panicked"))??;
     let busy = busy?;
     let per_second = delivered as f64 / seconds;
     Ok([
@@ -115,7 +151,11 @@ fn flood(plan: Plan, opened: &mpsc::Sender<()>, stop: &AtomicBool) -> Result<(u6
     let mut delivered = 0;
     let mut seconds = 0.0;
     while !stop.load(Ordering::Relaxed) {
-        load.publish(Until::Elapsed(Duration::from_millis(500)), Pace::Window(4), PATIENCE)?;
+        load.publish(
+            Until::Elapsed(Duration::from_millis(500)),
+            Pace::Window(4),
+            PATIENCE,
+        )?;
         delivered += load.tally.delivered;
         seconds += load.tally.wall.as_secs_f64();
     }
@@ -123,10 +163,19 @@ fn flood(plan: Plan, opened: &mpsc::Sender<()>, stop: &AtomicBool) -> Result<(u6
 }
 
 fn probe(server: &Server, options: &Options) -> Result<Tally> {
-    let plan = Plan { subscribers: 1, channel: "probe".to_owned(), publishers: 4, ..Plan::new(server, Mode::Sse) };
+    let plan = Plan {
+        subscribers: 1,
+        channel: "probe".to_owned(),
+        publishers: 4,
+        ..Plan::new(server, Mode::Sse)
+    };
     let mut load = Load::new(plan)?;
     load.open(PATIENCE)?;
     load.idle(Duration::from_millis(100))?;
-    load.publish(Until::Elapsed(Duration::from_secs(options.seconds)), Pace::Rate(options.rate), PATIENCE)?;
+    load.publish(
+        Until::Elapsed(Duration::from_secs(options.seconds)),
+        Pace::Rate(options.rate),
+        PATIENCE,
+    )?;
     Ok(load.tally.clone())
 }

@@ -36,11 +36,21 @@ pub struct Options {
 /// # Errors
 /// When a condition fails.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
-    let Options { subs, seconds, max_kib, max_left_kib } = *options;
+    let Options {
+        subs,
+        seconds,
+        max_kib,
+        max_left_kib,
+    } = *options;
     Context::pin_load();
     let server = Server::start(Kind::Pushctl, &context.setup())?;
-    let modes = [Mode::Stream, Mode::Sse, Mode::Ws, Mode::Lp].map(|mode| (mode, mode.path(server.kind).to_owned()));
-    let mut load = Load::new(Plan { subscribers: subs, modes: modes.into(), ..Plan::new(&server, Mode::Stream) })?;
+    let modes = [Mode::Stream, Mode::Sse, Mode::Ws, Mode::Lp]
+        .map(|mode| (mode, mode.path(server.kind).to_owned()));
+    let mut load = Load::new(Plan {
+        subscribers: subs,
+        modes: modes.into(),
+        ..Plan::new(&server, Mode::Stream)
+    })?;
     load.idle(Duration::from_millis(200))?;
     let mut steps = vec![("before", server.reading(), Kernel::read())];
     let opened = load.open(PATIENCE)?;
@@ -58,33 +68,69 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     steps.push(("all gone", left, Kernel::read()));
 
     let per_sub = |kib: u64| kib as f64 / subs as f64;
-    let mut table = Table::new(&format!("hold: {subs} idle subscribers (streaming, EventSource, \
-                                         WebSocket, long-polling)"), &COLUMNS);
+    let mut table = Table::new(
+        &format!(
+            "hold: {subs} idle subscribers (streaming, EventSource, \
+                                         WebSocket, long-polling)"
+        ),
+        &COLUMNS,
+    );
     for (name, reading, kernel) in &steps {
         table.row(row(name, reading, kernel));
     }
     let start = steps[0].1;
-    let held = [steps[1].1.private_kib - start.private_kib, steps[1].1.rss_kib - start.rss_kib].map(per_sub);
+    let held = [
+        steps[1].1.private_kib - start.private_kib,
+        steps[1].1.rss_kib - start.rss_kib,
+    ]
+    .map(per_sub);
     let kernel = per_sub(steps[1].2.slab_kib.saturating_sub(steps[0].2.slab_kib));
-    table.note(format!("per subscriber: {:.2} KiB private, {:.2} KiB RSS; kernel slab, both ends: \
-                        {kernel:.2} KiB", held[0], held[1]));
-    table.note(format!("opened in {:.2} s; one message reached {reached} in {:.0} \
-                        ms", opened.as_secs_f64(), took.as_secs_f64() * 1e3));
+    table.note(format!(
+        "per subscriber: {:.2} KiB private, {:.2} KiB RSS; kernel slab, both ends: \
+                        {kernel:.2} KiB",
+        held[0], held[1]
+    ));
+    table.note(format!(
+        "opened in {:.2} s; one message reached {reached} in {:.0} \
+                        ms",
+        opened.as_secs_f64(),
+        took.as_secs_f64() * 1e3
+    ));
     let left_kib = per_sub(left.rss_kib.saturating_sub(start.rss_kib));
-    table.note(format!("left after all have gone: {left_kib:.2} KiB RSS per subscriber that was \
-                        there"));
+    table.note(format!(
+        "left after all have gone: {left_kib:.2} KiB RSS per subscriber that was \
+                        there"
+    ));
     table.finish(context)?;
-    ensure!(reached == subs as u64 && faults.is_empty(), "one message reached {reached} of {subs}: \
-                                                          {faults}");
-    ensure!(held[0] <= max_kib, "a subscriber takes {:.2} KiB of private memory, at most {max_kib} \
-                                 KiB are allowed", held[0]);
-    ensure!(left_kib <= max_left_kib, "{left_kib:.2} KiB per subscriber are left, at most \
-                                       {max_left_kib} KiB are allowed");
+    ensure!(
+        reached == subs as u64 && faults.is_empty(),
+        "one message reached {reached} of {subs}: \
+                                                          {faults}"
+    );
+    ensure!(
+        held[0] <= max_kib,
+        "a subscriber takes {:.2} KiB of private memory, at most {max_kib} \
+                                 KiB are allowed",
+        held[0]
+    );
+    ensure!(
+        left_kib <= max_left_kib,
+        "{left_kib:.2} KiB per subscriber are left, at most \
+                                       {max_left_kib} KiB are allowed"
+    );
     println!("ok");
     Ok(())
 }
 
-const COLUMNS: [&str; 7] = ["", "private MiB", "RSS MiB", "descriptors", "kernel: slab MiB", "kernel: TCP buffers MiB", "CPU s"];
+const COLUMNS: [&str; 7] = [
+    "",
+    "private MiB",
+    "RSS MiB",
+    "descriptors",
+    "kernel: slab MiB",
+    "kernel: TCP buffers MiB",
+    "CPU s",
+];
 
 fn row(name: &str, reading: &Reading, kernel: &Kernel) -> Vec<String> {
     let mib = |kib: u64| number(kib as f64 / 1024.0, 1);

@@ -27,9 +27,18 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let subs = options.subs;
-    let title = format!("idle-memory: KiB per idle subscriber, {subs} subscribers of one channel, \
-                         fresh servers");
-    let columns = ["", "server", "private", "RSS", "kernel: slab", "kernel: TCP buffers"];
+    let title = format!(
+        "idle-memory: KiB per idle subscriber, {subs} subscribers of one channel, \
+                         fresh servers"
+    );
+    let columns = [
+        "",
+        "server",
+        "private",
+        "RSS",
+        "kernel: slab",
+        "kernel: TCP buffers",
+    ];
     let mut table = Table::new(&title, &columns);
     for mode in [Mode::Stream, Mode::Sse, Mode::Ws, Mode::Lp] {
         for kind in context.kinds() {
@@ -37,7 +46,10 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
                 continue;
             }
             let server = Server::start(kind, &context.setup())?;
-            let mut load = Load::new(Plan { subscribers: subs, ..Plan::new(&server, mode) })?;
+            let mut load = Load::new(Plan {
+                subscribers: subs,
+                ..Plan::new(&server, mode)
+            })?;
             load.idle(Duration::from_millis(100))?;
             let before = server.reading();
             let kernel_before = Kernel::read();
@@ -45,7 +57,8 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             load.idle(Duration::from_millis(500))?;
             let after = server.reading();
             let kernel_after = Kernel::read();
-            let each = |before: u64, after: u64| number((after as f64 - before as f64) / subs as f64, 2);
+            let each =
+                |before: u64, after: u64| number((after as f64 - before as f64) / subs as f64, 2);
             table.row(vec![
                 mode.name().to_owned(),
                 kind.name().to_owned(),
@@ -56,7 +69,9 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
             ]);
         }
     }
-    table.note("the kernel's figures are those of the whole machine and of both ends of each \
-                connection");
+    table.note(
+        "the kernel's figures are those of the whole machine and of both ends of each \
+                connection",
+    );
     table.finish(context)
 }

@@ -75,7 +75,9 @@ pub fn run(options: &Options) -> Result<()> {
     let open = load.open(timeout)?;
     load.idle(Duration::from_millis(options.settle))?;
     let before = reading();
-    let pace = options.rate.map_or(Pace::Window(options.window), Pace::Rate);
+    let pace = options
+        .rate
+        .map_or(Pace::Window(options.window), Pace::Rate);
     let result = load.publish(Until::Messages(options.msgs), pace, timeout);
     let after = reading();
     print(options, &load, open, &[idle, before, after]);
@@ -90,7 +92,11 @@ fn plan(options: &Options) -> Plan {
         address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, options.port),
         modes: vec![(options.mode, options.sub.clone())],
         publish_path: options.publish.clone(),
-        headers: options.header.as_ref().map(|line| format!("{line}\r\n")).unwrap_or_default(),
+        headers: options
+            .header
+            .as_ref()
+            .map(|line| format!("{line}\r\n"))
+            .unwrap_or_default(),
         channel: "ch".to_owned(),
         subscribers: options.subs,
         stuck: 0,
@@ -103,11 +109,24 @@ fn plan(options: &Options) -> Plan {
 }
 
 fn print(options: &Options, load: &Load, open: Duration, [idle, before, after]: &[Reading; 3]) {
-    let Options { label, mode, subs, channels, msgs, size, .. } = options;
+    let Options {
+        label,
+        mode,
+        subs,
+        channels,
+        msgs,
+        size,
+        ..
+    } = options;
     let tally = &load.tally;
     let wall = tally.wall.as_secs_f64();
-    let (count, what) = if *subs == 0 { (tally.acknowledged, "publish") } else { (tally.delivered, "delivery") };
-    let [user, system] = [after.user - before.user, after.system - before.system].map(|time| time.as_secs_f64());
+    let (count, what) = if *subs == 0 {
+        (tally.acknowledged, "publish")
+    } else {
+        (tally.delivered, "delivery")
+    };
+    let [user, system] =
+        [after.user - before.user, after.system - before.system].map(|time| time.as_secs_f64());
     let cpu = user + system;
     let mib = |kib: u64| kib as f64 / 1024.0;
     let head = format!("{label:<22} {mode:?} subs={subs} ch={channels} msgs={msgs} size={size}");
@@ -117,8 +136,11 @@ fn print(options: &Options, load: &Load, open: Duration, [idle, before, after]: 
         tally.delivered as f64 / wall,
         tally.acknowledged as f64 / wall
     );
-    let cost = format!("server cpu {cpu:.2}s (u {user:.2} s {system:.2}) = {:.2} \
-                        us/{what}", cpu * 1e6 / count.max(1) as f64);
+    let cost = format!(
+        "server cpu {cpu:.2}s (u {user:.2} s {system:.2}) = {:.2} \
+                        us/{what}",
+        cpu * 1e6 / count.max(1) as f64
+    );
     let memory = format!(
         "mem idle {:.1} MiB, +{:.2} KiB/sub, loaded {:.1} MiB",
         mib(idle.pss_kib),
@@ -142,6 +164,9 @@ fn print(options: &Options, load: &Load, open: Duration, [idle, before, after]: 
         tally.publish_errors,
         tally.bytes as f64 / tally.delivered.max(1) as f64
     );
-    println!("{head} | {rates} | {cost} | {memory} | open {:.2}s | {latency} | \
-              {faults}", open.as_secs_f64());
+    println!(
+        "{head} | {rates} | {cost} | {memory} | open {:.2}s | {latency} | \
+              {faults}",
+        open.as_secs_f64()
+    );
 }

@@ -31,20 +31,48 @@ pub struct Options {
 /// When a server does not start or deliver.
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
-    let Options { channels, msgs, size, .. } = *options;
-    let title = format!("many-channels: CPU per message, {channels} channels with one subscriber \
-                         each, {msgs} messages of {size} bytes");
+    let Options {
+        channels,
+        msgs,
+        size,
+        ..
+    } = *options;
+    let title = format!(
+        "many-channels: CPU per message, {channels} channels with one subscriber \
+                         each, {msgs} messages of {size} bytes"
+    );
     let mut table = Table::new(&title, &COLUMNS);
     let mut cases = Vec::new();
     for &publishers in &options.publishers {
-        cases.extend([Mode::Sse, Mode::Ws].map(|mode| (format!("{}, {publishers} publisher(s)", mode.name()), (mode, publishers))));
+        cases.extend([Mode::Sse, Mode::Ws].map(|mode| {
+            (
+                format!("{}, {publishers} publisher(s)", mode.name()),
+                (mode, publishers),
+            )
+        }));
     }
-    context.compare(&mut table, &context.setup(), &cases, |server, &(mode, publishers)| {
-        let plan = Plan { subscribers: channels, channels, size, publishers, ..Plan::new(server, mode) };
-        let mut load = Load::new(plan)?;
-        load.open(PATIENCE)?;
-        load.idle(SETTLE)?;
-        measure(server, &mut load, Until::Messages(msgs), Pace::Window(4 * publishers as u64))
-    })?;
+    context.compare(
+        &mut table,
+        &context.setup(),
+        &cases,
+        |server, &(mode, publishers)| {
+            let plan = Plan {
+                subscribers: channels,
+                channels,
+                size,
+                publishers,
+                ..Plan::new(server, mode)
+            };
+            let mut load = Load::new(plan)?;
+            load.open(PATIENCE)?;
+            load.idle(SETTLE)?;
+            measure(
+                server,
+                &mut load,
+                Until::Messages(msgs),
+                Pace::Window(4 * publishers as u64),
+            )
+        },
+    )?;
     table.finish(context)
 }

@@ -29,13 +29,37 @@ pub struct Options {
 pub fn run(context: &Context, options: &Options) -> Result<()> {
     Context::pin_load();
     let Options { msgs, size, .. } = *options;
-    let mut table = Table::new(&format!("publish: CPU per message without subscribers, {msgs} \
-                                         messages of {size} bytes"), &COLUMNS);
-    let cases: Vec<_> = options.publishers.iter().map(|&publishers| (format!("kept connections: {publishers}"), publishers)).collect();
-    context.compare(&mut table, &context.setup(), &cases, |server, &publishers| {
-        let mut load = Load::new(Plan { subscribers: 0, size, publishers, ..Plan::new(server, Mode::Sse) })?;
-        measure(server, &mut load, Until::Messages(msgs), Pace::Window(u64::MAX))
-    })?;
+    let mut table = Table::new(
+        &format!(
+            "publish: CPU per message without subscribers, {msgs} \
+                                         messages of {size} bytes"
+        ),
+        &COLUMNS,
+    );
+    let cases: Vec<_> = options
+        .publishers
+        .iter()
+        .map(|&publishers| (format!("kept connections: {publishers}"), publishers))
+        .collect();
+    context.compare(
+        &mut table,
+        &context.setup(),
+        &cases,
+        |server, &publishers| {
+            let mut load = Load::new(Plan {
+                subscribers: 0,
+                size,
+                publishers,
+                ..Plan::new(server, Mode::Sse)
+            })?;
+            measure(
+                server,
+                &mut load,
+                Until::Messages(msgs),
+                Pace::Window(u64::MAX),
+            )
+        },
+    )?;
     table.note("p99 is that of a publish: from sending it to its answer");
     table.finish(context)
 }

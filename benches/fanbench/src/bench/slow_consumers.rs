@@ -57,61 +57,132 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
     let mut setup = context.setup();
     // Few stored messages, so that the log is full soon and the memory is that of the slow ones.
     if !context.common.serve.contains("--max-stored-messages") {
-        setup.arguments.extend(["--max-stored-messages".to_owned(), "1000".to_owned()]);
+        setup
+            .arguments
+            .extend(["--max-stored-messages".to_owned(), "1000".to_owned()]);
     }
     let readers = options.subs - options.stuck;
-    let quiet = run_one(&setup, options, readers, 0, Duration::from_secs((options.seconds / 5).max(10)))?;
-    let loaded = run_one(&setup, options, options.subs, options.stuck, Duration::from_secs(options.seconds))?;
+    let quiet = run_one(
+        &setup,
+        options,
+        readers,
+        0,
+        Duration::from_secs((options.seconds / 5).max(10)),
+    )?;
+    let loaded = run_one(
+        &setup,
+        options,
+        options.subs,
+        options.stuck,
+        Duration::from_secs(options.seconds),
+    )?;
 
     let title = format!(
         "slow-consumers: {} of {} subscribers never read, {} messages of {} bytes per second",
         options.stuck, options.subs, options.rate, options.size
     );
-    let mut table = Table::new(&title, &["", "seconds", "delivered", "faults", "p50 ms", "p99 ms", "max ms", "CPU us/delivery", "dropped"]);
+    let mut table = Table::new(
+        &title,
+        &[
+            "",
+            "seconds",
+            "delivered",
+            "faults",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+            "CPU us/delivery",
+            "dropped",
+        ],
+    );
     table.row(row("without them", &quiet));
     table.row(row("with them", &loaded));
     let warm_up = usize::try_from(options.warm_up.unwrap_or(options.seconds / 2))?;
     let (warm, end) = growth(&loaded.readings, warm_up);
-    table.note(format!("RSS after {warm_up} s: {warm:.1} MiB, at the end: {end:.1} MiB (means of a \
-                        tenth of the time after the warm-up)"));
-    let peak = loaded.readings.iter().map(|reading| reading.rss_kib).max().unwrap_or(0);
-    table.note(format!("most RSS at any time: {:.1} MiB", peak as f64 / 1024.0));
+    table.note(format!(
+        "RSS after {warm_up} s: {warm:.1} MiB, at the end: {end:.1} MiB (means of a \
+                        tenth of the time after the warm-up)"
+    ));
+    let peak = loaded
+        .readings
+        .iter()
+        .map(|reading| reading.rss_kib)
+        .max()
+        .unwrap_or(0);
+    table.note(format!(
+        "most RSS at any time: {:.1} MiB",
+        peak as f64 / 1024.0
+    ));
     table.finish(context)?;
     for run in [&quiet, &loaded] {
-        ensure!(run.tally.faults().is_empty(), "the {readers} that read did not get everything: \
-                                                {}", run.tally.faults());
+        ensure!(
+            run.tally.faults().is_empty(),
+            "the {readers} that read did not get everything: \
+                                                {}",
+            run.tally.faults()
+        );
     }
     let before = quiet.tally.latency_ms(0.99);
     let with = loaded.tally.latency_ms(0.99);
-    ensure!(with <= before * 2.0, "p99 is {with:.2} ms, without the slow ones {before:.2} ms");
+    ensure!(
+        with <= before * 2.0,
+        "p99 is {with:.2} ms, without the slow ones {before:.2} ms"
+    );
     let most = options.max_growth_mib;
-    ensure!(end - warm <= most, "RSS grew from {warm:.1} to {end:.1} MiB after the warm-up, at \
-                                 most {most} MiB are allowed");
+    ensure!(
+        end - warm <= most,
+        "RSS grew from {warm:.1} to {end:.1} MiB after the warm-up, at \
+                                 most {most} MiB are allowed"
+    );
     println!("ok");
     Ok(())
 }
 
-fn run_one(setup: &Setup, options: &Options, subs: usize, stuck: usize, time: Duration) -> Result<Run> {
+fn run_one(
+    setup: &Setup,
+    options: &Options,
+    subs: usize,
+    stuck: usize,
+    time: Duration,
+) -> Result<Run> {
     let server = Server::start(Kind::Pushctl, setup)?;
-    let plan = Plan { subscribers: subs, stuck, size: options.size, publishers: 8, ..Plan::new(&server, options.mode) };
+    let plan = Plan {
+        subscribers: subs,
+        stuck,
+        size: options.size,
+        publishers: 8,
+        ..Plan::new(&server, options.mode)
+    };
     let mut load = Load::new(plan)?;
     load.open(PATIENCE)?;
     load.idle(Duration::from_millis(500))?;
     let watch = Watch::start(&server);
     load.publish(Until::Elapsed(time), Pace::Rate(options.rate), PATIENCE)?;
     let readings = watch.end();
-    Ok(Run { tally: load.tally.clone(), readings })
+    Ok(Run {
+        tally: load.tally.clone(),
+        readings,
+    })
 }
 
 fn row(name: &str, run: &Run) -> Vec<String> {
     let Run { tally, readings } = run;
-    let cpu = readings.last().zip(readings.first()).map_or(Duration::ZERO, |(last, first)| last.cpu().saturating_sub(first.cpu()));
+    let cpu = readings
+        .last()
+        .zip(readings.first())
+        .map_or(Duration::ZERO, |(last, first)| {
+            last.cpu().saturating_sub(first.cpu())
+        });
     let faults = tally.faults();
     vec![
         name.to_owned(),
         number(tally.wall.as_secs_f64(), 0),
         tally.delivered.to_string(),
-        if faults.is_empty() { "none".to_owned() } else { faults },
+        if faults.is_empty() {
+            "none".to_owned()
+        } else {
+            faults
+        },
         number(tally.latency_ms(0.5), 2),
         number(tally.latency_ms(0.99), 2),
         number(tally.latency.max() as f64 / 1e3, 1),
@@ -124,8 +195,13 @@ fn row(name: &str, run: &Run) -> Vec<String> {
 fn growth(readings: &[Reading], warm_up: usize) -> (f64, f64) {
     let after = &readings[warm_up.min(readings.len().saturating_sub(1))..];
     let window = (after.len() / 10).max(1).min(after.len());
-    let mean =
-        |readings: &[Reading]| readings.iter().map(|reading| reading.rss_kib as f64 / 1024.0).sum::<f64>() / readings.len().max(1) as f64;
+    let mean = |readings: &[Reading]| {
+        readings
+            .iter()
+            .map(|reading| reading.rss_kib as f64 / 1024.0)
+            .sum::<f64>()
+            / readings.len().max(1) as f64
+    };
     (mean(&after[..window]), mean(&after[after.len() - window..]))
 }
 
@@ -143,7 +219,8 @@ impl Watch {
             let start = Instant::now();
             let mut readings = vec![Reading::of(pid)];
             loop {
-                let next = Duration::from_secs(readings.len() as u64).saturating_sub(start.elapsed());
+                let next =
+                    Duration::from_secs(readings.len() as u64).saturating_sub(start.elapsed());
                 if stopped.recv_timeout(next) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                     return readings;
                 }

@@ -57,7 +57,8 @@ impl Load {
         };
         for nth in 0..load.plan.publishers {
             let fd = net::connect(load.plan.address, None)?;
-            load.net.watch(&fd, PUBLISHERS + nth as u64, Interest::Write)?;
+            load.net
+                .watch(&fd, PUBLISHERS + nth as u64, Interest::Write)?;
             load.publishers.push(Publisher::new(fd));
         }
         Ok(load)
@@ -72,13 +73,23 @@ impl Load {
         let wanted = self.plan.subscribers;
         self.subscribers.reserve(wanted);
         while self.open < wanted {
-            while self.subscribers.len() < wanted && self.subscribers.len() - self.open < MOST_CONNECTING {
+            while self.subscribers.len() < wanted
+                && self.subscribers.len() - self.open < MOST_CONNECTING
+            {
                 self.connect_next()?;
             }
             self.turn(Duration::from_millis(50))?;
-            ensure!(self.tally.refused + self.tally.closed == 0, "subscribers cannot be opened: {}", self.tally.faults());
-            ensure!(start.elapsed() < timeout, "{} of {wanted} subscribers open after \
-                                                {timeout:?}", self.open);
+            ensure!(
+                self.tally.refused + self.tally.closed == 0,
+                "subscribers cannot be opened: {}",
+                self.tally.faults()
+            );
+            ensure!(
+                start.elapsed() < timeout,
+                "{} of {wanted} subscribers open after \
+                                                {timeout:?}",
+                self.open
+            );
         }
         Ok(start.elapsed())
     }
@@ -90,9 +101,14 @@ impl Load {
             0 => None,
             nth => Some(Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(nth)?)),
         };
-        let fd = net::connect_with(self.plan.address, source, stuck.then_some(STUCK_BUFFER_BYTES))?;
+        let fd = net::connect_with(
+            self.plan.address,
+            source,
+            stuck.then_some(STUCK_BUFFER_BYTES),
+        )?;
         self.net.watch(&fd, number as u64, Interest::Write)?;
-        let subscriber = Subscriber::new(fd, number, &self.plan, |channel| self.channels[channel].0);
+        let subscriber =
+            Subscriber::new(fd, number, &self.plan, |channel| self.channels[channel].0);
         self.channels[subscriber.channel].1 += u64::from(!stuck);
         self.subscribers.push(subscriber);
         Ok(())
@@ -115,7 +131,10 @@ impl Load {
     /// # Errors
     /// When not everything came within `timeout` after the last message.
     pub fn publish(&mut self, until: Until, pace: Pace, timeout: Duration) -> Result<()> {
-        self.tally = Tally { is_ordered: self.plan.publishers <= 1, ..Tally::default() };
+        self.tally = Tally {
+            is_ordered: self.plan.publishers <= 1,
+            ..Tally::default()
+        };
         let start = Instant::now();
         let mut last_sent = start;
         loop {
@@ -131,9 +150,16 @@ impl Load {
             }
             let patience = last_sent.elapsed();
             if patience > timeout && self.tally.closed < self.subscribers.len() as u64 {
-                bail!("not everything came within {timeout:?}: {}", self.tally.faults());
+                bail!(
+                    "not everything came within {timeout:?}: {}",
+                    self.tally.faults()
+                );
             }
-            let wait = if may_go_on && matches!(pace, Pace::Rate(_)) { Duration::from_millis(1) } else { Duration::from_millis(50) };
+            let wait = if may_go_on && matches!(pace, Pace::Rate(_)) {
+                Duration::from_millis(1)
+            } else {
+                Duration::from_millis(50)
+            };
             self.turn(wait)?;
         }
         self.tally.wall = start.elapsed();
@@ -154,7 +180,9 @@ impl Load {
             }
             let due = match pace {
                 Pace::Window(window) => {
-                    if !self.subscribers.is_empty() && self.tally.expected >= self.tally.delivered + window * per_channel {
+                    if !self.subscribers.is_empty()
+                        && self.tally.expected >= self.tally.delivered + window * per_channel
+                    {
                         return Ok(());
                     }
                     self.nanos()
@@ -167,7 +195,11 @@ impl Load {
                     u64::try_from((due - self.start).as_nanos())?
                 }
             };
-            let Some(free) = self.publishers.iter().position(|publisher| publisher.connected && publisher.busy.is_none()) else {
+            let Some(free) = self
+                .publishers
+                .iter()
+                .position(|publisher| publisher.connected && publisher.busy.is_none())
+            else {
                 return Ok(());
             };
             let messages: Vec<(usize, u64)> = (0..count).map(|_| self.next_message()).collect();
@@ -206,7 +238,8 @@ impl Load {
         let publisher = &mut self.publishers[nth];
         if !publisher.connected {
             publisher.connected = true;
-            self.net.change(&publisher.fd, event.token, Interest::Read)?;
+            self.net
+                .change(&publisher.fd, event.token, Interest::Read)?;
             return Ok(());
         }
         match net::read(&publisher.fd, &mut self.buffer) {
@@ -232,7 +265,9 @@ impl Load {
     fn subscriber_event(&mut self, nth: usize, event: Ready) -> Result<()> {
         let now = self.nanos();
         let subscriber = &mut self.subscribers[nth];
-        let Some(fd) = &subscriber.fd else { return Ok(()) };
+        let Some(fd) = &subscriber.fd else {
+            return Ok(());
+        };
         if subscriber.state == State::Connecting {
             if !event.writable || event.hangup {
                 return self.subscriber_gone(nth);
@@ -240,10 +275,18 @@ impl Load {
             self.net.change(fd, event.token, Interest::Read)?;
             let asked = subscriber.ask(&self.plan);
             self.open += usize::from(subscriber.state == State::Open);
-            return if asked { Ok(()) } else { self.subscriber_gone(nth) };
+            return if asked {
+                Ok(())
+            } else {
+                self.subscriber_gone(nth)
+            };
         }
         if subscriber.stuck && subscriber.state == State::Open {
-            return if event.hangup { self.subscriber_gone(nth) } else { Ok(()) };
+            return if event.hangup {
+                self.subscriber_gone(nth)
+            } else {
+                Ok(())
+            };
         }
         let count = match net::read(fd, &mut self.buffer) {
             Got::Nothing => return Ok(()),
@@ -290,7 +333,11 @@ impl Load {
     /// As [`Load::open`]; and when not everything came in time.
     pub fn open_with_backlog(&mut self, timeout: Duration) -> Result<Duration> {
         let expected = self.plan.backlog * self.plan.subscribers as u64;
-        self.tally = Tally { expected, is_ordered: self.plan.publishers <= 1, ..Tally::default() };
+        self.tally = Tally {
+            expected,
+            is_ordered: self.plan.publishers <= 1,
+            ..Tally::default()
+        };
         let start = Instant::now();
         self.open(timeout)?;
         self.drain(timeout)?;
@@ -310,8 +357,12 @@ impl Load {
         let start = Instant::now();
         while !self.is_served() {
             self.turn(Duration::from_millis(50))?;
-            ensure!(start.elapsed() < timeout, "not everything came within {timeout:?}: \
-                                                {}", self.tally.faults());
+            ensure!(
+                start.elapsed() < timeout,
+                "not everything came within {timeout:?}: \
+                                                {}",
+                self.tally.faults()
+            );
         }
         self.tally.wall = start.elapsed();
         Ok(())

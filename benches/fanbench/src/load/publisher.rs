@@ -19,7 +19,12 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd, connected: false, busy: None, buffer: Vec::new() }
+        Self {
+            fd,
+            connected: false,
+            busy: None,
+            buffer: Vec::new(),
+        }
     }
 
     /// Sends messages to channels, each with its number there; false if the connection is broken.
@@ -28,10 +33,18 @@ impl Publisher {
         let (path, kind) = if plan.batch == 0 {
             let (channel, number) = messages[0];
             mark::message(&mut body, due_nanos, number, plan.size);
-            (plan.publish_path.replace("{ch}", &format!("{}{channel}", plan.channel)), "text/plain")
+            (
+                plan.publish_path
+                    .replace("{ch}", &format!("{}{channel}", plan.channel)),
+                "text/plain",
+            )
         } else {
             for (channel, number) in messages {
-                let _ = write!(body, "{{\"channel\":\"{}{channel}\",\"text\":\"", plan.channel);
+                let _ = write!(
+                    body,
+                    "{{\"channel\":\"{}{channel}\",\"text\":\"",
+                    plan.channel
+                );
                 mark::message(&mut body, due_nanos, *number, plan.size);
                 body.push_str("\"}\n");
             }
@@ -39,9 +52,10 @@ impl Publisher {
         };
         let length = body.len();
         let headers = &plan.headers;
-        let request =
-            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: {kind}\r\n\
-                     Content-Length: {length}\r\n\r\n{body}");
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: {kind}\r\n\
+                     Content-Length: {length}\r\n\r\n{body}"
+        );
         self.busy = Some((due_nanos, messages.len() as u64));
         net::write(&self.fd, request.as_bytes()) == Some(request.len())
     }
@@ -53,13 +67,18 @@ impl Publisher {
             if !(200..300).contains(&http::status(&self.buffer)) {
                 tally.publish_errors += 1;
                 if tally.publish_errors == 1 {
-                    eprintln!("a publish failed: {}", String::from_utf8_lossy(&self.buffer[..end.min(400)]));
+                    eprintln!(
+                        "a publish failed: {}",
+                        String::from_utf8_lossy(&self.buffer[..end.min(400)])
+                    );
                 }
             }
             self.buffer.drain(..end);
             if let Some((due_nanos, messages)) = self.busy.take() {
                 tally.acknowledged += messages;
-                tally.publish_latency.saturating_record(now_nanos.saturating_sub(due_nanos) / 1000);
+                tally
+                    .publish_latency
+                    .saturating_record(now_nanos.saturating_sub(due_nanos) / 1000);
             }
         }
     }

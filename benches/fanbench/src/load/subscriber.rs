@@ -37,7 +37,12 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     /// `published` is the number of the newest message of each channel.
-    pub(super) fn new(fd: OwnedFd, number: usize, plan: &Plan, published: impl Fn(usize) -> u64) -> Self {
+    pub(super) fn new(
+        fd: OwnedFd,
+        number: usize,
+        plan: &Plan,
+        published: impl Fn(usize) -> u64,
+    ) -> Self {
         let mut scanner = Scanner::default();
         scanner.skip_to(published(number % plan.channels).saturating_sub(plan.backlog));
         Self {
@@ -59,18 +64,35 @@ impl Subscriber {
         let special = match (mode, &self.cursor) {
             (Mode::Ws, _) => WEBSOCKET.to_owned(),
             (Mode::Sse, _) => "Accept: text/event-stream\r\n".to_owned(),
-            (Mode::Lp, Some((time, tag))) => format!("If-Modified-Since: {time}\r\n\
-                                                      If-None-Match: {tag}\r\n"),
+            (Mode::Lp, Some((time, tag))) => format!(
+                "If-Modified-Since: {time}\r\n\
+                                                      If-None-Match: {tag}\r\n"
+            ),
             _ => String::new(),
         };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\
-                               {}{special}\r\n", plan.headers);
-        self.state = if *mode == Mode::Lp { State::Open } else { State::Asking };
-        self.fd.as_ref().is_some_and(|fd| net::write(fd, request.as_bytes()) == Some(request.len()))
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\n\
+                               {}{special}\r\n",
+            plan.headers
+        );
+        self.state = if *mode == Mode::Lp {
+            State::Open
+        } else {
+            State::Asking
+        };
+        self.fd
+            .as_ref()
+            .is_some_and(|fd| net::write(fd, request.as_bytes()) == Some(request.len()))
     }
 
     /// Takes bytes that came; false if the subscriber was refused.
-    pub(super) fn take(&mut self, plan: &Plan, bytes: &[u8], now_nanos: u64, tally: &mut Tally) -> bool {
+    pub(super) fn take(
+        &mut self,
+        plan: &Plan,
+        bytes: &[u8],
+        now_nanos: u64,
+        tally: &mut Tally,
+    ) -> bool {
         tally.bytes += bytes.len() as u64;
         if plan.modes[self.mode].0 == Mode::Lp {
             return self.take_answer(plan, bytes, now_nanos, tally);
@@ -80,10 +102,15 @@ impl Subscriber {
             return true;
         }
         self.buffer.extend_from_slice(bytes);
-        let Some(head) = http::head_end(&self.buffer) else { return true };
+        let Some(head) = http::head_end(&self.buffer) else {
+            return true;
+        };
         let buffer = std::mem::take(&mut self.buffer);
         if !matches!(http::status(&buffer), 200 | 101) {
-            eprintln!("a subscriber was refused: {}", String::from_utf8_lossy(&buffer));
+            eprintln!(
+                "a subscriber was refused: {}",
+                String::from_utf8_lossy(&buffer)
+            );
             return false;
         }
         self.state = State::Open;
@@ -95,16 +122,29 @@ impl Subscriber {
         true
     }
 
-    fn take_answer(&mut self, plan: &Plan, bytes: &[u8], now_nanos: u64, tally: &mut Tally) -> bool {
+    fn take_answer(
+        &mut self,
+        plan: &Plan,
+        bytes: &[u8],
+        now_nanos: u64,
+        tally: &mut Tally,
+    ) -> bool {
         self.buffer.extend_from_slice(bytes);
         while let Some((head, end)) = http::whole(&self.buffer) {
             let status = http::status(&self.buffer);
             if !matches!(status, 200 | 304) {
-                eprintln!("a poll was refused: {}", String::from_utf8_lossy(&self.buffer[..head]));
+                eprintln!(
+                    "a poll was refused: {}",
+                    String::from_utf8_lossy(&self.buffer[..head])
+                );
                 return false;
             }
             count(&mut self.scanner, &self.buffer[head..end], now_nanos, tally);
-            let value = |name| http::header(&self.buffer[..head], name).unwrap_or_default().to_owned();
+            let value = |name| {
+                http::header(&self.buffer[..head], name)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             self.cursor = Some((value("last-modified"), value("etag")));
             self.buffer.drain(..end);
             if !self.ask(plan) {
@@ -116,7 +156,12 @@ impl Subscriber {
 }
 
 fn count(scanner: &mut Scanner, bytes: &[u8], now_nanos: u64, tally: &mut Tally) {
-    let Tally { faults, delivered, latency, .. } = tally;
+    let Tally {
+        faults,
+        delivered,
+        latency,
+        ..
+    } = tally;
     scanner.read(bytes, faults, |due| {
         *delivered += 1;
         latency.saturating_record(now_nanos.saturating_sub(due) / 1000);

@@ -42,7 +42,8 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let histogram = || {
-            let mut histogram = Histogram::new_with_max(3_600_000_000, 2).expect("the bounds are valid");
+            let mut histogram =
+                Histogram::new_with_max(3_600_000_000, 2).expect("the bounds are valid");
             histogram.auto(true);
             histogram
         };
@@ -86,12 +87,23 @@ impl Tally {
             (missing, "missing"),
             (self.faults.lost, "lost"),
             (self.faults.repeated, "repeated"),
-            (if self.is_ordered { self.faults.reordered } else { 0 }, "reordered"),
+            (
+                if self.is_ordered {
+                    self.faults.reordered
+                } else {
+                    0
+                },
+                "reordered",
+            ),
             (self.publish_errors, "publish errors"),
             (self.refused, "refused"),
             (self.closed, "closed"),
         ];
-        let wrong: Vec<String> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        let wrong: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
         wrong.join(", ")
     }
 }

@@ -32,7 +32,13 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    pub(super) const ALL: [Self; 5] = [Self::Streaming, Self::EventSource, Self::WebSocket, Self::LongPolling, Self::Polling];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Streaming,
+        Self::EventSource,
+        Self::WebSocket,
+        Self::LongPolling,
+        Self::Polling,
+    ];
 
     /// One answer for what is there, instead of a stream.
     pub(super) fn polls(self) -> bool {
@@ -105,8 +111,13 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(number: usize, channels: usize, seed: u64) -> Self {
         let mode = Mode::ALL[number % Mode::ALL.len()];
-        let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
-        let count = if random.u8(0..3) == 0 { random.usize(2..=3.min(channels)) } else { 1 };
+        let mut random =
+            fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
+        let count = if random.u8(0..3) == 0 {
+            random.usize(2..=3.min(channels))
+        } else {
+            1
+        };
         let mut all: Vec<usize> = (0..channels).collect();
         random.shuffle(&mut all);
         all.truncate(count);
@@ -119,7 +130,11 @@ impl Client {
             place: None,
             phase: Phase::Away(now + Duration::from_millis(random.u64(0..1000))),
             random,
-            habit: Habit { leaves_at: now, resets: false, slow: false },
+            habit: Habit {
+                leaves_at: now,
+                resets: false,
+                slow: false,
+            },
             fd: None,
             decoder: Decoder::new(mode),
             answer: None,
@@ -132,7 +147,10 @@ impl Client {
     }
 
     pub(super) fn name(&self) -> String {
-        format!("client {} ({:?} of {:?})", self.number, self.mode, self.channels)
+        format!(
+            "client {} ({:?} of {:?})",
+            self.number, self.mode, self.channels
+        )
     }
 
     pub(super) fn history(&self) -> impl Iterator<Item = &String> {
@@ -155,7 +173,12 @@ impl Client {
 
     /// What is still missing, for the report.
     pub(super) fn missing(&self, ledger: &Ledger) -> String {
-        let of = |(channel, last): (&usize, &Option<u64>)| format!("channel {channel}: has {last:?} of {}", ledger.head(*channel));
+        let of = |(channel, last): (&usize, &Option<u64>)| {
+            format!(
+                "channel {channel}: has {last:?} of {}",
+                ledger.head(*channel)
+            )
+        };
         let lines: Vec<String> = self.channels.iter().zip(&self.last).map(of).collect();
         format!("{:?}, {}", self.phase, lines.join(", "))
     }
@@ -172,20 +195,32 @@ impl Client {
             Phase::Away(until) if now >= until || self.finishing => self.come(net, address, now),
             Phase::Paused(until) if now >= until || self.finishing => self.wake(net),
             Phase::Waiting(until) if now >= until => self.ask(net, ledger),
-            Phase::Following | Phase::Paused(_) | Phase::Waiting(_) if now >= self.habit.leaves_at && !self.finishing => self.go(),
+            Phase::Following | Phase::Paused(_) | Phase::Waiting(_)
+                if now >= self.habit.leaves_at && !self.finishing =>
+            {
+                self.go()
+            }
             _ => {}
         }
     }
 
     fn is_complete(&self, ledger: &Ledger) -> bool {
-        self.channels.iter().zip(&self.last).all(|(&channel, last)| last.is_some_and(|last| ledger.is_complete(channel, last)))
+        self.channels
+            .iter()
+            .zip(&self.last)
+            .all(|(&channel, last)| last.is_some_and(|last| ledger.is_complete(channel, last)))
     }
 
     /// Connects, with new habits.
     fn come(&mut self, net: &Net, address: SocketAddrV4, now: Instant) {
         let slow = self.random.u8(0..6) == 0 && !self.finishing;
         self.habit = Habit {
-            leaves_at: now + Duration::from_millis(if slow { self.random.u64(1000..8000) } else { self.random.u64(10..5000) }),
+            leaves_at: now
+                + Duration::from_millis(if slow {
+                    self.random.u64(1000..8000)
+                } else {
+                    self.random.u64(10..5000)
+                }),
             resets: self.random.bool(),
             slow,
         };
@@ -193,7 +228,10 @@ impl Client {
         self.answer = None;
         self.messages.clear();
         let fd = net::connect_with(address, None, slow.then_some(SLOW_BUFFER_BYTES));
-        let watched = fd.and_then(|fd| net.watch(&fd, self.number as u64, Interest::Write).map(|()| fd));
+        let watched = fd.and_then(|fd| {
+            net.watch(&fd, self.number as u64, Interest::Write)
+                .map(|()| fd)
+        });
         match watched {
             Ok(fd) => {
                 self.fd = Some(fd);
@@ -208,7 +246,11 @@ impl Client {
 
     /// Leaves, in one of several ways.
     fn go(&mut self) {
-        self.note(if self.habit.resets { "resets the connection" } else { "closes the connection" });
+        self.note(if self.habit.resets {
+            "resets the connection"
+        } else {
+            "closes the connection"
+        });
         if let Some(fd) = self.fd.take().filter(|_| self.habit.resets) {
             net::reset_on_close(&fd);
         }
@@ -235,8 +277,13 @@ impl Client {
     fn pause(&mut self, net: &Net) {
         let Some(fd) = &self.fd else { return };
         drop(net.change(fd, self.number as u64, Interest::Hangup));
-        let most = if self.random.u8(0..10) == 0 { 6000 } else { 150 };
-        self.phase = Phase::Paused(Instant::now() + Duration::from_millis(self.random.u64(20..most)));
+        let most = if self.random.u8(0..10) == 0 {
+            6000
+        } else {
+            150
+        };
+        self.phase =
+            Phase::Paused(Instant::now() + Duration::from_millis(self.random.u64(20..most)));
     }
 
     /// Sends its request.
@@ -279,7 +326,11 @@ impl Client {
         }
         let Some(fd) = &self.fd else { return Ok(()) };
         let slow = self.habit.slow && !self.finishing;
-        let most = if slow { 700.min(buffer.len()) } else { buffer.len() };
+        let most = if slow {
+            700.min(buffer.len())
+        } else {
+            buffer.len()
+        };
         match net::read(fd, &mut buffer[..most]) {
             Got::Nothing => {}
             Got::End => {
@@ -297,7 +348,12 @@ impl Client {
         Ok(())
     }
 
-    fn take_all(&mut self, net: &Net, ledger: &Ledger, sabotage: &mut Sabotage) -> Result<(), String> {
+    fn take_all(
+        &mut self,
+        net: &Net,
+        ledger: &Ledger,
+        sabotage: &mut Sabotage,
+    ) -> Result<(), String> {
         while let Some(item) = self.decoder.next()? {
             match item {
                 Item::Head(status, cursor) => {
@@ -312,7 +368,10 @@ impl Client {
                     self.answer = cursor;
                 }
                 Item::Message(wire) if wire.id < 0 => {
-                    self.note(format!("got the special message {}: {:?}", wire.id, wire.text));
+                    self.note(format!(
+                        "got the special message {}: {:?}",
+                        wire.id, wire.text
+                    ));
                     if wire.id == DELETED_ID && !self.mode.polls() {
                         // A channel of the same name is another one, which this connection does not
                         // follow.
@@ -354,25 +413,41 @@ impl Client {
 
     fn after_answer(&mut self, net: &Net, ledger: &Ledger) {
         if self.mode == Mode::LongPolling {
-            return if self.random.u8(0..8) == 0 { self.stay_away() } else { self.ask(net, ledger) };
+            return if self.random.u8(0..8) == 0 {
+                self.stay_away()
+            } else {
+                self.ask(net, ledger)
+            };
         }
-        self.phase = Phase::Waiting(Instant::now() + Duration::from_millis(self.random.u64(20..500)));
+        self.phase =
+            Phase::Waiting(Instant::now() + Duration::from_millis(self.random.u64(20..500)));
     }
 
     fn receive(&mut self, wire: &Wire, ledger: &Ledger) -> Result<(), String> {
         let (channel, number) = ledger.identify(&wire.text)?;
         let nth = self.channels.iter().position(|own| *own == channel);
-        let Some(nth) = nth else { return Err(format!("message {number} of channel {channel}, \
-                                                       which it does not follow")) };
-        self.note(format!("got {channel}:{number} (id {}, time {}, tag \
-                           {})", wire.id, wire.time, wire.tag));
+        let Some(nth) = nth else {
+            return Err(format!(
+                "message {number} of channel {channel}, \
+                                                       which it does not follow"
+            ));
+        };
+        self.note(format!(
+            "got {channel}:{number} (id {}, time {}, tag \
+                           {})",
+            wire.id, wire.time, wire.tag
+        ));
         self.received += 1;
         if let Some(last) = self.last[nth] {
             ledger.check(channel, last, number)?;
         }
         self.last[nth] = Some(number);
         let event = (self.channels.len() == 1).then(|| (wire.eventid.clone(), channel, number));
-        self.place = Some(Place { time: wire.time.clone(), tag: wire.tag.clone(), event });
+        self.place = Some(Place {
+            time: wire.time.clone(),
+            tag: wire.tag.clone(),
+            event,
+        });
         Ok(())
     }
 

@@ -7,7 +7,24 @@ use std::time::{Duration, Instant};
 /// whole seconds.
 const EXPIRY_SLACK: Duration = Duration::from_secs(2);
 /// Letters of messages, those that are written differently in JSON among them.
-const LETTERS: [char; 16] = ['a', 'b', 'c', 'd', 'e', ' ', '"', '\\', '/', '\n', '\r', '\t', '<', '\u{e9}', '\u{4e2d}', '\u{1f600}'];
+const LETTERS: [char; 16] = [
+    'a',
+    'b',
+    'c',
+    'd',
+    'e',
+    ' ',
+    '"',
+    '\\',
+    '/',
+    '\n',
+    '\r',
+    '\t',
+    '<',
+    '\u{e9}',
+    '\u{4e2d}',
+    '\u{1f600}',
+];
 
 /// One channel.
 struct Log {
@@ -28,8 +45,25 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// The first `mortal` channels are deleted now and then.
-    pub(super) fn new(seed: u64, channels: usize, mortal: usize, max_stored: u64, ttl: Duration) -> Self {
-        Self { seed, max_stored, ttl, mortal, logs: (0..channels).map(|_| Log { sent: Vec::new(), beginnings: Vec::new() }).collect() }
+    pub(super) fn new(
+        seed: u64,
+        channels: usize,
+        mortal: usize,
+        max_stored: u64,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            seed,
+            max_stored,
+            ttl,
+            mortal,
+            logs: (0..channels)
+                .map(|_| Log {
+                    sent: Vec::new(),
+                    beginnings: Vec::new(),
+                })
+                .collect(),
+        }
     }
 
     pub(super) fn channels(&self) -> usize {
@@ -62,7 +96,11 @@ impl Ledger {
     /// few bytes to some KiB.
     pub(super) fn text(&self, channel: usize, number: u64) -> String {
         let mut random = fastrand::Rng::with_seed(self.seed ^ (channel as u64) << 48 ^ number);
-        let length = if random.u8(..) < 8 { random.usize(2000..8000) } else { random.usize(0..300) };
+        let length = if random.u8(..) < 8 {
+            random.usize(2000..8000)
+        } else {
+            random.usize(0..300)
+        };
         let mut text = format!("{channel} {number} ");
         while text.len() < length {
             text.push(random.choice(LETTERS).unwrap_or('x'));
@@ -76,14 +114,20 @@ impl Ledger {
         let mut words = text.split(' ');
         let channel = words.next().and_then(|word| word.parse().ok());
         let number = words.next().and_then(|word| word.parse().ok());
-        let (Some(channel), Some(number)) = (channel, number) else { return Err(format!("not a message of this run: {text:?}")) };
+        let (Some(channel), Some(number)) = (channel, number) else {
+            return Err(format!("not a message of this run: {text:?}"));
+        };
         if channel >= self.channels() || number == 0 || number > self.head(channel) {
-            return Err(format!("message {number} of channel {channel} was never published"));
+            return Err(format!(
+                "message {number} of channel {channel} was never published"
+            ));
         }
         let whole = self.text(channel, number);
         if whole != text {
-            return Err(format!("message {number} of channel {channel} is damaged: {text:?} instead \
-                                of {whole:?}"));
+            return Err(format!(
+                "message {number} of channel {channel} is damaged: {text:?} instead \
+                                of {whole:?}"
+            ));
         }
         Ok((channel, number))
     }
@@ -91,14 +135,25 @@ impl Ledger {
     /// Checks that `number` may follow `last` for a client of a channel.
     pub(super) fn check(&self, channel: usize, last: u64, number: u64) -> Result<(), String> {
         if number <= last {
-            let what = if number == last { "duplicated" } else { "duplicated or reordered" };
-            return Err(format!("{what}: message {number} of channel {channel} came after {last}"));
+            let what = if number == last {
+                "duplicated"
+            } else {
+                "duplicated or reordered"
+            };
+            return Err(format!(
+                "{what}: message {number} of channel {channel} came after {last}"
+            ));
         }
         if number == last + 1 || self.may_be_gone(channel, number - 1) {
             return Ok(());
         }
-        Err(format!("lost: messages {} to {} of channel {channel} (newest: \
-                     {})", last + 1, number - 1, self.head(channel)))
+        Err(format!(
+            "lost: messages {} to {} of channel {channel} (newest: \
+                     {})",
+            last + 1,
+            number - 1,
+            self.head(channel)
+        ))
     }
 
     /// True if a client that had everything up to `last` may be served with nothing more.
@@ -110,7 +165,8 @@ impl Ledger {
     /// True if the message is stored for certain, so that its event id is a cursor (an unknown one
     /// means: from now on).
     pub(super) fn event_id_leads_on(&self, channel: usize, number: u64) -> bool {
-        let is_new = self.age(channel, number) < self.ttl / 2 && self.head(channel) - number < self.max_stored / 2;
+        let is_new = self.age(channel, number) < self.ttl / 2
+            && self.head(channel) - number < self.max_stored / 2;
         is_new && !self.is_mortal(channel)
     }
 
@@ -148,9 +204,21 @@ mod tests {
     fn what_is_stored_must_come_once_and_in_order() {
         let ledger = ledger();
         assert_eq!(ledger.check(0, 6, 7), Ok(()));
-        assert!(ledger.check(0, 5, 7).is_err_and(|fault| fault.starts_with("lost: messages 6 to 6")));
-        assert!(ledger.check(0, 7, 7).is_err_and(|fault| fault.starts_with("duplicated:")));
-        assert!(ledger.check(0, 7, 5).is_err_and(|fault| fault.starts_with("duplicated or reordered:")));
+        assert!(
+            ledger
+                .check(0, 5, 7)
+                .is_err_and(|fault| fault.starts_with("lost: messages 6 to 6"))
+        );
+        assert!(
+            ledger
+                .check(0, 7, 7)
+                .is_err_and(|fault| fault.starts_with("duplicated:"))
+        );
+        assert!(
+            ledger
+                .check(0, 7, 5)
+                .is_err_and(|fault| fault.starts_with("duplicated or reordered:"))
+        );
         assert_eq!(ledger.check(0, 1, 4), Ok(()), "only 5 are stored: 4 to 8");
         assert!(ledger.check(0, 1, 5).is_err(), "message 4 was stored");
         assert!(ledger.is_complete(0, 8) && !ledger.is_complete(0, 7));
@@ -165,7 +233,10 @@ mod tests {
             ledger.publish(0);
         }
         assert_eq!(ledger.check(0, 6, 9), Ok(()));
-        assert!(ledger.check(0, 6, 10).is_err(), "message 9 came after the deletion");
+        assert!(
+            ledger.check(0, 6, 10).is_err(),
+            "message 9 came after the deletion"
+        );
     }
 
     #[test]
@@ -173,7 +244,15 @@ mod tests {
         let ledger = ledger();
         let text = ledger.text(0, 3);
         assert_eq!(ledger.identify(&text), Ok((0, 3)));
-        assert!(ledger.identify(&text.replace('.', ",")).is_err_and(|fault| fault.contains("damaged")));
-        assert!(ledger.identify("0 9 .").is_err_and(|fault| fault.contains("never published")));
+        assert!(
+            ledger
+                .identify(&text.replace('.', ","))
+                .is_err_and(|fault| fault.contains("damaged"))
+        );
+        assert!(
+            ledger
+                .identify("0 9 .")
+                .is_err_and(|fault| fault.contains("never published"))
+        );
     }
 }

@@ -92,7 +92,10 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         server.keep_directory();
         let path = server.directory.join("faults.log");
         fs::write(&path, soak.faults.join("\n\n"))?;
-        eprintln!("faults and histories: {}; the server's log is beside it", path.display());
+        eprintln!(
+            "faults and histories: {}; the server's log is beside it",
+            path.display()
+        );
     }
     finished?;
     soak.leave();
@@ -103,20 +106,36 @@ pub fn run(context: &Context, options: &Options) -> Result<()> {
         context,
         options,
         &soak,
-        &[("before", before), ("after the warm-up", growth.warm), ("at the end", growth.end), ("all gone", after)],
+        &[
+            ("before", before),
+            ("after the warm-up", growth.warm),
+            ("at the end", growth.end),
+            ("all gone", after),
+        ],
     )?;
     ensure!(soak.faults.is_empty(), "{} faults", soak.faults.len());
     growth.check()?;
-    ensure!(after.subscribers == 0.0 && after.channels == 0.0, "subscribers or channels are left: \
-        {after:?}");
-    ensure!(after.descriptors <= before.descriptors + 5.0, "descriptors are left: {} instead of \
-                                                            {}", after.descriptors, before.descriptors);
+    ensure!(
+        after.subscribers == 0.0 && after.channels == 0.0,
+        "subscribers or channels are left: \
+        {after:?}"
+    );
+    ensure!(
+        after.descriptors <= before.descriptors + 5.0,
+        "descriptors are left: {} instead of \
+                                                            {}",
+        after.descriptors,
+        before.descriptors
+    );
     println!("ok: 0 lost, 0 duplicated, 0 reordered");
     Ok(())
 }
 
 fn setup(context: &Context) -> Setup {
-    let mut setup = Setup { pinned: false, ..context.setup() };
+    let mut setup = Setup {
+        pinned: false,
+        ..context.setup()
+    };
     let fixed = format!(
         "--shards 2 --max-stored-messages {MAX_STORED} --message-ttl {}s --channel-inactivity 5s \
          --send-timeout 5s \
@@ -126,8 +145,12 @@ fn setup(context: &Context) -> Setup {
     // What is given on the command line comes last; an option may not be given twice.
     let given = &setup.arguments;
     let words: Vec<&str> = fixed.split_whitespace().collect();
-    let own: Vec<String> =
-        words.chunks(2).filter(|pair| !given.iter().any(|word| word == pair[0])).flatten().map(|&word| word.to_owned()).collect();
+    let own: Vec<String> = words
+        .chunks(2)
+        .filter(|pair| !given.iter().any(|word| word == pair[0]))
+        .flatten()
+        .map(|&word| word.to_owned())
+        .collect();
     setup.arguments.splice(0..0, own);
     setup
 }
@@ -148,14 +171,27 @@ struct Soak {
 
 impl Soak {
     fn new(options: &Options, address: SocketAddrV4) -> Result<Self> {
-        let Options { clients, channels, rate, vandals, seed, .. } = *options;
+        let Options {
+            clients,
+            channels,
+            rate,
+            vandals,
+            seed,
+            ..
+        } = *options;
         Ok(Self {
             net: Net::new()?,
             address,
             ledger: Ledger::new(seed, channels, channels / 4, MAX_STORED, TTL),
-            clients: (0..clients).map(|number| Client::new(number, channels, seed)).collect(),
-            publishers: (0..channels).map(|channel| Publisher::new(channel, PUBLISHERS + channel as u64, rate, seed)).collect(),
-            vandals: (0..vandals as u64).map(|number| Vandal::new(VANDALS + number, seed)).collect(),
+            clients: (0..clients)
+                .map(|number| Client::new(number, channels, seed))
+                .collect(),
+            publishers: (0..channels)
+                .map(|channel| Publisher::new(channel, PUBLISHERS + channel as u64, rate, seed))
+                .collect(),
+            vandals: (0..vandals as u64)
+                .map(|number| Vandal::new(VANDALS + number, seed))
+                .collect(),
             sabotage: Sabotage::new(options.sabotage),
             faults: Vec::new(),
             ready: Vec::new(),
@@ -167,8 +203,16 @@ impl Soak {
     fn churn(&mut self, time: Duration, server: &mut Server) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < time {
-            ensure!(server.is_running(), "the server ended: see stderr in {}", server.directory.display());
-            ensure!(self.faults.len() < MOST_FAULTS, "{} faults, no need to go on", self.faults.len());
+            ensure!(
+                server.is_running(),
+                "the server ended: see stderr in {}",
+                server.directory.display()
+            );
+            ensure!(
+                self.faults.len() < MOST_FAULTS,
+                "{} faults, no need to go on",
+                self.faults.len()
+            );
             let net = &self.net;
             let now = Instant::now();
             for publisher in &mut self.publishers {
@@ -186,7 +230,9 @@ impl Soak {
     fn finish(&mut self, server: &mut Server) -> Result<()> {
         self.vandals.iter_mut().for_each(Vandal::end);
         let start = Instant::now();
-        while self.publishers.iter().any(|publisher| !publisher.is_idle()) || start.elapsed() < Duration::from_millis(500) {
+        while self.publishers.iter().any(|publisher| !publisher.is_idle())
+            || start.elapsed() < Duration::from_millis(500)
+        {
             ensure!(start.elapsed() < PATIENCE, "a publish is not answered");
             self.turn()?;
         }
@@ -201,12 +247,22 @@ impl Soak {
                 }
             }
             if start.elapsed() > PATIENCE || !server.is_running() {
-                let rest: Vec<&Client> = self.clients.iter().filter(|client| !client.is_done()).collect();
+                let rest: Vec<&Client> = self
+                    .clients
+                    .iter()
+                    .filter(|client| !client.is_done())
+                    .collect();
                 for client in rest {
-                    self.faults.push(describe(client, &format!("lost: {}", client.missing(&self.ledger))));
+                    self.faults.push(describe(
+                        client,
+                        &format!("lost: {}", client.missing(&self.ledger)),
+                    ));
                 }
-                bail!("not every client has everything; the server \
-                       {}", if server.is_running() { "runs" } else { "ended" });
+                bail!(
+                    "not every client has everything; the server \
+                       {}",
+                    if server.is_running() { "runs" } else { "ended" }
+                );
             }
             self.turn()?;
         }
@@ -240,7 +296,9 @@ impl Soak {
         }
         if event.token >= PUBLISHERS {
             let publisher = &mut self.publishers[nth(PUBLISHERS)?];
-            if let Err(fault) = publisher.event(&self.net, event, &mut self.ledger, &mut self.buffer) {
+            if let Err(fault) =
+                publisher.event(&self.net, event, &mut self.ledger, &mut self.buffer)
+            {
                 let fault = format!("publisher of channel {}: {fault}", publisher.channel);
                 eprintln!("FAULT {fault}");
                 self.faults.push(fault);
@@ -248,7 +306,13 @@ impl Soak {
             return Ok(());
         }
         let client = &mut self.clients[nth(0)?];
-        if let Err(fault) = client.event(&self.net, event, &self.ledger, &mut self.sabotage, &mut self.buffer) {
+        if let Err(fault) = client.event(
+            &self.net,
+            event,
+            &self.ledger,
+            &mut self.sabotage,
+            &mut self.buffer,
+        ) {
             eprintln!("FAULT {}: {fault}", client.name());
             self.faults.push(describe(client, &fault));
             client.forgive();
@@ -270,7 +334,9 @@ fn settle(pid: u32, address: SocketAddrV4, before: &State) -> Result<State> {
     let start = Instant::now();
     loop {
         let state = State::read(pid, address)?;
-        let is_clean = state.channels == 0.0 && state.subscribers == 0.0 && state.descriptors <= before.descriptors + 1.0;
+        let is_clean = state.channels == 0.0
+            && state.subscribers == 0.0
+            && state.descriptors <= before.descriptors + 1.0;
         if is_clean || start.elapsed() > TTL + Duration::from_secs(40) {
             return Ok(state);
         }
@@ -278,19 +344,58 @@ fn settle(pid: u32, address: SocketAddrV4, before: &State) -> Result<State> {
     }
 }
 
-fn report(context: &Context, options: &Options, soak: &Soak, states: &[(&str, State)]) -> Result<()> {
-    let Options { seconds, clients, channels, seed, .. } = options;
-    let title = format!("soak: {seconds} s, {clients} clients in all modes, {channels} channels, \
-                         seed {seed}");
-    let mut table = Table::new(&title, &["", "anonymous MiB", "RSS MiB", "descriptors", "channels", "subscribers", "stored messages"]);
+fn report(
+    context: &Context,
+    options: &Options,
+    soak: &Soak,
+    states: &[(&str, State)],
+) -> Result<()> {
+    let Options {
+        seconds,
+        clients,
+        channels,
+        seed,
+        ..
+    } = options;
+    let title = format!(
+        "soak: {seconds} s, {clients} clients in all modes, {channels} channels, \
+                         seed {seed}"
+    );
+    let mut table = Table::new(
+        &title,
+        &[
+            "",
+            "anonymous MiB",
+            "RSS MiB",
+            "descriptors",
+            "channels",
+            "subscribers",
+            "stored messages",
+        ],
+    );
     for (name, state) in states {
-        let State { anonymous_mib, rss_mib, descriptors, channels, subscribers, stored } = state;
-        let mut cells = vec![(*name).to_owned(), number(*anonymous_mib, 1), number(*rss_mib, 1)];
+        let State {
+            anonymous_mib,
+            rss_mib,
+            descriptors,
+            channels,
+            subscribers,
+            stored,
+        } = state;
+        let mut cells = vec![
+            (*name).to_owned(),
+            number(*anonymous_mib, 1),
+            number(*rss_mib, 1),
+        ];
         cells.extend([descriptors, channels, subscribers, stored].map(|count| number(*count, 0)));
         table.row(cells);
     }
     let sum = |count: fn(&Client) -> u64| soak.clients.iter().map(count).sum::<u64>();
-    let deletions: u64 = soak.publishers.iter().map(|publisher| publisher.deletions).sum();
+    let deletions: u64 = soak
+        .publishers
+        .iter()
+        .map(|publisher| publisher.deletions)
+        .sum();
     let attacks: u64 = soak.vandals.iter().map(|vandal| vandal.attacks).sum();
     table.note(format!(
         "{} messages published, {} received and checked in {} attachments or polls, {deletions} \
@@ -299,7 +404,10 @@ fn report(context: &Context, options: &Options, soak: &Soak, states: &[(&str, St
         sum(|client| client.received),
         sum(|client| client.attachments)
     ));
-    table.note(format!("faults (lost, duplicated, reordered, damaged, refused): \
-                        {}", soak.faults.len()));
+    table.note(format!(
+        "faults (lost, duplicated, reordered, damaged, refused): \
+                        {}",
+        soak.faults.len()
+    ));
     table.finish(context)
 }

@@ -64,7 +64,13 @@ impl Publisher {
     }
 
     /// Publishes, or deletes, if it is time; `last` is the last message of the run.
-    pub(super) fn tick(&mut self, net: &Net, address: SocketAddrV4, ledger: &mut Ledger, last: bool) -> Result<()> {
+    pub(super) fn tick(
+        &mut self,
+        net: &Net,
+        address: SocketAddrV4,
+        ledger: &mut Ledger,
+        last: bool,
+    ) -> Result<()> {
         if self.fd.is_none() {
             let fd = net::connect(address, None)?;
             net.watch(&fd, self.token, Interest::Write)?;
@@ -79,8 +85,11 @@ impl Publisher {
             self.deletion_due = now + Duration::from_millis(self.random.u64(1500..6000));
             self.deletions += 1;
             self.under_way = Some(Request::Deletion);
-            return self.send(&format!("DELETE /pub?id=s{} HTTP/1.1\r\n\
-                                       Host: localhost\r\n\r\n", self.channel));
+            return self.send(&format!(
+                "DELETE /pub?id=s{} HTTP/1.1\r\n\
+                                       Host: localhost\r\n\r\n",
+                self.channel
+            ));
         }
         self.schedule(now);
         let number = ledger.publish(self.channel);
@@ -107,18 +116,33 @@ impl Publisher {
     }
 
     fn send(&mut self, request: &str) -> Result<()> {
-        let sent = self.fd.as_ref().and_then(|fd| net::write(fd, request.as_bytes()));
-        anyhow::ensure!(sent == Some(request.len()), "the publisher of channel {}: cannot send a \
-                                                      request", self.channel);
+        let sent = self
+            .fd
+            .as_ref()
+            .and_then(|fd| net::write(fd, request.as_bytes()));
+        anyhow::ensure!(
+            sent == Some(request.len()),
+            "the publisher of channel {}: cannot send a \
+                                                      request",
+            self.channel
+        );
         Ok(())
     }
 
     /// Handles what its socket has.
-    pub(super) fn event(&mut self, net: &Net, ready: Ready, ledger: &mut Ledger, buffer: &mut [u8]) -> Result<(), String> {
+    pub(super) fn event(
+        &mut self,
+        net: &Net,
+        ready: Ready,
+        ledger: &mut Ledger,
+        buffer: &mut [u8],
+    ) -> Result<(), String> {
         let Some(fd) = &self.fd else { return Ok(()) };
         if !self.connected && ready.writable {
             self.connected = true;
-            return net.change(fd, self.token, Interest::Read).map_err(|error| error.to_string());
+            return net
+                .change(fd, self.token, Interest::Read)
+                .map_err(|error| error.to_string());
         }
         match net::read(fd, buffer) {
             Got::Nothing => Ok(()),
@@ -126,13 +150,17 @@ impl Publisher {
                 self.fd = None;
                 match self.under_way.take() {
                     None => Ok(()),
-                    Some(request) => Err(format!("the connection was closed before the answer to \
-                                                  {request:?}")),
+                    Some(request) => Err(format!(
+                        "the connection was closed before the answer to \
+                                                  {request:?}"
+                    )),
                 }
             }
             Got::Bytes(count) => {
                 self.buffer.extend_from_slice(&buffer[..count]);
-                let Some((head, end)) = http::whole(&self.buffer) else { return Ok(()) };
+                let Some((head, end)) = http::whole(&self.buffer) else {
+                    return Ok(());
+                };
                 let answer = String::from_utf8_lossy(&self.buffer[..end.max(head)]).into_owned();
                 self.buffer.clear();
                 let request = self.under_way.take();
@@ -143,7 +171,11 @@ impl Publisher {
                         return Ok(());
                     }
                 }
-                if http::status(answer.as_bytes()) == 200 { Ok(()) } else { Err(format!("{request:?} was answered with {answer:?}")) }
+                if http::status(answer.as_bytes()) == 200 {
+                    Ok(())
+                } else {
+                    Err(format!("{request:?} was answered with {answer:?}"))
+                }
             }
         }
     }

@@ -30,7 +30,9 @@ impl Sabotage {
     /// What becomes of a message.
     pub(super) fn apply(&mut self, mut wire: Wire) -> Vec<Wire> {
         self.passed += 1;
-        let Some(fault) = self.fault.filter(|_| self.passed > AFTER) else { return vec![wire] };
+        let Some(fault) = self.fault.filter(|_| self.passed > AFTER) else {
+            return vec![wire];
+        };
         self.fault = None;
         eprintln!("sabotage: {fault:?} of {:?}", wire.text);
         match fault {

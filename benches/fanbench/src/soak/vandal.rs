@@ -25,7 +25,15 @@ pub(super) struct Vandal {
 impl Vandal {
     pub(super) fn new(token: u64, seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed ^ 0xbad ^ token);
-        Self { token, fd: None, connected: false, parts: Vec::new(), next: Instant::now(), random, attacks: 0 }
+        Self {
+            token,
+            fd: None,
+            connected: false,
+            parts: Vec::new(),
+            next: Instant::now(),
+            random,
+            attacks: 0,
+        }
     }
 
     pub(super) fn tick(&mut self, net: &Net, address: SocketAddrV4, now: Instant) -> Result<()> {
@@ -89,33 +97,75 @@ Sec-WebSocket-Version: 13\r\n\r\n"
         );
         match self.random.u8(0..16) {
             0 => vec![],
-            1 => vec![(0..self.random.usize(1..4000)).map(|_| self.random.u8(..)).collect()],
+            1 => vec![
+                (0..self.random.usize(1..4000))
+                    .map(|_| self.random.u8(..))
+                    .collect(),
+            ],
             2 => vec![text("GET /sub/s1 HTTP/1.1\r\nHost: localhost\r\nX-A: ")],
-            3 => vec![text("GET /sub/s1 HTTP/1.1\r\nHost: localhost\r\n\
-                            X-A: "), vec![b'a'; 20_000], vec![b'a'; 20_000], text("\r\n\r\n")],
-            4 => vec![text("POST /pub?id=half HTTP/1.1\r\nHost: localhost\r\n\
-                            Content-Length: 1000\r\n\r\nhalf")],
-            5 => vec![text("POST /pub?id=half HTTP/1.1\r\nHost: localhost\r\n\
-                            Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nbad")],
-            6 => vec![text("POST /pub?id=half HTTP/1.1\r\nHost: localhost\r\n\
-                            Content-Length: 99999999999999999999\r\n\r\n")],
-            7 => vec![text("GET /sub/s1?time=nonsense&tag=-1 HTTP/1.1\r\nHost: localhost\r\n\
-                            If-None-Match: \x01\r\n\r\n")],
+            3 => vec![
+                text(
+                    "GET /sub/s1 HTTP/1.1\r\nHost: localhost\r\n\
+                            X-A: ",
+                ),
+                vec![b'a'; 20_000],
+                vec![b'a'; 20_000],
+                text("\r\n\r\n"),
+            ],
+            4 => vec![text(
+                "POST /pub?id=half HTTP/1.1\r\nHost: localhost\r\n\
+                            Content-Length: 1000\r\n\r\nhalf",
+            )],
+            5 => vec![text(
+                "POST /pub?id=half HTTP/1.1\r\nHost: localhost\r\n\
+                            Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nbad",
+            )],
+            6 => vec![text(
+                "POST /pub?id=half HTTP/1.1\r\nHost: localhost\r\n\
+                            Content-Length: 99999999999999999999\r\n\r\n",
+            )],
+            7 => vec![text(
+                "GET /sub/s1?time=nonsense&tag=-1 HTTP/1.1\r\nHost: localhost\r\n\
+                            If-None-Match: \x01\r\n\r\n",
+            )],
             8 => vec![websocket.into_bytes(), self.frame()],
-            9 => vec![websocket.into_bytes(), self.frame(), self.frame(), self.frame()],
+            9 => vec![
+                websocket.into_bytes(),
+                self.frame(),
+                self.frame(),
+                self.frame(),
+            ],
             10 => vec![text(
                 "GET /lp/s1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /lp/s2 HTTP/1.1\r\n\
                  Host: localhost\r\n\r\nGET /nowhere HTTP/1.1\r\n\r\n",
             )],
-            11 => vec![format!("GET /ev/once{number} HTTP/1.1\r\n\
-                                Host: localhost\r\n\r\n").into_bytes()],
-            12 => vec![format!("POST /pub?id=once{number} HTTP/1.1\r\nHost: localhost\r\n\
-                                Content-Length: 4\r\n\r\nonce").into_bytes()],
-            13 => vec![format!("GET /sub/once{number}/s{channel}.b9/%00/a*b HTTP/1.1\r\n\
-                                Host: localhost\r\n\r\n").into_bytes()],
+            11 => vec![
+                format!(
+                    "GET /ev/once{number} HTTP/1.1\r\n\
+                                Host: localhost\r\n\r\n"
+                )
+                .into_bytes(),
+            ],
+            12 => vec![
+                format!(
+                    "POST /pub?id=once{number} HTTP/1.1\r\nHost: localhost\r\n\
+                                Content-Length: 4\r\n\r\nonce"
+                )
+                .into_bytes(),
+            ],
+            13 => vec![
+                format!(
+                    "GET /sub/once{number}/s{channel}.b9/%00/a*b HTTP/1.1\r\n\
+                                Host: localhost\r\n\r\n"
+                )
+                .into_bytes(),
+            ],
             14 => vec![
-                format!("DELETE /pub?id=once{number} HTTP/1.1\r\n\
-                         Host: localhost\r\n\r\n").into_bytes(),
+                format!(
+                    "DELETE /pub?id=once{number} HTTP/1.1\r\n\
+                         Host: localhost\r\n\r\n"
+                )
+                .into_bytes(),
                 text("GET / HTTP/9.9\r\n\r\n"),
             ],
             _ => vec![

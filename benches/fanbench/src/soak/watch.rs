@@ -24,9 +24,22 @@ pub(super) struct State {
 impl State {
     /// Asks the kernel and the server.
     pub(super) fn read(pid: u32, address: SocketAddrV4) -> Result<Self> {
-        let body = http::request(address, "GET", "/channels-stats", "Accept: application/json\r\n", b"")?.body;
-        let stats: serde_json::Value = serde_json::from_str(&body).with_context(|| format!("statistics: {body:?}"))?;
-        let count = |name: &str| stats.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+        let body = http::request(
+            address,
+            "GET",
+            "/channels-stats",
+            "Accept: application/json\r\n",
+            b"",
+        )?
+        .body;
+        let stats: serde_json::Value =
+            serde_json::from_str(&body).with_context(|| format!("statistics: {body:?}"))?;
+        let count = |name: &str| {
+            stats
+                .get(name)
+                .and_then(serde_json::Value::as_f64)
+                .unwrap_or(f64::NAN)
+        };
         let reading = Reading::of(pid);
         Ok(Self {
             anonymous_mib: reading.anonymous_kib as f64 / 1024.0,
@@ -51,7 +64,10 @@ impl Growth {
     pub(super) fn of(states: &[State], warm_up: usize) -> Self {
         let after = &states[warm_up.min(states.len().saturating_sub(1))..];
         let window = (after.len() / 10).max(1).min(after.len());
-        Self { warm: mean(&after[..window]), end: mean(&after[after.len() - window..]) }
+        Self {
+            warm: mean(&after[..window]),
+            end: mean(&after[after.len() - window..]),
+        }
     }
 
     /// # Errors
@@ -59,20 +75,30 @@ impl Growth {
     pub(super) fn check(&self) -> Result<()> {
         let Self { warm, end } = self;
         for (what, warm, end, slack) in [
-            ("anonymous memory (MiB)", warm.anonymous_mib, end.anonymous_mib, 2.0),
+            (
+                "anonymous memory (MiB)",
+                warm.anonymous_mib,
+                end.anonymous_mib,
+                2.0,
+            ),
             ("RSS (MiB)", warm.rss_mib, end.rss_mib, 2.0),
             ("descriptors", warm.descriptors, end.descriptors, 30.0),
             ("channels", warm.channels, end.channels, 30.0),
         ] {
-            ensure!(end <= warm * 1.05 + slack, "{what} grew from {warm:.1} after the warm-up to \
-                                                 {end:.1} at the end");
+            ensure!(
+                end <= warm * 1.05 + slack,
+                "{what} grew from {warm:.1} after the warm-up to \
+                                                 {end:.1} at the end"
+            );
         }
         Ok(())
     }
 }
 
 fn mean(states: &[State]) -> State {
-    let of = |value: fn(&State) -> f64| states.iter().map(value).sum::<f64>() / states.len().max(1) as f64;
+    let of = |value: fn(&State) -> f64| {
+        states.iter().map(value).sum::<f64>() / states.len().max(1) as f64
+    };
     State {
         anonymous_mib: of(|state| state.anonymous_mib),
         rss_mib: of(|state| state.rss_mib),
@@ -101,9 +127,18 @@ impl Watch {
                     return Ok(states);
                 }
                 // If the server is gone, others say so.
-                let Ok(state) = State::read(pid, address) else { return Ok(states) };
+                let Ok(state) = State::read(pid, address) else {
+                    return Ok(states);
+                };
                 if states.len().is_multiple_of(30) {
-                    let State { rss_mib, descriptors, channels, subscribers, stored, .. } = state;
+                    let State {
+                        rss_mib,
+                        descriptors,
+                        channels,
+                        subscribers,
+                        stored,
+                        ..
+                    } = state;
                     let seconds = states.len();
                     eprintln!(
                         "{seconds} s: {rss_mib:.1} MiB, {descriptors} descriptors, {channels} \

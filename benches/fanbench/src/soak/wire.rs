@@ -44,7 +44,14 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, raw: Vec::new(), body: Vec::new(), in_body: false, ended: false, left: None }
+        Self {
+            mode,
+            raw: Vec::new(),
+            body: Vec::new(),
+            in_body: false,
+            ended: false,
+            left: None,
+        }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -58,9 +65,14 @@ impl Decoder {
         }
         loop {
             if let Some(line) = self.line() {
-                let json = if self.mode == Mode::EventSource { line.strip_prefix("data: ").unwrap_or("") } else { line.trim() };
+                let json = if self.mode == Mode::EventSource {
+                    line.strip_prefix("data: ").unwrap_or("")
+                } else {
+                    line.trim()
+                };
                 if json.starts_with('{') {
-                    let wire = serde_json::from_str(json).map_err(|error| format!("not a message ({error}): {json:?}"))?;
+                    let wire = serde_json::from_str(json)
+                        .map_err(|error| format!("not a message ({error}): {json:?}"))?;
                     return Ok(Some(Item::Message(Box::new(wire))));
                 }
                 let is_noise = json.is_empty() || line.starts_with(':');
@@ -79,7 +91,9 @@ impl Decoder {
     }
 
     fn head(&mut self) -> Result<Option<Item>, String> {
-        let Some(end) = http::head_end(&self.raw) else { return Ok(None) };
+        let Some(end) = http::head_end(&self.raw) else {
+            return Ok(None);
+        };
         let head: Vec<u8> = self.raw.drain(..end).collect();
         let status = http::status(&head);
         let cursor = http::header(&head, "last-modified").zip(http::header(&head, "etag"));
@@ -91,14 +105,20 @@ impl Decoder {
             self.ended = true;
         }
         if status == 0 {
-            return Err(format!("not an answer: {:?}", String::from_utf8_lossy(&head)));
+            return Err(format!(
+                "not an answer: {:?}",
+                String::from_utf8_lossy(&head)
+            ));
         }
         Ok(Some(Item::Head(status, cursor)))
     }
 
     fn end(&mut self) -> Item {
         let is_answer = self.mode.polls();
-        *self = Self { raw: std::mem::take(&mut self.raw), ..Self::new(self.mode) };
+        *self = Self {
+            raw: std::mem::take(&mut self.raw),
+            ..Self::new(self.mode)
+        };
         if is_answer { Item::End } else { Item::Close }
     }
 
@@ -106,7 +126,11 @@ impl Decoder {
     fn line(&mut self) -> Option<String> {
         let at = memchr::memchr(b'\n', &self.body)?;
         let line: Vec<u8> = self.body.drain(..=at).collect();
-        Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+        Some(
+            String::from_utf8_lossy(&line)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+        )
     }
 
     /// Moves a piece of the body out of its chunks or frames; false if more bytes are needed.
@@ -121,13 +145,23 @@ impl Decoder {
             self.ended = left == count;
             return Ok(count > 0 || self.ended);
         }
-        let Some(at) = memchr::memchr(b'\n', &self.raw) else { return Ok(false) };
-        let size = std::str::from_utf8(&self.raw[..at]).ok().and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
-        let Some(size) = size else { return Err(format!("not a chunk: {:?}", String::from_utf8_lossy(&self.raw[..at]))) };
+        let Some(at) = memchr::memchr(b'\n', &self.raw) else {
+            return Ok(false);
+        };
+        let size = std::str::from_utf8(&self.raw[..at])
+            .ok()
+            .and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
+        let Some(size) = size else {
+            return Err(format!(
+                "not a chunk: {:?}",
+                String::from_utf8_lossy(&self.raw[..at])
+            ));
+        };
         if self.raw.len() < at + 1 + size + 2 {
             return Ok(false);
         }
-        self.body.extend_from_slice(&self.raw[at + 1..at + 1 + size]);
+        self.body
+            .extend_from_slice(&self.raw[at + 1..at + 1 + size]);
         if &self.raw[at + 1 + size..at + 3 + size] != b"\r\n" {
             return Err("a chunk does not end with a line end".to_owned());
         }
@@ -138,10 +172,20 @@ impl Decoder {
 
     /// One websocket frame of the server: not masked, not fragmented.
     fn unframe(&mut self) -> Result<bool, String> {
-        let [first, second, ..] = self.raw[..] else { return Ok(false) };
+        let [first, second, ..] = self.raw[..] else {
+            return Ok(false);
+        };
         let (head, length) = match second & 0x7f {
-            126 if self.raw.len() >= 4 => (4, usize::from(u16::from_be_bytes([self.raw[2], self.raw[3]]))),
-            127 if self.raw.len() >= 10 => (10, self.raw[2..10].iter().fold(0, |length, byte| length << 8 | usize::from(*byte))),
+            126 if self.raw.len() >= 4 => (
+                4,
+                usize::from(u16::from_be_bytes([self.raw[2], self.raw[3]])),
+            ),
+            127 if self.raw.len() >= 10 => (
+                10,
+                self.raw[2..10]
+                    .iter()
+                    .fold(0, |length, byte| length << 8 | usize::from(*byte)),
+            ),
             126 | 127 => return Ok(false),
             short => (2, usize::from(short)),
         };
@@ -167,7 +211,8 @@ impl Decoder {
 mod tests {
     use super::*;
 
-    const MESSAGE: &str = r#"{"id":1,"channel":"c","text":"a\nb","tag":"2","time":"T","eventid":"e"}"#;
+    const MESSAGE: &str =
+        r#"{"id":1,"channel":"c","text":"a\nb","tag":"2","time":"T","eventid":"e"}"#;
 
     fn texts(mode: Mode, stream: &[u8], cut: usize) -> Vec<String> {
         let mut decoder = Decoder::new(mode);
@@ -190,17 +235,45 @@ mod tests {
     fn every_mode_is_taken_apart_however_it_is_cut() {
         let line = format!("{MESSAGE}\r\n");
         let event = format!(": \nid: e\ndata: {MESSAGE}\n\n");
-        let chunked = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
-                                            {:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-        let frame = [&[0x81, MESSAGE.len() as u8][..], MESSAGE.as_bytes(), &[0x89, 0, 0x88, 0]].concat();
+        let chunked = |body: &str| {
+            format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                                            {:x}\r\n{body}\r\n0\r\n\r\n",
+                body.len()
+            )
+        };
+        let frame = [
+            &[0x81, MESSAGE.len() as u8][..],
+            MESSAGE.as_bytes(),
+            &[0x89, 0, 0x88, 0],
+        ]
+        .concat();
         let websocket = [b"HTTP/1.1 101 Switching Protocols\r\n\r\n", &frame[..]].concat();
         let none = "HTTP/1.1 304 Not Modified\r\nLast-Modified: T\r\nEtag: W/3\r\n\r\n";
         for cut in 1..60 {
-            assert_eq!(texts(Mode::Streaming, chunked(&line).as_bytes(), cut), ["200 None", "a\nb", "close"]);
-            assert_eq!(texts(Mode::EventSource, chunked(&event).as_bytes(), cut), ["200 None", "a\nb", "close"]);
-            assert_eq!(texts(Mode::WebSocket, &websocket, cut), ["101 None", "a\nb", "close"]);
+            assert_eq!(
+                texts(Mode::Streaming, chunked(&line).as_bytes(), cut),
+                ["200 None", "a\nb", "close"]
+            );
+            assert_eq!(
+                texts(Mode::EventSource, chunked(&event).as_bytes(), cut),
+                ["200 None", "a\nb", "close"]
+            );
+            assert_eq!(
+                texts(Mode::WebSocket, &websocket, cut),
+                ["101 None", "a\nb", "close"]
+            );
             let polls = format!("{none}{}", chunked(&line));
-            assert_eq!(texts(Mode::LongPolling, polls.as_bytes(), cut), [r#"304 Some(("T", "W/3"))"#, "end", "200 None", "a\nb", "end"]);
+            assert_eq!(
+                texts(Mode::LongPolling, polls.as_bytes(), cut),
+                [
+                    r#"304 Some(("T", "W/3"))"#,
+                    "end",
+                    "200 None",
+                    "a\nb",
+                    "end"
+                ]
+            );
         }
     }
 }

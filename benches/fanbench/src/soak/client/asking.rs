@@ -7,19 +7,31 @@ use crate::soak::ledger::Ledger;
 impl Client {
     /// Path and headers, with its cursor in one of the ways that there are.
     pub(super) fn request(&mut self, ledger: &Ledger) -> (String, String) {
-        let ids: Vec<String> = self.channels.iter().map(|channel| format!("s{channel}")).collect();
+        let ids: Vec<String> = self
+            .channels
+            .iter()
+            .map(|channel| format!("s{channel}"))
+            .collect();
         let mut path = format!("/{}/{}", self.mode.location(), ids.join("/"));
         let mut headers = String::new();
         let place = self.place.clone();
-        let event = place.as_ref().and_then(|place| place.event.clone()).filter(|_| self.random.u8(0..4) == 0);
-        let event = event.filter(|(_, channel, number)| ledger.event_id_leads_on(*channel, *number));
+        let event = place
+            .as_ref()
+            .and_then(|place| place.event.clone())
+            .filter(|_| self.random.u8(0..4) == 0);
+        let event =
+            event.filter(|(_, channel, number)| ledger.event_id_leads_on(*channel, *number));
         if let Some((id, ..)) = event {
             headers = format!("Last-Event-ID: {id}\r\n");
         } else if let Some(Place { time, tag, .. }) = place {
             if self.random.bool() {
                 headers = format!("If-Modified-Since: {time}\r\nIf-None-Match: {tag}\r\n");
             } else {
-                path = format!("{path}?time={}&tag={}", time.replace(' ', "%20"), tag.trim_start_matches("W/"));
+                path = format!(
+                    "{path}?time={}&tag={}",
+                    time.replace(' ', "%20"),
+                    tag.trim_start_matches("W/")
+                );
             }
         } else {
             match self.random.u8(0..4) {
@@ -33,13 +45,16 @@ impl Client {
                 _ => {
                     self.last.fill(Some(0));
                     headers = "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
-                               If-None-Match: 0\r\n".to_owned();
+                               If-None-Match: 0\r\n"
+                        .to_owned();
                 }
             }
         }
         if self.mode == Mode::WebSocket {
-            headers.push_str("Connection: Upgrade\r\nUpgrade: websocket\r\n\
-                              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+            headers.push_str(
+                "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            );
             headers.push_str("Sec-WebSocket-Version: 13\r\n");
         }
         (path, headers)
