@@ -1,66 +1,15 @@
 //! The one integration test binary: the built program from outside, over real sockets.
 //!
-//! Every test starts its own server on a port of its own; `support` holds the harness.
+//! Every test starts its own server on its own port; `support` holds the harness.
 
-mod around;
-mod auth_request;
-mod back_end_connections;
-mod back_ends;
-mod back_ends_tls;
-mod bad_clients;
-mod bad_input;
-mod basic_auth;
-mod batches;
-mod bodies;
-mod browser;
-mod builtin;
-mod busy;
-mod capacity;
-mod ceiling;
-mod channel_ids;
-mod chunked;
-#[path = "../cli/mod.rs"]
+mod access;
 mod cli;
-mod compression;
-mod defence;
-mod dialects;
-mod endings;
-mod followers;
-mod front;
-mod gaps;
-mod generated;
-mod golden;
-mod golden_nchan;
-mod hooks;
-mod imports;
-mod isolation;
-mod ledger;
-mod limits_log;
-mod lists;
-mod log_variables;
-mod memory;
-mod nchan;
-mod nchan_compression;
-mod nchan_hostile;
-mod nginx_requests;
-mod pasted;
-mod pauses;
-mod polled;
-mod reload;
-mod reload_load;
-mod repeated;
-mod requests;
-mod response_headers;
-mod resume;
-mod rewriting;
-mod seeds;
-mod servers;
-mod slow_consumers;
+mod configuration;
+mod limits;
+mod operations;
+mod project;
+mod protocols;
+mod publishing;
+mod subscribing;
 mod support;
-mod surroundings;
-mod systemd;
-mod texts;
-mod unenforced;
-mod unix_sockets;
-mod websockets;
-mod wire;
+mod upstreams;

@@ -162,7 +162,8 @@ fn recorded_configurations_of_nhpm_and_nchan_survive_toml() {
 
 #[test]
 fn what_stands_around_endpoints_survives_toml() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/nginx");
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/configuration/copied_configs");
     let real_life = std::fs::read_to_string(folder.join("real-life.conf")).expect("the file");
     assert!(survives("real-life.conf", &real_life));
     assert!(survives(

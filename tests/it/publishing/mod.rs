@@ -1,0 +1,9 @@
+//! Publishing: request bodies and their framing, batches, pipelined and repeated requests, and how
+//! message texts arrive.
+
+mod batches;
+mod bodies;
+mod chunked_bodies;
+mod message_texts;
+mod publish_pipelining;
+mod publish_replay;
