@@ -20,30 +20,30 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 use super::config::logs::{ErrorLog, LogTarget};
-use super::syslog::Sender;
+use super::syslog::SyslogSender;
 
 /// The level without `error_log`, and when nothing else is asked for.
 pub const DEFAULT_LEVEL: LevelFilter = LevelFilter::INFO;
 
 /// Where lines go; none = to stderr.
-static OUTPUTS: Mutex<Vec<(Output, LevelFilter)>> = Mutex::new(Vec::new());
+static OUTPUTS: Mutex<Vec<(LogOutput, LevelFilter)>> = Mutex::new(Vec::new());
 /// Sets the level; there when the log has begun.
 static LEVEL: OnceLock<(reload::Handle<LevelFilter, Registry>, Option<LevelFilter>)> =
     OnceLock::new();
 
-enum Output {
+enum LogOutput {
     Stderr,
     File(PathBuf, File),
-    Syslog(Sender),
+    Syslog(SyslogSender),
 }
 
 /// Begins to log on stderr; a `level` that is given holds whatever `error_log` says. To be called
 /// once.
-pub fn begin(level: Option<LevelFilter>) {
+pub fn init(level: Option<LevelFilter>) {
     let (filter, handle) = reload::Layer::new(level.unwrap_or(DEFAULT_LEVEL));
     let lines = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
-        .with_writer(Lines)
+        .with_writer(LogLines)
         .with_target(false);
     tracing_subscriber::registry()
         .with(filter)
@@ -53,7 +53,7 @@ pub fn begin(level: Option<LevelFilter>) {
 }
 
 /// Goes on with these logs. What cannot be opened is told, and stderr takes its place.
-pub fn adopt(logs: &[ErrorLog]) {
+pub fn apply(logs: &[ErrorLog]) {
     let Some((handle, forced)) = LEVEL.get() else {
         return;
     };
@@ -62,20 +62,20 @@ pub fn adopt(logs: &[ErrorLog]) {
     for log in logs {
         let level = forced.unwrap_or(log.level);
         let output = match &log.target {
-            LogTarget::Stderr => Output::Stderr,
-            LogTarget::Syslog(syslog) => Output::Syslog(Sender::new(syslog.clone())),
+            LogTarget::Stderr => LogOutput::Stderr,
+            LogTarget::Syslog(syslog) => LogOutput::Syslog(SyslogSender::new(syslog.clone())),
             LogTarget::File(path) => match open(path) {
-                Ok(file) => Output::File(path.clone(), file),
+                Ok(file) => LogOutput::File(path.clone(), file),
                 Err(error) => {
                     failures.push((path.clone(), error));
-                    Output::Stderr
+                    LogOutput::Stderr
                 }
             },
         };
-        let is_second_stderr = matches!(output, Output::Stderr)
+        let is_second_stderr = matches!(output, LogOutput::Stderr)
             && outputs
                 .iter()
-                .any(|(other, _)| matches!(other, Output::Stderr));
+                .any(|(other, _)| matches!(other, LogOutput::Stderr));
         if !is_second_stderr {
             outputs.push((output, level));
         }
@@ -98,7 +98,7 @@ pub fn adopt(logs: &[ErrorLog]) {
 /// Opens the files anew: they were moved away.
 pub fn reopen() {
     for (output, _) in OUTPUTS.lock().iter_mut() {
-        if let Output::File(path, file) = output {
+        if let LogOutput::File(path, file) = output {
             match open(path) {
                 Ok(new) => *file = new,
                 // The old one still takes lines.
@@ -127,25 +127,25 @@ fn to_stderr(line: &[u8]) {
     let _ = io::stderr().lock().write_all(line);
 }
 
-/// Makes a [`Line`] for each event.
-struct Lines;
+/// Makes a [`LogLine`] for each event.
+struct LogLines;
 
 /// Takes the text of an event.
-struct Line(Level);
+struct LogLine(Level);
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line;
+impl<'a> MakeWriter<'a> for LogLines {
+    type Writer = LogLine;
 
-    fn make_writer(&'a self) -> Line {
-        Line(Level::INFO)
+    fn make_writer(&'a self) -> LogLine {
+        LogLine(Level::INFO)
     }
 
-    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
-        Line(*meta.level())
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> LogLine {
+        LogLine(*meta.level())
     }
 }
 
-impl Write for Line {
+impl Write for LogLine {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut outputs = OUTPUTS.lock();
         if outputs.is_empty() {
@@ -153,12 +153,12 @@ impl Write for Line {
         }
         for (output, _) in outputs.iter_mut().filter(|(_, level)| self.0 <= *level) {
             let (written, name) = match output {
-                Output::Stderr => {
+                LogOutput::Stderr => {
                     to_stderr(text);
                     continue;
                 }
-                Output::File(path, file) => (file.write_all(text), path.display().to_string()),
-                Output::Syslog(sender) => (
+                LogOutput::File(path, file) => (file.write_all(text), path.display().to_string()),
+                LogOutput::Syslog(sender) => (
                     sender.send(severity(self.0), text.trim_ascii_end()),
                     "syslog".to_owned(),
                 ),

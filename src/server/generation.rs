@@ -49,7 +49,7 @@ impl Generation {
     }
 
     /// Locations, those inside others included, of all servers; and addresses.
-    pub(super) fn extent(&self) -> ServedCounts {
+    pub(super) fn served_counts(&self) -> ServedCounts {
         fn count(locations: &[Location]) -> usize {
             locations
                 .iter()
@@ -87,7 +87,7 @@ impl From<Option<&Location>> for LocationAddress {
 /// The subscriber locations of a listener and their numbers.
 #[derive(Debug, Default)]
 pub(super) struct LocationIndex {
-    servers: Vec<Server>,
+    servers: Vec<IndexedServer>,
     numbers: HashMap<LocationAddress, u64>,
     /// The numbers of all that goes on: one location may go on for several of the generation
     /// before.
@@ -97,7 +97,7 @@ pub(super) struct LocationIndex {
 
 /// A server of a listener.
 #[derive(Debug)]
-struct Server {
+struct IndexedServer {
     /// Of a connection to this address; `None` = to another one.
     scope: Option<IpAddr>,
     names: HashSet<String>,
@@ -126,16 +126,16 @@ impl LocationIndex {
         let servers: Vec<_> = scopes(listener)
             .flat_map(|(scope, servers)| all(scope, servers))
             .collect();
-        let mut found: Vec<(Server, Vec<_>)> = servers
+        let mut found: Vec<(IndexedServer, Vec<_>)> = servers
             .iter()
             .map(|(scope, server, is_default)| server_of(*scope, server, *is_default))
             .collect();
         for earlier in before.map(|before| &before.servers[..]).unwrap_or_default() {
-            let shares_name = |server: &Server| {
+            let shares_name = |server: &IndexedServer| {
                 server.scope == earlier.scope && !server.names.is_disjoint(&earlier.names)
             };
             let is_named = found.iter().any(|(server, _)| shares_name(server));
-            let both_default = |server: &Server| {
+            let both_default = |server: &IndexedServer| {
                 server.scope == earlier.scope && server.is_default && earlier.is_default
             };
             for (server, _) in &mut found {
@@ -191,7 +191,7 @@ fn server_of(
     scope: Option<IpAddr>,
     server: &VirtualServer,
     is_default: bool,
-) -> (Server, Addresses) {
+) -> (IndexedServer, Addresses) {
     fn walk(locations: &[Location], outer: &str, addresses: &mut Addresses) {
         for location in locations {
             let path = format!("{outer}\n{}", location.pattern);
@@ -209,7 +209,7 @@ fn server_of(
         .map(|(_, key)| (key.clone(), Vec::new()))
         .collect();
     (
-        Server {
+        IndexedServer {
             scope,
             names,
             is_default,

@@ -152,12 +152,12 @@ impl Server {
 
     /// How much it serves.
     #[must_use]
-    pub fn extent(&self) -> ServedCounts {
-        self.generation.extent()
+    pub fn served_counts(&self) -> ServedCounts {
+        self.generation.served_counts()
     }
 
     /// The sockets that were passed and that no listener uses.
-    pub fn unused(&self) -> impl Iterator<Item = &InheritedSocket> {
+    pub fn unused_sockets(&self) -> impl Iterator<Item = &InheritedSocket> {
         let used = |passed: &&InheritedSocket| {
             let listeners = &self.generation.config.listeners;
             listeners.iter().any(|listener| {
@@ -172,9 +172,9 @@ impl Server {
 /// Sets what there is once in a process: its log, and whether answers tell the version; says which
 /// logs of requests cannot be opened. To be called with every configuration that becomes the
 /// present one.
-pub fn adopt(config: &Config) {
-    error_log::adopt(&config.process.error_logs);
-    response::hide_version(config.process.hides_version);
+pub fn apply_process_settings(config: &Config) {
+    error_log::apply(&config.process.error_logs);
+    response::set_version_hidden(config.process.hides_version);
     http::try_access_logs(config);
 }
 

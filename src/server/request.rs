@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::config::expression::Memo;
 use super::config::rewrite::find_argument;
-use super::config::secure_link::Links;
+use super::config::secure_link::LinkCheck;
 use super::config::web::Root;
-use super::config::{Frame, SecureLink, Variables, VirtualServer, WebSettings};
+use super::config::{RewriteFrame, SecureLink, Variables, VirtualServer, WebSettings};
 use crate::message::{http_date, unix_now};
 
 /// The head of an HTTP/1.x request.
@@ -153,7 +153,7 @@ pub struct RequestVariables<'a> {
     /// The request.
     pub request: &'a Request<'a>,
     /// What the rewrite phase has captured and set.
-    pub frame: &'a Frame,
+    pub frame: &'a RewriteFrame,
     /// Where the connection came from, whatever a proxy says.
     pub peer: &'a Endpoints,
     /// The server.
@@ -297,8 +297,9 @@ impl Variables for RequestVariables<'_> {
         )
     }
 
-    fn links(&self) -> Links<'_> {
-        self.secure_link.map_or(Links::None, Links::Unchecked)
+    fn link_check(&self) -> LinkCheck<'_> {
+        self.secure_link
+            .map_or(LinkCheck::None, LinkCheck::Unchecked)
     }
 
     fn memo(&self) -> Option<&Memo> {

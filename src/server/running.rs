@@ -25,7 +25,7 @@ pub enum Command {
     /// Go on with this configuration, and say what came of it.
     Reload(Box<Config>, oneshot::Sender<Result<Reloaded, ServerError>>),
     /// Answer as soon as every shard has.
-    Answer(oneshot::Sender<()>),
+    Probe(oneshot::Sender<()>),
     /// End all connections properly, then the server; told again: at once.
     Stop(StopKind),
 }
@@ -43,7 +43,7 @@ pub enum StopKind {
 #[derive(Debug)]
 pub struct Reloaded {
     /// How much is served now.
-    pub extent: ServedCounts,
+    pub counts: ServedCounts,
     /// All addresses that are listened on now, with the ports that the system chose.
     pub addresses: Vec<ListenAddress>,
     /// Those among them that are new.
@@ -114,7 +114,7 @@ impl Server {
                 order = orders.recv() => match order {
                     // Whoever asked may not wait any more.
                     Some(Command::Reload(config, answer)) => drop(answer.send(running.reload(*config).await)),
-                    Some(Command::Answer(answer)) => running.answer(answer),
+                    Some(Command::Probe(answer)) => running.answer(answer),
                     Some(Command::Stop(kind)) => break (kind, Ok(())),
                     None => break (StopKind::WithinGrace, Ok(())),
                 },
@@ -191,7 +191,7 @@ impl Running {
         let before = Arc::clone(&self.generation);
         self.generation = Arc::new(Generation::new(config, &numbers, Some(&before)));
         let config = &self.generation.config;
-        super::adopt(config);
+        super::apply_process_settings(config);
         self.broker.apply(config.broker.clone());
         self.shards.admission.apply(&config.limits);
         self.shards.reload(&self.generation).await;
@@ -218,7 +218,7 @@ impl Running {
             .map(|(_, address, _)| address.clone())
             .collect();
         Ok(Reloaded {
-            extent: self.generation.extent(),
+            counts: self.generation.served_counts(),
             addresses,
             opened: opened_addresses,
             closed,

@@ -37,7 +37,7 @@ enum ShardCommand {
     /// Go on with this configuration, then answer.
     Reload(Arc<Generation>, oneshot::Sender<()>),
     /// Answer.
-    Answer(oneshot::Sender<()>),
+    Probe(oneshot::Sender<()>),
 }
 
 impl ShardThread {
@@ -104,7 +104,7 @@ impl ShardThread {
     /// Waits until the shard has looked at its orders.
     pub(super) async fn answers(&self) {
         let (done, wait) = oneshot::channel();
-        drop(self.orders.send(ShardCommand::Answer(done)).await);
+        drop(self.orders.send(ShardCommand::Probe(done)).await);
         drop(wait.await);
     }
 
@@ -221,7 +221,7 @@ impl Thread {
                 self.reload(&generation);
                 let _ = done.send(());
             }
-            ShardCommand::Answer(done) => {
+            ShardCommand::Probe(done) => {
                 let _ = done.send(());
             }
         }

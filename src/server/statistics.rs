@@ -67,7 +67,7 @@ impl Listing {
 
 /// Answers a request at a statistics location.
 #[must_use]
-pub fn answer(
+pub fn respond(
     request: &Request<'_>,
     variables: &dyn Variables,
     settings: &LocationSettings,

@@ -13,19 +13,19 @@ const MAX_BYTES: usize = 8 * 1024;
 
 /// A way to a syslog, which is opened when it is needed and again after a failure.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(super) struct SyslogSender {
     syslog: Arc<Syslog>,
-    socket: Option<Socket>,
+    socket: Option<SyslogSocket>,
     has_failed: bool,
 }
 
 #[derive(Debug)]
-enum Socket {
+enum SyslogSocket {
     Udp(UdpSocket),
     Unix(UnixDatagram),
 }
 
-impl Sender {
+impl SyslogSender {
     /// A way to this syslog; nothing is opened yet.
     #[must_use]
     pub(super) fn new(syslog: Arc<Syslog>) -> Self {
@@ -64,14 +64,14 @@ impl Sender {
             self.socket = Some(open(&self.syslog.address)?);
         }
         match &self.socket {
-            Some(Socket::Udp(socket)) => socket.send(datagram).map(drop),
-            Some(Socket::Unix(socket)) => socket.send(datagram).map(drop),
+            Some(SyslogSocket::Udp(socket)) => socket.send(datagram).map(drop),
+            Some(SyslogSocket::Unix(socket)) => socket.send(datagram).map(drop),
             None => Ok(()),
         }
     }
 }
 
-fn open(address: &SyslogAddress) -> io::Result<Socket> {
+fn open(address: &SyslogAddress) -> io::Result<SyslogSocket> {
     match address {
         SyslogAddress::Udp(address) => {
             let any: SocketAddr = if address.is_ipv4() {
@@ -81,14 +81,14 @@ fn open(address: &SyslogAddress) -> io::Result<Socket> {
             };
             let socket = UdpSocket::bind(any)?;
             socket.connect(address)?;
-            Ok(Socket::Udp(socket))
+            Ok(SyslogSocket::Udp(socket))
         }
         SyslogAddress::Unix(path) => {
             let socket = UnixDatagram::unbound()?;
             socket.connect(path)?;
             // A syslog that does not read must not hold up anybody.
             socket.set_nonblocking(true)?;
-            Ok(Socket::Unix(socket))
+            Ok(SyslogSocket::Unix(socket))
         }
     }
 }

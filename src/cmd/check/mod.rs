@@ -14,7 +14,8 @@ use super::output;
 use crate::server::config::nchan::Roles;
 use crate::server::config::nginx::{self, FrontEnforces, ImportOptions, Support, Treated};
 use crate::server::config::{
-    Config, Endpoint, Location, LocationSettings, SlowPolicy, Step, SubscriberMode, VirtualServer,
+    Config, Endpoint, Location, LocationSettings, RewriteStep, SlowPolicy, SubscriberMode,
+    VirtualServer,
 };
 
 /// Address at which pushctl listens behind nginx.
@@ -460,7 +461,7 @@ fn endpoint(location: &Location) -> (&'static str, &'static str) {
     let always_returns = location
         .steps
         .iter()
-        .any(|step| matches!(step, Step::Return(_)));
+        .any(|step| matches!(step, RewriteStep::Return(_)));
     match location.endpoint {
         Endpoint::None if always_returns => ("answer", ""),
         Endpoint::None if location.settings.web.root.is_some() => ("files", ""),

@@ -163,7 +163,7 @@ fn server_name(text: &str) -> Result<String, String> {
 
 /// An address, a network or `unix:`.
 pub(super) fn clients(text: &str) -> Result<Clients, String> {
-    Clients::named(text)
+    Clients::parse(text)
         .filter(|clients| *clients != Clients::All)
         .ok_or_else(|| {
             "expected an address such as 10.0.0.1, a network such as 10.0.0.0/8, or unix:"

@@ -247,7 +247,7 @@ pub struct Args {
 /// # Errors
 /// When the configuration is wrong or an address cannot be listened on.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    crate::server::error_log::begin(args.log_level);
+    crate::server::error_log::init(args.log_level);
     // While there is no other thread, and no other descriptor of ours.
     let passed = systemd::passed_sockets();
     if let Some(parent) = args.parent {
@@ -262,7 +262,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         None => Config::builtin_with(args.builtin()?),
     };
-    crate::server::adopt(&config);
+    crate::server::apply_process_settings(&config);
     args.apply(&mut config).map_err(Usage)?;
     if is_builtin && args.listen.is_empty() && !passed.is_empty() {
         config.listen_on(passed.iter().map(|passed| passed.address().clone()));
@@ -293,8 +293,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if is_builtin {
             args.access.warn(&addresses);
         }
-        tracing::info!("serving {}", server.extent());
-        systemd::ready(&server.extent());
+        tracing::info!("serving {}", server.served_counts());
+        systemd::ready(&server.served_counts());
         let (orders, coming) = mpsc::channel(MAX_ORDERS);
         let mut steering = Steering {
             args,
@@ -365,7 +365,7 @@ impl Args {
             .or(broker.max_subscribers_per_channel);
         let limits = &mut config.limits;
         if !self.real_ip_from.is_empty() {
-            limits.real_ip = Some(RealIp::named_by(self.real_ip_from.clone()).into());
+            limits.real_ip = Some(RealIp::from_x_real_ip(self.real_ip_from.clone()).into());
         }
         limits.max_body_bytes = self.max_body_size.or(limits.max_body_bytes);
         set(&mut limits.max_batch_bytes, self.max_batch_size);
@@ -406,7 +406,7 @@ impl Args {
 }
 
 fn slow_policy(text: &str) -> Result<SlowPolicy, String> {
-    SlowPolicy::named(text).ok_or_else(|| {
+    SlowPolicy::from_name(text).ok_or_else(|| {
         format!(
             "expected {}",
             SlowPolicy::NAMES.map(|(name, _)| name).join(", ")

@@ -105,7 +105,7 @@ impl Steering<'_> {
             .map_err(|_| "the server ends".to_owned())?
             .map_err(|error| error.to_string())?;
         let Reloaded {
-            extent,
+            counts,
             addresses,
             opened,
             closed,
@@ -128,8 +128,8 @@ impl Steering<'_> {
             tracing::error!("{error:#}");
         }
         warn_without_endpoints(has_endpoints);
-        tracing::info!("reloaded: serving {extent}");
-        Ok(format!("serving {extent}"))
+        tracing::info!("reloaded: serving {counts}");
+        Ok(format!("serving {counts}"))
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn passed_sockets() -> Vec<InheritedSocket> {
 
 /// Tells which of them the server has no use for.
 pub(super) fn report_unused(server: &Server) {
-    for passed in server.unused() {
+    for passed in server.unused_sockets() {
         tracing::warn!(
             "the socket of {} that was passed is not used: no \"listen\" has this address",
             passed.address()
@@ -55,10 +55,10 @@ pub(super) fn report_unused(server: &Server) {
 }
 
 /// We serve.
-pub(super) fn ready(extent: &ServedCounts) {
+pub(super) fn ready(counts: &ServedCounts) {
     notify(&[
         NotifyState::Ready,
-        NotifyState::Status(&format!("serving {extent}")),
+        NotifyState::Status(&format!("serving {counts}")),
     ]);
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn keep_watchdog(orders: mpsc::Sender<Command>) -> Infallible {
     loop {
         ticks.tick().await;
         let (answer, wait) = oneshot::channel();
-        if orders.send(Command::Answer(answer)).await.is_ok() && wait.await.is_ok() {
+        if orders.send(Command::Probe(answer)).await.is_ok() && wait.await.is_ok() {
             notify(&[NotifyState::Watchdog]);
         }
     }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flate2::{Compress, Compression as Level, FlushCompress};
 
-use super::config::compression::{GzipSettings, Proxied};
+use super::config::compression::{GzipSettings, ProxiedCondition};
 use super::fanout::Sum;
 use super::request::Request;
-use super::response::{Body, Response};
+use super::response::{Response, ResponseBody};
 use crate::message::{parse_http_date, unix_now};
 
 /// What a stream in gzip begins with: deflate, no name, no time, Unix.
@@ -40,7 +40,7 @@ thread_local! {
 pub struct Compression {
     /// `None` = the location does not compress.
     settings: Option<Arc<GzipSettings>>,
-    client: Client,
+    client: ClientTraits,
 }
 
 impl Compression {
@@ -54,7 +54,7 @@ impl Compression {
 
 /// What counts of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Client {
+pub struct ClientTraits {
     accepts: bool,
     is_proxied: bool,
     is_authorized: bool,
@@ -77,14 +77,14 @@ pub struct ResponseFacts<'a> {
 
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
+pub struct CompressionDecision {
     /// It is compressed at this level.
     pub level: Option<u32>,
     /// It says that it depends on `Accept-Encoding`.
     pub varies: bool,
 }
 
-impl Decision {
+impl CompressionDecision {
     /// The header lines that tell of it.
     #[must_use]
     pub fn lines(self) -> &'static [u8] {
@@ -107,7 +107,7 @@ impl Compression {
         let accepts = request.minor_version >= settings.least_minor_version
             && request.header("accept-encoding").is_some_and(accepts_gzip)
             && settings.serves_agent(request.header("user-agent").unwrap_or_default());
-        let client = Client {
+        let client = ClientTraits {
             accepts,
             is_proxied: request.header("via").is_some(),
             is_authorized: request.header("authorization").is_some(),
@@ -120,15 +120,15 @@ impl Compression {
 
     /// What makes the answers of one location differ.
     #[must_use]
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> ClientTraits {
         self.client
     }
 
     /// What becomes of an answer.
     #[must_use]
-    pub fn decide(&self, answer: &ResponseFacts<'_>) -> Decision {
+    pub fn decide(&self, answer: &ResponseFacts<'_>) -> CompressionDecision {
         let Some(settings) = &self.settings else {
-            return Decision::default();
+            return CompressionDecision::default();
         };
         if !matches!(answer.status, 200 | 403 | 404)
             || answer
@@ -136,11 +136,11 @@ impl Compression {
                 .is_some_and(|length| length < settings.min_length)
             || !settings.has_type(answer.content_type)
         {
-            return Decision::default();
+            return CompressionDecision::default();
         }
         let may = self.client.accepts
             && (!self.client.is_proxied || self.may_be_sent_to_proxies(settings, answer));
-        Decision {
+        CompressionDecision {
             level: may.then_some(settings.level),
             varies: settings.vary,
         }
@@ -153,24 +153,24 @@ impl Compression {
         if settings.proxied.is_empty() {
             return false;
         }
-        if is(Proxied::Any) || (self.client.is_authorized && is(Proxied::Auth)) {
+        if is(ProxiedCondition::Any) || (self.client.is_authorized && is(ProxiedCondition::Auth)) {
             return true;
         }
         if let Some(expires) = header(answer.headers, b"expires") {
-            return is(Proxied::Expired)
+            return is(ProxiedCondition::Expired)
                 && parse_http_date(expires).is_some_and(|time| time < unix_now());
         }
         if let Some(control) = header(answer.headers, b"cache-control") {
             let control = control.to_ascii_lowercase();
             return settings.proxied.iter().any(|proxied| match proxied {
-                Proxied::CacheControl(word) => {
+                ProxiedCondition::CacheControl(word) => {
                     memchr::memmem::find(&control, word.as_bytes()).is_some()
                 }
                 _ => false,
             });
         }
-        let lacks_time = !(is(Proxied::NoLastModified) && answer.has_last_modified);
-        lacks_time && !(is(Proxied::NoEtag) && header(answer.headers, b"etag").is_some())
+        let lacks_time = !(is(ProxiedCondition::NoLastModified) && answer.has_last_modified);
+        lacks_time && !(is(ProxiedCondition::NoEtag) && header(answer.headers, b"etag").is_some())
     }
 
     /// The answer as it is sent. Its body is compressed in one piece.
@@ -181,9 +181,9 @@ impl Compression {
         }
         let length = match &response.body {
             // It has no body, rather than an empty one.
-            Body::Sized(body) if body.is_empty() => return response,
-            Body::Sized(body) => Some(body.len() as u64),
-            Body::Pieces(_) => None,
+            ResponseBody::Sized(body) if body.is_empty() => return response,
+            ResponseBody::Sized(body) => Some(body.len() as u64),
+            ResponseBody::Pieces(_) => None,
         };
         let decision = self.decide(&ResponseFacts {
             status: response.status.0,
@@ -199,13 +199,13 @@ impl Compression {
         if is_head {
             // Neither length nor framing are told, as by nginx.
             return Response {
-                body: Body::Sized(Bytes::new()),
+                body: ResponseBody::Sized(Bytes::new()),
                 bodiless: true,
                 ..response
             };
         }
         Response {
-            body: Body::Pieces(vec![Bytes::from(member(level, &response.body))]),
+            body: ResponseBody::Pieces(vec![Bytes::from(member(level, &response.body))]),
             ..response
         }
     }
@@ -251,12 +251,12 @@ fn is_positive(quality: &[u8]) -> bool {
 }
 
 /// A body as a complete gzip member.
-fn member(level: u32, body: &Body) -> Vec<u8> {
+fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
     let mut out = HEADER.to_vec();
     let mut sum = Sum::default();
     match body {
-        Body::Sized(body) => sum = block(level, body, &mut out),
-        Body::Pieces(pieces) => {
+        ResponseBody::Sized(body) => sum = block(level, body, &mut out),
+        ResponseBody::Pieces(pieces) => {
             let whole: Vec<u8> = pieces.concat();
             if !whole.is_empty() {
                 sum = block(level, &whole, &mut out);

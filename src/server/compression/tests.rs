@@ -81,7 +81,7 @@ fn bytes_that_do_not_compress_are_sent_whole() {
     assert!(unzipped(&out) == noise);
 }
 
-fn compression(proxied: &[Proxied], client: Client) -> Compression {
+fn compression(proxied: &[ProxiedCondition], client: ClientTraits) -> Compression {
     let settings = GzipSettings {
         proxied: proxied.to_vec(),
         vary: true,
@@ -95,8 +95,8 @@ fn compression(proxied: &[Proxied], client: Client) -> Compression {
 
 #[test]
 fn proxies_get_what_gzip_proxied_says() {
-    use Proxied::{Any, Auth, CacheControl, Expired, NoEtag, NoLastModified};
-    let proxy = Client {
+    use ProxiedCondition::{Any, Auth, CacheControl, Expired, NoEtag, NoLastModified};
+    let proxy = ClientTraits {
         accepts: true,
         is_proxied: true,
         is_authorized: false,
@@ -137,7 +137,7 @@ fn proxies_get_what_gzip_proxied_says() {
         let decision = compression(proxied, proxy).decide(&answer);
         assert_eq!(
             decision,
-            Decision {
+            CompressionDecision {
                 level: expected.then_some(1),
                 varies: true
             },
@@ -145,7 +145,7 @@ fn proxies_get_what_gzip_proxied_says() {
         );
         let authorized = compression(
             &[Auth],
-            Client {
+            ClientTraits {
                 is_authorized: true,
                 ..proxy
             },
@@ -158,9 +158,9 @@ fn proxies_get_what_gzip_proxied_says() {
 fn short_answers_and_other_types_and_statuses_stay_as_they_are() {
     let compression = compression(
         &[],
-        Client {
+        ClientTraits {
             accepts: true,
-            ..Client::default()
+            ..ClientTraits::default()
         },
     );
     let response = |status, content_type, length| {
@@ -178,7 +178,7 @@ fn short_answers_and_other_types_and_statuses_stay_as_they_are() {
         let sent = compression.apply(response(status, content_type, length), false);
         let is_compressed = sent.headers.ends_with(b"Content-Encoding: gzip\r\n");
         assert_eq!(is_compressed, expected, "{status} {content_type} {length}");
-        if let (Body::Pieces(pieces), true) = (&sent.body, is_compressed) {
+        if let (ResponseBody::Pieces(pieces), true) = (&sent.body, is_compressed) {
             assert_eq!(unzipped(&pieces.concat()), vec![b'a'; length]);
         }
     }

@@ -17,14 +17,14 @@ pub struct GzipSettings {
     /// `gzip_vary`: answers that may be compressed say `Vary: Accept-Encoding`.
     pub vary: bool,
     /// `gzip_proxied`: which answers to proxies are compressed; empty = none.
-    pub proxied: Vec<Proxied>,
+    pub proxied: Vec<ProxiedCondition>,
     /// `gzip_disable`: clients that get no compressed answers.
-    pub disabled_agents: Vec<Agents>,
+    pub disabled_agents: Vec<UserAgents>,
 }
 
 /// Answers to requests with a `Via` header that are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proxied {
+pub enum ProxiedCondition {
     /// Those with an `Expires` of the past.
     Expired,
     /// Those with this word in `Cache-Control`: `no-cache`, `no-store` or `private`.
@@ -39,23 +39,23 @@ pub enum Proxied {
     Any,
 }
 
-impl Proxied {
+impl ProxiedCondition {
     /// The names, as they are written in configurations; `off` is none of them.
-    pub const NAMES: [(&'static str, Proxied); 8] = [
-        ("expired", Proxied::Expired),
-        ("no-cache", Proxied::CacheControl("no-cache")),
-        ("no-store", Proxied::CacheControl("no-store")),
-        ("private", Proxied::CacheControl("private")),
-        ("no_last_modified", Proxied::NoLastModified),
-        ("no_etag", Proxied::NoEtag),
-        ("auth", Proxied::Auth),
-        ("any", Proxied::Any),
+    pub const NAMES: [(&'static str, ProxiedCondition); 8] = [
+        ("expired", ProxiedCondition::Expired),
+        ("no-cache", ProxiedCondition::CacheControl("no-cache")),
+        ("no-store", ProxiedCondition::CacheControl("no-store")),
+        ("private", ProxiedCondition::CacheControl("private")),
+        ("no_last_modified", ProxiedCondition::NoLastModified),
+        ("no_etag", ProxiedCondition::NoEtag),
+        ("auth", ProxiedCondition::Auth),
+        ("any", ProxiedCondition::Any),
     ];
 }
 
 /// Clients that a `gzip_disable` means.
 #[derive(Clone, Debug)]
-pub enum Agents {
+pub enum UserAgents {
     /// `msie6`: Internet Explorer 4 to 6, but not 6 with its second service pack.
     Msie6,
     /// Those whose `User-Agent` it finds, whatever the case.
@@ -99,8 +99,8 @@ impl GzipSettings {
     #[must_use]
     pub fn serves_agent(&self, user_agent: &[u8]) -> bool {
         !self.disabled_agents.iter().any(|agents| match agents {
-            Agents::Msie6 => is_msie6(user_agent),
-            Agents::Pattern(pattern) => pattern.is_match(user_agent),
+            UserAgents::Msie6 => is_msie6(user_agent),
+            UserAgents::Pattern(pattern) => pattern.is_match(user_agent),
         })
     }
 }
@@ -155,7 +155,7 @@ mod tests {
     fn old_browsers_are_known_by_their_names() {
         let pattern = RegexPattern::new("curl/7", true).expect("a valid pattern");
         let settings = GzipSettings {
-            disabled_agents: vec![Agents::Msie6, Agents::Pattern(pattern)],
+            disabled_agents: vec![UserAgents::Msie6, UserAgents::Pattern(pattern)],
             ..GzipSettings::default()
         };
         for (user_agent, expected) in [

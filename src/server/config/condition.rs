@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::expression::Memo;
-use super::rewrite::{Rewrite, Then, Uri, find_argument};
-use super::secure_link::Links;
+use super::rewrite::{Rewrite, RewriteFlag, Uri, find_argument};
+use super::secure_link::LinkCheck;
 use super::{Captures, Expression, Location, LocationSettings, RegexPattern, Variables};
 
 /// Longest URI of a rewrite in bytes: one that repeats what it has captured can double it each
@@ -68,7 +68,7 @@ pub enum FileTest {
 
 /// A directive of the rewrite phase.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub enum RewriteStep {
     /// `set`
     Set {
         /// Number of the variable.
@@ -83,7 +83,7 @@ pub enum Step {
         /// The settings that it supplies; the last block that is taken supplies all of them.
         settings: Arc<LocationSettings>,
         /// What stands in it.
-        steps: Vec<Step>,
+        steps: Vec<RewriteStep>,
     },
     /// `set $args`
     SetArguments(Expression),
@@ -106,7 +106,7 @@ pub struct Return {
 
 /// What the steps leave behind.
 #[derive(Debug, Default)]
-pub struct Frame {
+pub struct RewriteFrame {
     /// Values of the variables that were `set`, by number.
     pub assigned: Vec<Option<Bytes>>,
     /// `$1` to `$9`: captures of the last regular expression, of the server's name, a location, a
@@ -124,7 +124,7 @@ pub struct Frame {
     named: Vec<Captures>,
 }
 
-impl Frame {
+impl RewriteFrame {
     /// The frame of a request whose server captured this of its name.
     #[must_use]
     pub fn new(captures: Captures, assigned: Vec<Option<Bytes>>) -> Self {
@@ -164,16 +164,16 @@ impl Frame {
 
 /// Where the steps lead.
 #[derive(Debug, Default)]
-pub struct Outcome<'a> {
+pub struct RewriteOutcome<'a> {
     /// Of the last `if` block that is true.
     pub settings: Option<&'a Arc<LocationSettings>>,
     /// What follows.
-    pub end: End<'a>,
+    pub end: RewriteEnd<'a>,
 }
 
 /// What follows the steps.
 #[derive(Debug, Default)]
-pub enum End<'a> {
+pub enum RewriteEnd<'a> {
     /// The location answers.
     #[default]
     Content,
@@ -194,19 +194,23 @@ pub enum End<'a> {
 
 /// The settings that a request gets.
 #[derive(Debug)]
-pub struct Choice<'a> {
+pub struct LocationChoice<'a> {
     /// Of the last `if` block that is true, or of the location.
     pub settings: &'a Arc<LocationSettings>,
     /// What follows.
-    pub end: End<'a>,
+    pub end: RewriteEnd<'a>,
 }
 
 impl Location {
     /// Takes the steps of the location; what they set and capture is in `frame`.
     #[must_use]
-    pub fn choose(&self, variables: &dyn Variables, frame: &mut Frame) -> Choice<'_> {
-        let Outcome { settings, end } = run(&self.steps, variables, frame);
-        Choice {
+    pub fn choose(
+        &self,
+        variables: &dyn Variables,
+        frame: &mut RewriteFrame,
+    ) -> LocationChoice<'_> {
+        let RewriteOutcome { settings, end } = run(&self.steps, variables, frame);
+        LocationChoice {
             settings: settings.unwrap_or(&self.settings),
             end,
         }
@@ -214,9 +218,13 @@ impl Location {
 }
 
 /// Takes steps in their order, up to the one that ends the phase.
-pub fn run<'a>(steps: &'a [Step], variables: &dyn Variables, frame: &mut Frame) -> Outcome<'a> {
+pub fn run<'a>(
+    steps: &'a [RewriteStep],
+    variables: &dyn Variables,
+    frame: &mut RewriteFrame,
+) -> RewriteOutcome<'a> {
     let mut run = Run {
-        outcome: Outcome::default(),
+        outcome: RewriteOutcome::default(),
         variables,
         frame,
         is_changed: false,
@@ -228,17 +236,17 @@ pub fn run<'a>(steps: &'a [Step], variables: &dyn Variables, frame: &mut Frame) 
         is_changed,
         ..
     } = run;
-    if is_changed && matches!(outcome.end, End::Content) {
-        outcome.end = End::Search;
+    if is_changed && matches!(outcome.end, RewriteEnd::Content) {
+        outcome.end = RewriteEnd::Search;
     }
     outcome
 }
 
 /// The phase while it runs.
 struct Run<'a, 'v> {
-    outcome: Outcome<'a>,
+    outcome: RewriteOutcome<'a>,
     variables: &'v dyn Variables,
-    frame: &'v mut Frame,
+    frame: &'v mut RewriteFrame,
     /// A rewrite has changed the URI.
     is_changed: bool,
     /// No rewrite has matched yet: after one, nginx does not escape the captures of `set` any more.
@@ -247,13 +255,13 @@ struct Run<'a, 'v> {
 
 impl<'a> Run<'a, '_> {
     /// True = the phase goes on.
-    fn take_all(&mut self, steps: &'a [Step]) -> bool {
+    fn take_all(&mut self, steps: &'a [RewriteStep]) -> bool {
         steps.iter().all(|step| self.take(step))
     }
 
-    fn take(&mut self, step: &'a Step) -> bool {
+    fn take(&mut self, step: &'a RewriteStep) -> bool {
         match step {
-            Step::Set { slot, value } => {
+            RewriteStep::Set { slot, value } => {
                 let framed = self.framed();
                 let value = if self.is_first {
                     value.evaluate_to_set(&framed)
@@ -263,7 +271,7 @@ impl<'a> Run<'a, '_> {
                 self.frame.assign(*slot, value.into());
                 true
             }
-            Step::SetArguments(value) => {
+            RewriteStep::SetArguments(value) => {
                 let framed = self.framed();
                 let arguments = if self.is_first {
                     value.evaluate_to_set(&framed)
@@ -276,7 +284,7 @@ impl<'a> Run<'a, '_> {
                 });
                 true
             }
-            Step::If {
+            RewriteStep::If {
                 condition,
                 settings,
                 steps,
@@ -287,12 +295,12 @@ impl<'a> Run<'a, '_> {
                 self.outcome.settings = Some(settings);
                 self.take_all(steps)
             }
-            Step::Return(answer) => {
-                self.outcome.end = End::Return(answer);
+            RewriteStep::Return(answer) => {
+                self.outcome.end = RewriteEnd::Return(answer);
                 false
             }
-            Step::Rewrite(rewrite) => self.rewrite(rewrite),
-            Step::Break => {
+            RewriteStep::Rewrite(rewrite) => self.rewrite(rewrite),
+            RewriteStep::Break => {
                 self.stay();
                 false
             }
@@ -308,23 +316,23 @@ impl<'a> Run<'a, '_> {
         self.is_first = false;
         let framed = self.framed();
         let arguments = framed.builtin("args").unwrap_or_default();
-        if let Then::Redirect(status) = rewrite.then {
+        if let RewriteFlag::Redirect(status) = rewrite.then {
             let address = rewrite.address(&framed, &arguments);
-            self.outcome.end = End::Redirect { status, address };
+            self.outcome.end = RewriteEnd::Redirect { status, address };
             return false;
         }
         let uri = rewrite.uri(&framed, &arguments);
         if uri.path.is_empty() || uri.path.len() + uri.arguments.len() > MAX_URI_BYTES {
-            self.outcome.end = End::NoUri;
+            self.outcome.end = RewriteEnd::NoUri;
             return false;
         }
         self.frame.uri = Some(uri);
         self.frame.is_internal = true;
         self.is_changed = true;
-        if rewrite.then == Then::Break {
+        if rewrite.then == RewriteFlag::Break {
             self.stay();
         }
-        rewrite.then == Then::Continue
+        rewrite.then == RewriteFlag::Continue
     }
 
     /// No location is searched for the URI as it is now.
@@ -333,8 +341,8 @@ impl<'a> Run<'a, '_> {
         self.is_changed = false;
     }
 
-    fn framed(&self) -> Framed<'_> {
-        Framed {
+    fn framed(&self) -> FrameVariables<'_> {
+        FrameVariables {
             variables: self.variables,
             frame: self.frame,
         }
@@ -342,8 +350,8 @@ impl<'a> Run<'a, '_> {
 }
 
 impl Condition {
-    fn holds(&self, variables: &dyn Variables, frame: &mut Frame) -> bool {
-        let framed = Framed { variables, frame };
+    fn holds(&self, variables: &dyn Variables, frame: &mut RewriteFrame) -> bool {
+        let framed = FrameVariables { variables, frame };
         match self {
             Condition::True(variable) => !matches!(variable.evaluate(&framed).as_ref(), b"" | b"0"),
             Condition::Equal {
@@ -386,21 +394,21 @@ impl FileTest {
 
 /// The variables of a request with what the steps have left behind so far.
 #[derive(Clone, Copy)]
-pub struct Framed<'a> {
+pub struct FrameVariables<'a> {
     /// Of the request.
     pub variables: &'a dyn Variables,
     /// Of the steps.
-    pub frame: &'a Frame,
+    pub frame: &'a RewriteFrame,
 }
 
-impl Framed<'_> {
+impl FrameVariables<'_> {
     /// The path, as it is now.
     fn path(&self) -> Vec<u8> {
         self.builtin("uri").unwrap_or_default().into_owned()
     }
 }
 
-impl Variables for Framed<'_> {
+impl Variables for FrameVariables<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
         match &self.frame.uri {
             Some(uri) => find_argument(&uri.arguments, name),
@@ -440,8 +448,8 @@ impl Variables for Framed<'_> {
     fn file_name(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.variables.file_name(path)
     }
-    fn links(&self) -> Links<'_> {
-        self.variables.links()
+    fn link_check(&self) -> LinkCheck<'_> {
+        self.variables.link_check()
     }
     fn memo(&self) -> Option<&Memo> {
         Some(&self.frame.memo)

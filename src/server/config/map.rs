@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::expression::{Expression, Memo, Variables};
 use super::regex_pattern::{Captures, RegexPattern};
-use super::secure_link::Links;
+use super::secure_link::LinkCheck;
 
 /// Most maps within maps: more is a circle, and empty.
 const MAX_DEPTH: u8 = 16;
@@ -105,7 +105,7 @@ impl Map {
         for (pattern, value) in &self.regexes {
             if let Some(captures) = pattern.captures(&source) {
                 return value
-                    .evaluate(&Captured {
+                    .evaluate(&MapVariables {
                         variables,
                         captures,
                     })
@@ -149,12 +149,12 @@ impl Map {
 }
 
 /// The variables of a request with the captures of a key.
-struct Captured<'a> {
+struct MapVariables<'a> {
     variables: &'a dyn Variables,
     captures: Captures,
 }
 
-impl Variables for Captured<'_> {
+impl Variables for MapVariables<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
         self.variables.argument(name)
     }
@@ -175,8 +175,8 @@ impl Variables for Captured<'_> {
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.variables.builtin(name)
     }
-    fn links(&self) -> Links<'_> {
-        self.variables.links()
+    fn link_check(&self) -> LinkCheck<'_> {
+        self.variables.link_check()
     }
     fn memo(&self) -> Option<&Memo> {
         self.variables.memo()

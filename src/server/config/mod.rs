@@ -44,8 +44,8 @@ use bytes::Bytes;
 pub use browsers::BrowserAccess;
 pub use builtin::BuiltinOptions;
 pub use compression::GzipSettings;
-pub use condition::{Choice, Condition, End, Frame, Return, Step};
-pub use expression::{Expression, Names, Variables};
+pub use condition::{Condition, LocationChoice, Return, RewriteEnd, RewriteFrame, RewriteStep};
+pub use expression::{Expression, VariableNames, Variables};
 pub use limits::{ConnectionLimits, TcpSettings};
 pub use listener::Listener;
 pub use logs::{ErrorLog, LogTarget};
@@ -109,7 +109,7 @@ pub struct VirtualServer {
     /// What pages of browsers may do; `None` = the configuration decides that itself, as in nginx.
     pub browser_access: Option<Arc<BrowserAccess>>,
     /// `set`, `if` and `return` of the server, which come before its locations.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RewriteStep>,
     /// Of requests that no location takes.
     pub settings: Arc<LocationSettings>,
     /// `underscores_in_headers on`: `$http_a_b` is also the header `A_B`.
@@ -128,7 +128,7 @@ pub struct Location {
     /// Its settings, inherited values included.
     pub settings: Arc<LocationSettings>,
     /// `set`, `if` and `return` in their order; see [`Location::choose`].
-    pub steps: Vec<Step>,
+    pub steps: Vec<RewriteStep>,
     /// Locations inside this one.
     pub nested: Locations,
 }
@@ -157,7 +157,7 @@ pub enum Endpoint {
     /// `nchan_publisher`, `nchan_subscriber` and `nchan_pubsub`.
     Nchan(nchan::Roles),
     /// `nchan_group_location`
-    NchanGroup(nchan::GroupVerbs),
+    NchanGroup(nchan::GroupMethods),
     /// `nchan_stub_status`
     NchanStubStatus,
     /// `nchan_subscriber_info`
@@ -276,7 +276,7 @@ impl SlowPolicy {
 
     /// The policy of that name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES
             .iter()
             .find(|(known, _)| *known == name)

@@ -56,7 +56,7 @@ impl Roles {
 
 /// What a `nchan_group_location` may be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupVerbs {
+pub struct GroupMethods {
     /// GET
     pub get: bool,
     /// POST
@@ -102,14 +102,14 @@ pub enum MultipartResponse {
 
 /// `nchan_permessage_deflate_compression_*`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deflate {
+pub struct DeflateSettings {
     /// 0 to 9
     pub level: u32,
     /// Bits of the window: 9 to 15.
     pub window: u8,
 }
 
-impl Default for Deflate {
+impl Default for DeflateSettings {
     fn default() -> Self {
         Self {
             level: 6,
@@ -131,7 +131,7 @@ pub struct EventSourcePing {
 
 /// `nchan_group_max_*`: evaluated for each request; an empty value changes nothing.
 #[derive(Clone, Debug, Default)]
-pub struct GroupLimits {
+pub struct GroupLimitExpressions {
     /// `channels`
     pub channels: Option<Expression>,
     /// `subscribers`
@@ -146,7 +146,7 @@ pub struct GroupLimits {
 
 /// Requests to a back-end at certain moments: the internal URI of each.
 #[derive(Clone, Debug, Default)]
-pub struct Hooks {
+pub struct NchanHooks {
     /// `nchan_authorize_request`
     pub authorize: Option<Expression>,
     /// `nchan_publisher_upstream_request`
@@ -211,7 +211,7 @@ pub struct NchanSettings {
     /// `nchan_deflate_message_for_websocket`
     pub deflate_message: bool,
     /// How it is compressed.
-    pub deflate: Deflate,
+    pub deflate: DeflateSettings,
     /// `nchan_access_control_allow_origin`; `None` = every origin.
     pub allow_origin: Option<Expression>,
     /// `nchan_access_control_allow_credentials`
@@ -219,7 +219,7 @@ pub struct NchanSettings {
     /// `nchan_channel_group_accounting`
     pub group_accounting: bool,
     /// `nchan_group_max_*`
-    pub group_limits: GroupLimits,
+    pub group_limits: GroupLimitExpressions,
     /// `nchan_channel_events_channel_id`
     pub events_channel_id: Option<Expression>,
     /// `nchan_channel_event_string`
@@ -229,7 +229,7 @@ pub struct NchanSettings {
     /// There is a `nchan_subscriber_info` location that may ask for a subscriber's line.
     pub shows_info: bool,
     /// Requests to a back-end.
-    pub hooks: Hooks,
+    pub hooks: NchanHooks,
     /// `nchan_redis_pass`: the engine is not there, so that every request is answered with 503.
     pub redis: bool,
 }
@@ -266,16 +266,16 @@ impl Default for NchanSettings {
             websocket_ping_interval: None,
             websocket_heartbeat: None,
             deflate_message: false,
-            deflate: Deflate::default(),
+            deflate: DeflateSettings::default(),
             allow_origin: None,
             allow_credentials: true,
             group_accounting: false,
-            group_limits: GroupLimits::default(),
+            group_limits: GroupLimitExpressions::default(),
             events_channel_id: None,
             event_string: None,
             info_string: None,
             shows_info: false,
-            hooks: Hooks::default(),
+            hooks: NchanHooks::default(),
             redis: false,
         }
     }

@@ -99,7 +99,7 @@ impl Pattern {
 
 /// A location that takes the request; a final one is not given up for a regular expression of an
 /// outer level.
-struct Found<'a> {
+struct LocationMatch<'a> {
     location: &'a Location,
     /// Of the last regular expression that matched; `None` = there was none.
     captures: Option<Captures>,
@@ -109,12 +109,12 @@ struct Found<'a> {
 impl Locations {
     /// Chooses as nginx does: exact; else the longest prefix and the locations nested in it; unless
     /// that is final, the first regular expression and the locations nested in it; else the prefix.
-    fn locate(&self, path: &[u8]) -> Option<Found<'_>> {
+    fn locate(&self, path: &[u8]) -> Option<LocationMatch<'_>> {
         if let Ok(at) = self
             .exact
             .binary_search_by(|&at| self.all[at].pattern.text().cmp(path))
         {
-            return Some(Found {
+            return Some(LocationMatch {
                 location: &self.all[self.exact[at]],
                 captures: None,
                 is_final: true,
@@ -130,7 +130,7 @@ impl Locations {
                     ..
                 }
             );
-            let outer = Found {
+            let outer = LocationMatch {
                 location,
                 captures: None,
                 is_final: false,
@@ -151,7 +151,7 @@ impl Locations {
             .find(|location| path.starts_with(location.pattern.text()))
     }
 
-    fn first_regex(&self, path: &[u8]) -> Option<Found<'_>> {
+    fn first_regex(&self, path: &[u8]) -> Option<LocationMatch<'_>> {
         self.regexes
             .iter()
             .map(|&at| &self.all[at])
@@ -159,7 +159,7 @@ impl Locations {
                 let Pattern::Regex(regex) = &location.pattern else {
                     return None;
                 };
-                let outer = Found {
+                let outer = LocationMatch {
                     location,
                     captures: Some(regex.captures(path)?),
                     is_final: true,
@@ -169,7 +169,7 @@ impl Locations {
                 };
                 // A nested prefix keeps the captures of the expression around it.
                 let captures = inner.captures.or(outer.captures);
-                Some(Found {
+                Some(LocationMatch {
                     captures,
                     is_final: true,
                     ..inner

@@ -95,7 +95,7 @@ pub struct ResponseHeaders {
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ProxyTarget {
     /// Over TLS.
     pub is_tls: bool,
     /// The servers.
@@ -109,7 +109,7 @@ pub struct Target {
 }
 
 /// The parts of an address: what follows the scheme is not decoded.
-struct Address<'a> {
+struct PassAddress<'a> {
     is_tls: bool,
     /// `HOST`, `HOST:PORT` or `unix:PATH`
     authority: &'a [u8],
@@ -117,7 +117,7 @@ struct Address<'a> {
     path: &'a [u8],
 }
 
-impl<'a> Address<'a> {
+impl<'a> PassAddress<'a> {
     fn parse(text: &'a [u8]) -> Option<Self> {
         let scheme = |scheme: &[u8]| {
             text.get(..scheme.len())
@@ -164,7 +164,7 @@ impl<'a> Address<'a> {
         {
             return Err(format!("upstream \"{name}\" may not have port {port}"));
         }
-        Ok(Arc::new(Upstream::of_address(address, keeps_state)))
+        Ok(Arc::new(Upstream::from_address(address, keeps_state)))
     }
 
     /// `$proxy_host` and `$proxy_port`.
@@ -190,8 +190,11 @@ impl<'a> Address<'a> {
 ///
 /// # Errors
 /// What is wrong with it, in nginx's words.
-pub fn upstream_of(pass: &[u8], upstreams: &Upstreams) -> Result<(Arc<Upstream>, bool), String> {
-    let address = Address::parse(pass).ok_or("invalid URL prefix")?;
+pub fn resolve_upstream(
+    pass: &[u8],
+    upstreams: &Upstreams,
+) -> Result<(Arc<Upstream>, bool), String> {
+    let address = PassAddress::parse(pass).ok_or("invalid URL prefix")?;
     Ok((address.upstream(upstreams, true)?, address.is_tls))
 }
 
@@ -209,9 +212,9 @@ impl ProxySettings {
         arguments: &[u8],
         variables: &dyn Variables,
         is_rewritten: bool,
-    ) -> Result<Target, String> {
+    ) -> Result<ProxyTarget, String> {
         let pass = self.pass.evaluate(variables);
-        let address = Address::parse(&pass).ok_or("invalid URL prefix")?;
+        let address = PassAddress::parse(&pass).ok_or("invalid URL prefix")?;
         let upstream = match &self.upstream {
             Some(upstream) => Arc::clone(upstream),
             None => address.upstream(&self.upstreams, false)?,
@@ -223,7 +226,7 @@ impl ProxySettings {
             address.path
         };
         let path = self.path(own, path, arguments);
-        Ok(Target {
+        Ok(ProxyTarget {
             is_tls: address.is_tls,
             upstream,
             host,
@@ -272,7 +275,7 @@ fn push_without_fragment(part: &[u8], address: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::config::Names;
+    use crate::server::config::VariableNames;
 
     struct Nothing;
 
@@ -296,7 +299,8 @@ mod tests {
 
     fn settings(pass: &str, replaced: Option<usize>) -> ProxySettings {
         ProxySettings {
-            pass: Expression::parse_with(pass.as_bytes(), &Names::default()).expect("an address"),
+            pass: Expression::parse_with(pass.as_bytes(), &VariableNames::default())
+                .expect("an address"),
             upstream: None,
             upstreams: Arc::default(),
             replaced,

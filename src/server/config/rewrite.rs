@@ -14,12 +14,12 @@ pub struct Rewrite {
     /// The arguments of the request are appended: the replacement does not end with `?`.
     pub keeps_arguments: bool,
     /// What follows.
-    pub then: Then,
+    pub then: RewriteFlag,
 }
 
 /// What follows a rewrite that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum RewriteFlag {
     /// The next directive of the rewrite phase.
     Continue,
     /// `last`: the location of the new URI is searched.

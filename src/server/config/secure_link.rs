@@ -32,7 +32,7 @@ pub enum SecureLink {
 
 /// The values of both variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckedLink {
     /// `$secure_link`: empty, `0` or `1`; the link with `secure_link_secret`.
     pub link: Vec<u8>,
     /// `$secure_link_expires`
@@ -41,7 +41,7 @@ pub struct Checked {
 
 /// A variable of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+pub enum LinkVariable {
     /// `$secure_link`
     Link,
     /// `$secure_link_expires`
@@ -50,7 +50,7 @@ pub enum Field {
 
 /// How the variables of a request are found.
 #[derive(Clone, Copy, Debug)]
-pub enum Links<'a> {
+pub enum LinkCheck<'a> {
     /// Its location has no such links.
     None,
     /// By a check.
@@ -59,10 +59,10 @@ pub enum Links<'a> {
     Running(&'a [u8]),
 }
 
-impl Field {
+impl LinkVariable {
     /// The variable of that name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Link, Self::Expires]
             .into_iter()
             .find(|field| field.name() == name)
@@ -80,16 +80,16 @@ impl Field {
     /// Its value for a request.
     #[must_use]
     pub fn value(self, variables: &dyn Variables) -> Vec<u8> {
-        let checked = match (variables.links(), variables.memo()) {
-            (Links::Running(expires), _) => Checked {
+        let checked = match (variables.link_check(), variables.memo()) {
+            (LinkCheck::Running(expires), _) => CheckedLink {
                 link: Vec::new(),
                 expires: expires.to_vec(),
             },
-            (Links::Unchecked(settings), Some(memo)) => memo.link(|| settings.check(variables)),
-            (Links::Unchecked(settings), None) => settings.check(variables),
+            (LinkCheck::Unchecked(settings), Some(memo)) => memo.link(|| settings.check(variables)),
+            (LinkCheck::Unchecked(settings), None) => settings.check(variables),
             // A location before this one may have checked it.
-            (Links::None, Some(memo)) => memo.link(Checked::default),
-            (Links::None, None) => Checked::default(),
+            (LinkCheck::None, Some(memo)) => memo.link(CheckedLink::default),
+            (LinkCheck::None, None) => CheckedLink::default(),
         };
         match self {
             Self::Link => checked.link,
@@ -100,10 +100,10 @@ impl Field {
 
 impl SecureLink {
     /// Checks the link of a request.
-    fn check(&self, variables: &dyn Variables) -> Checked {
+    fn check(&self, variables: &dyn Variables) -> CheckedLink {
         match self {
             SecureLink::Checksum { link, text } => {
-                let unchecked = Checking {
+                let unchecked = LinkVariables {
                     variables,
                     expires: b"",
                 };
@@ -114,22 +114,22 @@ impl SecureLink {
                 };
                 let time = expires.map(seconds);
                 if time == Some(None) {
-                    return Checked::default();
+                    return CheckedLink::default();
                 }
                 let expires = expires.unwrap_or_default();
-                let link = match is_right(checksum, text, &Checking { variables, expires }) {
+                let link = match is_right(checksum, text, &LinkVariables { variables, expires }) {
                     false => Vec::new(),
                     true if time.flatten().is_some_and(|time| time < now()) => b"0".to_vec(),
                     true => b"1".to_vec(),
                 };
-                Checked {
+                CheckedLink {
                     link,
                     expires: expires.to_vec(),
                 }
             }
             SecureLink::Secret(secret) => {
                 let target = variables.builtin("request_uri").unwrap_or_default();
-                Checked {
+                CheckedLink {
                     link: signed_part(&target, secret).unwrap_or_default().to_vec(),
                     expires: Vec::new(),
                 }
@@ -145,12 +145,12 @@ fn is_right(checksum: &[u8], text: &Expression, variables: &dyn Variables) -> bo
 }
 
 /// The variables of a request while its link is checked.
-struct Checking<'a> {
+struct LinkVariables<'a> {
     variables: &'a dyn Variables,
     expires: &'a [u8],
 }
 
-impl Variables for Checking<'_> {
+impl Variables for LinkVariables<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
         self.variables.argument(name)
     }
@@ -169,8 +169,8 @@ impl Variables for Checking<'_> {
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.variables.builtin(name)
     }
-    fn links(&self) -> Links<'_> {
-        Links::Running(self.expires)
+    fn link_check(&self) -> LinkCheck<'_> {
+        LinkCheck::Running(self.expires)
     }
     fn memo(&self) -> Option<&Memo> {
         self.variables.memo()

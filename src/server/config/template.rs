@@ -21,14 +21,14 @@ pub enum MessageFormat {
 /// A parsed message template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
     /// The template begins with `data: `, so EventSource takes it as it is.
     pub has_data_prefix: bool,
 }
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum TemplatePart {
     /// Text that stands for itself.
     Literal(Bytes),
     /// `~id~`
@@ -49,15 +49,15 @@ pub enum Part {
     EventType,
 }
 
-const TOKENS: [(&[u8], Part); 8] = [
-    (b"~id~", Part::Id),
-    (b"~text~", Part::Text),
-    (b"~size~", Part::Size),
-    (b"~channel~", Part::Channel),
-    (b"~time~", Part::Time),
-    (b"~tag~", Part::Tag),
-    (b"~event-id~", Part::EventId),
-    (b"~event-type~", Part::EventType),
+const TOKENS: [(&[u8], TemplatePart); 8] = [
+    (b"~id~", TemplatePart::Id),
+    (b"~text~", TemplatePart::Text),
+    (b"~size~", TemplatePart::Size),
+    (b"~channel~", TemplatePart::Channel),
+    (b"~time~", TemplatePart::Time),
+    (b"~tag~", TemplatePart::Tag),
+    (b"~event-id~", TemplatePart::EventId),
+    (b"~event-type~", TemplatePart::EventType),
 ];
 
 impl Template {
@@ -74,7 +74,9 @@ impl Template {
             });
             if let Some((name, part)) = token {
                 if !literal.is_empty() {
-                    parts.push(Part::Literal(Bytes::from(std::mem::take(&mut literal))));
+                    parts.push(TemplatePart::Literal(Bytes::from(std::mem::take(
+                        &mut literal,
+                    ))));
                 }
                 parts.push(part.clone());
                 rest = &rest[name.len()..];
@@ -84,7 +86,7 @@ impl Template {
             }
         }
         if !literal.is_empty() {
-            parts.push(Part::Literal(Bytes::from(literal)));
+            parts.push(TemplatePart::Literal(Bytes::from(literal)));
         }
         Self {
             parts,
@@ -94,7 +96,7 @@ impl Template {
 
     /// The pieces in their order.
     #[must_use]
-    pub fn parts(&self) -> &[Part] {
+    pub fn parts(&self) -> &[TemplatePart] {
         &self.parts
     }
 }
@@ -106,14 +108,14 @@ mod tests {
     #[test]
     fn tokens_are_found_in_any_case_and_the_rest_is_literal() {
         let template = Template::parse(b"<~ID~|~unknown~ ~text~~ ~");
-        let literal = |text: &'static [u8]| Part::Literal(Bytes::from_static(text));
+        let literal = |text: &'static [u8]| TemplatePart::Literal(Bytes::from_static(text));
         assert_eq!(
             template.parts(),
             [
                 literal(b"<"),
-                Part::Id,
+                TemplatePart::Id,
                 literal(b"|~unknown~ "),
-                Part::Text,
+                TemplatePart::Text,
                 literal(b"~ ~")
             ]
         );

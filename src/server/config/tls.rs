@@ -76,8 +76,8 @@ impl TlsOptions {
             .with_protocol_versions(&versions)
             .map_err(|error| error.to_string())?;
         let verifier: Arc<dyn ServerCertVerifier> = match &self.trusted {
-            Some(trusted) => Arc::new(Trusting::new(trusted, self.depth, &provider)?),
-            None => Arc::new(AcceptingAny { provider }),
+            Some(trusted) => Arc::new(AuthorityVerifier::new(trusted, self.depth, &provider)?),
+            None => Arc::new(NoVerifier { provider }),
         };
         let builder = builder
             .dangerous()
@@ -112,20 +112,20 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 
 /// Accepts every certificate, as nginx does by default; the back-end has to have its key, though.
 #[derive(Debug)]
-struct AcceptingAny {
+struct NoVerifier {
     provider: Arc<CryptoProvider>,
 }
 
 /// Accepts certificates of trusted authorities, and those that are themselves among the trusted
 /// ones.
 #[derive(Debug)]
-struct Trusting {
+struct AuthorityVerifier {
     trusted: Vec<CertificateDer<'static>>,
     depth: usize,
     inner: Arc<WebPkiServerVerifier>,
 }
 
-impl Trusting {
+impl AuthorityVerifier {
     fn new(pem: &[u8], depth: usize, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
         let wrong = |error: String| format!("\"proxy_ssl_trusted_certificate\": {error}");
         let trusted = certificates(pem).map_err(wrong)?;
@@ -146,7 +146,7 @@ impl Trusting {
     }
 }
 
-impl ServerCertVerifier for Trusting {
+impl ServerCertVerifier for AuthorityVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -203,7 +203,7 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
-impl ServerCertVerifier for AcceptingAny {
+impl ServerCertVerifier for NoVerifier {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -104,7 +104,7 @@ impl UpstreamServer {
 impl Upstream {
     /// The group of a single address; `keeps_state` as [`Upstream::keeps_state`].
     #[must_use]
-    pub fn of_address(address: ServerAddress, keeps_state: bool) -> Self {
+    pub fn from_address(address: ServerAddress, keeps_state: bool) -> Self {
         let name = match &address {
             ServerAddress::Ip(address) => address.to_string(),
             ServerAddress::Name(name, port) => format!("{name}:{port}"),

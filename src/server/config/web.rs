@@ -52,7 +52,7 @@ pub struct WebSettings {
     /// `chunked_transfer_encoding off`: answers of unknown length end with their connection.
     pub without_chunks: bool,
     /// `if_modified_since`
-    pub unmodified: Unmodified,
+    pub unmodified: IfModifiedSince,
     /// `max_ranges`; `None` = unlimited, 0 = files are sent as a whole.
     pub max_ranges: Option<u64>,
     /// `secure_link`
@@ -105,7 +105,7 @@ pub enum RealIpHeader {
 impl RealIp {
     /// Believes these about `X-Real-IP`.
     #[must_use]
-    pub fn named_by(trusted: Vec<Clients>) -> Self {
+    pub fn from_x_real_ip(trusted: Vec<Clients>) -> Self {
         Self {
             trusted,
             header: RealIpHeader::Named("x-real-ip".to_owned()),
@@ -135,7 +135,7 @@ pub struct LimitExcept {
 
 /// `if_modified_since`: which date of a client makes the answer 304.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unmodified {
+pub enum IfModifiedSince {
     /// None.
     Never,
     /// That of the file.
@@ -192,7 +192,7 @@ impl fmt::Display for Clients {
 impl Clients {
     /// Whom `all`, `unix:`, an address or a network means.
     #[must_use]
-    pub fn named(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         match text {
             "all" => return Some(Clients::All),
             "unix:" => return Some(Clients::Unix),
@@ -278,12 +278,12 @@ pub struct LogFormat {
     /// Texts and variables in their order.
     pub parts: Vec<Expression>,
     /// How values are made harmless.
-    pub escape: Escape,
+    pub escape: LogEscape,
 }
 
 /// How values of a log are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Escape {
+pub enum LogEscape {
     /// `\xHH` for quotes, backslashes, control and non-ASCII bytes; `-` for nothing.
     Default,
     /// As in a JSON string.
@@ -319,7 +319,7 @@ impl WebSettings {
 
     /// The header lines that are added to an answer: those of good ones, and those of all.
     #[must_use]
-    pub fn added(&self, variables: &dyn Variables) -> Added {
+    pub fn added(&self, variables: &dyn Variables) -> AddedHeaders {
         let [mut good, mut any] = [const { Vec::new() }; 2];
         for header in &self.added_headers {
             let value = header.value.evaluate(variables);
@@ -343,7 +343,7 @@ impl WebSettings {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        Added {
+        AddedHeaders {
             good: good.into(),
             any: any.into(),
         }
@@ -352,14 +352,14 @@ impl WebSettings {
 
 /// Header lines that are added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Added {
-    /// To answers with the statuses of [`Added::of`].
+pub struct AddedHeaders {
+    /// To answers with the statuses of [`AddedHeaders::of`].
     pub good: Cow<'static, [u8]>,
     /// To all others.
     pub any: Cow<'static, [u8]>,
 }
 
-impl Added {
+impl AddedHeaders {
     /// The same lines for all answers.
     #[must_use]
     pub fn to_all(lines: impl Into<Cow<'static, [u8]>>) -> Self {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::server::config::web::AccessLog;
 use crate::server::config::{Config, Location, LogTarget, WebSettings};
 use crate::server::error_log;
-use crate::server::syslog::Sender;
+use crate::server::syslog::SyslogSender;
 
 /// Lines that wait to be written.
 const MAX_QUEUED: usize = 16 * 1024;
@@ -89,7 +89,7 @@ pub(in crate::server) fn flush() {
 /// Where a log is written to.
 enum Output {
     File(BufWriter<File>),
-    Syslog(Sender),
+    Syslog(SyslogSender),
 }
 
 /// What is open; `None` = it cannot be opened, which was said.
@@ -147,7 +147,9 @@ fn write_all(orders: &Receiver<LogCommand>) {
 
 fn open(target: &LogTarget) -> Option<Output> {
     let path: &Path = match target {
-        LogTarget::Syslog(syslog) => return Some(Output::Syslog(Sender::new(Arc::clone(syslog)))),
+        LogTarget::Syslog(syslog) => {
+            return Some(Output::Syslog(SyslogSender::new(Arc::clone(syslog))));
+        }
         LogTarget::File(path) => path,
         LogTarget::Stderr => Path::new("/dev/stderr"),
     };

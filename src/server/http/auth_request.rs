@@ -23,9 +23,9 @@ use super::hook_response::HookResponse;
 use super::proxy_request;
 use super::rewriting::{Answering, Destination, Start};
 use crate::server::config::expression::Memo;
-use crate::server::config::secure_link::Links;
+use crate::server::config::secure_link::LinkCheck;
 use crate::server::config::web::{AuthRequest, Gate};
-use crate::server::config::{Captures, Endpoint, Expression, Frame, Variables};
+use crate::server::config::{Captures, Endpoint, Expression, RewriteFrame, Variables};
 use crate::server::log_throttle::LogThrottle;
 use crate::server::request::{Request, RequestVariables};
 
@@ -152,8 +152,8 @@ fn with_subrequest<T>(
     work: impl FnOnce(&Destination<'_>, &RequestVariables<'_>) -> T,
 ) -> T {
     // What is captured by number is not seen here; variables are shared.
-    let none = Frame::default();
-    let mut frame = Frame::new(Captures::default(), client.frame.assigned.clone());
+    let none = RewriteFrame::default();
+    let mut frame = RewriteFrame::new(Captures::default(), client.frame.assigned.clone());
     frame.memo = client.frame.memo.clone();
     let request = Request {
         path: Cow::Borrowed(&settings.uri),
@@ -306,8 +306,8 @@ impl Variables for Answered<'_> {
             },
         }
     }
-    fn links(&self) -> Links<'_> {
-        self.request.links()
+    fn link_check(&self) -> LinkCheck<'_> {
+        self.request.link_check()
     }
     fn memo(&self) -> Option<&Memo> {
         self.request.memo()

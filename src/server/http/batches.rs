@@ -11,10 +11,10 @@ use super::head::BodyLength;
 use super::log_entry::Entry;
 use super::read::Awaited;
 use crate::server::compression::Compression;
-use crate::server::config::web::Added;
+use crate::server::config::web::AddedHeaders;
 use crate::server::limits_log::Limit;
 use crate::server::publisher::batch::{Batch, Failure, Progress};
-use crate::server::response::Connection;
+use crate::server::response::ResponseContext;
 
 /// After a batch failed, the rest of what was on its way is read for so long, so that the answer
 /// reaches the publisher.
@@ -30,8 +30,8 @@ impl Requests<'_> {
         mut batch: Box<Batch>,
         length: BodyLength,
         (connection, added, compression, log): (
-            Connection,
-            &Added,
+            ResponseContext,
+            &AddedHeaders,
             &Compression,
             Option<Box<Entry>>,
         ),
@@ -64,7 +64,7 @@ impl Requests<'_> {
         let connection = if body.is_done() {
             connection
         } else {
-            Connection {
+            ResponseContext {
                 keep_alive: false,
                 ..connection
             }

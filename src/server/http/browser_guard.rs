@@ -19,7 +19,7 @@ use super::site::Site;
 use super::target::Target;
 use crate::protocol::EXPLAIN;
 use crate::server::config::browsers::{AllowedOrigins, BrowserAccess, Origin, split_port};
-use crate::server::config::web::Added;
+use crate::server::config::web::AddedHeaders;
 use crate::server::config::{ListenAddress, VirtualServer};
 use crate::server::log_throttle::LogThrottle;
 use crate::server::request::{Endpoints, Request};
@@ -47,7 +47,7 @@ Last-Event-Id, X-Nginx-PushStream-Mode\r\nAccess-Control-Max-Age: 600\r\n";
 /// The decision about a request.
 pub(super) struct Guard {
     /// Header lines of the answer, whichever it is.
-    pub(super) added: Added,
+    pub(super) added: AddedHeaders,
     /// The answer, if the request does not get to a location.
     pub(super) answer: Option<Response>,
 }
@@ -65,20 +65,20 @@ impl Guard {
         let is_page = request.path.as_ref() == b"/" || request.path.starts_with(b"/iframe/");
         if let Some(name) = wrong_name(access, request, peer, site) {
             return Some(Self {
-                added: Added::to_all(NOSNIFF),
+                added: AddedHeaders::to_all(NOSNIFF),
                 answer: Some(misdirected(&name)),
             });
         }
         let origin = match page_of(access, request) {
             Page::Own => {
                 return Some(Self {
-                    added: Added::to_all(lines(access, is_page)),
+                    added: AddedHeaders::to_all(lines(access, is_page)),
                     answer: None,
                 });
             }
             Page::Other(origin) => {
                 return Some(Self {
-                    added: Added::to_all(lines(access, is_page)),
+                    added: AddedHeaders::to_all(lines(access, is_page)),
                     answer: Some(forbidden(&origin)),
                 });
             }
@@ -90,7 +90,7 @@ impl Guard {
             && request.header("access-control-request-method").is_some();
         let answer = is_preflight.then(|| preflight(request));
         Some(Self {
-            added: Added::to_all(added),
+            added: AddedHeaders::to_all(added),
             answer,
         })
     }

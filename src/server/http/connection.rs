@@ -25,7 +25,7 @@ use super::sending::record_rendered;
 use super::site::{Place, Site};
 use super::write_coalescing::WriteCoalescing;
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
-use crate::server::config::web::Added;
+use crate::server::config::web::AddedHeaders;
 use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard, failure};
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::Plan;
@@ -463,7 +463,7 @@ impl<'a> Requests<'a> {
                         let keep_alive = connection.keep_alive && has_no_body;
                         return Box::pin(self.send_list(
                             list,
-                            response::Connection {
+                            response::ResponseContext {
                                 keep_alive,
                                 ..connection
                             },
@@ -502,7 +502,7 @@ impl<'a> Requests<'a> {
         (plan, asking): (Box<Plan>, Option<Box<Result<Ask, Unreachable>>>),
         length: BodyLength,
         (max_body, expects_continue): (u64, bool),
-        (connection, added, log): (response::Connection, &Added, Option<&mut Entry>),
+        (connection, added, log): (response::ResponseContext, &AddedHeaders, Option<&mut Entry>),
     ) -> Result<Response, Disconnected> {
         self.held = plan.own_bytes();
         let body = self.read_body(length, max_body, expects_continue).await?;
@@ -562,7 +562,7 @@ impl<'a> Requests<'a> {
         Ok(self.read_body(length, most, false).await?.is_ok())
     }
 
-    /// As [`Connection::cover`], with what is held of the request.
+    /// As [`ResponseContext::cover`], with what is held of the request.
     pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
         self.connection.cover(self.held + more)
     }

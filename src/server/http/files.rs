@@ -27,7 +27,7 @@ use tower_http::services::ServeFile;
 use super::web;
 use crate::message::http_date;
 use crate::server::compression::{self, Compression};
-use crate::server::config::web::Unmodified;
+use crate::server::config::web::IfModifiedSince;
 use crate::server::config::{LocationSettings, Variables, WebSettings};
 use crate::server::request::Request;
 use crate::server::response::{Response, Status};
@@ -285,12 +285,12 @@ impl Conditions {
         &self,
         etag: &str,
         (last_modified, modified): (&str, u64),
-        unmodified: Unmodified,
+        unmodified: IfModifiedSince,
     ) -> Option<Status> {
         let same = |header: &[u8]| match unmodified {
-            Unmodified::Never => false,
-            Unmodified::Exact => header == last_modified.as_bytes(),
-            Unmodified::Before => {
+            IfModifiedSince::Never => false,
+            IfModifiedSince::Exact => header == last_modified.as_bytes(),
+            IfModifiedSince::Before => {
                 crate::message::parse_http_date(header).is_some_and(|time| modified <= time)
             }
         };

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::backend_connection::RawHeader;
 use crate::server::config::proxy::ResponseHeaders;
-use crate::server::config::web::Added;
-use crate::server::response::{Body as ResponseBody, Response, Status, push_line};
+use crate::server::config::web::AddedHeaders;
+use crate::server::response::{Response, ResponseBody, Status, push_line};
 
 /// What a hook answered.
 #[derive(Clone, Debug)]
@@ -159,7 +159,7 @@ pub(super) struct KeptHeaders {
 
 impl KeptHeaders {
     /// Puts the lines in front of those that the location adds.
-    pub(super) fn add_to(&self, added: &mut Added) {
+    pub(super) fn add_to(&self, added: &mut AddedHeaders) {
         for lines in [&mut added.good, &mut added.any] {
             lines.to_mut().splice(..0, self.lines.iter().copied());
         }

@@ -18,7 +18,7 @@ use super::route::{Next, Routed, Router};
 use super::web;
 use crate::server::config::web::Gate;
 use crate::server::config::{
-    Captures, Expression, Frame, LocationSettings, NchanSettings, Variables,
+    Captures, Expression, LocationSettings, NchanSettings, RewriteFrame, Variables,
 };
 use crate::server::dialect::nchan::negotiation::Wanted;
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
@@ -102,8 +102,8 @@ pub(super) fn ask_hook(
         query,
         ..*variables.request
     };
-    let none = Frame::default();
-    let mut frame = Frame::new(Captures::default(), variables.frame.assigned.clone());
+    let none = RewriteFrame::default();
+    let mut frame = RewriteFrame::new(Captures::default(), variables.frame.assigned.clone());
     let start = RequestVariables {
         request: &request,
         frame: &none,

@@ -15,7 +15,7 @@ use super::connection::{Disconnected, Requests, Served};
 use super::log_entry::Entry;
 use crate::server::broker::{Incident, Reservation};
 use crate::server::compression::Compression;
-use crate::server::config::web::Added;
+use crate::server::config::web::AddedHeaders;
 use crate::server::failpoints;
 use crate::server::limits_log::Limit;
 use crate::server::panics::LISTS_THREAD;
@@ -68,7 +68,7 @@ impl Requests<'_> {
     pub(super) async fn list(
         &mut self,
         listing: Listing,
-        added: &Added,
+        added: &AddedHeaders,
         compression: Compression,
     ) -> Result<Result<Arc<List>, Response>, Disconnected> {
         self.flush().await?;
@@ -95,7 +95,7 @@ impl Requests<'_> {
     pub(super) async fn send_list(
         &mut self,
         list: Arc<List>,
-        connection: response::Connection,
+        connection: response::ResponseContext,
         log: Option<Box<Entry>>,
     ) -> Result<Option<Served>, Disconnected> {
         let connection = self.begin_answer(&list.response, connection, log);

@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::access_log::{self, MAX_HEADER_BYTES};
 use crate::message::unix_now;
-use crate::server::config::expression::Snapshot;
+use crate::server::config::expression::VariableSnapshot;
 use crate::server::config::regex_pattern;
-use crate::server::config::web::{AccessLog, Escape};
+use crate::server::config::web::{AccessLog, LogEscape};
 use crate::server::config::{Expression, Variables, WebSettings};
 use crate::server::fanout::{Ending, Tap};
 use crate::server::request;
@@ -24,7 +24,7 @@ const CLIENT_LEFT: u16 = 499;
 enum Piece {
     Text(Vec<u8>),
     /// The value is known at the end.
-    AtEnd(Expression, Snapshot),
+    AtEnd(Expression, VariableSnapshot),
 }
 
 /// The lines of a request; they are written when this is dropped.
@@ -184,7 +184,7 @@ fn status_of(head: &[u8]) -> Option<u16> {
 
 fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
     let condition = match &log.condition {
-        Some(condition) if condition.depends_on_answer() => Some(at_end(condition, variables)),
+        Some(condition) if condition.depends_on_response() => Some(at_end(condition, variables)),
         Some(condition)
             if regex_pattern::isolated(|| is_false(&condition.evaluate(variables))) == Ok(true) =>
         {
@@ -194,7 +194,7 @@ fn line(log: &Arc<AccessLog>, variables: &dyn Variables) -> Option<Line> {
     };
     let piece = |part: &Expression| match part.as_literal() {
         Some(text) => Piece::Text(text.to_vec()),
-        None if part.depends_on_answer() => at_end(part, variables),
+        None if part.depends_on_response() => at_end(part, variables),
         None => {
             let is_known = part
                 .as_builtin()
@@ -236,9 +236,9 @@ impl Drop for Entry {
             pieces,
         } in std::mem::take(&mut self.lines)
         {
-            let value = |expression: &Expression, snapshot: &Snapshot| {
+            let value = |expression: &Expression, snapshot: &VariableSnapshot| {
                 regex_pattern::isolated(|| {
-                    expression.evaluate_later(snapshot, &|name| self.value(name))
+                    expression.evaluate_deferred(snapshot, &|name| self.value(name))
                 })
             };
             if let Some(Piece::AtEnd(expression, snapshot)) = &condition
@@ -318,12 +318,12 @@ fn sent_header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// A value that cannot be taken for anything else. One that is known and empty is written as that.
-fn escaped(value: &[u8], is_known: bool, escape: Escape) -> Vec<u8> {
+fn escaped(value: &[u8], is_known: bool, escape: LogEscape) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     match escape {
-        Escape::None => out.extend_from_slice(value),
-        Escape::Default if value.is_empty() && !is_known => out.push(b'-'),
-        Escape::Default => {
+        LogEscape::None => out.extend_from_slice(value),
+        LogEscape::Default if value.is_empty() && !is_known => out.push(b'-'),
+        LogEscape::Default => {
             for byte in value {
                 match byte {
                     b'"' | b'\\' | ..0x20 | 0x7f.. => {
@@ -333,7 +333,7 @@ fn escaped(value: &[u8], is_known: bool, escape: Escape) -> Vec<u8> {
                 }
             }
         }
-        Escape::Json => {
+        LogEscape::Json => {
             for byte in value {
                 match byte {
                     b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),

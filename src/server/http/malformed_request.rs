@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::connection::{Disconnected, Requests, Served};
 use super::log_entry::Entry;
 use super::sending::record_rendered;
-use crate::server::config::{Frame, Variables};
+use crate::server::config::{RewriteFrame, Variables};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{self, Response};
 
@@ -20,7 +20,7 @@ impl Requests<'_> {
         response: Response,
     ) -> Result<Option<Served>, Disconnected> {
         let start = self.out.len();
-        let connection = response::Connection {
+        let connection = response::ResponseContext {
             minor_version: 1,
             keep_alive: false,
             is_head: false,
@@ -43,7 +43,7 @@ impl Requests<'_> {
         if web.access_logs.is_empty() {
             return None;
         }
-        let frame = Frame::default();
+        let frame = RewriteFrame::default();
         let request = Request {
             method: "",
             target: b"",

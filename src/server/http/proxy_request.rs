@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use super::backend::{Ask, BackendRequest, BackendRoute, Unreachable};
 use super::backend_connection::TlsPeer;
 use super::hook_response::{header, is_passed};
-use crate::server::config::proxy::Target;
+use crate::server::config::proxy::ProxyTarget;
 use crate::server::config::tls::TlsSettings;
 use crate::server::config::upstream::Balancing;
 use crate::server::config::{ProxySettings, Variables};
@@ -185,7 +185,7 @@ pub(super) fn ask(
 /// The servers of a request, and how they are tried.
 fn route(
     proxy: &ProxySettings,
-    target: &Target,
+    target: &ProxyTarget,
     variables: &ProxyVariables<'_>,
 ) -> Result<BackendRoute, Unreachable> {
     let tls = match (&proxy.tls, target.is_tls) {

@@ -15,7 +15,7 @@ use crate::server::config::{Location, LocationSettings, VirtualServer, WebSettin
 use crate::server::failpoints;
 use crate::server::publisher::{Plan, Repeatable};
 use crate::server::request::Request;
-use crate::server::response::Connection;
+use crate::server::response::ResponseContext;
 
 /// Digits of a length that are looked at here.
 const MAX_DIGITS: usize = 9;
@@ -26,7 +26,7 @@ pub(super) struct Publication {
     /// Most bytes of a channel's id, and of a message.
     max_id: usize,
     max_body: u64,
-    connection: Connection,
+    connection: ResponseContext,
 }
 
 /// A request like one that is known.
@@ -245,7 +245,7 @@ impl Requests<'_> {
         &mut self,
         plan: Plan,
         max_body: u64,
-        connection: Connection,
+        connection: ResponseContext,
         added: &[u8],
     ) {
         let Some(shape) = self.habit.coming.take() else {

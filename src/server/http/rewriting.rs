@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::server::config::condition;
 use crate::server::config::web::Gate;
 use crate::server::config::{
-    End, Frame, Location, LocationSettings, Return, Variables, WebSettings,
+    Location, LocationSettings, Return, RewriteEnd, RewriteFrame, Variables, WebSettings,
 };
 use crate::server::dialect::nchan::variables::{NchanVariables, Values};
 use crate::server::request::RequestVariables;
@@ -72,7 +72,7 @@ struct Visit<'a> {
 
 impl<'a> Start<'a> {
     /// Takes the phase; what it sets, captures and rewrites is in `frame`.
-    pub(super) fn walk(&self, frame: &mut Frame) -> Destination<'a> {
+    pub(super) fn walk(&self, frame: &mut RewriteFrame) -> Destination<'a> {
         let server = self.variables.server;
         let settings = &server.settings;
         // What the server says about the client's request is not said about those of its hooks.
@@ -143,7 +143,7 @@ impl<'a> Start<'a> {
     }
 
     /// Takes the directives of a location; `None` = the URI has changed.
-    fn visit(&self, location: &'a Location, frame: &mut Frame) -> Option<Visit<'a>> {
+    fn visit(&self, location: &'a Location, frame: &mut RewriteFrame) -> Option<Visit<'a>> {
         let visit = |settings, end| {
             Some(Visit {
                 settings,
@@ -167,9 +167,9 @@ impl<'a> Start<'a> {
         let is_too_large = most > 0 && self.body_bytes.is_some_and(|bytes| bytes > most);
         match choice.end {
             // What the location does with large bodies is its own business.
-            End::Content => visit(choice.settings, Answering::Location),
+            RewriteEnd::Content => visit(choice.settings, Answering::Location),
             _ if is_too_large => visit(own, Answering::Error(Status(413))),
-            End::Search => None,
+            RewriteEnd::Search => None,
             end => visit(choice.settings, answering(end)?),
         }
     }
@@ -188,11 +188,11 @@ impl<'a> Start<'a> {
 }
 
 /// What answers, if the phase has decided that.
-fn answering(end: End<'_>) -> Option<Answering<'_>> {
+fn answering(end: RewriteEnd<'_>) -> Option<Answering<'_>> {
     match end {
-        End::Content | End::Search => None,
-        End::Return(answer) => Some(Answering::Return(answer)),
-        End::Redirect { status, address } => Some(Answering::Redirect(status, address)),
-        End::NoUri => Some(Answering::Error(Status::INTERNAL)),
+        RewriteEnd::Content | RewriteEnd::Search => None,
+        RewriteEnd::Return(answer) => Some(Answering::Return(answer)),
+        RewriteEnd::Redirect { status, address } => Some(Answering::Redirect(status, address)),
+        RewriteEnd::NoUri => Some(Answering::Error(Status::INTERNAL)),
     }
 }

@@ -11,7 +11,7 @@ use super::head::{self, BodyLength, Parsed};
 use super::log_entry::Entry;
 use super::route::Router;
 use crate::server::compression::{self, Deflating};
-use crate::server::config::web::Added;
+use crate::server::config::web::AddedHeaders;
 use crate::server::response::{self, Framing, Head, Response, Status};
 
 /// Records an answer that is rendered already; nothing = the connection is closed without one.
@@ -96,7 +96,7 @@ impl Requests<'_> {
             drop(head);
             self.held = 0;
             response.write(
-                response::Connection {
+                response::ResponseContext {
                     minor_version: 1,
                     keep_alive: false,
                     is_head: false,
@@ -114,8 +114,8 @@ impl Requests<'_> {
         &mut self,
         response: Response,
         found: Found,
-        connection: response::Connection,
-        (added, mut log): (&Added, Option<Box<Entry>>),
+        connection: response::ResponseContext,
+        (added, mut log): (&AddedHeaders, Option<Box<Entry>>),
     ) -> Result<Option<Served>, Disconnected> {
         let Found {
             length,

@@ -7,7 +7,7 @@ use super::decision::Again;
 use crate::server::config::web::AuthRequest;
 use crate::server::config::{Return, Types, Variables, WebSettings};
 use crate::server::request::Request;
-use crate::server::response::{Body, Response, Status};
+use crate::server::response::{Response, ResponseBody, Status};
 
 /// Whether a request may enter a location.
 pub(super) enum Access {
@@ -175,7 +175,7 @@ pub(super) fn returned(
         },
         (status, None) if status >= 400 => error(status),
         (status, text) => {
-            let body = Body::Sized(text.unwrap_or_default().into());
+            let body = ResponseBody::Sized(text.unwrap_or_default().into());
             Response {
                 content_type: Some(types.of(&request.path)),
                 body,

@@ -10,14 +10,14 @@ use tokio::task::yield_now;
 use super::connection::{Connection, Disconnected, MAX_UNWRITTEN_BYTES, Requests, Served};
 use super::log_entry::Entry;
 use crate::server::broker::Incident;
-use crate::server::response::{self, Body, Response};
+use crate::server::response::{self, Response, ResponseBody};
 
 impl Requests<'_> {
     /// Sends an answer, and ends the connection if it is the last one.
     pub(super) async fn answer(
         &mut self,
         response: Response,
-        connection: response::Connection,
+        connection: response::ResponseContext,
         log: Option<Box<Entry>>,
     ) -> Result<Option<Served>, Disconnected> {
         let connection = self.begin_answer(&response, connection, log);
@@ -35,12 +35,12 @@ impl Requests<'_> {
     pub(super) fn begin_answer(
         &mut self,
         response: &Response,
-        connection: response::Connection,
+        connection: response::ResponseContext,
         mut log: Option<Box<Entry>>,
-    ) -> response::Connection {
+    ) -> response::ResponseContext {
         self.held = 0;
         // The end may have begun while the request came in, or waited.
-        let connection = response::Connection {
+        let connection = response::ResponseContext {
             keep_alive: connection.keep_alive && self.connection.goes_on(),
             ..connection
         };
@@ -66,13 +66,13 @@ impl Requests<'_> {
     pub(super) async fn send_in_parts(
         &mut self,
         response: &Response,
-        connection: response::Connection,
+        connection: response::ResponseContext,
     ) -> Result<bool, Disconnected> {
         let (goes_on, framing) = response.write_head(connection, &mut self.out);
         match &response.body {
             _ if connection.is_head || response.bodiless => {}
-            Body::Sized(body) => self.send_parts(body).await?,
-            Body::Pieces(pieces) => {
+            ResponseBody::Sized(body) => self.send_parts(body).await?,
+            ResponseBody::Pieces(pieces) => {
                 for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
                     framing.begin(piece.len(), &mut self.out);
                     self.send_parts(piece).await?;

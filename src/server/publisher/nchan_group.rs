@@ -11,14 +11,14 @@
 
 use super::Call;
 use crate::server::config::NchanSettings;
-use crate::server::config::nchan::GroupVerbs;
+use crate::server::config::nchan::GroupMethods;
 use crate::server::dialect::nchan::info::{Notation, group_body};
 use crate::server::dialect::nchan::{self, cors, groups};
 use crate::server::response::{Response, Status};
 
 /// Answers a request.
 #[must_use]
-pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs) -> Response {
+pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupMethods) -> Response {
     let cors = cors::of_request(settings, call.variables);
     let response = if cors.is_refused {
         nchan::empty(Status::FORBIDDEN)
@@ -35,7 +35,7 @@ pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupVerbs) -> R
 fn act(
     call: &Call<'_>,
     settings: &NchanSettings,
-    verbs: GroupVerbs,
+    verbs: GroupMethods,
     cors: &cors::Cors,
 ) -> Response {
     let is_allowed = match call.request.method {

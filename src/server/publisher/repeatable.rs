@@ -9,7 +9,7 @@ use super::ReplyTraits;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, Channel, ChannelInfo, NewMessage};
 use crate::server::buffer_pool;
-use crate::server::response::{self, Connection, Head, Status, USUAL_HEAD_BYTES};
+use crate::server::response::{self, Head, ResponseContext, Status, USUAL_HEAD_BYTES};
 
 /// A publisher's request without its channel and message.
 pub struct Repeatable {
@@ -53,7 +53,7 @@ impl Repeatable {
         broker: &Broker,
         channel: &Arc<Channel>,
         text: Bytes,
-        connection: Connection,
+        connection: ResponseContext,
         out: &mut Vec<u8>,
     ) -> bool {
         let message = NewMessage {
@@ -70,7 +70,7 @@ impl Repeatable {
     fn write_info(
         &mut self,
         info: &ChannelInfo,
-        connection: Connection,
+        connection: ResponseContext,
         out: &mut Vec<u8>,
     ) -> bool {
         let Self {

@@ -1,6 +1,6 @@
 //! How bodies without a known length are framed.
 
-use super::Body;
+use super::ResponseBody;
 
 /// How a body without known length is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,13 +55,13 @@ impl Framing {
     }
 }
 
-impl Body {
+impl ResponseBody {
     /// Bytes that it takes on the wire.
     #[must_use]
     pub fn sent_bytes(&self, framing: Framing) -> u64 {
         match self {
-            Body::Sized(body) => body.len() as u64,
-            Body::Pieces(pieces) => {
+            ResponseBody::Sized(body) => body.len() as u64,
+            ResponseBody::Pieces(pieces) => {
                 let mut ends = Vec::new();
                 framing.last(&mut ends);
                 pieces

@@ -22,7 +22,7 @@ pub const NO_CACHE: &[u8] = b"Expires: Thu, 01 Jan 1970 00:00:01 GMT\r\n\
 static HIDES_VERSION: AtomicBool = AtomicBool::new(false);
 
 /// Sets whether answers tell the version of the server.
-pub fn hide_version(hides: bool) {
+pub fn set_version_hidden(hides: bool) {
     HIDES_VERSION.store(hides, Ordering::Relaxed);
 }
 
@@ -98,20 +98,20 @@ impl Status {
 
 /// The body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum ResponseBody {
     /// Sent with its length.
     Sized(Bytes),
     /// Sent in pieces, each a chunk of its own; for HTTP/1.0 up to the end of the connection.
     Pieces(Vec<Bytes>),
 }
 
-impl Body {
+impl ResponseBody {
     /// Its length, without the framing of pieces.
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
-            Body::Sized(body) => body.len() as u64,
-            Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+            ResponseBody::Sized(body) => body.len() as u64,
+            ResponseBody::Pieces(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
         }
     }
 
@@ -124,8 +124,8 @@ impl Body {
     /// About the bytes that it takes with its framing.
     fn framed_len(&self) -> usize {
         match self {
-            Body::Sized(body) => body.len(),
-            Body::Pieces(pieces) => pieces.iter().map(|piece| piece.len() + 8).sum(),
+            ResponseBody::Sized(body) => body.len(),
+            ResponseBody::Pieces(pieces) => pieces.iter().map(|piece| piece.len() + 8).sum(),
         }
     }
 }
@@ -145,7 +145,7 @@ pub struct Response {
     /// Further headers, as complete lines, in the order in which they are sent.
     pub headers: Cow<'static, [u8]>,
     /// Its body.
-    pub body: Body,
+    pub body: ResponseBody,
     /// There is no body, and no length: of 204 and 304.
     pub bodiless: bool,
     /// Ends the connection.
@@ -161,7 +161,7 @@ impl Response {
             content_type: None,
             last_modified: None,
             headers: headers.into(),
-            body: Body::Sized(Bytes::new()),
+            body: ResponseBody::Sized(Bytes::new()),
             bodiless: false,
             close: false,
         }
@@ -178,7 +178,7 @@ impl Response {
         let content_type = Some(Bytes::from_static(content_type.as_bytes()));
         Self {
             content_type,
-            body: Body::Sized(Bytes::from(body)),
+            body: ResponseBody::Sized(Bytes::from(body)),
             ..Self::header_only(status, headers)
         }
     }
@@ -242,7 +242,7 @@ impl Response {
     }
 
     /// Appends the response to `out`; returns whether the connection can serve another request.
-    pub fn write(&self, request: Connection, out: &mut Vec<u8>) -> bool {
+    pub fn write(&self, request: ResponseContext, out: &mut Vec<u8>) -> bool {
         make_room(
             USUAL_HEAD_BYTES + self.headers.len() + self.body.framed_len(),
             out,
@@ -250,8 +250,8 @@ impl Response {
         let (keep_alive, framing) = self.write_head(request, out);
         match &self.body {
             _ if request.is_head || self.bodiless => {}
-            Body::Sized(body) => out.extend_from_slice(body),
-            Body::Pieces(pieces) => {
+            ResponseBody::Sized(body) => out.extend_from_slice(body),
+            ResponseBody::Pieces(pieces) => {
                 pieces.iter().for_each(|piece| framing.piece(piece, out));
                 framing.last(out);
             }
@@ -261,11 +261,11 @@ impl Response {
 
     /// Appends its head alone; returns whether the connection can serve another request, and how
     /// the body's pieces are framed.
-    pub fn write_head(&self, request: Connection, out: &mut Vec<u8>) -> (bool, Framing) {
+    pub fn write_head(&self, request: ResponseContext, out: &mut Vec<u8>) -> (bool, Framing) {
         let (length, framing) = match &self.body {
             _ if self.bodiless => (None, Framing::Raw),
-            Body::Sized(body) => (Some(body.len() as u64), Framing::Raw),
-            Body::Pieces(_) => (None, Framing::of(request.minor_version)),
+            ResponseBody::Sized(body) => (Some(body.len() as u64), Framing::Raw),
+            ResponseBody::Pieces(_) => (None, Framing::of(request.minor_version)),
         };
         // Without a length only the end of the connection ends an HTTP/1.0 response.
         let keep_alive = request.keep_alive
@@ -287,7 +287,7 @@ impl Response {
 
 /// What a response must know of its request's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connection {
+pub struct ResponseContext {
     /// HTTP/1.0 or HTTP/1.1.
     pub minor_version: u8,
     /// Another request may follow.
@@ -309,7 +309,7 @@ pub struct Head<'a> {
     pub last_modified: Option<&'a str>,
     /// `Transfer-Encoding: chunked`
     pub chunked: bool,
-    /// `Connection: keep-alive` or `close`
+    /// `ResponseContext: keep-alive` or `close`
     pub keep_alive: bool,
     /// Further headers as complete lines.
     pub headers: &'a [u8],
@@ -428,7 +428,7 @@ mod tests {
             ..Response::header_only(Status::OK, &b""[..])
         };
         response.write(
-            Connection {
+            ResponseContext {
                 minor_version: 1,
                 keep_alive: true,
                 is_head: false,

@@ -30,7 +30,9 @@ impl Call<'_> {
     pub fn again(&self) -> Option<Box<PollAgain>> {
         let path = path_of_polls(self.settings)?;
         let is_poll = self.requested_mode() == SubscriberMode::LongPolling;
-        if !is_poll || !path.is_of_target() || !cursor::is_of_headers(self.settings, self.variables)
+        if !is_poll
+            || !path.uses_only_target()
+            || !cursor::is_of_headers(self.settings, self.variables)
         {
             return None;
         }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::SharedFormat;
-use crate::server::compression::Client;
+use crate::server::compression::ClientTraits;
 use crate::server::config::LocationSettings;
 use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::fanout::Format;
-use crate::server::response::{Connection, Framing};
+use crate::server::response::{Framing, ResponseContext};
 
 /// Formats that are remembered; when there are more (every origin or callback makes one) all are
 /// forgotten, which costs sharing and nothing else.
@@ -35,7 +35,7 @@ pub(super) struct Key {
     pub(super) callback: Option<Bytes>,
     pub(super) padding: Option<(usize, usize)>,
     pub(super) added: Vec<u8>,
-    pub(super) compression: Client,
+    pub(super) compression: ClientTraits,
     /// Level of a compressed stream.
     pub(super) level: Option<u32>,
     /// What else the dialect's answers depend on.
@@ -78,7 +78,7 @@ impl Key {
             callback: None,
             padding: None,
             added: Vec::new(),
-            compression: Client::default(),
+            compression: ClientTraits::default(),
             level: None,
             detail: Vec::new(),
         }
@@ -123,8 +123,8 @@ pub(super) struct AnswerKey {
 pub(super) struct AnswerLook {
     pub(super) settings: *const LocationSettings,
     pub(super) is_eventsource: bool,
-    pub(super) connection: Connection,
-    pub(super) compression: Client,
+    pub(super) connection: ResponseContext,
+    pub(super) compression: ClientTraits,
     pub(super) content_type: Bytes,
     /// Header lines that the location adds.
     pub(super) added: Bytes,

@@ -23,7 +23,7 @@ use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{
     Batch, Channels, Concurrency, Ending, Format, Gap, SlowConsumers, Standing, Subscription,
 };
-use crate::server::response::{Body, Connection, Framing, NO_CACHE, Response, Status};
+use crate::server::response::{Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status};
 
 /// The text of a time-out that is answered with a body.
 const TIMED_OUT: &[u8] = b"Timed out";
@@ -31,7 +31,7 @@ const TIMED_OUT: &[u8] = b"Timed out";
 /// The answers of waiting long-polls that look the same.
 struct LongPollFormat {
     renderer: Renderer,
-    connection: Connection,
+    connection: ResponseContext,
     content_type: Bytes,
     headers: Vec<u8>,
     /// Lines that the location adds.
@@ -110,7 +110,7 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
         };
         LongPollFormat {
             renderer: Renderer::new(call.settings.clone(), style),
-            connection: Connection {
+            connection: ResponseContext {
                 minor_version: call.request.framing_version(),
                 keep_alive,
                 is_head: false,
@@ -205,7 +205,7 @@ impl LongPollFormat {
             piece
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
-        let body = Body::Pieces(pieces);
+        let body = ResponseBody::Pieces(pieces);
         self.compression
             .apply(self.head(Status::OK, (gaps, position), body), false)
             .write(self.connection, out);
@@ -220,7 +220,12 @@ impl LongPollFormat {
         }
     }
 
-    fn head(&self, status: Status, (gaps, position): (&[Gap], Position), body: Body) -> Response {
+    fn head(
+        &self,
+        status: Status,
+        (gaps, position): (&[Gap], Position),
+        body: ResponseBody,
+    ) -> Response {
         Response {
             status,
             content_type: Some(self.content_type.clone()),
@@ -272,7 +277,7 @@ impl Format for LongPollFormat {
                 self.head(
                     Status::NOT_MODIFIED,
                     (gaps, batch.horizon),
-                    Body::Sized(Bytes::new()),
+                    ResponseBody::Sized(Bytes::new()),
                 )
                 .write(self.connection, out),
             ),
@@ -303,7 +308,7 @@ impl Format for LongPollFormat {
         let mut response = self.head(
             Status::NOT_MODIFIED,
             (&[], cursor),
-            Body::Sized(Bytes::new()),
+            ResponseBody::Sized(Bytes::new()),
         );
         response.close = ending == Ending::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);

@@ -39,7 +39,7 @@ pub use super::dialect::push_stream::cursor::{DATE_BYTES, HEADERS as CURSOR_HEAD
 use super::dialect::push_stream::explain::Refusal;
 use super::fanout::{ChannelRequest, Channels, SlowConsumers, Subscription};
 use super::request::{Request, RequestVariables};
-use super::response::{Connection, NO_CACHE, Response, Status};
+use super::response::{NO_CACHE, Response, ResponseContext, Status};
 use crate::protocol::MODE;
 
 /// What a subscriber's request comes to.
@@ -89,7 +89,7 @@ pub struct Call<'a> {
     /// Most channels that one request may name.
     pub max_channels: usize,
     /// The connection of the request.
-    pub connection: Connection,
+    pub connection: ResponseContext,
     /// Whether answers are compressed.
     pub compression: &'a Compression,
     /// Header lines that the location adds to good answers; those of long-polls are written later.

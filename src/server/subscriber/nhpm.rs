@@ -23,11 +23,11 @@ use crate::server::dialect::nhpm::{self, cursor};
 use crate::server::fanout::{
     Batch, ChannelRequest, Ending, Format, SlowConsumers, Standing, Subscription,
 };
-use crate::server::response::{Connection, Framing, Response, Status};
+use crate::server::response::{Framing, Response, ResponseContext, Status};
 
 /// The answers of those who wait.
 struct WaitingFormat {
-    connection: Connection,
+    connection: ResponseContext,
     /// Lines that the location adds.
     added: Vec<u8>,
     slow: SlowConsumers,
@@ -171,7 +171,7 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Subs
         )
     };
     let format = call.formats.shared(key, call.settings, || WaitingFormat {
-        connection: Connection {
+        connection: ResponseContext {
             minor_version: call.request.framing_version(),
             keep_alive,
             is_head: false,

@@ -14,7 +14,7 @@ use crate::server::broker::{
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{Channels, Gap};
-use crate::server::response::{Body, NO_CACHE, Response, Status};
+use crate::server::response::{NO_CACHE, Response, ResponseBody, Status};
 
 /// Most bytes of messages in one answer, as they are rendered (JSON may have six for one of the
 /// text), but at least one message; the cursor of the answer leads to the rest.
@@ -97,9 +97,9 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
         .concat()
         .into(),
         body: if is_empty {
-            Body::Sized(Bytes::new())
+            ResponseBody::Sized(Bytes::new())
         } else {
-            Body::Pieces(pieces(
+            ResponseBody::Pieces(pieces(
                 &renderer,
                 told,
                 messages.into_iter(),

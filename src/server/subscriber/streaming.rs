@@ -7,7 +7,7 @@ use super::{Call, SubscribeReply};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
 use crate::server::buffer_pool;
-use crate::server::compression::{self, Decision};
+use crate::server::compression::{self, CompressionDecision};
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
@@ -167,7 +167,7 @@ fn padding(call: &Call<'_>) -> Option<Padding> {
 fn head(
     (content_type, headers): (&[u8], Vec<u8>),
     (framing, keep_alive): (Framing, bool),
-    decision: Decision,
+    decision: CompressionDecision,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
     Head {

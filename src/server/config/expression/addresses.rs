@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Expression, Part, Variables};
+use super::{Expression, ExpressionPart, Variables};
 use crate::server::config::escape;
 
 impl Expression {
@@ -31,7 +31,7 @@ impl Expression {
                 (Some(arguments), part) => {
                     arguments.extend(part.escaped_if(was_escaped, variables))
                 }
-                (None, Part::Literal(text)) => {
+                (None, ExpressionPart::Literal(text)) => {
                     let mark = memchr::memchr(b'?', text);
                     path.extend_from_slice(&text[..mark.unwrap_or(text.len())]);
                     arguments = mark.map(|mark| text[mark + 1..].to_vec());
@@ -49,7 +49,7 @@ impl Expression {
         let has_arguments = self
             .parts
             .iter()
-            .any(|part| matches!(part, Part::Literal(text) if text.contains(&b'?')));
+            .any(|part| matches!(part, ExpressionPart::Literal(text) if text.contains(&b'?')));
         (self.evaluate_to_set(variables), has_arguments)
     }
 
@@ -63,7 +63,7 @@ impl Expression {
         for part in &self.parts {
             match (&mut arguments, part) {
                 (Some(arguments), part) => arguments.extend_from_slice(&part.argument(variables)),
-                (None, Part::Literal(text)) => {
+                (None, ExpressionPart::Literal(text)) => {
                     let mark = memchr::memchr(b'?', text);
                     path.extend_from_slice(&text[..mark.unwrap_or(text.len())]);
                     arguments = mark.map(|mark| text[mark + 1..].to_vec());
@@ -84,11 +84,11 @@ fn was_escaped(variables: &dyn Variables) -> bool {
         .any(|byte| matches!(byte, b'%' | b'+'))
 }
 
-impl Part {
+impl ExpressionPart {
     /// Its value; that of a numbered capture is escaped, if `escapes`.
     fn escaped_if(&self, escapes: bool, variables: &dyn Variables) -> Vec<u8> {
         match self {
-            Part::Capture(_) if escapes => escape::argument(&self.value(variables)),
+            ExpressionPart::Capture(_) if escapes => escape::argument(&self.value(variables)),
             part => part.value(variables).into_owned(),
         }
     }
@@ -98,17 +98,19 @@ impl Part {
         let value = self.value(variables);
         let is_encoded = match self {
             // It may be of any source, and be encoded by it.
-            Part::Map(_) => return Cow::Owned(escape::separators(&value)),
-            Part::Literal(_) | Part::Argument(_) => true,
-            Part::Assigned(slot, _) => variables.assigned(*slot).is_some(),
+            ExpressionPart::Map(_) => return Cow::Owned(escape::separators(&value)),
+            ExpressionPart::Literal(_) | ExpressionPart::Argument(_) => true,
+            ExpressionPart::Assigned(slot, _) => variables.assigned(*slot).is_some(),
             // Whole arguments.
-            Part::Builtin(name) => matches!(name.as_str(), "args" | "query_string" | "is_args"),
-            Part::Capture(_)
-            | Part::NamedCapture(_)
-            | Part::Header(_)
-            | Part::Cookie(_)
-            | Part::SecureLink(_)
-            | Part::PathAfter(_) => false,
+            ExpressionPart::Builtin(name) => {
+                matches!(name.as_str(), "args" | "query_string" | "is_args")
+            }
+            ExpressionPart::Capture(_)
+            | ExpressionPart::NamedCapture(_)
+            | ExpressionPart::Header(_)
+            | ExpressionPart::Cookie(_)
+            | ExpressionPart::SecureLink(_)
+            | ExpressionPart::PathAfter(_) => false,
         };
         if is_encoded {
             value

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Expression, Part};
+use super::{Expression, ExpressionPart};
 
 impl Expression {
     /// The text, if there is no variable in it.
@@ -10,7 +10,7 @@ impl Expression {
     pub fn as_literal(&self) -> Option<&[u8]> {
         match self.parts.as_slice() {
             [] => Some(b""),
-            [Part::Literal(text)] => Some(text),
+            [ExpressionPart::Literal(text)] => Some(text),
             _ => None,
         }
     }
@@ -20,7 +20,7 @@ impl Expression {
     #[must_use]
     pub fn as_builtin(&self) -> Option<&str> {
         match self.parts.as_slice() {
-            [Part::Builtin(name)] => Some(name),
+            [ExpressionPart::Builtin(name)] => Some(name),
             _ => None,
         }
     }
@@ -29,7 +29,7 @@ impl Expression {
     /// configuration names.
     pub fn builtins(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| {
-            if let Part::Builtin(name) = part {
+            if let ExpressionPart::Builtin(name) = part {
                 Some(name.as_str())
             } else {
                 None
@@ -41,7 +41,7 @@ impl Expression {
     #[must_use]
     pub fn as_argument(&self) -> Option<&Bytes> {
         match self.parts.as_slice() {
-            [Part::Argument(name)] => Some(name),
+            [ExpressionPart::Argument(name)] => Some(name),
             _ => None,
         }
     }
@@ -50,15 +50,15 @@ impl Expression {
     /// something of that: parts of them. Variables that are the whole of one (`$uri`, `$args`) are
     /// not looked for.
     #[must_use]
-    pub fn is_of_target(&self) -> bool {
-        let is_it = |part: &Part| {
+    pub fn uses_only_target(&self) -> bool {
+        let is_it = |part: &ExpressionPart| {
             matches!(
                 part,
-                Part::Literal(_)
-                    | Part::Argument(_)
-                    | Part::Capture(_)
-                    | Part::NamedCapture(_)
-                    | Part::PathAfter(_)
+                ExpressionPart::Literal(_)
+                    | ExpressionPart::Argument(_)
+                    | ExpressionPart::Capture(_)
+                    | ExpressionPart::NamedCapture(_)
+                    | ExpressionPart::PathAfter(_)
             )
         };
         self.parts.iter().all(is_it)
@@ -69,7 +69,7 @@ impl Expression {
     pub fn uses(&self, builtin: &str) -> bool {
         self.parts
             .iter()
-            .any(|part| matches!(part, Part::Builtin(name) if name == builtin))
+            .any(|part| matches!(part, ExpressionPart::Builtin(name) if name == builtin))
     }
 
     /// True if the text is empty, whatever the request says: a directive that was set to `""`.
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_counts_is_the_target_alone_or_more() {
-        for (text, is_of_target) in [
+        for (text, uses_only_target) in [
             ("", true),
             ("a_$arg_id-$1", true),
             ("$http_host", false),
@@ -94,8 +94,8 @@ mod tests {
             ("$uri", false),
         ] {
             let expression = Expression::parse(text.as_bytes()).expect("an expression");
-            assert_eq!(expression.is_of_target(), is_of_target, "{text}");
+            assert_eq!(expression.uses_only_target(), uses_only_target, "{text}");
         }
-        assert!(Expression::path_after(3).is_of_target());
+        assert!(Expression::path_after(3).uses_only_target());
     }
 }

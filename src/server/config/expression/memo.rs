@@ -5,16 +5,16 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::super::map::MapVariable;
-use super::super::secure_link::Checked;
+use super::super::secure_link::CheckedLink;
 
 /// Their values so far; clones share them. Most requests have none, and allocate nothing.
 #[derive(Debug, Default)]
-pub struct Memo(OnceCell<Rc<Values>>);
+pub struct Memo(OnceCell<Rc<MemoValues>>);
 
 #[derive(Debug, Default)]
-struct Values {
+struct MemoValues {
     maps: RefCell<Vec<(MapVariable, Vec<u8>)>>,
-    link: RefCell<Option<Checked>>,
+    link: RefCell<Option<CheckedLink>>,
 }
 
 impl Clone for Memo {
@@ -24,7 +24,7 @@ impl Clone for Memo {
 }
 
 impl Memo {
-    fn values(&self) -> &Rc<Values> {
+    fn values(&self) -> &Rc<MemoValues> {
         self.0.get_or_init(Rc::default)
     }
 
@@ -49,7 +49,7 @@ impl Memo {
     }
 
     /// What came of the check of the link.
-    pub fn link(&self, check: impl FnOnce() -> Checked) -> Checked {
+    pub fn link(&self, check: impl FnOnce() -> CheckedLink) -> CheckedLink {
         if let Some(checked) = &*self.values().link.borrow() {
             return checked.clone();
         }

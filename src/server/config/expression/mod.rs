@@ -16,10 +16,10 @@ use bytes::Bytes;
 
 use super::map::MapVariable;
 use super::regex_pattern;
-use super::secure_link::{Field, Links};
+use super::secure_link::{LinkCheck, LinkVariable};
 use super::variables::availability;
 pub use memo::Memo;
-pub use snapshot::Snapshot;
+pub use snapshot::VariableSnapshot;
 
 /// Where the variables of an expression come from: the request.
 pub trait Variables {
@@ -44,8 +44,8 @@ pub trait Variables {
         None
     }
     /// How `$secure_link` is found.
-    fn links(&self) -> Links<'_> {
-        Links::None
+    fn link_check(&self) -> LinkCheck<'_> {
+        LinkCheck::None
     }
     /// Values that a request has once.
     fn memo(&self) -> Option<&Memo> {
@@ -55,7 +55,7 @@ pub trait Variables {
 
 /// The variables that a configuration makes.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct VariableNames {
     /// Named captures of regular expressions anywhere in it.
     pub captures: Vec<String>,
     /// Variables of `set`, in lower case, by number.
@@ -88,11 +88,11 @@ pub enum ExpressionError {
 /// A text with variables in it, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expression {
-    parts: Vec<Part>,
+    parts: Vec<ExpressionPart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum ExpressionPart {
     Literal(Bytes),
     Argument(Bytes),
     Header(String),
@@ -103,7 +103,7 @@ enum Part {
     Map(MapVariable),
     Cookie(Bytes),
     /// `$secure_link`, `$secure_link_expires`
-    SecureLink(Field),
+    SecureLink(LinkVariable),
     Builtin(String),
     /// The normalised path without its first bytes: what a prefix location leaves for the channels.
     PathAfter(usize),
@@ -115,14 +115,14 @@ impl Expression {
     /// # Errors
     /// A variable that does not exist, or a `$` that names none.
     pub fn parse(text: &[u8]) -> Result<Self, ExpressionError> {
-        Self::parse_with(text, &Names::default())
+        Self::parse_with(text, &VariableNames::default())
     }
 
     /// Parses a text that may use the variables `names` of the configuration.
     ///
     /// # Errors
     /// A variable that does not exist, or a `$` that names none.
-    pub fn parse_with(text: &[u8], names: &Names) -> Result<Self, ExpressionError> {
+    pub fn parse_with(text: &[u8], names: &VariableNames) -> Result<Self, ExpressionError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(dollar) = memchr::memchr(b'$', rest) {
@@ -139,7 +139,9 @@ impl Expression {
     #[must_use]
     pub fn argument(name: &str) -> Self {
         Self {
-            parts: vec![Part::Argument(Bytes::from(name.to_ascii_lowercase()))],
+            parts: vec![ExpressionPart::Argument(Bytes::from(
+                name.to_ascii_lowercase(),
+            ))],
         }
     }
 
@@ -147,7 +149,7 @@ impl Expression {
     #[must_use]
     pub fn literal(text: impl Into<Bytes>) -> Self {
         Self {
-            parts: vec![Part::Literal(text.into())],
+            parts: vec![ExpressionPart::Literal(text.into())],
         }
     }
 
@@ -156,7 +158,7 @@ impl Expression {
     #[must_use]
     pub fn path_after(prefix_bytes: usize) -> Self {
         Self {
-            parts: vec![Part::PathAfter(prefix_bytes)],
+            parts: vec![ExpressionPart::PathAfter(prefix_bytes)],
         }
     }
 
@@ -196,39 +198,43 @@ impl Expression {
 impl fmt::Display for Expression {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Literal(text) => out.write_str(&String::from_utf8_lossy(text)),
-            Part::Argument(name) => write!(out, "$arg_{}", String::from_utf8_lossy(name)),
-            Part::Header(name) => write!(out, "$http_{}", name.replace('-', "_")),
-            Part::Capture(number) => write!(out, "${number}"),
-            Part::NamedCapture(name) | Part::Assigned(_, name) | Part::Builtin(name) => {
+            ExpressionPart::Literal(text) => out.write_str(&String::from_utf8_lossy(text)),
+            ExpressionPart::Argument(name) => write!(out, "$arg_{}", String::from_utf8_lossy(name)),
+            ExpressionPart::Header(name) => write!(out, "$http_{}", name.replace('-', "_")),
+            ExpressionPart::Capture(number) => write!(out, "${number}"),
+            ExpressionPart::NamedCapture(name)
+            | ExpressionPart::Assigned(_, name)
+            | ExpressionPart::Builtin(name) => {
                 write!(out, "${name}")
             }
-            Part::Map(_) => out.write_str("$(map)"),
-            Part::Cookie(name) => write!(out, "$cookie_{}", String::from_utf8_lossy(name)),
-            Part::SecureLink(field) => write!(out, "${}", field.name()),
-            Part::PathAfter(_) => out.write_str("(rest of the path)"),
+            ExpressionPart::Map(_) => out.write_str("$(map)"),
+            ExpressionPart::Cookie(name) => {
+                write!(out, "$cookie_{}", String::from_utf8_lossy(name))
+            }
+            ExpressionPart::SecureLink(field) => write!(out, "${}", field.name()),
+            ExpressionPart::PathAfter(_) => out.write_str("(rest of the path)"),
         })
     }
 }
 
-impl Part {
+impl ExpressionPart {
     fn value<'a>(&'a self, variables: &'a dyn Variables) -> Cow<'a, [u8]> {
         let found = match self {
-            Part::Literal(text) => Some(text.as_ref()),
-            Part::Argument(name) => variables.argument(name),
-            Part::Header(name) => variables.header(name),
-            Part::Capture(number) => variables.capture(*number),
-            Part::NamedCapture(name) => variables.named_capture(name),
-            Part::Assigned(slot, name) => variables
+            ExpressionPart::Literal(text) => Some(text.as_ref()),
+            ExpressionPart::Argument(name) => variables.argument(name),
+            ExpressionPart::Header(name) => variables.header(name),
+            ExpressionPart::Capture(number) => variables.capture(*number),
+            ExpressionPart::NamedCapture(name) => variables.named_capture(name),
+            ExpressionPart::Assigned(slot, name) => variables
                 .assigned(*slot)
                 .or_else(|| variables.named_capture(name)),
-            Part::Map(map) => return Cow::Owned(map.value(variables)),
-            Part::Cookie(name) => variables
+            ExpressionPart::Map(map) => return Cow::Owned(map.value(variables)),
+            ExpressionPart::Cookie(name) => variables
                 .header("cookie")
                 .and_then(|cookies| cookie(cookies, name)),
-            Part::SecureLink(field) => return Cow::Owned(field.value(variables)),
-            Part::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
-            Part::PathAfter(length) => {
+            ExpressionPart::SecureLink(field) => return Cow::Owned(field.value(variables)),
+            ExpressionPart::Builtin(name) => return variables.builtin(name).unwrap_or_default(),
+            ExpressionPart::PathAfter(length) => {
                 return skip(variables.builtin("uri").unwrap_or_default(), *length);
             }
         };
@@ -273,42 +279,45 @@ fn without_spaces(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|byte| **byte == b' ').count()..]
 }
 
-fn push_literal(parts: &mut Vec<Part>, text: &[u8]) {
+fn push_literal(parts: &mut Vec<ExpressionPart>, text: &[u8]) {
     if !text.is_empty() {
-        parts.push(Part::Literal(Bytes::copy_from_slice(text)));
+        parts.push(ExpressionPart::Literal(Bytes::copy_from_slice(text)));
     }
 }
 
 /// Reads the variable after a `$`; returns it with the rest of the text.
-fn variable<'a>(text: &'a [u8], names: &Names) -> Result<(Part, &'a [u8]), ExpressionError> {
+fn variable<'a>(
+    text: &'a [u8],
+    names: &VariableNames,
+) -> Result<(ExpressionPart, &'a [u8]), ExpressionError> {
     if let [digit @ b'1'..=b'9', rest @ ..] = text {
-        return Ok((Part::Capture(usize::from(digit - b'0')), rest));
+        return Ok((ExpressionPart::Capture(usize::from(digit - b'0')), rest));
     }
     let (name, rest) = name(text)?;
     // Names of variables are not case-sensitive.
     let name = name.to_ascii_lowercase();
     let part = if let Some(argument) = name.strip_prefix("arg_") {
-        Part::Argument(Bytes::copy_from_slice(argument.as_bytes()))
+        ExpressionPart::Argument(Bytes::copy_from_slice(argument.as_bytes()))
     } else if let Some(header) = name.strip_prefix("http_") {
-        Part::Header(header.replace('_', "-"))
+        ExpressionPart::Header(header.replace('_', "-"))
     } else if let Some(cookie) = name.strip_prefix("cookie_") {
-        Part::Cookie(Bytes::copy_from_slice(cookie.as_bytes()))
+        ExpressionPart::Cookie(Bytes::copy_from_slice(cookie.as_bytes()))
     } else if let Some((_, map)) = names.maps.iter().find(|(known, _)| *known == name) {
-        Part::Map(map.clone())
+        ExpressionPart::Map(map.clone())
     } else if let Some(slot) = names.assigned.iter().position(|known| *known == name) {
-        Part::Assigned(slot, name)
+        ExpressionPart::Assigned(slot, name)
     } else if names
         .captures
         .iter()
         .any(|known| known.eq_ignore_ascii_case(&name))
     {
-        Part::NamedCapture(name)
-    } else if let Some(field) = Field::named(&name) {
-        Part::SecureLink(field)
+        ExpressionPart::NamedCapture(name)
+    } else if let Some(field) = LinkVariable::from_name(&name) {
+        ExpressionPart::SecureLink(field)
     } else if name == "content_type" || name == "content_length" {
-        Part::Header(name.replace('_', "-"))
+        ExpressionPart::Header(name.replace('_', "-"))
     } else if availability(&name).is_some() || names.unavailable.contains(&name) {
-        Part::Builtin(name)
+        ExpressionPart::Builtin(name)
     } else {
         return Err(ExpressionError::UnknownVariable(name));
     };
@@ -364,9 +373,9 @@ mod tests {
     fn evaluated(text: &str) -> Result<String, ExpressionError> {
         let expression = Expression::parse_with(
             text.as_bytes(),
-            &Names {
+            &VariableNames {
                 captures: vec!["ch".to_owned()],
-                ..Names::default()
+                ..VariableNames::default()
             },
         )?;
         Ok(String::from_utf8_lossy(&expression.evaluate(&Request)).into_owned())

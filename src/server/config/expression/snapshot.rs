@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Expression, Part, Variables};
+use super::{Expression, ExpressionPart, Variables};
 use crate::server::config::map::Map;
 use crate::server::config::variables::{Availability, availability};
 
@@ -23,21 +23,21 @@ const OF_END: [&str; 7] = [
 
 /// The values of a request that an expression needs later.
 #[derive(Debug, Default)]
-pub struct Snapshot {
-    values: Vec<(Part, Vec<u8>)>,
+pub struct VariableSnapshot {
+    values: Vec<(ExpressionPart, Vec<u8>)>,
 }
 
-impl Snapshot {
+impl VariableSnapshot {
     /// Bytes of memory that it takes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         self.values
             .iter()
-            .map(|(_, value)| size_of::<(Part, Vec<u8>)>() + value.capacity())
+            .map(|(_, value)| size_of::<(ExpressionPart, Vec<u8>)>() + value.capacity())
             .sum()
     }
 
-    fn find(&self, is_it: impl Fn(&Part) -> bool) -> Option<&[u8]> {
+    fn find(&self, is_it: impl Fn(&ExpressionPart) -> bool) -> Option<&[u8]> {
         self.values
             .iter()
             .find(|(part, _)| is_it(part))
@@ -48,19 +48,19 @@ impl Snapshot {
 impl Expression {
     /// Whether its value is known only when the answer was sent.
     #[must_use]
-    pub fn depends_on_answer(&self) -> bool {
+    pub fn depends_on_response(&self) -> bool {
         self.has_part(MAX_DEPTH, &is_of_end)
     }
 
-    /// The values that [`Expression::evaluate_later`] needs of the request.
+    /// The values that [`Expression::evaluate_deferred`] needs of the request.
     #[must_use]
-    pub fn snapshot(&self, variables: &dyn Variables) -> Snapshot {
-        let mut snapshot = Snapshot::default();
+    pub fn snapshot(&self, variables: &dyn Variables) -> VariableSnapshot {
+        let mut snapshot = VariableSnapshot::default();
         self.visit(MAX_DEPTH, &mut |part| {
             let part = match part {
-                Part::Literal(_) | Part::Map(_) => return,
-                Part::Cookie(_) => Part::Header("cookie".to_owned()),
-                Part::PathAfter(_) => Part::Builtin("uri".to_owned()),
+                ExpressionPart::Literal(_) | ExpressionPart::Map(_) => return,
+                ExpressionPart::Cookie(_) => ExpressionPart::Header("cookie".to_owned()),
+                ExpressionPart::PathAfter(_) => ExpressionPart::Builtin("uri".to_owned()),
                 part if is_of_end(part) => return,
                 part => part.clone(),
             };
@@ -75,15 +75,16 @@ impl Expression {
     /// As [`Expression::evaluate`], when the request is gone; `answer` gives the values that were
     /// not known then.
     #[must_use]
-    pub fn evaluate_later(
+    pub fn evaluate_deferred(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &VariableSnapshot,
         answer: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Vec<u8> {
-        self.evaluate(&Later { snapshot, answer }).into_owned()
+        self.evaluate(&DeferredVariables { snapshot, answer })
+            .into_owned()
     }
 
-    fn has_part(&self, depth: u8, is_it: &dyn Fn(&Part) -> bool) -> bool {
+    fn has_part(&self, depth: u8, is_it: &dyn Fn(&ExpressionPart) -> bool) -> bool {
         self.parts.iter().any(|part| {
             is_it(part)
                 || maps_of(part, depth).is_some_and(|map| {
@@ -93,7 +94,7 @@ impl Expression {
         })
     }
 
-    fn visit(&self, depth: u8, see: &mut dyn FnMut(&Part)) {
+    fn visit(&self, depth: u8, see: &mut dyn FnMut(&ExpressionPart)) {
         for part in &self.parts {
             see(part);
             if let Some(map) = maps_of(part, depth) {
@@ -104,48 +105,48 @@ impl Expression {
     }
 }
 
-fn maps_of(part: &Part, depth: u8) -> Option<&Map> {
+fn maps_of(part: &ExpressionPart, depth: u8) -> Option<&Map> {
     match part {
-        Part::Map(map) if depth > 0 => map.table(),
+        ExpressionPart::Map(map) if depth > 0 => map.table(),
         _ => None,
     }
 }
 
-fn is_of_end(part: &Part) -> bool {
-    matches!(part, Part::Builtin(name) if OF_END.contains(&name.as_str()) || availability(name) == Some(Availability::AtEnd))
+fn is_of_end(part: &ExpressionPart) -> bool {
+    matches!(part, ExpressionPart::Builtin(name) if OF_END.contains(&name.as_str()) || availability(name) == Some(Availability::AtEnd))
 }
 
 /// The variables of a request that is over.
-struct Later<'a> {
-    snapshot: &'a Snapshot,
+struct DeferredVariables<'a> {
+    snapshot: &'a VariableSnapshot,
     answer: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
-impl Variables for Later<'_> {
+impl Variables for DeferredVariables<'_> {
     fn argument(&self, name: &[u8]) -> Option<&[u8]> {
         self.snapshot
-            .find(|part| matches!(part, Part::Argument(known) if known == name))
+            .find(|part| matches!(part, ExpressionPart::Argument(known) if known == name))
     }
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.snapshot
-            .find(|part| matches!(part, Part::Header(known) if known == name))
+            .find(|part| matches!(part, ExpressionPart::Header(known) if known == name))
     }
     fn capture(&self, number: usize) -> Option<&[u8]> {
         self.snapshot
-            .find(|part| matches!(part, Part::Capture(known) if *known == number))
+            .find(|part| matches!(part, ExpressionPart::Capture(known) if *known == number))
     }
     fn named_capture(&self, name: &str) -> Option<&[u8]> {
         self.snapshot
-            .find(|part| matches!(part, Part::NamedCapture(known) if known == name))
+            .find(|part| matches!(part, ExpressionPart::NamedCapture(known) if known == name))
     }
     fn assigned(&self, slot: usize) -> Option<&[u8]> {
         self.snapshot
-            .find(|part| matches!(part, Part::Assigned(known, _) if *known == slot))
+            .find(|part| matches!(part, ExpressionPart::Assigned(known, _) if *known == slot))
     }
     fn builtin(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let known = self
             .snapshot
-            .find(|part| matches!(part, Part::Builtin(known) if known == name));
+            .find(|part| matches!(part, ExpressionPart::Builtin(known) if known == name));
         known
             .map(Cow::Borrowed)
             .or_else(|| (self.answer)(name).map(Cow::Owned))

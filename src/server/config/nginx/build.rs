@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::{
-    Config, ConnectionLimits, ListenAddress, LocationSettings, Names, Paddings, ProcessSettings,
-    Step, Upstreams, VirtualServer,
+    Config, ConnectionLimits, ListenAddress, LocationSettings, Paddings, ProcessSettings,
+    RewriteStep, Upstreams, VariableNames, VirtualServer,
 };
 use super::checks;
 use super::classes::{self, Class};
@@ -33,7 +33,7 @@ use super::{ImportOptions, Report, Support, hooks, ignored, rewriting, upstreams
 pub(super) struct Builder<'a> {
     pub(super) report: &'a mut Report,
     /// The variables of the whole file.
-    pub(super) names: Names,
+    pub(super) names: VariableNames,
     /// The formats of logs of the whole file.
     log_formats: LogFormats,
     /// Where relative paths begin.
@@ -425,7 +425,7 @@ impl Builder<'_> {
         directive: &Directive,
         block: &Block,
         settings: &Arc<LocationSettings>,
-    ) -> Option<Step> {
+    ) -> Option<RewriteStep> {
         let (scope, _) = self.scope(block, SERVER_IF);
         let steps = scope.steps.into_iter().filter_map(|step| match step {
             StepDraft::Step(step) => Some(step),
@@ -433,7 +433,7 @@ impl Builder<'_> {
         });
         let steps = steps.collect();
         match conditions::parse(&directive.arguments, &self.names) {
-            Ok(condition) => Some(Step::If {
+            Ok(condition) => Some(RewriteStep::If {
                 condition,
                 settings: Arc::clone(settings),
                 steps,

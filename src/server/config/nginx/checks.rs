@@ -3,7 +3,7 @@
 
 use super::super::web::Gate;
 use super::super::{
-    BrokerSettings, Endpoint, Location, Names, Step, SubscriberMode, VirtualServer,
+    BrokerSettings, Endpoint, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,
 };
 use super::Report;
 use super::files::Place;
@@ -119,7 +119,7 @@ pub(super) fn location(
 pub(super) fn push_location(
     endpoint: Endpoint,
     level: &Level,
-    names: &Names,
+    names: &VariableNames,
     place: Place,
     report: &mut Report,
 ) {
@@ -150,8 +150,12 @@ pub(super) fn push_location(
 /// Checks the location that decides about requests to a push location.
 pub(super) fn auth_request(server: &VirtualServer, uri: &str) -> Result<(), String> {
     let answers = |location: &Location| {
-        let is_answered =
-            |step: &Step| !matches!(step, Step::Set { .. } | Step::SetArguments(_) | Step::Break);
+        let is_answered = |step: &RewriteStep| {
+            !matches!(
+                step,
+                RewriteStep::Set { .. } | RewriteStep::SetArguments(_) | RewriteStep::Break
+            )
+        };
         location.settings.proxy.is_some() || location.steps.iter().any(is_answered)
     };
     if !server.steps.is_empty() {

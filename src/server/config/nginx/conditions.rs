@@ -1,11 +1,11 @@
 //! The condition of an `if`, and the names of captures that become variables of the whole file.
 
 use super::super::condition::FileTest;
-use super::super::{Condition, Expression, Names, RegexPattern};
+use super::super::{Condition, Expression, RegexPattern, VariableNames};
 use super::parser::Directive;
 
 /// Reads the arguments of `if`.
-pub(super) fn parse(arguments: &[Vec<u8>], names: &Names) -> Result<Condition, String> {
+pub(super) fn parse(arguments: &[Vec<u8>], names: &VariableNames) -> Result<Condition, String> {
     let words = inside(arguments).ok_or_else(|| invalid(arguments.first()))?;
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     let expression = |text| Expression::parse_with(text, names).map_err(|error| error.to_string());
@@ -118,7 +118,7 @@ mod tests {
                 .iter()
                 .map(|word| word.as_bytes().to_vec())
                 .collect::<Vec<_>>(),
-            &Names::default(),
+            &VariableNames::default(),
         )
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::web::{Clients, LimitExcept, RealIpHeader, Unmodified};
+use super::super::web::{Clients, IfModifiedSince, LimitExcept, RealIpHeader};
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::{Level, Scope};
 use super::units;
@@ -63,7 +63,7 @@ fn chunked_transfer_encoding(scope: &mut Scope, value: &Value<'_>) -> Result<(),
 
 fn set_real_ip_from(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let text = value.shown();
-    let clients = Clients::named(&text).filter(|clients| *clients != Clients::All);
+    let clients = Clients::parse(&text).filter(|clients| *clients != Clients::All);
     let clients = clients.ok_or_else(|| {
         format!("invalid network \"{text}\" (names of hosts are not looked up: write addresses)")
     })?;
@@ -127,9 +127,9 @@ fn etag(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 
 fn if_modified_since(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     scope.level.if_modified_since = Some(match value.first() {
-        b"off" => Unmodified::Never,
-        b"exact" => Unmodified::Exact,
-        b"before" => Unmodified::Before,
+        b"off" => IfModifiedSince::Never,
+        b"exact" => IfModifiedSince::Exact,
+        b"before" => IfModifiedSince::Before,
         _ => return Err(format!("invalid value \"{}\"", value.shown())),
     });
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::super::Step;
+use super::super::RewriteStep;
 use super::directives::{self, Effect};
 use super::*;
 
@@ -269,7 +269,7 @@ fn meaning(text: &str, in_if: bool) -> String {
         .config;
     let location = &config.listeners[0].servers[0].locations[0];
     let settings = match &location.steps[0] {
-        Step::If { settings, .. } if in_if => settings,
+        RewriteStep::If { settings, .. } if in_if => settings,
         _ => &location.settings,
     };
     // Paddings know the largest of the file, wherever it stands.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use std::path::Path;
 
-use super::super::{Endpoint, Expression, Names, ServerName, SlowPolicy, SubscriberMode};
+use super::super::{Endpoint, Expression, ServerName, SlowPolicy, SubscriberMode, VariableNames};
 use super::files::Place;
 use super::levels::Scope;
 use super::listen::Listen;
@@ -132,7 +132,7 @@ pub(super) struct Value<'a> {
     pub(super) name: &'a str,
     pub(super) arguments: &'a [Vec<u8>],
     /// The variables of the file.
-    pub(super) names: &'a Names,
+    pub(super) names: &'a VariableNames,
     /// The formats of logs of the file.
     pub(super) log_formats: &'a LogFormats,
     /// Where relative paths begin.
@@ -495,7 +495,7 @@ fn client_max_body_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), Stri
 }
 
 fn slow_consumer(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let policy = SlowPolicy::named(&value.shown());
+    let policy = SlowPolicy::from_name(&value.shown());
     let names = SlowPolicy::NAMES.map(|(name, _)| name).join(", ");
     let unknown = || {
         format!(

@@ -2,7 +2,7 @@
 //! leave to serve it without them: the front, an nginx that forwards requests to pushctl, enforces
 //! them.
 
-use super::super::Names;
+use super::super::VariableNames;
 use super::super::web::Gate;
 use super::build::Builder;
 use super::classes::{Class, Guard, class, class_of};
@@ -74,7 +74,7 @@ pub(super) fn inherit(
 
 /// The guards in an `if` block. They are taken as those of the block around it: a condition that
 /// pushctl evaluates must not decide whether the front has to be asked.
-pub(super) fn of_if(block: &Block, names: &Names) -> Vec<GuardDirective> {
+pub(super) fn of_if(block: &Block, names: &VariableNames) -> Vec<GuardDirective> {
     let mut guards = Vec::new();
     for directive in &block.directives {
         let is_ruled = directives::rule(&directive.name).is_some();
@@ -98,7 +98,7 @@ pub(super) fn of_if(block: &Block, names: &Names) -> Vec<GuardDirective> {
 }
 
 /// The guard that a rule is because of a variable.
-pub(super) fn of_variable(name: &str, names: &Names, place: Place) -> GuardDirective {
+pub(super) fn of_variable(name: &str, names: &VariableNames, place: Place) -> GuardDirective {
     let is_redefined = names.redefined.iter().any(|known| known == name);
     let guard = if is_redefined {
         Guard::RedefinedVariable

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::RegexPattern;
-use super::super::compression::{Agents, GzipSettings, Proxied};
+use super::super::compression::{GzipSettings, ProxiedCondition, UserAgents};
 use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::{Level, Scope};
 use super::units;
@@ -80,11 +80,13 @@ fn disable(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let agents = scope.level.gzip_disable.get_or_insert_default();
     for text in value.arguments {
         agents.push(match text.as_slice() {
-            b"msie6" => Agents::Msie6,
+            b"msie6" => UserAgents::Msie6,
             text => {
                 let text = std::str::from_utf8(text)
                     .map_err(|_| "a regular expression is not UTF-8".to_owned())?;
-                Agents::Pattern(RegexPattern::new(text, true).map_err(|error| error.to_string())?)
+                UserAgents::Pattern(
+                    RegexPattern::new(text, true).map_err(|error| error.to_string())?,
+                )
             }
         });
     }
@@ -110,7 +112,7 @@ fn min_length(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 fn proxied(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let mut all = Vec::new();
     for text in value.arguments {
-        let known = Proxied::NAMES
+        let known = ProxiedCondition::NAMES
             .iter()
             .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
         match known {

@@ -1,7 +1,7 @@
 //! Whether the hooks of a server lead somewhere: a hook that cannot work rejects every request,
 //! which should show before that.
 
-use super::super::{Location, Step, VirtualServer};
+use super::super::{Location, RewriteStep, VirtualServer};
 use super::parser::Block;
 use super::{Report, names};
 
@@ -60,7 +60,7 @@ fn problem(location: &Location) -> Option<String> {
     let has_answer = location
         .steps
         .iter()
-        .any(|step| !matches!(step, Step::Set { .. }));
+        .any(|step| !matches!(step, RewriteStep::Set { .. }));
     let text = "the location has neither \"proxy_pass\" nor \"return\": requests that need it are \
                 rejected";
     (!has_answer).then(|| text.to_owned())

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::compression::{Agents, Proxied};
-use super::super::condition::Step;
+use super::super::compression::{ProxiedCondition, UserAgents};
+use super::super::condition::RewriteStep;
 use super::super::defaults;
 use super::super::template::Template;
 use super::super::web::{
-    AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, LimitExcept, RealIp,
-    RealIpHeader, Root, Unmodified,
+    AccessLog, AccessRule, AddedHeader, Authentication, Clients, Gate, IfModifiedSince,
+    LimitExcept, RealIp, RealIpHeader, Root,
 };
 use super::super::{
     BrokerSettings, ConnectionLimits, Endpoint, ErrorLog, Expression, LocationSettings,
@@ -63,7 +63,7 @@ pub(super) struct Scope {
 /// A step whose `if` is not built yet.
 #[derive(Debug)]
 pub(super) enum StepDraft {
-    Step(Step),
+    Step(RewriteStep),
     /// The next `if` block of the scope.
     If,
 }
@@ -196,7 +196,7 @@ level! {
     underscores_in_headers: bool,
     merge_slashes: bool,
     etag: bool,
-    if_modified_since: Unmodified,
+    if_modified_since: IfModifiedSince,
     max_ranges: u64,
     gzip: bool,
     gzip_types: Vec<String>,
@@ -204,8 +204,8 @@ level! {
     gzip_min_length: u64,
     gzip_minor_version: u8,
     gzip_vary: bool,
-    gzip_proxied: Vec<Proxied>,
-    gzip_disable: Vec<Agents>,
+    gzip_proxied: Vec<ProxiedCondition>,
+    gzip_disable: Vec<UserAgents>,
     // Of a location of these modules.
     nhpm_settings: Arc<NhpmSettings>,
     nchan_settings: Arc<NchanSettings>,

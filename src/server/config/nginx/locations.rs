@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::web::{Gate, Root};
 use super::super::{
-    BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, Step,
+    BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, RewriteStep,
 };
 use super::build::Builder;
 use super::checks;
@@ -249,7 +249,7 @@ impl Builder<'_> {
         blocks: &[Inner<'_>],
         endpoint: Endpoint,
         (outer, broker, paddings): (&Level, &BrokerSettings, &Paddings),
-    ) -> Vec<Step> {
+    ) -> Vec<RewriteStep> {
         let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
         let mut steps = Vec::new();
         for draft in drafts {
@@ -274,7 +274,7 @@ impl Builder<'_> {
                 Ok(condition) => {
                     let level = self.with_push_settings(scope.level.inherit(outer), endpoint);
                     let settings = level.settings(paddings.clone(), broker);
-                    steps.push(Step::If {
+                    steps.push(RewriteStep::If {
                         condition,
                         settings,
                         steps: inner,

@@ -1,6 +1,6 @@
 //! `map` blocks.
 
-use super::super::{Expression, Map, Names, RegexPattern};
+use super::super::{Expression, Map, RegexPattern, VariableNames};
 use super::build::Builder;
 use super::parser::{Block, Directive};
 use super::{Report, Support, names};
@@ -35,7 +35,7 @@ impl Builder<'_> {
 pub(super) fn read(
     directive: &Directive,
     block: &Block,
-    names: &Names,
+    names: &VariableNames,
     report: &mut Report,
 ) -> Result<Map, String> {
     let expression =

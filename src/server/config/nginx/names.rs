@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::variables::{Availability, availability, find_variable};
-use super::super::web::{Escape, LogFormat};
-use super::super::{Expression, MapVariable, Names};
+use super::super::web::{LogEscape, LogFormat};
+use super::super::{Expression, MapVariable, VariableNames};
 use super::conditions;
 use super::parser::Directive;
 
@@ -32,8 +32,8 @@ pub(super) fn visit<'a>(
 }
 
 /// The variables of the whole file.
-pub(super) fn variables(directives: &[Directive]) -> Names {
-    let mut names = Names::default();
+pub(super) fn variables(directives: &[Directive]) -> VariableNames {
+    let mut names = VariableNames::default();
     // Variables of other protocols are not those of `http`.
     let of_http = || {
         directives
@@ -90,7 +90,7 @@ pub(super) fn variables(directives: &[Directive]) -> Names {
 /// Adds the variables that are made in two ways of which nginx takes one or the other, depending on
 /// what a request passes: by `set` or `auth_request_set`, and by a `map`, a capture, a directive
 /// that is not served, or as `$arg_NAME` and its siblings.
-fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mut Names) {
+fn add_redefined<'a>(directives: impl Iterator<Item = &'a Directive>, names: &mut VariableNames) {
     let mut foreign = Vec::new();
     visit(directives, &mut |directive| {
         foreign.extend(foreign_variable(directive))
@@ -143,7 +143,7 @@ pub(super) fn reserved_capture(directive: &Directive) -> Option<String> {
 }
 
 /// Adds the maps that depend on the response.
-fn add_of_response(directives: &[Directive], names: &mut Names) {
+fn add_of_response(directives: &[Directive], names: &mut VariableNames) {
     loop {
         let before = names.of_response.len();
         visit(directives, &mut |directive| {
@@ -167,14 +167,14 @@ fn add_of_response(directives: &[Directive], names: &mut Names) {
 
 /// Whether nginx has the value of a variable when it adds headers, and pushctl, which adds them to
 /// a response before that is made, has not.
-fn is_of_response(name: &str, names: &Names) -> bool {
+fn is_of_response(name: &str, names: &VariableNames) -> bool {
     name == "status"
         || name.starts_with("sent_http_")
         || names.of_response.iter().any(|known| known == name)
 }
 
 /// The first variable of an `add_header` whose value depends on the response.
-pub(super) fn of_response(directive: &Directive, names: &Names) -> Option<String> {
+pub(super) fn of_response(directive: &Directive, names: &VariableNames) -> Option<String> {
     if directive.name != "add_header" {
         return None;
     }
@@ -183,12 +183,12 @@ pub(super) fn of_response(directive: &Directive, names: &Names) -> Option<String
 
 /// Adds the variables that have no value here: those of `geo` and the like, and those of maps and
 /// `set` that depend on one without a value, also by the condition of an `if` around a `set`.
-fn add_unavailable(directives: &[Directive], names: &mut Names) {
+fn add_unavailable(directives: &[Directive], names: &mut VariableNames) {
     let mut defined = Vec::new();
     visit(directives, &mut |directive| {
         defined.extend(foreign_variable(directive))
     });
-    let is_made = |name: &String, names: &Names| {
+    let is_made = |name: &String, names: &VariableNames| {
         names.assigned.contains(name)
             || names.captures.contains(name)
             || names.maps.iter().any(|(known, _)| known == name)
@@ -224,7 +224,7 @@ fn add_unavailable(directives: &[Directive], names: &mut Names) {
 
 /// Adds the variables that an `if` with an unavailable condition sets or captures: whether it holds
 /// is not known here.
-fn add_conditional(directive: &Directive, names: &mut Names) {
+fn add_conditional(directive: &Directive, names: &mut VariableNames) {
     let Some(block) = directive.block.as_ref().filter(|_| directive.name == "if") else {
         return;
     };
@@ -271,7 +271,7 @@ pub(super) fn only_writes(directive: &str) -> bool {
 
 /// The first variable in the arguments of a directive, or in the values of a map, that has no value
 /// here, or maybe not that of nginx. Regular expressions are not looked at.
-pub(super) fn unavailable(directive: &Directive, names: &Names) -> Option<String> {
+pub(super) fn unavailable(directive: &Directive, names: &VariableNames) -> Option<String> {
     // Only logs have the body, which is read when the request was routed.
     let has_body = matches!(directive.name.as_str(), "log_format" | "access_log");
     let is_it = |name: &str| {
@@ -335,7 +335,7 @@ pub(super) fn variable(text: &[u8]) -> Option<String> {
 }
 
 /// The formats of the file; what is wrong with one is told where it is read as a directive.
-pub(super) fn log_formats(directives: &[Directive], names: &Names) -> LogFormats {
+pub(super) fn log_formats(directives: &[Directive], names: &VariableNames) -> LogFormats {
     let mut formats = LogFormats::new();
     let combined = Expression::parse_with(COMBINED, names)
         .map(Expression::split)
@@ -344,7 +344,7 @@ pub(super) fn log_formats(directives: &[Directive], names: &Names) -> LogFormats
         "combined".to_owned(),
         Arc::new(LogFormat {
             parts: combined,
-            escape: Escape::Default,
+            escape: LogEscape::Default,
         }),
     );
     visit(directives, &mut |directive| {
@@ -359,12 +359,15 @@ pub(super) fn log_formats(directives: &[Directive], names: &Names) -> LogFormats
 }
 
 /// Reads what follows the name of a `log_format`.
-pub(super) fn log_format(arguments: &[Vec<u8>], names: &Names) -> Result<LogFormat, String> {
+pub(super) fn log_format(
+    arguments: &[Vec<u8>],
+    names: &VariableNames,
+) -> Result<LogFormat, String> {
     let (escape, texts) = match arguments {
         [first, rest @ ..] if first.starts_with(b"escape=") => match &first[7..] {
-            b"default" => (Escape::Default, rest),
-            b"json" => (Escape::Json, rest),
-            b"none" => (Escape::None, rest),
+            b"default" => (LogEscape::Default, rest),
+            b"json" => (LogEscape::Json, rest),
+            b"none" => (LogEscape::None, rest),
             other => {
                 return Err(format!(
                     "unknown log format escaping \"{}\"",
@@ -372,7 +375,7 @@ pub(super) fn log_format(arguments: &[Vec<u8>], names: &Names) -> Result<LogForm
                 ));
             }
         },
-        rest => (Escape::Default, rest),
+        rest => (LogEscape::Default, rest),
     };
     let parts = Expression::parse_with(&texts.concat(), names)
         .map_err(|error| error.to_string())?

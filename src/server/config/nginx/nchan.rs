@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::nchan::{FirstMessage, GroupVerbs, MultipartResponse, Roles, Setting};
+use super::super::nchan::{FirstMessage, GroupMethods, MultipartResponse, Roles, Setting};
 use super::super::{Endpoint, Expression};
 use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, Value, rule_of};
 use super::levels::Scope;
@@ -390,7 +390,7 @@ fn beside_group(value: &Value<'_>) -> String {
 
 fn group_location(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let is_all = value.arguments.is_empty();
-    let mut verbs = GroupVerbs {
+    let mut verbs = GroupMethods {
         get: is_all,
         set: is_all,
         delete: is_all,
@@ -401,7 +401,7 @@ fn group_location(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             b"set" => verbs.set = true,
             b"delete" => verbs.delete = true,
             b"off" => {
-                verbs = GroupVerbs {
+                verbs = GroupMethods {
                     get: false,
                     set: false,
                     delete: false,

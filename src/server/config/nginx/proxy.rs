@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::proxy::{NextUpstream, ProxySettings, ResponseHeaders, upstream_of};
+use super::super::proxy::{NextUpstream, ProxySettings, ResponseHeaders, resolve_upstream};
 use super::super::tls::{Identity, TlsOptions, TlsSettings};
 use super::super::{Expression, Pattern, Upstreams};
 use super::directives::{Effect, HTTP, LOCATION, Rule, SERVER, Value, rule_of};
@@ -307,7 +307,7 @@ impl ProxyLevel {
         let literal = pass.as_literal().map(<[u8]>::to_vec);
         let fixed = literal
             .as_deref()
-            .map(|pass| upstream_of(pass, upstreams))
+            .map(|pass| resolve_upstream(pass, upstreams))
             .transpose()?;
         let may_use_tls = fixed.as_ref().is_none_or(|(_, is_tls)| *is_tls);
         let upstream = fixed.map(|(upstream, _)| upstream);

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use rustls::SupportedProtocolVersion;
 
 use super::super::nchan::{
-    Deflate, EventSourcePing, FirstMessage, GroupLimits, Hooks, MultipartResponse, NchanSettings,
-    Setting,
+    DeflateSettings, EventSourcePing, FirstMessage, GroupLimitExpressions, MultipartResponse,
+    NchanHooks, NchanSettings, Setting,
 };
 use super::super::nhpm::{Concurrency, NhpmSettings};
 use super::super::proxy::NextUpstream;
-use super::super::{Expression, Names};
+use super::super::{Expression, VariableNames};
 
 /// Declares a level with its inheritance, so that no directive can be forgotten in one of them.
 macro_rules! level {
@@ -141,7 +141,7 @@ fn limited(time: Option<Duration>) -> Option<Duration> {
 }
 
 /// `$push_channel_id`, if the file sets it.
-pub(super) fn legacy_id(names: &Names) -> Option<Expression> {
+pub(super) fn legacy_id(names: &VariableNames) -> Option<Expression> {
     Expression::parse_with(b"$push_channel_id", names).ok()
 }
 
@@ -188,7 +188,7 @@ impl NhpmLevel {
 
 impl NchanLevel {
     /// The settings of a location, with the defaults of nchan.
-    pub(super) fn settings(&self, names: &Names, shows_info: bool) -> Arc<NchanSettings> {
+    pub(super) fn settings(&self, names: &VariableNames, shows_info: bool) -> Arc<NchanSettings> {
         let level = self.clone();
         let defaults = NchanSettings::default();
         let common = level.channel_id.unwrap_or_default();
@@ -235,7 +235,7 @@ impl NchanLevel {
             websocket_ping_interval: limited(level.websocket_ping_interval),
             websocket_heartbeat: level.websocket_heartbeat,
             deflate_message: level.deflate_message.unwrap_or(false),
-            deflate: Deflate {
+            deflate: DeflateSettings {
                 level: level
                     .deflate_level
                     .and_then(|level| u32::try_from(level).ok())
@@ -248,7 +248,7 @@ impl NchanLevel {
             allow_origin: level.allow_origin,
             allow_credentials: level.allow_credentials.unwrap_or(true),
             group_accounting: level.group_accounting.unwrap_or(false),
-            group_limits: GroupLimits {
+            group_limits: GroupLimitExpressions {
                 channels: level.group_max_channels,
                 subscribers: level.group_max_subscribers,
                 messages: level.group_max_messages,
@@ -259,7 +259,7 @@ impl NchanLevel {
             event_string: level.event_string,
             info_string: level.info_string,
             shows_info,
-            hooks: Hooks {
+            hooks: NchanHooks {
                 authorize: level.authorize_request,
                 publisher_upstream: level.publisher_upstream_request,
                 subscribe: level.subscribe_request,

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use super::super::rewrite::Then;
+use super::super::rewrite::RewriteFlag;
 use super::super::web::AuthRequest;
-use super::super::{Expression, Names, RegexPattern, Rewrite, SecureLink, Step};
+use super::super::{Expression, RegexPattern, Rewrite, RewriteStep, SecureLink, VariableNames};
 use super::directives::{Effect, HTTP, IF, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of};
 use super::levels::{Level, Scope, StepDraft};
 use super::names;
@@ -37,7 +37,7 @@ pub(super) static DIRECTIVES: &[Rule] = &[
     ),
 ];
 
-fn expression(text: &[u8], names: &Names) -> Result<Expression, String> {
+fn expression(text: &[u8], names: &VariableNames) -> Result<Expression, String> {
     Expression::parse_with(text, names).map_err(|error| error.to_string())
 }
 
@@ -50,13 +50,13 @@ fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         .iter()
         .any(|start| text.starts_with(start));
     let then = match value.arguments.get(2).map(Vec::as_slice) {
-        None if is_address => Then::Redirect(302),
-        None => Then::Continue,
-        Some(b"redirect") => Then::Redirect(302),
-        Some(b"permanent") => Then::Redirect(301),
-        Some(b"last" | b"break") if is_address => Then::Redirect(302),
-        Some(b"last") => Then::Last,
-        Some(b"break") => Then::Break,
+        None if is_address => RewriteFlag::Redirect(302),
+        None => RewriteFlag::Continue,
+        Some(b"redirect") => RewriteFlag::Redirect(302),
+        Some(b"permanent") => RewriteFlag::Redirect(301),
+        Some(b"last" | b"break") if is_address => RewriteFlag::Redirect(302),
+        Some(b"last") => RewriteFlag::Last,
+        Some(b"break") => RewriteFlag::Break,
         Some(flag) => {
             return Err(format!(
                 "invalid parameter \"{}\"",
@@ -70,7 +70,7 @@ fn rewrite(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     let replacement = expression(text, value.names)?;
     scope
         .steps
-        .push(StepDraft::Step(Step::Rewrite(Box::new(Rewrite {
+        .push(StepDraft::Step(RewriteStep::Rewrite(Box::new(Rewrite {
             pattern,
             replacement,
             keeps_arguments,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::{
-    Captures, Endpoint, Frame, LocationSettings, MessageFormat, SubscriberMode, Variables,
+    Captures, Endpoint, LocationSettings, MessageFormat, RewriteFrame, SubscriberMode, Variables,
     normalise,
 };
 use super::*;
@@ -68,7 +68,7 @@ fn channels_path(config: &Config, target: &str) -> Option<String> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = normalise(path.as_bytes()).ok()?;
     let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
-    let mut frame = Frame::new(captures.unwrap_or_default(), Vec::new());
+    let mut frame = RewriteFrame::new(captures.unwrap_or_default(), Vec::new());
     let mut request = Request {
         query,
         captures: frame.captures.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
-use super::super::{Expression, Names, Upstreams};
+use super::super::{Expression, Upstreams, VariableNames};
 use super::parser::{Block, Directive};
 use super::{Report, Support, nchan_unsupported, units};
 
@@ -29,7 +29,7 @@ const IGNORED: [(&str, &str); 4] = [
 /// The groups among the blocks of `http`; locations may name those that come later in the file.
 pub(super) fn read_all(
     blocks: &[(&'static str, &Directive, &Block)],
-    names: &Names,
+    names: &VariableNames,
     report: &mut Report,
 ) -> Upstreams {
     let mut upstreams = Upstreams::new();
@@ -43,7 +43,7 @@ pub(super) fn read_all(
 fn read(
     directive: &Directive,
     block: &Block,
-    names: &Names,
+    names: &VariableNames,
     upstreams: &mut Upstreams,
     report: &mut Report,
 ) {
@@ -95,7 +95,7 @@ fn read(
 
 fn entry(
     directive: &Directive,
-    names: &Names,
+    names: &VariableNames,
     upstream: &mut Upstream,
     report: &mut Report,
 ) -> Result<Support, String> {
@@ -169,7 +169,7 @@ fn entry(
     Ok(Support::Served)
 }
 
-fn expression(text: &[u8], names: &Names) -> Result<Expression, String> {
+fn expression(text: &[u8], names: &VariableNames) -> Result<Expression, String> {
     Expression::parse_with(text, names).map_err(|error| error.to_string())
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::super::web::{AccessLog, AccessRule, AddedHeader, Clients, Root};
-use super::super::{Expression, LogTarget, Return, Step, users};
+use super::super::{Expression, LogTarget, Return, RewriteStep, users};
 use super::directives::{
     Effect, HTTP, IF, LIMIT_EXCEPT, LOCATION, Rule, SERVER, SERVER_IF, Value, rule_of,
 };
@@ -66,7 +66,7 @@ fn set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
     if name == "args" {
         scope
             .steps
-            .push(StepDraft::Step(Step::SetArguments(expression(
+            .push(StepDraft::Step(RewriteStep::SetArguments(expression(
                 value,
                 &value.arguments[1],
             )?)));
@@ -82,12 +82,14 @@ fn set(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         return Err(format!("the duplicate \"{name}\" variable"));
     }
     let value = expression(value, &value.arguments[1])?;
-    scope.steps.push(StepDraft::Step(Step::Set { slot, value }));
+    scope
+        .steps
+        .push(StepDraft::Step(RewriteStep::Set { slot, value }));
     Ok(())
 }
 
 fn break_(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
-    scope.steps.push(StepDraft::Step(Step::Break));
+    scope.steps.push(StepDraft::Step(RewriteStep::Break));
     Ok(())
 }
 
@@ -116,7 +118,9 @@ fn return_(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
         }
         [] => return Err("invalid number of arguments in \"return\" directive".to_owned()),
     };
-    scope.steps.push(StepDraft::Step(Step::Return(answer)));
+    scope
+        .steps
+        .push(StepDraft::Step(RewriteStep::Return(answer)));
     Ok(())
 }
 
@@ -149,7 +153,7 @@ fn add_header(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
 }
 
 fn access(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let clients = Clients::named(&value.shown())
+    let clients = Clients::parse(&value.shown())
         .ok_or_else(|| format!("invalid parameter \"{}\"", value.shown()))?;
     scope.level.access.get_or_insert_default().push(AccessRule {
         allows: value.name == "allow",

@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use crate::server::config::nchan::Deflate;
+use crate::server::config::nchan::DeflateSettings;
 
 /// What every flushed block ends in; it is left out on the wire.
 const TAIL: &[u8] = &[0, 0, 0xff, 0xff];
 
 /// Compresses a message on its own, so that it needs no context; `None` if that fails.
 #[must_use]
-pub fn compressed(text: &[u8], deflate: Deflate) -> Option<Bytes> {
+pub fn compressed(text: &[u8], deflate: DeflateSettings) -> Option<Bytes> {
     let mut compressor =
         Compress::new_with_window_bits(Compression::new(deflate.level), false, deflate.window);
     let mut out = Vec::with_capacity(text.len() / 2 + 64);
@@ -65,7 +65,7 @@ pub struct Negotiated {
 /// with 400 then.
 pub fn negotiate(
     offers: Option<&[u8]>,
-    deflate: Deflate,
+    deflate: DeflateSettings,
 ) -> Result<Option<Negotiated>, &'static str> {
     let offers = String::from_utf8_lossy(offers.unwrap_or_default()).into_owned();
     let mut wrong = None;
@@ -113,7 +113,7 @@ fn window_bits(value: &str) -> Option<u8> {
 fn frame<'a>(
     name: &str,
     parameters: impl Iterator<Item = &'a str>,
-    deflate: Deflate,
+    deflate: DeflateSettings,
 ) -> Result<Negotiated, Declined> {
     let mut bits = None;
     for text in parameters {
@@ -146,7 +146,7 @@ fn frame<'a>(
 /// different ones cannot both be honoured, so that the offer is declined.
 fn permessage<'a>(
     parameters: impl Iterator<Item = &'a str>,
-    deflate: Deflate,
+    deflate: DeflateSettings,
 ) -> Result<Negotiated, Declined> {
     let mut server_has_no_context = false;
     let mut client_has_no_context = false;
@@ -293,14 +293,14 @@ mod tests {
             b"\0\x01\xff",
         ] {
             for window in [9, 10, 15] {
-                let small =
-                    compressed(text, Deflate { level: 6, window }).expect("compression works");
+                let small = compressed(text, DeflateSettings { level: 6, window })
+                    .expect("compression works");
                 assert_eq!(inflater.inflate(&small, 1 << 20).as_deref(), Ok(text));
                 assert!(!small.ends_with(TAIL));
             }
         }
         assert!(
-            compressed(&[b'x'; 300_000], Deflate::default())
+            compressed(&[b'x'; 300_000], DeflateSettings::default())
                 .expect("compression works")
                 .len()
                 < 3000
@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn heads_go_in_front_of_compressed_messages() {
-        let body = compressed(b"hello hello hello", Deflate::default()).expect("compression works");
+        let body = compressed(b"hello hello hello", DeflateSettings::default())
+            .expect("compression works");
         for length in [0, 1, 60, 65_535, 65_536, 200_000] {
             let head = vec![b'h'; length];
             let mut joined = Vec::new();
@@ -326,7 +327,8 @@ mod tests {
 
     #[test]
     fn bombs_and_garbage_are_refused() {
-        let bomb = compressed(&[0; 1 << 20], Deflate::default()).expect("compression works");
+        let bomb =
+            compressed(&[0; 1 << 20], DeflateSettings::default()).expect("compression works");
         assert_eq!(
             Inflater::new(false).inflate(&bomb, 10_000),
             Err(NotInflated::TooLarge)
@@ -340,7 +342,7 @@ mod tests {
     #[test]
     fn extensions_are_answered_as_recorded() {
         let answer = |offer: &str| {
-            negotiate(Some(offer.as_bytes()), Deflate::default())
+            negotiate(Some(offer.as_bytes()), DeflateSettings::default())
                 .map(|found| found.map(|found| found.answer))
         };
         for (offer, expected) in [

@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::server::broker::Broker;
-use crate::server::config::nchan::GroupLimits;
+use crate::server::config::nchan::GroupLimitExpressions;
 use crate::server::config::{Expression, Variables};
 use crate::server::response::{Response, Status};
 
@@ -13,7 +13,7 @@ use crate::server::response::{Response, Status};
 pub fn set_limits(
     broker: &Broker,
     group: &[u8],
-    limits: &GroupLimits,
+    limits: &GroupLimitExpressions,
     variables: &dyn Variables,
 ) -> Result<(), Box<Response>> {
     let number = |text: &[u8]| crate::server::config::nginx::number(text);

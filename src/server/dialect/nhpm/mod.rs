@@ -50,7 +50,7 @@ pub fn message_response(message: &crate::server::broker::Message) -> Response {
     Response {
         content_type: message.content_type().cloned(),
         last_modified: Some(message.position.http_date()),
-        body: crate::server::response::Body::Sized(Bytes::clone(&message.text)),
+        body: crate::server::response::ResponseBody::Sized(Bytes::clone(&message.text)),
         ..Response::header_only(Status::OK, message_lines(message.channel_tag))
     }
 }

@@ -59,7 +59,7 @@ pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Curso
 pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> bool {
     let is_nothing = |directive: &Option<Expression>| {
         let is_empty = |expression: &Expression| {
-            expression.is_of_target() && expression.evaluate(variables).is_empty()
+            expression.uses_only_target() && expression.evaluate(variables).is_empty()
         };
         directive
             .as_ref()

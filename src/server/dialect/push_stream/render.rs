@@ -13,7 +13,7 @@ use super::{json, script};
 use crate::message::Position;
 use crate::protocol::{GAP_EVENT, GAP_ID};
 use crate::server::broker::{Message, Missed};
-use crate::server::config::template::{Part, Template};
+use crate::server::config::template::{Template, TemplatePart};
 use crate::server::config::{LocationSettings, MessageFormat};
 
 /// A message as a template sees it; also the special ones, which are never in a log.
@@ -262,15 +262,15 @@ fn fill(template: &Template, shown: &Shown<'_>, text: &[u8], out: &mut Vec<u8>) 
     for part in template.parts() {
         // Writing to a Vec cannot fail.
         match part {
-            Part::Literal(literal) => out.extend_from_slice(literal),
-            Part::Id => drop(write!(out, "{}", shown.id)),
-            Part::Text => out.extend_from_slice(text),
-            Part::Size => drop(write!(out, "{}", text.len())),
-            Part::Channel => out.extend_from_slice(shown.channel),
-            Part::Time => out.extend_from_slice(shown.position.http_date().as_bytes()),
-            Part::Tag => drop(write!(out, "{}", shown.position.tag)),
-            Part::EventId => out.extend_from_slice(shown.event_id.unwrap_or_default()),
-            Part::EventType => out.extend_from_slice(shown.event_type.unwrap_or_default()),
+            TemplatePart::Literal(literal) => out.extend_from_slice(literal),
+            TemplatePart::Id => drop(write!(out, "{}", shown.id)),
+            TemplatePart::Text => out.extend_from_slice(text),
+            TemplatePart::Size => drop(write!(out, "{}", text.len())),
+            TemplatePart::Channel => out.extend_from_slice(shown.channel),
+            TemplatePart::Time => out.extend_from_slice(shown.position.http_date().as_bytes()),
+            TemplatePart::Tag => drop(write!(out, "{}", shown.position.tag)),
+            TemplatePart::EventId => out.extend_from_slice(shown.event_id.unwrap_or_default()),
+            TemplatePart::EventType => out.extend_from_slice(shown.event_type.unwrap_or_default()),
         }
     }
 }

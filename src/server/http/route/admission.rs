@@ -7,8 +7,8 @@ use super::super::rewriting::Destination;
 use super::super::web::{self, Access};
 use super::{Next, Router, file};
 use crate::server::compression::Compression;
-use crate::server::config::web::Added;
-use crate::server::config::{Endpoint, Frame, WebSettings};
+use crate::server::config::web::AddedHeaders;
+use crate::server::config::{Endpoint, RewriteFrame, WebSettings};
 use crate::server::request::{Request, RequestVariables};
 use crate::server::response::{Response, Status};
 
@@ -24,7 +24,7 @@ impl Router<'_> {
         &self,
         destination: &Destination<'_>,
         variables: &RequestVariables<'_>,
-        frame: &mut Frame,
+        frame: &mut RewriteFrame,
     ) {
         let Some(settings) = &rules(destination).auth_request else {
             return;
@@ -46,7 +46,7 @@ impl Router<'_> {
         &self,
         destination: &Destination<'_>,
         variables: &RequestVariables<'_>,
-        (length, added, compression): (BodyLength, &Added, &Compression),
+        (length, added, compression): (BodyLength, &AddedHeaders, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
         match web::access(rules(destination), request, variables, self.again) {

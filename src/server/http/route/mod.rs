@@ -29,9 +29,9 @@ use super::target;
 use super::web;
 use crate::server::compression::Compression;
 use crate::server::config::regex_pattern;
-use crate::server::config::web::{Added, Gate};
+use crate::server::config::web::{AddedHeaders, Gate};
 use crate::server::config::{
-    Endpoint, Frame, Location, LocationSettings, SubscriberMode, VirtualServer, WebSettings,
+    Endpoint, Location, LocationSettings, RewriteFrame, SubscriberMode, VirtualServer, WebSettings,
 };
 use crate::server::dialect::nchan::negotiation;
 use crate::server::dialect::nchan::status;
@@ -41,7 +41,7 @@ use crate::server::generation::LocationAddress;
 use crate::server::limits_log::Limit;
 use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
-use crate::server::response::{Connection, Response, Status};
+use crate::server::response::{Response, ResponseContext, Status};
 use crate::server::statistics::{self, Listing};
 use crate::server::subscriber::{self, PollAgain, Socket, websocket::Publishing};
 
@@ -111,13 +111,13 @@ pub(super) enum Following {
 /// A request's answer and what writing it needs.
 pub(super) struct Routed {
     pub(super) next: Next,
-    pub(super) connection: Connection,
+    pub(super) connection: ResponseContext,
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
     /// Largest body that is read to get rid of it.
     pub(super) max_body: u64,
     /// Header lines for the response.
-    pub(super) added: Added,
+    pub(super) added: AddedHeaders,
     /// Whether the response is compressed.
     pub(super) compression: Compression,
     /// What is logged of it.
@@ -176,8 +176,8 @@ impl Router<'_> {
         length: BodyLength,
         peer: &Endpoints,
     ) -> Routed {
-        let none = Frame::default();
-        let mut frame = Frame::new(
+        let none = RewriteFrame::default();
+        let mut frame = RewriteFrame::new(
             server.captures(|| request.host().unwrap_or_default()),
             Vec::new(),
         );
@@ -242,7 +242,7 @@ impl Router<'_> {
         .under(&settings.web);
         let (mut added, guarded) = match Guard::of(server, request, peer, self.site) {
             Some(guard) => (guard.added, guard.answer),
-            None if settings.web.added_headers.is_empty() => (Added::default(), None),
+            None if settings.web.added_headers.is_empty() => (AddedHeaders::default(), None),
             None => (settings.web.added(&variables), None),
         };
         self.again
@@ -325,11 +325,11 @@ impl Router<'_> {
         Box::new(self.again.clone())
     }
 
-    fn connection(&self, request: &Request<'_>) -> Connection {
+    fn connection(&self, request: &Request<'_>) -> ResponseContext {
         let goes_on = !self.shard.is_stopping() && !self.site.is_closed();
         let keep_alive =
             request.keep_alive && goes_on && !self.site.limits.keepalive_timeout.is_zero();
-        Connection {
+        ResponseContext {
             minor_version: request.framing_version(),
             keep_alive,
             is_head: request.method == "HEAD",
@@ -341,7 +341,7 @@ impl Router<'_> {
         location: &Location,
         settings: &Arc<LocationSettings>,
         variables: &RequestVariables<'_>,
-        (length, added, compression): (BodyLength, &Added, &Compression),
+        (length, added, compression): (BodyLength, &AddedHeaders, &Compression),
     ) -> (Next, u64) {
         let request = variables.request;
         // Files are not there at all, then.
@@ -388,7 +388,7 @@ impl Router<'_> {
             Endpoint::None => file(settings, variables),
             Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
             Endpoint::Statistics => {
-                statistics::answer(request, variables, settings, self.shard.broker()).into()
+                statistics::respond(request, variables, settings, self.shard.broker()).into()
             }
             Endpoint::Publisher { .. }
             | Endpoint::NhpmPublisher

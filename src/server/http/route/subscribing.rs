@@ -8,7 +8,7 @@ use super::super::backend::{Ask, Unreachable};
 use super::super::companion::LiveCompanion;
 use super::super::hooks::{self, Notices};
 use super::{Following, Next, Router};
-use crate::server::config::web::Added;
+use crate::server::config::web::AddedHeaders;
 use crate::server::config::{Endpoint, LocationSettings};
 use crate::server::dialect::nchan::negotiation::{self, Wanted};
 use crate::server::fanout::Subscription;
@@ -73,7 +73,7 @@ impl Router<'_> {
     pub(super) fn subscribe(
         &self,
         call: &subscriber::Call<'_>,
-        added: &Added,
+        added: &AddedHeaders,
         notes: bool,
     ) -> Next {
         use subscriber::SubscribeReply;

@@ -14,7 +14,7 @@ use crate::server::dialect::nchan::{self, VARY};
 use crate::server::fanout::{
     Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
 };
-use crate::server::response::{Body, Connection, Response, Status, push_line};
+use crate::server::response::{Response, ResponseBody, ResponseContext, Status, push_line};
 use crate::server::subscriber::{Kind, SubscribeReply};
 
 /// Most bytes of messages that are looked at for one answer.
@@ -35,7 +35,7 @@ struct WaitingFormat {
     ids: Ids,
     /// The position of the request, if it is told in answers without messages.
     position: Vec<u8>,
-    connection: Connection,
+    connection: ResponseContext,
     added: Vec<u8>,
     slow: SlowConsumers,
 }
@@ -92,7 +92,7 @@ pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -
         look,
         ids,
         position,
-        connection: Connection {
+        connection: ResponseContext {
             minor_version: call.request.minor_version,
             keep_alive: call.request.keep_alive,
             is_head: false,
@@ -220,7 +220,7 @@ impl Look {
         Response {
             content_type,
             last_modified: self.last_modified(id),
-            body: Body::Sized(body),
+            body: ResponseBody::Sized(body),
             ..Response::header_only(Status::OK, lines)
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn write(tree: &Block, files: &Files, guards: &[String], address: &st
 fn endpoint(
     block: &Block,
     files: &Files,
-    names: &super::super::Names,
+    names: &super::super::VariableNames,
     log_formats: &names::LogFormats,
 ) -> bool {
     let mut scope = Scope::default();
