@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// publication and a counter (`tag`) over all messages that the server took in that second,
 /// starting at 1.
 ///
-/// Positions of one server are strictly increasing in the order of publication (protocol reference,
+/// Positions of one server are strictly increasing in the order of publication (push-stream.md,
 /// section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -53,7 +53,7 @@ pub fn http_date(unix_seconds: u64) -> String {
 ///
 /// As strict as nginx where clients meet it: the day of the first two forms needs two digits, the
 /// month is case-sensitive, the weekday and the zone are ignored, and a date before 1970 is none
-/// (protocol reference, section 7.1).
+/// (push-stream.md, section 7.1).
 #[must_use]
 pub fn parse_http_date(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.trim_matches(' ');

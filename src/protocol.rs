@@ -1,4 +1,4 @@
-//! Wire constants that client and server both need (push-stream protocol reference, sections 1 to
+//! Wire constants that client and server both need (push-stream.md, sections 1 to
 //! 12).
 
 /// Header that carries the reason of a refused or notable answer.

@@ -8,7 +8,7 @@
 //! | body of a message | what its template makes of it | the message | the message |
 //! | `OPTIONS` | no `Allow` with 200 | `Access-Control-Allow-Methods`, no `Allow` | `Allow` with 200 |
 //!
-//! Source: NHPM and nchan protocol reference, sections 1.3, 1.6, 2.3, 2.5 to 2.8 and 2.12.
+//! Source: nhpm-nchan.md, sections 1.3, 1.6, 2.3, 2.5 to 2.8 and 2.12.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;

@@ -256,7 +256,7 @@ fn usual_subscriber(dialect: Dialect) -> Option<&'static str> {
     }
 }
 
-/// Refuses what the protocol cannot carry (its reference, section 2): it cuts ids at a question
+/// Refuses what the protocol cannot carry (push-stream.md, section 2): it cuts ids at a question
 /// mark, and drops the slashes that an empty id needs.
 fn check_ids(channels: &str) -> Result<(), Error> {
     let problem = if channels
@@ -280,7 +280,7 @@ fn is_dots(id: &str) -> bool {
     matches!(id, "." | "..")
 }
 
-/// A channel as written in a path: its id and its backtrack, `x.b5` (protocol reference, section
+/// A channel as written in a path: its id and its backtrack, `x.b5` (push-stream.md, section
 /// 2).
 #[must_use]
 pub fn split_backtrack(name: &str) -> (&str, Option<u64>) {
@@ -303,7 +303,7 @@ fn with_channel(template: &str) -> String {
 }
 
 /// Percent-encodes channel ids. A `%` in a path is encoded twice, because servers decode what a
-/// location captured from an already decoded path once more (protocol reference, section 2).
+/// location captured from an already decoded path once more (push-stream.md, section 2).
 fn encode(channels: &str, in_query: bool) -> String {
     let mut text = String::with_capacity(channels.len());
     for byte in channels.bytes() {

@@ -157,7 +157,7 @@ impl Connection {
                 message.event_type = Some(event.event_type).filter(|kind| kind != "message");
                 Ok(Some(vec![message]))
             }
-            // Comments are the header and the pings (protocol reference, section 11).
+            // Comments are the header and the pings (push-stream.md, section 11).
             Some(Ok(SSE::Comment(_) | SSE::Connected(_))) => Ok(Some(Vec::new())),
             None | Some(Err(eventsource_client::Error::Eof)) => Ok(None),
             Some(Err(error)) => Err(self.failure(&error)),

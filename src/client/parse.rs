@@ -21,7 +21,7 @@ pub fn framed(bytes: &[u8]) -> Message {
 }
 
 /// Reads the data of one event. The module applies its template to each line of a text, so several
-/// objects of one id are the lines of one message (protocol reference, section 3.2).
+/// objects of one id are the lines of one message (push-stream.md, section 3.2).
 #[must_use]
 pub fn event(data: &str) -> Message {
     if let Some(message) = whole_object(data.as_bytes()) {

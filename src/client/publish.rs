@@ -26,7 +26,7 @@ use super::raw_http::Target;
 use super::{Error, Http, http, page, unix_socket};
 use crate::protocol::{EVENT_ID, EVENT_TYPE};
 
-/// The event type in the words of nchan (its reference, section 2.4).
+/// The event type in the words of nchan (nhpm-nchan.md, section 2.4).
 const NCHAN_EVENT_TYPE: &str = "X-EventSource-Event";
 
 /// What to publish.

@@ -1,9 +1,9 @@
 //! The channel info of NHPM and nchan, turned into the JSON of push-stream, so that everybody reads
 //! one form.
 //!
-//! They tell it in four forms, by `Accept`: plain text, JSON, XML and YAML (NHPM and nchan
-//! reference, sections 1.4 and 2.4). They do not say how many messages were published, nor which
-//! channel it is about: that is who asked. Pure.
+//! They tell it in four forms, by `Accept`: plain text, JSON, XML and YAML (nhpm-nchan.md, sections
+//! 1.4 and 2.4). They do not say how many messages were published, nor which channel it is about:
+//! that is who asked. Pure.
 
 use serde_json::{Map, Value};
 

@@ -128,8 +128,8 @@ impl Connection {
         }
     }
 
-    /// The module accepts every handshake and tells a refusal in the close frame (protocol
-    /// reference, section 12).
+    /// The module accepts every handshake and tells a refusal in the close frame (push-stream.md,
+    /// section 12).
     fn closed(&self, frame: Option<&CloseFrame>) -> Result<Option<Vec<Message>>, Error> {
         let url = shown(&self.url);
         let Some(frame) = frame else { return Ok(None) };

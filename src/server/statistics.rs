@@ -1,5 +1,5 @@
-//! Statistics locations: `GET /channels-stats[?id=…]` (reference section 6). 200, 400, 404; 405 for
-//! other methods.
+//! Statistics locations: `GET /channels-stats[?id=…]` (push-stream.md, section 6). 200, 400, 404;
+//! 405 for other methods.
 //!
 //! The built-in location shows further numbers; others do so with `?details=1`.
 

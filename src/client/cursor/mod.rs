@@ -220,8 +220,8 @@ impl Cursor {
 
     /// What to send to a server that speaks NHPM or nchan: the id of the last message. Without one
     /// nothing is sent, so the location says where it begins, and what is older than our start is
-    /// left out: nchan 1.3 falls over a place in a channel that is there and has no messages (its
-    /// reference, section 2.3).
+    /// left out: nchan 1.3 falls over a place in a channel that is there and has no messages
+    /// (nhpm-nchan.md, section 2.3).
     pub fn for_bare(&mut self, dialect: Option<Dialect>) -> Sent {
         let start = self
             .base
@@ -350,7 +350,7 @@ impl Cursor {
                 .or(self.base)
         };
         let needed = |channel: &String| own(channel).max(self.stands);
-        // A backtrack goes before the cursor (protocol reference, section 7.1).
+        // A backtrack goes before the cursor (push-stream.md, section 7.1).
         let oldest = channels
             .iter()
             .filter(|channel| !self.backlogs.contains_key(*channel))

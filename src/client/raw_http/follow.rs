@@ -299,7 +299,7 @@ fn ended(url: &Url) -> Error {
     }
 }
 
-/// The module tells a refusal in the close frame (protocol reference, section 12).
+/// The module tells a refusal in the close frame (push-stream.md, section 12).
 fn refusal(url: &Url, reason: &[u8]) -> Error {
     let json: Value = serde_json::from_slice(reason).unwrap_or_default();
     match json["http_status"]

@@ -1,8 +1,8 @@
 //! Statistics and channel infos: asking for them and reading the answer of the server.
 //!
-//! Answers are the JSON of the protocol (reference, sections 5 and 6) or the plain text of nchan's
-//! `nchan_stub_status`, which is turned into the same JSON first. Numbers under names that are not
-//! known here are kept as details.
+//! Answers are the JSON of the protocol (push-stream.md, sections 5 and 6) or the plain text of
+//! nchan's `nchan_stub_status`, which is turned into the same JSON first. Numbers under names that
+//! are not known here are kept as details.
 
 mod ask;
 
@@ -95,7 +95,7 @@ pub enum Report {
 }
 
 impl Report {
-    /// Reads any of the three JSON forms (protocol reference, sections 5 and 6), or the text of
+    /// Reads any of the three JSON forms (push-stream.md, sections 5 and 6), or the text of
     /// `nchan_stub_status`.
     #[must_use]
     pub fn from_json(body: &[u8]) -> Option<Self> {

@@ -78,7 +78,7 @@ impl Subscription {
         ];
         for (name, value) in arguments {
             if let Some(value) = value {
-                // Spaces as %20: servers do not read '+' as one here (protocol reference, section
+                // Spaces as %20: servers do not read '+' as one here (push-stream.md, section
                 // 7.1).
                 let value = value
                     .replace('%', "%25")

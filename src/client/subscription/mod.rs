@@ -39,7 +39,7 @@ const WAITED: Duration = Duration::from_secs(1);
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections to nchan that broke so often in a row, each without a message, may be its fall over
-/// a place in a channel that has no messages any more (its reference, section 2.3): then the place
+/// a place in a channel that has no messages any more (nhpm-nchan.md, section 2.3): then the place
 /// is left out, and what comes again is left out here.
 const FALLS: u32 = 3;
 /// A mode that worked and then failed so often in a row, without a message, gives way to the next

@@ -133,7 +133,7 @@ impl Broker {
         }
     }
 
-    /// Publishes an event on the events channel (reference section 13), if there is one.
+    /// Publishes an event on the events channel (push-stream.md, section 13), if there is one.
     pub(super) fn emit(&self, event: &'static str, id: &[u8]) {
         let Some(events) = &self.0.events else { return };
         // Whatever the id is, it forges no fields. A string can always be written.

@@ -70,7 +70,7 @@ use trash::Trash;
 use upkeep::IdleWatch;
 
 /// Messages expire and idle channels are collected at ticks of this period, as in the module
-/// (reference, section 3).
+/// (push-stream.md, section 3).
 pub const TICK: Duration = Duration::from_secs(4);
 
 /// A handle to the broker.

@@ -1,7 +1,7 @@
 //! The trash that statistics show: messages and channels removed in the last seconds.
 //!
 //! The module keeps removed things in memory for a while; we only keep their number, on the same
-//! schedule (reference section 6), because monitoring reads it.
+//! schedule (push-stream.md, section 6), because monitoring reads it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! What the rewrite phase of nginx does before a location answers: `set`, `if`, `rewrite`, `break`
-//! and `return`, in the order of the file (push-stream protocol reference, section 17). Which
+//! and `return`, in the order of the file (push-stream.md, section 17). Which
 //! location they belong to is the business of the caller.
 
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 //! nginx.conf).
 //!
 //! The model says *what* a location does; how it is done is the business of `publisher`,
-//! `subscriber` and `statistics`. Facts and defaults: push-stream protocol reference, section 15.
+//! `subscriber` and `statistics`. Facts and defaults: push-stream.md, section 15.
 
 pub mod base64;
 pub mod browsers;
@@ -179,7 +179,8 @@ pub enum SubscriberMode {
     WebSocket,
 }
 
-/// Settings of a location (reference section 15, contexts H, S, L), resolved through all levels.
+/// Settings of a location (push-stream.md, section 15, contexts H, S, L), resolved through all
+/// levels.
 #[derive(Clone, Debug)]
 pub struct LocationSettings {
     /// `channels_path`; always present on the three endpoint types.
@@ -305,7 +306,7 @@ pub struct Types {
 }
 
 impl Types {
-    /// The content type of a request for `path`, by the extension of its last part (reference
+    /// The content type of a request for `path`, by the extension of its last part (push-stream.md,
     /// section 8).
     #[must_use]
     pub fn of(&self, path: &[u8]) -> Bytes {
@@ -334,7 +335,7 @@ pub enum MemoryAccounting {
     SharedMemory,
 }
 
-/// Settings of the broker (reference section 15, context H).
+/// Settings of the broker (push-stream.md, section 15, context H).
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
     /// `shared_memory_size` in bytes: bound on messages, channels and subscribers together, and on

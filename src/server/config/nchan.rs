@@ -1,5 +1,5 @@
-//! What a location of nchan does: its settings, resolved through all levels (NHPM and nchan
-//! reference, part 2).
+//! What a location of nchan does: its settings, resolved through all levels (nhpm-nchan.md, part
+//! 2).
 
 use std::time::Duration;
 

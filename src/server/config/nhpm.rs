@@ -1,5 +1,5 @@
 //! What a location of nginx_http_push_module (NHPM) does: its settings, resolved through all levels
-//! (NHPM and nchan reference, section 1.1).
+//! (nhpm-nchan.md, section 1.1).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `push_stream_padding_by_user_agent` (push-stream protocol reference, section 8.1): bytes after
+//! `push_stream_padding_by_user_agent` (push-stream.md, section 8.1): bytes after
 //! the header and after each message that make old browsers show what they have.
 //!
 //! Computes lengths and bytes; when padding is due (streaming and eventsource only) is the business

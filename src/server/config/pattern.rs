@@ -1,5 +1,5 @@
 //! Which requests a location takes: exact, prefix and regular-expression patterns, and nginx's
-//! order of choice (push-stream protocol reference, section 17).
+//! order of choice (push-stream.md, section 17).
 //!
 //! Works on the normalised path (`path::normalise`); which server of a listener is asked is decided
 //! before.

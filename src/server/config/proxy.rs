@@ -1,5 +1,5 @@
-//! Locations that stand for a back-end: where the requests of hooks go (NHPM and nchan reference,
-//! section 2.9).
+//! Locations that stand for a back-end: where the requests of hooks go (nhpm-nchan.md, section
+//! 2.9).
 //!
 //! As much of nginx's proxy as hooks need: requests and responses of bounded size. The requests are
 //! made by `server::http::backend`.

@@ -1,5 +1,5 @@
 //! Message templates: `push_stream_message_template` parsed once, rendered for every message
-//! (reference section 3.1).
+//! (push-stream.md, section 3.1).
 //!
 //! Inserted values are never scanned again and nothing is escaped: templates are as raw as in the
 //! module. The JSON encoder is ours ([`MessageFormat::Json`]); it lives in `fanout::encode`.

@@ -62,8 +62,8 @@ impl Standing {
             .map_or(self.newest, |next| next.min(self.newest))
     }
 
-    /// The beginning of the present second, which is what the module gives (reference section 10):
-    /// its messages may be repeated. Never beyond what the follower is still due.
+    /// The beginning of the present second, which is what the module gives (push-stream.md, section
+    /// 10): its messages may be repeated. Never beyond what the follower is still due.
     #[must_use]
     pub fn this_second(self) -> Position {
         let second = Position::new(self.second, 0);

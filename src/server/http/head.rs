@@ -1,5 +1,5 @@
 //! Request heads: from bytes to a [`Request`], or to the error page that nginx would send
-//! (reference section 1).
+//! (push-stream.md, section 1).
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;

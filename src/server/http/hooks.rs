@@ -1,4 +1,4 @@
-//! The hooks of nchan locations (NHPM and nchan reference, section 2.9): who is asked, what, and
+//! The hooks of nchan locations (nhpm-nchan.md, section 2.9): who is asked, what, and
 //! what the answer means.
 
 use std::borrow::Cow;

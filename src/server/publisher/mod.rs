@@ -1,4 +1,4 @@
-//! Publisher locations (reference section 4), and what is made of a message that comes in.
+//! Publisher locations (push-stream.md, section 4), and what is made of a message that comes in.
 //!
 //! | method | normal | admin |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! Publisher locations of nchan (NHPM and nchan reference, section 2.4).
+//! Publisher locations of nchan (nhpm-nchan.md, section 2.4).
 //!
 //! | method | answer |
 //! |---|---|

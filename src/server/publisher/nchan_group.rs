@@ -1,4 +1,4 @@
-//! `nchan_group_location` (NHPM and nchan reference, section 2.11).
+//! `nchan_group_location` (nhpm-nchan.md, section 2.11).
 //!
 //! | method | answer |
 //! |---|---|

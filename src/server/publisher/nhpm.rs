@@ -1,4 +1,4 @@
-//! Publisher locations of NHPM (NHPM and nchan reference, section 1.3).
+//! Publisher locations of NHPM (nhpm-nchan.md, section 1.3).
 //!
 //! | method | answer |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Response heads on the wire: order and spelling as nginx and the module send them (push-stream
-//! protocol reference, section 1).
+//! Response heads on the wire: order and spelling as nginx and the module send them
+//! (push-stream.md, section 1).
 
 mod framing;
 

@@ -1,4 +1,4 @@
-//! Long-polling: what is there, or the next message (reference section 10).
+//! Long-polling: what is there, or the next message (push-stream.md, section 10).
 //!
 //! When several messages come in one moment, JSON objects are all in the answer, whose cursor is
 //! that of the last one; of templates it is the first one, as in the module. An answer without

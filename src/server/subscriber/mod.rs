@@ -1,4 +1,5 @@
-//! Subscriber locations: what a request asks for and what it gets (reference sections 7 to 12).
+//! Subscriber locations: what a request asks for and what it gets (push-stream.md, sections 7 to
+//! 12).
 //!
 //! | method | answer |
 //! |---|---|
@@ -170,7 +171,7 @@ impl Call<'_> {
         SubscribeReply::Respond(refusal_of(error).response(&self.cors(), true))
     }
 
-    /// The location's mode, or what the mode header makes of it (reference section 10.1).
+    /// The location's mode, or what the mode header makes of it (push-stream.md, section 10.1).
     fn requested_mode(&self) -> SubscriberMode {
         if !matches!(
             self.mode,
@@ -264,7 +265,7 @@ impl Call<'_> {
         })
     }
 
-    /// Content-Type by the extension of the request's path (reference section 8).
+    /// Content-Type by the extension of the request's path (push-stream.md, section 8).
     fn content_type(&self) -> Bytes {
         self.settings.types.of(&self.request.path)
     }

@@ -1,4 +1,4 @@
-//! Subscriber locations of NHPM: long-poll and interval-poll (NHPM and nchan reference, sections
+//! Subscriber locations of NHPM: long-poll and interval-poll (nhpm-nchan.md, sections
 //! 1.5 to 1.7).
 //!
 //! | method | answer |

@@ -1,4 +1,4 @@
-//! Polling: what is there, at once (reference section 9).
+//! Polling: what is there, at once (push-stream.md, section 9).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Streaming and EventSource: one endless response (reference sections 8 and 11).
+//! Streaming and EventSource: one endless response (push-stream.md, sections 8 and 11).
 
 use bytes::Bytes;
 

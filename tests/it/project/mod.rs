@@ -1,4 +1,5 @@
 //! The project itself: imports between modules, module docs, and generated files.
 
+mod citations;
 mod generated;
 mod imports;

@@ -22,7 +22,7 @@ use super::reading::{Reading, Slice};
 use super::start::TagCounter;
 use crate::message::Position;
 
-/// Where a subscriber wants to go on (reference section 7.1).
+/// Where a subscriber wants to go on (push-stream.md, section 7.1).
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
     /// Messages after this second, or, with `tag`, after that message of it.
@@ -453,8 +453,8 @@ impl Log {
         (place(from.unwrap_or(self.last_id)), dropped.missed(cursor))
     }
 
-    /// Whatever matches first in the scan of section 7.1 decides: the id after which messages are
-    /// sent.
+    /// Whatever matches first in the scan of push-stream.md, section 7.1, decides: the id after
+    /// which messages are sent.
     fn first_after(&self, time: u64, tag: Option<u64>) -> Option<u64> {
         let reached = |message: &Arc<Message>| {
             let position = message.position;

@@ -1,8 +1,7 @@
 //! Directive values with variables, such as `$arg_id` or `"test_$1"`.
 //!
 //! Parsed once when the configuration is read, evaluated for every request. Where the values come
-//! from is the business of the caller, through [`Variables`] (push-stream protocol reference,
-//! section 17).
+//! from is the business of the caller, through [`Variables`] (push-stream.md, section 17).
 
 mod addresses;
 mod kinds;

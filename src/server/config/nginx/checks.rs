@@ -1,4 +1,4 @@
-//! The module's rules about a configuration as a whole (push-stream protocol reference, section
+//! The module's rules about a configuration as a whole (push-stream.md, section
 //! 16). They hold only where a location has one of the three endpoint types.
 
 use super::super::web::Gate;

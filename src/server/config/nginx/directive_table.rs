@@ -1,5 +1,5 @@
-//! The directives of the module, one by one, against the table of the protocol reference (section
-//! 15): contexts, values, inheritance, TOML. And what is served must stand in the documentation.
+//! The directives of the module, one by one, against the table of push-stream.md, section 15:
+//! contexts, values, inheritance, TOML. Every supported directive must be documented.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
 //! The directives: where each is allowed, how many arguments it takes, and what it fills
-//! (push-stream protocol reference, section 15; nginx's own, section 17).
+//! (push-stream.md, section 15; those of nginx: push-stream.md, section 17).
 //!
 //! A new directive is a line in [`DIRECTIVES`]. Blocks are entered by `build`, which also adds up
 //! the levels.

@@ -1,5 +1,5 @@
 //! What the directives of one block say, and how inner blocks inherit from outer ones: the nearest
-//! value wins, and an empty text counts as set (push-stream protocol reference, section 15).
+//! value wins, and an empty text counts as set (push-stream.md, section 15).
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Words and punctuation of an nginx.conf (push-stream protocol reference, section 17: structure
+//! Words and punctuation of an nginx.conf (push-stream.md, section 17: structure
 //! and quoting).
 //!
 //! Knows no directives; the parser handles a `}` or `;` in the wrong place and asks for the content

@@ -1,5 +1,5 @@
-//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream
-//! protocol reference, sections 15 to 17).
+//! Configuration from an existing nginx.conf, or the same in TOML (`from_toml`) (push-stream.md,
+//! sections 15 to 17).
 //!
 //! `lexer` and `parser` make a tree of the file; `directives` knows each directive; `levels`
 //! inherits; `build` walks the tree and fills the model, with `locations`, `listeners` and

@@ -1,4 +1,4 @@
-//! The directives of nchan (NHPM and nchan reference, part 2, defaults and bad values in section
+//! The directives of nchan (nhpm-nchan.md, part 2; defaults and bad values: nhpm-nchan.md, section
 //! 2.13).
 
 use std::time::Duration;

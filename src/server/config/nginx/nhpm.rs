@@ -1,4 +1,4 @@
-//! The directives of nginx_http_push_module (NHPM and nchan reference, section 1.1).
+//! The directives of nginx_http_push_module (nhpm-nchan.md, section 1.1).
 
 use super::super::Endpoint;
 use super::super::nhpm::Concurrency;

@@ -1,5 +1,5 @@
 //! What the `push_*` (NHPM) and `nchan_*` directives of one block say, how inner blocks inherit
-//! from outer ones, and the settings of a location made of it (NHPM and nchan reference, sections
+//! from outer ones, and the settings of a location made of it (nhpm-nchan.md, sections
 //! 1.1 and 2.13).
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Numbers, sizes and times as nginx writes them (push-stream protocol reference, section 17:
+//! Numbers, sizes and times as nginx writes them (push-stream.md, section 17:
 //! units).
 
 use std::time::Duration;

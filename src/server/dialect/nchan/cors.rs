@@ -1,4 +1,4 @@
-//! Cross-origin headers (reference, section 2.12): only where the request names its origin.
+//! Cross-origin headers (nhpm-nchan.md, section 2.12): only where the request names its origin.
 
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::response::push_line;

@@ -1,5 +1,5 @@
-//! Compression of websocket messages (RFC 7692; reference, section 2.8): what is negotiated, and
-//! messages that are compressed once for all followers.
+//! Compression of websocket messages (RFC 7692; nhpm-nchan.md, section 2.8): what is negotiated,
+//! and messages that are compressed once for all followers.
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};

@@ -1,4 +1,4 @@
-//! Channels that tell what happens to others (reference, section 2.10):
+//! Channels that tell what happens to others (nhpm-nchan.md, section 2.10):
 //! `nchan_channel_events_channel_id`.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The limits of groups, as requests set them (reference, section 2.11).
+//! The limits of groups, as requests set them (nhpm-nchan.md, section 2.11).
 
 use super::text;
 use crate::server::broker::Broker;

@@ -1,4 +1,5 @@
-//! Info bodies of channels and groups, and their negotiation (reference, sections 2.4 and 2.11).
+//! Info bodies of channels and groups, and their negotiation (nhpm-nchan.md, sections 2.4 and
+//! 2.11).
 
 use crate::message::unix_now;
 use crate::server::broker::{ChannelInfo, GroupInfo};

@@ -1,5 +1,5 @@
-//! Message ids: `time:tag`, and `time:t1,[t2],-` where several channels are followed (reference,
-//! section 2.3).
+//! Message ids: `time:tag`, and `time:t1,[t2],-` where several channels are followed
+//! (nhpm-nchan.md, section 2.3).
 //!
 //! A tag says how far its channel was served in that second: up to the message with that tag, or,
 //! with `-`, not at all. Everything of earlier seconds was served. The channel of the message that

@@ -1,7 +1,7 @@
-//! The dialect of nchan 1.3.7 (NHPM and nchan reference, part 2): what a request wants, message
+//! The dialect of nchan 1.3.7 (nhpm-nchan.md, part 2): what a request wants, message
 //! ids, bodies and headers.
 //!
-//! What the reference calls a bug of nchan is not imitated: methods that are never answered get
+//! What nhpm-nchan.md calls a bug of nchan is not imitated: methods that are never answered get
 //! 405, close reasons are not cut, fragmented websocket messages are put together, and a group may
 //! have as many channels as its limit says.
 

@@ -1,4 +1,4 @@
-//! What a request wants of a location that offers several ways (reference, section 2.1).
+//! What a request wants of a location that offers several ways (nhpm-nchan.md, section 2.1).
 
 use crate::server::config::nchan::Roles;
 use crate::server::request::Request;

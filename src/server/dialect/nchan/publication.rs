@@ -1,4 +1,4 @@
-//! Publishing in the dialect of nchan (NHPM and nchan reference, section 2.4): what holds for the
+//! Publishing in the dialect of nchan (nhpm-nchan.md, section 2.4): what holds for the
 //! messages of a request or websocket, and what is told of them.
 
 use std::borrow::Cow;

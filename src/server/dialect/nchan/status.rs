@@ -1,4 +1,4 @@
-//! `nchan_stub_status` (reference, section 2.10).
+//! `nchan_stub_status` (nhpm-nchan.md, section 2.10).
 
 use crate::server::broker::Broker;
 use crate::server::response::{Response, Status};

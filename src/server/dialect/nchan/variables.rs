@@ -1,4 +1,4 @@
-//! The variables that nchan adds to those of a request (reference, section 2.9).
+//! The variables that nchan adds to those of a request (nhpm-nchan.md, section 2.9).
 
 use std::borrow::Cow;
 

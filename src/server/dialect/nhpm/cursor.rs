@@ -1,4 +1,4 @@
-//! Where a subscriber goes on: If-Modified-Since and If-None-Match (reference, section 1.5).
+//! Where a subscriber goes on: If-Modified-Since and If-None-Match (nhpm-nchan.md, section 1.5).
 
 use crate::message::parse_http_date;
 use crate::server::broker::Start;

@@ -1,4 +1,4 @@
-//! Channel info bodies and their negotiation (reference, section 1.4).
+//! Channel info bodies and their negotiation (nhpm-nchan.md, section 1.4).
 
 use crate::message::unix_now;
 use crate::server::broker::ChannelInfo;

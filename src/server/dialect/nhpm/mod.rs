@@ -1,6 +1,6 @@
-//! The dialect of nginx_http_push_module 0.73 (NHPM and nchan reference, part 1).
+//! The dialect of nginx_http_push_module 0.73 (nhpm-nchan.md, part 1).
 //!
-//! What the reference calls a bug of the module is not imitated: the junk byte after the
+//! What nhpm-nchan.md calls a bug of the module is not imitated: the junk byte after the
 //! Content-Type of info bodies, ids that are cut at their longest length (refused with 403
 //! instead), empty messages that close the connection.
 

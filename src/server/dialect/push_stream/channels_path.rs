@@ -1,5 +1,5 @@
 //! The channels that a request names: the value of `push_stream_channels_path`, decoded and split
-//! (push-stream protocol reference, section 2).
+//! (push-stream.md, section 2).
 //!
 //! Does not judge the ids: `ALL`, `*` and lengths are the business of the endpoints.
 

@@ -1,10 +1,10 @@
-//! Cross-origin headers (reference section 4).
+//! Cross-origin headers (push-stream.md, section 4).
 
 use super::cursor::percent_decode;
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::response::push_line;
 
-/// CORS header lines (reference section 4); empty without `allowed_origins`.
+/// CORS header lines (push-stream.md, section 4); empty without `allowed_origins`.
 #[must_use]
 pub fn cors_lines(
     settings: &LocationSettings,

@@ -1,5 +1,5 @@
-//! Where a subscriber goes on: its headers, or the directives that replace them (reference section
-//! 7.1).
+//! Where a subscriber goes on: its headers, or the directives that replace them (push-stream.md,
+//! section 7.1).
 
 use std::borrow::Cow;
 use std::cell::Cell;

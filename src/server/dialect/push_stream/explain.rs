@@ -1,4 +1,4 @@
-//! Refusals and what the dialect says of them (reference sections 4 and 7).
+//! Refusals and what the dialect says of them (push-stream.md, sections 4 and 7).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Channel info bodies of publisher and statistics (reference section 5). The module does not
+//! Channel info bodies of publisher and statistics (push-stream.md, section 5). The module does not
 //! escape channel ids, so that one with a quote or a line feed forges fields; here an id is escaped
 //! where the notation could not hold it as it is.
 

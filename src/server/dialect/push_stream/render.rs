@@ -1,4 +1,4 @@
-//! How a location shows messages: templates, EventSource lines, header and footer (reference
+//! How a location shows messages: templates, EventSource lines, header and footer (push-stream.md,
 //! sections 3.1 and 3.2).
 //!
 //! Gives the bytes of a piece; chunks and websocket frames are put around them by the subscriber

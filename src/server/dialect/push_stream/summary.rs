@@ -1,4 +1,4 @@
-//! The summary body of the statistics (reference section 6): fields, order and spacing exact.
+//! The summary body of the statistics (push-stream.md, section 6): fields, order and spacing exact.
 
 use std::io::Write;
 

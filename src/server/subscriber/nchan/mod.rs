@@ -1,4 +1,4 @@
-//! Subscriber locations of nchan (NHPM and nchan reference, sections 2.1 to 2.8).
+//! Subscriber locations of nchan (nhpm-nchan.md, sections 2.1 to 2.8).
 //!
 //! GET only, in the way that the request and the location agree on: 200 a stream or a message, 101
 //! a websocket, 304 nothing there, 400 an invalid message id, 403, 408 the time is over, 410

@@ -1,4 +1,4 @@
-//! Long-poll and interval-poll (reference, section 2.5).
+//! Long-poll and interval-poll (nhpm-nchan.md, section 2.5).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What clients send over the websockets of nchan (NHPM and nchan reference, section 2.8): frames
+//! What clients send over the websockets of nchan (nhpm-nchan.md, section 2.8): frames
 //! become messages, answers and ends.
 
 use bytes::{Buf, Bytes, BytesMut};

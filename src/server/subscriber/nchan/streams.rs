@@ -1,4 +1,4 @@
-//! EventSource, chunked, multipart and raw streams (reference, sections 2.6 and 2.7).
+//! EventSource, chunked, multipart and raw streams (nhpm-nchan.md, sections 2.6 and 2.7).
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

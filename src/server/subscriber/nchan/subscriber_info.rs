@@ -1,5 +1,5 @@
-//! `nchan_subscriber_info` (reference, section 2.10): a message for each subscriber of a channel,
-//! in the way of any stream.
+//! `nchan_subscriber_info` (nhpm-nchan.md, section 2.10): a message for each subscriber of a
+//! channel, in the way of any stream.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

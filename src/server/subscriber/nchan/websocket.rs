@@ -1,4 +1,4 @@
-//! WebSockets of nchan (reference, section 2.8): the handshake and the frames of followers.
+//! WebSockets of nchan (nhpm-nchan.md, section 2.8): the handshake and the frames of followers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! WebSocket: the handshake, refusals, and the frames of a follower (reference section 12).
+//! WebSocket: the handshake, refusals, and the frames of a follower (push-stream.md, section 12).
 //!
 //! What the client sends is taken apart by `frame` and judged by `inbound`.
 
