@@ -48,8 +48,7 @@ fn every_directive_has_a_verdict_with_its_place() {
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(
         text,
-        "FILE:1: ignored user: pushctl runs as one process, started and watched by whoever starts \
-         it\n\
+        "FILE:1: ignored user: pushctl is one process, managed by its service manager\n\
          FILE:2: served events\nFILE:3: served http\n\
          FILE:4: served gzip\n\
          FILE:5: served push_stream_shared_memory_size\nFILE:6: served server\n\

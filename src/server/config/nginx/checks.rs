@@ -1,6 +1,8 @@
 //! The module's rules about a configuration as a whole (push-stream.md, section
 //! 16). They hold only where a location has one of the three endpoint types.
 
+use std::time::Duration;
+
 use super::super::web::Gate;
 use super::super::{
     BrokerSettings, Endpoint, Location, RewriteStep, SubscriberMode, VariableNames, VirtualServer,
@@ -48,37 +50,32 @@ pub(super) fn http(scope: &Scope, place: Place, report: &mut Report) {
     }
 }
 
-/// Checks a location with an endpoint; `places` = where the module reports it, and where the
-/// location is.
+/// Checks a location with an endpoint. Mistakes are reported at `end`, where the module reports
+/// them, with the place of the location.
 pub(super) fn location(
     endpoint: Endpoint,
     level: &Level,
     broker: &BrokerSettings,
-    places: (Place, Place),
+    end: Place,
+    location: Place,
     report: &mut Report,
 ) {
-    let mut refuse = |text: &str| report.mistake_of_location(places.0, places.1, text);
+    let mut reject = |text: &str| report.mistake_of_location(end, location, text);
     if level.channels_path.is_none() {
-        refuse("push stream module: push_stream_channels_path must be set.");
+        reject("push stream module: push_stream_channels_path must be set.");
     }
     for (name, is_zero) in [
         (
             "push_stream_ping_message_interval",
-            level
-                .ping_message_interval
-                .is_some_and(|time| time.is_zero()),
+            is_zero(level.ping_message_interval),
         ),
         (
             "push_stream_subscriber_connection_ttl",
-            level
-                .subscriber_connection_ttl
-                .is_some_and(|time| time.is_zero()),
+            is_zero(level.subscriber_connection_ttl),
         ),
         (
             "push_stream_longpolling_connection_ttl",
-            level
-                .longpolling_connection_ttl
-                .is_some_and(|time| time.is_zero()),
+            is_zero(level.longpolling_connection_ttl),
         ),
         (
             "push_stream_wildcard_channel_max_qtd",
@@ -86,7 +83,7 @@ pub(super) fn location(
         ),
     ] {
         if is_zero {
-            refuse(&cannot_be_zero(name));
+            reject(&cannot_be_zero(name));
         }
     }
     let is_blank = level
@@ -94,12 +91,17 @@ pub(super) fn location(
         .as_ref()
         .is_some_and(|template| template.is_empty());
     if is_blank && endpoint != Endpoint::Subscriber(SubscriberMode::EventSource) {
-        refuse("push stream module: push_stream_message_template cannot be blank.");
+        reject("push stream module: push_stream_message_template cannot be blank.");
     }
+    wildcards(level, broker, &mut reject);
+}
+
+/// Checks the number of wildcard channels of a location against the settings of `http`.
+fn wildcards(level: &Level, broker: &BrokerSettings, reject: &mut dyn FnMut(&str)) {
     let most = broker.max_number_of_wildcard_channels;
     let wildcards = level.wildcard_channel_max_qtd.or(most);
     if wildcards.is_some_and(|number| number > 0) && broker.wildcard_channel_prefix.is_empty() {
-        refuse(
+        reject(
             "push stream module: cannot set wildcard channel max qtd if \
              push_stream_wildcard_channel_prefix is not set or blank.",
         );
@@ -108,11 +110,15 @@ pub(super) fn location(
         && most > 0
         && wildcards > most
     {
-        refuse(
+        reject(
             "push stream module: max number of wildcard channels cannot be smaller than value in \
              push_stream_wildcard_channel_max_qtd.",
         );
     }
+}
+
+fn is_zero(time: Option<Duration>) -> bool {
+    time.is_some_and(|time| time.is_zero())
 }
 
 /// Checks a location of NHPM or nchan.

@@ -10,14 +10,14 @@ use bytes::Bytes;
 
 use std::path::Path;
 
-use super::super::{Endpoint, Expression, ServerName, SlowPolicy, SubscriberMode, VariableNames};
+use super::super::{Expression, ServerName, SlowPolicy, VariableNames};
 use super::files::Place;
 use super::levels::Scope;
 use super::listen::Listen;
 use super::names::LogFormats;
 use super::{
     Support, charset, connection, guards, gzip, ignored, listen, logs, nchan, nchan_unsupported,
-    nhpm, rewriting, units, web,
+    nhpm, push_stream, rewriting, units, web,
 };
 
 /// The kinds of blocks, as bits.
@@ -31,8 +31,8 @@ pub(super) const IF: u8 = 32;
 /// `if` in a server.
 pub(super) const SERVER_IF: u8 = 64;
 pub(super) const LIMIT_EXCEPT: u8 = 128;
-const HSL: u8 = HTTP | SERVER | LOCATION;
-const HSLI: u8 = HSL | IF;
+pub(super) const HSL: u8 = HTTP | SERVER | LOCATION;
+pub(super) const HSLI: u8 = HSL | IF;
 const ANY: u8 = u8::MAX;
 
 /// What is known of a directive.
@@ -53,16 +53,15 @@ pub(super) enum Effect {
     Block,
     /// It sets something, once in a block.
     Once(Apply),
-    /// It may be repeated, or has rules of its own about it.
+    /// It may be repeated, or checks repetition itself.
     Many(Apply),
     /// It is known and not served; what is done instead, and said about it.
     Unsupported(Apply),
 }
 
 /// Fills the scope; the error is in nginx's words, without the place.
-type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
+pub(super) type Apply = fn(&mut Scope, &Value<'_>) -> Result<(), String>;
 
-/// The names of the directives.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     all().map(|rule| rule.name)
 }
@@ -102,6 +101,7 @@ pub(super) fn rule(name: &str) -> Option<&'static Rule> {
 pub(super) fn all() -> impl Iterator<Item = &'static Rule> {
     let tables = [
         DIRECTIVES,
+        push_stream::DIRECTIVES,
         web::DIRECTIVES,
         rewriting::DIRECTIVES,
         gzip::DIRECTIVES,
@@ -213,17 +213,24 @@ pub(super) const fn rule_of(
 
 /// Declares a directive with one argument.
 macro_rules! one {
-    ($name:literal, $contexts:expr, |$scope:ident, $value:ident| $($field:ident).+ = $read:expr) => {
+    (
+        $name:literal, $contexts:expr, |$scope:ident, $value:ident| $($field:ident).+ = $read:expr
+    ) => {
         rule_of($name, $contexts, 1..=1, Effect::Once(|$scope, $value| {
             $scope.$($field).+ = $read;
             Ok(())
         }))
     };
     // The form that rustfmt makes of a long assignment.
-    ($name:literal, $contexts:expr, |$scope:ident, $value:ident| { $($field:ident).+ = $read:expr }) => {
+    (
+        $name:literal,
+        $contexts:expr,
+        |$scope:ident, $value:ident| { $($field:ident).+ = $read:expr }
+    ) => {
         one!($name, $contexts, |$scope, $value| $($field).+ = $read)
     };
 }
+pub(super) use one;
 
 static DIRECTIVES: &[Rule] = &[
     rule_of("events", MAIN, 0..=0, Effect::Block),
@@ -266,136 +273,6 @@ static DIRECTIVES: &[Rule] = &[
         v.milliseconds()?),
     one!("send_timeout", HSL, |s, v| limits.send_timeout =
         v.milliseconds()?),
-    rule_of(
-        "push_stream_channels_statistics",
-        LOCATION,
-        0..=0,
-        Effect::Many(statistics),
-    ),
-    rule_of(
-        "push_stream_publisher",
-        LOCATION,
-        0..=1,
-        Effect::Many(publisher),
-    ),
-    rule_of(
-        "push_stream_subscriber",
-        LOCATION,
-        0..=1,
-        Effect::Many(subscriber),
-    ),
-    rule_of(
-        "push_stream_shared_memory_size",
-        HTTP,
-        1..=2,
-        Effect::Many(shared_memory_size),
-    ),
-    one!("push_stream_channel_deleted_message_text", HTTP, |s, v| {
-        broker.channel_deleted_message_text = v.text()
-    }),
-    one!("push_stream_channel_inactivity_time", HTTP, |s, v| broker
-        .channel_inactivity_time =
-        v.seconds()?),
-    one!("push_stream_ping_message_text", HTTP, |s, v| broker
-        .ping_message_text =
-        v.text()),
-    one!("push_stream_timeout_with_body", HTTP, |s, v| broker
-        .timeout_with_body =
-        v.flag()?.unwrap_or_default()),
-    one!("push_stream_message_ttl", HTTP, |s, v| broker.message_ttl =
-        v.seconds()?),
-    one!("push_stream_max_subscribers_per_channel", HTTP, |s, v| {
-        broker.max_subscribers_per_channel = v.number()?
-    }),
-    one!(
-        "push_stream_max_messages_stored_per_channel",
-        HTTP,
-        |s, v| broker.max_messages_stored_per_channel = v.number()?
-    ),
-    one!("push_stream_max_channel_id_length", HTTP, |s, v| broker
-        .max_channel_id_length =
-        v.number()?),
-    one!("push_stream_max_number_of_channels", HTTP, |s, v| broker
-        .max_number_of_channels =
-        v.number()?),
-    one!(
-        "push_stream_max_number_of_wildcard_channels",
-        HTTP,
-        |s, v| broker.max_number_of_wildcard_channels = v.number()?
-    ),
-    one!("push_stream_wildcard_channel_prefix", HTTP, |s, v| broker
-        .wildcard_channel_prefix =
-        v.text()),
-    one!("push_stream_events_channel_id", HTTP, |s, v| broker
-        .events_channel_id =
-        v.text()),
-    one!("push_stream_channels_path", HSLI, |s, v| level
-        .channels_path =
-        v.expression()?),
-    one!("push_stream_store_messages", HSLI, |s, v| level
-        .store_messages =
-        v.flag()?),
-    one!("push_stream_channel_info_on_publish", HSL, |s, v| level
-        .channel_info_on_publish =
-        v.flag()?),
-    one!("push_stream_authorized_channels_only", HSL, |s, v| level
-        .authorized_channels_only =
-        v.flag()?),
-    rule_of(
-        "push_stream_header_template",
-        HSL,
-        1..=1,
-        Effect::Many(header_template),
-    ),
-    rule_of(
-        "push_stream_header_template_file",
-        HSL,
-        1..=1,
-        Effect::Many(header_template_file),
-    ),
-    one!("push_stream_message_template", HSL, |s, v| level
-        .message_template =
-        Some(v.text())),
-    one!("push_stream_footer_template", HSL, |s, v| level
-        .footer_template =
-        Some(v.text())),
-    one!("push_stream_wildcard_channel_max_qtd", HSL, |s, v| level
-        .wildcard_channel_max_qtd =
-        v.number()?),
-    one!("push_stream_ping_message_interval", HSL, |s, v| level
-        .ping_message_interval =
-        Some(v.milliseconds()?)),
-    one!("push_stream_subscriber_connection_ttl", HSL, |s, v| level
-        .subscriber_connection_ttl =
-        Some(v.milliseconds()?)),
-    one!("push_stream_longpolling_connection_ttl", HSL, |s, v| {
-        level.longpolling_connection_ttl = Some(v.milliseconds()?)
-    }),
-    one!("push_stream_websocket_allow_publish", HSL, |s, v| level
-        .websocket_allow_publish =
-        v.flag()?),
-    one!("push_stream_last_received_message_time", HSLI, |s, v| {
-        level.last_received_message_time = v.expression()?
-    }),
-    one!("push_stream_last_received_message_tag", HSLI, |s, v| {
-        level.last_received_message_tag = v.expression()?
-    }),
-    one!("push_stream_last_event_id", HSLI, |s, v| level
-        .last_event_id =
-        v.expression()?),
-    one!("push_stream_user_agent", HSL, |s, v| level.user_agent =
-        v.expression()?),
-    one!("push_stream_padding_by_user_agent", HSL, |s, v| level
-        .padding_by_user_agent =
-        Some(v.text())),
-    one!("push_stream_allowed_origins", HSL, |s, v| level
-        .allowed_origins =
-        v.expression()?),
-    one!(
-        "push_stream_allow_connections_to_events_channel",
-        HSLI,
-        |s, v| level.allow_connections_to_events_channel = v.flag()?
-    ),
     // Ours: the module has nothing like them.
     rule_of(
         "pushctl_slow_consumer",
@@ -519,112 +396,5 @@ fn slow_consumer_bytes(scope: &mut Scope, value: &Value<'_>) -> Result<(), Strin
         )
     };
     scope.level.slow_consumer_bytes = Some(bytes.ok_or_else(wrong)?);
-    Ok(())
-}
-
-/// Never complains of another endpoint before it, and replaces it.
-fn statistics(scope: &mut Scope, _value: &Value<'_>) -> Result<(), String> {
-    scope.endpoint = Some(Endpoint::Statistics);
-    Ok(())
-}
-
-fn publisher(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let admin = match value.first().to_ascii_lowercase().as_slice() {
-        b"normal" => false,
-        b"" if value.arguments.is_empty() => false,
-        b"admin" => true,
-        _ => return Err(invalid_mode(value, "normal, admin")),
-    };
-    set_endpoint(scope, value, Endpoint::Publisher { admin })
-}
-
-fn subscriber(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    let mode = match value.first().to_ascii_lowercase().as_slice() {
-        b"streaming" => SubscriberMode::Streaming,
-        b"" if value.arguments.is_empty() => SubscriberMode::Streaming,
-        b"polling" => SubscriberMode::Polling,
-        b"long-polling" => SubscriberMode::LongPolling,
-        b"eventsource" => SubscriberMode::EventSource,
-        b"websocket" => SubscriberMode::WebSocket,
-        _ => {
-            return Err(invalid_mode(
-                value,
-                "streaming, polling, long-polling, eventsource, websocket",
-            ));
-        }
-    };
-    set_endpoint(scope, value, Endpoint::Subscriber(mode))
-}
-
-fn invalid_mode(value: &Value<'_>, accepted: &str) -> String {
-    format!(
-        "push stream module: invalid {} mode value: {}, accepted values ({accepted})",
-        value.name,
-        value.shown()
-    )
-}
-
-fn set_endpoint(scope: &mut Scope, value: &Value<'_>, endpoint: Endpoint) -> Result<(), String> {
-    if scope.endpoint.is_some() {
-        return Err(value.duplicate());
-    }
-    scope.endpoint = Some(endpoint);
-    Ok(())
-}
-
-/// Rounded up to pages, as nginx does before it compares with the minimum.
-fn shared_memory_size(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    const PAGE: u64 = 4096;
-    const LEAST: u64 = 32 * PAGE;
-    let size = units::size(value.first(), false)
-        .and_then(|size| size.checked_next_multiple_of(PAGE))
-        .filter(|size| *size >= LEAST);
-    let size = size.ok_or("The push_stream_shared_memory_size value must be at least 128KiB")?;
-    let zone = value
-        .arguments
-        .get(1)
-        .map_or(Bytes::from_static(b"push_stream_module"), |name| {
-            Bytes::copy_from_slice(name)
-        });
-    if scope.zones.contains(&zone) {
-        return Err(format!(
-            "duplicate zone \"{}\"",
-            String::from_utf8_lossy(&zone)
-        ));
-    }
-    scope.zones.push(zone);
-    scope.broker.shared_memory_size = size;
-    scope.set_memory_of_module();
-    Ok(())
-}
-
-fn header_template(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    if scope.level.header_template.is_some() {
-        return Err(value.duplicate());
-    }
-    scope.level.header_template = Some(value.text());
-    Ok(())
-}
-
-fn header_template_file(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
-    if scope.level.header_template.is_some() {
-        return Err(format!(
-            "{} or template set by 'push_stream_header_template'",
-            value.duplicate()
-        ));
-    }
-    let path = value.shown();
-    let cannot_open =
-        |_| format!("push stream module: unable to open file \"{path}\" for header template");
-    if cfg!(fuzzing) {
-        // A fuzzer must not read files.
-        scope.level.header_template = Some(path.clone().into());
-        return Ok(());
-    }
-    scope.level.header_template = Some(
-        super::files::read(Path::new(&path))
-            .map_err(cannot_open)?
-            .into(),
-    );
     Ok(())
 }

@@ -44,25 +44,13 @@ pub(super) fn parse(text: &str) -> (Option<Block>, Vec<SyntaxError>) {
     };
     let (mut main, http): (Vec<_>, Vec<_>) = all.into_iter().partition(is_main);
     let end = reader.place(text.len()..text.len());
-    let http = Block {
-        directives: http,
-        end,
-        lua: None,
-    };
     main.push(Directive {
         name: "http".to_owned(),
         arguments: Vec::new(),
         place: end,
-        block: Some(http),
+        block: Some(Block::new(http, end)),
     });
-    (
-        Some(Block {
-            directives: main,
-            end,
-            lua: None,
-        }),
-        reader.mistakes,
-    )
+    (Some(Block::new(main, end)), reader.mistakes)
 }
 
 /// The name of the directive that a key stands for.
@@ -189,11 +177,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             arguments,
             place,
-            block: Some(Block {
-                directives,
-                end: place,
-                lua: None,
-            }),
+            block: Some(Block::new(directives, place)),
         }
     }
 
@@ -280,6 +264,18 @@ impl Reader<'_> {
         Some(text.into_bytes())
     }
 
+    /// An array whose first element is a name and whose others are arguments.
+    fn words(&mut self, array: &Spanned<DeValue<'_>>) -> Directive {
+        let mut words = self.arguments(array).into_iter();
+        let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
+        Directive {
+            name,
+            arguments: words.collect(),
+            place: self.place(array.span()),
+            block: None,
+        }
+    }
+
     /// A directive with its arguments, or an `if`.
     fn rule(&mut self, rule: &Spanned<DeValue<'_>>) -> Option<Directive> {
         match rule.get_ref() {
@@ -290,11 +286,7 @@ impl Reader<'_> {
                     return None;
                 };
                 let arguments = [vec![b"(".to_vec()], words, vec![b")".to_vec()]].concat();
-                let block = Some(Block {
-                    directives: self.table(table),
-                    end: place,
-                    lua: None,
-                });
+                let block = Some(Block::new(self.table(table), place));
                 Some(Directive {
                     name: "if".to_owned(),
                     arguments,
@@ -303,21 +295,15 @@ impl Reader<'_> {
                 })
             }
             DeValue::Array(_) => {
-                let mut words = self.arguments(rule).into_iter();
-                let name = String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
-                let Some(name) = directive_name(&name) else {
+                let directive = self.words(rule);
+                let Some(name) = directive_name(&directive.name) else {
                     self.mistake(
                         rule.span(),
-                        format!("unknown directive \"{name}\" in \"rules\""),
+                        format!("unknown directive \"{}\" in \"rules\"", directive.name),
                     );
                     return None;
                 };
-                Some(Directive {
-                    name,
-                    arguments: words.collect(),
-                    place: self.place(rule.span()),
-                    block: None,
-                })
+                Some(Directive { name, ..directive })
             }
             _ => {
                 self.mistake(
@@ -329,19 +315,19 @@ impl Reader<'_> {
         }
     }
 
+    /// The lines of a `types` block, in the order of the file.
     fn types(&mut self, table: &DeTable<'_>) -> Vec<Directive> {
-        let line = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>), reader: &mut Self| {
-            let key: &toml::de::DeString<'_> = key.get_ref();
-            Directive {
-                name: key.to_string(),
-                arguments: reader.arguments(value),
-                place: reader.place(value.span()),
-                block: None,
-            }
-        };
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
-        entries.into_iter().map(|entry| line(entry, self)).collect()
+        entries
+            .into_iter()
+            .map(|(key, value)| Directive {
+                name: key.get_ref().to_string(),
+                arguments: self.arguments(value),
+                place: self.place(value.span()),
+                block: None,
+            })
+            .collect()
     }
 
     /// The `rules` of an upstream: each is a directive with its arguments.
@@ -352,15 +338,7 @@ impl Reader<'_> {
                 ("name", _) => {}
                 ("rules", DeValue::Array(rules)) => {
                     for rule in rules {
-                        let mut words = self.arguments(rule).into_iter();
-                        let name =
-                            String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
-                        directives.push(Directive {
-                            name,
-                            arguments: words.collect(),
-                            place: self.place(rule.span()),
-                            block: None,
-                        });
+                        directives.push(self.words(rule));
                     }
                 }
                 (key, _) => self.mistake(
@@ -388,15 +366,7 @@ impl Reader<'_> {
                 ("default", _) => lines.push(line("default", self.arguments(value))),
                 ("values", DeValue::Array(pairs)) => {
                     for pair in pairs {
-                        let mut words = self.arguments(pair).into_iter();
-                        let name =
-                            String::from_utf8_lossy(&words.next().unwrap_or_default()).into_owned();
-                        lines.push(Directive {
-                            name,
-                            arguments: words.collect(),
-                            place: self.place(pair.span()),
-                            block: None,
-                        });
+                        lines.push(self.words(pair));
                     }
                 }
                 (key, _) => {

@@ -4,13 +4,13 @@
 
 use super::super::VariableNames;
 use super::super::web::Gate;
+use super::blocks::InnerBlock;
 use super::build::Builder;
 use super::classes::{Class, Guard, class, class_of};
 use super::directives::{self, Value};
 use super::files::Place;
 use super::levels::{Level, Scope};
 use super::listen::Listen;
-use super::locations::Inner;
 use super::names;
 use super::parser::{Block, Directive};
 
@@ -173,14 +173,14 @@ impl Builder<'_> {
     pub(super) fn add_server_guards(
         &self,
         level: &mut Level,
-        blocks: &[Inner<'_>],
+        blocks: &[InnerBlock<'_>],
         listens: &[Listen],
         place: Place,
     ) {
-        let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        let ifs = blocks.iter().filter(|inner| inner.name == "if");
         level
             .guards
-            .extend(ifs.flat_map(|(_, _, inner)| of_if(inner, &self.names)));
+            .extend(ifs.flat_map(|inner| of_if(inner.block, &self.names)));
         if listens
             .iter()
             .any(|listen| self.proxy_protocol.contains(&listen.address))

@@ -126,7 +126,7 @@ fn proxied(scope: &mut Scope, value: &Value<'_>) -> Result<(), String> {
             }
         }
     }
-    // `off` beside others switches them off.
+    // `off` overrides other words.
     if value
         .arguments
         .iter()

@@ -5,7 +5,7 @@ use super::directives::{self, Effect};
 use super::files::Place;
 use super::names;
 use super::parser::{Block, Directive, SyntaxReport};
-use super::{Found, Report};
+use super::report::{Finding, Report};
 
 /// The variables that versions before 0.4 of push-stream took the channels from.
 const FORMER_CHANNELS: [&str; 2] = ["push_stream_channel_id", "push_stream_channels_path"];
@@ -35,8 +35,8 @@ pub(super) fn add(report: &mut Report, tree: &Block, syntax: &SyntaxReport) {
             .any(|directive| directive.name == "http")
     {
         let is_elsewhere =
-            |found: &&mut Found| found.text.ends_with("directive is not allowed here");
-        let is_empty = |found: &&mut Found| found.text.starts_with("no \"server\"");
+            |found: &&mut Finding| found.text.ends_with("directive is not allowed here");
+        let is_empty = |found: &&mut Finding| found.text.starts_with("no \"server\"");
         mistakes
             .iter_mut()
             .find(is_elsewhere)
@@ -68,7 +68,7 @@ fn is_about_something_missing(text: &str) -> bool {
 
 /// The directive of another module that sets a variable.
 fn unknown_variable(
-    mistake: &Found,
+    mistake: &Finding,
     tree: &Block,
     shown: impl Fn(Place) -> String,
 ) -> Option<String> {
@@ -111,7 +111,7 @@ fn sets(directive: &Directive, variable: &str) -> bool {
 }
 
 /// A location that says its channels as old versions of push-stream read them.
-fn former_channels(mistake: &Found, tree: &Block) -> Option<String> {
+fn former_channels(mistake: &Finding, tree: &Block) -> Option<String> {
     let location = mistake.location.filter(|_| {
         mistake
             .text

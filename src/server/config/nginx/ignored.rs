@@ -11,7 +11,7 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
 
 static GROUPS: &[(&str, &[&str])] = &[
     (
-        "pushctl runs as one process, started and watched by whoever starts it",
+        "pushctl is one process, managed by its service manager",
         &[
             "accept_mutex",
             "accept_mutex_delay",
@@ -166,7 +166,7 @@ static GROUPS: &[(&str, &[&str])] = &[
         &["reset_timedout_connection"],
     ),
     (
-        "headers with names that are not valid are refused",
+        "requests with invalid header names are rejected",
         &["ignore_invalid_headers"],
     ),
     (

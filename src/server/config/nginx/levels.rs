@@ -221,13 +221,7 @@ impl Level {
     ) -> Arc<LocationSettings> {
         let level = self.clone();
         let defaults = LocationSettings::default();
-        let message_format = match &level.message_template {
-            // An empty template is refused except for eventsource, where it is the default.
-            Some(template) if !template.is_empty() => {
-                MessageFormat::Template(Template::parse(template))
-            }
-            _ => defaults.message_format,
-        };
+        let message_format = self.message_format().unwrap_or(defaults.message_format);
         Arc::new(LocationSettings {
             channels_path: level.channels_path,
             store_messages: level.store_messages.unwrap_or(defaults.store_messages),
@@ -262,10 +256,7 @@ impl Level {
                 .allow_connections_to_events_channel
                 .unwrap_or(false),
             batch: level.batch.unwrap_or(false),
-            types: Arc::new(super::charset::types(
-                self,
-                types(level.types, level.default_type),
-            )),
+            types: self.types(),
             client_max_body_size: level
                 .client_max_body_size
                 .unwrap_or(defaults.client_max_body_size),
@@ -279,6 +270,27 @@ impl Level {
             nchan: level.nchan_settings,
             proxy: level.proxy_settings,
         })
+    }
+
+    fn message_format(&self) -> Option<MessageFormat> {
+        // An empty template is the default of eventsource, and a mistake elsewhere.
+        let template = self.message_template.as_ref();
+        template
+            .filter(|template| !template.is_empty())
+            .map(|template| MessageFormat::Template(Template::parse(template)))
+    }
+
+    /// The content types of a location, with its charset.
+    fn types(&self) -> Arc<Types> {
+        let defaults = Types::default();
+        let mut by_extension = self.types.clone().unwrap_or(defaults.by_extension);
+        by_extension.sort();
+        let types = Types {
+            by_extension,
+            default_type: self.default_type.clone().unwrap_or(defaults.default_type),
+            page_type: defaults.page_type,
+        };
+        Arc::new(super::charset::types(self, types))
     }
 
     pub(super) fn web(&self) -> Arc<WebSettings> {
@@ -321,16 +333,5 @@ impl Level {
             secure_link: self.secure_link().map(Arc::new),
             auth_request: self.auth_request().map(Arc::new),
         })
-    }
-}
-
-fn types(by_extension: Option<Vec<(String, Bytes)>>, default_type: Option<Bytes>) -> Types {
-    let defaults = Types::default();
-    let mut by_extension = by_extension.unwrap_or(defaults.by_extension);
-    by_extension.sort();
-    Types {
-        by_extension,
-        default_type: default_type.unwrap_or(defaults.default_type),
-        page_type: defaults.page_type,
     }
 }

@@ -1,6 +1,6 @@
-//! From the servers of a file to its listeners: one per address, except that an address with a port
-//! that is listened on as a whole needs none of its own; its servers are chosen by the local
-//! address of the connection, as in nginx.
+//! From the servers of a file to its listeners: one per address. Where a wildcard address has the
+//! same port, its listener accepts the connections of the specific addresses as well, and selects
+//! the servers by the local address of the connection, as nginx does.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::listen::Listen;
 
 /// A `server` that is not yet behind its addresses.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct ServerDraft {
     pub(super) place: Place,
     pub(super) listens: Vec<Listen>,
     pub(super) server: Arc<VirtualServer>,
@@ -20,7 +20,7 @@ pub(super) struct Draft {
 
 /// What the file says of one address.
 #[derive(Debug)]
-struct Group {
+struct AddressGroup {
     address: ListenAddress,
     accepts_ipv4: bool,
     /// In the order of the file.
@@ -30,7 +30,7 @@ struct Group {
 }
 
 /// The listeners, in the order of the file.
-pub(super) fn listeners(drafts: Vec<Draft>, report: &mut Report) -> Vec<Listener> {
+pub(super) fn listeners(drafts: Vec<ServerDraft>, report: &mut Report) -> Vec<Listener> {
     let groups = groups(drafts, report);
     let wildcards: Vec<SocketAddr> = groups
         .iter()
@@ -38,7 +38,7 @@ pub(super) fn listeners(drafts: Vec<Draft>, report: &mut Report) -> Vec<Listener
         .collect();
     let mut listeners: Vec<Listener> = Vec::new();
     let mut overrides: Vec<(SocketAddr, IpAddr, Arc<Servers>)> = Vec::new();
-    for Group {
+    for AddressGroup {
         address,
         accepts_ipv4,
         servers,
@@ -89,9 +89,9 @@ fn all_addresses(address: SocketAddr) -> SocketAddr {
     (all, address.port()).into()
 }
 
-fn groups(drafts: Vec<Draft>, report: &mut Report) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for Draft {
+fn groups(drafts: Vec<ServerDraft>, report: &mut Report) -> Vec<AddressGroup> {
+    let mut groups: Vec<AddressGroup> = Vec::new();
+    for ServerDraft {
         place,
         listens,
         server,
@@ -109,7 +109,7 @@ fn groups(drafts: Vec<Draft>, report: &mut Report) -> Vec<Group> {
                 .position(|group| group.address == listen.address)
                 .unwrap_or(groups.len());
             if at == groups.len() {
-                groups.push(Group {
+                groups.push(AddressGroup {
                     address: listen.address,
                     accepts_ipv4: false,
                     servers: Vec::new(),

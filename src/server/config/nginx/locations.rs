@@ -6,6 +6,7 @@ use super::super::web::{Gate, Root};
 use super::super::{
     BrokerSettings, Endpoint, Location, Locations, Paddings, Pattern, RegexPattern, RewriteStep,
 };
+use super::blocks::InnerBlock;
 use super::build::Builder;
 use super::checks;
 use super::classes::Guard;
@@ -27,14 +28,23 @@ pub(super) struct Outer<'a> {
     pub(super) pattern: Option<&'a Pattern>,
 }
 
-/// A block in a scope: name, directive, content.
-pub(super) type Inner<'t> = (&'static str, &'t Directive, &'t Block);
+/// A location whose own level is built, without its steps.
+#[derive(Debug)]
+struct LocationDraft<'a> {
+    endpoint: Endpoint,
+    level: &'a Level,
+    broker: &'a BrokerSettings,
+    paddings: Paddings,
+}
 
 impl Builder<'_> {
     /// Builds the locations among `blocks`.
-    pub(super) fn locations(&mut self, blocks: &[Inner<'_>], outer: &Outer<'_>) -> Locations {
+    pub(super) fn locations(&mut self, blocks: &[InnerBlock<'_>], outer: &Outer<'_>) -> Locations {
         let mut locations: Vec<Location> = Vec::new();
-        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "location") {
+        for inner in blocks.iter().filter(|inner| inner.name == "location") {
+            let InnerBlock {
+                directive, block, ..
+            } = *inner;
             if directive
                 .arguments
                 .first()
@@ -77,40 +87,21 @@ impl Builder<'_> {
         let endpoint = scope.endpoint.unwrap_or(Endpoint::None);
         self.add_guards(&blocks, block, endpoint, &mut level);
         self.settle_guards(&mut level, endpoint != Endpoint::None, directive.place);
-        match endpoint {
-            Endpoint::None => {}
-            Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
-                self.has_endpoints = true;
-                checks::location(
-                    endpoint,
-                    &level,
-                    outer.broker,
-                    (self.end, directive.place),
-                    self.report,
-                );
-            }
-            _ => checks::push_location(endpoint, &level, &self.names, directive.place, self.report),
-        }
-        if endpoint != Endpoint::None
-            && let Some(Some(uri)) = &level.auth_request
-        {
-            self.auth_requests
-                .push((directive.place, String::from_utf8_lossy(uri).into_owned()));
-        }
+        self.check_endpoint(endpoint, &level, outer.broker, directive.place);
         let mut level = self.with_push_settings(level, endpoint);
-        // What a location around it passes on is not passed on here.
+        // The back-end of the enclosing location is not inherited.
         level.proxy_settings = None;
         if endpoint == Endpoint::None {
             self.pass_on(&mut level, &pattern, directive);
         }
-        let paddings = self.paddings(endpoint, &level, directive.place);
-        let settings = level.settings(paddings.clone(), outer.broker);
-        let steps = self.steps(
-            scope.steps,
-            &blocks,
+        let draft = LocationDraft {
             endpoint,
-            (&level, outer.broker, &paddings),
-        );
+            paddings: self.paddings(endpoint, &level, directive.place),
+            level: &level,
+            broker: outer.broker,
+        };
+        let settings = level.settings(draft.paddings.clone(), outer.broker);
+        let steps = self.steps(scope.steps, &blocks, &draft);
         let inner = Outer {
             level: &level,
             broker: outer.broker,
@@ -126,20 +117,43 @@ impl Builder<'_> {
         }
     }
 
+    /// Checks the settings that an endpoint needs, and records the `auth_request` of the location,
+    /// whose target is checked when all locations of the server are known.
+    fn check_endpoint(
+        &mut self,
+        endpoint: Endpoint,
+        level: &Level,
+        broker: &BrokerSettings,
+        place: Place,
+    ) {
+        match endpoint {
+            Endpoint::None => return,
+            Endpoint::Statistics | Endpoint::Publisher { .. } | Endpoint::Subscriber(_) => {
+                self.has_endpoints = true;
+                checks::location(endpoint, level, broker, self.end, place, self.report);
+            }
+            _ => checks::push_location(endpoint, level, &self.names, place, self.report),
+        }
+        if let Some(Some(uri)) = &level.auth_request {
+            self.auth_requests
+                .push((place, String::from_utf8_lossy(uri).into_owned()));
+        }
+    }
+
     /// Adds the guards in the `if` blocks of a location, and a `proxy_pass` that would answer in
     /// place of its push handler.
     fn add_guards(
         &self,
-        blocks: &[Inner<'_>],
+        blocks: &[InnerBlock<'_>],
         block: &Block,
         endpoint: Endpoint,
         level: &mut Level,
     ) {
         let names = &self.names;
-        let ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        let ifs = blocks.iter().filter(|inner| inner.name == "if");
         level
             .guards
-            .extend(ifs.flat_map(|(_, _, inner)| guards::of_if(inner, names)));
+            .extend(ifs.flat_map(|inner| guards::of_if(inner.block, names)));
         let pass = block
             .directives
             .iter()
@@ -182,9 +196,12 @@ impl Builder<'_> {
     }
 
     /// The `limit_except` of a location.
-    fn limit_except(&mut self, blocks: &[Inner<'_>], level: &mut Level) {
+    fn limit_except(&mut self, blocks: &[InnerBlock<'_>], level: &mut Level) {
         let mut found = None;
-        for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "limit_except") {
+        for inner in blocks.iter().filter(|inner| inner.name == "limit_except") {
+            let InnerBlock {
+                directive, block, ..
+            } = *inner;
             if found.is_some() {
                 self.report
                     .mistake(directive.place, "\"limit_except\" directive is duplicate");
@@ -246,11 +263,10 @@ impl Builder<'_> {
     fn steps(
         &mut self,
         drafts: Vec<StepDraft>,
-        blocks: &[Inner<'_>],
-        endpoint: Endpoint,
-        (outer, broker, paddings): (&Level, &BrokerSettings, &Paddings),
+        blocks: &[InnerBlock<'_>],
+        location: &LocationDraft<'_>,
     ) -> Vec<RewriteStep> {
-        let mut ifs = blocks.iter().filter(|(name, ..)| *name == "if");
+        let mut ifs = blocks.iter().filter(|inner| inner.name == "if");
         let mut steps = Vec::new();
         for draft in drafts {
             let (directive, block) = match draft {
@@ -259,7 +275,7 @@ impl Builder<'_> {
                     continue;
                 }
                 StepDraft::If => match ifs.next() {
-                    Some((_, directive, block)) => (directive, block),
+                    Some(inner) => (inner.directive, inner.block),
                     None => continue,
                 },
             };
@@ -270,10 +286,11 @@ impl Builder<'_> {
             });
             let inner = inner.collect();
             match conditions::parse(&directive.arguments, &self.names) {
-                Ok(_) if self.is_left_to_front(directive, outer) => {}
+                Ok(_) if self.is_left_to_front(directive, location.level) => {}
                 Ok(condition) => {
-                    let level = self.with_push_settings(scope.level.inherit(outer), endpoint);
-                    let settings = level.settings(paddings.clone(), broker);
+                    let level = scope.level.inherit(location.level);
+                    let level = self.with_push_settings(level, location.endpoint);
+                    let settings = level.settings(location.paddings.clone(), location.broker);
                     steps.push(RewriteStep::If {
                         condition,
                         settings,
@@ -321,8 +338,8 @@ fn pattern(arguments: &[Vec<u8>]) -> Result<Pattern, String> {
     }
 }
 
-/// Holds nginx's rules about locations beside and around each other.
-fn fits(pattern: Pattern, beside: &[Location], outer: &Outer<'_>) -> Result<Pattern, String> {
+/// Checks nginx's rules about locations of one block and about nested ones.
+fn fits(pattern: Pattern, siblings: &[Location], outer: &Outer<'_>) -> Result<Pattern, String> {
     let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let is_same = |other: &Pattern| match (&pattern, other) {
         (Pattern::Exact(one), Pattern::Exact(other)) => one == other,
@@ -331,7 +348,7 @@ fn fits(pattern: Pattern, beside: &[Location], outer: &Outer<'_>) -> Result<Patt
         }
         _ => false,
     };
-    if beside.iter().any(|other| is_same(&other.pattern)) {
+    if siblings.iter().any(|other| is_same(&other.pattern)) {
         return Err(format!("duplicate location \"{}\"", shown(pattern.text())));
     }
     match outer.pattern {

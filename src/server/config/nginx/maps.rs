@@ -31,7 +31,7 @@ impl Builder<'_> {
     }
 }
 
-/// Reads a `map`: its arguments and its block. Wrong lines are told and left out.
+/// Reads a `map`: its arguments and its block. Invalid lines are reported and skipped.
 pub(super) fn read(
     directive: &Directive,
     block: &Block,

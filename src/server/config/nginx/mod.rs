@@ -8,6 +8,7 @@
 //! Directives of nginx that stand for something else (proxies, rewriting, TLS) are not served: they
 //! become notices.
 
+mod blocks;
 mod build;
 mod charset;
 mod checks;
@@ -24,12 +25,10 @@ mod hints;
 mod hooks;
 mod ignored;
 mod levels;
-mod lexer;
 mod listen;
 mod listeners;
 mod locations;
 mod logs;
-mod lua;
 mod maps;
 mod names;
 mod nchan;
@@ -38,9 +37,9 @@ mod nhpm;
 mod parser;
 mod proxy;
 mod push_levels;
+mod push_stream;
+mod report;
 mod rewriting;
-mod stock_files;
-mod syntax_hints;
 mod timeouts;
 mod to_toml;
 mod units;
@@ -53,6 +52,7 @@ use std::path::Path;
 use super::Config;
 use files::{Files, Place};
 pub use guards::FrontEnforces;
+use report::{Finding, Report};
 
 /// What is known about the surroundings of the server when a file is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Remark {
     pub file: String,
     /// Number of the line, from 1; 0 = the file as a whole.
     pub line: usize,
-    /// What there is to say, a mistake in nginx's words.
+    /// The message; nginx's wording for a mistake that nginx reports as well.
     pub text: String,
     /// What to do about it.
     pub hints: Vec<String>,
@@ -250,13 +250,7 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Loaded, Mistakes> {
 fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded, Mistakes> {
     let mut files = Files::new(file);
     let (tree, syntax) = tree(text, &mut files);
-    let mut report = Report {
-        files,
-        mistakes: Vec::new(),
-        notices: Vec::new(),
-        treated: Vec::new(),
-        left_to_front: Vec::new(),
-    };
+    let mut report = Report::new(files);
     let config = tree
         .as_ref()
         .and_then(|tree| build::build(tree, &mut report, options));
@@ -268,16 +262,15 @@ fn parse_with(file: &str, text: &[u8], options: &ImportOptions) -> Result<Loaded
         hints::add(&mut report, tree, &syntax);
     }
     for parser::SyntaxError { place, text, hint } in syntax.errors {
-        report.mistakes.push(Found {
-            place,
-            text,
+        report.mistakes.push(Finding {
             hints: hint.into_iter().collect(),
-            location: None,
+            ..Finding::new(place, text)
         });
     }
-    let directives = report.directives();
+    let directives = report.take_directives();
     let left_to_front = std::mem::take(&mut report.left_to_front);
-    let (mistakes, notices) = report.remarks();
+    let mistakes = report.take_mistakes();
+    let notices = report.take_notices();
     match config {
         Some(config) if mistakes.is_empty() => Ok(Loaded {
             config,
@@ -352,158 +345,17 @@ fn tree(text: &[u8], files: &mut Files) -> (Option<parser::Block>, parser::Synta
     (tree, syntax)
 }
 
-/// What is found on the way through a file.
-#[derive(Debug)]
-struct Report {
-    files: Files,
-    mistakes: Vec<Found>,
-    notices: Vec<Found>,
-    treated: Vec<(Place, String, Support)>,
-    left_to_front: Vec<String>,
-}
-
-/// Something to say about a place.
-#[derive(Debug)]
-struct Found {
-    place: Place,
-    text: String,
-    hints: Vec<String>,
-    location: Option<Place>,
-}
-
-impl Report {
-    fn mistake(&mut self, place: Place, text: impl Into<String>) {
-        self.mistakes.push(Found {
-            place,
-            text: text.into(),
-            hints: Vec::new(),
-            location: None,
-        });
-    }
-
-    fn mistake_of_location(&mut self, place: Place, location: Place, text: impl Into<String>) {
-        self.mistakes.push(Found {
-            place,
-            text: text.into(),
-            hints: Vec::new(),
-            location: Some(location),
-        });
-    }
-
-    fn notice(&mut self, place: Place, text: impl Into<String>) {
-        self.notices.push(Found {
-            place,
-            text: text.into(),
-            hints: Vec::new(),
-            location: None,
-        });
-    }
-
-    /// A directive that is not enforced refuses a location; reported once for all its locations.
-    fn guard(&mut self, place: Place, location: Place, text: String) {
-        let found = Found {
-            place,
-            text,
-            hints: Vec::new(),
-            location: (location != place).then_some(location),
-        };
-        if !self
-            .mistakes
-            .iter()
-            .any(|known| known.place == place && known.text == found.text)
-        {
-            self.mistakes.push(found);
-        }
-    }
-
-    /// A directive that is not enforced here, which the front does.
-    fn left_to_front(&mut self, place: Place, name: &str) {
-        let text = format!(
-            "directive \"{name}\" is left to the front: its push locations accept requests from \
-             there only"
-        );
-        if !self
-            .notices
-            .iter()
-            .any(|known| known.place == place && known.text == text)
-        {
-            self.notice(place, text);
-        }
-        if !self.left_to_front.iter().any(|known| known == name) {
-            self.left_to_front.push(name.to_owned());
-        }
-    }
-
-    fn not_served(&mut self, place: Place, what: &str) {
-        self.notice(place, format!("{what} is not served by pushctl"));
-    }
-
-    fn treated(&mut self, directive: &parser::Directive, verdict: Support) {
-        self.treated
-            .push((directive.place, directive.name.clone(), verdict));
-    }
-
-    /// A directive that was taken for served is not, for a reason that shows only later.
-    fn unserve(&mut self, directive: &parser::Directive, reason: String) {
-        let is_it = |(place, name, _): &&mut (Place, String, Support)| {
-            *place == directive.place && *name == directive.name
-        };
-        self.treated
-            .iter_mut()
-            .filter(is_it)
-            .for_each(|(_, _, verdict)| *verdict = Support::NotServed);
-        self.notice(directive.place, reason);
-    }
-
-    fn directives(&mut self) -> Vec<Treated> {
-        self.treated.sort_by_key(|(place, ..)| *place);
-        let all = std::mem::take(&mut self.treated).into_iter();
-        all.map(|(place, name, verdict)| Treated {
-            file: self.files.name(place.file).to_owned(),
-            line: place.line,
-            name,
-            verdict,
-        })
-        .collect()
-    }
-
-    /// Mistakes and notices, each in the order of the files and lines.
-    fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
-        let Self {
-            files,
-            mut mistakes,
-            mut notices,
-            ..
-        } = self;
-        let remarks = |found: &mut Vec<Found>| {
-            found.sort_by_key(|found| found.place);
-            let name = |place: Place| (files.name(place.file).to_owned(), place.line);
-            let remark = |Found {
-                              place,
-                              text,
-                              hints,
-                              location,
-                          }: Found| {
-                let (file, line) = name(place);
-                Remark {
-                    file,
-                    line,
-                    text,
-                    hints,
-                    location: location.map(name),
-                }
-            };
-            std::mem::take(found).into_iter().map(remark).collect()
-        };
-        (remarks(&mut mistakes), remarks(&mut notices))
-    }
-}
-
 #[cfg(test)]
 mod directive_table;
 #[cfg(test)]
+mod directive_tests;
+#[cfg(test)]
 mod guard_tests;
+#[cfg(test)]
+mod location_tests;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variable_guard_tests;

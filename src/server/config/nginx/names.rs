@@ -334,7 +334,7 @@ pub(super) fn variable(text: &[u8]) -> Option<String> {
     is_name.then(|| String::from_utf8_lossy(name).to_ascii_lowercase())
 }
 
-/// The formats of the file; what is wrong with one is told where it is read as a directive.
+/// The log formats of the file. Invalid ones are skipped here and reported by `web::log_format`.
 pub(super) fn log_formats(directives: &[Directive], names: &VariableNames) -> LogFormats {
     let mut formats = LogFormats::new();
     let combined = Expression::parse_with(COMBINED, names)

@@ -192,13 +192,10 @@ impl NchanLevel {
         let level = self.clone();
         let defaults = NchanSettings::default();
         let common = level.channel_id.unwrap_or_default();
-        let ping = defaults.eventsource_ping;
-        let last_message_id = level.last_message_id.unwrap_or_else(|| {
-            [b"$http_last_event_id".as_slice(), b"$arg_last_event_id"]
-                .iter()
-                .filter_map(|text| Expression::parse(text).ok())
-                .collect()
-        });
+        let eventsource_ping = self.eventsource_ping();
+        let deflate = self.deflate();
+        let group_limits = self.group_limits();
+        let hooks = self.hooks();
         Arc::new(NchanSettings {
             publisher_ids: level.publisher_channel_id.unwrap_or_else(|| common.clone()),
             subscriber_ids: level.subscriber_channel_id.unwrap_or(common),
@@ -215,7 +212,9 @@ impl NchanLevel {
             store_messages: level.store_messages.unwrap_or(true),
             subscriber_timeout: limited(level.subscriber_timeout),
             first_message: level.first_message.unwrap_or_default(),
-            last_message_id,
+            last_message_id: level
+                .last_message_id
+                .unwrap_or_else(default_last_message_id),
             compound_etag: level.compound_etag.unwrap_or(false),
             etag_header: level
                 .etag_header
@@ -225,47 +224,75 @@ impl NchanLevel {
             max_channel_subscribers: level.max_channel_subscribers.filter(|most| *most > 0),
             eventsource_event: level.eventsource_event.filter(|event| !event.is_empty()),
             eventsource_ping_interval: limited(level.eventsource_ping_interval),
-            eventsource_ping: EventSourcePing {
-                comment: level.eventsource_ping_comment.unwrap_or(ping.comment),
-                event: level.eventsource_ping_event.unwrap_or(ping.event),
-                data: level.eventsource_ping_data.unwrap_or(ping.data),
-            },
+            eventsource_ping,
             longpoll_multipart: level.longpoll_multipart.unwrap_or_default(),
             raw_separator: level.raw_separator.unwrap_or(defaults.raw_separator),
             websocket_ping_interval: limited(level.websocket_ping_interval),
             websocket_heartbeat: level.websocket_heartbeat,
             deflate_message: level.deflate_message.unwrap_or(false),
-            deflate: DeflateSettings {
-                level: level
-                    .deflate_level
-                    .and_then(|level| u32::try_from(level).ok())
-                    .unwrap_or(defaults.deflate.level),
-                window: level
-                    .deflate_window
-                    .and_then(|bits| u8::try_from(bits).ok())
-                    .unwrap_or(defaults.deflate.window),
-            },
+            deflate,
             allow_origin: level.allow_origin,
             allow_credentials: level.allow_credentials.unwrap_or(true),
             group_accounting: level.group_accounting.unwrap_or(false),
-            group_limits: GroupLimitExpressions {
-                channels: level.group_max_channels,
-                subscribers: level.group_max_subscribers,
-                messages: level.group_max_messages,
-                messages_memory: level.group_max_messages_memory,
-                messages_disk: level.group_max_messages_disk,
-            },
+            group_limits,
             events_channel_id: level.events_channel_id,
             event_string: level.event_string,
             info_string: level.info_string,
             shows_info,
-            hooks: NchanHooks {
-                authorize: level.authorize_request,
-                publisher_upstream: level.publisher_upstream_request,
-                subscribe: level.subscribe_request,
-                unsubscribe: level.unsubscribe_request,
-            },
+            hooks,
             redis: level.redis.unwrap_or(false),
         })
     }
+    fn eventsource_ping(&self) -> EventSourcePing {
+        let level = self.clone();
+        let defaults = NchanSettings::default().eventsource_ping;
+        EventSourcePing {
+            comment: level.eventsource_ping_comment.unwrap_or(defaults.comment),
+            event: level.eventsource_ping_event.unwrap_or(defaults.event),
+            data: level.eventsource_ping_data.unwrap_or(defaults.data),
+        }
+    }
+
+    fn deflate(&self) -> DeflateSettings {
+        let defaults = NchanSettings::default().deflate;
+        DeflateSettings {
+            level: self
+                .deflate_level
+                .and_then(|level| u32::try_from(level).ok())
+                .unwrap_or(defaults.level),
+            window: self
+                .deflate_window
+                .and_then(|bits| u8::try_from(bits).ok())
+                .unwrap_or(defaults.window),
+        }
+    }
+
+    fn group_limits(&self) -> GroupLimitExpressions {
+        let level = self.clone();
+        GroupLimitExpressions {
+            channels: level.group_max_channels,
+            subscribers: level.group_max_subscribers,
+            messages: level.group_max_messages,
+            messages_memory: level.group_max_messages_memory,
+            messages_disk: level.group_max_messages_disk,
+        }
+    }
+
+    fn hooks(&self) -> NchanHooks {
+        let level = self.clone();
+        NchanHooks {
+            authorize: level.authorize_request,
+            publisher_upstream: level.publisher_upstream_request,
+            subscribe: level.subscribe_request,
+            unsubscribe: level.unsubscribe_request,
+        }
+    }
+}
+
+/// The headers and arguments from which nchan takes the position of a subscriber by default.
+fn default_last_message_id() -> Vec<Expression> {
+    [b"$http_last_event_id".as_slice(), b"$arg_last_event_id"]
+        .iter()
+        .filter_map(|text| Expression::parse(text).ok())
+        .collect()
 }

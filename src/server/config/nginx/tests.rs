@@ -1,82 +1,32 @@
 //! Whole configurations, as a user would write them.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{
-    Captures, Endpoint, LocationSettings, MessageFormat, RewriteFrame, SubscriberMode, Variables,
-    normalise,
-};
+use super::super::{Endpoint, LocationSettings, MessageFormat, SubscriberMode};
 use super::*;
 
 /// A configuration around the content of a `server`.
-fn in_server(content: &str) -> String {
+pub(super) fn in_server(content: &str) -> String {
     format!(
         "events {{}}\nhttp {{\npush_stream_shared_memory_size 10m;\n\
          server {{ listen 127.0.0.1:9103;\n{content}\n}}\n}}\n"
     )
 }
 
-fn loaded(text: &str) -> Loaded {
+pub(super) fn loaded(text: &str) -> Loaded {
     parse("conf", text.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}"))
 }
 
-fn mistakes(text: &str) -> Vec<String> {
+pub(super) fn mistakes(text: &str) -> Vec<String> {
     parse("conf", text.as_bytes())
         .expect_err("a mistake")
         .mistakes
         .iter()
         .map(ToString::to_string)
         .collect()
-}
-
-/// A request for a raw path and query.
-struct Request<'a> {
-    query: &'a str,
-    captures: Captures,
-}
-
-impl Variables for Request<'_> {
-    fn argument(&self, name: &[u8]) -> Option<&[u8]> {
-        let mut arguments = self
-            .query
-            .split('&')
-            .filter_map(|argument| argument.split_once('='));
-        arguments
-            .find(|(known, _)| known.as_bytes() == name)
-            .map(|(_, value)| value.as_bytes())
-    }
-    fn header(&self, _name: &str) -> Option<&[u8]> {
-        None
-    }
-    fn capture(&self, number: usize) -> Option<&[u8]> {
-        self.captures.get(number)
-    }
-    fn named_capture(&self, name: &str) -> Option<&[u8]> {
-        self.captures.name(name)
-    }
-    fn builtin(&self, _name: &str) -> Option<Cow<'_, [u8]>> {
-        None
-    }
-}
-
-/// The channels path of a request in the way of the server: locate, choose, evaluate.
-fn channels_path(config: &Config, target: &str) -> Option<String> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let path = normalise(path.as_bytes()).ok()?;
-    let (location, captures) = config.listeners[0].servers[0].locate(&path)?;
-    let mut frame = RewriteFrame::new(captures.unwrap_or_default(), Vec::new());
-    let mut request = Request {
-        query,
-        captures: frame.captures.clone(),
-    };
-    let settings = std::sync::Arc::clone(location.choose(&request, &mut frame).settings);
-    request.captures = frame.captures;
-    let value = settings.channels_path.as_ref()?.evaluate(&request);
-    Some(String::from_utf8_lossy(&value).into_owned())
 }
 
 fn settings(config: &Config, path: &str) -> std::sync::Arc<LocationSettings> {
@@ -113,12 +63,12 @@ fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
             .map(|mistake| format!("{} in {}:{}", mistake.text, mistake.file, mistake.line))
             .collect();
         let expected = field(case, "stderr");
-        let told = |line: &str| {
+        let is_reported = |line: &str| {
             found
                 .iter()
                 .any(|text| text.starts_with(line.split_once("] ").map_or(line, |(_, text)| text)))
         };
-        if !expected.lines().all(told) {
+        if !expected.lines().all(is_reported) {
             other_texts.push(field(case, "name"));
         }
     }
@@ -132,7 +82,7 @@ fn recorded_configurations_are_accepted_and_refused_as_by_nginx() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_with_their_lines() {
+fn all_mistakes_are_reported_at_once_with_their_lines() {
     let text = in_server(
         "location /a {\npush_stream_subscriber foo;\npush_stream_store_messages yes;\n}\n\
          location /b { push_stream_publisher; }",
@@ -152,7 +102,7 @@ fn all_mistakes_are_told_at_once_with_their_lines() {
 }
 
 #[test]
-fn what_is_not_served_is_told_with_its_line() {
+fn unsupported_directives_are_reported_with_their_lines() {
     let text = in_server(
         "location / {\nproxy_pass http://x;\n}\naccess_log off;\n\
          location = /x { memcached_pass x; }\nlocation @y {}",
@@ -170,141 +120,6 @@ fn what_is_not_served_is_told_with_its_line() {
             "conf:10: a named location is not served by pushctl"
         ]
     );
-}
-
-#[test]
-fn locations_are_chosen_as_by_nginx() {
-    let publisher = |pattern: &str, path: &str| {
-        format!(
-            "location {pattern} {{ push_stream_publisher; push_stream_channels_path {path}; }}\n"
-        )
-    };
-    let locations = [
-        ("= /exact", "exact"),
-        ("/pre", "pre"),
-        ("/pre/long", "prelong"),
-        ("^~ /stop", "stop"),
-        ("~ ^/re/(.*)$", "$1"),
-        (r"~* ^/ci/(\w+)/(\w+)$", "\"$2/$1\""),
-        ("~ sub/(.*)", "any_$1"),
-        ("~ ^/named/(?<ch>.+)$", "$ch"),
-        ("/", "root"),
-    ];
-    let text: String = locations
-        .iter()
-        .map(|(pattern, path)| publisher(pattern, path))
-        .collect();
-    let config = loaded(&in_server(&text)).config;
-    for (target, expected) in [
-        ("/exact", "exact"),
-        ("/exact/", "root"),
-        ("/exact?x=1", "exact"),
-        ("/pre", "pre"),
-        ("/prefix", "pre"),
-        ("/pre/longer", "prelong"),
-        ("/stop/sub/x", "stop"),
-        ("/pre/sub/x", "any_x"),
-        ("/re/a/b", "a/b"),
-        ("/re/", ""),
-        ("/CI/x/y", "y/x"),
-        ("/RE/a", "root"),
-        ("/zzz/sub/q", "any_q"),
-        ("/named/foo", "foo"),
-        ("/re/%C3%A9", "é"),
-        ("//re/./a%20b", "a b"),
-        ("/nothing", "root"),
-    ] {
-        assert_eq!(
-            channels_path(&config, target).as_deref(),
-            Some(expected),
-            "{target}"
-        );
-    }
-}
-
-#[test]
-fn nested_locations_are_tried_within_the_outer_one() {
-    let push = |path: &str| format!("push_stream_publisher; push_stream_channels_path {path};");
-    let text = format!(
-        "location /a {{ {} location /a/b {{ {} }} location ~ in/(.*) {{ {} }} }}\n\
-         location ~ /b/(.*) {{ {} }}\n\
-         location ^~ /stop {{ {} location ~ x$ {{ {} }} }}",
-        push("a"),
-        push("ab"),
-        push("in_$1"),
-        push("outer_$1"),
-        push("stop"),
-        push("stopx"),
-    );
-    let config = loaded(&in_server(&text)).config;
-    for (target, expected) in [
-        ("/a", Some("a")),
-        ("/a/bc", Some("ab")),
-        ("/a/b/in/1", Some("in_1")),
-        ("/a/b/1", Some("outer_1")),
-        ("/c/in/1", None),
-        ("/stop/b/1", Some("stop")),
-        ("/stop/x", Some("stopx")),
-    ] {
-        assert_eq!(
-            channels_path(&config, target).as_deref(),
-            expected,
-            "{target}"
-        );
-    }
-    let outside = in_server("location /a { location /b { } }");
-    assert_eq!(
-        mistakes(&outside),
-        ["conf:5: location \"/b\" is outside location \"/a\""]
-    );
-    let inside_exact = in_server("location = /a { location /a/b { } }");
-    assert_eq!(
-        mistakes(&inside_exact),
-        ["conf:5: location \"/a/b\" cannot be inside the exact location \"/a\""]
-    );
-}
-
-#[test]
-fn the_last_true_condition_supplies_all_settings() {
-    let text = in_server(
-        "location ~ ^/pub/(.*)$ {
-           push_stream_publisher;
-           push_stream_channels_path \"none\";
-           if ($arg_a = on) { push_stream_channels_path \"eq_$1\"; push_stream_store_messages on; }
-           if ($arg_b != \"x\") { push_stream_channels_path \"none2\"; }
-           if ($arg_c) { push_stream_channels_path \"truthy\"; }
-         }
-         location /re {
-           push_stream_publisher;
-           push_stream_channels_path \"none\";
-           if ($arg_d ~ \"^v(.)$\") { push_stream_channels_path \"re_$1\"; }
-         }
-         location /ci {
-           push_stream_publisher;
-           push_stream_channels_path \"none\";
-           if ($arg_d ~ \"^v(.)$\") { push_stream_channels_path \"re_$1\"; }
-           if ($arg_e ~* ^on$) { push_stream_channels_path \"ci\"; }
-         }",
-    );
-    let config = loaded(&text).config;
-    for (target, expected) in [
-        ("/pub/z?b=x", "none"),
-        ("/pub/z?a=on&b=x", "eq_z"),
-        ("/pub/z?a=ON&b=x", "none"),
-        ("/pub/z", "none2"),
-        ("/pub/z?b=x&c=0", "none"),
-        ("/pub/z?b=x&c=", "none"),
-        ("/pub/z?a=on&b=x&c=1", "truthy"),
-        ("/re?d=vz", "re_z"),
-        ("/ci?d=vz", "re_"),
-        ("/ci?d=vz&e=ON", "ci"),
-    ] {
-        assert_eq!(
-            channels_path(&config, target).as_deref(),
-            Some(expected),
-            "{target}"
-        );
-    }
 }
 
 #[test]
@@ -366,7 +181,7 @@ fn the_nearest_value_is_inherited_and_an_empty_one_counts() {
 }
 
 #[test]
-fn one_mistake_is_told_once_and_the_notices_with_it() {
+fn one_mistake_is_reported_once_together_with_the_notices() {
     let text = "events {}\nhttp { push_stream_shared_memory_size 10m;\n\
                 server { proxy_buffering off;\npush_stream_channels_path $nonsense;\n\
                 location /a { push_stream_publisher; }\n\
@@ -457,7 +272,7 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
 }
 
 #[test]
-fn a_forgotten_brace_in_types_is_told() {
+fn a_missing_brace_in_types_is_reported() {
     let wrong = parse(
         "conf",
         b"events {}\nhttp {\ntypes { a/b c} location /p { x y; }\n}\nserver { listen 80; }\n}\n",

@@ -22,9 +22,9 @@ const TIMEOUTS: [(&str, Timeout); 4] = [
 /// The times of one server.
 #[derive(Debug)]
 pub(super) struct Timeouts {
-    /// Its limits, those of `http` included.
+    /// The limits of the server, with those of `http`.
     limits: ConnectionLimits,
-    /// Places of its own directives, in the order of [`TIMEOUTS`].
+    /// Places of the server's directives, in the order of [`TIMEOUTS`].
     places: [Option<Place>; TIMEOUTS.len()],
 }
 
@@ -75,7 +75,7 @@ pub(super) fn shared(
     limits
 }
 
-/// Tells what a directive says in vain.
+/// Reports a directive, or an argument, that has no effect.
 pub(super) fn check(directive: &Directive, in_location: bool, report: &mut Report) {
     let name = directive.name.as_str();
     if !TIMEOUTS.iter().any(|(known, _)| *known == name) {
@@ -101,24 +101,24 @@ mod tests {
     use super::super::parse;
 
     /// The `send_timeout` of the process in seconds, and the notices.
-    fn told(http: &str, servers: &[&str]) -> (u64, Vec<String>) {
+    fn loaded(http: &str, servers: &[&str]) -> (u64, Vec<String>) {
         let servers: String = servers
             .iter()
             .map(|content| format!("server {{ listen 9103;\n{content} }}\n"))
             .collect();
-        let loaded = parse(
+        let parsed = parse(
             "conf",
             format!("events {{}} http {{ {http}\n{servers}}}").as_bytes(),
         )
         .expect("a valid configuration");
         (
-            loaded.config.limits.send_timeout.as_secs(),
-            loaded.notices.iter().map(ToString::to_string).collect(),
+            parsed.config.limits.send_timeout.as_secs(),
+            parsed.notices.iter().map(ToString::to_string).collect(),
         )
     }
 
     #[test]
-    fn servers_with_different_times_are_told_that_there_is_one() {
+    fn different_timeouts_of_servers_are_reported() {
         let text = "\"send_timeout\" is one for all servers in pushctl: this value holds, not \
                     those of other servers";
         let at = |line: usize| vec![format!("conf:{line}: {text}")];
@@ -139,7 +139,7 @@ mod tests {
                 (5, vec![]),
             ),
         ] {
-            assert_eq!(told(http, servers), expected, "{http} {servers:?}");
+            assert_eq!(loaded(http, servers), expected, "{http} {servers:?}");
         }
         let names = [
             "client_header_timeout",
@@ -148,15 +148,15 @@ mod tests {
         ];
         let one = names.map(|name| format!("{name} 1s;")).concat();
         let other = names.map(|name| format!("{name} 2s;")).concat();
-        assert_eq!(told("", &[&one, &other]).1.len(), names.len());
+        assert_eq!(loaded("", &[&one, &other]).1.len(), names.len());
     }
 
     #[test]
     fn the_second_time_of_keepalive_timeout_has_no_effect() {
         let text = "conf:1: the second argument of \"keepalive_timeout\" has no effect: no header \
                     \"Keep-Alive\" is sent";
-        assert_eq!(told("keepalive_timeout 20s 15s;", &[""]).1, [text]);
-        assert!(told("keepalive_timeout 20s;", &[""]).1.is_empty());
+        assert_eq!(loaded("keepalive_timeout 20s 15s;", &[""]).1, [text]);
+        assert!(loaded("keepalive_timeout 20s;", &[""]).1.is_empty());
         assert!(
             parse(
                 "conf",

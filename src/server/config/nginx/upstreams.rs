@@ -4,12 +4,22 @@ use std::sync::Arc;
 
 use super::super::upstream::{Balancing, ServerAddress, Upstream, UpstreamServer};
 use super::super::{Expression, Upstreams, VariableNames};
+use super::blocks::InnerBlock;
 use super::parser::{Block, Directive};
 use super::{Report, Support, nchan_unsupported, units};
 
 /// Port of a server without one.
 const DEFAULT_PORT: u16 = 80;
-/// Directives that change nothing here, with the reason.
+/// Supported directives.
+const DIRECTIVES: [&str; 6] = [
+    "hash",
+    "ip_hash",
+    "keepalive",
+    "least_conn",
+    "random",
+    "server",
+];
+/// Directives without effect here, with the reason.
 const IGNORED: [(&str, &str); 4] = [
     ("zone", "each shard remembers failures on its own"),
     (
@@ -28,13 +38,13 @@ const IGNORED: [(&str, &str); 4] = [
 
 /// The groups among the blocks of `http`; locations may name those that come later in the file.
 pub(super) fn read_all(
-    blocks: &[(&'static str, &Directive, &Block)],
+    blocks: &[InnerBlock<'_>],
     names: &VariableNames,
     report: &mut Report,
 ) -> Upstreams {
     let mut upstreams = Upstreams::new();
-    for (_, directive, block) in blocks.iter().filter(|(name, ..)| *name == "upstream") {
-        read(directive, block, names, &mut upstreams, report);
+    for inner in blocks.iter().filter(|inner| inner.name == "upstream") {
+        read(inner.directive, inner.block, names, &mut upstreams, report);
     }
     upstreams
 }
@@ -103,13 +113,12 @@ fn entry(
     if directive.block.is_some() {
         return Err(format!("directive \"{name}\" is not terminated by \";\""));
     }
-    let wrong_count = || format!("invalid number of arguments in \"{name}\" directive");
     if let Some((_, reason)) = IGNORED.iter().find(|(known, _)| *known == name) {
         return Ok(Support::Ignored(reason));
     }
     if let Some(rule) = nchan_unsupported::rule_in_upstream(name) {
         if !rule.arguments.contains(&directive.arguments.len()) {
-            return Err(wrong_count());
+            return Err(wrong_count(name));
         }
         report.notice(
             directive.place,
@@ -120,22 +129,43 @@ fn entry(
         );
         return Ok(Support::NotServed);
     }
+    if name.starts_with("nchan_") {
+        return Err(format!("unknown directive \"{name}\""));
+    }
+    if !DIRECTIVES.contains(&name) {
+        // Its influence on the choice of a server is unknown.
+        upstream
+            .unsupported
+            .get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
+        report.not_served(directive.place, &format!("directive \"{name}\""));
+        return Ok(Support::NotServed);
+    }
+    apply(directive, names, upstream)?;
+    Ok(Support::Served)
+}
+
+/// Applies one of [`DIRECTIVES`].
+fn apply(
+    directive: &Directive,
+    names: &VariableNames,
+    upstream: &mut Upstream,
+) -> Result<(), String> {
+    let name = directive.name.as_str();
     match (name, directive.arguments.as_slice()) {
         ("server", [address, parameters @ ..]) => {
             let server = server(address, parameters)?;
-            if server.is_backup
-                && matches!(
-                    upstream.balancing,
-                    Balancing::ClientAddress | Balancing::Key(_)
-                )
-            {
+            let is_hashed = matches!(
+                upstream.balancing,
+                Balancing::ClientAddress | Balancing::Key(_)
+            );
+            if server.is_backup && is_hashed {
                 return Err("balancing method does not support parameter \"backup\"".to_owned());
             }
             upstream.servers.push(server);
         }
         ("ip_hash", []) => upstream.balancing = Balancing::ClientAddress,
         ("least_conn", []) => upstream.balancing = Balancing::LeastConnections,
-        // In turn is as good as any order.
+        // Round robin spreads requests as evenly as a random choice.
         ("random", [] | [_] | [_, _]) => {}
         ("keepalive", [count]) => {
             let count = units::number(count)
@@ -153,20 +183,13 @@ fn entry(
                 String::from_utf8_lossy(other)
             ));
         }
-        ("server" | "ip_hash" | "least_conn" | "random" | "hash" | "keepalive", _) => {
-            return Err(wrong_count());
-        }
-        _ if name.starts_with("nchan_") => return Err(format!("unknown directive \"{name}\"")),
-        _ => {
-            // What it does to the choice of a server, nobody knows here.
-            upstream
-                .unsupported
-                .get_or_insert_with(|| format!("\"{name}\" in upstream \"{}\"", upstream.name));
-            report.not_served(directive.place, &format!("directive \"{name}\""));
-            return Ok(Support::NotServed);
-        }
+        _ => return Err(wrong_count(name)),
     }
-    Ok(Support::Served)
+    Ok(())
+}
+
+fn wrong_count(name: &str) -> String {
+    format!("invalid number of arguments in \"{name}\" directive")
 }
 
 fn expression(text: &[u8], names: &VariableNames) -> Result<Expression, String> {

@@ -20,7 +20,7 @@ pub(super) struct Member<'t> {
 
 /// Servers that answer together at one address, or at several.
 #[derive(Debug)]
-pub(super) struct Group<'t> {
+pub(super) struct ServerGroup<'t> {
     /// One of the addresses.
     address: ListenAddress,
     pub(super) members: Vec<Member<'t>>,
@@ -31,7 +31,7 @@ pub(super) struct Group<'t> {
 /// Where pushctl serves a group.
 #[derive(Debug)]
 pub(super) struct Backend<'t> {
-    pub(super) group: Group<'t>,
+    pub(super) group: ServerGroup<'t>,
     /// Name of the upstream.
     pub(super) name: String,
     address: String,
@@ -45,10 +45,10 @@ struct Line<'t> {
 }
 
 /// The groups of a file, in the order of their first addresses.
-pub(super) fn groups(http: &Block) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+pub(super) fn groups(http: &Block) -> Vec<ServerGroup<'_>> {
+    let mut groups: Vec<ServerGroup<'_>> = Vec::new();
     for group in by_address(lines(http)) {
-        let is_same = |other: &&mut Group<'_>| {
+        let is_same = |other: &&mut ServerGroup<'_>| {
             let are_equal =
                 |(one, other): (&Member<'_>, &Member<'_>)| std::ptr::eq(one.server, other.server);
             other.default == group.default
@@ -96,7 +96,7 @@ fn lines(http: &Block) -> Vec<Line<'_>> {
     lines
 }
 
-/// The addresses of a `listen`, each with a line of its own.
+/// The addresses of a `listen`, each as a separate line.
 fn listens_with_texts(line: &Directive) -> Vec<(Listen, Vec<u8>)> {
     let listens = listen::parse(&line.arguments).unwrap_or_default();
     let is_range = listens.len() > 1;
@@ -112,8 +112,8 @@ fn listens_with_texts(line: &Directive) -> Vec<(Listen, Vec<u8>)> {
 }
 
 /// One group for each address. A UDP port for HTTP/3 belongs to the first group of its server.
-fn by_address(lines: Vec<Line<'_>>) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+fn by_address(lines: Vec<Line<'_>>) -> Vec<ServerGroup<'_>> {
+    let mut groups: Vec<ServerGroup<'_>> = Vec::new();
     let (quic, tcp): (Vec<Line<'_>>, Vec<Line<'_>>) =
         lines.into_iter().partition(|line| line.listen.is_quic);
     for Line {
@@ -127,7 +127,7 @@ fn by_address(lines: Vec<Line<'_>>) -> Vec<Group<'_>> {
             .position(|group| group.address == listen.address)
             .unwrap_or(groups.len());
         if at == groups.len() {
-            groups.push(Group {
+            groups.push(ServerGroup {
                 address: listen.address,
                 members: Vec::new(),
                 default: 0,
@@ -155,7 +155,7 @@ fn by_address(lines: Vec<Line<'_>>) -> Vec<Group<'_>> {
 
 /// Gives each group with push locations an address: the given one, and the next ones after it.
 pub(super) fn assign<'t>(
-    groups: Vec<Group<'t>>,
+    groups: Vec<ServerGroup<'t>>,
     address: &str,
     has_push: impl Fn(&Block) -> bool,
 ) -> Vec<Backend<'t>> {
@@ -204,8 +204,7 @@ fn port(address: &ListenAddress) -> Option<u16> {
     }
 }
 
-/// The address itself, or the one that is so many ports behind it; of a unix socket, the path with
-/// a number.
+/// The address with `offset` added to its port; of a unix socket, the path with a number.
 fn following(address: &str, offset: u16) -> String {
     if offset == 0 {
         return address.to_owned();

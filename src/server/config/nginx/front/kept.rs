@@ -39,7 +39,7 @@ const BACKENDS: [&str; 6] = [
 
 /// The kind of the block whose directives are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
+pub(super) enum BlockKind {
     Http,
     Server,
     Location,
@@ -58,41 +58,41 @@ pub(super) struct Chooser<'a> {
 
 impl Chooser<'_> {
     /// The directives of a block that stay in front, without locations.
-    pub(super) fn kept(&self, block: &Block, level: Level) -> Vec<Directive> {
+    pub(super) fn kept(&self, block: &Block, kind: BlockKind) -> Vec<Directive> {
         let mut kept: Vec<Directive> = block
             .directives
             .iter()
-            .filter_map(|directive| self.keep(directive, level))
+            .filter_map(|directive| self.keep(directive, kind))
             .collect();
-        if level == Level::Location {
+        if kind == BlockKind::Location {
             add_assignments(block, &mut kept, &[]);
         }
         kept
     }
 
-    fn keep(&self, directive: &Directive, level: Level) -> Option<Directive> {
+    fn keep(&self, directive: &Directive, kind: BlockKind) -> Option<Directive> {
         let name = directive.name.as_str();
-        match (name, level) {
+        match (name, kind) {
             ("location" | "server" | "types" | "map", _) => None,
-            ("if", Level::Server) => Some(with_inner(directive, is_step_or_unsupported)),
-            ("if", Level::Location) if self.decides_in_front(directive) => {
+            ("if", BlockKind::Server) => Some(with_inner(directive, is_step_or_unsupported)),
+            ("if", BlockKind::Location) if self.decides_in_front(directive) => {
                 Some(with_inner(directive, is_step_or_unsupported))
             }
             ("if", _) => Some(with_inner(directive, |inner| {
-                self.keep(inner, Level::Inner).is_some()
+                self.keep(inner, BlockKind::Inner).is_some()
             }))
             .filter(has_inner),
             ("limit_except", _) => Some(with_inner(directive, |inner| {
-                self.keep(inner, Level::Inner).is_some()
+                self.keep(inner, BlockKind::Inner).is_some()
             }))
             .filter(has_inner),
-            ("return" | "break" | "rewrite", Level::Server) => Some(directive.clone()),
+            ("return" | "break" | "rewrite", BlockKind::Server) => Some(directive.clone()),
             // By reference only, but for those in an `if` that decide in front.
-            ("set", Level::Inner) if self.sets_guard(directive) => Some(directive.clone()),
+            ("set", BlockKind::Inner) if self.sets_guard(directive) => Some(directive.clone()),
             ("set", _) => None,
             ("auth_basic_user_file", _) => Some(self.with_absolute_path(directive)),
             _ if RULES.contains(&name) => Some(directive.clone()),
-            _ => self.is_kept(directive, level).then(|| directive.clone()),
+            _ => self.is_kept(directive, kind).then(|| directive.clone()),
         }
     }
 
@@ -117,7 +117,7 @@ impl Chooser<'_> {
     }
 
     /// Whether a directive that pushctl does not serve stays in front.
-    fn is_kept(&self, directive: &Directive, level: Level) -> bool {
+    fn is_kept(&self, directive: &Directive, kind: BlockKind) -> bool {
         let name = directive.name.as_str();
         if self.is_setting(name) {
             return true;
@@ -128,14 +128,14 @@ impl Chooser<'_> {
         match classes::class(directive) {
             Class::Ignored(_) => false,
             // What http says about responses is not about push locations alone.
-            Class::Harmless | Class::Files if level == Level::Http => false,
+            Class::Harmless | Class::Files if kind == BlockKind::Http => false,
             Class::Harmless | Class::Files => {
-                (name != "error_page" || level == Level::Location)
+                (name != "error_page" || kind == BlockKind::Location)
                     && !BACKENDS.iter().any(|prefix| name.starts_with(prefix))
             }
             // Two handlers cannot answer one location.
             Class::Guard(Guard::Handler) => name == "try_files",
-            Class::Guard(Guard::Unknown) if level == Level::Http => {
+            Class::Guard(Guard::Unknown) if kind == BlockKind::Http => {
                 self.guards.iter().any(|guard| guard == name)
             }
             Class::Off | Class::Guard(_) => true,

@@ -14,8 +14,8 @@ use super::files::Files;
 use super::levels::Scope;
 use super::parser::{Block, Directive};
 use super::{directives, names};
-use backends::{Backend, Group};
-use kept::{Chooser, Level};
+use backends::{Backend, ServerGroup};
+use kept::{BlockKind, Chooser};
 use source::{Text, head};
 
 /// What every forwarded location needs besides its `proxy_pass`: a connection that lives long and
@@ -55,7 +55,7 @@ pub(super) fn write(tree: &Block, files: &Files, guards: &[String], address: &st
     let has_endpoint = |block: &Block| endpoint(block, files, &variables, &log_formats);
     let front = Front {
         http,
-        kept: chooser.kept(http, Level::Http),
+        kept: chooser.kept(http, BlockKind::Http),
         chooser,
         has_endpoint: &has_endpoint,
     };
@@ -120,7 +120,7 @@ impl Front<'_> {
         let mut servers = Text::default();
         let mut users = self.kept.clone();
         for Backend {
-            group: Group { members, .. },
+            group: ServerGroup { members, .. },
             name,
             ..
         } in &backends
@@ -192,7 +192,7 @@ impl Front<'_> {
             .directives
             .iter()
             .filter(|directive| is_tls_of_http(directive, server, listens));
-        let own = self.chooser.kept(server, Level::Server);
+        let own = self.chooser.kept(server, BlockKind::Server);
         let mut users: Vec<Directive> = tls.cloned().chain(inherited).chain(own).collect();
         let mut locations = Text::default();
         let mut of_locations = Vec::new();
@@ -241,7 +241,7 @@ impl Front<'_> {
             text.line(depth + 1, format!("proxy_pass http://{backend};"));
             FORWARD.iter().for_each(|line| text.line(depth + 1, line));
         }
-        let kept = self.chooser.kept(block, Level::Location);
+        let kept = self.chooser.kept(block, BlockKind::Location);
         kept.iter()
             .for_each(|directive| text.directive(depth + 1, directive));
         users.extend(kept);

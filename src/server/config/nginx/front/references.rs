@@ -5,7 +5,7 @@ use super::super::parser::{Block, Directive};
 use super::kept::uses;
 
 /// The locations of a server that these directives refer to, and those that these locations refer
-/// to: in the order of the file. `is_forwarded` tells those that are there already.
+/// to, in the order of the file. Those for which `is_forwarded` holds are printed already.
 pub(super) fn locations<'t>(
     server: &'t Block,
     kept: &[Directive],

@@ -3,7 +3,7 @@
 //!
 //! Hints only. What is valid for nginx stays valid.
 
-use super::directives;
+use super::super::directives;
 use super::lua;
 
 /// A word of a directive, with its line.
@@ -153,7 +153,7 @@ fn is_block(name: &str) -> bool {
     BLOCKS.contains(&name) || lua::has_lua_block(name)
 }
 
-/// The hint for a directive that goes on over a line that begins like another directive.
+/// The hint for a directive of several lines, of which one begins like another directive.
 pub(super) fn missing_semicolon_within(words: &[Word]) -> Option<String> {
     let at = words
         .iter()

@@ -157,7 +157,7 @@ impl<'a> Lexer<'a> {
                 let word = unescape(&self.text[start..self.at]);
                 self.bump();
                 return match self.peek() {
-                    // A `)` begins a word of its own: the end of an `if` condition.
+                    // A `)` begins a new word: the end of an `if` condition.
                     None | Some(b';' | b'{' | b')') => Ok(Kind::Word(word)),
                     Some(byte) if is_blank(byte) => Ok(Kind::Word(word)),
                     Some(byte) => Err(TextAfterQuote {

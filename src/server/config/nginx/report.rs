@@ -1,0 +1,174 @@
+//! The mistakes, notices and directives recorded while a file is read.
+
+use super::files::{Files, Place};
+use super::parser;
+use super::{Remark, Support, Treated};
+
+/// Findings about a file and the files that it includes.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) files: Files,
+    pub(super) mistakes: Vec<Finding>,
+    pub(super) notices: Vec<Finding>,
+    directives: Vec<PlacedDirective>,
+    /// Names of directives of push locations that the front enforces, without duplicates.
+    pub(super) left_to_front: Vec<String>,
+}
+
+/// A mistake or a notice.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) place: Place,
+    pub(super) text: String,
+    pub(super) hints: Vec<String>,
+    /// The location in which a mistake of the enclosing block shows.
+    pub(super) location: Option<Place>,
+}
+
+/// A directive with its place.
+#[derive(Debug)]
+struct PlacedDirective {
+    place: Place,
+    name: String,
+    support: Support,
+}
+
+impl Finding {
+    pub(super) fn new(place: Place, text: impl Into<String>) -> Self {
+        Self {
+            place,
+            text: text.into(),
+            hints: Vec::new(),
+            location: None,
+        }
+    }
+
+    fn into_remark(self, files: &Files) -> Remark {
+        Remark {
+            file: files.name(self.place.file).to_owned(),
+            line: self.place.line,
+            text: self.text,
+            hints: self.hints,
+            location: self
+                .location
+                .map(|place| (files.name(place.file).to_owned(), place.line)),
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn new(files: Files) -> Self {
+        Self {
+            files,
+            mistakes: Vec::new(),
+            notices: Vec::new(),
+            directives: Vec::new(),
+            left_to_front: Vec::new(),
+        }
+    }
+
+    pub(super) fn mistake(&mut self, place: Place, text: impl Into<String>) {
+        self.mistakes.push(Finding::new(place, text));
+    }
+
+    pub(super) fn mistake_of_location(
+        &mut self,
+        place: Place,
+        location: Place,
+        text: impl Into<String>,
+    ) {
+        self.mistakes.push(Finding {
+            location: Some(location),
+            ..Finding::new(place, text)
+        });
+    }
+
+    pub(super) fn notice(&mut self, place: Place, text: impl Into<String>) {
+        self.notices.push(Finding::new(place, text));
+    }
+
+    /// Reports a guard that rejects a location; once for all locations in which it is in force.
+    pub(super) fn guard(&mut self, place: Place, location: Place, text: String) {
+        if !is_known(&self.mistakes, place, &text) {
+            self.mistakes.push(Finding {
+                location: (location != place).then_some(location),
+                ..Finding::new(place, text)
+            });
+        }
+    }
+
+    /// Reports a directive that pushctl does not enforce and the front does.
+    pub(super) fn left_to_front(&mut self, place: Place, name: &str) {
+        let text = format!(
+            "directive \"{name}\" is left to the front: its push locations accept requests from \
+             there only"
+        );
+        if !is_known(&self.notices, place, &text) {
+            self.notice(place, text);
+        }
+        if !self.left_to_front.iter().any(|known| known == name) {
+            self.left_to_front.push(name.to_owned());
+        }
+    }
+
+    pub(super) fn not_served(&mut self, place: Place, what: &str) {
+        self.notice(place, format!("{what} is not served by pushctl"));
+    }
+
+    pub(super) fn treated(&mut self, directive: &parser::Directive, support: Support) {
+        self.directives.push(PlacedDirective {
+            place: directive.place,
+            name: directive.name.clone(),
+            support,
+        });
+    }
+
+    /// Marks a directive as not served that was recorded as served, for a reason that shows only
+    /// when its whole block has been read.
+    pub(super) fn unserve(&mut self, directive: &parser::Directive, reason: String) {
+        for known in &mut self.directives {
+            if known.place == directive.place && known.name == directive.name {
+                known.support = Support::NotServed;
+            }
+        }
+        self.notice(directive.place, reason);
+    }
+
+    /// Takes the recorded directives, in the order of the files and lines.
+    pub(super) fn take_directives(&mut self) -> Vec<Treated> {
+        self.directives.sort_by_key(|directive| directive.place);
+        std::mem::take(&mut self.directives)
+            .into_iter()
+            .map(|directive| Treated {
+                file: self.files.name(directive.place.file).to_owned(),
+                line: directive.place.line,
+                name: directive.name,
+                verdict: directive.support,
+            })
+            .collect()
+    }
+
+    /// Takes the mistakes, in the order of the files and lines.
+    pub(super) fn take_mistakes(&mut self) -> Vec<Remark> {
+        into_remarks(std::mem::take(&mut self.mistakes), &self.files)
+    }
+
+    /// Takes the notices, in the order of the files and lines.
+    pub(super) fn take_notices(&mut self) -> Vec<Remark> {
+        into_remarks(std::mem::take(&mut self.notices), &self.files)
+    }
+}
+
+fn is_known(findings: &[Finding], place: Place, text: &str) -> bool {
+    findings
+        .iter()
+        .any(|known| known.place == place && known.text == text)
+}
+
+fn into_remarks(mut findings: Vec<Finding>, files: &Files) -> Vec<Remark> {
+    findings.sort_by_key(|finding| finding.place);
+    findings
+        .into_iter()
+        .map(|finding| finding.into_remark(files))
+        .collect()
+}

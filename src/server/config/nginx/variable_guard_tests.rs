@@ -1,0 +1,113 @@
+//! Rules of push locations with a variable whose value pushctl does not have.
+
+use super::guard_tests::{PUSH, in_server, mistakes};
+use super::{parse, to_toml};
+
+#[test]
+fn a_rule_with_a_variable_that_is_defined_in_several_ways_refuses_a_push_location() {
+    let rule = format!("location /a {{ if ($d) {{ return 403; }} {PUSH} }}");
+    for (http, server) in [
+        ("geo $d { default 1; }", "location /o { set $d 0; }"),
+        (
+            "geo $remote_addr $D { default 1; }",
+            "location ~ (?<d>x) { }",
+        ),
+        (
+            "split_clients $uri $d { * 1; }",
+            "location /o { auth_request /a; auth_request_set $d 0; }",
+        ),
+        ("js_set $d main.d;", "set $d 0;"),
+        ("perl_set $d 'sub { 1 }';", "if ($arg_k) { set $d 0; }"),
+        ("keyval $arg_k $d zone=a;", "set $d 0;"),
+        ("geoip2 a.mmdb { $d country; }", "set $d 0;"),
+        ("map $arg_k $d { default 0; }", "location /o { set $d 1; }"),
+        ("map $arg_k $d { default 0; }", "location ~ (?<d>x) { }"),
+        ("geo $d { default 1; } map $arg_k $d { default 0; }", ""),
+    ] {
+        let text = in_server(&format!("{server}\n{rule}"))
+            .replace("server {", &format!("{http} server {{"));
+        let found = mistakes(&text);
+        assert!(
+            found.len() == 1 && found[0].starts_with("conf:5: variable \"$d\" "),
+            "{text}\n{found:?}"
+        );
+    }
+    for name in ["arg_k", "http_k", "cookie_k"] {
+        let found = mistakes(&in_server(&format!(
+            "set ${name} x;\nlocation /a {{ if (${name} = x) {{ return 403; }} {PUSH} }}"
+        )));
+        assert!(
+            found.len() == 1 && found[0].starts_with(&format!("conf:5: variable \"${name}\" ")),
+            "{found:?}"
+        );
+    }
+    let in_if = in_server(&format!(
+        "location /a {{ if ($arg_k) {{ set $e $d; }}\nif ($e) {{ return 403; }} {PUSH} }}"
+    ))
+    .replace(
+        "server {",
+        "map $ssl_client_verify $d { default 1; } server {",
+    );
+    assert!(
+        mistakes(&in_if)[0].starts_with("conf:4: variable \"$d\" "),
+        "{:?}",
+        mistakes(&in_if)
+    );
+    let clear = in_server(&format!("set $d 0; location ~ (?<d>x) {{ }} {rule}"));
+    assert_eq!(
+        mistakes(&clear),
+        [""; 0],
+        "nothing but set and captures, which are empty where they are not reached"
+    );
+    let stream = clear.replace(
+        "events {}",
+        "events {} stream { map $remote_addr $d { default 1; } }",
+    );
+    assert_eq!(mistakes(&stream), [""; 0], "variables of another protocol");
+}
+
+#[test]
+fn toml_does_not_lose_one_of_two_definitions_of_a_variable() {
+    let text = |geo: &str| {
+        in_server(&format!(
+            "set $d 0;\nlocation /a {{ if ($d) {{ return 403; }} {PUSH} }}"
+        ))
+        .replace("server {", &format!("{geo} server {{"))
+    };
+    let error = to_toml("conf", text("geo $d { default 1; }").as_bytes())
+        .expect_err("TOML has no geo")
+        .to_string();
+    assert!(
+        error.contains("conf:3: ") && error.contains("\"$d\""),
+        "{error}"
+    );
+    let toml = to_toml("conf", text("map $arg_k $d { default 1; }").as_bytes()).expect("TOML");
+    assert!(
+        parse("conf.toml", toml.as_bytes())
+            .expect_err("as the file")
+            .to_string()
+            .contains("\"$d\"")
+    );
+    assert!(to_toml("conf", text("geo $other { default 1; }").as_bytes()).is_ok());
+}
+
+#[test]
+fn captures_have_no_names_of_variables_of_nginx() {
+    for name in ["uri", "Request_Method", "remote_addr", "secure_link"] {
+        let found = mistakes(&in_server(&format!(
+            "location ~ ^/(?<{name}>.*)$ {{ {PUSH} }}"
+        )));
+        let is_known = super::super::variables::availability(&name.to_ascii_lowercase()).is_some();
+        assert_eq!(
+            found.contains(&format!("conf:4: the duplicate \"{name}\" variable")),
+            is_known,
+            "{found:?}"
+        );
+    }
+    assert_eq!(
+        mistakes(&in_server(&format!(
+            "location ~ ^/(?<args>.*)$ {{ {PUSH} }}"
+        ))),
+        [""; 0]
+    );
+}
