@@ -87,7 +87,7 @@ impl Admission {
         }
         let share = self
             .broker
-            .connection_share()
+            .charge_connection()
             .map_err(|_| Incident::NoMemoryForConnection)?;
         let max_per_address = self.max_per_address.load(Ordering::Relaxed);
         let address = source.filter(|_| max_per_address > 0);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::admission::Admitted;
 use super::broker::{Broker, Incident};
 use super::config::ConnectionLimits;
-use super::fanout::Shard;
+use super::fanout::{FollowerTimeouts, Shard};
 use super::generation::{Generation, ListenerNumber};
 use super::http::{Accepted, Backend, Connection, PendingNotices, Place, Site};
 use super::subscriber::Formats;
@@ -64,7 +64,7 @@ impl ShardThread {
                 // Whoever asked waits for it.
                 drop(built.send(Ok(())));
                 let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
-                broker.note_thread(index, u32::try_from(thread_id).unwrap_or_default());
+                broker.record_thread(index, u32::try_from(thread_id).unwrap_or_default());
                 let shard = Shard::new(index, broker, timeouts(&generation.config.limits));
                 let thread = Thread::new(shard, &generation);
                 drop(generation);
@@ -124,8 +124,11 @@ type ShardCommands = (
     watch::Receiver<Option<Duration>>,
 );
 
-fn timeouts(limits: &ConnectionLimits) -> (Duration, Duration) {
-    (limits.send_timeout, limits.ping_timeout)
+fn timeouts(limits: &ConnectionLimits) -> FollowerTimeouts {
+    FollowerTimeouts {
+        send: limits.send_timeout,
+        ping: limits.ping_timeout,
+    }
 }
 
 /// What lives on the thread.
@@ -151,10 +154,10 @@ impl Thread {
     /// Serves until it is told to stop; then ends what there is.
     async fn run(mut self, (mut orders, mut stopped): ShardCommands) {
         let deliver = keep_running(&self.shard, "delivery", async |shard: Shard| {
-            shard.deliver().await
+            shard.run_deliveries().await
         });
         let keep_time = keep_running(&self.shard, "time-keeping", async |shard: Shard| {
-            shard.keep_time().await
+            shard.run_timers().await
         });
         loop {
             tokio::select! {
@@ -306,7 +309,7 @@ fn keep_running(
             if !ended.is_err_and(|error| error.is_panic()) {
                 break;
             }
-            shard.recover(what);
+            shard.recover_from_panic(what);
         }
     })
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::broker::{Broker, ChannelInfo, Summary};
+use super::broker::{Broker, BrokerSummary, ChannelInfo};
 use super::config::{LocationSettings, Variables};
 use super::dialect::push_stream::channels_path;
 use super::dialect::push_stream::explain::Refusal;
@@ -129,7 +129,7 @@ pub fn respond(
     StatisticsReply::Respond(notation.response(&found, broker, with_details, headers))
 }
 
-fn workers(summary: &Summary) -> Vec<Worker> {
+fn workers(summary: &BrokerSummary) -> Vec<Worker> {
     let uptime = summary.uptime.as_secs();
     summary
         .shards

@@ -1,5 +1,5 @@
-//! Hands out message positions: the current second and a tag that counts all messages of the server
-//! in it.
+//! The source of message positions: the current second, with a tag that counts the messages of the
+//! whole server in that second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,25 +7,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Broker;
 use crate::message::{Position, unix_now};
 
-/// Bits of the packed position that hold the tag. More than 16 million messages in one second run
-/// over into the next second, which keeps positions strictly increasing.
+/// Bits of the packed position that hold the tag. More than 16 million messages in a second
+/// continue in the next second, which keeps positions strictly increasing.
 const TAG_BITS: u32 = 24;
 
-/// Tags of a second that begin before each microsecond of it, for the tag that the first second
-/// begins with. 16 million messages in a second are more than a server can publish.
+/// Offset of the first tag for each microsecond of the current second that has passed at the start.
+/// A server cannot publish 16 million messages in a second.
 const TAGS_PER_MICROSECOND: u64 = 16;
 
-/// The source of positions. They are strictly increasing, even when the wall clock steps back.
+/// Assigns positions. They are strictly increasing, even if the wall clock is set back.
 #[derive(Debug)]
 pub(super) struct PositionClock {
     last: AtomicU64,
-    /// Where this run of the server begins.
+    /// Position at which this run of the server began.
     start: Position,
 }
 
 impl PositionClock {
-    /// Begins now. If it `separates_runs`, a run of the server that has ended in this second had
-    /// lower tags: those of its first second begin with the part of the second that has passed.
+    /// Starts the clock. If it `separates_runs`, the tags of the first second begin with the
+    /// elapsed part of that second, so that they are higher than those of an earlier run that ended
+    /// in the same second.
     pub(super) fn new(separates_runs: bool) -> Self {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -42,10 +43,10 @@ impl PositionClock {
         }
     }
 
-    /// Whether a client that has seen everything up to that place has seen an earlier run of the
-    /// server: before this one started or, if the clock has been set back between them, after all
-    /// that this one has published. Tag 0, which no message has, asks for the messages since a
-    /// time; nobody stood there.
+    /// True if the client's cursor comes from an earlier run of the server: it is before the start
+    /// of this run or, if the wall clock was set back in between, after the newest position of this
+    /// run. Tag 0 belongs to no message; such a cursor requests the messages since a time and is
+    /// never from an earlier run.
     fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
         let packed = |position: Position| (position.time, u64::from(position.tag));
         match tag {
@@ -58,13 +59,13 @@ impl PositionClock {
         }
     }
 
-    /// Whether a position that a server gave out is of an earlier run. Unlike
-    /// [`Self::is_of_earlier_run`], tag 0 is a place: that of a stream that had no message yet.
+    /// True if a position that a server has sent is from an earlier run. Unlike in
+    /// [`Self::is_of_earlier_run`], tag 0 is a valid position: that of a stream without a message.
     fn is_before_start(&self, position: Position) -> bool {
         position < self.start
     }
 
-    /// The next position.
+    /// Assigns the next position.
     pub(super) fn next(&self) -> Position {
         let first_of_second = (unix_now() << TAG_BITS) | 1;
         let next = |last: u64| Some(first_of_second.max(last + 1));
@@ -76,8 +77,8 @@ impl PositionClock {
         unpacked(packed)
     }
 
-    /// The newest position, or the beginning of the present second; what is appended after this
-    /// call comes later.
+    /// The newest position, or the beginning of the current second if that is later. Positions
+    /// assigned after this call are higher.
     pub(super) fn now(&self) -> Position {
         let second = unix_now() << TAG_BITS;
         unpacked(self.last.fetch_max(second, Ordering::Relaxed).max(second))
@@ -85,20 +86,20 @@ impl PositionClock {
 }
 
 impl Broker {
-    /// The newest position of all channels, or the beginning of the present second; what is
-    /// published after this call comes later.
+    /// The newest position of all channels, or the beginning of the current second if that is
+    /// later. Messages published after this call have higher positions.
     #[must_use]
     pub fn position(&self) -> Position {
         self.0.clock.now()
     }
 
-    /// Whether a client has its cursor from an earlier run of the server.
+    /// True if a client's cursor comes from an earlier run of the server.
     #[must_use]
     pub fn is_of_earlier_run(&self, time: u64, tag: Option<u64>) -> bool {
         self.0.clock.is_of_earlier_run(time, tag)
     }
 
-    /// Whether an earlier run of the server gave out a position.
+    /// True if an earlier run of the server sent this position.
     #[must_use]
     pub fn is_before_start(&self, position: Position) -> bool {
         self.0.clock.is_before_start(position)
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_of_an_earlier_run_are_told_apart() {
+    fn positions_of_an_earlier_run_are_detected() {
         let clock = PositionClock::new(true);
         let start = clock.start;
         let first = clock.next();
@@ -149,7 +150,7 @@ mod tests {
             (first.time, Some(first.tag), false),
             (first.time, Some(first.tag + 1), true),
             (first.time + 100, Some(1), true),
-            // The clock of a client may be ahead.
+            // The clock of a client may be fast.
             (first.time + 100, None, false),
             (first.time + 100, Some(0), false),
             (start.time - 1, Some(0), false),

@@ -1,4 +1,4 @@
-//! The numbers of the server: counted without locks, read by statistics.
+//! Counters of the server: updated without locks, read by statistics.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,33 +24,33 @@ pub(super) struct Counters {
 #[derive(Debug, Default)]
 pub(super) struct ShardCounters {
     pub(super) thread_id: AtomicU32,
-    /// Subscriber connections.
+    /// Number of subscriber connections.
     pub(super) subscribers: AtomicU64,
 }
 
-/// What became of a follower that was too slow.
+/// Outcome for a follower that was too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slowness {
-    /// It fell out of what is kept and was dropped.
+pub enum SlowConsumerOutcome {
+    /// It fell out of the log and was dropped.
     Disconnected,
-    /// It went on with the oldest message that is kept.
+    /// It continued with the oldest available message.
     Skipped,
-    /// It went on with the newest message.
+    /// It continued with the newest message.
     Latest,
-    /// Its socket took nothing for the send time-out, and it was dropped.
+    /// Its socket accepted no data within the send time-out, and it was dropped.
     TimedOut,
 }
 
-/// The numbers of the whole server.
+/// Counters of the whole server.
 #[derive(Clone, Debug)]
-pub struct Summary {
-    /// Channels, without wildcard ones.
+pub struct BrokerSummary {
+    /// Number of channels, without wildcard channels.
     pub channels: u64,
-    /// Wildcard channels.
+    /// Number of wildcard channels.
     pub wildcard_channels: u64,
     /// Messages published since the start, without events.
     pub published: u64,
-    /// Messages stored now, without events.
+    /// Messages stored, without events.
     pub stored: u64,
     /// Messages removed in the last seconds.
     pub messages_in_trash: u64,
@@ -58,33 +58,32 @@ pub struct Summary {
     pub channels_in_delete: u64,
     /// Channels removed in the last seconds.
     pub channels_in_trash: u64,
-    /// What concerns the shards one by one.
+    /// Counters of each shard.
     pub shards: Vec<ShardSummary>,
     /// Time since the start.
     pub uptime: Duration,
-    /// Further numbers, by name, in the order in which they are shown. Names that were published
-    /// once stay.
+    /// Further counters by name, in display order. Published names are stable.
     pub details: Vec<(&'static str, u64)>,
 }
 
-/// The numbers of a shard.
+/// Counters of a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardSummary {
     /// Id of its thread; 0 until it runs.
     pub thread_id: u32,
-    /// Its subscriber connections.
+    /// Number of its subscriber connections.
     pub subscribers: u64,
 }
 
 impl Broker {
-    /// Notes the thread on which a shard runs.
-    pub fn note_thread(&self, shard: usize, thread_id: u32) {
+    /// Records the thread on which a shard runs.
+    pub fn record_thread(&self, shard: usize, thread_id: u32) {
         self.0.counters.shards[shard]
             .thread_id
             .store(thread_id, Ordering::Relaxed);
     }
 
-    /// Counts a subscriber connection of `shard`, or its end.
+    /// Counts a new subscriber connection of `shard` (`opened`), or the end of one.
     pub fn count_subscriber(&self, shard: usize, opened: bool) {
         let counter = &self.0.counters.shards[shard].subscribers;
         if opened {
@@ -94,20 +93,21 @@ impl Broker {
         };
     }
 
-    /// Counts a follower that was too slow, and the messages that it missed.
-    pub fn count_slow(&self, slowness: Slowness, missed: u64) {
+    /// Counts a follower that was too slow, with the number of messages that it missed.
+    pub fn count_slow(&self, slowness: SlowConsumerOutcome, missed: u64) {
         let counters = &self.0.counters;
         let followers = match slowness {
-            Slowness::Disconnected => &counters.slow_disconnected,
-            Slowness::Skipped => &counters.slow_skipped,
-            Slowness::Latest => &counters.slow_latest,
-            Slowness::TimedOut => &counters.slow_timed_out,
+            SlowConsumerOutcome::Disconnected => &counters.slow_disconnected,
+            SlowConsumerOutcome::Skipped => &counters.slow_skipped,
+            SlowConsumerOutcome::Latest => &counters.slow_latest,
+            SlowConsumerOutcome::TimedOut => &counters.slow_timed_out,
         };
         followers.fetch_add(1, Ordering::Relaxed);
         counters.missed_live.fetch_add(missed, Ordering::Relaxed);
     }
 
-    /// Counts messages that a subscriber missed because its cursor was older than what is kept.
+    /// Counts messages that a subscriber missed because its cursor was older than the stored
+    /// messages.
     pub fn count_missed_at_resume(&self, missed: u64) {
         self.0
             .counters
@@ -115,19 +115,19 @@ impl Broker {
             .fetch_add(missed, Ordering::Relaxed);
     }
 
-    /// Sets the number of subscriber connections of `shard`, which a panic may have left wrong.
+    /// Sets the number of subscriber connections of `shard`, to repair it after a panic.
     pub fn set_subscribers(&self, shard: usize, count: u64) {
         self.0.counters.shards[shard]
             .subscribers
             .store(count, Ordering::Relaxed);
     }
 
-    /// The numbers of the whole server.
+    /// The current counters of the whole server.
     #[must_use]
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> BrokerSummary {
         let counters = &self.0.counters;
         let trash = self.0.trash.lock().counts();
-        Summary {
+        BrokerSummary {
             channels: counters.channels.load(Ordering::Relaxed),
             wildcard_channels: counters.wildcard_channels.load(Ordering::Relaxed),
             published: counters.published.load(Ordering::Relaxed),
@@ -187,7 +187,7 @@ impl Broker {
         details
     }
 
-    /// Bytes that are taken from the memory bound now.
+    /// Bytes in use of the memory bound.
     #[must_use]
     pub fn memory_used(&self) -> u64 {
         self.0.memory.used()

@@ -1,8 +1,8 @@
-//! What a channel's store has dropped: how many messages, and where some of them stood, so that a
-//! subscriber that comes back with an old cursor can be told how many it missed.
+//! The messages that a channel's store has dropped: their number, and the positions of some of
+//! them, so that a subscriber that resumes with an old cursor learns how many it has missed.
 //!
-//! Messages that were never stored are not in here: they are for those who are there when they are
-//! published.
+//! Messages that were never stored are not recorded: only followers present at the publication
+//! receive them.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -14,47 +14,47 @@ use super::memory::{Charge, MemoryMeter};
 use super::message::Message;
 use crate::message::Position;
 
-/// Most dropped messages of a channel whose places are remembered (4 KiB). When there are more,
-/// older ones are thinned out: the newest cursors are counted exactly, older ones get a lower bound
-/// that is at least two thirds of the truth.
-pub(super) const MOST_MARKS: usize = 128;
+/// Maximum number of dropped messages whose positions are recorded for a channel (4 KiB). Beyond it
+/// older marks are thinned out: for the newest cursors the count is exact, for older ones it is a
+/// lower bound of at least two thirds.
+pub(super) const MAX_MARKS: usize = 128;
 
-/// The newest marks that are never thinned out. Of the older ones one goes when its neighbours are
-/// at most half as far away again as each other, so that every second one is half as far away
-/// again: 96 of them reach back over 10^9 messages.
+/// Number of newest marks that are never thinned out. Of the older ones, a mark is removed if its
+/// neighbours' ages differ by a factor of at most 1.5. Ages of every second mark then grow by at
+/// least that factor, so 96 marks reach back over 10^9 messages.
 const EXACT_MARKS: u64 = 32;
 
-/// Marks that a record grows by, so that a channel that drops little takes little.
+/// Growth of a record in marks, so that a channel that drops few messages uses little memory.
 const MARKS_AT_ONCE: usize = 16;
 
-/// How many messages a subscriber misses.
+/// Number of messages that a subscriber misses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Missed {
-    /// So many.
+pub struct MissedCount {
+    /// The number, or a lower bound.
     pub count: u64,
-    /// There may be more: the record does not reach back so far.
+    /// There may be more, because the record does not reach back far enough.
     pub at_least: bool,
 }
 
 /// The dropped messages of a channel.
 #[derive(Debug, Default)]
-pub(super) struct Dropped {
+pub(super) struct DroppedMessages {
     total: u64,
-    /// Of the newest one.
+    /// Position of the newest dropped message.
     newest: Position,
     /// In the order of publication.
-    marks: VecDeque<Mark>,
-    /// What `marks` takes from the memory bound, and from the part of it that all records may take.
+    marks: VecDeque<DroppedMark>,
+    /// Charges for `marks`: to the memory bound, and to the part of it that all records may use.
     charges: Option<(Charge, Charge)>,
 }
 
-/// Where a dropped message stood.
+/// Position of a dropped message.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct DroppedMark {
     position: Position,
     /// Number among the dropped messages, from 1.
     ordinal: u64,
-    /// Hash of its event id; 0 if it has none.
+    /// Hash of its event id; 0 without an event id.
     event: u64,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct RecordMeters<'a> {
     pub(super) records: &'a Arc<MemoryMeter>,
 }
 
-impl Missed {
+impl MissedCount {
     fn exactly(count: u64) -> Self {
         Self {
             count,
@@ -73,63 +73,63 @@ impl Missed {
         }
     }
 
-    /// Something is missing, or may be.
+    /// True if messages are missing or may be.
     #[must_use]
     pub fn is_gap(self) -> bool {
         self.count > 0 || self.at_least
     }
 
-    /// Both together.
+    /// Adds two counts.
     #[must_use]
-    pub fn and(self, other: Missed) -> Missed {
-        Missed {
+    pub fn plus(self, other: MissedCount) -> MissedCount {
+        MissedCount {
             count: self.count.saturating_add(other.count),
             at_least: self.at_least || other.at_least,
         }
     }
 }
 
-impl Dropped {
-    /// Messages dropped so far.
+impl DroppedMessages {
+    /// Number of messages dropped so far.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
-    /// Notes a message that is dropped now.
-    pub(super) fn note(&mut self, message: &Message, meters: RecordMeters<'_>) {
+    /// Records a message that is being dropped.
+    pub(super) fn record(&mut self, message: &Message, meters: RecordMeters<'_>) {
         self.total += 1;
         self.newest = message.position;
-        if self.marks.len() >= MOST_MARKS {
+        if self.marks.len() >= MAX_MARKS {
             self.thin_out();
         }
         if self.marks.len() == self.marks.capacity() && !self.grow(meters) {
-            // Without room for a mark the counts of older cursors become bounds.
+            // Without room for a mark, the counts for older cursors become lower bounds.
             return;
         }
         let event = message
             .event_id
             .as_ref()
             .map_or(0, |event_id| hash(event_id));
-        self.marks.push_back(Mark {
+        self.marks.push_back(DroppedMark {
             position: message.position,
             ordinal: self.total,
             event,
         });
     }
 
-    /// How many of the dropped messages a subscriber with this cursor has not had.
+    /// The number of dropped messages that a subscriber with this cursor has not had.
     ///
-    /// A cursor that says "everything" (second 0) is a wish and no place where anybody stood:
-    /// nothing is missed.
-    pub(super) fn missed(&self, cursor: &Cursor) -> Missed {
+    /// A cursor that requests everything (second 0) is not the position of a reader, so nothing is
+    /// missed.
+    pub(super) fn missed(&self, cursor: &Cursor) -> MissedCount {
         if self.total == 0 {
-            return Missed::default();
+            return MissedCount::default();
         }
-        if let Some(event) = self.mark_of_event(cursor) {
-            return Missed::exactly(self.total - event);
+        if let Some(event) = self.ordinal_of_event(cursor) {
+            return MissedCount::exactly(self.total - event);
         }
         match (cursor.time, cursor.tag) {
-            (None, _) | (Some(0), None | Some(0)) => Missed::default(),
+            (None, _) | (Some(0), None | Some(0)) => MissedCount::default(),
             (Some(time), tag) => {
                 let tag = tag.map_or(u32::MAX, |tag| u32::try_from(tag).unwrap_or(u32::MAX));
                 self.missed_after(Position::new(time, tag))
@@ -138,7 +138,7 @@ impl Dropped {
     }
 
     /// The number of the dropped message whose event id the cursor names.
-    pub(super) fn mark_of_event(&self, cursor: &Cursor) -> Option<u64> {
+    pub(super) fn ordinal_of_event(&self, cursor: &Cursor) -> Option<u64> {
         let event = hash(cursor.event_id.as_ref()?);
         self.marks
             .iter()
@@ -147,31 +147,31 @@ impl Dropped {
             .map(|mark| mark.ordinal)
     }
 
-    fn missed_after(&self, seen: Position) -> Missed {
+    fn missed_after(&self, seen: Position) -> MissedCount {
         if seen >= self.newest {
-            return Missed::default();
+            return MissedCount::default();
         }
         let next = self.marks.partition_point(|mark| mark.position <= seen);
-        // Where there are no marks, the newest one is known to be missed.
+        // Without a newer mark, at least the newest dropped message is missed.
         let next_ordinal = self.marks.get(next).map_or(self.total, |mark| mark.ordinal);
         let before = next.checked_sub(1).map(|index| self.marks[index]);
         match before {
-            Some(mark) if mark.position == seen => Missed::exactly(self.total - mark.ordinal),
-            _ => Missed {
+            Some(mark) if mark.position == seen => MissedCount::exactly(self.total - mark.ordinal),
+            _ => MissedCount {
                 count: self.total + 1 - next_ordinal,
                 at_least: next_ordinal > before.map_or(0, |mark| mark.ordinal) + 1,
             },
         }
     }
 
-    /// Removes marks whose older neighbour is near enough to the newer one. The first mark stays.
+    /// Removes marks whose older neighbour is close enough to the newer one. The first mark stays.
     fn thin_out(&mut self) {
         let ages: Vec<u64> = self
             .marks
             .iter()
             .map(|mark| self.total - mark.ordinal)
             .collect();
-        let mut is_kept = [true; MOST_MARKS];
+        let mut is_kept = [true; MAX_MARKS];
         let mut newer = 0;
         for index in (1..ages.len()).rev() {
             is_kept[index] = ages[index] <= EXACT_MARKS || ages[index - 1] > newer + newer / 2;
@@ -186,12 +186,12 @@ impl Dropped {
         self.marks.retain(|_| kept.next().is_none_or(|kept| *kept));
     }
 
-    /// Makes room for further marks, if all records together do not take too much.
+    /// Makes room for more marks, unless all records together use too much memory.
     fn grow(&mut self, meters: RecordMeters<'_>) -> bool {
         let capacity = (self.marks.capacity() + MARKS_AT_ONCE)
             .max(self.marks.capacity() * 2)
-            .min(MOST_MARKS);
-        let bytes = (capacity * size_of::<Mark>()) as u64;
+            .min(MAX_MARKS);
+        let bytes = (capacity * size_of::<DroppedMark>()) as u64;
         let (Ok(memory), Ok(record)) = (meters.memory.charge(bytes), meters.records.charge(bytes))
         else {
             return false;
@@ -203,7 +203,7 @@ impl Dropped {
 }
 
 fn hash(event_id: &[u8]) -> u64 {
-    /// Keyed, so that nobody can choose ids that are taken for others.
+    /// Keyed, so that clients cannot choose colliding ids.
     static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     HASHER.hash_one(event_id).max(1)
 }
@@ -215,10 +215,10 @@ mod tests {
     use super::*;
 
     /// Drops messages 1 to `count`, three in each second from 1000 on.
-    fn dropped(count: u64, limit: u64) -> Dropped {
+    fn dropped(count: u64, limit: u64) -> DroppedMessages {
         let memory = MemoryMeter::new(1 << 20);
         let records = MemoryMeter::new(limit);
-        let mut dropped = Dropped::default();
+        let mut dropped = DroppedMessages::default();
         for id in 1..=count {
             let event_id = (id % 2 == 0).then(|| Bytes::from(format!("e{id}")));
             let charge = memory.charge(1).expect("the meter has room");
@@ -233,7 +233,7 @@ mod tests {
                 recipients: 0.into(),
                 charge,
             };
-            dropped.note(
+            dropped.record(
                 &message,
                 RecordMeters {
                     memory: &memory,
@@ -248,8 +248,8 @@ mod tests {
         Position::new(1000 + (id - 1) / 3, ((id - 1) % 3 + 1) as u32)
     }
 
-    fn missed(dropped: &Dropped, time: u64, tag: Option<u64>) -> (u64, bool) {
-        let Missed { count, at_least } = dropped.missed(&Cursor {
+    fn missed(dropped: &DroppedMessages, time: u64, tag: Option<u64>) -> (u64, bool) {
+        let MissedCount { count, at_least } = dropped.missed(&Cursor {
             time: Some(time),
             tag,
             ..Cursor::default()
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(
             missed(&dropped, 0, None),
             (0, false),
-            "all that is stored is not a place"
+            "a request for all stored messages is not a position"
         );
         let by_event = |id: &'static str| {
             dropped.missed(&Cursor {
@@ -286,14 +286,14 @@ mod tests {
                 ..Cursor::default()
             })
         };
-        assert_eq!(by_event("e90"), Missed::exactly(10));
-        assert_eq!(by_event("unknown"), Missed::default());
+        assert_eq!(by_event("e90"), MissedCount::exactly(10));
+        assert_eq!(by_event("unknown"), MissedCount::default());
         assert_eq!(
-            Dropped::default().missed(&Cursor {
+            DroppedMessages::default().missed(&Cursor {
                 time: Some(5),
                 ..Cursor::default()
             }),
-            Missed::default()
+            MissedCount::default()
         );
     }
 
@@ -301,7 +301,7 @@ mod tests {
     fn older_cursors_get_a_lower_bound_and_memory_stays_bounded() {
         const COUNT: u64 = 10_000;
         let dropped = dropped(COUNT, 1 << 20);
-        assert!(dropped.marks.len() <= MOST_MARKS && dropped.marks.capacity() <= MOST_MARKS);
+        assert!(dropped.marks.len() <= MAX_MARKS && dropped.marks.capacity() <= MAX_MARKS);
         for id in 1..=COUNT {
             let truth = COUNT - id;
             let (count, at_least) = missed(
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn without_memory_the_newest_one_is_still_known() {
+    fn without_memory_the_newest_position_is_still_recorded() {
         let dropped = dropped(10, 0);
         assert_eq!(missed(&dropped, 1000, Some(1)), (1, true));
         assert_eq!(missed(&dropped, 1003, Some(1)), (0, false));

@@ -1,4 +1,4 @@
-//! Why the broker rejects a channel or a subscription.
+//! Reasons for which the broker rejects a channel or a subscription.
 
 use super::OutOfMemory;
 
@@ -13,16 +13,16 @@ pub enum CreateError {
     OutOfMemory(#[from] OutOfMemory),
 }
 
-/// Why a subscription is refused.
+/// Why a subscription is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
-    /// The channel could not be created again after it went away.
+    /// The successor of a deleted channel could not be created.
     #[error(transparent)]
     Create(#[from] CreateError),
     /// `max_subscribers_per_channel` is reached.
     #[error("subscribers limit per channel exceeded")]
     TooManySubscribers,
-    /// Somebody waits, and it wanted to be the only one.
-    #[error("there is a subscriber already")]
-    NotAlone,
+    /// The channel already has a waiting subscriber and `push_subscriber_concurrency first` is set.
+    #[error("the channel already has a waiting subscriber (push_subscriber_concurrency first)")]
+    AlreadySubscribed,
 }

@@ -1,5 +1,5 @@
-//! Groups of channels: the channels whose ids begin with `group/`. What each uses is counted, and
-//! may be limited.
+//! Groups of channels: the channels whose ids begin with `group/`. Their usage is counted and can
+//! be limited.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use super::memory::{Charge, allocated};
 use super::{Broker, OutOfMemory};
 
-/// What a table's entry takes beside the name.
+/// Memory of a table entry besides the name.
 const OTHER_BYTES: usize = 160;
 
-/// What the channels of a group use. Counted without locks.
+/// Usage of a group. Counted without locks.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct ChannelGroup {
     pub(super) channels: AtomicU64,
     pub(super) subscribers: AtomicU64,
     pub(super) messages: AtomicU64,
@@ -24,39 +24,39 @@ pub(super) struct Group {
     limits: Mutex<GroupLimits>,
 }
 
-/// Limits of a group; 0 = none.
+/// Limits of a group; 0 = unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupLimits {
-    /// Channels.
+    /// Number of channels.
     pub channels: u64,
-    /// Subscribers of all channels.
+    /// Number of subscribers of all channels.
     pub subscribers: u64,
-    /// Stored messages of all channels.
+    /// Number of stored messages of all channels.
     pub messages: u64,
-    /// Their memory in bytes.
+    /// Memory of these messages in bytes.
     pub messages_memory: u64,
-    /// Bytes on disk: nothing is kept there, so that this limit is never reached.
+    /// Bytes on disk. Messages are not stored on disk, so this limit is never reached.
     pub messages_disk: u64,
 }
 
-/// What a group uses and may use.
+/// Usage and limits of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupInfo {
-    /// Channels.
+    /// Number of channels.
     pub channels: u64,
-    /// Subscribers of all channels.
+    /// Number of subscribers of all channels.
     pub subscribers: u64,
-    /// Stored messages of all channels.
+    /// Number of stored messages of all channels.
     pub messages: u64,
-    /// Their memory in bytes.
+    /// Memory of these messages in bytes.
     pub messages_memory: u64,
     /// Its limits.
     pub limits: GroupLimits,
 }
 
-/// Which limit of a group is reached.
+/// The limit of a group that was reached. The texts are those of nchan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GroupFull {
+pub enum GroupLimitError {
     /// `channels`
     #[error("Group limit reached for number of channels.")]
     Channels,
@@ -73,16 +73,16 @@ pub enum GroupFull {
 
 /// The groups that have channels or limits.
 #[derive(Debug, Default)]
-pub(super) struct Groups(Mutex<HashMap<Bytes, (Arc<Group>, Charge)>>);
+pub(super) struct Groups(Mutex<HashMap<Bytes, (Arc<ChannelGroup>, Charge)>>);
 
 impl Groups {
-    /// The group of a channel with this id, made where there is none; `None` if it is in no group,
-    /// or if there is no room to count it.
+    /// The group of the channel with this id, created if it does not exist; `None` if the channel
+    /// is in no group, or if there is no memory to count it.
     pub(super) fn of_channel(
         &self,
         id: &[u8],
         charge: impl FnOnce(u64) -> Result<Charge, OutOfMemory>,
-    ) -> Option<Arc<Group>> {
+    ) -> Option<Arc<ChannelGroup>> {
         let slash = memchr::memchr(b'/', id).filter(|slash| *slash > 0)?;
         self.entry(&id[..slash], charge).ok()
     }
@@ -91,24 +91,24 @@ impl Groups {
         &self,
         name: &[u8],
         charge: impl FnOnce(u64) -> Result<Charge, OutOfMemory>,
-    ) -> Result<Arc<Group>, OutOfMemory> {
+    ) -> Result<Arc<ChannelGroup>, OutOfMemory> {
         let mut groups = self.0.lock();
         if let Some((group, _)) = groups.get(name) {
             return Ok(Arc::clone(group));
         }
         let charge = charge(allocated(
-            name.len() + std::mem::size_of::<Group>() + OTHER_BYTES,
+            name.len() + std::mem::size_of::<ChannelGroup>() + OTHER_BYTES,
         ))?;
-        let group = Arc::<Group>::default();
+        let group = Arc::<ChannelGroup>::default();
         groups.insert(Bytes::copy_from_slice(name), (Arc::clone(&group), charge));
         Ok(group)
     }
 
-    fn find(&self, name: &[u8]) -> Option<Arc<Group>> {
+    fn find(&self, name: &[u8]) -> Option<Arc<ChannelGroup>> {
         self.0.lock().get(name).map(|(group, _)| Arc::clone(group))
     }
 
-    /// Forgets groups that have neither channels nor limits.
+    /// Removes groups that have neither channels nor limits.
     pub(super) fn sweep(&self) {
         self.0.lock().retain(|_, (group, _)| {
             Arc::strong_count(group) > 1 || *group.limits.lock() != GroupLimits::default()
@@ -116,7 +116,7 @@ impl Groups {
     }
 }
 
-impl Group {
+impl ChannelGroup {
     fn info(&self) -> GroupInfo {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         GroupInfo {
@@ -130,36 +130,36 @@ impl Group {
 }
 
 impl GroupInfo {
-    /// Whether a message of `bytes` may come, to a channel that is new or not.
+    /// Checks whether a message of `bytes` may be published to a channel that is new or not.
     ///
     /// # Errors
-    /// When a limit is in the way.
-    pub fn may_publish(&self, bytes: u64, is_new: bool) -> Result<(), GroupFull> {
+    /// When a limit is reached.
+    pub fn may_publish(&self, bytes: u64, is_new: bool) -> Result<(), GroupLimitError> {
         let is_over =
             |used: u64, more: u64, most: u64| most > 0 && used.saturating_add(more) > most;
         if is_new && is_over(self.channels, 1, self.limits.channels) {
-            return Err(GroupFull::Channels);
+            return Err(GroupLimitError::Channels);
         }
         if is_over(self.messages, 1, self.limits.messages) {
-            return Err(GroupFull::Messages);
+            return Err(GroupLimitError::Messages);
         }
         if is_over(self.messages_memory, bytes, self.limits.messages_memory) {
-            return Err(GroupFull::MessagesMemory);
+            return Err(GroupLimitError::MessagesMemory);
         }
         Ok(())
     }
 
-    /// Whether a subscriber may come, to a channel that is new or not.
+    /// Checks whether a subscriber may attach to a channel that is new or not.
     ///
     /// # Errors
-    /// When a limit is in the way.
-    pub fn may_subscribe(&self, is_new: bool) -> Result<(), GroupFull> {
+    /// When a limit is reached.
+    pub fn may_subscribe(&self, is_new: bool) -> Result<(), GroupLimitError> {
         let is_full = |used: u64, most: u64| most > 0 && used >= most;
         if is_new && is_full(self.channels, self.limits.channels) {
-            return Err(GroupFull::Channels);
+            return Err(GroupLimitError::Channels);
         }
         if is_full(self.subscribers, self.limits.subscribers) {
-            Err(GroupFull::Subscribers)
+            Err(GroupLimitError::Subscribers)
         } else {
             Ok(())
         }
@@ -167,7 +167,7 @@ impl GroupInfo {
 }
 
 impl Broker {
-    /// What a group uses and may use.
+    /// Usage and limits of a group.
     #[must_use]
     pub fn group_info(&self, name: &[u8]) -> GroupInfo {
         self.0
@@ -180,7 +180,7 @@ impl Broker {
     /// Changes the limits of a group.
     ///
     /// # Errors
-    /// When a group of its own has no room.
+    /// When there is no memory for a new group.
     pub fn limit_group(
         &self,
         name: &[u8],

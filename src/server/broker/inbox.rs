@@ -1,7 +1,6 @@
-//! The list of channels that have news for one shard.
+//! The inbox of a shard: the list of channels with new messages.
 //!
-//! Bounded by nature: a channel stands in it at most once, because a mark in the channel says that
-//! it is there.
+//! It needs no limit: a channel is in it at most once, which a bit of the channel records.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +11,12 @@ use parking_lot::Mutex;
 
 use super::channel::Channel;
 
-/// Channels with news for one shard, in the order in which the news came.
+/// Channels with new messages for one shard, in the order of arrival.
 #[derive(Debug, Default)]
 pub struct Inbox {
     channels: Mutex<Vec<Arc<Channel>>>,
     reader: AtomicWaker,
-    /// Somebody is going to look without being woken.
+    /// A task is going to read the inbox without being woken.
     is_held: AtomicBool,
 }
 
@@ -28,18 +27,18 @@ impl Inbox {
             channels.push(channel);
             channels.len() == 1
         };
-        // Whoever ends the holding looks afterwards, under the same lock: so one of the two wakes
-        // the reader.
+        // `release` checks the list afterwards, under the same lock, so at least one of the two
+        // wakes the reader.
         if was_empty && !self.is_held.load(Ordering::Relaxed) {
             self.reader.wake();
         }
     }
 
-    /// Ready when there is something to take. To be called from one task only, which
-    /// [`Inbox::wake`] wakes, too.
+    /// Ready when the inbox is not empty. To be called from one task only, which [`Inbox::wake`]
+    /// wakes.
     pub fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
         self.reader.register(cx.waker());
-        // What came before the waker was there has not woken it.
+        // Checked after registering: channels that were added before have not woken this waker.
         if self.is_empty() {
             Poll::Pending
         } else {
@@ -52,12 +51,13 @@ impl Inbox {
         self.reader.wake();
     }
 
-    /// Nobody needs to wake the reader until [`Inbox::release`]: the caller looks at what has come.
+    /// Suspends waking the reader until [`Inbox::release`], because the caller is going to read the
+    /// inbox.
     pub fn hold(&self) {
         self.is_held.store(true, Ordering::Relaxed);
     }
 
-    /// Ends what [`Inbox::hold`] began; wakes the reader if there is something to take.
+    /// Ends [`Inbox::hold`]. Wakes the reader if the inbox is not empty.
     pub fn release(&self) {
         self.is_held.store(false, Ordering::Relaxed);
         if !self.is_empty() {
@@ -65,13 +65,13 @@ impl Inbox {
         }
     }
 
-    /// True if no channel has news now.
+    /// True if no channel has new messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.channels.lock().is_empty()
     }
 
-    /// Takes all channels that have news, in exchange for an empty list whose memory is used again.
+    /// Takes all channels, in exchange for an empty list whose memory is reused.
     pub fn take(&self, into: &mut Vec<Arc<Channel>>) {
         into.clear();
         std::mem::swap(&mut *self.channels.lock(), into);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn news_that_come_while_it_is_held_are_taken_or_wake_the_reader() {
+    fn channels_pushed_while_held_are_taken_or_wake_the_reader() {
         const ROUNDS: usize = 20_000;
         let broker = Broker::new(
             BrokerSettings {
@@ -130,7 +130,7 @@ mod tests {
                 let before = wakes.0.load(Ordering::SeqCst);
                 inbox.hold();
                 begin.wait();
-                // At different moments, so that they meet at all points.
+                // With varying delays, so that the threads interleave at all points.
                 (0..round % 64).for_each(|_| std::hint::spin_loop());
                 inbox.take(&mut taken);
                 inbox.release();
@@ -138,7 +138,7 @@ mod tests {
                 let was_woken = wakes.0.load(Ordering::SeqCst) > before;
                 assert!(
                     inbox.is_empty() || was_woken,
-                    "round {round}: nobody would look"
+                    "round {round}: the news would be lost"
                 );
                 inbox.take(&mut taken);
             }

@@ -1,65 +1,65 @@
-//! What the server had to defend itself against: counted without locks, listed for statistics.
+//! Incidents: rejections, time-outs and errors, counted without locks and listed in statistics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Broker;
 use crate::server::limits_log::Limit;
 
-/// Something that was rejected, given up or caught, or why the server ended a connection or a
-/// subscription.
+/// A rejected, dropped or failed operation, or the reason for which the server ended a connection
+/// or a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incident {
     /// A connection beyond `--max-connections`.
     TooManyConnections,
     /// A connection beyond `--max-connections-per-address`.
     TooManyFromAddress,
-    /// A connection for which the memory bound had no room.
+    /// A connection beyond the memory bound.
     NoMemoryForConnection,
-    /// A connection for which the system had no descriptor.
+    /// A connection for which the system had no file descriptor.
     NoDescriptor,
-    /// Accepting failed for another reason.
+    /// Another error of `accept`.
     AcceptFailed,
-    /// A message, a channel or a subscription for which the memory bound had no room.
+    /// A message, a channel or a subscription beyond the memory bound.
     NoMemory,
-    /// A subscriber that was given up because what waits for its socket had no room.
+    /// A subscriber that was dropped because its pending bytes exceeded the memory bound.
     NoMemoryForPending,
-    /// Bytes of an incomplete request, a websocket message or an answer that had no room.
+    /// An incomplete request, a websocket message or a response beyond the memory bound.
     NoMemoryForIncoming,
-    /// A request whose head did not come in time.
+    /// A request whose head did not arrive in time.
     HeadTimeout,
-    /// A body that did not come in time, or too slowly.
+    /// A body that did not arrive in time, or too slowly.
     BodyTimeout,
     /// A connection without a further request within `--keepalive-timeout`.
     KeepaliveTimeout,
-    /// A client that accepted nothing of a response within `--send-timeout`. Subscribers count as
+    /// A client that accepted no data of a response within `--send-timeout`. Subscribers count as
     /// `slow_timed_out`.
     SendTimeout,
     /// A client that did not close its connection within `--linger-time` after the last response.
     LingerTimeout,
-    /// The kernel found a client gone (`--tcp-keepalive`, `--tcp-user-timeout`).
+    /// A client that the kernel found unreachable (`--tcp-keepalive`, `--tcp-user-timeout`).
     TcpTimeout,
-    /// Another error of a socket than that its client has left.
+    /// A socket error other than a disconnected client.
     SocketError,
     /// A connection that could not be registered with its thread.
     SetupFailed,
     /// A websocket that did not answer a ping.
     UnansweredPing,
-    /// A client that sent too many requests ahead while it waited for a long-poll answer.
+    /// A client that pipelined too many requests while it waited for a long-polling response.
     TooManyPipelined,
     /// A subscription that reached its time to live.
     EndedByTimeToLive,
     /// A subscription whose last channel was deleted.
     EndedByDeletion,
-    /// A subscription that yielded to another one (NHPM, `push_subscriber_concurrency`).
+    /// A subscription that was replaced by a newer one (NHPM, `push_subscriber_concurrency`).
     EndedByConflict,
-    /// A subscription that was ended by a further request of its client.
+    /// A subscription that a further request of its client ended.
     EndedByRequest,
-    /// A subscription or connection whose location or listener was removed, or that was there when
-    /// the server ended.
+    /// A subscription or connection that ended because the server shut down, or because its
+    /// location or listener was removed.
     EndedByShutdown,
-    /// A request to a back-end that nobody waits for, beyond `--max-hook-notices`.
+    /// A request to a back-end without a waiting client, beyond `--max-hook-notices`.
     DroppedNotice,
-    /// A mistake of the server's that cost a connection.
+    /// A bug in the server that ended a connection.
     Panic,
 }
 
@@ -93,14 +93,14 @@ const NAMES: [&str; 25] = [
 ];
 
 impl Incident {
-    /// The name of its counter.
+    /// Name of its counter in statistics.
     #[must_use]
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
     }
 }
 
-/// One counter for each kind of incident.
+/// One counter per kind of incident.
 #[derive(Debug, Default)]
 pub(super) struct Incidents([AtomicU64; NAMES.len()]);
 
@@ -121,7 +121,7 @@ impl Broker {
         self.0.incidents.count(incident);
     }
 
-    /// All incidents since the start: names for statistics, and how often each came.
+    /// All incidents since the start: the names of the counters and their values.
     #[must_use]
     pub fn incidents(&self) -> Vec<(&'static str, u64)> {
         NAMES

@@ -1,4 +1,4 @@
-//! A message as the broker keeps it.
+//! A message in the broker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use super::memory::{Charge, allocated};
 use crate::message::{Position, unix_now};
 use crate::server::config::MemoryAccounting;
 
-/// What the smallest message takes of push-stream's shared memory, less a margin: 2 MiB hold 12,409
+/// Memory of the smallest message in push-stream's shared memory, less a margin: 2 MiB hold 12,409
 /// messages of one byte, 169 bytes each (nchan: 8,064). Longer texts take more there than their
 /// length, which is rounded up to a power of two or to pages.
 const SHARED_MEMORY_BYTES: u64 = 144;
@@ -23,30 +23,30 @@ pub struct Message {
     pub id: u64,
     /// Its time and tag.
     pub position: Position,
-    /// The bytes of the request that published it.
+    /// Its content.
     pub text: Bytes,
     /// `Event-Id` of the publisher.
     pub event_id: Option<Bytes>,
     /// `Event-Type` of the publisher.
     pub event_type: Option<Bytes>,
-    /// What else is known of it.
+    /// Further attributes; most messages have none.
     pub attributes: Option<Arc<Attributes>>,
-    /// Its number among the messages of its channel in its second, from 0.
+    /// Its number among the messages of its channel and second, from 0.
     pub channel_tag: u32,
-    /// Readers that had it, of those who take one message at a time.
+    /// Number of readers that had it, of those that take one message at a time.
     pub(super) recipients: AtomicU32,
-    /// Releases its share of the memory bound when the last holder lets go.
+    /// Released when the last holder drops the message.
     pub(super) charge: Charge,
 }
 
 impl Message {
-    /// What it counts for where many are read at once: about its bytes.
+    /// Weight in reads that are limited in size: its content with an allowance for the rest.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.text.len() + 64
     }
 
-    /// Its `Content-Type`, if its publisher said one.
+    /// Its `Content-Type`, if the publisher set one.
     #[must_use]
     pub fn content_type(&self) -> Option<&Bytes> {
         self.attributes
@@ -54,7 +54,7 @@ impl Message {
             .and_then(|attributes| attributes.content_type.as_ref())
     }
 
-    /// Its text in compressed form, if its publisher wanted that.
+    /// Its compressed content, if the publisher requested that.
     #[must_use]
     pub fn deflated(&self) -> Option<&Bytes> {
         self.attributes
@@ -62,7 +62,7 @@ impl Message {
             .and_then(|attributes| attributes.deflated.as_ref())
     }
 
-    /// Bytes that a message takes from the memory bound.
+    /// Bytes to charge to the memory bound.
     pub(super) fn footprint(message: &NewMessage, accounting: MemoryAccounting) -> u64 {
         if accounting == MemoryAccounting::SharedMemory {
             let of = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
@@ -79,8 +79,8 @@ impl Message {
             .as_ref()
             .map_or(0, |attributes| attributes.footprint());
         let of = |part: &Option<Bytes>| part.as_ref().map_or(0, |part| allocated(part.len()));
-        // Two reference counters, and its slots in two queues, which are up to twice as long as
-        // what is in them.
+        // The reference counts, and its entries in two queues, whose capacity is up to twice their
+        // length.
         let parts = allocated(message.text.len())
             + of(&message.event_id)
             + of(&message.event_type)
@@ -88,7 +88,7 @@ impl Message {
         parts + allocated(std::mem::size_of::<Self>() + 16) + 32
     }
 
-    /// Its time is over: by its own time, or by that of the broker.
+    /// True if it has expired: by its own expiry time or by the broker's time to live.
     pub(super) fn is_expired(&self, newest_expired: u64) -> bool {
         let Some(attributes) = &self.attributes else {
             return self.position.time <= newest_expired;

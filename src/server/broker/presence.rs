@@ -1,4 +1,5 @@
-//! Who follows a channel, in a line of text for each: kept only where a configuration asks for it.
+//! Presence: a line of text for each subscriber of a channel, recorded only if the configuration
+//! asks for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +10,14 @@ use parking_lot::Mutex;
 
 use super::{Broker, Charge, OutOfMemory};
 
-/// The lines by channel.
+/// The lines of each channel, with the number of the entry.
 #[derive(Debug, Default)]
 pub(super) struct Presences {
     lines: Mutex<HashMap<Bytes, Vec<(u64, Bytes)>>>,
     last: AtomicU64,
 }
 
-/// A follower's line; gone when this is dropped.
+/// A subscriber's entry; removed on drop.
 #[derive(Debug)]
 pub struct Presence {
     broker: Broker,
@@ -25,15 +26,19 @@ pub struct Presence {
     _charge: Charge,
 }
 
-/// What an entry takes beside its line.
+/// Memory of an entry besides its line.
 const ENTRY_BYTES: usize = 160;
 
 impl Broker {
-    /// Enters a follower of these channels.
+    /// Records a subscriber of these channels.
     ///
     /// # Errors
-    /// When there is no room for the line.
-    pub fn enter(&self, line: &Bytes, channels: Vec<Bytes>) -> Result<Presence, OutOfMemory> {
+    /// When there is no memory for the line.
+    pub fn enter_presence(
+        &self,
+        line: &Bytes,
+        channels: Vec<Bytes>,
+    ) -> Result<Presence, OutOfMemory> {
         let keys: usize = channels
             .iter()
             .map(|channel| channel.len() + ENTRY_BYTES)
@@ -56,7 +61,7 @@ impl Broker {
         })
     }
 
-    /// The lines of those who follow a channel.
+    /// The lines of the subscribers of a channel.
     #[must_use]
     pub fn presences(&self, channel: &[u8]) -> Vec<Bytes> {
         let lines = self.0.presences.lines.lock();

@@ -1,39 +1,39 @@
-//! Reading a log message by message, from a place up to its head or to the next gap.
+//! Reads a log message by message, from a cursor to its head or to the next gap.
 
 use std::collections::{VecDeque, vec_deque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::log::{Live, Log, Place};
+use super::log::{LiveMessage, Log, LogCursor};
 use super::message::Message;
 use crate::message::Position;
 
 /// Messages read from a log, without a gap between them.
 #[derive(Debug, Default)]
-pub struct Slice {
+pub struct LogSlice {
     /// The messages, oldest first.
     pub messages: SmallVec<[Arc<Message>; 1]>,
-    /// Where the reader stands after them (messages that it is not due are counted as served).
-    pub place: Place,
-    /// Number of messages before these that were due but are gone.
+    /// Cursor of the reader after these messages. Messages that are not due count as seen.
+    pub cursor: LogCursor,
+    /// Number of messages before these that were due and are no longer available.
     pub missed: u64,
-    /// The log goes on after this slice, which was cut for its size or ends at a gap.
+    /// The log continues after this slice, which ends at its size limit or at a gap.
     pub is_cut: bool,
-    /// Position up to which the reader is now served: of the newest message of the log, or, where
-    /// the slice was cut, of its last message.
+    /// Position up to which the reader is served: that of the newest message or, if the slice is
+    /// cut, that of its last message.
     pub horizon: Position,
 }
 
-/// What a reader is due: stored messages, then live ones.
-struct Due<'a> {
+/// The messages that are due to a reader: stored ones, then live ones.
+struct DueMessages<'a> {
     stored: vec_deque::Iter<'a, Arc<Message>>,
-    /// Newer ones come from the live window.
+    /// Messages after this id come from the live window.
     stored_up_to: u64,
-    live: vec_deque::Iter<'a, Live>,
+    live: vec_deque::Iter<'a, LiveMessage>,
 }
 
-impl<'a> Iterator for Due<'a> {
+impl<'a> Iterator for DueMessages<'a> {
     type Item = &'a Arc<Message>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -51,11 +51,11 @@ impl<'a> Iterator for Due<'a> {
     }
 }
 
-/// Where the messages behind id `cursor` begin.
+/// Index of the first message after id `last_seen`.
 ///
-/// Most readers are close to the newest message, and most ids follow one another: then one look is
-/// enough, while a search would look at messages that have not been touched for long.
-fn first_behind(stored: &VecDeque<Arc<Message>>, cursor: u64) -> usize {
+/// Most readers are close to the newest message, and most ids are consecutive. A single probe is
+/// enough then, while a binary search would touch messages that have left the processor's caches.
+fn index_after(stored: &VecDeque<Arc<Message>>, cursor: u64) -> usize {
     let Some(newest) = stored.back().filter(|newest| newest.id > cursor) else {
         return stored.len();
     };
@@ -67,37 +67,38 @@ fn first_behind(stored: &VecDeque<Arc<Message>>, cursor: u64) -> usize {
         .unwrap_or_else(|| stored.partition_point(|message| message.id <= cursor))
 }
 
-/// A reader on its way through a log.
-pub(super) struct Reading<'a> {
-    due: std::iter::Peekable<Due<'a>>,
+/// A reader in the middle of a log.
+pub(super) struct LogReader<'a> {
+    due: std::iter::Peekable<DueMessages<'a>>,
     log: &'a Log,
-    place: Place,
-    /// Backlog messages that are not there any more. What is dropped from the store goes from its
-    /// front, so they are missing before the first one that is left.
+    cursor: LogCursor,
+    /// Number of backlog messages that the store has dropped. The store drops from its front, so
+    /// they are missing before the first one left.
     missed_backlog: u64,
-    /// Backlog messages that are still there.
+    /// Number of backlog messages that are still stored.
     backlog: u32,
-    /// The live message that must come next, if none is missed.
+    /// Id of the next live message if none is missing.
     expected: u64,
-    slice: Slice,
+    slice: LogSlice,
 }
 
-impl<'a> Reading<'a> {
-    /// Begins at `place`. The reader may be `max_lag` bytes behind.
-    pub(super) fn new(log: &'a Log, place: Place, max_lag: u64) -> Self {
-        let Place {
-            cursor, live_from, ..
-        } = place;
+impl<'a> LogReader<'a> {
+    /// Starts at `cursor`. The reader may be `max_lag` bytes behind.
+    pub(super) fn new(log: &'a Log, cursor: LogCursor, max_lag: u64) -> Self {
+        let LogCursor {
+            last_seen,
+            live_from,
+            ..
+        } = cursor;
         let live_start = log.live_start(max_lag);
         let first_live = log
             .live
             .get(live_start)
             .map_or(log.last_id + 1, |live| live.message.id);
-        // What is not in the live window any more (or was never meant to be) comes from the stored
-        // messages.
+        // Messages that have left the live window, or never were in it, are read from the store.
         let stored_up_to = (first_live - 1).max(live_from);
-        let start = first_behind(&log.stored, cursor);
-        let backlog = if cursor < live_from {
+        let start = index_after(&log.stored, last_seen);
+        let backlog = if last_seen < live_from {
             let end = log
                 .stored
                 .partition_point(|message| message.id <= live_from);
@@ -108,59 +109,59 @@ impl<'a> Reading<'a> {
         let stored = log.stored.range(start..);
         let start = log
             .live
-            .partition_point(|live| live.message.id <= cursor.max(stored_up_to));
-        let due = Due {
+            .partition_point(|live| live.message.id <= last_seen.max(stored_up_to));
+        let due = DueMessages {
             stored,
             stored_up_to,
             live: log.live.range(start..),
         };
-        let missed_backlog = u64::from(place.backlog.saturating_sub(backlog));
-        let expected = cursor.max(live_from) + 1;
-        Reading {
+        let missed_backlog = u64::from(cursor.backlog.saturating_sub(backlog));
+        let expected = last_seen.max(live_from) + 1;
+        LogReader {
             due: due.peekable(),
             log,
-            place,
+            cursor,
             missed_backlog,
             backlog,
             expected,
-            slice: Slice::default(),
+            slice: LogSlice::default(),
         }
     }
 
-    /// Position of the next message that is due.
+    /// Position of the next due message.
     pub(super) fn next_position(&mut self) -> Option<Position> {
         self.due.peek().map(|message| message.position)
     }
 
-    /// Number of messages that are missing right before the next one, or before the end.
+    /// Number of messages missing before the next one, or before the end.
     fn gap(&mut self) -> u64 {
         let live = match self.due.peek() {
-            Some(next) if next.id > self.place.live_from => next.id - self.expected,
+            Some(next) if next.id > self.cursor.live_from => next.id - self.expected,
             Some(_) => 0,
             None => (self.log.last_id + 1).saturating_sub(self.expected),
         };
         self.missed_backlog + live
     }
 
-    /// True if the next message may be taken into the same slice: a gap stands at the beginning of
-    /// a slice only.
-    pub(super) fn may_go_on(&mut self) -> bool {
+    /// True if the next message may be added to the slice: a slice has gaps only before its first
+    /// message.
+    pub(super) fn can_continue(&mut self) -> bool {
         self.slice.messages.is_empty() || self.gap() == 0
     }
 
-    /// True if messages are missing right before the next one.
+    /// True if messages are missing before the next one.
     pub(super) fn is_at_gap(&mut self) -> bool {
         self.gap() > 0
     }
 
-    /// Takes the next message; returns its weight.
+    /// Takes the next message. Returns its weight.
     pub(super) fn take(&mut self) -> usize {
         self.slice.missed += self.gap();
         self.missed_backlog = 0;
         let Some(message) = self.due.next() else {
             return 0;
         };
-        if message.id > self.place.live_from {
+        if message.id > self.cursor.live_from {
             self.expected = message.id + 1;
         } else {
             self.backlog = self.backlog.saturating_sub(1);
@@ -169,38 +170,38 @@ impl<'a> Reading<'a> {
         message.weight()
     }
 
-    /// What was read; it is cut if there is more.
-    pub(super) fn finish(mut self) -> Slice {
+    /// The slice of the messages taken; it is cut if more are due.
+    pub(super) fn finish(mut self) -> LogSlice {
         let is_empty = self.slice.messages.is_empty();
         let gap = self.gap();
-        let live_from = self.place.live_from;
+        let live_from = self.cursor.live_from;
         let next = self.due.peek().map(|next| next.id);
-        let cursor = match next {
-            // The gap is told together with the message after it.
-            Some(_) if is_empty && gap > 0 => self.place.cursor,
+        let last_seen = match next {
+            // The gap is reported together with the message after it.
+            Some(_) if is_empty && gap > 0 => self.cursor.last_seen,
             Some(next) if next <= live_from => next - 1,
             Some(_) => self.expected - 1,
             None if !is_empty && gap > 0 => self.expected - 1,
             None => {
                 self.slice.missed += gap;
-                self.slice.place = Place {
-                    cursor: self.log.last_id,
+                self.slice.cursor = LogCursor {
+                    last_seen: self.log.last_id,
                     backlog: 0,
-                    ..self.place
+                    ..self.cursor
                 };
                 self.slice.horizon = self.log.last_position;
                 return self.slice;
             }
         };
-        let backlog = if cursor == self.place.cursor {
-            self.place.backlog
+        let backlog = if last_seen == self.cursor.last_seen {
+            self.cursor.backlog
         } else {
             self.backlog
         };
-        self.slice.place = Place {
-            cursor,
+        self.slice.cursor = LogCursor {
+            last_seen,
             backlog,
-            ..self.place
+            ..self.cursor
         };
         self.slice.is_cut = true;
         self.slice.horizon = self

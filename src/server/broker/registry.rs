@@ -1,4 +1,4 @@
-//! The channels by id: a map in parts, each behind a short lock.
+//! The channels by id: a map in parts, each with its own lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::channel::Channel;
 
-/// Number of parts; enough that publishers on all cores rarely meet.
+/// Number of parts; enough that publishers on all cores rarely contend.
 const PARTS: usize = 32;
 
 type Part = Mutex<HashMap<Bytes, Arc<Channel>>>;
@@ -26,8 +26,8 @@ impl Registry {
         }
     }
 
-    /// FNV-1a: it only spreads ids over the parts; within a part the map's own keyed hash resists
-    /// collisions.
+    /// FNV-1a, which only spreads ids over the parts. Within a part, the keyed hash of the map
+    /// resists chosen collisions.
     fn part(&self, id: &[u8]) -> &Part {
         let hash = id.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -39,7 +39,8 @@ impl Registry {
         self.part(id).lock().get(id).cloned()
     }
 
-    /// Finds `id`, or puts what `make` gives in its place; tells whether it was made.
+    /// Finds `id` or inserts the channel that `make` creates. Returns the channel, and whether it
+    /// was created.
     pub(super) fn find_or_insert<E>(
         &self,
         id: &Bytes,
@@ -54,7 +55,7 @@ impl Registry {
         Ok((channel, true))
     }
 
-    /// Removes `id` if `accept` agrees; the registry's part is locked meanwhile.
+    /// Removes `id` if `accept` returns true. `accept` is called with the part locked.
     pub(super) fn remove_if(
         &self,
         id: &[u8],
@@ -69,7 +70,7 @@ impl Registry {
         removed
     }
 
-    /// All channels that `wanted` accepts, in the order of their creation.
+    /// The channels that match, in the order of their creation.
     pub(super) fn list(&self, wanted: impl Fn(&Channel) -> bool) -> Vec<Arc<Channel>> {
         let mut found: Vec<Arc<Channel>> = Vec::new();
         for part in &self.parts {

@@ -1,7 +1,7 @@
-//! What the process may have resident. Freed memory stays with the allocator for a while, which is
-//! good for speed; but what one kind of object gave back does not serve another kind at once, so
-//! that together they could take several times the bounds. Above the sum of the bounds freed memory
-//! is returned to the system without delay.
+//! Bound on the resident memory of the process. The allocator retains freed memory for a while,
+//! which is good for speed. However, memory freed by one kind of object is not reused for another
+//! kind at once, so together they could take several times their bounds. Above the sum of the
+//! bounds, freed memory is therefore returned to the system immediately.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,18 +10,18 @@ use std::time::Instant;
 
 use crate::server::allocator;
 
-/// The least time between two looks, which take some microseconds.
-const BETWEEN_LOOKS_MILLIS: u64 = 1;
+/// Minimum interval between checks, which take some microseconds.
+const CHECK_INTERVAL_MILLIS: u64 = 1;
 
-/// A bound on the resident memory of the process. Not enforced where the system has no `/proc`.
+/// A bound on the resident memory of the process. Not enforced on systems without `/proc`.
 #[derive(Debug)]
 pub(super) struct ResidentBound {
     limit: AtomicU64,
-    /// What the last purge left, or less if the process has shrunk since.
+    /// Resident bytes after the last purge, or fewer if the process has shrunk since.
     unreturnable: AtomicU64,
     started: Instant,
-    looked_at: AtomicU64,
-    /// Opened at the start: later the process may have no descriptor left.
+    checked_at: AtomicU64,
+    /// Opened at the start, because the process may run out of descriptors later.
     statm: Option<File>,
 }
 
@@ -31,7 +31,7 @@ impl Default for ResidentBound {
             limit: AtomicU64::new(u64::MAX),
             unreturnable: AtomicU64::new(0),
             started: Instant::now(),
-            looked_at: AtomicU64::new(0),
+            checked_at: AtomicU64::new(0),
             statm: File::open("/proc/self/statm").ok(),
         }
     }
@@ -47,9 +47,10 @@ impl ResidentBound {
     #[cold]
     pub(super) fn enforce(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let due = |looked: u64| (now >= looked.saturating_add(BETWEEN_LOOKS_MILLIS)).then_some(now);
+        let due =
+            |looked: u64| (now >= looked.saturating_add(CHECK_INTERVAL_MILLIS)).then_some(now);
         if self
-            .looked_at
+            .checked_at
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, due)
             .is_err()
         {
@@ -62,9 +63,9 @@ impl ResidentBound {
         }
     }
 
-    /// Whether a purge is worth its cost: `resident` is above the bound, and more than a 32nd above
-    /// what the last purge left. Pages that small objects still share cannot be returned, and
-    /// purging for them again and again would cost every large allocation its page faults.
+    /// True if a purge is worth its cost: `resident` is above the bound, and more than a 32nd above
+    /// the size after the last purge. Pages that small objects still share cannot be returned, and
+    /// repeated purges for them would cost every large allocation its page faults.
     fn needs_purge(&self, resident: u64) -> bool {
         let unreturnable = self.unreturnable.fetch_min(resident, Ordering::Relaxed);
         resident
@@ -77,7 +78,7 @@ impl ResidentBound {
     fn resident(&self) -> Option<u64> {
         let mut text = [0; 128];
         let length = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
-        // Pages: size, resident, ...
+        // In pages: size, resident, ...
         let pages = std::str::from_utf8(&text[..length])
             .ok()?
             .split_ascii_whitespace()
@@ -95,11 +96,11 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_resident_memory_is_known() {
+    fn the_resident_memory_is_read() {
         let bound = ResidentBound::default();
-        let before = bound.resident().expect("/proc is there");
+        let before = bound.resident().expect("/proc is mounted");
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);
-        let after = bound.resident().expect("/proc is there");
+        let after = bound.resident().expect("/proc is mounted");
         assert!(after >= before + (48 << 20), "{before} {after}");
         drop(block);
         bound.set(0);
@@ -107,19 +108,19 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_a_purge_cannot_return_is_purged_again_only_after_growth() {
+    fn unreturnable_memory_is_purged_again_only_after_growth() {
         let bound = ResidentBound::default();
         bound.set(1000);
         assert!(!bound.needs_purge(1000));
         assert!(bound.needs_purge(1001));
-        // Just below the bound it is the same.
+        // The same applies if the last purge ended just below the bound.
         bound.unreturnable.store(992, Ordering::Relaxed);
         assert!(!bound.needs_purge(1023));
         assert!(bound.needs_purge(1024));
         bound.unreturnable.store(1600, Ordering::Relaxed);
         assert!(!bound.needs_purge(1650));
         assert!(bound.needs_purge(1651));
-        // The process has shrunk: what was measured then no longer holds.
+        // The process has shrunk, so the size after the last purge no longer applies.
         assert!(!bound.needs_purge(1200));
         assert!(bound.needs_purge(1238));
         assert!(!bound.needs_purge(900));

@@ -1,4 +1,4 @@
-//! Reading several channels at one moment, so that one cursor holds for all of them.
+//! Snapshots of several channels, in which one cursor is valid for all of them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,66 +7,65 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::channel::{Channel, State};
-use super::log::Place;
-use super::reading::{Reading, Slice};
+use super::channel::{Channel, ChannelState};
+use super::log::LogCursor;
+use super::reading::{LogReader, LogSlice};
 use crate::message::Position;
 
-/// A channel, and where a reader of it stands.
+/// A reader of one channel.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct ChannelReader {
     /// The channel.
     pub channel: Arc<Channel>,
-    /// Where.
-    pub place: Place,
-    /// Bytes that it may be behind.
+    /// Cursor of the reader in the channel.
+    pub cursor: LogCursor,
+    /// Bytes that the reader may be behind.
     pub max_lag: u64,
 }
 
-/// Messages of several channels up to one common horizon.
+/// Messages of several channels up to a common horizon.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// One slice for each reader.
-    pub slices: Vec<Slice>,
-    /// Every message of these channels up to here is in the slices or was served before, none after
-    /// it is.
+    pub slices: Vec<LogSlice>,
+    /// Every message of these channels up to this position is in the slices or was served before;
+    /// no later message is.
     pub horizon: Position,
-    /// With the messages of this snapshot the reader is at the end of a channel that was deleted,
-    /// at this position. It is to be told before it gets anything that came later, which may be
-    /// preceded by messages of a new channel of that name.
+    /// Set if the snapshot reaches the end of a deleted channel, at this position. The reader must
+    /// be notified of it before it gets later messages, which messages of a successor of that
+    /// channel may precede.
     pub end: Option<Position>,
 }
 
-/// Reads several channels at one moment, up to about `max_bytes` of text in all (at least one
-/// message).
+/// Reads several channels at once, up to about `max_bytes` of text in all (at least one message).
 ///
-/// All of them are locked together. Positions are given out under the channel's lock, so no message
-/// with a position below the horizon can turn up later: the horizon is a cursor that loses nothing
-/// and repeats nothing. Where messages are missing the snapshot ends, so that a gap comes right
-/// before the first message of the next one.
+/// All of them are locked together. Positions are assigned under the channel's lock, so no message
+/// with a position below the horizon can appear later: a cursor at the horizon neither loses nor
+/// repeats a message. The snapshot ends before missing messages, so that a gap always comes before
+/// the first message of the next snapshot.
 #[must_use]
-pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
+pub fn read_snapshot(readers: &[ChannelReader], max_bytes: usize) -> Snapshot {
     let mut order: SmallVec<[&Arc<Channel>; 4]> =
         readers.iter().map(|reader| &reader.channel).collect();
     order.sort_by_key(|channel| channel.number);
     order.dedup_by_key(|channel| channel.number);
-    let guards: SmallVec<[MutexGuard<'_, State>; 4]> =
+    let guards: SmallVec<[MutexGuard<'_, ChannelState>; 4]> =
         order.iter().map(|channel| channel.lock()).collect();
-    let mut readings: Vec<Reading<'_>> = Vec::with_capacity(readers.len());
+    let mut readings: Vec<LogReader<'_>> = Vec::with_capacity(readers.len());
     for reader in readers {
         if let Ok(index) =
             order.binary_search_by_key(&reader.channel.number, |channel| channel.number)
         {
-            readings.push(Reading::new(
+            readings.push(LogReader::new(
                 &guards[index].log,
-                reader.place,
+                reader.cursor,
                 reader.max_lag,
             ));
         }
     }
     let end = guards.iter().filter_map(|state| state.ended_at()).min();
     let (last, is_all) = merge(&mut readings, max_bytes, end);
-    let slices: Vec<Slice> = readings.into_iter().map(Reading::finish).collect();
+    let slices: Vec<LogSlice> = readings.into_iter().map(LogReader::finish).collect();
     let horizon = if slices.iter().any(|slice| slice.is_cut) {
         last
     } else {
@@ -83,10 +82,10 @@ pub fn read_together(readers: &[Reader], max_bytes: usize) -> Snapshot {
     }
 }
 
-/// Takes messages in the order of their positions, up to `end`; returns the last position, and
-/// whether these are all.
+/// Takes messages in the order of their positions, up to `end`. Returns the last position, and
+/// whether no message up to `end` is left.
 fn merge(
-    readings: &mut [Reading<'_>],
+    readings: &mut [LogReader<'_>],
     max_bytes: usize,
     end: Option<Position>,
 ) -> (Position, bool) {

@@ -1,57 +1,143 @@
-//! What a new subscription asks for, and what it gets.
+//! Subscriptions: opening, ending, and the position at which they start.
 
-use super::dropped::Missed;
-use super::log::{Cursor, Place};
-use super::start::Start;
+use std::sync::Arc;
 
-/// What a new subscription asks for.
+use super::channel::Channel;
+use super::channel_tags::ChannelStart;
+use super::dropped::MissedCount;
+use super::log::{Cursor, LogCursor};
+use super::snapshot::ChannelReader;
+use super::{AttachError, Broker};
+use crate::server::limits_log::Limit;
+
+/// Parameters of a new subscription.
 #[derive(Clone, Copy, Debug)]
 pub struct AttachRequest<'a> {
-    /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
+    /// Number of stored messages to start with; 0 = start at the cursor.
     pub backtrack: u32,
-    /// Where it goes on.
+    /// Position from which the subscriber resumes.
     pub cursor: &'a Cursor,
-    /// Subscriptions of the same request on this channel, which its limit does not count.
-    pub own: u64,
-    /// In the terms of this channel, instead of `backtrack` and `cursor`.
-    pub start: Option<Start>,
-    /// Most subscriptions of the channel, if its location says so.
-    pub most: Option<u64>,
-    /// Refused if there is a subscription that ends with its first message.
-    pub must_be_alone: bool,
-    /// Those that wait for their first message end (see [`super::Broker::expel`]).
-    pub expels: bool,
-    /// How it will leave.
-    pub manner: SubscriptionTraits,
+    /// Number of subscriptions of the same request on this channel, which do not count towards its
+    /// limit.
+    pub own_subscriptions: u64,
+    /// Start within this channel; overrides `backtrack` and `cursor`.
+    pub start: Option<ChannelStart>,
+    /// The location's limit on subscriptions of the channel.
+    pub max_subscribers: Option<u64>,
+    /// Reject the subscription if a one-shot subscription exists.
+    pub must_be_only: bool,
+    /// End the one-shot subscriptions that exist (see [`super::Broker::evict_waiting`]).
+    pub evicts_waiting: bool,
+    /// Traits of the subscription, which [`super::Broker::detach`] needs as well.
+    pub traits: SubscriptionTraits,
 }
 
-/// The manner of a subscription: what its end has to know as well.
+/// Traits of a subscription that its channel counts.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriptionTraits {
-    /// Bytes that it may be behind.
+    /// Bytes that the follower may be behind.
     pub max_lag: u64,
-    /// It ends with its first message.
+    /// The first message ends the subscription.
     pub is_one_shot: bool,
-    /// It is one of several of the same follower.
+    /// The follower has subscriptions to other channels, too.
     pub is_one_of_several: bool,
 }
 
-/// Why a subscription is refused.
+/// Why the channel rejects a subscription.
 pub(super) enum AttachRejection {
     TooMany,
-    NotAlone,
+    AlreadySubscribed,
 }
 
-/// A new subscription's place in the log.
+/// A new subscription.
 #[derive(Clone, Copy, Debug)]
 pub struct Attachment {
-    /// Where it starts.
-    pub place: Place,
-    /// What is gone between its cursor and there.
-    pub missed: Missed,
-    /// Those that wait on the same shard have to end: this subscription, or one before it, wants to
-    /// be the only one.
-    pub expels_here: bool,
-    /// Shards that have to hear that theirs have to end, as bits.
-    pub(super) expels_on: u64,
+    /// Cursor at which it starts.
+    pub cursor: LogCursor,
+    /// Number of messages that are gone between the client's cursor and there.
+    pub missed: MissedCount,
+    /// The waiting one-shot followers of the same shard have to end, because this subscriber or an
+    /// earlier one replaces them.
+    pub evicts_here: bool,
+    /// Other shards whose waiting one-shot followers have to end, as bits.
+    pub(super) evicts_on: u64,
+}
+
+impl Broker {
+    /// Opens a subscription to `channel` for a follower of `shard`. If the channel was deleted,
+    /// `channel` is replaced by its successor.
+    ///
+    /// # Errors
+    /// When the limit of subscribers is reached, another subscriber is waiting and this one has to
+    /// be the only one, or a successor cannot be created.
+    pub fn attach(
+        &self,
+        channel: &mut Arc<Channel>,
+        shard: usize,
+        request: AttachRequest<'_>,
+    ) -> Result<Attachment, AttachError> {
+        let most = [
+            self.settings().max_subscribers_per_channel,
+            request.max_subscribers,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        let most = most
+            .unwrap_or(u64::MAX)
+            .saturating_add(request.own_subscriptions);
+        loop {
+            match channel.attach(shard, request, most) {
+                Ok(Ok(attachment)) => {
+                    self.0.notify_shards(channel, attachment.evicts_on);
+                    self.emit_for(channel, "client_subscribed");
+                    return Ok(attachment);
+                }
+                Ok(Err(AttachRejection::TooMany)) => {
+                    Limit::Subscribers.log();
+                    return Err(AttachError::TooManySubscribers);
+                }
+                Ok(Err(AttachRejection::AlreadySubscribed)) => {
+                    return Err(AttachError::AlreadySubscribed);
+                }
+                Err(_gone) => *channel = self.find_or_create(&channel.id)?,
+            }
+        }
+    }
+
+    /// Ends a subscription that [`Broker::attach`] opened with these traits.
+    pub fn detach(&self, channel: &Arc<Channel>, shard: usize, traits: SubscriptionTraits) {
+        channel.detach(shard, traits);
+        self.emit_for(channel, "client_unsubscribed");
+    }
+
+    /// Resolves the cursor of a reader that does not subscribe. Returns the reader and the number
+    /// of messages that it misses.
+    #[must_use]
+    pub fn open_reader(
+        channel: &Arc<Channel>,
+        backtrack: u32,
+        cursor: &Cursor,
+    ) -> (ChannelReader, MissedCount) {
+        let (cursor, missed) = channel.lock().log.resolve(backtrack, cursor);
+        (
+            ChannelReader {
+                channel: Arc::clone(channel),
+                cursor,
+                max_lag: u64::MAX,
+            },
+            missed,
+        )
+    }
+
+    /// As [`Broker::open_reader`], with a start within the channel.
+    #[must_use]
+    pub fn open_reader_at(channel: &Arc<Channel>, start: ChannelStart) -> ChannelReader {
+        let (cursor, _) = channel.lock().log.resolve_start(start);
+        ChannelReader {
+            channel: Arc::clone(channel),
+            cursor,
+            max_lag: u64::MAX,
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! The trash that statistics show: messages and channels removed in the last seconds.
+//! The trash: counts of messages and channels removed in the last seconds.
 //!
-//! The module keeps removed things in memory for a while; we only keep their number, on the same
-//! schedule (push-stream.md, section 6), because monitoring reads it.
+//! The module keeps removed objects in memory for a while. We only keep their counts, on the same
+//! schedule (push-stream.md, section 6), because monitoring reads them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,28 +10,28 @@ use bytes::Bytes;
 
 use super::memory::Charge;
 
-/// Time that things stay in the trash; they leave at the first tick after it.
+/// Time for which objects stay in the trash. They leave at the first tick after it.
 const STAY: Duration = Duration::from_secs(10);
 
-/// What was removed, and when.
+/// Counts of removed objects.
 #[derive(Debug, Default)]
 pub(super) struct Trash {
-    messages: Counted,
-    channels: Counted,
+    messages: TrashCounter,
+    channels: TrashCounter,
     /// Deleted channels that wait for the next tick.
-    in_delete: Vec<Deleted>,
+    in_delete: Vec<DeletedChannel>,
 }
 
 /// A deleted channel.
 #[derive(Debug)]
-pub(super) struct Deleted {
-    /// Its id, and what that takes from the memory bound; `None` if there was no room for it.
+pub(super) struct DeletedChannel {
+    /// Its id, with the memory charge for it; `None` if there was no memory for the id.
     pub(super) id: Option<(Bytes, Charge)>,
     /// Number of its stored messages.
     pub(super) stored: usize,
 }
 
-/// The numbers in the trash.
+/// Current counts of the trash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TrashCounts {
     pub(super) messages: u64,
@@ -40,13 +40,13 @@ pub(super) struct TrashCounts {
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct TrashCounter {
     total: u64,
-    /// One entry for each second at most.
+    /// At most one entry per second.
     batches: VecDeque<(Instant, u64)>,
 }
 
-impl Counted {
+impl TrashCounter {
     fn add(&mut self, count: u64) {
         let now = Instant::now();
         self.total += count;
@@ -82,11 +82,12 @@ impl Trash {
     }
 
     pub(super) fn add_deleted_channel(&mut self, id: Option<(Bytes, Charge)>, stored: usize) {
-        self.in_delete.push(Deleted { id, stored });
+        self.in_delete.push(DeletedChannel { id, stored });
     }
 
-    /// Frees what has stayed long enough, then takes over the deleted channels, which are returned.
-    pub(super) fn sweep(&mut self) -> Vec<Deleted> {
+    /// Removes what has stayed long enough, then moves the deleted channels to the trash and
+    /// returns them.
+    pub(super) fn sweep(&mut self) -> Vec<DeletedChannel> {
         self.messages.sweep();
         self.channels.sweep();
         let deleted = std::mem::take(&mut self.in_delete);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression as Level, FlushCompress};
 
 use super::config::compression::{GzipSettings, ProxiedCondition};
-use super::fanout::Sum;
+use super::fanout::Checksum;
 use super::request::Request;
 use super::response::{Response, ResponseBody};
 use crate::message::{parse_http_date, unix_now};
@@ -253,7 +253,7 @@ fn is_positive(quality: &[u8]) -> bool {
 /// A body as a complete gzip member.
 fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
     let mut out = HEADER.to_vec();
-    let mut sum = Sum::default();
+    let mut sum = Checksum::default();
     match body {
         ResponseBody::Sized(body) => sum = block(level, body, &mut out),
         ResponseBody::Pieces(pieces) => {
@@ -268,7 +268,7 @@ fn member(level: u32, body: &ResponseBody) -> Vec<u8> {
 }
 
 /// Appends `plain` as blocks that need nothing before them and end at a byte; returns its sum.
-pub fn block(level: u32, plain: &[u8], out: &mut Vec<u8>) -> Sum {
+pub fn block(level: u32, plain: &[u8], out: &mut Vec<u8>) -> Checksum {
     COMPRESSORS.with_borrow_mut(|compressors| {
         let slot = &mut compressors[(level.clamp(1, 9)) as usize];
         let compressor =
@@ -276,7 +276,7 @@ pub fn block(level: u32, plain: &[u8], out: &mut Vec<u8>) -> Sum {
         compressor.reset();
         deflate(compressor, plain, FlushCompress::Full, out);
     });
-    Sum::of(plain)
+    Checksum::of(plain)
 }
 
 /// Feeds a compressor and appends all that it gives.
@@ -296,7 +296,7 @@ fn deflate(compressor: &mut Compress, plain: &[u8], flush: FlushCompress, out: &
 }
 
 /// Appends the end of a member with this sum.
-pub fn end(sum: Sum, out: &mut Vec<u8>) {
+pub fn end(sum: Checksum, out: &mut Vec<u8>) {
     out.extend_from_slice(&LAST_BLOCK);
     out.extend_from_slice(&sum.crc.to_le_bytes());
     out.extend_from_slice(&sum.length.to_le_bytes());
@@ -305,7 +305,7 @@ pub fn end(sum: Sum, out: &mut Vec<u8>) {
 /// A body that is compressed while it comes in, of which the end is not known.
 pub struct Deflating {
     compressor: Compress,
-    sum: Sum,
+    sum: Checksum,
 }
 
 impl Deflating {
@@ -314,13 +314,13 @@ impl Deflating {
     pub fn new(level: u32) -> Self {
         Self {
             compressor: Compress::new(Level::new(level.clamp(1, 9)), false),
-            sum: Sum::default(),
+            sum: Checksum::default(),
         }
     }
 
     /// Appends what there is to send of it so far.
     pub fn push(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        self.sum = self.sum.then(Sum::of(plain));
+        self.sum = self.sum.concat(Checksum::of(plain));
         deflate(&mut self.compressor, plain, FlushCompress::None, out);
     }
 

@@ -44,8 +44,8 @@ fn blocks_stand_alone_and_their_sums_add_up() {
     let sum = texts
         .iter()
         .filter(|text| !text.is_empty())
-        .fold(Sum::default(), |sum, text| {
-            sum.then(block(6, text, &mut stream))
+        .fold(Checksum::default(), |sum, text| {
+            sum.concat(block(6, text, &mut stream))
         });
     end(sum, &mut stream);
     assert_eq!(unzipped(&stream), texts.concat());

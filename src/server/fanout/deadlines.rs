@@ -1,11 +1,11 @@
-//! The deadlines of a shard's connections: one sleep for all of them, and what a pause of the shard
-//! means for them.
+//! The deadlines of a shard's connections: one sleep for all of them, and the handling of pauses.
 //!
 //! A process can be stopped, a machine suspended, a core given to other work. Input that arrives
-//! during such a pause is in time, although the shard reads it late. So deadlines that limit a
-//! client are moved by the length of the pause, the sockets are served before deadlines are
-//! handled, and a connection is ended only if its socket is not ready. (nginx handles the events of
-//! sockets before its timers, too.) What the server has to do itself, such as a ping, is not moved.
+//! during such a pause is in time, although the shard reads it late. Therefore deadlines that limit
+//! a client are extended by the length of the pause, sockets are served before deadlines are
+//! handled, and a connection is ended only if its socket is not ready. (nginx also handles socket
+//! events before its timers.) Deadlines for the server's own actions, such as pings, are not
+//! extended.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,43 +13,43 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::follower::Follower;
-use super::format::Ending;
+use super::format::EndReason;
 use super::shard::{ConnectionKey, Shard};
-use super::state::{ShardContext, State};
+use super::state::{ShardContext, ShardState};
 use super::timers::{Millis, NEVER};
-use crate::server::broker::{Incident, Slowness};
+use crate::server::broker::{Incident, SlowConsumerOutcome};
 use crate::server::failpoints;
 
-/// While there are deadlines the shard wakes up at least this often: a pause is measured with this
-/// precision.
-const LONGEST_SLEEP: Millis = 1000;
+/// The shard wakes up at least this often while there are deadlines. This is the precision with
+/// which pauses are measured.
+const MAX_SLEEP: Millis = 1000;
 
-/// Waking up this late is a pause. A turn takes about a millisecond, and scheduling on a busy
-/// machine some tens.
-const PAUSE: Millis = 200;
+/// A wake-up that is late by this much counts as a pause. A turn takes about a millisecond, and
+/// scheduling on a busy machine takes some tens of milliseconds.
+const MIN_PAUSE: Millis = 200;
 
-/// After a pause sockets are served for this long before deadlines are handled.
-const SETTLE: Millis = 20;
+/// Time for which sockets are served after a pause, before deadlines are handled.
+const SETTLE_TIME: Millis = 20;
 
-/// A deadline whose socket is ready after all is moved by this: the runtime reports the socket
-/// within it.
-const SECOND_LOOK: Millis = 1000;
+/// Extension of an expired deadline whose socket turns out to be ready. The runtime reports the
+/// socket within this time.
+const RECHECK_AFTER: Millis = 1000;
 
-/// Why a connection that serves requests must not wait on.
+/// Why a connection has to stop waiting for input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interruption {
-    /// The deadline is over.
+    /// Its deadline has expired.
     Expired,
-    /// The server ends.
+    /// The server is shutting down.
     Stopping,
 }
 
-/// The pauses of a shard.
+/// Detection of pauses of the shard's thread.
 #[derive(Debug)]
 pub(super) struct Pauses {
-    /// When the shard wanted to wake up for its deadlines; `NEVER` while there are none.
+    /// When the shard intends to wake up for its deadlines; `NEVER` without deadlines.
     wakes_at: Cell<Millis>,
-    /// The length of all pauses so far.
+    /// Total length of the pauses so far.
     total: Cell<Millis>,
 }
 
@@ -63,16 +63,16 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// How late it is now for what the shard wanted to do; 0 if that is not a pause.
+    /// Delay of the intended wake-up at `now`; 0 if it is too short to be a pause.
     fn current(&self, now: Millis) -> Millis {
         let late = now.saturating_sub(self.wakes_at.get());
-        if late >= PAUSE { late } else { 0 }
+        if late >= MIN_PAUSE { late } else { 0 }
     }
 }
 
 impl Shard {
-    /// Handles the deadlines until the future is dropped. To be run once.
-    pub async fn keep_time(&self) {
+    /// Handles the deadlines until the future is dropped. To be run once per shard.
+    pub async fn run_timers(&self) {
         let mut settles_until = None;
         loop {
             let next = self.0.state.borrow().timers.next();
@@ -83,7 +83,7 @@ impl Shard {
                 continue;
             };
             let now = self.now();
-            let wakes_at = settles_until.unwrap_or_else(|| due.clamp(now, now + LONGEST_SLEEP));
+            let wakes_at = settles_until.unwrap_or_else(|| due.clamp(now, now + MAX_SLEEP));
             self.0.pauses.wakes_at.set(wakes_at);
             let wake_up = self.0.started + Duration::from_millis(wakes_at);
             tokio::select! {
@@ -92,9 +92,9 @@ impl Shard {
                 () = earlier, if settles_until.is_none() => {}
             }
             let has_paused = self.end_pause();
-            // Where pause follows pause, the deadlines must be handled nevertheless.
+            // Handle the deadlines even if one pause follows another.
             if has_paused && settles_until.is_none() {
-                settles_until = Some(self.now() + SETTLE);
+                settles_until = Some(self.now() + SETTLE_TIME);
             } else {
                 settles_until = None;
                 self.expire();
@@ -102,7 +102,7 @@ impl Shard {
         }
     }
 
-    /// If the shard comes back from a pause: moves the deadlines that limit clients by its length.
+    /// Extends the deadlines that limit clients if the shard resumes after a pause.
     fn end_pause(&self) -> bool {
         let pauses = &self.0.pauses;
         let length = pauses.current(self.now());
@@ -111,24 +111,23 @@ impl Shard {
         }
         pauses.wakes_at.set(NEVER);
         pauses.total.set(pauses.total.get() + length);
-        self.0.state.borrow_mut().move_limits(length);
+        self.0.state.borrow_mut().extend_limits(length);
         tracing::debug!(
-            milliseconds = length,
-            "this thread did not run for a while: clients get as much more time"
+            pause_millis = length,
+            "the thread was suspended; the deadlines of clients are extended"
         );
         true
     }
 
-    /// Time since the start of the shard, without the pauses in which it did not run: what limits
-    /// on clients are measured in.
+    /// Time since the start of the shard without the pauses. Limits on clients are measured in it.
     #[must_use]
-    pub fn served_time(&self) -> Duration {
+    pub fn running_time(&self) -> Duration {
         let now = self.now();
         let pauses = &self.0.pauses;
         Duration::from_millis(now.saturating_sub(pauses.total.get() + pauses.current(now)))
     }
 
-    /// Sets the time after which a connection that serves requests is woken with
+    /// Sets the deadline after which a connection without a follower is woken with
     /// [`Interruption::Expired`].
     pub fn set_deadline(&self, key: ConnectionKey, after: Option<Duration>) {
         let due = after.map(|after| {
@@ -145,10 +144,9 @@ impl Shard {
         }
     }
 
-    /// What keeps a connection from waiting on: its deadline, or, between two requests (`idle`),
-    /// the end of the server. If there is nothing, the connection is woken when there is. A
-    /// connection whose socket `is_ready` for what it waits for, although the runtime has not
-    /// reported that yet, gets more time.
+    /// The reason for a connection to stop waiting: its deadline or, between two requests (`idle`),
+    /// the shutdown of the server. Without a reason, the connection is woken when there is one. The
+    /// deadline is extended if the socket `is_ready` but the runtime has not reported it yet.
     #[must_use]
     pub fn interruption(
         &self,
@@ -166,35 +164,35 @@ impl Shard {
             if !is_ready() {
                 return Some(Interruption::Expired);
             }
-            self.set_deadline(key, Some(Duration::from_millis(SECOND_LOOK)));
+            self.set_deadline(key, Some(Duration::from_millis(RECHECK_AFTER)));
         }
         (idle && self.0.stopping.get()).then_some(Interruption::Stopping)
     }
 
-    /// Something came from a follower: it is there.
-    pub fn heard(&self, key: ConnectionKey) {
+    /// Records input of a follower, which proves that the client is alive.
+    pub fn record_input(&self, key: ConnectionKey) {
         if let Some(follower) = self.0.state.borrow_mut().follower(key) {
-            follower.answer_by = NEVER;
+            follower.pong_by = NEVER;
         }
     }
 
-    /// Sets the time within which more has to come of what a follower began to send; then it is
-    /// dropped.
-    pub fn expect_more(&self, key: ConnectionKey, within: Option<Duration>) {
-        self.with(|state, moment| {
+    /// Sets the time within which a follower has to continue a message that it has begun to send.
+    /// After that it is dropped.
+    pub fn set_input_deadline(&self, key: ConnectionKey, within: Option<Duration>) {
+        self.with_state(|state, context| {
             if let Some(follower) = state.follower(key) {
-                follower.receive_by = within.map_or(NEVER, |within| {
-                    moment
+                follower.input_by = within.map_or(NEVER, |within| {
+                    context
                         .now
                         .saturating_add(u64::try_from(within.as_millis()).unwrap_or(NEVER))
                 });
             }
-            state.arm(key, moment.send_timeout);
+            state.arm(key, context.send_timeout);
         });
     }
 
-    /// Notifies the task that sleeps until the next deadline of an earlier one.
-    pub(super) fn report_deadline(&self, state: &mut State) {
+    /// Notifies the timer task if the earliest deadline has moved forward.
+    pub(super) fn report_deadline(&self, state: &mut ShardState) {
         if std::mem::take(&mut state.deadline_moved) {
             self.0.earlier_deadline.notify_one();
         }
@@ -206,23 +204,24 @@ impl Shard {
             let Some(key) = self.0.state.borrow_mut().timers.pop(now) else {
                 return;
             };
-            self.with(|state, moment| {
-                state.isolated(moment, key, |state| state.expire(moment, key));
-                state.arm(key, moment.send_timeout);
+            self.with_state(|state, context| {
+                state.run_isolated(context, key, |state| state.expire(context, key));
+                state.arm(key, context.send_timeout);
             });
         }
     }
 }
 
-impl State {
-    /// Moves the deadlines that limit clients. The timers find out when the old ones come up.
-    fn move_limits(&mut self, by: Millis) {
+impl ShardState {
+    /// Extends the deadlines that limit clients. The timers notice it when the old deadlines
+    /// expire.
+    fn extend_limits(&mut self, by: Millis) {
         for (_, slot) in &mut self.slots {
             slot.deadline = slot.deadline.map(|deadline| deadline.saturating_add(by));
             if let Some(follower) = &mut slot.follower {
                 for limit in [
-                    &mut follower.answer_by,
-                    &mut follower.receive_by,
+                    &mut follower.pong_by,
+                    &mut follower.input_by,
                     &mut follower.stalled_since,
                 ] {
                     *limit = limit.saturating_add(by);
@@ -231,98 +230,101 @@ impl State {
         }
     }
 
-    /// Handles what is due: a connection's deadline, a follower's end, ping or time-out.
-    pub(super) fn expire(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
+    /// Handles an expired deadline: of a connection, or the end, ping or time-out of a follower.
+    pub(super) fn expire(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
         let Some(follower) = &mut slot.follower else {
-            if slot.deadline.is_some_and(|deadline| deadline <= moment.now) {
+            if slot
+                .deadline
+                .is_some_and(|deadline| deadline <= context.now)
+            {
                 slot.expired = true;
                 slot.wake();
             }
             return;
         };
         if follower.outcome.is_some()
-            || follower.due(moment.send_timeout) > moment.now
-            || follower.gets_second_look(moment)
+            || follower.due(context.send_timeout) > context.now
+            || follower.defer_if_ready(context)
         {
             return;
         }
-        if follower.answer_by <= moment.now && !follower.is_blocked() {
+        if follower.pong_by <= context.now && !follower.is_blocked() {
             if follower.format.pong_timeout().is_some() {
                 tracing::debug!(
                     reason = Incident::UnansweredPing.name(),
-                    "a subscriber is ended"
+                    "ending a subscription"
                 );
-                moment.broker.count(Incident::UnansweredPing);
-                return self.end(moment, key, Ending::Silence);
+                context.broker.count(Incident::UnansweredPing);
+                return self.end(context, key, EndReason::UnansweredPing);
             }
-            self.give_up(moment, key, Incident::UnansweredPing);
-        } else if follower.receive_by <= moment.now {
-            self.give_up(moment, key, Incident::BodyTimeout);
+            self.drop_follower(context, key, Incident::UnansweredPing);
+        } else if follower.input_by <= context.now {
+            self.drop_follower(context, key, Incident::BodyTimeout);
         } else if follower.is_blocked() {
-            self.drop_slow(moment, key, Slowness::TimedOut, 0);
-        } else if follower.ttl_at <= moment.now {
-            // What was published before the end comes before it: its round may still be under way.
-            self.resume(moment, key);
-            self.end(moment, key, Ending::TimeToLive);
+            self.drop_slow(context, key, SlowConsumerOutcome::TimedOut, 0);
+        } else if follower.ttl_at <= context.now {
+            // Messages published before the end are sent first; their round may still be in
+            // progress.
+            self.resume(context, key);
+            self.end(context, key, EndReason::TimeToLive);
         } else {
-            self.ping(moment, key);
+            self.ping(context, key);
         }
     }
 
     /// Drops a follower for this reason.
-    fn give_up(&mut self, moment: ShardContext<'_>, key: ConnectionKey, reason: Incident) {
+    fn drop_follower(&mut self, context: ShardContext<'_>, key: ConnectionKey, reason: Incident) {
         let Some(follower) = self.follower(key) else {
             return;
         };
-        follower.fail(reason);
-        self.after_write(moment, key);
+        follower.abort_for(reason);
+        self.after_write(context, key);
     }
 
-    fn ping(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
+    fn ping(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
         failpoints::point("ping");
         let Some(follower) = self.follower(key) else {
             return;
         };
         let mut ping = Vec::new();
         follower.format.ping(&mut ping);
-        let (ping, sum) = follower.format.seal(ping);
-        follower.write_sealed(&Rc::new(ping), sum, moment.now);
-        if follower.format.expects_pongs() && follower.answer_by == NEVER && !follower.is_blocked()
-        {
+        let (ping, checksum) = follower.format.seal(ping);
+        follower.write_sealed(&Rc::new(ping), checksum, context.now);
+        if follower.format.expects_pongs() && follower.pong_by == NEVER && !follower.is_blocked() {
             let within = follower
                 .format
                 .pong_timeout()
                 .map(|within| Millis::try_from(within.as_millis()).unwrap_or(NEVER));
-            follower.answer_by = moment
+            follower.pong_by = context
                 .now
-                .saturating_add(within.unwrap_or(moment.ping_timeout));
+                .saturating_add(within.unwrap_or(context.ping_timeout));
         }
-        self.after_write(moment, key);
+        self.after_write(context, key);
     }
 }
 
 impl Follower {
-    /// Whether a limit is over although the socket is ready for what is awaited: then the
-    /// connection gets the time to handle that.
-    fn gets_second_look(&mut self, moment: ShardContext<'_>) -> bool {
-        let later = moment.now.saturating_add(SECOND_LOOK);
+    /// Extends an expired limit if the socket is ready for the awaited data, so that the connection
+    /// can handle it first.
+    fn defer_if_ready(&mut self, context: ShardContext<'_>) -> bool {
+        let later = context.now.saturating_add(RECHECK_AFTER);
         let is_blocked = self.is_blocked();
         if is_blocked
-            && self.stalled_since.saturating_add(moment.send_timeout) <= moment.now
+            && self.stalled_since.saturating_add(context.send_timeout) <= context.now
             && self.outlet.has_room()
         {
-            self.stalled_since = later.saturating_sub(moment.send_timeout);
+            self.stalled_since = later.saturating_sub(context.send_timeout);
             return true;
         }
-        let owes_answer = !is_blocked && self.answer_by <= moment.now;
-        if !(owes_answer || self.receive_by <= moment.now) || !self.outlet.has_input() {
+        let owes_pong = !is_blocked && self.pong_by <= context.now;
+        if !(owes_pong || self.input_by <= context.now) || !self.outlet.has_input() {
             return false;
         }
-        for limit in [&mut self.answer_by, &mut self.receive_by] {
-            *limit = if *limit <= moment.now { later } else { *limit };
+        for limit in [&mut self.pong_by, &mut self.input_by] {
+            *limit = if *limit <= context.now { later } else { *limit };
         }
         true
     }

@@ -1,5 +1,6 @@
-//! A follower: a connection that gets what is published. A cursor for each of its channels and,
-//! while its socket is full, the rest of what was being written; never a queue of messages.
+//! A follower: a subscribed connection. It has a cursor for each of its channels and, while its
+//! socket is full, the unwritten rest of a frame. It never has a queue of messages: what it has not
+//! received is read from the log when its socket is writable.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,57 +10,59 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::format::{Format, Sum};
-use super::outlet::{Outlet, failure};
-use super::pending::PendingShares;
+use super::format::{Checksum, Format, Gap};
+use super::outlet::{Outlet, socket_incident};
+use super::pending_charges::PendingCharges;
+use super::slow;
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{
-    Broker, Channel, Charge, Cursor, Incident, OutOfMemory, Reservation, Start, SubscriptionTraits,
+    Broker, Channel, ChannelStart, Charge, Cursor, Incident, OutOfMemory, Reservation,
+    SubscriptionTraits,
 };
 pub use crate::server::config::nhpm::Concurrency;
 
-/// What a subscriber wants, resolved from its request.
+/// A subscription, resolved from a subscriber's request.
 pub struct Subscription {
-    /// The channels, in the order of the request; a channel may stand here twice.
+    /// The channels in the order of the request. A channel may occur twice.
     pub channels: Channels,
-    /// Where it goes on.
+    /// Position from which the subscriber resumes.
     pub cursor: Cursor,
-    /// What its bytes look like.
+    /// Encoding of its messages.
     pub format: Rc<dyn Format>,
-    /// What is written first: the head of the response and the header template.
+    /// First bytes to write: the head of the response and the header template.
     pub head: Vec<u8>,
-    /// Ends after this time.
+    /// The subscription ends after this time.
     pub time_to_live: Option<Duration>,
-    /// Pinged when nothing was sent for so long.
+    /// Time without a write after which the subscriber is pinged.
     pub ping_interval: Option<Duration>,
-    /// Stored messages of several channels are merged by position, so that every message is a
-    /// cursor for all of them; otherwise each channel's come in one piece, in the order of the
-    /// request.
+    /// Merge the stored messages of several channels by position, so that every message is a valid
+    /// cursor for all of them. Otherwise the backlogs are sent channel by channel, in the order of
+    /// the request.
     pub merges_backlog: bool,
-    /// Every message begins `time_to_live` anew.
+    /// Every message restarts `time_to_live`.
     pub rearms: bool,
-    /// How it stands to other subscribers that wait for one message.
+    /// How it competes with other subscribers that wait for a single message.
     pub concurrency: Concurrency,
 }
 
-/// The channels of a subscriber; a channel may stand here twice.
+/// The channels of a subscriber. A channel may occur twice.
 pub type Channels = SmallVec<[ChannelRequest; 1]>;
 
-/// A channel that a subscriber wants.
+/// One channel of a subscription.
 #[derive(Clone, Debug)]
 pub struct ChannelRequest {
-    /// The channel.
+    /// The channel to follow.
     pub channel: Arc<Channel>,
-    /// Number of stored messages to begin with, whatever the cursor says; 0 = the cursor decides.
+    /// Number of stored messages to start with; 0 = start at the cursor.
     pub backtrack: u32,
-    /// Where it starts in the terms of the channel; then neither `backtrack` nor the cursor counts.
-    pub start: Option<Start>,
-    /// Most subscribers of the channel, as far as this one is concerned.
+    /// Start within this channel; overrides `backtrack` and the cursor.
+    pub start: Option<ChannelStart>,
+    /// Limit on the channel's subscribers that the location of this one sets.
     pub max_subscribers: Option<u64>,
 }
 
 impl ChannelRequest {
-    /// A channel, from where the cursor says.
+    /// A request for a channel that starts at the subscription's cursor.
     #[must_use]
     pub fn new(channel: Arc<Channel>) -> Self {
         Self {
@@ -73,66 +76,68 @@ impl ChannelRequest {
 
 /// How a subscription ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All was sent; the connection may serve another request.
+pub enum SubscriptionOutcome {
+    /// Everything was sent; the connection can serve another request.
     Finished,
-    /// All was sent; the connection is to be closed.
+    /// Everything was sent; the connection is to be closed.
     Closed,
-    /// The connection is broken or was given up; it is to be closed at once.
+    /// The connection failed or was dropped; it is to be closed at once.
     Dropped,
 }
 
-/// One channel of a follower: its entry in the shard's channels, and its place among the members
-/// there.
+/// Link from a follower to one of its channels: indexes of the channel in the shard, and of the
+/// follower in the channel's members.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Membership {
     pub(super) channel: u32,
-    pub(super) place: u32,
+    pub(super) member_index: u32,
 }
 
-/// A follower of a shard.
+/// A subscribed connection of a shard.
 pub(super) struct Follower {
     pub(super) outlet: Rc<Outlet>,
     pub(super) format: Rc<dyn Format>,
     pub(super) memberships: SmallVec<[Membership; 1]>,
     pub(super) ttl_at: Millis,
     pub(super) ping_every: Millis,
-    /// From a message to its end; `NEVER` if its end stays where it is.
+    /// Time from a message to the end of the subscription; `NEVER` if messages do not postpone the
+    /// end.
     pub(super) ttl_from_message: Millis,
-    /// Until when the client has to complete what it began to send.
-    pub(super) receive_by: Millis,
-    /// Until when something has to come from the client, because it was pinged. Does not count
-    /// while the socket is full: the ping stands behind what the client has not read yet.
-    pub(super) answer_by: Millis,
+    /// When the client has to have completed a message that it has begun to send.
+    pub(super) input_by: Millis,
+    /// When input has to have arrived from the client after a ping. Not enforced while the socket
+    /// is full: the ping is then queued behind data that the client has not read.
+    pub(super) pong_by: Millis,
     pub(super) last_sent: Millis,
-    /// Since when the socket has taken nothing; `NEVER` while it takes all.
+    /// Time since which the socket accepts no data; `NEVER` while it is writable.
     pub(super) stalled_since: Millis,
-    /// Its channels' backlogs are sent one after the other; the one of this membership is next.
+    /// Index of the membership whose backlog is sent next, while the backlogs of several channels
+    /// are sent in path order.
     pub(super) backlog_in_path_order: Option<u32>,
-    /// The last bytes were written or are pending; nothing may follow.
+    /// The last bytes are written or pending; nothing may follow them.
     pub(super) ended: bool,
-    pub(super) outcome: Option<Outcome>,
-    /// Why it was dropped, until that is recorded.
-    pub(super) failure: Option<Incident>,
-    /// Of what it was sent so far, where its format has sums.
-    pub(super) sum: Sum,
-    /// What it takes from the memory bound.
-    pub(super) share: Option<Charge>,
-    pending: Option<Box<Pending>>,
+    pub(super) outcome: Option<SubscriptionOutcome>,
+    /// Reason for dropping it that is not yet counted.
+    pub(super) incident: Option<Incident>,
+    /// Checksum of everything sent so far, for formats that need one.
+    pub(super) checksum: Checksum,
+    /// Its charge to the memory bound.
+    pub(super) charge: Option<Charge>,
+    pending: Option<Box<PendingWrites>>,
 }
 
-/// What waits for a full socket: what it took a part of, one reply, and the last bytes of the
-/// subscription.
+/// Bytes that wait for a full socket: the rest of a partly written frame, at most one reply, and
+/// the last bytes of the subscription.
 #[derive(Default)]
-struct Pending {
+struct PendingWrites {
     parts: VecDeque<Rc<Vec<u8>>>,
-    /// Bytes of the first part that are written.
+    /// Bytes of the first part that are already written.
     offset: usize,
     /// The last part is a reply.
     ends_with_reply: bool,
-    /// Shares of the memory bound: of the first part, which others may wait for, too, and of the
-    /// rest.
-    shares: Option<(Rc<Charge>, Reservation)>,
+    /// Charges to the memory bound: for the first part, which other followers may share, and for
+    /// the rest.
+    charges: Option<(Rc<Charge>, Reservation)>,
 }
 
 impl Follower {
@@ -150,22 +155,22 @@ impl Follower {
                 .time_to_live
                 .filter(|_| subscription.rearms)
                 .map_or(NEVER, millis),
-            receive_by: NEVER,
-            answer_by: NEVER,
+            input_by: NEVER,
+            pong_by: NEVER,
             last_sent: now,
             stalled_since: NEVER,
             backlog_in_path_order: None,
             ended: false,
             outcome: None,
-            failure: None,
-            sum: Sum::default(),
-            share: None,
+            incident: None,
+            checksum: Checksum::default(),
+            charge: None,
             pending: None,
         }
     }
 
-    /// The manner of its subscriptions.
-    pub(super) fn manner(&self) -> SubscriptionTraits {
+    /// The traits of its subscriptions.
+    pub(super) fn traits(&self) -> SubscriptionTraits {
         let max_lag = self.format.slow_consumers().max_lag;
         SubscriptionTraits {
             max_lag,
@@ -174,14 +179,36 @@ impl Follower {
         }
     }
 
-    /// A message was sent.
+    /// Writes the head of the response, with the gaps between the subscriber's cursor and the
+    /// oldest stored message. Returns true if that is the whole response, which is so for a gap in
+    /// a one-shot format.
+    pub(super) fn write_head(
+        &mut self,
+        subscription: &mut Subscription,
+        gaps: &[Gap],
+        now: Millis,
+    ) -> bool {
+        let mut head = std::mem::take(&mut subscription.head);
+        let mut notice = Vec::new();
+        let has_notice = slow::append_gaps(&self.format, gaps, &mut notice);
+        let (notice, checksum) = self.format.seal(notice);
+        self.checksum = self.format.opening().concat(checksum);
+        head.extend_from_slice(&notice);
+        if !head.is_empty() {
+            self.write(&Rc::new(head), now);
+        }
+        self.ended = has_notice && self.format.is_one_shot();
+        self.ended
+    }
+
+    /// Restarts its time to live, after a message.
     pub(super) fn rearm(&mut self, now: Millis) {
         if self.ttl_from_message != NEVER {
             self.ttl_at = now.saturating_add(self.ttl_from_message);
         }
     }
 
-    /// Nothing is in the way of a further message.
+    /// True if the next message can be written now.
     pub(super) fn takes_messages(&self) -> bool {
         self.pending.is_none() && !self.ended
     }
@@ -190,7 +217,7 @@ impl Follower {
         self.pending.is_some()
     }
 
-    /// Writes `bytes`, or as much as the socket takes and the rest when it is writable again.
+    /// Writes as much of `bytes` as the socket accepts. The rest becomes pending.
     pub(super) fn write(&mut self, bytes: &Rc<Vec<u8>>, now: Millis) {
         self.last_sent = now;
         if let Some(pending) = &mut self.pending {
@@ -205,31 +232,31 @@ impl Follower {
             Ok(written) if written == bytes.len() => return,
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return self.fail_writing(&error),
+            Err(error) => return self.abort_write(&error),
         };
         self.stalled_since = now;
-        self.pending = Some(Box::new(Pending {
+        self.pending = Some(Box::new(PendingWrites {
             parts: VecDeque::from([Rc::clone(bytes)]),
             offset: written,
-            ..Pending::default()
+            ..PendingWrites::default()
         }));
     }
 
-    /// As [`Follower::write`], of sealed bytes with their sum.
-    pub(super) fn write_sealed(&mut self, bytes: &Rc<Vec<u8>>, sum: Sum, now: Millis) {
-        self.sum = self.sum.then(sum);
+    /// Writes sealed bytes, as [`Follower::write`] does, and adds them to the checksum.
+    pub(super) fn write_sealed(&mut self, bytes: &Rc<Vec<u8>>, checksum: Checksum, now: Millis) {
+        self.checksum = self.checksum.concat(checksum);
         self.write(bytes, now);
     }
 
-    /// As [`Follower::write`], for the answer to a ping. While the socket is full only the newest
-    /// one waits, as RFC 6455, section 5.5.3 allows: a client that pings without reading cannot
-    /// make many of them wait.
+    /// Writes the reply to a ping. While the socket is full only the newest reply is pending, as
+    /// RFC 6455, section 5.5.3 allows: a client that pings without reading cannot make replies pile
+    /// up.
     pub(super) fn reply(&mut self, bytes: Vec<u8>, now: Millis) {
         let bytes = Rc::new(bytes);
         let Some(pending) = &mut self.pending else {
             return self.write(&bytes, now);
         };
-        // A part of the first one may be written.
+        // The first part may be partly written, so it has to stay.
         if pending.ends_with_reply && pending.parts.len() > 1 {
             pending.parts.pop_back();
         }
@@ -237,7 +264,7 @@ impl Follower {
         pending.ends_with_reply = true;
     }
 
-    /// Goes on writing after the socket became writable.
+    /// Continues writing after the socket has become writable.
     pub(super) fn flush(&mut self, now: Millis) {
         let Some(pending) = &mut self.pending else {
             return;
@@ -245,32 +272,32 @@ impl Follower {
         while let Some(part) = pending.parts.front() {
             match self.outlet.try_write(&part[pending.offset..]) {
                 Ok(written) => {
-                    // A full socket took more, so the client has read.
+                    // The socket accepts data again, so the client has read.
                     self.stalled_since = now;
-                    self.answer_by = NEVER;
+                    self.pong_by = NEVER;
                     pending.offset += written;
                     if pending.offset < part.len() {
                         return;
                     }
                     pending.parts.pop_front();
-                    pending.shares = None;
+                    pending.charges = None;
                     pending.offset = 0;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => return self.fail_writing(&error),
+                Err(error) => return self.abort_write(&error),
             }
         }
         self.pending = None;
         self.stalled_since = NEVER;
     }
 
-    /// Sees to it that what waits for the socket is charged to the memory bound.
+    /// Charges the pending bytes to the memory bound.
     ///
     /// # Errors
-    /// When there is no room for it.
-    pub(super) fn cover_pending(
+    /// When the bound is reached.
+    pub(super) fn charge_pending(
         &mut self,
-        shares: &mut PendingShares,
+        charges: &mut PendingCharges,
         broker: &Broker,
     ) -> Result<(), OutOfMemory> {
         let Some(pending) = &mut self.pending else {
@@ -285,56 +312,56 @@ impl Follower {
             .skip(1)
             .map(|part| part.capacity())
             .sum();
-        if let Some((_, reservation)) = &mut pending.shares {
-            return reservation.cover(rest);
+        if let Some((_, reservation)) = &mut pending.charges {
+            return reservation.reserve(rest);
         }
-        let share = shares.of(first, broker)?;
-        let mut reservation = broker.reservation_of_connections();
-        reservation.cover(rest)?;
-        pending.shares = Some((share, reservation));
+        let charge = charges.charge(first, broker)?;
+        let mut reservation = broker.connection_reservation();
+        reservation.reserve(rest)?;
+        pending.charges = Some((charge, reservation));
         Ok(())
     }
 
-    /// Ends without sending anything more, for a reason that is to be recorded.
-    pub(super) fn fail(&mut self, reason: Incident) {
-        self.failure = Some(reason);
-        self.give_up();
+    /// Drops the follower for a reason that is to be counted.
+    pub(super) fn abort_for(&mut self, reason: Incident) {
+        self.incident = Some(reason);
+        self.abort();
     }
 
-    fn fail_writing(&mut self, error: &io::Error) {
-        self.failure = failure(error);
-        self.give_up();
+    fn abort_write(&mut self, error: &io::Error) {
+        self.incident = socket_incident(error);
+        self.abort();
     }
 
-    /// Ends without sending anything more.
-    pub(super) fn give_up(&mut self) {
+    /// Drops the follower without sending anything more.
+    pub(super) fn abort(&mut self) {
         self.pending = None;
         self.ended = true;
-        self.outcome = Some(Outcome::Dropped);
+        self.outcome = Some(SubscriptionOutcome::Dropped);
     }
 
-    /// To be called when `ended` is set: sets the outcome as soon as all is written.
+    /// Sets the outcome once the follower has ended and everything is written.
     pub(super) fn settle(&mut self) {
         if self.ended && self.pending.is_none() && self.outcome.is_none() {
             self.outcome = Some(if self.format.keeps_connection() {
-                Outcome::Finished
+                SubscriptionOutcome::Finished
             } else {
-                Outcome::Closed
+                SubscriptionOutcome::Closed
             });
         }
     }
 
-    /// When something is to be done for it next.
+    /// When its next deadline expires.
     pub(super) fn due(&self, send_timeout: Millis) -> Millis {
         if self.is_blocked() {
             return self
                 .stalled_since
                 .saturating_add(send_timeout)
-                .min(self.receive_by);
+                .min(self.input_by);
         }
         self.ttl_at
-            .min(self.receive_by)
-            .min(self.answer_by)
+            .min(self.input_by)
+            .min(self.pong_by)
             .min(self.last_sent.saturating_add(self.ping_every))
     }
 }

@@ -1,141 +1,142 @@
-//! What a follower's bytes look like: the seam between the fan-out, which moves bytes, and the
-//! subscriber modes, which know what they mean.
+//! Formats: the interface between the fan-out, which moves bytes, and the subscriber modes, which
+//! encode messages.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::message::Position;
-use crate::server::broker::{Incident, Message, Missed};
+use crate::server::broker::{Incident, Message, MissedCount};
 use crate::server::config::SlowPolicy;
 
-/// A message on its way to a follower.
+/// A message to be encoded for a follower.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
     /// Id of the channel.
     pub channel: &'a Bytes,
-    /// The message.
+    /// The message to encode.
     pub message: &'a Message,
 }
 
-/// Messages that are sent together.
+/// Messages that are encoded together.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// What is missing before them.
+pub struct DeliveryBatch<'a> {
+    /// Messages that are missing before them.
     pub gaps: &'a [Gap],
-    /// The messages, in the order in which they are sent; empty only where there are gaps.
+    /// The messages, in the order in which they are sent; empty only if there are gaps.
     pub deliveries: &'a [Delivery<'a>],
-    /// A cursor at this position misses nothing and repeats nothing.
+    /// Position of a cursor that continues after these messages without losing or repeating any.
     pub horizon: Position,
 }
 
-/// Messages of a channel that a follower should have had and that are gone.
+/// Messages of a channel that were due to a follower and are no longer available.
 #[derive(Clone, Debug)]
 pub struct Gap {
     /// Id of the channel.
     pub channel: Bytes,
-    /// How many.
-    pub missed: Missed,
-    /// Right before the next message of all channels: a cursor here repeats no message and passes
-    /// over none. A gap of another channel that comes later is told again.
+    /// Number of missing messages.
+    pub missed: MissedCount,
+    /// Position of a cursor right before the next message of all channels: it neither repeats nor
+    /// skips a message. A later gap of another channel is reported again.
     pub position: Position,
 }
 
-/// Where a follower stands when it is told something else than messages.
+/// Positions from which a one-shot response without messages derives the cursor that it gives to
+/// the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The present second.
+pub struct ResumePoint {
+    /// The current second.
     pub second: u64,
-    /// Of the newest message that its channels have had; the beginning of the present second if
-    /// there was none.
+    /// Position of the newest message of the follower's channels; the beginning of the current
+    /// second if there was none.
     pub newest: Position,
-    /// Right before the next message that it is still due, if there is one.
+    /// Position right before the next message that is still due, if there is one.
     pub before_next: Option<Position>,
 }
 
-impl Standing {
-    /// A cursor that misses nothing, and repeats nothing unless one channel has been served further
-    /// than another.
+impl ResumePoint {
+    /// The cursor that loses no message, and repeats none unless the channels have been served up
+    /// to different positions.
     #[must_use]
-    pub fn own(self) -> Position {
+    pub fn exact(self) -> Position {
         self.before_next
             .map_or(self.newest, |next| next.min(self.newest))
     }
 
-    /// The beginning of the present second, which is what the module gives (push-stream.md, section
-    /// 10): its messages may be repeated. Never beyond what the follower is still due.
+    /// The beginning of the current second, as the module sends it (push-stream.md, section 10):
+    /// messages of this second may be repeated. Never beyond a message that is still due.
     #[must_use]
-    pub fn this_second(self) -> Position {
+    pub fn start_of_second(self) -> Position {
         let second = Position::new(self.second, 0);
         self.before_next.map_or(second, |next| next.min(second))
     }
 }
 
-/// What becomes of followers that are too far behind.
+/// Treatment of followers that are too far behind.
 #[derive(Clone, Copy, Debug)]
-pub struct SlowConsumers {
-    /// When one falls out of what is kept for it.
+pub struct SlowConsumerSettings {
+    /// What happens to a follower that falls out of the log.
     pub policy: SlowPolicy,
-    /// Bytes that one may be behind, beyond the stored messages.
+    /// Bytes that a follower may be behind, beyond the stored messages.
     pub max_lag: u64,
 }
 
 /// Why a subscription ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Its time is over (`subscriber_connection_ttl`, `longpolling_connection_ttl`).
+pub enum EndReason {
+    /// Its time to live is over (`subscriber_connection_ttl`, `longpolling_connection_ttl`).
     TimeToLive,
     /// Its last channel was deleted.
     Deleted,
-    /// The server ends.
+    /// The server is shutting down, or the location or listener was removed.
     Shutdown,
-    /// Another subscriber came that wants to be the only one.
+    /// A newer subscriber is to be the only one that waits.
     Conflict,
     /// It did not answer a ping.
-    Silence,
-    /// Something came from the client, which was to wait.
+    UnansweredPing,
+    /// The client sent data while it should have waited for the response.
     Interrupted,
 }
 
-impl Ending {
-    /// As what it is counted; `None` = as something else, by the code that ended it.
+impl EndReason {
+    /// The incident to count; `None` if the code that ends the subscription counts it.
     #[must_use]
     pub fn incident(self) -> Option<Incident> {
         Some(match self {
-            Ending::TimeToLive => Incident::EndedByTimeToLive,
-            Ending::Deleted => Incident::EndedByDeletion,
-            Ending::Shutdown => Incident::EndedByShutdown,
-            Ending::Conflict => Incident::EndedByConflict,
-            Ending::Interrupted => Incident::EndedByRequest,
-            Ending::Silence => return None,
+            EndReason::TimeToLive => Incident::EndedByTimeToLive,
+            EndReason::Deleted => Incident::EndedByDeletion,
+            EndReason::Shutdown => Incident::EndedByShutdown,
+            EndReason::Conflict => Incident::EndedByConflict,
+            EndReason::Interrupted => Incident::EndedByRequest,
+            EndReason::UnansweredPing => return None,
         })
     }
 }
 
-/// Checksum (CRC-32) and length of bytes, from which those of longer ones are made: what a
-/// compressed stream says of itself at its end (RFC 1952, section 2.3.1).
+/// Checksum (CRC-32) and length of bytes, as in the trailer of a gzip stream (RFC 1952, section
+/// 2.3.1). Checksums of consecutive parts can be concatenated, so shared frames are hashed once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
-    /// The checksum.
+pub struct Checksum {
+    /// The CRC-32.
     pub crc: u32,
-    /// The length, modulo 2^32.
+    /// The length modulo 2^32.
     pub length: u32,
 }
 
-impl Sum {
-    /// The sum of `bytes`.
+impl Checksum {
+    /// The checksum of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        // The length counts modulo 2^32.
+        // The cast is the reduction modulo 2^32.
         Self {
             crc: crc32fast::hash(bytes),
             length: bytes.len() as u32,
         }
     }
 
-    /// The sum of these bytes with those of `next` behind them.
+    /// The checksum of these bytes followed by those of `next`.
     #[must_use]
-    pub fn then(self, next: Self) -> Self {
+    pub fn concat(self, next: Self) -> Self {
         if next.length == 0 {
             return self;
         }
@@ -151,72 +152,73 @@ impl Sum {
     }
 }
 
-/// How messages are turned into bytes for a kind of follower. Called once per round for all
-/// followers that share the format and stand at the same place, not once per follower.
+/// Encoding of messages for one kind of follower. The encoding methods run once per frame for all
+/// followers that share the format and the cursor, not once per follower, so the dynamic dispatch
+/// is negligible.
 pub trait Format {
-    /// Appends the bytes of these gaps and messages; for a one-shot format the whole answer.
-    /// Nothing, if there are only gaps and followers are not told of them.
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>);
+    /// Appends these gaps and messages; for a one-shot format, the whole response. Appends nothing
+    /// if there are only gaps and the format does not report them.
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>);
 
-    /// Appends a ping; nothing if the format has none.
+    /// Appends a ping; nothing if the format has no pings.
     fn ping(&self, out: &mut Vec<u8>);
 
-    /// Appends the news that a channel was deleted; for a one-shot format the whole answer.
-    fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>);
+    /// Appends the notice that a channel was deleted; for a one-shot format, the whole response.
+    fn deleted(&self, channel: &[u8], text: &[u8], resume_point: ResumePoint, out: &mut Vec<u8>);
 
-    /// Appends what ends the subscription.
-    fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>);
+    /// Appends the end of the subscription.
+    fn end(&self, ending: EndReason, resume_point: ResumePoint, out: &mut Vec<u8>);
 
-    /// How its followers are treated when they are too far behind.
-    fn slow_consumers(&self) -> SlowConsumers;
+    /// Treatment of followers that are too far behind.
+    fn slow_consumers(&self) -> SlowConsumerSettings;
 
-    /// The first messages end the subscription (long-polling).
+    /// True if the first messages end the subscription (long-polling).
     fn is_one_shot(&self) -> bool;
 
-    /// After its end the connection serves further requests.
+    /// True if the connection serves further requests after the subscription.
     fn keeps_connection(&self) -> bool;
 
-    /// Turns what it appended above into what is sent, once for all who get it, with the sum of it
-    /// where the format has one.
-    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Sum) {
-        (plain, Sum::default())
+    /// Converts appended bytes into the bytes to send, for example by compressing them. Runs once
+    /// for all receivers. Returns the checksum of the plain bytes if the format needs one.
+    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Checksum) {
+        (plain, Checksum::default())
     }
 
-    /// The sum of what every follower begins with.
-    fn opening(&self) -> Sum {
-        Sum::default()
+    /// Checksum of the first bytes that every follower gets.
+    fn opening(&self) -> Checksum {
+        Checksum::default()
     }
 
-    /// Appends what comes after the end, for a follower that had bytes of this sum.
-    fn closing(&self, _sum: Sum, _out: &mut Vec<u8>) {}
+    /// Appends the trailer of a stream that consists of bytes with this checksum.
+    fn closing(&self, _sum: Checksum, _out: &mut Vec<u8>) {}
 
-    /// A follower answers its pings.
+    /// True if followers answer pings.
     fn expects_pongs(&self) -> bool {
         false
     }
 
-    /// How long a follower may take to answer a ping before it is told that it ends; `None` = the
-    /// server's own time, and it is not told.
+    /// Time within which a follower has to answer a ping before the format's end is sent; `None` =
+    /// the server's `--ping-timeout`, after which the follower is dropped without notice.
     fn pong_timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// A follower of several channels ends with the first of them that is deleted.
+    /// True if the deletion of any of its channels ends a follower of several channels.
     fn ends_with_any_channel(&self) -> bool {
         false
     }
 
-    /// A follower ends when something comes from its client.
+    /// True if input from the client ends the follower.
     fn ends_with_input(&self) -> bool {
         false
     }
 
-    /// A follower ends when another one wants to be the only one.
-    fn yields(&self) -> bool {
+    /// True if a new subscriber that is to be the only one ends the follower.
+    fn yields_to_new(&self) -> bool {
         false
     }
 
-    /// Bytes that it keeps of the request for which it was made.
+    /// Bytes of the request that the format retains.
     fn own_bytes(&self) -> usize {
         0
     }

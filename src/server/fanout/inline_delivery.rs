@@ -1,56 +1,61 @@
-//! A publisher that is the only one of its shard delivers what it publishes within its own turn.
-//! The task that delivers for all of them would cost two more polls of tasks for each message:
-//! 1,000 of 8,900 instructions (callgrind).
+//! Inline delivery: the only publisher of a shard delivers its messages itself, within its own
+//! turn. The shared delivery task would cost two more task polls for each message: 1,000 of 8,900
+//! instructions (callgrind).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::outlet::Outlet;
 use super::shard::Shard;
-use super::state::Turn;
+use super::state::TurnUsage;
 use crate::server::broker::Incident;
 
-/// Permission to deliver what is published meanwhile; what is left when it ends is delivered as
-/// usual.
-pub struct Delivering(Shard);
+/// Permission to deliver the messages that are published while it exists. Messages left when it is
+/// dropped are delivered by the task.
+pub struct InlineDelivery(Shard);
 
 impl Shard {
-    /// Lets the caller deliver what it is about to publish, if it is likely to be the only
-    /// publisher: with several, [answers that wait](Shard::answer) are better. A turn begins if
-    /// `has_waited`: others had the thread since the last one. To be held for no longer than that.
+    /// Permits the caller to deliver the messages that it is about to publish, if it is likely to
+    /// be the only publisher. With several publishers, [queued replies](Shard::queue_reply) are
+    /// more efficient. `has_waited` starts a new turn: other tasks had the thread since the last
+    /// one. The permission must not be held across an await.
     #[must_use]
-    pub fn deliver_alone(&self, outlet: &Rc<Outlet>, has_waited: bool) -> Option<Delivering> {
+    pub fn begin_inline_delivery(
+        &self,
+        outlet: &Rc<Outlet>,
+        has_waited: bool,
+    ) -> Option<InlineDelivery> {
         let shard = &*self.0;
-        if !shard.answers.expects_only(outlet) || !shard.inbox.is_empty() {
+        if !shard.replies.expects_single(outlet) || !shard.inbox.is_empty() {
             return None;
         }
         let mut state = shard.state.borrow_mut();
         if has_waited {
-            state.turn = Turn::default();
+            state.turn = TurnUsage::default();
         }
         state.rounds.is_empty().then(|| {
             shard.inbox.hold();
-            Delivering(self.clone())
+            InlineDelivery(self.clone())
         })
     }
 
-    /// After a panic in what the shard does for all its connections: counts it, and lets everything
-    /// be looked at again.
-    pub fn recover(&self, what: &'static str) {
+    /// Recovers from a panic in a task that serves all connections of the shard: counts it and
+    /// schedules a round of every channel.
+    pub fn recover_from_panic(&self, what: &'static str) {
         self.broker().count(Incident::Panic);
-        tracing::error!("{what} goes on after a panic");
-        self.revisit_all();
+        tracing::error!("{what} continues after a panic");
+        self.schedule_all_rounds();
     }
 }
 
-impl Delivering {
-    /// Serves the rounds of what was published; false if something is left, which is delivered as
-    /// usual: there is more to do than one turn takes, or a mistake came in between, which is not
-    /// that of the publisher.
+impl InlineDelivery {
+    /// Runs the rounds of the published messages. Returns false if the delivery task has to
+    /// continue: the messages take more than one turn, or a panic occurred in the delivery, for
+    /// which the publisher is not to blame.
     #[must_use]
     pub fn deliver(&self) -> bool {
         let is_done = catch_unwind(AssertUnwindSafe(|| self.0.serve_turn())).unwrap_or_else(|_| {
-            self.0.recover("delivery");
+            self.0.recover_from_panic("delivery");
             false
         });
         if !is_done {
@@ -60,7 +65,7 @@ impl Delivering {
     }
 }
 
-impl Drop for Delivering {
+impl Drop for InlineDelivery {
     fn drop(&mut self) {
         self.0.0.inbox.release();
     }

@@ -1,18 +1,21 @@
-//! The fan-out: shards that bring their followers from their cursors to the heads of their
-//! channels.
+//! Fan-out: brings followers from their cursors to the heads of their channels, one shard per
+//! thread.
 //!
-//! Moves bytes and knows no HTTP: what the bytes look like is the business of a [`Format`].
+//! This module only moves bytes. A [`Format`] of the subscriber modes encodes messages; HTTP is
+//! handled in `server::http`.
 
-mod answers;
 mod deadlines;
-mod expulsion;
+mod encode;
+mod ending;
+mod eviction;
 mod follower;
 mod format;
-mod frames;
+mod frame_cache;
 mod inline_delivery;
 mod multi_channel;
 mod outlet;
-mod pending;
+mod pending_charges;
+mod pending_replies;
 mod repair;
 mod round;
 mod rounds;
@@ -25,11 +28,13 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use answers::PendingReply;
 pub use deadlines::Interruption;
-pub use follower::{ChannelRequest, Channels, Concurrency, Outcome, Subscription};
-pub use format::{Batch, Delivery, Ending, Format, Gap, SlowConsumers, Standing, Sum};
-pub use inline_delivery::Delivering;
-pub use outlet::{Outlet, failure};
-pub use shard::{ConnectionKey, FollowerEvent, Shard};
+pub use follower::{ChannelRequest, Channels, Concurrency, Subscription, SubscriptionOutcome};
+pub use format::{
+    Checksum, Delivery, DeliveryBatch, EndReason, Format, Gap, ResumePoint, SlowConsumerSettings,
+};
+pub use inline_delivery::InlineDelivery;
+pub use outlet::{Outlet, socket_incident};
+pub use pending_replies::PendingReply;
+pub use shard::{ConnectionKey, FollowerEvent, FollowerTimeouts, Shard};
 pub use tap::Tap;

@@ -1,30 +1,31 @@
-//! Followers of several channels: their backlogs in path order, and their news in the order of
-//! positions, the deletion of a channel among them.
+//! Followers of several channels: backlogs in path order, then live messages and deletions in the
+//! order of positions.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::encode::encode;
 use super::follower::Membership;
-use super::format::SlowConsumers;
-use super::frames::MAX_FRAME_TEXT_BYTES;
-use super::round::encode;
+use super::format::SlowConsumerSettings;
+use super::frame_cache::MAX_FRAME_TEXT_BYTES;
 use super::shard::ConnectionKey;
-use super::state::{ShardContext, State};
+use super::state::{ShardContext, ShardState};
 use crate::message::Position;
-use crate::server::broker::{Reader, Slice, Snapshot, read_together};
+use crate::server::broker::{ChannelReader, LogSlice, Snapshot, read_snapshot};
 use crate::server::config::SlowPolicy;
 
-/// Reading one of many channels takes about as long as looking at so many.
-const LOOKS_PER_READ: usize = 8;
+/// Reading one of many channels takes about as long as this number of checks.
+const CHECKS_PER_READ: usize = 8;
 
-impl State {
-    /// Sends the backlogs of several channels one after the other, as the module does, each with
-    /// what was published to its channel meanwhile; true when all of it is sent.
+impl ShardState {
+    /// Sends the backlogs of several channels one after the other, as the module does, each
+    /// followed by the messages published to its channel since the follower attached. Returns true
+    /// when all of them are sent.
     pub(super) fn deliver_backlog_in_path_order(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         key: ConnectionKey,
     ) -> bool {
         let first = self
@@ -36,18 +37,18 @@ impl State {
                 break;
             };
             self.turn.channels += 1;
-            if member.place.is_in_backlog() {
+            if member.cursor.is_in_backlog() {
                 if let Some(follower) = self.follower(key) {
                     follower.backlog_in_path_order = Some(nth);
                 }
                 if self.turn.is_over() {
-                    self.visit_again(moment, key, nth as usize);
+                    self.schedule_round(context, key, nth as usize);
                     return false;
                 }
-                self.deliver(moment, key, nth as usize, member.place.live_from);
+                self.deliver(context, key, nth as usize, member.cursor.live_from);
                 if self
                     .member(key, nth as usize)
-                    .is_none_or(|member| member.place.is_in_backlog())
+                    .is_none_or(|member| member.cursor.is_in_backlog())
                 {
                     return false;
                 }
@@ -57,23 +58,23 @@ impl State {
             return false;
         };
         follower.backlog_in_path_order = None;
-        // Rounds of the other channels came to nothing meanwhile: their news, or their end, is
-        // still to be told.
+        // Rounds of the other channels were skipped until now, so their live messages and deletions
+        // are still due.
         for nth in 0..follower.memberships.len() {
-            self.visit_again(moment, key, nth);
+            self.schedule_round(context, key, nth);
         }
         true
     }
 
-    /// Sends the news of one of several channels so that all messages come in the order of their
-    /// positions, and tells of channels that were deleted.
+    /// Sends the new messages of one of several channels so that all messages arrive in the order
+    /// of their positions, and notices of deleted channels.
     ///
-    /// Usually only this channel has news; then its frame is shared as ever. The frame is made
-    /// before the others are looked at: a message of theirs that precedes it is in their logs by
-    /// then.
+    /// Usually only this channel has new messages. Its shared frame is used then. The frame is
+    /// encoded before the other channels are checked: by then, any message that precedes it is in
+    /// their logs.
     pub(super) fn deliver_in_order(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         key: ConnectionKey,
         nth: usize,
     ) {
@@ -86,16 +87,16 @@ impl State {
             (0..follower.memberships.len()).all(|other| !self.has_news(key, other, other == nth));
         match frame {
             Some(frame) if quiet => {
-                if self.send_frame(moment, key, nth, &frame) {
-                    self.visit_again_if_behind(moment, key, nth);
+                if self.send_frame(context, key, nth, &frame) {
+                    self.schedule_round_if_behind(context, key, nth);
                 }
             }
             None if quiet => {}
-            _ => self.deliver_merged(moment, key),
+            _ => self.deliver_merged(context, key),
         }
     }
 
-    /// True if a membership has messages (which do not count of the one that `is_served`), or its
+    /// True if a membership has due messages (ignored for the channel that `is_served`), or its
     /// channel was deleted.
     fn has_news(&self, key: ConnectionKey, nth: usize, is_served: bool) -> bool {
         let membership = self.slots[key]
@@ -109,13 +110,13 @@ impl State {
             } else {
                 local
                     .channel
-                    .has_news_after(local.members[membership.place as usize].place)
+                    .has_news_after(local.members[membership.member_index as usize].cursor)
             }
         })
     }
 
-    /// Sends the news of all channels of a follower, merged by position.
-    fn deliver_merged(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
+    /// Sends the new messages of all channels of a follower, merged by position.
+    fn deliver_merged(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
         let Some(follower) = self.slots[key]
             .follower
             .as_ref()
@@ -123,21 +124,21 @@ impl State {
         else {
             return;
         };
-        let SlowConsumers { policy, max_lag } = follower.format.slow_consumers();
+        let SlowConsumerSettings { policy, max_lag } = follower.format.slow_consumers();
         let reader = |membership: &Membership| {
             let local = &self.channels[membership.channel as usize];
-            let place = local.members[membership.place as usize].place;
-            Reader {
+            let cursor = local.members[membership.member_index as usize].cursor;
+            ChannelReader {
                 channel: Arc::clone(&local.channel),
-                place,
+                cursor,
                 max_lag,
             }
         };
-        let mut readers: Vec<Reader> = follower.memberships.iter().map(reader).collect();
-        self.turn.channels += readers.len() * LOOKS_PER_READ;
-        let snapshot = read_as_policy_says(&mut readers, policy);
+        let mut readers: Vec<ChannelReader> = follower.memberships.iter().map(reader).collect();
+        self.turn.channels += readers.len() * CHECKS_PER_READ;
+        let snapshot = read_by_policy(&mut readers, policy);
         let missed: u64 = snapshot.slices.iter().map(|slice| slice.missed).sum();
-        if missed > 0 && !self.survives_gap(moment, key, missed) {
+        if missed > 0 && !self.survives_gap(context, key, missed) {
             return;
         }
         let is_cut = snapshot.slices.iter().any(|slice| slice.is_cut);
@@ -145,38 +146,39 @@ impl State {
             return;
         };
         for (membership, slice) in follower.memberships.iter().zip(&snapshot.slices) {
-            self.channels[membership.channel as usize].members[membership.place as usize].place =
-                slice.place;
+            self.channels[membership.channel as usize].members[membership.member_index as usize]
+                .cursor = slice.cursor;
         }
-        let parts: Vec<(&Bytes, Slice)> = readers
+        let parts: Vec<(&Bytes, LogSlice)> = readers
             .iter()
             .map(|reader| &reader.channel.id)
             .zip(snapshot.slices)
             .collect();
-        let (bytes, sum) = encode(&follower.format, &parts, snapshot.horizon);
+        let (bytes, checksum) = encode(&follower.format, &parts, snapshot.horizon);
         self.turn.bytes += bytes.len();
-        // All that was new may have been unstored messages from before this follower's time.
-        let is_answer = !bytes.is_empty() && follower.format.is_one_shot();
+        // Empty if all new messages were unstored ones from before the follower attached.
+        let is_complete = !bytes.is_empty() && follower.format.is_one_shot();
         if !bytes.is_empty() {
-            follower.rearm(moment.now);
+            follower.rearm(context.now);
         }
-        follower.write_sealed(&Rc::new(bytes), sum, moment.now);
-        if is_answer {
+        follower.write_sealed(&Rc::new(bytes), checksum, context.now);
+        if is_complete {
             follower.ended = true;
-            self.detach(moment, key);
+            self.detach(context, key);
             return;
         }
         if let Some(end) = snapshot.end {
-            self.tell_ends(moment, key, end);
+            self.send_deletions(context, key, end);
         }
         if is_cut || snapshot.end.is_some() {
-            (0..readers.len()).for_each(|nth| self.visit_again(moment, key, nth));
+            (0..readers.len()).for_each(|nth| self.schedule_round(context, key, nth));
         }
     }
 
-    /// Tells a follower that is served up to `end` of the channels that were deleted there.
-    fn tell_ends(&mut self, moment: ShardContext<'_>, key: ConnectionKey, end: Position) {
-        // From the last: one that is taken out is replaced by one that was looked at already.
+    /// Sends the deletion notices of the channels that were deleted at position `end`.
+    fn send_deletions(&mut self, context: ShardContext<'_>, key: ConnectionKey, end: Position) {
+        // From the last to the first: a membership that is removed is replaced by one that was
+        // already checked.
         for nth in (0..self.slots[key]
             .follower
             .as_ref()
@@ -191,33 +193,33 @@ impl State {
                 membership.map(|membership| &self.channels[membership.channel as usize].channel);
             let text = channel
                 .filter(|channel| channel.ended_at() == Some(end))
-                .and_then(|channel| channel.deleted());
+                .and_then(|channel| channel.deletion_text());
             if let Some(text) = text {
-                self.tell_deleted(moment, key, nth, &text);
+                self.send_deleted(context, key, nth, &text);
             }
         }
     }
 }
 
-/// Reads all channels at one moment; of those that miss messages, from where the policy lets the
-/// follower go on.
-fn read_as_policy_says(readers: &mut [Reader], policy: SlowPolicy) -> Snapshot {
-    let snapshot = read_together(readers, MAX_FRAME_TEXT_BYTES);
+/// Reads a snapshot of all channels. Channels with missing messages are read from where the policy
+/// lets the follower resume.
+fn read_by_policy(readers: &mut [ChannelReader], policy: SlowPolicy) -> Snapshot {
+    let snapshot = read_snapshot(readers, MAX_FRAME_TEXT_BYTES);
     if policy != SlowPolicy::Latest || snapshot.slices.iter().all(|slice| slice.missed == 0) {
         return snapshot;
     }
-    let mut left_out: Vec<u64> = Vec::with_capacity(readers.len());
+    let mut skipped: Vec<u64> = Vec::with_capacity(readers.len());
     for (reader, slice) in readers.iter_mut().zip(&snapshot.slices) {
-        let (place, missed) = if slice.missed > 0 {
-            reader.channel.jump_to_newest(reader.place)
+        let (cursor, missed) = if slice.missed > 0 {
+            reader.channel.skip_to_newest(reader.cursor)
         } else {
-            (reader.place, 0)
+            (reader.cursor, 0)
         };
-        reader.place = place;
-        left_out.push(missed);
+        reader.cursor = cursor;
+        skipped.push(missed);
     }
-    let mut snapshot = read_together(readers, MAX_FRAME_TEXT_BYTES);
-    for (slice, missed) in snapshot.slices.iter_mut().zip(left_out) {
+    let mut snapshot = read_snapshot(readers, MAX_FRAME_TEXT_BYTES);
+    for (slice, missed) in snapshot.slices.iter_mut().zip(skipped) {
         slice.missed += missed;
     }
     snapshot

@@ -1,5 +1,4 @@
-//! The plain socket of a connection. Its follower writes to it; the connection reads from it what
-//! the client sends.
+//! The socket of a connection: followers write to it, connections read requests from it.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,17 +10,16 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::format::Ending;
+use super::format::EndReason;
 use super::tap::Tap;
 
 use crate::server::broker::Incident;
 
-/// Where what is for a client goes, and where what it sends comes from. TLS and HTTP/2 subscribers
-/// will get variants of their own.
+/// A plain TCP or unix socket. TLS connections and HTTP/2 streams would become further variants.
 #[derive(Debug)]
 pub struct Outlet {
     socket: Socket,
-    /// Records what is written, where that is logged.
+    /// Record of the written bytes, for the access log.
     tap: RefCell<Option<Box<Tap>>>,
 }
 
@@ -31,9 +29,9 @@ enum Socket {
     Unix(UnixStream),
 }
 
-/// As what the error of a socket is counted; `None` = the client has left.
+/// The incident as which a socket error is counted; `None` if the client has left.
 #[must_use]
-pub fn failure(error: &io::Error) -> Option<Incident> {
+pub fn socket_incident(error: &io::Error) -> Option<Incident> {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
     match error.kind() {
         BrokenPipe | ConnectionAborted | ConnectionReset => None,
@@ -46,7 +44,7 @@ pub fn failure(error: &io::Error) -> Option<Incident> {
 }
 
 impl Outlet {
-    /// A TCP connection.
+    /// Wraps a TCP socket.
     #[must_use]
     pub fn tcp(stream: TcpStream) -> Self {
         Self {
@@ -55,7 +53,7 @@ impl Outlet {
         }
     }
 
-    /// A connection to a unix socket.
+    /// Wraps a unix socket.
     #[must_use]
     pub fn unix(stream: UnixStream) -> Self {
         Self {
@@ -64,28 +62,29 @@ impl Outlet {
         }
     }
 
-    /// From now on records what is written.
+    /// Starts recording the written bytes.
     pub fn begin_tap(&self) {
         self.tap.replace(Some(Box::default()));
     }
 
-    /// Ends the record, if there is one.
+    /// Ends the record and returns it, if there is one.
     pub fn take_tap(&self) -> Option<Box<Tap>> {
         self.tap.take()
     }
 
-    /// Records why the follower is ended.
-    pub(super) fn record_ending(&self, ending: Ending) {
+    /// Records why the subscription was ended.
+    pub(super) fn record_ending(&self, ending: EndReason) {
         if let Some(tap) = &mut *self.tap.borrow_mut() {
             tap.ending = Some(ending);
         }
     }
 
-    /// Writes what the socket takes; `WouldBlock` if that is nothing.
+    /// Writes as much as the socket accepts; `WouldBlock` if that is nothing.
     ///
-    /// The runtime is not asked before, and told only if the socket is full, so that it waits for
-    /// it: most sockets are not, and what it knows of one that was quiet for a while is far from
-    /// the processor.
+    /// Calls the system directly, without checking the runtime's readiness first: most sockets have
+    /// room, and the readiness state of one that was idle for a while is not in the processor's
+    /// caches. Only if the socket is full is the readiness cleared, so that the runtime waits for
+    /// it.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = match &self.socket {
             Socket::Tcp(stream) => send(stream, bytes, SendFlags::NOSIGNAL),
@@ -97,14 +96,14 @@ impl Outlet {
                     tap.record(&bytes[..count]);
                 }
             }
-            Err(Errno::AGAIN) => self.note_block(Interest::WRITABLE),
+            Err(Errno::AGAIN) => self.clear_readiness(Interest::WRITABLE),
             Err(_) => {}
         }
         Ok(written?)
     }
 
-    /// Reads what is there already; `WouldBlock` if that is nothing. The runtime does not hear of
-    /// it.
+    /// Reads available input; `WouldBlock` if there is none. Does not change the runtime's
+    /// readiness.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let (read, _) = match &self.socket {
             Socket::Tcp(stream) => recv(stream, buffer, RecvFlags::empty())?,
@@ -113,19 +112,19 @@ impl Outlet {
         Ok(read)
     }
 
-    /// Reads what is there; nothing at the end. A short read is taken as the last one, without
-    /// asking again.
+    /// Reads input when there is some; 0 bytes at the end. A short read is taken as the last one
+    /// and saves the system call that would confirm it.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_read_ready(cx))?;
             let read = self.try_read(buffer);
             match &read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.note_block(Interest::READABLE)
+                    self.clear_readiness(Interest::READABLE)
                 }
-                // The end is seen again by whoever asks again.
+                // A close is reported again by the next read.
                 Ok(count) if (1..buffer.len()).contains(count) => {
-                    self.note_block(Interest::READABLE);
+                    self.clear_readiness(Interest::READABLE);
                     return Poll::Ready(read);
                 }
                 _ => return Poll::Ready(read),
@@ -133,8 +132,8 @@ impl Outlet {
         }
     }
 
-    /// Whether there is something to read, the end, or an error. Asks the system: the runtime may
-    /// not have heard of it yet.
+    /// True if there is input, the end, or an error to read. Queries the system, because the
+    /// runtime may not have been notified yet.
     pub fn has_input(&self) -> bool {
         let mut byte = [0];
         let peeked = match &self.socket {
@@ -144,7 +143,7 @@ impl Outlet {
         peeked.err() != Some(Errno::AGAIN)
     }
 
-    /// Whether the socket takes bytes, or is broken. Asks the system, as [`Outlet::has_input`]
+    /// True if the socket accepts data or has failed. Queries the system, as [`Outlet::has_input`]
     /// does.
     pub fn has_room(&self) -> bool {
         let mut socket = match &self.socket {
@@ -161,17 +160,17 @@ impl Outlet {
         .is_ok_and(|ready| ready > 0)
     }
 
-    /// Tells the runtime that it has to wait for the socket.
-    fn note_block(&self, interest: Interest) {
+    /// Clears the runtime's readiness, so that it waits for the socket.
+    fn clear_readiness(&self, interest: Interest) {
         let blocked = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        // The error comes back: the runtime has heard of it.
+        // `try_io` clears the readiness on `WouldBlock` and returns the error.
         let _ = match &self.socket {
             Socket::Tcp(stream) => stream.try_io(interest, blocked),
             Socket::Unix(stream) => stream.try_io(interest, blocked),
         };
     }
 
-    /// Ready when there is something to read, or the end.
+    /// Ready when there is input, or at the end.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
             Socket::Tcp(stream) => stream.poll_read_ready(cx),
@@ -179,7 +178,7 @@ impl Outlet {
         }
     }
 
-    /// Ready when the socket takes bytes.
+    /// Ready when the socket accepts data.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.socket {
             Socket::Tcp(stream) => stream.poll_write_ready(cx),
@@ -187,7 +186,7 @@ impl Outlet {
         }
     }
 
-    /// Tells the client that nothing more will come; what it still sends can be read.
+    /// Closes the sending direction. Data from the client can still be read.
     pub fn shutdown_write(&self) -> io::Result<()> {
         match &self.socket {
             Socket::Tcp(stream) => {
@@ -199,12 +198,11 @@ impl Outlet {
         }
     }
 
-    /// Lets the end of the connection throw away what its client has not taken. Otherwise the
-    /// kernel would keep that, up to some MB, for a client that takes nothing, and the client would
-    /// never hear of the end.
+    /// Makes closing the connection discard unsent data. Otherwise the kernel would keep up to some
+    /// MB for a client that reads nothing, and the client would not notice the close.
     pub fn reset_on_close(&self) {
         if let Socket::Tcp(stream) = &self.socket {
-            // If it fails the connection ends as others do.
+            // On failure the connection is closed in the ordinary way.
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
         }
     }
@@ -222,14 +220,14 @@ mod tests {
 
     async fn pair() -> (Outlet, net::UnixStream) {
         let (ours, client) = net::UnixStream::pair().expect("a pair of sockets");
-        ours.set_nonblocking(true).expect("a socket of its own");
+        ours.set_nonblocking(true).expect("a socket");
         let ours = UnixStream::from_std(ours).expect("a runtime");
         ours.writable().await.expect("an empty socket");
         (Outlet::unix(ours), client)
     }
 
     #[tokio::test]
-    async fn a_full_socket_is_waited_for() {
+    async fn a_full_socket_becomes_writable_again() {
         let (outlet, mut client) = pair().await;
         let mut written = 0;
         let error = loop {
@@ -267,7 +265,7 @@ mod tests {
         );
         assert!(
             poll!(poll_fn(|cx| outlet.poll_read(cx, &mut bytes))).is_pending(),
-            "there is nothing more"
+            "no more input"
         );
         client.write_all(b"two").expect("room");
         assert_eq!(
@@ -284,7 +282,7 @@ mod tests {
                 .await
                 .expect("the end"),
             0,
-            "the end is seen again"
+            "the end is reported again"
         );
     }
 }

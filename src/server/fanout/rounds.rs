@@ -1,83 +1,77 @@
-//! Which channels have rounds, and when: a round of many followers takes several turns, and other
-//! channels have theirs between them, so that nobody waits longer than a turn for each round under
-//! way.
+//! Schedule of the rounds. A round of many followers takes several turns, and the rounds of other
+//! channels run between them, so that no channel waits longer than one turn for each round in
+//! progress.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use super::frame_cache::FrameCache;
+use super::state::{NumberMap, ShardContext, ShardState};
+use crate::server::broker::{Channel, ChannelHead, Inbox};
 
-use super::frames::Frames;
-use super::state::{NumberMap, ShardContext, State};
-use crate::server::broker::{Channel, Inbox};
-
-/// Bytes of frames that rounds may hold while they wait for their next turn; beyond that they
-/// encode them again.
+/// Limit on the memory of the frames that suspended rounds keep for their next turn. Beyond it a
+/// round encodes its frames again.
 const MAX_WAITING_FRAME_BYTES: usize = 16 * 1024 * 1024;
 
-/// The rounds of a shard. A channel has one at a time: what comes during a round is for the next
-/// one.
+/// The rounds of a shard. A channel has one round at a time; messages published during a round are
+/// delivered by the next one.
 #[derive(Default)]
-pub(super) struct Rounds {
-    /// Rounds to begin or to go on with, in the order of their turns.
+pub(super) struct RoundQueue {
+    /// Rounds to start or to continue, in the order of their turns.
     queue: VecDeque<Round>,
-    /// Rounds for the next turn, after what has come meanwhile. The next round of a channel is
-    /// among them: it begins when publishers had the thread, and so takes more messages at once.
+    /// Rounds for the next turn, behind the channels that are in the inbox by then. The next round
+    /// of a channel waits here, too: it starts after publishers have had the thread, and so
+    /// delivers more messages at once.
     waiting: Vec<Round>,
-    /// Numbers of the channels whose rounds are under way, and whether there is to be another one
-    /// after it.
+    /// Numbers of the channels with a suspended round, and whether they need another one after it.
     under_way: NumberMap<bool>,
-    /// Bytes of the frames that waiting rounds hold.
+    /// Bytes of the frames that suspended rounds keep.
     waiting_bytes: usize,
-    /// Empty; its memory is used again.
-    news: Vec<Arc<Channel>>,
+    /// Empty; keeps the memory of the list that is exchanged with the inbox.
+    inbox_buffer: Vec<Arc<Channel>>,
 }
 
-/// A round of one channel.
+/// A round of one channel; `progress` is `None` until it starts.
 struct Round {
     channel: Arc<Channel>,
-    progress: Option<Box<Progress>>,
+    progress: Option<Box<RoundProgress>>,
 }
 
-/// How far a round is.
-struct Progress {
-    /// Id of the newest message when it began.
-    head: u64,
-    /// The farewell, if the channel was deleted by then.
-    deleted: Option<Bytes>,
-    /// Members from this place on are served.
+/// Progress of a round.
+struct RoundProgress {
+    /// Head of the channel when the round began.
+    head: ChannelHead,
+    /// Members from this index on are served.
     unvisited: usize,
-    /// Its frames, while it waits for its turn; during the turn those of the shard.
-    frames: Frames,
-    /// Bytes of its frames while it waits.
+    /// Frames of the round while it is suspended. During a turn they are in the shard's cache.
+    frames: FrameCache,
+    /// Bytes of these frames while the round is suspended.
     waiting_bytes: usize,
-    /// News came meanwhile.
-    again: bool,
+    /// The channel has been in the inbox since the round began.
+    needs_another: bool,
 }
 
-impl Progress {
-    /// What is published from now on is for the next round.
+impl RoundProgress {
+    /// Starts a round. Messages published from now on put the channel into the inbox again.
     fn begin(channel: &Channel, shard: usize) -> Self {
         channel.clear_dirty(shard);
-        let (head, deleted) = channel.news();
         Self {
-            head,
-            deleted,
+            head: channel.head(),
             unvisited: usize::MAX,
-            frames: Frames::default(),
+            frames: FrameCache::default(),
             waiting_bytes: 0,
-            again: false,
+            needs_another: false,
         }
     }
 }
 
-impl Rounds {
-    /// Enters the channels that have news.
-    pub(super) fn enter(&mut self, inbox: &Inbox) {
-        inbox.take(&mut self.news);
-        for channel in self.news.drain(..) {
+impl RoundQueue {
+    /// Queues the channels in the inbox, then the suspended rounds.
+    pub(super) fn enqueue(&mut self, inbox: &Inbox) {
+        inbox.take(&mut self.inbox_buffer);
+        for channel in self.inbox_buffer.drain(..) {
             match self.under_way.get_mut(&channel.number()) {
-                Some(again) => *again = true,
+                Some(needs_another) => *needs_another = true,
                 None => self.queue.push_back(Round {
                     channel,
                     progress: None,
@@ -89,34 +83,34 @@ impl Rounds {
         }
     }
 
-    /// There is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.waiting.is_empty()
     }
 
-    /// Lets a round wait for its next turn.
-    fn interrupt(&mut self, channel: Arc<Channel>, mut progress: Progress) {
+    /// Suspends a round until the next turn.
+    fn suspend(&mut self, channel: Arc<Channel>, mut progress: RoundProgress) {
         let bytes = progress.frames.held_bytes();
         if self.waiting_bytes + bytes > MAX_WAITING_FRAME_BYTES {
-            progress.frames = Frames::default();
+            progress.frames = FrameCache::default();
         } else {
             progress.waiting_bytes = bytes;
             self.waiting_bytes += bytes;
         }
-        self.under_way.insert(channel.number(), progress.again);
+        self.under_way
+            .insert(channel.number(), progress.needs_another);
         self.waiting.push(Round {
             channel,
             progress: Some(Box::new(progress)),
         });
     }
 
-    /// The round whose turn it is. Until it is interrupted nothing here knows of it, so that after
-    /// a panic the channel can have another one.
-    fn next(&mut self) -> Option<Round> {
+    /// Takes the next round from the queue. While it runs it is not recorded as in progress, so
+    /// that the channel can have another round after a panic.
+    fn pop(&mut self) -> Option<Round> {
         let mut round = self.queue.pop_front()?;
         if let Some(progress) = &mut round.progress {
             self.waiting_bytes -= std::mem::take(&mut progress.waiting_bytes);
-            progress.again = self
+            progress.needs_another = self
                 .under_way
                 .remove(&round.channel.number())
                 .unwrap_or(false);
@@ -125,35 +119,34 @@ impl Rounds {
     }
 }
 
-impl State {
-    /// Goes on with the rounds until the turn is over or all are done.
-    pub(super) fn serve_rounds(&mut self, moment: ShardContext<'_>) {
+impl ShardState {
+    /// Runs rounds until the turn is over or all are complete.
+    pub(super) fn serve_rounds(&mut self, context: ShardContext<'_>) {
         while !self.turn.is_over() {
-            let Some(Round { channel, progress }) = self.rounds.next() else {
+            let Some(Round { channel, progress }) = self.rounds.pop() else {
                 return;
             };
             let mut progress = progress.map_or_else(
-                || Progress::begin(&channel, moment.shard),
+                || RoundProgress::begin(&channel, context.shard),
                 |progress| *progress,
             );
-            if channel.take_expulsion(moment.shard) {
-                self.expel(moment, channel.number());
+            if channel.take_eviction(context.shard) {
+                self.evict_waiting(context, channel.number());
             }
             if progress.unvisited != usize::MAX {
                 std::mem::swap(&mut self.frames, &mut progress.frames);
             }
             let local = self.by_number.get(&channel.number()).copied();
-            let news = (progress.head, progress.deleted.as_ref());
             progress.unvisited = local.map_or(0, |local| {
-                self.serve_members(moment, local, news, progress.unvisited)
+                self.serve_members(context, local, &progress.head, progress.unvisited)
             });
             if progress.unvisited > 0 {
                 std::mem::swap(&mut self.frames, &mut progress.frames);
-                self.rounds.interrupt(channel, progress);
+                self.rounds.suspend(channel, progress);
                 continue;
             }
-            self.end_round(moment, &channel, local, progress.head);
-            if progress.again {
+            self.finish_round(context, &channel, local, progress.head.last_id);
+            if progress.needs_another {
                 self.rounds.waiting.push(Round {
                     channel,
                     progress: None,
@@ -162,16 +155,16 @@ impl State {
         }
     }
 
-    /// Tells the channel how far its followers here are.
-    fn end_round(
+    /// Reports to the channel how far its followers on this shard are.
+    fn finish_round(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         channel: &Channel,
         local: Option<u32>,
         head: u64,
     ) {
-        // It leaves the shard with its last member; none comes to its place, because nobody can
-        // attach during a turn.
+        // The channel is gone from the shard if its last member left. Its index is not reused
+        // before the round ends, because followers attach between turns only.
         if let Some(local) = local.and_then(|local| self.channels.get(local as usize)) {
             debug_assert_eq!(
                 local.channel.number(),
@@ -181,10 +174,10 @@ impl State {
             let floor = local
                 .members
                 .iter()
-                .map(|member| member.place.cursor.max(member.place.live_from))
+                .map(|member| member.cursor.last_seen.max(member.cursor.live_from))
                 .min();
-            channel.served(moment.shard, floor.unwrap_or(head));
+            channel.record_served(context.shard, floor.unwrap_or(head));
         }
-        self.frames.release_large();
+        self.frames.drop_large();
     }
 }

@@ -1,7 +1,7 @@
-//! A shard: the connections and followers of one thread. No locks, nothing shared but the broker.
+//! A shard: the connections and followers of one thread. It has no locks and shares only the broker
+//! with other threads.
 //!
-//! Connections ask here for their deadlines and wait here for what concerns them; `round` moves the
-//! messages.
+//! Connections set their deadlines and wait for events here; `round` delivers the messages.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -13,19 +13,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::answers::{PendingReplies, PendingReply};
 use super::deadlines::Pauses;
-use super::follower::{Channels, Outcome, Subscription};
-use super::format::Ending;
+use super::follower::{Channels, Subscription, SubscriptionOutcome};
+use super::format::EndReason;
 use super::outlet::Outlet;
-use super::state::{ShardContext, Slot, State, Turn};
+use super::pending_replies::{PendingReplies, PendingReply};
+use super::state::{ConnectionSlot, ShardContext, ShardState, TurnUsage};
 use super::timers::{Millis, NEVER};
 use crate::server::broker::{AttachError, Broker, Inbox};
 
-/// A connection of a shard.
+/// Key of a connection in its shard.
 pub type ConnectionKey = usize;
 
-/// A handle to a shard; stays on its thread.
+/// A handle to a shard. Does not leave its thread.
 #[derive(Clone)]
 pub struct Shard(pub(super) Rc<Inner>);
 
@@ -40,27 +40,34 @@ pub(super) struct Inner {
     pub(super) pauses: Pauses,
     drained: Notify,
     pub(super) stopping: Cell<bool>,
-    pub(super) state: RefCell<State>,
-    pub(super) answers: PendingReplies,
+    pub(super) state: RefCell<ShardState>,
+    pub(super) replies: PendingReplies,
 }
 
-/// What a connection that follows waits for.
+/// Time-outs of followers.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerTimeouts {
+    /// A follower whose socket accepts no data for this long is dropped.
+    pub send: Duration,
+    /// A follower that does not answer a ping within this time is dropped; zero = unlimited.
+    pub ping: Duration,
+}
+
+/// Event of a follower that its connection handles.
 #[derive(Debug)]
 pub enum FollowerEvent {
-    /// There is something to read, or the end.
+    /// There is input, or the end.
     Readable,
-    /// The socket takes bytes again.
+    /// The socket accepts data again.
     Writable,
-    /// The subscription is over.
-    Ended(Outcome),
+    /// The subscription has ended.
+    Ended(SubscriptionOutcome),
 }
 
 impl Shard {
-    /// The shard number `index` of `broker`; followers whose sockets take nothing for
-    /// `send_timeout` are dropped, and those that do not answer a ping within `ping_timeout`,
-    /// unless that is zero.
+    /// Creates the shard `index` of `broker`.
     #[must_use]
-    pub fn new(index: usize, broker: Broker, timeouts: (Duration, Duration)) -> Self {
+    pub fn new(index: usize, broker: Broker, timeouts: FollowerTimeouts) -> Self {
         let shard = Self(Rc::new(Inner {
             index,
             inbox: broker.inbox(index),
@@ -73,43 +80,43 @@ impl Shard {
             drained: Notify::new(),
             stopping: Cell::new(false),
             state: RefCell::default(),
-            answers: PendingReplies::default(),
+            replies: PendingReplies::default(),
         }));
         shard.set_timeouts(timeouts);
         shard
     }
 
-    /// Sets the two times of [`Shard::new`]; what runs already keeps its time.
-    pub fn set_timeouts(&self, (send_timeout, ping_timeout): (Duration, Duration)) {
+    /// Changes the time-outs. A running ping time-out keeps its deadline.
+    pub fn set_timeouts(&self, timeouts: FollowerTimeouts) {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(NEVER);
-        self.0.send_timeout.set(millis(send_timeout));
-        self.0.ping_timeout.set(if ping_timeout.is_zero() {
+        self.0.send_timeout.set(millis(timeouts.send));
+        self.0.ping_timeout.set(if timeouts.ping.is_zero() {
             NEVER
         } else {
-            millis(ping_timeout)
+            millis(timeouts.ping)
         });
     }
 
-    /// The broker behind the shard.
+    /// The broker that the shard delivers from.
     #[must_use]
     pub fn broker(&self) -> &Broker {
         &self.0.broker
     }
 
-    /// Delivers what is published until the future is dropped. To be run once.
-    pub async fn deliver(&self) {
+    /// Delivers published messages until the future is dropped. To be run once per shard.
+    pub async fn run_deliveries(&self) {
         loop {
             if self.deliver_turn() {
                 poll_fn(|cx| self.poll_work(cx)).await;
             } else {
-                // Lets others have the thread.
+                // Lets other tasks have the thread.
                 tokio::task::yield_now().await;
-                self.0.state.borrow_mut().turn = Turn::default();
+                self.0.state.borrow_mut().turn = TurnUsage::default();
             }
         }
     }
 
-    /// Ready when there is something to deliver.
+    /// Ready when there are rounds to run.
     fn poll_work(&self, cx: &Context<'_>) -> Poll<()> {
         let news = self.0.inbox.poll_news(cx);
         if self.0.state.borrow().rounds.is_empty() {
@@ -119,60 +126,65 @@ impl Shard {
         }
     }
 
-    /// Writes the answers that wait and serves the rounds of one turn; true if there is nothing
-    /// more to do.
+    /// Writes the queued replies and runs the rounds of one turn. Returns true if nothing is left
+    /// to do.
     ///
-    /// Waiting for news lets publishers in: what they publish meanwhile goes out in one write. A
-    /// turn of its own would ask the system for events once more for each message.
+    /// The delivery task sleeps until it is notified, which lets publishers run first: all that
+    /// they publish in that time is delivered in one write. A separate turn for each message would
+    /// poll the system for events one more time for each.
     pub(super) fn deliver_turn(&self) -> bool {
-        self.0.answers.write();
+        self.0.replies.flush();
         self.serve_turn()
     }
 
-    /// As [`Shard::deliver_turn`], where no answers wait.
+    /// Runs the rounds of one turn, without queued replies. Returns true if nothing is left to do.
     pub(super) fn serve_turn(&self) -> bool {
-        self.with(|state, moment| {
-            state.rounds.enter(&self.0.inbox);
-            state.serve_rounds(moment);
+        self.with_state(|state, context| {
+            state.rounds.enqueue(&self.0.inbox);
+            state.serve_rounds(context);
             state.rounds.is_empty() && self.0.inbox.is_empty()
         })
     }
 
-    /// Something was published that waits for the next turn, and no round is under way, which would
-    /// take further turns.
+    /// True if published messages wait for the next turn and no round is in progress that would
+    /// take several turns.
     #[must_use]
-    pub fn is_about_to_deliver(&self) -> bool {
+    pub fn has_pending_delivery(&self) -> bool {
         self.0.state.borrow().rounds.is_empty() && !self.0.inbox.is_empty()
     }
 
-    /// Lets an answer be written with those of others when the next turn begins. Only while the
-    /// shard [is about to deliver](Shard::is_about_to_deliver): otherwise there may be no turn for
-    /// a while.
-    pub fn answer(&self, outlet: &Rc<Outlet>, answer: &Rc<PendingReply>, bytes: Vec<u8>) {
-        self.0.answers.push(outlet, answer, bytes);
+    /// Queues a response, to be written with others when the next turn begins. Only valid while
+    /// there is a [pending delivery](Shard::has_pending_delivery); otherwise there may be no turn
+    /// for a while.
+    pub fn queue_reply(&self, outlet: &Rc<Outlet>, reply: &Rc<PendingReply>, bytes: Vec<u8>) {
+        self.0.replies.enqueue(outlet, reply, bytes);
     }
 
-    /// Lets a round come to every channel that is followed here: after a panic nobody knows which
-    /// ones had news.
-    pub fn revisit_all(&self) {
-        self.with(|state, moment| {
+    /// Schedules a round of every channel with followers here: after a panic it is unknown which
+    /// ones had new messages.
+    pub fn schedule_all_rounds(&self) {
+        self.with_state(|state, context| {
             for (_, local) in &state.channels {
-                local.channel.clear_dirty(moment.shard);
-                moment.broker.revisit(&local.channel, moment.shard);
+                local.channel.clear_dirty(context.shard);
+                context.broker.schedule_round(&local.channel, context.shard);
             }
         });
     }
 
-    /// Enters a connection.
+    /// Adds a connection.
     #[must_use]
     pub fn open(&self) -> ConnectionKey {
-        self.0.state.borrow_mut().slots.insert(Slot::default())
+        self.0
+            .state
+            .borrow_mut()
+            .slots
+            .insert(ConnectionSlot::default())
     }
 
     /// Removes a connection and ends its subscription.
     pub fn close(&self, key: ConnectionKey) {
-        self.with(|state, moment| {
-            state.isolated(moment, key, |state| state.leave(moment, key));
+        self.with_state(|state, context| {
+            state.run_isolated(context, key, |state| state.unsubscribe(context, key));
             state.slots.try_remove(key);
         });
         if self.connections() == 0 {
@@ -180,42 +192,42 @@ impl Shard {
         }
     }
 
-    /// Turns a connection into a follower: subscribes it, writes the head and the backlog. Returns
-    /// the channels that it follows: successors where a channel went away meanwhile.
+    /// Turns a connection into a follower: subscribes it and writes the head and the backlog.
+    /// Returns the channels that it follows; deleted ones are replaced by their successors.
     ///
     /// # Errors
-    /// When a limit is reached; then there is no subscription at all and nothing was written.
+    /// When a limit is reached. The connection then has no subscription and nothing was written.
     pub fn attach(
         &self,
         key: ConnectionKey,
         outlet: Rc<Outlet>,
         subscription: Subscription,
     ) -> Result<Channels, AttachError> {
-        let share = self
+        let charge = self
             .broker()
-            .subscription_share(subscription.channels.len(), subscription.format.own_bytes());
-        let share = share.map_err(|error| AttachError::Create(error.into()))?;
-        let channels = self.with(|state, moment| {
-            let attached = state.attach(moment, key, outlet, subscription);
+            .charge_subscription(subscription.channels.len(), subscription.format.own_bytes());
+        let charge = charge.map_err(|error| AttachError::Create(error.into()))?;
+        let channels = self.with_state(|state, context| {
+            let attached = state.attach(context, key, outlet, subscription);
             if let Some(follower) = state.follower(key) {
-                follower.share = Some(share);
+                follower.charge = Some(charge);
             }
-            state.arm(key, moment.send_timeout);
+            state.arm(key, context.send_timeout);
             attached
         })?;
         if self.0.stopping.get() {
-            self.end(key, Ending::Shutdown);
+            self.end(key, EndReason::Shutdown);
         }
         Ok(channels)
     }
 
-    /// Waits for what concerns a follower.
+    /// Waits for the next event of a follower.
     pub fn poll_follower(&self, key: ConnectionKey, cx: &mut Context<'_>) -> Poll<FollowerEvent> {
         let mut state = self.0.state.borrow_mut();
         let slot = &mut state.slots[key];
         slot.remember(cx);
         let Some(follower) = &mut slot.follower else {
-            return Poll::Ready(FollowerEvent::Ended(Outcome::Dropped));
+            return Poll::Ready(FollowerEvent::Ended(SubscriptionOutcome::Dropped));
         };
         if let Some(outcome) = follower.outcome {
             return Poll::Ready(FollowerEvent::Ended(outcome));
@@ -229,51 +241,51 @@ impl Shard {
         Poll::Pending
     }
 
-    /// Goes on with a follower whose socket takes bytes again.
+    /// Continues a follower whose socket accepts data again.
     pub fn resume(&self, key: ConnectionKey) {
-        self.with(|state, moment| {
-            state.resume(moment, key);
-            state.arm(key, moment.send_timeout);
+        self.with_state(|state, context| {
+            state.resume(context, key);
+            state.arm(key, context.send_timeout);
         });
     }
 
-    /// Sends an answer to something that a follower sent.
+    /// Sends the reply to a message of the client, such as a ping.
     pub fn reply(&self, key: ConnectionKey, bytes: Vec<u8>) {
-        self.with(|state, moment| {
+        self.with_state(|state, context| {
             if let Some(follower) = state.follower(key).filter(|follower| !follower.ended) {
-                follower.reply(bytes, moment.now);
+                follower.reply(bytes, context.now);
             }
-            state.after_write(moment, key);
-            state.arm(key, moment.send_timeout);
+            state.after_write(context, key);
+            state.arm(key, context.send_timeout);
         });
     }
 
-    /// Ends a subscription from the server's side, with these last bytes.
+    /// Ends a subscription with these last bytes.
     pub fn end_with(&self, key: ConnectionKey, bytes: Vec<u8>) {
-        self.with(|state, moment| {
-            state.end_with(moment, key, bytes);
-            state.arm(key, moment.send_timeout);
+        self.with_state(|state, context| {
+            state.end_with(context, key, bytes);
+            state.arm(key, context.send_timeout);
         });
     }
 
-    /// Ends a subscription with what its format sends for this reason, after what was published
-    /// before: its round may still be under way.
-    pub fn end(&self, key: ConnectionKey, ending: Ending) {
-        self.with(|state, moment| {
-            state.isolated(moment, key, |state| {
-                state.resume(moment, key);
-                state.end(moment, key, ending);
+    /// Ends a subscription with the bytes that its format sends for this reason. Messages published
+    /// before are sent first; their round may still be in progress.
+    pub fn end(&self, key: ConnectionKey, ending: EndReason) {
+        self.with_state(|state, context| {
+            state.run_isolated(context, key, |state| {
+                state.resume(context, key);
+                state.end(context, key, ending);
             });
-            state.arm(key, moment.send_timeout);
+            state.arm(key, context.send_timeout);
         });
     }
 
-    /// Ends what is left of a subscription; the connection serves requests again.
+    /// Removes an ended subscription; the connection can serve requests again.
     pub fn release(&self, key: ConnectionKey) {
-        self.with(|state, moment| state.leave(moment, key));
+        self.with_state(|state, context| state.unsubscribe(context, key));
     }
 
-    /// Ends all subscriptions, and all connections between two requests.
+    /// Shuts down: ends all subscriptions and all idle connections.
     pub fn stop(&self) {
         self.0.stopping.set(true);
         let keys: Vec<ConnectionKey> = self
@@ -285,12 +297,12 @@ impl Shard {
             .map(|(key, _)| key)
             .collect();
         for key in keys {
-            self.end(key, Ending::Shutdown);
+            self.end(key, EndReason::Shutdown);
             self.0.state.borrow_mut().slots[key].wake();
         }
     }
 
-    /// Lets every connection look at what concerns it beside its messages.
+    /// Wakes every connection, for events other than messages.
     pub fn wake_all(&self) {
         self.0
             .state
@@ -307,7 +319,7 @@ impl Shard {
         }
     }
 
-    /// True once [`Shard::stop`] was called.
+    /// True after [`Shard::stop`].
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.0.stopping.get()
@@ -323,9 +335,13 @@ impl Shard {
         u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(NEVER)
     }
 
-    /// Works on the state; nothing in `work` may wait or call back into the shard.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, ShardContext<'_>) -> T) -> T {
-        let moment = ShardContext {
+    /// Runs `work` on the state, which must neither wait nor call the shard. After a panic the
+    /// state is repaired before the panic continues.
+    pub(super) fn with_state<T>(
+        &self,
+        work: impl FnOnce(&mut ShardState, ShardContext<'_>) -> T,
+    ) -> T {
+        let context = ShardContext {
             broker: &self.0.broker,
             shard: self.0.index,
             now: self.now(),
@@ -333,13 +349,13 @@ impl Shard {
             ping_timeout: self.0.ping_timeout.get(),
         };
         let mut state = self.0.state.borrow_mut();
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, moment)));
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, context)));
         if result.is_err() {
-            state.repair(moment);
+            state.repair(context);
         }
         self.report_deadline(&mut state);
         drop(state);
-        // Whoever asked for the work ends with it.
+        // The panic belongs to the connection that asked for the work.
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

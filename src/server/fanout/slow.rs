@@ -1,24 +1,27 @@
-//! Followers that are too far behind, and what is missing: the policies of locations, and the news
-//! of gaps.
+//! Slow followers: the policies for those that are too far behind, and the gaps that are reported
+//! to them.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::format::{Batch, Delivery, Format, Gap, SlowConsumers};
-use super::frames::MAX_FRAME_TEXT_BYTES;
+use super::format::{Delivery, DeliveryBatch, Format, Gap, SlowConsumerSettings};
+use super::frame_cache::MAX_FRAME_TEXT_BYTES;
 use super::shard::ConnectionKey;
-use super::state::{ShardContext, State};
+use super::state::{ShardContext, ShardState};
 use crate::message::Position;
-use crate::server::broker::{Attachment, Channel, Missed, Place, Slice, Slowness};
+use crate::server::broker::{
+    Attachment, Channel, LogCursor, LogSlice, MissedCount, SlowConsumerOutcome,
+};
 use crate::server::config::SlowPolicy;
 
-impl State {
-    /// To be asked before a follower gets what is behind a gap: false if it is given up instead.
+impl ShardState {
+    /// Applies the policy to a follower before it gets messages behind a gap. Returns false if it
+    /// is dropped.
     pub(super) fn survives_gap(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         key: ConnectionKey,
         missed: u64,
     ) -> bool {
@@ -27,56 +30,55 @@ impl State {
         };
         let slowness = match follower.format.slow_consumers().policy {
             SlowPolicy::Disconnect => {
-                self.drop_slow(moment, key, Slowness::Disconnected, missed);
+                self.drop_slow(context, key, SlowConsumerOutcome::Disconnected, missed);
                 return false;
             }
-            SlowPolicy::Skip => Slowness::Skipped,
-            SlowPolicy::Latest => Slowness::Latest,
+            SlowPolicy::Skip => SlowConsumerOutcome::Skipped,
+            SlowPolicy::Latest => SlowConsumerOutcome::Latest,
         };
-        moment.broker.count_slow(slowness, missed);
-        tracing::debug!(missed, "a subscriber was too slow and goes on behind a gap");
+        context.broker.count_slow(slowness, missed);
+        tracing::debug!(missed, "a slow subscriber misses messages");
         true
     }
 
-    /// Gives up a follower that is too slow: its socket took nothing for too long, or it fell out
-    /// of the log.
+    /// Drops a slow follower: its socket accepted no data for too long, or it fell out of the log.
     pub(super) fn drop_slow(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         key: ConnectionKey,
-        slowness: Slowness,
+        slowness: SlowConsumerOutcome,
         missed: u64,
     ) {
         let Some(follower) = self.follower(key) else {
             return;
         };
-        follower.give_up();
-        moment.broker.count_slow(slowness, missed);
-        tracing::debug!(missed, "a subscriber was too slow and is dropped");
-        self.after_write(moment, key);
+        follower.abort();
+        context.broker.count_slow(slowness, missed);
+        tracing::debug!(missed, "dropping a slow subscriber");
+        self.after_write(context, key);
     }
 }
 
-/// Reads for a follower; where messages are missing, from where its policy lets it go on.
-pub(super) fn read(channel: &Channel, place: Place, slow: SlowConsumers) -> Slice {
-    let slice = channel.read(place, slow.max_lag, MAX_FRAME_TEXT_BYTES);
+/// Reads for a follower. If messages are missing, reads from where its policy lets it resume.
+pub(super) fn read(channel: &Channel, cursor: LogCursor, slow: SlowConsumerSettings) -> LogSlice {
+    let slice = channel.read(cursor, slow.max_lag, MAX_FRAME_TEXT_BYTES);
     if slice.missed == 0 || slow.policy != SlowPolicy::Latest {
         return slice;
     }
-    let (place, left_out) = channel.jump_to_newest(place);
-    let slice = channel.read(place, slow.max_lag, MAX_FRAME_TEXT_BYTES);
-    Slice {
-        missed: slice.missed + left_out,
+    let (cursor, skipped) = channel.skip_to_newest(cursor);
+    let slice = channel.read(cursor, slow.max_lag, MAX_FRAME_TEXT_BYTES);
+    LogSlice {
+        missed: slice.missed + skipped,
         ..slice
     }
 }
 
-/// What is missing before the messages that are sent next.
-pub(super) fn gaps(parts: &[(&Bytes, Slice)], deliveries: &[Delivery<'_>]) -> Vec<Gap> {
+/// The gaps before these deliveries.
+pub(super) fn gaps(parts: &[(&Bytes, LogSlice)], deliveries: &[Delivery<'_>]) -> Vec<Gap> {
     let missing = parts.iter().filter(|(_, slice)| slice.missed > 0);
-    let gap = |(channel, slice): &(&Bytes, Slice)| Gap {
+    let gap = |(channel, slice): &(&Bytes, LogSlice)| Gap {
         channel: Bytes::clone(channel),
-        missed: Missed {
+        missed: MissedCount {
             count: slice.missed,
             at_least: false,
         },
@@ -87,25 +89,26 @@ pub(super) fn gaps(parts: &[(&Bytes, Slice)], deliveries: &[Delivery<'_>]) -> Ve
     missing.map(gap).collect()
 }
 
-/// What a new follower misses of its channels, because its cursor is older than what is kept.
+/// The gaps of a new follower whose cursor is older than the stored messages.
 pub(super) fn gaps_at_attach(
-    moment: ShardContext<'_>,
+    context: ShardContext<'_>,
     places: &[(Arc<Channel>, Attachment)],
     max_lag: u64,
     lost_at: Option<Position>,
 ) -> Vec<Gap> {
     let mut gaps = Vec::new();
-    // Every position has to be a cursor for all channels, so it must not be beyond the next message
-    // of any of them. The newest positions are read before: what is published meanwhile is newer.
+    // Every position has to be a valid cursor for all channels, so it must not be beyond the next
+    // message of any of them. The newest positions are read first: a message published while this
+    // runs is newer.
     for (channel, attachment) in places
         .iter()
         .filter(|(_, attachment)| attachment.missed.is_gap())
     {
-        moment
+        context
             .broker
             .count_missed_at_resume(attachment.missed.count);
         let position = channel
-            .positions(attachment.place, max_lag)
+            .positions(attachment.cursor, max_lag)
             .1
             .max(lost_at.unwrap_or_default());
         gaps.push(Gap {
@@ -117,7 +120,7 @@ pub(super) fn gaps_at_attach(
     if !gaps.is_empty() {
         let next = places
             .iter()
-            .filter_map(|(channel, attachment)| channel.positions(attachment.place, max_lag).0)
+            .filter_map(|(channel, attachment)| channel.positions(attachment.cursor, max_lag).0)
             .min();
         for gap in &mut gaps {
             gap.position = next.map_or(gap.position, |next| gap.position.min(before(next)));
@@ -126,12 +129,12 @@ pub(super) fn gaps_at_attach(
     gaps
 }
 
-/// Appends the news of gaps; true if the format has any.
-pub(super) fn tell(format: &Rc<dyn Format>, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
+/// Appends the gaps in the format. Returns true if the format reports gaps.
+pub(super) fn append_gaps(format: &Rc<dyn Format>, gaps: &[Gap], out: &mut Vec<u8>) -> bool {
     let length = out.len();
     if let Some(horizon) = gaps.iter().map(|gap| gap.position).min() {
         format.messages(
-            Batch {
+            DeliveryBatch {
                 gaps,
                 deliveries: &[],
                 horizon,
@@ -142,7 +145,8 @@ pub(super) fn tell(format: &Rc<dyn Format>, gaps: &[Gap], out: &mut Vec<u8>) -> 
     out.len() > length
 }
 
-/// The cursor that leads to a message and nothing before it. Tags begin with 1.
+/// The last position before that of a message. Tags begin with 1, so the subtraction stays in the
+/// second.
 pub(super) fn before(position: Position) -> Position {
     Position {
         tag: position.tag.saturating_sub(1),

@@ -1,6 +1,7 @@
-//! The state of a shard: its connections and followers, and which channels they follow.
+//! State of a shard: its connections, its followers, and the channels that they follow.
 //!
-//! `rounds` and `round` deliver to them; `shard` is the handle through which connections come here.
+//! `rounds` and `round` deliver messages to the followers. `shard` is the handle that connections
+//! use.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,40 +13,39 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::follower::{Channels, Concurrency, Follower, Membership, Subscription};
-use super::frames::Frames;
+use super::frame_cache::FrameCache;
 use super::outlet::Outlet;
-use super::pending::PendingShares;
-use super::rounds::Rounds;
+use super::pending_charges::PendingCharges;
+use super::rounds::RoundQueue;
 use super::shard::ConnectionKey;
 use super::slow;
 use super::timers::{Millis, NEVER, Timers};
 use crate::server::broker::{
-    AttachError, AttachRequest, Attachment, Broker, Channel, Place, SubscriptionTraits,
+    AttachError, AttachRequest, Attachment, Broker, Channel, LogCursor, SubscriptionTraits,
 };
 use crate::server::failpoints;
 
-/// Connections, followers, and the channels that are followed here.
+/// Connections and followers of one thread, and the channels that they follow.
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) slots: Slab<Slot>,
+pub(super) struct ShardState {
+    pub(super) slots: Slab<ConnectionSlot>,
     pub(super) channels: Slab<LocalChannel>,
     pub(super) by_number: NumberMap<u32>,
-    pub(super) frames: Frames,
-    pub(super) rounds: Rounds,
-    /// What was done since others had the thread.
-    pub(super) turn: Turn,
-    pub(super) pending_shares: PendingShares,
+    pub(super) frames: FrameCache,
+    pub(super) rounds: RoundQueue,
+    /// Work done since the shard last yielded the thread.
+    pub(super) turn: TurnUsage,
+    pub(super) pending_charges: PendingCharges,
     pub(super) timers: Timers,
-    /// A deadline was entered that is the earliest of all: whoever sleeps until the next one has to
-    /// be told.
+    /// The earliest deadline has moved forward, so the timer task has to be notified.
     pub(super) deadline_moved: bool,
 }
 
-/// A map by the numbers of channels.
+/// A map keyed by channel number.
 pub(super) type NumberMap<T> = HashMap<u64, T, BuildHasherDefault<NumberHasher>>;
 
-/// Spreads the numbers of channels. The broker gives them one after the other, so nobody can choose
-/// them to collide.
+/// Hasher of channel numbers. A multiplication is enough: the broker assigns the numbers
+/// consecutively, so clients cannot choose them to collide.
 #[derive(Clone, Copy, Default)]
 pub(super) struct NumberHasher(u64);
 
@@ -54,7 +54,7 @@ impl Hasher for NumberHasher {
         self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
-    /// Not for numbers; a hasher must have it.
+    /// Required by the trait; channel numbers only use `write_u64`.
     fn write(&mut self, bytes: &[u8]) {
         bytes
             .iter()
@@ -66,25 +66,26 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// What a shard does before it lets others have the thread.
+/// Work done in a turn. A turn ends, and the shard yields the thread, when any of the limits is
+/// reached.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Turn {
+pub(super) struct TurnUsage {
     pub(super) followers: usize,
     pub(super) bytes: usize,
-    /// Channels that were looked at for followers of several.
+    /// Channels checked for followers of more than one channel.
     pub(super) channels: usize,
 }
 
-/// Followers of a turn: at 2 to 3 µs each about half a millisecond.
+/// Followers served in a turn. At 2 to 3 µs each this takes about half a millisecond.
 const FOLLOWERS_PER_TURN: usize = 256;
 
-/// Bytes written in a turn: the kernel copies them, at about 5 GB/s.
+/// Bytes written in a turn. The kernel copies them at about 5 GB/s.
 const BYTES_PER_TURN: usize = 2 * 1024 * 1024;
 
-/// Channels that are looked at in a turn, at 20 to 50 ns each.
+/// Channels checked in a turn, at 20 to 50 ns each.
 const CHANNELS_PER_TURN: usize = 16 * 1024;
 
-impl Turn {
+impl TurnUsage {
     pub(super) fn is_over(self) -> bool {
         self.followers >= FOLLOWERS_PER_TURN
             || self.bytes >= BYTES_PER_TURN
@@ -92,11 +93,11 @@ impl Turn {
     }
 }
 
-/// A connection, between requests or following.
+/// A connection: idle, in a request, or with a follower.
 #[derive(Default)]
-pub(super) struct Slot {
+pub(super) struct ConnectionSlot {
     pub(super) waker: Option<Waker>,
-    /// Of a connection between or in requests.
+    /// Deadline of a connection without a follower.
     pub(super) deadline: Option<Millis>,
     pub(super) expired: bool,
     pub(super) follower: Option<Follower>,
@@ -105,39 +106,39 @@ pub(super) struct Slot {
 /// A channel with followers on this shard.
 pub(super) struct LocalChannel {
     pub(super) channel: Arc<Channel>,
-    pub(super) members: SmallVec<[Member; 1]>,
+    pub(super) members: SmallVec<[ChannelMember; 1]>,
 }
 
-/// A follower of a channel and where it stands.
+/// A follower's entry in a channel, with its cursor.
 #[derive(Clone, Copy)]
-pub(super) struct Member {
+pub(super) struct ChannelMember {
     pub(super) slot: u32,
-    /// Which of the follower's memberships this is.
+    /// Index in the follower's memberships.
     pub(super) nth: u32,
-    /// Where it stands. Backlog that is dropped from the store before a slow reader came to it is
-    /// missed like live messages that are not kept any more: it was promised when the follower
-    /// came.
-    pub(super) place: Place,
+    /// Cursor of the follower in this channel. Backlog that the store drops before a slow follower
+    /// has read it counts as missed, as live messages do: it was promised when the follower
+    /// attached.
+    pub(super) cursor: LogCursor,
 }
 
-/// Subscriptions that no member stands for yet: given back where it does not come to that.
-struct Opened<'a> {
-    moment: ShardContext<'a>,
-    manner: SubscriptionTraits,
-    places: Vec<(Arc<Channel>, Attachment)>,
+/// Subscriptions that have no member yet. The guard detaches them when it is dropped.
+struct AttachGuard<'a> {
+    context: ShardContext<'a>,
+    traits: SubscriptionTraits,
+    channels: Vec<(Arc<Channel>, Attachment)>,
 }
 
-impl Drop for Opened<'_> {
+impl Drop for AttachGuard<'_> {
     fn drop(&mut self) {
-        self.places.iter().for_each(|(channel, _)| {
-            self.moment
+        self.channels.iter().for_each(|(channel, _)| {
+            self.context
                 .broker
-                .detach(channel, self.moment.shard, self.manner)
+                .detach(channel, self.context.shard, self.traits)
         });
     }
 }
 
-/// What the deliveries of one moment have in common.
+/// The shard, its broker and its time-outs, with the time at which the current piece of work began.
 #[derive(Clone, Copy)]
 pub(super) struct ShardContext<'a> {
     pub(super) broker: &'a Broker,
@@ -147,7 +148,7 @@ pub(super) struct ShardContext<'a> {
     pub(super) ping_timeout: Millis,
 }
 
-impl Slot {
+impl ConnectionSlot {
     pub(super) fn remember(&mut self, cx: &Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -162,12 +163,12 @@ impl Slot {
     }
 }
 
-impl State {
+impl ShardState {
     pub(super) fn follower(&mut self, key: ConnectionKey) -> Option<&mut Follower> {
         self.slots.get_mut(key)?.follower.as_mut()
     }
 
-    /// Enters the connection's next deadline.
+    /// Enters the connection's next deadline into the timers.
     pub(super) fn arm(&mut self, key: ConnectionKey, send_timeout: Millis) {
         let Some(slot) = self.slots.get(key) else {
             return;
@@ -180,102 +181,119 @@ impl State {
         self.deadline_moved |= self.timers.arm(key, due);
     }
 
+    /// Subscribes a connection, writes the head of its response and starts delivering to it.
+    ///
+    /// # Errors
+    /// When a limit is reached. The connection then has no subscription and nothing was written.
     pub(super) fn attach(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         key: ConnectionKey,
         outlet: Rc<Outlet>,
         mut subscription: Subscription,
     ) -> Result<Channels, AttachError> {
-        let mut follower = Follower::new(outlet, &subscription, moment.now);
-        let manner = SubscriptionTraits {
+        let mut follower = Follower::new(outlet, &subscription, context.now);
+        let traits = SubscriptionTraits {
             is_one_of_several: subscription.channels.len() > 1,
-            ..follower.manner()
+            ..follower.traits()
         };
-        let must_be_alone = subscription.concurrency == Concurrency::First;
-        let expels = subscription.concurrency == Concurrency::Last;
-        let mut opened = Opened {
-            moment,
-            manner,
-            places: Vec::with_capacity(subscription.channels.len()),
-        };
-        // A request may name thousands of channels, so they are not compared with each other.
-        let is_several = subscription.channels.len() > 1;
-        let mut own_on = NumberMap::default();
-        for wanted in &mut subscription.channels {
-            let own = own_on.get(&wanted.channel.number()).copied().unwrap_or(0);
-            let backtrack = wanted.backtrack;
-            let start = wanted.start;
-            let most = wanted.max_subscribers;
-            let wish = AttachRequest {
-                backtrack,
-                cursor: &subscription.cursor,
-                own,
-                start,
-                most,
-                must_be_alone,
-                expels,
-                manner,
-            };
-            let attachment = moment
-                .broker
-                .attach(&mut wanted.channel, moment.shard, wish)?;
-            if attachment.expels_here {
-                self.expel(moment, wanted.channel.number());
-            }
-            if is_several {
-                *own_on.entry(wanted.channel.number()).or_default() += 1;
-            }
-            opened
-                .places
-                .push((Arc::clone(&wanted.channel), attachment));
-        }
+        let attached = self.attach_channels(context, &mut subscription, traits)?;
         let gaps = slow::gaps_at_attach(
-            moment,
-            &opened.places,
-            manner.max_lag,
+            context,
+            &attached.channels,
+            traits.max_lag,
             subscription.cursor.lost_at,
         );
-        opened.places.reverse();
+        self.add_members(&mut follower, key, attached);
+        if !follower.memberships.is_empty() {
+            context.broker.count_subscriber(context.shard, true);
+        }
+        failpoints::point("attaching");
+        let is_complete = follower.write_head(&mut subscription, &gaps, context.now);
+        self.slots[key].follower = Some(follower);
+        if is_complete {
+            self.detach(context, key);
+            self.after_write(context, key);
+        } else {
+            self.start_follower(context, key, subscription.merges_backlog);
+        }
+        Ok(subscription.channels)
+    }
+
+    /// Opens the subscriptions of a request in the broker: all of them or none.
+    fn attach_channels<'a>(
+        &mut self,
+        context: ShardContext<'a>,
+        subscription: &mut Subscription,
+        traits: SubscriptionTraits,
+    ) -> Result<AttachGuard<'a>, AttachError> {
+        let is_several = subscription.channels.len() > 1;
+        let mut attached = AttachGuard {
+            context,
+            traits,
+            channels: Vec::with_capacity(subscription.channels.len()),
+        };
+        // A map, because a request may name thousands of channels, and comparing each with all
+        // others would be quadratic.
+        let mut own_by_number = NumberMap::default();
+        for requested in &mut subscription.channels {
+            let number = requested.channel.number();
+            let request = AttachRequest {
+                backtrack: requested.backtrack,
+                cursor: &subscription.cursor,
+                own_subscriptions: own_by_number.get(&number).copied().unwrap_or(0),
+                start: requested.start,
+                max_subscribers: requested.max_subscribers,
+                must_be_only: subscription.concurrency == Concurrency::First,
+                evicts_waiting: subscription.concurrency == Concurrency::Last,
+                traits,
+            };
+            let attachment =
+                context
+                    .broker
+                    .attach(&mut requested.channel, context.shard, request)?;
+            // A successor may have replaced a deleted channel.
+            let number = requested.channel.number();
+            if attachment.evicts_here {
+                self.evict_waiting(context, number);
+            }
+            if is_several {
+                *own_by_number.entry(number).or_default() += 1;
+            }
+            attached
+                .channels
+                .push((Arc::clone(&requested.channel), attachment));
+        }
+        Ok(attached)
+    }
+
+    /// Adds a follower to the members of its channels, which take over the subscriptions of the
+    /// guard.
+    fn add_members(
+        &mut self,
+        follower: &mut Follower,
+        key: ConnectionKey,
+        mut attached: AttachGuard<'_>,
+    ) {
+        // Popped one by one, so that the guard detaches exactly those without a member after a
+        // panic.
+        attached.channels.reverse();
         for nth in 0.. {
-            let Some((channel, attachment)) = opened.places.pop() else {
+            let Some((channel, attachment)) = attached.channels.pop() else {
                 break;
             };
             let local = self.local_channel(channel);
             let members = &mut self.channels[local as usize].members;
             follower.memberships.push(Membership {
                 channel: local,
-                place: members.len() as u32,
+                member_index: members.len() as u32,
             });
-            members.push(Member {
+            members.push(ChannelMember {
                 slot: key as u32,
                 nth,
-                place: attachment.place,
+                cursor: attachment.cursor,
             });
         }
-        if !follower.memberships.is_empty() {
-            moment.broker.count_subscriber(moment.shard, true);
-        }
-        failpoints::point("attaching");
-        let mut head = std::mem::take(&mut subscription.head);
-        let mut notice = Vec::new();
-        let is_answer =
-            slow::tell(&follower.format, &gaps, &mut notice) && follower.format.is_one_shot();
-        let (notice, sum) = follower.format.seal(notice);
-        follower.sum = follower.format.opening().then(sum);
-        head.extend_from_slice(&notice);
-        if !head.is_empty() {
-            follower.write(&Rc::new(head), moment.now);
-        }
-        follower.ended = is_answer;
-        self.slots[key].follower = Some(follower);
-        if is_answer {
-            self.detach(moment, key);
-            self.after_write(moment, key);
-            return Ok(subscription.channels);
-        }
-        self.begin(moment, key, subscription.merges_backlog);
-        Ok(subscription.channels)
     }
 
     fn local_channel(&mut self, channel: Arc<Channel>) -> u32 {
@@ -291,77 +309,80 @@ impl State {
         local
     }
 
-    /// Takes a follower off all its channels; it gets nothing more.
-    pub(super) fn detach(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
+    /// Removes a follower from all its channels. It receives nothing more.
+    pub(super) fn detach(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
         let Some(follower) = self.follower(key) else {
             return;
         };
-        let manner = follower.manner();
+        let traits = follower.traits();
         let memberships = std::mem::take(&mut follower.memberships);
         if !memberships.is_empty() {
-            moment.broker.count_subscriber(moment.shard, false);
+            context.broker.count_subscriber(context.shard, false);
         }
-        // Places move while members are removed, so each one is looked up when its turn comes.
+        // Removing a member moves another one, possibly of the same follower, so each index is read
+        // only when its turn comes.
         let mut memberships = memberships;
         for nth in 0..memberships.len() {
-            if let Some((moved, place)) = self.remove_member(moment, memberships[nth], manner) {
+            if let Some((moved, index)) = self.remove_member(context, memberships[nth], traits) {
                 if moved.slot as usize == key {
-                    memberships[moved.nth as usize].place = place;
+                    memberships[moved.nth as usize].member_index = index;
                 } else {
-                    self.move_member(moved, place);
+                    self.move_member(moved, index);
                 }
             }
         }
     }
 
-    /// Takes a follower off one of its channels, of several.
-    pub(super) fn detach_one(&mut self, moment: ShardContext<'_>, key: ConnectionKey, nth: usize) {
+    /// Removes a follower of several channels from one of them.
+    pub(super) fn detach_one(&mut self, context: ShardContext<'_>, key: ConnectionKey, nth: usize) {
         let Some(follower) = self.follower(key) else {
             return;
         };
-        let manner = follower.manner();
+        let traits = follower.traits();
         let membership = follower.memberships.swap_remove(nth);
         if let Some(renumbered) = follower.memberships.get(nth).copied() {
-            self.channels[renumbered.channel as usize].members[renumbered.place as usize].nth =
-                nth as u32;
+            self.channels[renumbered.channel as usize].members[renumbered.member_index as usize]
+                .nth = nth as u32;
         }
-        if let Some((moved, place)) = self.remove_member(moment, membership, manner) {
-            self.move_member(moved, place);
+        if let Some((moved, index)) = self.remove_member(context, membership, traits) {
+            self.move_member(moved, index);
         }
     }
 
-    fn move_member(&mut self, moved: Member, place: u32) {
+    fn move_member(&mut self, moved: ChannelMember, index: u32) {
         if let Some(follower) = self.follower(moved.slot as usize) {
-            follower.memberships[moved.nth as usize].place = place;
+            follower.memberships[moved.nth as usize].member_index = index;
         }
     }
 
-    /// Removes a member of a channel; returns the member that took its place.
+    /// Removes a member of a channel. Returns the member that was moved to its index, with that
+    /// index.
     fn remove_member(
         &mut self,
-        moment: ShardContext<'_>,
+        context: ShardContext<'_>,
         membership: Membership,
-        manner: SubscriptionTraits,
-    ) -> Option<(Member, u32)> {
+        traits: SubscriptionTraits,
+    ) -> Option<(ChannelMember, u32)> {
         failpoints::point("leaving");
         let local = &mut self.channels[membership.channel as usize];
-        let member = local.members.swap_remove(membership.place as usize);
-        let moved = local.members.get(membership.place as usize).copied();
+        let member = local.members.swap_remove(membership.member_index as usize);
+        let moved = local.members.get(membership.member_index as usize).copied();
         let channel = Arc::clone(&local.channel);
-        moment.broker.detach(&channel, moment.shard, manner);
+        context.broker.detach(&channel, context.shard, traits);
         if local.members.is_empty() {
             self.by_number.remove(&channel.number());
             self.channels.remove(membership.channel as usize);
-        } else if member.place.cursor < channel.last_id() {
-            // What was kept for this follower alone can be let go.
-            moment.broker.revisit(&channel, moment.shard);
+        } else if member.cursor.last_seen < channel.last_id() {
+            // This follower may have been the only one behind: the next round releases the live
+            // messages that were held for it.
+            context.broker.schedule_round(&channel, context.shard);
         }
-        moved.map(|moved| (moved, membership.place))
+        moved.map(|moved| (moved, membership.member_index))
     }
 
-    /// Removes all of a subscription.
-    pub(super) fn leave(&mut self, moment: ShardContext<'_>, key: ConnectionKey) {
-        self.detach(moment, key);
+    /// Ends a subscription; the connection can serve requests again.
+    pub(super) fn unsubscribe(&mut self, context: ShardContext<'_>, key: ConnectionKey) {
+        self.detach(context, key);
         let slot = &mut self.slots[key];
         slot.follower = None;
         slot.deadline = None;

@@ -1,24 +1,25 @@
-//! What was written to a follower that is logged: the head of its answer, and how many bytes.
+//! Record of the bytes written to a follower, for the access log: the head of the response and the
+//! number of bytes.
 
-use super::format::Ending;
+use super::format::EndReason;
 
-/// Longest head that is kept.
+/// Longest head that is recorded.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// A record of what an outlet writes.
 #[derive(Debug, Default)]
 pub struct Tap {
-    /// The head of the answer with its empty line; more, if it has none.
+    /// Head of the response with its empty line. Without an empty line, the first 16 KiB.
     pub head: Vec<u8>,
     has_head: bool,
-    /// All bytes that the socket has taken.
+    /// Number of bytes that the socket has accepted.
     pub sent: u64,
-    /// Why the server has ended it.
-    pub ending: Option<Ending>,
+    /// Why the server ended the subscription.
+    pub ending: Option<EndReason>,
 }
 
 impl Tap {
-    /// Records bytes that the socket has taken.
+    /// Records bytes that the socket has accepted.
     pub(super) fn record(&mut self, bytes: &[u8]) {
         self.sent += bytes.len() as u64;
         if self.has_head {

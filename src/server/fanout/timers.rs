@@ -1,16 +1,17 @@
-//! Deadlines of a shard's connections, without a timer for each: one heap, one sleep.
+//! Deadlines of a shard's connections: one heap and one sleep instead of a timer for each
+//! connection.
 //!
-//! A deadline that moves later costs nothing: the heap keeps the old entry, and when that comes up
-//! the connection says when it is really due. So there is about one entry per connection, however
-//! often deadlines move.
+//! Postponing a deadline costs nothing: the heap keeps the old entry, and when that expires the
+//! connection is armed with its current deadline. So there is about one entry per connection,
+//! however often deadlines move.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Milliseconds since the shard's start.
+/// Milliseconds since the start of the shard.
 pub(super) type Millis = u64;
 
-/// Stands for "no deadline".
+/// No deadline.
 pub(super) const NEVER: Millis = Millis::MAX;
 
 /// The deadlines of a shard.
@@ -22,8 +23,8 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Sees to it that `slot` comes up at `due` or before. True if that is earlier than everything
-    /// else.
+    /// Makes sure that `slot` expires at `due` or earlier. Returns true if that is now the earliest
+    /// deadline.
     pub(super) fn arm(&mut self, slot: usize, due: Millis) -> bool {
         if due == NEVER {
             return false;
@@ -40,12 +41,12 @@ impl Timers {
         is_first
     }
 
-    /// When the next connection comes up.
+    /// When the next connection expires.
     pub(super) fn next(&self) -> Option<Millis> {
         self.heap.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Takes a connection that is due; the caller arms it again if it is not really.
+    /// Takes an expired connection. The caller arms it again if its deadline has moved.
     pub(super) fn pop(&mut self, now: Millis) -> Option<usize> {
         while self.next()? <= now {
             let Reverse((due, slot)) = self.heap.pop()?;

@@ -88,10 +88,10 @@ impl Requests<'_> {
 
     /// Reads the rest of a body and throws it away.
     async fn discard(&mut self, mut body: Body) -> Result<(), Disconnected> {
-        let until = self.connection.shard.served_time() + DISCARD_TIME;
+        let until = self.connection.shard.running_time() + DISCARD_TIME;
         let mut left = body.most;
         while left > 0 && !body.skips(&mut self.connection.buffer) {
-            let rest = until.saturating_sub(self.connection.shard.served_time());
+            let rest = until.saturating_sub(self.connection.shard.running_time());
             if rest.is_zero() {
                 break;
             }

@@ -29,13 +29,13 @@ impl LiveCompanion {
         companion: SubscriberHooks,
         (backend, notices): (&Arc<Backend>, Notices),
     ) -> Result<Box<Self>, OutOfMemory> {
-        let charge = broker.pending_share(companion.own_bytes())?;
+        let charge = broker.charge_pending(companion.own_bytes())?;
         let notice = |ask: Option<_>| ask.map_or(Ok(None), |ask| Notice::new(broker, ask));
         let came = notice(notices.came)?;
         let left = notice(notices.left)?;
         let presence = companion
             .info
-            .map(|(line, channels)| broker.enter(&line, channels))
+            .map(|(line, channels)| broker.enter_presence(&line, channels))
             .transpose()?;
         emit(broker, companion.enqueued.as_ref());
         if let Some(came) = came {

@@ -26,7 +26,7 @@ use super::site::{Place, Site};
 use super::write_coalescing::WriteCoalescing;
 use crate::server::broker::{Charge, Incident, OutOfMemory, Reservation};
 use crate::server::config::web::AddedHeaders;
-use crate::server::fanout::{ConnectionKey, Outcome, Outlet, Shard, failure};
+use crate::server::fanout::{ConnectionKey, Outlet, Shard, SubscriptionOutcome, socket_incident};
 use crate::server::generation::LocationAddress;
 use crate::server::publisher::Plan;
 use crate::server::request::{Endpoints, Request};
@@ -85,7 +85,7 @@ impl Connection {
         peer: Peer,
     ) -> Self {
         let key = shard.open();
-        let waiting = shard.broker().reservation();
+        let waiting = shard.broker().incoming_reservation();
         let outlet = Rc::new(outlet);
         let peer = Box::new(peer);
         let buffer = BytesMut::new();
@@ -117,7 +117,7 @@ impl Connection {
             loop {
                 // Boxed, so that a connection that follows does not carry the state of one that
                 // serves requests.
-                let Ok(share) = self.shard.broker().requests_share() else {
+                let Ok(share) = self.shard.broker().charge_requests() else {
                     break;
                 };
                 let Served::Follow(following) =
@@ -127,16 +127,16 @@ impl Connection {
                 };
                 let (outcome, may_answer_close) = self.follow(following).await;
                 if let (Some(mut log), Some(tap)) = (self.log.take(), self.outlet.take_tap()) {
-                    log.followed(*tap, outcome == Outcome::Dropped);
+                    log.followed(*tap, outcome == SubscriptionOutcome::Dropped);
                 }
                 self.companion = None;
                 match outcome {
-                    Outcome::Finished => {}
-                    Outcome::Closed if may_answer_close => {
+                    SubscriptionOutcome::Finished => {}
+                    SubscriptionOutcome::Closed if may_answer_close => {
                         self.await_answer_to_close().await;
                         break;
                     }
-                    Outcome::Closed | Outcome::Dropped => break,
+                    SubscriptionOutcome::Closed | SubscriptionOutcome::Dropped => break,
                 }
             }
         }
@@ -149,7 +149,7 @@ impl Connection {
 
     /// Before a wait: counts the memory of the buffer and `more`.
     pub(super) fn cover(&mut self, more: usize) -> Result<(), OutOfMemory> {
-        let covered = self.waiting.cover(self.buffer.capacity() + more);
+        let covered = self.waiting.reserve(self.buffer.capacity() + more);
         covered.inspect_err(|_| self.record_end(Incident::NoMemoryForIncoming))
     }
 
@@ -165,7 +165,7 @@ impl Connection {
 
     /// Counts and logs an error of the socket, unless it means that the client has left.
     pub(super) fn record_failure(&self, error: &io::Error) {
-        if let Some(reason) = failure(error) {
+        if let Some(reason) = socket_incident(error) {
             self.record_end(reason);
         }
     }

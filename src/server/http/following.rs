@@ -8,7 +8,7 @@ use super::nchan_socket::OpenSocket;
 use super::pace::ArrivingMessage;
 use super::route::Following;
 use crate::server::broker::Incident;
-use crate::server::fanout::{Ending, FollowerEvent, Outcome};
+use crate::server::fanout::{EndReason, FollowerEvent, SubscriptionOutcome};
 use crate::server::subscriber::websocket::Publishing;
 use crate::server::subscriber::websocket::inbound::{Event, Inbound};
 
@@ -47,7 +47,7 @@ enum Woken {
     Left,
     /// What it follows was taken out of the configuration.
     Unserved,
-    Ended(Outcome),
+    Ended(SubscriptionOutcome),
 }
 
 impl Incoming {
@@ -96,7 +96,10 @@ impl Connection {
     /// close.
     ///
     /// Every follower has such a future for as long as it follows, so that little is kept in it.
-    pub(super) fn follow(&mut self, following: Following) -> impl Future<Output = (Outcome, bool)> {
+    pub(super) fn follow(
+        &mut self,
+        following: Following,
+    ) -> impl Future<Output = (SubscriptionOutcome, bool)> {
         self.has_followed = true;
         let mut incoming = Incoming::of(following, self.buffer.len());
         self.compact();
@@ -105,7 +108,7 @@ impl Connection {
         let logged = self
             .log
             .as_ref()
-            .map(|log| self.shard.broker().pending_share(log.kept_bytes()))
+            .map(|log| self.shard.broker().charge_pending(log.kept_bytes()))
             .transpose();
         async move {
             let outcome = loop {
@@ -131,39 +134,39 @@ impl Connection {
                         requests = self.buffer.len();
                         if requests > *came {
                             *came = usize::MAX;
-                            self.shard.end(self.key, Ending::Interrupted);
+                            self.shard.end(self.key, EndReason::Interrupted);
                         }
                     }
                 }
                 if requests > MAX_PIPELINED_BYTES {
                     self.record_end(Incident::TooManyPipelined);
-                    break Outcome::Dropped;
+                    break SubscriptionOutcome::Dropped;
                 }
                 if logged.is_err() {
                     self.record_end(Incident::NoMemoryForPending);
-                    break Outcome::Dropped;
+                    break SubscriptionOutcome::Dropped;
                 }
                 if self.cover(incoming.pending_bytes()).is_err() {
-                    break Outcome::Dropped;
+                    break SubscriptionOutcome::Dropped;
                 }
                 match self.woken(is_told).await {
                     Woken::Writable => self.shard.resume(self.key),
-                    Woken::Received => self.shard.heard(self.key),
+                    Woken::Received => self.shard.record_input(self.key),
                     Woken::Unserved => {
                         is_told = true;
-                        self.shard.end(self.key, Ending::Shutdown);
+                        self.shard.end(self.key, EndReason::Shutdown);
                     }
-                    Woken::Left => break Outcome::Dropped,
+                    Woken::Left => break SubscriptionOutcome::Dropped,
                     Woken::Ended(outcome) => break outcome,
                 }
             };
             self.shard.release(self.key);
-            if outcome == Outcome::Dropped {
+            if outcome == SubscriptionOutcome::Dropped {
                 self.outlet.reset_on_close();
             }
             (
                 outcome,
-                outcome == Outcome::Closed && incoming.may_answer_close(),
+                outcome == SubscriptionOutcome::Closed && incoming.may_answer_close(),
             )
         }
     }
@@ -259,13 +262,13 @@ impl Connection {
         };
         if pending == 0 {
             if arriving.take().is_some() {
-                self.shard.expect_more(self.key, None);
+                self.shard.set_input_deadline(self.key, None);
             }
         } else if before.pending() != pending {
-            let now = self.shard.served_time();
+            let now = self.shard.running_time();
             *arriving = before.of(pending, now);
             self.shard
-                .expect_more(self.key, arriving.left(now, &self.site.limits));
+                .set_input_deadline(self.key, arriving.left(now, &self.site.limits));
         }
     }
 

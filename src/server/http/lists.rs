@@ -179,8 +179,8 @@ impl Order {
         let Ok(response) = catch_unwind(AssertUnwindSafe(make)) else {
             return listing.broker().count(Incident::Panic);
         };
-        let mut memory = listing.broker().reservation();
-        if memory.cover(response.own_bytes()).is_err() {
+        let mut memory = listing.broker().incoming_reservation();
+        if memory.reserve(response.own_bytes()).is_err() {
             return listing.broker().count(Incident::NoMemoryForIncoming);
         }
         let list = Arc::new(List {

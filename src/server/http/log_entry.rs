@@ -14,7 +14,7 @@ use crate::server::config::expression::VariableSnapshot;
 use crate::server::config::regex_pattern;
 use crate::server::config::web::{AccessLog, LogEscape};
 use crate::server::config::{Expression, Variables, WebSettings};
-use crate::server::fanout::{Ending, Tap};
+use crate::server::fanout::{EndReason, Tap};
 use crate::server::request;
 
 /// The status of a request whose client left before the end, as in nginx.
@@ -155,9 +155,9 @@ impl Entry {
     /// Records what a follower got, and how it ended: `has_left` = the client did not see the end.
     pub(super) fn followed(&mut self, tap: Tap, has_left: bool) {
         let ended = match tap.ending {
-            Some(Ending::TimeToLive) if self.is_nchan => Some(408),
-            Some(Ending::Deleted) if self.is_nchan => Some(410),
-            Some(Ending::Conflict) if self.is_nchan => Some(409),
+            Some(EndReason::TimeToLive) if self.is_nchan => Some(408),
+            Some(EndReason::Deleted) if self.is_nchan => Some(410),
+            Some(EndReason::Conflict) if self.is_nchan => Some(409),
             _ => None,
         };
         let sent = status_of(&tap.head);

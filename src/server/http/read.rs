@@ -168,7 +168,7 @@ impl Requests<'_> {
     }
 
     async fn read_sized(&mut self, wanted: usize) -> Result<Result<Bytes, Response>, Disconnected> {
-        let mut pace = Pace::begin(self.connection.shard.served_time());
+        let mut pace = Pace::begin(self.connection.shard.running_time());
         self.connection.compact();
         while self.connection.buffer.len() < wanted {
             self.connection.grow_for_rest(wanted);
@@ -188,7 +188,7 @@ impl Requests<'_> {
     async fn read_chunked(&mut self, most: u64) -> Result<Result<Bytes, Response>, Disconnected> {
         let mut reader = ChunkedReader::default();
         let mut body = Vec::new();
-        let mut pace = Pace::begin(self.connection.shard.served_time());
+        let mut pace = Pace::begin(self.connection.shard.running_time());
         loop {
             match reader.read(&self.connection.buffer, &mut body, most) {
                 Ok(taken) => {
@@ -246,7 +246,7 @@ impl Requests<'_> {
     pub(super) async fn fill_head(&mut self) -> Result<(), Disconnected> {
         self.flush().await?;
         let is_first = self.head_since.is_none();
-        let now = self.connection.shard.served_time();
+        let now = self.connection.shard.running_time();
         let since = *self.head_since.get_or_insert(now);
         let left = self
             .connection
@@ -285,7 +285,7 @@ impl Requests<'_> {
             buffer,
             ..
         } = &*self.connection;
-        let timeout = pace.left(shard.served_time(), &site.limits);
+        let timeout = pace.left(shard.running_time(), &site.limits);
         let before = buffer.len();
         self.fill(Awaited::Body, timeout).await?;
         pace.add(self.connection.buffer.len() - before);

@@ -73,7 +73,7 @@ impl<T> Remembered<T> {
         self.forget();
         // Without room for it the usual way is taken.
         let Ok(shares) =
-            broker.remembered_share(size_of::<Known<T>>() + shape.own_bytes() + own_bytes)
+            broker.charge_cached_request(size_of::<Known<T>>() + shape.own_bytes() + own_bytes)
         else {
             return;
         };

@@ -213,7 +213,7 @@ impl Requests<'_> {
             return None;
         }
         let broker = connection.shard.broker();
-        let channel = broker.find(id).filter(|channel| !channel.events)?;
+        let channel = broker.find(id).filter(|channel| !channel.is_events)?;
         failpoints::point("request");
         *is_used = true;
         let (text, length) = (Bytes::copy_from_slice(text), taken + text.len());
@@ -222,7 +222,7 @@ impl Requests<'_> {
         let delivering = if is_last {
             connection
                 .shard
-                .deliver_alone(&connection.outlet, has_waited)
+                .begin_inline_delivery(&connection.outlet, has_waited)
         } else {
             None
         };

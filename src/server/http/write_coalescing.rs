@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use super::connection::{Disconnected, Requests};
-use crate::server::fanout::{Delivering, PendingReply};
+use crate::server::fanout::{InlineDelivery, PendingReply};
 
 /// Responses of up to so many bytes wait for others of the same turn: they are not counted against
 /// the memory meanwhile.
@@ -65,7 +65,7 @@ impl Requests<'_> {
 
     /// Notes whether what was published waits for the shard's next turn.
     pub(super) fn note_news(&mut self) {
-        self.busy.brought_news |= self.connection.shard.is_about_to_deliver();
+        self.busy.brought_news |= self.connection.shard.has_pending_delivery();
     }
 
     /// Writes all responses: those of publishers with those of others, where what they published
@@ -74,10 +74,10 @@ impl Requests<'_> {
         let shard = &self.connection.shard;
         if std::mem::take(&mut self.busy.brought_news)
             && self.out.len() <= MAX_WAITING_BYTES
-            && shard.is_about_to_deliver()
+            && shard.has_pending_delivery()
         {
             let answer = self.busy.answer.get_or_insert_default();
-            shard.answer(
+            shard.queue_reply(
                 &self.connection.outlet,
                 answer,
                 std::mem::take(&mut self.out),
@@ -90,7 +90,7 @@ impl Requests<'_> {
     }
 
     /// Writes the answer to the only publisher, and delivers at once what it published.
-    pub(super) fn answer_alone(&mut self, delivering: &Delivering) {
+    pub(super) fn answer_alone(&mut self, delivering: &InlineDelivery) {
         // A broken socket shows again when the rest is written.
         let written = self
             .connection

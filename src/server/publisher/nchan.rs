@@ -114,7 +114,7 @@ fn act(
 
 fn look(broker: &Broker, named: &Named, notation: Notation) -> Response {
     match named.keys.as_slice() {
-        [key] => match broker.find(key).map(|channel| broker.refreshed(&channel)) {
+        [key] => match broker.find(key).map(|channel| broker.touch(&channel)) {
             Some(info) => notation.response(Status::OK, Numbers::of(&info).body(notation)),
             None => nchan::empty(Status::NOT_FOUND),
         },
@@ -137,7 +137,7 @@ fn delete(
     let event = Event::new(settings, call.variables, &values);
     let mut infos: Vec<ChannelInfo> = Vec::new();
     for key in &named.keys {
-        match call.broker.delete_leaving(key) {
+        match call.broker.delete_and_recreate(key) {
             Ok(info) => infos.extend(info),
             Err(_no_room) => return Response::error_page(Status::INTERNAL).closing(),
         }

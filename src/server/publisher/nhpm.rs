@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{Action, Call, Plan, PublishReply};
 use crate::message::unix_now;
-use crate::server::broker::{Attributes, Broker, Channel, Keeping, NewMessage};
+use crate::server::broker::{Attributes, Broker, Channel, NewMessage, StoreOptions};
 use crate::server::config::NhpmSettings;
 use crate::server::dialect::channel_key::channel_key;
 use crate::server::dialect::nhpm::{self, info};
@@ -42,28 +42,28 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishRe
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
         return PublishReply::Respond(Response::header_only(Status::FORBIDDEN, &b""[..]));
     }
-    call.broker.look_up(&key, settings.channel_timeout);
+    call.broker.keep_alive(&key, settings.channel_timeout);
     let notation = info::accepted(call.request.header("accept"));
     PublishReply::Respond(match call.request.method {
         "OPTIONS" => nhpm::options("Content-Type, Origin", METHODS),
         "GET" => found(
             call.broker
                 .find(&key)
-                .map(|channel| call.broker.refreshed(&channel)),
+                .map(|channel| call.broker.touch(&channel)),
             notation,
         ),
         "DELETE" => {
             let info = call
                 .broker
                 .find(&key)
-                .map(|channel| call.broker.refreshed(&channel));
+                .map(|channel| call.broker.touch(&channel));
             // The configured farewell always fits.
             let is_deleted = call.broker.delete(&key, None).unwrap_or(false);
             found(info.filter(|_| is_deleted), notation)
         }
         "POST" | "PUT" => match call.broker.find_or_create(&key) {
             Ok(channel) => {
-                call.broker.look_up(&key, settings.channel_timeout);
+                call.broker.keep_alive(&key, settings.channel_timeout);
                 let content_type = call
                     .request
                     .header("content-type")
@@ -110,7 +110,7 @@ impl Publication {
                 unix_now().saturating_add(timeout.as_secs())
             })),
             min_recipients: number(settings.min_message_recipients),
-            goes_when_read: settings
+            delete_when_read: settings
                 .delete_oldest_received_message
                 .then(|| number(settings.min_message_buffer_length)),
             ..Attributes::default()
@@ -122,12 +122,12 @@ impl Publication {
         };
         let store = settings.store_messages;
         let max_stored = store.then_some(settings.max_message_buffer_length);
-        let keeping = Keeping {
+        let keeping = StoreOptions {
             store,
             max_stored,
-            counts: false,
+            takes_channel_tag: false,
         };
-        match broker.publish_keeping(&self.channel, message, keeping) {
+        match broker.publish_with(&self.channel, message, keeping) {
             Ok(info) => {
                 let status = if info.subscribers > 0 {
                     Status(201)

@@ -21,7 +21,8 @@ use crate::server::compression::Compression;
 use crate::server::config::{LocationSettings, SubscriberMode};
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{
-    Batch, Channels, Concurrency, Ending, Format, Gap, SlowConsumers, Standing, Subscription,
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, Gap, ResumePoint,
+    SlowConsumerSettings, Subscription,
 };
 use crate::server::response::{Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status};
 
@@ -39,7 +40,7 @@ struct LongPollFormat {
     callback: Option<Bytes>,
     timeout_with_body: bool,
     compression: Compression,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> SubscribeReply {
@@ -173,14 +174,14 @@ pub(super) enum Found {
 
 /// What a channel has behind this cursor.
 pub(super) fn found(channel: &Arc<Channel>, cursor: &Cursor) -> Found {
-    let (reader, missed) = Broker::reader(channel, 0, cursor);
-    match (missed.is_gap(), reader.place.is_in_backlog()) {
+    let (reader, missed) = Broker::open_reader(channel, 0, cursor);
+    match (missed.is_gap(), reader.cursor.is_in_backlog()) {
         (false, false) => Found::Nothing,
         (false, true) => {
             let messages = (
                 channel.number(),
-                reader.place.cursor,
-                reader.place.live_from,
+                reader.cursor.last_seen,
+                reader.cursor.live_from,
             );
             Found::Messages(AnswerContent {
                 messages,
@@ -212,11 +213,11 @@ impl LongPollFormat {
     }
 
     /// The cursor of an answer without messages.
-    fn cursor(&self, standing: Standing) -> Position {
+    fn cursor(&self, standing: ResumePoint) -> Position {
         if self.renderer.is_json() {
-            standing.own()
+            standing.exact()
         } else {
-            standing.this_second()
+            standing.start_of_second()
         }
     }
 
@@ -251,7 +252,7 @@ impl LongPollFormat {
 }
 
 impl Format for LongPollFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let gaps = if self.renderer.tells_gaps() {
             batch.gaps
         } else {
@@ -286,7 +287,7 @@ impl Format for LongPollFormat {
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, channel: &[u8], text: &[u8], standing: Standing, out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], standing: ResumePoint, out: &mut Vec<u8>) {
         self.response(
             &[],
             std::iter::once(Shown::special(DELETED_ID, channel, text)),
@@ -295,7 +296,7 @@ impl Format for LongPollFormat {
         );
     }
 
-    fn end(&self, ending: Ending, standing: Standing, out: &mut Vec<u8>) {
+    fn end(&self, ending: EndReason, standing: ResumePoint, out: &mut Vec<u8>) {
         let cursor = self.cursor(standing);
         if self.timeout_with_body {
             return self.response(
@@ -310,11 +311,11 @@ impl Format for LongPollFormat {
             (&[], cursor),
             ResponseBody::Sized(Bytes::new()),
         );
-        response.close = ending == Ending::Shutdown || !self.keeps_connection();
+        response.close = ending == EndReason::Shutdown || !self.keeps_connection();
         response.write(self.connection, out);
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 

@@ -38,7 +38,7 @@ use super::dialect::push_stream::cors::cors_lines;
 use super::dialect::push_stream::cursor;
 pub use super::dialect::push_stream::cursor::{DATE_BYTES, HEADERS as CURSOR_HEADERS};
 use super::dialect::push_stream::explain::Refusal;
-use super::fanout::{ChannelRequest, Channels, SlowConsumers, Subscription};
+use super::fanout::{ChannelRequest, Channels, SlowConsumerSettings, Subscription};
 use super::request::{Request, RequestVariables};
 use super::response::{NO_CACHE, Response, ResponseContext, Status};
 use crate::protocol::MODE;
@@ -198,12 +198,12 @@ impl Call<'_> {
     }
 
     /// How followers of the location are treated when they are too far behind.
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         let max_lag = self
             .settings
             .slow_consumer_bytes
             .unwrap_or_else(|| self.broker.max_lag_bytes());
-        SlowConsumers {
+        SlowConsumerSettings {
             policy: self.settings.slow_consumer,
             max_lag,
         }
@@ -338,7 +338,9 @@ fn may_subscribe(
 
 fn refusal_of(error: &AttachError) -> Refusal {
     match error {
-        AttachError::TooManySubscribers | AttachError::NotAlone => Refusal::TooManySubscribers,
+        AttachError::TooManySubscribers | AttachError::AlreadySubscribed => {
+            Refusal::TooManySubscribers
+        }
         AttachError::Create(CreateError::TooManyChannels) => Refusal::TooManyChannels,
         AttachError::Create(CreateError::OutOfMemory(_)) => Refusal::OutOfMemoryForSubscriber,
     }

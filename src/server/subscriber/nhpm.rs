@@ -15,13 +15,16 @@ use smallvec::smallvec;
 
 use super::formats::{Key, Kind};
 use super::{Call, SubscribeReply};
-use crate::server::broker::{AttachError, Broker, Channel, Cursor, Message, Start, read_together};
+use crate::server::broker::{
+    AttachError, Broker, Channel, ChannelStart, Cursor, Message, read_snapshot,
+};
 use crate::server::config::NhpmSettings;
 use crate::server::config::nhpm::Concurrency;
 use crate::server::dialect::channel_key::channel_key;
 use crate::server::dialect::nhpm::{self, cursor};
 use crate::server::fanout::{
-    Batch, ChannelRequest, Ending, Format, SlowConsumers, Standing, Subscription,
+    ChannelRequest, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
 };
 use crate::server::response::{Framing, Response, ResponseContext, Status};
 
@@ -30,7 +33,7 @@ struct WaitingFormat {
     connection: ResponseContext,
     /// Lines that the location adds.
     added: Vec<u8>,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 pub(super) fn answer(
@@ -59,14 +62,14 @@ pub(super) fn answer(
     if id.len() as u64 > settings.max_channel_id_length || call.broker.is_events_channel(&key) {
         return SubscribeReply::Respond(refusal(Status::FORBIDDEN));
     }
-    call.broker.look_up(&key, settings.channel_timeout);
+    call.broker.keep_alive(&key, settings.channel_timeout);
     if settings.authorized_channels_only && !interval_poll && call.broker.find(&key).is_none() {
         return SubscribeReply::Respond(Response::error_page(Status::FORBIDDEN));
     }
     let Ok(channel) = call.broker.find_or_create(&key) else {
         return SubscribeReply::Respond(Response::error_page(Status::INTERNAL).closing());
     };
-    call.broker.look_up(&key, settings.channel_timeout);
+    call.broker.keep_alive(&key, settings.channel_timeout);
     if interval_poll {
         poll(call, &channel)
     } else {
@@ -78,7 +81,7 @@ pub(super) fn answer(
 pub(super) fn refused(error: &AttachError) -> Response {
     match error {
         AttachError::TooManySubscribers => refusal(Status::FORBIDDEN),
-        AttachError::NotAlone => refusal(Status(409)),
+        AttachError::AlreadySubscribed => refusal(Status(409)),
         AttachError::Create(_) => Response::error_page(Status::INTERNAL).closing(),
     }
 }
@@ -87,7 +90,7 @@ fn refusal(status: Status) -> Response {
     Response::header_only(status, &b""[..])
 }
 
-fn start(call: &Call<'_>) -> Start {
+fn start(call: &Call<'_>) -> ChannelStart {
     cursor::start(
         call.request.header("if-modified-since"),
         call.request.header("if-none-match"),
@@ -98,14 +101,14 @@ fn start(call: &Call<'_>) -> Start {
 fn first_message(
     call: &Call<'_>,
     channel: &Arc<Channel>,
-    start: Start,
+    start: ChannelStart,
 ) -> Result<Arc<Message>, u64> {
-    call.broker.refreshed(channel);
-    Broker::note_request(channel);
-    let reader = Broker::reader_from(channel, start);
-    let newest = reader.place.live_from;
-    let mut snapshot = if reader.place.is_in_backlog() {
-        read_together(&[reader], 1)
+    call.broker.touch(channel);
+    Broker::record_request(channel);
+    let reader = Broker::open_reader_at(channel, start);
+    let newest = reader.cursor.live_from;
+    let mut snapshot = if reader.cursor.is_in_backlog() {
+        read_snapshot(&[reader], 1)
     } else {
         return Err(newest);
     };
@@ -114,7 +117,7 @@ fn first_message(
         .first_mut()
         .and_then(|slice| slice.messages.drain(..).next());
     message
-        .inspect(|message| call.broker.note_read(channel, message.id))
+        .inspect(|message| call.broker.record_read(channel, message.id))
         .ok_or(newest)
 }
 
@@ -146,18 +149,18 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Subs
     let ignores_queue = settings.ignore_queue_on_no_cache
         && cursor::is_no_cache(header("cache-control"), header("pragma"));
     let start = if ignores_queue {
-        Start::Newest
+        ChannelStart::Newest
     } else {
         match first_message(call, &channel, start(call)) {
             Ok(message) => {
                 // Even one that need not wait itself.
                 if settings.concurrency == Concurrency::Last && info.waiting > 0 {
-                    call.broker.expel(&channel);
+                    call.broker.evict_waiting(&channel);
                 }
                 return SubscribeReply::Respond(nhpm::message_response(&message));
             }
             // Whatever it asked for, it gets what comes next.
-            Err(newest) => Start::AfterId(newest),
+            Err(newest) => ChannelStart::AfterId(newest),
         }
     };
     let keep_alive = call.request.keep_alive;
@@ -210,7 +213,7 @@ impl WaitingFormat {
 }
 
 impl Format for WaitingFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         if let Some(first) = batch.deliveries.first() {
             self.write(nhpm::message_response(first.message), out);
         }
@@ -218,20 +221,21 @@ impl Format for WaitingFormat {
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, out: &mut Vec<u8>) {
+    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.write(refusal(Status(410)), out);
     }
 
-    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
+    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         let response = refusal(match ending {
-            Ending::Conflict => Status(409),
-            Ending::Deleted => Status(410),
-            Ending::TimeToLive | Ending::Shutdown | Ending::Silence | Ending::Interrupted => {
-                Status::NOT_MODIFIED
-            }
+            EndReason::Conflict => Status(409),
+            EndReason::Deleted => Status(410),
+            EndReason::TimeToLive
+            | EndReason::Shutdown
+            | EndReason::UnansweredPing
+            | EndReason::Interrupted => Status::NOT_MODIFIED,
         });
         self.write(
-            if ending == Ending::Shutdown {
+            if ending == EndReason::Shutdown {
                 response.closing()
             } else {
                 response
@@ -240,7 +244,7 @@ impl Format for WaitingFormat {
         );
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 
@@ -252,7 +256,7 @@ impl Format for WaitingFormat {
         self.connection.keep_alive
     }
 
-    fn yields(&self) -> bool {
+    fn yields_to_new(&self) -> bool {
         true
     }
 }

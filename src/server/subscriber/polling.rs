@@ -9,7 +9,7 @@ use super::streaming::renderer;
 use crate::message::{Position, http_date};
 use crate::protocol::MISSED;
 use crate::server::broker::{
-    Broker, Cursor, Message, Missed, Reader, Slice, Snapshot, read_together,
+    Broker, ChannelReader, Cursor, LogSlice, Message, MissedCount, Snapshot, read_snapshot,
 };
 use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
@@ -30,11 +30,11 @@ pub(super) fn answer(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> R
 /// The answer with what is there; `None` if nothing is, and nothing that the client is told of is
 /// missing.
 pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Response> {
-    let (readers, missed): (Vec<Reader>, Vec<Missed>) = channels
+    let (readers, missed): (Vec<ChannelReader>, Vec<MissedCount>) = channels
         .iter()
-        .map(|wanted| Broker::reader(&wanted.channel, wanted.backtrack, cursor))
+        .map(|wanted| Broker::open_reader(&wanted.channel, wanted.backtrack, cursor))
         .unzip();
-    if readers.iter().all(|reader| !reader.place.is_in_backlog())
+    if readers.iter().all(|reader| !reader.cursor.is_in_backlog())
         && missed.iter().all(|missed| !missed.is_gap())
     {
         return None;
@@ -112,10 +112,10 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
 }
 
 /// The messages that one answer takes, and their bytes, in the order of the channels.
-fn read_rendered(readers: &[Reader], renderer: &Renderer) -> (Snapshot, Vec<Vec<u8>>) {
+fn read_rendered(readers: &[ChannelReader], renderer: &Renderer) -> (Snapshot, Vec<Vec<u8>>) {
     let mut most = MAX_RENDERED_BYTES;
     loop {
-        let snapshot = read_together(readers, most);
+        let snapshot = read_snapshot(readers, most);
         let slices = readers.iter().zip(&snapshot.slices);
         let messages = slices.flat_map(|(reader, slice)| {
             slice
@@ -156,9 +156,9 @@ fn rendered<'a>(
 /// right before the first message, or at the newest position where there is none, nothing of any
 /// channel is passed over.
 fn gaps(
-    readers: &[Reader],
-    missed: &[Missed],
-    slices: &[Slice],
+    readers: &[ChannelReader],
+    missed: &[MissedCount],
+    slices: &[LogSlice],
     lost_at: Option<Position>,
 ) -> Vec<Gap> {
     let first = slices
@@ -168,7 +168,7 @@ fn gaps(
         .min();
     let mut gaps = Vec::new();
     for ((reader, missed), slice) in readers.iter().zip(missed).zip(slices) {
-        let missed = missed.and(Missed {
+        let missed = missed.plus(MissedCount {
             count: slice.missed,
             at_least: false,
         });
@@ -193,9 +193,9 @@ pub(super) fn missed_line(gaps: &[Gap]) -> Vec<u8> {
     if gaps.is_empty() {
         return Vec::new();
     }
-    let Missed { count, at_least } = gaps
+    let MissedCount { count, at_least } = gaps
         .iter()
-        .fold(Missed::default(), |sum, gap| sum.and(gap.missed));
+        .fold(MissedCount::default(), |sum, gap| sum.plus(gap.missed));
     format!("{MISSED}: {count}{}\r\n", if at_least { "+" } else { "" }).into_bytes()
 }
 

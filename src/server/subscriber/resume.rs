@@ -100,7 +100,7 @@ fn lost(broker: &Broker) -> Cursor {
 fn is_known(event_id: &[u8], channels: &Channels) -> bool {
     channels
         .iter()
-        .any(|wanted| Channel::knows_event(&wanted.channel, event_id))
+        .any(|wanted| Channel::has_event(&wanted.channel, event_id))
 }
 
 /// `TIME:TAG`, as [`Position::event_id`] writes it.

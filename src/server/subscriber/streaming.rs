@@ -12,7 +12,8 @@ use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{
-    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription, Sum,
+    Channels, Checksum, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
+    SlowConsumerSettings, Subscription,
 };
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
@@ -26,7 +27,7 @@ struct StreamFormat {
     keep_alive: bool,
     padding: Option<Padding>,
     ping: Vec<u8>,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 /// A proxy must pass on a stream as it comes. nginx buffers it otherwise, until 8 KiB are there.
@@ -41,13 +42,13 @@ struct Gzip {
     /// Of what is compressed.
     framing: Framing,
     /// Of the header template.
-    opening: Sum,
+    opening: Checksum,
     /// A ping, which all followers get on their own, plain and sealed.
-    ping: (Vec<u8>, (Vec<u8>, Sum)),
+    ping: (Vec<u8>, (Vec<u8>, Checksum)),
 }
 
 impl Gzip {
-    fn seal(&self, plain: &[u8]) -> (Vec<u8>, Sum) {
+    fn seal(&self, plain: &[u8]) -> (Vec<u8>, Checksum) {
         let mut block = Vec::new();
         let mut out = Vec::new();
         let sum = compression::block(self.level, plain, &mut block);
@@ -190,7 +191,7 @@ fn opening(
     (level, framing): (Option<u32>, Framing),
     padding: Option<(&Padding, bool)>,
     out: &mut Vec<u8>,
-) -> Sum {
+) -> Checksum {
     let header = renderer.header();
     let padding = padding
         .filter(|_| !header.is_empty())
@@ -204,12 +205,12 @@ fn opening(
     let pieces = [&header[..], padding.as_deref().unwrap_or_default()];
     let Some(level) = level else {
         pieces.iter().for_each(|piece| framing.piece(piece, out));
-        return Sum::default();
+        return Checksum::default();
     };
     let plain = pieces.concat();
     let mut member = compression::HEADER.to_vec();
     let sum = if plain.is_empty() {
-        Sum::default()
+        Checksum::default()
     } else {
         compression::block(level, &plain, &mut member)
     };
@@ -219,7 +220,7 @@ fn opening(
 
 impl StreamFormat {
     /// The same in gzip, for followers that begin with bytes of the sum `opening`.
-    fn compressed(mut self, level: u32, opening: Sum) -> Self {
+    fn compressed(mut self, level: u32, opening: Checksum) -> Self {
         let mut gzip = Gzip {
             level,
             framing: self.framing,
@@ -256,7 +257,7 @@ impl StreamFormat {
 }
 
 impl Format for StreamFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
@@ -283,7 +284,7 @@ impl Format for StreamFormat {
         }
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.piece(
             &Shown::special(DELETED_ID, channel, text),
             &mut Vec::new(),
@@ -291,26 +292,26 @@ impl Format for StreamFormat {
         );
     }
 
-    fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
+    fn end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         self.framing.piece(&self.renderer.footer(), out);
         self.framing.last(out);
     }
 
-    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Sum) {
+    fn seal(&self, plain: Vec<u8>) -> (Vec<u8>, Checksum) {
         match &self.gzip {
             Some(gzip) if plain == gzip.ping.0 => gzip.ping.1.clone(),
             Some(gzip) if !plain.is_empty() => gzip.seal(&plain),
-            _ => (plain, Sum::default()),
+            _ => (plain, Checksum::default()),
         }
     }
 
-    fn opening(&self) -> Sum {
+    fn opening(&self) -> Checksum {
         self.gzip
             .as_ref()
-            .map_or_else(Sum::default, |gzip| gzip.opening)
+            .map_or_else(Checksum::default, |gzip| gzip.opening)
     }
 
-    fn closing(&self, sum: Sum, out: &mut Vec<u8>) {
+    fn closing(&self, sum: Checksum, out: &mut Vec<u8>) {
         let Some(gzip) = &self.gzip else { return };
         let mut end = Vec::new();
         compression::end(sum, &mut end);
@@ -318,7 +319,7 @@ impl Format for StreamFormat {
         gzip.framing.last(out);
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 

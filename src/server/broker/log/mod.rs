@@ -1,120 +1,75 @@
-//! The log of one channel: its messages and the resolution of cursors to places in it. Pure data,
-//! no locks.
+//! The log of one channel: its messages, and the resolution of cursors. Pure data without locks.
 //!
-//! Two windows over the same messages. `stored` is what new subscribers may ask for; it is bounded
-//! by the length and time-to-live limits. `live` is what present followers have not had yet, stored
-//! or not; it is empty most of the time because rounds follow publishing closely, and bounded in
-//! bytes, so that a follower that does not read holds no memory. Each follower has a bound of its
-//! own: of the live window it may read as many of the newest bytes as that says.
+//! The log has two windows over the same messages. `stored` is for new subscribers; the limits on
+//! length and time to live apply to it. `live` holds the messages, stored or not, that some
+//! follower has not received yet. It is usually empty, because rounds follow publishing closely,
+//! and it is bounded in bytes, so that a follower that reads nothing does not accumulate memory.
+//! Each follower has its own bound: it may read at most that many of the newest bytes of the live
+//! window.
+
+mod accounts;
+mod cursor;
+mod resolve;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use smallvec::smallvec;
 
-use super::dropped::{Dropped, Missed, RecordMeters};
-use super::groups::Group;
-use super::memory::{MemoryMeter, sixteenth_of};
+pub(super) use accounts::LogAccounts;
+pub use cursor::{Cursor, LogCursor};
+
+use super::channel_tags::TagCounter;
+use super::dropped::{DroppedMessages, RecordMeters};
+use super::groups::ChannelGroup;
 use super::message::Message;
-use super::reading::{Reading, Slice};
-use super::start::TagCounter;
+use super::reading::{LogReader, LogSlice};
 use crate::message::Position;
-
-/// Where a subscriber wants to go on (push-stream.md, section 7.1).
-#[derive(Clone, Debug, Default)]
-pub struct Cursor {
-    /// Messages after this second, or, with `tag`, after that message of it.
-    pub time: Option<u64>,
-    /// Tag of the last message seen in second `time`.
-    pub tag: Option<u64>,
-    /// Event id of the last message seen.
-    pub event_id: Option<Bytes>,
-    /// An event id whose message was dropped leads to the oldest stored message; otherwise, as in
-    /// the module, to none.
-    pub finds_dropped: bool,
-    /// The place is lost, as was found at this position: all stored messages are newer than it, and
-    /// others may be missing.
-    pub lost_at: Option<Position>,
-}
-
-/// Where a reader stands in a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// It has had everything up to this id.
-    pub cursor: u64,
-    /// Up to this id it is due stored messages only (they are backlog), after it all.
-    pub live_from: u64,
-    /// Number of backlog messages that it is still due.
-    pub backlog: u32,
-}
-
-impl Place {
-    /// There may be backlog that it is still due.
-    #[must_use]
-    pub fn is_in_backlog(&self) -> bool {
-        self.cursor < self.live_from
-    }
-}
-
-/// What all logs of a broker share.
-#[derive(Debug)]
-pub(super) struct LogAccounts {
-    /// Bytes held in live windows.
-    pub(super) lag_bytes: AtomicU64,
-    /// The memory bound.
-    pub(super) memory: Arc<MemoryMeter>,
-    /// The part of it that may be taken by records of what was dropped.
-    pub(super) records: Arc<MemoryMeter>,
-}
 
 /// Messages of a channel, in the order of publication.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) stored: VecDeque<Arc<Message>>,
-    pub(super) live: VecDeque<Live>,
+    pub(super) live: VecDeque<LiveMessage>,
     live_bytes: u64,
-    /// Bytes that ever went through the live window.
+    /// Bytes that ever passed through the live window.
     live_end: u64,
     pub(super) last_id: u64,
     pub(super) last_position: Position,
-    /// Made when something is dropped.
-    pub(super) dropped: Option<Box<Dropped>>,
+    /// Created with the first dropped message.
+    pub(super) dropped: Option<Box<DroppedMessages>>,
     pub(super) tags: TagCounter,
     accounts: Arc<LogAccounts>,
-    /// Of the channel; counts what is stored.
-    group: Option<Arc<Group>>,
+    /// Group of the channel, which counts its stored messages.
+    group: Option<Arc<ChannelGroup>>,
 }
 
 /// A message in the live window.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveMessage {
     pub(super) message: Arc<Message>,
-    /// Bytes that went through the window before it.
+    /// Bytes that passed through the window before it.
     start: u64,
 }
 
-impl LogAccounts {
-    /// All records together may take so much of the memory bound: [one part in 16](sixteenth_of).
-    pub(super) fn new(memory: &Arc<MemoryMeter>) -> Arc<Self> {
-        let records = MemoryMeter::new(sixteenth_of(memory.limit()));
-        Arc::new(Self {
-            lag_bytes: AtomicU64::new(0),
-            memory: Arc::clone(memory),
-            records,
-        })
-    }
-
-    /// The memory bound is another one now.
-    pub(super) fn bound(&self, memory: u64) {
-        self.records.set_limit(sixteenth_of(memory));
-    }
+/// Options for appending a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AppendOptions {
+    /// Store it for future subscribers.
+    pub store: bool,
+    /// Keep it for the current followers.
+    pub keep_live: bool,
+    /// Maximum number of stored messages.
+    pub max_stored: usize,
+    /// It takes a tag of its channel.
+    pub takes_channel_tag: bool,
+    /// Maximum number of bytes held for followers that are behind.
+    pub max_live_bytes: u64,
 }
 
 impl Log {
-    /// An empty log.
-    pub(super) fn new(accounts: Arc<LogAccounts>, group: Option<Arc<Group>>) -> Self {
+    pub(super) fn new(accounts: Arc<LogAccounts>, group: Option<Arc<ChannelGroup>>) -> Self {
         if let Some(group) = &group {
             group.channels.fetch_add(1, Ordering::Relaxed);
         }
@@ -132,13 +87,14 @@ impl Log {
         }
     }
 
-    /// The group whose counts this log is part of.
-    pub(super) fn group(&self) -> Option<&Group> {
+    /// The group of the channel, if it is in one.
+    pub(super) fn group(&self) -> Option<&ChannelGroup> {
         self.group.as_deref()
     }
 
-    /// Takes what is stored off its group's counts; the group, if it was in one.
-    pub(super) fn leave_group(&mut self) -> Option<Arc<Group>> {
+    /// Removes the stored messages from the counts of the group. Returns the group, if there was
+    /// one.
+    pub(super) fn leave_group(&mut self) -> Option<Arc<ChannelGroup>> {
         let group = self.group.take()?;
         let bytes: u64 = self
             .stored
@@ -172,24 +128,24 @@ impl Log {
         self.live_bytes
     }
 
-    /// Appends a message whose id is `last_id() + 1`. Returns how many stored messages were dropped
-    /// for the bound.
-    pub(super) fn append(&mut self, message: Arc<Message>, window: &Window) -> usize {
+    /// Appends a message whose id is `last_id() + 1`. Returns the number of stored messages dropped
+    /// because of the limit.
+    pub(super) fn append(&mut self, message: Arc<Message>, options: &AppendOptions) -> usize {
         debug_assert_eq!(message.id, self.last_id + 1, "ids are consecutive");
         self.last_id = message.id;
         self.last_position = message.position;
-        if window.keep_live {
+        if options.keep_live {
             let bytes = message.charge.bytes();
-            self.live.push_back(Live {
+            self.live.push_back(LiveMessage {
                 message: Arc::clone(&message),
                 start: self.live_end,
             });
             self.live_end += bytes;
             self.live_bytes += bytes;
             self.accounts.lag_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.bound_live(window.max_live_bytes);
+            self.bound_live(options.max_live_bytes);
         }
-        if window.store {
+        if options.store {
             if let Some(group) = &self.group {
                 group.messages.fetch_add(1, Ordering::Relaxed);
                 group
@@ -198,12 +154,12 @@ impl Log {
             }
             self.stored.push_back(message);
         }
-        let excess = self.stored.len().saturating_sub(window.max_stored);
+        let excess = self.stored.len().saturating_sub(options.max_stored);
         self.drop_stored(excess);
         excess
     }
 
-    /// Whether [`Log::expire`] has anything to do.
+    /// True if [`Log::expire`] would change the log.
     pub(super) fn needs_sweep(&self, newest_expired: u64) -> bool {
         let oldest = self.stored.front();
         oldest.map_or(self.stored.capacity() > 0, |oldest| {
@@ -211,8 +167,8 @@ impl Log {
         })
     }
 
-    /// Removes stored messages whose time is over, those without a time of their own if they are of
-    /// second `newest_expired` or before; returns how many.
+    /// Removes expired messages. Without their own expiry time, messages of second `newest_expired`
+    /// and before are expired. Returns the number of removed messages.
     pub(super) fn expire(&mut self, newest_expired: u64) -> usize {
         let expired = self
             .stored
@@ -226,9 +182,9 @@ impl Log {
         expired
     }
 
-    /// Notes that a reader had the message of that id; true if it went then, because it was to go
-    /// and is the oldest.
-    pub(super) fn note_read(&mut self, id: u64) -> bool {
+    /// Records that a reader had the message with this id. Returns true if the message was deleted
+    /// by that, because its attributes ask for it and it is the oldest.
+    pub(super) fn record_read(&mut self, id: u64) -> bool {
         let Some(message) = self
             .stored
             .get(self.stored.partition_point(|message| message.id < id))
@@ -242,7 +198,7 @@ impl Log {
             .saturating_add(1);
         let goes = message.attributes.as_ref().is_some_and(|attributes| {
             let left = attributes
-                .goes_when_read
+                .delete_when_read
                 .map_or(usize::MAX, |left| left as usize);
             self.stored.len() > left && recipients >= attributes.min_recipients
         });
@@ -267,11 +223,11 @@ impl Log {
                     .messages_memory
                     .fetch_sub(message.charge.bytes(), Ordering::Relaxed);
             }
-            dropped.note(&message, meters);
+            dropped.record(&message, meters);
         }
     }
 
-    /// Forgets live messages up to id `floor`: every present follower has had them.
+    /// Releases live messages up to id `floor`, which every follower has received.
     pub(super) fn release_live(&mut self, floor: u64) {
         let before = self.live_bytes;
         while self
@@ -287,7 +243,7 @@ impl Log {
         }
     }
 
-    /// Forgets the oldest live messages beyond `max_bytes`; one stays.
+    /// Releases the oldest live messages beyond `max_bytes`, except the newest message.
     pub(super) fn bound_live(&mut self, max_bytes: u64) {
         let before = self.live_bytes;
         while self.live_bytes > max_bytes && self.live.len() > 1 {
@@ -310,7 +266,7 @@ impl Log {
         }
     }
 
-    /// Where the live window of a follower begins that may be `max_bytes` behind.
+    /// Index at which the live window of a follower begins that may be `max_bytes` behind.
     pub(super) fn live_start(&self, max_bytes: u64) -> usize {
         if self.live_bytes <= max_bytes {
             return 0;
@@ -321,42 +277,42 @@ impl Log {
         outside.min(self.live.len().saturating_sub(1))
     }
 
-    /// Reads the messages that a reader at `place` is due, up to about `max_bytes` of text (at
-    /// least one message) and not beyond a gap. It may be `max_lag` bytes behind; what is older is
-    /// only there if it is stored.
-    pub(super) fn read(&self, place: Place, max_lag: u64, max_bytes: usize) -> Slice {
-        if let Some(newest) = self.newest_alone(place) {
-            let place = Place {
-                cursor: self.last_id,
-                ..place
+    /// Reads the messages that are due to a reader, up to about `max_bytes` of text (at least one
+    /// message) and not across a gap. The reader may be `max_lag` bytes behind; it gets older
+    /// messages only if they are stored.
+    pub(super) fn read(&self, cursor: LogCursor, max_lag: u64, max_bytes: usize) -> LogSlice {
+        if let Some(newest) = self.single_due_message(cursor) {
+            let cursor = LogCursor {
+                last_seen: self.last_id,
+                ..cursor
             };
-            return Slice {
+            return LogSlice {
                 messages: smallvec![newest],
-                place,
+                cursor,
                 missed: 0,
                 is_cut: false,
                 horizon: self.last_position,
             };
         }
-        self.read_in_steps(place, max_lag, max_bytes)
+        self.read_in_steps(cursor, max_lag, max_bytes)
     }
 
-    fn read_in_steps(&self, place: Place, max_lag: u64, max_bytes: usize) -> Slice {
-        let mut reading = Reading::new(self, place, max_lag);
+    fn read_in_steps(&self, cursor: LogCursor, max_lag: u64, max_bytes: usize) -> LogSlice {
+        let mut reading = LogReader::new(self, cursor, max_lag);
         let mut bytes = 0;
-        while bytes < max_bytes && reading.next_position().is_some() && reading.may_go_on() {
+        while bytes < max_bytes && reading.next_position().is_some() && reading.can_continue() {
             bytes += reading.take();
         }
         reading.finish()
     }
 
-    /// The newest message, if it is all that a reader at `place` is due: as it is for most of them,
-    /// most of the time.
-    fn newest_alone(&self, place: Place) -> Option<Arc<Message>> {
-        if place.cursor + 1 != self.last_id || place.is_in_backlog() || place.backlog > 0 {
+    /// The newest message, if it is the only one that is due to a reader. This is the common case,
+    /// which needs no search.
+    fn single_due_message(&self, cursor: LogCursor) -> Option<Arc<Message>> {
+        if cursor.last_seen + 1 != self.last_id || cursor.is_in_backlog() || cursor.backlog > 0 {
             return None;
         }
-        // The live window keeps its newest message, however little a reader may be behind.
+        // The live window keeps its newest message, whatever the reader's lag limit is.
         let newest = self
             .live
             .back()
@@ -365,106 +321,42 @@ impl Log {
         newest.filter(|newest| newest.id == self.last_id).cloned()
     }
 
-    /// The place right before the newest message that a reader at `place` is due, and how many come
-    /// before it.
-    pub(super) fn jump_to_newest(&self, place: Place) -> (Place, u64) {
+    /// The cursor right before the newest message that is due to a reader, and the number of due
+    /// messages that it skips.
+    pub(super) fn skip_to_newest(&self, cursor: LogCursor) -> (LogCursor, u64) {
         let newest_live = self.live.back().map_or(0, |live| live.message.id);
         let newest_stored = self.stored.back().map_or(0, |message| message.id);
-        let newest = if newest_live > place.live_from {
+        let newest = if newest_live > cursor.live_from {
             newest_live.max(newest_stored)
         } else {
             newest_stored
         };
-        if newest <= place.cursor {
-            return (place, 0);
+        if newest <= cursor.last_seen {
+            return (cursor, 0);
         }
-        let is_backlog = newest <= place.live_from;
-        let missed_backlog = u64::from(place.backlog) - u64::from(is_backlog && place.backlog > 0);
-        let missed_live = (newest - 1).saturating_sub(place.cursor.max(place.live_from));
-        let jumped = Place {
-            cursor: newest - 1,
+        let is_backlog = newest <= cursor.live_from;
+        let missed_backlog =
+            u64::from(cursor.backlog) - u64::from(is_backlog && cursor.backlog > 0);
+        let missed_live = (newest - 1).saturating_sub(cursor.last_seen.max(cursor.live_from));
+        let jumped = LogCursor {
+            last_seen: newest - 1,
             backlog: u32::from(is_backlog),
-            ..place
+            ..cursor
         };
         (jumped, missed_backlog + missed_live)
     }
 
-    /// The position of the next message that a reader at `place` is due; `None` if there is none.
-    /// And that of the newest message, due or not.
-    pub(super) fn positions(&self, place: Place, max_lag: u64) -> (Option<Position>, Position) {
+    /// Position of the next message that is due to a reader, if there is one, and position of the
+    /// newest message.
+    pub(super) fn positions(
+        &self,
+        cursor: LogCursor,
+        max_lag: u64,
+    ) -> (Option<Position>, Position) {
         (
-            Reading::new(self, place, max_lag).next_position(),
+            LogReader::new(self, cursor, max_lag).next_position(),
             self.last_position,
         )
-    }
-
-    /// Resolves where a new reader starts, and how many messages between its cursor and the oldest
-    /// stored one are gone.
-    pub(super) fn resolve(&self, backtrack: u32, cursor: &Cursor) -> (Place, Missed) {
-        let place = |from: u64| {
-            let due = self.stored.len() - self.stored.partition_point(|message| message.id <= from);
-            Place {
-                cursor: from,
-                live_from: self.last_id,
-                backlog: u32::try_from(due).unwrap_or(u32::MAX),
-            }
-        };
-        if backtrack > 0 {
-            let skipped = self.stored.len().saturating_sub(backtrack as usize);
-            return (
-                place(
-                    self.stored
-                        .get(skipped)
-                        .map_or(self.last_id, |message| message.id - 1),
-                ),
-                Missed::default(),
-            );
-        }
-        if cursor.lost_at.is_some() {
-            return (
-                place(self.before_oldest()),
-                Missed {
-                    count: self.dropped_count(),
-                    at_least: true,
-                },
-            );
-        }
-        let by_event_id = cursor.event_id.as_ref().and_then(|event_id| {
-            self.stored
-                .iter()
-                .find(|message| message.event_id.as_ref() == Some(event_id))
-                .map(|message| message.id)
-        });
-        let by_time = cursor
-            .time
-            .and_then(|time| self.first_after(time, cursor.tag));
-        let from = match (by_event_id, by_time) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let Some(dropped) = self.dropped.as_ref().filter(|_| by_event_id.is_none()) else {
-            return (place(from.unwrap_or(self.last_id)), Missed::default());
-        };
-        let oldest = self
-            .stored
-            .front()
-            .filter(|_| cursor.finds_dropped && dropped.mark_of_event(cursor).is_some());
-        let from = from.or(oldest.map(|oldest| oldest.id - 1));
-        (place(from.unwrap_or(self.last_id)), dropped.missed(cursor))
-    }
-
-    /// Whatever matches first in the scan of push-stream.md, section 7.1, decides: the id after
-    /// which messages are sent.
-    fn first_after(&self, time: u64, tag: Option<u64>) -> Option<u64> {
-        let reached = |message: &Arc<Message>| {
-            let position = message.position;
-            position.time > time
-                || (position.time == time && tag.is_some_and(|tag| u64::from(position.tag) >= tag))
-        };
-        let index = self.stored.partition_point(|message| !reached(message));
-        let message = self.stored.get(index)?;
-        let seen = message.position.time == time && tag == Some(u64::from(message.position.tag));
-        Some(if seen { message.id } else { message.id - 1 })
     }
 }
 
@@ -477,21 +369,6 @@ impl Drop for Log {
             group.channels.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// What `append` does with a message.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    /// Keep it for subscribers to come.
-    pub store: bool,
-    /// There are followers that still have to get it.
-    pub keep_live: bool,
-    /// Most stored messages.
-    pub max_stored: usize,
-    /// It takes a tag of its channel.
-    pub takes_tag: bool,
-    /// Most bytes held for followers that are behind.
-    pub max_live_bytes: u64,
 }
 
 #[cfg(test)]

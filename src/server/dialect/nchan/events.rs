@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::EVENTS_GROUP;
 use super::variables::{NchanVariables, Values};
 use crate::message::unix_now;
-use crate::server::broker::{Attributes, Broker, Keeping, NewMessage};
+use crate::server::broker::{Attributes, Broker, NewMessage, StoreOptions};
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::dialect::channel_key::channel_key;
 
@@ -72,14 +72,14 @@ pub fn emit(broker: &Broker, event: Option<&Event>) {
         attributes,
         ..NewMessage::default()
     };
-    let keeping = Keeping {
+    let keeping = StoreOptions {
         store: true,
         max_stored: Some(BUFFER_LENGTH),
-        counts: true,
+        takes_channel_tag: true,
     };
     let emitted = broker
         .find_or_create(key)
-        .and_then(|channel| broker.publish_keeping(&channel, message, keeping));
+        .and_then(|channel| broker.publish_with(&channel, message, keeping));
     if emitted.is_err() {
         tracing::debug!("no room for an event of nchan");
     }

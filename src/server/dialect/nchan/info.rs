@@ -83,7 +83,7 @@ impl Numbers {
         let (time, tag) = info.last.unwrap_or_default();
         Self {
             messages: info.stored,
-            requested: Some(info.requested)
+            requested: Some(info.requested_second)
                 .filter(|since| *since > 0)
                 .map(|since| unix_now().saturating_sub(since)),
             subscribers: info.subscribers,

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::MOST_CHANNELS;
 use crate::message::parse_http_date;
-use crate::server::broker::Start;
+use crate::server::broker::ChannelStart;
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 
@@ -107,8 +107,8 @@ impl MessageId {
 
     /// Where it leads in channel `number`.
     #[must_use]
-    pub fn start(&self, number: usize) -> Start {
-        Start::After {
+    pub fn start(&self, number: usize) -> ChannelStart {
+        ChannelStart::After {
             time: self.time,
             tag: self.tags.get(number).copied().flatten(),
         }
@@ -234,11 +234,11 @@ mod tests {
         let id = MessageId::parse(b"5:0,[2]").expect("a valid id");
         assert_eq!(
             id.start(1),
-            Start::After {
+            ChannelStart::After {
                 time: 5,
                 tag: Some(2)
             }
         );
-        assert_eq!(id.start(2), Start::After { time: 5, tag: None });
+        assert_eq!(id.start(2), ChannelStart::After { time: 5, tag: None });
     }
 }

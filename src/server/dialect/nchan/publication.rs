@@ -14,7 +14,7 @@ use super::variables::Values;
 use super::{Named, deflate, groups, text};
 use crate::message::unix_now;
 use crate::server::broker::{
-    Attributes, Broker, Channel, ChannelInfo, GroupFull, Keeping, NewMessage,
+    Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, StoreOptions,
 };
 use crate::server::config::nchan::Setting;
 use crate::server::config::nginx::{number, time};
@@ -37,7 +37,7 @@ pub struct Publication {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unpublished {
     /// A limit of its group is in the way.
-    Group(GroupFull),
+    Group(GroupLimitError),
     /// There is no room for it.
     NoRoom,
 }
@@ -83,7 +83,11 @@ pub fn check_settings(
 /// What is told of several channels.
 #[must_use]
 pub fn together(infos: &[ChannelInfo]) -> Numbers {
-    let requested = infos.iter().map(|info| info.requested).max().unwrap_or(0);
+    let requested = infos
+        .iter()
+        .map(|info| info.requested_second)
+        .max()
+        .unwrap_or(0);
     Numbers {
         messages: 1,
         requested: Some(requested)
@@ -187,16 +191,16 @@ impl Publication {
             attributes: Some(Arc::new(attributes)),
         };
         let store = settings.store_messages && self.buffer_length > 0;
-        let keeping = Keeping {
+        let keeping = StoreOptions {
             store,
             max_stored: settings.store_messages.then_some(self.buffer_length),
-            counts: true,
+            takes_channel_tag: true,
         };
         let mut infos: SmallVec<[ChannelInfo; 1]> = SmallVec::new();
         for (channel, message) in message.for_each(&self.channels) {
             infos.push(
                 broker
-                    .publish_keeping(channel, message, keeping)
+                    .publish_with(channel, message, keeping)
                     .map_err(|_| Unpublished::NoRoom)?,
             );
         }

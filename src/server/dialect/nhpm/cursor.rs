@@ -1,17 +1,17 @@
 //! Where a subscriber goes on: If-Modified-Since and If-None-Match (nhpm-nchan.md, section 1.5).
 
 use crate::message::parse_http_date;
-use crate::server::broker::Start;
+use crate::server::broker::ChannelStart;
 
 /// Reads the position of a request.
 #[must_use]
-pub fn start(if_modified_since: Option<&[u8]>, if_none_match: Option<&[u8]>) -> Start {
+pub fn start(if_modified_since: Option<&[u8]>, if_none_match: Option<&[u8]>) -> ChannelStart {
     // What follows the date, such as `; length=5`, does not count.
     let date =
         if_modified_since.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
     match date.and_then(parse_http_date) {
-        None => Start::Oldest,
-        Some(time) => Start::After {
+        None => ChannelStart::Oldest,
+        Some(time) => ChannelStart::After {
             time,
             tag: Some(if_none_match.and_then(tag).unwrap_or(0)),
         },
@@ -47,15 +47,15 @@ mod tests {
         let at = |since: Option<&str>, tag: Option<&str>| {
             start(since.map(str::as_bytes), tag.map(str::as_bytes))
         };
-        let after = |tag| Start::After {
+        let after = |tag| ChannelStart::After {
             time: 784_111_777,
             tag: Some(tag),
         };
         for (since, tag, expected) in [
-            (None, None, Start::Oldest),
-            (None, Some("1"), Start::Oldest),
-            (Some(""), Some("1"), Start::Oldest),
-            (Some("garbage"), None, Start::Oldest),
+            (None, None, ChannelStart::Oldest),
+            (None, Some("1"), ChannelStart::Oldest),
+            (Some(""), Some("1"), ChannelStart::Oldest),
+            (Some("garbage"), None, ChannelStart::Oldest),
             (Some(DATE), None, after(0)),
             (Some(DATE), Some("3"), after(3)),
             (Some(DATE), Some("\"1\""), after(0)),

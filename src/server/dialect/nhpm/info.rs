@@ -61,10 +61,10 @@ impl Numbers {
     /// Those of a channel; the time counts from its creation until somebody asks.
     #[must_use]
     pub fn of(info: &ChannelInfo) -> Self {
-        let since = if info.requested == 0 {
-            info.created
+        let since = if info.requested_second == 0 {
+            info.created_second
         } else {
-            info.requested
+            info.requested_second
         };
         Self {
             messages: info.stored,

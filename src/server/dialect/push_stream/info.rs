@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use crate::message::unix_now;
-use crate::server::broker::{Broker, ChannelInfo, Summary};
+use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::response::{Response, Status, push_number};
 use crate::server::{hostname, iso_time};
 
@@ -171,14 +171,14 @@ impl Notation {
     pub fn group(
         self,
         infos: impl ExactSizeIterator<Item = ChannelInfo>,
-        summary: &Summary,
+        summary: &BrokerSummary,
         with_details: bool,
     ) -> Vec<u8> {
         let count = infos.len();
         let mut out = Vec::with_capacity(256 + count * 96);
         let host = hostname();
         let time = iso_time(unix_now());
-        let Summary {
+        let BrokerSummary {
             channels,
             wildcard_channels,
             uptime,

@@ -11,7 +11,7 @@ use std::io::Write;
 use super::render::Shown;
 use crate::message::Position;
 use crate::protocol::GAP_ID;
-use crate::server::broker::Missed;
+use crate::server::broker::MissedCount;
 use crate::server::response::{push_date, push_number};
 
 /// Names and numbers of a message's fields.
@@ -57,8 +57,8 @@ pub(super) fn push(message: &Shown<'_>, out: &mut Vec<u8>) {
 
 /// Appends the news that messages of a channel are missing, in the shape of a message: `position`
 /// is a cursor that leads to the next one.
-pub(super) fn push_gap(channel: &[u8], missed: Missed, position: Position, out: &mut Vec<u8>) {
-    let Missed { count, at_least } = missed;
+pub(super) fn push_gap(channel: &[u8], missed: MissedCount, position: Position, out: &mut Vec<u8>) {
+    let MissedCount { count, at_least } = missed;
     // Writing to a Vec cannot fail.
     drop(write!(out, "{{\"id\":{GAP_ID},\"channel\":"));
     push_bytes(channel, out);
@@ -223,7 +223,7 @@ mod tests {
             let mut out = Vec::new();
             push_gap(
                 b"c\"h",
-                Missed {
+                MissedCount {
                     count: 17,
                     at_least,
                 },

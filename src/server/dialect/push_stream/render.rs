@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{json, script};
 use crate::message::Position;
 use crate::protocol::{GAP_EVENT, GAP_ID};
-use crate::server::broker::{Message, Missed};
+use crate::server::broker::{Message, MissedCount};
 use crate::server::config::template::{Template, TemplatePart};
 use crate::server::config::{LocationSettings, MessageFormat};
 
@@ -123,7 +123,7 @@ impl Renderer {
     pub fn gap(
         &self,
         channel: &[u8],
-        missed: Missed,
+        missed: MissedCount,
         position: Position,
         out: &mut Vec<u8>,
     ) -> usize {

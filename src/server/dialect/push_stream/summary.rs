@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::info::{Notation, XML_DECLARATION};
 use crate::message::unix_now;
-use crate::server::broker::Summary;
+use crate::server::broker::BrokerSummary;
 use crate::server::{hostname, iso_time};
 
 /// A shard as statistics show it: nginx has worker processes in this place.
@@ -22,7 +22,12 @@ impl Notation {
     /// The body for the whole server, with the details of the summary or exactly as the module has
     /// it.
     #[must_use]
-    pub fn summary(self, summary: &Summary, workers: &[Worker], with_details: bool) -> Vec<u8> {
+    pub fn summary(
+        self,
+        summary: &BrokerSummary,
+        workers: &[Worker],
+        with_details: bool,
+    ) -> Vec<u8> {
         let subscribers: u64 = workers.iter().map(|worker| worker.subscribers).sum();
         let mut fields = vec![
             ("channels", summary.channels),

@@ -20,7 +20,7 @@ use bytes::Bytes;
 pub use socket::{Incoming, Received, Socket};
 
 use super::{Call, Key, SubscribeReply};
-use crate::server::broker::{AttachError, GroupInfo, Start};
+use crate::server::broker::{AttachError, ChannelStart, GroupInfo};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, Roles};
 use crate::server::dialect::nchan::events::Event;
@@ -238,7 +238,7 @@ impl<'a, 'c> Subscribing<'a, 'c> {
             }
             let no_room = |_| Box::new(Response::error_page(Status::INTERNAL).closing());
             let channel = self.call.broker.find_or_create(key).map_err(no_room)?;
-            self.call.broker.refreshed(&channel);
+            self.call.broker.touch(&channel);
             let start = self.start(number);
             channels.push(ChannelRequest {
                 start: Some(start),
@@ -249,13 +249,13 @@ impl<'a, 'c> Subscribing<'a, 'c> {
         Ok(channels)
     }
 
-    fn start(&self, number: usize) -> Start {
+    fn start(&self, number: usize) -> ChannelStart {
         match (&self.id, self.settings.first_message) {
             (Some(id), _) => id.start(number),
-            (None, FirstMessage::Oldest) => Start::Oldest,
-            (None, FirstMessage::Newest) => Start::Newest,
-            (None, FirstMessage::FromOldest(number)) => Start::FromOldest(number),
-            (None, FirstMessage::FromNewest(number)) => Start::FromNewest(number),
+            (None, FirstMessage::Oldest) => ChannelStart::Oldest,
+            (None, FirstMessage::Newest) => ChannelStart::Newest,
+            (None, FirstMessage::FromOldest(number)) => ChannelStart::FromOldest(number),
+            (None, FirstMessage::FromNewest(number)) => ChannelStart::FromNewest(number),
         }
     }
 
@@ -335,7 +335,7 @@ pub(super) fn refused(
     error: &AttachError,
 ) -> Response {
     match error {
-        AttachError::TooManySubscribers | AttachError::NotAlone => {
+        AttachError::TooManySubscribers | AttachError::AlreadySubscribed => {
             let vary: &[u8] = if mode.is_stream() { b"" } else { VARY };
             nchan::empty(Status::FORBIDDEN)
                 .with_headers(vary)

@@ -6,13 +6,14 @@ use bytes::Bytes;
 
 use super::ids::{self, Ids};
 use super::{SubscriberHooks, Subscribing};
-use crate::server::broker::{Broker, Cursor, Message, Reader, read_together};
+use crate::server::broker::{Broker, ChannelReader, Cursor, Message, read_snapshot};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, MultipartResponse};
 use crate::server::dialect::nchan::message_id::MessageId;
 use crate::server::dialect::nchan::{self, VARY};
 use crate::server::fanout::{
-    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
 };
 use crate::server::response::{Response, ResponseBody, ResponseContext, Status, push_line};
 use crate::server::subscriber::{Kind, SubscribeReply};
@@ -37,7 +38,7 @@ struct WaitingFormat {
     position: Vec<u8>,
     connection: ResponseContext,
     added: Vec<u8>,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 pub(super) fn interval_poll(subscribing: &Subscribing<'_, '_>, channels: &Channels) -> Response {
@@ -129,16 +130,18 @@ fn immediate(
 ) -> Option<Response> {
     let keys = &subscribing.named.keys;
     if let [wanted] = channels.as_slice() {
-        Broker::note_request(&wanted.channel);
+        Broker::record_request(&wanted.channel);
     }
     let start = |wanted: &crate::server::fanout::ChannelRequest| {
-        wanted.start.unwrap_or(crate::server::broker::Start::Oldest)
+        wanted
+            .start
+            .unwrap_or(crate::server::broker::ChannelStart::Oldest)
     };
-    let readers: Vec<Reader> = channels
+    let readers: Vec<ChannelReader> = channels
         .iter()
-        .map(|wanted| Broker::reader_from(&wanted.channel, start(wanted)))
+        .map(|wanted| Broker::open_reader_at(&wanted.channel, start(wanted)))
         .collect();
-    if readers.iter().all(|reader| !reader.place.is_in_backlog()) {
+    if readers.iter().all(|reader| !reader.cursor.is_in_backlog()) {
         return None;
     }
     let is_multipart = subscribing.mode
@@ -149,9 +152,9 @@ fn immediate(
         1 => 1,
         _ => MOST_BYTES,
     };
-    let snapshot = read_together(&readers, most);
+    let snapshot = read_snapshot(&readers, most);
     // Where a channel stands in the request.
-    let number = |reader: &Reader| {
+    let number = |reader: &ChannelReader| {
         keys.iter()
             .position(|key| *key == reader.channel.id)
             .unwrap_or(0)
@@ -276,7 +279,7 @@ impl WaitingFormat {
 }
 
 impl Format for WaitingFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let [first, ..] = batch.deliveries else {
             return;
         };
@@ -297,13 +300,13 @@ impl Format for WaitingFormat {
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, out: &mut Vec<u8>) {
+    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.write(self.look.nothing(Status(410), &self.position), out);
     }
 
-    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
+    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         match ending {
-            Ending::TimeToLive => {
+            EndReason::TimeToLive => {
                 let mut answer = Vec::new();
                 self.write(self.look.nothing(Status(408), &self.position), &mut answer);
                 // nginx has another reason phrase for its own.
@@ -311,18 +314,18 @@ impl Format for WaitingFormat {
                 out.extend_from_slice(b"HTTP/1.1 408 Request Timeout");
                 out.extend_from_slice(&answer[line..]);
             }
-            Ending::Interrupted => self.write(self.look.nothing(Status::BAD_REQUEST, b""), out),
-            Ending::Shutdown => self.write(
+            EndReason::Interrupted => self.write(self.look.nothing(Status::BAD_REQUEST, b""), out),
+            EndReason::Shutdown => self.write(
                 self.look.nothing(Status(410), &self.position).closing(),
                 out,
             ),
-            Ending::Deleted | Ending::Conflict | Ending::Silence => {
+            EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => {
                 self.write(self.look.nothing(Status(410), &self.position), out)
             }
         }
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 

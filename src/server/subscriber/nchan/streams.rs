@@ -10,7 +10,8 @@ use crate::server::config::NchanSettings;
 use crate::server::dialect::nchan::message_id::MessageId;
 use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::fanout::{
-    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
 };
 use crate::server::response::{Framing, Head, Status, push_line};
 use crate::server::subscriber::{Kind, SubscribeReply};
@@ -23,7 +24,7 @@ struct StreamFormat {
     /// Of mode chunked.
     framing: Framing,
     boundary: String,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 /// A text that stands in no message, most likely.
@@ -191,7 +192,7 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Format for StreamFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.walk();
         for delivery in batch.deliveries {
             self.message(delivery.message, || ids.next(delivery), out);
@@ -212,10 +213,10 @@ impl Format for StreamFormat {
         out.push(b'\n');
     }
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, _: &mut Vec<u8>) {}
+    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
 
-    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
-        let is_over = ending == Ending::TimeToLive;
+    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
+        let is_over = ending == EndReason::TimeToLive;
         if self.mode == Mode::Chunked {
             return self.framing.last(out);
         }
@@ -227,7 +228,7 @@ impl Format for StreamFormat {
         });
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Subscribing;
 use crate::message::unix_now;
-use crate::server::broker::{Attributes, Keeping, NewMessage};
+use crate::server::broker::{Attributes, NewMessage, StoreOptions};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::Roles;
 use crate::server::dialect::channel_key::channel_key;
@@ -66,7 +66,7 @@ fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<SubscribeRepl
             ..NewMessage::default()
         };
         call.broker
-            .publish_keeping(&channel, message, Keeping::new(true))
+            .publish_with(&channel, message, StoreOptions::new(true))
             .map_err(no_room)?;
     }
     subscribing.named.keys = vec![key];

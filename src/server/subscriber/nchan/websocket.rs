@@ -13,7 +13,8 @@ use crate::server::dialect::nchan::info::Notation;
 use crate::server::dialect::nchan::publication::Publication;
 use crate::server::dialect::nchan::{self, cors};
 use crate::server::fanout::{
-    Batch, Channels, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+    Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
+    Subscription,
 };
 use crate::server::response::{Response, Status, push_line};
 use crate::server::subscriber::websocket::accept;
@@ -33,7 +34,7 @@ struct WebSocketFormat {
     ids: Ids,
     has_meta: bool,
     takes_deflated: bool,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 /// What is agreed in a handshake.
@@ -262,7 +263,7 @@ fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 impl Format for WebSocketFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut ids = self.ids.walk();
         for delivery in batch.deliveries {
             let meta = self.has_meta.then(|| {
@@ -284,19 +285,20 @@ impl Format for WebSocketFormat {
         frame::push(Opcode::Ping, b"", out);
     }
 
-    fn deleted(&self, _: &[u8], _: &[u8], _: Standing, _: &mut Vec<u8>) {}
+    fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, _: &mut Vec<u8>) {}
 
-    fn end(&self, ending: Ending, _: Standing, out: &mut Vec<u8>) {
+    fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         out.extend_from_slice(&match ending {
-            Ending::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
-            Ending::Silence => frame::close(NORMAL, "410 Gone"),
-            Ending::Deleted | Ending::Shutdown | Ending::Conflict | Ending::Interrupted => {
-                frame::close(GOING_AWAY, "410 Gone")
-            }
+            EndReason::TimeToLive => frame::close(NORMAL, "408 408 Request Timeout"),
+            EndReason::UnansweredPing => frame::close(NORMAL, "410 Gone"),
+            EndReason::Deleted
+            | EndReason::Shutdown
+            | EndReason::Conflict
+            | EndReason::Interrupted => frame::close(GOING_AWAY, "410 Gone"),
         });
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 

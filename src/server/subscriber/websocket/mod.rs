@@ -20,7 +20,8 @@ use crate::server::buffer_pool;
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
 use crate::server::fanout::{
-    Batch, ChannelRequest, Concurrency, Ending, Format, SlowConsumers, Standing, Subscription,
+    ChannelRequest, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
+    SlowConsumerSettings, Subscription,
 };
 use crate::server::response::{Framing, NO_CACHE, Response, Status, push_line};
 use frame::Opcode;
@@ -48,7 +49,7 @@ impl Publishing {
         let own = channels
             .iter()
             .map(|wanted| &wanted.channel)
-            .filter(|channel| self.is_allowed && !channel.events);
+            .filter(|channel| self.is_allowed && !channel.is_events);
         self.channels = own.cloned().collect();
         self
     }
@@ -76,7 +77,7 @@ impl Publishing {
         // A channel that was deleted is no longer one of the connection's.
         for (channel, message) in message
             .for_each(&self.channels)
-            .filter(|(channel, _)| channel.deleted().is_none())
+            .filter(|(channel, _)| channel.deletion_text().is_none())
         {
             broker.publish(channel, message, self.store)?;
         }
@@ -87,7 +88,7 @@ impl Publishing {
 /// The bytes of websocket followers.
 struct WebSocketFormat {
     renderer: Renderer,
-    slow: SlowConsumers,
+    slow: SlowConsumerSettings,
 }
 
 pub(super) fn answer(call: &Call<'_>) -> SubscribeReply {
@@ -224,7 +225,7 @@ impl WebSocketFormat {
 }
 
 impl Format for WebSocketFormat {
-    fn messages(&self, batch: Batch<'_>, out: &mut Vec<u8>) {
+    fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
         for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
             scratch.clear();
@@ -246,7 +247,7 @@ impl Format for WebSocketFormat {
         frame::push(Opcode::Ping, b"", out);
     }
 
-    fn deleted(&self, channel: &[u8], text: &[u8], _: Standing, out: &mut Vec<u8>) {
+    fn deleted(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.text(
             &Shown::special(DELETED_ID, channel, text),
             &mut Vec::new(),
@@ -254,7 +255,7 @@ impl Format for WebSocketFormat {
         );
     }
 
-    fn end(&self, _: Ending, _: Standing, out: &mut Vec<u8>) {
+    fn end(&self, _: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         let footer = self.renderer.footer();
         if !footer.is_empty() {
             frame::push(Opcode::Text, &footer, out);
@@ -262,7 +263,7 @@ impl Format for WebSocketFormat {
         frame::push(Opcode::Close, b"", out);
     }
 
-    fn slow_consumers(&self) -> SlowConsumers {
+    fn slow_consumers(&self) -> SlowConsumerSettings {
         self.slow
     }
 

@@ -1,58 +1,57 @@
-//! Positions in the terms of one channel: tags that count its messages of a second from 0, and
-//! where a reader starts by them. Positions of the whole server are the business of
-//! [`super::Cursor`].
+//! Positions within one channel: tags that count the messages of a second from 0, and starting
+//! points that refer to them. Server-wide positions are resolved from a [`super::Cursor`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::channel::Channel;
-use super::dropped::Missed;
-use super::log::{Cursor, Log, Place};
+use super::dropped::MissedCount;
+use super::log::{Cursor, Log, LogCursor};
 use super::message::Message;
 use crate::message::Position;
 
-/// Where a reader of one channel starts.
+/// Starting point of a reader within one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest stored message.
+pub enum ChannelStart {
+    /// At the oldest stored message.
     Oldest,
-    /// With the next message that is published.
+    /// At the next message to be published.
     Newest,
-    /// With the stored message of that number from the oldest, from 1; the newest one if there are
-    /// fewer.
+    /// At the stored message with this number from the oldest, counted from 1; at the newest one if
+    /// there are fewer.
     FromOldest(u32),
-    /// With the stored message of that number from the newest, from 1; the oldest one if there are
-    /// fewer.
+    /// At the stored message with this number from the newest, counted from 1; at the oldest one if
+    /// there are fewer.
     FromNewest(u32),
-    /// With the next message after that id.
+    /// After the message with this id.
     AfterId(u64),
-    /// After the message of that second that has that tag in its channel; without a tag, with the
-    /// second's first one.
+    /// After the message with this second and channel tag; without a tag, at the first message of
+    /// the second.
     After {
-        /// Second.
+        /// Second of the last message seen.
         time: u64,
-        /// Tag of the last message seen in it.
+        /// Its tag in the channel.
         tag: Option<u32>,
     },
 }
 
-/// Hands out the tags of one channel.
+/// Assigns the tags of one channel.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TagCounter {
     second: u64,
-    /// Of the next message in that second.
+    /// Tag of the next message in that second.
     next: u32,
-    /// A message had it already without taking it.
+    /// A message already has the next tag without having taken it.
     is_used: bool,
-    /// Of the newest message.
+    /// Second and tag of the newest message.
     last: Option<(u64, u32)>,
 }
 
 impl TagCounter {
-    /// The tag of a message of second `time`. One that does not take it leaves it to others that do
-    /// not take it either.
-    pub(super) fn next(&mut self, time: u64, takes: bool) -> u32 {
+    /// The tag of a message of second `time`. A message that does not take its tag shares it with
+    /// other such messages, but never with a later one that does.
+    pub(super) fn assign(&mut self, time: u64, takes: bool) -> u32 {
         if time != self.second {
             *self = Self {
                 second: time,
@@ -80,9 +79,9 @@ impl TagCounter {
 }
 
 impl Channel {
-    /// Whether one of its messages, stored or dropped, is known to have that event id.
+    /// True if a stored message, or a dropped one that is still recorded, has this event id.
     #[must_use]
-    pub fn knows_event(&self, event_id: &[u8]) -> bool {
+    pub fn has_event(&self, event_id: &[u8]) -> bool {
         let state = self.lock();
         let has_it = |message: &Arc<Message>| message.event_id.as_deref() == Some(event_id);
         let cursor = || Cursor {
@@ -94,31 +93,31 @@ impl Channel {
                 .log
                 .dropped
                 .as_ref()
-                .is_some_and(|dropped| dropped.mark_of_event(&cursor()).is_some())
+                .is_some_and(|dropped| dropped.ordinal_of_event(&cursor()).is_some())
     }
 }
 
 impl Log {
-    /// The id after which all stored messages come.
+    /// The id before the oldest stored message.
     pub(super) fn before_oldest(&self) -> u64 {
         self.stored
             .front()
             .map_or(self.last_id, |oldest| oldest.id - 1)
     }
 
-    /// Resolves where a reader starts. What it misses is not counted: who asks in these terms is
-    /// not told of gaps.
-    pub(super) fn resolve_start(&self, start: Start) -> (Place, Missed) {
+    /// Resolves a starting point. Missing messages are not counted, because protocol families that
+    /// use such starting points do not report gaps.
+    pub(super) fn resolve_start(&self, start: ChannelStart) -> (LogCursor, MissedCount) {
         let stored = &self.stored;
         let index = match start {
-            Start::Oldest => 0,
-            Start::Newest => stored.len(),
-            Start::AfterId(id) => stored.partition_point(|message| message.id <= id),
-            Start::FromOldest(number) => {
+            ChannelStart::Oldest => 0,
+            ChannelStart::Newest => stored.len(),
+            ChannelStart::AfterId(id) => stored.partition_point(|message| message.id <= id),
+            ChannelStart::FromOldest(number) => {
                 (number.max(1) as usize - 1).min(stored.len().saturating_sub(1))
             }
-            Start::FromNewest(number) => stored.len().saturating_sub(number as usize),
-            Start::After { time, tag } => stored.partition_point(|message| {
+            ChannelStart::FromNewest(number) => stored.len().saturating_sub(number as usize),
+            ChannelStart::After { time, tag } => stored.partition_point(|message| {
                 let at = message.position.time;
                 at < time || (at == time && tag.is_some_and(|tag| message.channel_tag <= tag))
             }),
@@ -128,16 +127,16 @@ impl Log {
             .map_or(self.last_id, |message| message.id - 1);
         let backlog = u32::try_from(stored.len() - index).unwrap_or(u32::MAX);
         (
-            Place {
-                cursor: from,
+            LogCursor {
+                last_seen: from,
                 live_from: self.last_id,
                 backlog,
             },
-            Missed::default(),
+            MissedCount::default(),
         )
     }
 
-    /// The position of the stored message of that second that has that tag.
+    /// The position of the stored message with this second and channel tag.
     pub(super) fn position_of(&self, time: u64, tag: u32) -> Option<Position> {
         let index = self
             .stored
@@ -146,9 +145,9 @@ impl Log {
         ((message.position.time, message.channel_tag) == (time, tag)).then_some(message.position)
     }
 
-    /// The tag of the newest message of second `time` with a position up to `tag` of the server;
-    /// `None` if there was none. One that is gone is known by those that came after it in the same
-    /// second.
+    /// The channel tag of the newest message of second `time` up to the server-wide `tag`; `None`
+    /// if there was none. The tag of a message that is gone is inferred from later messages of the
+    /// same second.
     pub(super) fn tag_at(&self, time: u64, tag: u32) -> Option<u32> {
         let is_before =
             |message: &Message| (message.position.time, message.position.tag) <= (time, tag);
@@ -199,25 +198,25 @@ mod tests {
     fn tags_count_from_0_in_each_second() {
         let mut tags = TagCounter::default();
         let given: Vec<u32> = [5, 5, 5, 6, 6, 9]
-            .map(|second| tags.next(second, true))
+            .map(|second| tags.assign(second, true))
             .to_vec();
         assert_eq!(given, [0, 1, 2, 0, 1, 0]);
         assert_eq!(tags.last(), Some((9, 0)));
     }
 
     #[test]
-    fn a_tag_that_was_shown_is_never_a_later_message_s_that_takes_it() {
+    fn a_message_that_takes_its_tag_never_shares_it() {
         let mut tags = TagCounter::default();
         assert_eq!(
-            [tags.next(5, false), tags.next(5, false)],
+            [tags.assign(5, false), tags.assign(5, false)],
             [0, 0],
             "nothing is taken"
         );
         assert_eq!(
-            [tags.next(5, true), tags.next(5, true)],
+            [tags.assign(5, true), tags.assign(5, true)],
             [1, 2],
             "a reader at 0 must not pass over them"
         );
-        assert_eq!([tags.next(5, false), tags.next(5, true)], [3, 4]);
+        assert_eq!([tags.assign(5, false), tags.assign(5, true)], [3, 4]);
     }
 }

@@ -1,5 +1,5 @@
-//! The life of channels and messages: expiry, collection, the trash, and the events that tell of
-//! them.
+//! Housekeeping: expiry of messages, collection and deletion of channels, the trash, and the events
+//! about them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::channel::{Channel, State};
-use super::fate::Fate;
+use super::channel::{Channel, ChannelState};
+use super::lifecycle::Lifecycle;
 use super::memory::{self, OutOfMemory};
-use super::{Broker, Inner, Keeping, NewMessage};
+use super::{Broker, Inner, NewMessage, StoreOptions};
 use crate::message::unix_now;
 
 impl Broker {
-    /// Housekeeping, to be called every [`super::TICK`]: empties the trash, expires messages,
-    /// collects idle channels.
+    /// Empties the trash, expires messages and collects idle channels. To be called every
+    /// [`super::TICK`].
     pub fn tick(&self) {
         let deleted = self.0.trash.lock().sweep();
         for channel in deleted {
@@ -29,7 +29,8 @@ impl Broker {
         }
         self.0.groups.sweep();
         let newest_expired = unix_now().saturating_sub(self.settings().message_ttl.as_secs());
-        // Most channels need nothing, and sorting ten thousand takes longer than to ask them.
+        // Filtered first: most channels need nothing, and sorting ten thousand of them takes longer
+        // than checking them.
         let needs_sweep = |channel: &Channel| {
             let state = channel.lock();
             state.log.needs_sweep(newest_expired) || self.0.is_idle(&state)
@@ -44,47 +45,47 @@ impl Broker {
             let mut state = channel.lock();
             (state.log.expire(newest_expired), self.0.is_idle(&state))
         };
-        if expired > 0 && !channel.events {
+        if expired > 0 && !channel.is_events {
             self.0
                 .counters
                 .stored
                 .fetch_sub(expired as i64, Ordering::Relaxed);
             self.0.trash.lock().add_messages(expired as u64);
         }
-        if !idle || channel.events {
+        if !idle || channel.is_events {
             return;
         }
         let collected = self.0.registry.remove_if(&channel.id, |current| {
             let mut state = current.lock();
             let idle = Arc::ptr_eq(current, channel) && self.0.is_idle(&state);
             if idle {
-                state.fate = Fate::Collected(self.0.clock.now());
+                state.lifecycle = Lifecycle::Collected(self.0.clock.now());
                 state.leave_group();
             }
             idle
         });
         if collected.is_some() {
             self.0
-                .channel_counter(channel.wildcard)
+                .channel_counter(channel.is_wildcard)
                 .fetch_sub(1, Ordering::Relaxed);
             self.0.trash.lock().add_channel();
             self.emit("channel_destroyed", &channel.id);
         }
     }
 
-    /// Removes a channel and tells its followers with `text`, or with the configured farewell.
-    /// False if there is none.
+    /// Deletes a channel and notifies its followers with `text`, or with the configured text.
+    /// Returns false if there is no such channel.
     ///
     /// # Errors
-    /// When the text does not fit into memory; the channel stays. The configured farewell always
-    /// fits: deleting is how memory becomes free.
+    /// When there is no memory for the text; the channel then stays. The configured text always
+    /// fits, because deleting is how memory is freed.
     pub fn delete(&self, id: &[u8], text: Option<Bytes>) -> Result<bool, OutOfMemory> {
         let (text, charge) = match text {
             Some(text) => {
                 let charge = self.0.charge(memory::allocated(text.len()))?;
                 (text, charge)
             }
-            // It is shared by all channels, and takes nothing however full the server is.
+            // All channels share it, so it takes no memory and succeeds however full the server is.
             None => (
                 self.settings().channel_deleted_message_text.clone(),
                 self.0.memory.charge_reserve(0, u64::MAX)?,
@@ -92,13 +93,14 @@ impl Broker {
         };
         let mut stored = 0;
         let mut followed_on = 0;
-        // Before there can be a successor, so that its messages come after the end of this one.
+        // The position is taken before there can be a successor, whose messages then come after the
+        // end of this channel.
         let removed = self.0.registry.remove_if(id, |channel| {
-            if channel.events {
+            if channel.is_events {
                 return false;
             }
             let mut state = channel.lock();
-            state.fate = Fate::Deleted(self.0.clock.now(), text, charge);
+            state.lifecycle = Lifecycle::Deleted(self.0.clock.now(), text, charge);
             state.leave_group();
             (stored, followed_on) = (state.log.stored_count(), state.followed_on());
             true
@@ -107,10 +109,10 @@ impl Broker {
             return Ok(false);
         };
         self.0
-            .channel_counter(channel.wildcard)
+            .channel_counter(channel.is_wildcard)
             .fetch_sub(1, Ordering::Relaxed);
-        // Ids wait in the trash until the next tick. If there is no room for that, the event is
-        // what is left out.
+        // Ids wait in the trash until the next tick. Without memory for the id, the event is
+        // omitted.
         let charge = self
             .0
             .memory
@@ -123,12 +125,12 @@ impl Broker {
             .trash
             .lock()
             .add_deleted_channel(charge.map(|charge| (channel.id.clone(), charge)), stored);
-        self.0.tell(&channel, followed_on);
+        self.0.notify_shards(&channel, followed_on);
         Ok(true)
     }
 
     pub(super) fn emit_for(&self, channel: &Channel, event: &'static str) {
-        if !channel.events {
+        if !channel.is_events {
             self.emit(event, &channel.id);
         }
     }
@@ -136,7 +138,7 @@ impl Broker {
     /// Publishes an event on the events channel (push-stream.md, section 13), if there is one.
     pub(super) fn emit(&self, event: &'static str, id: &[u8]) {
         let Some(events) = &self.0.events else { return };
-        // Whatever the id is, it forges no fields. A string can always be written.
+        // Escaped, so that no id can forge fields. Serializing a string cannot fail.
         let id = serde_json::to_string(&String::from_utf8_lossy(id)).unwrap_or_default();
         let text = format!("{{\"type\": \"{event}\", \"channel\": {id}}}").into_bytes();
         let message = NewMessage {
@@ -145,15 +147,18 @@ impl Broker {
             event_type: Some(Bytes::from_static(event.as_bytes())),
             ..NewMessage::default()
         };
-        if self.append(events, message, Keeping::new(true)).is_err() {
-            tracing::debug!(event, "no memory for an event");
+        if self
+            .append(events, message, StoreOptions::new(true))
+            .is_err()
+        {
+            tracing::debug!(event, "cannot publish an event: no memory left");
         }
     }
 }
 
 impl Inner {
-    fn is_idle(&self, state: &State) -> bool {
-        let is_over = || match state.keep_until {
+    fn is_idle(&self, state: &ChannelState) -> bool {
+        let is_over = || match state.kept_until {
             Some(until) => until < Instant::now(),
             None => state.active_at.elapsed() > self.settings.load().channel_inactivity_time,
         };

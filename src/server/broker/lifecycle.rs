@@ -1,0 +1,82 @@
+//! The end of a channel: collected when it is empty and idle, or deleted, which its followers are
+//! notified of.
+
+use bytes::Bytes;
+
+use super::channel::{Channel, ChannelState};
+use super::log::LogCursor;
+use super::memory::Charge;
+use crate::message::Position;
+
+/// Stage in the life of a channel.
+#[derive(Debug)]
+pub(super) enum Lifecycle {
+    /// It is in the registry.
+    Alive,
+    /// It was collected at this position, without followers.
+    Collected(Position),
+    /// It was deleted at this position; its followers get this text.
+    Deleted(
+        Position,
+        Bytes,
+        #[allow(dead_code, reason = "held for its drop")] Charge,
+    ),
+}
+
+/// Head of a channel: how far its followers have to be served.
+#[derive(Clone, Debug)]
+pub struct ChannelHead {
+    /// Id of the newest message.
+    pub last_id: u64,
+    /// Text that the followers get after that message, if the channel was deleted.
+    pub deletion_text: Option<Bytes>,
+}
+
+impl Channel {
+    /// The current head of the channel.
+    #[must_use]
+    pub fn head(&self) -> ChannelHead {
+        let state = self.lock();
+        ChannelHead {
+            last_id: state.log.last_id(),
+            deletion_text: state.deletion_text(),
+        }
+    }
+
+    /// The text for followers, if the channel was deleted.
+    #[must_use]
+    pub fn deletion_text(&self) -> Option<Bytes> {
+        self.lock().deletion_text()
+    }
+
+    /// True if a follower with this cursor has something to receive: a message, or the end of the
+    /// channel.
+    #[must_use]
+    pub fn has_news_after(&self, cursor: LogCursor) -> bool {
+        let state = self.lock();
+        cursor.last_seen < state.log.last_id() || state.ended_at().is_some()
+    }
+
+    /// The position at which the channel ended, if it did. Its messages are not after it; those of
+    /// a successor are.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Position> {
+        self.lock().ended_at()
+    }
+}
+
+impl ChannelState {
+    fn deletion_text(&self) -> Option<Bytes> {
+        match &self.lifecycle {
+            Lifecycle::Deleted(_, text, _) => Some(text.clone()),
+            Lifecycle::Alive | Lifecycle::Collected(_) => None,
+        }
+    }
+
+    pub(super) fn ended_at(&self) -> Option<Position> {
+        match self.lifecycle {
+            Lifecycle::Alive => None,
+            Lifecycle::Collected(at) | Lifecycle::Deleted(at, ..) => Some(at),
+        }
+    }
+}
