@@ -70,7 +70,7 @@ impl Log {
         (from.unwrap_or(self.last_id), dropped.missed(cursor))
     }
 
-    /// The id after which messages are sent: that of the first match in the scan of the
+    /// The id after which messages are sent: that of the first match in the scan of
     /// push-stream.md, section 7.1.
     fn first_after(&self, time: u64, tag: Option<u64>) -> Option<u64> {
         let reached = |message: &Arc<Message>| {
