@@ -250,7 +250,7 @@ async fn a_response_without_messages_gives_the_resume_point() {
     let mut scene = Scene::new().await;
     let assert_resume_point =
         |sign: &str, sent: &str, newest: Position, before_next: Option<Position>| {
-            let begins = format!("{sign}Some(Standing {{ second: ");
+            let begins = format!("{sign}Some(ResumePoint {{ second: ");
             let ends = format!(", newest: {newest:?}, before_next: {before_next:?} }})");
             assert!(
                 sent.starts_with(&begins) && sent.ends_with(&ends),
