@@ -95,7 +95,7 @@ _pushctl() {
 
     case "${cmd}" in
         pushctl)
-            opts="-u -h -V --url --server --config-file --help --version serve check pub sub stats bench wait rm with-server servers completions help"
+            opts="-u -h -V --url --server --config-file --help --version serve pub sub stats wait rm bench check with-server servers completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -136,7 +136,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__bench)
-            opts="-n -m -c -u -H -h --subscribers --mode --channels --messages --rate --size --publishers --timeout --warm-up --connect-rate --storm --processes --bind --json --report --compare --assert --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
+            opts="-n -c -m -u -H -h --subscribers --channels --mode --messages --size --rate --publishers --warm-up --timeout --connect-rate --storm --processes --bind --json --report --compare --assert --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,14 +150,6 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --mode)
-                    COMPREPLY=($(compgen -W "lp ws ev stream" -- "${cur}"))
-                    return 0
-                    ;;
-                -m)
-                    COMPREPLY=($(compgen -W "lp ws ev stream" -- "${cur}"))
-                    return 0
-                    ;;
                 --channels)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -166,11 +158,15 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --messages)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                --mode)
+                    COMPREPLY=($(compgen -W "lp ws ev stream" -- "${cur}"))
                     return 0
                     ;;
-                --rate)
+                -m)
+                    COMPREPLY=($(compgen -W "lp ws ev stream" -- "${cur}"))
+                    return 0
+                    ;;
+                --messages)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -178,15 +174,19 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --publishers)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --timeout)
+                --warm-up)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --warm-up)
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -309,7 +309,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__help)
-            opts="serve check pub sub stats bench wait rm with-server servers completions help"
+            opts="serve pub sub stats wait rm bench check with-server servers completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -491,26 +491,12 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__pub)
-            opts="-c -f -l -q -u -H -h --channel --file --event-id --event-type --content-type --require-subscribers --lines --ndjson --repeat --rate --template --keep-going --retry-unanswered --in-flight --timeout --json --quiet --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
+            opts="-f -c -q -l -u -H -h --file --channel --event-id --event-type --content-type --require-subscribers --json --quiet --timeout --lines --ndjson --repeat --rate --template --keep-going --retry-unanswered --in-flight --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --channel)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                -c)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
                 --file)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -541,6 +527,20 @@ _pushctl() {
                     fi
                     return 0
                     ;;
+                --channel)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --event-id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -557,6 +557,10 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --repeat)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -566,10 +570,6 @@ _pushctl() {
                     return 0
                     ;;
                 --in-flight)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -632,7 +632,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__rm)
-            opts="-q -u -H -h --farewell --missing-ok --timeout --json --quiet --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
+            opts="-q -u -H -h --farewell --missing-ok --json --quiet --timeout --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -705,7 +705,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__serve)
-            opts="-l -c -h --listen --nginx-conf --config --real-ip-from --front-enforces --allow-from --basic-auth --allow-origin --server-name --shards --memory --connection-memory --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-waiting-lists --max-subscribers-per-channel --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --max-lag --slow-consumer --max-connections --max-connections-per-address --header-timeout --body-timeout --min-body-rate --keepalive-timeout --linger-time --send-timeout --ping-timeout --hook-timeout --max-hook-answer --max-hooks --max-hook-notices --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --grace --ready-file --parent --log-level --help"
+            opts="-l -c -h --listen --config --nginx-conf --log-level --ready-file --shards --parent --allow-from --basic-auth --allow-origin --server-name --real-ip-from --front-enforces --memory --connection-memory --max-connections --max-connections-per-address --max-body-size --max-batch-size --max-websocket-message-size --max-header-size --message-ttl --max-stored-messages --channel-inactivity --max-channels --max-channel-id-length --max-channels-per-request --max-subscribers-per-channel --max-waiting-lists --max-lag --slow-consumer --send-timeout --header-timeout --body-timeout --min-body-rate --keepalive-timeout --linger-time --ping-timeout --grace --hook-timeout --max-hook-answer --max-hooks --max-hook-notices --tcp-keepalive --tcp-keepalive-interval --tcp-keepalive-probes --tcp-user-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -719,10 +719,6 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --nginx-conf)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -731,11 +727,23 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --real-ip-from)
+                --nginx-conf)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --front-enforces)
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ready-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shards)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -755,7 +763,11 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --shards)
+                --real-ip-from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --front-enforces)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -764,6 +776,30 @@ _pushctl() {
                     return 0
                     ;;
                 --connection-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections-per-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-body-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-batch-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-websocket-message-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-header-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -791,27 +827,11 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-waiting-lists)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --max-subscribers-per-channel)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-body-size)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-batch-size)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-websocket-message-size)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-header-size)
+                --max-waiting-lists)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -823,11 +843,7 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-connections)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-connections-per-address)
+                --send-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -851,11 +867,11 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --send-timeout)
+                --ping-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --ping-timeout)
+                --grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -888,22 +904,6 @@ _pushctl() {
                     return 0
                     ;;
                 --tcp-user-timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --grace)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ready-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --parent)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-level)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1045,7 +1045,7 @@ _pushctl() {
             return 0
             ;;
         pushctl__subcmd__sub)
-            opts="-m -o -b -s -n -t -u -H -h --mode --fallback --output --json --template --raw --exec --jobs --ack-on-success --backlog --since --cursor-file --no-fsync --count --until --fail-on --fail-on-gap --deleted-ok --timeout --idle-timeout --silence-timeout --retry --max-message-size --interval --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
+            opts="-m -s -b -o -n -t -u -H -h --mode --since --backlog --cursor-file --no-fsync --json --template --raw --output --exec --jobs --ack-on-success --count --until --fail-on --timeout --idle-timeout --fail-on-gap --deleted-ok --fallback --retry --silence-timeout --interval --max-message-size --url --server --config-file --header --pub-path --sub-path --stats-path --dialect --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1059,27 +1059,11 @@ _pushctl() {
                     COMPREPLY=($(compgen -W "auto lp ws ev stream poll" -- "${cur}"))
                     return 0
                     ;;
-                --fallback)
-                    COMPREPLY=($(compgen -W "auto lp ws ev stream poll" -- "${cur}"))
-                    return 0
-                    ;;
-                --output)
-                    COMPREPLY=($(compgen -W "text json template" -- "${cur}"))
-                    return 0
-                    ;;
-                -o)
-                    COMPREPLY=($(compgen -W "text json template" -- "${cur}"))
-                    return 0
-                    ;;
-                --template)
+                --since)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --exec)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --jobs)
+                -s)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1091,15 +1075,27 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --since)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -s)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cursor-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --template)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json template" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json template" -- "${cur}"))
+                    return 0
+                    ;;
+                --exec)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1131,19 +1127,23 @@ _pushctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --silence-timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                --fallback)
+                    COMPREPLY=($(compgen -W "auto lp ws ev stream poll" -- "${cur}"))
                     return 0
                     ;;
                 --retry)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-message-size)
+                --silence-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-message-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -11,26 +11,35 @@ use super::profile::{self, Settled, TokenCommand};
 use crate::client::{Dialect, Endpoints, Error, Http, Mode, http, unix_socket};
 use crate::message::parse_http_date;
 
-/// Which server: before the command or behind it.
+/// Last line of `-h`, where `--help` lists more options.
+macro_rules! more_options {
+    () => {
+        "This is a summary: --help shows all options."
+    };
+}
+pub(crate) use more_options;
+
+/// Selection of the server, before the command or after it.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub struct Choice {
-    /// Server to use; a path in it is a prefix of all paths [env: PUSHCTL_URL] [default:
-    /// http://127.0.0.1:9080]
+    /// Server URL [default: http://127.0.0.1:9080]
     ///
-    /// A server on a unix socket is unix:PATH, or unix:PATH:/PREFIX.
+    /// The path in the URL is a prefix of all paths. A server on a unix socket is unix:PATH, or
+    /// unix:PATH:/PREFIX. [env: PUSHCTL_URL]
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url)]
     pub url: Option<String>,
-    /// Server of this name in the configuration file [env: PUSHCTL_SERVER]
+    /// Name of a server in the configuration file
     ///
-    /// What is given on the command line counts before the environment, and that before the file:
-    /// --url or --server, PUSHCTL_URL, PUSHCTL_SERVER, the 'default' of the file. A token in
-    /// PUSHCTL_TOKEN counts before that of the file.
+    /// The command line overrides the environment, which overrides the file: --url or --server,
+    /// PUSHCTL_URL, PUSHCTL_SERVER, 'default' in the file. PUSHCTL_TOKEN overrides the token in the
+    /// file. [env: PUSHCTL_SERVER]
     #[arg(long, value_name = "NAME", conflicts_with = "url")]
     pub server: Option<String>,
-    /// Configuration file with named servers [env: PUSHCTL_CONFIG] [default:
-    /// ~/.config/pushctl/config.toml]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Configuration file with named servers [default: ~/.config/pushctl/config.toml]
+    ///
+    /// 'pushctl servers --help' describes it. [env: PUSHCTL_CONFIG]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub config_file: Option<PathBuf>,
 }
 
@@ -66,29 +75,34 @@ impl Choice {
 pub struct Server {
     #[command(flatten)]
     choice: Choice,
-    /// Header to send with every request, or @FILE with one header per line (repeatable)
+    /// Send this header, or those in @FILE (repeatable)
     ///
-    /// Other users can see the command line of a process: keep passwords and tokens in a file.
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE|@FILE")]
+    /// HEADER is 'NAME: VALUE'; the file has one per line. Other users can read the command line of a process: keep
+    /// passwords and tokens in a file.
+    #[arg(short = 'H', long = "header", value_name = "HEADER|@FILE")]
     pub headers: Vec<HeaderArgument>,
-    /// Path of the publisher, `{channel}` in it is replaced [default: /pub?id={channel}]
-    #[arg(long, value_name = "TEMPLATE")]
-    pub pub_path: Option<String>,
-    /// Path of the subscriber, `{channel}` in it is replaced [default: /ev/{channel} and the like,
-    /// by mode]
-    #[arg(long, value_name = "TEMPLATE")]
-    pub sub_path: Option<String>,
-    /// Path of the statistics, `{channel}` in it is replaced [default:
-    /// /channels-stats?id={channel}]
-    #[arg(long, value_name = "TEMPLATE")]
-    pub stats_path: Option<String>,
-    /// What the server speaks [default: what the configuration file says of it, or found out from
-    /// its answers]
+    /// Path of the publisher location [default: /pub?id={channel}]
     ///
-    /// It also sets the default paths: /pub?id={channel} for publishing everywhere, /sub/{channel}
-    /// and /nchan_stub_status for nchan, /sub?id={channel} for nhpm. nhpm and nchan tell the
-    /// numbers of a channel at its publisher's location.
-    #[arg(long, value_enum, value_name = "DIALECT")]
+    /// `{channel}` is replaced by the channel id.
+    #[arg(long, value_name = "TEMPLATE", hide_short_help = true)]
+    pub pub_path: Option<String>,
+    /// Path of the subscriber location [default: by mode, /ev/{channel} and the like]
+    ///
+    /// `{channel}` is replaced by the channel id.
+    #[arg(long, value_name = "TEMPLATE", hide_short_help = true)]
+    pub sub_path: Option<String>,
+    /// Path of the statistics location [default: /channels-stats?id={channel}]
+    ///
+    /// `{channel}` is replaced by the channel id.
+    #[arg(long, value_name = "TEMPLATE", hide_short_help = true)]
+    pub stats_path: Option<String>,
+    /// Protocol family of the server [default: detected]
+    ///
+    /// The default is that of the configuration file, else it is detected from responses. It
+    /// selects the default paths: /pub?id={channel} for publishing in all families, /sub/{channel}
+    /// and /nchan_stub_status for nchan, /sub?id={channel} for nhpm. nhpm and nchan report the
+    /// counters of a channel at its publisher location.
+    #[arg(long, value_enum, value_name = "DIALECT", hide_short_help = true)]
     pub dialect: Option<Dialect>,
     /// What the environment and the configuration file add; see [`Server::settle`].
     #[arg(skip)]
@@ -231,18 +245,18 @@ impl Server {
     }
 }
 
-/// How a command waits for answers and tells them.
+/// Options about the response of the server.
 #[derive(Clone, Debug, Args)]
 pub struct ResponseOptions {
-    /// Time to wait for an answer
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub timeout: Duration,
-    /// Print the result as JSON, one object per line
+    /// Print the result as lines of JSON
     #[arg(long, conflicts_with = "quiet")]
     pub json: bool,
     /// Print nothing
     #[arg(short, long)]
     pub quiet: bool,
+    /// Time limit for a response
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
 }
 
 /// Reads `500ms`, `5s`, `1m 30s`, or a plain number of seconds.

@@ -14,13 +14,14 @@ Exit codes:
     1  another failure
     2  wrong usage
     3  the server cannot be reached
-    4  refused (401, 403)
+    4  rejected (401, 403)
     5  not found (404)
     6  timed out
-    7  another HTTP error, or an answer that makes no sense
-    8  an assertion failed (--assert), or bench saw messages lost, duplicated, reordered or damaged
+    7  another HTTP error, or an invalid response
+    8  an assertion failed (--assert), or bench found messages lost, duplicated,
+       reordered or damaged
     9  a message matched --fail-on, or a command of --exec failed
-   10  messages were missed: the server had dropped them before they could be read
+   10  messages were missed: the server dropped them before they were read
    11  a followed channel was deleted
    12  fewer subscribers than --require-subscribers
   130  interrupted"

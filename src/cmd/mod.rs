@@ -34,16 +34,22 @@ use clap::{Parser, Subcommand};
 use exit::Code;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// An HTTP push broker and the tools around it
+/// An HTTP push broker and its command line
 ///
-/// `serve` runs a broker that speaks the protocol of nginx-push-stream-module; `pub`, `sub`,
-/// `stats` and `bench` talk to it, or to the original module.
+/// 'serve' runs a broker that speaks the protocols of nginx-push-stream-module, NHPM and nchan. The
+/// other commands are clients of it, and of these modules.
 #[derive(Debug, Parser)]
-#[command(name = "pushctl", version, after_help = exit::TABLE, max_term_width = 120)]
+#[command(
+    name = "pushctl",
+    version,
+    after_help = concat!("Run 'pushctl COMMAND -h' for the options of a command.\n", args::more_options!()),
+    after_long_help = exit::TABLE,
+    max_term_width = 120
+)]
 pub struct Cli {
     #[command(flatten)]
     choice: args::Choice,
-    /// What to do
+    /// Command to run
     #[command(subcommand)]
     pub command: Command,
 }
@@ -53,48 +59,48 @@ pub struct Cli {
 pub enum Command {
     /// Run a push broker
     Serve(serve::Args),
-    /// Say what of a configuration is served, ignored, not served or wrong
+    /// Publish messages
     ///
-    /// Reads an nginx.conf with all that it includes, or a configuration in TOML. Exit code 2 if
-    /// there are mistakes.
-    Check(check::Args),
-    /// Publish a message
-    ///
-    /// The message is sent once and as it is; nothing is trimmed. When the answer gets lost it is
-    /// not sent again, because the server may have taken it.
+    /// A message is sent once, byte for byte. It is not resent when the response is lost, because
+    /// the server may have published it.
     Pub(publish::Args),
     /// Follow channels and print their messages
     ///
-    /// Prints new messages, one per line and as they come (a text with line breaks takes several
+    /// Prints new messages as they arrive, one per line (a text with line breaks takes several
     /// lines; --json keeps one line per message). Reconnects when the connection ends, and neither
-    /// loses nor repeats what the server still has. Ends when the last channel was deleted. On a
-    /// terminal, control characters and characters that reorder text are escaped in all forms of
-    /// output but --raw; files and pipes get the bytes of messages as they are.
+    /// loses nor repeats messages that the server still stores. Stops when the last channel is
+    /// deleted. On a terminal, control characters and characters that reorder text are escaped,
+    /// except with --raw; files and pipes get the bytes of the messages unchanged.
     Sub(sub::Args),
     /// Show the counters of a server or of channels
     Stats(stats::Args),
-    /// Measure a server with many subscribers, and prove that it loses nothing
+    /// Wait until a server is up or a condition on its counters holds
     ///
-    /// All subscribers connect and the server confirms them before the first message is published.
-    /// Latency counts from the moment at which a message was due (with --rate) or sent. Subscribers
-    /// and publishers share one thread, and plain http is spoken; the limit of open files is raised
-    /// as far as the system allows.
-    Bench(bench::Args),
-    /// Wait until a server answers, or until its counters are as wanted
-    ///
-    /// Asks again and again, at first fast and then every --interval; a server that cannot be
-    /// reached yet is waited for. A refusal (401, 403 and the like) ends it.
+    /// Polls the statistics, at first fast and then every --interval, also while the server is
+    /// unreachable. A rejection (401, 403 and the like) ends the command.
     Wait(wait::Args),
     /// Delete channels
     ///
-    /// Their subscribers get a farewell. The publisher location must be in mode 'admin', as the
-    /// built-in one is.
+    /// Their subscribers get a last message. The publisher location must have the mode 'admin',
+    /// like the built-in one.
     Rm(rm::Args),
-    /// Run a command with a broker of its own
+    /// Measure a server under load, and verify that it loses no message
     ///
-    /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and ends the
-    /// broker whatever happens. Signals are passed on to the command. PUSHCTL_TOKEN, which is for
-    /// another server, is not passed on (for a broker that wants one:
+    /// All subscribers are connected and confirmed by the server before the first message is
+    /// published. Latency is measured from the time at which a message was due (with --rate) or
+    /// sent. Subscribers and publishers share one thread and use plain HTTP; the limit of open files
+    /// is raised as far as the system allows.
+    Bench(bench::Args),
+    /// Report which directives of a configuration are supported, ignored, unsupported or invalid
+    ///
+    /// Reads an nginx.conf with all files that it includes, or a configuration in TOML. Exits with 2
+    /// if there are errors.
+    Check(check::Args),
+    /// Run a command with a temporary broker
+    ///
+    /// Starts 'pushctl serve' on a free port, sets PUSHCTL_URL, runs the command, and always stops
+    /// the broker at the end. Signals are forwarded to the command. PUSHCTL_TOKEN, which is for
+    /// another server, is removed from the environment (for a broker that requires one:
     /// `-- env PUSHCTL_TOKEN=... COMMAND`).
     WithServer(with_server::Args),
     /// List the named servers of the configuration file

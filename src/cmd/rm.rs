@@ -22,21 +22,21 @@ macro_rules! examples {
 /// Arguments of `rm`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = examples!(),
+    after_help = concat!(examples!(), "\n\n", args::more_options!()),
     after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
-    /// Channels to delete; several may also be separated by '/'
+    /// Channels to delete, also separated by '/'
     #[arg(value_name = "CHANNEL", required = true, value_hint = ValueHint::Other)]
     channels: Vec<String>,
-    /// Last message to the subscribers, instead of that of the server
+    /// Last message to subscribers [default: that of the server]
     #[arg(long, value_name = "TEXT")]
     farewell: Option<String>,
-    /// A channel that does not exist is no failure
+    /// Ignore channels that do not exist
     #[arg(long)]
     missing_ok: bool,
     #[command(flatten)]
-    answer: args::ResponseOptions,
+    response: args::ResponseOptions,
     #[command(flatten)]
     pub(super) server: args::Server,
 }
@@ -68,7 +68,7 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
                 &url,
                 HeaderMap::new(),
                 body,
-                Some(args.answer.timeout),
+                Some(args.response.timeout),
             )
             .await?;
         let is_missing = response.status().as_u16() == 404;
@@ -87,16 +87,16 @@ pub async fn run(args: Args, url: &str) -> anyhow::Result<Code> {
                 http::MAX_INFO_BYTES,
                 response,
                 &url,
-                Some(args.answer.timeout),
+                Some(args.response.timeout),
             )
             .await
             .unwrap_or_default();
             page::refuse(&url, is_html, &body)?;
         }
-        if args.answer.json {
+        if args.response.json {
             let line = json!({"channel": id, "deleted": !is_missing}).to_string();
             stdout.line(&output::json(line.as_bytes())).await?;
-        } else if !is_missing && !args.answer.quiet {
+        } else if !is_missing && !args.response.quiet {
             stdout
                 .line(format!("deleted {}", printable(id)).as_bytes())
                 .await?;

@@ -7,7 +7,7 @@ use super::table::Table;
 use super::{args, output, profile};
 use crate::client::error::shown_text;
 
-/// What the help says. Not a doc comment: the example in it is no code of ours.
+/// Long help. Not a doc comment, because clap would re-wrap the example.
 pub(super) const ABOUT: &str = r#"List the named servers of the configuration file
 
 The file is ~/.config/pushctl/config.toml; $XDG_CONFIG_HOME,
@@ -18,21 +18,21 @@ PUSHCTL_CONFIG and --config-file change that. It looks like this:
     url = "https://push.example/live"
     token_file = "staging.token"
 
-Instead of token_file there may be token = "..." or token_command =
+Alternatives to token_file are token = "..." and token_command =
 ["pass", "show", "push"]; further keys are headers = { Name = "value" },
-pub_path, sub_path, stats_path and mode. The token is sent as
-'Authorization: Bearer', and only to this url. The command line counts
-before the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN),
-and that before the file."#;
+pub_path, sub_path, stats_path, dialect and mode. The token is sent as
+'Authorization: Bearer', and only to this url. The command line overrides
+the environment (PUSHCTL_URL, PUSHCTL_SERVER, PUSHCTL_TOKEN), which
+overrides the file."#;
 
 /// Arguments of `servers`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  pushctl servers\n  pushctl pub news hello --server staging")]
 pub struct Args {
-    /// Configuration file to look into
+    /// Configuration file to read
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config_file: Option<std::path::PathBuf>,
-    /// Print JSON, one object per line
+    /// Print lines of JSON
     #[arg(long)]
     json: bool,
 }

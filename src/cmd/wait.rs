@@ -19,7 +19,7 @@ macro_rules! examples {
     () => {
         "Examples:
   pushctl serve & pushctl wait --ready --timeout 10s
-  pushctl wait --channel news --subscribers '>=1' --timeout 30s && pushctl pub news hello
+  pushctl wait -c news --subscribers '>=1' -t 30s && pushctl pub news hello
   pushctl wait -c jobs -c mail --stored '==0' --timeout 5m"
     };
 }
@@ -27,38 +27,38 @@ macro_rules! examples {
 /// Arguments of `wait`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = examples!(),
+    after_help = concat!(examples!(), "\n\n", args::more_options!()),
     after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
-    /// Channel whose counters are meant (repeatable: the conditions must hold for each); the whole
-    /// server if absent
+    /// Channel to check [default: the whole server]
     ///
-    /// A channel that does not exist has counters of 0.
+    /// Repeatable: the conditions must hold for each channel. A channel that does not exist has
+    /// counters of 0.
     #[arg(short, long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
     channels: Vec<String>,
-    /// Wait until the subscribers are so many: '>=1', '==0', '<5', '!=2'
+    /// Condition on the number of subscribers: '>=1', '==0', '<5', '!=2'
     #[arg(long, value_name = "CONDITION")]
     subscribers: Option<Condition>,
-    /// Wait until so many messages are stored
+    /// Condition on the number of stored messages
     #[arg(long, value_name = "CONDITION")]
     stored: Option<Condition>,
-    /// Wait until so many messages were published
+    /// Condition on the number of published messages
     #[arg(long, value_name = "CONDITION")]
     published: Option<Condition>,
-    /// Wait until the server answers; this is what is waited for if there is no condition
+    /// Wait until the server is up; the default without conditions
     ///
-    /// Any answer will do, a refusal too, but not that of a proxy whose server is down (502, 503,
-    /// 504).
+    /// Any response will do, even a rejection, except that of a proxy whose server is down (502,
+    /// 503, 504).
     #[arg(long, conflicts_with_all = ["subscribers", "stored", "published"])]
     ready: bool,
-    /// Time after which to give up, with exit code 6 [default: none]
+    /// Give up after this time, with exit code 6 [default: never]
     #[arg(short, long, value_name = "DURATION", value_parser = args::duration)]
     timeout: Option<Duration>,
-    /// Longest time between two looks; the first ones come faster
+    /// Interval between two requests; the first ones are faster
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::interval)]
     interval: Duration,
-    /// Print the counters seen last as JSON, one object per line
+    /// Print the last counters as lines of JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

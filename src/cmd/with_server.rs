@@ -27,7 +27,7 @@ macro_rules! examples {
     () => {
         "Examples:
   pushctl with-server -- ./integration-tests.sh
-  pushctl with-server --max-channels 10 -- sh -c 'pushctl pub a x && pushctl stats a'
+  pushctl with-server --max-channels 10 -- sh -c 'pushctl pub a x'
   pushctl with-server --nginx-conf push.conf --listen 127.0.0.1:0 -- pytest"
     };
 }
@@ -35,10 +35,10 @@ macro_rules! examples {
 macro_rules! codes {
     () => {
         "\
-Exit codes: that of the command, 128+N when signal N ended it, and besides
+Exit codes: that of the command, 128+N if signal N ended it, and
   125  the broker could not be started, or ended before the command
   126  the command could not be started
-  127  there is no such command"
+  127  the command was not found"
     };
 }
 
@@ -49,8 +49,10 @@ Exit codes: that of the command, 128+N when signal N ended it, and besides
     override_usage = "pushctl with-server [OPTIONS OF SERVE] -- COMMAND [ARGUMENTS]..."
 )]
 pub struct Args {
-    /// Options of 'pushctl serve' (without --listen a free port of 127.0.0.1 is taken), '--', and
-    /// the command to run, with PUSHCTL_URL in its environment
+    /// Options of 'pushctl serve', '--', and the command to run
+    ///
+    /// The default of --listen is a free port of 127.0.0.1. The command finds the URL of the broker
+    /// in PUSHCTL_URL.
     #[arg(
         value_name = "[OPTIONS OF SERVE --] COMMAND",
         required = true,

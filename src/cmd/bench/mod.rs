@@ -47,84 +47,102 @@ use crate::client::Mode;
 
 macro_rules! examples {
     () => {
-        "Examples:\n  pushctl bench -n 10000\n  pushctl bench --mode ws --publishers 8 --messages \
-         1000 --json\n  pushctl bench -n 1000 --rate 50 --messages 500 --warm-up 5s --assert \
-         'p99<50ms,lost=0'\n  pushctl bench -n 1000 --json > old.json; …; pushctl bench -n 1000 \
-         --compare old.json --report new.html\n  pushctl bench --url http://nchan.example \
-         --pub-path '/pub?id={channel}' --sub-path '/sub/{channel}'"
+        "Examples:
+  pushctl bench -n 10000
+  pushctl bench --mode ws --publishers 8 --messages 1000 --json
+  pushctl bench -n 1000 --rate 50 --warm-up 5s --assert 'p99<50ms,lost=0'
+  pushctl bench -n 1000 --json > old.json
+  pushctl bench -n 1000 --compare old.json --report new.html
+  pushctl bench --url http://nchan.example --sub-path '/sub/{channel}'"
     };
 }
 
 /// Arguments of `bench`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = examples!(),
+    after_help = concat!(examples!(), "\n\n", args::more_options!()),
     after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {
-    /// Subscribers
+    /// Number of subscribers
     #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     subscribers: usize,
-    /// How messages are delivered
-    #[arg(short, long, default_value = "ev", value_parser = modes())]
-    mode: Mode,
-    /// Channels over which the subscribers are spread
+    /// Number of channels
+    ///
+    /// Subscribers are assigned to them in turn.
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000))]
     channels: usize,
-    /// Messages per channel
+    /// Delivery mode
+    #[arg(short, long, default_value = "ev", value_parser = modes())]
+    mode: Mode,
+    /// Number of messages per channel
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     messages: u32,
-    /// Messages per second over all publishers; as fast as the server answers if absent
-    #[arg(long, value_name = "N", value_parser = rate)]
-    rate: Option<f64>,
-    /// Bytes of a message
+    /// Size of a message in bytes
     #[arg(long, value_name = "BYTES", default_value = "100", value_parser = RangedU64ValueParser::<usize>::new().range(stamp::STAMP_BYTES as u64..=16 << 20))]
     size: usize,
-    /// Publishers, each with one message in flight
+    /// Messages per second in total [default: unlimited]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+    /// Number of publishers
+    ///
+    /// Each has one message in flight.
     #[arg(long, value_name = "N", default_value = "1", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     publishers: usize,
-    /// Time for all to connect, for the answer to each message, and again for all to be delivered
-    ///
-    /// Messages that have not come by then are reported as lost. When an answer does not come, what
-    /// was measured until then is reported, and the exit code is 6.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
-    timeout: Duration,
-    /// Publish for this time before the measurement begins
+    /// Publish for this long before the measurement
     ///
     /// These messages must arrive like all others, but their latency is not counted.
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
     warm_up: Option<Duration>,
-    /// Connections per second; as fast as the server answers if absent
-    #[arg(long, value_name = "N", value_parser = rate)]
-    connect_rate: Option<f64>,
-    /// Let all subscribers connect at once, without waiting for the answers to others
-    #[arg(long, conflicts_with = "connect_rate")]
-    storm: bool,
-    /// Processes for the subscribers: a number, or auto for as few as the limits of open files and
-    /// ports allow
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = Processes::parse)]
-    processes: Processes,
-    /// Address of this machine to connect from (repeatable; connections take them in turn)
+    /// Time limit of each phase
     ///
-    /// Each address has its own ports, about 28,000 (net.ipv4.ip_local_port_range). Without it, and
-    /// with a server on this machine, as many of 127.0.0.1, 127.0.0.2, ... are used as are needed.
-    #[arg(long, value_name = "ADDRESS")]
+    /// Limits the time to connect all subscribers, the time for the response to each message, and
+    /// the time until all messages are delivered. Messages that have not arrived by then are
+    /// reported as lost. If a response is missing, the measurements up to then are reported and the
+    /// exit code is 6.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = args::duration)]
+    timeout: Duration,
+    /// Connections per second [default: as fast as the server accepts them]
+    #[arg(long, value_name = "N", value_parser = rate, help_heading = "Connections", hide_short_help = true)]
+    connect_rate: Option<f64>,
+    /// Connect all subscribers at once, without waiting for responses
+    #[arg(
+        long,
+        conflicts_with = "connect_rate",
+        help_heading = "Connections",
+        hide_short_help = true
+    )]
+    storm: bool,
+    /// Number of processes for the subscribers
+    ///
+    /// auto uses as few as the limits of open files and ports allow.
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = Processes::parse, help_heading = "Connections", hide_short_help = true)]
+    processes: Processes,
+    /// Local address to connect from (repeatable; used in turn)
+    ///
+    /// Each address has its own ports, about 28,000 (net.ipv4.ip_local_port_range). The default for
+    /// a server on this machine is as many of 127.0.0.1, 127.0.0.2, ... as are needed.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help_heading = "Connections",
+        hide_short_help = true
+    )]
     bind: Vec<IpAddr>,
     /// Print the result as one line of JSON
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Write a page with charts, which needs nothing else
-    #[arg(long, value_name = "FILE.html")]
+    /// Write a self-contained HTML page with charts
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
     report: Option<PathBuf>,
-    /// Show the differences from an earlier result of --json
-    #[arg(long, value_name = "OLD.json")]
+    /// Compare with an earlier result of --json
+    #[arg(long, value_name = "OLD.json", help_heading = "Output")]
     compare: Option<PathBuf>,
-    /// Conditions that must hold, or the exit code is 8 and the values are told (a comma means
-    /// 'and')
+    /// Exit with 8 unless 'p99<50ms,lost=0' holds
     ///
-    /// Latencies are min, mean, p50, p90, p99, p99.9 and max, and connect_p99 and the like for
-    /// connecting; counts are named as in --json.
-    #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse)]
+    /// A comma means 'and'. The values that violate a condition are reported. Latencies are min, mean, p50, p90, p99,
+    /// p99.9 and max, with the prefix connect_ for connecting; counters have their names of --json.
+    #[arg(long, value_name = "CONDITIONS", value_parser = assertion::parse, help_heading = "Output")]
     assert: Option<Conditions>,
     #[command(flatten)]
     pub(super) server: args::Server,

@@ -23,23 +23,28 @@ const BEHIND: &str = "127.0.0.1:9080";
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  pushctl check /etc/nginx/nginx.conf
+  pushctl check nginx.conf --to-toml > push.toml
+  pushctl check nginx.conf --front > front.conf")]
 pub struct Args {
-    /// The nginx.conf, or the configuration in TOML (*.toml)
+    /// Configuration file, in TOML (*.toml) or as an nginx.conf
     file: PathBuf,
-    /// One JSON object per line: directives, locations, mistakes
+    /// Print lines of JSON: directives, locations, errors
     #[arg(long, conflicts_with_all = ["front", "to_toml"])]
     json: bool,
-    /// Exit with 2 also if there are directives that are not served
+    /// Exit with 2 also for unsupported directives
     #[arg(long)]
     strict: bool,
-    /// Print the nginx configuration that keeps nginx in front and forwards the push locations to
-    /// pushctl at ADDR
+    /// Print the configuration of an nginx in front of pushctl
     ///
-    /// Start pushctl with the same file and the options of `serve` that the first lines name.
-    /// [default of ADDR: 127.0.0.1:9080]
+    /// It forwards the push locations to pushctl at ADDR [default: 127.0.0.1:9080]. Start pushctl
+    /// with the same file and the options of `serve` that the first lines name.
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = BEHIND, conflicts_with = "to_toml")]
     front: Option<String>,
-    /// Take these directives as enforced by the proxy in front, as `serve` does; `all`: every one
+    /// Directives that the proxy in front enforces, as with `serve`; `all`: all
+    ///
+    /// Repeatable, also separated by commas.
     #[arg(long, value_name = "DIRECTIVE", value_delimiter = ',')]
     front_enforces: Vec<String>,
     /// Print the configuration in TOML, for `serve --config`

@@ -23,14 +23,13 @@ pub use names::complete_line;
 #[command(after_help = "\
 Examples:
   pushctl completions bash > ~/.local/share/bash-completion/completions/pushctl
-  pushctl completions zsh > ~/.zfunc/_pushctl       # with 'fpath+=~/.zfunc' before compinit in \
-  ~/.zshrc
+  pushctl completions zsh > ~/.zfunc/_pushctl
   pushctl completions fish > ~/.config/fish/completions/pushctl.fish
 
-In bash, zsh and fish, names of channels come from the server that the line or the environment \
-                        names.")]
+zsh needs 'fpath+=~/.zfunc' before compinit in ~/.zshrc. The scripts of bash, zsh and fish also
+complete names of channels, which they request from the server.")]
 pub struct Args {
-    /// Shell to write for
+    /// Shell
     #[arg(value_enum)]
     pub shell: Shell,
 }

@@ -61,7 +61,7 @@ pub async fn run(
             Ok(Code::Interrupted)
         }
     };
-    if args.answer.json {
+    if args.response.json {
         let error = match &outcome {
             Ok(Code::Interrupted) => Some("interrupted".to_owned()),
             Ok(_) => None,
@@ -72,7 +72,7 @@ pub async fn run(
                 tally.to_json(time, error.as_deref()).as_bytes(),
             ))
             .await?;
-    } else if outcome.as_ref().is_ok_and(|code| *code == Code::Success) && !args.answer.quiet {
+    } else if outcome.as_ref().is_ok_and(|code| *code == Code::Success) && !args.response.quiet {
         stdout.line(tally.summary(time).as_bytes()).await?;
     }
     outcome
@@ -120,27 +120,31 @@ impl<'a> Work<'a> {
             None => endpoints.publish("x")?,
         };
         let limits = Limits {
-            timeout: args.answer.timeout,
-            in_flight: args.in_flight,
-            resends: args.retry_unanswered,
+            timeout: args.response.timeout,
+            in_flight: args.many.in_flight,
+            resends: args.many.retry_unanswered,
         };
         let headers = args.server.header_map()?;
         let publisher = Publisher::new(args.server.client()?, &headers, &base, limits).await?;
-        let form = if args.ndjson { Form::Json } else { Form::Plain };
+        let form = if args.many.ndjson {
+            Form::Json
+        } else {
+            Form::Plain
+        };
         let unit = if args.is_by_line() { "line" } else { "message" };
         let tally = Tally {
             unit,
-            total: input::count(&source, args.repeat),
+            total: input::count(&source, args.many.repeat),
             ..Tally::default()
         };
         let template = |text: &Option<String>| {
             text.as_deref()
-                .filter(|_| args.template)
+                .filter(|_| args.many.template)
                 .map(|text| Template::new(text.as_bytes()))
                 .transpose()
         };
         let text = match &source {
-            Source::Text(text) if args.template => Some(Template::new(text)?),
+            Source::Text(text) if args.many.template => Some(Template::new(text)?),
             _ => None,
         };
         Ok(Self {
@@ -151,7 +155,7 @@ impl<'a> Work<'a> {
             text,
             event_id: template(&args.event_id)?,
             random: Random::new(),
-            input: input::start(source, form, args.repeat)?,
+            input: input::start(source, form, args.many.repeat)?,
             entries: VecDeque::new(),
             publisher,
             bar: ProgressBar::hidden(),
@@ -228,6 +232,7 @@ impl<'a> Work<'a> {
     /// When the next message may be sent.
     fn due(&self) -> Option<Instant> {
         self.args
+            .many
             .rate
             .map(|rate| self.start + Duration::from_secs_f64(self.given as f64 / rate))
     }
@@ -261,7 +266,7 @@ impl<'a> Work<'a> {
         let mut words =
             |template: &Template| String::from_utf8_lossy(&expand(template)).into_owned();
         let url = match (entry.channel, &self.channel, &self.default) {
-            (Some(channel), ..) if self.args.template => {
+            (Some(channel), ..) if self.args.many.template => {
                 Arc::new(self.endpoints.publish(&words(&read(channel.as_bytes())?))?)
             }
             (Some(channel), ..) => Arc::new(self.endpoints.publish(&channel)?),
@@ -281,7 +286,7 @@ impl<'a> Work<'a> {
         });
         let text = match &self.text {
             Some(template) => expand(template),
-            None if self.args.template => expand(&read(&entry.text)?),
+            None if self.args.many.template => expand(&read(&entry.text)?),
             None => entry.text,
         };
         let event_type = entry.event_type.or_else(|| self.args.event_type.clone());
@@ -309,7 +314,7 @@ impl<'a> Work<'a> {
                 }
                 Err(error) => {
                     self.tally.refuse(number, error);
-                    if !self.args.keep_going {
+                    if !self.args.many.keep_going {
                         self.end();
                     }
                 }
@@ -365,7 +370,7 @@ impl<'a> Work<'a> {
 
     fn show(&mut self) {
         if self.bar.is_hidden()
-            && !self.args.answer.quiet
+            && !self.args.response.quiet
             && self.start.elapsed() > LONG
             && std::io::stderr().is_terminal()
         {
@@ -424,7 +429,7 @@ pub fn rate(text: &str) -> Result<f64, String> {
 /// # Errors
 /// What is wrong.
 pub fn check(args: &Args, source: &Source) -> Result<(), Usage> {
-    if args.repeat > 1 && args.is_by_line() && !matches!(source, Source::File(_)) {
+    if args.many.repeat > 1 && args.is_by_line() && !matches!(source, Source::File(_)) {
         return Err(Usage(
             "cannot read standard input several times (--repeat with --lines or \
                           --ndjson needs --file)"

@@ -6,6 +6,7 @@
 
 pub mod input;
 pub mod many;
+mod options;
 pub mod tally;
 pub mod template;
 
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueHint;
-use clap::builder::RangedU64ValueParser;
 use input::Source;
 use reqwest::Url;
 use template::{Random, Template};
@@ -34,88 +34,61 @@ macro_rules! examples {
   date | pushctl pub news
   pushctl pub news -f report.json --event-type report --require-subscribers 1
   tail -f app.log | pushctl pub logs --lines
-  pushctl pub --ndjson -f messages.ndjson --json
-  pushctl pub load '{\"n\":{number},\"at\":\"{time}\"}' --template --repeat 1000 --rate 100/s"
+  pushctl pub --ndjson -f messages.ndjson --json"
     };
 }
 
 /// Arguments of `pub`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = examples!(),
-    after_long_help = concat!(examples!(), "\n\n", exit_codes!())
+    after_help = concat!(examples!(), "\n\n", args::more_options!()),
+    after_long_help = concat!(
+        examples!(),
+        "\n  pushctl pub load '{\"n\":{number},\"at\":\"{time}\"}' \
+         --template --repeat 1000 --rate 100/s\n\n",
+        exit_codes!()
+    )
 )]
 pub struct Args {
-    /// Channel to publish to; several are separated by '/'
+    /// Channels to publish to, separated by '/'
     ///
-    /// Servers drop an ending '.b' with digits from a name (a backtrack, see 'pushctl sub').
+    /// Servers remove an ending of '.b' and a number from a name (the backlog of a subscriber, see
+    /// 'pushctl sub').
     #[arg(value_name = "CHANNEL", required_unless_present_any = ["ndjson", "more_channels"], value_hint = ValueHint::Other)]
     channel: Option<String>,
-    /// Message; standard input if it is absent or '-'. With -c a single argument is the message
+    /// Message to publish; standard input if absent or '-'
+    ///
+    /// With -c, a single argument is the message.
     #[arg(value_name = "TEXT", conflicts_with_all = ["file", "lines", "ndjson"])]
     text: Option<String>,
-    /// Another channel to publish to (repeatable); all get the message with one request
-    ///
-    /// With -c CHANNEL may be left out: 'pushctl pub -c a -c b hello' publishes 'hello'. Standard
-    /// input is read with '-', without an argument, and where the messages come from elsewhere
-    /// (--file, --lines, --ndjson) the argument is a channel.
-    #[arg(short = 'c', long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
-    more_channels: Vec<String>,
-    /// Send the content of this file
+    /// Publish the content of this file
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
-    /// Event id, with which an EventSource resumes
+    /// Further channel to publish to (repeatable)
+    ///
+    /// One request publishes to all channels. CHANNEL may then be omitted: 'pushctl pub -c a -c b
+    /// hello' publishes 'hello'. Without an argument, or with '-', the message is read from standard
+    /// input. With --file, --lines and --ndjson the argument is a channel.
+    #[arg(short = 'c', long = "channel", value_name = "CHANNEL", value_hint = ValueHint::Other)]
+    more_channels: Vec<String>,
+    /// Event id, at which clients can resume
     #[arg(long, value_name = "ID")]
     event_id: Option<String>,
-    /// Event type, by which an EventSource sorts events
+    /// Event type of the message
     #[arg(long, value_name = "TYPE")]
     event_type: Option<String>,
     /// Content type of the message
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", hide_short_help = true)]
     content_type: Option<String>,
-    /// Fail with exit code 12 if a channel has fewer subscribers; the message is published
-    /// nevertheless
+    /// Exit with 12 below N subscribers
+    ///
+    /// N applies to each channel. The message is published nevertheless.
     #[arg(long, value_name = "N")]
     require_subscribers: Option<u64>,
-    /// Each line is a message; empty lines are left out, and a CR before the line break is no part
-    /// of it
-    ///
-    /// Over plain http all go through one connection, and requests are sent ahead of their answers;
-    /// over https or a proxy each waits for its answer. The first refusal ends the sending; what
-    /// was acknowledged is told.
-    #[arg(short, long, help_heading = "Many messages")]
-    lines: bool,
-    /// Each line is an object with "channel", "text" or "base64", "event_id", "event_type"
-    ///
-    /// Only the text is needed; CHANNEL and the options stand in for what a line does not name.
-    /// Otherwise like --lines.
-    #[arg(long, help_heading = "Many messages", conflicts_with = "lines")]
-    ndjson: bool,
-    /// Send everything N times
-    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Many messages")]
-    repeat: u64,
-    /// Most messages in a time: 100/s, 5/m or 3/h; as fast as the server answers if absent
-    #[arg(long, value_name = "RATE", value_parser = many::rate, help_heading = "Many messages")]
-    rate: Option<f64>,
-    /// Replace {number}, {number:6}, {number%10}, {time}, {ms}, {random} and {random:100} in texts,
-    /// channels and the event id
-    ///
-    /// {number} is the number of the message or line, with at least 6 digits in {number:6}, and its
-    /// remainder in {number%10}; {time} is the time (RFC 3339), {ms} in milliseconds since 1970;
-    /// {random} is 16 letters and digits. Other braces stay.
-    #[arg(long, help_heading = "Many messages")]
-    template: bool,
-    /// Go on after a refusal; all are counted, and the exit code is that of the first
-    #[arg(long, help_heading = "Many messages")]
-    keep_going: bool,
-    /// Send again what was not answered when a connection broke; it may be published twice
-    #[arg(long, help_heading = "Many messages")]
-    retry_unanswered: bool,
-    /// Most messages that are sent ahead of their answers
-    #[arg(long, value_name = "N", default_value = "512", value_parser = RangedU64ValueParser::<usize>::new().range(1..=65_536), help_heading = "Many messages")]
-    in_flight: usize,
     #[command(flatten)]
-    answer: args::ResponseOptions,
+    response: args::ResponseOptions,
+    #[command(flatten)]
+    many: options::ManyOptions,
     #[command(flatten)]
     pub(super) server: args::Server,
 }
@@ -144,7 +117,7 @@ impl Args {
     }
 
     fn is_by_line(&self) -> bool {
-        self.lines || self.ndjson
+        self.many.lines || self.many.ndjson
     }
 }
 
@@ -210,7 +183,7 @@ impl Prepared {
             url,
         } = self;
         match (source, url) {
-            (Source::Text(text), Some(url)) if args.repeat == 1 => {
+            (Source::Text(text), Some(url)) if args.many.repeat == 1 => {
                 interruptible(one(&args, text, &endpoints, url)).await
             }
             (source, url) => many::run(&args, source, &endpoints, url).await,
@@ -228,7 +201,7 @@ async fn one(
     let client = args.server.client()?;
     let mut event_id = args.event_id.clone();
     let channels = args.channels().unwrap_or_default();
-    if args.template {
+    if args.many.template {
         let mut random = Random::new();
         let mut expand =
             |text: &[u8]| Template::new(text).map(|template| template.expand(1, &mut random));
@@ -244,14 +217,14 @@ async fn one(
         event_type: args.event_type.clone(),
         content_type: args.content_type.clone(),
     };
-    let answer = publish(&client, &url, publication, args.answer.timeout).await?;
+    let answer = publish(&client, &url, publication, args.response.timeout).await?;
     let answer = unframed_info::translated(&answer, &channels).unwrap_or(answer);
     // A location may be configured to tell nothing.
     let is_silent = answer.trim_ascii().is_empty();
     match statistics::one_line(&answer) {
-        _ if args.answer.quiet || (args.answer.json && is_silent) => {}
-        Some(line) if args.answer.json => stdout.line(&output::json(&line)).await?,
-        None if args.answer.json => {
+        _ if args.response.quiet || (args.response.json && is_silent) => {}
+        Some(line) if args.response.json => stdout.line(&output::json(&line)).await?,
+        None if args.response.json => {
             output::note("the message was published, but the server's answer is no JSON")
         }
         _ => stdout.text(describe(&answer, &channels).as_bytes()).await?,
@@ -323,7 +296,7 @@ fn source(args: &Args) -> anyhow::Result<Source> {
 
 /// Somebody who forgot the message would wait for ever.
 fn hint(args: &Args, what: &str) {
-    if std::io::stdin().is_terminal() && !args.answer.quiet {
+    if std::io::stdin().is_terminal() && !args.response.quiet {
         let channel = args.channels().unwrap_or_else(|| "CHANNEL".to_owned());
         output::note(format_args!(
             "reading {what} from the terminal; end with Ctrl-D, or stop with Ctrl-C and write: \

@@ -13,38 +13,39 @@ use crate::server::config::browsers::{AllowedOrigins, Origin, split_port};
 use crate::server::config::web::{AccessRule, Authentication, Clients};
 use crate::server::config::{BrowserAccess, Expression, ListenAddress, WebSettings};
 
-/// Their options.
+/// Options about access.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Access")]
 pub(super) struct AccessOptions {
-    /// Accept only clients at this address or network (or unix:); may be given several times
+    /// Accept only clients at this address or network
     ///
-    /// Others get 403, those on this machine too: add 127.0.0.1 for them. For the built-in
-    /// locations; in a configuration the directives are allow and deny.
+    /// Repeatable. `unix:` stands for clients of unix sockets. Others get 403, also those on this machine: add
+    /// 127.0.0.1 for them. For the built-in locations; the directives in a configuration are allow
+    /// and deny.
     #[arg(long, value_name = "ADDR", value_parser = clients, conflicts_with_all = ["nginx_conf", "config"])]
     allow_from: Vec<Clients>,
-    /// Require a user name and a password that are in this file (of htpasswd)
+    /// Require a user and password of this htpasswd file
     ///
-    /// Clients without them get 401; the tools take them in the url, http://USER:PASSWORD@HOST.
-    /// Passwords are sent in the clear: use it behind a proxy with TLS, or in a network that you
-    /// trust. For the built-in locations; in a configuration the directives are auth_basic and
-    /// auth_basic_user_file.
+    /// Clients without them get 401; the other commands take them in the URL,
+    /// http://USER:PASSWORD@HOST. Passwords are sent unencrypted: use it behind a proxy with TLS or
+    /// in a trusted network. For the built-in locations; the directives in a configuration are
+    /// auth_basic and auth_basic_user_file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["nginx_conf", "config"])]
     basic_auth: Option<PathBuf>,
-    /// Let web pages of this origin (https://app.example, or * for all) publish, delete and read;
-    /// may be given several times
+    /// Accept web pages of this origin (repeatable)
     ///
-    /// Pages of other origins get 403. Pages of the server itself and clients that are not browsers
-    /// are not concerned. null stands for local files and sandboxed frames. For the built-in
-    /// locations.
+    /// ORIGIN is one such as https://app.example, `*` for all, or `null` for local files and
+    /// sandboxed frames. Pages of other origins get 403; pages of the server itself and clients
+    /// other than browsers are always accepted. For the built-in locations.
     #[arg(long, value_name = "ORIGIN", value_parser = allowed_origin, conflicts_with_all = ["nginx_conf", "config"])]
     allow_origin: Vec<AllowedOrigin>,
-    /// A name by which the server is addressed; may be given several times
+    /// Host name of the server in requests (repeatable)
     ///
-    /// Protects from web pages that make their own name lead to this machine (DNS rebinding). On
-    /// loopback addresses requests for other names than these, localhost and addresses get 421,
-    /// unless a proxy of --real-ip-from sends them; on other addresses only if this option is
+    /// Protects against web pages that resolve their own name to this machine (DNS rebinding). On
+    /// loopback addresses, requests for names other than these, localhost and addresses get 421,
+    /// unless they come from a proxy of --real-ip-from; on other addresses only if this option is
     /// given. For the built-in locations.
-    #[arg(long, value_name = "NAME", value_parser = server_name, conflicts_with_all = ["nginx_conf", "config"])]
+    #[arg(long, value_name = "NAME", value_parser = server_name, conflicts_with_all = ["nginx_conf", "config"], hide_short_help = true)]
     server_name: Vec<String>,
 }
 

@@ -1,46 +1,45 @@
-//! The bounds on requests to back-ends that hooks of a configuration make.
+//! Limits on the requests that the hooks of a configuration send to back-ends.
 
 use std::time::Duration;
 
-use super::size;
+use super::values::{set, size};
 use crate::cmd::args::duration;
 use crate::server::config::ConnectionLimits;
 
-/// Their options.
+/// Options about hooks.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Hooks")]
 pub(super) struct HookOptions {
-    /// Time for the answer of a back-end of hooks (nchan_authorize_request and the like); then the
-    /// request is answered as if it were down [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// Time limit for a back-end's response [default: 60s]
+    ///
+    /// For nchan_authorize_request and the other hooks. When it expires, the back-end counts as
+    /// unavailable.
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     hook_timeout: Option<Duration>,
-    /// Bytes of an answer of a back-end of hooks; with a larger one it counts as down [default: 1m]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// Maximum size of a back-end's response [default: 1m]
+    ///
+    /// A back-end that sends more counts as unavailable.
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
     max_hook_answer: Option<u64>,
-    /// Requests to back-ends of hooks at once, of each shard; further ones wait within
-    /// --hook-timeout [default: 512]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum number of concurrent requests to back-ends, per shard [default: 512]
+    ///
+    /// Further requests wait, within --hook-timeout.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     max_hooks: Option<u32>,
-    /// Notices to back-ends (nchan_subscribe_request and nchan_unsubscribe_request) that may wait,
-    /// of each shard; further ones are dropped, counted and logged. Half of --max-hooks is theirs
-    /// [default: 4096]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum number of queued notifications to back-ends, per shard [default: 4096]
+    ///
+    /// For nchan_subscribe_request and nchan_unsubscribe_request. Further ones are dropped, counted
+    /// and logged. Notifications use up to half of --max-hooks.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true)]
     max_hook_notices: Option<u32>,
 }
 
 impl HookOptions {
-    /// Sets what is given.
+    /// Overrides the limits of the configuration.
     pub(super) fn apply(&self, limits: &mut ConnectionLimits) {
-        if let Some(timeout) = self.hook_timeout {
-            limits.hook_timeout = timeout;
-        }
-        if let Some(bytes) = self.max_hook_answer {
-            limits.max_hook_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
-        if let Some(most) = self.max_hooks {
-            limits.max_hooks = most as usize;
-        }
-        if let Some(most) = self.max_hook_notices {
-            limits.max_hook_notices = most as usize;
-        }
+        set(&mut limits.hook_timeout, self.hook_timeout);
+        set(&mut limits.max_hook_bytes, self.max_hook_answer);
+        set(&mut limits.max_hooks, self.max_hooks);
+        set(&mut limits.max_hook_notices, self.max_hook_notices);
     }
 }

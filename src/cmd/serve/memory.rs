@@ -1,32 +1,33 @@
-//! Options about memory.
+//! Limits on the memory of the server.
 
-use super::size;
+use super::values::size;
 use crate::server::config::{BrokerSettings, MemoryAccounting};
 
-/// How much memory the server may use.
+/// Options about memory.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits and memory")]
 pub(super) struct MemoryOptions {
-    /// Memory for messages, channels, subscribers and connections together [default: 512m]
+    /// Maximum memory of the server [default: 512m]
     ///
-    /// When it is used up, publishing and subscribing are answered with 500 until there is room
-    /// again. Connections that do not subscribe may go beyond it by a sixteenth (at least 1m), so
-    /// that statistics can be read and channels deleted. Requests that are coming in may take half
-    /// as much, and at least 8m. Replaces the size of shared memory of a configuration, which is
-    /// counted as nginx counts it and does not include connections.
+    /// Covers messages, channels, subscribers and connections. When it is exhausted, publishing and
+    /// subscribing get 500 until memory is free again. Connections without a subscription may
+    /// exceed it by a sixteenth (at least 1m), so that statistics can be read and channels deleted.
+    /// Incoming requests may use another half of it, at least 8m. Replaces the size of shared
+    /// memory in a configuration, which is counted as nginx counts it and excludes connections.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
-    /// Memory for connections and what waits for their sockets, apart from --memory [default: part
-    /// of --memory; 256m where a configuration sets a size of shared memory]
+    /// Separate memory limit for connections [default: part of --memory]
     ///
-    /// A connection takes 1.2 KiB while it follows, 2.2 KiB otherwise. When it is used up, further
-    /// ones are answered with 503, and subscribers that do not accept what is sent to them are
-    /// dropped.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// Covers connections and data that waits for their sockets. A subscribed connection takes 1.2
+    /// KiB, another one 2.2 KiB. When it is exhausted, new connections get 503, and subscribers
+    /// that do not accept their data are disconnected. [default with a configuration that sets a
+    /// size of shared memory: 256m]
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
     connection_memory: Option<u64>,
 }
 
 impl MemoryOptions {
-    /// Puts what was given in the place of what the configuration says.
+    /// Overrides the settings of the configuration.
     pub(super) fn apply(&self, broker: &mut BrokerSettings) {
         if let Some(memory) = self.memory {
             broker.shared_memory_size = memory;

@@ -65,7 +65,7 @@ impl Steering<'_> {
         };
         systemd::reloading();
         let loading = path.clone();
-        let options = self.args.import_options();
+        let options = self.args.front.import_options();
         let loaded =
             tokio::task::spawn_blocking(move || nginx::load_again(&loading, &options)).await;
         let result = match loaded.map(told) {

@@ -34,7 +34,7 @@ macro_rules! examples {
 /// Arguments of `stats`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = examples!(),
+    after_help = concat!(examples!(), "\n\n", args::more_options!()),
     after_long_help = concat!(examples!(), "\n\n", exit_codes!())
 )]
 pub struct Args {

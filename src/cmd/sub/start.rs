@@ -19,9 +19,9 @@ pub(super) enum ModeChoice {
     Ws,
     /// EventSource (server-sent events)
     Ev,
-    /// One endless response
+    /// One continuous HTTP response
     Stream,
-    /// Ask again and again
+    /// Polling: a request per --interval
     Poll,
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use regex::bytes::Regex;
 
-use super::Args;
 use super::cursor_file::place;
+use super::options::StopOptions;
 use crate::client::Message;
 use crate::cmd::exit::Code;
 use crate::cmd::output::note;
@@ -49,7 +49,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(args: &Args) -> Self {
+    pub(super) fn new(args: &StopOptions) -> Self {
         Self {
             missing: args.count,
             until: args.until.clone(),
@@ -75,7 +75,7 @@ impl Watch {
     }
 
     /// Tells the user why the run ended, where that is not plain, and returns the exit code.
-    pub(super) fn conclude(&self, args: &Args, end: End, tally: &Tally) -> Code {
+    pub(super) fn conclude(&self, args: &StopOptions, end: End, tally: &Tally) -> Code {
         let open = match (self.missing.filter(|missing| *missing > 0), &self.until) {
             (Some(missing), _) => Some(format!(
                 "{missing} {} before --count",

@@ -15,6 +15,7 @@ mod check_syntax;
 mod completions;
 mod errors;
 mod fake;
+mod help;
 mod many;
 mod missing;
 mod nchan;

@@ -1,0 +1,57 @@
+//! Values of the options of `serve`: sizes and times.
+
+use std::time::Duration;
+
+/// Parses a size in bytes; `k`, `m` and `g` stand for powers of 1024.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1_u64),
+    };
+    let number = digits
+        .parse::<u64>()
+        .ok()
+        .filter(|number| *number > 0)
+        .and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| "expected a size such as 65536, 64k, 10m or 1g".to_owned())
+}
+
+/// Parses a size or 0.
+pub(super) fn size_or_zero(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+/// Parses a time such as `500ms`, `30s` or `1m 30s`; a plain number is in seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    parsed.ok_or_else(|| "expected a time such as 500ms, 30s, 5m or 2h".to_owned())
+}
+
+/// Parses a time of at least one second, the kernel's unit for TCP keep-alive.
+pub(super) fn at_least_one_second(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .ok()
+        .filter(|time| time.as_secs() > 0)
+        .ok_or_else(|| "expected a time of at least 1s".to_owned())
+}
+
+/// Parses a time of whole seconds, at least one.
+pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.as_secs() == 0 || duration.subsec_nanos() > 0 {
+        return Err("expected a time of whole seconds, at least 1s".to_owned());
+    }
+    Ok(duration)
+}
+
+/// Replaces `target` by an option's value, if the option is given.
+pub(super) fn set<T, U: TryFrom<T>>(target: &mut U, value: Option<T>) {
+    if let Some(value) = value.and_then(|value| U::try_from(value).ok()) {
+        *target = value;
+    }
+}
