@@ -16,7 +16,7 @@ use pushctl::server::config::{
     Expression, LocationSettings, MessageFormat, Names, Paddings, RegexPattern, ServerName,
     Variables,
 };
-use pushctl::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use pushctl::server::dialect::push_stream::render::{Renderer, MessageView, RenderStyle};
 
 struct Request<'a>(&'a [u8]);
 
@@ -52,7 +52,7 @@ fn written(part: &Part) -> Vec<u8> {
     }
 }
 
-fn rendered(format: MessageFormat, style: Style, shown: &Shown<'_>) -> (Vec<u8>, usize) {
+fn rendered(format: MessageFormat, style: RenderStyle, shown: &MessageView<'_>) -> (Vec<u8>, usize) {
     let header = Some(Bytes::copy_from_slice(shown.text));
     let settings = LocationSettings {
         message_format: format,
@@ -64,7 +64,7 @@ fn rendered(format: MessageFormat, style: Style, shown: &Shown<'_>) -> (Vec<u8>,
     let mut out = b"before".to_vec();
     let counted = renderer.message(shown, &mut out);
     assert!(out.starts_with(b"before") && counted <= out.len() - 6);
-    if style == Style::EventSource {
+    if style == RenderStyle::EventSource {
         for comment in [renderer.header(), renderer.footer()] {
             assert!(
                 shown.text.starts_with(b": ")
@@ -91,12 +91,12 @@ fuzz_target!(|data: &[u8]| {
     );
     assert_eq!(Template::parse(&again), template);
 
-    let shown = Shown {
+    let shown = MessageView {
         position: Position::new(1_700_000_000, 7),
         event_id: Some(channel),
         ..Shown::special(5, channel, text)
     };
-    for style in [Style::Lines, Style::Bare, Style::EventSource] {
+    for style in [RenderStyle::Lines, RenderStyle::Unframed, RenderStyle::EventSource] {
         let _ = rendered(MessageFormat::Template(template.clone()), style, &shown);
     }
     json(&shown);
@@ -105,13 +105,13 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// Our own format is JSON whatever is in the message, on one line, and says what it was made of.
-fn json(shown: &Shown<'_>) {
-    let (bare, _) = rendered(MessageFormat::Json, Style::Bare, shown);
-    let (line, _) = rendered(MessageFormat::Json, Style::Lines, shown);
+fn json(shown: &MessageView<'_>) {
+    let (bare, _) = rendered(MessageFormat::Json, RenderStyle::Unframed, shown);
+    let (line, _) = rendered(MessageFormat::Json, RenderStyle::Lines, shown);
     let (event, _) = rendered(
         MessageFormat::Json,
-        Style::EventSource,
-        &Shown {
+        RenderStyle::EventSource,
+        &MessageView {
             event_id: None,
             ..*shown
         },

@@ -4,20 +4,20 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pushctl::server::subscriber::websocket::frame::{self, Opcode, Parsed};
-use pushctl::server::subscriber::websocket::inbound::{Event, Inbound};
+use pushctl::server::subscriber::websocket::inbound::{InboundAction, Inbound};
 use pushctl_fuzz::cut;
 
 const MAX_MESSAGE: usize = 300;
 
 /// The events up to the first close, and the bytes that wait for more.
-fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<Event>, usize, usize) {
+fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, as_module: bool) -> (Vec<InboundAction>, usize, usize) {
     let mut inbound = Inbound::new(as_module);
     let mut buffer = BytesMut::new();
     let mut events = Vec::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);
         while let Some(event) = inbound.next(&mut buffer, MAX_MESSAGE) {
-            let is_over = matches!(event, Event::Close(_));
+            let is_over = matches!(event, InboundAction::Close(_));
             events.push(event);
             if is_over {
                 return (events, 0, 0);
@@ -46,13 +46,13 @@ fuzz_target!(|data: &[u8]| {
         let mut texts = 0;
         for event in &whole.0 {
             match event {
-                Event::Text(text) => {
+                InboundAction::Text(text) => {
                     assert!(text.len() <= MAX_MESSAGE && std::str::from_utf8(text).is_ok());
                     texts += text.len();
                 }
-                Event::Reply(bytes) => well_formed(bytes, Opcode::Pong),
-                Event::Close(bytes) if bytes.is_empty() => {}
-                Event::Close(bytes) => well_formed(bytes, Opcode::Close),
+                InboundAction::Reply(bytes) => well_formed(bytes, Opcode::Pong),
+                InboundAction::Close(bytes) if bytes.is_empty() => {}
+                InboundAction::Close(bytes) => well_formed(bytes, Opcode::Close),
             }
         }
         assert!(texts + whole.1 <= data.len() && whole.2 <= 2 * data.len() + 8);

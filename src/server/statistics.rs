@@ -11,7 +11,7 @@ use super::broker::{Broker, BrokerSummary, ChannelInfo};
 use super::config::{LocationSettings, Variables};
 use super::dialect::push_stream::channels_path;
 use super::dialect::push_stream::explain::Refusal;
-use super::dialect::push_stream::info::Notation;
+use super::dialect::push_stream::info::InfoNotation;
 use super::dialect::push_stream::summary::Worker;
 use super::request::Request;
 use super::response::{NO_CACHE, Response, Status};
@@ -35,7 +35,7 @@ pub struct Listing {
     broker: Broker,
     /// What their ids begin with.
     prefix: Bytes,
-    notation: Notation,
+    notation: InfoNotation,
     with_details: bool,
     headers: Cow<'static, [u8]>,
 }
@@ -79,7 +79,7 @@ pub fn respond(
             [NO_CACHE, b"Allow: GET\r\n"].concat(),
         ));
     }
-    let notation = Notation::accepted(request.header("accept"));
+    let notation = InfoNotation::accepted(request.header("accept"));
     // What the module does not have is not put into the answers of its locations unasked.
     let with_details = match request.argument(b"details") {
         Some(wanted) => wanted != b"0",

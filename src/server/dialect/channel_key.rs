@@ -1,12 +1,12 @@
-//! The channel of a group and an id, as NHPM and nchan name channels.
+//! Keys of channels that NHPM and nchan locations name by group and id.
 //!
-//! Their own keys are `group/id`. Without a group the key is the id alone, so that the channel is
-//! the one that push-stream locations know under this id. An id with a slash in it keeps the empty
-//! group's slash: nobody can reach into a group by an id such as `group/id`.
+//! The key is `group/id`. Without a group it is the id alone, which makes it the channel that
+//! push-stream locations serve under this id. An id that contains a slash keeps the slash of the
+//! empty group, so that an id such as `group/id` cannot reach into a group.
 
 use bytes::Bytes;
 
-/// The id under which the broker knows a channel.
+/// Returns the broker's id of a channel.
 #[must_use]
 pub fn channel_key(group: &[u8], id: &[u8]) -> Bytes {
     if group.is_empty() && !id.is_empty() && !id.contains(&b'/') {

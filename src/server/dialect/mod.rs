@@ -1,10 +1,10 @@
-//! The dialects: status codes, header spellings, bodies and cursor syntax of each protocol. No
+//! The protocol families: status codes, header spellings, bodies and cursor syntax of each. No
 //! sockets.
 //!
-//! A location has one: its [`Endpoint`](super::config::Endpoint) says which. `publisher` and
-//! `subscriber` ask the broker and let the dialect of the location say what that comes to. The
-//! broker counts messages in two ways (positions of the whole server, tags of each channel), so
-//! that every dialect sees the same channel in its own terms.
+//! The [`Endpoint`](super::config::Endpoint) of a location selects its dialect. `publisher` and
+//! `subscriber` query the broker and render the result in that dialect. The broker numbers messages
+//! twice, by position in the whole server and by tag within their channel, so that each dialect can
+//! describe the same channel in its own terms.
 
 pub mod channel_key;
 pub mod nchan;

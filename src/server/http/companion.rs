@@ -7,13 +7,13 @@ use super::backend::Backend;
 use super::hooks::Notices;
 use super::notices::Notice;
 use crate::server::broker::{Broker, Charge, OutOfMemory, Presence};
-use crate::server::dialect::nchan::events::{Event, emit};
+use crate::server::dialect::nchan::events::{ChannelEvent, emit};
 use crate::server::subscriber::SubscriberHooks;
 
 /// A companion of a subscription that was opened.
 pub(super) struct LiveCompanion {
     broker: Broker,
-    dequeued: Option<Event>,
+    dequeued: Option<ChannelEvent>,
     left: Option<(Arc<Backend>, Notice)>,
     _presence: Option<Presence>,
     _charge: Charge,

@@ -9,8 +9,8 @@ use super::pace::ArrivingMessage;
 use super::route::Following;
 use crate::server::broker::Incident;
 use crate::server::fanout::{EndReason, FollowerEvent, SubscriptionOutcome};
-use crate::server::subscriber::websocket::Publishing;
-use crate::server::subscriber::websocket::inbound::{Event, Inbound};
+use crate::server::subscriber::websocket::WebSocketPublisher;
+use crate::server::subscriber::websocket::inbound::{Inbound, InboundAction};
 
 /// Most bytes of requests that a client may send ahead while it waits for a long-poll answer; with
 /// more the connection ends. (They cannot be left in the socket, where they would hide that the
@@ -32,7 +32,7 @@ enum Incoming {
 
 /// The websocket of a follower.
 struct WebSocket {
-    publishing: Publishing,
+    publishing: WebSocketPublisher,
     inbound: Inbound,
     /// The time limit of a message that is not complete.
     arriving: ArrivingMessage,
@@ -184,7 +184,7 @@ impl Connection {
     /// then.
     fn goes_on_without_answer(&mut self, inbound: &mut Inbound) -> bool {
         while let Some(event) = inbound.next(&mut self.buffer, MAX_BYTES_BEFORE_CLOSE) {
-            if matches!(event, Event::Close(_)) {
+            if matches!(event, InboundAction::Close(_)) {
                 return false;
             }
         }
@@ -219,7 +219,7 @@ impl Connection {
         while !websocket.is_over {
             match websocket.inbound.next(&mut self.buffer, most) {
                 None => break,
-                Some(Event::Text(text)) => {
+                Some(InboundAction::Text(text)) => {
                     completed_any = true;
                     if websocket
                         .publishing
@@ -229,8 +229,8 @@ impl Connection {
                         self.hang_up(websocket, Vec::new());
                     }
                 }
-                Some(Event::Reply(bytes)) => self.shard.reply(self.key, bytes),
-                Some(Event::Close(bytes)) => self.hang_up(websocket, bytes),
+                Some(InboundAction::Reply(bytes)) => self.shard.reply(self.key, bytes),
+                Some(InboundAction::Close(bytes)) => self.hang_up(websocket, bytes),
             }
         }
         if websocket.is_over {

@@ -20,8 +20,8 @@ use crate::server::config::web::Gate;
 use crate::server::config::{
     Captures, Expression, LocationSettings, NchanSettings, RewriteFrame, Variables,
 };
-use crate::server::dialect::nchan::negotiation::Wanted;
-use crate::server::dialect::nchan::variables::{NchanVariables, Values};
+use crate::server::dialect::nchan::negotiation::RequestedAction;
+use crate::server::dialect::nchan::variables::{NchanValues, NchanVariables};
 use crate::server::dialect::nchan::{VARY, message_id};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 use crate::server::log_throttle::LogThrottle;
@@ -38,7 +38,7 @@ const MAX_DECISIONS: usize = 6;
 /// Whether a request may go on.
 pub(super) struct Authorization {
     pub(super) ask: Result<Ask, Unreachable>,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: RequestedAction,
 }
 
 /// Requests about a subscriber that stays: when it comes and when it leaves.
@@ -52,9 +52,9 @@ pub(super) struct Notices {
 pub(super) fn values(
     settings: &NchanSettings,
     variables: &dyn Variables,
-    wanted: Wanted,
-) -> Values {
-    let expressions = if matches!(wanted, Wanted::Subscribe(_)) {
+    wanted: RequestedAction,
+) -> NchanValues {
+    let expressions = if matches!(wanted, RequestedAction::Subscribe(_)) {
         &settings.subscriber_ids
     } else {
         &settings.publisher_ids
@@ -62,24 +62,24 @@ pub(super) fn values(
     let named = crate::server::dialect::nchan::channels(settings, expressions, variables);
     let id = message_id::of_request(settings, variables).ok().flatten();
     let position = id.map_or_else(|| "0:0".to_owned(), |id| id.to_string());
-    Values {
+    NchanValues {
         channel_ids: named.map(|named| named.ids).unwrap_or_default(),
-        subscriber_type: if let Wanted::Subscribe(mode) = wanted {
+        subscriber_type: if let RequestedAction::Subscribe(mode) = wanted {
             mode.name()
         } else {
             ""
         },
         publisher_type: match wanted {
-            Wanted::Publish => "http",
-            Wanted::PublishWebSocket => "websocket",
+            RequestedAction::Publish => "http",
+            RequestedAction::PublishWebSocket => "websocket",
             _ => "",
         },
-        prev_message_id: if wanted == Wanted::Publish {
+        prev_message_id: if wanted == RequestedAction::Publish {
             String::new()
         } else {
             position
         },
-        ..Values::default()
+        ..NchanValues::default()
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) fn values(
 pub(super) fn ask_hook(
     uri: &Expression,
     variables: &RequestVariables<'_>,
-    values: &Values,
+    values: &NchanValues,
     (method, tells_length): (Method, bool),
 ) -> Result<Ask, Unreachable> {
     let (path, own_arguments) = uri.evaluate_to_uri(&NchanVariables {
@@ -219,7 +219,7 @@ impl Router<'_> {
         &self,
         settings: &NchanSettings,
         variables: &RequestVariables<'_>,
-        wanted: Wanted,
+        wanted: RequestedAction,
     ) -> Option<Authorization> {
         let uri = settings
             .hooks
@@ -228,7 +228,9 @@ impl Router<'_> {
             .filter(|_| !self.again.authorized)?;
         if !matches!(
             wanted,
-            Wanted::Subscribe(_) | Wanted::Publish | Wanted::PublishWebSocket
+            RequestedAction::Subscribe(_)
+                | RequestedAction::Publish
+                | RequestedAction::PublishWebSocket
         ) {
             return None;
         }
@@ -243,9 +245,9 @@ impl Router<'_> {
     pub(super) fn notices(
         settings: &NchanSettings,
         variables: &RequestVariables<'_>,
-        wanted: Wanted,
+        wanted: RequestedAction,
     ) -> Notices {
-        if !matches!(wanted, Wanted::Subscribe(mode) if mode.is_stream()) {
+        if !matches!(wanted, RequestedAction::Subscribe(mode) if mode.is_stream()) {
             return Notices::default();
         }
         let ask = |uri: &Option<Expression>| {
@@ -262,11 +264,11 @@ impl Router<'_> {
 impl Authorization {
     /// The answer to a request that may not go on; `None` = the connection is closed without one.
     pub(super) fn refusal(
-        wanted: Wanted,
+        wanted: RequestedAction,
         told: Result<HookResponse, Unreachable>,
     ) -> Option<Response> {
-        let is_publisher = wanted == Wanted::Publish;
-        let waits = matches!(wanted, Wanted::Subscribe(mode) if !mode.is_stream());
+        let is_publisher = wanted == RequestedAction::Publish;
+        let waits = matches!(wanted, RequestedAction::Subscribe(mode) if !mode.is_stream());
         let vary: &[u8] = if waits { VARY } else { b"" };
         Some(match told {
             Ok(HookResponse {

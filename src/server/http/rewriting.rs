@@ -12,7 +12,7 @@ use crate::server::config::web::Gate;
 use crate::server::config::{
     Location, LocationSettings, Return, RewriteEnd, RewriteFrame, Variables, WebSettings,
 };
-use crate::server::dialect::nchan::variables::{NchanVariables, Values};
+use crate::server::dialect::nchan::variables::{NchanValues, NchanVariables};
 use crate::server::request::RequestVariables;
 use crate::server::response::Status;
 
@@ -24,7 +24,7 @@ pub(super) struct Start<'a> {
     /// Its variables; the frame is that of the phase.
     pub(super) variables: RequestVariables<'a>,
     /// Those of nchan, for a request of a hook.
-    pub(super) values: Option<&'a Values>,
+    pub(super) values: Option<&'a NchanValues>,
     /// The method that `limit_except` sees.
     pub(super) method: &'a str,
     /// Whether it may enter an `internal` location with these settings before it was rewritten.

@@ -1,4 +1,5 @@
-//! Many messages in one request (an extension of ours): the body is NDJSON, one message per line.
+//! Batches: many messages in one request, an extension of pushctl. The body is NDJSON, one message
+//! per line.
 //!
 //! ```text
 //! {"channel":"ch1","text":"hello"}
@@ -8,12 +9,13 @@
 //! | status | body |
 //! |---|---|
 //! | 200 | `{"published": N}` |
-//! | that of the first line that fails: 400, 403, 413, 500 | `{"published": N, "error": {"line": L, "status": S, "reason": "…"}}` |
+//! | 400, 403, 413, 500 of the first line that fails | `{"published": N, "error": ERROR}` |
 //!
-//! Lines are published in their order as they arrive; the first bad one ends the batch, and what
-//! came before stays published. `channel` means what `?id=` means, but is not percent-encoded; it
-//! may be left out where `?id=` names one. Blank lines are skipped. Knows no sockets: `http` brings
-//! the bytes.
+//! `ERROR` is `{"line": L, "status": S, "reason": "…"}`.
+//!
+//! Lines are published in order as they arrive. The first invalid line ends the batch; the messages
+//! before it stay published. `channel` has the syntax of `?id=` without percent-encoding, and is
+//! optional if `?id=` names a channel. Blank lines are skipped. No sockets: `http` reads the body.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,61 +26,67 @@ use bytes::Bytes;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
-use super::{may_change, refusal_of};
+use super::{check_publish_channel, refusal_for};
 use crate::server::broker::{Broker, Channel, NewMessage};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
 use crate::server::dialect::push_stream::explain::Refusal;
 use crate::server::limits_log::Limit;
 use crate::server::response::{Response, Status};
 
-/// Lines of one batch that are published in a row; then others have their turn (about half a
+/// Maximum number of lines published before other connections get a turn (about half a
 /// millisecond).
 const LINES_PER_TURN: usize = 256;
 
-/// Bytes of lines that are read in a row, for the same reason.
+/// Maximum number of bytes processed before other connections get a turn.
 const BYTES_PER_TURN: usize = 256 * 1024;
 
-/// A batch that is coming in.
+/// The limits on one line.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Maximum number of channels that a line may name.
+    pub max_channels: usize,
+    /// Maximum length of a line, in bytes.
+    pub max_line_bytes: usize,
+}
+
+/// A batch whose lines are arriving.
 #[derive(Debug)]
 pub struct Batch {
-    /// Channels of lines that name none.
-    pub(super) default_ids: SmallVec<[ChannelRef; 1]>,
-    pub(super) store: bool,
-    pub(super) headers: Cow<'static, [u8]>,
-    /// Most channels of a line.
-    pub(super) max_channels: usize,
-    /// Most bytes of a line.
-    pub(super) max_line_bytes: usize,
-    /// Bytes that came and are not published.
+    /// Channels of lines without `channel`.
+    default_ids: SmallVec<[ChannelRef; 1]>,
+    store: bool,
+    headers: Cow<'static, [u8]>,
+    limits: BatchLimits,
+    /// Bytes received and not yet published.
     pending: Vec<u8>,
-    /// So many of them are known to hold no line end.
+    /// Length of the prefix of `pending` that is known to contain no line end.
     scanned: usize,
-    /// Lines that were looked at.
+    /// Number of lines read.
     lines: u64,
     published: u64,
-    /// The channel of the last line: the next one often has the same.
+    /// The channel of the last line, which the next line often names, too.
     last: Option<Arc<Channel>>,
 }
 
 /// Why a batch ends early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Status of the answer.
+    /// Status of the response.
     pub status: Status,
-    /// In words.
+    /// Reason, for the response.
     pub reason: String,
 }
 
-/// What became of the bytes that came.
+/// How far the received bytes were processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Others should have a turn; there may be more lines.
+    /// The turn is over; there may be more complete lines.
     Yield,
     /// All complete lines are published.
     Done,
 }
 
-/// A line. Fields that it does not have are mistakes: a misspelt one must not get lost.
+/// A line. Unknown fields are rejected, so that a misspelt one is not lost silently.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -90,7 +98,7 @@ struct Line {
 }
 
 impl Failure {
-    /// A failure in words.
+    /// Creates a failure with a reason.
     #[must_use]
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
         Self {
@@ -113,53 +121,50 @@ impl From<Refusal> for Failure {
 }
 
 impl Batch {
-    /// A batch for a location with these settings; `default_ids` are the channels that the request
-    /// names.
+    /// Creates a batch; `default_ids` are the channels that the request names, `headers` the header
+    /// lines of its response.
     #[must_use]
     pub fn new(
         default_ids: SmallVec<[ChannelRef; 1]>,
         store: bool,
         headers: Cow<'static, [u8]>,
-        (max_channels, max_line_bytes): (usize, usize),
+        limits: BatchLimits,
     ) -> Self {
-        let pending = Vec::new();
-        let last = None;
         Self {
             default_ids,
             store,
             headers,
-            max_channels,
-            max_line_bytes,
-            pending,
+            limits,
+            pending: Vec::new(),
             scanned: 0,
             lines: 0,
             published: 0,
-            last,
+            last: None,
         }
     }
 
-    /// Where further bytes of the body go.
+    /// The buffer to which the caller appends further bytes of the body.
     pub fn input(&mut self) -> &mut Vec<u8> {
         &mut self.pending
     }
 
-    /// Memory of the bytes that wait for the end of their line.
+    /// Memory of the bytes that wait for the end of their line, in bytes.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.pending.capacity()
     }
 
-    /// Bytes of memory that it keeps of the request while lines come in.
+    /// Memory held for the request while lines arrive, in bytes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         size_of::<Self>() + self.headers.len() + channels_path::own_bytes(&self.default_ids)
     }
 
-    /// Publishes complete lines, as many as a turn has; with `at_end`, the last one needs no line
+    /// Publishes complete lines, for at most one turn. With `at_end`, the last line needs no line
     /// end.
     ///
     /// # Errors
-    /// The first line that is wrong or is refused; the batch is over then.
+    /// The first line that is invalid or rejected; it ends the batch.
     pub fn publish(&mut self, broker: &Broker, at_end: bool) -> Result<Progress, Failure> {
         let pending = std::mem::take(&mut self.pending);
         let mut at = 0;
@@ -168,14 +173,14 @@ impl Batch {
             let end = memchr::memchr(b'\n', &pending[self.scanned.max(at)..])
                 .map(|end| self.scanned.max(at) + end);
             let line = &pending[at..end.unwrap_or(pending.len())];
-            if line.len() > self.max_line_bytes {
+            if line.len() > self.limits.max_line_bytes {
                 self.lines += 1;
                 Limit::Body.log();
                 return Err(Failure::new(
                     413,
                     format!(
                         "the line is longer than {} bytes (--max-body-size)",
-                        self.max_line_bytes
+                        self.limits.max_line_bytes
                     ),
                 ));
             }
@@ -212,22 +217,26 @@ impl Batch {
             event_id,
             event_type,
         } = parse(line)?;
-        let text =
-            match (text, base64) {
-                (Some(text), None) => Bytes::from(text),
-                (None, Some(base64)) => Bytes::from(STANDARD.decode(base64).map_err(|error| {
-                    Failure::new(400, format!("\"base64\" is not valid: {error}"))
-                })?),
-                (Some(_), Some(_)) => {
-                    return Err(Failure::new(400, "there are both \"text\" and \"base64\""));
-                }
-                (None, None) => {
-                    return Err(Failure::new(
-                        400,
-                        "there is neither \"text\" nor \"base64\"",
-                    ));
-                }
-            };
+        let text = match (text, base64) {
+            (Some(text), None) => Bytes::from(text),
+            (None, Some(base64)) => Bytes::from(
+                STANDARD
+                    .decode(base64)
+                    .map_err(|error| Failure::new(400, format!("invalid \"base64\": {error}")))?,
+            ),
+            (Some(_), Some(_)) => {
+                return Err(Failure::new(
+                    400,
+                    "the line has both \"text\" and \"base64\"",
+                ));
+            }
+            (None, None) => {
+                return Err(Failure::new(
+                    400,
+                    "the line has neither \"text\" nor \"base64\"",
+                ));
+            }
+        };
         if text.is_empty() {
             return Err(Refusal::EmptyBody.into());
         }
@@ -261,7 +270,7 @@ impl Batch {
         if ids.is_empty() {
             return Err(Refusal::NoChannelId.into());
         }
-        if ids.len() > self.max_channels {
+        if ids.len() > self.limits.max_channels {
             return Err(Refusal::TooManyIds.into());
         }
         let mut channels: SmallVec<[Arc<Channel>; 1]> = SmallVec::new();
@@ -269,11 +278,11 @@ impl Batch {
             let channel = match self.last.take().filter(|last| last.id == *id) {
                 Some(last) => last,
                 None => {
-                    may_change(broker, id)?;
+                    check_publish_channel(broker, id)?;
                     if broker.is_events_channel(id) {
                         return Err(Refusal::EventsChannel.into());
                     }
-                    broker.find_or_create(id).map_err(refusal_of)?
+                    broker.find_or_create(id).map_err(refusal_for)?
                 }
             };
             channels.push(channel);
@@ -281,19 +290,20 @@ impl Batch {
         for (channel, message) in message.for_each(&channels) {
             broker
                 .publish(channel, message, self.store)
-                .map_err(refusal_of)?;
+                .map_err(refusal_for)?;
         }
         self.last = channels.pop();
         Ok(())
     }
 
-    /// The answer to the batch.
+    /// The response to the batch.
     #[must_use]
     pub fn response(&self, failure: Option<&Failure>) -> Response {
         let (status, body) = match failure {
             None => (Status::OK, serde_json::json!({"published": self.published})),
             Some(Failure { status, reason }) => {
-                let error = serde_json::json!({"line": self.lines.max(1), "status": status.0, "reason": reason});
+                let line = self.lines.max(1);
+                let error = serde_json::json!({"line": line, "status": status.0, "reason": reason});
                 (
                     *status,
                     serde_json::json!({"published": self.published, "error": error}),
@@ -308,7 +318,7 @@ impl Batch {
         )
     }
 
-    /// The line that would have come next failed before it was complete.
+    /// Counts the next line as failed, if the body ends with an error before the line is complete.
     pub fn fail_next_line(&mut self) {
         self.lines += 1;
     }
@@ -321,9 +331,9 @@ fn parse(line: &[u8]) -> Result<Line, Failure> {
             format!("the line is not UTF-8 after {} bytes", error.valid_up_to()),
         )
     })?;
-    // A list would be taken for the values of the fields.
+    // serde would read a list as the values of the fields.
     if !line.starts_with('{') {
-        return Err(Failure::new(400, "the line is no JSON object"));
+        return Err(Failure::new(400, "the line is not a JSON object"));
     }
     serde_json::from_str(line).map_err(|error| {
         let text = error.to_string();
@@ -334,12 +344,13 @@ fn parse(line: &[u8]) -> Result<Line, Failure> {
     })
 }
 
-/// What else comes in a header, and what event streams carry on a line: it must not break one.
+/// Checks a value that event streams write as one line, and that a header carries otherwise: it
+/// must not contain a line break.
 fn header(name: &str, value: Option<String>) -> Result<Option<Bytes>, Failure> {
     match value.filter(|value| !value.is_empty()) {
         Some(value) if value.contains(['\r', '\n', '\0']) => Err(Failure::new(
             400,
-            format!("\"{name}\" has a line break or NUL"),
+            format!("\"{name}\" contains a line break or NUL"),
         )),
         value => Ok(value.map(Bytes::from)),
     }

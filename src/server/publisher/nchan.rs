@@ -1,43 +1,43 @@
 //! Publisher locations of nchan (nhpm-nchan.md, section 2.4).
 //!
-//! | method | answer |
+//! | method | response |
 //! |---|---|
 //! | GET | 200 channel info, 404 |
 //! | POST, PUT | 201 if there are subscribers, 202; 403, 413, 500, 503 |
-//! | DELETE | 200 channel info from before, 404 |
+//! | DELETE | 200 channel info before the deletion, 404 |
 //!
-//! Settings that are variables are evaluated for every request, GET too; a wrong one is answered
-//! with 403.
+//! Settings that contain variables are evaluated for every request, including GET; an invalid value
+//! results in 403.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Action, Call, Plan, PublishReply};
+use super::{Action, Plan, PublishCall, PublishReply};
 use crate::protocol::EVENTSOURCE_EVENT;
 use crate::server::broker::{Broker, ChannelInfo};
 use crate::server::config::NchanSettings;
-use crate::server::dialect::nchan::events::{self, Event};
-use crate::server::dialect::nchan::info::{Notation, Numbers};
+use crate::server::dialect::nchan::events::{self, ChannelEvent};
+use crate::server::dialect::nchan::info::{NchanChannelStats, NchanNotation};
 use crate::server::dialect::nchan::publication::{
-    Publication, Unpublished, check_settings, together,
+    Publication, PublishError, check_settings, combined_stats,
 };
-use crate::server::dialect::nchan::variables::Values;
-use crate::server::dialect::nchan::{self, Named, cors};
+use crate::server::dialect::nchan::variables::NchanValues;
+use crate::server::dialect::nchan::{self, NamedChannels, cors};
 use crate::server::response::{Response, Status};
 
-/// A message on its way to its channels.
-pub(super) struct Publishing {
+/// A message whose body is being read.
+pub(super) struct NchanPublishing {
     publication: Publication,
     content_type: Option<Bytes>,
-    notation: Notation,
+    notation: NchanNotation,
     cors: Vec<u8>,
 }
 
-/// Answers a request of a publisher.
-pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>) -> PublishReply {
+/// Responds to a publisher's request, or plans what to do with its body.
+pub(super) fn respond(call: &PublishCall<'_>, settings: &Arc<NchanSettings>) -> PublishReply {
     let cors = cors::of_request(settings, call.variables);
-    match act(call, settings, &cors) {
+    match try_respond(call, settings, &cors) {
         Ok(answer) => answer,
         Err(response) => {
             let is_page = response.content_type.as_deref() == Some(b"text/html");
@@ -50,8 +50,8 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>) -> PublishR
     }
 }
 
-fn act(
-    call: &Call<'_>,
+fn try_respond(
+    call: &PublishCall<'_>,
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
 ) -> Result<PublishReply, Box<Response>> {
@@ -73,49 +73,54 @@ fn act(
             .iter()
             .any(|key| call.broker.is_events_channel(key));
     let changes = is_post || call.request.method == "DELETE";
-    if is_forbidden || (changes && nchan::is_intrusive(settings, &named.group)) {
+    if is_forbidden || (changes && nchan::is_forged_event_group(settings, &named.group)) {
         return Err(Box::new(nchan::empty(Status::FORBIDDEN)));
     }
-    let notation = Notation::accepted(call.request.header("accept"));
     if is_post {
-        let event_type = call
-            .request
-            .header(EVENTSOURCE_EVENT)
-            .map(Bytes::copy_from_slice);
-        let publication = Publication::new(
-            settings,
-            &named,
-            call.broker,
-            (call.variables, "http"),
-            event_type,
-        )?;
-        let content_type = call
-            .request
-            .header("content-type")
-            .map(Bytes::copy_from_slice);
-        let publishing = Publishing {
-            publication,
-            content_type,
-            notation,
-            cors: cors.lines.clone(),
-        };
-        return Ok(PublishReply::Read(Box::new(Plan::of(Action::Nchan(
-            Box::new(publishing),
-        )))));
+        return publish(call, settings, &named, cors);
     }
+    let notation = NchanNotation::accepted(call.request.header("accept"));
     check_settings(settings, call.variables)?;
     let response = if call.request.method == "DELETE" {
         delete(call, settings, &named, notation)
     } else {
-        look(call.broker, &named, notation)
+        channel_info(call.broker, &named, notation)
     };
     Ok(PublishReply::Respond(response.with_headers(&cors.lines)))
 }
 
-fn look(broker: &Broker, named: &Named, notation: Notation) -> Response {
+/// Creates the channels; the message is published when the body is complete.
+fn publish(
+    call: &PublishCall<'_>,
+    settings: &Arc<NchanSettings>,
+    named: &NamedChannels,
+    cors: &cors::Cors,
+) -> Result<PublishReply, Box<Response>> {
+    let header = |name| call.request.header(name).map(Bytes::copy_from_slice);
+    let publication = Publication::new(
+        settings,
+        named,
+        call.broker,
+        call.variables,
+        "http",
+        header(EVENTSOURCE_EVENT),
+    )?;
+    let publishing = NchanPublishing {
+        publication,
+        content_type: header("content-type"),
+        notation: NchanNotation::accepted(call.request.header("accept")),
+        cors: cors.lines.clone(),
+    };
+    let action = Action::Nchan(Box::new(publishing));
+    Ok(PublishReply::Read(Box::new(Plan::of(action))))
+}
+
+fn channel_info(broker: &Broker, named: &NamedChannels, notation: NchanNotation) -> Response {
     match named.keys.as_slice() {
         [key] => match broker.find(key).map(|channel| broker.touch(&channel)) {
-            Some(info) => notation.response(Status::OK, Numbers::of(&info).body(notation)),
+            Some(info) => {
+                notation.response(Status::OK, NchanChannelStats::of(&info).body(notation))
+            }
             None => nchan::empty(Status::NOT_FOUND),
         },
         _ => nchan::empty(Status::NOT_FOUND),
@@ -123,18 +128,18 @@ fn look(broker: &Broker, named: &Named, notation: Notation) -> Response {
 }
 
 fn delete(
-    call: &Call<'_>,
+    call: &PublishCall<'_>,
     settings: &NchanSettings,
-    named: &Named,
-    notation: Notation,
+    named: &NamedChannels,
+    notation: NchanNotation,
 ) -> Response {
-    let values = Values {
+    let values = NchanValues {
         channel_ids: named.ids.clone(),
         publisher_type: "http",
         event: "channel_delete",
-        ..Values::default()
+        ..NchanValues::default()
     };
-    let event = Event::new(settings, call.variables, &values);
+    let event = ChannelEvent::new(settings, call.variables, &values);
     let mut infos: Vec<ChannelInfo> = Vec::new();
     for key in &named.keys {
         match call.broker.delete_and_recreate(key) {
@@ -147,18 +152,18 @@ fn delete(
     }
     events::emit(call.broker, event.as_ref());
     let numbers = match infos.as_slice() {
-        [info] if named.keys.len() == 1 => Numbers::of(info),
-        infos => Numbers {
+        [info] if named.keys.len() == 1 => NchanChannelStats::of(info),
+        infos => NchanChannelStats {
             messages: 0,
             subscribers: 0,
-            ..together(infos)
+            ..combined_stats(infos)
         },
     };
     notation.response(Status::OK, numbers.body(notation))
 }
 
-impl Publishing {
-    /// Bytes that it keeps of the request.
+impl NchanPublishing {
+    /// Memory held for the request, in bytes.
     pub(super) fn own_bytes(&self) -> usize {
         self.publication.channel_count() * size_of::<usize>()
             + self.content_type.as_ref().map_or(0, Bytes::len)
@@ -175,7 +180,7 @@ impl Publishing {
         self.content_type.clone()
     }
 
-    /// Publishes another message than that of the request.
+    /// Publishes a message other than the body of the request.
     pub(super) fn finish_with(
         &self,
         broker: &Broker,
@@ -187,10 +192,10 @@ impl Publishing {
                 .notation
                 .response(status, numbers.body(self.notation))
                 .with_headers(&self.cors),
-            Err(Unpublished::Group(full)) => {
+            Err(PublishError::Group(full)) => {
                 nchan::text(Status::FORBIDDEN, &full.to_string()).with_headers(&self.cors)
             }
-            Err(Unpublished::NoRoom) => Response::error_page(Status::INTERNAL).closing(),
+            Err(PublishError::NoRoom) => Response::error_page(Status::INTERNAL).closing(),
         }
     }
 }

@@ -1,29 +1,29 @@
 //! `nchan_group_location` (nhpm-nchan.md, section 2.11).
 //!
-//! | method | answer |
+//! | method | response |
 //! |---|---|
-//! | GET | 200 what the group uses and may use |
-//! | POST | 200 the same, after its limits were set; 403 a wrong value |
-//! | DELETE | 200 the same from before all its channels were deleted |
+//! | GET | 200 usage and limits of the group |
+//! | POST | 200 the same, after setting its limits; 403 an invalid value |
+//! | DELETE | 200 the same as before the deletion of all its channels |
 //! | OPTIONS | 200 |
 //!
-//! 403 for what the location does not allow, or without accounting.
+//! 403 if the location does not allow the method, or without group accounting.
 
-use super::Call;
+use super::PublishCall;
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::GroupMethods;
-use crate::server::dialect::nchan::info::{Notation, group_body};
+use crate::server::dialect::nchan::info::{NchanNotation, group_body};
 use crate::server::dialect::nchan::{self, cors, groups};
 use crate::server::response::{Response, Status};
 
-/// Answers a request.
+/// Responds to a request.
 #[must_use]
-pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupMethods) -> Response {
+pub fn respond(call: &PublishCall<'_>, settings: &NchanSettings, verbs: GroupMethods) -> Response {
     let cors = cors::of_request(settings, call.variables);
     let response = if cors.is_refused {
         nchan::empty(Status::FORBIDDEN)
     } else {
-        act(call, settings, verbs, &cors)
+        try_respond(call, settings, verbs, &cors)
     };
     if call.request.method == "OPTIONS" && !cors.is_refused {
         response
@@ -32,8 +32,8 @@ pub fn answer(call: &Call<'_>, settings: &NchanSettings, verbs: GroupMethods) ->
     }
 }
 
-fn act(
-    call: &Call<'_>,
+fn try_respond(
+    call: &PublishCall<'_>,
     settings: &NchanSettings,
     verbs: GroupMethods,
     cors: &cors::Cors,
@@ -60,8 +60,9 @@ fn act(
     let Some(group) = settings.channel_group.evaluate_name(call.variables) else {
         return nchan::empty(Status::INTERNAL);
     };
-    let is_intrusive = call.request.method != "GET" && nchan::is_intrusive(settings, &group);
-    if !is_allowed || is_intrusive || group.as_ref() == b"m" || group.contains(&b'/') {
+    let is_forged_event_group =
+        call.request.method != "GET" && nchan::is_forged_event_group(settings, &group);
+    if !is_allowed || is_forged_event_group || group.as_ref() == b"m" || group.contains(&b'/') {
         return nchan::empty(Status::FORBIDDEN);
     }
     if call.request.method == "POST"
@@ -73,10 +74,10 @@ fn act(
     let info = call.broker.group_info(&group);
     if call.request.method == "DELETE" {
         for channel in call.broker.group_channels(&group) {
-            // The configured farewell always fits.
+            // The configured deletion message always fits into memory.
             let _ = call.broker.delete(&channel, None);
         }
     }
-    let notation = Notation::accepted(call.request.header("accept"));
+    let notation = NchanNotation::accepted(call.request.header("accept"));
     notation.response(Status::OK, group_body(&info, notation))
 }

@@ -1,20 +1,20 @@
 //! Publisher locations of NHPM (nhpm-nchan.md, section 1.3).
 //!
-//! | method | answer |
+//! | method | response |
 //! |---|---|
 //! | GET | 200 channel info, 404 |
-//! | POST, PUT | 201 if somebody waited, 202; 413, 500 |
-//! | DELETE | 200 channel info from before, 404 |
+//! | POST, PUT | 201 if a subscriber was waiting, 202; 413, 500 |
+//! | DELETE | 200 channel info before the deletion, 404 |
 //! | OPTIONS | 200 |
 //! | any other | 405 |
 //!
-//! All of them want a channel id (404).
+//! 404 without a channel id.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Action, Call, Plan, PublishReply};
+use super::{Action, Plan, PublishCall, PublishReply};
 use crate::message::unix_now;
 use crate::server::broker::{Attributes, Broker, Channel, NewMessage, StoreOptions};
 use crate::server::config::NhpmSettings;
@@ -22,15 +22,15 @@ use crate::server::dialect::channel_key::channel_key;
 use crate::server::dialect::nhpm::{self, info};
 use crate::server::response::{Response, Status};
 
-/// A message on its way to its channel.
-pub(super) struct Publication {
+/// A message whose body is being read.
+pub(super) struct NhpmPublication {
     channel: Arc<Channel>,
     settings: Arc<NhpmSettings>,
     content_type: Option<Bytes>,
-    notation: (info::Notation, &'static str),
+    notation: info::AcceptedNotation,
 }
 
-pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishReply {
+pub(super) fn respond(call: &PublishCall<'_>, settings: &Arc<NhpmSettings>) -> PublishReply {
     let id = settings
         .channel_id
         .evaluate_name(call.variables)
@@ -46,7 +46,7 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishRe
     let notation = info::accepted(call.request.header("accept"));
     PublishReply::Respond(match call.request.method {
         "OPTIONS" => nhpm::options("Content-Type, Origin", METHODS),
-        "GET" => found(
+        "GET" => info_response(
             call.broker
                 .find(&key)
                 .map(|channel| call.broker.touch(&channel)),
@@ -57,9 +57,9 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishRe
                 .broker
                 .find(&key)
                 .map(|channel| call.broker.touch(&channel));
-            // The configured farewell always fits.
+            // The configured deletion message always fits into memory.
             let is_deleted = call.broker.delete(&key, None).unwrap_or(false);
-            found(info.filter(|_| is_deleted), notation)
+            info_response(info.filter(|_| is_deleted), notation)
         }
         "POST" | "PUT" => match call.broker.find_or_create(&key) {
             Ok(channel) => {
@@ -68,7 +68,7 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishRe
                     .request
                     .header("content-type")
                     .map(Bytes::copy_from_slice);
-                let publication = Publication {
+                let publication = NhpmPublication {
                     channel,
                     settings: Arc::clone(settings),
                     content_type,
@@ -84,18 +84,18 @@ pub(super) fn answer(call: &Call<'_>, settings: &Arc<NhpmSettings>) -> PublishRe
 
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
-fn found(
+fn info_response(
     info: Option<crate::server::broker::ChannelInfo>,
-    notation: (info::Notation, &'static str),
+    notation: info::AcceptedNotation,
 ) -> Response {
     match info {
-        Some(info) => info::Numbers::of(&info).response(Status::OK, notation),
+        Some(info) => info::NhpmChannelStats::of(&info).response(Status::OK, notation),
         None => Response::header_only(Status::NOT_FOUND, &b""[..]),
     }
 }
 
-impl Publication {
-    /// Bytes that it keeps of the request.
+impl NhpmPublication {
+    /// Memory held for the request, in bytes.
     pub(super) fn own_bytes(&self) -> usize {
         self.content_type.as_ref().map_or(0, Bytes::len)
     }
@@ -134,11 +134,12 @@ impl Publication {
                 } else {
                     Status(202)
                 };
-                // As after the delivery, which those who waited do not survive.
+                // Waiting subscribers leave with the delivery: report the number afterwards, as the
+                // module does.
                 let subscribers = info.subscribers.saturating_sub(info.waiting);
-                info::Numbers {
+                info::NhpmChannelStats {
                     subscribers,
-                    ..info::Numbers::of(&info)
+                    ..info::NhpmChannelStats::of(&info)
                 }
                 .response(status, self.notation)
             }

@@ -62,8 +62,8 @@ impl Repeatable {
         };
         match broker.publish(channel, message, self.store) {
             Ok(info) if self.manner.shows_info => self.write_info(&info, connection, out),
-            Ok(_) => self.manner.answer_without_info().write(connection, out),
-            Err(_no_room) => self.manner.refuse_without_room().write(connection, out),
+            Ok(_) => self.manner.respond_without_info().write(connection, out),
+            Err(_no_room) => self.manner.respond_out_of_memory().write(connection, out),
         }
     }
 

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::smallvec;
 
-use super::formats::AnswerLook;
-use super::long_polling::{self, Found};
-use super::{Call, Formats, SharedFormat, SubscribeReply, SubscriberMode, may_subscribe, resume};
+use super::formats::PollResponseTraits;
+use super::long_polling::{self, BacklogState};
+use super::{
+    Formats, SharedFormat, SubscribeCall, SubscribeReply, SubscriberMode, check_subscribe_channel,
+    resume,
+};
 use crate::server::broker::Broker;
 use crate::server::config::{Expression, LocationSettings};
 use crate::server::dialect::push_stream::channels_path::{self, ChannelRef};
@@ -20,10 +23,10 @@ pub struct PollAgain {
     /// Id of the channel.
     id: Bytes,
     format: SharedFormat,
-    look: AnswerLook,
+    look: PollResponseTraits,
 }
 
-impl Call<'_> {
+impl SubscribeCall<'_> {
     /// What answers polls with the same head but another date and tag in it, where nothing else
     /// depends on these; for a call that was not refused.
     #[must_use]
@@ -46,7 +49,7 @@ impl Call<'_> {
         else {
             return None;
         };
-        let look = long_polling::look(self)?;
+        let look = long_polling::response_traits(self)?;
         let format = long_polling::format(self);
         Some(Box::new(PollAgain {
             settings: Arc::clone(self.settings),
@@ -77,7 +80,7 @@ fn path_of_polls(settings: &LocationSettings) -> Option<&Expression> {
         longpolling_connection_ttl: _,
         gap_notice: _,
         is_builtin: _,
-        // `long_polling::look` and `long_polling::format` keep them.
+        // `long_polling::response_traits` and `long_polling::format` keep them.
         header_template: _,
         footer_template: _,
         message_format: _,
@@ -124,22 +127,22 @@ impl PollAgain {
         tag: &[u8],
     ) -> Option<SubscribeReply> {
         let channel = broker.find(&self.id)?;
-        may_subscribe(&self.settings, broker, &self.id, Some(&channel)).ok()?;
+        check_subscribe_channel(&self.settings, broker, &self.id, Some(&channel)).ok()?;
         let cursor = cursor::of_headers(&self.settings, date, tag);
         let channels = smallvec![ChannelRequest::new(channel)];
         let cursor = resume::located(broker, cursor, &channels);
-        match long_polling::found(&channels[0].channel, &cursor) {
-            Found::Messages(content) => {
-                let (bytes, keeps) = formats.known_answer(&self.look, content)?;
+        match long_polling::backlog_state(&channels[0].channel, &cursor) {
+            BacklogState::Messages(content) => {
+                let (bytes, keeps) = formats.cached_response(&self.look, content)?;
                 Some(SubscribeReply::Prepared(bytes, keeps))
             }
-            Found::Nothing => {
+            BacklogState::Nothing => {
                 let format = self.format.clone();
                 Some(SubscribeReply::Follow(Box::new(
                     long_polling::subscription(&self.settings, format, channels, cursor),
                 )))
             }
-            Found::Gap => None,
+            BacklogState::Gap => None,
         }
     }
 }

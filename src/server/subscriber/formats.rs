@@ -1,5 +1,5 @@
-//! The formats of a shard's followers: followers that look the same share one, so that they share
-//! encoded frames.
+//! The formats of a shard's followers. Followers whose responses have the same form share one
+//! format, and with it encoded frames.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -15,19 +15,20 @@ use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::fanout::Format;
 use crate::server::response::{Framing, ResponseContext};
 
-/// Formats that are remembered; when there are more (every origin or callback makes one) all are
-/// forgotten, which costs sharing and nothing else.
-const MOST: usize = 256;
+/// Maximum number of cached formats (every origin or callback creates one). Beyond it the cache is
+/// cleared, which costs only sharing.
+const MAX_FORMATS: usize = 256;
 
-/// A format that has more of its request than this is nobody else's, and not remembered.
+/// Maximum size of a key, in bytes. A format with a larger key is unlikely to be shared, and is not
+/// cached.
 const MAX_KEY_BYTES: usize = 1024;
 
-/// What makes formats differ.
+/// All inputs of a format.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    /// Address of the location's settings, which live as long as the server.
+pub(super) struct FormatKey {
+    /// Address of the location's settings, which the cache keeps alive.
     pub(super) settings: *const LocationSettings,
-    pub(super) kind: Kind,
+    pub(super) kind: FormatKind,
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     pub(super) content_type: Bytes,
@@ -36,15 +37,15 @@ pub(super) struct Key {
     pub(super) padding: Option<(usize, usize)>,
     pub(super) added: Vec<u8>,
     pub(super) compression: ClientTraits,
-    /// Level of a compressed stream.
+    /// Compression level of a stream.
     pub(super) level: Option<u32>,
-    /// What else the dialect's answers depend on.
+    /// Further inputs, encoded by the dialect.
     pub(super) detail: Vec<u8>,
 }
 
 /// The modes that have formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum FormatKind {
     Streaming,
     EventSource,
     LongPolling,
@@ -59,11 +60,11 @@ pub(super) enum Kind {
     },
 }
 
-impl Key {
-    /// The key of a plain format of these settings.
+impl FormatKey {
+    /// Creates a key with default values for everything else.
     pub(super) fn new(
         settings: &Arc<LocationSettings>,
-        kind: Kind,
+        kind: FormatKind,
         framing: Framing,
         keep_alive: bool,
     ) -> Self {
@@ -85,7 +86,7 @@ impl Key {
     }
 }
 
-impl Key {
+impl FormatKey {
     fn own_bytes(&self) -> usize {
         self.content_type.len()
             + self.cors.len()
@@ -94,33 +95,34 @@ impl Key {
     }
 }
 
-/// The formats that are in use, and the newest answers to polls.
+/// Caches the formats in use and the newest responses to polls.
 #[derive(Default)]
 pub struct Formats {
-    formats: RefCell<HashMap<Key, (Arc<LocationSettings>, SharedFormat)>>,
-    answers: RefCell<VecDeque<(AnswerKey, Arc<LocationSettings>, PreparedAnswer)>>,
+    formats: RefCell<HashMap<FormatKey, (Arc<LocationSettings>, SharedFormat)>>,
+    answers: RefCell<VecDeque<(PollResponseKey, Arc<LocationSettings>, PreparedResponse)>>,
     boundary: OnceCell<String>,
 }
 
-/// A response as bytes, and whether its connection goes on.
-pub(super) type PreparedAnswer = (Rc<Vec<u8>>, bool);
+/// An encoded response, and whether its connection stays open.
+pub(super) type PreparedResponse = (Rc<Vec<u8>>, bool);
 
-/// Answers to polls that are remembered: many clients poll from the same place in the same second.
-const MOST_ANSWERS: usize = 8;
+/// Maximum number of cached responses to polls: many clients poll from the same position in the
+/// same second.
+const MAX_CACHED_RESPONSES: usize = 8;
 
-/// Largest answer that is remembered.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Maximum size of a cached response, in bytes.
+const MAX_CACHED_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// What makes answers to polls differ.
+/// All inputs of a response to a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AnswerKey {
-    pub(super) look: AnswerLook,
-    pub(super) content: AnswerContent,
+pub(super) struct PollResponseKey {
+    pub(super) look: PollResponseTraits,
+    pub(super) content: PollResponseContent,
 }
 
-/// How an answer looks.
+/// The inputs that come from the request and its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AnswerLook {
+pub(super) struct PollResponseTraits {
     pub(super) settings: *const LocationSettings,
     pub(super) is_eventsource: bool,
     pub(super) connection: ResponseContext,
@@ -130,59 +132,59 @@ pub(super) struct AnswerLook {
     pub(super) added: Bytes,
 }
 
-/// What is in an answer.
+/// The inputs that come from the channel and the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AnswerContent {
-    /// Number of the channel, the id after which messages are sent, and the newest one.
+pub(super) struct PollResponseContent {
+    /// Number of the channel, the id after which messages are sent, and the newest id.
     pub(super) messages: (u64, u64, u64),
-    /// The second of its Date.
+    /// The second of the Date header.
     pub(super) second: u64,
 }
 
 impl Formats {
-    /// The boundary of multipart streams, which is in their heads and their frames.
+    /// The boundary of multipart streams, which their heads and frames share.
     pub(super) fn boundary(&self, make: impl FnOnce() -> String) -> String {
         self.boundary.get_or_init(make).clone()
     }
 
-    /// The answer of that look and content, if it is known.
-    pub(super) fn known_answer(
+    /// Returns the response with these inputs, if it is cached.
+    pub(super) fn cached_response(
         &self,
-        look: &AnswerLook,
-        content: AnswerContent,
-    ) -> Option<PreparedAnswer> {
+        look: &PollResponseTraits,
+        content: PollResponseContent,
+    ) -> Option<PreparedResponse> {
         let known = self.answers.borrow();
-        let is_it = |key: &AnswerKey| key.content == content && key.look == *look;
+        let is_it = |key: &PollResponseKey| key.content == content && key.look == *look;
         known
             .iter()
             .find(|(key, ..)| is_it(key))
             .map(|(.., answer)| answer.clone())
     }
 
-    /// The answer of `key`, made by `make` where there is none.
-    pub(super) fn answer(
+    /// Returns the cached response for `key`, or inserts the result of `make`.
+    pub(super) fn response_or_insert(
         &self,
-        key: AnswerKey,
+        key: PollResponseKey,
         settings: &Arc<LocationSettings>,
-        make: impl FnOnce() -> Option<PreparedAnswer>,
-    ) -> Option<PreparedAnswer> {
-        if let Some(answer) = self.known_answer(&key.look, key.content) {
+        make: impl FnOnce() -> Option<PreparedResponse>,
+    ) -> Option<PreparedResponse> {
+        if let Some(answer) = self.cached_response(&key.look, key.content) {
             return Some(answer);
         }
         let answer = make()?;
         let mut known = self.answers.borrow_mut();
-        if answer.0.len() <= MAX_ANSWER_BYTES {
-            known.truncate(MOST_ANSWERS - 1);
-            // The settings are held, so that their address stays theirs.
+        if answer.0.len() <= MAX_CACHED_RESPONSE_BYTES {
+            known.truncate(MAX_CACHED_RESPONSES - 1);
+            // Holding the settings keeps their address unique.
             known.push_front((key, Arc::clone(settings), answer.clone()));
         }
         Some(answer)
     }
 
-    /// The format of `key`, made by `make` where there is none.
+    /// Returns the cached format for `key`, or inserts the result of `make`.
     pub(super) fn shared<F: Format + 'static>(
         &self,
-        key: Key,
+        key: FormatKey,
         settings: &Arc<LocationSettings>,
         make: impl FnOnce() -> F,
     ) -> SharedFormat {
@@ -194,10 +196,10 @@ impl Formats {
         if key.own_bytes() > MAX_KEY_BYTES {
             return format;
         }
-        if known.len() >= MOST {
+        if known.len() >= MAX_FORMATS {
             known.clear();
         }
-        // The settings are held, so that their address stays theirs.
+        // Holding the settings keeps their address unique.
         known.insert(key, (Arc::clone(settings), Rc::clone(&format)));
         format
     }

@@ -1,9 +1,10 @@
-//! Long-polling: what is there, or the next message (push-stream.md, section 10).
+//! Long-polling: responds with stored messages, or waits for the next one (push-stream.md, section
+//! 10).
 //!
-//! When several messages come in one moment, JSON objects are all in the answer, whose cursor is
-//! that of the last one; of templates it is the first one, as in the module. An answer without
-//! messages (a time-out, a deleted channel) has the present second as its cursor in the module,
-//! which may repeat messages; JSON locations give the place where the client stands.
+//! If several messages arrive at once, a JSON location sends all of them, with the cursor of the
+//! last one; with templates only the first one is sent, as in the module. The cursor of a response
+//! without messages (time-out, deleted channel) is the current second in the module, which may
+//! repeat messages; JSON locations send the position of the client.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -11,31 +12,34 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::formats::{AnswerContent, AnswerKey, AnswerLook, Key, Kind, PreparedAnswer};
+use super::formats::{
+    FormatKey, FormatKind, PollResponseContent, PollResponseKey, PollResponseTraits,
+    PreparedResponse,
+};
 use super::polling::{self, JAVASCRIPT};
-use super::{Call, SharedFormat, SubscribeReply};
+use super::{SharedFormat, SubscribeCall, SubscribeReply};
 use crate::message::{Position, unix_now};
 use crate::protocol::{DELETED_ID, TIMEOUT_ID};
 use crate::server::broker::{Broker, Channel, Cursor};
 use crate::server::compression::Compression;
 use crate::server::config::{LocationSettings, SubscriberMode};
-use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::fanout::{
     Channels, Concurrency, DeliveryBatch, EndReason, Format, Gap, ResumePoint,
     SlowConsumerSettings, Subscription,
 };
 use crate::server::response::{Framing, NO_CACHE, Response, ResponseBody, ResponseContext, Status};
 
-/// The text of a time-out that is answered with a body.
+/// The text of a time-out response with a body.
 const TIMED_OUT: &[u8] = b"Timed out";
 
-/// The answers of waiting long-polls that look the same.
+/// The responses to waiting long-polls.
 struct LongPollFormat {
     renderer: Renderer,
     connection: ResponseContext,
     content_type: Bytes,
     headers: Vec<u8>,
-    /// Lines that the location adds.
+    /// Header lines that the location adds.
     added: Vec<u8>,
     callback: Option<Bytes>,
     timeout_with_body: bool,
@@ -43,11 +47,15 @@ struct LongPollFormat {
     slow: SlowConsumerSettings,
 }
 
-pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> SubscribeReply {
+pub(super) fn respond(
+    call: &SubscribeCall<'_>,
+    channels: Channels,
+    cursor: Cursor,
+) -> SubscribeReply {
     if let Some((bytes, keeps)) = prepared(call, &channels, &cursor) {
         return SubscribeReply::Prepared(bytes, keeps);
     }
-    if let Some(response) = polling::immediate(call, &channels, &cursor) {
+    if let Some(response) = polling::respond_from_backlog(call, &channels, &cursor) {
         return SubscribeReply::Respond(response);
     }
     SubscribeReply::Follow(Box::new(subscription(
@@ -58,7 +66,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Sub
     )))
 }
 
-/// A poll that waits.
+/// Creates the subscription of a poll that waits.
 pub(super) fn subscription(
     settings: &LocationSettings,
     format: SharedFormat,
@@ -78,8 +86,8 @@ pub(super) fn subscription(
     }
 }
 
-/// The format of the answer, when that has to wait.
-pub(super) fn format(call: &Call<'_>) -> SharedFormat {
+/// The format of the response to a poll that waits.
+pub(super) fn format(call: &SubscribeCall<'_>) -> SharedFormat {
     let framing = Framing::of(call.request.framing_version());
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let callback = call.callback();
@@ -90,24 +98,24 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
     };
     let cors = call.cors();
     let kind = if is_eventsource {
-        Kind::EventSourceLongPolling
+        FormatKind::EventSourceLongPolling
     } else {
-        Kind::LongPolling
+        FormatKind::LongPolling
     };
     let keep_alive = call.request.keep_alive;
-    let key = Key {
+    let key = FormatKey {
         cors: cors.clone(),
         callback: callback.clone(),
         content_type: content_type.clone(),
         added: call.added.to_vec(),
         compression: call.compression.client(),
-        ..Key::new(call.settings, kind, framing, keep_alive)
+        ..FormatKey::new(call.settings, kind, framing, keep_alive)
     };
     call.formats.shared(key, call.settings, || {
         let style = match &callback {
-            _ if is_eventsource => Style::EventSource,
-            Some(_) => Style::Bare,
-            None => Style::Lines,
+            _ if is_eventsource => RenderStyle::EventSource,
+            Some(_) => RenderStyle::Unframed,
+            None => RenderStyle::Lines,
         };
         LongPollFormat {
             renderer: Renderer::new(call.settings.clone(), style),
@@ -127,22 +135,27 @@ pub(super) fn format(call: &Call<'_>) -> SharedFormat {
     })
 }
 
-/// The answer to one of many clients that poll from the same place: as [`polling::immediate`],
-/// written once for all.
-fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<PreparedAnswer> {
-    let [wanted] = channels.as_slice() else {
+/// As [`polling::respond_from_backlog`], encoded once for all clients that poll from the same
+/// position.
+fn prepared(
+    call: &SubscribeCall<'_>,
+    channels: &Channels,
+    cursor: &Cursor,
+) -> Option<PreparedResponse> {
+    let [requested] = channels.as_slice() else {
         return None;
     };
-    if wanted.backtrack > 0 || cursor.event_id.is_some() {
+    if requested.backtrack > 0 || cursor.event_id.is_some() {
         return None;
     }
-    let look = look(call)?;
-    let Found::Messages(content) = found(&wanted.channel, cursor) else {
+    let look = response_traits(call)?;
+    let BacklogState::Messages(content) = backlog_state(&requested.channel, cursor) else {
         return None;
     };
-    let key = AnswerKey { look, content };
-    call.formats.answer(key, call.settings, || {
-        let response = polling::immediate(call, channels, cursor)?.with_headers(call.added);
+    let key = PollResponseKey { look, content };
+    call.formats.response_or_insert(key, call.settings, || {
+        let response =
+            polling::respond_from_backlog(call, channels, cursor)?.with_headers(call.added);
         let response = call.compression.apply(response, false);
         let mut bytes = Vec::new();
         let keeps = response.write(call.connection, &mut bytes);
@@ -150,10 +163,10 @@ fn prepared(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Pre
     })
 }
 
-/// How the answer looks, if that is all that it depends on beside its messages.
-pub(super) fn look(call: &Call<'_>) -> Option<AnswerLook> {
+/// The traits of the response; `None` if it depends on more than them and its messages.
+pub(super) fn response_traits(call: &SubscribeCall<'_>) -> Option<PollResponseTraits> {
     let is_plain = call.settings.allowed_origins.is_none() && call.callback().is_none();
-    is_plain.then(|| AnswerLook {
+    is_plain.then(|| PollResponseTraits {
         settings: Arc::as_ptr(call.settings),
         is_eventsource: call.mode == SubscriberMode::EventSource,
         connection: call.connection,
@@ -163,32 +176,32 @@ pub(super) fn look(call: &Call<'_>) -> Option<AnswerLook> {
     })
 }
 
-/// What is there behind a cursor.
-pub(super) enum Found {
-    /// Messages, of which none is missing.
-    Messages(AnswerContent),
-    /// Something is missing.
+/// What a channel has after a cursor.
+pub(super) enum BacklogState {
+    /// Stored messages without a gap.
+    Messages(PollResponseContent),
+    /// Messages are missing.
     Gap,
     Nothing,
 }
 
-/// What a channel has behind this cursor.
-pub(super) fn found(channel: &Arc<Channel>, cursor: &Cursor) -> Found {
+/// Determines what a channel has after this cursor.
+pub(super) fn backlog_state(channel: &Arc<Channel>, cursor: &Cursor) -> BacklogState {
     let (reader, missed) = Broker::open_reader(channel, 0, cursor);
     match (missed.is_gap(), reader.cursor.is_in_backlog()) {
-        (false, false) => Found::Nothing,
+        (false, false) => BacklogState::Nothing,
         (false, true) => {
             let messages = (
                 channel.number(),
                 reader.cursor.last_seen,
                 reader.cursor.live_from,
             );
-            Found::Messages(AnswerContent {
+            BacklogState::Messages(PollResponseContent {
                 messages,
                 second: unix_now(),
             })
         }
-        _ => Found::Gap,
+        _ => BacklogState::Gap,
     }
 }
 
@@ -196,23 +209,23 @@ impl LongPollFormat {
     fn response<'a>(
         &self,
         gaps: &[Gap],
-        messages: impl Iterator<Item = Shown<'a>>,
+        messages: impl Iterator<Item = MessageView<'a>>,
         position: Position,
         out: &mut Vec<u8>,
     ) {
-        let messages = messages.map(|shown| {
+        let messages = messages.map(|view| {
             let mut piece = Vec::new();
-            self.renderer.message(&shown, &mut piece);
+            self.renderer.message(&view, &mut piece);
             piece
         });
         let pieces = polling::pieces(&self.renderer, gaps, messages, self.callback.as_ref());
         let body = ResponseBody::Pieces(pieces);
         self.compression
-            .apply(self.head(Status::OK, (gaps, position), body), false)
+            .apply(self.head(Status::OK, gaps, position, body), false)
             .write(self.connection, out);
     }
 
-    /// The cursor of an answer without messages.
+    /// The cursor of a response without messages.
     fn cursor(&self, standing: ResumePoint) -> Position {
         if self.renderer.is_json() {
             standing.exact()
@@ -224,7 +237,8 @@ impl LongPollFormat {
     fn head(
         &self,
         status: Status,
-        (gaps, position): (&[Gap], Position),
+        gaps: &[Gap],
+        position: Position,
         body: ResponseBody,
     ) -> Response {
         Response {
@@ -253,7 +267,7 @@ impl LongPollFormat {
 
 impl Format for LongPollFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
-        let gaps = if self.renderer.tells_gaps() {
+        let gaps = if self.renderer.reports_gaps() {
             batch.gaps
         } else {
             &[]
@@ -262,22 +276,23 @@ impl Format for LongPollFormat {
             let all = batch
                 .deliveries
                 .iter()
-                .map(|delivery| Shown::published(delivery.channel, delivery.message));
+                .map(|delivery| MessageView::published(delivery.channel, delivery.message));
             return self.response(gaps, all, batch.horizon, out);
         }
-        // Templates may have nothing between two messages, so the module sends one; the cursor
-        // leads to the others.
+        // Templates may lack a separator, so that the module sends one message; the cursor leads to
+        // the others.
         match batch.deliveries.first() {
             Some(first) => {
-                let shown = Shown::published(first.channel, first.message);
-                self.response(gaps, std::iter::once(shown), first.message.position, out);
+                let view = MessageView::published(first.channel, first.message);
+                self.response(gaps, std::iter::once(view), first.message.position, out);
             }
             None if gaps.is_empty() => {}
-            // Nothing can be shown of a gap but its header.
+            // A template cannot show a gap, so that only the header reports it.
             None => drop(
                 self.head(
                     Status::NOT_MODIFIED,
-                    (gaps, batch.horizon),
+                    gaps,
+                    batch.horizon,
                     ResponseBody::Sized(Bytes::new()),
                 )
                 .write(self.connection, out),
@@ -290,7 +305,7 @@ impl Format for LongPollFormat {
     fn deleted(&self, channel: &[u8], text: &[u8], standing: ResumePoint, out: &mut Vec<u8>) {
         self.response(
             &[],
-            std::iter::once(Shown::special(DELETED_ID, channel, text)),
+            std::iter::once(MessageView::special(DELETED_ID, channel, text)),
             self.cursor(standing),
             out,
         );
@@ -301,14 +316,15 @@ impl Format for LongPollFormat {
         if self.timeout_with_body {
             return self.response(
                 &[],
-                std::iter::once(Shown::special(TIMEOUT_ID, b"", TIMED_OUT)),
+                std::iter::once(MessageView::special(TIMEOUT_ID, b"", TIMED_OUT)),
                 cursor,
                 out,
             );
         }
         let mut response = self.head(
             Status::NOT_MODIFIED,
-            (&[], cursor),
+            &[],
+            cursor,
             ResponseBody::Sized(Bytes::new()),
         );
         response.close = ending == EndReason::Shutdown || !self.keeps_connection();

@@ -1,15 +1,18 @@
-//! Subscriber locations: what a request asks for and what it gets (push-stream.md, sections 7 to
-//! 12).
+//! Subscriber locations (push-stream.md, sections 7 to 12).
 //!
-//! | method | answer |
+//! | method | response |
 //! |---|---|
-//! | GET | 200, a stream or messages; 304, nothing there; 101, websocket; 400, 403, 500 with an explain header |
+//! | GET | 200 a stream or messages; 304 no messages; 101 a websocket; 400, 403, 500 explained |
 //! | OPTIONS | 200 (405 on websocket locations) |
 //! | any other | 405 |
 //!
-//! One file per mode; `mod` has what they share: who is allowed, and where reading starts.
+//! An explain header gives the reason of a 400, 403 or 500.
+//!
+//! One file per mode. This one has what they share: access rules and the selection of channels.
+//! `resume` determines the position from which a subscriber resumes.
 
 mod again;
+mod callback;
 mod formats;
 mod long_polling;
 mod nchan;
@@ -25,8 +28,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use again::PollAgain;
+use callback::is_member_path;
 pub use formats::Formats;
-use formats::{Key, Kind};
+use formats::{FormatKey, FormatKind};
 pub use nchan::{Incoming, Received, Socket, SubscriberHooks};
 
 use super::broker::{AttachError, Broker, Channel, CreateError};
@@ -43,82 +47,86 @@ use super::request::{Request, RequestVariables};
 use super::response::{NO_CACHE, Response, ResponseContext, Status};
 use crate::protocol::MODE;
 
-/// What a subscriber's request comes to.
+/// Outcome of a subscriber's request.
 pub enum SubscribeReply {
-    /// A response; the connection goes on as usual.
+    /// A response; the connection then reads the next request.
     Respond(Response),
-    /// A response that is written already, and whether the connection goes on after it.
+    /// An encoded response, and whether the connection stays open.
     Prepared(Rc<Vec<u8>>, bool),
-    /// These bytes, then the end of the connection (a refused websocket).
+    /// These bytes, then the end of the connection (a rejected websocket).
     Last(Vec<u8>),
-    /// The connection follows.
+    /// The connection becomes a follower.
     Follow(Box<Subscription>),
-    /// The connection follows and speaks websocket frames.
-    FollowWebSocket(Box<Subscription>, websocket::Publishing),
-    /// The connection follows; something else goes on until it leaves.
+    /// The connection becomes a follower with websocket frames.
+    FollowWebSocket(Box<Subscription>, websocket::WebSocketPublisher),
+    /// The connection becomes a follower with hooks for its arrival and departure.
     FollowWith(Box<Subscription>, Box<SubscriberHooks>),
-    /// The connection follows and speaks the websocket frames of nchan.
+    /// The connection becomes a follower with the websocket frames of nchan.
     FollowSocket(Box<Subscription>, Box<Socket>, Box<SubscriberHooks>),
 }
 
 impl SubscribeReply {
-    fn follow_with(subscription: Subscription, companion: SubscriberHooks) -> Self {
-        if companion.is_empty() {
+    fn follow_with(subscription: Subscription, hooks: SubscriberHooks) -> Self {
+        if hooks.is_empty() {
             Self::Follow(Box::new(subscription))
         } else {
-            Self::FollowWith(Box::new(subscription), Box::new(companion))
+            Self::FollowWith(Box::new(subscription), Box::new(hooks))
         }
     }
 }
 
 /// A request at a subscriber location.
-pub struct Call<'a> {
+pub struct SubscribeCall<'a> {
     /// The request.
     pub request: &'a Request<'a>,
     /// Its variables.
     pub variables: &'a RequestVariables<'a>,
     /// The settings of the location, after its conditions.
     pub settings: &'a Arc<LocationSettings>,
-    /// What the location is.
+    /// The endpoint of the location.
     pub endpoint: Endpoint,
     /// The mode of a push-stream location.
     pub mode: SubscriberMode,
     /// The broker.
     pub broker: &'a Broker,
-    /// The formats of the shard.
+    /// The format cache of the shard.
     pub formats: &'a Formats,
-    /// Most channels that one request may name.
+    /// Maximum number of channels in one request.
     pub max_channels: usize,
-    /// The connection of the request.
+    /// Properties of the connection that responses depend on.
     pub connection: ResponseContext,
-    /// Whether answers are compressed.
+    /// How responses are compressed.
     pub compression: &'a Compression,
-    /// Header lines that the location adds to good answers; those of long-polls are written later.
+    /// Header lines that the location adds to successful responses. Long-polls write them later.
     pub added: &'a [u8],
 }
 
-impl Call<'_> {
-    /// Answers the request.
+impl SubscribeCall<'_> {
+    /// Responds to the request, or makes its connection a follower.
     #[must_use]
-    pub fn answer(&self) -> SubscribeReply {
+    pub fn respond(&self) -> SubscribeReply {
         if let (Some(settings), Endpoint::NchanSubscriberInfo) =
             (&self.settings.nchan, self.endpoint)
         {
-            return nchan::subscriber_info::answer(self, settings);
+            return nchan::subscriber_info::respond(self, settings);
         }
         if let (Some(settings), Endpoint::NhpmSubscriber { interval_poll }) =
             (&self.settings.nhpm, self.endpoint)
         {
-            return nhpm::answer(self, settings, interval_poll);
+            return nhpm::respond(self, settings, interval_poll);
         }
         if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
-            return match negotiation::wanted(self.request, roles) {
-                negotiation::Wanted::Subscribe(mode) => nchan::answer(self, settings, mode),
-                negotiation::Wanted::PublishWebSocket => nchan::answer_publisher(self, settings),
-                wanted => {
-                    let is_options = wanted == negotiation::Wanted::Options;
-                    let is_known = wanted != negotiation::Wanted::UnknownMethod;
-                    SubscribeReply::Respond(nchan::other(
+            return match negotiation::requested_action(self.request, roles) {
+                negotiation::RequestedAction::Subscribe(mode) => {
+                    nchan::respond(self, settings, mode)
+                }
+                negotiation::RequestedAction::PublishWebSocket => {
+                    nchan::respond_to_publisher(self, settings)
+                }
+                requested => {
+                    let is_options = requested == negotiation::RequestedAction::Options;
+                    let is_known = requested != negotiation::RequestedAction::UnknownMethod;
+                    SubscribeReply::Respond(nchan::respond_to_other_method(
                         self, settings, roles, is_options, is_known,
                     ))
                 }
@@ -126,7 +134,7 @@ impl Call<'_> {
         }
         let mode = self.requested_mode();
         if mode == SubscriberMode::WebSocket {
-            return websocket::answer(self);
+            return websocket::respond(self);
         }
         if self.settings.is_builtin
             && self
@@ -135,7 +143,7 @@ impl Call<'_> {
         {
             return SubscribeReply::Respond(Refusal::InvalidCallback.response(&self.cors(), true));
         }
-        if let Some(response) = self.method_answer() {
+        if let Some(response) = self.respond_to_method() {
             return SubscribeReply::Respond(response);
         }
         let mut channels = match self.channels() {
@@ -145,33 +153,34 @@ impl Call<'_> {
         let cursor = self.cursor(&mut channels);
         match mode {
             SubscriberMode::Polling => {
-                SubscribeReply::Respond(polling::answer(self, &channels, &cursor))
+                SubscribeReply::Respond(polling::respond(self, &channels, &cursor))
             }
-            SubscriberMode::LongPolling => long_polling::answer(self, channels, cursor),
-            _ => streaming::answer(self, channels, cursor),
+            SubscriberMode::LongPolling => long_polling::respond(self, channels, cursor),
+            _ => streaming::respond(self, channels, cursor),
         }
     }
 
-    /// The answer when a follower could not be attached after all.
+    /// The reply if the follower could not be attached.
     #[must_use]
-    pub fn refused(&self, error: &AttachError) -> SubscribeReply {
+    pub fn reject(&self, error: &AttachError) -> SubscribeReply {
         if self.settings.nhpm.is_some() {
-            return SubscribeReply::Respond(nhpm::refused(error));
+            return SubscribeReply::Respond(nhpm::reject(error));
         }
         if let (Some(settings), Endpoint::Nchan(roles)) = (&self.settings.nchan, self.endpoint) {
-            let mode = match negotiation::wanted(self.request, roles) {
-                negotiation::Wanted::Subscribe(mode) => mode,
+            let mode = match negotiation::requested_action(self.request, roles) {
+                negotiation::RequestedAction::Subscribe(mode) => mode,
                 _ => negotiation::Mode::WebSocket,
             };
-            return SubscribeReply::Respond(nchan::refused(self, settings, mode, error));
+            return SubscribeReply::Respond(nchan::reject(self, settings, mode, error));
         }
         if self.requested_mode() == SubscriberMode::WebSocket {
-            return SubscribeReply::Last(websocket::refused(self, error));
+            return SubscribeReply::Last(websocket::reject(self, error));
         }
-        SubscribeReply::Respond(refusal_of(error).response(&self.cors(), true))
+        SubscribeReply::Respond(refusal_for(error).response(&self.cors(), true))
     }
 
-    /// The location's mode, or what the mode header makes of it (push-stream.md, section 10.1).
+    /// The mode of the location, unless the mode header overrides it (push-stream.md, section
+    /// 10.1).
     fn requested_mode(&self) -> SubscriberMode {
         if !matches!(
             self.mode,
@@ -186,7 +195,7 @@ impl Call<'_> {
         }
     }
 
-    fn method_answer(&self) -> Option<Response> {
+    fn respond_to_method(&self) -> Option<Response> {
         match self.request.method {
             "GET" => None,
             "OPTIONS" => Some(Response::header_only(Status::OK, self.cors())),
@@ -197,7 +206,7 @@ impl Call<'_> {
         }
     }
 
-    /// How followers of the location are treated when they are too far behind.
+    /// The policy for followers of the location that are too far behind.
     fn slow_consumers(&self) -> SlowConsumerSettings {
         let max_lag = self
             .settings
@@ -209,12 +218,12 @@ impl Call<'_> {
         }
     }
 
-    /// CORS header lines of the answer; empty without `allowed_origins`.
+    /// CORS header lines of the response; empty without `allowed_origins`.
     fn cors(&self) -> Vec<u8> {
         cors_lines(self.settings, self.variables, "GET")
     }
 
-    /// The channels of the request, made where they are missing, if all rules allow it.
+    /// The channels of the request, if all rules allow subscribing to them. Creates missing ones.
     fn channels(&self) -> Result<Channels, Refusal> {
         let path = self
             .settings
@@ -222,55 +231,59 @@ impl Call<'_> {
             .as_ref()
             .and_then(|path| path.evaluate_name(self.variables))
             .unwrap_or_default();
-        let wanted = channels_path::parse(&path);
-        if wanted.is_empty() {
+        let requested = channels_path::parse(&path);
+        if requested.is_empty() {
             return Err(Refusal::NoChannelId);
         }
-        if wanted.len() > self.max_channels {
+        if requested.len() > self.max_channels {
             return Err(Refusal::TooManyIds);
         }
-        for ChannelRef { id, .. } in &wanted {
-            may_subscribe(
+        for ChannelRef { id, .. } in &requested {
+            check_subscribe_channel(
                 self.settings,
                 self.broker,
                 id,
                 self.broker.find(id).as_deref(),
             )?;
         }
-        let wildcards = wanted
+        let wildcards = requested
             .iter()
             .filter(|channel| self.broker.is_wildcard(&channel.id))
             .count();
         if self
             .settings
             .wildcard_channel_max_qtd
-            .is_some_and(|most| wildcards as u64 > most || wildcards == wanted.len())
+            .is_some_and(|most| wildcards as u64 > most || wildcards == requested.len())
         {
             return Err(Refusal::TooManyWildcards);
         }
-        wanted
+        requested
             .into_iter()
-            .map(|ChannelRef { id, backtrack }| self.wanted(&id, backtrack))
+            .map(|ChannelRef { id, backtrack }| self.channel_request(&id, backtrack))
             .collect()
     }
 
-    fn wanted(&self, id: &Bytes, backtrack: Option<u32>) -> Result<ChannelRequest, Refusal> {
+    fn channel_request(
+        &self,
+        id: &Bytes,
+        backtrack: Option<u32>,
+    ) -> Result<ChannelRequest, Refusal> {
         let channel = self
             .broker
             .find_or_create(id)
-            .map_err(|error| refusal_of(&AttachError::Create(error)))?;
+            .map_err(|error| refusal_for(&AttachError::Create(error)))?;
         Ok(ChannelRequest {
             backtrack: backtrack.unwrap_or(0),
             ..ChannelRequest::new(channel)
         })
     }
 
-    /// Content-Type by the extension of the request's path (push-stream.md, section 8).
+    /// Content-Type by the file extension of the request path (push-stream.md, section 8).
     fn content_type(&self) -> Bytes {
         self.settings.types.of(&self.request.path)
     }
 
-    /// The JSONP callback, if there is one.
+    /// The JSONP callback; `None` if absent or empty.
     fn callback(&self) -> Option<Bytes> {
         let callback = self
             .request
@@ -280,33 +293,8 @@ impl Call<'_> {
     }
 }
 
-/// Longest callback of JSONP.
-const MAX_CALLBACK_BYTES: usize = 256;
-
-/// Whether a text is an identifier of JavaScript or a path to a member of an object, `a.b[0].c`, in
-/// ASCII.
-fn is_member_path(text: &[u8]) -> bool {
-    let is_start = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$');
-    let is_identifier = |part: &[u8]| {
-        part.first().is_some_and(|byte| is_start(*byte))
-            && part
-                .iter()
-                .all(|byte| is_start(*byte) || byte.is_ascii_digit())
-    };
-    let is_member = |part: &[u8]| {
-        let mut pieces = part.split(|byte| *byte == b'[');
-        let is_index = |piece: &[u8]| {
-            piece
-                .strip_suffix(b"]")
-                .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
-        };
-        pieces.next().is_some_and(is_identifier) && pieces.all(is_index)
-    };
-    text.len() <= MAX_CALLBACK_BYTES && text.split(|byte| *byte == b'.').all(is_member)
-}
-
-/// Whether a subscriber may follow the channel of that id, which is there or not.
-fn may_subscribe(
+/// Checks that a client may subscribe to the channel with this id, which may not exist yet.
+fn check_subscribe_channel(
     settings: &LocationSettings,
     broker: &Broker,
     id: &[u8],
@@ -336,7 +324,7 @@ fn may_subscribe(
     Ok(())
 }
 
-fn refusal_of(error: &AttachError) -> Refusal {
+fn refusal_for(error: &AttachError) -> Refusal {
     match error {
         AttachError::TooManySubscribers | AttachError::AlreadySubscribed => {
             Refusal::TooManySubscribers
@@ -346,55 +334,5 @@ fn refusal_of(error: &AttachError) -> Refusal {
     }
 }
 
-/// A format behind a pointer that many followers share.
+/// A format that many followers share.
 type SharedFormat = Rc<dyn super::fanout::Format>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn callbacks_are_paths_to_members() {
-        for callback in [
-            "f",
-            "cb_1",
-            "$",
-            "_",
-            "jQuery.x1",
-            "PushStreamManager[0].wrapper.cb",
-            "a[0][12].b",
-        ] {
-            assert!(is_member_path(callback.as_bytes()), "{callback}");
-        }
-        let long = "a".repeat(MAX_CALLBACK_BYTES + 1);
-        for callback in [
-            "",
-            ".",
-            "a.",
-            ".a",
-            "a..b",
-            "1a",
-            "a b",
-            "alert(1)//",
-            "a;b",
-            "a[",
-            "a[]",
-            "a[b]",
-            "a[0",
-            "a]0[",
-            "a[0]b",
-            "[0]",
-            "a['b']",
-            "a-b",
-            "a\\u0062",
-            "a\n",
-            "\u{e9}",
-            "a=b",
-            "/**/a",
-            "<a",
-            &long,
-        ] {
-            assert!(!is_member_path(callback.as_bytes()), "{callback}");
-        }
-    }
-}

@@ -1,20 +1,20 @@
 //! Subscriber locations of NHPM: long-poll and interval-poll (nhpm-nchan.md, sections
 //! 1.5 to 1.7).
 //!
-//! | method | answer |
+//! | method | response |
 //! |---|---|
-//! | GET | 200 a message; 304 nothing there, or the time is over; 403; 409 lost to another one; 410 deleted |
+//! | GET | 200 a message; 304 no message in time; 403; 409 replaced; 410 deleted |
 //! | OPTIONS | 200 |
 //! | any other | 405 |
 //!
-//! All of them want a channel id (404).
+//! 404 without a channel id.
 
 use std::sync::Arc;
 
 use smallvec::smallvec;
 
-use super::formats::{Key, Kind};
-use super::{Call, SubscribeReply};
+use super::formats::{FormatKey, FormatKind};
+use super::{SubscribeCall, SubscribeReply};
 use crate::server::broker::{
     AttachError, Broker, Channel, ChannelStart, Cursor, Message, read_snapshot,
 };
@@ -28,16 +28,16 @@ use crate::server::fanout::{
 };
 use crate::server::response::{Framing, Response, ResponseContext, Status};
 
-/// The answers of those who wait.
-struct WaitingFormat {
+/// The responses to waiting long-polls.
+struct NhpmLongPollFormat {
     connection: ResponseContext,
-    /// Lines that the location adds.
+    /// Header lines that the location adds.
     added: Vec<u8>,
     slow: SlowConsumerSettings,
 }
 
-pub(super) fn answer(
-    call: &Call<'_>,
+pub(super) fn respond(
+    call: &SubscribeCall<'_>,
     settings: &NhpmSettings,
     interval_poll: bool,
 ) -> SubscribeReply {
@@ -77,8 +77,8 @@ pub(super) fn answer(
     }
 }
 
-/// The answer to a subscriber that could not be attached.
-pub(super) fn refused(error: &AttachError) -> Response {
+/// The response to a subscriber that could not be attached.
+pub(super) fn reject(error: &AttachError) -> Response {
     match error {
         AttachError::TooManySubscribers => refusal(Status::FORBIDDEN),
         AttachError::AlreadySubscribed => refusal(Status(409)),
@@ -90,16 +90,19 @@ fn refusal(status: Status) -> Response {
     Response::header_only(status, &b""[..])
 }
 
-fn start(call: &Call<'_>) -> ChannelStart {
+fn start(call: &SubscribeCall<'_>) -> ChannelStart {
     cursor::start(
         call.request.header("if-modified-since"),
         call.request.header("if-none-match"),
     )
 }
 
-/// The first stored message from there on; or, if there is none, the id of the newest one.
+/// Returns the first stored message from `start` on.
+///
+/// # Errors
+/// The id of the newest message, if there is none.
 fn first_message(
-    call: &Call<'_>,
+    call: &SubscribeCall<'_>,
     channel: &Arc<Channel>,
     start: ChannelStart,
 ) -> Result<Arc<Message>, u64> {
@@ -121,7 +124,7 @@ fn first_message(
         .ok_or(newest)
 }
 
-fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> SubscribeReply {
+fn poll(call: &SubscribeCall<'_>, channel: &Arc<Channel>) -> SubscribeReply {
     SubscribeReply::Respond(match first_message(call, channel, start(call)) {
         Ok(message) => nhpm::message_response(&message),
         Err(_newest) => {
@@ -134,7 +137,11 @@ fn poll(call: &Call<'_>, channel: &Arc<Channel>) -> SubscribeReply {
     })
 }
 
-fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> SubscribeReply {
+fn wait(
+    call: &SubscribeCall<'_>,
+    settings: &NhpmSettings,
+    channel: Arc<Channel>,
+) -> SubscribeReply {
     let info = channel.info();
     if settings
         .max_channel_subscribers
@@ -153,42 +160,51 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Subs
     } else {
         match first_message(call, &channel, start(call)) {
             Ok(message) => {
-                // Even one that need not wait itself.
+                // A subscriber that gets a stored message replaces the waiting ones, too.
                 if settings.concurrency == Concurrency::Last && info.waiting > 0 {
                     call.broker.evict_waiting(&channel);
                 }
                 return SubscribeReply::Respond(nhpm::message_response(&message));
             }
-            // Whatever it asked for, it gets what comes next.
+            // Whatever its cursor, it receives the next message.
             Err(newest) => ChannelStart::AfterId(newest),
         }
     };
+    SubscribeReply::Follow(Box::new(subscription(call, settings, channel, start)))
+}
+
+/// The subscription of a long poll that waits for the next message after `start`.
+fn subscription(
+    call: &SubscribeCall<'_>,
+    settings: &NhpmSettings,
+    channel: Arc<Channel>,
+    start: ChannelStart,
+) -> Subscription {
+    let framing_version = call.request.framing_version();
     let keep_alive = call.request.keep_alive;
-    let key = Key {
+    let framing = Framing::of(framing_version);
+    let key = FormatKey {
         added: call.added.to_vec(),
-        ..Key::new(
-            call.settings,
-            Kind::Nhpm,
-            Framing::of(call.request.framing_version()),
-            keep_alive,
-        )
+        ..FormatKey::new(call.settings, FormatKind::Nhpm, framing, keep_alive)
     };
-    let format = call.formats.shared(key, call.settings, || WaitingFormat {
-        connection: ResponseContext {
-            minor_version: call.request.framing_version(),
-            keep_alive,
-            is_head: false,
-        },
-        added: call.added.to_vec(),
-        slow: call.slow_consumers(),
-    });
-    let wanted = ChannelRequest {
+    let format = call
+        .formats
+        .shared(key, call.settings, || NhpmLongPollFormat {
+            connection: ResponseContext {
+                minor_version: framing_version,
+                keep_alive,
+                is_head: false,
+            },
+            added: call.added.to_vec(),
+            slow: call.slow_consumers(),
+        });
+    let requested = ChannelRequest {
         start: Some(start),
         max_subscribers: settings.max_channel_subscribers,
         ..ChannelRequest::new(channel)
     };
-    SubscribeReply::Follow(Box::new(Subscription {
-        channels: smallvec![wanted],
+    Subscription {
+        channels: smallvec![requested],
         cursor: Cursor::default(),
         format,
         head: Vec::new(),
@@ -197,10 +213,10 @@ fn wait(call: &Call<'_>, settings: &NhpmSettings, channel: Arc<Channel>) -> Subs
         merges_backlog: false,
         rearms: false,
         concurrency: settings.concurrency,
-    }))
+    }
 }
 
-impl WaitingFormat {
+impl NhpmLongPollFormat {
     fn write(&self, response: Response, out: &mut Vec<u8>) {
         let is_good = matches!(response.status.0, 200 | 304);
         let response = if is_good && !self.added.is_empty() {
@@ -212,7 +228,7 @@ impl WaitingFormat {
     }
 }
 
-impl Format for WaitingFormat {
+impl Format for NhpmLongPollFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         if let Some(first) = batch.deliveries.first() {
             self.write(nhpm::message_response(first.message), out);

@@ -1,10 +1,10 @@
-//! Polling: what is there, at once (push-stream.md, section 9).
+//! Polling: responds at once, with the stored messages (push-stream.md, section 9).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Call;
+use super::SubscribeCall;
 use super::streaming::renderer;
 use crate::message::{Position, http_date};
 use crate::protocol::MISSED;
@@ -12,27 +12,30 @@ use crate::server::broker::{
     Broker, ChannelReader, Cursor, LogSlice, Message, MissedCount, Snapshot, read_snapshot,
 };
 use crate::server::config::SubscriberMode;
-use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::fanout::{Channels, Gap};
 use crate::server::response::{NO_CACHE, Response, ResponseBody, Status};
 
-/// Most bytes of messages in one answer, as they are rendered (JSON may have six for one of the
-/// text), but at least one message; the cursor of the answer leads to the rest.
+/// Maximum size of the rendered messages in one response, in bytes (JSON may need six for one of
+/// the text). At least one message is sent; the cursor leads to the rest.
 const MAX_RENDERED_BYTES: usize = 1024 * 1024;
 
-/// Content-Type of JSONP answers.
+/// Content-Type of JSONP responses.
 pub(super) const JAVASCRIPT: &[u8] = b"application/javascript";
 
-pub(super) fn answer(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Response {
-    immediate(call, channels, cursor).unwrap_or_else(|| nothing(call, cursor))
+pub(super) fn respond(call: &SubscribeCall<'_>, channels: &Channels, cursor: &Cursor) -> Response {
+    respond_from_backlog(call, channels, cursor).unwrap_or_else(|| not_modified(call, cursor))
 }
 
-/// The answer with what is there; `None` if nothing is, and nothing that the client is told of is
-/// missing.
-pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -> Option<Response> {
+/// The response with stored messages; `None` if there is neither a message nor a gap to report.
+pub(super) fn respond_from_backlog(
+    call: &SubscribeCall<'_>,
+    channels: &Channels,
+    cursor: &Cursor,
+) -> Option<Response> {
     let (readers, missed): (Vec<ChannelReader>, Vec<MissedCount>) = channels
         .iter()
-        .map(|wanted| Broker::open_reader(&wanted.channel, wanted.backtrack, cursor))
+        .map(|requested| Broker::open_reader(&requested.channel, requested.backtrack, cursor))
         .unzip();
     if readers.iter().all(|reader| !reader.cursor.is_in_backlog())
         && missed.iter().all(|missed| !missed.is_gap())
@@ -41,77 +44,70 @@ pub(super) fn immediate(call: &Call<'_>, channels: &Channels, cursor: &Cursor) -
     }
     let callback = call.callback();
     let renderer = if callback.is_some() {
-        bare(call)
+        unframed_renderer(call)
     } else {
         renderer(call)
     };
     let (snapshot, messages) = read_rendered(&readers, &renderer);
     let gaps = gaps(&readers, &missed, &snapshot.slices, cursor.lost_at);
-    let told = if call.settings.gap_notice {
+    let reported = if call.settings.gap_notice {
         &gaps[..]
     } else {
         &[]
     };
-    if messages.is_empty() && told.is_empty() {
+    if messages.is_empty() && reported.is_empty() {
         return None;
     }
     call.broker
         .count_missed_at_resume(gaps.iter().map(|gap| gap.missed.count).sum());
-    let content_type = if callback.is_some() {
-        Bytes::from_static(JAVASCRIPT)
-    } else {
-        call.content_type()
-    };
-    // Whatever the client has seen already counts, too.
-    let seen = Position::new(
-        cursor.time.unwrap_or(0),
-        u32::try_from(cursor.tag.unwrap_or(0)).unwrap_or(u32::MAX),
-    );
-    let reached = gaps
-        .iter()
-        .map(|gap| gap.position)
-        .max()
-        .unwrap_or_default()
-        .max(snapshot.horizon);
-    let position = if cursor.time.is_some() {
-        reached.max(seen)
-    } else {
-        reached
-    };
-    // Nothing can be shown of a gap in a template but its header.
+    let position = reached_position(cursor, &gaps, snapshot.horizon);
+    // A template cannot show a gap, so that only the header reports it.
     let is_empty = messages.is_empty() && !renderer.is_json();
+    let (status, body) = if is_empty {
+        (Status::NOT_MODIFIED, ResponseBody::Sized(Bytes::new()))
+    } else {
+        let messages = messages.into_iter();
+        let pieces = pieces(&renderer, reported, messages, callback.as_ref());
+        (Status::OK, ResponseBody::Pieces(pieces))
+    };
     Some(Response {
-        status: if is_empty {
-            Status::NOT_MODIFIED
-        } else {
-            Status::OK
-        },
-        content_type: Some(content_type),
+        status,
+        content_type: Some(content_type(call, callback.as_ref())),
         last_modified: Some(position.http_date()),
         headers: [
             &call.cors()[..],
             NO_CACHE,
             format!("Etag: W/{}\r\n", position.tag).as_bytes(),
-            &missed_line(told),
+            &missed_line(reported),
         ]
         .concat()
         .into(),
-        body: if is_empty {
-            ResponseBody::Sized(Bytes::new())
-        } else {
-            ResponseBody::Pieces(pieces(
-                &renderer,
-                told,
-                messages.into_iter(),
-                callback.as_ref(),
-            ))
-        },
+        body,
         bodiless: false,
         close: false,
     })
 }
 
-/// The messages that one answer takes, and their bytes, in the order of the channels.
+/// The cursor of a response: never before the cursor of the request.
+fn reached_position(cursor: &Cursor, gaps: &[Gap], horizon: Position) -> Position {
+    let last_gap = gaps.iter().map(|gap| gap.position).max();
+    let reached = last_gap.unwrap_or_default().max(horizon);
+    let Some(time) = cursor.time else {
+        return reached;
+    };
+    let tag = u32::try_from(cursor.tag.unwrap_or(0)).unwrap_or(u32::MAX);
+    reached.max(Position::new(time, tag))
+}
+
+fn content_type(call: &SubscribeCall<'_>, callback: Option<&Bytes>) -> Bytes {
+    if callback.is_some() {
+        Bytes::from_static(JAVASCRIPT)
+    } else {
+        call.content_type()
+    }
+}
+
+/// Reads the messages for one response, and renders them, in the order of the channels.
 fn read_rendered(readers: &[ChannelReader], renderer: &Renderer) -> (Snapshot, Vec<Vec<u8>>) {
     let mut most = MAX_RENDERED_BYTES;
     loop {
@@ -125,13 +121,16 @@ fn read_rendered(readers: &[ChannelReader], renderer: &Renderer) -> (Snapshot, V
         });
         match rendered(messages, renderer) {
             Ok(pieces) => return (snapshot, pieces),
-            // With one message nothing is too much, so this ends.
+            // A single message is never too much, so that the loop ends.
             Err(weight) => most = weight.min(most / 2).max(1),
         }
     }
 }
 
-/// Renders messages; if they are too many for one answer, returns the weight of those that are not.
+/// Renders messages.
+///
+/// # Errors
+/// If they are too many for one response: the weight of those that fit.
 fn rendered<'a>(
     messages: impl Iterator<Item = (&'a Bytes, &'a Arc<Message>)>,
     renderer: &Renderer,
@@ -141,7 +140,7 @@ fn rendered<'a>(
     let mut weight = 0;
     for (channel, message) in messages {
         let mut piece = Vec::new();
-        renderer.message(&Shown::published(channel, message), &mut piece);
+        renderer.message(&MessageView::published(channel, message), &mut piece);
         bytes += piece.len();
         if bytes > MAX_RENDERED_BYTES && !pieces.is_empty() {
             return Err(weight);
@@ -152,9 +151,9 @@ fn rendered<'a>(
     Ok(pieces)
 }
 
-/// What is missing before the messages of an answer. All of them were read at one moment, so that
-/// right before the first message, or at the newest position where there is none, nothing of any
-/// channel is passed over.
+/// The gaps before the messages of a response. All channels were read at one instant, so that a
+/// cursor right before the first message, or at the newest position without one, skips nothing in
+/// any channel.
 fn gaps(
     readers: &[ChannelReader],
     missed: &[MissedCount],
@@ -188,7 +187,7 @@ fn gaps(
     gaps
 }
 
-/// The header line that tells of gaps; nothing if there are none.
+/// The header line that reports gaps; empty without gaps.
 pub(super) fn missed_line(gaps: &[Gap]) -> Vec<u8> {
     if gaps.is_empty() {
         return Vec::new();
@@ -199,17 +198,17 @@ pub(super) fn missed_line(gaps: &[Gap]) -> Vec<u8> {
     format!("{MISSED}: {count}{}\r\n", if at_least { "+" } else { "" }).into_bytes()
 }
 
-fn bare(call: &Call<'_>) -> Renderer {
+fn unframed_renderer(call: &SubscribeCall<'_>) -> Renderer {
     let style = if call.mode == SubscriberMode::EventSource {
-        Style::EventSource
+        RenderStyle::EventSource
     } else {
-        Style::Bare
+        RenderStyle::Unframed
     };
     Renderer::new(call.settings.clone(), style)
 }
 
-/// Header template, messages and footer; with a callback the messages are arguments of a call.
-/// Where messages are JSON objects, what is missing comes before them in the same way.
+/// Header template, messages and footer. With a callback, the messages are the arguments of a call.
+/// In JSON, gap notices precede the messages.
 pub(super) fn pieces(
     renderer: &Renderer,
     gaps: &[Gap],
@@ -238,18 +237,13 @@ pub(super) fn pieces(
     pieces
 }
 
-fn nothing(call: &Call<'_>, cursor: &Cursor) -> Response {
+fn not_modified(call: &SubscribeCall<'_>, cursor: &Cursor) -> Response {
     let mut headers = [&call.cors()[..], NO_CACHE].concat();
     if let Some(tag) = cursor.tag {
         headers.extend_from_slice(format!("Etag: W/{tag}\r\n").as_bytes());
     }
-    let content_type = if call.callback().is_some() {
-        Bytes::from_static(JAVASCRIPT)
-    } else {
-        call.content_type()
-    };
     Response {
-        content_type: Some(content_type),
+        content_type: Some(content_type(call, call.callback().as_ref())),
         last_modified: cursor.time.filter(|time| *time > 0).map(http_date),
         ..Response::header_only(Status::NOT_MODIFIED, headers)
     }

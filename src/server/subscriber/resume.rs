@@ -1,10 +1,10 @@
-//! Where a subscriber of a push-stream location resumes: the cursor of its request, and what the
-//! server knows about it.
+//! The position from which a subscriber of a push-stream location resumes: the cursor of its
+//! request, checked against the log.
 //!
-//! The built-in `/ev` gives every event a position as its id, `TIME:TAG`. A browser sends the last
-//! one back, whatever else its address says, so it takes precedence over that.
+//! The built-in `/ev` sends the position `TIME:TAG` as the id of every event. A browser returns the
+//! last one even if its URL names another position, so that it takes precedence.
 
-use super::Call;
+use super::SubscribeCall;
 use crate::message::Position;
 use crate::protocol::LAST_EVENT_ID;
 use crate::server::broker::{Broker, Channel, Cursor};
@@ -12,18 +12,20 @@ use crate::server::config::SubscriberMode;
 use crate::server::dialect::push_stream::cursor;
 use crate::server::fanout::Channels;
 
-/// 2001: positions are later, an earlier time asks for all messages.
+/// September 2001: every position is later; an earlier time requests all messages.
 const FIRST_TIME: u64 = 1_000_000_000;
 
-impl Call<'_> {
-    /// The cursor of the request. Where it overrides the numbers of stored messages to begin with,
-    /// it resets them.
+impl SubscribeCall<'_> {
+    /// The cursor of the request. A position in an event id overrides the backtracks of the
+    /// channels.
     pub(super) fn cursor(&self, channels: &mut Channels) -> Cursor {
         let cursor = cursor::of_request(self.settings, self.variables);
         if self.settings.is_builtin
             && let Some(position) = self.position(&cursor, channels)
         {
-            channels.iter_mut().for_each(|wanted| wanted.backtrack = 0);
+            channels
+                .iter_mut()
+                .for_each(|requested| requested.backtrack = 0);
             let cursor = Cursor {
                 time: Some(position.time),
                 tag: Some(u64::from(position.tag)),
@@ -38,7 +40,7 @@ impl Call<'_> {
         located(self.broker, cursor, channels)
     }
 
-    /// The position that the request names as an event id.
+    /// The position in the event id of the request.
     fn position(&self, cursor: &Cursor, channels: &Channels) -> Option<Position> {
         if self.mode == SubscriberMode::EventSource
             && let Some(position) = self.request.header(LAST_EVENT_ID).and_then(parse)
@@ -49,14 +51,14 @@ impl Call<'_> {
         parse(event_id).filter(|_| !is_known(event_id, channels))
     }
 
-    /// The id of the stream's beginning, for a client that breaks off before the first message: of
-    /// one that begins with news.
+    /// The id with which a stream of new messages starts, so that a client that disconnects before
+    /// the first message can resume.
     pub(super) fn first_id(&self, channels: &Channels, cursor: &Cursor) -> Option<String> {
-        let begins_with_news = channels.iter().all(|wanted| {
+        let begins_with_news = channels.iter().all(|requested| {
             let from_cursor = cursor.time.is_some() || cursor.event_id.is_some();
-            let wants_stored = wanted.backtrack > 0 || cursor.lost_at.is_some();
+            let wants_stored = requested.backtrack > 0 || cursor.lost_at.is_some();
             if wants_stored {
-                !wanted.channel.has_stored_messages()
+                !requested.channel.has_stored_messages()
             } else {
                 !from_cursor
             }
@@ -65,8 +67,8 @@ impl Call<'_> {
     }
 }
 
-/// The same cursor; or one without a place, if that is lost: it is of an earlier run of the server,
-/// or an event id that no message has any more.
+/// Checks a cursor against the log. If its position is from an earlier run of the server, or its
+/// event id belongs to no message any more, returns a cursor without a position.
 pub(super) fn located(broker: &Broker, cursor: Cursor, channels: &Channels) -> Cursor {
     if !cursor.finds_dropped {
         return cursor;
@@ -85,7 +87,7 @@ pub(super) fn located(broker: &Broker, cursor: Cursor, channels: &Channels) -> C
     if is_lost { lost(broker) } else { cursor }
 }
 
-/// A cursor without a place, for a client that may have missed anything.
+/// A cursor without a position, for a client that may have missed any number of messages.
 fn lost(broker: &Broker) -> Cursor {
     Cursor {
         time: None,
@@ -96,14 +98,14 @@ fn lost(broker: &Broker) -> Cursor {
     }
 }
 
-/// Whether a message of these channels has or had that event id.
+/// Whether a message of these channels has or had this event id.
 fn is_known(event_id: &[u8], channels: &Channels) -> bool {
     channels
         .iter()
-        .any(|wanted| Channel::has_event(&wanted.channel, event_id))
+        .any(|requested| Channel::has_event(&requested.channel, event_id))
 }
 
-/// `TIME:TAG`, as [`Position::event_id`] writes it.
+/// Parses `TIME:TAG`, exactly as [`Position::event_id`] writes it.
 fn parse(text: &[u8]) -> Option<Position> {
     let (time, tag) = std::str::from_utf8(text).ok()?.split_once(':')?;
     let number = |digits: &str| {

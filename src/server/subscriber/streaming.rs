@@ -2,26 +2,26 @@
 
 use bytes::Bytes;
 
-use super::formats::{Key, Kind};
-use super::{Call, SubscribeReply};
+use super::formats::{FormatKey, FormatKind};
+use super::{SubscribeCall, SubscribeReply};
 use crate::protocol::{DELETED_ID, PING_ID};
 use crate::server::broker::Cursor;
 use crate::server::buffer_pool;
 use crate::server::compression::{self, CompressionDecision};
 use crate::server::config::{Padding, SubscriberMode};
 use crate::server::dialect::push_stream::cursor::percent_decode;
-use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::fanout::{
     Channels, Checksum, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
     SlowConsumerSettings, Subscription,
 };
 use crate::server::response::{Framing, Head, NO_CACHE, Status};
 
-/// The bytes of streaming and EventSource followers.
+/// The encoding of streams.
 struct StreamFormat {
     renderer: Renderer,
     is_eventsource: bool,
-    /// Of pieces; `Raw` where what they make is compressed.
+    /// Framing of the pieces; `Raw` if they are compressed afterwards.
     framing: Framing,
     gzip: Option<Gzip>,
     keep_alive: bool,
@@ -30,20 +30,21 @@ struct StreamFormat {
     slow: SlowConsumerSettings,
 }
 
-/// A proxy must pass on a stream as it comes. nginx buffers it otherwise, until 8 KiB are there.
+/// Makes proxies forward the stream without delay: nginx would buffer up to 8 KiB.
 const UNBUFFERED: &[u8] = b"X-Accel-Buffering: no\r\n";
 
 /// Content-Type of EventSource streams.
 const EVENT_STREAM: Bytes = Bytes::from_static(b"text/event-stream; charset=utf-8");
 
-/// How a stream is compressed.
+/// The compression of a stream.
 struct Gzip {
     level: u32,
-    /// Of what is compressed.
+    /// Framing of the compressed data.
     framing: Framing,
-    /// Of the header template.
+    /// Checksum of the header template.
     opening: Checksum,
-    /// A ping, which all followers get on their own, plain and sealed.
+    /// A ping, plain and compressed. Followers receive pings at different times, so that it is
+    /// compressed once in advance.
     ping: (Vec<u8>, (Vec<u8>, Checksum)),
 }
 
@@ -57,7 +58,11 @@ impl Gzip {
     }
 }
 
-pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> SubscribeReply {
+pub(super) fn respond(
+    call: &SubscribeCall<'_>,
+    channels: Channels,
+    cursor: Cursor,
+) -> SubscribeReply {
     let is_eventsource = call.mode == SubscriberMode::EventSource;
     let framing = Framing::of(call.request.framing_version());
     let keep_alive = call.request.keep_alive && framing == Framing::Chunked;
@@ -68,52 +73,24 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Sub
     } else {
         call.content_type()
     };
-    let unbuffered = if call.settings.is_builtin {
-        UNBUFFERED
-    } else {
-        b""
-    };
-    let headers = [&call.cors()[..], NO_CACHE, unbuffered].concat();
-    let decision = call.compression.decide(&compression::ResponseFacts {
-        status: Status::OK.0,
-        content_type: &content_type,
-        length: None,
-        has_last_modified: false,
-        headers: &[&headers, call.added].concat(),
-    });
-    let mut out = head((&content_type, headers), (framing, keep_alive), decision);
-    let opening = opening(
-        &renderer,
-        (decision.level, framing),
-        padding.as_ref().map(|padding| (padding, is_eventsource)),
-        &mut out,
-    );
+    let headers = headers(call);
+    let decision = decide_compression(call, &content_type, &headers);
+    let mut out = head(&content_type, &headers, framing, keep_alive, decision);
+    let header = opening_text(&renderer, padding.as_ref(), is_eventsource);
+    let opening = push_opening(&header, decision.level, framing, &mut out);
     if let Some(id) = call.first_id(&channels, &cursor).filter(|_| is_eventsource) {
         framing.piece(format!("id: {id}\n\n").as_bytes(), &mut out);
     }
     let merges_backlog = renderer.is_json();
-    let kind = if is_eventsource {
-        Kind::EventSource
-    } else {
-        Kind::Streaming
-    };
-    let key = Key {
+    let key = FormatKey {
         padding: padding
             .as_ref()
             .map(|padding| (padding.header, padding.message)),
         level: decision.level,
-        ..Key::new(call.settings, kind, framing, keep_alive)
+        ..FormatKey::new(call.settings, kind(call), framing, keep_alive)
     };
     let format = call.formats.shared(key, call.settings, || {
-        let settings = call.broker.settings();
-        let ping_text = &settings.ping_message_text;
-        let mut ping = Vec::new();
-        if is_eventsource {
-            ping.extend_from_slice(b": -1\n");
-        } else if !ping_text.is_empty() {
-            renderer.message(&Shown::special(PING_ID, b"", ping_text), &mut ping);
-        }
-        let slow = call.slow_consumers();
+        let ping = ping(call, &renderer);
         let plain = StreamFormat {
             renderer,
             is_eventsource,
@@ -122,7 +99,7 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Sub
             keep_alive,
             padding,
             ping,
-            slow,
+            slow: call.slow_consumers(),
         };
         match decision.level {
             Some(level) => plain.compressed(level, opening),
@@ -142,16 +119,59 @@ pub(super) fn answer(call: &Call<'_>, channels: Channels, cursor: Cursor) -> Sub
     }))
 }
 
-pub(super) fn renderer(call: &Call<'_>) -> Renderer {
-    let style = if call.mode == SubscriberMode::EventSource {
-        Style::EventSource
+fn headers(call: &SubscribeCall<'_>) -> Vec<u8> {
+    let unbuffered = if call.settings.is_builtin {
+        UNBUFFERED
     } else {
-        Style::Lines
+        b""
+    };
+    [&call.cors()[..], NO_CACHE, unbuffered].concat()
+}
+
+fn decide_compression(
+    call: &SubscribeCall<'_>,
+    content_type: &[u8],
+    headers: &[u8],
+) -> CompressionDecision {
+    call.compression.decide(&compression::ResponseFacts {
+        status: Status::OK.0,
+        content_type,
+        length: None,
+        has_last_modified: false,
+        headers: &[headers, call.added].concat(),
+    })
+}
+
+fn kind(call: &SubscribeCall<'_>) -> FormatKind {
+    if call.mode == SubscriberMode::EventSource {
+        FormatKind::EventSource
+    } else {
+        FormatKind::Streaming
+    }
+}
+
+/// The bytes of a ping, without framing.
+fn ping(call: &SubscribeCall<'_>, renderer: &Renderer) -> Vec<u8> {
+    let text = &call.broker.settings().ping_message_text;
+    let mut ping = Vec::new();
+    if call.mode == SubscriberMode::EventSource {
+        ping.extend_from_slice(b": -1\n");
+    } else if !text.is_empty() {
+        renderer.message(&MessageView::special(PING_ID, b"", text), &mut ping);
+    }
+    ping
+}
+
+pub(super) fn renderer(call: &SubscribeCall<'_>) -> Renderer {
+    let style = if call.mode == SubscriberMode::EventSource {
+        RenderStyle::EventSource
+    } else {
+        RenderStyle::Lines
     };
     Renderer::new(call.settings.clone(), style)
 }
 
-fn padding(call: &Call<'_>) -> Option<Padding> {
+fn padding(call: &SubscribeCall<'_>) -> Option<Padding> {
     let user_agent = match &call.settings.user_agent {
         Some(expression) => percent_decode(&expression.evaluate(call.variables)).into_owned(),
         None => call
@@ -163,11 +183,13 @@ fn padding(call: &Call<'_>) -> Option<Padding> {
     call.settings.paddings.for_user_agent(&user_agent)
 }
 
-/// The head. The original holds it back until there is a body byte; sending it at once tells the
-/// client that it is subscribed.
+/// The response head. The module delays it until the first body byte; sent at once, it confirms the
+/// subscription to the client.
 fn head(
-    (content_type, headers): (&[u8], Vec<u8>),
-    (framing, keep_alive): (Framing, bool),
+    content_type: &[u8],
+    headers: &[u8],
+    framing: Framing,
+    keep_alive: bool,
     decision: CompressionDecision,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
@@ -178,31 +200,37 @@ fn head(
         last_modified: None,
         chunked: framing == Framing::Chunked,
         keep_alive,
-        headers: &[&headers, decision.lines()].concat(),
+        headers: &[headers, decision.lines()].concat(),
     }
     .write(&mut out);
     out
 }
 
-/// Appends what a stream begins with: the header template and its padding. Returns its sum, if it
-/// is compressed.
-fn opening(
+/// The first text of a stream: the header template and its padding, in two pieces.
+fn opening_text(
     renderer: &Renderer,
-    (level, framing): (Option<u32>, Framing),
-    padding: Option<(&Padding, bool)>,
+    padding: Option<&Padding>,
+    is_eventsource: bool,
+) -> [Bytes; 2] {
+    let header = renderer.header();
+    let padding = padding.filter(|_| !header.is_empty()).map(|padding| {
+        if is_eventsource {
+            padding.eventsource_header(header.len())
+        } else {
+            padding.streaming_header(header.len())
+        }
+    });
+    [header, padding.unwrap_or_default()]
+}
+
+/// Appends the first text of a stream, compressed if there is a `level`. Returns the checksum of
+/// what was compressed.
+fn push_opening(
+    pieces: &[Bytes; 2],
+    level: Option<u32>,
+    framing: Framing,
     out: &mut Vec<u8>,
 ) -> Checksum {
-    let header = renderer.header();
-    let padding = padding
-        .filter(|_| !header.is_empty())
-        .map(|(padding, is_eventsource)| {
-            if is_eventsource {
-                padding.eventsource_header(header.len())
-            } else {
-                padding.streaming_header(header.len())
-            }
-        });
-    let pieces = [&header[..], padding.as_deref().unwrap_or_default()];
     let Some(level) = level else {
         pieces.iter().for_each(|piece| framing.piece(piece, out));
         return Checksum::default();
@@ -219,7 +247,8 @@ fn opening(
 }
 
 impl StreamFormat {
-    /// The same in gzip, for followers that begin with bytes of the sum `opening`.
+    /// Adds gzip compression, for followers whose stream starts with text of the checksum
+    /// `opening`.
     fn compressed(mut self, level: u32, opening: Checksum) -> Self {
         let mut gzip = Gzip {
             level,
@@ -237,9 +266,9 @@ impl StreamFormat {
         self
     }
 
-    fn piece(&self, shown: &Shown<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    fn piece(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
-        let length = self.renderer.message(shown, scratch);
+        let length = self.renderer.message(view, scratch);
         self.padded(scratch, length, out);
     }
 
@@ -259,7 +288,7 @@ impl StreamFormat {
 impl Format for StreamFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
-        for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
+        for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
             scratch.clear();
             let length = self
                 .renderer
@@ -268,7 +297,7 @@ impl Format for StreamFormat {
         }
         for delivery in batch.deliveries {
             self.piece(
-                &Shown::published(delivery.channel, delivery.message),
+                &MessageView::published(delivery.channel, delivery.message),
                 &mut scratch,
                 out,
             );
@@ -286,7 +315,7 @@ impl Format for StreamFormat {
 
     fn deleted(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.piece(
-            &Shown::special(DELETED_ID, channel, text),
+            &MessageView::special(DELETED_ID, channel, text),
             &mut Vec::new(),
             out,
         );

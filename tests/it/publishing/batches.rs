@@ -155,8 +155,13 @@ fn the_first_bad_line_ends_a_batch_and_the_answer_names_it() {
             400,
             "EOF while parsing a string (column 10)",
         ),
-        ("?id=d", b"[\"d\",\"x\"]", 400, "the line is no JSON object"),
-        ("?id=d", b"hello", 400, "the line is no JSON object"),
+        (
+            "?id=d",
+            b"[\"d\",\"x\"]",
+            400,
+            "the line is not a JSON object",
+        ),
+        ("?id=d", b"hello", 400, "the line is not a JSON object"),
         (
             "?id=d",
             b"{\"text\":\"\xff\"}",
@@ -167,19 +172,19 @@ fn the_first_bad_line_ends_a_batch_and_the_answer_names_it() {
             "?id=d",
             b"{\"text\":\"x\",\"base64\":\"eA==\"}",
             400,
-            "there are both \"text\" and \"base64\"",
+            "the line has both \"text\" and \"base64\"",
         ),
         (
             "?id=d",
             b"{\"channel\":\"d\"}",
             400,
-            "there is neither \"text\" nor \"base64\"",
+            "the line has neither \"text\" nor \"base64\"",
         ),
         (
             "?id=d",
             b"{\"base64\":\"?\"}",
             400,
-            "\"base64\" is not valid: Invalid symbol 63, offset 0.",
+            "invalid \"base64\": Invalid symbol 63, offset 0.",
         ),
         (
             "?id=d",
@@ -191,7 +196,7 @@ fn the_first_bad_line_ends_a_batch_and_the_answer_names_it() {
             "?id=d",
             b"{\"text\":\"x\",\"event_id\":\"a\\nb\"}",
             400,
-            "\"event_id\" has a line break or NUL",
+            "\"event_id\" contains a line break or NUL",
         ),
         ("", b"{\"text\":\"x\"}", 400, "No channel id provided."),
         (

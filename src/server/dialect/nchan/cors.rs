@@ -1,18 +1,18 @@
-//! Cross-origin headers (nhpm-nchan.md, section 2.12): only where the request names its origin.
+//! Cross-origin headers (nhpm-nchan.md, section 2.12), sent only if the request names its origin.
 
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::response::push_line;
 
-/// What the origin of a request leads to.
+/// Result of checking the origin of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
-    /// Header lines of every answer.
+    /// Header lines of every response.
     pub lines: Vec<u8>,
-    /// The origin may not use the location.
+    /// The origin is not allowed at this location: 403.
     pub is_refused: bool,
 }
 
-/// Looks at the origin of a request.
+/// Checks the origin of a request.
 #[must_use]
 pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Cors {
     let Some(origin) = variables
@@ -45,7 +45,7 @@ pub fn of_request(settings: &NchanSettings, variables: &dyn Variables) -> Cors {
 }
 
 impl Cors {
-    /// The line that lets scripts read the headers of messages, where there is an origin.
+    /// The line that lets scripts read the message headers; empty without an origin.
     #[must_use]
     pub fn expose(&self, settings: &NchanSettings) -> Vec<u8> {
         let mut line = Vec::new();
@@ -62,7 +62,7 @@ impl Cors {
     }
 }
 
-/// The header lines of an answer to OPTIONS.
+/// The header lines of a response to OPTIONS.
 #[must_use]
 pub fn options(cors: &Cors, methods: &str, headers: &str) -> Vec<u8> {
     let mut lines = format!("Allow: {methods}\r\n").into_bytes();

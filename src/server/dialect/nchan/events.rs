@@ -1,4 +1,4 @@
-//! Channels that tell what happens to others (nhpm-nchan.md, section 2.10):
+//! Events about channels, published to another channel (nhpm-nchan.md, section 2.10):
 //! `nchan_channel_events_channel_id`.
 
 use std::sync::Arc;
@@ -6,27 +6,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::EVENTS_GROUP;
-use super::variables::{NchanVariables, Values};
+use super::variables::{NchanValues, NchanVariables};
 use crate::message::unix_now;
 use crate::server::broker::{Attributes, Broker, NewMessage, StoreOptions};
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::dialect::channel_key::channel_key;
 
-/// Messages that an events channel keeps, and for how many seconds.
+/// Limits of the buffer of an events channel: number of messages, and their lifetime.
 const BUFFER_LENGTH: u64 = 100;
 const TIMEOUT_SECONDS: u64 = 10;
 
-/// Something that happened, ready to be told.
+/// An event about a channel, ready to be published.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct ChannelEvent {
     key: Bytes,
     text: Bytes,
 }
 
-impl Event {
-    /// The event of `values`, if the location tells events.
+impl ChannelEvent {
+    /// Creates the event of `values`; `None` if the location publishes no events.
     #[must_use]
-    pub fn new(settings: &NchanSettings, request: &dyn Variables, values: &Values) -> Option<Self> {
+    pub fn new(
+        settings: &NchanSettings,
+        request: &dyn Variables,
+        values: &NchanValues,
+    ) -> Option<Self> {
         let id = settings.events_channel_id.as_ref()?;
         let variables = NchanVariables { request, values };
         let id = id.evaluate(&variables);
@@ -50,16 +54,16 @@ impl Event {
         })
     }
 
-    /// Bytes of memory that it takes.
+    /// Memory held, in bytes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         self.key.len() + self.text.len()
     }
 }
 
-/// Tells it.
-pub fn emit(broker: &Broker, event: Option<&Event>) {
-    let Some(Event { key, text }) = event else {
+/// Publishes an event. Without memory for it, the event is dropped.
+pub fn emit(broker: &Broker, event: Option<&ChannelEvent>) {
+    let Some(ChannelEvent { key, text }) = event else {
         return;
     };
     let expires_after = Some(unix_now() + TIMEOUT_SECONDS);
@@ -81,6 +85,6 @@ pub fn emit(broker: &Broker, event: Option<&Event>) {
         .find_or_create(key)
         .and_then(|channel| broker.publish_with(&channel, message, keeping));
     if emitted.is_err() {
-        tracing::debug!("no room for an event of nchan");
+        tracing::debug!("cannot publish an nchan channel event: no memory left");
     }
 }

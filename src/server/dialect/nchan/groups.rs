@@ -1,4 +1,4 @@
-//! The limits of groups, as requests set them (nhpm-nchan.md, section 2.11).
+//! Limits of groups that requests set (nhpm-nchan.md, section 2.11).
 
 use super::text;
 use crate::server::broker::Broker;
@@ -6,10 +6,10 @@ use crate::server::config::nchan::GroupLimitExpressions;
 use crate::server::config::{Expression, Variables};
 use crate::server::response::{Response, Status};
 
-/// Sets the limits that the location names; an empty value leaves one as it is.
+/// Sets the limits that the location configures; an empty value leaves a limit unchanged.
 ///
 /// # Errors
-/// The answer to a wrong value, without CORS headers.
+/// The response to an invalid value, without CORS headers.
 pub fn set_limits(
     broker: &Broker,
     group: &[u8],
@@ -61,7 +61,7 @@ pub fn set_limits(
     set.map_err(|_no_room| Box::new(Response::error_page(Status::INTERNAL).closing()))
 }
 
-/// Bytes such as `100`, `1M` or `0.5G`.
+/// Reads a size such as `100`, `1M` or `0.5G` into bytes.
 fn size(text: &[u8]) -> Option<u64> {
     let (digits, unit) = match text {
         [digits @ .., b'k' | b'K'] => (digits, 1_u64 << 10),

@@ -7,7 +7,7 @@ use crate::server::response::{Response, Status};
 
 /// The notation of an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notation {
+pub enum NchanNotation {
     /// Lines.
     Plain,
     /// JSON
@@ -18,17 +18,18 @@ pub enum Notation {
     Xml,
 }
 
-impl Notation {
-    /// Chooses by the Accept header: the first item that is known wins, whatever its quality.
+impl NchanNotation {
+    /// Chooses the notation by the Accept header: the first supported item wins, whatever its
+    /// quality.
     #[must_use]
     pub fn accepted(accept: Option<&[u8]>) -> Self {
-        const SUBTYPES: [(&[u8], Notation); 6] = [
-            (b"plain", Notation::Plain),
-            (b"json", Notation::Json),
-            (b"x-json", Notation::Json),
-            (b"yaml", Notation::Yaml),
-            (b"x-yaml", Notation::Yaml),
-            (b"xml", Notation::Xml),
+        const SUBTYPES: [(&[u8], NchanNotation); 6] = [
+            (b"plain", NchanNotation::Plain),
+            (b"json", NchanNotation::Json),
+            (b"x-json", NchanNotation::Json),
+            (b"yaml", NchanNotation::Yaml),
+            (b"x-yaml", NchanNotation::Yaml),
+            (b"xml", NchanNotation::Xml),
         ];
         let items = accept
             .unwrap_or_default()
@@ -42,42 +43,42 @@ impl Notation {
             .filter_map(|subtype| SUBTYPES.iter().find(|(name, _)| subtype.starts_with(name)));
         known
             .next()
-            .map_or(Notation::Plain, |(_, notation)| *notation)
+            .map_or(NchanNotation::Plain, |(_, notation)| *notation)
     }
 
     /// The Content-Type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
-            Notation::Plain => "text/plain",
-            Notation::Json => "text/json",
-            Notation::Yaml => "text/yaml",
-            Notation::Xml => "text/xml",
+            NchanNotation::Plain => "text/plain",
+            NchanNotation::Json => "text/json",
+            NchanNotation::Yaml => "text/yaml",
+            NchanNotation::Xml => "text/xml",
         }
     }
 
-    /// An answer with this body.
+    /// A response with this body.
     #[must_use]
     pub fn response(self, status: Status, body: String) -> Response {
         Response::sized(status, self.content_type(), &b""[..], body.into_bytes())
     }
 }
 
-/// The numbers that the body of a channel shows.
+/// The statistics in the info body of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Numbers {
-    /// Messages that are queued.
+pub struct NchanChannelStats {
+    /// Number of stored messages.
     pub messages: u64,
-    /// Seconds since somebody asked for messages; `None` = nobody did.
+    /// Seconds since the last request for messages; `None` before the first one.
     pub requested: Option<u64>,
-    /// Subscribers.
+    /// Number of subscribers.
     pub subscribers: u64,
-    /// Id of the newest message; of several channels `0`.
+    /// Id of the newest message; `0` for several channels.
     pub last_message_id: String,
 }
 
-impl Numbers {
-    /// Those of a channel.
+impl NchanChannelStats {
+    /// The statistics of one channel.
     #[must_use]
     pub fn of(info: &ChannelInfo) -> Self {
         let (time, tag) = info.last.unwrap_or_default();
@@ -91,9 +92,9 @@ impl Numbers {
         }
     }
 
-    /// The body.
+    /// Renders the info body.
     #[must_use]
-    pub fn body(&self, notation: Notation) -> String {
+    pub fn body(&self, notation: NchanNotation) -> String {
         let Self {
             messages,
             requested,
@@ -102,19 +103,19 @@ impl Numbers {
         } = self;
         let requested = requested.map_or_else(|| "-1".to_owned(), |seconds| seconds.to_string());
         match notation {
-            Notation::Plain => format!(
+            NchanNotation::Plain => format!(
                 "queued messages: {messages}\r\nlast requested: {requested} sec. ago\r\n\
                  active subscribers: {subscribers}\r\nlast message id: {last_message_id}"
             ),
-            Notation::Json => format!(
+            NchanNotation::Json => format!(
                 "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
                  {subscribers}, \"last_message_id\": \"{last_message_id}\" }}"
             ),
-            Notation::Yaml => format!(
+            NchanNotation::Yaml => format!(
                 "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
                  subscribers: {subscribers}\r\nlast_message_id: \"{last_message_id}\"\r\n\r\n"
             ),
-            Notation::Xml => format!(
+            NchanNotation::Xml => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
                  <channel>\r\n  <messages>{messages}</messages>\r\n  \
                  <requested>{requested}</requested>\r\n  \
@@ -125,16 +126,9 @@ impl Numbers {
     }
 }
 
-/// The body for a group.
+/// The info body of a group: its usage and its limits.
 #[must_use]
-pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
-    const NAMES: [&str; 5] = [
-        "channels",
-        "subscribers",
-        "messages",
-        "messages_memory",
-        "messages_disk",
-    ];
+pub fn group_body(info: &GroupInfo, notation: NchanNotation) -> String {
     let limits = &info.limits;
     let used = [
         info.channels,
@@ -143,65 +137,76 @@ pub fn group_body(info: &GroupInfo, notation: Notation) -> String {
         info.messages_memory,
         0,
     ];
-    let most = [
+    let limits = [
         limits.channels,
         limits.subscribers,
         limits.messages,
         limits.messages_memory,
         limits.messages_disk,
     ];
-    let lines = |numbers: [u64; 5], line: &dyn Fn(&str, u64) -> String| -> Vec<String> {
-        NAMES
-            .iter()
-            .zip(numbers)
-            .map(|(name, number)| line(name, number))
-            .collect()
-    };
     match notation {
-        Notation::Plain => {
-            let [channels, subscribers, messages, memory, disk] = used;
-            let [
-                most_channels,
-                most_subscribers,
-                most_messages,
-                most_memory,
-                most_disk,
-            ] = most;
-            format!(
-                "channels: {channels}\r\nsubscribers: {subscribers}\r\nmessages: {messages}\r\n\
-                 shared memory used by messages: {memory} bytes\r\n\
-                 disk space used by messages: {disk} bytes\r\n\
-                 limits:\r\n  max channels: {most_channels}\r\n  max subscribers: \
-                 {most_subscribers}\r\n  max messages: {most_messages}\r\n  max messages shared \
-                 memory: {most_memory}\r\n  max messages disk space: {most_disk}\r\n"
-            )
+        NchanNotation::Plain => plain_group(used, limits),
+        NchanNotation::Json => {
+            let used = group_lines(used, |name, number| format!("  \"{name}\": {number},\r\n"));
+            let limits = group_lines(limits, |name, number| format!("    \"{name}\": {number}"));
+            let used = used.concat();
+            let limits = limits.join(",\r\n");
+            format!("{{\r\n{used}  \"limits\": {{\r\n{limits}\r\n  }}\r\n}}")
         }
-        Notation::Json => {
-            let used = lines(used, &|name, number| format!("  \"{name}\": {number},\r\n")).concat();
-            let most =
-                lines(most, &|name, number| format!("    \"{name}\": {number}")).join(",\r\n");
-            format!("{{\r\n{used}  \"limits\": {{\r\n{most}\r\n  }}\r\n}}")
+        NchanNotation::Yaml => {
+            let used = group_lines(used, |name, number| format!("{name}: {number}\r\n"));
+            let limits = group_lines(limits, |name, number| format!("  {name}: {number}\r\n"));
+            let used = used.concat();
+            let limits = limits.concat();
+            format!("---\r\n{used}limits:\r\n{limits}\r\n")
         }
-        Notation::Yaml => {
-            let used = lines(used, &|name, number| format!("{name}: {number}\r\n")).concat();
-            let most = lines(most, &|name, number| format!("  {name}: {number}\r\n")).concat();
-            format!("---\r\n{used}limits:\r\n{most}\r\n")
-        }
-        Notation::Xml => {
-            let used = lines(used, &|name, number| {
+        NchanNotation::Xml => {
+            let used = group_lines(used, |name, number| {
                 format!("  <{name}>{number}</{name}>\r\n")
-            })
-            .concat();
-            let most = lines(most, &|name, number| {
+            });
+            let limits = group_lines(limits, |name, number| {
                 format!("    <{name}>{number}</{name}>\r\n")
-            })
-            .concat();
+            });
+            let used = used.concat();
+            let limits = limits.concat();
             format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n<group>\r\n{used}  <limits>\r\n\
-                 {most}  </limits>\r\n</group>"
+                 {limits}  </limits>\r\n</group>"
             )
         }
     }
+}
+
+fn plain_group(used: [u64; 5], limits: [u64; 5]) -> String {
+    let [channels, subscribers, messages, memory, disk] = used;
+    let [
+        max_channels,
+        max_subscribers,
+        max_messages,
+        max_memory,
+        max_disk,
+    ] = limits;
+    format!(
+        "channels: {channels}\r\nsubscribers: {subscribers}\r\nmessages: {messages}\r\n\
+         shared memory used by messages: {memory} bytes\r\n\
+         disk space used by messages: {disk} bytes\r\n\
+         limits:\r\n  max channels: {max_channels}\r\n  max subscribers: {max_subscribers}\r\n  \
+         max messages: {max_messages}\r\n  max messages shared memory: {max_memory}\r\n  \
+         max messages disk space: {max_disk}\r\n"
+    )
+}
+
+/// One line for each number of a group, in their order.
+fn group_lines(numbers: [u64; 5], line: impl Fn(&str, u64) -> String) -> Vec<String> {
+    const NAMES: [&str; 5] = [
+        "channels",
+        "subscribers",
+        "messages",
+        "messages_memory",
+        "messages_disk",
+    ];
+    let named = NAMES.iter().zip(numbers);
+    named.map(|(name, number)| line(name, number)).collect()
 }
 
 #[cfg(test)]
@@ -222,7 +227,7 @@ mod tests {
             ("text/plain, text/json", "text/plain"),
         ] {
             assert_eq!(
-                Notation::accepted(Some(accept.as_bytes())).content_type(),
+                NchanNotation::accepted(Some(accept.as_bytes())).content_type(),
                 expected,
                 "{accept}"
             );
@@ -230,21 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn channels_without_requests_say_so() {
-        let numbers = Numbers {
+    fn channels_without_requests_report_minus_one() {
+        let numbers = NchanChannelStats {
             messages: 1,
             requested: None,
             subscribers: 0,
             last_message_id: "5:0".to_owned(),
         };
         assert_eq!(
-            numbers.body(Notation::Json),
+            numbers.body(NchanNotation::Json),
             "{\"messages\": 1, \"requested\": -1, \"subscribers\": 0, \"last_message_id\": \
              \"5:0\" }"
         );
         assert!(
             numbers
-                .body(Notation::Plain)
+                .body(NchanNotation::Plain)
                 .contains("last requested: -1 sec. ago")
         );
     }

@@ -1,50 +1,49 @@
-//! Message ids: `time:tag`, and `time:t1,[t2],-` where several channels are followed
-//! (nhpm-nchan.md, section 2.3).
+//! Message ids: `time:tag`, or `time:t1,[t2],-` for several channels (nhpm-nchan.md, section 2.3).
 //!
-//! A tag says how far its channel was served in that second: up to the message with that tag, or,
-//! with `-`, not at all. Everything of earlier seconds was served. The channel of the message that
-//! the id belongs to is in brackets.
+//! All messages before the second `time` were delivered. The tag of a channel is that of its last
+//! message delivered within the second, `-` if there was none. Brackets mark the channel of the
+//! message to which the id belongs.
 
 use std::fmt::{self, Write};
 
 use smallvec::SmallVec;
 
-use super::MOST_CHANNELS;
+use super::MAX_CHANNELS;
 use crate::message::parse_http_date;
 use crate::server::broker::ChannelStart;
 use crate::server::config::{NchanSettings, Variables};
 use crate::server::dialect::push_stream::cursor::percent_decode;
 
-/// Longest id in a header or argument, in bytes: that of the most channels, each with a tag of ten
-/// digits and a comma. (nchan takes no more than 128, which is less than the ids that it gives to
-/// subscribers of many channels.)
-const MOST_BYTES: usize =
-    "18446744073709551615:".len() + MOST_CHANNELS * "4294967295,".len() + "[]".len();
+/// Maximum length of an id in a header or argument, in bytes: [`MAX_CHANNELS`] tags of ten digits,
+/// with commas. (nchan accepts up to 128, less than the ids that it sends to subscribers of many
+/// channels.)
+const MAX_BYTES: usize =
+    "18446744073709551615:".len() + MAX_CHANNELS * "4294967295,".len() + "[]".len();
 
 /// A message id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MessageId {
-    /// Second.
+    /// Seconds since the Unix epoch.
     pub time: u64,
-    /// One for each channel; `None` = `-`.
+    /// One tag per channel; `None` = `-`.
     pub tags: Tags,
-    /// Which of them is in brackets.
+    /// Index of the tag in brackets.
     pub current: usize,
 }
 
 /// The tags of an id.
 pub type Tags = SmallVec<[Option<u32>; 2]>;
 
-/// The text is no id.
+/// The text is not a message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Invalid;
+pub struct InvalidMessageId;
 
-/// The tags of an id as text: `0`, or `0,[1],-`.
+/// Displays the tags of an id: `0`, or `0,[1],-`.
 #[derive(Clone, Copy, Debug)]
 pub struct ShownTags<'a>(&'a MessageId);
 
 impl MessageId {
-    /// Of a message of the only channel.
+    /// The id of a message of a single channel.
     #[must_use]
     pub fn single(time: u64, tag: u32) -> Self {
         Self {
@@ -54,29 +53,28 @@ impl MessageId {
         }
     }
 
-    /// Reads `time:tags`.
+    /// Parses `time:tags`.
     ///
     /// # Errors
-    /// When it is none.
-    pub fn parse(text: &[u8]) -> Result<Self, Invalid> {
-        let colon = memchr::memchr(b':', text).ok_or(Invalid)?;
+    /// The text is not a message id.
+    pub fn parse(text: &[u8]) -> Result<Self, InvalidMessageId> {
+        let colon = memchr::memchr(b':', text).ok_or(InvalidMessageId)?;
         let time = &text[..colon];
         if time.is_empty() || !time.iter().all(u8::is_ascii_digit) {
-            return Err(Invalid);
+            return Err(InvalidMessageId);
         }
         let time = std::str::from_utf8(time)
             .ok()
             .and_then(|digits| digits.parse().ok())
-            .ok_or(Invalid)?;
+            .ok_or(InvalidMessageId)?;
         Self::with_tags(time, &text[colon + 1..])
     }
 
-    /// Reads the tags of an id whose second is known. Other characters than those of tags are
-    /// passed over.
+    /// Parses the tags of an id of the second `time`. Unexpected characters are ignored.
     ///
     /// # Errors
-    /// When a list has not exactly one element in brackets.
-    pub fn with_tags(time: u64, text: &[u8]) -> Result<Self, Invalid> {
+    /// A list without exactly one element in brackets.
+    pub fn with_tags(time: u64, text: &[u8]) -> Result<Self, InvalidMessageId> {
         let elements: Vec<&[u8]> = text.split(|byte| *byte == b',').collect();
         let mut current = None;
         let mut tags = Tags::new();
@@ -85,12 +83,12 @@ impl MessageId {
             match (count(b'['), count(b']')) {
                 (0, 0) => {}
                 (1, 1) if current.is_none() => current = Some(number),
-                _ => return Err(Invalid),
+                _ => return Err(InvalidMessageId),
             }
             tags.push(tag(element));
         }
         if tags.len() > 1 && current.is_none() {
-            return Err(Invalid);
+            return Err(InvalidMessageId);
         }
         Ok(Self {
             time,
@@ -99,13 +97,13 @@ impl MessageId {
         })
     }
 
-    /// Its tags as text.
+    /// Returns the tags for display.
     #[must_use]
     pub fn tags(&self) -> ShownTags<'_> {
         ShownTags(self)
     }
 
-    /// Where it leads in channel `number`.
+    /// The start position in channel `number`.
     #[must_use]
     pub fn start(&self, number: usize) -> ChannelStart {
         ChannelStart::After {
@@ -155,14 +153,14 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// The id that a subscriber's request carries, if it carries one.
+/// Reads the message id of a subscriber's request; `None` if it has none.
 ///
 /// # Errors
-/// When there is one and it is invalid.
+/// The request has an invalid id.
 pub fn of_request(
     settings: &NchanSettings,
     variables: &dyn Variables,
-) -> Result<Option<MessageId>, Invalid> {
+) -> Result<Option<MessageId>, InvalidMessageId> {
     let tags = variables.header("if-none-match");
     if let Some(date) = variables
         .header("if-modified-since")
@@ -170,7 +168,7 @@ pub fn of_request(
     {
         return match parse_http_date(date).filter(|time| *time > 0) {
             None => Ok(None),
-            Some(time) => MessageId::with_tags(time, tags.ok_or(Invalid)?).map(Some),
+            Some(time) => MessageId::with_tags(time, tags.ok_or(InvalidMessageId)?).map(Some),
         };
     }
     if let Some(id) = tags.filter(|tags| tags.contains(&b':')) {
@@ -179,7 +177,7 @@ pub fn of_request(
     for source in &settings.last_message_id {
         let value = source.evaluate(variables);
         let value = percent_decode(&value);
-        if value.contains(&b':') && value.len() <= MOST_BYTES {
+        if value.contains(&b':') && value.len() <= MAX_BYTES {
             return MessageId::parse(&value).map(Some);
         }
     }
@@ -225,7 +223,11 @@ mod tests {
             "5:1]",
             "99999999999999999999:0",
         ] {
-            assert_eq!(MessageId::parse(text.as_bytes()), Err(Invalid), "{text}");
+            assert_eq!(
+                MessageId::parse(text.as_bytes()),
+                Err(InvalidMessageId),
+                "{text}"
+            );
         }
     }
 

@@ -1,12 +1,13 @@
-//! The dialect of nchan 1.3.7 (nhpm-nchan.md, part 2): what a request wants, message
-//! ids, bodies and headers.
+//! The dialect of nchan 1.3.7 (nhpm-nchan.md, part 2): negotiation, message ids, bodies and
+//! headers.
 //!
-//! What nhpm-nchan.md calls a bug of nchan is not imitated: methods that are never answered get
-//! 405, close reasons are not cut, fragmented websocket messages are put together, and a group may
-//! have as many channels as its limit says.
+//! Behaviour that nhpm-nchan.md calls a bug of nchan is not reproduced: methods without a response
+//! get 405, close reasons are not truncated, fragmented websocket messages are joined, and a group
+//! may have the number of channels that its limit allows.
 
 pub mod cors;
 pub mod deflate;
+pub mod deflate_negotiation;
 pub mod events;
 pub mod groups;
 pub mod info;
@@ -24,19 +25,19 @@ use super::channel_key::channel_key;
 use crate::server::config::{Expression, NchanSettings, Variables};
 use crate::server::response::{Response, Status};
 
-/// Most channels of one request.
-pub const MOST_CHANNELS: usize = 255;
+/// Maximum number of channels in one request.
+pub const MAX_CHANNELS: usize = 255;
 
-/// The group of channels that tell what happens to others.
+/// The group of the channels that carry events about other channels.
 pub const EVENTS_GROUP: &[u8] = b"meta";
 
-/// The header that subscribers' answers carry.
+/// The Vary header of responses to subscribers.
 pub const VARY: &[u8] = b"Vary: If-None-Match, If-Modified-Since\r\n";
 
 /// The channels that a request names.
 #[derive(Clone, Debug, Default)]
-pub struct Named {
-    /// Their ids, as the request has them.
+pub struct NamedChannels {
+    /// Their ids, as written in the request.
     pub ids: Vec<Bytes>,
     /// Their keys in the broker.
     pub keys: Vec<Bytes>,
@@ -44,15 +45,16 @@ pub struct Named {
     pub group: Bytes,
 }
 
-/// Reads the channels of a request from `expressions`, or from the variable of older versions.
+/// Reads the channels of a request from `expressions`, or, without any, from the variable of older
+/// versions.
 ///
 /// # Errors
-/// The answer, without CORS headers.
+/// The response, without CORS headers.
 pub fn channels(
     settings: &NchanSettings,
     expressions: &[Expression],
     variables: &dyn Variables,
-) -> Result<Named, Box<Response>> {
+) -> Result<NamedChannels, Box<Response>> {
     let failed = || Box::new(empty(Status::INTERNAL));
     let group = settings
         .channel_group
@@ -86,28 +88,28 @@ pub fn channels(
     let mut ids: Vec<Bytes> = Vec::new();
     for value in &values {
         for id in split(value, &settings.split_delimiter) {
-            if ids.len() == MOST_CHANNELS {
+            if ids.len() == MAX_CHANNELS {
                 return Err(Box::new(empty(Status::FORBIDDEN)));
             }
             ids.push(Bytes::copy_from_slice(id));
         }
     }
     let keys = ids.iter().map(|id| channel_key(&group, id)).collect();
-    Ok(Named {
+    Ok(NamedChannels {
         ids,
         keys,
         group: group.into(),
     })
 }
 
-/// Whether it is the request, not the configuration, that names the group of events: whoever likes
-/// would then write into what others take for the server's own words, or delete it.
+/// Whether the request, rather than the configuration, names the group of events. A client could
+/// otherwise forge or delete events that others attribute to the server.
 #[must_use]
-pub fn is_intrusive(settings: &NchanSettings, group: &[u8]) -> bool {
+pub fn is_forged_event_group(settings: &NchanSettings, group: &[u8]) -> bool {
     group == EVENTS_GROUP && settings.channel_group.as_literal().is_none()
 }
 
-/// The pieces of a value, empty ones too.
+/// Splits a value at the delimiter; empty pieces count.
 fn split<'a>(value: &'a [u8], delimiter: &[u8]) -> Vec<&'a [u8]> {
     if delimiter.is_empty() {
         return vec![value];
@@ -122,13 +124,13 @@ fn split<'a>(value: &'a [u8], delimiter: &[u8]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// An answer without a body.
+/// A response without a body.
 #[must_use]
 pub fn empty(status: Status) -> Response {
     Response::header_only(status, &b""[..])
 }
 
-/// An answer with a line of text.
+/// A response with one line of text.
 #[must_use]
 pub fn text(status: Status, text: &str) -> Response {
     Response::sized(status, "text/plain", &b""[..], text.as_bytes().to_vec())

@@ -1,46 +1,47 @@
-//! What a request wants of a location that offers several ways (nhpm-nchan.md, section 2.1).
+//! Selects what a request does at a location that supports several modes (nhpm-nchan.md, section
+//! 2.1).
 
 use crate::server::config::nchan::Roles;
 use crate::server::request::Request;
 
-/// What a request wants.
+/// The action that a request selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// To subscribe in this way.
+pub enum RequestedAction {
+    /// Subscribe in this mode.
     Subscribe(Mode),
-    /// To publish, delete, or see the channel's info.
+    /// Publish, delete, or get the channel info.
     Publish,
-    /// To publish over a websocket.
+    /// Publish over a websocket.
     PublishWebSocket,
-    /// The methods and headers.
+    /// Get the allowed methods and headers.
     Options,
-    /// What the location does not offer.
+    /// Not supported by the location: 403.
     Forbidden,
-    /// A method that nobody knows.
+    /// Unknown method: 405.
     UnknownMethod,
 }
 
-/// How a subscriber gets its messages.
+/// The delivery mode of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Websocket frames.
+    /// One websocket message for each.
     WebSocket,
     /// `text/event-stream`
     EventSource,
-    /// A chunk for each.
+    /// One chunk for each.
     Chunked,
     /// `multipart/mixed`
     Multipart,
-    /// With a separator.
+    /// Messages with a separator.
     RawStream,
-    /// One, at once or never.
+    /// A response with the next stored message, if there is one.
     IntervalPoll,
-    /// One.
+    /// A response with the next message, stored or awaited.
     LongPoll,
 }
 
 impl Mode {
-    /// Its name in `$nchan_subscriber_type`.
+    /// The value of `$nchan_subscriber_type`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -54,35 +55,35 @@ impl Mode {
         }
     }
 
-    /// It is a long-lived response of its own, not an answer with one message.
+    /// Whether the response is a stream rather than a single message.
     #[must_use]
     pub fn is_stream(self) -> bool {
         !matches!(self, Mode::IntervalPoll | Mode::LongPoll)
     }
 }
 
-/// Reads what a request wants.
+/// Determines the action of a request at a location with these roles.
 #[must_use]
-pub fn wanted(request: &Request<'_>, roles: Roles) -> Wanted {
+pub fn requested_action(request: &Request<'_>, roles: Roles) -> RequestedAction {
     match request.method {
         "GET" if is_websocket(request) => {
             if roles.has(Roles::WEBSOCKET) {
-                Wanted::Subscribe(Mode::WebSocket)
+                RequestedAction::Subscribe(Mode::WebSocket)
             } else if roles.has(Roles::PUBLISH_WEBSOCKET) {
-                Wanted::PublishWebSocket
+                RequestedAction::PublishWebSocket
             } else {
-                Wanted::Forbidden
+                RequestedAction::Forbidden
             }
         }
         "GET" => get(request, roles),
-        "POST" | "PUT" | "DELETE" if roles.has(Roles::PUBLISH_HTTP) => Wanted::Publish,
-        "POST" | "PUT" | "DELETE" => Wanted::Forbidden,
-        "OPTIONS" => Wanted::Options,
-        _ => Wanted::UnknownMethod,
+        "POST" | "PUT" | "DELETE" if roles.has(Roles::PUBLISH_HTTP) => RequestedAction::Publish,
+        "POST" | "PUT" | "DELETE" => RequestedAction::Forbidden,
+        "OPTIONS" => RequestedAction::Options,
+        _ => RequestedAction::UnknownMethod,
     }
 }
 
-fn get(request: &Request<'_>, roles: Roles) -> Wanted {
+fn get(request: &Request<'_>, roles: Roles) -> RequestedAction {
     let accept = request.header("accept").unwrap_or_default();
     let accepts = |what: &[u8]| memchr::memmem::find(accept, what).is_some();
     let choices = [
@@ -94,7 +95,7 @@ fn get(request: &Request<'_>, roles: Roles) -> Wanted {
         (
             Roles::CHUNKED,
             Mode::Chunked,
-            request.header("te").is_some_and(takes_chunks),
+            request.header("te").is_some_and(accepts_chunks),
         ),
         (
             Roles::MULTIPART,
@@ -109,9 +110,9 @@ fn get(request: &Request<'_>, roles: Roles) -> Wanted {
         .iter()
         .find(|(role, _, wants)| *wants && roles.has(*role))
     {
-        Some((_, mode, _)) => Wanted::Subscribe(*mode),
-        None if roles.has(Roles::PUBLISH_HTTP) => Wanted::Publish,
-        None => Wanted::Forbidden,
+        Some((_, mode, _)) => RequestedAction::Subscribe(*mode),
+        None if roles.has(Roles::PUBLISH_HTTP) => RequestedAction::Publish,
+        None => RequestedAction::Forbidden,
     }
 }
 
@@ -127,9 +128,9 @@ fn is_websocket(request: &Request<'_>) -> bool {
             .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// `TE` has the word `chunked`, in any case (RFC 9110, section 10.1.4), at its end, before a space,
-/// or with a quality above zero.
-fn takes_chunks(value: &[u8]) -> bool {
+/// Whether `TE` lists `chunked`, in any case (RFC 9110, section 10.1.4), at its end, before a
+/// space, or with a quality above zero.
+fn accepts_chunks(value: &[u8]) -> bool {
     const WORD: &[u8] = b"chunked";
     let value = value.trim_ascii();
     let Some(at) = value
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_taken_as_the_reference_says() {
+    fn te_header_follows_the_reference() {
         for (value, expected) in [
             ("chunked", true),
             ("trailers, chunked", true),
@@ -169,7 +170,7 @@ mod tests {
             ("chunked ;q=0", true),
             ("gzip", false),
         ] {
-            assert_eq!(takes_chunks(value.as_bytes()), expected, "{value}");
+            assert_eq!(accepts_chunks(value.as_bytes()), expected, "{value}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Publishing in the dialect of nchan (nhpm-nchan.md, section 2.4): what holds for the
-//! messages of a request or websocket, and what is told of them.
+//! Publishing in the dialect of nchan (nhpm-nchan.md, section 2.4): the settings of the messages of
+//! a request or websocket, and the statistics reported for them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::events::{self, Event};
-use super::info::Numbers;
-use super::variables::Values;
-use super::{Named, deflate, groups, text};
+use super::events::{self, ChannelEvent};
+use super::info::NchanChannelStats;
+use super::variables::NchanValues;
+use super::{NamedChannels, deflate, groups, text};
 use crate::message::unix_now;
 use crate::server::broker::{
     Attributes, Broker, Channel, ChannelInfo, GroupLimitError, NewMessage, StoreOptions,
@@ -21,7 +21,7 @@ use crate::server::config::nginx::{number, time};
 use crate::server::config::{Expression, NchanSettings, Variables};
 use crate::server::response::{Response, Status};
 
-/// Where the messages of a request or websocket go, and how.
+/// The channels and settings for the messages of a request or websocket.
 #[derive(Clone, Debug)]
 pub struct Publication {
     channels: SmallVec<[Arc<Channel>; 1]>,
@@ -30,22 +30,22 @@ pub struct Publication {
     timeout: Option<Duration>,
     buffer_length: u64,
     event_type: Option<Bytes>,
-    event: Option<Event>,
+    event: Option<ChannelEvent>,
 }
 
 /// Why a message was not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unpublished {
-    /// A limit of its group is in the way.
+pub enum PublishError {
+    /// A limit of its group is reached.
     Group(GroupLimitError),
-    /// There is no room for it.
+    /// No memory left.
     NoRoom,
 }
 
-/// The evaluated time-out and length of the buffer.
+/// Evaluates the time-out and the length of the message buffer.
 ///
 /// # Errors
-/// The answer to a wrong value, without CORS headers.
+/// The response to an invalid value, without CORS headers.
 pub fn check_settings(
     settings: &NchanSettings,
     variables: &dyn Variables,
@@ -80,15 +80,15 @@ pub fn check_settings(
     Ok((timeout, length))
 }
 
-/// What is told of several channels.
+/// The combined statistics of several channels.
 #[must_use]
-pub fn together(infos: &[ChannelInfo]) -> Numbers {
+pub fn combined_stats(infos: &[ChannelInfo]) -> NchanChannelStats {
     let requested = infos
         .iter()
         .map(|info| info.requested_second)
         .max()
         .unwrap_or(0);
-    Numbers {
+    NchanChannelStats {
         messages: 1,
         requested: Some(requested)
             .filter(|since| *since > 0)
@@ -105,16 +105,18 @@ impl Publication {
         self.channels.len()
     }
 
-    /// Makes the channels and looks up what holds for their messages. `over` is how the messages
-    /// come: `http` or `websocket`.
+    /// Creates the missing channels and evaluates the settings of their messages. `publisher_type`
+    /// is the value of `$nchan_publisher_type`: `http` or `websocket`.
     ///
     /// # Errors
-    /// The answer, if something is in the way.
+    /// The response to an invalid setting, an exceeded group limit or a lack of memory; without
+    /// CORS headers.
     pub fn new(
         settings: &Arc<NchanSettings>,
-        named: &Named,
+        named: &NamedChannels,
         broker: &Broker,
-        (variables, over): (&dyn Variables, &'static str),
+        variables: &dyn Variables,
+        publisher_type: &'static str,
         event_type: Option<Bytes>,
     ) -> Result<Self, Box<Response>> {
         let (timeout, buffer_length) = check_settings(settings, variables)?;
@@ -136,13 +138,13 @@ impl Publication {
                 })?,
             );
         }
-        let values = Values {
+        let values = NchanValues {
             channel_ids: named.ids.clone(),
-            publisher_type: over,
+            publisher_type,
             event: "channel_publish",
-            ..Values::default()
+            ..NchanValues::default()
         };
-        let event = Event::new(settings, variables, &values);
+        let event = ChannelEvent::new(settings, variables, &values);
         let event_type = settings.eventsource_event.clone().or(event_type);
         Ok(Self {
             channels,
@@ -155,21 +157,21 @@ impl Publication {
         })
     }
 
-    /// Publishes a message to every channel; tells what is to be told of it.
+    /// Publishes a message to every channel. Returns the status and statistics to report.
     ///
     /// # Errors
-    /// When there is no room for it.
+    /// A limit of the group, or of memory, is reached.
     pub fn publish(
         &self,
         broker: &Broker,
         body: Bytes,
         content_type: Option<Bytes>,
-    ) -> Result<(Status, Numbers), Unpublished> {
+    ) -> Result<(Status, NchanChannelStats), PublishError> {
         if let Some(group) = &self.group {
             broker
                 .group_info(group)
                 .may_publish(body.len() as u64, false)
-                .map_err(Unpublished::Group)?;
+                .map_err(PublishError::Group)?;
         }
         let settings = &self.settings;
         let attributes = Attributes {
@@ -178,7 +180,7 @@ impl Publication {
                 unix_now().saturating_add(timeout.as_secs())
             })),
             deflated: if settings.deflate_message {
-                deflate::compressed(&body, settings.deflate)
+                deflate::compress(&body, settings.deflate)
             } else {
                 None
             },
@@ -201,14 +203,14 @@ impl Publication {
             infos.push(
                 broker
                     .publish_with(channel, message, keeping)
-                    .map_err(|_| Unpublished::NoRoom)?,
+                    .map_err(|_| PublishError::NoRoom)?,
             );
         }
         events::emit(broker, self.event.as_ref());
         let numbers = if let [info] = infos.as_slice() {
-            Numbers::of(info)
+            NchanChannelStats::of(info)
         } else {
-            together(&infos)
+            combined_stats(&infos)
         };
         let status = if infos.iter().any(|info| info.subscribers > 0) {
             Status(201)

@@ -3,9 +3,10 @@
 use crate::server::broker::Broker;
 use crate::server::response::{Response, Status};
 
-/// The numbers of the server. What pushctl does not have (Redis, worker processes) is zero.
+/// The statistics of the server. Fields that do not apply to pushctl (Redis, worker processes) are
+/// zero.
 #[must_use]
-pub fn answer(broker: &Broker) -> Response {
+pub fn respond(broker: &Broker) -> Response {
     let summary = broker.summary();
     let kibibytes = |bytes: u64| bytes.div_ceil(1024);
     let subscribers: u64 = summary.shards.iter().map(|shard| shard.subscribers).sum();

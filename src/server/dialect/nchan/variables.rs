@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::server::config::Variables;
 
-/// Their values; empty where they mean nothing.
+/// Their values; empty where they do not apply.
 #[derive(Clone, Debug, Default)]
-pub struct Values {
+pub struct NchanValues {
     /// `$nchan_channel_id` (the first one) and `$nchan_channel_id1` to `$nchan_channel_id4`.
     pub channel_ids: Vec<Bytes>,
     /// `$nchan_subscriber_type`
@@ -26,10 +26,10 @@ pub struct Values {
 /// The variables of a request with those of nchan.
 #[derive(Clone, Copy)]
 pub struct NchanVariables<'a> {
-    /// Of the request.
+    /// The variables of the request.
     pub request: &'a dyn Variables,
-    /// Of nchan.
-    pub values: &'a Values,
+    /// The values of nchan's variables.
+    pub values: &'a NchanValues,
 }
 
 impl Variables for NchanVariables<'_> {
@@ -52,7 +52,7 @@ impl Variables for NchanVariables<'_> {
         let Some(own) = name.strip_prefix("nchan_") else {
             return self.request.builtin(name);
         };
-        let Values {
+        let NchanValues {
             channel_ids,
             subscriber_type,
             publisher_type,

@@ -1,4 +1,5 @@
-//! Where a subscriber goes on: If-Modified-Since and If-None-Match (nhpm-nchan.md, section 1.5).
+//! The position from which a subscriber resumes: If-Modified-Since and If-None-Match
+//! (nhpm-nchan.md, section 1.5).
 
 use crate::message::parse_http_date;
 use crate::server::broker::ChannelStart;
@@ -6,7 +7,7 @@ use crate::server::broker::ChannelStart;
 /// Reads the position of a request.
 #[must_use]
 pub fn start(if_modified_since: Option<&[u8]>, if_none_match: Option<&[u8]>) -> ChannelStart {
-    // What follows the date, such as `; length=5`, does not count.
+    // Parameters after the date, such as `; length=5`, are ignored.
     let date =
         if_modified_since.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
     match date.and_then(parse_http_date) {
@@ -18,7 +19,7 @@ pub fn start(if_modified_since: Option<&[u8]>, if_none_match: Option<&[u8]>) -> 
     }
 }
 
-/// A plain decimal; anything else is none.
+/// Parses a plain decimal; `None` for anything else.
 fn tag(text: &[u8]) -> Option<u32> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -26,8 +27,8 @@ fn tag(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// `Cache-Control: no-cache`, or `Pragma` without it: any beginning of that word counts, in any
-/// case, even an empty one.
+/// Whether Cache-Control, or without it Pragma, is `no-cache`. As in the module, any prefix of that
+/// word counts, in any case, even an empty one.
 #[must_use]
 pub fn is_no_cache(cache_control: Option<&[u8]>, pragma: Option<&[u8]>) -> bool {
     const WORD: &[u8] = b"no-cache";

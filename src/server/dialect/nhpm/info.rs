@@ -6,7 +6,7 @@ use crate::server::response::{Response, Status};
 
 /// The notation of an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notation {
+pub enum NhpmNotation {
     /// Lines.
     Plain,
     /// JSON
@@ -17,22 +17,31 @@ pub enum Notation {
     Xml,
 }
 
-/// Chooses by the Accept header: the first media type that is known wins, whatever its quality; the
-/// Content-Type is the one that was asked for.
+/// The notation of a response, and the Content-Type that the client named for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedNotation {
+    /// Notation of the body.
+    pub notation: NhpmNotation,
+    /// Value of Content-Type.
+    pub content_type: &'static str,
+}
+
+/// Chooses the notation by the Accept header: the first supported media type wins, whatever its
+/// quality. The Content-Type of the response is that media type.
 #[must_use]
-pub fn accepted(accept: Option<&[u8]>) -> (Notation, &'static str) {
-    const TYPES: [(&str, Notation); 11] = [
-        ("text/plain", Notation::Plain),
-        ("text/json", Notation::Json),
-        ("text/x-json", Notation::Json),
-        ("text/yaml", Notation::Yaml),
-        ("text/x-yaml", Notation::Yaml),
-        ("text/xml", Notation::Xml),
-        ("application/json", Notation::Json),
-        ("application/x-json", Notation::Json),
-        ("application/yaml", Notation::Yaml),
-        ("application/x-yaml", Notation::Yaml),
-        ("application/xml", Notation::Xml),
+pub fn accepted(accept: Option<&[u8]>) -> AcceptedNotation {
+    const TYPES: [(&str, NhpmNotation); 11] = [
+        ("text/plain", NhpmNotation::Plain),
+        ("text/json", NhpmNotation::Json),
+        ("text/x-json", NhpmNotation::Json),
+        ("text/yaml", NhpmNotation::Yaml),
+        ("text/x-yaml", NhpmNotation::Yaml),
+        ("text/xml", NhpmNotation::Xml),
+        ("application/json", NhpmNotation::Json),
+        ("application/x-json", NhpmNotation::Json),
+        ("application/yaml", NhpmNotation::Yaml),
+        ("application/x-yaml", NhpmNotation::Yaml),
+        ("application/xml", NhpmNotation::Xml),
     ];
     let accept = accept.unwrap_or_default();
     let at = |start: usize| {
@@ -41,24 +50,28 @@ pub fn accepted(accept: Option<&[u8]>) -> (Notation, &'static str) {
             .find(|(name, _)| accept[start..].starts_with(name.as_bytes()))
     };
     let found = (0..accept.len()).find_map(at);
-    found.map_or((Notation::Plain, "text/plain"), |(name, notation)| {
-        (*notation, *name)
-    })
+    let (content_type, notation) = found
+        .copied()
+        .unwrap_or(("text/plain", NhpmNotation::Plain));
+    AcceptedNotation {
+        notation,
+        content_type,
+    }
 }
 
-/// The numbers that a body shows.
+/// The statistics in an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbers {
-    /// Messages that are queued.
+pub struct NhpmChannelStats {
+    /// Number of stored messages.
     pub messages: u64,
-    /// Seconds since somebody asked for messages.
+    /// Seconds since the last request for messages.
     pub requested: u64,
-    /// Subscribers that wait.
+    /// Number of waiting subscribers.
     pub subscribers: u64,
 }
 
-impl Numbers {
-    /// Those of a channel; the time counts from its creation until somebody asks.
+impl NhpmChannelStats {
+    /// The statistics of a channel. Before the first request, the time counts from its creation.
     #[must_use]
     pub fn of(info: &ChannelInfo) -> Self {
         let since = if info.requested_second == 0 {
@@ -73,31 +86,31 @@ impl Numbers {
         }
     }
 
-    /// The body.
+    /// Renders the info body.
     #[must_use]
-    pub fn body(self, notation: Notation) -> String {
+    pub fn body(self, notation: NhpmNotation) -> String {
         let Self {
             messages,
             requested,
             subscribers,
         } = self;
         match notation {
-            Notation::Plain => {
+            NhpmNotation::Plain => {
                 format!(
                     "queued messages: {messages}\r\n\
                      last requested: {requested} sec. ago (-1=never)\r\n\
                      active subscribers: {subscribers}"
                 )
             }
-            Notation::Json => format!(
+            NhpmNotation::Json => format!(
                 "{{\"messages\": {messages}, \"requested\": {requested}, \"subscribers\": \
                  {subscribers} }}"
             ),
-            Notation::Yaml => format!(
+            NhpmNotation::Yaml => format!(
                 "---\r\nmessages: {messages}\r\nrequested: {requested}\r\n\
                  subscribers: {subscribers}\r\n\r\n"
             ),
-            Notation::Xml => format!(
+            NhpmNotation::Xml => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
                  <channel>\r\n  <messages>{messages}</messages>\r\n  \
                  <requested>{requested}</requested>\r\n  \
@@ -106,19 +119,11 @@ impl Numbers {
         }
     }
 
-    /// An answer with them.
+    /// A response with this body.
     #[must_use]
-    pub fn response(
-        self,
-        status: Status,
-        (notation, content_type): (Notation, &'static str),
-    ) -> Response {
-        Response::sized(
-            status,
-            content_type,
-            &b""[..],
-            self.body(notation).into_bytes(),
-        )
+    pub fn response(self, status: Status, accepted: AcceptedNotation) -> Response {
+        let body = self.body(accepted.notation).into_bytes();
+        Response::sized(status, accepted.content_type, &b""[..], body)
     }
 }
 
@@ -139,27 +144,28 @@ mod tests {
             ("text/json, text/plain", "text/json"),
             ("application/x-yaml", "application/x-yaml"),
         ] {
-            assert_eq!(accepted(Some(accept.as_bytes())).1, expected, "{accept}");
+            let found = accepted(Some(accept.as_bytes())).content_type;
+            assert_eq!(found, expected, "{accept}");
         }
     }
 
     #[test]
     fn bodies_are_as_recorded() {
-        let numbers = Numbers {
+        let numbers = NhpmChannelStats {
             messages: 1,
             requested: 2,
             subscribers: 3,
         };
         assert_eq!(
-            numbers.body(Notation::Plain),
+            numbers.body(NhpmNotation::Plain),
             "queued messages: 1\r\nlast requested: 2 sec. ago (-1=never)\r\nactive subscribers: 3"
         );
         assert_eq!(
-            numbers.body(Notation::Json),
+            numbers.body(NhpmNotation::Json),
             "{\"messages\": 1, \"requested\": 2, \"subscribers\": 3 }"
         );
         assert_eq!(
-            numbers.body(Notation::Yaml),
+            numbers.body(NhpmNotation::Yaml),
             "---\r\nmessages: 1\r\nrequested: 2\r\nsubscribers: 3\r\n\r\n"
         );
     }

@@ -1,7 +1,7 @@
 //! The dialect of nginx_http_push_module 0.73 (nhpm-nchan.md, part 1).
 //!
-//! What nhpm-nchan.md calls a bug of the module is not imitated: the junk byte after the
-//! Content-Type of info bodies, ids that are cut at their longest length (refused with 403
+//! Behaviour that nhpm-nchan.md calls a bug of the module is not reproduced: the junk byte after
+//! the Content-Type of info bodies, ids truncated at the maximum length (rejected with 403
 //! instead), empty messages that close the connection.
 
 pub mod cursor;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::server::response::{Response, Status};
 
-/// What a request without a channel id gets, whatever its method.
+/// The response to a request without a channel id, whatever its method.
 #[must_use]
 pub fn no_channel_id() -> Response {
     Response::sized(
@@ -22,13 +22,13 @@ pub fn no_channel_id() -> Response {
     )
 }
 
-/// The answer to a method that the location does not know.
+/// The response to an unsupported method.
 #[must_use]
 pub fn not_allowed(allow: &str) -> Response {
     Response::error_page(Status::NOT_ALLOWED).with_headers(format!("Allow: {allow}\r\n").as_bytes())
 }
 
-/// The answer to OPTIONS.
+/// The response to OPTIONS.
 #[must_use]
 pub fn options(headers: &str, methods: &str) -> Response {
     let lines = format!(
@@ -38,13 +38,13 @@ pub fn options(headers: &str, methods: &str) -> Response {
     Response::header_only(Status::OK, lines.into_bytes())
 }
 
-/// The lines of an answer with a message, after its date.
+/// The header lines of a response with a message, after Last-Modified.
 #[must_use]
 pub fn message_lines(tag: u32) -> Vec<u8> {
     format!("Etag: {tag}\r\nVary: If-None-Match, If-Modified-Since\r\n").into_bytes()
 }
 
-/// A message as an answer.
+/// A response with this message.
 #[must_use]
 pub fn message_response(message: &crate::server::broker::Message) -> Response {
     Response {

@@ -1,7 +1,7 @@
 //! The channels that a request names: the value of `push_stream_channels_path`, decoded and split
 //! (push-stream.md, section 2).
 //!
-//! Does not judge the ids: `ALL`, `*` and lengths are the business of the endpoints.
+//! Does not validate the ids: the endpoints reject `ALL`, `*` and ids that are too long.
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -9,20 +9,20 @@ use smallvec::SmallVec;
 /// A channel of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRef {
-    /// Id of the channel; empty is an id like any other.
+    /// Id of the channel; the empty id is valid.
     pub id: Bytes,
     /// `.bN`: number of stored messages to send first; `u32::MAX` = all. `.b0` counts as no
-    /// backtrack. Means something to subscribers only.
+    /// backtrack. Publishers ignore it.
     pub backtrack: Option<u32>,
 }
 
-/// Decodes `path` once and splits it at `/`. An empty result = the request has no channel id.
+/// Decodes `path` once and splits it at `/`. The result is empty if the request has no channel id.
 #[must_use]
 pub fn parse(path: &[u8]) -> SmallVec<[ChannelRef; 1]> {
     split(decode(path))
 }
 
-/// Splits a path that needs no decoding.
+/// Splits a decoded path at `/`.
 #[must_use]
 pub fn split(mut rest: Bytes) -> SmallVec<[ChannelRef; 1]> {
     let mut channels = SmallVec::new();
@@ -40,10 +40,10 @@ pub fn split(mut rest: Bytes) -> SmallVec<[ChannelRef; 1]> {
     channels
 }
 
-/// Bytes of memory that channels of one request take, with the path that they are parts of.
+/// Memory held by the channels of one request and the path that contains them, in bytes.
 #[must_use]
 pub fn own_bytes(channels: &[ChannelRef]) -> usize {
-    // A list that grew may have twice the room.
+    // A list that grew may have twice the capacity.
     size_of_val(channels).saturating_mul(2)
         + channels
             .iter()
@@ -78,8 +78,8 @@ fn channel(piece: Bytes) -> ChannelRef {
     }
 }
 
-/// `%XX` becomes its byte, a lone `%` is dropped; a `?` ends the decoding, and the text if anything
-/// was decoded.
+/// Decodes `%XX` and drops a lone `%`. A `?` ends the decoding, and also the text if anything was
+/// decoded.
 fn decode(path: &[u8]) -> Bytes {
     if memchr::memchr2(b'%', b'?', path).is_none() {
         return Bytes::copy_from_slice(path);

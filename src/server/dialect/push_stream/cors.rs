@@ -4,7 +4,7 @@ use super::cursor::percent_decode;
 use crate::server::config::{LocationSettings, Variables};
 use crate::server::response::push_line;
 
-/// CORS header lines (push-stream.md, section 4); empty without `allowed_origins`.
+/// Returns the CORS header lines; empty without `allowed_origins`.
 #[must_use]
 pub fn cors_lines(
     settings: &LocationSettings,

@@ -1,5 +1,5 @@
-//! Where a subscriber goes on: its headers, or the directives that replace them (push-stream.md,
-//! section 7.1).
+//! The position from which a subscriber resumes: its headers, or the directives that replace them
+//! (push-stream.md, section 7.1).
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use crate::protocol::LAST_EVENT_ID;
 use crate::server::broker::Cursor;
 use crate::server::config::{Expression, LocationSettings, Variables};
 
-/// The headers of a cursor: the date and the tag of the last message that a client has.
+/// The headers of a cursor: date and tag of the last message that the client received.
 pub const HEADERS: [&str; 2] = ["If-Modified-Since", "If-None-Match"];
 
 /// Reads the cursor of a request.
@@ -40,8 +40,7 @@ pub fn of_request(settings: &LocationSettings, variables: &dyn Variables) -> Cur
     }
 }
 
-/// The cursor of a request with that date and tag, whose cursor is [that of its
-/// headers](is_of_headers).
+/// The cursor of a request with this date and tag, if [only its headers decide it](is_of_headers).
 #[must_use]
 pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Cursor {
     Cursor {
@@ -53,8 +52,8 @@ pub fn of_headers(settings: &LocationSettings, date: &[u8], tag: &[u8]) -> Curso
     }
 }
 
-/// Whether the cursor of a request, and of all with the same target, is in its [`HEADERS`] alone,
-/// which it has.
+/// Whether the [`HEADERS`] of a request alone decide its cursor, for all requests with the same
+/// target; both must be present.
 #[must_use]
 pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> bool {
     let is_nothing = |directive: &Option<Expression>| {
@@ -75,14 +74,16 @@ pub fn is_of_headers(settings: &LocationSettings, variables: &dyn Variables) -> 
         && variables.header(LAST_EVENT_ID).is_none()
 }
 
-/// Bytes of a date as servers write it (RFC 9110, section 5.6.7).
+/// Length of a date in the preferred form (RFC 9110, section 5.6.7), in bytes.
 pub const DATE_BYTES: usize = 29;
 
-/// As [`parse_http_date`], which was an eighth of the instructions of a long poll: those who come
-/// back after a message all send its date, so that the newest one is remembered.
+/// As [`parse_http_date`], with a cache of the newest date: clients that return after a message all
+/// send its date, and parsing it took an eighth of the instructions of a long poll.
 fn parse_date(text: &[u8]) -> Option<u64> {
+    /// A date and its seconds since the Unix epoch.
+    type ParsedDate = ([u8; DATE_BYTES], Option<u64>);
     thread_local! {
-        static LAST: Cell<([u8; DATE_BYTES], Option<u64>)> = const { Cell::new(([0; DATE_BYTES], None)) };
+        static LAST: Cell<ParsedDate> = const { Cell::new(([0; DATE_BYTES], None)) };
     }
     let Ok(date) = <[u8; DATE_BYTES]>::try_from(text) else {
         return parse_http_date(text);
@@ -96,7 +97,7 @@ fn parse_date(text: &[u8]) -> Option<u64> {
     seconds
 }
 
-/// `W/5` or `5`; anything else is none.
+/// Parses `W/5` or `5`; `None` for anything else.
 fn parse_tag(text: &[u8]) -> Option<u64> {
     let digits = text.strip_prefix(b"W/").unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -105,7 +106,7 @@ fn parse_tag(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Decodes `%XX`; anything else, `+` too, stays as it is.
+/// Decodes `%XX`; everything else, including `+`, stays unchanged.
 #[must_use]
 pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', text).is_none() {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_are_remembered_are_those_that_were_read() {
+    fn cached_dates_equal_parsed_dates() {
         let dates: Vec<String> = (8..=11)
             .map(|second| format!("Sun, 06 Nov 1994 08:49:{second:02} GMT"))
             .collect();

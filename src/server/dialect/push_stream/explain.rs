@@ -1,4 +1,4 @@
-//! Refusals and what the dialect says of them (push-stream.md, sections 4 and 7).
+//! Rejections of requests: their status and explain header (push-stream.md, sections 4 and 7).
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::protocol::EXPLAIN;
 use crate::server::limits_log::Limit;
 use crate::server::response::{NO_CACHE, Response, Status};
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The path names no channel.
@@ -15,15 +15,15 @@ pub enum Refusal {
     ForbiddenId,
     /// The id is longer than `max_channel_id_length`.
     IdTooLong,
-    /// The request names more channels than one request may.
+    /// The request exceeds the maximum number of channels.
     TooManyIds,
-    /// Another channel would be too many.
+    /// The maximum number of channels exists already.
     TooManyChannels,
-    /// The events channel is not for publishers.
+    /// Clients cannot publish to the events channel.
     EventsChannel,
-    /// A message without text.
+    /// The message is empty.
     EmptyBody,
-    /// The callback is more than a name.
+    /// The callback is not an identifier or a path to a member.
     InvalidCallback,
     /// `authorized_channels_only`
     NotAuthorized,
@@ -40,7 +40,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub fn status(self) -> Status {
         match self {
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// The text of the explain header; `None` = the header is not sent.
+    /// The text of the explain header; `None` if there is no such header.
     #[must_use]
     pub fn text(self) -> Option<&'static str> {
         Some(match self {
@@ -78,8 +78,7 @@ impl Refusal {
         })
     }
 
-    /// Logs which limit has rejected the request, if it was one that is not logged where it is
-    /// reached.
+    /// Logs the limit that caused the rejection, unless it is logged where it is reached.
     pub fn log(self) {
         match self {
             Refusal::IdTooLong => Limit::ChannelId.log(),
@@ -89,8 +88,8 @@ impl Refusal {
         }
     }
 
-    /// The header-only answer; `cors` are header lines that stand before (`cors_first`) or after
-    /// the cache headers.
+    /// The header-only response; the lines of `cors` precede (`cors_first`) or follow the cache
+    /// headers.
     #[must_use]
     pub fn response(self, cors: &[u8], cors_first: bool) -> Response {
         self.log();
@@ -106,7 +105,7 @@ impl Refusal {
     }
 }
 
-/// The explain header as a complete line.
+/// Returns the explain header as a complete line.
 #[must_use]
 pub fn explain_line(text: &str) -> Cow<'static, str> {
     Cow::Owned(format!("{EXPLAIN}: {text}\r\n"))

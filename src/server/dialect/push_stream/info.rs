@@ -1,29 +1,28 @@
-//! Channel info bodies of publisher and statistics (push-stream.md, section 5). The module does not
-//! escape channel ids, so that one with a quote or a line feed forges fields; here an id is escaped
-//! where the notation could not hold it as it is.
+//! Channel info bodies of publisher and statistics locations (push-stream.md, section 5).
 
 use std::borrow::Cow;
 use std::io::Write;
 
+use super::id_escape;
 use crate::message::unix_now;
 use crate::server::broker::{Broker, BrokerSummary, ChannelInfo};
 use crate::server::response::{Response, Status, push_number};
 use crate::server::{hostname, iso_time};
 
-/// What stands around the values of a channel: its id, and its numbers in their order.
+/// The text around the values of a channel: its id, then its counters in order.
 struct Item {
     before_id: &'static str,
     after_id: &'static str,
     before_numbers: [&'static str; 5],
-    /// After the last number: of three, and of all.
+    /// Text after the last counter: of the three of the module, and of all.
     closing: [&'static str; 2],
 }
 
-/// The numbers that the module shows, of those that there are.
+/// Number of counters that the module shows; the others are an extension.
 const SHOWN_NUMBERS: usize = 3;
 
-/// What stands before each number. `$introduce` makes it of the name and the one before it; only
-/// that of the subscribers is not the same everywhere.
+/// The text before each counter, which `$introduce` builds from its name and the preceding one.
+/// Only the name of the subscribers differs between notations.
 macro_rules! before_numbers {
     ($introduce:ident, $subscribers:literal) => {
         [
@@ -93,7 +92,7 @@ const XML_ITEM: Item = Item {
 
 /// The notation of an info body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notation {
+pub enum InfoNotation {
     /// `text/plain`
     Plain,
     /// `application/json`
@@ -108,18 +107,18 @@ pub enum Notation {
     Xml,
 }
 
-impl Notation {
-    /// Chooses by the Accept header: whatever follows a `/` first among the known names, types and
-    /// q-values ignored.
+impl InfoNotation {
+    /// Chooses the notation by the Accept header: the first supported name after a `/`, ignoring
+    /// types and quality values.
     #[must_use]
     pub fn accepted(accept: Option<&[u8]>) -> Self {
-        const NAMES: [(&[u8], Notation); 6] = [
-            (b"plain", Notation::Plain),
-            (b"json", Notation::Json),
-            (b"yaml", Notation::Yaml),
-            (b"xml", Notation::Xml),
-            (b"x-json", Notation::XJson),
-            (b"x-yaml", Notation::XYaml),
+        const NAMES: [(&[u8], InfoNotation); 6] = [
+            (b"plain", InfoNotation::Plain),
+            (b"json", InfoNotation::Json),
+            (b"yaml", InfoNotation::Yaml),
+            (b"xml", InfoNotation::Xml),
+            (b"x-json", InfoNotation::XJson),
+            (b"x-yaml", InfoNotation::XYaml),
         ];
         let accept = accept.unwrap_or_default();
         let after_slashes = memchr::memchr_iter(b'/', accept).map(|slash| &accept[slash + 1..]);
@@ -128,23 +127,23 @@ impl Notation {
         known
             .map(|(_, notation)| *notation)
             .next()
-            .unwrap_or(Notation::Json)
+            .unwrap_or(InfoNotation::Json)
     }
 
     /// The Content-Type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
-            Notation::Plain => "text/plain",
-            Notation::Json => "application/json",
-            Notation::XJson => "text/x-json",
-            Notation::Yaml => "application/yaml",
-            Notation::XYaml => "text/x-yaml",
-            Notation::Xml => "application/xml",
+            InfoNotation::Plain => "text/plain",
+            InfoNotation::Json => "application/json",
+            InfoNotation::XJson => "text/x-json",
+            InfoNotation::Yaml => "application/yaml",
+            InfoNotation::XYaml => "text/x-yaml",
+            InfoNotation::Xml => "application/xml",
         }
     }
 
-    /// The body for one channel, with our further numbers or exactly as the module has it.
+    /// The body for one channel, with additional counters or exactly as in the module.
     #[must_use]
     pub fn single(self, info: &ChannelInfo, with_details: bool) -> Vec<u8> {
         let mut out = Vec::new();
@@ -152,21 +151,23 @@ impl Notation {
         out
     }
 
-    /// Appends what [`Notation::single`] gives.
+    /// Appends the body of [`InfoNotation::single`].
     pub fn push_single(self, info: &ChannelInfo, with_details: bool, out: &mut Vec<u8>) {
-        // Growing step by step would cost more than the writing.
+        // Growing the buffer step by step would cost more than writing to it.
         out.reserve(if with_details { 192 } else { 128 } + info.id.len());
-        let around: (&[u8], &[u8]) = match self {
-            Notation::Yaml | Notation::XYaml => (b"  ", b""),
-            Notation::Plain | Notation::Json | Notation::XJson | Notation::Xml => (b"", b"\r\n"),
+        let (indent, end): (&[u8], &[u8]) = match self {
+            InfoNotation::Yaml | InfoNotation::XYaml => (b"  ", b""),
+            InfoNotation::Plain | InfoNotation::Json | InfoNotation::XJson | InfoNotation::Xml => {
+                (b"", b"\r\n")
+            }
         };
-        if self == Notation::Xml {
+        if self == InfoNotation::Xml {
             out.extend_from_slice(XML_DECLARATION);
         }
-        self.item(info, with_details, around, out);
+        self.push_item(info, with_details, indent, end, out);
     }
 
-    /// The body for any number of channels; details as in [`Notation::single`].
+    /// The body for any number of channels; details as in [`InfoNotation::single`].
     #[must_use]
     pub fn group(
         self,
@@ -176,6 +177,35 @@ impl Notation {
     ) -> Vec<u8> {
         let count = infos.len();
         let mut out = Vec::with_capacity(256 + count * 96);
+        self.push_group_head(summary, &mut out);
+        for (index, info) in infos.enumerate() {
+            let info = &info;
+            let is_last = index + 1 == count;
+            match self {
+                InfoNotation::Json | InfoNotation::XJson | InfoNotation::Plain => {
+                    let end: &[u8] = if is_last { b"\r\n" } else { b",\r\n" };
+                    self.push_item(info, with_details, b"", end, &mut out);
+                }
+                InfoNotation::Yaml | InfoNotation::XYaml => {
+                    out.extend_from_slice(b" -\r\n");
+                    self.push_item(info, with_details, b"  ", b"", &mut out);
+                }
+                InfoNotation::Xml => self.push_item(info, with_details, b"", b"", &mut out),
+            }
+        }
+        match self {
+            InfoNotation::Json | InfoNotation::XJson => out.extend_from_slice(b"]}\r\n"),
+            InfoNotation::Plain | InfoNotation::Yaml | InfoNotation::XYaml if count == 0 => {
+                out.extend_from_slice(b"\r\n")
+            }
+            InfoNotation::Plain | InfoNotation::Yaml | InfoNotation::XYaml => {}
+            InfoNotation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
+        }
+        out
+    }
+
+    /// Appends the fields of the server, which precede the channels of a group.
+    fn push_group_head(self, summary: &BrokerSummary, out: &mut Vec<u8>) {
         let host = hostname();
         let time = iso_time(unix_now());
         let BrokerSummary {
@@ -187,22 +217,22 @@ impl Notation {
         let uptime = uptime.as_secs();
         // Writing to a Vec cannot fail.
         drop(match self {
-            Notation::Json | Notation::XJson => write!(
+            InfoNotation::Json | InfoNotation::XJson => write!(
                 out,
                 "{{\"hostname\": \"{host}\", \"time\": \"{time}\", \"channels\": {channels}, \
                  \"wildcard_channels\": {wildcard_channels}, \"uptime\": {uptime}, \"infos\": [\r\n"
             ),
-            Notation::Plain => write!(
+            InfoNotation::Plain => write!(
                 out,
                 "hostname: {host}, time: {time}, channels: {channels}, wildcard_channels: \
                  {wildcard_channels}, uptime: {uptime}, infos: \r\n"
             ),
-            Notation::Yaml | Notation::XYaml => write!(
+            InfoNotation::Yaml | InfoNotation::XYaml => write!(
                 out,
                 "hostname: {host}\r\ntime: {time}\r\nchannels: {channels}\r\n\
                  wildcard_channels: {wildcard_channels}\r\nuptime: {uptime}\r\ninfos: \r\n"
             ),
-            Notation::Xml => write!(
+            InfoNotation::Xml => write!(
                 out,
                 "<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n\
                  <root>\r\n  <hostname>{host}</hostname>\r\n  <time>{time}</time>\r\n  \
@@ -211,36 +241,10 @@ impl Notation {
                  <uptime>{uptime}</uptime>\r\n  <infos>\r\n"
             ),
         });
-        for (index, info) in infos.enumerate() {
-            let info = &info;
-            let is_last = index + 1 == count;
-            match self {
-                Notation::Json | Notation::XJson | Notation::Plain => self.item(
-                    info,
-                    with_details,
-                    (b"", if is_last { b"\r\n" } else { b",\r\n" }),
-                    &mut out,
-                ),
-                Notation::Yaml | Notation::XYaml => {
-                    out.extend_from_slice(b" -\r\n");
-                    self.item(info, with_details, (b"  ", b""), &mut out);
-                }
-                Notation::Xml => self.item(info, with_details, (b"", b""), &mut out),
-            }
-        }
-        match self {
-            Notation::Json | Notation::XJson => out.extend_from_slice(b"]}\r\n"),
-            Notation::Plain | Notation::Yaml | Notation::XYaml if count == 0 => {
-                out.extend_from_slice(b"\r\n")
-            }
-            Notation::Plain | Notation::Yaml | Notation::XYaml => {}
-            Notation::Xml => out.extend_from_slice(b"  </infos>\r\n</root>\r\n"),
-        }
-        out
     }
 
-    /// The answer with the info of these channels: none (404), one or a group. With `with_details`
-    /// they have our further numbers.
+    /// The response with the info of these channels: none (404), one or a group; details as in
+    /// [`InfoNotation::single`].
     #[must_use]
     pub fn response(
         self,
@@ -257,46 +261,29 @@ impl Notation {
         Response::sized(Status::OK, self.content_type(), headers, body)
     }
 
-    /// Appends a channel id, escaped for this notation if it needs that.
     fn push_id(self, id: &[u8], out: &mut Vec<u8>) {
         match self {
-            Notation::Json | Notation::XJson if !is_plain(id) => {
-                let begin = out.len();
-                super::json::push_string(&String::from_utf8_lossy(id), out);
-                // The quotes are there already.
-                out.remove(begin);
-                out.pop();
-            }
-            Notation::Xml if !is_plain(id) => {
-                let text = String::from_utf8_lossy(id)
-                    .replace('&', "&amp;")
-                    .replace('<', "&lt;")
-                    .replace('>', "&gt;");
-                out.extend_from_slice(visible(&text).as_bytes());
-            }
-            Notation::Yaml | Notation::XYaml if !is_yaml_scalar(id) => {
-                super::json::push_string(&String::from_utf8_lossy(id), out)
-            }
-            Notation::Plain if id.iter().any(u8::is_ascii_control) => {
-                out.extend_from_slice(visible(&String::from_utf8_lossy(id)).as_bytes())
-            }
-            _ => out.extend_from_slice(id),
+            InfoNotation::Json | InfoNotation::XJson => id_escape::push_json(id, out),
+            InfoNotation::Xml => id_escape::push_xml(id, out),
+            InfoNotation::Yaml | InfoNotation::XYaml => id_escape::push_yaml(id, out),
+            InfoNotation::Plain => id_escape::push_text(id, out),
         }
     }
 
-    /// One channel; `indent` stands before its first line, `end` after its last value.
-    fn item(
+    /// Appends one channel: `indent` precedes its first line, `end` follows its last value.
+    fn push_item(
         self,
         info: &ChannelInfo,
         with_details: bool,
-        (indent, end): (&[u8], &[u8]),
+        indent: &[u8],
+        end: &[u8],
         out: &mut Vec<u8>,
     ) {
         let item = match self {
-            Notation::Json | Notation::XJson => &JSON_ITEM,
-            Notation::Plain => &PLAIN_ITEM,
-            Notation::Yaml | Notation::XYaml => &YAML_ITEM,
-            Notation::Xml => &XML_ITEM,
+            InfoNotation::Json | InfoNotation::XJson => &JSON_ITEM,
+            InfoNotation::Plain => &PLAIN_ITEM,
+            InfoNotation::Yaml | InfoNotation::XYaml => &YAML_ITEM,
+            InfoNotation::Xml => &XML_ITEM,
         };
         let numbers = [
             info.published,
@@ -323,49 +310,6 @@ impl Notation {
     }
 }
 
-/// The text on one line: control characters, which XML does not allow either, become visible.
-fn visible(text: &str) -> String {
-    text.chars()
-        .map(|char| {
-            if char.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                char
-            }
-        })
-        .collect()
-}
-
-/// YAML reads the id as a text without quotes (YAML 1.2, section 7.3.3); one that reads as a number
-/// is left to the reader.
-fn is_yaml_scalar(id: &[u8]) -> bool {
-    let contains = |needle: &[u8]| memchr::memmem::find(id, needle).is_some();
-    let is_indicator = |byte: &u8| b"!&*?{}[],|>@`\"'%#:".contains(byte);
-    // YAML 1.1, which many libraries still read, gives these a meaning.
-    let is_old_tag = matches!(id, b"=" | b"<<");
-    let is_open = is_old_tag
-        || id.is_empty()
-        || id.first().is_some_and(is_indicator)
-        || id.starts_with(b"- ")
-        || id == b"-"
-        || id.starts_with(b"---");
-    let has_structure = contains(b": ")
-        || contains(b" #")
-        || id.ends_with(b":")
-        || id.starts_with(b" ")
-        || id.ends_with(b" ");
-    std::str::from_utf8(id).is_ok_and(|text| !text.chars().any(char::is_control))
-        && !is_open
-        && !has_structure
-}
-
-/// The id can stand in JSON and XML as it is.
-fn is_plain(id: &[u8]) -> bool {
-    id.iter().all(|byte| {
-        (b' '..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
-    })
-}
-
 /// First line of XML bodies.
 pub(super) const XML_DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\" ?>\r\n";
 
@@ -374,55 +318,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_escaped_only_where_they_have_to_be() {
-        let shown = |notation: Notation, id: &str| {
-            let mut out = Vec::new();
-            notation.push_id(id.as_bytes(), &mut out);
-            String::from_utf8(out).expect("UTF-8")
-        };
-        for (id, json, xml, yaml, plain) in [
-            ("=", "=", "=", "\"=\"", "="),
-            ("<<", "<<", "&lt;&lt;", "\"<<\"", "<<"),
-            ("news.1", "news.1", "news.1", "news.1", "news.1"),
-            ("h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}", "h\u{e9}"),
-            ("a\"b\\c", "a\\\"b\\\\c", "a\"b\\c", "a\"b\\c", "a\"b\\c"),
-            ("<x>&", "<x>&", "&lt;x&gt;&amp;", "<x>&", "<x>&"),
-            (
-                "a\nb: 1",
-                "a\\nb: 1",
-                "a\u{fffd}b: 1",
-                "\"a\\nb: 1\"",
-                "a\u{fffd}b: 1",
-            ),
-            ("x: y", "x: y", "x: y", "\"x: y\"", "x: y"),
-            ("{a", "{a", "{a", "\"{a\"", "{a"),
-            ("a #b", "a #b", "a #b", "\"a #b\"", "a #b"),
-        ] {
-            let found = [
-                Notation::Json,
-                Notation::Xml,
-                Notation::Yaml,
-                Notation::Plain,
-            ]
-            .map(|notation| shown(notation, id));
-            assert_eq!(found, [json, xml, yaml, plain], "{id:?}");
-        }
-    }
-
-    #[test]
     fn the_first_known_name_after_a_slash_decides() {
         for (accept, notation) in [
-            ("text/html, text/plain;q=0.1", Notation::Plain),
-            ("application/plain", Notation::Plain),
-            ("text/xml, application/json", Notation::Xml),
-            ("application/jsonp", Notation::Json),
-            ("text/x-yaml", Notation::XYaml),
-            ("APPLICATION/XML", Notation::Json),
-            ("*/*", Notation::Json),
-            ("xml", Notation::Json),
+            ("text/html, text/plain;q=0.1", InfoNotation::Plain),
+            ("application/plain", InfoNotation::Plain),
+            ("text/xml, application/json", InfoNotation::Xml),
+            ("application/jsonp", InfoNotation::Json),
+            ("text/x-yaml", InfoNotation::XYaml),
+            ("APPLICATION/XML", InfoNotation::Json),
+            ("*/*", InfoNotation::Json),
+            ("xml", InfoNotation::Json),
         ] {
             assert_eq!(
-                Notation::accepted(Some(accept.as_bytes())),
+                InfoNotation::accepted(Some(accept.as_bytes())),
                 notation,
                 "{accept}"
             );

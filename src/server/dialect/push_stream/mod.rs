@@ -5,6 +5,7 @@ pub mod channels_path;
 pub mod cors;
 pub mod cursor;
 pub mod explain;
+mod id_escape;
 pub mod info;
 pub mod json;
 pub mod render;

@@ -1,8 +1,7 @@
-//! How a location shows messages: templates, EventSource lines, header and footer (push-stream.md,
-//! sections 3.1 and 3.2).
+//! Rendering of messages: templates, EventSource lines, header and footer (push-stream.md, sections
+//! 3.1 and 3.2).
 //!
-//! Gives the bytes of a piece; chunks and websocket frames are put around them by the subscriber
-//! modes.
+//! Produces unframed bytes; the subscriber modes add chunks and websocket frames.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -16,9 +15,10 @@ use crate::server::broker::{Message, MissedCount};
 use crate::server::config::template::{Template, TemplatePart};
 use crate::server::config::{LocationSettings, MessageFormat};
 
-/// A message as a template sees it; also the special ones, which are never in a log.
+/// The fields of a message that a template can use. Special messages, which are in no log, have
+/// them too.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct MessageView<'a> {
     /// Id; negative for special messages.
     pub id: i64,
     /// Channel id; empty for pings and time-outs.
@@ -33,7 +33,7 @@ pub struct Shown<'a> {
     pub event_type: Option<&'a [u8]>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> MessageView<'a> {
     /// A published message.
     #[must_use]
     pub fn published(channel: &'a [u8], message: &'a Message) -> Self {
@@ -61,65 +61,64 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// What a location's messages look like.
+/// Renders the messages of a location.
 #[derive(Clone, Debug)]
 pub struct Renderer {
     settings: Arc<LocationSettings>,
-    style: Style,
+    style: RenderStyle,
 }
 
-/// The surroundings of a message.
+/// The text around a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Style {
-    /// As the template says; JSON objects end in a line break, so that they can be read line by
-    /// line.
+pub enum RenderStyle {
+    /// The template; a JSON object ends in a line break, so that clients can read it line by line.
     Lines,
-    /// As the template says, nothing around it: websocket frames, JSONP.
-    Bare,
+    /// The template alone, for websocket frames and JSONP.
+    Unframed,
     /// `text/event-stream`.
     EventSource,
 }
 
 impl Renderer {
-    /// The renderer of a location.
+    /// Creates the renderer of a location.
     #[must_use]
-    pub fn new(settings: Arc<LocationSettings>, style: Style) -> Self {
+    pub fn new(settings: Arc<LocationSettings>, style: RenderStyle) -> Self {
         Self { settings, style }
     }
 
-    /// True if the messages are JSON objects of our own.
+    /// Whether messages are rendered in the built-in JSON format.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.settings.message_format == MessageFormat::Json
     }
 
-    /// Appends a message. Returns the length of its data part, which is what padding counts.
-    pub fn message(&self, shown: &Shown<'_>, out: &mut Vec<u8>) -> usize {
+    /// Appends a message. Returns the length of its data part in bytes, on which padding depends.
+    pub fn message(&self, view: &MessageView<'_>, out: &mut Vec<u8>) -> usize {
         let start = out.len();
         match (self.style, &self.settings.message_format) {
-            (Style::EventSource, format) => {
-                return event(format, shown, self.settings.is_builtin, out);
+            (RenderStyle::EventSource, format) => {
+                return event(format, view, self.settings.is_builtin, out);
             }
-            (_, MessageFormat::Template(template)) => fill(template, shown, shown.text, out),
-            (Style::Lines, MessageFormat::Json) => {
-                json::push(shown, out);
+            (_, MessageFormat::Template(template)) => fill(template, view, view.text, out),
+            (RenderStyle::Lines, MessageFormat::Json) => {
+                json::push(view, out);
                 out.push(b'\n');
             }
-            (Style::Bare, MessageFormat::Json) => json::push(shown, out),
-            (_, MessageFormat::ScriptCall) => script::push(shown, out),
+            (RenderStyle::Unframed, MessageFormat::Json) => json::push(view, out),
+            (_, MessageFormat::ScriptCall) => script::push(view, out),
         }
         out.len() - start
     }
 
-    /// True if subscribers are told of messages that they miss.
+    /// Whether subscribers are notified of missed messages.
     #[must_use]
-    pub fn tells_gaps(&self) -> bool {
+    pub fn reports_gaps(&self) -> bool {
         self.settings.gap_notice
     }
 
-    /// Appends the news that messages of a channel are missing: our JSON object, for EventSource an
-    /// event of its own type (without an id, so that the browser keeps the last one), in a template
-    /// a special message. Returns a length as [`Renderer::message`] does.
+    /// Appends a gap notice: a JSON object, an EventSource event of a separate type (without an id,
+    /// so that the browser keeps the last one), or a special message in a template. Returns a
+    /// length as [`Renderer::message`] does.
     pub fn gap(
         &self,
         channel: &[u8],
@@ -129,7 +128,7 @@ impl Renderer {
     ) -> usize {
         let start = out.len();
         match (self.style, &self.settings.message_format) {
-            (Style::EventSource, _) => {
+            (RenderStyle::EventSource, _) => {
                 out.extend_from_slice(format!("event: {GAP_EVENT}\n").as_bytes());
                 let data = out.len();
                 out.extend_from_slice(b"data: ");
@@ -141,19 +140,19 @@ impl Renderer {
                 let text = format!("{} messages missed", missed.count);
                 fill(
                     template,
-                    &Shown {
+                    &MessageView {
                         position,
-                        ..Shown::special(GAP_ID, channel, text.as_bytes())
+                        ..MessageView::special(GAP_ID, channel, text.as_bytes())
                     },
                     text.as_bytes(),
                     out,
                 );
             }
-            // The script of such a page does not know gaps.
+            // The script of the page has no support for gaps.
             (_, MessageFormat::ScriptCall) => {}
             (style, MessageFormat::Json) => {
                 json::push_gap(channel, missed, position, out);
-                if style == Style::Lines {
+                if style == RenderStyle::Lines {
                     out.push(b'\n');
                 }
             }
@@ -161,21 +160,21 @@ impl Renderer {
         out.len() - start
     }
 
-    /// What is sent before the messages; may be empty.
+    /// The text before the messages; may be empty.
     #[must_use]
     pub fn header(&self) -> Bytes {
         match (self.style, &self.settings.header_template) {
-            (Style::EventSource, None) => Bytes::from_static(b": \n"),
-            (Style::EventSource, Some(template)) => comment(template),
+            (RenderStyle::EventSource, None) => Bytes::from_static(b": \n"),
+            (RenderStyle::EventSource, Some(template)) => comment(template),
             (_, template) => template.clone().unwrap_or_default(),
         }
     }
 
-    /// What is sent after the messages; may be empty.
+    /// The text after the messages; may be empty.
     #[must_use]
     pub fn footer(&self) -> Bytes {
         let template = self.settings.footer_template.clone().unwrap_or_default();
-        if self.style == Style::EventSource {
+        if self.style == RenderStyle::EventSource {
             comment(&template)
         } else {
             template
@@ -183,7 +182,7 @@ impl Renderer {
     }
 }
 
-/// Makes comment lines of a template, unless it is one already.
+/// Turns a template into comment lines, unless it is one already.
 fn comment(template: &Bytes) -> Bytes {
     if template.starts_with(b": ") {
         return template.clone();
@@ -199,40 +198,41 @@ fn comment(template: &Bytes) -> Bytes {
 
 fn event(
     format: &MessageFormat,
-    shown: &Shown<'_>,
+    view: &MessageView<'_>,
     has_position_ids: bool,
     out: &mut Vec<u8>,
 ) -> usize {
     if has_position_ids {
-        // The publisher's id is a field of the object. Special messages have no position.
-        if shown.position.time > 0 {
+        // The event id of the publisher is a field of the object. Special messages have no
+        // position.
+        if view.position.time > 0 {
             drop(writeln!(
                 out,
                 "id: {}:{}",
-                shown.position.time, shown.position.tag
+                view.position.time, view.position.tag
             ));
         }
-    } else if let Some(event_id) = shown.event_id {
+    } else if let Some(event_id) = view.event_id {
         push_field(b"id: ", event_id, out);
     }
-    if let Some(event_type) = shown.event_type {
+    if let Some(event_type) = view.event_type {
         push_field(b"event: ", event_type, out);
     }
     let start = out.len();
     match format {
         MessageFormat::Json => {
             out.extend_from_slice(b"data: ");
-            json::push(shown, out);
+            json::push(view, out);
             out.push(b'\n');
         }
-        MessageFormat::ScriptCall => script::push(shown, out),
+        MessageFormat::ScriptCall => script::push(view, out),
         MessageFormat::Template(template) => {
-            for line in lines(shown.text) {
+            for line in lines(view.text) {
                 if template.has_data_prefix {
-                    fill(template, shown, line, out);
+                    fill(template, view, line, out);
                 } else {
                     out.extend_from_slice(b"data: ");
-                    fill(template, shown, line, out);
+                    fill(template, view, line, out);
                     out.push(b'\n');
                 }
             }
@@ -248,8 +248,8 @@ fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The lines of a text, without empty ones. A carriage return ends a line only where a line feed
-/// follows somewhere.
+/// The non-empty lines of a text. A carriage return ends a line only if a line feed follows later
+/// in the text.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let last_feed = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
     let (fed, rest) = text.split_at(last_feed);
@@ -258,19 +258,19 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|line| !line.is_empty())
 }
 
-fn fill(template: &Template, shown: &Shown<'_>, text: &[u8], out: &mut Vec<u8>) {
+fn fill(template: &Template, view: &MessageView<'_>, text: &[u8], out: &mut Vec<u8>) {
     for part in template.parts() {
         // Writing to a Vec cannot fail.
         match part {
             TemplatePart::Literal(literal) => out.extend_from_slice(literal),
-            TemplatePart::Id => drop(write!(out, "{}", shown.id)),
+            TemplatePart::Id => drop(write!(out, "{}", view.id)),
             TemplatePart::Text => out.extend_from_slice(text),
             TemplatePart::Size => drop(write!(out, "{}", text.len())),
-            TemplatePart::Channel => out.extend_from_slice(shown.channel),
-            TemplatePart::Time => out.extend_from_slice(shown.position.http_date().as_bytes()),
-            TemplatePart::Tag => drop(write!(out, "{}", shown.position.tag)),
-            TemplatePart::EventId => out.extend_from_slice(shown.event_id.unwrap_or_default()),
-            TemplatePart::EventType => out.extend_from_slice(shown.event_type.unwrap_or_default()),
+            TemplatePart::Channel => out.extend_from_slice(view.channel),
+            TemplatePart::Time => out.extend_from_slice(view.position.http_date().as_bytes()),
+            TemplatePart::Tag => drop(write!(out, "{}", view.position.tag)),
+            TemplatePart::EventId => out.extend_from_slice(view.event_id.unwrap_or_default()),
+            TemplatePart::EventType => out.extend_from_slice(view.event_type.unwrap_or_default()),
         }
     }
 }
@@ -284,9 +284,9 @@ mod tests {
         let mut out = Vec::new();
         event(
             &format,
-            &Shown {
+            &MessageView {
                 event_id: Some(b"1"),
-                ..Shown::special(7, b"ch", text)
+                ..MessageView::special(7, b"ch", text)
             },
             false,
             &mut out,

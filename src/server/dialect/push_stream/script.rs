@@ -1,19 +1,20 @@
-//! Messages as script elements of an HTML page, for the frame of the module's JavaScript client.
+//! Renders messages as script elements of an HTML page, for the iframe of the module's JavaScript
+//! client.
 //!
 //! Texts and channel ids come from publishers. They are escaped for the JavaScript string and for
-//! the HTML around it: the page gets exactly the text, whatever it is, and never runs it.
+//! the surrounding HTML: the page receives exactly the text, and never executes it.
 
 use std::io::Write;
 
-use super::render::Shown;
+use super::render::MessageView;
 
 /// Appends `<script>p(ID,'CHANNEL','TEXT');</script>`.
-pub(super) fn push(shown: &Shown<'_>, out: &mut Vec<u8>) {
+pub(super) fn push(view: &MessageView<'_>, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
-    drop(write!(out, "<script>p({},'", shown.id));
-    push_string(shown.channel, out);
+    drop(write!(out, "<script>p({},'", view.id));
+    push_string(view.channel, out);
     out.extend_from_slice(b"','");
-    push_string(shown.text, out);
+    push_string(view.text, out);
     out.extend_from_slice(b"');</script>");
 }
 
@@ -26,8 +27,8 @@ fn push_string(bytes: &[u8], out: &mut Vec<u8>) {
             '\'' => out.extend_from_slice(b"\\'"),
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
-            // `</script` and `<!--` mean something to the HTML parser, and the line ends of Unicode
-            // end a string in older engines. NUL is U+FFFD to it.
+            // `</script` and `<!--` are special to the HTML parser, which also turns NUL into
+            // U+FFFD. In older engines the line separators of Unicode end a string.
             '<' | '>' | '\0'..=' ' | '\u{7f}' | '\u{2028}' | '\u{2029}' if character != ' ' => {
                 drop(write!(out, "\\u{:04x}", u32::from(character)));
             }
@@ -42,7 +43,7 @@ mod tests {
 
     fn call(channel: &[u8], text: &[u8]) -> String {
         let mut out = Vec::new();
-        push(&Shown::special(7, channel, text), &mut out);
+        push(&MessageView::special(7, channel, text), &mut out);
         String::from_utf8(out).expect("UTF-8")
     }
 

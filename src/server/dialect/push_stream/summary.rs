@@ -1,26 +1,26 @@
-//! The summary body of the statistics (push-stream.md, section 6): fields, order and spacing exact.
+//! The summary body of statistics locations (push-stream.md, section 6), exact in fields, order and
+//! spacing.
 
 use std::io::Write;
 
-use super::info::{Notation, XML_DECLARATION};
+use super::info::{InfoNotation, XML_DECLARATION};
 use crate::message::unix_now;
 use crate::server::broker::BrokerSummary;
 use crate::server::{hostname, iso_time};
 
-/// A shard as statistics show it: nginx has worker processes in this place.
+/// A shard in the statistics, in the place of nginx's worker processes.
 #[derive(Clone, Copy, Debug)]
 pub struct Worker {
     /// Id of its thread.
     pub pid: u32,
-    /// Its subscriber connections.
+    /// Number of its subscriber connections.
     pub subscribers: u64,
     /// Seconds since it started.
     pub uptime: u64,
 }
 
-impl Notation {
-    /// The body for the whole server, with the details of the summary or exactly as the module has
-    /// it.
+impl InfoNotation {
+    /// The body for the whole server, with the details of the summary or exactly as in the module.
     #[must_use]
     pub fn summary(
         self,
@@ -48,12 +48,14 @@ impl Notation {
         let mut out = Vec::with_capacity(512);
         // Writing to a Vec cannot fail.
         drop(match self {
-            Notation::Json | Notation::XJson => json(&mut out, host, &time, &fields, workers),
-            Notation::Plain => lines(&mut out, host, &time, "", &fields)
+            InfoNotation::Json | InfoNotation::XJson => {
+                json(&mut out, host, &time, &fields, workers)
+            }
+            InfoNotation::Plain => lines(&mut out, host, &time, "", &fields)
                 .and_then(|()| plain_workers(&mut out, workers)),
-            Notation::Yaml | Notation::XYaml => lines(&mut out, host, &time, "  ", &fields)
+            InfoNotation::Yaml | InfoNotation::XYaml => lines(&mut out, host, &time, "  ", &fields)
                 .and_then(|()| yaml_workers(&mut out, workers)),
-            Notation::Xml => xml(&mut out, host, &time, &fields, workers),
+            InfoNotation::Xml => xml(&mut out, host, &time, &fields, workers),
         });
         out
     }

@@ -3,7 +3,7 @@
 use super::super::hooks;
 use super::super::log_entry::Entry;
 use crate::server::config::{Endpoint, Location, LocationSettings};
-use crate::server::dialect::nchan::negotiation::{self, Wanted};
+use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
 use crate::server::dialect::nchan::variables::NchanVariables;
 use crate::server::request::RequestVariables;
 
@@ -23,8 +23,11 @@ pub(super) fn entry(
     else {
         return Entry::begin(web, variables, opened, false);
     };
-    let wanted = negotiation::wanted(variables.request, roles);
-    if matches!(wanted, Wanted::Forbidden | Wanted::UnknownMethod) {
+    let wanted = negotiation::requested_action(variables.request, roles);
+    if matches!(
+        wanted,
+        RequestedAction::Forbidden | RequestedAction::UnknownMethod
+    ) {
         return Entry::begin(web, variables, opened, true);
     }
     let values = hooks::values(nchan, variables, wanted);

@@ -43,7 +43,7 @@ use crate::server::publisher::{self, Plan, batch::Batch};
 use crate::server::request::{Endpoints, Request, RequestVariables};
 use crate::server::response::{Response, ResponseContext, Status};
 use crate::server::statistics::{self, Listing};
-use crate::server::subscriber::{self, PollAgain, Socket, websocket::Publishing};
+use crate::server::subscriber::{self, PollAgain, Socket, websocket::WebSocketPublisher};
 
 /// What the connection does next.
 pub(super) enum Next {
@@ -101,7 +101,7 @@ pub(super) enum Following {
     /// One answer: what the client sends are further requests, maybe polls like this one.
     LongPoll(Option<Box<PollAgain>>),
     /// Websocket frames.
-    WebSocket(Publishing),
+    WebSocket(WebSocketPublisher),
     /// One answer: whatever the client sends ends the wait.
     Interruptible,
     /// Websocket frames of nchan.
@@ -368,8 +368,11 @@ impl Router<'_> {
             );
         }
         if let (Endpoint::Nchan(roles), Some(nchan)) = (location.endpoint, &settings.nchan)
-            && let Some(authorization) =
-                self.authorization(nchan, variables, negotiation::wanted(request, roles))
+            && let Some(authorization) = self.authorization(
+                nchan,
+                variables,
+                negotiation::requested_action(request, roles),
+            )
         {
             return (self.decide(Question::Hook(authorization)), max_body);
         }
@@ -386,7 +389,7 @@ impl Router<'_> {
         }
         let next = match location.endpoint {
             Endpoint::None => file(settings, variables),
-            Endpoint::NchanStubStatus => Next::Respond(status::answer(self.shard.broker())),
+            Endpoint::NchanStubStatus => Next::Respond(status::respond(self.shard.broker())),
             Endpoint::Statistics => {
                 statistics::respond(request, variables, settings, self.shard.broker()).into()
             }
@@ -399,7 +402,7 @@ impl Router<'_> {
                 let admin = matches!(location.endpoint, Endpoint::Publisher { admin: true });
                 let broker = self.shard.broker();
                 let max_channels = self.site.limits.max_channels_per_request;
-                let call = publisher::Call {
+                let call = publisher::PublishCall {
                     request,
                     variables,
                     settings,
@@ -413,11 +416,11 @@ impl Router<'_> {
                     (location.endpoint, &settings.nchan)
                 {
                     return (
-                        Next::Respond(publisher::answer_group(&call, nchan, verbs)),
+                        Next::Respond(publisher::respond_to_group(&call, nchan, verbs)),
                         max_body,
                     );
                 }
-                match call.answer() {
+                match call.respond() {
                     publisher::PublishReply::Respond(response) => Next::Respond(response),
                     publisher::PublishReply::Read(mut plan) => {
                         plan.set_argument_alone(Self::argument_alone(
@@ -426,7 +429,11 @@ impl Router<'_> {
                         Next::Read(
                             plan,
                             max_body,
-                            Self::message_hook(settings, variables, negotiation::Wanted::Publish),
+                            Self::message_hook(
+                                settings,
+                                variables,
+                                negotiation::RequestedAction::Publish,
+                            ),
                         )
                     }
                     publisher::PublishReply::ReadBatch(batch) => Next::ReadBatch(batch),
@@ -446,7 +453,7 @@ impl Router<'_> {
                 Next::Discard(self.again())
             }
             _ => self.subscribe(
-                &subscriber::Call {
+                &subscriber::SubscribeCall {
                     request,
                     variables,
                     settings,
@@ -514,7 +521,7 @@ fn answered(destination: &Destination<'_>, variables: &RequestVariables<'_>) -> 
 fn publishes(endpoint: Endpoint, request: &Request<'_>) -> bool {
     match endpoint {
         Endpoint::Nchan(roles) => {
-            negotiation::wanted(request, roles) == negotiation::Wanted::Publish
+            negotiation::requested_action(request, roles) == negotiation::RequestedAction::Publish
         }
         _ => true,
     }

@@ -10,7 +10,7 @@ use super::super::hooks::{self, Notices};
 use super::{Following, Next, Router};
 use crate::server::config::web::AddedHeaders;
 use crate::server::config::{Endpoint, LocationSettings};
-use crate::server::dialect::nchan::negotiation::{self, Wanted};
+use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
 use crate::server::fanout::Subscription;
 use crate::server::request::RequestVariables;
 use crate::server::response::{Response, Status};
@@ -18,12 +18,12 @@ use crate::server::subscriber::{self, SubscriberHooks};
 
 impl Router<'_> {
     /// What is told of a subscriber that stays, if its location says so.
-    fn notices_of(call: &subscriber::Call<'_>) -> Notices {
+    fn notices_of(call: &subscriber::SubscribeCall<'_>) -> Notices {
         match (&call.settings.nchan, call.endpoint) {
             (Some(nchan), Endpoint::Nchan(roles)) => Self::notices(
                 nchan,
                 call.variables,
-                negotiation::wanted(call.request, roles),
+                negotiation::requested_action(call.request, roles),
             ),
             _ => Notices::default(),
         }
@@ -33,7 +33,7 @@ impl Router<'_> {
     pub(super) fn message_hook(
         settings: &LocationSettings,
         variables: &RequestVariables<'_>,
-        wanted: Wanted,
+        wanted: RequestedAction,
     ) -> Option<Box<Result<Ask, Unreachable>>> {
         let nchan = settings.nchan.as_ref()?;
         let uri = nchan.hooks.publisher_upstream.as_ref()?;
@@ -72,7 +72,7 @@ impl Router<'_> {
     /// Answers a subscriber; with `notes` polls like this one are remembered.
     pub(super) fn subscribe(
         &self,
-        call: &subscriber::Call<'_>,
+        call: &subscriber::SubscribeCall<'_>,
         added: &AddedHeaders,
         notes: bool,
     ) -> Next {
@@ -81,7 +81,7 @@ impl Router<'_> {
         if !call.settings.web.access_logs.is_empty() {
             self.outlet.begin_tap();
         }
-        let answer = match call.answer() {
+        let answer = match call.respond() {
             SubscribeReply::Follow(mut subscription) => {
                 insert_lines(&mut subscription.head, &added.good);
                 let mut following = following(&subscription);
@@ -99,7 +99,7 @@ impl Router<'_> {
                             Self::notices_of(call),
                         );
                     }
-                    Err(error) => call.refused(&error),
+                    Err(error) => call.reject(&error),
                 }
             }
             SubscribeReply::FollowWebSocket(mut subscription, publishing) => {
@@ -111,7 +111,7 @@ impl Router<'_> {
                     Ok(channels) => {
                         return Next::Follow(Following::WebSocket(publishing.to(&channels)), None);
                     }
-                    Err(error) => call.refused(&error),
+                    Err(error) => call.reject(&error),
                 }
             }
             SubscribeReply::FollowWith(mut subscription, companion) => {
@@ -124,7 +124,7 @@ impl Router<'_> {
                     Ok(_) => {
                         return self.accompanied(following, *companion, Self::notices_of(call));
                     }
-                    Err(error) => call.refused(&error),
+                    Err(error) => call.reject(&error),
                 }
             }
             SubscribeReply::FollowSocket(mut subscription, socket, companion) => {
@@ -137,7 +137,7 @@ impl Router<'_> {
                         let upstream = Self::message_hook(
                             call.settings,
                             call.variables,
-                            Wanted::PublishWebSocket,
+                            RequestedAction::PublishWebSocket,
                         );
                         return self.accompanied(
                             Following::Socket(socket, upstream),
@@ -145,7 +145,7 @@ impl Router<'_> {
                             Self::notices_of(call),
                         );
                     }
-                    Err(error) => call.refused(&error),
+                    Err(error) => call.reject(&error),
                 }
             }
             answer => answer,

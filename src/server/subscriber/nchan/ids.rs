@@ -1,9 +1,10 @@
-//! The message ids of a subscriber's channels.
+//! Message ids for subscribers of several channels.
 //!
-//! The id of a message says how far all channels were served when it was sent. Followers get
-//! messages in the order of publication, so that this is a matter of the channels alone, and
-//! followers of the same channels share their frames. Only one that comes with an id that no stream
-//! gave (interval-polls walk through a second in another order) has to remember what it had.
+//! The id of a message states how far each channel was delivered when the message was sent.
+//! Followers receive messages in the order of publication, so that the id depends on the channels
+//! alone, and followers of the same channels share frames. The exception is a follower that starts
+//! with an id that no stream sends (interval-polls deliver a second in another order): its ids must
+//! include what it received before.
 
 use bytes::Bytes;
 
@@ -12,41 +13,41 @@ use crate::server::broker::{Broker, Message};
 use crate::server::dialect::nchan::message_id::{MessageId, Tags};
 use crate::server::fanout::Delivery;
 
-/// Gives messages their ids.
+/// Assigns ids to messages.
 #[derive(Debug)]
-pub(super) enum Ids {
-    /// There is one channel.
+pub(super) enum MessageIds {
+    /// One channel.
     Single,
-    /// There are several.
-    Several {
-        /// Where they are found.
+    /// Several channels.
+    Multiple {
+        /// The broker of the channels.
         broker: Broker,
-        /// Their keys, as the request names them.
+        /// Their keys, in the order of the request.
         keys: Vec<Bytes>,
-        /// What the follower had in the second in which it came, if the channels do not say that.
+        /// The id with which the follower started, if no stream sends it.
         had: Option<MessageId>,
     },
 }
 
-impl Ids {
-    /// The ids of a follower that comes with `id`, if it has one.
+impl MessageIds {
+    /// Creates the ids of a follower that starts with `id`.
     pub(super) fn new(broker: &Broker, keys: &[Bytes], id: Option<&MessageId>) -> Self {
         if keys.len() == 1 {
-            return Ids::Single;
+            return MessageIds::Single;
         }
         let had = id.filter(|id| !is_of_a_stream(broker, keys, id)).cloned();
-        Ids::Several {
+        MessageIds::Multiple {
             broker: broker.clone(),
             keys: keys.to_vec(),
             had,
         }
     }
 
-    /// What makes ids of the same channels differ.
+    /// Encodes everything on which the ids depend, for the key of the format.
     pub(super) fn detail(&self) -> Vec<u8> {
         match self {
-            Ids::Single => Vec::new(),
-            Ids::Several { keys, had, .. } => {
+            MessageIds::Single => Vec::new(),
+            MessageIds::Multiple { keys, had, .. } => {
                 let had = had.as_ref().map(ToString::to_string).unwrap_or_default();
                 let mut detail = had.into_bytes();
                 for key in keys {
@@ -58,19 +59,19 @@ impl Ids {
         }
     }
 
-    /// Bytes of memory that they take.
+    /// Memory held, in bytes.
     pub(super) fn own_bytes(&self) -> usize {
         match self {
-            Ids::Single => 0,
-            Ids::Several { keys, .. } => {
+            MessageIds::Single => 0,
+            MessageIds::Multiple { keys, .. } => {
                 keys.iter().map(|key| key.len() + size_of::<Bytes>()).sum()
             }
         }
     }
 
-    /// Goes through messages in their order.
-    pub(super) fn walk(&self) -> Walk<'_> {
-        Walk {
+    /// Starts a sequence of messages that are sent together.
+    pub(super) fn sequence(&self) -> IdSequence<'_> {
+        IdSequence {
             ids: self,
             last: None,
         }
@@ -82,15 +83,15 @@ impl Ids {
             channel_tag,
             ..
         } = *delivery.message;
-        let Ids::Several { broker, keys, had } = self else {
+        let MessageIds::Multiple { broker, keys, had } = self else {
             return MessageId::single(position.time, channel_tag);
         };
         let current = keys
             .iter()
             .position(|key| key == delivery.channel)
             .unwrap_or(0);
-        // Within a second only the messages on the way change it: to ask every channel for each of
-        // them would take long.
+        // Within a second only the messages of the sequence change the tags. Querying every channel
+        // for each message would be slow.
         let mut tags = match last.filter(|last| last.time == position.time) {
             Some(last) => last.tags.clone(),
             None => served(broker, keys, position),
@@ -109,31 +110,31 @@ impl Ids {
     }
 }
 
-/// The ids of messages that are sent together.
-pub(super) struct Walk<'a> {
-    ids: &'a Ids,
+/// Assigns ids to messages that are sent together, in order.
+pub(super) struct IdSequence<'a> {
+    ids: &'a MessageIds,
     last: Option<MessageId>,
 }
 
-impl Walk<'_> {
+impl IdSequence<'_> {
     /// The id of the next message.
     pub(super) fn next(&mut self, delivery: &Delivery<'_>) -> MessageId {
         let id = self.ids.of(delivery, self.last.as_ref());
-        if matches!(self.ids, Ids::Several { .. }) {
+        if matches!(self.ids, MessageIds::Multiple { .. }) {
             self.last = Some(id.clone());
         }
         id
     }
 }
 
-/// The tag of each channel's newest message of that second up to that position.
+/// The tag of each channel's newest message in the second of `position`, up to that position.
 fn served(broker: &Broker, keys: &[Bytes], position: Position) -> Tags {
     keys.iter()
         .map(|key| broker.find(key)?.tag_at(position.time, position.tag))
         .collect()
 }
 
-/// Whether it is what a follower of these channels would be told.
+/// Whether a stream of these channels would send this id.
 fn is_of_a_stream(broker: &Broker, keys: &[Bytes], id: &MessageId) -> bool {
     let Some(Some(tag)) = id.tags.get(id.current) else {
         return false;
@@ -143,11 +144,12 @@ fn is_of_a_stream(broker: &Broker, keys: &[Bytes], id: &MessageId) -> bool {
     position.is_some_and(|position| served(broker, keys, position) == id.tags)
 }
 
-/// The id of a message that an answer to a poll holds, after `before`.
+/// The id of a message in the response to a poll, if the previous id was `before`.
 pub(super) fn after(
     before: Option<&MessageId>,
     channels: usize,
-    (number, message): (usize, &Message),
+    number: usize,
+    message: &Message,
 ) -> MessageId {
     let time = message.position.time;
     let mut tags = match before.filter(|id| id.time == time) {

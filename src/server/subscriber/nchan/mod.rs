@@ -1,10 +1,9 @@
 //! Subscriber locations of nchan (nhpm-nchan.md, sections 2.1 to 2.8).
 //!
-//! GET only, in the way that the request and the location agree on: 200 a stream or a message, 101
-//! a websocket, 304 nothing there, 400 an invalid message id, 403, 408 the time is over, 410
-//! deleted, 503.
+//! GET only; request and location negotiate the mode. 200 a stream or a message, 101 a websocket,
+//! 304 no message, 400 an invalid message id, 403, 408 time-out, 410 deleted, 503.
 //!
-//! One file for each kind of answer; `ids` knows the message ids of several channels.
+//! One file per kind of response; `ids` computes the message ids of several channels.
 
 mod ids;
 mod polls;
@@ -19,54 +18,54 @@ use bytes::Bytes;
 
 pub use socket::{Incoming, Received, Socket};
 
-use super::{Call, Key, SubscribeReply};
+use super::{FormatKey, SubscribeCall, SubscribeReply};
 use crate::server::broker::{AttachError, ChannelStart, GroupInfo};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, Roles};
-use crate::server::dialect::nchan::events::Event;
+use crate::server::dialect::nchan::events::ChannelEvent;
 use crate::server::dialect::nchan::message_id::{self, MessageId};
 use crate::server::dialect::nchan::negotiation::Mode;
-use crate::server::dialect::nchan::variables::{NchanVariables, Values};
-use crate::server::dialect::nchan::{self, Named, VARY, cors, groups};
+use crate::server::dialect::nchan::variables::{NchanValues, NchanVariables};
+use crate::server::dialect::nchan::{self, NamedChannels, VARY, cors, groups};
 use crate::server::fanout::{ChannelRequest, Channels};
 use crate::server::response::{Response, Status};
 
 /// A request at a subscriber location of nchan.
-pub(super) struct Subscribing<'a, 'c> {
-    call: &'a Call<'c>,
+pub(super) struct NchanSubscribeCall<'a, 'c> {
+    call: &'a SubscribeCall<'c>,
     settings: &'a Arc<NchanSettings>,
     mode: Mode,
     cors: cors::Cors,
-    named: Named,
-    /// The id that the request carries.
+    named: NamedChannels,
+    /// The message id of the request.
     id: Option<MessageId>,
 }
 
-/// What goes on for a subscriber beside its messages, until it leaves.
+/// Events and subscriber info that accompany a subscription.
 #[derive(Debug, Default)]
 pub struct SubscriberHooks {
-    /// It came.
-    pub enqueued: Option<Event>,
-    /// It goes.
-    pub dequeued: Option<Event>,
-    /// Its line for `nchan_subscriber_info`, and the channels where that is shown.
+    /// Event published when the subscriber arrives.
+    pub enqueued: Option<ChannelEvent>,
+    /// Event published when the subscriber leaves.
+    pub dequeued: Option<ChannelEvent>,
+    /// The line for `nchan_subscriber_info`, and the keys of the channels that list it.
     pub info: Option<(Bytes, Vec<Bytes>)>,
 }
 
 impl SubscriberHooks {
-    /// There is nothing to do.
+    /// Whether there are no hooks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.enqueued.is_none() && self.dequeued.is_none() && self.info.is_none()
     }
 
-    /// Bytes of memory that it takes.
+    /// Memory held, in bytes.
     #[must_use]
     pub fn own_bytes(&self) -> usize {
         let events = [&self.enqueued, &self.dequeued]
             .into_iter()
             .flatten()
-            .map(Event::own_bytes)
+            .map(ChannelEvent::own_bytes)
             .sum::<usize>();
         let info = self.info.as_ref().map_or(0, |(text, keys)| {
             text.len() + keys.iter().map(|key| key.len() + 64).sum::<usize>()
@@ -75,23 +74,32 @@ impl SubscriberHooks {
     }
 }
 
-/// Answers a request that subscribes in this way.
-pub(super) fn answer(call: &Call<'_>, settings: &Arc<NchanSettings>, mode: Mode) -> SubscribeReply {
-    match Subscribing::new(call, settings, mode).and_then(|subscribing| subscribing.answer()) {
+/// Responds to a request that subscribes in this mode.
+pub(super) fn respond(
+    call: &SubscribeCall<'_>,
+    settings: &Arc<NchanSettings>,
+    mode: Mode,
+) -> SubscribeReply {
+    match NchanSubscribeCall::new(call, settings, mode)
+        .and_then(|subscribing| subscribing.respond())
+    {
         Ok(answer) => answer,
         Err(response) => SubscribeReply::Respond(*response),
     }
 }
 
-/// Answers a request that only publishes, over a websocket.
-pub(super) fn answer_publisher(call: &Call<'_>, settings: &Arc<NchanSettings>) -> SubscribeReply {
-    websocket::answer_publisher(call, settings)
+/// Responds to a request that only publishes, over a websocket.
+pub(super) fn respond_to_publisher(
+    call: &SubscribeCall<'_>,
+    settings: &Arc<NchanSettings>,
+) -> SubscribeReply {
+    websocket::respond_to_publisher(call, settings)
         .unwrap_or_else(|response| SubscribeReply::Respond(*response))
 }
 
-/// The answer to OPTIONS, and to what the location does not offer.
-pub(super) fn other(
-    call: &Call<'_>,
+/// The response to OPTIONS, and to methods that the location does not support.
+pub(super) fn respond_to_other_method(
+    call: &SubscribeCall<'_>,
     settings: &NchanSettings,
     roles: Roles,
     is_options: bool,
@@ -129,10 +137,10 @@ pub(super) fn other(
     nchan::empty(Status::OK).with_headers(&cors::options(&cors, methods, headers))
 }
 
-impl<'a, 'c> Subscribing<'a, 'c> {
-    /// Looks at what comes before the channels: origin, ids, limits.
+impl<'a, 'c> NchanSubscribeCall<'a, 'c> {
+    /// Checks origin, message id and limits, before channels are created.
     fn new(
-        call: &'a Call<'c>,
+        call: &'a SubscribeCall<'c>,
         settings: &'a Arc<NchanSettings>,
         mode: Mode,
     ) -> Result<Self, Box<Response>> {
@@ -207,21 +215,21 @@ impl<'a, 'c> Subscribing<'a, 'c> {
         Ok(Some(self.call.broker.group_info(&self.named.group)))
     }
 
-    fn answer(&self) -> Result<SubscribeReply, Box<Response>> {
+    fn respond(&self) -> Result<SubscribeReply, Box<Response>> {
         match self.mode {
             Mode::IntervalPoll => Ok(SubscribeReply::Respond(polls::interval_poll(
                 self,
                 &self.channels()?,
             ))),
             Mode::LongPoll => Ok(polls::long_poll(self, self.channels()?)),
-            Mode::WebSocket => websocket::answer(self),
+            Mode::WebSocket => websocket::respond(self),
             Mode::EventSource | Mode::Chunked | Mode::Multipart | Mode::RawStream => {
-                Ok(streams::answer(self, self.channels()?))
+                Ok(streams::respond(self, self.channels()?))
             }
         }
     }
 
-    /// A refusal in the words of the mode.
+    /// A rejection with the headers of the mode.
     fn refusal(&self, status: Status) -> Response {
         let vary: &[u8] = if self.mode.is_stream() { b"" } else { VARY };
         nchan::empty(status)
@@ -229,7 +237,7 @@ impl<'a, 'c> Subscribing<'a, 'c> {
             .with_headers(&self.cors.lines)
     }
 
-    /// The channels, made where they are missing, each once, and where they start.
+    /// The channels of the request, each once, with their start positions. Creates missing ones.
     fn channels(&self) -> Result<Channels, Box<Response>> {
         let mut channels = Channels::new();
         for (number, key) in self.named.keys.iter().enumerate() {
@@ -259,20 +267,20 @@ impl<'a, 'c> Subscribing<'a, 'c> {
         }
     }
 
-    /// What goes on beside the messages.
-    fn companion(&self) -> SubscriberHooks {
+    /// The hooks of the subscription.
+    fn subscriber_hooks(&self) -> SubscriberHooks {
         let prev_message_id = self
             .id
             .as_ref()
             .map_or_else(|| "0:0".to_owned(), ToString::to_string);
-        let values = |event| Values {
+        let values = |event| NchanValues {
             channel_ids: self.named.ids.clone(),
             subscriber_type: self.mode.name(),
             prev_message_id: prev_message_id.clone(),
             event,
-            ..Values::default()
+            ..NchanValues::default()
         };
-        let event = |event| Event::new(self.settings, self.call.variables, &values(event));
+        let event = |event| ChannelEvent::new(self.settings, self.call.variables, &values(event));
         let info = self.settings.shows_info.then(|| {
             let values = values("");
             let variables = NchanVariables {
@@ -292,14 +300,14 @@ impl<'a, 'c> Subscribing<'a, 'c> {
         }
     }
 
-    /// A format's key with what makes formats of nchan differ.
-    fn key(&self, kind: super::Kind, detail: Vec<u8>) -> Key {
+    /// Creates the key of a format.
+    fn key(&self, kind: super::FormatKind, detail: Vec<u8>) -> FormatKey {
         let framing = crate::server::response::Framing::of(self.call.request.minor_version);
-        Key {
+        FormatKey {
             cors: self.cors.lines.clone(),
             added: self.call.added.to_vec(),
             detail,
-            ..Key::new(
+            ..FormatKey::new(
                 self.call.settings,
                 kind,
                 framing,
@@ -309,7 +317,9 @@ impl<'a, 'c> Subscribing<'a, 'c> {
     }
 }
 
-/// `$nchan_subscriber_type $remote_addr:$remote_port $http_user_agent $server_name $request_uri $pid`
+/// The default line of a subscriber:
+/// `$nchan_subscriber_type $remote_addr:$remote_port $http_user_agent $server_name $request_uri
+/// $pid`
 fn default_info(variables: &NchanVariables<'_>) -> Bytes {
     use crate::server::config::Variables;
     let builtin = |name| variables.builtin(name).unwrap_or_default().into_owned();
@@ -327,9 +337,9 @@ fn default_info(variables: &NchanVariables<'_>) -> Bytes {
     .into()
 }
 
-/// The answer to a subscriber that could not be attached.
-pub(super) fn refused(
-    call: &Call<'_>,
+/// The response to a subscriber that could not be attached.
+pub(super) fn reject(
+    call: &SubscribeCall<'_>,
     settings: &NchanSettings,
     mode: Mode,
     error: &AttachError,

@@ -4,46 +4,50 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ids::{self, Ids};
-use super::{SubscriberHooks, Subscribing};
-use crate::server::broker::{Broker, ChannelReader, Cursor, Message, read_snapshot};
+use super::NchanSubscribeCall;
+use super::ids::{self, MessageIds};
+use crate::server::broker::{Broker, ChannelReader, ChannelStart, Cursor, Message, read_snapshot};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::{FirstMessage, MultipartResponse};
 use crate::server::dialect::nchan::message_id::MessageId;
+use crate::server::dialect::nchan::negotiation::Mode;
 use crate::server::dialect::nchan::{self, VARY};
 use crate::server::fanout::{
     Channels, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint, SlowConsumerSettings,
     Subscription,
 };
 use crate::server::response::{Response, ResponseBody, ResponseContext, Status, push_line};
-use crate::server::subscriber::{Kind, SubscribeReply};
+use crate::server::subscriber::{FormatKind, SubscribeReply};
 
-/// Most bytes of messages that are looked at for one answer.
-const MOST_BYTES: usize = 256 * 1024;
-/// Most bytes of messages in one answer with all of them.
-const MOST_MULTIPART_BYTES: usize = 1024 * 1024;
+/// Maximum size of the messages read for one response, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
+/// Maximum size of the messages in a multipart response, in bytes.
+const MAX_MULTIPART_BYTES: usize = 1024 * 1024;
 
-/// What the answers of a location and origin have in common.
-struct Look {
+/// Builds the responses for one location and origin.
+struct PollResponder {
     settings: Arc<NchanSettings>,
     expose: Vec<u8>,
     cors: Vec<u8>,
 }
 
-/// The answers of those who wait.
-struct WaitingFormat {
-    look: Look,
-    ids: Ids,
-    /// The position of the request, if it is told in answers without messages.
+/// The responses to waiting long-polls.
+struct NchanLongPollFormat {
+    responder: PollResponder,
+    ids: MessageIds,
+    /// The Etag line of responses without messages: the position of the request.
     position: Vec<u8>,
     connection: ResponseContext,
     added: Vec<u8>,
     slow: SlowConsumerSettings,
 }
 
-pub(super) fn interval_poll(subscribing: &Subscribing<'_, '_>, channels: &Channels) -> Response {
-    let look = Look::new(subscribing);
-    if let Some(response) = immediate(subscribing, &look, channels) {
+pub(super) fn interval_poll(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    channels: &Channels,
+) -> Response {
+    let responder = PollResponder::new(subscribing);
+    if let Some(response) = respond_from_backlog(subscribing, &responder, channels) {
         return response;
     }
     let settings = subscribing.settings;
@@ -51,56 +55,59 @@ pub(super) fn interval_poll(subscribing: &Subscribing<'_, '_>, channels: &Channe
     let mut lines = Vec::new();
     match &subscribing.id {
         Some(id) => {
-            response.last_modified = look.last_modified(id);
-            look.push_etag(id, &mut lines);
+            response.last_modified = responder.last_modified(id);
+            responder.push_etag(id, &mut lines);
         }
-        None if settings.compound_etag => look.push_etag(&MessageId::single(0, 0), &mut lines),
+        None if settings.compound_etag => responder.push_etag(&MessageId::single(0, 0), &mut lines),
         None => {}
     }
     response
         .with_headers(&lines)
         .with_headers(VARY)
-        .with_headers(&look.cors)
+        .with_headers(&responder.cors)
 }
 
-pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -> SubscribeReply {
-    let look = Look::new(subscribing);
+pub(super) fn long_poll(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    channels: Channels,
+) -> SubscribeReply {
+    let responder = PollResponder::new(subscribing);
     let waits =
         subscribing.id.is_none() && subscribing.settings.first_message == FirstMessage::Newest;
-    if !waits && let Some(response) = immediate(subscribing, &look, &channels) {
+    if !waits && let Some(response) = respond_from_backlog(subscribing, &responder, &channels) {
         return SubscribeReply::Respond(response);
     }
     let call = subscribing.call;
-    let ids = Ids::new(
+    let ids = MessageIds::new(
         call.broker,
         &subscribing.named.keys,
         subscribing.id.as_ref(),
     );
-    let has_messages = || {
-        channels
-            .iter()
-            .any(|wanted| wanted.channel.has_stored_messages())
-    };
+    let has_messages = channels
+        .iter()
+        .any(|requested| requested.channel.has_stored_messages());
     let mut position = Vec::new();
-    if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages()) {
-        look.push_etag(id, &mut position);
+    if let Some(id) = subscribing.id.as_ref().filter(|_| has_messages) {
+        responder.push_etag(id, &mut position);
     }
     let key = subscribing.key(
-        Kind::NchanLongPoll,
+        FormatKind::NchanLongPoll,
         [&position[..], b"\n", &ids.detail()].concat(),
     );
-    let format = call.formats.shared(key, call.settings, || WaitingFormat {
-        look,
-        ids,
-        position,
-        connection: ResponseContext {
-            minor_version: call.request.minor_version,
-            keep_alive: call.request.keep_alive,
-            is_head: false,
-        },
-        added: call.added.to_vec(),
-        slow: call.slow_consumers(),
-    });
+    let format = call
+        .formats
+        .shared(key, call.settings, || NchanLongPollFormat {
+            responder,
+            ids,
+            position,
+            connection: ResponseContext {
+                minor_version: call.request.minor_version,
+                keep_alive: call.request.keep_alive,
+                is_head: false,
+            },
+            added: call.added.to_vec(),
+            slow: call.slow_consumers(),
+        });
     let subscription = Subscription {
         channels,
         cursor: Cursor::default(),
@@ -112,78 +119,71 @@ pub(super) fn long_poll(subscribing: &Subscribing<'_, '_>, channels: Channels) -
         rearms: false,
         concurrency: Concurrency::Broadcast,
     };
-    let companion = subscribing.companion();
-    SubscribeReply::follow_with(
-        subscription,
-        SubscriberHooks {
-            info: companion.info,
-            ..companion
-        },
-    )
+    SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
 }
 
-/// The answer with what is there.
-fn immediate(
-    subscribing: &Subscribing<'_, '_>,
-    look: &Look,
+/// The response with stored messages; `None` if there are none to send.
+fn respond_from_backlog(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    responder: &PollResponder,
     channels: &Channels,
 ) -> Option<Response> {
-    let keys = &subscribing.named.keys;
-    if let [wanted] = channels.as_slice() {
-        Broker::record_request(&wanted.channel);
+    if let [requested] = channels.as_slice() {
+        Broker::record_request(&requested.channel);
     }
-    let start = |wanted: &crate::server::fanout::ChannelRequest| {
-        wanted
-            .start
-            .unwrap_or(crate::server::broker::ChannelStart::Oldest)
-    };
     let readers: Vec<ChannelReader> = channels
         .iter()
-        .map(|wanted| Broker::open_reader_at(&wanted.channel, start(wanted)))
+        .map(|requested| {
+            let start = requested.start.unwrap_or(ChannelStart::Oldest);
+            Broker::open_reader_at(&requested.channel, start)
+        })
         .collect();
     if readers.iter().all(|reader| !reader.cursor.is_in_backlog()) {
         return None;
     }
-    let is_multipart = subscribing.mode
-        == crate::server::dialect::nchan::negotiation::Mode::LongPoll
+    let is_multipart = subscribing.mode == Mode::LongPoll
         && subscribing.settings.longpoll_multipart != MultipartResponse::Off;
-    let most = match readers.len() {
-        _ if is_multipart => MOST_MULTIPART_BYTES,
+    let max_bytes = match readers.len() {
+        _ if is_multipart => MAX_MULTIPART_BYTES,
         1 => 1,
-        _ => MOST_BYTES,
+        _ => MAX_BYTES,
     };
-    let snapshot = read_snapshot(&readers, most);
-    // Where a channel stands in the request.
-    let number = |reader: &ChannelReader| {
-        keys.iter()
-            .position(|key| *key == reader.channel.id)
-            .unwrap_or(0)
-    };
-    let slices = readers.iter().zip(&snapshot.slices);
-    let mut found: Vec<(usize, &Arc<Message>)> = slices
-        .flat_map(|(reader, slice)| {
-            slice
-                .messages
-                .iter()
-                .map(move |message| (number(reader), message))
-        })
-        .collect();
-    // Inside a second by tag, then by channel.
-    found.sort_by_key(|(number, message)| (message.position.time, message.channel_tag, *number));
+    let keys = &subscribing.named.keys;
+    let mut found = read_in_tag_order(&readers, keys, max_bytes);
     if !is_multipart {
         found.truncate(1);
     }
     let mut id = subscribing.id.clone();
     for (number, message) in &found {
-        id = Some(ids::after(id.as_ref(), keys.len(), (*number, message)));
+        id = Some(ids::after(id.as_ref(), keys.len(), *number, message));
     }
-    let messages: Vec<&Message> = found.iter().map(|(_, message)| &***message).collect();
-    (!messages.is_empty())
-        .then(|| look.messages(&messages, &id.unwrap_or_else(|| MessageId::single(0, 0))))
+    let messages: Vec<&Message> = found.iter().map(|(_, message)| &**message).collect();
+    let id = id.unwrap_or_else(|| MessageId::single(0, 0));
+    (!messages.is_empty()).then(|| responder.messages(&messages, &id))
 }
 
-impl Look {
-    fn new(subscribing: &Subscribing<'_, '_>) -> Self {
+/// Reads stored messages of up to `max_bytes`, each with the index of its channel in the request.
+/// Within a second they are in the order of tag, then of channel.
+fn read_in_tag_order(
+    readers: &[ChannelReader],
+    keys: &[Bytes],
+    max_bytes: usize,
+) -> Vec<(usize, Arc<Message>)> {
+    let snapshot = read_snapshot(readers, max_bytes);
+    let mut found = Vec::new();
+    for (reader, slice) in readers.iter().zip(snapshot.slices) {
+        let number = keys.iter().position(|key| *key == reader.channel.id);
+        let number = number.unwrap_or(0);
+        found.extend(slice.messages.into_iter().map(|message| (number, message)));
+    }
+    found.sort_by_key(|(number, message): &(usize, Arc<Message>)| {
+        (message.position.time, message.channel_tag, *number)
+    });
+    found
+}
+
+impl PollResponder {
+    fn new(subscribing: &NchanSubscribeCall<'_, '_>) -> Self {
         let settings = Arc::clone(subscribing.settings);
         Self {
             expose: subscribing.cors.expose(&settings),
@@ -209,7 +209,7 @@ impl Look {
         );
     }
 
-    /// An answer with messages; `id` is that of the last one.
+    /// A response with messages; `id` is that of the last one.
     fn messages(&self, messages: &[&Message], id: &MessageId) -> Response {
         let mut lines = Vec::new();
         self.push_etag(id, &mut lines);
@@ -218,7 +218,7 @@ impl Look {
         }
         let (content_type, body) = match messages {
             [message] => (message.content_type().cloned(), message.text.clone()),
-            messages => self.together(messages),
+            messages => self.join_messages(messages),
         };
         Response {
             content_type,
@@ -228,8 +228,8 @@ impl Look {
         }
     }
 
-    /// Several messages as one body.
-    fn together(&self, messages: &[&Message]) -> (Option<Bytes>, Bytes) {
+    /// Joins several messages into one body, and returns its content type.
+    fn join_messages(&self, messages: &[&Message]) -> (Option<Bytes>, Bytes) {
         let mut body = Vec::with_capacity(
             messages
                 .iter()
@@ -260,13 +260,13 @@ impl Look {
         )
     }
 
-    /// An answer without messages.
-    fn nothing(&self, status: Status, position: &[u8]) -> Response {
+    /// A response without messages.
+    fn without_messages(&self, status: Status, position: &[u8]) -> Response {
         nchan::empty(status).with_headers(&[position, &self.expose, VARY, &self.cors].concat())
     }
 }
 
-impl WaitingFormat {
+impl NchanLongPollFormat {
     fn write(&self, response: Response, out: &mut Vec<u8>) {
         let is_good = response.status == Status::OK;
         let response = if is_good && !self.added.is_empty() {
@@ -278,50 +278,62 @@ impl WaitingFormat {
     }
 }
 
-impl Format for WaitingFormat {
+impl Format for NchanLongPollFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let [first, ..] = batch.deliveries else {
             return;
         };
-        let deliveries = if self.look.settings.longpoll_multipart == MultipartResponse::Off {
+        let deliveries = if self.responder.settings.longpoll_multipart == MultipartResponse::Off {
             std::slice::from_ref(first)
         } else {
             batch.deliveries
         };
         let messages: Vec<&Message> = deliveries.iter().map(|delivery| delivery.message).collect();
-        let mut ids = self.ids.walk();
+        let mut ids = self.ids.sequence();
         let mut id = None;
         for delivery in deliveries {
             id = Some(ids.next(delivery));
         }
         let id = id.unwrap_or_else(|| MessageId::single(0, 0));
-        self.write(self.look.messages(&messages, &id), out);
+        self.write(self.responder.messages(&messages, &id), out);
     }
 
     fn ping(&self, _: &mut Vec<u8>) {}
 
     fn deleted(&self, _: &[u8], _: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
-        self.write(self.look.nothing(Status(410), &self.position), out);
+        self.write(
+            self.responder.without_messages(Status(410), &self.position),
+            out,
+        );
     }
 
     fn end(&self, ending: EndReason, _: ResumePoint, out: &mut Vec<u8>) {
         match ending {
             EndReason::TimeToLive => {
                 let mut answer = Vec::new();
-                self.write(self.look.nothing(Status(408), &self.position), &mut answer);
-                // nginx has another reason phrase for its own.
+                self.write(
+                    self.responder.without_messages(Status(408), &self.position),
+                    &mut answer,
+                );
+                // The reason phrase of nchan differs from that of nginx.
                 let line = memchr::memchr(b'\r', &answer).unwrap_or(0);
                 out.extend_from_slice(b"HTTP/1.1 408 Request Timeout");
                 out.extend_from_slice(&answer[line..]);
             }
-            EndReason::Interrupted => self.write(self.look.nothing(Status::BAD_REQUEST, b""), out),
-            EndReason::Shutdown => self.write(
-                self.look.nothing(Status(410), &self.position).closing(),
+            EndReason::Interrupted => self.write(
+                self.responder.without_messages(Status::BAD_REQUEST, b""),
                 out,
             ),
-            EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => {
-                self.write(self.look.nothing(Status(410), &self.position), out)
-            }
+            EndReason::Shutdown => self.write(
+                self.responder
+                    .without_messages(Status(410), &self.position)
+                    .closing(),
+                out,
+            ),
+            EndReason::Deleted | EndReason::Conflict | EndReason::UnansweredPing => self.write(
+                self.responder.without_messages(Status(410), &self.position),
+                out,
+            ),
         }
     }
 
@@ -342,6 +354,6 @@ impl Format for WaitingFormat {
     }
 
     fn own_bytes(&self) -> usize {
-        self.position.len() + self.ids.own_bytes() + self.look.cors.len()
+        self.position.len() + self.ids.own_bytes() + self.responder.cors.len()
     }
 }

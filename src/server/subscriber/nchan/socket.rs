@@ -1,21 +1,22 @@
-//! What clients send over the websockets of nchan (nhpm-nchan.md, section 2.8): frames
-//! become messages, answers and ends.
+//! Input of the websockets of nchan (nhpm-nchan.md, section 2.8): turns frames into messages,
+//! replies and closes.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::server::broker::Broker;
 use crate::server::config::NchanSettings;
-use crate::server::dialect::nchan::deflate::{Inflater, Negotiated, NotInflated};
-use crate::server::dialect::nchan::info::Notation;
-use crate::server::dialect::nchan::publication::{Publication, Unpublished};
+use crate::server::dialect::nchan::deflate::{InflateError, Inflater};
+use crate::server::dialect::nchan::deflate_negotiation::NegotiatedDeflate;
+use crate::server::dialect::nchan::info::NchanNotation;
+use crate::server::dialect::nchan::publication::{Publication, PublishError};
 use crate::server::limits_log::Limit;
-use crate::server::subscriber::Call;
+use crate::server::subscriber::SubscribeCall;
 use crate::server::subscriber::websocket::frame::{self, Frame, Opcode, Parsed};
 
-/// Longest payload of a control frame.
-const MOST_CONTROL_BYTES: usize = 1023;
+/// Maximum payload of a control frame, in bytes.
+const MAX_CONTROL_BYTES: usize = 1023;
 
-/// Close codes of RFC 6455, section 7.4.1.
+/// Close codes (RFC 6455, section 7.4.1).
 const NORMAL: u16 = 1000;
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
@@ -23,23 +24,24 @@ const POLICY: u16 = 1008;
 const TOO_LARGE: u16 = 1009;
 const INTERNAL: u16 = 1011;
 
-/// What a client sends over its websocket, and what becomes of it.
+/// The input state of a client's websocket, and the settings for its messages.
 #[derive(Debug)]
 pub struct Socket {
-    /// Where messages are published; `None` = they are not allowed.
+    /// Publishes the messages; `None` if publishing is not allowed.
     publication: Option<Publication>,
-    /// The info that answers each message, where nobody subscribes.
-    notation: Option<Notation>,
-    /// Of the handshake.
+    /// Notation of the info that confirms each message, at locations without subscribers.
+    notation: Option<NchanNotation>,
+    /// Content type of the handshake, used for text messages.
     content_type: Option<Bytes>,
     heartbeat: Option<(Bytes, Bytes)>,
-    /// Messages may be compressed, and without context.
+    /// Whether compressed messages are independent of each other; `None` if compression was not
+    /// negotiated.
     deflate: Option<bool>,
     inflater: Option<Box<Inflater>>,
     fragments: Option<Fragments>,
 }
 
-/// A message of which not all has come.
+/// An incomplete message.
 #[derive(Debug)]
 struct Fragments {
     is_binary: bool,
@@ -47,10 +49,10 @@ struct Fragments {
     bytes: Vec<u8>,
 }
 
-/// What has to be done with what a client sent.
+/// What the connection has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Publish it.
+    /// Publish this message.
     Message(Incoming),
     /// Send these bytes.
     Reply(Vec<u8>),
@@ -61,7 +63,7 @@ pub enum Received {
 /// A message of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incoming {
-    /// Its bytes.
+    /// Its text or bytes.
     pub text: Bytes,
     /// Its content type.
     pub content_type: Option<Bytes>,
@@ -69,11 +71,11 @@ pub struct Incoming {
 
 impl Socket {
     pub(super) fn new(
-        call: &Call<'_>,
+        call: &SubscribeCall<'_>,
         settings: &NchanSettings,
         publication: Option<Publication>,
-        notation: Option<Notation>,
-        extension: Option<Negotiated>,
+        notation: Option<NchanNotation>,
+        extension: Option<NegotiatedDeflate>,
     ) -> Self {
         Self {
             heartbeat: settings
@@ -92,13 +94,13 @@ impl Socket {
         }
     }
 
-    /// The end of a websocket for this reason.
+    /// Closes the websocket with a code and a reason.
     #[must_use]
     pub fn closed(code: u16, reason: &str) -> Received {
         Received::Close(frame::close(code, reason))
     }
 
-    /// Memory of what waits for the rest of its message, in bytes.
+    /// Memory of an incomplete message and of the inflater, in bytes.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         // A window of 32 KiB and its tables.
@@ -110,18 +112,18 @@ impl Socket {
         fragments + self.inflater.as_ref().map_or(0, |_| INFLATER_BYTES)
     }
 
-    /// A message has begun.
+    /// Whether a message is incomplete.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.fragments.is_some()
     }
 
-    /// Forgets what was begun.
+    /// Discards an incomplete message.
     pub fn clear(&mut self) {
         (self.fragments, self.inflater) = (None, None);
     }
 
-    /// Takes what is complete from the front of `buffer`; `None` = more bytes are needed.
+    /// Consumes complete frames at the front of `buffer`; `None` if more bytes are needed.
     pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Received> {
         loop {
             let is_compressed = buffer.first().is_some_and(|first| first & frame::RSV1 != 0);
@@ -130,7 +132,7 @@ impl Socket {
                 Parsed::TooLarge => return Some(too_large()),
                 Parsed::Complete(frame, taken) => {
                     buffer.advance(taken);
-                    if let Some(received) = self.judge(frame, is_compressed, max_message) {
+                    if let Some(received) = self.handle_frame(frame, is_compressed, max_message) {
                         return Some(received);
                     }
                 }
@@ -138,21 +140,26 @@ impl Socket {
         }
     }
 
-    fn judge(&mut self, frame: Frame, is_compressed: bool, max_message: usize) -> Option<Received> {
+    fn handle_frame(
+        &mut self,
+        frame: Frame,
+        is_compressed: bool,
+        max_message: usize,
+    ) -> Option<Received> {
         let broken = || Some(Received::Close(empty_close()));
         let Frame {
             fin,
             opcode,
             payload,
         } = frame;
-        // A control frame is whole, and only the first frame of a message tells that it is
+        // Control frames are not fragmented, and only the first frame of a message marks it as
         // compressed (RFC 6455, section 5.5; RFC 7692, section 6.1).
         if (opcode.is_control() && !fin)
             || (is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary))
         {
             return Some(Received::Close(frame::close(PROTOCOL_ERROR, "")));
         }
-        if opcode.is_control() && payload.len() > MOST_CONTROL_BYTES {
+        if opcode.is_control() && payload.len() > MAX_CONTROL_BYTES {
             return Some(too_large());
         }
         match opcode {
@@ -162,7 +169,7 @@ impl Socket {
                 Some(Received::Reply(pong))
             }
             Opcode::Pong => None,
-            Opcode::Close => Some(Received::Close(closing(&payload))),
+            Opcode::Close => Some(Received::Close(close_reply(&payload))),
             Opcode::Reserved => broken(),
             Opcode::Continuation if self.fragments.is_none() => broken(),
             Opcode::Text | Opcode::Binary if self.fragments.is_some() => broken(),
@@ -181,12 +188,12 @@ impl Socket {
                     self.fragments = Some(fragments);
                     return None;
                 }
-                Some(self.message(fragments, max_message))
+                Some(self.finish_message(fragments, max_message))
             }
         }
     }
 
-    fn message(
+    fn finish_message(
         &mut self,
         Fragments {
             is_binary,
@@ -204,8 +211,8 @@ impl Socket {
                 .get_or_insert_with(|| Box::new(Inflater::new(has_no_context)));
             match inflater.inflate(&bytes, max_message) {
                 Ok(inflated) => bytes = inflated,
-                Err(NotInflated::Broken) => return Received::Close(empty_close()),
-                Err(NotInflated::TooLarge) => return too_large(),
+                Err(InflateError::Broken) => return Received::Close(empty_close()),
+                Err(InflateError::TooLarge) => return too_large(),
             }
             if has_no_context {
                 self.inflater = None;
@@ -237,7 +244,7 @@ impl Socket {
         })
     }
 
-    /// Publishes a message; what is to be sent then, if there is anything.
+    /// Publishes a message. Returns the reply, if there is one.
     #[must_use]
     pub fn publish(&self, broker: &Broker, message: Incoming) -> Option<Received> {
         let publication = self.publication.as_ref()?;
@@ -248,8 +255,8 @@ impl Socket {
                 Received::Reply(out)
             }),
             // Silent, as in nchan.
-            Err(Unpublished::Group(_)) => None,
-            Err(Unpublished::NoRoom) => Some(Received::Close(frame::close(
+            Err(PublishError::Group(_)) => None,
+            Err(PublishError::NoRoom) => Some(Received::Close(frame::close(
                 INTERNAL,
                 "500 Internal Server Error",
             ))),
@@ -257,8 +264,8 @@ impl Socket {
     }
 }
 
-/// The answer to a close frame: its own code and reason, where a server may send that code.
-fn closing(payload: &[u8]) -> Vec<u8> {
+/// The reply to a close frame: the same code and reason, if a server may send that code.
+fn close_reply(payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
         [_, _, reason @ ..] if std::str::from_utf8(reason).is_err() => {

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::Subscribing;
-use super::ids::Ids;
+use super::NchanSubscribeCall;
+use super::ids::MessageIds;
 use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::dialect::nchan::message_id::MessageId;
@@ -14,23 +14,23 @@ use crate::server::fanout::{
     Subscription,
 };
 use crate::server::response::{Framing, Head, Status, push_line};
-use crate::server::subscriber::{Kind, SubscribeReply};
+use crate::server::subscriber::{FormatKind, SubscribeReply};
 
-/// The bytes of a stream's followers.
-struct StreamFormat {
+/// The encoding of streams.
+struct NchanStreamFormat {
     mode: Mode,
     settings: Arc<NchanSettings>,
-    ids: Ids,
-    /// Of mode chunked.
+    ids: MessageIds,
+    /// Framing in mode chunked.
     framing: Framing,
     boundary: String,
     slow: SlowConsumerSettings,
 }
 
-/// A text that stands in no message, most likely.
+/// Creates a random boundary, which is unlikely to occur in a message.
 pub(super) fn boundary() -> String {
     const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    // The standard library's keys of hash maps are random.
+    // The hash keys of the standard library are random.
     let random = [(); 4].map(|()| RandomState::new().hash_one(0_u8));
     random
         .iter()
@@ -40,31 +40,36 @@ pub(super) fn boundary() -> String {
         .collect()
 }
 
-pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> SubscribeReply {
+pub(super) fn respond(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+    channels: Channels,
+) -> SubscribeReply {
     let call = subscribing.call;
     let settings = subscribing.settings;
     let mode = subscribing.mode;
-    let ids = Ids::new(
+    let ids = MessageIds::new(
         call.broker,
         &subscribing.named.keys,
         subscribing.id.as_ref(),
     );
-    // The boundary stands in the head, so that it is the format's.
+    // The head contains the boundary, so that followers of one format share it.
     let boundary = if mode == Mode::Multipart {
         call.formats.boundary(boundary)
     } else {
         String::new()
     };
-    let key = subscribing.key(Kind::NchanStream(mode), ids.detail());
+    let key = subscribing.key(FormatKind::NchanStream(mode), ids.detail());
     let head = head(subscribing, &boundary);
-    let format = call.formats.shared(key, call.settings, || StreamFormat {
-        mode,
-        settings: Arc::clone(settings),
-        ids,
-        framing: Framing::of(call.request.minor_version),
-        boundary,
-        slow: call.slow_consumers(),
-    });
+    let format = call
+        .formats
+        .shared(key, call.settings, || NchanStreamFormat {
+            mode,
+            settings: Arc::clone(settings),
+            ids,
+            framing: Framing::of(call.request.minor_version),
+            boundary,
+            slow: call.slow_consumers(),
+        });
     let subscription = Subscription {
         channels,
         cursor: Cursor::default(),
@@ -78,10 +83,10 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>, channels: Channels) -> S
         rearms: true,
         concurrency: Concurrency::Broadcast,
     };
-    SubscribeReply::follow_with(subscription, subscribing.companion())
+    SubscribeReply::follow_with(subscription, subscribing.subscriber_hooks())
 }
 
-fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
+fn head(subscribing: &NchanSubscribeCall<'_, '_>, boundary: &str) -> Vec<u8> {
     let mode = subscribing.mode;
     let version = subscribing.call.request.minor_version;
     let multipart = format!("multipart/mixed; boundary={boundary}");
@@ -96,7 +101,7 @@ fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
         content_length: None,
         last_modified: None,
         chunked: mode == Mode::Chunked && version > 0,
-        // Chunks are unknown to HTTP/1.0: there the end of the connection is that of the stream.
+        // HTTP/1.0 has no chunks: the end of the connection ends the stream.
         keep_alive: mode != Mode::RawStream && version > 0,
         headers: &subscribing.cors.lines,
     }
@@ -109,7 +114,7 @@ fn head(subscribing: &Subscribing<'_, '_>, boundary: &str) -> Vec<u8> {
     out
 }
 
-impl StreamFormat {
+impl NchanStreamFormat {
     fn message(&self, message: &Message, id: impl FnOnce() -> MessageId, out: &mut Vec<u8>) {
         match self.mode {
             Mode::EventSource => self.event(message, &id(), out),
@@ -162,38 +167,38 @@ impl StreamFormat {
     }
 }
 
-/// The lines of a message, which end in LF. A CR on its own ends one, too, where browsers, to which
-/// it is always an end, would take what follows for a field or the end of the event: else a
-/// publisher could write an `id:` of its choice. Elsewhere it stays, as nchan sends it; browsers
-/// ignore what follows.
+/// The lines of a message, which end in LF. To browsers a lone CR is a line end, too, so that a
+/// publisher could forge an `id:` field. A CR therefore ends a line if a browser would read the
+/// following text as a field or as the end of the event. Elsewhere it stays, as nchan sends it, and
+/// browsers ignore the text after it.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
         let end = memchr::memchr2_iter(b'\n', b'\r', text)
-            .find(|at| text[*at] == b'\n' || means_something(&text[at + 1..]));
+            .find(|at| text[*at] == b'\n' || is_event_stream_field(&text[at + 1..]));
         rest = end.map(|end| &text[end + 1..]);
         Some(&text[..end.unwrap_or(text.len())])
     })
 }
 
-/// Whether a browser heeds a line that begins so.
-fn means_something(text: &[u8]) -> bool {
+/// Whether browsers interpret a line with this beginning.
+fn is_event_stream_field(text: &[u8]) -> bool {
     [&b"\r"[..], b"data", b"event", b"id", b"retry"]
         .iter()
         .any(|field| text.starts_with(field))
 }
 
-/// A field of one line: what would end it is left out.
+/// Appends a field of one line, without the line breaks in its value.
 fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend(value.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
     out.push(b'\n');
 }
 
-impl Format for StreamFormat {
+impl Format for NchanStreamFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
-        let mut ids = self.ids.walk();
+        let mut ids = self.ids.sequence();
         for delivery in batch.deliveries {
             self.message(delivery.message, || ids.next(delivery), out);
         }

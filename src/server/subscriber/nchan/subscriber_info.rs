@@ -1,52 +1,56 @@
-//! `nchan_subscriber_info` (nhpm-nchan.md, section 2.10): a message for each subscriber of a
-//! channel, in the way of any stream.
+//! `nchan_subscriber_info` (nhpm-nchan.md, section 2.10): one message per subscriber of a channel,
+//! delivered as a stream.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Subscribing;
+use super::NchanSubscribeCall;
 use crate::message::unix_now;
 use crate::server::broker::{Attributes, NewMessage, StoreOptions};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::Roles;
 use crate::server::dialect::channel_key::channel_key;
-use crate::server::dialect::nchan::negotiation::{self, Wanted};
+use crate::server::dialect::nchan::negotiation::{self, RequestedAction};
 use crate::server::dialect::nchan::{self, EVENTS_GROUP, cors};
 use crate::server::response::{Response, Status};
-use crate::server::subscriber::{Call, SubscribeReply};
+use crate::server::subscriber::{SubscribeCall, SubscribeReply};
 
-/// How long the lines wait for the stream that is to send them.
-const SECONDS: u64 = 60;
+/// Lifetime of the messages until the stream sends them.
+const LIFETIME_SECONDS: u64 = 60;
 
-pub(in crate::server::subscriber) fn answer(
-    call: &Call<'_>,
+pub(in crate::server::subscriber) fn respond(
+    call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
 ) -> SubscribeReply {
     lines(call, settings).unwrap_or_else(|response| SubscribeReply::Respond(*response))
 }
 
-fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<SubscribeReply, Box<Response>> {
+fn lines(
+    call: &SubscribeCall<'_>,
+    settings: &Arc<NchanSettings>,
+) -> Result<SubscribeReply, Box<Response>> {
     let offered = Roles::WEBSOCKET
         .and(Roles::EVENTSOURCE)
         .and(Roles::CHUNKED)
         .and(Roles::MULTIPART)
         .and(Roles::RAW_STREAM);
-    let Wanted::Subscribe(mode) = negotiation::wanted(call.request, offered) else {
+    let RequestedAction::Subscribe(mode) = negotiation::requested_action(call.request, offered)
+    else {
         let lines = cors::of_request(settings, call.variables).lines;
         return Err(Box::new(
             nchan::empty(Status::FORBIDDEN).with_headers(&lines),
         ));
     };
-    let mut subscribing = Subscribing::new(call, settings, mode)?;
+    let mut subscribing = NchanSubscribeCall::new(call, settings, mode)?;
     let followers: Vec<Bytes> = subscribing
         .named
         .keys
         .iter()
         .flat_map(|key| call.broker.presences(key))
         .collect();
-    // A channel of its own, which nobody else can name.
+    // A temporary channel, whose id cannot be guessed.
     let id = format!(
         "info/{:x}{:x}",
         RandomState::new().hash_one(0_u8),
@@ -56,7 +60,7 @@ fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<SubscribeRepl
     let no_room = |_| Box::new(Response::error_page(Status::INTERNAL).closing());
     let channel = call.broker.find_or_create(&key).map_err(no_room)?;
     let attributes = Arc::new(Attributes {
-        expires_after: Some(unix_now() + SECONDS),
+        expires_after: Some(unix_now() + LIFETIME_SECONDS),
         ..Attributes::default()
     });
     for text in followers {
@@ -71,5 +75,5 @@ fn lines(call: &Call<'_>, settings: &Arc<NchanSettings>) -> Result<SubscribeRepl
     }
     subscribing.named.keys = vec![key];
     subscribing.id = None;
-    subscribing.answer()
+    subscribing.respond()
 }

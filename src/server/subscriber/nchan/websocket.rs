@@ -1,15 +1,16 @@
-//! WebSockets of nchan (nhpm-nchan.md, section 2.8): the handshake and the frames of followers.
+//! WebSockets of nchan (nhpm-nchan.md, section 2.8): handshake, and frames sent to followers.
 
 use std::sync::Arc;
 
-use super::Subscribing;
-use super::ids::Ids;
+use super::NchanSubscribeCall;
+use super::ids::MessageIds;
 use super::socket::Socket;
 use crate::server::broker::{Cursor, Message};
 use crate::server::config::NchanSettings;
 use crate::server::config::nchan::Roles;
-use crate::server::dialect::nchan::deflate::{self, Negotiated};
-use crate::server::dialect::nchan::info::Notation;
+use crate::server::dialect::nchan::deflate;
+use crate::server::dialect::nchan::deflate_negotiation::{self, NegotiatedDeflate};
+use crate::server::dialect::nchan::info::NchanNotation;
 use crate::server::dialect::nchan::publication::Publication;
 use crate::server::dialect::nchan::{self, cors};
 use crate::server::fanout::{
@@ -19,53 +20,55 @@ use crate::server::fanout::{
 use crate::server::response::{Response, Status, push_line};
 use crate::server::subscriber::websocket::accept;
 use crate::server::subscriber::websocket::frame::{self, Opcode};
-use crate::server::subscriber::{Call, Kind, SubscribeReply};
+use crate::server::subscriber::{FormatKind, SubscribeCall, SubscribeReply};
 
-/// The subprotocol whose messages tell their ids.
+/// The subprotocol whose messages carry their ids.
 const META: &[u8] = b"ws+meta.nchan";
 
-/// Close codes of RFC 6455, section 7.4.1.
+/// Close codes (RFC 6455, section 7.4.1).
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 
-/// The bytes of websocket followers.
-struct WebSocketFormat {
+/// The encoding of websocket followers.
+struct NchanWebSocketFormat {
     settings: Arc<NchanSettings>,
-    ids: Ids,
+    ids: MessageIds,
     has_meta: bool,
     takes_deflated: bool,
     slow: SlowConsumerSettings,
 }
 
-/// What is agreed in a handshake.
+/// Result of a handshake.
 struct Handshake {
     head: Vec<u8>,
     has_meta: bool,
-    extension: Option<Negotiated>,
+    extension: Option<NegotiatedDeflate>,
 }
 
-pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<SubscribeReply, Box<Response>> {
+pub(super) fn respond(
+    subscribing: &NchanSubscribeCall<'_, '_>,
+) -> Result<SubscribeReply, Box<Response>> {
     let call = subscribing.call;
     let settings = subscribing.settings;
     let handshake = handshake(call, settings, &subscribing.cors)?;
     let channels = subscribing.channels()?;
-    let ids = Ids::new(
+    let ids = MessageIds::new(
         call.broker,
         &subscribing.named.keys,
         subscribing.id.as_ref(),
     );
     let takes_deflated = handshake.extension.is_some();
-    let kind = Kind::NchanWebSocket {
+    let kind = FormatKind::NchanWebSocket {
         has_meta: handshake.has_meta,
         takes_deflated,
     };
-    let key = super::super::Key {
+    let key = super::super::FormatKey {
         cors: Vec::new(),
         added: Vec::new(),
         ..subscribing.key(kind, ids.detail())
     };
     let has_meta = handshake.has_meta;
-    let make = || WebSocketFormat {
+    let make = || NchanWebSocketFormat {
         settings: Arc::clone(settings),
         ids,
         has_meta,
@@ -94,13 +97,13 @@ pub(super) fn answer(subscribing: &Subscribing<'_, '_>) -> Result<SubscribeReply
     Ok(SubscribeReply::FollowSocket(
         Box::new(subscription),
         Box::new(socket),
-        Box::new(subscribing.companion()),
+        Box::new(subscribing.subscriber_hooks()),
     ))
 }
 
-/// The answer on a location where messages can be published, and not followed.
-pub(super) fn answer_publisher(
-    call: &Call<'_>,
+/// The reply at a location that supports publishing, but not subscribing.
+pub(super) fn respond_to_publisher(
+    call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
 ) -> Result<SubscribeReply, Box<Response>> {
     let cors = cors::of_request(settings, call.variables);
@@ -113,9 +116,9 @@ pub(super) fn answer_publisher(
     }
     let handshake = handshake(call, settings, &cors)?;
     let publication = publication(call, settings, &cors)?;
-    let format = std::rc::Rc::new(WebSocketFormat {
+    let format = std::rc::Rc::new(NchanWebSocketFormat {
         settings: Arc::clone(settings),
-        ids: Ids::Single,
+        ids: MessageIds::Single,
         has_meta: false,
         takes_deflated: false,
         slow: call.slow_consumers(),
@@ -131,7 +134,7 @@ pub(super) fn answer_publisher(
         rearms: false,
         concurrency: Concurrency::Broadcast,
     };
-    let notation = Notation::accepted(call.request.header("accept"));
+    let notation = NchanNotation::accepted(call.request.header("accept"));
     let socket = Socket::new(
         call,
         settings,
@@ -146,7 +149,7 @@ pub(super) fn answer_publisher(
     ))
 }
 
-fn roles(call: &Call<'_>) -> Roles {
+fn roles(call: &SubscribeCall<'_>) -> Roles {
     match call.endpoint {
         crate::server::config::Endpoint::Nchan(roles) => roles,
         _ => Roles::default(),
@@ -154,14 +157,14 @@ fn roles(call: &Call<'_>) -> Roles {
 }
 
 fn publication(
-    call: &Call<'_>,
+    call: &SubscribeCall<'_>,
     settings: &Arc<NchanSettings>,
     cors: &cors::Cors,
 ) -> Result<Publication, Box<Response>> {
     let with_cors = |response: Box<Response>| Box::new(response.with_headers(&cors.lines));
     let named =
         nchan::channels(settings, &settings.publisher_ids, call.variables).map_err(with_cors)?;
-    if nchan::is_intrusive(settings, &named.group)
+    if nchan::is_forged_event_group(settings, &named.group)
         || named
             .keys
             .iter()
@@ -173,15 +176,16 @@ fn publication(
         settings,
         &named,
         call.broker,
-        (call.variables, "websocket"),
+        call.variables,
+        "websocket",
         None,
     )
     .map_err(with_cors)
 }
 
-/// Checks the handshake and writes the head of its answer.
+/// Checks the handshake and encodes the response head.
 fn handshake(
-    call: &Call<'_>,
+    call: &SubscribeCall<'_>,
     settings: &NchanSettings,
     cors: &cors::Cors,
 ) -> Result<Handshake, Box<Response>> {
@@ -197,7 +201,7 @@ fn handshake(
     }
     let key = header("sec-websocket-key")
         .ok_or_else(|| refused("No Sec-Websocket-Key header present"))?;
-    // Of several lines all belong to one list (RFC 6455, section 11.3.2).
+    // Several header lines form one list (RFC 6455, section 11.3.2).
     let lines = call
         .request
         .headers
@@ -205,19 +209,24 @@ fn handshake(
         .filter(|header| header.name.eq_ignore_ascii_case("sec-websocket-extensions"));
     let offers: Vec<&[u8]> = lines.map(|header| header.value).collect();
     let extension =
-        deflate::negotiate(Some(&offers.join(&b", "[..])), settings.deflate).map_err(refused)?;
+        deflate_negotiation::negotiate(Some(&offers.join(&b", "[..])), settings.deflate)
+            .map_err(refused)?;
     let has_meta =
         header("sec-websocket-protocol").is_some_and(|protocols| protocols.starts_with(META));
     let mut head = Vec::with_capacity(320);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\nConnection: upgrade\r\n",
     );
-    // A subprotocol that is not accepted is not answered (RFC 6455, section 4.2.2).
+    // Only an accepted subprotocol is in the response (RFC 6455, section 4.2.2).
     if has_meta {
         push_line(b"Sec-WebSocket-Protocol: ", META, &mut head);
     }
-    if let Some(Negotiated { answer, .. }) = &extension {
-        push_line(b"Sec-WebSocket-Extensions: ", answer.as_bytes(), &mut head);
+    if let Some(NegotiatedDeflate { extension, .. }) = &extension {
+        push_line(
+            b"Sec-WebSocket-Extensions: ",
+            extension.as_bytes(),
+            &mut head,
+        );
     }
     push_line(b"Sec-WebSocket-Accept: ", accept(key).as_bytes(), &mut head);
     head.extend_from_slice(b"Upgrade: websocket\r\n");
@@ -230,7 +239,7 @@ fn handshake(
     })
 }
 
-impl WebSocketFormat {
+impl NchanWebSocketFormat {
     fn message(&self, message: &Message, meta: Option<String>, out: &mut Vec<u8>) {
         let is_binary = message
             .content_type()
@@ -262,9 +271,9 @@ fn push_compressed(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out[first] |= frame::RSV1;
 }
 
-impl Format for WebSocketFormat {
+impl Format for NchanWebSocketFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
-        let mut ids = self.ids.walk();
+        let mut ids = self.ids.sequence();
         for delivery in batch.deliveries {
             let meta = self.has_meta.then(|| {
                 let content_type = delivery

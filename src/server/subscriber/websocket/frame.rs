@@ -1,9 +1,9 @@
-//! Websocket frames (RFC 6455, section 5): taken apart and put together. Pure functions over bytes.
+//! Parsing and encoding of websocket frames (RFC 6455, section 5). Pure functions over bytes.
 
-/// The bit of a frame's first byte that says that a message is compressed (RFC 7692).
+/// The bit of a frame's first byte that marks a compressed message (RFC 7692).
 pub const RSV1: u8 = 0x40;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
     /// A further fragment.
@@ -14,11 +14,11 @@ pub enum Opcode {
     Binary,
     /// The end of the connection.
     Close,
-    /// To be answered with a pong.
+    /// A request for a pong.
     Ping,
-    /// The answer to a ping.
+    /// The reply to a ping.
     Pong,
-    /// None of them.
+    /// Any other opcode.
     Reserved,
 }
 
@@ -47,36 +47,37 @@ impl Opcode {
         }
     }
 
-    /// Control frames may stand between fragments and have at most 125 bytes.
+    /// Whether it is a control frame: allowed between fragments, with a payload of at most 125
+    /// bytes.
     #[must_use]
     pub fn is_control(self) -> bool {
         matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
     }
 }
 
-/// A frame as it came, unmasked.
+/// A received frame, unmasked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The last fragment of its message.
+    /// Whether it is the last fragment of its message.
     pub fin: bool,
-    /// What it is.
+    /// Its type.
     pub opcode: Opcode,
     /// Its payload.
     pub payload: Vec<u8>,
 }
 
-/// What the beginning of a buffer holds.
+/// Result of parsing the front of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Not all of a frame yet.
+    /// The frame is incomplete.
     Incomplete,
-    /// A frame, and how many bytes it took.
+    /// A frame, and its length in bytes.
     Complete(Frame, usize),
-    /// A frame whose payload is larger than allowed.
+    /// The payload exceeds the limit.
     TooLarge,
 }
 
-/// Takes the first frame from `buffer`; its payload may have `max_payload` bytes.
+/// Parses the first frame of `buffer`, with a payload of up to `max_payload` bytes.
 #[must_use]
 pub fn parse(buffer: &[u8], max_payload: usize) -> Parsed {
     let [first, second, rest @ ..] = buffer else {
@@ -118,9 +119,8 @@ pub fn parse(buffer: &[u8], max_payload: usize) -> Parsed {
     )
 }
 
-/// How the header at the front of `buffer` breaks the rules for frames of clients without
-/// extensions (RFC 6455, sections 5.1, 5.2 and 5.5); `None` as long as what has come of it is
-/// correct.
+/// Returns how the header at the front of `buffer` violates the rules for clients without
+/// extensions (RFC 6455, sections 5.1, 5.2 and 5.5); `None` if the bytes received so far are valid.
 #[must_use]
 pub fn violation(buffer: &[u8]) -> Option<&'static str> {
     let [first, second, rest @ ..] = buffer else {
@@ -151,7 +151,7 @@ pub fn violation(buffer: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Appends a whole message in one frame, unmasked, as servers send it.
+/// Appends a message in one unmasked frame, as servers send it.
 pub fn push(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode.bits());
     match payload.len() {
@@ -168,7 +168,7 @@ pub fn push(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// A close frame with a code and a reason, which is cut to what a control frame holds.
+/// Encodes a close frame. The reason is truncated to the limit of control frames.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Vec<u8> {
     let mut payload = code.to_be_bytes().to_vec();

@@ -1,23 +1,22 @@
-//! What a websocket client sends: fragments are joined, rules are held, the rest is told to the
-//! connection.
+//! Input of a websocket client: joins fragments, checks the rules, and returns what the connection
+//! has to do.
 
 use bytes::{Buf, BytesMut};
 
 use super::frame::{self, Frame, Opcode, Parsed};
 use crate::server::limits_log::Limit;
 
-/// Bytes that came, and the fragments of a message that is not complete.
+/// The state of the input: the fragments of an incomplete message.
 #[derive(Debug, Default)]
 pub struct Inbound {
     fragments: Option<Vec<u8>>,
-    /// Pings and control frames between fragments are treated as the module does it, not as RFC
-    /// 6455 wants it.
+    /// Handle pings, and control frames between fragments, like the module rather than RFC 6455.
     as_module: bool,
 }
 
-/// What the connection has to do.
+/// What the connection has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum InboundAction {
     /// Publish this text.
     Text(Vec<u8>),
     /// Send these bytes.
@@ -26,26 +25,26 @@ pub enum Event {
     Close(Vec<u8>),
 }
 
-/// Close codes of RFC 6455, section 7.4.1. In locations of the module broken rules close without a
-/// code, as there.
+/// Close codes (RFC 6455, section 7.4.1). Locations that emulate the module close without a code,
+/// as it does.
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_ACCEPTED: u16 = 1003;
 const INVALID_TEXT: u16 = 1007;
 const TOO_LARGE: u16 = 1009;
 
 impl Inbound {
-    /// Takes what is complete from the front of `buffer`; `None` = more bytes are needed.
-    pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<Event> {
+    /// Consumes complete frames at the front of `buffer`; `None` if more bytes are needed.
+    pub fn next(&mut self, buffer: &mut BytesMut, max_message: usize) -> Option<InboundAction> {
         loop {
             if let Some(reason) = frame::violation(buffer).filter(|_| !self.as_module) {
-                return Some(Event::Close(frame::close(PROTOCOL_ERROR, reason)));
+                return Some(InboundAction::Close(frame::close(PROTOCOL_ERROR, reason)));
             }
             match frame::parse(buffer, max_message) {
                 Parsed::Incomplete => return None,
                 Parsed::TooLarge => return Some(too_large()),
                 Parsed::Complete(frame, taken) => {
                     buffer.advance(taken);
-                    if let Some(event) = self.judge(frame, max_message) {
+                    if let Some(event) = self.handle_frame(frame, max_message) {
                         return Some(event);
                     }
                 }
@@ -53,7 +52,7 @@ impl Inbound {
         }
     }
 
-    /// For a location of the module's (`as_module`), or one of ours.
+    /// Creates the input state, with the behaviour of the module (`as_module`) or of RFC 6455.
     #[must_use]
     pub fn new(as_module: bool) -> Self {
         Self {
@@ -62,16 +61,16 @@ impl Inbound {
         }
     }
 
-    /// Memory of the fragments that wait for their last one, in bytes.
+    /// Memory of the fragments of an incomplete message, in bytes.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.fragments.as_ref().map_or(0, Vec::capacity)
     }
 
-    fn judge(&mut self, frame: Frame, max_message: usize) -> Option<Event> {
+    fn handle_frame(&mut self, frame: Frame, max_message: usize) -> Option<InboundAction> {
         let as_module = self.as_module;
         let broken = |reason: &str| {
-            Some(Event::Close(if as_module {
+            Some(InboundAction::Close(if as_module {
                 empty_close()
             } else {
                 frame::close(PROTOCOL_ERROR, reason)
@@ -92,18 +91,18 @@ impl Inbound {
             && matches!(opcode, Opcode::Ping | Opcode::Pong)
             && std::str::from_utf8(&payload).is_err()
         {
-            return Some(Event::Close(Vec::new()));
+            return Some(InboundAction::Close(Vec::new()));
         }
         match opcode {
             Opcode::Ping => {
                 let payload = if self.as_module { &[][..] } else { &payload };
                 let mut pong = Vec::with_capacity(payload.len() + 2);
                 frame::push(Opcode::Pong, payload, &mut pong);
-                Some(Event::Reply(pong))
+                Some(InboundAction::Reply(pong))
             }
             Opcode::Pong => None,
-            Opcode::Close => Some(Event::Close(closing(&payload, as_module))),
-            Opcode::Binary if !as_module => Some(Event::Close(frame::close(
+            Opcode::Close => Some(InboundAction::Close(close_reply(&payload, as_module))),
+            Opcode::Binary if !as_module => Some(InboundAction::Close(frame::close(
                 NOT_ACCEPTED,
                 "only text is accepted",
             ))),
@@ -114,32 +113,39 @@ impl Inbound {
             Opcode::Continuation if self.fragments.is_none() => {
                 broken("fragment without a beginning")
             }
-            Opcode::Text | Opcode::Continuation => {
-                let mut text = self.fragments.take().unwrap_or_default();
-                if text.len() + payload.len() > max_message {
-                    return Some(too_large());
-                }
-                text.extend_from_slice(&payload);
-                if !fin {
-                    self.fragments = Some(text);
-                    return None;
-                }
-                if std::str::from_utf8(&text).is_ok() {
-                    return Some(Event::Text(text));
-                }
-                Some(Event::Close(if as_module {
-                    Vec::new()
-                } else {
-                    frame::close(INVALID_TEXT, "text is not UTF-8")
-                }))
-            }
+            Opcode::Text | Opcode::Continuation => self.join_fragment(&payload, fin, max_message),
         }
+    }
+
+    /// Appends a fragment to its message; returns the message if it is complete.
+    fn join_fragment(
+        &mut self,
+        payload: &[u8],
+        is_last: bool,
+        max_message: usize,
+    ) -> Option<InboundAction> {
+        let mut text = self.fragments.take().unwrap_or_default();
+        if text.len() + payload.len() > max_message {
+            return Some(too_large());
+        }
+        text.extend_from_slice(payload);
+        if !is_last {
+            self.fragments = Some(text);
+            return None;
+        }
+        if std::str::from_utf8(&text).is_ok() {
+            return Some(InboundAction::Text(text));
+        }
+        Some(InboundAction::Close(if self.as_module {
+            Vec::new()
+        } else {
+            frame::close(INVALID_TEXT, "text is not UTF-8")
+        }))
     }
 }
 
-/// The answer to a close frame: its code, without the reason; an empty one to one that carries
-/// none.
-fn closing(payload: &[u8], as_module: bool) -> Vec<u8> {
+/// The reply to a close frame: the same code, without the reason; empty if the frame is empty.
+fn close_reply(payload: &[u8], as_module: bool) -> Vec<u8> {
     let mut out = Vec::new();
     match payload {
         [] => frame::push(Opcode::Close, b"", &mut out),
@@ -158,9 +164,9 @@ fn closing(payload: &[u8], as_module: bool) -> Vec<u8> {
     out
 }
 
-fn too_large() -> Event {
+fn too_large() -> InboundAction {
     Limit::WebSocketMessage.log();
-    Event::Close(frame::close(TOO_LARGE, "message too large"))
+    InboundAction::Close(frame::close(TOO_LARGE, "message too large"))
 }
 
 fn empty_close() -> Vec<u8> {
@@ -169,7 +175,7 @@ fn empty_close() -> Vec<u8> {
     out
 }
 
-/// Codes that may stand in a close frame (RFC 6455, section 7.4).
+/// Whether a close frame may carry this code (RFC 6455, section 7.4).
 fn is_allowed(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
@@ -178,7 +184,7 @@ fn is_allowed(code: u16) -> bool {
 mod tests {
     use super::*;
 
-    fn events_as(as_module: bool, frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
+    fn events_as(as_module: bool, frames: &[(bool, u8, &[u8])]) -> Vec<InboundAction> {
         let mut buffer = BytesMut::new();
         for (fin, opcode, payload) in frames {
             // The mask of zeros changes nothing.
@@ -195,7 +201,7 @@ mod tests {
         let mut inbound = Inbound::new(as_module);
         let mut events = Vec::new();
         while let Some(event) = inbound.next(&mut buffer, 20) {
-            let is_close = matches!(event, Event::Close(_));
+            let is_close = matches!(event, InboundAction::Close(_));
             events.push(event);
             if is_close {
                 break;
@@ -204,18 +210,18 @@ mod tests {
         events
     }
 
-    fn events(frames: &[(bool, u8, &[u8])]) -> Vec<Event> {
+    fn events(frames: &[(bool, u8, &[u8])]) -> Vec<InboundAction> {
         events_as(false, frames)
     }
 
     #[test]
     fn fragments_are_joined_and_control_frames_may_stand_between() {
-        let text = |text: &str| Event::Text(text.as_bytes().to_vec());
+        let text = |text: &str| InboundAction::Text(text.as_bytes().to_vec());
         assert_eq!(
             events(&[(true, 1, b"a"), (true, 1, b"b")]),
             [text("a"), text("b")]
         );
-        let pong = Event::Reply(vec![0x8a, 1, b'p']);
+        let pong = InboundAction::Reply(vec![0x8a, 1, b'p']);
         assert_eq!(
             events(&[
                 (false, 1, b"a"),
@@ -251,7 +257,7 @@ mod tests {
             ),
         ] {
             let all = events(frames);
-            let Some(Event::Close(close)) = all.last() else {
+            let Some(InboundAction::Close(close)) = all.last() else {
                 panic!("{frames:?}: {all:?}")
             };
             assert_eq!(
@@ -262,9 +268,12 @@ mod tests {
         }
         assert_eq!(
             events(&[(true, 8, b"\x03\xe8bye")]),
-            [Event::Close(b"\x88\x02\x03\xe8".to_vec())]
+            [InboundAction::Close(b"\x88\x02\x03\xe8".to_vec())]
         );
-        assert_eq!(events(&[(true, 8, b"")]), [Event::Close(vec![0x88, 0])]);
+        assert_eq!(
+            events(&[(true, 8, b"")]),
+            [InboundAction::Close(vec![0x88, 0])]
+        );
     }
 
     #[test]
@@ -287,10 +296,13 @@ mod tests {
         for (frames, expected) in cases {
             assert_eq!(
                 events_as(true, frames).last(),
-                Some(&Event::Close(expected.to_vec())),
+                Some(&InboundAction::Close(expected.to_vec())),
                 "{frames:?}"
             );
         }
-        assert_eq!(events(&[(true, 8, b"")]), [Event::Close(vec![0x88, 0])]);
+        assert_eq!(
+            events(&[(true, 8, b"")]),
+            [InboundAction::Close(vec![0x88, 0])]
+        );
     }
 }

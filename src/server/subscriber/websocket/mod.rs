@@ -1,6 +1,7 @@
-//! WebSocket: the handshake, refusals, and the frames of a follower (push-stream.md, section 12).
+//! WebSocket: handshake, rejections, and the frames sent to a follower (push-stream.md, section
+//! 12).
 //!
-//! What the client sends is taken apart by `frame` and judged by `inbound`.
+//! `frame` parses what the client sends, `inbound` checks it.
 
 pub mod frame;
 pub mod inbound;
@@ -12,13 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
 
-use super::formats::{Key, Kind};
-use super::{Call, SubscribeReply, refusal_of};
+use super::formats::{FormatKey, FormatKind};
+use super::{SubscribeCall, SubscribeReply, refusal_for};
 use crate::protocol::{DELETED_ID, EXPLAIN};
 use crate::server::broker::{AttachError, Broker, Channel, CreateError, NewMessage};
 use crate::server::buffer_pool;
 use crate::server::dialect::push_stream::explain::Refusal;
-use crate::server::dialect::push_stream::render::{Renderer, Shown, Style};
+use crate::server::dialect::push_stream::render::{MessageView, RenderStyle, Renderer};
 use crate::server::fanout::{
     ChannelRequest, Concurrency, DeliveryBatch, EndReason, Format, ResumePoint,
     SlowConsumerSettings, Subscription,
@@ -29,32 +30,32 @@ use frame::Opcode;
 /// RFC 6455, section 1.3.
 const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Close code of a refused subscription (RFC 6455, section 7.4.1: policy violation).
+/// Close code of a rejected subscription: policy violation (RFC 6455, section 7.4.1).
 const REFUSED: u16 = 1008;
 
-/// What becomes of the texts that a client sends.
+/// Publishes the texts that a client sends, where the location allows it.
 #[derive(Clone, Debug)]
-pub struct Publishing {
+pub struct WebSocketPublisher {
     is_allowed: bool,
     as_module: bool,
-    /// The channels that they are published to; empty until the connection follows them.
+    /// The channels to which texts are published; empty until the connection follows them.
     channels: SmallVec<[Arc<Channel>; 1]>,
     store: bool,
 }
 
-impl Publishing {
-    /// Publishes to these channels, if publishing is allowed; never to the events channel.
+impl WebSocketPublisher {
+    /// Sets the channels to publish to, if publishing is allowed; never the events channel.
     #[must_use]
     pub fn to(mut self, channels: &[ChannelRequest]) -> Self {
         let own = channels
             .iter()
-            .map(|wanted| &wanted.channel)
+            .map(|requested| &requested.channel)
             .filter(|channel| self.is_allowed && !channel.is_events);
         self.channels = own.cloned().collect();
         self
     }
 
-    /// What takes the client's frames apart.
+    /// Creates the parser of the client's frames.
     #[must_use]
     pub fn inbound(&self) -> inbound::Inbound {
         inbound::Inbound::new(self.as_module)
@@ -63,18 +64,17 @@ impl Publishing {
     /// Publishes `text` to every channel of the connection.
     ///
     /// # Errors
-    /// When a limit on memory or channels is reached; the connection is to be closed.
+    /// A limit on memory or channels is reached; the caller closes the connection.
     pub fn publish(&self, broker: &Broker, text: Vec<u8>) -> Result<(), CreateError> {
         if text.is_empty() {
             return Ok(());
         }
-        // Without the room that a text of many fragments has at its end, of which the memory bound
-        // would not know.
+        // A boxed slice has no spare capacity, which the memory limit would not count.
         let message = NewMessage {
             text: text.into_boxed_slice().into(),
             ..NewMessage::default()
         };
-        // A channel that was deleted is no longer one of the connection's.
+        // A deleted channel no longer belongs to the connection.
         for (channel, message) in message
             .for_each(&self.channels)
             .filter(|(channel, _)| channel.deletion_text().is_none())
@@ -85,13 +85,13 @@ impl Publishing {
     }
 }
 
-/// The bytes of websocket followers.
+/// The encoding of websocket followers.
 struct WebSocketFormat {
     renderer: Renderer,
     slow: SlowConsumerSettings,
 }
 
-pub(super) fn answer(call: &Call<'_>) -> SubscribeReply {
+pub(super) fn respond(call: &SubscribeCall<'_>) -> SubscribeReply {
     let accept = match handshake(call) {
         Ok(accept) => accept,
         Err(response) => return SubscribeReply::Respond(response.closing()),
@@ -104,26 +104,26 @@ pub(super) fn answer(call: &Call<'_>) -> SubscribeReply {
     head.extend_from_slice(b"\r\n");
     let mut channels = match call.channels() {
         Ok(channels) => channels,
-        // The original says nothing at all in this case.
+        // The module sends no explanation in this case.
         Err(Refusal::NoChannelId) => return SubscribeReply::Last(head),
         Err(refusal) => {
-            push_refusal(refusal, &mut head);
+            push_rejection(refusal, &mut head);
             return SubscribeReply::Last(head);
         }
     };
-    let publishing = Publishing {
+    let publishing = WebSocketPublisher {
         is_allowed: call.settings.websocket_allow_publish,
         as_module: !call.settings.is_json(),
         channels: SmallVec::new(),
         store: call.settings.store_messages,
     };
-    let renderer = Renderer::new(call.settings.clone(), Style::Bare);
+    let renderer = Renderer::new(call.settings.clone(), RenderStyle::Unframed);
     let header = renderer.header();
     if !header.is_empty() {
         frame::push(Opcode::Text, &header, &mut head);
     }
     let merges_backlog = renderer.is_json();
-    let key = Key::new(call.settings, Kind::WebSocket, Framing::Raw, false);
+    let key = FormatKey::new(call.settings, FormatKind::WebSocket, Framing::Raw, false);
     let cursor = call.cursor(&mut channels);
     let subscription = Subscription {
         channels,
@@ -142,20 +142,20 @@ pub(super) fn answer(call: &Call<'_>) -> SubscribeReply {
     SubscribeReply::FollowWebSocket(Box::new(subscription), publishing)
 }
 
-/// The answer to a follower that could not be attached after the handshake was accepted.
-pub(super) fn refused(call: &Call<'_>, error: &AttachError) -> Vec<u8> {
-    // The handshake was checked before; the head is the one that the follower would have got.
-    let SubscribeReply::FollowWebSocket(subscription, _) = answer(call) else {
+/// The bytes for a follower that could not be attached after the handshake was accepted.
+pub(super) fn reject(call: &SubscribeCall<'_>, error: &AttachError) -> Vec<u8> {
+    // The handshake was checked before; the head is that of an accepted follower.
+    let SubscribeReply::FollowWebSocket(subscription, _) = respond(call) else {
         return Vec::new();
     };
     let mut head = subscription.head;
     let end = memchr::memmem::find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
     head.truncate(end);
-    push_refusal(refusal_of(error), &mut head);
+    push_rejection(refusal_for(error), &mut head);
     head
 }
 
-fn push_refusal(refusal: Refusal, out: &mut Vec<u8>) {
+fn push_rejection(refusal: Refusal, out: &mut Vec<u8>) {
     refusal.log();
     let status = refusal.status().0;
     let reason = format!(
@@ -165,8 +165,8 @@ fn push_refusal(refusal: Refusal, out: &mut Vec<u8>) {
     out.extend_from_slice(&frame::close(REFUSED, &reason));
 }
 
-/// Checks the handshake; returns the value of `Sec-WebSocket-Accept`.
-fn handshake(call: &Call<'_>) -> Result<String, Response> {
+/// Checks the handshake. Returns the value of `Sec-WebSocket-Accept`.
+fn handshake(call: &SubscribeCall<'_>) -> Result<String, Response> {
     let explained = |headers: &str, text: &str| {
         Response::header_only(
             Status::BAD_REQUEST,
@@ -206,7 +206,7 @@ fn handshake(call: &Call<'_>) -> Result<String, Response> {
     Ok(accept(key))
 }
 
-/// The value of `Sec-WebSocket-Accept`.
+/// Computes the value of `Sec-WebSocket-Accept`.
 pub(super) fn accept(key: &[u8]) -> String {
     STANDARD.encode(
         Sha1::new()
@@ -217,9 +217,9 @@ pub(super) fn accept(key: &[u8]) -> String {
 }
 
 impl WebSocketFormat {
-    fn text(&self, shown: &Shown<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    fn text(&self, view: &MessageView<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         scratch.clear();
-        self.renderer.message(shown, scratch);
+        self.renderer.message(view, scratch);
         frame::push(Opcode::Text, scratch, out);
     }
 }
@@ -227,7 +227,7 @@ impl WebSocketFormat {
 impl Format for WebSocketFormat {
     fn messages(&self, batch: DeliveryBatch<'_>, out: &mut Vec<u8>) {
         let mut scratch = buffer_pool::take(0);
-        for gap in batch.gaps.iter().filter(|_| self.renderer.tells_gaps()) {
+        for gap in batch.gaps.iter().filter(|_| self.renderer.reports_gaps()) {
             scratch.clear();
             self.renderer
                 .gap(&gap.channel, gap.missed, gap.position, &mut scratch);
@@ -235,7 +235,7 @@ impl Format for WebSocketFormat {
         }
         for delivery in batch.deliveries {
             self.text(
-                &Shown::published(delivery.channel, delivery.message),
+                &MessageView::published(delivery.channel, delivery.message),
                 &mut scratch,
                 out,
             );
@@ -249,7 +249,7 @@ impl Format for WebSocketFormat {
 
     fn deleted(&self, channel: &[u8], text: &[u8], _: ResumePoint, out: &mut Vec<u8>) {
         self.text(
-            &Shown::special(DELETED_ID, channel, text),
+            &MessageView::special(DELETED_ID, channel, text),
             &mut Vec::new(),
             out,
         );
@@ -275,7 +275,7 @@ impl Format for WebSocketFormat {
         false
     }
 
-    /// The module sends pings and looks for no answer.
+    /// The module sends pings and ignores missing pongs.
     fn expects_pongs(&self) -> bool {
         self.renderer.is_json()
     }
